@@ -1,0 +1,88 @@
+"""What a backend is: load a checkpoint, then answer calls. The rest (naming, digests, traces) is the same for all.
+
+A new backend is one file with a class that meets ``Backend``, and one entry in ``parity.backends.BACKENDS`` (or an
+entry point of the group ``encdec_parity.backends``). It runs in its own process, in its stack's interpreter, where
+nothing of ours but the standard library, numpy and safetensors may be imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from parity.subjects import Variant
+
+Field = Any
+"""A framework's array, None, or (nested) tuples of them, as the library returned it."""
+
+
+@dataclass
+class LoadReport:
+    """What a library says about a load, under canonical parameter names."""
+
+    missing: list[str] = field(default_factory=list)
+    """Parameters the library says it did not find in the file (it fills them with random numbers)."""
+    unexpected: list[str] = field(default_factory=list)
+    """Entries of the file it says it did not use."""
+    tied: list[list[str]] = field(default_factory=list)
+    """Groups of canonical names that are one storage in memory."""
+    not_materialised: list[str] = field(default_factory=list)
+    """Parameters left on a meta device or abstract."""
+    training: bool | None = None
+    """Whether the model is in training mode after loading; None where the framework has no such mode."""
+    route: str = "plain"
+    """How it was loaded: ``plain`` or the library's conversion flag (``from_pt=True`` …)."""
+    notes: list[str] = field(default_factory=list)
+    """Warnings the library printed or logged while loading, one line each."""
+
+
+class Model(Protocol):
+    """A loaded checkpoint. Every call is in evaluation mode (no dropout)."""
+
+    class_name: str
+    """The library's class: ``TFBartForConditionalGeneration``."""
+    report: LoadReport
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Canonical name and value on the host, in the layout of the canonical table (``reference.names``), bits
+        unchanged; bfloat16 comes as ``ml_dtypes.bfloat16`` or, without it, as uint16 of the same bits.
+        A parameter tied to another is given under each of its names the library itself exposes."""
+        ...
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
+        """One documented call, asking for hidden states, for attentions where the variant has them, and the cache's
+        documented default. ``inputs`` are int64/float arrays, passed on under the same names; absent ones are not
+        passed at all. Returns the library's own output: an ordered mapping of its field names to what they hold
+        (without the Nones), or its tuple where ``as_tuple``."""
+        ...
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        """The encoder alone, then a call given its output; same fields as ``call``."""
+        ...
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """The loss (``inputs`` hold ``labels``) and its gradient by every trainable parameter, under canonical names
+        and in canonical layout. A backend whose class takes no labels computes the documented cross-entropy of its
+        own logits."""
+        ...
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        """A framework's array on the host and the dtype it had there (``bfloat16`` comes widened to float32)."""
+        ...
+
+
+class Backend(Protocol):
+    """One implementation on one framework."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        """Called once, before anything else in the process: environment, thread counts, compilation caches
+        (under ``cache``), determinism, no network."""
+        ...
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> Model:
+        """Loads as a user would; what the library raises goes through unchanged."""
+        ...

@@ -1,0 +1,64 @@
+"""A case: inputs and one operation. Cases are made here, without any framework, and named by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+IGNORED = -100
+"""The label that the loss leaves out (BART page, ``labels``)."""
+
+Rows = list[Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question, the same for every backend.
+
+    ``inputs`` are nested lists named as in the documented call (``input_ids``, ``attention_mask``,
+    ``decoder_input_ids``, ``decoder_attention_mask``, ``labels``, ``head_mask``, ``decoder_head_mask``,
+    ``cross_attn_head_mask``); one that is absent is left to the backend's documented default.
+    """
+
+    name: str
+    operation: str
+    """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode`` or ``gradients``."""
+    inputs: dict[str, Rows] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    """Capabilities (``parity.backends.capabilities``) a backend needs to be asked at all."""
+    undefined: tuple[str, ...] = ()
+    """Tensors for which the oracle itself has no finite answer; there the claim is the pattern."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a check must know of how the case was made (the changed position, the silenced head …)."""
+    parents: tuple[str, ...] = ()
+    """Digests of the traces a derived case was made from."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what the backend is asked (not of the name or notes), first 32 hex digits."""
+        content = {"operation": self.operation, "inputs": self.inputs, "parents": self.parents}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Case:
+        tuples = {name: tuple(data[name]) for name in ("requires", "undefined", "parents")}
+        return cls(**{**data, **tuples})
+
+
+def shift_right(labels: np.ndarray, pad: int, start: int) -> np.ndarray:
+    """Decoder inputs from labels: the start token, then all labels but the last, -100 read as padding.
+
+    Source: BART page, ``decoder_input_ids``; encoder-decoder page, "decoder_input_ids are created by shifting".
+
+    Args:
+        labels: int ``[batch, tgt]``.
+    """
+    shifted = np.concatenate([np.full_like(labels[:, :1], start), labels[:, :-1]], axis=1)
+    return np.where(shifted == IGNORED, pad, shifted)

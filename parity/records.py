@@ -1,0 +1,209 @@
+"""What a run writes down: ``manifest.json`` (what was captured) and ``report.json`` (what was judged)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from parity.subjects import Role
+
+SCHEMA_VERSION = 1
+Status = Literal["pass", "fail", "known", "skip", "error"]
+STATUSES: tuple[Status, ...] = ("pass", "fail", "known", "skip", "error")
+Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-error"]
+
+
+class RecordError(ValueError):
+    """A manifest or report cannot be read; the message names the file and the cause."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+R = TypeVar("R", bound="_Record")
+
+
+class CheckpointRecord(_Record):
+    """One checkpoint of a run."""
+
+    name: str
+    """Short and unique in the run: the directory's last part."""
+    path: str
+    digest: str
+    """sha256 over the names and bytes of its files."""
+    config: dict[str, Any]
+
+
+class SubjectRecord(_Record):
+    """One subject of a run (``parity.subjects.Subject``) and what it can be asked."""
+
+    backend: str
+    variant: str
+    stack: str
+    device: str
+    dtype: str
+    role: Role
+    label: str
+    model_class: str
+    capabilities: list[str]
+    """What it can be asked (``parity.backends.capabilities``); a cell that needs another is skipped, by name."""
+    lacking: dict[str, str] = Field(default_factory=dict)
+    """Why each capability it lacks is missing."""
+    environment: str
+    """Key into the manifest's ``environments``."""
+
+
+class TraceRecord(_Record):
+    """One case asked of one subject. ``path`` is relative to the run directory."""
+
+    checkpoint: str
+    subject: int
+    """Index into the manifest's ``subjects``."""
+    case: str
+    outcome: Outcome
+    path: str | None = None
+    reason: str = ""
+    """For outcomes other than ``captured``: the signal, the limit, the harness's own exception."""
+    cached: bool = False
+    seconds: float = 0.0
+    """The backend's own work."""
+    io_seconds: float = 0.0
+    """Reading inputs, bringing arrays to the host, writing the trace."""
+
+
+class Manifest(_Record):
+    """Everything the judge needs to know of a capture."""
+
+    schema_version: int = SCHEMA_VERSION
+    parity_version: str
+    command: list[str]
+    started: str
+    """ISO 8601, UTC."""
+    checkpoints: list[CheckpointRecord]
+    environments: dict[str, dict[str, Any]]
+    """By stack: interpreter, versions of libraries, digests of their sources, machine."""
+    subjects: list[SubjectRecord]
+    cases: dict[str, list[dict[str, Any]]]
+    """By checkpoint: ``parity.cases.Case.to_json``."""
+    traces: list[TraceRecord]
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Wall time by phase (``plan``, ``capture``)."""
+    peak_memory: int = 0
+    """Largest sum of the resident memory of all processes of the run, bytes."""
+
+
+class Divergence(_Record):
+    """The first tensor, in data-flow order, that left its budget."""
+
+    tensor: str
+    at: dict[str, int]
+    """Axis by axis, the worst slice (``{"batch": 0, "tgt": 1}``)."""
+    error: float
+    budget: float
+    inputs_within: float | None
+    """The largest error/budget among its inputs: at most 1 where the fault was made here. None without inputs."""
+
+
+class Verdict(_Record):
+    """One planned cell: check × checkpoint × model class × case × backend × variant × stack × device × dtype."""
+
+    check: str
+    claim: str
+    checkpoint: str
+    model_class: str
+    case: str
+    backend: str
+    variant: str
+    stack: str
+    device: str
+    dtype: str
+    status: Status
+    error: float | None = None
+    """The largest error relative to its tensor's scale, of the comparison nearest to (or farthest past) its budget."""
+    budget: float | None = None
+    first_divergence: Divergence | None = None
+    reason: str = ""
+    """Why, in one sentence: what was found wrong, the capability missing, the ledger's entry, our own error."""
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    """Tensor, index, both values, exception type and frame, parameters named, the command that shows it again …"""
+
+
+class Totals(_Record):
+    """Verdicts by status; their sum is the number of verdicts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    passed: int = Field(0, alias="pass")
+    fail: int = 0
+    known: int = 0
+    skip: int = 0
+    error: int = 0
+
+
+class Cost(_Record):
+    """What the run took; ``own_share`` is all that is not a backend's own work, as a share of the wall time."""
+
+    wall_seconds: float
+    backend_seconds: float
+    """Wall time during which at least one backend was computing (or importing, or loading)."""
+    judge_seconds: float
+    trace_io_seconds: float
+    own_share: float
+    peak_memory: int
+    traces_cached: int
+    traces_captured: int
+
+
+class Report(_Record):
+    """What ``report.json`` holds."""
+
+    schema_version: int = SCHEMA_VERSION
+    parity_version: str
+    command: list[str]
+    started: str
+    checkpoints: list[CheckpointRecord]
+    environments: dict[str, dict[str, Any]]
+    subjects: list[SubjectRecord]
+    verdicts: list[Verdict]
+    totals: Totals
+    strict: bool = False
+    cost: Cost | None = None
+
+    @model_validator(mode="after")
+    def _totals_add_up(self) -> Report:
+        counted = Counter(verdict.status for verdict in self.verdicts)
+        if dict(counted) != {k: v for k, v in self.totals.model_dump(by_alias=True).items() if v}:
+            raise ValueError(f"totals do not add up: counted {dict(counted)}")
+        return self
+
+
+def write_record(record: BaseModel, path: Path) -> None:
+    """Writes a manifest or report as indented JSON, whole or not at all."""
+    temporary = path.with_name(f".part-{path.name}")
+    temporary.write_text(record.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_record(kind: type[R], path: Path) -> R:
+    """Reads a manifest or report back.
+
+    Raises:
+        RecordError: the file is missing, is no JSON, has another schema version or does not fit it.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(f"{path}: schema_version {version}, this version reads {SCHEMA_VERSION}")
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RecordError(f"{path}: {place}: {first['msg']}") from error

@@ -1,0 +1,83 @@
+"""Who is asked: one implementation, and how it was told to compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["oracle", "yardstick", "candidate", "file"]
+ATTENTIONS = ("eager", "sdpa")
+MODIFIERS = ("default-precision", "permuted", "1-thread")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a backend is told to compute, spelled ``attention[+modifier…]``.
+
+    ``eager`` and ``sdpa`` name the attention; ``+default-precision`` lets the framework pick its matmul
+    precision (TF32 on CUDA; without it every product runs at the highest); ``+permuted`` reverses the
+    rows of the batch and puts the answers back in order; ``+1-thread`` computes on one thread.
+    """
+
+    attention: str = "eager"
+    default_precision: bool = False
+    permuted: bool = False
+    one_thread: bool = False
+
+    @classmethod
+    def parse(cls, name: str) -> Variant:
+        """Reads a variant's name.
+
+        Raises:
+            ValueError: the attention or a modifier is not one of ``ATTENTIONS`` and ``MODIFIERS``.
+        """
+        attention, *modifiers = name.split("+")
+        unknown = [m for m in modifiers if m not in MODIFIERS]
+        if attention not in ATTENTIONS or unknown:
+            raise ValueError(f"unknown variant {name!r}: {ATTENTIONS} then any of {MODIFIERS}, joined by '+'")
+        return cls(attention, *(m in modifiers for m in MODIFIERS))
+
+    def __str__(self) -> str:
+        flags = (self.default_precision, self.permuted, self.one_thread)
+        return "+".join([self.attention, *(m for m, on in zip(MODIFIERS, flags, strict=True) if on)])
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One backend × variant × stack × device × dtype, and the part it plays in a run.
+
+    ``oracle`` is the truth, ``yardstick`` members measure the error honest implementations make,
+    ``candidate`` ones are judged, ``file`` is the weight file itself, read without any framework.
+    """
+
+    backend: str
+    variant: str = "eager"
+    stack: str = "main"
+    device: str = "cpu"
+    dtype: str = "float32"
+    role: Role = "candidate"
+
+    @property
+    def label(self) -> str:
+        """The name shown to people: ``hf-torch``, ``hf-torch/sdpa``, ``hf-flax@docs-4.37``."""
+        name = self.backend if self.variant == "eager" else f"{self.backend}/{self.variant}"
+        return name if self.stack == "main" else f"{name}@{self.stack}"
+
+
+ORACLE = Subject("reference-torch", dtype="float64", role="oracle")
+FILE = Subject("file", role="file")
+
+
+def yardstick_ensemble(device: str, dtype: str, precision: str = "") -> list[Subject]:
+    """The honest implementations whose error sets the budgets at one device and dtype.
+
+    Torch and Flax, eager and SDPA, the batch permuted, one thread and all: each is a different order of
+    the same sums. ``precision`` is ``""`` for the highest or ``"+default-precision"``.
+    """
+    members = [
+        ("reference-torch", "eager"), ("reference-torch", "sdpa"),
+        ("reference-torch", "eager+permuted"), ("reference-torch", "eager+1-thread"),
+        ("reference-flax", "eager"), ("reference-flax", "eager+permuted"),
+    ]  # fmt: skip
+    named = [(backend, str(Variant.parse(variant + precision))) for backend, variant in members]
+    return [Subject(backend, variant, "main", device, dtype, "yardstick") for backend, variant in named]

@@ -1,0 +1,88 @@
+"""The one table of canonical tensor names, in data-flow order.
+
+The order localises a fault: the first tensor outside its budget, and whether its inputs were still inside theirs.
+Parameters are called as in PyTorch's state dict of ``BartForConditionalGeneration`` (``reference.names``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+KINDS = ("hidden", "attention", "cross-attention", "logits", "loss", "gradient")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor of a trace: its name, the words for its axes, and where it stands in the data flow."""
+
+    name: str
+    kind: str
+    axes: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    """The tensors it is computed from, so that a fault made here is told from one that arrived."""
+    scale_from: str | None = None
+    """The tensor whose size its error is measured by: set where theory says it is zero."""
+
+
+def forward_tensors(config: dict[str, Any]) -> list[TensorSpec]:
+    """Tensors of a forward pass of a BART with a language-model head, first computed first."""
+    order = [TensorSpec("encoder.hidden.0", "hidden", ("batch", "src", "d_model"))]
+    for layer in range(config["encoder_layers"]):
+        before = f"encoder.hidden.{layer}"
+        weights = TensorSpec(f"encoder.attention.{layer}", "attention", ("batch", "heads", "src", "src"), (before,))
+        after = TensorSpec(f"encoder.hidden.{layer + 1}", "hidden", ("batch", "src", "d_model"), (before, weights.name))
+        order += [weights, after]
+    memory = order[-1].name
+    order.append(TensorSpec("encoder.last", "hidden", ("batch", "src", "d_model"), (memory,)))
+    order.append(TensorSpec("decoder.hidden.0", "hidden", ("batch", "tgt", "d_model")))
+    for layer in range(config["decoder_layers"]):
+        before = f"decoder.hidden.{layer}"
+        own = TensorSpec(f"decoder.attention.{layer}", "attention", ("batch", "heads", "tgt", "tgt"), (before,))
+        cross_inputs = (before, own.name, "encoder.last")
+        cross = TensorSpec(
+            f"decoder.cross_attention.{layer}", "cross-attention", ("batch", "heads", "tgt", "src"), cross_inputs
+        )
+        hidden_inputs = (*cross_inputs, cross.name)
+        order += [own, cross]
+        order.append(TensorSpec(f"decoder.hidden.{layer + 1}", "hidden", ("batch", "tgt", "d_model"), hidden_inputs))
+    last = order[-1].name
+    order.append(TensorSpec("logits", "logits", ("batch", "tgt", "vocab"), (last,)))
+    order.append(TensorSpec("loss", "loss", (), ("logits",)))
+    return order
+
+
+def gradient_tensors(config: dict[str, Any], parameters: dict[str, tuple[str, ...]]) -> list[TensorSpec]:
+    """Gradients of the loss by parameter, in the order the backward pass reaches them.
+
+    Args:
+        parameters: each trainable parameter's canonical name and the words for its axes.
+    """
+    specs = []
+    for name in sorted(parameters, key=lambda parameter: _backward_order(parameter, config)):
+        # softmax is unchanged by one number added to all keys' scores, so a key bias has no gradient.
+        scale_from = f"gradient.{name.replace('.bias', '.weight')}" if name.endswith("k_proj.bias") else None
+        inputs = (specs[-1].name,) if specs else ("logits",)
+        specs.append(TensorSpec(f"gradient.{name}", "gradient", parameters[name], inputs, scale_from))
+    return specs
+
+
+_WITHIN_LAYER = (
+    "final_layer_norm", "fc2", "fc1", "encoder_attn_layer_norm", "encoder_attn.out_proj", "encoder_attn.v_proj",
+    "encoder_attn.q_proj", "encoder_attn.k_proj", "self_attn_layer_norm", "self_attn.out_proj", "self_attn.v_proj",
+    "self_attn.q_proj", "self_attn.k_proj",
+)  # fmt: skip
+
+
+def _backward_order(parameter: str, config: dict[str, Any]) -> tuple[int, ...]:
+    """Sort key: head, decoder layers from last to first, decoder embeddings, encoder likewise, shared table."""
+    if parameter.startswith(("lm_head", "final_logits_bias")):
+        return (0,)
+    if parameter.startswith("model.shared"):
+        return (9,)
+    stack = 1 if parameter.startswith("model.decoder") else 3
+    parts = parameter.split(".")
+    if "layers" in parts:
+        place = ".".join(parts[parts.index("layers") + 2 : -1])
+        return (stack, -int(parts[parts.index("layers") + 1]), _WITHIN_LAYER.index(place), parts[-1] == "weight")
+    return (stack + 1, "layernorm" not in parameter, parts[-1] == "weight")

@@ -1,0 +1,139 @@
+"""A trace: everything one subject produced for one case, in one safetensors file.
+
+Arrays carry canonical names (``parity.tensors``) in data-flow order. What is no array (what was raised,
+which fields came back, which parameters were loaded) is JSON in the file's metadata, beside the provenance.
+Half-precision arrays are stored widened to float32, which is exact; ``dtypes`` keeps what the backend returned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+FORMAT = 1
+SKETCH_ABOVE = 1 << 18
+SKETCH_WIDTH = 32
+
+
+class TraceError(ValueError):
+    """A trace file cannot be read; the message names the file and the cause."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a backend raised instead of answering."""
+
+    type: str
+    message: str
+    frame: str
+    """The deepest frame, ``file:line in function``, the file relative to its site-packages."""
+    phase: str = "call"
+    """``load`` or ``call``."""
+
+
+@dataclass
+class Trace:
+    """Named arrays, facts and provenance; ``arrays`` may be read lazily from a file."""
+
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    raised: Raised | None = None
+    dtypes: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Writes the trace whole: to a temporary file beside ``path``, then renamed.
+
+        Raises:
+            OSError: the directory cannot be written or the disk is full; nothing is left behind.
+        """
+        head = {"format": FORMAT, "facts": self.facts, "dtypes": self.dtypes, "provenance": self.provenance}
+        head["raised"] = asdict(self.raised) if self.raised else None
+        # safetensors sorts tensors by size, so the data-flow order is kept here.
+        head["order"] = list(self.arrays)
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+        os.close(handle)
+        try:
+            try:
+                save_file(arrays, temporary, metadata={"parity": json.dumps(head)})
+            except SafetensorError as error:
+                raise OSError(f"{path}: cannot be written: {error}") from error
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+
+    @classmethod
+    def read(cls, path: Path) -> Trace:
+        """Opens a trace; arrays are read from the file when asked for.
+
+        Raises:
+            TraceError: the file is missing, truncated, or no trace of this format.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                head = json.loads((file.metadata() or {})["parity"])
+        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+            raise TraceError(f"{path}: not a readable trace: {error}") from error
+        if head["format"] != FORMAT:
+            raise TraceError(f"{path}: trace format {head['format']}, this version reads {FORMAT}")
+        raised = Raised(**head["raised"]) if head["raised"] else None
+        return cls(_FileArrays(path, head["order"]), head["facts"], raised, head["dtypes"], head["provenance"])
+
+
+class _FileArrays(Mapping[str, np.ndarray]):
+    """The arrays of one trace file, each read when it is looked up."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self._path, self._names, self._known = path, names, frozenset(names)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._known:
+            raise KeyError(name)
+        with safe_open(self._path, framework="numpy") as file:
+            return file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def sketch(array: np.ndarray) -> np.ndarray:
+    """A large array's last axis, projected on 32 fixed random sign vectors, in float64.
+
+    The projection is linear, so the sketch of a difference is the difference of the sketches, and the
+    root mean square over the 32 numbers estimates that over the axis it replaces (relative standard
+    error 1/√64, Johnson and Lindenstrauss 1984). Only gradients larger than ``SKETCH_ABOVE`` elements
+    are kept this way; the budgets are measured on sketches too.
+
+    Args:
+        array: ``[..., width]``, any float dtype.
+
+    Returns:
+        float64 ``[..., 32]``, scaled so that its root mean square estimates that of ``array``.
+    """
+    width = array.shape[-1]
+    signs = np.random.default_rng(width).integers(0, 2, (width, SKETCH_WIDTH)) * 2.0 - 1.0
+    return array.astype(np.float64) @ signs / np.sqrt(width)
+
+
+def digest_array(array: np.ndarray) -> str:
+    """sha256 of the array's shape, dtype and little-endian bytes, first 32 hex digits."""
+    array = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(array.data if array.size else b"")
+    return digest.hexdigest()[:32]
