@@ -48,22 +48,23 @@ def forward_tensors(config: dict[str, Any]) -> list[TensorSpec]:
         order.append(TensorSpec(f"decoder.hidden.{layer + 1}", "hidden", ("batch", "tgt", "d_model"), hidden_inputs))
     last = order[-1].name
     order.append(TensorSpec("logits", "logits", ("batch", "tgt", "vocab"), (last,)))
-    order.append(TensorSpec("loss", "loss", (), ("logits",)))
+    order.append(TensorSpec("loss", "loss", (), ("logits",), scale_from="logits"))
     return order
 
 
-def gradient_tensors(config: dict[str, Any], parameters: dict[str, tuple[str, ...]]) -> list[TensorSpec]:
+def gradient_tensors(config: dict[str, Any], parameters: list[str]) -> list[TensorSpec]:
     """Gradients of the loss by parameter, in the order the backward pass reaches them.
 
     Args:
-        parameters: each trainable parameter's canonical name and the words for its axes.
+        parameters: canonical names of the trainable parameters.
     """
     specs = []
     for name in sorted(parameters, key=lambda parameter: _backward_order(parameter, config)):
         # softmax is unchanged by one number added to all keys' scores, so a key bias has no gradient.
         scale_from = f"gradient.{name.replace('.bias', '.weight')}" if name.endswith("k_proj.bias") else None
         inputs = (specs[-1].name,) if specs else ("logits",)
-        specs.append(TensorSpec(f"gradient.{name}", "gradient", parameters[name], inputs, scale_from))
+        axes = ("rows",) if name.endswith("bias") or "norm" in name else ("rows", "columns")
+        specs.append(TensorSpec(f"gradient.{name}", "gradient", axes, inputs, scale_from))
     return specs
 
 

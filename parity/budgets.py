@@ -1,0 +1,209 @@
+"""What a backend may differ from the oracle, measured on honest implementations, never set by hand.
+
+An error is measured twice. ``slice``: the root mean square over the last axis only, relative to one scale for the
+whole tensor, in the worst slice; averages over everything would hide one wrong row. ``element``: the largest single
+element on the same scale. Each is judged against its own budget::
+
+    budget = k · max(yardstick, c · unit roundoff)
+
+The yardstick is the largest such error in an ensemble of honest implementations (``parity.subjects``); ``k`` and ``c``
+come from ``calibration.toml``, made by ``parity.calibration``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+import numpy as np
+
+Measure = Literal["slice", "element"]
+
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "tf32": 2.0**-11}
+"""Largest relative error of rounding to nearest (Higham 2002, section 2.1); TF32 keeps 11 bits of significand."""
+
+SMALL = 64
+"""Tensors under this many elements give too few samples of their own error: they share that of their kind."""
+
+BLOCK = 1 << 22
+"""Elements compared at a time, to bound memory."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The error of one tensor against another of the same shape, relative to ``scale``."""
+
+    slice: float
+    slice_at: tuple[int, ...]
+    """Index of the worst slice (all axes but the last)."""
+    element: float
+    element_at: tuple[int, ...]
+    actual: float
+    expected: float
+    """Both values at ``element_at``."""
+    scale: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The largest ``slice`` and ``element`` error an honest implementation makes at this tensor."""
+
+    slice: float
+    element: float
+
+    def times(self, factor: float) -> Budget:
+        return Budget(self.slice * factor, self.element * factor)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The factors measured over random configurations (``calibration.toml``)."""
+
+    k_slice: float
+    k_element: float
+    c_slice: float
+    c_element: float
+
+
+@cache
+def calibration() -> Calibration:
+    """The factors in force."""
+    text = resources.files("parity").joinpath("calibration.toml").read_text(encoding="utf-8")
+    return Calibration(**tomllib.loads(text)["factors"])
+
+
+def root_mean_square(array: np.ndarray) -> float:
+    """One scale for a tensor; 1 where it holds nothing but zeros, so that an error there is absolute."""
+    total = sum(float(np.square(block, dtype=np.float64).sum()) for _, block in _blocks(array))
+    return float(np.sqrt(total / max(array.size, 1))) or 1.0
+
+
+def measure(actual: np.ndarray, expected: np.ndarray, scale: float | None = None) -> Measured:
+    """How far ``actual`` is from ``expected``.
+
+    A value that is not finite where the expected one is, or the other way round, is an infinite error: NaN
+    equals nothing, unless the expected value is undefined in the same place.
+
+    Args:
+        actual, expected: the same shape, any float dtypes; compared in float64.
+        scale: root mean square of ``expected`` where not given.
+
+    Raises:
+        ValueError: the shapes differ, or there is nothing to compare.
+    """
+    if actual.shape != expected.shape or not actual.size:
+        raise ValueError(f"cannot compare shapes {list(actual.shape)} and {list(expected.shape)}")
+    if scale is None:
+        scale = root_mean_square(expected)
+    flat_actual, flat_expected = _rows(actual), _rows(expected)
+    worst_slice, worst_element = (-1.0, 0), (-1.0, 0)
+    for start, block in _blocks(flat_expected):
+        difference = _difference(flat_actual[start : start + len(block)], block)
+        slices = np.sqrt(np.mean(np.square(difference), axis=1))
+        row = int(slices.argmax())
+        worst_slice = max(worst_slice, (float(slices[row]), start + row), key=lambda found: found[0])
+        place = int(difference.argmax())
+        largest = float(difference.flat[place])
+        worst_element = max(worst_element, (largest, start * difference.shape[1] + place), key=lambda found: found[0])
+    element_at = tuple(int(i) for i in np.unravel_index(worst_element[1], expected.shape))
+    slice_at = tuple(int(i) for i in np.unravel_index(worst_slice[1], expected.shape[:-1] or (1,)))
+    return Measured(
+        slice=worst_slice[0] / scale,
+        slice_at=slice_at if expected.ndim > 1 else (),
+        element=worst_element[0] / scale,
+        element_at=element_at,
+        actual=float(actual[element_at]),
+        expected=float(expected[element_at]),
+        scale=scale,
+        size=expected.size,
+    )
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    """Every tensor as a table of slices: ``[…, width]`` becomes ``[slices, width]``, a vector or scalar one slice."""
+    return array.reshape(-1, array.shape[-1] if array.ndim else 1)
+
+
+def _blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Runs of rows of at most ``BLOCK`` elements, each with the index of its first row."""
+    rows = _rows(array)
+    step = max(1, BLOCK // max(rows.shape[1], 1))
+    for start in range(0, len(rows), step):
+        yield start, rows[start : start + step]
+
+
+def _difference(actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Absolute differences in float64, infinite wherever only one side is finite or infinities disagree."""
+    actual, expected = actual.astype(np.float64), expected.astype(np.float64)
+    same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(actual - expected)
+    difference[same] = 0.0
+    difference[~same & ~np.isfinite(difference)] = np.inf
+    return difference
+
+
+def signal(oracle: np.ndarray, scale: float) -> float:
+    """What a plainly wrong answer would measure: the oracle's own tensor against itself with its rows exchanged.
+
+    A budget that reaches this could never fail, so the comparison proves nothing. Root mean square over all slices.
+    """
+    if oracle.ndim == 0 or oracle.size < 2:
+        return abs(float(oracle.reshape(-1)[0])) / scale
+    axis = next((axis for axis, length in enumerate(oracle.shape) if length > 1), 0)
+    total = 0.0
+    rolled = np.roll(oracle, 1, axis=axis)
+    for start, block in _blocks(oracle):
+        other = _rows(rolled)[start : start + len(block)]
+        total += float(np.square(block.astype(np.float64) - other).sum())
+    return float(np.sqrt(total / oracle.size)) / scale
+
+
+class Yardstick:
+    """The ensemble's errors by backend and tensor, and the budgets that follow from them."""
+
+    def __init__(self, unit_roundoff: float) -> None:
+        self._unit_roundoff = unit_roundoff
+        self._errors: dict[str, dict[str, Budget]] = {}
+        self._kinds: dict[str, tuple[str, int]] = {}
+
+    def add(self, backend: str, tensor: str, kind: str, measured: Measured) -> None:
+        """Takes one member's error at one tensor into account."""
+        known = self._errors.setdefault(backend, {}).get(tensor, Budget(0.0, 0.0))
+        larger = Budget(max(known.slice, measured.slice), max(known.element, measured.element))
+        self._errors[backend][tensor] = larger
+        self._kinds[tensor] = (kind, measured.size)
+
+    def error(self, tensor: str, judged: str) -> Budget | None:
+        """The largest honest error at a tensor, leaving out the members that share the judged backend.
+
+        A reference is measured against its twin only: its own error must not excuse itself. None where no other
+        member answered.
+        """
+        if tensor not in self._kinds:
+            return None
+        others = [errors for backend, errors in self._errors.items() if backend != judged and tensor in errors]
+        if not others:
+            return None
+        found = [errors[tensor] for errors in others]
+        kind, size = self._kinds[tensor]
+        if size < SMALL:
+            kin = [errors[name] for errors in others for name in errors if self._kinds[name][0] == kind]
+            found.append(Budget(float(np.median([e.slice for e in kin])), float(np.median([e.element for e in kin]))))
+        return Budget(max(e.slice for e in found), max(e.element for e in found))
+
+    def budget(self, tensor: str, judged: str) -> Budget | None:
+        """What the judged backend may differ from the oracle at a tensor."""
+        error = self.error(tensor, judged)
+        if error is None:
+            return None
+        factors, unit = calibration(), self._unit_roundoff
+        return Budget(
+            factors.k_slice * max(error.slice, factors.c_slice * unit),
+            factors.k_element * max(error.element, factors.c_element * unit),
+        )

@@ -1,0 +1,160 @@
+"""A captured run, opened for judging: its traces, and every error measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, signal
+from parity.cases import Case
+from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, read_record
+from parity.subjects import Variant
+from parity.tensors import TensorSpec, forward_tensors, gradient_tensors
+from parity.traces import Trace
+
+
+@dataclass(frozen=True)
+class CaseErrors:
+    """Every subject's error against the oracle in one case, tensor by tensor in data-flow order."""
+
+    specs: list[TensorSpec]
+    signals: dict[str, float]
+    undefined_by_oracle: list[str]
+    """Tensors where the oracle is not finite."""
+    errors: dict[int, dict[str, Measured | str]]
+    """By subject, then tensor; a string says why the two could not be compared."""
+
+
+class CheckpointRun:
+    """One checkpoint of a run and everything that was captured of it.
+
+    Args:
+        directory: the run directory, which ``manifest`` was read from.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest, checkpoint: CheckpointRecord) -> None:
+        self.directory, self.manifest, self.checkpoint = directory, manifest, checkpoint
+        self.config = checkpoint.config
+        self.cases = {case["name"]: Case.from_json(case) for case in manifest.cases[checkpoint.name]}
+        own = (record for record in manifest.traces if record.checkpoint == checkpoint.name)
+        self.records: dict[tuple[int, str], TraceRecord] = {(record.subject, record.case): record for record in own}
+        self._traces: dict[tuple[int, str], Trace] = {}
+        self._errors: dict[str, CaseErrors] = {}
+        self._yardsticks: dict[tuple[str, str, bool], Yardstick] = {}
+
+    @classmethod
+    def open_all(cls, directory: Path) -> tuple[Manifest, list[CheckpointRun]]:
+        """Opens every checkpoint of a run directory.
+
+        Raises:
+            RecordError: the manifest cannot be read.
+        """
+        manifest = read_record(Manifest, directory / "manifest.json")
+        return manifest, [cls(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints]
+
+    def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
+        for index, subject in enumerate(self.manifest.subjects):
+            if subject.role in roles:
+                yield index, subject
+
+    @cached_property
+    def oracle_index(self) -> int:
+        return next(index for index, _ in self.subjects("oracle"))
+
+    def file_index(self, dtype: str) -> int:
+        return next(index for index, subject in self.subjects("file") if subject.dtype == dtype)
+
+    def trace(self, subject: int, case: str) -> Trace | None:
+        """The trace of one subject for one case; None where it was not captured.
+
+        Raises:
+            TraceError: the manifest names it, but the file cannot be read.
+        """
+        record = self.records.get((subject, case))
+        if record is None or record.path is None:
+            return None
+        if (subject, case) not in self._traces:
+            self._traces[subject, case] = Trace.read(self.directory / record.path)
+        return self._traces[subject, case]
+
+    def oracle(self, case: str) -> Trace | None:
+        """The oracle's trace, or None where it has none or raised."""
+        trace = self.trace(self.oracle_index, case)
+        return None if trace is None or trace.raised else trace
+
+    def specs(self, case: str) -> list[TensorSpec]:
+        """The canonical tensors that a case asks for, in data-flow order."""
+        asked = self.cases[case]
+        if asked.operation == "gradients":
+            oracle = self.oracle(case)
+            names = [name.removeprefix("gradient.") for name in oracle.arrays if name != "loss"] if oracle else []
+            return [TensorSpec("loss", "loss", ()), *gradient_tensors(self.config, names)]
+        specs = forward_tensors(self.config)
+        return specs if "labels" in asked.inputs else [spec for spec in specs if spec.kind != "loss"]
+
+    def errors(self, case: str) -> CaseErrors:
+        """Every captured subject measured against the oracle, once."""
+        if case not in self._errors:
+            self._errors[case] = self._measure_all(case)
+        return self._errors[case]
+
+    def _measure_all(self, case: str) -> CaseErrors:
+        oracle = self.oracle(case)
+        specs = [spec for spec in self.specs(case) if oracle is not None and spec.name in oracle.arrays]
+        traces = {index: self.trace(index, case) for index, _ in self.subjects("candidate", "yardstick")}
+        answered = {index: trace for index, trace in traces.items() if trace is not None and not trace.raised}
+        found = CaseErrors(specs, {}, [], {index: {} for index in answered})
+        for spec in specs:
+            truth = oracle.arrays[spec.name]
+            if not np.isfinite(truth).all():
+                found.undefined_by_oracle.append(spec.name)
+            scale = self._scale(spec, truth, oracle)
+            found.signals[spec.name] = np.inf if spec.scale_from else signal(truth, scale)
+            for index, trace in answered.items():
+                if spec.name in trace.arrays:
+                    found.errors[index][spec.name] = _measured(trace.arrays[spec.name], truth, scale)
+        return found
+
+    @staticmethod
+    def _scale(spec: TensorSpec, truth: np.ndarray, oracle: Trace) -> float:
+        other = spec.scale_from if spec.scale_from in oracle.arrays else None
+        return root_mean_square(oracle.arrays[other] if other else truth)
+
+    def yardstick(self, subject: SubjectRecord) -> Yardstick:
+        """The errors of honest implementations at a subject's device, dtype and matmul precision."""
+        default_precision = Variant.parse(subject.variant).default_precision
+        key = (subject.device, subject.dtype, default_precision)
+        if key not in self._yardsticks:
+            self._yardsticks[key] = self._measure_yardstick(*key)
+        return self._yardsticks[key]
+
+    def _measure_yardstick(self, device: str, dtype: str, default_precision: bool) -> Yardstick:
+        tf32 = default_precision and device == "cuda" and dtype == "float32"
+        yardstick = Yardstick(UNIT_ROUNDOFF["tf32" if tf32 else dtype])
+        for case in (case for case in self.cases.values() if case.notes.get("sets_yardstick")):
+            found = self.errors(case.name)
+            for index, member in self.subjects("yardstick"):
+                same = (member.device, member.dtype) == (device, dtype)
+                if not same or Variant.parse(member.variant).default_precision != default_precision:
+                    continue
+                for spec in found.specs:
+                    measured = found.errors.get(index, {}).get(spec.name)
+                    if isinstance(measured, Measured) and np.isfinite(measured.slice):
+                        yardstick.add(member.backend, spec.name, spec.kind, measured)
+        return yardstick
+
+    def budget(self, subject: SubjectRecord, tensor: str) -> Budget | None:
+        return self.yardstick(subject).budget(tensor, subject.backend)
+
+
+def _measured(actual: np.ndarray, truth: np.ndarray, scale: float) -> Measured | str:
+    if truth.size == 1 and actual.size == 1:
+        # Whether a scalar comes as a scalar is a claim of its own (OUT02); its value can be compared all the same.
+        actual, truth = actual.reshape(()), truth.reshape(())
+    if actual.shape != truth.shape:
+        return f"has shape {list(actual.shape)} where the oracle has {list(truth.shape)}"
+    return measure(actual, truth, scale)
