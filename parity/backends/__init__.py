@@ -1,0 +1,108 @@
+"""Which implementations there are. Importing this imports no framework; ``get_backend`` imports one adapter.
+
+A third party adds one with an entry point of the group ``encdec_parity.backends`` whose value is ``module:Class``; the
+module imports its framework inside functions, and the class may carry ``lacking`` (capability -> why) and
+``class_name`` (the model class it loads).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from parity.backends.base import Backend, LoadReport, Model
+
+__all__ = ["BACKENDS", "Backend", "Entry", "LoadReport", "Model", "SourceRoot", "find_entry", "get_backend"]
+
+ENTRY_POINTS = "encdec_parity.backends"
+
+
+@dataclass(frozen=True)
+class SourceRoot:
+    """Part of a package whose source decides what is computed: a trace of other source is another trace."""
+
+    package: str
+    patterns: tuple[str, ...] = ("**/*.py",)
+    """Glob patterns relative to the package's folder."""
+
+    def files(self, folder: Path) -> Iterator[Path]:
+        """The files under the package's ``folder`` that the patterns name, sorted, each once."""
+        found = {path for pattern in self.patterns for path in folder.glob(pattern) if path.is_file()}
+        yield from sorted(found)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a backend is, and what its answers depend on."""
+
+    module: str
+    attribute: str
+    distributions: tuple[str, ...]
+    """Distributions whose versions belong to a trace's key; one that is not installed is simply absent."""
+    sources: tuple[SourceRoot, ...]
+    variants: tuple[str, ...] = ("eager",)
+    """Attentions it can be told to use."""
+
+
+_LIBRARY = SourceRoot(
+    "transformers",
+    (
+        "*.py", "generation/**/*.py", "integrations/**/*.py", "loss/**/*.py", "utils/**/*.py", "models/bart/*.py",
+        "models/auto/*.py",
+    ),
+)  # fmt: skip
+_COMMON = ("numpy", "safetensors")
+_HUB = ("transformers", "tokenizers", "huggingface-hub", *_COMMON)
+_TORCH = ("torch",)
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tf-keras", "tf_keras", "keras", "h5py")
+_JAX = ("jax", "jaxlib", "flax", "ml-dtypes")
+
+BACKENDS: dict[str, Entry] = {
+    "reference-torch": Entry(
+        "parity.backends.reference_torch", "ReferenceTorch", (*_TORCH, *_COMMON), (SourceRoot("reference"),),
+        ("eager", "sdpa"),
+    ),
+    "reference-flax": Entry(
+        "parity.backends.reference_flax", "ReferenceFlax", (*_JAX, *_COMMON), (SourceRoot("reference"),)
+    ),
+    "hf-torch": Entry("parity.backends.hf_torch", "HfTorch", (*_TORCH, *_HUB), (_LIBRARY,), ("eager", "sdpa")),
+    # The TF and Flax classes read a PyTorch checkpoint through torch.
+    "hf-tf": Entry("parity.backends.hf_tf", "HfTf", (*_TENSORFLOW, *_TORCH, *_HUB), (_LIBRARY,)),
+    "hf-flax": Entry("parity.backends.hf_flax", "HfFlax", (*_JAX, *_TORCH, *_HUB), (_LIBRARY,)),
+    "file": Entry("parity.backends.weight_file", "WeightFile", _COMMON, (SourceRoot("reference"),)),
+}  # fmt: skip
+
+
+def find_entry(name: str) -> Entry:
+    """The table's entry, or a third party's.
+
+    Raises:
+        KeyError: no backend is called so; the message lists the names there are.
+    """
+    if name in BACKENDS:
+        return BACKENDS[name]
+    others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name in others:
+        return _third_party(others[name])
+    raise KeyError(f"no backend is called {name!r}; there are {', '.join(sorted([*BACKENDS, *others]))}")
+
+
+def _third_party(point: EntryPoint) -> Entry:
+    """All of a third party's package counts as source: nothing is known of how it is laid out."""
+    distributions = (point.dist.name,) if point.dist else ()
+    variants = ("eager", "sdpa")
+    return Entry(point.module, point.attr, distributions, (SourceRoot(point.module.split(".")[0]),), variants)
+
+
+def get_backend(name: str) -> Backend:
+    """A new instance of the backend's class; its module is imported now, its framework in ``setup``.
+
+    Raises:
+        KeyError: no backend is called so.
+        ImportError: a third party's module cannot be imported.
+    """
+    entry = find_entry(name)
+    return getattr(importlib.import_module(entry.module), entry.attribute)()

@@ -1,0 +1,71 @@
+"""From a library's output to canonically named arrays, and to facts about its form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+ToNumpy = Callable[[Any], tuple[np.ndarray, str]]
+
+_SERIES = {
+    "encoder_hidden_states": "encoder.hidden",
+    "encoder_attentions": "encoder.attention",
+    "decoder_hidden_states": "decoder.hidden",
+    "decoder_attentions": "decoder.attention",
+    "cross_attentions": "decoder.cross_attention",
+}
+_SINGLE = {"encoder_last_hidden_state": "encoder.last", "logits": "logits", "loss": "loss"}
+_WITHIN_LAYER = ("hidden", "attention", "cross_attention")
+_WHOLE = {"encoder.last": (1,), "logits": (3,), "loss": (4,)}
+
+
+def flatten(
+    fields: Mapping[str, Any], to_numpy: ToNumpy
+) -> tuple[dict[str, np.ndarray], dict[str, str], list[dict[str, Any]]]:
+    """Arrays under the names of ``parity.tensors``, in data-flow order, and one fact per field.
+
+    A field the table does not know (the cache) gives a fact and no array, so that nothing is dropped unseen.
+
+    Args:
+        fields: as ``Model.call`` returned them: arrays, or tuples of arrays with one per layer.
+        to_numpy: ``Model.to_numpy``.
+
+    Returns:
+        The arrays, the dtype each had in its framework, and in the library's own order facts
+        ``{"field", "kind": "array" | "tuple" | "other", "type", "shapes", "dtypes"}``.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    dtypes: dict[str, str] = {}
+    facts = []
+    for field, value in fields.items():
+        parts = _named_parts(field, value)
+        kind = "other" if parts is None else "tuple" if isinstance(value, (tuple, list)) else "array"
+        fact: dict[str, Any] = {"field": field, "kind": kind, "type": type(value).__name__, "shapes": [], "dtypes": []}
+        for name, part in parts or ():
+            arrays[name], dtypes[name] = to_numpy(part)
+            fact["shapes"].append(list(arrays[name].shape))
+            fact["dtypes"].append(dtypes[name])
+        facts.append(fact)
+    ordered = sorted(arrays, key=_flow)
+    return {name: arrays[name] for name in ordered}, {name: dtypes[name] for name in ordered}, facts
+
+
+def _named_parts(field: str, value: Any) -> list[tuple[str, Any]] | None:
+    """The field's arrays with their canonical names; None for a field of another form or an unknown one."""
+    is_series = isinstance(value, (tuple, list))
+    if field in _SINGLE and not is_series:
+        return [(_SINGLE[field], value)]
+    # A tuple that holds a None (a library's "not computed") is no series of arrays.
+    if field in _SERIES and is_series and all(part is not None for part in value):
+        return [(f"{_SERIES[field]}.{index}", part) for index, part in enumerate(value)]
+    return None
+
+
+def _flow(name: str) -> tuple[int, ...]:
+    """Sort key of a canonical name: the order of ``parity.tensors.forward_tensors``."""
+    if name in _WHOLE:
+        return _WHOLE[name]
+    stack, kind, index = name.split(".")
+    return (0 if stack == "encoder" else 2, int(index), _WITHIN_LAYER.index(kind))
