@@ -1,7 +1,7 @@
-"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``lint``, and ``stack-NAME`` for the other stacks.
+"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``lint``, ``stack-NAME`` for the other stacks.
 
-Each stack of ``parity/stacks.toml`` has one environment, ``.nox/<stack>``, that the sessions share and keep: it is
-installed once and again only when its pins change. With ``--no-venv`` nothing is installed and the running
+Each stack of ``parity/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and keep: it is
+installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
 interpreter is used.
 """
 
@@ -31,14 +31,14 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint"]
 
 
-@nox.session(venv_location=".nox/main")
+@nox.session
 def parity(session: nox.Session) -> None:
     """Audit a checkpoint on five backends: `-- CHECKPOINT… OPTIONS…`; without a checkpoint, every fixture."""
     python = _environment(session, "main")
     session.run(python, "-m", "parity", "audit", *_arguments(session.posargs), env=_variables("main"), external=True)
 
 
-@nox.session(name="parity-gpu", venv_location=".nox/gpu")
+@nox.session(name="parity-gpu")
 def parity_gpu(session: nox.Session) -> None:
     """The same on a CUDA device, with the stack `gpu`."""
     if not _cuda_device():
@@ -53,7 +53,7 @@ def parity_gpu(session: nox.Session) -> None:
     session.run(python, "-m", "parity", "audit", *arguments, env=_variables("gpu"), external=True)
 
 
-@nox.session(venv_location=".nox/main")
+@nox.session
 def tests(session: nox.Session) -> None:
     """Every test, the five-backend audit of the fixtures included: `-- PYTEST OPTIONS…`."""
     python = _environment(session, "main", "test")
@@ -64,18 +64,15 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and layout: ruff check, ruff format --check."""
-    python = _interpreter(session)
+    python = "python" if _has_venv(session) else sys.executable
     if _has_venv(session):
-        session.install("ruff", "-c", _constraints("main"))
+        session.install("-q", "ruff", "-c", "parity/constraints/main.txt")
     session.run(python, "-m", "ruff", "check", ".", external=True)
     session.run(python, "-m", "ruff", "format", "--check", ".", external=True)
 
 
 def _stack_session(name: str) -> None:
-    lowest = STACKS[name]["python"].split(",")[0].removeprefix(">=")
-    running = _python_fits(name)
-
-    @nox.session(name=f"stack-{name}", venv_location=f".nox/{name}", python=None if running else lowest)
+    @nox.session(name=f"stack-{name}")
     def install(session: nox.Session) -> None:
         print(f"{name}: {_environment(session, name)}")
         print(f"use it: python -m nox -s parity -- CHECKPOINT --stack main --stack {name}")
@@ -85,24 +82,36 @@ def _stack_session(name: str) -> None:
 
 def _environment(session: nox.Session, name: str, *extras: str) -> str:
     """Installs a stack once, and says which interpreter has it."""
-    python = _interpreter(session)
     if not _has_venv(session):
-        return python
-    stack = STACKS[name]
-    if session.python is None and not _python_fits(name):
-        session.error(f"stack {name} needs Python {stack['python']}; this is {sys.version.split()[0]}")
-    stamp = Path(session.virtualenv.location) / STAMP
-    wanted = {"stack": name, "pins": _pins_digest(name), "extras": sorted(extras)}
+        return sys.executable
+    stack, folder = STACKS[name], ROOT / ".nox" / "stacks" / name
+    python = str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    stamp = folder / STAMP
     installed = json.loads(stamp.read_text()) if stamp.exists() else {"pins": "", "extras": []}
-    if installed["pins"] == wanted["pins"] and set(extras) <= set(installed["extras"]):
+    pins = _pins_digest(name)
+    if installed["pins"] == pins and set(extras) <= set(installed["extras"]):
         return python
     stamp.unlink(missing_ok=True)
+    if not Path(python).exists():
+        session.run_install(sys.executable, "-m", "virtualenv", "-q", "-p", _python(session, name), str(folder))
     own = [_own(extras)] if "reference-torch" in stack["backends"] else []
-    session.install(*own, *stack["requires"], "-c", _constraints(name))
+    pip = [python, "-m", "pip", "install", "-q", "-c", f"parity/constraints/{name}.txt"]
+    session.run_install(*pip, *own, *stack["requires"], external=True)
     if stack.get("no_deps"):
-        session.install("--no-deps", *stack["no_deps"], "-c", _constraints(name))
-    stamp.write_text(json.dumps(wanted) + "\n")
+        session.run_install(*pip, "--no-deps", *stack["no_deps"], external=True)
+    stamp.write_text(json.dumps({"stack": name, "pins": pins, "extras": sorted(extras)}) + "\n")
     return python
+
+
+def _python(session: nox.Session, name: str) -> str:
+    """The interpreter a stack is made from: the running one where it fits, else the oldest that does."""
+    lowest, below = (part.lstrip("<>=") for part in STACKS[name]["python"].split(","))
+    if _version(lowest) <= sys.version_info[:2] < _version(below):
+        return sys.executable
+    if shutil.which(f"python{lowest}") is None:
+        running = sys.version.split()[0]
+        session.error(f"stack {name} needs Python {STACKS[name]['python']}; this is {running}: install Python {lowest}")
+    return f"python{lowest}"
 
 
 def _own(extras: tuple[str, ...]) -> str:
@@ -111,12 +120,8 @@ def _own(extras: tuple[str, ...]) -> str:
 
 
 def _pins_digest(name: str) -> str:
-    files = [ROOT / "pyproject.toml", ROOT / "parity" / "stacks.toml", ROOT / _constraints(name)]
+    files = [ROOT / "pyproject.toml", ROOT / "parity" / "stacks.toml", ROOT / "parity" / "constraints" / f"{name}.txt"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def _constraints(name: str) -> str:
-    return f"parity/constraints/{name}.txt"
 
 
 def _variables(name: str) -> dict[str, str | None]:
@@ -135,17 +140,6 @@ def _arguments(posargs: list[str]) -> list[str]:
 
 def _has_venv(session: nox.Session) -> bool:
     return session.virtualenv.venv_backend != "none"
-
-
-def _interpreter(session: nox.Session) -> str:
-    """The session's own, or, with --no-venv, the one that runs nox."""
-    return "python" if _has_venv(session) else sys.executable
-
-
-def _python_fits(name: str) -> bool:
-    """Whether the running interpreter is within `>=3.x,<3.y`."""
-    lowest, below = (part.lstrip("<>=") for part in STACKS[name]["python"].split(","))
-    return _version(lowest) <= sys.version_info[:2] < _version(below)
 
 
 def _version(text: str) -> tuple[int, ...]:
