@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from reference.config import BartConfig
@@ -94,7 +95,7 @@ def _norm(name: str, width: int) -> Iterator[tuple[str, Parameter]]:
 def tied_groups(config: BartConfig) -> list[list[str]]:
     """Names that must be one table in memory, as PyTorch's modules expose them; the canonical name stands first."""
     group = [SHARED, "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"]
-    return [group + [HEAD] if config.tie_word_embeddings else group]
+    return [[*group, HEAD] if config.tie_word_embeddings else group]
 
 
 def trainable(config: BartConfig) -> list[str]:
@@ -119,14 +120,20 @@ def canonical(raw: str, layout: Layout, config: BartConfig) -> Entry | None:
     for group in tied_groups(config):
         if name in group[1:]:
             return Entry(group[0], transposed, "tied")
-    if not _is_expected(name, config):
+    if name not in _expected_names(config):
         return None
     return Entry(name, transposed, "buffer" if name == LOGITS_BIAS else "parameter")
 
 
-def is_bare(raw: str) -> bool:
-    """Whether a PyTorch or Flax name is one of the bare ``BartModel``, which has no ``model.`` before it."""
-    return raw.startswith(_STACKS)
+def is_bare(raw: str, layout: Layout) -> bool:
+    """Whether a file with this name in it was saved from the bare ``BartModel``, which has no head.
+
+    PyTorch and Flax then leave out ``model.``; TF names the outermost scope after the class. A TF file split into
+    shards keeps no such scope, so there a bare model cannot be told from one that lost its head.
+    """
+    if layout == "tf":
+        return re.search(r"(^|/)tf_bart_model(_\d+)?/", raw) is not None
+    return raw.removeprefix("params/").startswith(_STACKS)
 
 
 _STACKS = ("shared.", "encoder.", "decoder.", "shared/", "encoder/", "decoder/")
@@ -137,17 +144,9 @@ def _with_prefix(name: str) -> str:
     return f"model.{name}" if name.startswith(_STACKS[:3]) else name
 
 
-def _is_expected(name: str, config: BartConfig) -> bool:
-    return name in _expected_names(config)
-
-
-_cache: dict[BartConfig, frozenset[str]] = {}
-
-
+@lru_cache(maxsize=64)
 def _expected_names(config: BartConfig) -> frozenset[str]:
-    if config not in _cache:
-        _cache[config] = frozenset(expected_parameters(config))
-    return _cache[config]
+    return frozenset(expected_parameters(config))
 
 
 def _from_torch(raw: str) -> tuple[str, bool] | None:
@@ -166,18 +165,28 @@ def _from_flax(raw: str) -> tuple[str, bool] | None:
 
 
 def _from_tf(raw: str) -> tuple[str, bool] | None:
-    """Keras names a variable by its scopes: ``<model>/model/encoder/layers.0/self_attn/k_proj/kernel:0``."""
-    place = re.sub(r":\d+$", "", raw).split("/")
-    leaf = place.pop()
-    words = {"kernel": "weight", "gamma": "weight", "embeddings": "weight", "weight": "weight"}
-    words |= {"bias": "bias", "beta": "bias", LOGITS_BIAS: LOGITS_BIAS}
-    if leaf not in words:
-        return None
+    """Keras names a variable by its scopes, an HDF5 file puts the name of a layer before that.
+
+    As written by transformers 4.37.2 and 4.57.6: ``model/tf_bart_for_conditional_generation/model/encoder/layers.0/
+    self_attn/k_proj/kernel:0`` (a second model made in one process gets ``…generation_1``), ``model/model.shared/
+    model.shared/embeddings:0``, ``final_logits_bias/final_logits_bias:0``; in shards and in safetensors of format
+    ``tf`` the outermost scope is left out: ``model/encoder/layers.0/…``, ``final_logits_bias:0``.
+    """
+    *place, leaf = re.sub(r":\d+$", "", raw).split("/")
     if leaf == LOGITS_BIAS:
-        return LOGITS_BIAS, False
-    name = ".".join([*place, words[leaf]])
-    name = re.sub(r"^tf_bart[a-z_0-9]*\.", "", name)
+        return (LOGITS_BIAS, False) if set(place) <= {LOGITS_BIAS} or _TF_MODEL.match(place[0]) else None
+    if leaf not in _TF_LEAVES:
+        return None
+    if place and place[-1] in ("model.shared", "shared"):
+        return SHARED, False
+    models = [index for index, scope in enumerate(place) if _TF_MODEL.match(scope)]
+    name = ".".join([*place[models[-1] + 1 if models else 0 :], _TF_LEAVES[leaf]])
     return name, leaf == "kernel"
+
+
+_TF_MODEL = re.compile(r"tf_bart(_[a-z]+)*(_\d+)?$")
+_TF_LEAVES = {"kernel": "weight", "gamma": "weight", "embeddings": "weight", "bias": "bias", "beta": "bias"}
+_TF_LEAVES["weight"] = "weight"  # the shared table of libraries older than those above
 
 
 _SPELLINGS = {"torch": _from_torch, "flax": _from_flax, "tf": _from_tf}
