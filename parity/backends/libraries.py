@@ -1,0 +1,137 @@
+"""What the three adapters of the Hugging Face library share: environment, loading routes, notes of a load, names."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from reference.config import BartConfig
+from reference.names import canonical, tied_groups
+
+NOTE_LENGTH = 1000
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_BRACKETED = re.compile(r"[\[{]['\"(].*?[\]}](?=$|[\s.])")
+
+
+def quiet_offline_environment() -> None:
+    """No network, no telemetry, no warnings of tokenizers about forks; call before the library is imported."""
+    settings = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    os.environ.update(settings, HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_NO_ADVISORY_WARNINGS="1")
+    # The default; stated because a user's "error" would silence the warnings that belong in a load report.
+    os.environ["TRANSFORMERS_VERBOSITY"] = "warning"
+
+
+def version_of(distribution: str) -> tuple[int, ...]:
+    """Major, minor and patch of an installed distribution; ``()`` where it is not installed."""
+    try:
+        text = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ()
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def stored_for(checkpoint: Path) -> set[str]:
+    """Which frameworks the weight files of a directory were written for: ``pt``, ``tf``, ``flax``.
+
+    A safetensors file says in its metadata's ``format`` who wrote it (transformers, ``save_pretrained``); one that
+    says nothing, or cannot be read, counts as PyTorch's, as the library's own default does.
+    """
+    names = {"pt": "pytorch_model.bin", "tf": "tf_model.h5", "flax": "flax_model.msgpack"}
+    found = {kind for kind, name in names.items() if any(checkpoint.glob(f"{name}*"))}
+    for path in sorted(checkpoint.glob("model*.safetensors"))[:1]:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                found.add((file.metadata() or {}).get("format", "pt"))
+        except (SafetensorError, OSError):
+            found.add("pt")
+    return found
+
+
+def route(checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
+    """The conversion flag a user must pass: none where the directory holds the framework's own files.
+
+    Args:
+        own: the framework's key of ``stored_for``.
+        others: keys the class has a ``from_…`` flag for, in the order of preference.
+    """
+    stored = stored_for(checkpoint)
+    if own in stored:
+        return {}
+    return {f"from_{other}": True for other in [kind for kind in others if kind in stored][:1]}
+
+
+def route_name(flags: dict[str, bool]) -> str:
+    """``plain``, or the flag as a user writes it: ``from_pt=True``."""
+    return ", ".join(f"{name}={value}" for name, value in flags.items()) or "plain"
+
+
+class _Collector(logging.Handler):
+    def __init__(self, notes: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._notes = notes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._notes.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def notes_of_load() -> Iterator[list[str]]:
+    """Collects what the library warns or logs meanwhile, and keeps standard output clean.
+
+    The list is complete, one line per message, each once, when the context ends.
+    """
+    raw: list[str] = []
+    lines: list[str] = []
+    handler = _Collector(raw)
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("always")
+            yield lines
+    finally:
+        logger.removeHandler(handler)
+        # A deprecation inside a library is nobody's news about this checkpoint.
+        quiet = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+        raw += [str(warning.message) for warning in caught if not issubclass(warning.category, quiet)]
+        lines += list(dict.fromkeys(_one_line(text) for text in raw))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_ANSI.sub("", text).split())[:NOTE_LENGTH]
+
+
+def names_in(message: str) -> list[str]:
+    """The parameter names a log message lists between brackets: strings, or tuples of path parts joined by ``/``."""
+    found = _BRACKETED.search(message)
+    if not found:
+        return []
+    listed = ast.literal_eval(found.group())
+    return sorted("/".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in listed)
+
+
+def parameter_name(raw: str, layout: str, config: BartConfig) -> tuple[str, bool, bool]:
+    """The canonical name, whether the array is stored transposed, and whether it is trained.
+
+    A duplicate of a tied table keeps its own PyTorch name, so that it can be seen to equal the table. A name no BART
+    has stays as the library spells it.
+    """
+    entry = canonical(raw, layout, config)
+    if entry is None:
+        return raw, False, True
+    if entry.role == "tied":
+        duplicates = [name for group in tied_groups(config) for name in group[1:]]
+        spelled = raw.replace("/", ".")
+        places = {name.removeprefix("model.").rpartition(".")[0]: name for name in duplicates}
+        return next(name for place, name in places.items() if place in spelled), entry.transposed, True
+    return entry.name, entry.transposed, entry.role == "parameter"
