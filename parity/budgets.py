@@ -21,6 +21,8 @@ from typing import Literal
 
 import numpy as np
 
+from parity.tensors import TensorSpec
+
 Measure = Literal["slice", "element"]
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "tf32": 2.0**-11}
@@ -170,14 +172,14 @@ class Yardstick:
     def __init__(self, unit_roundoff: float) -> None:
         self._unit_roundoff = unit_roundoff
         self._errors: dict[str, dict[str, Budget]] = {}
-        self._kinds: dict[str, tuple[str, int]] = {}
+        self._specs: dict[str, tuple[TensorSpec, int]] = {}
 
-    def add(self, backend: str, tensor: str, kind: str, measured: Measured) -> None:
+    def add(self, backend: str, spec: TensorSpec, measured: Measured) -> None:
         """Takes one member's error at one tensor into account."""
-        known = self._errors.setdefault(backend, {}).get(tensor, Budget(0.0, 0.0))
+        known = self._errors.setdefault(backend, {}).get(spec.name, Budget(0.0, 0.0))
         larger = Budget(max(known.slice, measured.slice), max(known.element, measured.element))
-        self._errors[backend][tensor] = larger
-        self._kinds[tensor] = (kind, measured.size)
+        self._errors[backend][spec.name] = larger
+        self._specs[spec.name] = (spec, measured.size)
 
     def error(self, tensor: str, judged: str) -> Budget | None:
         """The largest honest error at a tensor, leaving out the members that share the judged backend.
@@ -185,15 +187,15 @@ class Yardstick:
         A reference is measured against its twin only: its own error must not excuse itself. None where no other
         member answered.
         """
-        if tensor not in self._kinds:
-            return None
         others = [errors for backend, errors in self._errors.items() if backend != judged and tensor in errors]
         if not others:
             return None
         found = [errors[tensor] for errors in others]
-        kind, size = self._kinds[tensor]
+        spec, size = self._specs[tensor]
+        if spec.scale_from:
+            found += [errors[spec.scale_from] for errors in others if spec.scale_from in errors]
         if size < SMALL:
-            kin = [errors[name] for errors in others for name in errors if self._kinds[name][0] == kind]
+            kin = [errors[name] for errors in others for name in errors if self._specs[name][0].kind == spec.kind]
             found.append(Budget(float(np.median([e.slice for e in kin])), float(np.median([e.element for e in kin]))))
         return Budget(max(e.slice for e in found), max(e.element for e in found))
 

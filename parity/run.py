@@ -113,7 +113,7 @@ class CheckpointRun:
             if not np.isfinite(truth).all():
                 found.undefined_by_oracle.append(spec.name)
             scale = self._scale(spec, truth, oracle)
-            found.signals[spec.name] = np.inf if spec.scale_from else signal(truth, scale)
+            found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else signal(truth, scale)
             for index, trace in answered.items():
                 if spec.name in trace.arrays:
                     found.errors[index][spec.name] = _measured(trace.arrays[spec.name], truth, scale)
@@ -144,11 +144,16 @@ class CheckpointRun:
                 for spec in found.specs:
                     measured = found.errors.get(index, {}).get(spec.name)
                     if isinstance(measured, Measured) and np.isfinite(measured.slice):
-                        yardstick.add(member.backend, spec.name, spec.kind, measured)
+                        yardstick.add(member.backend, spec, measured)
         return yardstick
 
     def budget(self, subject: SubjectRecord, tensor: str) -> Budget | None:
         return self.yardstick(subject).budget(tensor, subject.backend)
+
+
+def _is_zero_in_theory(spec: TensorSpec) -> bool:
+    """A gradient measured by another's size has none of its own, so exchanging its rows shows nothing."""
+    return spec.kind == "gradient" and spec.scale_from is not None
 
 
 def _measured(actual: np.ndarray, truth: np.ndarray, scale: float) -> Measured | str:

@@ -22,8 +22,8 @@ class Comparison:
     at: dict[str, int]
     worst: dict[str, Any] = field(default_factory=dict)
     """Index, actual and expected value of the largest element."""
-    signal: float = float("inf")
-    """What a plainly wrong answer would measure here."""
+    vacuous: bool = False
+    """Whether a plainly wrong answer would have stayed inside the budget too."""
 
     @property
     def ratio(self) -> float:

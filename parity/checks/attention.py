@@ -1,0 +1,87 @@
+"""Attention: rows are probabilities, masked keys get nothing, a silenced head is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from parity.budgets import UNIT_ROUNDOFF
+from parity.checks.base import Comparison, Finding, Result, check
+from parity.evidence import Evidence
+from parity.tensors import TensorSpec
+
+_ATTENTIONS = "BART page, encoder_attentions, decoder_attentions, cross_attentions: weights after the softmax"
+_KINDS = ("attention", "cross-attention")
+
+
+def _returned(evidence: Evidence) -> Iterator[tuple[TensorSpec, np.ndarray | None]]:
+    for spec in evidence.expected_tensors():
+        if spec.kind in _KINDS:
+            yield spec, evidence.trace.arrays.get(spec.name)
+
+
+@check(
+    "ATTN01",
+    claim="attention probabilities of every query sum to one",
+    source=_ATTENTIONS,
+    usually="dropout left on, weights returned before the softmax, or a softmax over the wrong axis",
+    cases=("forward",),
+    requires=("attentions",),
+    needs_oracle=False,
+)
+def rows_sum_to_one(evidence: Evidence) -> Iterator[Result]:
+    """The bound is that of rounding n probabilities and their normaliser: (n + 4) unit roundoffs (Higham 2002, 3.1)."""
+    for spec, weights in _returned(evidence):
+        if weights is None:
+            yield Finding(False, f"{spec.name} was not returned", spec.name)
+            continue
+        error = np.abs(weights.astype(np.float64).sum(axis=-1) - 1.0)
+        error[~np.isfinite(error)] = np.inf
+        at = np.unravel_index(int(error.argmax()), error.shape)
+        limit = (weights.shape[-1] + 4) * UNIT_ROUNDOFF[evidence.subject.dtype]
+        place = dict(zip(spec.axes, map(int, at), strict=False))
+        yield Comparison(spec.name, float(error[at]), limit, "element", place)
+
+
+@check(
+    "ATTN02",
+    claim="masked keys get no attention at all: padding of the source, padding of the target, and the future",
+    source="BART page, attention_mask and decoder_attention_mask; Vaswani et al. 2017, section 3.2.3",
+    usually="a mask added with too small a number, with the wrong sign, or not handed to the cross-attention",
+    cases=("forward",),
+    requires=("attentions",),
+    needs_oracle=False,
+)
+def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
+    """Exactly zero: the smallest finite number added to a score underflows in the softmax."""
+    inputs = evidence.case.inputs
+    source, target = np.array(inputs["attention_mask"]), np.array(inputs["decoder_attention_mask"])
+    future = np.triu(np.ones((target.shape[1],) * 2, bool), 1)
+    for spec, weights in _returned(evidence):
+        if weights is None:
+            yield Finding(False, f"{spec.name} was not returned", spec.name)
+            continue
+        if spec.axes[-1] == "src":
+            masked = np.broadcast_to((source == 0)[:, None, None, :], weights.shape)
+        else:
+            masked = np.broadcast_to((target == 0)[:, None, None, :] | future, weights.shape)
+        leaked = np.argwhere(masked & (weights != 0.0))
+        at = dict(zip(spec.axes, leaked[0].tolist(), strict=False)) if len(leaked) else {}
+        count = f"{len(leaked)} masked keys of {spec.name} are attended to"
+        yield Finding(not len(leaked), count, spec.name, {"at": at} if at else {})
+
+
+@check(
+    "HEAD01",
+    claim="a head whose mask is 0 contributes nothing, and all tensors are within budget of the oracle's",
+    source="BART page, head_mask, decoder_head_mask, cross_attn_head_mask: 0 nullifies the head",
+    usually="an attention implementation that takes the mask and ignores it",
+    cases=("forward.head-masks",),
+    also=("forward",),
+    requires=("head_masks",),
+)
+def silenced_head_is_silent(evidence: Evidence) -> Iterator[Result]:
+    """A backend that ignores the mask gives the answer of the pass without one."""
+    yield from evidence.against_oracle()
+    yield evidence.changed("logits", "forward.head-masks", "forward", lambda spec, array: array)

@@ -1,0 +1,142 @@
+"""Invariances: what must not matter does not, and what must matter does. All judged on one backend's own answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from parity.checks.base import Finding, Result, check
+from parity.evidence import Evidence, Region, whole
+from parity.tensors import TensorSpec
+
+_MASK = "BART page, attention_mask: 0 for tokens that are masked, which attention does not look at"
+_CAUSAL = "BART page, decoder_attention_mask: a causal mask is used by default; Vaswani et al. 2017, section 3.1"
+
+
+def own_row(row: int | None, lengths: dict[str, int]) -> Region:
+    """One row of the batch, cut to its own lengths; ``row`` None takes the only one."""
+
+    def part(spec: TensorSpec, array: np.ndarray) -> np.ndarray | None:
+        if not spec.axes or spec.axes[0] != "batch":
+            return None
+        kept = array[row if row is not None else 0]
+        cuts = tuple(slice(lengths[axis]) if axis in lengths else slice(None) for axis in spec.axes[1:])
+        return kept[cuts]
+
+    return part
+
+
+@check(
+    "CALL01",
+    claim="encoding first and then decoding with the encoder's output equals the whole call",
+    source="BART page, encoder_outputs: may be passed instead of the inputs of the encoder",
+    usually="the source mask is not handed on, or an argument lands in another parameter's place",
+    cases=("encode-decode",),
+    also=("forward",),
+)
+def encode_then_decode(evidence: Evidence) -> Iterator[Result]:
+    """Generation encodes once and decodes often, so this path is the one that produces text."""
+    yield from evidence.between("encode-decode", "forward", whole, whole)
+
+
+@check(
+    "PAD01",
+    claim="padding on the right does not change a row: alone and unpadded it gives the same",
+    source=_MASK,
+    usually="a mask that is not applied, applied with the wrong sign, or positions counted from the padding",
+    cases=("forward.alone",),
+    also=("forward",),
+)
+def padding_changes_nothing(evidence: Evidence) -> Iterator[Result]:
+    """Compared on the row's own positions only: what stands at padded ones means nothing."""
+    notes = evidence.case.notes
+    lengths = {"src": notes["src"], "tgt": notes["tgt"]}
+    yield from evidence.between("forward.alone", "forward", own_row(None, lengths), own_row(notes["row"], lengths))
+
+
+@check(
+    "BATCH01",
+    claim="a row does not depend on the other rows of its batch",
+    source="definition of a batch: rows are independent",
+    usually="a mean or a mask taken over the batch, or rows exchanged",
+    cases=("forward.other-mates",),
+    also=("forward",),
+)
+def mates_change_nothing(evidence: Evidence) -> Iterator[Result]:
+    """All tokens of the other rows are exchanged; the row that stayed must stay."""
+    notes = evidence.case.notes
+    part = own_row(notes["row"], {"src": notes["src"], "tgt": notes["tgt"]})
+    yield from evidence.between("forward.other-mates", "forward", part, part)
+
+
+@check(
+    "MASK01",
+    claim="no decoder position sees a later one",
+    source=_CAUSAL,
+    usually="a causal mask that is missing, transposed, or off by one",
+    cases=("forward.other-future",),
+    also=("forward",),
+)
+def future_is_unseen(evidence: Evidence) -> Iterator[Result]:
+    """All tokens from one position on are exchanged: earlier logits stay, later ones move."""
+    position = evidence.case.notes["tgt"]
+
+    def before(spec: TensorSpec, array: np.ndarray) -> np.ndarray | None:
+        if "tgt" not in spec.axes:
+            return array
+        return np.take(array, range(position), axis=spec.axes.index("tgt"))
+
+    def after(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+        return np.take(array, range(position, array.shape[1]), axis=1)
+
+    yield from evidence.between("forward.other-future", "forward", before, before)
+    yield evidence.changed("logits", "forward.other-future", "forward", after)
+
+
+@check(
+    "MASK02",
+    claim="every unmasked encoder position sees the whole unmasked source, and so does the decoder",
+    source="Lewis et al. 2019, section 2: the encoder is bidirectional",
+    usually="a causal mask used in the encoder, or a mask that hides the last token",
+    cases=("forward.other-source",),
+    also=("forward",),
+)
+def source_is_seen(evidence: Evidence) -> Iterator[Result]:
+    """The last token of each source is exchanged; every state of that row must move."""
+    for row, last in enumerate(evidence.case.notes["last"]):
+        encoder = own_row(row, {"src": last + 1})
+        yield evidence.changed("encoder.last", "forward.other-source", "forward", encoder)
+        yield evidence.changed("logits", "forward.other-source", "forward", own_row(row, {}))
+
+
+@check(
+    "MASK03",
+    claim="what stands at masked positions changes nothing elsewhere",
+    source=_MASK,
+    usually="a mask read with the wrong polarity, or not handed to the cross-attention",
+    cases=("forward.other-padding",),
+    also=("forward",),
+)
+def masked_content_is_unseen(evidence: Evidence) -> Iterator[Result]:
+    """Padding is replaced by ordinary words: a sum that still looks at it moves."""
+    inputs = evidence.case.inputs
+    masks = {"src": np.array(inputs["attention_mask"]), "tgt": np.array(inputs["decoder_attention_mask"])}
+    for row in range(len(masks["src"])):
+        part = own_row(row, {axis: int(mask[row].sum()) for axis, mask in masks.items()})
+        yield from evidence.between("forward.other-padding", "forward", part, part)
+
+
+@check(
+    "EVAL01",
+    claim="in evaluation the same call gives the same bits twice",
+    source="main classes, from_pretrained: the model is in evaluation mode, so dropout is off",
+    usually="dropout left on, or an operation whose order of sums is not fixed",
+    cases=("forward.repeated",),
+    needs_oracle=False,
+)
+def evaluation_repeats(evidence: Evidence) -> Iterator[Result]:
+    """Within one process, on one device; across machines only budgets hold."""
+    first, second = evidence.trace.facts["first"], evidence.trace.facts["second"]
+    for name in first:
+        yield Finding(first[name] == second.get(name), f"{name} differs between two equal calls", name)

@@ -1,0 +1,147 @@
+"""Loading: what stands in memory is what stands in the file. No forward pass can show one wrong bit in one weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from parity.checks.base import Finding, Result, check
+from parity.evidence import Evidence
+from reference.names import tied_groups
+
+_FILE = "definition of a checkpoint: config.json states the parameters, the weight file holds them"
+_LOADING = "main classes, PreTrainedModel.from_pretrained: the model is loaded with the weights of the file"
+
+
+@check(
+    "FILE01",
+    claim="the weight file holds every parameter that the config asks for, in its shape, finite, and nothing else",
+    source=_FILE,
+    usually="the file was saved by another class, or the training diverged, or the config is that of another model",
+    cases=("load",),
+    needs_oracle=False,
+    role="file",
+)
+def file_is_complete(evidence: Evidence) -> Iterator[Result]:
+    """A parameter that is missing will be random in some backend; one that is not finite spoils all of them."""
+    trace = evidence.trace
+    report, parameters = trace.facts["report"], trace.facts["parameters"]
+    for name in report["missing"]:
+        yield Finding(False, f"{name} is missing from the file", name)
+    for name in report["unexpected"]:
+        yield Finding(False, f"{name} in the file is no parameter of this config", name)
+    for note in report["notes"]:
+        yield Finding(False, note, note.split(" ")[0])
+    for name, parameter in parameters.items():
+        count = parameter["non_finite"]
+        yield Finding(count == 0, f"{name} holds {count} values that are NaN or infinite", name)
+
+
+@check(
+    "LOAD01",
+    claim="every loaded parameter equals the file, bit for bit",
+    source=_LOADING,
+    usually="a transposed square matrix, two names exchanged, a round trip through half precision, a re-initialised layer",
+    cases=("load",),
+    requires=("load",),
+    needs_oracle=False,
+)
+def loaded_bits_equal_the_file(evidence: Evidence) -> Iterator[Result]:
+    """Compares digests, and where they differ names the rows by their checksums."""
+    ours, theirs = evidence.trace, evidence.file
+    aliases = {name: group[0] for group in tied_groups_of(evidence) for name in group}
+    for name, parameter in ours.facts["parameters"].items():
+        stored = theirs.facts["parameters"].get(aliases.get(name, name))
+        if stored is None:
+            continue
+        same = parameter["digest"] == stored["digest"]
+        what = "" if same else _difference(evidence, name, aliases.get(name, name))
+        yield Finding(same, f"{name} differs from the file: {what}", name)
+
+
+def _difference(evidence: Evidence, name: str, stored_name: str) -> str:
+    ours, theirs = evidence.trace, evidence.file
+    found, stored = ours.facts["parameters"][name], theirs.facts["parameters"][stored_name]
+    for word in ("shape", "dtype"):
+        if found[word] != stored[word]:
+            return f"{word} {found[word]}, in the file {stored[word]}"
+    rows = np.flatnonzero(ours.arrays[f"rows.{name}"] != theirs.arrays[f"rows.{stored_name}"])
+    shown = ", ".join(map(str, rows[:3])) + (" …" if len(rows) > 3 else "")
+    return f"{len(rows)} of {found['shape'][0]} rows ({shown})"
+
+
+def tied_groups_of(evidence: Evidence) -> list[list[str]]:
+    """Groups of names that the config says are one table, the table's own name first."""
+    from reference.config import BartConfig
+
+    return tied_groups(BartConfig.from_dict(evidence.config))
+
+
+@check(
+    "LOAD02",
+    claim="after loading no parameter is missing, surplus, random, or left on a meta device",
+    source=_LOADING,
+    usually="a prefix or a head the library does not map, so that it fills the parameter with random numbers and only warns",
+    cases=("load",),
+    requires=("load",),
+    needs_oracle=False,
+)
+def nothing_is_missing(evidence: Evidence) -> Iterator[Result]:
+    """Holds the names in memory against those of the file, and listens to what the library says of the load."""
+    report, loaded = evidence.trace.facts["report"], evidence.trace.facts["parameters"]
+    stored = evidence.file.facts["parameters"]
+    aliases = {name for group in tied_groups_of(evidence) for name in group}
+    for name in stored:
+        yield Finding(name in loaded, f"{name} is in the file but not in the model", name)
+    for name in loaded:
+        known = name in stored or name in aliases
+        yield Finding(known, f"{name} is in the model but not in the file, so its values are random", name)
+    for name in report["missing"]:
+        # A tied duplicate or a buffer of zeros that the bits show to be right was only not stored twice.
+        stored_twice = name in aliases and name in loaded
+        yield Finding(stored_twice, f"the library did not find {name} in the file and made it up", name)
+    for name in report["unexpected"]:
+        yield Finding(False, f"the library did not use {name} of the file", name)
+    for name in report["not_materialised"]:
+        yield Finding(False, f"{name} is on a meta device, without values", name)
+
+
+@check(
+    "LOAD03",
+    claim="loading the same checkpoint twice gives the same bits",
+    source=_LOADING,
+    usually="a parameter filled with random numbers, or a state shared between two models",
+    cases=("load",),
+    requires=("load",),
+    needs_oracle=False,
+)
+def two_loads_are_equal(evidence: Evidence) -> Iterator[Result]:
+    """A random parameter differs between two loads even where nothing reports it."""
+    first, second = evidence.trace.facts["parameters"], evidence.trace.facts["second"]
+    for name, parameter in first.items():
+        yield Finding(parameter["digest"] == second.get(name), f"{name} differs between two loads", name)
+
+
+@check(
+    "LOAD04",
+    claim="weights that the config ties are one table, and weights that it does not tie are apart",
+    source="configuration page, tie_word_embeddings: whether input and output word embeddings are tied",
+    usually="a head that was loaded on its own and re-tied, or never tied, so that training drives two tables apart",
+    cases=("load",),
+    requires=("load",),
+    needs_oracle=False,
+)
+def tied_weights_are_tied(evidence: Evidence) -> Iterator[Result]:
+    """A name the backend does not expose is tied by construction; two exposed ones must share their storage."""
+    loaded = evidence.trace.facts["parameters"]
+    together = [set(group) for group in evidence.trace.facts["report"]["tied"]]
+    wanted = [[name for name in group if name in loaded] for group in tied_groups_of(evidence)]
+    for group in wanted:
+        yield Finding(bool(group), "the shared table is not among the model's parameters")
+        for name in group[1:]:
+            one = any({group[0], name} <= storage for storage in together)
+            yield Finding(one, f"{name} is not tied to {group[0]}", name)
+    if not evidence.config.get("tie_word_embeddings", True):
+        apart = not any("lm_head.weight" in storage for storage in together) and "lm_head.weight" in loaded
+        yield Finding(apart, "lm_head.weight is not a table of its own", "lm_head.weight")

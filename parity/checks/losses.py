@@ -1,0 +1,110 @@
+"""Loss and labels: what is averaged over, and what the decoder is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from parity.cases import IGNORED
+from parity.checks.base import Comparison, Finding, Result, check
+from parity.evidence import SELF_COMPARISON, Evidence, whole
+
+_LABELS = "BART page, labels: indices in [0, vocab) or -100; tokens set to -100 are ignored, the loss covers the others"
+_SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted right, -100 becomes the padding token"
+
+
+@check(
+    "LOSS01",
+    claim="the loss is within budget of the float64 oracle",
+    source=_LABELS,
+    usually="a mean over the wrong count, label smoothing left on, or -100 kept",
+    cases=("loss", "loss.row-ignored", "gradients"),
+)
+def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
+    """One number: measured on the scale of the logits it comes from, with their error for a yardstick."""
+    yield from evidence.against_oracle("loss")
+
+
+@check(
+    "LOSS02",
+    claim="the loss is the mean cross-entropy of the model's own logits over the labels that are not -100",
+    source=_LABELS,
+    usually="padding counted as a label, labels shifted once more, or a mean over all positions",
+    cases=("loss", "loss.row-ignored"),
+)
+def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
+    """Computed here in float64 from the returned logits, so that a wrong loss is told from wrong logits."""
+    arrays = evidence.trace.arrays
+    if "loss" not in arrays or "logits" not in arrays:
+        yield Finding(False, "loss or logits were not returned", "loss")
+        return
+    expected = cross_entropy(arrays["logits"], np.array(evidence.case.inputs["labels"]))
+    actual, budget = float(arrays["loss"].reshape(-1)[0]), evidence.budget("loss")
+    if budget is None:
+        yield Finding(False, "the loss has no budget: no honest implementation answered", "loss")
+        return
+    error = abs(actual - expected) / evidence.scale("logits")
+    worst = {"actual": actual, "expected": expected}
+    limit = budget.times(SELF_COMPARISON).slice
+    yield Comparison("loss", error if np.isfinite(error) else float("inf"), limit, "slice", {}, worst)
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of -log softmax(logits)[label] over the labels that are not -100, in float64.
+
+    Args:
+        logits: ``[batch, tgt, vocab]``.
+        labels: int ``[batch, tgt]``.
+
+    Returns:
+        NaN where every label is ignored (a mean over nothing).
+    """
+    kept = labels != IGNORED
+    if not kept.any():
+        return float("nan")
+    scores = logits[kept].astype(np.float64)
+    top = scores.max(axis=-1)
+    normaliser = top + np.log(np.exp(scores - top[:, None]).sum(axis=-1))
+    return float(np.mean(normaliser - scores[np.arange(len(scores)), labels[kept]]))
+
+
+@check(
+    "LOSS03",
+    claim="with every label ignored the loss is a mean over nothing: NaN, and the logits are untouched",
+    source=_LABELS + " (none here, so 0/0)",
+    usually="a division guarded by one, which turns a batch without labels into a loss of 0",
+    cases=("loss.all-ignored",),
+)
+def all_ignored_is_undefined(evidence: Evidence) -> Iterator[Result]:
+    """Declared undefined: the pattern is the claim, and that the logits beside it still agree with the oracle."""
+    loss = evidence.trace.arrays.get("loss")
+    values = [] if loss is None else loss.reshape(-1).tolist()
+    yield Finding(values != [] and all(map(np.isnan, values)), f"the loss is {values}, not NaN", "loss")
+    yield from evidence.against_oracle("hidden", "logits")
+
+
+@check(
+    "SHIFT01",
+    claim="decoder inputs made from labels are: the start token, then the labels but the last, -100 read as padding",
+    source=_SHIFT,
+    usually="labels shifted not at all, twice, or with -100 looked up in the embedding table",
+    cases=("loss",),
+    also=("forward",),
+)
+def labels_are_shifted(evidence: Evidence) -> Iterator[Result]:
+    """The pass given labels must equal the backend's own pass given the shifted labels as decoder inputs."""
+    yield from evidence.between("loss", "forward", whole, whole)
+
+
+@check(
+    "SHIFT02",
+    claim="without decoder inputs or labels the decoder is fed the source shifted right",
+    source="BART page, decoder_input_ids: if none are given they are made by shifting input_ids to the right",
+    usually="another start token, padding in the wrong place, or a default that only one framework has",
+    cases=("forward.defaults",),
+    requires=("default_decoder_inputs",),
+)
+def source_is_shifted(evidence: Evidence) -> Iterator[Result]:
+    """Every tensor of the pass with nothing but ``input_ids`` against the oracle's."""
+    yield from evidence.against_oracle()

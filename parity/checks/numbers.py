@@ -1,0 +1,75 @@
+"""Numbers: every tensor of a pass is within budget of the float64 oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parity.checks.base import Result, check
+from parity.evidence import Evidence
+
+_PASSES = ("forward", "forward.alone", "forward.defaults", "loss")
+_PAPER = "Lewis et al. 2019 (BART), section 2.1, and Vaswani et al. 2017, section 3; BART page, Seq2SeqLMOutput"
+
+
+@check(
+    "NUM01",
+    claim="hidden states of the encoder and the decoder are within budget of the float64 oracle, layer by layer",
+    source=_PAPER,
+    usually="the operation named by the first divergent tensor: positions or scale at hidden.0, otherwise that layer",
+    cases=_PASSES,
+    requires=("hidden_states",),
+)
+def hidden_states(evidence: Evidence) -> Iterator[Result]:
+    """The first layer out of budget, while its inputs are inside, holds the fault."""
+    yield from evidence.against_oracle("hidden")
+
+
+@check(
+    "NUM02",
+    claim="attention probabilities of the encoder and the decoder are within budget of the float64 oracle",
+    source=_PAPER,
+    usually="the scale of the queries, a mask, or heads split in another order",
+    cases=_PASSES,
+    requires=("attentions",),
+)
+def attentions(evidence: Evidence) -> Iterator[Result]:
+    """Attention is compared after the softmax, where an unscaled score shows at once."""
+    yield from evidence.against_oracle("attention")
+
+
+@check(
+    "NUM03",
+    claim="cross-attention probabilities are within budget of the float64 oracle",
+    source=_PAPER,
+    usually="the padding mask of the source is not handed to the decoder, or its keys come from another layer",
+    cases=_PASSES,
+    requires=("attentions",),
+)
+def cross_attentions(evidence: Evidence) -> Iterator[Result]:
+    """The rows are decoder positions, the columns source positions."""
+    yield from evidence.against_oracle("cross-attention")
+
+
+@check(
+    "NUM04",
+    claim="logits are within budget of the float64 oracle",
+    source=_PAPER,
+    usually="a final_logits_bias that was dropped, another output table, or a fault in an earlier layer",
+    cases=_PASSES,
+)
+def logits(evidence: Evidence) -> Iterator[Result]:
+    """The last states may be right and the head still wrong."""
+    yield from evidence.against_oracle("logits")
+
+
+@check(
+    "GRAD01",
+    claim="gradients of the loss by every trainable parameter are within budget of the float64 oracle",
+    source="definition of the gradient; BART page, labels: the loss is meant to be trained on",
+    usually="a parameter cut off from the loss, a row left out, or a tied table counted once",
+    cases=("gradients",),
+    requires=("gradients",),
+)
+def gradients(evidence: Evidence) -> Iterator[Result]:
+    """Gradients run against the data flow, so the first divergent one stands nearest to the loss."""
+    yield from evidence.against_oracle("gradient")

@@ -1,0 +1,163 @@
+"""What a check may look at: the traces of one subject for one case, the oracle's, and errors with their budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from parity.budgets import Budget, Measured, measure, root_mean_square
+from parity.cases import Case
+from parity.checks.base import Comparison, Finding, Result
+from parity.records import SubjectRecord
+from parity.run import CheckpointRun
+from parity.tensors import TensorSpec
+from parity.traces import Trace
+
+Region = Callable[[TensorSpec, np.ndarray], np.ndarray | None]
+"""Picks the part of a tensor that a claim is about; None where it says nothing of that tensor."""
+
+
+def whole(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+    """The region that is all of a tensor."""
+    return array
+
+
+SELF_COMPARISON = 2.0
+"""Two answers of one backend may each be a budget away from the oracle, on either side."""
+
+
+class Evidence:
+    """One cell's view of a run."""
+
+    def __init__(self, run: CheckpointRun, index: int, subject: SubjectRecord, case: Case) -> None:
+        self._run, self._index = run, index
+        self.subject, self.case, self.config = subject, case, run.config
+
+    @property
+    def trace(self) -> Trace:
+        """The subject's answer to the cell's own case."""
+        return self.sibling(self.case.name)
+
+    def sibling(self, case: str) -> Trace:
+        """The subject's answer to another case; the judge has made sure that the check's ``also`` are there."""
+        trace = self._run.trace(self._index, case)
+        if trace is None:
+            raise LookupError(f"no trace of {case!r} for {self.subject.label}: name it in the check's cases or also")
+        return trace
+
+    def case_named(self, name: str) -> Case:
+        return self._run.cases[name]
+
+    @property
+    def file(self) -> Trace:
+        """The weight file's own load trace, cast to the subject's dtype."""
+        trace = self._run.trace(self._run.file_index(self.subject.dtype), "load")
+        if trace is None:
+            raise LookupError("the weight file was not captured")
+        return trace
+
+    def expected_tensors(self, case: str | None = None) -> list[TensorSpec]:
+        """The canonical tensors this subject must return for a case, given what its variant can return."""
+        lacks = set(self.subject.lacking)
+        specs = self._run.specs(case or self.case.name)
+        if "attentions" in lacks:
+            specs = [spec for spec in specs if spec.kind not in ("attention", "cross-attention")]
+        return specs
+
+    def oracle(self, case: str | None = None) -> Trace:
+        """The oracle's answer to the same case."""
+        trace = self._run.oracle(case or self.case.name)
+        if trace is None:
+            raise LookupError("the oracle has no answer: set needs_oracle on the check")
+        return trace
+
+    def budget(self, tensor: str) -> Budget | None:
+        return self._run.budget(self.subject, tensor)
+
+    def against_oracle(self, *kinds: str) -> Iterator[Result]:
+        """Every tensor of the case (of these kinds, or all) within budget of the oracle, in data-flow order."""
+        found = self._run.errors(self.case.name)
+        measured = found.errors[self._index]
+        for spec in self.expected_tensors():
+            if (kinds and spec.kind not in kinds) or spec.name in self.case.undefined:
+                continue
+            if spec.name in found.undefined_by_oracle:
+                yield Finding(False, f"the oracle's {spec.name} is not finite", spec.name)
+            elif spec.name not in measured:
+                yield Finding(False, f"{spec.name} was not returned", spec.name)
+            elif isinstance(error := measured[spec.name], str):
+                yield Finding(False, f"{spec.name} {error}", spec.name)
+            else:
+                yield self._compared(spec, error, 1.0, found.signals[spec.name])
+
+    def between(self, actual: str, expected: str, actual_part: Region, expected_part: Region) -> Iterator[Result]:
+        """Two of the subject's own answers, tensor by tensor, on the parts a claim is about.
+
+        Args:
+            actual, expected: names of the two cases.
+        """
+        first, second = self.sibling(actual), self.sibling(expected)
+        common = {spec.name for spec in self.expected_tensors(expected)}
+        for spec in (spec for spec in self.expected_tensors(actual) if spec.name in common):
+            if spec.name not in first.arrays or spec.name not in second.arrays:
+                yield Finding(False, f"{spec.name} was not returned", spec.name)
+                continue
+            ours = actual_part(spec, first.arrays[spec.name])
+            theirs = expected_part(spec, second.arrays[spec.name])
+            if ours is None or theirs is None:
+                continue
+            if ours.shape != theirs.shape:
+                yield Finding(False, f"{spec.name} has shape {list(ours.shape)}, not {list(theirs.shape)}", spec.name)
+            else:
+                yield self._compared(spec, measure(ours, theirs, self._scale(spec, theirs)), SELF_COMPARISON)
+
+    def changed(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
+        """That two answers differ by more than two honest ones would, everywhere on a part of one tensor.
+
+        A claim that something does not depend on an input is empty where nothing depends on it.
+        """
+        spec = next(spec for spec in self.expected_tensors() if spec.name == tensor)
+        first, second = (part(spec, self.sibling(case).arrays[tensor]) for case in (actual, expected))
+        budget, scale = self.budget(tensor), self._scale(spec, second)
+        limit = SELF_COMPARISON * budget.element * scale if budget else 0.0
+        difference = np.abs(first.astype(np.float64) - second.astype(np.float64)).max(axis=-1)
+        unmoved = np.argwhere(~(difference > limit))
+        at = f" at {unmoved[0].tolist()}" if len(unmoved) else ""
+        return Finding(not len(unmoved), f"{tensor}{at} does not depend on what was changed", tensor)
+
+    def scale(self, tensor: str) -> float:
+        """Root mean square of the oracle's tensor in the cell's case."""
+        return root_mean_square(self.oracle().arrays[tensor])
+
+    def _scale(self, spec: TensorSpec, fallback: np.ndarray) -> float:
+        oracle = self._run.oracle("forward")
+        truth = oracle.arrays[spec.name] if oracle is not None and spec.name in oracle.arrays else fallback
+        return root_mean_square(truth)
+
+    def _compared(self, spec: TensorSpec, error: Measured, factor: float, signal: float = float("inf")) -> Result:
+        budget = self.budget(spec.name)
+        if budget is None:
+            return Finding(False, f"{spec.name} has no budget: no honest implementation answered", spec.name)
+        budget = budget.times(factor)
+        by_slice = error.slice * budget.element >= error.element * budget.slice
+        measure_name = "slice" if by_slice else "element"
+        index = error.slice_at if by_slice else error.element_at
+        worst: dict[str, Any] = {}
+        if not self._sketched(spec.name):
+            worst["index"] = dict(zip(spec.axes, error.element_at, strict=False))
+            worst |= {"actual": error.actual, "expected": error.expected}
+        return Comparison(
+            tensor=spec.name,
+            error=error.slice if by_slice else error.element,
+            budget=budget.slice if by_slice else budget.element,
+            measure=measure_name,
+            at=dict(zip(spec.axes[:-1] if self._sketched(spec.name) else spec.axes, index, strict=False)),
+            worst=worst,
+            vacuous=budget.slice >= signal,
+        )
+
+    def _sketched(self, tensor: str) -> bool:
+        """Whether a trace holds projections of the tensor's last axis, whose columns mean nothing to a reader."""
+        return tensor in self.trace.facts.get("sketched", ())
