@@ -1,8 +1,21 @@
 """Do all the implementations that claim to run an encoder-decoder checkpoint compute the same thing?
 
-The Python API is ``parity.audit``, ``parity.capture`` and ``parity.judge`` (see ``parity.api``). This module imports
-nothing but the standard library when it is loaded, because capture processes run in interpreters that have
-none of our dependencies.
+The Python API is ``parity.audit`` and, for its two halves, ``parity.api.capture`` and ``parity.api.judge`` (the
+plain names belong to the packages). This module imports nothing but the standard library when it is loaded,
+because capture processes run in interpreters that have none of our dependencies.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["audit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "audit":
+        from parity.api import audit
+
+        return audit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,165 @@
+"""The Python API: what the command line does, for a program.
+
+>>> from parity import audit
+>>> report = audit(["fixtures/checkpoints/bart-odd"], backends=["hf-torch"])  # doctest: +SKIP
+>>> report.totals.fail  # doctest: +SKIP
+0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parity.capture import Event
+    from parity.inputs import Row
+    from parity.records import Manifest, Report
+
+RUNS = Path("runs")
+"""Where runs are kept when no directory is named, below the working directory."""
+
+
+def audit(
+    checkpoints: Sequence[str | Path],
+    *,
+    out: Path | None = None,
+    cache: Path | None = None,
+    backends: Sequence[str] | None = None,
+    checks: Sequence[str] | None = None,
+    stacks: Sequence[str] = ("main",),
+    device: str = "cpu",
+    dtypes: Sequence[str] = ("float32",),
+    inputs: Path | None = None,
+    time_limit: float = 600.0,
+    jobs: int | None = None,
+    strict: bool = False,
+    offline: bool = False,
+    progress: Callable[[Event], None] | None = None,
+) -> Report:
+    """Captures and judges: ``capture`` then ``judge``, nothing more.
+
+    Args:
+        checkpoints: directories or hub ids; naming a hub id is the permission to fetch it.
+        out: the run's directory; by default a new one under ``runs/``.
+        cache: where traces are kept between runs; by default the user's cache directory.
+        backends: names, or ``name/variant``; by default every one the stacks offer.
+        checks: ids or families; by default every check.
+        stacks: names of the table, paths to interpreters, or ``NAME=PATH``.
+        device: ``cpu`` or ``cuda``.
+        dtypes: among ``float64 float32 bfloat16 float16``.
+        inputs: a JSON Lines file (``parity.inputs``); by default a synthetic batch made for the checkpoint.
+        time_limit: seconds one case may take in one backend.
+        jobs: processes side by side; by default as many as cores and memory allow.
+        strict: known divergences of severity critical count as fail.
+        offline: refuse to fetch anything.
+        progress: called with each event of the capture.
+
+    Returns:
+        The report, also written to ``out/report.json``.
+
+    Raises:
+        CheckpointError, CaptureError, StackError, InputsError, RecordError, TraceError: bad input, in one line that
+            names the file and the cause.
+        ValueError: no such check.
+    """
+    check_names(checks)
+    out = out or new_run_directory()
+    capture(
+        checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, device=device, dtypes=dtypes,
+        inputs=inputs, time_limit=time_limit, jobs=jobs, offline=offline, progress=progress,
+    )  # fmt: skip
+    return judge(out, checks=checks, strict=strict)
+
+
+def capture(
+    checkpoints: Sequence[str | Path],
+    *,
+    out: Path | None = None,
+    cache: Path | None = None,
+    backends: Sequence[str] | None = None,
+    stacks: Sequence[str] = ("main",),
+    device: str = "cpu",
+    dtypes: Sequence[str] = ("float32",),
+    inputs: Path | None = None,
+    time_limit: float = 600.0,
+    jobs: int | None = None,
+    offline: bool = False,
+    progress: Callable[[Event], None] | None = None,
+) -> Manifest:
+    """Asks every backend every case and keeps the answers; arguments as for ``audit``.
+
+    Returns:
+        The manifest, also written to ``out/manifest.json``, beside ``out/traces/``.
+    """
+    from parity.capture import capture as run
+    from parity.checkpoint import resolve_checkpoint
+
+    directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
+    rows = _rows(inputs, directories) if inputs else None
+    return run(
+        directories, out=out or new_run_directory(), cache=cache, backends=backends, stacks=tuple(stacks),
+        device=device, dtypes=tuple(dtypes), rows=rows, time_limit=time_limit, jobs=jobs, progress=progress,
+    )  # fmt: skip
+
+
+def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool = False) -> Report:
+    """Judges a captured run, wherever and whenever it was captured. Needs no framework.
+
+    Returns:
+        The report, also written to ``directory/report.json``.
+
+    Raises:
+        RecordError, TraceError: the directory holds no readable run.
+        ValueError: no such check.
+    """
+    from parity.judge import judge as run
+    from parity.records import write_record
+
+    check_names(checks)
+    report = run(directory, checks=list(checks) if checks else None, strict=strict)
+    write_record(report, directory / "report.json")
+    return report
+
+
+def check_names(checks: Sequence[str] | None) -> None:
+    """Raises ValueError where a name is neither a check's id nor a family."""
+    if not checks:
+        return
+    from parity.checks import CHECKS
+
+    families = dict.fromkeys(check.family for check in CHECKS.values())
+    for name in checks:
+        if name not in CHECKS and name not in families:
+            raise ValueError(f"{name}: no such check; families: {', '.join(families)}; ids: {', '.join(CHECKS)}")
+
+
+def new_run_directory() -> Path:
+    """``runs/<UTC time>``, the first that does not exist yet; it is made when something is written."""
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    candidates = [RUNS / stamp, *(RUNS / f"{stamp}-{number}" for number in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+def exit_code(report: Report) -> int:
+    """0: only pass, known and skip; 1: any fail or error; 2: nothing could be asked, every cell was skipped."""
+    totals = report.totals
+    if totals.fail or totals.error:
+        return 1
+    return 0 if totals.passed or totals.known else 2
+
+
+def _rows(inputs: Path, directories: Sequence[Path]) -> list[Row]:
+    """One list of rows for all checkpoints, checked against each."""
+    from parity.checkpoint import inspect_checkpoint
+    from parity.inputs import InputsError, read_inputs
+
+    found: list[tuple[Path, Any]] = []
+    for directory in directories:
+        found.append((directory, read_inputs(inputs, directory, inspect_checkpoint(directory).config)))
+    for directory, rows in found[1:]:
+        if rows != found[0][1]:
+            raise InputsError(f"{inputs}: {found[0][0]} and {directory} encode its texts differently: audit one at a time")
+    return found[0][1]

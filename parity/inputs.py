@@ -1,0 +1,150 @@
+"""Reads ``--inputs``: JSON Lines of texts or of token ids, checked against the checkpoint before anything is asked.
+
+A line is ``{"text": …, "target": …}`` or ``{"input_ids": […], "labels": […]}``; the second key of each is optional,
+and without it the source is its own target, as in denoising. A label of -100 is left out of the loss.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from parity.cases import IGNORED
+
+Row = dict[str, list[int]]
+Encode = Callable[[str], list[int]]
+KEYS = ({"text", "target"}, {"input_ids", "labels"})
+
+
+class InputsError(ValueError):
+    """An input file cannot be used; the message is ``file:line: cause``."""
+
+
+def read_inputs(path: Path, checkpoint: Path, config: dict[str, Any]) -> list[Row]:
+    """Rows for ``parity.standard.standard_cases``.
+
+    Args:
+        checkpoint: the directory whose tokenizer files encode the texts.
+        config: its ``config.json`` with documented defaults filled in (``vocab_size``,
+            ``max_position_embeddings``, ``bos_token_id``, ``eos_token_id`` are read).
+
+    Returns:
+        Each row ``input_ids`` and, where the line gave a target, ``labels``: lists of ids inside the vocabulary.
+
+    Raises:
+        InputsError: broken JSON, an unknown key, an empty row, an id outside the vocabulary, a row longer than
+            the positions, no line at all, or texts without a tokenizer; the message names the file and the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputsError(f"{path}: cannot be read: {_cause(error)}") from error
+    encode = _Lazy(checkpoint, config)
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                rows.append(_row(_object(line), encode, config))
+            except InputsError as error:
+                raise InputsError(f"{path}:{number}: {error}") from error.__cause__
+    if not rows:
+        raise InputsError(f"{path}: holds no row")
+    return rows
+
+
+class _Lazy:
+    """The checkpoint's tokenizer, opened at the first text."""
+
+    def __init__(self, checkpoint: Path, config: dict[str, Any]) -> None:
+        self._checkpoint, self._config, self._encode = checkpoint, config, None
+
+    def __call__(self, text: str) -> list[int]:
+        if self._encode is None:
+            self._encode = tokenizer(self._checkpoint, self._config)
+        return self._encode(text)
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputsError(f"broken JSON at column {error.colno}: {error.msg}") from error
+    if not isinstance(found, dict):
+        raise InputsError(f"a row is a JSON object, not {type(found).__name__}")
+    return found
+
+
+def _row(found: dict[str, Any], encode: Encode, config: dict[str, Any]) -> Row:
+    kinds = [keys for keys in KEYS if set(found) <= keys]
+    if not found or not kinds:
+        unknown = sorted(set(found) - set().union(*KEYS))
+        what = f"unknown key {unknown[0]!r}" if unknown else "a row has text and target, or input_ids and labels"
+        raise InputsError(what)
+    first, second = ("text", "target") if "text" in kinds[0] else ("input_ids", "labels")
+    if first not in found:
+        raise InputsError(f"{second!r} without {first!r}")
+    row = {"input_ids": _ids(first, found[first], encode)}
+    if found.get(second) is not None:
+        row["labels"] = _ids(second, found[second], encode)
+    for name, ids in row.items():
+        _check_ids(name, ids, config)
+    return row
+
+
+def _ids(key: str, value: Any, encode: Encode) -> list[int]:
+    if key in ("text", "target"):
+        if not isinstance(value, str):
+            raise InputsError(f"{key} is a string, not {type(value).__name__}")
+        if not value:
+            raise InputsError(f"{key} is empty")
+        return encode(value)
+    if not isinstance(value, list) or not all(type(token) is int for token in value):
+        raise InputsError(f"{key} is a list of integers")
+    return value
+
+
+def _check_ids(name: str, ids: list[int], config: dict[str, Any]) -> None:
+    vocab, longest = config["vocab_size"], config["max_position_embeddings"]
+    if not ids:
+        raise InputsError(f"{name} is empty")
+    if len(ids) > longest:
+        raise InputsError(f"{name} has {len(ids)} ids, the checkpoint has {longest} positions")
+    for place, token in enumerate(ids):
+        ignored = name == "labels" and token == IGNORED
+        if not ignored and not 0 <= token < vocab:
+            raise InputsError(f"{name}[{place}] is {token}, outside the vocabulary of {vocab}")
+
+
+def tokenizer(checkpoint: Path, config: dict[str, Any]) -> Encode:
+    """The checkpoint's own tokenizer: ``tokenizer.json``, else byte-level BPE from ``vocab.json`` and ``merges.txt``.
+
+    The second is BART's slow tokenizer (BART page, ``BartTokenizer``): no space is put before the text, ``<s>`` and
+    ``</s>`` go round it.
+
+    Raises:
+        InputsError: the ``tokenizers`` library is not installed, or the directory has no readable tokenizer files.
+    """
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise InputsError("texts need the tokenizers library: pip install tokenizers, or give input_ids") from error
+    whole, vocab, merges = (checkpoint / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
+    if not whole.is_file() and not (vocab.is_file() and merges.is_file()):
+        raise InputsError(f"texts need {whole}, or vocab.json and merges.txt beside it; or give input_ids")
+    try:
+        if whole.is_file():
+            fast = tokenizers.Tokenizer.from_file(str(whole))
+            return lambda text: fast.encode(text).ids
+        slow = tokenizers.ByteLevelBPETokenizer.from_file(str(vocab), str(merges), add_prefix_space=False)
+    except Exception as error:  # the library raises bare Exception for a file it cannot read
+        raise InputsError(f"{whole if whole.is_file() else vocab}: cannot be read: {_cause(error)}") from error
+    known = slow.get_vocab()
+    special = [tokenizers.AddedToken(t, lstrip=t == "<mask>") for t in ("<s>", "</s>", "<pad>", "<unk>", "<mask>")]
+    slow.add_special_tokens([token for token in special if token.content in known])
+    return lambda text: [config["bos_token_id"], *slow.encode(text).ids, config["eos_token_id"]]
+
+
+def _cause(error: BaseException) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,37 @@
+"""Where the files that come with the package are: beside it in an installed command, at the top level in a clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def fixture(name: str) -> Path:
+    """A fixture checkpoint's directory, ``fixture("bart-odd")``.
+
+    Raises:
+        FileNotFoundError: there is no fixture of that name; the message names those there are.
+    """
+    known = fixtures()
+    for path in known:
+        if path.name == name:
+            return path
+    raise FileNotFoundError(f"no fixture {name!r}; there are: {', '.join(path.name for path in known)}")
+
+
+def fixtures() -> list[Path]:
+    """Every fixture checkpoint's directory, by name."""
+    return sorted(path.parent for path in _checkpoints().glob("*/config.json"))
+
+
+def _checkpoints() -> Path:
+    for folder in (PACKAGE / "fixtures", PACKAGE.parent / "fixtures"):
+        if (folder / "checkpoints").is_dir():
+            return folder / "checkpoints"
+    return PACKAGE / "fixtures" / "checkpoints"
+
+
+def data(name: str) -> Path:
+    """A data file of the package: ``data("stacks.toml")``, ``data("constraints/main.txt")``."""
+    return PACKAGE / name

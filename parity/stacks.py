@@ -1,0 +1,130 @@
+"""Stacks: the table of pins, and which interpreter on this machine has one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parity.resources import data
+
+MAIN_ROW = "PARITY_MAIN"
+"""Environment variable: the row of the table the running interpreter was made from (nox sets it)."""
+ALL_BACKENDS = ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
+
+
+class StackError(ValueError):
+    """A stack cannot be found; the message says which and how to make it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stack of ``stacks.toml``: what it is for and what is pinned."""
+
+    name: str
+    purpose: str
+    python: str
+    """Versions of Python it can be made with, ``>=3.11,<3.14``."""
+    backends: tuple[str, ...]
+    requires: tuple[str, ...]
+    no_deps: tuple[str, ...] = ()
+    """Installed without their own dependencies."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables its processes are started with."""
+    unset: tuple[str, ...] = ()
+    """Variables its processes must not inherit."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack on this machine."""
+
+    name: str
+    interpreter: Path
+    environment: dict[str, str]
+    """Variables to set; one to be taken away is an empty string."""
+    backends: tuple[str, ...]
+    """What it may be asked; whether the libraries are really there is the probe's business."""
+
+
+def table() -> dict[str, Row]:
+    """The rows of ``stacks.toml`` by name."""
+    content = tomllib.loads(data("stacks.toml").read_text(encoding="utf-8"))
+    return {name: _row(name, fields) for name, fields in content.items()}
+
+
+def _row(name: str, fields: dict[str, Any]) -> Row:
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    fields["environment"] = tuple(fields.get("environment", {}).items())
+    return Row(name, **fields)
+
+
+def resolve_stack(text: str) -> Stack:
+    """Finds the stack a user names.
+
+    Args:
+        text: ``main`` (the running interpreter), the name of another row of the table, ``PATH/TO/PYTHON`` (called
+            by its environment's folder), or ``NAME=PATH/TO/PYTHON``.
+
+    Raises:
+        StackError: there is no such file or no such stack here; the message says how to make it.
+    """
+    if text == "main":
+        return _of_row(table()[os.environ.get(MAIN_ROW) or "main"], "main", Path(sys.executable))
+    name, _, path = text.rpartition("=")
+    if name or "/" in path or os.sep in path:
+        return _of_path(name, Path(path).expanduser())
+    row = table().get(text)
+    if row is None:
+        raise StackError(f"{text}: no such stack; there are {', '.join(table())}, or give a path to a python")
+    found = find(row.name)
+    if found is None:
+        raise StackError(
+            f"{text}: not installed here; make it with 'python -m nox -s stack-{text}', "
+            f"or name its interpreter in {variable(text)}"
+        )
+    return _of_row(row, row.name, found)
+
+
+def find(name: str) -> Path | None:
+    """A named stack's interpreter: from ``PARITY_STACK_<NAME>``, else where nox makes it in this clone.
+
+    Raises:
+        StackError: the variable is set and names no file.
+    """
+    named = os.environ.get(variable(name))
+    if named:
+        if not Path(named).is_file():
+            raise StackError(f"{named}: no such interpreter (from {variable(name)})")
+        return Path(named)
+    folder = data("").parent / ".nox" / "stacks" / name
+    # The stamp is written last: without it an installation was begun and not finished.
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    return python if python.is_file() and (folder / "parity-stack.json").is_file() else None
+
+
+def variable(name: str) -> str:
+    """The environment variable that names a stack's interpreter: ``PARITY_STACK_DOCS_4_37``."""
+    return "PARITY_STACK_" + "".join(letter if letter.isalnum() else "_" for letter in name.upper())
+
+
+def _of_row(row: Row, name: str, interpreter: Path) -> Stack:
+    environment = {**dict(row.environment), **dict.fromkeys(row.unset, "")}
+    return Stack(name, interpreter, environment, row.backends)
+
+
+def _of_path(name: str, interpreter: Path) -> Stack:
+    if not interpreter.is_file():
+        raise StackError(f"{interpreter}: no such interpreter")
+    # Not resolved: a virtual environment is known by the link it starts from.
+    interpreter = Path(os.path.abspath(interpreter))  # noqa: PTH100
+    name = name or interpreter.parent.parent.name or interpreter.name
+    if name == "main":
+        raise StackError(f"{interpreter}: 'main' is the running interpreter; name this one NAME=PATH")
+    row = table().get(name)
+    if row is not None:
+        return _of_row(row, name, interpreter)
+    return Stack(name, interpreter, {}, ALL_BACKENDS)
