@@ -90,7 +90,7 @@ class Evidence:
             elif isinstance(error := measured[spec.name], str):
                 yield Finding(False, f"{spec.name} {error}", spec.name)
             else:
-                yield self._compared(spec, error, 1.0, found.signals[spec.name])
+                yield self._compared(spec, error, 1.0, signal=found.signals[spec.name])
 
     def between(self, actual: str, expected: str, actual_part: Region, expected_part: Region) -> Iterator[Result]:
         """Two of the subject's own answers, tensor by tensor, on the parts a claim is about.
@@ -136,7 +136,7 @@ class Evidence:
         truth = oracle.arrays[spec.name] if oracle is not None and spec.name in oracle.arrays else fallback
         return root_mean_square(truth)
 
-    def _compared(self, spec: TensorSpec, error: Measured, factor: float, signal: float = float("inf")) -> Result:
+    def _compared(self, spec: TensorSpec, error: Measured, factor: float, signal: float | None = None) -> Result:
         budget = self.budget(spec.name)
         if budget is None:
             return Finding(False, f"{spec.name} has no budget: no honest implementation answered", spec.name)
@@ -155,7 +155,8 @@ class Evidence:
             measure=measure_name,
             at=dict(zip(spec.axes[:-1] if self._sketched(spec.name) else spec.axes, index, strict=False)),
             worst=worst,
-            vacuous=budget.slice >= signal,
+            against_oracle=signal is not None,
+            vacuous=signal is not None and budget.slice >= signal,
         )
 
     def _sketched(self, tensor: str) -> bool:

@@ -101,11 +101,12 @@ class Divergence(_Record):
     """The first tensor, in data-flow order, that left its budget."""
 
     tensor: str
-    at: dict[str, int]
+    at: dict[str, int] = Field(default_factory=dict)
     """Axis by axis, the worst slice (``{"batch": 0, "tgt": 1}``)."""
-    error: float
-    budget: float
-    inputs_within: float | None
+    error: float | None = None
+    """Relative to the tensor's scale; None where there is no number (a missing tensor, NaN, differing bits)."""
+    budget: float | None = None
+    inputs_within: float | None = None
     """The largest error/budget among its inputs: at most 1 where the fault was made here. None without inputs."""
 
 
@@ -124,7 +125,7 @@ class Verdict(_Record):
     dtype: str
     status: Status
     error: float | None = None
-    """The largest error relative to its tensor's scale, of the comparison nearest to (or farthest past) its budget."""
+    """Of the comparison nearest to (or farthest past) its budget, relative to the tensor's scale; None: no number."""
     budget: float | None = None
     first_divergence: Divergence | None = None
     reason: str = ""

@@ -22,7 +22,7 @@ ALONE = 1
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded on the right. Int64; ``source`` and its mask ``[batch, src]``, ``labels`` and theirs ``[batch, tgt]``."""
+    """Rows padded on the right, int64: ``source`` and its mask ``[batch, src]``, ``labels`` and theirs ``[batch, tgt]``."""
 
     source: np.ndarray
     source_mask: np.ndarray
@@ -95,7 +95,7 @@ def _inputs(batch: Batch) -> dict[str, Any]:
 
 
 def _changed(tokens: np.ndarray, where: np.ndarray, ordinary: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another ordinary token wherever ``where`` is true; the ordinary ones are moved round the vocabulary, so none stays."""
+    """Another ordinary token wherever ``where`` is true: the old one is moved round the vocabulary, so none stays."""
     steps = rng.integers(1, len(ordinary), tokens.shape)
     moved = ordinary[(np.searchsorted(ordinary, tokens) + steps) % len(ordinary)]
     moved = np.where(moved == tokens, ordinary[(np.searchsorted(ordinary, tokens) + steps + 1) % len(ordinary)], moved)

@@ -22,6 +22,8 @@ class Comparison:
     at: dict[str, int]
     worst: dict[str, Any] = field(default_factory=dict)
     """Index, actual and expected value of the largest element."""
+    against_oracle: bool = False
+    """Whether it stands against the oracle's answer, or against another answer of the same backend."""
     vacuous: bool = False
     """Whether a plainly wrong answer would have stayed inside the budget too."""
 

@@ -90,4 +90,3 @@ def tuple_equals_dict(evidence: Evidence) -> Iterator[Result]:
     for place, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         name = facts["names"][place] if place < len(facts["names"]) else str(place)
         yield Finding(one == other, f"value {place} ({name}) of the tuple is not the dictionary's", name)
-
