@@ -1,0 +1,75 @@
+"""Whose fault an exception is: the backend's (an answer), the machine's (out of memory) or our own."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import traceback
+from pathlib import Path
+
+from parity.traces import Raised
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ROOT / "parity"
+MESSAGE_LIMIT = 500
+_STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
+_INSTALLED = ("site-packages", "dist-packages")
+_NO_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory", "Out of memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """MemoryError, and what torch, XLA and TensorFlow raise where memory of the host or the device runs out."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "ResourceExhaustedError"):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether no library frame lies between our code and where it was raised.
+
+    Frames of the standard library and of numpy that our code called directly are counted as ours. A name that
+    a library does not have (ImportError) is the library's.
+    """
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] not in ("parity", "reference"):
+        return False
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    beyond = []
+    for file in reversed(files):
+        if _inside(file, OURS):
+            break
+        beyond.append(file)
+    return all(_is_helper(file) for file in beyond)
+
+
+def raised(error: BaseException, phase: str) -> Raised:
+    """The exception as an answer: type, first lines of its message, deepest frame outside our own package."""
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if not _inside(Path(frame.filename), OURS)] or list(frames)
+    place = outside[-1] if outside else None
+    where = f"{relative(place.filename)}:{place.lineno} in {place.name}" if place else ""
+    return Raised(type(error).__name__, str(error).strip()[:MESSAGE_LIMIT], where, phase)
+
+
+def relative(file: str) -> str:
+    """A source file as it is named on every machine: relative to its site-packages, library or search path."""
+    path = Path(file)
+    for folder in _INSTALLED:
+        if folder in path.parts:
+            place = len(path.parts) - path.parts[::-1].index(folder)
+            return "/".join(path.parts[place:])
+    for root in (ROOT, _STANDARD, *(Path(entry) for entry in sys.path if entry)):
+        if _inside(path, root):
+            return path.resolve().relative_to(root.resolve()).as_posix()
+    return path.name
+
+
+def _inside(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
+
+
+def _is_helper(file: Path) -> bool:
+    if file.name.startswith("<"):
+        return True
+    if any(folder in file.parts for folder in _INSTALLED):
+        return relative(str(file)).startswith("numpy/")
+    return _inside(file, _STANDARD)

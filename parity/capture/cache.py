@@ -1,0 +1,157 @@
+"""Traces by content: a trace is found again only if everything it depends on is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parity.traces import Trace, TraceError
+
+PARTS_OLDER_THAN = 900.0
+"""Seconds after which a half-written file is nobody's any more."""
+
+
+def default_cache() -> Path:
+    """The user's cache directory for this program."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("encdec-parity"))
+
+
+@dataclass(frozen=True)
+class Cached:
+    """One trace in the cache."""
+
+    key: str
+    path: Path
+    size: int
+    """Bytes."""
+    age: float
+    """Seconds since it was written or last used."""
+    backend: str = ""
+    checkpoint: str = ""
+
+
+class TraceCache:
+    """Traces under ``<folder>/traces/ab/<key>.safetensors``, and compilation caches under ``<folder>/compiled``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.traces = folder / "traces"
+        self.compiled = folder / "compiled"
+
+    def path(self, key: str) -> Path:
+        """Where the trace of this key is or will be; a worker writes it there whole."""
+        return self.traces / key[:2] / f"{key}.safetensors"
+
+    def find(self, key: str) -> Path | None:
+        """The trace's file, marked as used; None if it is absent or cannot be read."""
+        path = self.path(key)
+        try:
+            Trace.read(path)
+            os.utime(path)
+        except (TraceError, OSError):
+            return None
+        return path
+
+    def put(self, key: str, trace: Trace) -> Path:
+        """Writes a trace.
+
+        Raises:
+            OSError: the cache cannot be written.
+        """
+        trace.write(self.path(key))
+        return self.path(key)
+
+    def list(self) -> list[Cached]:
+        """Every whole trace, the one used last first; files that cannot be read are listed without their origin."""
+        entries = [self._entry(path) for path in self.traces.glob("??/*.safetensors") if not _is_part(path)]
+        return sorted((entry for entry in entries if entry), key=lambda entry: entry.age)
+
+    def clean(self, *, older_than: float | None = None, down_to: int | None = None) -> list[Cached]:
+        """Removes traces not used for ``older_than`` seconds, then the longest unused until ``down_to`` bytes are left.
+
+        With neither, all of them and the compilation caches. Half-written files always go.
+
+        Returns:
+            What was removed.
+        """
+        self.remove_parts(0.0)
+        entries, everything = self.list(), older_than is None and down_to is None
+        removed = [entry for entry in entries if everything or (older_than is not None and entry.age > older_than)]
+        if down_to is not None:
+            kept = 0
+            for entry in (entry for entry in entries if entry not in removed):
+                kept += entry.size
+                if kept > down_to:
+                    removed.append(entry)
+        for entry in removed:
+            entry.path.unlink(missing_ok=True)
+        if everything:
+            _remove_tree(self.compiled)
+        return removed
+
+    def remove_parts(self, older_than: float = PARTS_OLDER_THAN) -> None:
+        """Removes what killed processes left half-written."""
+        for path in self.traces.glob("??/.part-*"):
+            if _age(path) >= older_than:
+                path.unlink(missing_ok=True)
+
+    def _entry(self, path: Path) -> Cached | None:
+        try:
+            size, age = path.stat().st_size, _age(path)
+            origin = Trace.read(path).provenance
+        except TraceError:
+            return Cached(path.stem, path, size, age)
+        except OSError:
+            return None
+        return Cached(path.stem, path, size, age, origin.get("backend", ""), origin.get("checkpoint", ""))
+
+
+def trace_key(**parts: Any) -> str:
+    """sha256 over everything a trace depends on, named; 64 hex digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def own_sources(root: Path) -> str:
+    """sha256 over the sources of ours that shape a trace: ``reference``, backends, capture, and the shared words.
+
+    Args:
+        root: the folder that holds the packages ``parity`` and ``reference``.
+    """
+    from parity.capture.probe import add_file
+
+    digest = hashlib.sha256()
+    for path in _own_files(root):
+        add_file(digest, path.relative_to(root).as_posix(), path)
+    return digest.hexdigest()[:32]
+
+
+def _own_files(root: Path) -> Iterator[Path]:
+    shared = [root / "parity" / f"{name}.py" for name in ("cases", "subjects", "tensors", "traces")]
+    folders = [root / "reference", root / "parity" / "backends", root / "parity" / "capture"]
+    yield from sorted([*shared, *(path for folder in folders for path in folder.rglob("*.py"))])
+
+
+def _is_part(path: Path) -> bool:
+    return path.name.startswith(".part-")
+
+
+def _age(path: Path) -> float:
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil
+
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,111 @@
+"""One worker process as its parent sees it: lines in, lines out, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from parity.capture.probe import WORKER, child_environment
+
+KEEP = 16_384
+"""Bytes of stderr kept for the report."""
+SHOWN_LINES = 8
+SHOWN_CHARACTERS = 1500
+
+
+class Child:
+    """A worker at work. Nothing here blocks: the executor reads when there is something to read."""
+
+    def __init__(self, interpreter: Path, environment: Mapping[str, str], job: Mapping[str, Any]) -> None:
+        """Starts it.
+
+        Raises:
+            OSError: the interpreter cannot be started.
+        """
+        self.process = subprocess.Popen(
+            [str(interpreter), str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=child_environment(environment), start_new_session=True, bufsize=0,
+        )  # fmt: skip
+        self.out, self.err = self.process.stdout.fileno(), self.process.stderr.fileno()
+        os.set_blocking(self.out, False)
+        os.set_blocking(self.err, False)
+        self._partial, self._complaints = b"", b""
+        line = json.dumps({**job, "parent": os.getpid()}).encode() + b"\n"
+        # A job can be larger than a pipe holds, and a child may never read it.
+        threading.Thread(target=self._feed, args=(line,), daemon=True).start()
+
+    def _feed(self, line: bytes) -> None:
+        try:
+            while line:
+                line = line[self.process.stdin.write(line) :]
+        except (OSError, ValueError):  # it ended first, which the executor sees by itself
+            return
+
+    def events(self) -> list[dict[str, Any]]:
+        """Whole lines that have come since the last time."""
+        self._partial += _drain(self.out)
+        *lines, self._partial = self._partial.split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def listen(self) -> None:
+        """Takes what stands on stderr, and keeps the end of it."""
+        self._complaints = (self._complaints + _drain(self.err))[-KEEP:]
+
+    def ended(self) -> int | None:
+        """The exit code (negative: the signal), None while it runs."""
+        return self.process.poll()
+
+    def kill(self) -> None:
+        """Ends it and everything it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has already ended
+            pass
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the process and closes its pipes."""
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            pipe.close()
+
+    def last_line(self) -> str:
+        """The last line it wrote to stderr."""
+        return (self._lines() or ["nothing on standard error"])[-1]
+
+    def last_words(self) -> str:
+        """The end of stderr, or where the interpreter reports a fatal error, its beginning: there the frame is."""
+        lines = self._lines()
+        fatal = [index for index, line in enumerate(lines) if line.startswith("Fatal Python error")]
+        shown = lines[fatal[-1] :][:SHOWN_LINES] if fatal else lines[-SHOWN_LINES:]
+        return "\n".join(shown)[-SHOWN_CHARACTERS:]
+
+    def _lines(self) -> list[str]:
+        self.listen()
+        return [line for line in self._complaints.decode(errors="replace").splitlines() if line.strip()]
+
+
+def _drain(fd: int) -> bytes:
+    parts = []
+    try:
+        while chunk := os.read(fd, 1 << 16):
+            parts.append(chunk)
+    except (BlockingIOError, OSError):  # nothing more now, or closed
+        pass
+    return b"".join(parts)
+
+
+def ending(code: int) -> str:
+    """An exit code in words: ``SIGABRT`` or ``exit code 3``."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

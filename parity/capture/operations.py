@@ -1,0 +1,191 @@
+"""What each operation asks of a loaded model, and what of the answer goes into its trace. No framework here."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from parity.backends.base import Field, Model
+from parity.backends.fields import flatten
+from parity.cases import Case
+from parity.subjects import Variant
+from parity.traces import SKETCH_ABOVE, Trace, digest_array, sketch
+
+HALF = ("bfloat16", "float16")
+Arrays = dict[str, np.ndarray]
+
+
+class Clock:
+    """Which part of a case was the backend's own work."""
+
+    def __init__(self) -> None:
+        self.intervals: list[tuple[float, float]] = []
+
+    @property
+    def seconds(self) -> float:
+        return sum(end - start for start, end in self.intervals)
+
+    @contextmanager
+    def backend(self) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.intervals.append((start, time.monotonic()))
+
+
+class Session:
+    """A loaded model and a way to load it afresh, as the worker hands it to an operation."""
+
+    def __init__(self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock) -> None:
+        self.load, self.current, self.variant, self.clock = load, current, variant, clock
+
+    def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: bool) -> Any:
+        """One call, until its numbers are there: frameworks may return before they have computed."""
+        model = self.current()
+        with self.clock.backend():
+            answer = getattr(model, method)(inputs, **keywords)
+            _wait(model, answer)
+        return answer
+
+
+def perform(case: Case, session: Session) -> Trace:
+    """Asks one case.
+
+    Raises:
+        ValueError: the operation is unknown. What the backend raises goes through unchanged.
+    """
+    if case.operation not in _OPERATIONS:
+        raise ValueError(f"unknown operation {case.operation!r}: {', '.join(_OPERATIONS)}")
+    inputs = {name: as_input(name, rows) for name, rows in case.inputs.items()}
+    return _OPERATIONS[case.operation](session, permute(inputs) if session.variant.permuted else inputs)
+
+
+def as_input(name: str, rows: Any) -> np.ndarray:
+    """Nested lists as the array the documents ask for: head masks float32, everything else int64."""
+    return np.asarray(rows, dtype=np.float32 if name.endswith("head_mask") else np.int64)
+
+
+def permute(inputs: Mapping[str, np.ndarray]) -> Arrays:
+    """The same batch with its rows reversed; head masks (``[layers, heads]``) have no rows to reverse."""
+    return {name: a if name.endswith("head_mask") else np.ascontiguousarray(a[::-1]) for name, a in inputs.items()}
+
+
+def _load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """Two fresh loads, one after the other, so that never more than one model is in memory."""
+    first, rows = {}, {}
+    model = session.load()
+    report = asdict(model.report)
+    for name, array in model.parameters():
+        plain = _plain(array)
+        finite = np.isfinite(array.astype(np.float32, copy=False)) if array.dtype.kind not in "biu" else True
+        first[name] = {
+            "shape": list(array.shape), "dtype": str(array.dtype), "digest": digest_array(plain),
+            "non_finite": int(np.size(finite) - np.count_nonzero(finite)),
+        }  # fmt: skip
+        rows[f"rows.{name}"] = _row_checksums(plain)
+        del array, plain, finite
+    del model
+    second = {name: digest_array(_plain(array)) for name, array in session.load().parameters()}
+    return Trace(rows, {"report": report, "parameters": first, "second": second})
+
+
+def _forward(session: Session, inputs: Mapping[str, np.ndarray], method: str = "call") -> Trace:
+    model = session.current()
+    arrays, dtypes, facts = flatten(session.call(inputs, method), model.to_numpy)
+    return Trace(_unpermute(arrays, session.variant), {"fields": facts}, dtypes=dict(dtypes))
+
+
+def _encode_decode(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    return _forward(session, inputs, "encode_then_decode")
+
+
+def _repeat(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """The same call twice, down to the bits; only digests are kept."""
+    digests = []
+    for _ in range(2):
+        arrays, _, _ = flatten(session.call(inputs), session.current().to_numpy)
+        digests.append({name: digest_array(array) for name, array in arrays.items()})
+    return Trace(facts={"first": digests[0], "second": digests[1]})
+
+
+def _tuple(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """The dict and the tuple of the same call, flattened in the library's own order."""
+    to_numpy = session.current().to_numpy
+    named = {name: value for name, value in session.call(inputs).items() if value is not None}
+    leaves = [leaf for name, value in named.items() for leaf in _leaves(value, name)]
+    bare = list(_leaves(tuple(session.call(inputs, as_tuple=True)), ""))
+    summaries = {"dict": [_summary(v, to_numpy) for _, v in leaves], "tuple": [_summary(v, to_numpy) for _, v in bare]}
+    return Trace(facts={**summaries, "names": [name for name, _ in leaves]})
+
+
+def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    model = session.current()
+    with session.clock.backend():
+        loss, gradients = model.gradients(inputs)
+    value, dtype = model.to_numpy(loss)
+    arrays, dtypes, sketched = {"loss": value}, {"loss": dtype}, []
+    for parameter in list(gradients):
+        name, array = f"gradient.{parameter}", np.asarray(gradients.pop(parameter))
+        dtypes[name] = str(array.dtype)
+        if array.size > SKETCH_ABOVE:
+            sketched.append(name)
+            array = sketch(array)
+        arrays[name] = array.astype(np.float32) if str(array.dtype) in HALF else array
+    return Trace(arrays, {"sketched": sketched}, dtypes=dtypes)
+
+
+_OPERATIONS: dict[str, Callable[[Session, Mapping[str, np.ndarray]], Trace]] = {
+    "load": _load, "forward": _forward, "encode_decode": _encode_decode, "repeat": _repeat, "tuple": _tuple,
+    "gradients": _gradients,
+}  # fmt: skip
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Types numpy does not have (bfloat16) as unsigned integers of the same bits: a view, no copy."""
+    return array if array.dtype.isbuiltin == 1 else np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
+
+
+def _row_checksums(array: np.ndarray) -> np.ndarray:
+    """crc32 of each slice along the first axis, ``uint32 [rows]``; of the one element of a scalar, ``[1]``."""
+    rows = np.ascontiguousarray(array).reshape(array.shape[0] if array.ndim else 1, -1)
+    return np.fromiter((zlib.crc32(row) for row in rows), np.uint32, len(rows))
+
+
+def _unpermute(arrays: Mapping[str, np.ndarray], variant: Variant) -> Arrays:
+    if not variant.permuted:
+        return dict(arrays)
+    return {name: array if name == "loss" else array[::-1] for name, array in arrays.items()}
+
+
+def _is_array(value: Field) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _leaves(value: Field, name: str) -> Iterator[tuple[str, Field]]:
+    if isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{name}[{index}]")
+    else:
+        yield name, value
+
+
+def _summary(value: Field, to_numpy: Callable[[Any], tuple[np.ndarray, str]]) -> str:
+    return digest_array(to_numpy(value)[0]) if _is_array(value) else type(value).__name__
+
+
+def _wait(model: Model, answer: Any) -> None:
+    """Until the device has finished: the smallest array is brought to the host, after what was queued before it."""
+    values = list(answer.values()) if isinstance(answer, Mapping) else [answer]
+    arrays = [leaf for value in values for _, leaf in _leaves(value, "") if _is_array(leaf)]
+    for array in arrays:
+        if hasattr(array, "block_until_ready"):
+            array.block_until_ready()
+    if arrays:
+        model.to_numpy(min(arrays, key=lambda array: int(np.prod(tuple(array.shape), dtype=np.int64))))

@@ -1,0 +1,157 @@
+"""Who is asked what: subjects from backends, variants, stacks and dtypes, and the cases each can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from parity.backends import BACKENDS, find_entry
+from parity.capture.cache import trace_key
+from parity.capture.tasks import THREADS, CaptureError, Task
+from parity.cases import Case
+from parity.subjects import FILE, ORACLE, Subject, Variant, yardstick_ensemble
+
+REFERENCES = ("reference-torch", "reference-flax")
+DEFAULT_BACKENDS = tuple(name for name in BACKENDS if name != FILE.backend)
+DEFAULT_PRECISION = "+default-precision"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A subject of a run, and what it can be asked there."""
+
+    subject: Subject
+    model_class: str
+    can: frozenset[str]
+    lacking: dict[str, str] = field(default_factory=dict)
+
+    def is_asked(self, case: Case) -> bool:
+        """Whether a case is put to this subject: its part in the run, then what it can be asked.
+
+        The file is only loaded, the oracle only computes, and a yardstick answers the cases that set budgets.
+        """
+        role = self.subject.role
+        if (role == "file") != (case.operation == "load") and role != "candidate":
+            return False
+        if role == "yardstick" and not case.notes.get("sets_yardstick"):
+            return False
+        computes = {self.subject.dtype, self.subject.device} if role in ("candidate", "yardstick") else set()
+        return {*case.requires, *computes} <= self.can
+
+
+def subjects(
+    stacks: Mapping[str, Sequence[str]], wanted: Sequence[str] | None, device: str, dtypes: Sequence[str]
+) -> list[Subject]:
+    """All subjects of a run: the oracle, the file, the yardstick's members, then the candidates.
+
+    Args:
+        stacks: by name, the backends each offers; ``main`` is where the references run.
+        wanted: ``hf-torch`` or ``hf-torch/sdpa``; None for every backend.
+
+    Raises:
+        CaptureError: a name in ``wanted`` is unknown or offered by no stack.
+    """
+    precisions = ("", DEFAULT_PRECISION) if device == "cuda" else ("",)
+    found = [ORACLE, *(Subject(FILE.backend, dtype=dtype, role="file") for dtype in dtypes)]
+    for dtype in dtypes:
+        for precision in precisions:
+            found += yardstick_ensemble(device, dtype, precision)
+    candidates = [
+        Subject(backend, str(Variant.parse(attention + precision)), stack, device, dtype)
+        for stack, offered in stacks.items()
+        for backend, attention in _offered(stack, offered, wanted)
+        for dtype in dtypes
+        for precision in precisions
+    ]
+    _all_found(wanted, candidates)
+    return found + candidates
+
+
+def _offered(stack: str, offered: Sequence[str], wanted: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Backend and attention of a stack's candidates, in the table's order, a third party's last."""
+    names = [*DEFAULT_BACKENDS, *(name.partition("/")[0] for name in wanted or ())]
+    found = []
+    for name in dict.fromkeys(names):
+        third_party = name not in BACKENDS
+        if not third_party and (name not in offered or (name in REFERENCES and stack != "main")):
+            continue
+        found += [(name, attention) for attention in _entry(name).variants if _is_wanted(name, attention, wanted)]
+    return found
+
+
+def _is_wanted(backend: str, attention: str, wanted: Sequence[str] | None) -> bool:
+    return wanted is None or backend in wanted or f"{backend}/{attention}" in wanted
+
+
+def _entry(name: str) -> Any:
+    try:
+        return find_entry(name)
+    except KeyError as error:
+        raise CaptureError(f"--backend {name}: {error.args[0]}") from error
+
+
+def _all_found(wanted: Sequence[str] | None, candidates: Iterable[Subject]) -> None:
+    names = {name for s in candidates for name in (s.backend, f"{s.backend}/{s.variant.partition('+')[0]}")}
+    for name in wanted or ():
+        if name not in names:
+            entry = _entry(name.partition("/")[0])
+            raise CaptureError(f"--backend {name}: not in the stacks asked (variants: {', '.join(entry.variants)})")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One case of one checkpoint asked of one subject, and where its trace is kept."""
+
+    subject: int
+    checkpoint: str
+    case: Case
+    task: Task
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stack as it is on this machine: how to start it, and what the probe found there."""
+
+    name: str
+    interpreter: Path
+    environment: dict[str, str]
+    facts: dict[str, Any]
+
+    def device_name(self, device: str) -> str:
+        """What computes, by its own name: other hardware sums in another order."""
+        if device == "cpu":
+            return f"cpu {self.facts['cpu']}"
+        names = self.cuda_devices()
+        return f"{device} {names[0]}" if names else device
+
+    def cuda_devices(self) -> list[str]:
+        cuda = self.facts.get("cuda", {})
+        return [name for library in ("torch", "jax") for name in cuda.get(library, {}).get("devices", [])]
+
+
+def make_task(place: Place, subject: Subject, checkpoint: Any, case: Case, own: str, cache: Any) -> Task:
+    """The task of one cell; its id is the key its trace is cached under.
+
+    Args:
+        checkpoint: ``parity.checkpoint.Checkpoint``.
+        own: digest of our own sources (``cache.own_sources``).
+        cache: ``cache.TraceCache``.
+    """
+    versions = {name: place.facts["versions"].get(name) for name in find_entry(subject.backend).distributions}
+    depends = {
+        "checkpoint_digest": checkpoint.digest, "case_digest": case.digest, "backend": subject.backend,
+        "variant": subject.variant, "dtype": subject.dtype, "device": place.device_name(subject.device),
+        "threads": 1 if Variant.parse(subject.variant).one_thread else THREADS,
+        "sources": place.facts["sources"][subject.backend], "parity_sources": own, "versions": versions,
+        "python": place.facts["python"], "environment": place.environment,
+    }  # fmt: skip
+    key = trace_key(**depends)
+    provenance = {**depends, "checkpoint": checkpoint.name, "case": case.name, "stack": place.name, "key": key}
+    return Task(
+        id=key, stack=place.name, interpreter=place.interpreter, environment=place.environment,
+        backend=subject.backend, variant=subject.variant, device=subject.device, dtype=subject.dtype,
+        checkpoint=checkpoint.path, weight_bytes=checkpoint.weight_bytes, case=case.to_json(), out=cache.path(key),
+        provenance=provenance, label=subject.label,
+    )  # fmt: skip

@@ -1,0 +1,253 @@
+"""Capture: from checkpoints to a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from parity import __version__
+from parity.capture.cache import TraceCache, default_cache, own_sources
+from parity.capture.executor import LocalProcesses
+from parity.capture.plan import REFERENCES, Asked, Cell, Place, make_task, subjects
+from parity.capture.probe import probe
+from parity.capture.rundir import MANIFEST, clear, link, prepare, trace_name
+from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
+from parity.cases import Case
+from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
+
+ROOT = Path(__file__).resolve().parents[2]
+MakeCases = Callable[[dict[str, Any], list[dict[str, Any]] | None], list[Case]]
+Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
+"""Makes cases from what was captured so far (the manifest and the run directory), by checkpoint; each names its
+parents by digest."""
+
+DERIVED: list[Derive] = []
+"""Run in order after the base cases; each sees what the ones before it brought."""
+
+
+def capture(
+    checkpoints: Sequence[Path],
+    *,
+    out: Path,
+    cache: Path | None = None,
+    backends: Sequence[str] | None = None,
+    stacks: Sequence[str] = ("main",),
+    device: str = "cpu",
+    dtypes: Sequence[str] = ("float32",),
+    cases: MakeCases | None = None,
+    rows: list[dict[str, Any]] | None = None,
+    time_limit: float = 600.0,
+    jobs: int | None = None,
+    progress: Callable[[Event], None] | None = None,
+    executor: Executor | None = None,
+) -> Manifest:
+    """Asks every subject every case about these checkpoints and writes a run directory.
+
+    Args:
+        checkpoints: directories with ``config.json`` and weights.
+        out: the run directory; an earlier run's manifest and traces in it are replaced.
+        cache: where traces are kept between runs; by default the user's cache directory.
+        backends: ``hf-torch`` or ``hf-torch/sdpa``; all of each stack by default. The oracle is always asked.
+        stacks: as ``parity.stacks.resolve_stack`` takes them. The references run in ``main`` whatever is named.
+        device: ``cpu`` or ``cuda``.
+        cases: makes the cases from a config and ``rows``; ``parity.standard.standard_cases`` by default.
+        time_limit: seconds for each case, and for starting a worker.
+        jobs: workers at a time; by default by cores and memory.
+        progress: told what is going on, from this thread.
+        executor: runs the tasks; processes on this machine by default.
+
+    Raises:
+        CaptureError: nothing can be asked, or traces cannot be written. What was captured stays in the cache.
+        CheckpointError: a checkpoint cannot be read (``reference.errors``).
+        StackError: a stack is not there (``parity.stacks``).
+    """
+    began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    store = TraceCache(cache or default_cache())
+    prepare(out / "traces", "the run directory")
+    prepare(store.traces, "the cache")
+    store.remove_parts()
+    clear(out)
+    if executor is None:
+        executor = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
+    run = _Run(out, store, executor, progress or (lambda event: None))
+    run.plan(_inspect(checkpoints), stacks, backends, device, dtypes)
+    planned = time.monotonic()
+    if cases is None:
+        from parity.standard import standard_cases
+
+        cases = standard_cases
+    with _ended_by_sigterm():
+        run.ask({name: cases(point.config, rows) for name, point in run.checkpoints.items()})
+        for derive in DERIVED:
+            run.ask(derive(run.manifest(started, {}), out))
+    seconds = {"plan": planned - began, "capture": time.monotonic() - planned}
+    manifest = run.manifest(started, {**seconds, "backend": executor.usage.backend_seconds})
+    try:
+        write_record(manifest, out / MANIFEST)
+    except OSError as error:
+        raise CaptureError(f"{out / MANIFEST}: cannot be written: {error.strerror or error}") from error
+    return manifest
+
+
+def _inspect(paths: Sequence[Path]) -> list[Any]:
+    from parity.checkpoint import inspect_checkpoint
+
+    if not paths:
+        raise CaptureError("no checkpoint was named")
+    seen: Counter[str] = Counter()
+    found = []
+    for path in paths:
+        checkpoint = inspect_checkpoint(path)
+        seen[checkpoint.name] += 1
+        again = seen[checkpoint.name]
+        found.append(replace(checkpoint, name=f"{checkpoint.name}-{again}") if again > 1 else checkpoint)
+    return found
+
+
+class _Run:
+    """One capture as it grows: subjects, cases, and the traces so far."""
+
+    def __init__(self, out: Path, cache: TraceCache, executor: Executor, progress: Callable[[Event], None]) -> None:
+        self.out, self.cache, self.executor, self.progress = out, cache, executor, progress
+        self.checkpoints: dict[str, Any] = {}
+        self.places: dict[str, Place] = {}
+        self.asked: list[Asked] = []
+        self.cases: dict[str, list[Case]] = {}
+        self.records: list[TraceRecord] = []
+        self._own = own_sources(ROOT)
+        self._done = self._total = self._cached = 0
+
+    def plan(
+        self, checkpoints: Sequence[Any], stacks: Sequence[str], wanted: Sequence[str] | None, device: str,
+        dtypes: Sequence[str],
+    ) -> None:  # fmt: skip
+        """Finds the stacks, describes them, and says who can be asked what."""
+        from parity.stacks import resolve_stack
+
+        self.checkpoints = {checkpoint.name: checkpoint for checkpoint in checkpoints}
+        found = [resolve_stack(text) for text in stacks]
+        everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, dtypes)
+        # The oracle, the yardstick and the file are asked in the running interpreter even if only others were named.
+        for stack in {stack.name: stack for stack in [resolve_stack("main"), *found]}.values():
+            names = sorted({s.backend for s in everyone if s.stack == stack.name})
+            facts = probe(stack.name, stack.interpreter, stack.environment, names, cuda=device == "cuda")
+            self.places[stack.name] = Place(stack.name, stack.interpreter, stack.environment, facts)
+        if device == "cuda" and not any(place.cuda_devices() for place in self.places.values()):
+            raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
+        config = checkpoints[0].config
+        self.asked = [self._abilities(subject, config) for subject in everyone]
+
+    def _abilities(self, subject: Any, config: dict[str, Any]) -> Asked:
+        from parity.backends.capabilities import capabilities, model_class
+
+        versions = self.places[subject.stack].facts["versions"]
+        can, lacking = capabilities(subject.backend, subject.variant, versions, subject.device, subject.dtype)
+        return Asked(subject, model_class(subject.backend, config), frozenset(can), dict(lacking))
+
+    def ask(self, cases: Mapping[str, list[Case]]) -> None:
+        """Puts these cases, by checkpoint, to every subject that can be asked; each trace is computed once."""
+        for name, new in cases.items():
+            self.cases.setdefault(name, []).extend(new)
+        cells = [self._cell(index, name, case) for name, new in cases.items() for case in new
+                 for index, asked in enumerate(self.asked) if asked.is_asked(case)]  # fmt: skip
+        cached = {cell.task.id for cell in cells if self.cache.find(cell.task.id)}
+        missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in cached}
+        self._total += len(missing) + len(cached)
+        self._done += len(cached)
+        self._cached += len(cached)
+        self._show("planned")
+        results = self.executor.run(_oracle_first(missing.values()), self._on_event) if missing else {}
+        self._show("captured")
+        for cell in cells:
+            # Two subjects can share a trace (a yardstick's member may be a candidate); its time counts once.
+            self.records.append(self._record(cell, results.get(cell.task.id), cell.task.id in cached))
+            if (result := results.get(cell.task.id)) is not None:
+                results[cell.task.id] = replace(result, seconds=0.0, io_seconds=0.0)
+
+    def _cell(self, index: int, name: str, case: Case) -> Cell:
+        subject = self.asked[index].subject
+        task = make_task(self.places[subject.stack], subject, self.checkpoints[name], case, self._own, self.cache)
+        return Cell(index, name, case, task)
+
+    def _record(self, cell: Cell, result: Result | None, cached: bool) -> TraceRecord:
+        result = result or Result("captured")
+        path = None
+        if result.outcome == "captured":
+            path = f"traces/{trace_name(cell.checkpoint, self.asked[cell.subject].subject, cell.case.name)}"
+            link(self.cache.path(cell.task.id), self.out / path)
+        return TraceRecord(
+            checkpoint=cell.checkpoint, subject=cell.subject, case=cell.case.name, outcome=result.outcome, path=path,
+            reason=result.reason, cached=cached, seconds=result.seconds, io_seconds=result.io_seconds,
+        )  # fmt: skip
+
+    def _on_event(self, kind: str, task: Task, result: Result | None) -> None:
+        self._done += kind == "finished"
+        self._show(kind, task, result)
+
+    def _show(self, kind: str, task: Task | None = None, result: Result | None = None) -> None:
+        about = {} if task is None else {"label": task.label, "checkpoint": task.provenance["checkpoint"]}
+        if task is not None:
+            about["case"] = task.case["name"]
+        if kind == "starting":
+            about = {"label": task.backend if task.stack == "main" else f"{task.backend}@{task.stack}"}
+        if result is not None:
+            about |= {"outcome": result.outcome, "reason": result.reason}
+        self.progress(Event(kind, **about, done=self._done, total=self._total, cached=self._cached))
+
+    def manifest(self, started: str, seconds: dict[str, float]) -> Manifest:
+        """What was captured so far."""
+        return Manifest(
+            parity_version=__version__,
+            command=sys.argv,
+            started=started,
+            checkpoints=[
+                CheckpointRecord(name=name, path=str(c.path), digest=c.digest, config=c.config)
+                for name, c in self.checkpoints.items()
+            ],
+            environments={name: place.facts for name, place in self.places.items()},
+            subjects=[_subject_record(asked) for asked in self.asked],
+            cases={name: [case.to_json() for case in cases] for name, cases in self.cases.items()},
+            traces=self.records,
+            seconds=seconds,
+            peak_memory=self.executor.usage.peak_memory,
+        )
+
+
+def _subject_record(asked: Asked) -> SubjectRecord:
+    s = asked.subject
+    return SubjectRecord(
+        backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
+        label=s.label, model_class=asked.model_class, capabilities=sorted(asked.can), lacking=asked.lacking,
+        environment=s.stack,
+    )  # fmt: skip
+
+
+def _oracle_first(tasks: Any) -> list[Task]:
+    """The oracle's tasks, then the references', then the others in the order planned."""
+    return sorted(tasks, key=lambda task: (task.backend not in REFERENCES, task.dtype != "float64"))
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C, so that workers are ended; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,62 @@
+"""The run directory: a manifest and readable links to traces, whole in itself, so that it can be moved and judged."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from parity.capture.tasks import CaptureError
+from parity.subjects import Subject
+
+MANIFEST = "manifest.json"
+
+
+def prepare(folder: Path, what: str) -> None:
+    """Makes a folder and sees that it can be written.
+
+    Raises:
+        CaptureError: it cannot; the message names it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".part-{os.getpid()}"
+        probe.write_bytes(b"1")
+        probe.unlink()
+    except OSError as error:
+        raise CaptureError(f"{folder}: {what} cannot be written: {error.strerror or error}") from error
+
+
+def clear(out: Path) -> None:
+    """Removes an earlier run's manifest and traces: what is there when a run ends is of that run."""
+    (out / MANIFEST).unlink(missing_ok=True)
+    for path in (out / "traces").glob("*.safetensors"):
+        path.unlink()
+
+
+def trace_name(checkpoint: str, subject: Subject, case: str) -> str:
+    """``bart-odd.hf-torch.sdpa.main.cpu.float32.forward.safetensors``."""
+    parts = (checkpoint, subject.backend, subject.variant, subject.stack, subject.device, subject.dtype, case)
+    return ".".join(re.sub(r"[^\w+=@.-]+", "_", part) for part in parts) + ".safetensors"
+
+
+def link(source: Path, target: Path) -> None:
+    """A hard link, or a copy where there can be none; nothing half-copied is left.
+
+    Raises:
+        CaptureError: the target's folder cannot be written or is full.
+    """
+    part = target.with_name(f".part-{target.name}")
+    try:
+        part.unlink(missing_ok=True)
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
+        part.replace(target)
+        # A rename onto another link to the same file leaves both names.
+        part.unlink(missing_ok=True)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise CaptureError(f"{target}: cannot be written: {error.strerror or error}") from error

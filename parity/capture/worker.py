@@ -1,0 +1,219 @@
+"""The process that asks one backend: ``PYTHON worker.py`` reads one job from stdin, works, and reports line by line.
+
+Any interpreter runs it. It makes the packages ``parity`` and ``reference`` importable from the folder it stands
+in, and nothing else of that folder: an old stack must not see our own site-packages. Events are JSON lines on a private
+copy of stdout; whatever a library prints goes to stderr. ``--probe`` describes the interpreter instead.
+"""
+
+# ruff: noqa: E402 (what would hide other packages is taken off the path before they are imported)
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+if __name__ == "__main__" and sys.path and Path(sys.path[0] or ".").resolve() == HERE:
+    # Python puts a script's own folder first, where our file names would hide other packages.
+    del sys.path[0]
+
+import faulthandler
+import gc
+import importlib.abc
+import importlib.util
+import json
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+ROOT = HERE.parents[1]
+
+
+class Graft(importlib.abc.MetaPathFinder):
+    """Finds the packages ``parity`` and ``reference`` in one folder without that folder being on ``sys.path``."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        if fullname not in ("parity", "reference"):
+            return None
+        folder = ROOT / fullname
+        return importlib.util.spec_from_file_location(
+            fullname, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+
+
+class Channel:
+    """JSON lines to the parent, on a copy of stdout that no library and no child process knows of."""
+
+    def __init__(self) -> None:
+        self._fd = os.dup(1)
+        os.dup2(2, 1)
+
+    def send(self, event: str, **content: Any) -> None:
+        line = json.dumps({"event": event, **content}).encode() + b"\n"
+        while line:
+            line = line[os.write(self._fd, line) :]
+
+
+def receive_job() -> dict[str, Any]:
+    """The job from stdin; from then on the end of stdin means that the parent is gone, and this process ends."""
+    fd = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    parts = []
+    while chunk := os.read(fd, 1 << 16):
+        parts.append(chunk)
+        if chunk.endswith(b"\n"):
+            break
+    threading.Thread(target=_end_with_parent, args=(fd,), daemon=True).start()
+    return json.loads(b"".join(parts))
+
+
+def _end_with_parent(fd: int) -> None:
+    while os.read(fd, 1):
+        pass
+    os._exit(1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Linux kills this process with its parent even while a library holds the interpreter's lock."""
+    if sys.platform == "linux":
+        import ctypes
+
+        parent_death_signal = 1
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def no_core_files() -> None:
+    """A crash is a verdict here; a core file of a framework is gigabytes."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+class Worker:
+    """Goes through a job's tasks, keeping one model loaded as long as the next task needs the same."""
+
+    def __init__(self, job: dict[str, Any], channel: Channel) -> None:
+        self.job, self.channel, self.backend = job, channel, None
+        self.key: tuple[str, ...] | None = None
+        self.model: Any = None
+        self.load_failed: dict[tuple[str, ...], Any] = {}
+
+    def start(self) -> None:
+        """Imports the backend's framework."""
+        from parity.backends import get_backend
+
+        began = time.monotonic()
+        self.backend = get_backend(self.job["backend"])
+        cache = Path(self.job["cache"])
+        self.backend.setup(threads=self.job["threads"], device=self.job["device"], cache=cache)
+        self.channel.send("ready", intervals=[(began, time.monotonic())])
+
+    def run(self) -> None:
+        for task in self.job["tasks"]:
+            self.answer(task)
+        self.channel.send("done")
+
+    def answer(self, task: dict[str, Any]) -> None:
+        """Asks one case and writes its trace, or says why there is none."""
+        from parity.capture.operations import Clock
+
+        began, clock = time.monotonic(), Clock()
+        self.channel.send("started", id=task["id"])
+        trace, outcome, reason = self._ask(task, clock)
+        if trace is not None:
+            trace.provenance = {**task["provenance"], "seconds": clock.seconds}
+            try:
+                trace.write(Path(task["out"]))
+            except OSError as error:
+                self.channel.send("unwritable", id=task["id"], reason=_one_line(error, task["out"]))
+                return
+        own = time.monotonic() - began - clock.seconds
+        times = {"seconds": clock.seconds, "io_seconds": own, "intervals": clock.intervals}
+        self.channel.send("finished", id=task["id"], outcome=outcome, reason=reason, **times)
+
+    def _ask(self, task: dict[str, Any], clock: Any) -> tuple[Any, str, str]:
+        """The trace and ``captured``, or None, the outcome and its reason."""
+        import traceback
+
+        from parity.capture.blame import is_ours, is_out_of_memory, raised
+        from parity.capture.operations import perform
+        from parity.cases import Case
+        from parity.traces import Trace
+
+        key = (task["checkpoint"], task["variant"], task["dtype"])
+        if key in self.load_failed:
+            return self.load_failed[key]
+        loading = [False]
+        try:
+            return perform(Case.from_json(task["case"]), self._session(task, key, clock, loading)), "captured", ""
+        except Exception as error:
+            phase = "load" if loading[0] else "call"
+            if is_out_of_memory(error):
+                answer = None, "out-of-memory", f"{type(error).__name__} in the {phase}: {_one_line(error)}"
+            elif is_ours(error):
+                answer = None, "harness-error", "".join(traceback.format_exception(error))[-4000:]
+            else:
+                answer = Trace(raised=raised(error, phase)), "captured", ""
+        if loading[0]:
+            self.load_failed[key] = answer
+        if answer[1] == "out-of-memory":
+            self._free()
+        return answer
+
+    def _session(self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[bool]) -> Any:
+        from parity.capture.operations import Session
+        from parity.subjects import Variant
+
+        variant = Variant.parse(task["variant"])
+
+        def load() -> Any:
+            self._free()
+            loading[0] = True
+            with clock.backend():
+                model = self.backend.load(
+                    Path(task["checkpoint"]), variant, device=self.job["device"], dtype=task["dtype"]
+                )
+            loading[0] = False
+            self.key, self.model = key, model
+            self.channel.send("loaded", id=task["id"])
+            return model
+
+        return Session(load, lambda: self.model if self.key == key else load(), variant, clock)
+
+    def _free(self) -> None:
+        self.key = self.model = None
+        gc.collect()
+
+
+def _one_line(error: BaseException, path: str = "") -> str:
+    text = " ".join(str(error).split())[:500]
+    return text if path in text else f"{path}: cannot be written: {text}"
+
+
+def main() -> None:
+    """Runs one job, or describes this interpreter with ``--probe``; never returns."""
+    channel = Channel()
+    faulthandler.enable()
+    sys.meta_path.insert(0, Graft())
+    job = receive_job()
+    die_with_parent(job["parent"])
+    no_core_files()
+    if "--probe" in sys.argv[1:]:
+        from parity.capture.probe import describe
+
+        channel.send("probed", facts=describe(job))
+    else:
+        worker = Worker(job, channel)
+        worker.start()
+        worker.run()
+    # Frameworks crash while they are torn down; everything worth keeping is written.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
