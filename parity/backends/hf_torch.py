@@ -43,7 +43,7 @@ class HfTorch:
             )  # fmt: skip
         config = BartConfig.read(checkpoint)
         report = _report(model, info, config)
-        report.route, report.notes = libraries.route_name(flags), notes + _errors(info)
+        report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
         return HfTorchModel(model.to(device).eval(), config, report, variant, self.threads)
 
 
@@ -124,10 +124,3 @@ def _report(model: Any, info: dict[str, Any], config: BartConfig) -> LoadReport:
         not_materialised=absent,
         training=model.training,
     )
-
-
-def _errors(info: dict[str, Any]) -> list[str]:
-    """Misshapen entries and conversion errors: fields of the loading info that have no place of their own."""
-    misshapen = [" ".join(str(part) for part in entry) if isinstance(entry, tuple) else str(entry)
-                 for entry in info.get("mismatched_keys", ())]  # fmt: skip
-    return [f"mismatched: {entry}" for entry in sorted(misshapen)] + [str(e) for e in info.get("error_msgs", ())]

@@ -9,9 +9,10 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -118,6 +119,13 @@ def names_in(message: str) -> list[str]:
         return []
     listed = ast.literal_eval(found.group())
     return sorted("/".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in listed)
+
+
+def loading_errors(info: Mapping[str, Any]) -> list[str]:
+    """Misshapen entries and conversion errors: fields of the loading info that have no place of their own."""
+    misshapen = [" ".join(str(part) for part in entry) if isinstance(entry, tuple) else str(entry)
+                 for entry in info.get("mismatched_keys", ())]  # fmt: skip
+    return [f"mismatched: {entry}" for entry in sorted(misshapen)] + [str(e) for e in info.get("error_msgs", ())]
 
 
 def parameter_name(raw: str, layout: str, config: BartConfig) -> tuple[str, bool, bool]:

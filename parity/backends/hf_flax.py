@@ -1,0 +1,180 @@
+"""``FlaxBartForConditionalGeneration`` of transformers, on JAX, jitted. 4.37 to 4.57; later lines have none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends import jax_arrays, libraries
+from parity.backends.base import Field, LoadReport
+from parity.cases import IGNORED, shift_right
+from parity.subjects import Variant
+from reference.config import BartConfig
+from reference.names import HEAD, tied_groups
+
+
+class HfFlax:
+    """Loads the Flax class as a user would, with ``from_pt=True`` where only PyTorch files are there."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        libraries.quiet_offline_environment()
+        os.environ.update(USE_TF="0", USE_JAX="1", USE_FLAX="1")
+        jax_arrays.set_up(threads, device, cache)
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> HfFlaxModel:
+        """Loads with ``dtype=``, and casts the parameters too in half precision: the first only sets the computation's.
+
+        Raises whatever ``from_pretrained`` raises.
+
+        Raises:
+            ValueError: a dtype, attention or thread count is asked for that the class has no way to be told.
+        """
+        import jax.numpy as jnp
+        from transformers import FlaxBartForConditionalGeneration
+
+        if dtype == "float64" or variant.attention != "eager" or variant.one_thread:
+            raise ValueError(f"hf-flax computes in float32, bfloat16 or float16, eager; not {dtype}, {variant}")
+        flags = libraries.route(checkpoint, "flax", ("pt",))
+        with libraries.notes_of_load() as notes:
+            model = FlaxBartForConditionalGeneration.from_pretrained(
+                checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags
+            )
+        if dtype != "float32":
+            cast = {"bfloat16": model.to_bf16, "float16": model.to_fp16}[dtype]
+            model.params = cast(model.params)
+        config = BartConfig.read(checkpoint)
+        report = _report(model, notes, config)
+        report.route, report.notes = libraries.route_name(flags), notes
+        return HfFlaxModel(model, config, report, variant)
+
+
+class HfFlaxModel:
+    """One loaded ``FlaxBartForConditionalGeneration``; each kind of call is compiled once per signature."""
+
+    def __init__(self, model: Any, config: BartConfig, report: LoadReport, variant: Variant) -> None:
+        import jax
+
+        self._model, self._config, self._variant = model, config, variant
+        self.class_name = type(model).__name__
+        self.report = report
+        self._as_dict = jax.jit(lambda params, inputs: self._whole(params, inputs, True))
+        self._as_tuple = jax.jit(lambda params, inputs: self._whole(params, inputs, False))
+        self._in_two = jax.jit(self._encode_then_decode)
+        self._loss = jax.jit(jax.value_and_grad(self._cross_entropy))
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every leaf of ``model.params``, kernels transposed to PyTorch's ``[out, in]``."""
+        for name, array, _ in _named(self._model.params, self._config):
+            yield name, array
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
+        compiled = self._as_tuple if as_tuple else self._as_dict
+        with jax_arrays.precision(self._variant):
+            output = compiled(self._model.params, self._arrays(inputs))
+        return output if as_tuple else dict(output.items())
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        """``model.encode`` then ``model.decode``, whose fields are put under the names the whole call has."""
+        with jax_arrays.precision(self._variant):
+            return self._in_two(self._model.params, self._arrays(inputs))
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """Of the documented cross-entropy of its own logits: the class takes no labels and computes no loss.
+
+        The decoder's inputs are the labels shifted right (BART page, ``labels``) where none are given.
+        """
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        if "decoder_input_ids" not in inputs:
+            pad, start = self._config.pad_token_id, self._config.decoder_start_token_id
+            inputs["decoder_input_ids"] = shift_right(np.asarray(labels), pad, start)
+        with jax_arrays.precision(self._variant):
+            loss, gradients = self._loss(self._model.params, self._arrays(inputs), self._arrays({"labels": labels}))
+        found = {}
+        for name, array, trained in _named(gradients, self._config):
+            if trained:
+                found[name] = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+        return loss, found
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        return jax_arrays.on_host(value)
+
+    def _arrays(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return jax_arrays.as_arrays(inputs)
+
+    def _whole(self, params: Any, inputs: Mapping[str, Any], return_dict: bool) -> Any:
+        return self._model(
+            **inputs, params=params, output_hidden_states=True, output_attentions=True, return_dict=return_dict
+        )
+
+    def _encode_then_decode(self, params: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        asked = {"params": params, "output_hidden_states": True, "output_attentions": True}
+        mask = inputs.get("attention_mask")
+        encoded = self._model.encode(inputs["input_ids"], mask, **asked)
+        decoded = self._model.decode(
+            inputs["decoder_input_ids"], encoded, mask, inputs.get("decoder_attention_mask"), **asked
+        )
+        fields = {
+            "logits": decoded.logits,
+            "decoder_hidden_states": decoded.hidden_states,
+            "decoder_attentions": decoded.attentions,
+            "cross_attentions": decoded.cross_attentions,
+            "encoder_last_hidden_state": encoded.last_hidden_state,
+            "encoder_hidden_states": encoded.hidden_states,
+            "encoder_attentions": encoded.attentions,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _cross_entropy(self, params: Any, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
+        """Mean over the labels that are not -100; NaN where all are, as PyTorch's."""
+        import jax
+        import jax.numpy as jnp
+
+        targets = labels["labels"]
+        logits = self._model(**inputs, params=params).logits.astype(jnp.float32)
+        kept = targets != IGNORED
+        scores = jax.nn.log_softmax(logits, axis=-1)
+        chosen = jnp.take_along_axis(scores, jnp.where(kept, targets, 0)[..., None], axis=-1)[..., 0]
+        return -jnp.where(kept, chosen, 0.0).sum() / kept.sum()
+
+
+def _named(params: Any, config: BartConfig) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """Canonical name, array on the host in canonical layout, and whether it is trained."""
+    for raw, leaf in _leaves(params, ()):
+        name, transposed, trained = libraries.parameter_name(raw, "flax", config)
+        array = np.asarray(leaf)
+        yield name, np.ascontiguousarray(array.T) if transposed else array, trained
+
+
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield "/".join((*path, key)), value
+
+
+def _report(model: Any, notes: list[str], config: BartConfig) -> LoadReport:
+    """The class returns no loading info: what is missing or unused stands in its warnings only."""
+
+    def listed(*phrases: str) -> list[str]:
+        return [raw for note in notes if any(phrase in note for phrase in phrases) for raw in libraries.names_in(note)]
+
+    raw = [name for name, _ in _leaves(model.params, ())]
+    held = {libraries.parameter_name(name, "flax", config)[0] for name in raw}
+    return LoadReport(
+        missing=sorted({libraries.parameter_name(name, "flax", config)[0] for name in listed("newly initialized")}),
+        unexpected=sorted(listed("were not used when")),
+        # A table that has no leaf of its own can only be read from the shared one.
+        tied=[[group[0], *(name for name in group[1:] if name not in held)] for group in _embedding_names(config)],
+        not_materialised=sorted(name for name, leaf in _leaves(model.params, ()) if not hasattr(leaf, "__array__")),
+    )
+
+
+def _embedding_names(config: BartConfig) -> list[list[str]]:
+    """The shared table and the names PyTorch knows it under, the head's among them whether the config ties it or not."""
+    return [[*group, *([] if HEAD in group else [HEAD])] for group in tied_groups(config)]

@@ -1,0 +1,154 @@
+"""``TFBartForConditionalGeneration`` of transformers, on TensorFlow, run eagerly. 4.37 to 4.57; later lines have none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends import libraries
+from parity.backends.base import Field, LoadReport
+from parity.subjects import Variant
+from reference.config import BartConfig
+from reference.names import HEAD, SHARED
+
+
+class HfTf:
+    """Loads the TensorFlow class as a user would, with ``from_pt=True`` where only PyTorch files are there."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        libraries.quiet_offline_environment()
+        os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", USE_TF="1", USE_FLAX="0", USE_JAX="0")
+        # Keras 3 is not what the TF classes were written for: with it they need tf-keras and this switch; with
+        # Keras 2 the switch makes TensorFlow look for a package that is not there.
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)
+        if libraries.version_of("keras") >= (3,):
+            os.environ["TF_USE_LEGACY_KERAS"] = "1"
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+        tf.get_logger().setLevel("ERROR")
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> HfTfModel:
+        """Raises whatever ``from_pretrained`` raises.
+
+        Raises:
+            ValueError: a dtype, attention or thread count is asked for that the class has no way to be told.
+        """
+        import tensorflow as tf
+        from transformers import TFBartForConditionalGeneration
+
+        if dtype != "float32" or variant.attention != "eager" or variant.one_thread:
+            raise ValueError(f"hf-tf computes in float32, eager, on the threads of its process; not {dtype}, {variant}")
+        flags = libraries.route(checkpoint, "tf", ("pt",))
+        tf.config.experimental.enable_tensor_float_32_execution(variant.default_precision)
+        with libraries.notes_of_load() as notes:
+            model, info = TFBartForConditionalGeneration.from_pretrained(
+                checkpoint, local_files_only=True, output_loading_info=True, **flags
+            )
+        config = BartConfig.read(checkpoint)
+        report = _report(model, info, config)
+        report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
+        return HfTfModel(model, config, report)
+
+
+class HfTfModel:
+    """One loaded ``TFBartForConditionalGeneration``."""
+
+    def __init__(self, model: Any, config: BartConfig, report: LoadReport) -> None:
+        self._model, self._config = model, config
+        self.class_name = type(model).__name__
+        self.report = report
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every variable of the model, kernels transposed to PyTorch's ``[out, in]``."""
+        for variable in self._model.weights:
+            name, transposed, _ = libraries.parameter_name(variable.name, "tf", self._config)
+            yield name, _canonical(variable.numpy(), transposed)
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
+        output = self._forward(_tensors(inputs), return_dict=not as_tuple)
+        return output if as_tuple else dict(output.items())
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        """``model.get_encoder()``, then a call given ``encoder_outputs`` and None for ``input_ids``.
+
+        Keras refuses a call that leaves out the first argument, so the library's own ``generate`` passes None too
+        (transformers 4.57.6, modeling_tf_bart.py, ``prepare_inputs_for_generation``).
+        """
+        tensors = _tensors(inputs)
+        names = ("input_ids", "attention_mask", "head_mask")
+        asked = {name: tensors[name] for name in names if name in tensors}
+        encoded = self._model.get_encoder()(
+            **asked, output_hidden_states=True, output_attentions=True, return_dict=True, training=False
+        )
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
+        return dict(self._forward({"input_ids": None, **rest, "encoder_outputs": encoded}).items())
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """By ``tf.GradientTape``; the embedding's sparse gradient is made dense."""
+        import tensorflow as tf
+
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self._forward(_tensors(inputs)).loss
+            # What Keras would minimise: the loss comes back with one axis of size 1.
+            total = tf.reduce_sum(loss)
+        found = {}
+        for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
+            if gradient is not None:
+                name, transposed, _ = libraries.parameter_name(variable.name, "tf", self._config)
+                found[name] = _canonical(tf.convert_to_tensor(gradient).numpy(), transposed)
+        return loss, found
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        array = value.numpy()
+        return (array.astype(np.float32) if value.dtype.name == "bfloat16" else array), value.dtype.name
+
+    def _forward(self, tensors: dict[str, Any], *, return_dict: bool = True) -> Any:
+        return self._model(
+            **tensors, output_hidden_states=True, output_attentions=True, return_dict=return_dict, training=False
+        )
+
+
+def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Integers as int32, which is what the library's tokenizers give TensorFlow, the rest as float32."""
+    import tensorflow as tf
+
+    kinds = {name: tf.int32 if np.issubdtype(array.dtype, np.integer) else tf.float32 for name, array in inputs.items()}
+    return {name: tf.constant(array, dtype=kinds[name]) for name, array in inputs.items()}
+
+
+def _canonical(array: np.ndarray, transposed: bool) -> np.ndarray:
+    return np.ascontiguousarray(array.T) if transposed else array
+
+
+def _report(model: Any, info: dict[str, Any], config: BartConfig) -> LoadReport:
+    # A conversion reports what it missed under PyTorch's names, a native load under TensorFlow's.
+    layouts = {raw: "tf" if "/" in raw or ":" in raw else "torch" for raw in info["missing_keys"]}
+    return LoadReport(
+        missing=sorted({libraries.parameter_name(raw, layout, config)[0] for raw, layout in layouts.items()}),
+        unexpected=sorted(info["unexpected_keys"]),
+        tied=_tied(model),
+    )
+
+
+def _tied(model: Any) -> list[list[str]]:
+    """Which of the four names of the embedding table are one variable, by what the layers hold."""
+    layers = {
+        SHARED: model.model.shared,
+        "model.encoder.embed_tokens.weight": model.model.encoder.embed_tokens,
+        "model.decoder.embed_tokens.weight": model.model.decoder.embed_tokens,
+        HEAD: model.get_output_embeddings(),
+    }
+    stores: dict[int, list[str]] = {}
+    for name, layer in layers.items():
+        if layer is not None and layer.weights:
+            stores.setdefault(id(layer.weights[0]), []).append(name)
+    return [names for names in stores.values() if len(names) > 1]
