@@ -1,0 +1,126 @@
+"""The measuring tape itself: what counts as an error, where it is found, and what a budget is made of."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parity.budgets import BLOCK, UNIT_ROUNDOFF, Yardstick, calibration, measure, root_mean_square, signal
+from parity.tensors import TensorSpec
+
+RNG = np.random.default_rng(0)
+HIDDEN = TensorSpec("encoder.hidden.0", "hidden", ("batch", "src", "d_model"))
+
+
+def test_equal_tensors_have_no_error():
+    array = RNG.normal(size=(2, 7, 15))
+    measured = measure(array, array)
+    assert (measured.slice, measured.element) == (0.0, 0.0)
+
+
+def test_one_wrong_row_is_not_averaged_away():
+    expected = RNG.normal(size=(4, 64, 50))
+    actual = expected.copy()
+    actual[2, 5] += 0.01
+    measured = measure(actual, expected)
+    assert measured.slice_at == (2, 5)
+    assert measured.slice == pytest.approx(0.01 / root_mean_square(expected))
+    whole = np.sqrt(np.mean((actual - expected) ** 2)) / root_mean_square(expected)
+    assert measured.slice > 15 * whole
+
+
+def test_one_wrong_element_is_named_with_both_values():
+    expected = RNG.normal(size=(3, 11, 17))
+    actual = expected.copy()
+    actual[1, 4, 16] = 9.0
+    measured = measure(actual, expected)
+    assert measured.element_at == (1, 4, 16)
+    assert (measured.actual, measured.expected) == (9.0, expected[1, 4, 16])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_an_infinite_error_on_either_side(value):
+    expected = RNG.normal(size=(2, 5))
+    broken = expected.copy()
+    broken[1, 2] = value
+    assert measure(broken, expected).element == np.inf
+    assert measure(expected, broken, scale=1.0).element == np.inf
+
+
+def test_nan_agrees_only_with_nan_in_the_same_place():
+    undefined = np.array([np.nan, 1.0])
+    assert measure(undefined, undefined, scale=1.0).element == 0.0
+    assert measure(np.array([1.0, np.nan]), undefined, scale=1.0).element == np.inf
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (3, 2)), ((0,), (0,)), ((1,), ())])
+def test_what_cannot_be_compared_is_refused(shapes):
+    with pytest.raises(ValueError, match="cannot compare"):
+        measure(*(np.zeros(shape) for shape in shapes))
+
+
+@given(st.integers(0, 3), st.lists(st.integers(1, 5), min_size=0, max_size=4))
+def test_the_worst_place_is_found_in_any_shape(seed, shape):
+    rng = np.random.default_rng(seed)
+    expected = rng.normal(size=tuple(shape))
+    actual = expected.copy()
+    place = tuple(int(rng.integers(length)) for length in shape)
+    actual[place] += 100.0
+    measured = measure(actual, expected)
+    assert measured.element_at == place
+    assert measured.slice_at == (place[:-1] if len(shape) > 1 else ())
+
+
+def test_blocks_do_not_change_the_answer(monkeypatch):
+    expected = RNG.normal(size=(5, 9, 7))
+    actual = expected + RNG.normal(size=expected.shape) * 1e-6
+    at_once = measure(actual, expected)
+    monkeypatch.setattr("parity.budgets.BLOCK", 16)
+    assert BLOCK > 16
+    in_blocks = measure(actual, expected)
+    assert (in_blocks.slice_at, in_blocks.element_at) == (at_once.slice_at, at_once.element_at)
+    assert in_blocks.slice == pytest.approx(at_once.slice)
+
+
+def test_a_tensor_of_zeros_is_measured_absolutely():
+    assert measure(np.full(4, 0.5), np.zeros(4)).element == 0.5
+
+
+def test_the_signal_of_a_shuffled_tensor_is_as_large_as_the_tensor():
+    array = RNG.normal(size=(3, 11, 14))
+    assert 1.0 < signal(array, root_mean_square(array)) < 2.0
+
+
+def test_a_reference_is_never_its_own_yardstick():
+    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+    expected = RNG.normal(size=(2, 7, 15))
+    yardstick.add("reference-torch", HIDDEN, measure(expected + 1.0, expected))
+    yardstick.add("reference-flax", HIDDEN, measure(expected + 1e-6, expected))
+    own, other = (yardstick.error("encoder.hidden.0", name) for name in ("reference-torch", "reference-flax"))
+    assert own.slice < 1e-5 < 0.1 < other.slice
+    assert yardstick.error("encoder.hidden.0", "hf-torch").slice == other.slice
+
+
+def test_without_another_witness_there_is_no_budget():
+    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+    yardstick.add("reference-torch", HIDDEN, measure(np.ones((2, 3)), np.ones((2, 3))))
+    assert yardstick.budget("encoder.hidden.0", "reference-torch") is None
+    assert yardstick.budget("logits", "hf-torch") is None
+
+
+def test_an_exact_yardstick_leaves_the_floor():
+    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+    yardstick.add("reference-flax", HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
+    factors = calibration()
+    expected = factors.k_slice * factors.c_slice * UNIT_ROUNDOFF["float32"]
+    assert yardstick.budget("encoder.hidden.0", "hf-torch").slice == pytest.approx(expected)
+
+
+def test_a_loss_borrows_the_yardstick_of_its_logits():
+    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+    logits = TensorSpec("logits", "logits", ("batch", "tgt", "vocab"))
+    loss = TensorSpec("loss", "loss", (), ("logits",), "logits")
+    expected = RNG.normal(size=(3, 7, 97))
+    yardstick.add("reference-flax", logits, measure(expected + 3e-6, expected))
+    yardstick.add("reference-flax", loss, measure(np.array(2.0), np.array(2.0)))
+    assert yardstick.error("loss", "hf-torch").slice > 1e-6

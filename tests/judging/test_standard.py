@@ -1,0 +1,86 @@
+"""The standard questions: legal for every config, every axis its own size, and each changes only what it says."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parity.cases import IGNORED, Case, shift_right
+from parity.standard import standard_cases
+
+CONFIG = {
+    "vocab_size": 97, "max_position_embeddings": 33, "encoder_layers": 2, "decoder_layers": 3,
+    "encoder_attention_heads": 3, "decoder_attention_heads": 4, "pad_token_id": 1, "bos_token_id": 0,
+    "eos_token_id": 2, "decoder_start_token_id": 2,
+}  # fmt: skip
+
+
+def named(config=CONFIG, rows=None) -> dict[str, Case]:
+    return {case.name: case for case in standard_cases(config, rows)}
+
+
+def test_names_are_unique_and_digests_tell_questions_apart():
+    cases = standard_cases(CONFIG)
+    assert len({case.name for case in cases}) == len(cases)
+    assert len({case.digest for case in cases}) == len(cases)
+
+
+def test_a_digest_says_what_is_asked_and_not_how_it_is_called():
+    case = named()["forward"]
+    assert Case("other", case.operation, case.inputs).digest == case.digest
+    assert Case("forward", "repeat", case.inputs).digest != case.digest
+    assert Case.from_json(case.to_json()) == case
+
+
+def test_the_batch_is_ragged_and_every_axis_has_its_own_size():
+    inputs = named()["forward"].inputs
+    batch, source = np.array(inputs["attention_mask"]).shape
+    target = len(inputs["decoder_input_ids"][0])
+    assert len({batch, source, target, 2, 3, 4}) >= 5
+    lengths = np.array(inputs["attention_mask"]).sum(1)
+    assert len(set(lengths)) == batch
+
+
+@pytest.mark.parametrize("limit", [33, 6, 2])
+def test_every_token_is_legal(limit):
+    config = {**CONFIG, "max_position_embeddings": limit}
+    for case in standard_cases(config):
+        for name, rows in case.inputs.items():
+            if name.endswith("ids") or name == "labels":
+                tokens = np.array(rows)
+                assert tokens.max() < 97 and tokens.shape[1] <= limit
+                assert (tokens[tokens != IGNORED] >= 0).all()
+
+
+def test_changed_cases_change_what_they_say_and_nothing_else():
+    cases = named()
+    full = cases["forward"].inputs
+    decoder = np.array(full["decoder_input_ids"])
+    future = np.array(cases["forward.other-future"].inputs["decoder_input_ids"])
+    position = cases["forward.other-future"].notes["tgt"]
+    assert (future[:, :position] == decoder[:, :position]).all() and (future[:, position:] != decoder[:, position:]).all()
+    source, mask = np.array(full["input_ids"]), np.array(full["attention_mask"])
+    padding = np.array(cases["forward.other-padding"].inputs["input_ids"])
+    assert (padding[mask == 1] == source[mask == 1]).all() and (padding[mask == 0] != source[mask == 0]).all()
+    last = np.array(cases["forward.other-source"].inputs["input_ids"])
+    assert (last != source).sum() == len(source)
+    row = cases["forward.other-mates"].notes["row"]
+    mates = np.array(cases["forward.other-mates"].inputs["input_ids"])
+    assert (mates[row] == source[row]).all() and (mates != source)[mask == 1].any()
+
+
+def test_the_row_alone_has_no_padding():
+    alone = named()["forward.alone"]
+    assert all(np.array(alone.inputs[name]).all() for name in ("attention_mask", "decoder_attention_mask"))
+
+
+def test_labels_shift_as_documented():
+    labels = np.array([[5, IGNORED, 7, IGNORED]])
+    assert shift_right(labels, pad=1, start=2).tolist() == [[2, 5, 1, 7]]
+
+
+@given(st.lists(st.lists(st.integers(3, 96), min_size=1, max_size=33), min_size=1, max_size=4))
+def test_any_rows_become_cases(sources):
+    cases = named(rows=[{"input_ids": source} for source in sources])
+    assert np.array(cases["forward"].inputs["attention_mask"]).sum(1).tolist() == [len(row) for row in sources]
+    assert len(cases["loss"].inputs["labels"]) == len(sources)
