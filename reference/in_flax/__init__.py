@@ -1,0 +1,20 @@
+# Twin: reference/in_torch/__init__.py
+"""BART in Flax (nnx). Read in this order: masks, attention, embeddings, layers, bart; then labels, loading."""
+
+from __future__ import annotations
+
+from reference.in_flax.bart import BartForConditionalGeneration
+from reference.in_flax.loading import as_inputs, build, canonical_parameters, load, loss_and_gradients
+from reference.in_flax.outputs import DecoderOutput, EncoderOutput, Seq2SeqOutput
+
+__all__ = [
+    "BartForConditionalGeneration",
+    "DecoderOutput",
+    "EncoderOutput",
+    "Seq2SeqOutput",
+    "as_inputs",
+    "build",
+    "canonical_parameters",
+    "load",
+    "loss_and_gradients",
+]

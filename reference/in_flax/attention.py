@@ -1,0 +1,106 @@
+# Twin: reference/in_torch/attention.py
+"""Scaled dot-product attention with several heads (Vaswani et al. 2017, section 3.2).
+
+In every signature here ``tgt`` counts the queries and ``src`` the keys, whichever sequence they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Bool, Float
+
+from reference.in_flax.precision import widened
+
+Attend = Callable[..., tuple[Array, Array | None]]
+
+
+def split_heads(hidden: Float[Array, "batch length d_model"], heads: int) -> Float[Array, "batch heads length _"]:
+    """Cuts the last axis into ``heads`` pieces of ``head_dim = d_model / heads``."""
+    batch, length, d_model = hidden.shape
+    return hidden.reshape(batch, length, heads, d_model // heads).swapaxes(1, 2)
+
+
+def merge_heads(context: Float[Array, "batch heads length head_dim"]) -> Float[Array, "batch length _"]:
+    """Undoes ``split_heads``."""
+    batch, heads, length, head_dim = context.shape
+    return context.swapaxes(1, 2).reshape(batch, length, heads * head_dim)
+
+
+def attend_eager(
+    query: Float[Array, "batch heads tgt head_dim"],
+    key: Float[Array, "batch heads src head_dim"],
+    value: Float[Array, "batch heads src head_dim"],
+    keep: Bool[Array, "batch #heads #tgt src"],
+    head_mask: Float[Array, " heads"] | None,
+) -> tuple[Float[Array, "batch heads tgt head_dim"], Float[Array, "batch heads tgt src"]]:
+    """softmax(Q Kᵀ / √head_dim) V, step by step: the context and the weights that made it.
+
+    Weights are returned as they were used, after the head mask (as in transformers 4.57.6,
+    models/bart/modeling_bart.py: eager_attention_forward).
+    """
+    scores = query @ key.mT * query.shape[-1] ** -0.5
+    # Replaced, not added to: in float16 the lowest number plus a score can overflow to -inf, and a row of those is NaN.
+    scores = jnp.where(keep, scores, jnp.finfo(scores.dtype).min)
+    weights = jax.nn.softmax(widened(scores), axis=-1).astype(value.dtype)
+    if head_mask is not None:
+        weights = weights * head_mask.astype(value.dtype)[:, None, None]
+    return weights @ value, weights
+
+
+def attend_sdpa(
+    query: Float[Array, "batch heads tgt head_dim"],
+    key: Float[Array, "batch heads src head_dim"],
+    value: Float[Array, "batch heads src head_dim"],
+    keep: Bool[Array, "batch #heads #tgt src"],
+    head_mask: Float[Array, " heads"] | None,
+) -> tuple[Float[Array, "batch heads tgt head_dim"], None]:
+    """The same context by the framework's fused kernel, which gives no weights.
+
+    Raises:
+        ValueError: in float64, because that kernel takes its softmax in float32 (jax 0.10.2, jax/_src/nn/functions.py).
+    """
+    if query.dtype == jnp.float64:
+        raise ValueError("attention 'sdpa' in float64: jax.nn.dot_product_attention computes its softmax in float32")
+    # Fused kernels disagree on a query with no key left (NaN, 0, …): equal scores over all keys are our definition.
+    answerable = keep.any(axis=-1, keepdims=True)
+    query = jnp.where(answerable, query, jnp.zeros_like(query))
+    by_position = (array.swapaxes(1, 2) for array in (query, key, value))
+    context = jax.nn.dot_product_attention(*by_position, mask=keep | ~answerable).swapaxes(1, 2)
+    if head_mask is not None:
+        # One factor on all weights of a head is the same factor on its context.
+        context = context * head_mask.astype(value.dtype)[:, None, None]
+    return context, None
+
+
+ATTENTIONS: dict[str, Attend] = {"eager": attend_eager, "sdpa": attend_sdpa}
+
+
+class Attention(nnx.Module):
+    """Queries from one sequence, keys and values from another or the same; four projections with biases."""
+
+    def __init__(self, d_model: int, heads: int, attention: str, rngs: nnx.Rngs) -> None:
+        self.heads = heads
+        self.attend = ATTENTIONS[attention]
+        self.k_proj = nnx.Linear(d_model, d_model, rngs=rngs)
+        self.v_proj = nnx.Linear(d_model, d_model, rngs=rngs)
+        self.q_proj = nnx.Linear(d_model, d_model, rngs=rngs)
+        self.out_proj = nnx.Linear(d_model, d_model, rngs=rngs)
+
+    def __call__(
+        self,
+        hidden: Float[Array, "batch tgt d_model"],
+        memory: Float[Array, "batch src d_model"],
+        keep: Bool[Array, "batch 1 #tgt src"],
+        head_mask: Float[Array, " heads"] | None,
+    ) -> tuple[Float[Array, "batch tgt d_model"], Float[Array, "batch heads tgt src"] | None]:
+        """What ``hidden`` finds in ``memory`` (itself, in self-attention), and the weights if the variant has them."""
+        query = split_heads(self.q_proj(hidden), self.heads)
+        key = split_heads(self.k_proj(memory), self.heads)
+        value = split_heads(self.v_proj(memory), self.heads)
+        context, weights = self.attend(query, key, value, keep, head_mask)
+        return self.out_proj(merge_heads(context)), weights

@@ -1,0 +1,38 @@
+# Twin: reference/in_torch/labels.py
+"""Labels: the decoder inputs made from them, and the loss against them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int
+
+from reference.in_flax.precision import widened
+
+IGNORED = -100
+"""The label that the loss leaves out (BART page, ``labels``)."""
+
+
+def shift_right(tokens: Int[Array, "batch length"], pad: int, start: int) -> Int[Array, "batch length"]:
+    """The start token, then every token but the last; ignored labels become padding.
+
+    Source: BART page, ``decoder_input_ids``; encoder-decoder page, on training.
+    """
+    first = jnp.full_like(tokens[:, :1], start)
+    shifted = jnp.concatenate([first, tokens[:, :-1]], axis=1)
+    return jnp.where(shifted == IGNORED, pad, shifted)
+
+
+def cross_entropy(logits: Float[Array, "batch tgt vocab"], labels: Int[Array, "batch tgt"]) -> Float[Array, ""]:
+    """The mean of -log p(label) over all labels of the batch that are not ignored; NaN (0/0) where all are.
+
+    Computed in at least float32, returned in the dtype of ``logits``.
+    """
+    counted = labels != IGNORED
+    # An ignored label is no index: row 0 is looked up in its place and then not counted.
+    index = jnp.where(counted, labels, 0)
+    log_probabilities = jax.nn.log_softmax(widened(logits), axis=-1)
+    chosen = jnp.take_along_axis(log_probabilities, index[..., None], axis=-1)[..., 0]
+    total = jnp.where(counted, chosen, 0.0).sum()
+    return (-total / counted.sum()).astype(logits.dtype)

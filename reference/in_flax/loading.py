@@ -1,0 +1,139 @@
+# Twin: reference/in_torch/loading.py
+"""From a checkpoint to a model, and from a model to named host arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from reference.config import BartConfig
+from reference.errors import CheckpointError
+from reference.in_flax.bart import BartForConditionalGeneration
+
+DTYPES = {name: getattr(jnp, name) for name in ("float64", "float32", "bfloat16", "float16")}
+CANONICAL_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
+"""What Flax calls a layer's parameters, and what their canonical names end with."""
+
+
+def load(
+    directory: Path,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    attention: str = "eager",
+    precision: str = "highest",
+) -> BartForConditionalGeneration:
+    """The model a checkpoint's directory describes, its weights cast to ``dtype``.
+
+    ``float64`` switches ``jax_enable_x64`` on for the whole process; JAX has no narrower switch that outlives a call.
+
+    Raises:
+        CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen (named).
+    """
+    from reference.weights import read_weights
+
+    config = BartConfig.read(directory)
+    weights = read_weights(directory, config)
+    return build(config, weights, dtype=dtype, device=device, attention=attention, precision=precision, place=directory)
+
+
+def build(
+    config: BartConfig,
+    weights: Mapping[str, np.ndarray],
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    attention: str = "eager",
+    precision: str = "highest",
+    place: Path | str = "weights",
+) -> BartForConditionalGeneration:
+    """A model from host arrays under canonical names; what it has no place for is left aside.
+
+    Args:
+        place: what errors name.
+
+    Raises:
+        CheckpointError: a parameter is missing or misshapen (named).
+    """
+    if dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    model = nnx.eval_shape(lambda: BartForConditionalGeneration(config, attention, precision, rngs=nnx.Rngs(0)))
+    graph, empty = nnx.split(model)
+    target, leaves = jax.devices(device)[0], []
+    for path, variable in nnx.to_flat_state(empty):
+        name, shape = canonical_name(path), canonical_layout(path, np.empty(variable.shape, bool)).shape
+        if name not in weights:
+            raise CheckpointError(place, f"parameter {name} is missing")
+        if weights[name].shape != shape:
+            raise CheckpointError(place, f"parameter {name} is {weights[name].shape}, not {shape}")
+        array = canonical_layout(path, weights[name]).astype(DTYPES[dtype])
+        leaves.append((path, variable.replace(jax.device_put(array, target))))
+    return nnx.merge(graph, nnx.from_flat_state(leaves))
+
+
+def as_inputs(model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Host arrays by argument name as arrays on the model's device: ids and masks int32, head masks in its dtype."""
+    like = model.final_logits_bias[...]
+    kinds = {name: like.dtype if "head_mask" in name else jnp.int32 for name in inputs}
+    return {name: jax.device_put(np.asarray(array, kinds[name]), like.device) for name, array in inputs.items()}
+
+
+def canonical_parameters(model: BartForConditionalGeneration) -> Iterator[tuple[str, np.ndarray]]:
+    """Every parameter, and ``final_logits_bias``: canonical name and host array, in the layout of ``reference.names``.
+
+    bfloat16 comes as ``ml_dtypes.bfloat16``, which JAX brings along.
+    """
+    return by_canonical_name(nnx.state(model))
+
+
+def loss_and_gradients(
+    model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The loss of one call and its gradient by every parameter, under canonical names and in their layout.
+
+    The shared table's gradient is the sum over all its uses. ``final_logits_bias`` is no parameter: it has none.
+
+    Args:
+        inputs: what ``__call__`` takes, ``labels`` among them, as host arrays.
+
+    Raises:
+        ValueError: there are no labels.
+    """
+    if "labels" not in inputs:
+        raise ValueError("gradients need labels")
+    loss, gradients = differentiate(model, as_inputs(model, inputs))
+    return np.asarray(loss), dict(by_canonical_name(gradients))
+
+
+@jax.jit
+def differentiate(model: BartForConditionalGeneration, inputs: dict[str, Array]) -> tuple[Array, nnx.State]:
+    """The loss and its gradient by every ``nnx.Param``, compiled."""
+    graph, parameters, others = nnx.split(model, nnx.Param, ...)
+
+    def loss(parameters: nnx.State) -> Array:
+        return nnx.merge(graph, parameters, others)(**inputs).loss
+
+    return jax.value_and_grad(loss)(parameters)
+
+
+def by_canonical_name(state: nnx.State) -> Iterator[tuple[str, np.ndarray]]:
+    """A state's variables as host arrays, renamed and laid out canonically."""
+    for path, variable in nnx.to_flat_state(state):
+        yield canonical_name(path), canonical_layout(path, np.asarray(variable[...]))
+
+
+def canonical_name(path: tuple[str | int, ...]) -> str:
+    """``("model", "encoder", "layers", 0, "fc1", "kernel")`` as ``model.encoder.layers.0.fc1.weight``."""
+    *modules, leaf = map(str, path)
+    return ".".join([*modules, CANONICAL_LEAVES.get(leaf, leaf)])
+
+
+def canonical_layout(path: tuple[str | int, ...], array: np.ndarray) -> np.ndarray:
+    """Flax's kernels are [in, out], canonical weights [out, in]: transposed, which is also the way back."""
+    return array.T if path[-1] == "kernel" else array

@@ -1,0 +1,50 @@
+# Twin: reference/in_torch/outputs.py
+"""What the model gives back. Fields are named and ordered as in the documented ``Seq2SeqLMOutput``.
+
+``hidden_states`` start with the normalised embeddings and end with the last layer's; attention weights come layer by
+layer, and are None where the variant (``sdpa``) has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+from jax import Array
+from jaxtyping import Float
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class EncoderOutput:
+    """``encode``: 1 + encoder_layers states, encoder_layers attentions."""
+
+    last_hidden_state: Float[Array, "batch src d_model"]
+    hidden_states: tuple[Float[Array, "batch src d_model"], ...]
+    attentions: tuple[Float[Array, "batch heads src src"], ...] | None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class DecoderOutput:
+    """``decode``: 1 + decoder_layers states, decoder_layers attentions of each kind."""
+
+    logits: Float[Array, "batch tgt vocab"]
+    hidden_states: tuple[Float[Array, "batch tgt d_model"], ...]
+    attentions: tuple[Float[Array, "batch heads tgt tgt"], ...] | None
+    cross_attentions: tuple[Float[Array, "batch heads tgt src"], ...] | None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Seq2SeqOutput:
+    """The whole call; ``loss`` is None without labels."""
+
+    loss: Float[Array, ""] | None
+    logits: Float[Array, "batch tgt vocab"]
+    decoder_hidden_states: tuple[Float[Array, "batch tgt d_model"], ...]
+    decoder_attentions: tuple[Float[Array, "batch decoder_heads tgt tgt"], ...] | None
+    cross_attentions: tuple[Float[Array, "batch decoder_heads tgt src"], ...] | None
+    encoder_last_hidden_state: Float[Array, "batch src d_model"]
+    encoder_hidden_states: tuple[Float[Array, "batch src d_model"], ...]
+    encoder_attentions: tuple[Float[Array, "batch encoder_heads src src"], ...] | None

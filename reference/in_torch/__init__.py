@@ -1,0 +1,20 @@
+# Twin: reference/in_flax/__init__.py
+"""BART in PyTorch. Read in this order: masks, attention, embeddings, layers, bart; then labels, loading."""
+
+from __future__ import annotations
+
+from reference.in_torch.bart import BartForConditionalGeneration
+from reference.in_torch.loading import as_inputs, build, canonical_parameters, load, loss_and_gradients
+from reference.in_torch.outputs import DecoderOutput, EncoderOutput, Seq2SeqOutput
+
+__all__ = [
+    "BartForConditionalGeneration",
+    "DecoderOutput",
+    "EncoderOutput",
+    "Seq2SeqOutput",
+    "as_inputs",
+    "build",
+    "canonical_parameters",
+    "load",
+    "loss_and_gradients",
+]

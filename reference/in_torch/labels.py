@@ -1,0 +1,37 @@
+# Twin: reference/in_flax/labels.py
+"""Labels: the decoder inputs made from them, and the loss against them."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from reference.in_torch.precision import widened
+
+IGNORED = -100
+"""The label that the loss leaves out (BART page, ``labels``)."""
+
+
+def shift_right(tokens: Int[Tensor, "batch length"], pad: int, start: int) -> Int[Tensor, "batch length"]:
+    """The start token, then every token but the last; ignored labels become padding.
+
+    Source: BART page, ``decoder_input_ids``; encoder-decoder page, on training.
+    """
+    first = torch.full_like(tokens[:, :1], start)
+    shifted = torch.cat([first, tokens[:, :-1]], dim=1)
+    return torch.where(shifted == IGNORED, pad, shifted)
+
+
+def cross_entropy(logits: Float[Tensor, "batch tgt vocab"], labels: Int[Tensor, "batch tgt"]) -> Float[Tensor, ""]:
+    """The mean of -log p(label) over all labels of the batch that are not ignored; NaN (0/0) where all are.
+
+    Computed in at least float32, returned in the dtype of ``logits``.
+    """
+    counted = labels != IGNORED
+    # An ignored label is no index: row 0 is looked up in its place and then not counted.
+    index = torch.where(counted, labels, 0)
+    log_probabilities = torch.log_softmax(widened(logits), dim=-1)
+    chosen = torch.gather(log_probabilities, -1, index[..., None])[..., 0]
+    total = torch.where(counted, chosen, 0.0).sum()
+    return (-total / counted.sum()).to(logits.dtype)

@@ -1,0 +1,73 @@
+# Twin: reference/in_flax/layers.py
+"""One layer of each stack. Normalisation follows each residual sum (post-norm, Vaswani et al. 2017, section 5.4)."""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from reference.in_torch.activations import ACTIVATIONS
+from reference.in_torch.attention import Attention
+
+LAYER_NORM_EPSILON = 1e-5
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then a feed-forward network."""
+
+    def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str) -> None:
+        super().__init__()
+        self.self_attn = Attention(d_model, heads, attention)
+        self.self_attn_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+        self.activation = ACTIVATIONS[activation]
+        self.fc1 = nn.Linear(d_model, ffn)
+        self.fc2 = nn.Linear(ffn, d_model)
+        self.final_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "batch src d_model"],
+        keep: Bool[Tensor, "batch 1 1 src"],
+        head_mask: Float[Tensor, " heads"] | None,
+    ) -> tuple[Float[Tensor, "batch src d_model"], Float[Tensor, "batch heads src src"] | None]:
+        """The layer's states, and its attention weights where the variant has them."""
+        found, weights = self.self_attn(hidden, hidden, keep, head_mask)
+        hidden = self.self_attn_layer_norm(hidden + found)
+        hidden = self.final_layer_norm(hidden + self.fc2(self.activation(self.fc1(hidden))))
+        return hidden, weights
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the encoder's last states, then a feed-forward network."""
+
+    def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str) -> None:
+        super().__init__()
+        self.self_attn = Attention(d_model, heads, attention)
+        self.self_attn_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+        self.encoder_attn = Attention(d_model, heads, attention)
+        self.encoder_attn_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+        self.activation = ACTIVATIONS[activation]
+        self.fc1 = nn.Linear(d_model, ffn)
+        self.fc2 = nn.Linear(ffn, d_model)
+        self.final_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "batch tgt d_model"],
+        memory: Float[Tensor, "batch src d_model"],
+        keep: Bool[Tensor, "batch 1 tgt tgt"],
+        memory_keep: Bool[Tensor, "batch 1 1 src"],
+        head_mask: Float[Tensor, " heads"] | None,
+        cross_head_mask: Float[Tensor, " heads"] | None,
+    ) -> tuple[
+        Float[Tensor, "batch tgt d_model"],
+        Float[Tensor, "batch heads tgt tgt"] | None,
+        Float[Tensor, "batch heads tgt src"] | None,
+    ]:
+        """The layer's states, its self-attention weights and its cross-attention weights."""
+        found, weights = self.self_attn(hidden, hidden, keep, head_mask)
+        hidden = self.self_attn_layer_norm(hidden + found)
+        found, cross_weights = self.encoder_attn(hidden, memory, memory_keep, cross_head_mask)
+        hidden = self.encoder_attn_layer_norm(hidden + found)
+        hidden = self.final_layer_norm(hidden + self.fc2(self.activation(self.fc1(hidden))))
+        return hidden, weights, cross_weights

@@ -1,0 +1,127 @@
+# Twin: reference/in_flax/loading.py
+"""From a checkpoint to a model, and from a model to named host arrays."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reference.config import BartConfig
+from reference.errors import CheckpointError
+from reference.in_torch.bart import BartForConditionalGeneration
+from reference.in_torch.precision import matmul_precision
+
+DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
+
+
+def load(
+    directory: Path,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    attention: str = "eager",
+    precision: str = "highest",
+) -> BartForConditionalGeneration:
+    """The model a checkpoint's directory describes, its weights cast to ``dtype``, in evaluation mode.
+
+    Raises:
+        CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen (named).
+    """
+    from reference.weights import read_weights
+
+    config = BartConfig.read(directory)
+    weights = read_weights(directory, config)
+    return build(config, weights, dtype=dtype, device=device, attention=attention, precision=precision, place=directory)
+
+
+def build(
+    config: BartConfig,
+    weights: Mapping[str, np.ndarray],
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    attention: str = "eager",
+    precision: str = "highest",
+    place: Path | str = "weights",
+) -> BartForConditionalGeneration:
+    """A model from host arrays under canonical names; what it has no place for is left aside.
+
+    Args:
+        place: what errors name.
+
+    Raises:
+        CheckpointError: a parameter is missing or misshapen (named).
+    """
+    with torch.device("meta"):
+        model = BartForConditionalGeneration(config, attention, precision)
+    state = {}
+    for name, empty in model.state_dict().items():
+        if name not in weights:
+            raise CheckpointError(place, f"parameter {name} is missing")
+        if weights[name].shape != tuple(empty.shape):
+            raise CheckpointError(place, f"parameter {name} is {weights[name].shape}, not {tuple(empty.shape)}")
+        state[name] = from_host(weights[name]).to(device=device, dtype=DTYPES[dtype])
+    model.load_state_dict(state, assign=True)
+    return model.eval()
+
+
+def as_inputs(model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Host arrays by argument name as tensors on the model's device: ids and masks int64, head masks in its dtype."""
+    like = model.final_logits_bias
+    kinds = {name: like.dtype if "head_mask" in name else torch.int64 for name in inputs}
+    return {name: torch.as_tensor(array).to(like.device, kinds[name]) for name, array in inputs.items()}
+
+
+def canonical_parameters(model: BartForConditionalGeneration) -> Iterator[tuple[str, np.ndarray]]:
+    """Every parameter, and ``final_logits_bias``: canonical name and host array, in the layout of ``reference.names``.
+
+    bfloat16 comes as ``ml_dtypes.bfloat16``, or as uint16 of the same bits where that library is absent.
+    """
+    for name, parameter in model.state_dict().items():
+        yield name, to_host(parameter)
+
+
+def loss_and_gradients(
+    model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The loss of one call and its gradient by every parameter, under canonical names and in their layout.
+
+    The shared table's gradient is the sum over all its uses. ``final_logits_bias`` is no parameter: it has none.
+
+    Args:
+        inputs: what ``forward`` takes, ``labels`` among them, as host arrays.
+
+    Raises:
+        ValueError: there are no labels.
+    """
+    if "labels" not in inputs:
+        raise ValueError("gradients need labels")
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    with torch.enable_grad(), matmul_precision(model.precision):
+        loss = model(**as_inputs(model, inputs)).loss
+        gradients = torch.autograd.grad(loss, parameters)
+    return to_host(loss), dict(zip(names, map(to_host, gradients), strict=True))
+
+
+def to_host(tensor: Tensor) -> np.ndarray:
+    """A tensor's bits as a host array (bfloat16: see ``canonical_parameters``)."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype != torch.bfloat16:
+        return tensor.numpy()
+    bits = tensor.view(torch.uint16).numpy()
+    try:
+        return bits.view(importlib.import_module("ml_dtypes").bfloat16)
+    except ModuleNotFoundError:
+        return bits
+
+
+def from_host(array: np.ndarray) -> Tensor:
+    """A copy of a host array as a tensor; NumPy itself has no bfloat16, so its bits are carried over."""
+    if array.dtype.name == "bfloat16":
+        return torch.tensor(array.view(np.uint16)).view(torch.bfloat16)
+    return torch.tensor(array)

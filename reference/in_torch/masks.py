@@ -1,0 +1,32 @@
+# Twin: reference/in_flax/masks.py
+"""Who may look at whom: boolean masks, True where a query may attend to a key.
+
+Each broadcasts to ``[batch, heads, queries, keys]``. A query that may attend to no key at all has no answer in the
+paper; here it attends to all keys alike (weights 1/keys, which is what adding a very large negative number to every
+score comes to), its scores get no gradient, and no other query is touched.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+def padding_mask(attention_mask: Int[Tensor, "batch keys"]) -> Bool[Tensor, "batch 1 1 keys"]:
+    """The keys that are no padding, for every head and query.
+
+    Args:
+        attention_mask: 1 keeps a key, 0 hides it (BART page, ``attention_mask``).
+    """
+    return (attention_mask != 0)[:, None, None, :]
+
+
+def causal_mask(
+    decoder_attention_mask: Int[Tensor, "batch tgt"],
+) -> Bool[Tensor, "batch 1 tgt tgt"]:
+    """The keys that are no padding and do not come after the query (Vaswani et al. 2017, section 3.2.3)."""
+    length = decoder_attention_mask.shape[1]
+    position = torch.arange(length, device=decoder_attention_mask.device)
+    not_later = position[None, :] <= position[:, None]
+    return padding_mask(decoder_attention_mask) & not_later

@@ -1,0 +1,46 @@
+# Twin: reference/in_flax/outputs.py
+"""What the model gives back. Fields are named and ordered as in the documented ``Seq2SeqLMOutput``.
+
+``hidden_states`` start with the normalised embeddings and end with the last layer's; attention weights come layer by
+layer, and are None where the variant (``sdpa``) has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """``encode``: 1 + encoder_layers states, encoder_layers attentions."""
+
+    last_hidden_state: Float[Tensor, "batch src d_model"]
+    hidden_states: tuple[Float[Tensor, "batch src d_model"], ...]
+    attentions: tuple[Float[Tensor, "batch heads src src"], ...] | None
+
+
+@dataclass(frozen=True)
+class DecoderOutput:
+    """``decode``: 1 + decoder_layers states, decoder_layers attentions of each kind."""
+
+    logits: Float[Tensor, "batch tgt vocab"]
+    hidden_states: tuple[Float[Tensor, "batch tgt d_model"], ...]
+    attentions: tuple[Float[Tensor, "batch heads tgt tgt"], ...] | None
+    cross_attentions: tuple[Float[Tensor, "batch heads tgt src"], ...] | None
+
+
+@dataclass(frozen=True)
+class Seq2SeqOutput:
+    """The whole call; ``loss`` is None without labels."""
+
+    loss: Float[Tensor, ""] | None
+    logits: Float[Tensor, "batch tgt vocab"]
+    decoder_hidden_states: tuple[Float[Tensor, "batch tgt d_model"], ...]
+    decoder_attentions: tuple[Float[Tensor, "batch decoder_heads tgt tgt"], ...] | None
+    cross_attentions: tuple[Float[Tensor, "batch decoder_heads tgt src"], ...] | None
+    encoder_last_hidden_state: Float[Tensor, "batch src d_model"]
+    encoder_hidden_states: tuple[Float[Tensor, "batch src d_model"], ...]
+    encoder_attentions: tuple[Float[Tensor, "batch encoder_heads src src"], ...] | None
