@@ -22,6 +22,10 @@ RUNS = Path("runs")
 """Where runs are kept when no directory is named, below the working directory."""
 
 
+class OutputError(ValueError):
+    """A report cannot be written; the message names the file and the cause."""
+
+
 def audit(
     checkpoints: Sequence[str | Path],
     *,
@@ -63,7 +67,7 @@ def audit(
     Raises:
         CheckpointError, CaptureError, StackError, InputsError, RecordError, TraceError: bad input, in one line that
             names the file and the cause.
-        ValueError: no such check.
+        NothingToJudge: no such check.
     """
     check_names(checks)
     out = out or new_run_directory()
@@ -113,27 +117,26 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
 
     Raises:
         RecordError, TraceError: the directory holds no readable run.
-        ValueError: no such check.
+        OutputError: the report cannot be written.
+        NothingToJudge: no such check.
     """
     from parity.judge import judge as run
     from parity.records import write_record
 
-    check_names(checks)
-    report = run(directory, checks=list(checks) if checks else None, strict=strict)
-    write_record(report, directory / "report.json")
+    report = run(directory, checks=checks, strict=strict)
+    path = directory / "report.json"
+    try:
+        write_record(report, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     return report
 
 
 def check_names(checks: Sequence[str] | None) -> None:
-    """Raises ValueError where a name is neither a check's id nor a family."""
-    if not checks:
-        return
-    from parity.checks import CHECKS
+    """Raises NothingToJudge where a name is neither a check's id nor a family; before a long capture, not after."""
+    from parity.judge import select_checks
 
-    families = dict.fromkeys(check.family for check in CHECKS.values())
-    for name in checks:
-        if name not in CHECKS and name not in families:
-            raise ValueError(f"{name}: no such check; families: {', '.join(families)}; ids: {', '.join(CHECKS)}")
+    select_checks(checks)
 
 
 def new_run_directory() -> Path:
@@ -161,5 +164,7 @@ def _rows(inputs: Path, directories: Sequence[Path]) -> list[Row]:
         found.append((directory, read_inputs(inputs, directory, inspect_checkpoint(directory).config)))
     for directory, rows in found[1:]:
         if rows != found[0][1]:
-            raise InputsError(f"{inputs}: {found[0][0]} and {directory} encode its texts differently: audit one at a time")
+            raise InputsError(
+                f"{inputs}: {found[0][0]} and {directory} encode its texts differently: audit one at a time"
+            )
     return found[0][1]

@@ -1,0 +1,233 @@
+"""The command line. Each command is a few lines over ``parity.api``; what is heavy is imported when it is needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parity import __version__
+from parity.exits import guarded
+
+EXIT_CODES = (
+    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
+    "input, no backend, all cells skipped) or the command itself broke. 130: interrupted; what was captured is kept."
+)
+app = typer.Typer(
+    name="parity",
+    help="Do all implementations of an encoder-decoder checkpoint compute the same, and is it what the docs say?",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache_app = typer.Typer(help="The traces kept between runs.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
+
+Checkpoints = Annotated[
+    list[str],
+    typer.Argument(metavar="CHECKPOINT", help="Directories, or hub ids (naming one permits its download)."),
+]
+Backends = Annotated[
+    list[str] | None,
+    typer.Option("--backend", metavar="NAME[/VARIANT]", help="Only this backend; repeat for more. (default: all)"),
+]
+Checks = Annotated[
+    list[str] | None,
+    typer.Option("--check", metavar="ID|FAMILY", help="Only this check; repeat for more. (default: all)"),
+]
+Stacks = Annotated[
+    list[str],
+    typer.Option(
+        "--stack",
+        metavar="NAME|PATH|NAME=PATH",
+        help="Where backends run: a stack of the table, or any Python interpreter; repeat for more.",
+    ),
+]
+Device = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where candidates compute; the oracle stays on the CPU.")]
+Dtypes = Annotated[
+    list[str],
+    typer.Option("--dtype", metavar="DTYPE", help="float32, bfloat16, float16 or float64; repeat for more."),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="JSON Lines: {text, target?} or {input_ids, labels?}. (default: a synthetic batch)"
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The run's directory. (default: runs/<UTC time>, new each time)"),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where traces are kept between runs. (default: the user's cache directory)"),
+]
+TimeLimit = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one case in one backend.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Processes side by side. (default: what cores and memory allow)"),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Known divergences of severity critical count as fail.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def audit(
+    checkpoints: Checkpoints,
+    backend: Backends = None,
+    check: Checks = None,
+    stack: Stacks = ["main"],
+    device: Device = "cpu",
+    dtype: Dtypes = ["float32"],
+    inputs: Inputs = None,
+    out: Out = None,
+    cache: Cache = None,
+    time_limit: TimeLimit = 600.0,
+    jobs: Jobs = None,
+    strict: Strict = False,
+    offline: Offline = False,
+) -> None:
+    """Capture a checkpoint in every backend, judge it, show where they part.
+
+    Writes report.json, manifest.json and the traces into the run's directory. Example:
+    parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check numbers
+    """
+    from parity import api
+    from parity.show import Progress, show_report
+
+    api.check_names(check)
+    out = out or api.new_run_directory()
+    with Progress() as progress:
+        report = api.audit(
+            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=stack, device=device,
+            dtypes=dtype, inputs=inputs, time_limit=time_limit, jobs=jobs, strict=strict, offline=offline,
+            progress=progress,
+        )  # fmt: skip
+    show_report(report, out / "report.json")
+    raise typer.Exit(api.exit_code(report))
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def capture(
+    checkpoints: Checkpoints,
+    backend: Backends = None,
+    stack: Stacks = ["main"],
+    device: Device = "cpu",
+    dtype: Dtypes = ["float32"],
+    inputs: Inputs = None,
+    out: Out = None,
+    cache: Cache = None,
+    time_limit: TimeLimit = 600.0,
+    jobs: Jobs = None,
+    offline: Offline = False,
+) -> None:
+    """Ask every backend and keep the answers; judge them later, or on another machine.
+
+    The run's directory can be moved anywhere; parity judge DIR needs no framework.
+    """
+    from parity import api
+    from parity.show import Progress
+
+    out = out or api.new_run_directory()
+    with Progress() as progress:
+        manifest = api.capture(
+            checkpoints, out=out, cache=cache, backends=backend, stacks=stack, device=device, dtypes=dtype,
+            inputs=inputs, time_limit=time_limit, jobs=jobs, offline=offline, progress=progress,
+        )  # fmt: skip
+    answered = sum(trace.outcome == "captured" for trace in manifest.traces)
+    print(f"{answered} of {len(manifest.traces)} traces captured: {out}\njudge them: parity judge {out}")
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def judge(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's directory, from audit or capture.")],
+    check: Checks = None,
+    strict: Strict = False,
+) -> None:
+    """Judge captured traces again; needs no framework, only numpy.
+
+    Writes report.json into the directory.
+    """
+    from parity import api
+    from parity.show import show_report
+
+    report = api.judge(directory, checks=check, strict=strict)
+    show_report(report, directory / "report.json")
+    raise typer.Exit(api.exit_code(report))
+
+
+@app.command()
+@guarded
+def doctor() -> None:
+    """What can run on this machine, what cannot, why, and what to type."""
+    from parity.doctor import examine, show
+
+    raise typer.Exit(show(examine()))
+
+
+@app.command()
+@guarded
+def schema() -> None:
+    """Print the JSON Schema of report.json."""
+    from parity.schema import report_schema_text
+
+    sys.stdout.write(report_schema_text())
+
+
+@cache_app.command("list")
+@guarded
+def cache_list(cache: Cache = None) -> None:
+    """Show the traces kept: how many, how large, of what."""
+    from parity.show import show_cache
+
+    show_cache(cache)
+
+
+@cache_app.command("clean")
+@guarded
+def cache_clean(
+    cache: Cache = None,
+    older_than: Annotated[
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Only traces not used for so long."),
+    ] = None,
+    down_to: Annotated[
+        float | None,
+        typer.Option(metavar="GB", min=0, help="Only as many, oldest first, as bring the cache to this size."),
+    ] = None,
+) -> None:
+    """Remove kept traces: all of them, or as the options say."""
+    from parity.show import clean_cache
+
+    clean_cache(cache, older_than, down_to)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"encdec-parity {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    try:
+        app(arguments, prog_name="parity")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0

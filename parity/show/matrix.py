@@ -1,0 +1,71 @@
+"""The matrix: checks down, subjects across, each cell the worst verdict over its cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from parity.records import Report, Verdict
+from parity.show.console import WORST_FIRST, status_text
+from parity.subjects import Subject
+
+SEPARATE_CHECKPOINTS = 4
+"""Up to so many checkpoints have a matrix each; more share one, each cell the worst over all."""
+
+
+def subject_label(verdict: Verdict) -> str:
+    """``hf-torch/sdpa@docs-4.37``."""
+    return Subject(verdict.backend, verdict.variant, verdict.stack).label
+
+
+def matrices(report: Report) -> list[Table]:
+    """One table for each checkpoint and each device × dtype, or one for all checkpoints where they are many."""
+    tables = []
+    settings = dict.fromkeys((verdict.device, verdict.dtype) for verdict in report.verdicts)
+    names = [checkpoint.name for checkpoint in report.checkpoints]
+    groups = [[name] for name in names] if len(names) <= SEPARATE_CHECKPOINTS else [names]
+    for group in groups:
+        title = group[0] if len(group) == 1 else f"{len(group)} checkpoints, the worst of each cell"
+        for device, dtype in settings:
+            chosen = [
+                verdict
+                for verdict in report.verdicts
+                if verdict.checkpoint in group and (verdict.device, verdict.dtype) == (device, dtype)
+            ]
+            if chosen:
+                tables.append(_matrix(f"{title} · {dtype} · {device}", chosen))
+    return tables
+
+
+def worst(statuses: Sequence[str]) -> str:
+    """The status a cell shows: a pass with some cases skipped is a pass."""
+    return min(statuses, key=WORST_FIRST.index)
+
+
+def _matrix(title: str, verdicts: list[Verdict]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("check", no_wrap=True)
+    labels = list(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
+    for label in labels:
+        table.add_column(_stacked(label), no_wrap=True)
+    table.add_column("claim", no_wrap=True, overflow="ellipsis")
+    cells: dict[tuple[str, str], list[str]] = {}
+    for verdict in verdicts:
+        cells.setdefault((verdict.check, subject_label(verdict)), []).append(verdict.status)
+    for check, claim in dict.fromkeys((verdict.check, verdict.claim) for verdict in verdicts):
+        row = [_cell(cells.get((check, label))) for label in labels]
+        table.add_row(check, *row, Text(claim))
+    return table
+
+
+def _cell(statuses: list[str] | None) -> Text:
+    return status_text(worst(statuses)) if statuses else Text("·", "bright_black")
+
+
+def _stacked(label: str) -> str:
+    """A long label on several short lines, broken after the framework's owner and before variant and stack."""
+    return "\n".join(re.split(r"(?<=^hf)-|(?<=^reference)-|(?=[/@+])", label))

@@ -1,0 +1,58 @@
+"""Progress on standard error: a live bar in a terminal, a few plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from parity.show.console import console, duration
+
+if TYPE_CHECKING:
+    from parity.capture import Event
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class Progress:
+    """Call it with each event of a capture; use it as a context, so that the bar is taken away at the end."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._bar = Bar(
+            TextColumn("[progress.description]{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), console=self._console, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("planning", total=None)
+        self._began = self._last_line = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.outcome and event.outcome != "captured":
+            self._say(f"{event.label} · {event.checkpoint} · {event.case}: {event.outcome}: {event.reason}")
+        if self._console.is_terminal:
+            what = " · ".join(part for part in (event.label, event.checkpoint, event.case) if part) or event.kind
+            self._bar.update(self._task, description=what, completed=event.done, total=event.total or None)
+        elif event.kind == "planned":
+            self._say(f"{event.total} traces planned, {event.cached} of them in the cache")
+        elif event.kind == "starting":
+            self._say(f"starting {event.label}")
+        elif time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._say(f"{event.done} of {event.total} traces ({event.label} · {event.case})")
+
+    def _say(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        self._console.print(Text(f"[{duration(self._last_line - self._began)}] {line.splitlines()[0]}"))

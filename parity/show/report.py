@@ -1,0 +1,108 @@
+"""A whole report on standard output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from parity.records import Report, Verdict
+from parity.show.console import STYLES, console, duration, plural, size
+from parity.show.failures import block, groups
+from parity.show.matrix import matrices, subject_label
+
+SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax", "flax", "numpy")
+
+
+def show_report(report: Report, path: Path) -> None:
+    """Prints environments, matrix, totals, failures, known divergences, skips, cost and where the report is."""
+    out = console()
+    for name, environment in report.environments.items():
+        out.print(environment_line(name, environment))
+    for table in matrices(report):
+        out.print()
+        out.print(table)
+    out.print(totals_line(report))
+    for group in groups(v for v in report.verdicts if v.status in ("fail", "error")):
+        out.print()
+        out.print(block(group, _usually(group.example.check)))
+    for title, lines in (("known divergences", known_lines(report)), ("not asked", skip_lines(report))):
+        if lines:
+            out.print(Text(f"\n{title}", "bold"))
+            for line in lines:
+                out.print(Text(f"  {line}"))
+    out.print()
+    if report.cost is not None:
+        out.print(Text(cost_line(report), "bright_black"))
+    out.print(Text(f"report {path}"))
+
+
+def environment_line(name: str, environment: dict[str, Any]) -> Text:
+    """``main  Python 3.11.7 · transformers 4.57.6 · torch 2.13.0 …``."""
+    versions = environment.get("versions") or {}
+    parts = [f"Python {environment['python']}"] if environment.get("python") else []
+    parts += [f"{library} {versions[library]}" for library in SHOWN_LIBRARIES if versions.get(library)]
+    return Text(f"{name:<9} " + " · ".join(parts))
+
+
+def totals_line(report: Report) -> Text:
+    """``402 verdicts: 380 pass, 2 fail, …``; statuses that do not occur are left out, except pass."""
+    counts = report.totals.model_dump(by_alias=True)
+    text = Text(f"{plural(len(report.verdicts), 'verdict')}: ", "bold")
+    shown = [(status, count) for status, count in counts.items() if count or status == "pass"]
+    for place, (status, count) in enumerate(shown):
+        text.append(", " if place else "")
+        text.append(f"{count} {status}", STYLES[status])
+    if report.strict:
+        text.append(" (strict: known divergences of severity critical count as fail)")
+    return text
+
+
+def known_lines(report: Report) -> list[str]:
+    """One line for each entry of the ledger that was met."""
+    met: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in report.verdicts:
+        if verdict.status == "known":
+            key = (str(verdict.evidence.get("ledger", "?")), str(verdict.evidence.get("severity", "?")))
+            met.setdefault(key, []).append(verdict)
+    lines = []
+    for (entry, severity), verdicts in met.items():
+        subjects = ", ".join(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
+        checks = ", ".join(dict.fromkeys(verdict.check for verdict in verdicts))
+        # The reason is `ID: cause [what this cell found]`; one line for all its cells leaves the last part out.
+        cause = verdicts[0].reason.removeprefix(f"{entry}: ").partition(" [")[0]
+        lines.append(f"{entry} ({severity}) · {subjects} · {checks} · {plural(len(verdicts), 'cell')}: {cause}")
+    return lines
+
+
+def skip_lines(report: Report) -> list[str]:
+    """The missing capabilities by name, most cells first, with the subjects that lack them."""
+    counts: Counter[str] = Counter()
+    subjects: dict[str, dict[str, None]] = {}
+    for verdict in report.verdicts:
+        if verdict.status == "skip":
+            counts[verdict.reason] += 1
+            subjects.setdefault(verdict.reason, {})[subject_label(verdict)] = None
+    return [f"{plural(count, 'cell')} · {', '.join(subjects[why])} · {why}" for why, count in counts.most_common()]
+
+
+def cost_line(report: Report) -> str:
+    """Wall time, the share that is not a backend's own work, peak memory, traces found in the cache."""
+    cost = report.cost
+    if cost is None:
+        return ""
+    traces = cost.traces_cached + cost.traces_captured
+    return (
+        f"took {duration(cost.wall_seconds)}, {cost.own_share:.0%} of it not a backend's own work; "
+        f"peak memory {size(cost.peak_memory)} over all processes; "
+        f"{cost.traces_cached} of {traces} traces from the cache"
+    )
+
+
+def _usually(check: str) -> str:
+    from parity.checks import CHECKS
+
+    known = CHECKS.get(check)
+    return known.usually if known else ""

@@ -1,0 +1,61 @@
+"""``parity cache``: what is kept between runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+from parity.show.console import console, duration, plural, size
+
+if TYPE_CHECKING:
+    from parity.capture.cache import TraceCache
+
+DAY = 86400.0
+
+
+def show_cache(folder: Path | None) -> None:
+    """Prints the kept traces by backend and checkpoint, and their sum."""
+    cache = _open(folder)
+    entries = cache.list()
+    counts: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
+    youngest: dict[tuple[str, str], float] = {}
+    for entry in entries:
+        key = (entry.backend or "unreadable", entry.checkpoint)
+        counts[key] += 1
+        sizes[key] += entry.size
+        youngest[key] = min(entry.age, youngest.get(key, entry.age))
+    table = Table("backend", "checkpoint", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("traces", "size", "last used"):
+        table.add_column(heading, justify="right")
+    for key, count in sorted(counts.items()):
+        table.add_row(*key, str(count), size(sizes[key]), _age(youngest[key]))
+    out = console()
+    if entries:
+        out.print(table)
+    out.print(f"{plural(len(entries), 'trace')}, {size(sum(entry.size for entry in entries))}: {cache.folder}")
+
+
+def clean_cache(folder: Path | None, older_than_days: float | None, down_to_gb: float | None) -> None:
+    """Removes kept traces and says how much that freed."""
+    cache = _open(folder)
+    removed = cache.clean(
+        older_than=None if older_than_days is None else older_than_days * DAY,
+        down_to=None if down_to_gb is None else int(down_to_gb * 1e9),
+    )
+    freed = size(sum(entry.size for entry in removed))
+    console().print(f"removed {plural(len(removed), 'trace')}, {freed}: {cache.folder}")
+
+
+def _open(folder: Path | None) -> TraceCache:
+    from parity.capture.cache import TraceCache, default_cache
+
+    return TraceCache(folder or default_cache())
+
+
+def _age(seconds: float) -> str:
+    return f"{seconds / DAY:.0f} days ago" if seconds > 2 * DAY else f"{duration(seconds)} ago"
