@@ -31,7 +31,7 @@ def probe(
 
     Returns:
         ``interpreter``, ``python``, ``versions`` (by distribution), ``sources`` (digest by backend, None where a
-        package is not installed), ``cpu``, ``cores``, ``memory``, ``os`` and, when asked, ``cuda`` (what torch and JAX see).
+        package is not installed), ``cpu``, ``cores``, ``os`` and, when asked, ``cuda`` (what torch and JAX see).
 
     Raises:
         CaptureError: the interpreter cannot be started or does not answer.
@@ -120,21 +120,15 @@ def _sources(roots: Iterable[tuple[str, Sequence[str]]]) -> str | None:
 
     digest = hashlib.sha256()
     for package, patterns in roots:
-        folder = package_folder(package)
-        if folder is None:
+        spec = importlib.util.find_spec(package)  # of a top-level name: finds it without importing it
+        if spec is None:
             return None
-        for file in SourceRoot(package, tuple(patterns)).files(folder):
-            add_file(digest, f"{package}/{file.relative_to(folder).as_posix()}", file)
+        if spec.submodule_search_locations is None:
+            add_file(digest, package, Path(spec.origin))
+        for folder in map(Path, spec.submodule_search_locations or ()):
+            for file in SourceRoot(package, tuple(patterns)).files(folder):
+                add_file(digest, f"{package}/{file.relative_to(folder).as_posix()}", file)
     return digest.hexdigest()[:32]
-
-
-def package_folder(package: str) -> Path | None:
-    """Where a top-level package (or module) would be imported from, without importing it."""
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        return None
-    places = list(spec.submodule_search_locations or ())
-    return Path(places[0]) if places else Path(spec.origin).parent if spec.origin else None
 
 
 def add_file(digest: Any, name: str, file: Path) -> None:

@@ -89,8 +89,10 @@ def capture(
         run.ask({name: cases(point.config, rows) for name, point in run.checkpoints.items()})
         for derive in DERIVED:
             run.ask(derive(run.manifest(started, {}), out))
-    seconds = {"plan": planned - began, "capture": time.monotonic() - planned}
-    manifest = run.manifest(started, {**seconds, "backend": executor.usage.backend_seconds})
+    capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
+    # The phases add up to the wall time: in `backends` at least one of them was at work, in `capture` none.
+    seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - working)}
+    manifest = run.manifest(started, seconds)
     try:
         write_record(manifest, out / MANIFEST)
     except OSError as error:

@@ -1,0 +1,105 @@
+"""A backend of a few numpy lines that crashes, hangs, exits or runs out of memory when it is told to.
+
+The first input id says how a call behaves; a file ``load`` in the checkpoint how a load does; the environment
+variable ``FAKE_SETUP`` how starting does. Every call and load is noted in the file ``FAKE_LOG`` names.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections import namedtuple
+
+FINE, ABORT, HANG, EXIT, NO_MEMORY, RAISE, KILLED, PRINT, SLOW, LEAVE = range(10)
+Report = namedtuple("Report", "missing")
+
+
+def note(text):
+    if "FAKE_LOG" in os.environ:
+        with open(os.environ["FAKE_LOG"], "a") as log:
+            log.write(text + "\n")
+
+
+def hang():
+    time.sleep(3600)
+
+
+def misbehave(how):
+    if how == ABORT:
+        os.abort()
+    elif how == HANG:
+        hang()
+    elif how == EXIT:
+        print("the last thing it said", file=sys.stderr)
+        os._exit(3)
+    elif how == NO_MEMORY:
+        raise MemoryError("no more")
+    elif how == RAISE:
+        raise ValueError("it cannot")
+    elif how == KILLED:
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == PRINT:
+        print('{"event": "finished"}')
+        os.write(1, b"noise on stdout\n")
+    elif how == SLOW:
+        time.sleep(0.4)
+    elif how == LEAVE:
+        sys.exit("left")
+
+
+class FakeModel:
+    class_name = "Fake"
+
+    def __init__(self, weights):
+        from parity.backends.base import LoadReport
+
+        self.report, self.weights = LoadReport(), weights
+
+    def parameters(self):
+        yield "weight", self.weights
+
+    def call(self, inputs, *, as_tuple=False):
+        import numpy as np
+
+        ids = inputs["input_ids"]
+        note(f"call {ids[0, 0]}")
+        misbehave(int(ids[:, 0].max()))
+        logits = np.asarray(ids[:, :, None] * self.weights[:1], dtype=np.float32)
+        fields = {"logits": logits, "encoder_hidden_states": (logits, logits + 1), "past_key_values": object()}
+        return tuple(fields.values()) if as_tuple else fields
+
+    def encode_then_decode(self, inputs):
+        return self.call(inputs)
+
+    def gradients(self, inputs):
+        import numpy as np
+
+        return np.float32(1.5), {"small": np.ones((3, 5), np.float32), "large": np.ones((1 << 10, 257), np.float32)}
+
+    def to_numpy(self, value):
+        import numpy as np
+
+        array = np.asarray(value)
+        return array, str(array.dtype)
+
+
+class Fake:
+    class_name = "Fake"
+
+    def setup(self, *, threads, device, cache):
+        note("setup")
+        note("modules " + " ".join(sorted({name.partition(".")[0] for name in sys.modules})))
+        how = os.environ.get("FAKE_SETUP", "")
+        if how == "broken":
+            raise ImportError("libfake.so: cannot open shared object file")
+        if how == "hang":
+            hang()
+
+    def load(self, checkpoint, variant, *, device, dtype):
+        import numpy as np
+
+        note(f"load {checkpoint.name} {variant} {dtype}")
+        behaviour = checkpoint / "load"
+        if behaviour.exists():
+            misbehave(int(behaviour.read_text()))
+        return FakeModel(np.arange(5, dtype=dtype) + 1)
