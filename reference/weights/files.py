@@ -1,0 +1,100 @@
+"""Which files of a directory hold its weights, and all of them opened as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reference.config import read_json
+from reference.errors import CheckpointError
+from reference.weights.hdf5_file import open_hdf5
+from reference.weights.msgpack_file import open_msgpack
+from reference.weights.safetensors_file import open_safetensors
+from reference.weights.stored import Opened
+from reference.weights.torch_file import open_torch
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format: the whole file's name, and who opens one."""
+
+    name: str
+    file: str
+    open: Callable[[Path], Opened]
+
+    @property
+    def index(self) -> str:
+        """The file that says which shard holds which tensor."""
+        return f"{self.file}.index.json"
+
+
+FORMATS = (
+    Format("safetensors", "model.safetensors", open_safetensors),
+    Format("bin", "pytorch_model.bin", open_torch),
+    Format("h5", "tf_model.h5", open_hdf5),
+    Format("msgpack", "flax_model.msgpack", open_msgpack),
+)
+"""In order of precedence: where a directory holds several, the first is read. Of one format, the whole file goes
+before its shards. So does transformers 4.57.6 (modeling_utils.py, ``from_pretrained``) for its own two formats."""
+
+
+def find_weights(directory: Path, format: str | None = None) -> tuple[Format, list[Path]]:
+    """The format to read and its files, an index file first.
+
+    Args:
+        format: ``safetensors``, ``bin``, ``h5`` or ``msgpack``; None takes the first of ``FORMATS`` that is there.
+
+    Raises:
+        ValueError: no such format.
+        CheckpointError: no weight file (of that format), or a shard named by the index is missing.
+    """
+    wanted = [known for known in FORMATS if format in (None, known.name)]
+    if not wanted:
+        raise ValueError(f"unknown format {format!r}: {', '.join(known.name for known in FORMATS)}")
+    for known in wanted:
+        if (directory / known.file).is_file():
+            return known, [directory / known.file]
+        if (directory / known.index).is_file():
+            return known, [directory / known.index, *_shards(directory, known)]
+    names = ", ".join(known.file for known in wanted)
+    raise CheckpointError(directory, f"no weight file: none of {names}, whole or in shards")
+
+
+def _shards(directory: Path, known: Format) -> list[Path]:
+    """The shards an index names, each once, in the order of their names."""
+    path = directory / known.index
+    index = read_json(directory, known.index)
+    mapping = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(mapping, dict) or not mapping or not all(isinstance(name, str) for name in mapping.values()):
+        raise CheckpointError(path, "no usable weight_map: it must name a file for every tensor")
+    for name in sorted(set(mapping.values())):
+        if Path(name).name != name or "\\" in name or "\0" in name:
+            raise CheckpointError(path, f"names the shard {name!r}, which lies outside the directory")
+        if not (directory / name).is_file():
+            raise CheckpointError(path, f"names the shard {name}, which is missing")
+    return [directory / name for name in sorted(set(mapping.values()))]
+
+
+def open_weights(known: Format, files: list[Path]) -> Opened:
+    """Indexes every file and puts them together.
+
+    Raises:
+        CheckpointError: a file cannot be read, or two of them hold the same tensor or disagree on the layout.
+    """
+    whole: Opened | None = None
+    for path in (path for path in files if path.name != known.index):
+        part = known.open(path)
+        if whole is None:
+            whole = part
+            continue
+        if part.layout != whole.layout:
+            raise CheckpointError(path, f"layout {part.layout}, but the shard before it has {whole.layout}")
+        twice = next((name for name in part.tensors if name in whole.tensors), None)
+        if twice is not None:
+            raise CheckpointError(path, f"tensor {twice!r} stands in another shard too")
+        whole.tensors.update(part.tensors)
+        whole.others += part.others
+    if whole is None:
+        raise CheckpointError(files[0], "names no shard")
+    return whole

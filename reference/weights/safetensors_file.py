@@ -1,0 +1,119 @@
+"""Reads ``model.safetensors``: eight bytes with the length of a JSON header, the header, the tensors' bytes.
+
+Source: the safetensors README, "Format". Read here with numpy alone, so that the file has a witness other than the
+library every backend reads it with.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference.errors import CheckpointError
+from reference.names import Layout
+from reference.weights.stored import DTYPES, Opened, Stored, check_shape, read_span
+
+_NAMES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+_LAYOUTS: dict[str, Layout] = {"pt": "torch", "tf": "tf", "flax": "flax"}
+_LARGEST_HEADER = 100_000_000
+
+
+def open_safetensors(path: Path) -> Opened:
+    """Indexes a safetensors file; its metadata's ``format`` (``pt``, ``tf``, ``flax``) says which names it holds.
+
+    Raises:
+        CheckpointError: truncated, header longer than the file or not JSON, offsets that overlap, leave a gap, do not
+            fit shape and dtype or do not end with the file, an unknown dtype or ``format``.
+    """
+    header, start, size = _read_header(path)
+    metadata = header.pop("__metadata__", None) or {}
+    saved_by = metadata.get("format", "pt") if isinstance(metadata, dict) else None
+    if not isinstance(saved_by, str) or saved_by not in _LAYOUTS:
+        raise CheckpointError(path, f"metadata names the format {saved_by!r:.40}; known: {', '.join(_LAYOUTS)}")
+    opened = Opened(_LAYOUTS[saved_by])
+    spans = []
+    for name, entry in header.items():
+        shape, dtype, begin, end = _read_entry(path, name, entry)
+        spans.append((begin, end, name))
+        opened.tensors[name] = Stored(shape, dtype, partial(_read, path, start + begin, shape, DTYPES[dtype]))
+    _check_spans(path, spans, size - start)
+    return opened
+
+
+def _read(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return read_span(path, offset, math.prod(shape), dtype).reshape(shape)
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The header, where the tensors begin, and the size of the file."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8:
+                raise CheckpointError(path, f"truncated: {size} bytes, not even the header's length")
+            if length > size - 8 or length > _LARGEST_HEADER:
+                raise CheckpointError(path, f"header of {length} bytes is larger than the file ({size} bytes)")
+            header = json.loads(file.read(length), object_pairs_hook=partial(_unique, path))
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(path, f"header is not JSON: {error}") from error
+    except ValueError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(path, f"header is not JSON: {error}") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(path, "header is not a JSON object")
+    return header, 8 + length, size
+
+
+def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON lets a key stand twice, which would hide a tensor."""
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise CheckpointError(path, f"header names {key!r} twice")
+        seen[key] = value
+    return seen
+
+
+def _read_entry(path: Path, name: str, entry: Any) -> tuple[tuple[int, ...], str, int, int]:
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry):
+        raise CheckpointError(path, f"tensor {name!r} lacks dtype, shape or data_offsets")
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in _NAMES:
+        raise CheckpointError(path, f"tensor {name!r} has the unknown dtype {entry['dtype']!r:.40}")
+    dtype = _NAMES[entry["dtype"]]
+    shape = check_shape(path, name, entry["shape"])
+    offsets = entry["data_offsets"]
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(o) is int and o >= 0 for o in offsets):
+        raise CheckpointError(path, f"tensor {name!r} has no usable data_offsets: {offsets!r:.80}")
+    begin, end = offsets
+    wanted = math.prod(shape) * DTYPES[dtype].itemsize
+    if end - begin != wanted:
+        message = f"tensor {name!r} is misaligned: offsets {offsets} hold {end - begin} bytes, {dtype} {list(shape)}"
+        raise CheckpointError(path, f"{message} needs {wanted}")
+    return shape, dtype, begin, end
+
+
+def _check_spans(path: Path, spans: list[tuple[int, int, str]], size: int) -> None:
+    """Tensors must follow one another without gap or overlap and fill the file."""
+    at, before = 0, ""
+    for begin, end, name in sorted(spans):
+        if begin < at:
+            raise CheckpointError(path, f"tensors {before!r} and {name!r} overlap at data offset {begin}")
+        if begin > at:
+            raise CheckpointError(path, f"tensor {name!r} is misaligned: {begin - at} bytes before it belong to none")
+        at, before = end, name
+    if at > size:
+        raise CheckpointError(path, f"truncated: tensors need {at} bytes, {size} are there")
+    if at < size:
+        raise CheckpointError(path, f"{size - at} bytes after the last tensor belong to none")

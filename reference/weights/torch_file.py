@@ -1,0 +1,219 @@
+"""Reads ``pytorch_model.bin``: the zip archive of today's ``torch.save`` and its older stream of pickles.
+
+Without torch and without running the pickle (``reference.weights.unpickle``).
+Source: torch 2.13, torch/serialization.py (``_save``, ``_legacy_save``) and torch/_utils.py (``_rebuild_tensor_v2``).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from reference.errors import CheckpointError
+from reference.weights.stored import DTYPES, Opened, Stored, check_shape, read_span
+from reference.weights.unpickle import BadPickle, Call, ForbiddenGlobal, Global, Persistent, load
+
+_STORAGES = {
+    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
+    "ByteStorage": "uint8", "BoolStorage": "bool",
+}  # fmt: skip
+_REBUILD = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+_REBUILD_PARAMETER = ("torch._utils._rebuild_parameter",)
+_ORDERED = "collections.OrderedDict"
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A storage's bytes: where they begin in the file, and how many."""
+
+    offset: int
+    length: int
+
+
+def _permitted(name: str) -> bool:
+    return name in (*_REBUILD, *_REBUILD_PARAMETER, _ORDERED) or (
+        name.startswith("torch.") and name.endswith("Storage") and name.count(".") == 1
+    )
+
+
+def open_torch(path: Path) -> Opened:
+    """Indexes a state dict saved by ``torch.save``; strides and offsets into shared storages are honoured.
+
+    Raises:
+        CheckpointError: truncated, garbage, a pickle that refers to anything but tensors, storages and OrderedDict
+            (the name is given, nothing is run), an unknown dtype, or a tensor that reaches out of its storage.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(4) == b"PK\x03\x04":
+                return _open_zip(path, file)
+            file.seek(0)
+            return _open_legacy(path, file)
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
+    except (ForbiddenGlobal, BadPickle) as error:
+        raise CheckpointError(path, str(error)) from error
+
+
+def _open_zip(path: Path, file: BinaryIO) -> Opened:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+    # A damaged central directory shows in any of these, depending on the byte.
+    except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, IndexError, EOFError) as error:
+        raise CheckpointError(path, f"truncated or damaged zip archive: {error}") from error
+    roots = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
+    if len(roots) != 1:
+        raise CheckpointError(path, "a zip archive, but not one of torch.save: no single data.pkl")
+    spans = {
+        name.removeprefix(roots[0]): _locate(path, file, entry)
+        for name, entry in entries.items()
+        if name.startswith(roots[0])
+    }
+    order = _content(file, spans["byteorder"]) if "byteorder" in spans else b"little"
+    if order != b"little":
+        raise CheckpointError(path, f"byte order {order!r:.20} is not read, only little-endian")
+    content = load(io.BytesIO(_content(file, spans["data.pkl"])), _permitted)
+    storages = {name.removeprefix("data/"): span for name, span in spans.items() if name.startswith("data/")}
+    return _index(path, content, storages)
+
+
+def _locate(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> _Span:
+    """Where an entry's bytes lie: torch stores them as they are, so they are read in place.
+
+    The entry's checksum is left alone, as torch does: ``set_crc32_options(False)`` writes files without one.
+    """
+    file.seek(entry.header_offset)
+    header = file.read(30)
+    if len(header) < 30 or header[:4] != b"PK\x03\x04":
+        raise CheckpointError(path, f"damaged zip archive: {entry.filename!r} does not begin where it should")
+    if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+        raise CheckpointError(path, f"damaged zip archive: {entry.filename!r} is not stored as it is")
+    name_length, extra_length = struct.unpack("<HH", header[26:30])
+    span = _Span(entry.header_offset + 30 + name_length + extra_length, entry.file_size)
+    if span.offset + span.length > file.seek(0, io.SEEK_END):
+        raise CheckpointError(path, f"truncated: {entry.filename!r} reaches past the end of the file")
+    return span
+
+
+def _content(file: BinaryIO, span: _Span) -> bytes:
+    file.seek(span.offset)
+    return file.read(span.length)
+
+
+def _open_legacy(path: Path, file: BinaryIO) -> Opened:
+    """Five pickles (magic number, protocol, machine, state dict, storage keys), then each storage's size and bytes."""
+    if load(file, _permitted) != _LEGACY_MAGIC:
+        raise BadPickle("not a file of torch.save: neither a zip archive nor its older format")
+    protocol, machine = load(file, _permitted), load(file, _permitted)
+    if protocol != _LEGACY_PROTOCOL or not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise BadPickle("not a file of torch.save this reads: another protocol, or of a big-endian machine")
+    content, keys = load(file, _permitted), load(file, _permitted)
+    if not isinstance(keys, list):
+        raise BadPickle("not a file of torch.save: it has no list of storages")
+    dtypes = {str(p.content[2]): _NAMED.get(_storage_type(p)) for p in _storages(content)}
+    end, storages = file.seek(0, io.SEEK_CUR), {}
+    size = file.seek(0, io.SEEK_END)
+    for key in map(str, keys):
+        file.seek(end)
+        header, dtype = file.read(8), dtypes.get(key)
+        length = int.from_bytes(header, "little", signed=True) * (DTYPES[dtype].itemsize if dtype else 1)
+        if len(header) < 8 or length < 0 or end + 8 + length > size:
+            raise CheckpointError(path, f"truncated: storage {key!r} reaches past the end of the file")
+        storages[key] = _Span(end + 8, length)
+        end += 8 + length
+    if end != size:
+        raise CheckpointError(path, f"{size - end} bytes after the last storage belong to none")
+    return _index(path, content, storages)
+
+
+def _storages(content: Any) -> list[Persistent]:
+    """Every storage a state dict refers to."""
+    calls = [_tensor_call(value) for value in _state(content).values()]
+    return [call.arguments[0] for call in calls if call and _is_storage(call.arguments[0])]
+
+
+def _state(content: Any) -> Mapping[Any, Any]:
+    """The mapping a file holds: a dict or an OrderedDict."""
+    if isinstance(content, Call) and content.function == _ORDERED and not content.arguments:
+        return content.items
+    if not isinstance(content, dict):
+        raise BadPickle("not a state dict: its content is no mapping")
+    return content
+
+
+def _tensor_call(value: Any) -> Call | None:
+    """The call that rebuilds a tensor, out of the one that wraps it as a parameter; None for anything else."""
+    if isinstance(value, Call) and value.function in _REBUILD_PARAMETER and value.arguments:
+        value = value.arguments[0]
+    return value if isinstance(value, Call) and value.function in _REBUILD and len(value.arguments) >= 4 else None
+
+
+def _is_storage(value: Any) -> bool:
+    content = value.content if isinstance(value, Persistent) else None
+    if not isinstance(content, tuple) or len(content) < 5 or content[0] != "storage":
+        return False
+    return isinstance(content[1], Global) and type(content[2]) in (str, int)
+
+
+_NAMED = {f"torch.{name}": dtype for name, dtype in _STORAGES.items()}
+
+
+def _storage_type(storage: Persistent) -> str:
+    return storage.content[1].name
+
+
+def _index(path: Path, content: Any, storages: Mapping[str, _Span]) -> Opened:
+    opened = Opened("torch")
+    for name, value in _state(content).items():
+        call = _tensor_call(value)
+        if not isinstance(name, str):
+            raise CheckpointError(path, f"not a state dict: {name!r:.40} is no name")
+        if call is None:
+            opened.others.append(name)
+        else:
+            opened.tensors[name] = _tensor(path, name, call.arguments, storages)
+    return opened
+
+
+def _tensor(path: Path, name: str, arguments: tuple[Any, ...], storages: Mapping[str, _Span]) -> Stored:
+    """A view of a storage: ``(storage, offset, size, stride, …)``, in elements."""
+    storage, first, size, stride = arguments[:4]
+    if not _is_storage(storage):
+        raise CheckpointError(path, f"tensor {name!r} refers to no storage")
+    dtype = _NAMED.get(_storage_type(storage))
+    if dtype is None:
+        raise CheckpointError(path, f"tensor {name!r} has the unknown dtype of {_storage_type(storage)}")
+    span = storages.get(str(storage.content[2]))
+    if span is None:
+        raise CheckpointError(path, f"tensor {name!r}: storage {storage.content[2]!r:.40} is not in the file")
+    shape, strides = check_shape(path, name, size), check_shape(path, name, stride)
+    reach = sum((extent - 1) * step for extent, step in zip(shape, strides, strict=False)) + 1 if all(shape) else 0
+    itemsize = DTYPES[dtype].itemsize
+    if len(shape) != len(strides) or type(first) is not int or first < 0 or (first + reach) * itemsize > span.length:
+        raise CheckpointError(
+            path, f"tensor {name!r} is misaligned: {list(shape)} from {first!r:.20} reaches out of its storage"
+        )
+    read = partial(_read, path, span.offset + first * itemsize, reach, shape, strides, DTYPES[dtype])
+    return Stored(shape, dtype, read, (span, first, shape, strides, dtype))
+
+
+def _read(
+    path: Path, offset: int, reach: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype
+) -> np.ndarray:
+    flat = read_span(path, offset, reach, dtype)
+    steps = tuple(step * dtype.itemsize for step in strides)
+    view = np.lib.stride_tricks.as_strided(flat, shape, steps, writeable=False)
+    return flat.reshape(shape) if view.flags.c_contiguous and reach == math.prod(shape) else np.ascontiguousarray(view)

@@ -1,0 +1,151 @@
+"""A checkpoint's weights under canonical names, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from reference.config import BartConfig
+from reference.names import LOGITS_BIAS, Entry, canonical, expected_parameters, is_bare
+from reference.weights.files import find_weights, open_weights
+from reference.weights.stored import Opened, Stored
+
+
+class Weights(Mapping[str, np.ndarray]):
+    """Canonical name to array, in the canonical layout and the file's own dtype, each read when it is looked up.
+
+    Iterates in data-flow order over the parameters that are there; looking up one in ``missing`` is a ``KeyError``,
+    one in ``misshapen`` comes as the file has it. bfloat16 arrays are ``reference.weights.BFLOAT16``. What is missing,
+    surplus, misshapen, duplicated unequally or not finite is told, not raised: those are findings.
+    """
+
+    def __init__(self, config: BartConfig, opened: Opened, format: str, files: list[Path]) -> None:
+        self.format = format
+        """``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
+        self.files = files
+        """What was read, an index file included."""
+        self.layout = opened.layout
+        self.surplus: list[str] = list(opened.others)
+        """Raw names that stand for nothing a BART of this config has."""
+        self.raw: dict[str, str] = {}
+        """Canonical name to the name in the file."""
+        self.misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        """Canonical name to (shape found, shape wanted), both in the canonical layout."""
+        self._expected = expected_parameters(config)
+        self._found: dict[str, tuple[Stored, bool]] = {}
+        self._duplicates: dict[str, tuple[str, Stored, bool]] = {}
+        self._sort(opened, config)
+        self._permit_bare(opened)
+        self._check_shapes()
+        self.missing: list[str] = [name for name in self._expected if name not in self._found]
+        """Canonical names the file does not hold."""
+        self.dtypes: dict[str, str] = {name: self._found[name][0].dtype for name in self}
+        """Canonical name to the dtype in the file (``float32``, ``bfloat16`` …)."""
+
+    def _sort(self, opened: Opened, config: BartConfig) -> None:
+        """Gives every tensor of the file its place: parameter, duplicate or surplus."""
+        entries = {raw: canonical(raw, opened.layout, config) for raw in opened.tensors}
+        for raw, entry in entries.items():
+            if entry is None or (entry.role in ("parameter", "buffer") and entry.name in self._found):
+                self.surplus.append(raw)
+            elif entry.role in ("parameter", "buffer"):
+                self._found[entry.name] = (opened.tensors[raw], entry.transposed)
+                self.raw[entry.name] = raw
+        for raw, entry in entries.items():
+            if entry is not None and entry.role == "tied":
+                self._place_duplicate(raw, entry, opened.tensors[raw])
+
+    def _place_duplicate(self, raw: str, entry: Entry, stored: Stored) -> None:
+        """A tied table may stand under any of its names: the first found is the table, the rest duplicates."""
+        if entry.name in self._found:
+            self._duplicates[raw] = (entry.name, stored, entry.transposed)
+        else:
+            self._found[entry.name] = (stored, entry.transposed)
+            self.raw[entry.name] = raw
+
+    def _permit_bare(self, opened: Opened) -> None:
+        """The one place where a parameter may lack: a file of the bare ``BartModel`` has no head and so no
+        ``final_logits_bias``, which is then zero (BartForConditionalGeneration starts it at zero)."""
+        if LOGITS_BIAS not in self._found and any(is_bare(raw, opened.layout) for raw in opened.tensors):
+            shape = self._expected[LOGITS_BIAS].shape
+            self._found[LOGITS_BIAS] = (Stored(shape, "float32", lambda: np.zeros(shape, np.float32)), False)
+
+    def _check_shapes(self) -> None:
+        for name, (stored, transposed) in self._found.items():
+            shape, wanted = _shape(stored, transposed), self._expected[name].shape
+            if shape != wanted:
+                self.misshapen[name] = (shape, wanted)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return _read(*self._found[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._expected if name in self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._found
+
+    def tensor_bytes(self) -> int:
+        """Bytes of all parameters, duplicates left out."""
+        return sum(self[name].nbytes for name in self)
+
+    @cached_property
+    def tied_differs(self) -> list[str]:
+        """Raw names of permitted duplicates that do not equal their table, bit for bit."""
+        differs = []
+        for raw, (name, stored, transposed) in self._duplicates.items():
+            table, table_transposed = self._found[name]
+            if stored.identity is not None and stored.identity == table.identity:
+                continue
+            same_kind = _shape(stored, transposed) == _shape(table, table_transposed) and stored.dtype == table.dtype
+            if not same_kind or _read(stored, transposed).tobytes() != self[name].tobytes():
+                differs.append(raw)
+        return differs
+
+    @cached_property
+    def not_finite(self) -> dict[str, int]:
+        """Canonical name to the number of its elements that are NaN or infinite; only those that have some."""
+        counts = {name: _count_not_finite(self[name]) for name in self if "float" in self.dtypes[name]}
+        return {name: count for name, count in counts.items() if count}
+
+
+def read_weights(directory: Path | str, config: BartConfig, format: str | None = None) -> Weights:
+    """Opens a checkpoint's weights; arrays are read when looked up, so a large model is never held twice.
+
+    Of several files the first of safetensors, ``pytorch_model.bin``, ``tf_model.h5``, ``flax_model.msgpack`` is read.
+
+    Args:
+        format: ``safetensors``, ``bin``, ``h5`` or ``msgpack``, to choose another.
+
+    Raises:
+        ValueError: no such format.
+        CheckpointError: no weight file, or one that cannot be read: truncated, misaligned, garbage, a missing shard,
+            overlapping tensors, a pickle that asks for more than tensors, an unknown dtype.
+    """
+    known, files = find_weights(Path(directory), format)
+    return Weights(config, open_weights(known, files), known.name, files)
+
+
+def _shape(stored: Stored, transposed: bool) -> tuple[int, ...]:
+    return stored.shape[::-1] if transposed else stored.shape
+
+
+def _read(stored: Stored, transposed: bool) -> np.ndarray:
+    array = stored.read()
+    return np.ascontiguousarray(array.T) if transposed else array
+
+
+def _count_not_finite(array: np.ndarray) -> int:
+    """By the exponent's bits, which all types have, where numpy may not know the type."""
+    masks: dict[int, Callable[[], np.ndarray]] = {
+        8: lambda: array.view(np.uint64) & 0x7FF0000000000000 == 0x7FF0000000000000,
+        4: lambda: array.view(np.uint32) & 0x7F800000 == 0x7F800000,
+        2: lambda: array.view(np.uint16) & (mask := 0x7C00 if array.dtype == np.float16 else 0x7F80) == mask,
+    }
+    return int(np.count_nonzero(masks[array.dtype.itemsize]()))
