@@ -143,7 +143,8 @@ def tokenizer(checkpoint: Path, config: dict[str, Any]) -> Encode:
     known = slow.get_vocab()
     special = [tokenizers.AddedToken(t, lstrip=t == "<mask>") for t in ("<s>", "</s>", "<pad>", "<unk>", "<mask>")]
     slow.add_special_tokens([token for token in special if token.content in known])
-    return lambda text: [config["bos_token_id"], *slow.encode(text).ids, config["eos_token_id"]]
+    first, last = config.get("bos_token_id"), config["eos_token_id"]
+    return lambda text: [*([] if first is None else [first]), *slow.encode(text).ids, last]
 
 
 def _cause(error: BaseException) -> str:

@@ -1,0 +1,150 @@
+"""``parity doctor``: what can run on this machine, what cannot, why, and what to type."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.text import Text
+
+from parity.show.console import console, plural, size
+from parity.stacks import Row, StackError, find, resolve_stack, table, variable
+
+
+@dataclass(frozen=True)
+class StackFinding:
+    """One stack as it is here."""
+
+    row: Row
+    interpreter: Path | None
+    problem: str = ""
+    """Why nothing can be asked of it at all."""
+    todo: str = ""
+    """What to type to mend that."""
+    versions: dict[str, str] = field(default_factory=dict)
+    backends: dict[str, str] = field(default_factory=dict)
+    """Each backend it offers: why it cannot run, or nothing."""
+    off_pins: tuple[str, ...] = ()
+    """Libraries that are there in another version than the pinned one."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that ``examine`` found out."""
+
+    stacks: list[StackFinding]
+    gpus: list[str]
+    cores: int
+    memory: int
+    """Bytes a run may use now."""
+    cache: Path
+    cache_bytes: int
+    cache_traces: int
+
+
+def examine() -> Findings:
+    """Looks at the stacks (each probed in its own interpreter, none imported), the machine and the cache."""
+    import psutil
+
+    from parity.capture.cache import TraceCache, default_cache
+    from parity.capture.memory import available
+
+    kept = TraceCache(default_cache()).list()
+    return Findings(
+        stacks=[_stack(row) for row in table().values()],
+        gpus=_gpus(),
+        cores=psutil.cpu_count() or 1,
+        memory=available(),
+        cache=default_cache(),
+        cache_bytes=sum(entry.size for entry in kept),
+        cache_traces=len(kept),
+    )
+
+
+def _stack(row: Row) -> StackFinding:
+    from parity.backends.capabilities import capabilities
+    from parity.capture import CaptureError
+    from parity.capture.probe import probe
+
+    install = f"python -m nox -s {'parity' if row.name == 'main' else f'stack-{row.name}'}"
+    try:
+        interpreter = Path(sys.executable) if row.name == "main" else find(row.name)
+        if interpreter is None:
+            return StackFinding(row, None, "not installed here", f"{install}, or {variable(row.name)}=PATH/TO/PYTHON")
+        stack = resolve_stack(row.name if row.name == "main" else f"{row.name}={interpreter}")
+        facts = probe(row.name, interpreter, stack.environment, stack.backends)
+    except (StackError, CaptureError) as error:
+        return StackFinding(row, None, str(error), install)
+    backends = {name: capabilities(name, "eager", facts["versions"])[1].get("load", "") for name in stack.backends}
+    versions = {_normal(name): version for name, version in facts["versions"].items()}
+    todo = install if all(backends.values()) else ""
+    return StackFinding(row, interpreter, "", todo, versions, backends, _off_pins(row, versions))
+
+
+def _off_pins(row: Row, versions: Mapping[str, str]) -> tuple[str, ...]:
+    """Libraries whose version is not the row's (a local part such as ``+cpu`` does not count)."""
+    found = []
+    for pin in (*row.requires, *row.no_deps):
+        name, _, wanted = re.sub(r"\[.*\]", "", pin).partition("==")
+        version = versions.get(_normal(name), "")
+        if version and version.partition("+")[0] != wanted:
+            found.append(f"{name} {version}, pinned {wanted}")
+    return tuple(found)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _gpus() -> list[str]:
+    """The driver's list of devices; empty without a driver."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    try:
+        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    # One line a device, `GPU 0: NAME (UUID: …)`.
+    return [
+        line.partition(": ")[2].partition(" (UUID")[0] for line in answer.stdout.splitlines() if line.startswith("GPU")
+    ]
+
+
+def show(findings: Findings) -> int:
+    """Prints the findings. Returns 0 if a backend can run in ``main``, else 2."""
+    out = console()
+    for finding in findings.stacks:
+        for line in _stack_lines(finding):
+            out.print(line)
+    if findings.gpus:
+        out.print(f"\ncuda      {', '.join(findings.gpus)}: python -m nox -s parity-gpu")
+    else:
+        out.print("\ncuda      no device (nvidia-smi lists none): runs with --device cuda cannot be made here")
+    out.print(f"machine   {plural(findings.cores, 'core')}, {size(findings.memory)} of memory free for a run")
+    out.print(f"cache     {plural(findings.cache_traces, 'trace')}, {size(findings.cache_bytes)}: {findings.cache}")
+    main = findings.stacks[0]
+    if any(not why for why in main.backends.values()):
+        out.print("\nnext      parity audit PATH/TO/CHECKPOINT")
+        return 0
+    out.print(f"\nnext      {main.todo}")
+    return 2
+
+
+def _stack_lines(finding: StackFinding) -> list[Text]:
+    head = Text(f"{finding.row.name:<9} ", "bold")
+    head.append(finding.row.purpose, "bright_black")
+    lines = [head]
+    if finding.interpreter is not None:
+        lines.append(Text(f"  {finding.interpreter}"))
+    if finding.problem:
+        lines.append(Text(f"  no   {finding.problem}; to make it: {finding.todo}", "yellow"))
+    for backend, why in finding.backends.items():
+        lines.append(Text(f"  no   {backend}: {why}", "yellow") if why else Text(f"  yes  {backend}", "green"))
+    for line in finding.off_pins:
+        lines.append(Text(f"  note {line}: verdicts may differ from the ledger's", "yellow"))
+    return lines
