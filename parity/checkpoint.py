@@ -1,0 +1,157 @@
+"""Which checkpoint is asked about: a directory or a hub id, found readable before anything is captured."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reference.config import CONFIG_FILE, BartConfig, read_json
+from reference.errors import CheckpointError
+from reference.weights import FORMATS, find_weights, open_weights
+
+GENERATION_FILE = "generation_config.json"
+TOKENIZER_FILES = (
+    "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt",
+)  # fmt: skip
+HUB_PATTERNS = ("*.json", "*.safetensors", "*.bin", "*.msgpack", "*.h5", "*.txt")
+"""The files fetched from a hub: no code, and of the weights every format, since each backend reads its own."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose config and weight headers have been read."""
+
+    name: str
+    """The directory's last part; of a snapshot in a hub cache, the hub id's."""
+    path: Path
+    digest: str
+    """sha256 over the names and bytes of ``files``."""
+    config: dict[str, Any]
+    """``config.json``, with the documented default of every BART field it leaves out."""
+    files: tuple[str, ...]
+    """Every file that matters (config, generation config, weights of all formats, tokenizer), sorted."""
+    format: str
+    """Of the weights our own readers take: ``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
+    weight_bytes: int
+    """Size of those weight files."""
+
+
+def inspect_checkpoint(path: Path) -> Checkpoint:
+    """Reads the config and the headers of the weights, and names the checkpoint by its content.
+
+    Weights are streamed for the digest and never held in memory. What is missing, surplus or misshapen is left to the
+    checks: only what cannot be read at all is bad input.
+
+    Raises:
+        CheckpointError: no such directory, no or a broken ``config.json`` or ``generation_config.json``, a
+            ``model_type`` other than ``bart``, inconsistent sizes, no weight file or an unreadable one.
+    """
+    config = BartConfig.read(path)
+    raw = read_json(path, CONFIG_FILE)
+    generation = read_json(path, GENERATION_FILE) if (path / GENERATION_FILE).exists() else {}
+    if not isinstance(generation, dict):
+        raise CheckpointError(path / GENERATION_FILE, "is not a JSON object")
+    known, weights = find_weights(path)
+    open_weights(known, weights)
+    files = _files(path, weights)
+    defaults = {key: value for key, value in asdict(config).items() if key != "others"}
+    return Checkpoint(
+        name=_name(path),
+        path=path,
+        digest=_digest(path, files),
+        config=defaults | raw,
+        files=files,
+        format=known.name,
+        weight_bytes=sum(file.stat().st_size for file in weights),
+    )
+
+
+def _name(path: Path) -> str:
+    """``facebook--bart-base`` for ``models--facebook--bart-base/snapshots/<revision>``."""
+    parts = path.resolve().parts
+    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
+        return parts[-3].removeprefix("models--")
+    return parts[-1] if len(parts) > 1 else "checkpoint"
+
+
+def _files(path: Path, weights: list[Path]) -> tuple[str, ...]:
+    """Names of the files a backend may read. Weights of a format we do not take first count too: TF takes its own."""
+    wanted = {CONFIG_FILE, GENERATION_FILE, *TOKENIZER_FILES, *(file.name for file in weights)}
+    wanted |= {file.name for file in path.iterdir() if _WEIGHTS.fullmatch(file.name)}
+    return tuple(sorted(name for name in wanted if (path / name).is_file()))
+
+
+_STEMS = "|".join(re.escape(known.file.partition(".")[0]) for known in FORMATS)
+_WEIGHTS = re.compile(rf"({_STEMS})(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?")
+
+
+def _digest(path: Path, files: tuple[str, ...]) -> str:
+    """sha256 over each file's name, size and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in files:
+        try:
+            with (path / name).open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise CheckpointError(path / name, f"cannot be read: {error.strerror or error}") from error
+        digest.update(f"{name}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = None) -> Path:
+    """The directory that a directory's path or a hub id (``name`` or ``owner/name``) stands for.
+
+    A directory goes before a hub id of the same spelling. Naming an id is the permission to fetch it; ``offline``
+    takes that back, and then only what is in the cache is found.
+
+    Args:
+        cache: where snapshots are kept; None is the hub library's own cache.
+
+    Raises:
+        CheckpointError: no such directory, no such id, or it cannot be fetched.
+    """
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise CheckpointError(text, "not a directory")
+    if _looks_like_path(text):
+        raise CheckpointError(text, "no such directory")
+    return _fetch(text, offline, cache)
+
+
+def _looks_like_path(text: str) -> bool:
+    """Whether a text is meant as a path: by its form, or because it stands below a directory that exists."""
+    if _HUB_ID.fullmatch(text) is None or "--" in text or ".." in text:
+        return True
+    return "/" in text and Path(text).parent.is_dir()
+
+
+def _fetch(hub_id: str, offline: bool, cache: Path | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+    except ImportError as error:
+        message = f"no such directory; as a hub id it needs the package huggingface_hub, which is missing: {error}"
+        raise CheckpointError(hub_id, message) from error
+    try:
+        found = snapshot_download(
+            hub_id, cache_dir=cache, local_files_only=offline, allow_patterns=list(HUB_PATTERNS), max_workers=2
+        )
+    except LocalEntryNotFoundError as error:
+        cause = "is not in the cache, and --offline forbids to fetch it" if offline else "the hub cannot be reached"
+        raise CheckpointError(hub_id, f"no such directory; as a hub id: {cause}") from error
+    except GatedRepoError as error:
+        raise CheckpointError(hub_id, "the hub asks for permission to fetch it") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(hub_id, "no such directory, and the hub knows no such id") from error
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise CheckpointError(hub_id, f"cannot be fetched from the hub: {first[0]}") from error
+    return Path(found)
