@@ -1,4 +1,4 @@
-"""``FlaxBartForConditionalGeneration`` of transformers, on JAX, jitted. 4.37 to 4.57; later lines have none."""
+"""``FlaxBartForConditionalGeneration`` of transformers, on JAX, jitted; 4.37 to 4.57."""
 
 from __future__ import annotations
 
@@ -176,5 +176,5 @@ def _report(model: Any, notes: list[str], config: BartConfig) -> LoadReport:
 
 
 def _embedding_names(config: BartConfig) -> list[list[str]]:
-    """The shared table and the names PyTorch knows it under, the head's among them whether the config ties it or not."""
+    """The names PyTorch knows the shared table under, the head's among them whether the config ties it or not."""
     return [[*group, *([] if HEAD in group else [HEAD])] for group in tied_groups(config)]

@@ -1,4 +1,4 @@
-"""``TFBartForConditionalGeneration`` of transformers, on TensorFlow, run eagerly. 4.37 to 4.57; later lines have none."""
+"""``TFBartForConditionalGeneration`` of transformers, on TensorFlow, run eagerly; 4.37 to 4.57."""
 
 from __future__ import annotations
 
@@ -121,8 +121,10 @@ def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Integers as int32, which is what the library's tokenizers give TensorFlow, the rest as float32."""
     import tensorflow as tf
 
-    kinds = {name: tf.int32 if np.issubdtype(array.dtype, np.integer) else tf.float32 for name, array in inputs.items()}
-    return {name: tf.constant(array, dtype=kinds[name]) for name, array in inputs.items()}
+    def kind(array: np.ndarray) -> Any:
+        return tf.int32 if np.issubdtype(array.dtype, np.integer) else tf.float32
+
+    return {name: tf.constant(array, dtype=kind(array)) for name, array in inputs.items()}
 
 
 def _canonical(array: np.ndarray, transposed: bool) -> np.ndarray:

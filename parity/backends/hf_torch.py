@@ -85,7 +85,7 @@ class HfTorchModel:
         found = {}
         for raw, parameter in self._model.named_parameters():
             if parameter.grad is not None:
-                found[libraries.parameter_name(raw, "torch", self._config)[0]] = self.to_numpy(parameter.grad)[0]
+                found[libraries.parameter_name(raw, "torch", self._config)[0]] = bits_on_host(parameter.grad)
         self._model.zero_grad(set_to_none=True)
         return loss.detach(), found
 

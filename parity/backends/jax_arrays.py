@@ -42,8 +42,10 @@ def as_arrays(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Integers as int32, which is what JAX makes of them unless told otherwise; float ones as float32."""
     import jax.numpy as jnp
 
-    kinds = {name: jnp.int32 if np.issubdtype(array.dtype, np.integer) else jnp.float32 for name, array in inputs.items()}
-    return {name: jnp.asarray(array, dtype=kinds[name]) for name, array in inputs.items()}
+    def kind(array: np.ndarray) -> Any:
+        return jnp.int32 if np.issubdtype(array.dtype, np.integer) else jnp.float32
+
+    return {name: jnp.asarray(array, dtype=kind(array)) for name, array in inputs.items()}
 
 
 def on_host(value: Any) -> tuple[np.ndarray, str]:

@@ -49,9 +49,20 @@ def on_host(tensor: Any) -> tuple[np.ndarray, str]:
     """The values on the host and the dtype they had; bfloat16, which numpy has not, widened to float32."""
     import torch
 
+    if isinstance(tensor, np.ndarray):
+        tensor = _from_bits(tensor)
     dtype = str(tensor.dtype).removeprefix("torch.")
     tensor = tensor.detach()
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy(), dtype
+
+
+def _from_bits(array: np.ndarray) -> Any:
+    """The tensor of an array that ``bits_on_host`` made."""
+    import torch
+
+    if array.dtype.name not in ("bfloat16", "uint16"):
+        return torch.from_numpy(array)
+    return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
 
 
 def bits_on_host(tensor: Any) -> np.ndarray:

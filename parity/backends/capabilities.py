@@ -1,0 +1,137 @@
+"""What each backend can be asked, declared without importing a framework. ``tests/backends`` proves every line.
+
+Only what a class has no way to be asked stands here. What it accepts and then gets wrong (transformers 4.57.6 takes a
+head mask with sdpa attention and ignores it) is a divergence, and stays a capability so that a check can find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from parity.backends import BACKENDS, find_entry
+from parity.subjects import Variant
+
+OPERATIONS = (
+    "load", "labels", "hidden_states", "attentions", "head_masks", "default_decoder_inputs", "encode_decode", "tuple",
+    "cache_output", "gradients",
+)  # fmt: skip
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+DEVICES = ("cpu", "cuda")
+WORDS = (*OPERATIONS, *DTYPES, *DEVICES)
+
+_CLASS_PREFIX = {"hf-tf": "TF", "hf-flax": "Flax"}
+_FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
+               "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
+
+
+def capabilities(
+    backend: str, variant: str | Variant, versions: Mapping[str, str], device: str = "cpu", dtype: str = "float32"
+) -> tuple[list[str], dict[str, str]]:
+    """What the backend can be asked, and why each other word of ``WORDS`` is lacking.
+
+    Args:
+        versions: of the stack's installed distributions, by name; what is not there is not installed.
+        device, dtype: what the subject computes on and in. No word but these themselves depends on them today.
+
+    Raises:
+        KeyError: no backend is called so.
+    """
+    variant = Variant.parse(str(variant))
+    missing = _not_installed(backend, versions)
+    lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions)
+    return [word for word in WORDS if word not in lacking], lacking
+
+
+def model_class(backend: str, config: Mapping[str, Any]) -> str:
+    """The class a backend loads a checkpoint's config with.
+
+    Args:
+        config: ``config.json``; BART is the one ``model_type`` there is yet.
+    """
+    if backend not in BACKENDS:
+        return getattr(_third_party_class(backend), "class_name", backend)
+    return f"{_CLASS_PREFIX.get(backend, '')}BartForConditionalGeneration"
+
+
+def _not_installed(backend: str, versions: Mapping[str, str]) -> str:
+    """Why nothing can be asked at all: a library is absent, or has dropped the class; "" where neither is so."""
+    for alternatives in _FRAMEWORKS.get(backend, ()):
+        if not any(name in versions for name in alternatives):
+            return f"{alternatives[0]} is not installed"
+    if not backend.startswith("hf-"):
+        return ""
+    if "transformers" not in versions:
+        return "transformers is not installed"
+    if backend in _CLASS_PREFIX and _major(versions) >= 5:
+        return f"transformers {versions['transformers']} has no {_CLASS_PREFIX[backend]} classes"
+    return ""
+
+
+def _lacking(backend: str, variant: Variant, versions: Mapping[str, str]) -> dict[str, str]:
+    if backend == "file":
+        return {word: "a weight file computes nothing" for word in OPERATIONS if word != "load"}
+    if backend.startswith("reference-"):
+        return _reference(variant)
+    if backend == "hf-torch":
+        return _hf_torch(variant, versions)
+    if backend == "hf-tf":
+        return _hf_tf(versions)
+    if backend == "hf-flax":
+        return _hf_flax(versions)
+    return dict(getattr(_third_party_class(backend), "lacking", {}))
+
+
+def _reference(variant: Variant) -> dict[str, str]:
+    lacking = {
+        "tuple": "the reference returns one dataclass and has no tuple form",
+        "cache_output": "the reference's forward pass returns no cache",
+    }
+    if variant.attention == "sdpa":
+        lacking["attentions"] = "the framework's fused attention returns no weights"
+    return lacking
+
+
+def _hf_torch(variant: Variant, versions: Mapping[str, str]) -> dict[str, str]:
+    library, lacking = f"transformers {versions['transformers']}", {}
+    if variant.attention == "sdpa":
+        lacking["attentions"] = f"sdpa attention in {library} has no weights to return"
+        if _major(versions) < 5 and _minor(versions) < 53:
+            # Asked for them, it computes everything eagerly instead (4.37.2, modeling_bart.py, BartSdpaAttention).
+            lacking["attentions"] += "; asked for them it falls back to eager, so that sdpa would go untested"
+    if _major(versions) >= 5:
+        lacking["head_masks"] = f"BartForConditionalGeneration of {library} takes no head masks"
+    return lacking
+
+
+def _hf_tf(versions: Mapping[str, str]) -> dict[str, str]:
+    reason = f"TF classes of transformers {versions['transformers']} are built in float32 and take no dtype"
+    return {
+        **{dtype: reason for dtype in DTYPES if dtype != "float32"},
+        "cuda": "no stack brings a TensorFlow built for CUDA",
+    }
+
+
+def _hf_flax(versions: Mapping[str, str]) -> dict[str, str]:
+    name = f"FlaxBartForConditionalGeneration of transformers {versions['transformers']}"
+    return {
+        "labels": f"{name} takes no labels",
+        "head_masks": f"{name} takes no head masks",
+        "cache_output": f"{name} returns no cache from a whole call",
+        "float64": f"{name} documents float32, float16 and bfloat16 only",
+    }
+
+
+def _third_party_class(backend: str) -> Any:
+    import importlib
+
+    entry = find_entry(backend)
+    return getattr(importlib.import_module(entry.module), entry.attribute)
+
+
+def _major(versions: Mapping[str, str]) -> int:
+    return int(versions["transformers"].split(".")[0])
+
+
+def _minor(versions: Mapping[str, str]) -> int:
+    return int(versions["transformers"].split(".")[1])

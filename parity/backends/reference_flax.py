@@ -1,0 +1,93 @@
+# Twin: parity/backends/reference_torch.py
+"""The reference in Flax (``reference.in_flax``) as a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends import jax_arrays
+from parity.backends import reference_outputs as outputs
+from parity.backends.base import Field, LoadReport
+    outputs.DECODER_INPUTS,
+    outputs.ENCODER_INPUTS,
+    file_report,
+    in_two,
+    no_tuple,
+    one_table,
+    whole,
+)
+from parity.subjects import Variant
+
+
+class ReferenceFlax:
+    """Loads the reference model from the weight files themselves."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        jax_arrays.set_up(threads, device, cache)
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> ReferenceFlaxModel:
+        """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen.
+
+        Raises:
+            ValueError: one thread is asked for; XLA's pool has the size it started with.
+        """
+        import jax
+
+        from reference import in_flax
+        from reference.config import BartConfig
+        from reference.weights import read_weights
+
+        if variant.one_thread:
+            raise ValueError(f"reference-flax computes on the threads of its process; not {variant}")
+        # The switch is the process's, and a model of another dtype may have been loaded before.
+        jax.config.update("jax_enable_x64", dtype == "float64")
+        config = BartConfig.read(checkpoint)
+        weights = read_weights(checkpoint, config)
+        precision = "default" if variant.default_precision else "highest"
+        settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
+        model = in_flax.build(config, weights, place=checkpoint, **settings)
+        report = outputs.file_report(weights)
+        report.tied = outputs.one_table(config, {name for name, _ in in_flax.canonical_parameters(model)})
+        return ReferenceFlaxModel(model, report)
+
+
+class ReferenceFlaxModel:
+    """One loaded reference model."""
+
+    def __init__(self, model: Any, report: LoadReport) -> None:
+        self._model = model
+        self.class_name = type(model).__name__
+        self.report = report
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        from reference.in_flax import canonical_parameters
+
+        return canonical_parameters(self._model)
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
+        """Raises NotImplementedError where ``as_tuple``: the reference returns one dataclass."""
+        from reference.in_flax import as_inputs
+
+        outputs.no_tuple(as_tuple)
+        return outputs.whole(self._model(**as_inputs(self._model, inputs)))
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        from reference.in_flax import as_inputs
+
+        given = as_inputs(self._model, inputs)
+        encoded = self._model.encode(*map(given.get, outputs.ENCODER_INPUTS))
+        masks = map(given.get, outputs.DECODER_INPUTS)
+        decoded = self._model.decode(given["decoder_input_ids"], encoded.last_hidden_state, *masks)
+        return outputs.in_two(encoded, decoded)
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        from reference.in_flax import loss_and_gradients
+
+        return loss_and_gradients(self._model, inputs)
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        return jax_arrays.on_host(value)

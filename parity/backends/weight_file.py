@@ -1,0 +1,64 @@
+"""The weight files themselves, read without any framework: what every backend must have loaded. It computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from parity.backends.base import LoadReport
+from parity.backends.reference_outputs import file_report
+from parity.subjects import Variant
+
+
+class WeightFile:
+    """The pseudo-backend ``file``."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        """Nothing to set up."""
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> WeightFileModel:
+        """Raises ``reference.errors.CheckpointError`` where a file cannot be read; what it lacks is in the report."""
+        from reference.config import BartConfig
+        from reference.weights import read_weights
+
+        weights = read_weights(checkpoint, BartConfig.read(checkpoint))
+        report = file_report(weights)
+        report.route = weights.format
+        return WeightFileModel(weights, report, dtype)
+
+
+class WeightFileModel:
+    """An opened set of weight files."""
+
+    class_name = "BartForConditionalGeneration"
+
+    def __init__(self, weights: Mapping[str, np.ndarray], report: LoadReport, dtype: str) -> None:
+        self._weights, self._dtype = weights, dtype
+        self.report = report
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The file's values in the dtype asked for, rounded to nearest even; one tensor in memory at a time."""
+        from reference.weights import cast
+
+        for name in self._weights:
+            yield name, cast(self._weights[name], self._dtype)
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> NoReturn:
+        raise _computes_nothing()
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> NoReturn:
+        raise _computes_nothing()
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> NoReturn:
+        raise _computes_nothing()
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        array = np.asarray(value)
+        return array, array.dtype.name
+
+
+def _computes_nothing() -> NotImplementedError:
+    return NotImplementedError("a weight file computes nothing")
