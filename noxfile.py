@@ -93,7 +93,9 @@ def _environment(session: nox.Session, name: str, *extras: str) -> str:
         return python
     stamp.unlink(missing_ok=True)
     if not Path(python).exists():
-        session.run_install(sys.executable, "-m", "virtualenv", "-q", "-p", _python(session, name), str(folder))
+        session.run_install(
+            sys.executable, "-m", "virtualenv", "-q", "-p", _python(session, name), str(folder), external=True
+        )
     own = [_own(extras)] if "reference-torch" in stack["backends"] else []
     pip = [python, "-m", "pip", "install", "-q", "-c", f"parity/constraints/{name}.txt"]
     session.run_install(*pip, *own, *stack["requires"], external=True)

@@ -7,8 +7,13 @@ if sys.version_info < (3, 11):
 
 
 def main() -> None:
-    from parity.cli import run
-
+    try:
+        from parity.cli import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("parity", "reference"):
+            raise
+        print(f"parity: {error.name} is not installed: python -m pip install -e . in the clone", file=sys.stderr)
+        sys.exit(2)
     sys.exit(run())
 
 

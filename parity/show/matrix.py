@@ -15,6 +15,8 @@ from parity.subjects import Subject
 
 SEPARATE_CHECKPOINTS = 4
 """Up to so many checkpoints have a matrix each; more share one, each cell the worst over all."""
+SHORTEST_CLAIM = 16
+"""Characters below which a claim says nothing and is left out."""
 
 
 def subject_label(verdict: Verdict) -> str:
@@ -22,8 +24,12 @@ def subject_label(verdict: Verdict) -> str:
     return Subject(verdict.backend, verdict.variant, verdict.stack).label
 
 
-def matrices(report: Report) -> list[Table]:
-    """One table for each checkpoint and each device × dtype, or one for all checkpoints where they are many."""
+def matrices(report: Report, width: int) -> list[Table]:
+    """One table for each checkpoint and each device × dtype, or one for all checkpoints where they are many.
+
+    Args:
+        width: characters a line may have; claims are cut to fit, verdicts never.
+    """
     tables = []
     settings = dict.fromkeys((verdict.device, verdict.dtype) for verdict in report.verdicts)
     names = [checkpoint.name for checkpoint in report.checkpoints]
@@ -37,7 +43,7 @@ def matrices(report: Report) -> list[Table]:
                 if verdict.checkpoint in group and (verdict.device, verdict.dtype) == (device, dtype)
             ]
             if chosen:
-                tables.append(_matrix(f"{title} · {dtype} · {device}", chosen))
+                tables.append(_matrix(f"{title} · {dtype} · {device}", chosen, width))
     return tables
 
 
@@ -46,19 +52,27 @@ def worst(statuses: Sequence[str]) -> str:
     return min(statuses, key=WORST_FIRST.index)
 
 
-def _matrix(title: str, verdicts: list[Verdict]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("check", no_wrap=True)
-    labels = list(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
-    for label in labels:
-        table.add_column(_stacked(label), no_wrap=True)
-    table.add_column("claim", no_wrap=True, overflow="ellipsis")
+def _matrix(title: str, verdicts: list[Verdict], width: int) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
+        padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    claims = dict.fromkeys((verdict.check, verdict.claim) for verdict in verdicts)
+    headings = {label: _stacked(label) for label in dict.fromkeys(subject_label(verdict) for verdict in verdicts)}
+    widths = [max(len("error"), *map(len, heading.split("\n"))) for heading in headings.values()]
+    widths = [max(len(check) for check, _ in claims), *widths]
+    for heading, columns in zip(["check", *headings.values()], widths, strict=True):
+        table.add_column(heading, no_wrap=True, min_width=columns)
+    # Beside each column rich leaves two characters.
+    left = width - sum(columns + 2 for columns in widths)
+    if left >= SHORTEST_CLAIM:
+        table.add_column("claim", no_wrap=True, overflow="ellipsis", max_width=left)
     cells: dict[tuple[str, str], list[str]] = {}
     for verdict in verdicts:
         cells.setdefault((verdict.check, subject_label(verdict)), []).append(verdict.status)
-    for check, claim in dict.fromkeys((verdict.check, verdict.claim) for verdict in verdicts):
-        row = [_cell(cells.get((check, label))) for label in labels]
-        table.add_row(check, *row, Text(claim))
+    for check, claim in claims:
+        row = [_cell(cells.get((check, label))) for label in headings]
+        table.add_row(check, *row, *([Text(claim)] if left >= SHORTEST_CLAIM else []))
     return table
 
 

@@ -21,7 +21,7 @@ def show_report(report: Report, path: Path) -> None:
     out = console()
     for name, environment in report.environments.items():
         out.print(environment_line(name, environment))
-    for table in matrices(report):
+    for table in matrices(report, out.width):
         out.print()
         out.print(table)
     out.print(totals_line(report))

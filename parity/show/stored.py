@@ -29,7 +29,7 @@ def show_cache(folder: Path | None) -> None:
         counts[key] += 1
         sizes[key] += entry.size
         youngest[key] = min(entry.age, youngest.get(key, entry.age))
-    table = Table("backend", "checkpoint", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("backend", "checkpoint", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in ("traces", "size", "last used"):
         table.add_column(heading, justify="right")
     for key, count in sorted(counts.items()):

@@ -1,0 +1,60 @@
+"""Reports made by hand, for tests of what is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from parity.records import CheckpointRecord, Cost, Divergence, Report, Totals, Verdict
+
+COST = Cost(
+    wall_seconds=125.0, backend_seconds=120.0, judge_seconds=1.0, trace_io_seconds=2.0, own_share=0.04,
+    peak_memory=1_500_000_000, traces_cached=40, traces_captured=60,
+)  # fmt: skip
+
+
+def verdict(status: str = "pass", **fields: Any) -> Verdict:
+    """A verdict on ``hf-torch`` and one case of ``bart-odd``; ``fields`` override any of it."""
+    usual = {
+        "check": "NUM01", "claim": "every hidden state is the oracle's", "checkpoint": "bart-odd",
+        "model_class": "BartForConditionalGeneration", "case": "forward", "backend": "hf-torch", "variant": "eager",
+        "stack": "main", "device": "cpu", "dtype": "float32",
+    }  # fmt: skip
+    return Verdict(**{**usual, "status": status, **fields})
+
+
+def failure(**fields: Any) -> Verdict:
+    """A cell 84 budgets past its budget, with all that a block shows."""
+    usual: dict[str, Any] = {
+        "error": 3.1e-2,
+        "budget": 3.1e-2 / 84000,
+        "first_divergence": Divergence(
+            tensor="decoder.hidden.1", at={"batch": 0, "tgt": 1}, error=3.1e-2, budget=3.7e-7, inputs_within=0.9
+        ),
+        "reason": "decoder.hidden.1 at [batch 0, tgt 1] is 8.4e+04 budgets from the oracle",
+        "evidence": {
+            "worst": {
+                "tensor": "logits", "measure": "slice", "index": {"batch": 1, "tgt": 4, "vocab": 17},
+                "actual": -0.304518, "expected": 0.416160,
+            },
+            "again": "parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
+        },
+    }  # fmt: skip
+    return verdict("fail", **{"backend": "hf-flax", **usual, **fields})
+
+
+def report(*verdicts: Verdict, **fields: Any) -> Report:
+    """A report whose totals add up."""
+    names = dict.fromkeys(v.checkpoint for v in verdicts)
+    usual: dict[str, Any] = {
+        "parity_version": "0.1.0",
+        "command": ["parity", "audit"],
+        "started": "2026-11-21T00:00:00+00:00",
+        "checkpoints": [CheckpointRecord(name=n, path=f"/models/{n}", digest="0" * 64, config={}) for n in names],
+        "environments": {"main": {"python": "3.11.7", "versions": {"transformers": "4.57.6", "torch": "2.13.0"}}},
+        "subjects": [],
+        "verdicts": list(verdicts),
+        "totals": Totals(**Counter(v.status for v in verdicts)),
+        "cost": COST,
+    }
+    return Report(**{**usual, **fields})

@@ -1,0 +1,155 @@
+"""What people see of a report: nothing left out, nothing in two places, readable without colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from parity.capture import Event
+from parity.show import Progress, show_report
+from parity.show.console import duration, size
+from parity.show.failures import block, groups
+from parity.show.matrix import worst
+from parity.show.report import cost_line, known_lines, skip_lines, totals_line
+from tests.fabricated import failure, report, verdict
+
+
+def shown(made, capsys) -> str:
+    show_report(made, Path("runs/x/report.json"))
+    return capsys.readouterr().out
+
+
+def test_failure_block_tells_what_where_how_much_why_and_how_to_see_it_again():
+    (group,) = groups([failure()])
+    assert block(group, "the cache is written at the wrong position").plain.splitlines() == [
+        "NUM01 fail · hf-flax · bart-odd · float32 · cpu",
+        "  claim    every hidden state is the oracle's",
+        "  cases    forward",
+        "  found    decoder.hidden.1 at [batch 0, tgt 1] is 8.4e+04 budgets from the oracle",
+        "  first    decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree to 0.9 budgets",
+        "  error    3.1e-02 relative to the tensor's scale, 8.4e+04 budgets (budget 3.7e-07)",
+        "  worst    logits[batch 1, tgt 4, vocab 17]  actual -0.304518  expected +0.41616",
+        "  likely   the cache is written at the wrong position",
+        "  again    parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
+    ]
+
+
+def test_one_cause_over_cases_and_backends_is_one_block_that_names_them():
+    cells = [failure(case=case, backend=backend) for case in ("forward", "loss") for backend in ("hf-tf", "hf-flax")]
+    (group,) = groups(cells)
+    text = block(group).plain
+    assert "hf-tf, hf-flax" in text
+    assert "cases    forward, loss" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"check": "NUM02"},
+        {"checkpoint": "bart-untied"},
+        {"dtype": "bfloat16"},
+        {"first_divergence": failure().first_divergence.model_copy(update={"tensor": "logits"})},
+        {"evidence": {"exception": "TypeError", "frame": "x.py:1 in f"}},
+    ],
+)
+def test_different_causes_are_different_blocks(change):
+    assert len(groups([failure(), failure(**change)])) == 2
+
+
+def test_the_example_of_a_group_is_the_one_farthest_past_its_budget():
+    (group,) = groups([failure(error=1e-3, case="mild"), failure(case="severe"), failure(error=None, case="none")])
+    assert group.example.case == "severe"
+
+
+def test_a_value_that_is_not_finite_is_said_to_be_so():
+    worst_element = {"tensor": "logits", "index": {"batch": 0}, "actual": None, "expected": 1.0}
+    (group,) = groups([failure(evidence={"worst": worst_element})])
+    assert "actual not finite" in block(group).plain
+
+
+def test_the_matrix_shows_the_worst_of_a_cell_and_every_subject(capsys):
+    text = shown(report(verdict(), failure(), failure(case="loss"), verdict("skip", backend="hf-tf")), capsys)
+    (row,) = [line for line in text.splitlines() if line.startswith("NUM01") and "·" not in line]
+    assert row.split()[:4] == ["NUM01", "pass", "FAIL", "skip"]
+
+
+def test_a_cell_with_one_bad_case_is_not_shown_as_good():
+    assert worst(["pass", "skip", "fail", "known"]) == "fail"
+    assert worst(["pass", "error", "fail"]) == "error"
+    assert worst(["pass", "known"]) == "known"
+    assert worst(["pass", "skip"]) == "pass"
+    assert worst(["skip"]) == "skip"
+
+
+def test_few_checkpoints_have_a_matrix_each_and_many_share_one(capsys):
+    two = shown(report(verdict(), verdict(checkpoint="bart-untied")), capsys)
+    assert "bart-odd · float32 · cpu" in two
+    assert "bart-untied · float32 · cpu" in two
+    many = shown(report(*(verdict(checkpoint=f"c{number}") for number in range(5))), capsys)
+    assert "5 checkpoints, the worst of each cell" in many
+
+
+def test_devices_and_dtypes_are_never_mixed_in_one_matrix(capsys):
+    text = shown(report(verdict(), failure(dtype="bfloat16", backend="hf-torch")), capsys)
+    rows = [line.split()[:2] for line in text.splitlines() if line.startswith("NUM01") and "·" not in line]
+    assert rows == [["NUM01", "pass"], ["NUM01", "FAIL"]]
+
+
+def test_totals_name_every_status_that_occurs():
+    made = report(verdict(), failure(), verdict("known"), verdict("skip"), verdict("error"))
+    assert totals_line(made).plain == "5 verdicts: 1 pass, 1 fail, 1 known, 1 skip, 1 error"
+
+
+def test_known_divergences_have_one_line_for_each_entry():
+    evidence = {"ledger": "FLAX-7", "severity": "high"}
+    cells = [verdict("known", case=case, reason="FLAX-7: it is so [x]", evidence=evidence) for case in ("a", "b")]
+    assert known_lines(report(*cells)) == ["FLAX-7 (high) · hf-torch · NUM01 · 2 cells: it is so"]
+
+
+def test_skips_are_counted_by_reason():
+    cells = [verdict("skip", reason="labels: none", case=case) for case in ("a", "b")]
+    other = verdict("skip", reason="attentions: none", backend="hf-tf")
+    lines = skip_lines(report(other, *cells))
+    assert lines == ["2 cells · hf-torch · labels: none", "1 cell · hf-tf · attentions: none"]
+
+
+def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
+    made = report(verdict())
+    assert cost_line(made) == (
+        "took 2 min 05 s, 4% of it not a backend's own work; peak memory 1.5 GB over all processes; "
+        "40 of 100 traces from the cache"
+    )
+    text = shown(made, capsys)
+    assert cost_line(made) in text
+    assert text.endswith("report runs/x/report.json\n")
+    assert "transformers 4.57.6" in text
+
+
+def test_square_brackets_of_a_library_are_printed_and_not_read_as_markup(capsys):
+    text = shown(report(failure(reason="index [red] of list[int] [/red]", first_divergence=None)), capsys)
+    assert "index [red] of list[int] [/red]" in text
+
+
+def test_output_to_a_file_has_no_colour_and_no_broken_lines(capsys):
+    reason = "word " * 100
+    text = shown(report(verdict("error", reason=reason.strip())), capsys)
+    assert "\x1b" not in text
+    assert reason.strip() in text
+
+
+def test_progress_without_a_terminal_is_a_few_lines_on_standard_error(capsys):
+    with Progress() as progress:
+        progress(Event("planned", total=100, cached=40, done=40))
+        for done in range(41, 101):
+            progress(Event("finished", "hf-tf", "bart-odd", "forward", "captured", done=done, total=100))
+        progress(Event("finished", "hf-tf", "bart-odd", "loss", "crash", "SIGABRT", 100, 100))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = [line.partition("] ")[2] for line in captured.err.splitlines()]
+    assert lines == ["100 traces planned, 40 of them in the cache", "hf-tf · bart-odd · loss: crash: SIGABRT"]
+
+
+def test_sizes_and_durations_for_people():
+    assert [size(count) for count in (0, 999, 1_500, 2_340_000, 8e9)] == ["0 B", "999 B", "2 kB", "2 MB", "8.0 GB"]
+    assert [duration(seconds) for seconds in (0.04, 59.94, 125)] == ["0.0 s", "59.9 s", "2 min 05 s"]
