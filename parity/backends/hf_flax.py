@@ -97,7 +97,7 @@ class HfFlaxModel:
         found = {}
         for name, array, trained in _named(gradients, self._config):
             if trained:
-                found[name] = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+                found[name] = array
         return loss, found
 
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:

@@ -85,7 +85,7 @@ class HfTorchModel:
         found = {}
         for raw, parameter in self._model.named_parameters():
             if parameter.grad is not None:
-                found[libraries.parameter_name(raw, "torch", self._config)[0]] = bits_on_host(parameter.grad)
+                found[libraries.parameter_name(raw, "torch", self._config)[0]] = _gradient(parameter.grad)
         self._model.zero_grad(set_to_none=True)
         return loss.detach(), found
 
@@ -104,6 +104,12 @@ class HfTorchModel:
         compute_as(self._variant, self._threads)
         with nullcontext() if gradients else torch.no_grad():
             return self._model(**tensors, **self._asked_for(), return_dict=return_dict)
+
+
+def _gradient(tensor: Any) -> np.ndarray:
+    """In the dtype it was computed in, or widened where numpy is not told of that type (bfloat16, no ml_dtypes)."""
+    bits = bits_on_host(tensor)
+    return on_host(tensor)[0] if bits.dtype == np.uint16 else bits
 
 
 def _report(model: Any, info: dict[str, Any], config: BartConfig) -> LoadReport:

@@ -11,14 +11,6 @@ import numpy as np
 
 from parity.backends import reference_outputs as outputs
 from parity.backends.base import Field, LoadReport
-    outputs.DECODER_INPUTS,
-    outputs.ENCODER_INPUTS,
-    file_report,
-    in_two,
-    no_tuple,
-    one_table,
-    whole,
-)
 from parity.backends.torch_arrays import compute_as, on_host, set_deterministic
 from parity.subjects import Variant
 
