@@ -129,7 +129,9 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     model = session.current()
     with session.clock.backend():
         loss, gradients = model.gradients(inputs)
-    value, dtype = model.to_numpy(loss)
+    # A backend that differentiates outside the library's own output may have the loss on the host already.
+    on_host = isinstance(loss, (np.ndarray, np.generic))
+    value, dtype = (np.asarray(loss), str(loss.dtype)) if on_host else model.to_numpy(loss)
     arrays, dtypes, sketched = {"loss": value}, {"loss": dtype}, []
     for parameter in list(gradients):
         name, array = f"gradient.{parameter}", np.asarray(gradients.pop(parameter))

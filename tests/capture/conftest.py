@@ -46,7 +46,8 @@ class Bench:
         values = {
             "stack": "main", "interpreter": Path(sys.executable), "environment": self.environment, "backend": "fake",
             "variant": "eager", "device": "cpu", "dtype": "float32", "checkpoint": self.checkpoint(),
-            "weight_bytes": 0, "case": case.to_json(), "provenance": {"checkpoint": "model", "backend": "fake"}, **changes,
+            "weight_bytes": 0, "case": case.to_json(), "provenance": {"checkpoint": "model", "backend": "fake"},
+            **changes,
         }  # fmt: skip
         key = hashlib.sha256(repr(sorted(values.items(), key=str)).encode()).hexdigest()
         return Task(id=key, out=self.folder / "traces" / f"{key}.safetensors", **values)

@@ -5,18 +5,18 @@ variable ``FAKE_SETUP`` how starting does. Every call and load is noted in the f
 """
 
 import os
+import resource
 import signal
 import sys
 import time
-from collections import namedtuple
+from pathlib import Path
 
 FINE, ABORT, HANG, EXIT, NO_MEMORY, RAISE, KILLED, PRINT, SLOW, LEAVE = range(10)
-Report = namedtuple("Report", "missing")
 
 
 def note(text):
     if "FAKE_LOG" in os.environ:
-        with open(os.environ["FAKE_LOG"], "a") as log:
+        with Path(os.environ["FAKE_LOG"]).open("a") as log:
             log.write(text + "\n")
 
 
@@ -85,15 +85,19 @@ class FakeModel:
 
 class Fake:
     class_name = "Fake"
+    lacking = {"head_masks": "the fake has no heads"}  # noqa: RUF012
 
     def setup(self, *, threads, device, cache):
         note("setup")
         note("modules " + " ".join(sorted({name.partition(".")[0] for name in sys.modules})))
+        note("path " + " ".join(sys.path))
         how = os.environ.get("FAKE_SETUP", "")
         if how == "broken":
             raise ImportError("libfake.so: cannot open shared object file")
         if how == "hang":
             hang()
+        if how == "full disk":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
     def load(self, checkpoint, variant, *, device, dtype):
         import numpy as np

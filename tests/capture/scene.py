@@ -1,0 +1,76 @@
+"""A whole capture of the fake backend: the oracle, a yardstick's member equal to a candidate, and that candidate.
+
+Run as a script it captures slow cases, for tests that kill it: ``python -m tests.capture.scene FOLDER``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+from parity.capture import capture, run
+from parity.cases import Case
+from parity.subjects import Subject
+from tests.capture.fake_backend import FINE, SLOW
+
+SUBJECTS = [
+    Subject("fake", dtype="float64", role="oracle"),
+    Subject("fake", role="yardstick"),
+    Subject("fake"),
+]
+SLOW_CASES = 6
+
+
+def case(name, value=FINE, operation="forward", row=0, **more):
+    return Case(name, operation, {"input_ids": [[value, row], [0, 3]]}, notes={"sets_yardstick": True}, **more)
+
+
+def ordinary_cases(config, rows):
+    return [
+        case("forward"),
+        case("tuple", operation="tuple"),
+        Case("load", "load"),
+        case("heads", requires=("head_masks",)),
+    ]
+
+
+def slow_cases(config, rows):
+    return [case(f"slow-{index}", SLOW, row=index) for index in range(SLOW_CASES)]
+
+
+def checkpoints(paths):
+    from dataclasses import dataclass
+
+    @dataclass(frozen=True)
+    class Checkpoint:
+        name: str
+        path: Path
+        digest: str = "0" * 64
+        weight_bytes: int = 0
+
+        @property
+        def config(self):
+            return {"model_type": "bart"}
+
+    return [Checkpoint(path.name, path) for path in paths]
+
+
+def play(folder, cases=ordinary_cases, subjects=SUBJECTS, **options):
+    """Captures into ``folder/run`` with the cache ``folder/cache``."""
+    model = folder / "model"
+    model.mkdir(exist_ok=True)
+    stack = SimpleNamespace(name="main", interpreter=Path(sys.executable), environment={}, backends=("fake",))
+    with (
+        mock.patch.object(run, "subjects", lambda *asked: subjects),
+        mock.patch.object(run, "_inspect", checkpoints),
+        mock.patch("parity.stacks.resolve_stack", lambda text: stack),
+    ):
+        return capture(
+            [model], **{"out": folder / "run", "cache": folder / "cache", "cases": cases, "time_limit": 20.0, **options}
+        )
+
+
+if __name__ == "__main__":
+    play(Path(sys.argv[1]), slow_cases, SUBJECTS[2:])

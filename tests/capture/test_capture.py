@@ -1,0 +1,167 @@
+"""A run directory from checkpoints: complete, movable, never computed twice."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from parity.capture import CaptureError, run
+from parity.capture.cache import TraceCache
+from parity.cases import Case
+from parity.records import Manifest, read_record
+from parity.traces import Trace
+from tests.capture.fake_backend import ABORT, RAISE
+from tests.capture.scene import case, play
+
+
+@pytest.fixture
+def scene(bench, monkeypatch):
+    for name, value in bench.environment.items():
+        monkeypatch.setenv(name, value)
+    return bench
+
+
+def calls(bench):
+    return sum(line.startswith("call") for line in bench.log)
+
+
+def asked(manifest, role):
+    return {
+        record.case for record in manifest.traces if manifest.subjects[record.subject].role == role
+    }  # fmt: skip
+
+
+def test_each_part_is_asked_what_belongs_to_it(scene):
+    manifest = play(scene.folder)
+    assert asked(manifest, "oracle") == {"forward", "tuple"}
+    assert asked(manifest, "yardstick") == {"forward", "tuple"}
+    assert asked(manifest, "candidate") == {"forward", "tuple", "load"}
+    candidate = next(subject for subject in manifest.subjects if subject.role == "candidate")
+    assert candidate.lacking == {"head_masks": "the fake has no heads"} and candidate.model_class == "Fake"
+    assert all(record.outcome == "captured" for record in manifest.traces)
+
+
+def test_equal_subjects_share_a_trace_and_its_time(scene):
+    manifest = play(scene.folder)
+    forward = [record for record in manifest.traces if record.case == "forward" and record.subject > 0]
+    assert len({record.path for record in forward}) == 1
+    assert sorted(record.seconds > 0 for record in forward) == [False, True]
+    # Two subjects compute, each one call of forward and two of tuple.
+    assert calls(scene) == 6
+
+
+def test_a_run_directory_can_be_moved_and_read(scene, tmp_path):
+    play(scene.folder)
+    moved = tmp_path / "elsewhere" / "run"
+    moved.parent.mkdir()
+    shutil.move(scene.folder / "run", moved)
+    shutil.rmtree(scene.folder / "cache")
+    manifest = read_record(Manifest, moved / "manifest.json")
+    traces = [Trace.read(moved / record.path) for record in manifest.traces]
+    assert len(traces) == 7
+    forward = next(trace for trace in traces if trace.provenance["case"] == "forward")
+    assert forward.arrays["logits"].shape == (2, 2, 1)
+    assert forward.provenance["versions"] == {"parity-fake": "1.0"}
+    assert sorted(path.name for path in (moved / "traces").iterdir())[0] == (
+        "model.fake.eager.main.cpu.float32.forward.safetensors"
+    )
+    assert set(manifest.seconds) == {"plan", "backends", "capture"} and manifest.peak_memory > 0
+
+
+def test_a_second_run_computes_nothing(scene):
+    play(scene.folder)
+    before = scene.log
+    manifest = play(scene.folder)
+    assert scene.log == before
+    assert all(record.cached for record in manifest.traces)
+    assert {case["name"] for case in manifest.cases["model"]} == {"forward", "tuple", "load", "heads"}
+
+
+def test_an_edited_source_of_the_same_version_is_asked_again(scene):
+    play(scene.folder)
+    before = calls(scene)
+    source = scene.site / "parity_fake" / "__init__.py"
+    source.write_text(source.read_text() + "# edited\n")
+    assert not any(record.cached for record in play(scene.folder).traces)
+    assert calls(scene) == 2 * before
+
+
+def test_a_trace_that_cannot_be_read_is_made_again(scene):
+    manifest = play(scene.folder)
+    broken = next(path for path in (scene.folder / "cache" / "traces").glob("??/*") if is_forward(path))
+    broken.write_bytes(broken.read_bytes()[:-3])
+    again = play(scene.folder)
+    # The oracle's forward, or the one that two subjects share.
+    assert sum(not record.cached for record in again.traces) in (1, 2)
+    assert calls(scene) == 7
+    assert len(again.traces) == len(manifest.traces)
+
+
+def is_forward(path):
+    return Trace.read(path).provenance["case"] == "forward"
+
+
+def test_crashes_are_not_kept_and_answers_are(scene):
+    def cases(config, rows):
+        return [case("crash", ABORT), case("raise", RAISE)]
+
+    for _ in range(2):
+        manifest = play(scene.folder, cases)
+        outcomes = {record.case: (record.outcome, record.path is None) for record in manifest.traces}
+        assert outcomes == {"crash": ("crash", True), "raise": ("captured", False)}
+    assert len(TraceCache(scene.folder / "cache").list()) == 2
+    assert [line for line in scene.log if line.startswith("call")].count(f"call {ABORT}") == 4
+    assert [line for line in scene.log if line.startswith("call")].count(f"call {RAISE}") == 2
+
+
+def test_derived_cases_are_made_from_what_was_captured(scene, monkeypatch):
+    def derive(manifest, out):
+        record = next(record for record in manifest.traces if record.case == "forward")
+        trace = Trace.read(out / record.path)
+        ids = trace.arrays["logits"][..., 0].astype(int).tolist()
+        return {"model": [Case("derived", "forward", {"input_ids": ids}, parents=(trace.provenance["key"],))]}
+
+    monkeypatch.setattr(run, "DERIVED", [derive])
+    manifest = play(scene.folder)
+    derived = manifest.cases["model"][-1]
+    assert derived["name"] == "derived" and len(derived["parents"]) == 1
+    assert asked(manifest, "candidate") >= {"derived", "forward"}
+    assert asked(manifest, "yardstick") == {"forward", "tuple"}
+
+
+def test_progress_tells_each_case_and_the_totals(scene):
+    events = []
+    play(scene.folder, progress=events.append)
+    assert events[0].kind == "planned" and events[-1].kind == "captured"
+    assert (events[-1].done, events[-1].total, events[-1].cached) == (5, 5, 0)
+    finished = {(event.label, event.case, event.outcome) for event in events if event.kind == "finished"}
+    assert ("fake", "load", "captured") in finished
+
+
+def test_a_directory_that_cannot_be_written_is_named(scene):
+    (scene.folder / "file").write_text("")
+    with pytest.raises(CaptureError, match=r"file/run/traces: the run directory cannot be written: ") as error:
+        play(scene.folder, out=scene.folder / "file" / "run")
+    assert "\n" not in str(error.value)
+    with pytest.raises(CaptureError, match=r"file/cache/traces: the cache cannot be written: "):
+        play(scene.folder, cache=scene.folder / "file" / "cache")
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_captured(scene, monkeypatch):
+    def cases(config, rows):
+        return [case("forward"), case("gradients", operation="gradients")]
+
+    monkeypatch.setenv("FAKE_SETUP", "full disk")
+    with pytest.raises(CaptureError, match=r"cache/traces/../\w+\.safetensors: cannot be written: ") as error:
+        play(scene.folder, cases)
+    assert "\n" not in str(error.value)
+    assert [entry.backend for entry in TraceCache(scene.folder / "cache").list()][:1] == ["fake"]
+    assert not list((scene.folder / "cache").rglob(".part-*"))
+
+
+def test_an_earlier_runs_traces_do_not_stay(scene):
+    play(scene.folder)
+    manifest = play(scene.folder, lambda config, rows: [case("other")])
+    names = {path.name for path in (scene.folder / "run" / "traces").iterdir()}
+    assert names == {record.path.removeprefix("traces/") for record in manifest.traces}
