@@ -145,7 +145,7 @@ def _fetch(hub_id: str, offline: bool, cache: Path | None) -> Path:
             hub_id, cache_dir=cache, local_files_only=offline, allow_patterns=list(HUB_PATTERNS), max_workers=2
         )
     except LocalEntryNotFoundError as error:
-        cause = "is not in the cache, and --offline forbids to fetch it" if offline else "the hub cannot be reached"
+        cause = "it is not in the cache, and --offline forbids to fetch it" if offline else "the hub cannot be reached"
         raise CheckpointError(hub_id, f"no such directory; as a hub id: {cause}") from error
     except GatedRepoError as error:
         raise CheckpointError(hub_id, "the hub asks for permission to fetch it") from error
