@@ -74,7 +74,7 @@ def as_input(name: str, rows: Any) -> np.ndarray:
 
 def permute(inputs: Mapping[str, np.ndarray]) -> Arrays:
     """The same batch with its rows reversed; head masks (``[layers, heads]``) have no rows to reverse."""
-    return {name: a if name.endswith("head_mask") else np.ascontiguousarray(a[::-1]) for name, a in inputs.items()}
+    return {name: a if name.endswith("head_mask") else a[::-1].copy() for name, a in inputs.items()}
 
 
 def _load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
@@ -84,13 +84,12 @@ def _load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     report = asdict(model.report)
     for name, array in model.parameters():
         plain = _plain(array)
-        finite = np.isfinite(array.astype(np.float32, copy=False)) if array.dtype.kind not in "biu" else True
         first[name] = {
-            "shape": list(array.shape), "dtype": str(array.dtype), "digest": digest_array(plain),
-            "non_finite": int(np.size(finite) - np.count_nonzero(finite)),
+            "shape": list(array.shape), "dtype": "bfloat16" if array.dtype == np.uint16 else str(array.dtype),
+            "digest": digest_array(plain), "non_finite": _count_non_finite(array),
         }  # fmt: skip
         rows[f"rows.{name}"] = _row_checksums(plain)
-        del array, plain, finite
+        del array, plain
     del model
     second = {name: digest_array(_plain(array)) for name, array in session.load().parameters()}
     return Trace(rows, {"report": report, "parameters": first, "second": second})
@@ -152,6 +151,17 @@ _OPERATIONS: dict[str, Callable[[Session, Mapping[str, np.ndarray]], Trace]] = {
 def _plain(array: np.ndarray) -> np.ndarray:
     """Types numpy does not have (bfloat16) as unsigned integers of the same bits: a view, no copy."""
     return array if array.dtype.isbuiltin == 1 else np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
+
+
+def _count_non_finite(array: np.ndarray) -> int:
+    """NaN and infinite elements; ``uint16`` holds the bits of bfloat16 where nothing knows that type."""
+    if array.dtype == np.uint16:
+        exponent = np.uint16(0x7F80)
+        return int(np.count_nonzero((array & exponent) == exponent))
+    if array.dtype.kind in "biu":
+        return 0
+    widened = array if array.dtype.isbuiltin == 1 else array.astype(np.float32)
+    return int(array.size - np.count_nonzero(np.isfinite(widened)))
 
 
 def _row_checksums(array: np.ndarray) -> np.ndarray:
