@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.capture.probe import WORKER, child_environment
+from parity.capture.probe import EVENT, WORKER, child_environment
 
 KEEP = 16_384
 """Bytes of stderr kept for the report."""
@@ -51,7 +51,8 @@ class Child:
         """Whole lines that have come since the last time."""
         self._partial += _drain(self.out)
         *lines, self._partial = self._partial.split(b"\n")
-        return [json.loads(line) for line in lines]
+        # An interpreter's own start-up code may print before the worker has taken stdout for itself.
+        return [json.loads(line) for line in lines if line.startswith(EVENT)]
 
     def listen(self) -> None:
         """Takes what stands on stderr, and keeps the end of it."""

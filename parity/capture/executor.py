@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from collections import deque
@@ -12,6 +11,7 @@ from typing import Any
 
 from parity.capture.child import Child, ending
 from parity.capture.memory import PeakMemory, available, estimate
+from parity.capture.probe import cores
 from parity.capture.tasks import THREADS, CaptureError, Result, Task, Usage, covered
 
 OnEvent = Callable[[str, Task, Result | None], None]
@@ -34,7 +34,7 @@ class LocalProcesses:
         self, compiled: Path, *, jobs: int | None = None, time_limit: float = 600.0, memory: int | None = None
     ) -> None:
         self.compiled, self.time_limit = compiled, time_limit
-        self.jobs = jobs or os.cpu_count() or 1
+        self.jobs = jobs or cores()
         self.memory = available() if memory is None else memory
         self.usage = Usage()
         self._peak = PeakMemory()
@@ -132,7 +132,8 @@ class Crew:
 
     def _take(self, event: dict[str, Any]) -> None:
         self.intervals += [(start, end) for start, end in event.get("intervals", ())]
-        self._deadline = time.monotonic() + self._limit
+        if event["event"] != "loaded":  # a case's load is part of the case
+            self._deadline = time.monotonic() + self._limit
         match event["event"]:
             case "ready":
                 self._ready = True

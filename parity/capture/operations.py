@@ -166,8 +166,8 @@ def _count_non_finite(array: np.ndarray) -> int:
 
 def _row_checksums(array: np.ndarray) -> np.ndarray:
     """crc32 of each slice along the first axis, ``uint32 [rows]``; of the one element of a scalar, ``[1]``."""
-    rows = np.ascontiguousarray(array).reshape(array.shape[0] if array.ndim else 1, -1)
-    return np.fromiter((zlib.crc32(row) for row in rows), np.uint32, len(rows))
+    rows = np.ascontiguousarray(array).reshape(array.shape or (1,))
+    return np.fromiter((zlib.crc32(np.ascontiguousarray(row)) for row in rows), np.uint32, len(rows))
 
 
 def _unpermute(arrays: Mapping[str, np.ndarray], variant: Variant) -> Arrays:

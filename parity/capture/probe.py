@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from typing import Any
 from parity.capture.tasks import CaptureError
 
 WORKER = Path(__file__).with_name("worker.py")
+EVENT = b'{"event": '
+"""How a worker's lines begin."""
 PROBE_LIMIT = 60.0
 CUDA_LIMIT = 180.0
 
@@ -50,7 +53,7 @@ def probe(
 def _ask(
     stack: str, interpreter: Path, environment: Mapping[str, str], job: dict[str, Any], limit: float
 ) -> dict[str, Any]:
-    command, text = [str(interpreter), str(WORKER), "--probe"], json.dumps(job) + "\n"
+    command = [str(interpreter), str(WORKER), "--probe"]
     try:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -58,15 +61,23 @@ def _ask(
         )  # fmt: skip
     except OSError as error:
         raise CaptureError(f"{interpreter}: cannot be started as stack {stack}: {error.strerror}") from error
-    with child:
-        try:
-            child.stdin.write(text.encode())
+    limiter = threading.Timer(limit, child.kill)
+    limiter.start()
+    try:
+        with child:
+            child.stdin.write(json.dumps(job).encode() + b"\n")
             child.stdin.flush()
-            answer = child.stdout.readline()  # stdin stays open until then: its end would end the probe
-            _, complaints = child.communicate(timeout=limit)
-        except (subprocess.TimeoutExpired, BrokenPipeError, KeyboardInterrupt) as error:
-            child.kill()
-            raise CaptureError(f"{interpreter}: stack {stack} does not answer: {type(error).__name__}") from error
+            # stdin stays open until the answer is there: its end would end the probe.
+            answer = next((line for line in child.stdout if line.startswith(EVENT)), b"")
+            complaints = child.stderr.read()
+    except BrokenPipeError:  # it ended without reading: that it gave no answer says so below
+        answer, complaints = b"", b"it ended at once"
+    finally:
+        over_time = not limiter.is_alive()
+        limiter.cancel()
+        child.kill()
+    if over_time:
+        raise CaptureError(f"{interpreter}: stack {stack} did not answer within {limit:g} s")
     if not answer.endswith(b"\n"):
         last = (complaints.decode(errors="replace").strip().splitlines() or ["nothing on stderr"])[-1]
         raise CaptureError(f"{interpreter}: stack {stack} cannot run the worker: {last}")
@@ -89,7 +100,7 @@ def describe(job: Mapping[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found for name in distributions if (found := _version(name))},
         "sources": _all_sources(job["backends"]),
-        "cpu": _cpu(), "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": _cpu(), "cores": cores(),
         "os": platform.platform(), "executable": sys.executable,
     }  # fmt: skip
     if job.get("cuda"):
@@ -136,6 +147,11 @@ def add_file(digest: Any, name: str, file: Path) -> None:
     content = file.read_bytes()
     digest.update(f"{name}\0{len(content)}\0".encode())
     digest.update(content)
+
+
+def cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu() -> str:

@@ -1,0 +1,90 @@
+"""Traces by content: found only when everything is the same, listed, bounded, cleaned."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from parity.capture.cache import TraceCache, own_sources, trace_key
+from parity.traces import Trace
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Three traces, used three, two and one hours ago."""
+    cache = TraceCache(tmp_path)
+    for age, key in ((3, "aa1"), (2, "bb2"), (1, "cc3")):
+        trace = Trace({"x": np.zeros(100)}, provenance={"backend": f"b{age}", "checkpoint": "odd"})
+        os.utime(cache.put(key, trace), (0, time.time() - age * HOUR))
+    return cache
+
+
+def keys(entries):
+    return [entry.key for entry in entries]
+
+
+def test_what_was_put_is_found_and_counts_as_used(cache):
+    assert keys(cache.list()) == ["cc3", "bb2", "aa1"]
+    assert cache.find("aa1") == cache.path("aa1")
+    assert keys(cache.list())[0] == "aa1"
+    assert cache.find("dd4") is None
+
+
+def test_what_cannot_be_read_is_absent_and_still_listed(cache):
+    cache.path("aa1").write_bytes(b"garbage")
+    assert cache.find("aa1") is None
+    entry = cache.list()[0]
+    assert (entry.key, entry.backend, entry.size) == ("aa1", "", 7)
+
+
+def test_the_list_names_origin_size_and_age(cache):
+    entry = cache.list()[-1]
+    assert (entry.backend, entry.checkpoint) == ("b3", "odd")
+    assert entry.size == cache.path("aa1").stat().st_size and 3 * HOUR <= entry.age < 3 * HOUR + 60
+
+
+def test_clean_removes_the_old_the_rest_or_everything(cache):
+    size = cache.list()[0].size
+    assert keys(cache.clean(older_than=2.5 * HOUR)) == ["aa1"]
+    assert keys(cache.clean(down_to=size)) == ["bb2"]
+    cache.compiled.mkdir()
+    (cache.compiled / "program").write_text("")
+    assert keys(cache.clean()) == ["cc3"]
+    assert cache.list() == [] and not cache.compiled.exists()
+
+
+def test_half_written_files_are_ignored_then_removed(cache):
+    fresh, old = (cache.path("aa1").with_name(name) for name in (".part-1", ".part-2.safetensors"))
+    fresh.write_bytes(b"x")
+    old.write_bytes(b"x")
+    os.utime(old, (0, time.time() - HOUR))
+    assert len(cache.list()) == 3
+    cache.remove_parts()
+    assert fresh.exists() and not old.exists()
+    cache.clean(older_than=10 * HOUR)
+    assert not fresh.exists()
+
+
+def test_a_key_depends_on_every_part():
+    parts = {"checkpoint_digest": "c", "case_digest": "d", "threads": 2, "versions": {"torch": "1"}}
+    changed = [{**parts, "threads": 1}, {**parts, "versions": {"torch": "2"}}, {**parts, "more": None}]
+    assert len({trace_key(**parts), *(trace_key(**other) for other in changed)}) == 4
+    assert trace_key(**parts) == trace_key(**dict(reversed(parts.items())))
+
+
+def test_our_own_sources_count(tmp_path):
+    for name in ("parity/backends/a.py", "parity/capture/b.py", "reference/c.py", "parity/checks/d.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    for name in ("cases", "subjects", "tensors", "traces"):
+        (tmp_path / "parity" / f"{name}.py").write_text("")
+    before = own_sources(tmp_path)
+    (tmp_path / "parity/checks/d.py").write_text("x = 2\n")
+    assert own_sources(tmp_path) == before
+    (tmp_path / "reference/c.py").write_text("x = 2\n")
+    assert own_sources(tmp_path) != before

@@ -1,0 +1,128 @@
+"""What goes into a trace, operation by operation, from a model of a few numpy lines."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+
+from parity.backends.base import LoadReport
+from parity.capture.operations import Clock, Session, as_input, perform
+from parity.cases import Case
+from parity.subjects import Variant
+from parity.traces import SKETCH_ABOVE, digest_array, sketch
+
+
+class Model:
+    """Logits are each row's ids doubled; ``noise`` makes every call differ from the one before."""
+
+    report = LoadReport(missing=["gone"])
+
+    def __init__(self, parameters=None, noise=0.0):
+        self.values, self.noise, self.calls = parameters or {}, noise, []
+
+    def parameters(self):
+        yield from self.values.items()
+
+    def call(self, inputs, *, as_tuple=False):
+        self.calls.append(dict(inputs))
+        logits = inputs["input_ids"][..., None] * 2.0 + self.noise * len(self.calls)
+        fields = {"loss": np.float32(7), "logits": logits, "past_key_values": object(), "encoder_attentions": None}
+        return tuple(value for value in fields.values() if value is not None) if as_tuple else fields
+
+    def encode_then_decode(self, inputs):
+        return {"logits": self.call(inputs)["logits"] + 1}
+
+    def gradients(self, inputs):
+        large = np.arange(SKETCH_ABOVE + 64, dtype=np.float32).reshape(-1, 64)
+        return np.float32(3), {"b": np.ones(3, np.float16), "a": large}
+
+    def to_numpy(self, value):
+        return np.asarray(value), str(np.asarray(value).dtype)
+
+
+def ask(operation, model=None, variant="eager", **inputs):
+    model = model or Model()
+    session = Session(lambda: model, lambda: model, Variant.parse(variant), Clock())
+    inputs = {"input_ids": [[1, 2, 3], [4, 5, 6]], **inputs}
+    return perform(Case(operation, operation, inputs), session)
+
+
+def test_forward_keeps_arrays_dtypes_and_fields():
+    trace = ask("forward")
+    np.testing.assert_array_equal(trace.arrays["logits"][..., 0], [[2, 4, 6], [8, 10, 12]])
+    assert trace.dtypes["logits"] == "float64"
+    assert [fact["field"] for fact in trace.facts["fields"]][:2] == ["loss", "logits"]
+    np.testing.assert_array_equal(ask("encode_decode").arrays["logits"][0, 0], [3])
+
+
+def test_permuted_asks_the_rows_reversed_and_puts_the_answer_back():
+    model = Model()
+    trace = ask("forward", model, "eager+permuted", head_mask=[[1, 0]])
+    np.testing.assert_array_equal(model.calls[0]["input_ids"], [[4, 5, 6], [1, 2, 3]])
+    np.testing.assert_array_equal(model.calls[0]["head_mask"], [[1, 0]])
+    np.testing.assert_array_equal(trace.arrays["logits"], ask("forward").arrays["logits"])
+    assert trace.arrays["loss"] == 7
+
+
+def test_inputs_have_the_documented_dtypes():
+    assert as_input("decoder_head_mask", [[1, 0]]).dtype == np.float32
+    assert as_input("labels", [[1, -100]]).dtype == np.int64
+
+
+def test_load_tells_every_parameter_and_every_row():
+    import ml_dtypes
+
+    weights = np.array([[1, np.nan], [3, np.inf], [5, 6]], np.float32)
+    half = np.array([1, np.nan], ml_dtypes.bfloat16)
+    trace = ask("load", Model({"w": weights, "half": half, "bits": half.view(np.uint16)}))
+    facts = trace.facts["parameters"]
+    assert facts["w"] == {"shape": [3, 2], "dtype": "float32", "digest": digest_array(weights), "non_finite": 2}
+    assert facts["half"] == facts["bits"] == {**facts["half"], "dtype": "bfloat16", "non_finite": 1}
+    assert trace.facts["second"] == {name: fact["digest"] for name, fact in facts.items()}
+    assert trace.facts["report"]["missing"] == ["gone"]
+    assert trace.arrays["rows.w"].tolist() == [zlib.crc32(row.tobytes()) for row in weights]
+    assert trace.arrays["rows.half"].shape == (2,)
+
+
+def test_one_changed_row_changes_its_checksum_only():
+    weights = np.arange(12, dtype=np.float32).reshape(4, 3)
+    changed = weights.copy()
+    changed[2, 1] = np.nextafter(changed[2, 1], 99)
+    first, second = (ask("load", Model({"w": array})).arrays["rows.w"] for array in (weights, changed))
+    assert np.flatnonzero(first != second).tolist() == [2]
+
+
+def test_a_scalar_and_an_empty_parameter_have_checksums_too():
+    trace = ask("load", Model({"scalar": np.float32(2).reshape(()), "empty": np.zeros((0, 3), np.float32)}))
+    assert trace.arrays["rows.scalar"].shape == (1,) and trace.arrays["rows.empty"].shape == (0,)
+
+
+@pytest.mark.parametrize(("noise", "same"), [(0.0, True), (0.5, False)])
+def test_repeat_digests_the_same_call_twice(noise, same):
+    facts = ask("repeat", Model(noise=noise)).facts
+    assert facts["first"].keys() == facts["second"].keys() == {"loss", "logits"}
+    assert (facts["first"]["logits"] == facts["second"]["logits"]) is same
+
+
+def test_tuple_and_dict_are_flattened_in_the_librarys_order():
+    facts = ask("tuple").facts
+    assert facts["names"] == ["loss", "logits", "past_key_values"]
+    assert facts["dict"] == facts["tuple"] and facts["dict"][2] == "object"
+    assert ask("tuple", Model(noise=1.0)).facts["dict"][1] != facts["dict"][1]
+
+
+def test_gradients_keep_small_arrays_and_sketch_large_ones():
+    trace = ask("gradients")
+    assert trace.arrays["loss"] == 3 and list(trace.arrays) == ["loss", "gradient.b", "gradient.a"]
+    assert trace.arrays["gradient.b"].dtype == np.float32 and trace.dtypes["gradient.b"] == "float16"
+    assert trace.facts["sketched"] == ["gradient.a"]
+    np.testing.assert_array_equal(trace.arrays["gradient.a"], sketch(Model().gradients({})[1]["a"]))
+
+
+def test_the_backends_time_is_told_from_ours():
+    clock = Clock()
+    model = Model()
+    perform(Case("f", "forward", {"input_ids": [[1]]}), Session(lambda: model, lambda: model, Variant(), clock))
+    assert len(clock.intervals) == 1 and clock.seconds > 0

@@ -1,0 +1,78 @@
+"""Who is asked, and what: nobody is asked what its part or its class does not answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.capture import CaptureError
+from parity.capture.plan import Asked, subjects
+from parity.cases import Case
+from parity.subjects import FILE, ORACLE, Subject
+
+ALL = ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
+
+
+def names(found, role="candidate"):
+    return [subject.label for subject in found if subject.role == role]
+
+
+def test_the_oracle_is_first_and_every_dtype_has_its_file():
+    found = subjects({"main": ALL}, None, "cpu", ["float32", "bfloat16"])
+    assert found[0] == ORACLE
+    assert [subject.dtype for subject in found if subject.role == "file"] == ["float32", "bfloat16"]
+    assert {subject.dtype for subject in found if subject.role == "yardstick"} == {"float32", "bfloat16"}
+    assert found[1].backend == FILE.backend
+
+
+def test_every_backend_is_asked_in_each_of_its_variants():
+    assert names(subjects({"main": ALL}, None, "cpu", ["float32"])) == [
+        "reference-torch", "reference-torch/sdpa", "reference-flax", "hf-torch", "hf-torch/sdpa", "hf-tf", "hf-flax",
+    ]  # fmt: skip
+
+
+def test_references_are_asked_in_main_only():
+    found = subjects({"main": ("hf-torch",), "other": ALL}, None, "cpu", ["float32"])
+    assert [
+        subject.stack for subject in found if subject.backend.startswith("reference") and subject.role == "candidate"
+    ] == []
+    assert names(found) == ["hf-torch", "hf-torch/sdpa"] + [
+        f"{name}@other" for name in ("hf-torch", "hf-torch/sdpa", "hf-tf", "hf-flax")
+    ]
+    assert all(subject.stack == "main" for subject in found if subject.role != "candidate")
+
+
+def test_cuda_adds_default_precision():
+    found = subjects({"main": ALL}, ["hf-torch/eager"], "cuda", ["float32"])
+    assert names(found) == ["hf-torch", "hf-torch/eager+default-precision"]
+    assert sum(subject.variant.endswith("default-precision") for subject in found if subject.role == "yardstick") > 1
+    assert found[0].device == "cpu"
+
+
+@pytest.mark.parametrize("wanted", ["hf-jax", "hf-tf/sdpa", "hf-tf"])
+def test_a_backend_that_nobody_offers_is_named(wanted):
+    with pytest.raises(CaptureError, match=f"^--backend {wanted}: "):
+        subjects({"main": ("hf-torch",)}, [wanted], "cpu", ["float32"])
+
+
+def asked(role, *can, dtype="float32"):
+    return Asked(Subject("hf-torch", dtype=dtype, role=role), "Bart", frozenset({"cpu", "float32", "load", *can}))
+
+
+LOAD = Case("load", "load", requires=("load",))
+FORWARD = Case("forward", "forward", notes={"sets_yardstick": True})
+MASKS = Case("masks", "forward", requires=("head_masks",))
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        (asked("candidate"), [LOAD, FORWARD]),
+        (asked("candidate", "head_masks"), [LOAD, FORWARD, MASKS]),
+        (asked("candidate", dtype="bfloat16"), []),
+        (asked("oracle", "head_masks", dtype="float64"), [FORWARD, MASKS]),
+        (asked("yardstick", "head_masks"), [FORWARD]),
+        (asked("file"), [LOAD]),
+    ],
+)
+def test_a_subject_is_asked_what_it_answers(subject, expected):
+    assert [case for case in (LOAD, FORWARD, MASKS) if subject.is_asked(case)] == expected
