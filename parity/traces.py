@@ -61,7 +61,7 @@ class Trace:
         head["raised"] = asdict(self.raised) if self.raised else None
         # safetensors sorts tensors by size, so the data-flow order is kept here.
         head["order"] = list(self.arrays)
-        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
         os.close(handle)
@@ -133,7 +133,7 @@ def sketch(array: np.ndarray) -> np.ndarray:
 
 def digest_array(array: np.ndarray) -> str:
     """sha256 of the array's shape, dtype and little-endian bytes, first 32 hex digits."""
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(array.data if array.size else b"")
     return digest.hexdigest()[:32]

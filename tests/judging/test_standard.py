@@ -58,7 +58,9 @@ def test_changed_cases_change_what_they_say_and_nothing_else():
     decoder = np.array(full["decoder_input_ids"])
     future = np.array(cases["forward.other-future"].inputs["decoder_input_ids"])
     position = cases["forward.other-future"].notes["tgt"]
-    assert (future[:, :position] == decoder[:, :position]).all() and (future[:, position:] != decoder[:, position:]).all()
+    assert (future[:, :position] == decoder[:, :position]).all() and (
+        future[:, position:] != decoder[:, position:]
+    ).all()
     source, mask = np.array(full["input_ids"]), np.array(full["attention_mask"])
     padding = np.array(cases["forward.other-padding"].inputs["input_ids"])
     assert (padding[mask == 1] == source[mask == 1]).all() and (padding[mask == 0] != source[mask == 0]).all()

@@ -1,0 +1,187 @@
+"""Where ``k`` and ``c`` come from: ``python -m parity.calibration`` measures honest backends on random checkpoints.
+
+For every tensor of every case of every random configuration, the ratio of a backend's error to
+``max(yardstick, c · unit roundoff)`` is kept. The factors are chosen for the tail: a log-normal is fitted to the ratios
+above 1 (those that a budget has to cover), and ``k`` is where one comparison in a million would lie; never less than
+the largest ratio seen. The table by kind of tensor and backend goes into ``calibration.toml`` beside the factors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from parity.budgets import UNIT_ROUNDOFF, Measured
+from parity.capture import capture
+from parity.run import CheckpointRun
+from reference.config import BartConfig
+from reference.names import expected_parameters
+
+C_SLICE, C_ELEMENT = 1.0, 4.0
+"""Floors in unit roundoffs: one rounding of a result, and the largest of several over a tensor."""
+
+TAIL = 4.75
+"""Standard deviations of a normal variable beyond which one in a million lies (one-sided)."""
+
+COMPARISONS = ("slice", "element")
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One comparison: which backend, what kind of tensor, and its error in floored yardsticks."""
+
+    config: int
+    backend: str
+    kind: str
+    measure: str
+    value: float
+
+
+def random_config(rng: np.random.Generator) -> dict[str, Any]:
+    """A small legal BART: sizes, activation, tying and scale drawn at random."""
+    encoder_heads, decoder_heads = (int(rng.integers(1, 6)) for _ in range(2))
+    return {
+        "model_type": "bart",
+        "architectures": ["BartForConditionalGeneration"],
+        "vocab_size": int(rng.integers(40, 400)),
+        "d_model": int(np.lcm(encoder_heads, decoder_heads)) * int(rng.integers(1, 8)) * 2,
+        "max_position_embeddings": int(rng.integers(16, 48)),
+        "encoder_layers": int(rng.integers(1, 5)),
+        "decoder_layers": int(rng.integers(1, 5)),
+        "encoder_attention_heads": encoder_heads,
+        "decoder_attention_heads": decoder_heads,
+        "encoder_ffn_dim": int(rng.integers(8, 96)),
+        "decoder_ffn_dim": int(rng.integers(8, 96)),
+        "activation_function": str(rng.choice(["gelu", "gelu_new", "relu", "silu"])),
+        "scale_embedding": bool(rng.integers(2)),
+        "tie_word_embeddings": True,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 2,
+    }
+
+
+def write_random_checkpoint(directory: Path, rng: np.random.Generator) -> None:
+    """A random config with random weights (standard deviation drawn between 0.02 and 0.3) as ``directory``."""
+    directory.mkdir(parents=True)
+    config = random_config(rng)
+    spread = float(np.exp(rng.uniform(np.log(0.02), np.log(0.3))))
+    weights = {}
+    for name, parameter in expected_parameters(BartConfig.from_dict(config)).items():
+        centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+        weights[name] = (centre + rng.normal(0.0, spread, parameter.shape)).astype(np.float32)
+    (directory / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+
+
+def ratios_of(run_directory: Path, number: int) -> Iterator[Ratio]:
+    """Every candidate's errors in floored yardsticks, tensor by tensor, over all cases with an oracle."""
+    _, runs = CheckpointRun.open_all(run_directory)
+    for run in runs:
+        for case in run.cases.values():
+            if case.operation == "load" or run.oracle(case.name) is None:
+                continue
+            found = run.errors(case.name)
+            for index, subject in run.subjects("candidate"):
+                unit = UNIT_ROUNDOFF[subject.dtype]
+                for spec in found.specs:
+                    measured = found.errors.get(index, {}).get(spec.name)
+                    yardstick = run.yardstick(subject).error(spec.name, subject.backend)
+                    if not isinstance(measured, Measured) or yardstick is None or spec.name in case.undefined:
+                        continue
+                    for measure, floor in (("slice", C_SLICE), ("element", C_ELEMENT)):
+                        value = getattr(measured, measure) / max(getattr(yardstick, measure), floor * unit)
+                        yield Ratio(number, subject.label, spec.kind, measure, value)
+
+
+def tail_factor(values: np.ndarray) -> float:
+    """Where one ratio in a million would lie, if those above the median of the upper half go on log-normally."""
+    logs = np.log(values[values > 0])
+    upper = logs[logs >= np.median(logs)]
+    centre, spread = np.median(logs), np.sqrt(np.mean(np.square(upper - np.median(logs))))
+    return float(np.exp(centre + TAIL * spread))
+
+
+def measure_configs(count: int, seed: int, backends: list[str] | None, dtypes: tuple[str, ...]) -> list[Ratio]:
+    """Audits ``count`` random checkpoints, one after the other, leaving nothing behind."""
+    found: list[Ratio] = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        scratch = Path(tempfile.mkdtemp(prefix="parity-calibration-"))
+        try:
+            write_random_checkpoint(scratch / "random", rng)
+            capture(
+                [scratch / "random"], out=scratch / "run", cache=scratch / "cache", backends=backends, dtypes=dtypes
+            )
+            found += ratios_of(scratch / "run", number)
+        finally:
+            shutil.rmtree(scratch)
+        largest = max((ratio.value for ratio in found), default=0.0)
+        print(f"{number + 1}/{count}: {len(found)} comparisons, largest ratio {largest:.2f}", flush=True)
+    return found
+
+
+def as_toml(found: list[Ratio], about: dict[str, Any]) -> str:
+    """The factors, what they were measured on, and the table they follow from."""
+    lines = [
+        "# Written by `python -m parity.calibration`; not to be edited by hand.",
+        "# budget = k * max(yardstick, c * unit roundoff); ratio = error / max(yardstick, c * unit roundoff).",
+        "",
+        "[factors]",
+    ]
+    for measure, floor in (("slice", C_SLICE), ("element", C_ELEMENT)):
+        values = np.array([ratio.value for ratio in found if ratio.measure == measure])
+        factor = max(tail_factor(values), float(values.max()))
+        lines += [f"k_{measure} = {np.ceil(factor * 10) / 10}", f"c_{measure} = {floor}"]
+    lines += ["", "[measured]", *(f"{name} = {json.dumps(value)}" for name, value in about.items())]
+    grouped: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for ratio in found:
+        grouped[ratio.kind, ratio.backend, ratio.measure].append(ratio.value)
+    for (kind, backend, measure), values in sorted(grouped.items()):
+        quantiles = np.quantile(values, [0.5, 0.99, 1.0])
+        numbers = ", ".join(
+            f"{name} = {value:.3g}" for name, value in zip(("median", "q99", "max"), quantiles, strict=True)
+        )
+        row = f'kind = "{kind}", backend = "{backend}", measure = "{measure}", count = {len(values)}, {numbers}'
+        lines += ["", "[[ratios]]", *row.split(", ")]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m parity.calibration", description=__doc__)
+    parser.add_argument("--configs", type=int, default=40, help="random checkpoints to audit")
+    parser.add_argument("--seed", type=int, default=20261121)
+    parser.add_argument("--backend", action="append", help="backends to measure; all by default")
+    parser.add_argument("--dtype", action="append", help="float32 by default")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("calibration.toml"))
+    asked = parser.parse_args()
+    dtypes = tuple(asked.dtype or ["float32"])
+    found = measure_configs(asked.configs, asked.seed, asked.backend, dtypes)
+    about = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": f"python -m parity.calibration --configs {asked.configs} --seed {asked.seed}",
+        "configs": asked.configs,
+        "dtypes": list(dtypes),
+        "python": platform.python_version(),
+        "versions": [f"{name} {metadata.version(name)}" for name in ("numpy", "torch", "jax", "transformers")],
+        "comparisons": len(found),
+    }
+    asked.out.write_text(as_toml(found, about), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

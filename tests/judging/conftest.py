@@ -1,0 +1,131 @@
+"""An honest run directory, made once from the torch reference, and copies of it with one trace altered.
+
+The judge is tested on what it is for: a candidate that is right everywhere but in one place. What stands in for the
+libraries here is the reference itself; whether the libraries are right is for the audit to say.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parity.backends import get_backend
+from parity.capture.operations import Clock, Session, perform
+from parity.cases import Case
+from parity.checkpoint import inspect_checkpoint
+from parity.records import CheckpointRecord, Manifest, Report, SubjectRecord, TraceRecord, write_record
+from parity.resources import fixture
+from parity.standard import standard_cases
+from parity.subjects import Subject, Variant
+from parity.traces import Trace
+
+CAPABILITIES = [
+    "labels", "attentions", "head_masks", "gradients", "default_decoder_inputs", "encode_decode", "tuple",
+    "hidden_states", "load", "float32", "float64", "cpu",
+]  # fmt: skip
+LACKING = {"cache_output": "the reference keeps no cache"}
+SUBJECTS = (
+    Subject("reference-torch", dtype="float64", role="oracle"),
+    Subject("file", role="file"),
+    Subject("reference-torch", "eager+permuted", role="yardstick"),
+    Subject("reference-flax", "eager", role="yardstick"),
+    Subject("hf-torch", "eager", role="candidate"),
+)
+CANDIDATE = len(SUBJECTS) - 1
+Alter = Callable[[Trace], Trace | None]
+
+
+def _subject_record(subject: Subject) -> SubjectRecord:
+    return SubjectRecord(
+        backend=subject.backend, variant=subject.variant, stack="main", device="cpu", dtype=subject.dtype,
+        role=subject.role, label=subject.label, model_class="BartForConditionalGeneration",
+        capabilities=CAPABILITIES, lacking=LACKING, environment="main",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def cases() -> dict[str, Case]:
+    config = inspect_checkpoint(fixture("bart-odd")).config
+    return {case.name: case for case in standard_cases(config)}
+
+
+@pytest.fixture(scope="session")
+def honest(cases: dict[str, Case], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, str], Trace]:
+    """Traces by subject and case; candidate and ``reference-flax`` are float32 passes of the torch reference."""
+    backend, checkpoint = get_backend("reference-torch"), fixture("bart-odd")
+    backend.setup(threads=1, device="cpu", cache=tmp_path_factory.mktemp("compiled"))
+    traces: dict[tuple[int, str], Trace] = {}
+    for index, subject in enumerate(SUBJECTS):
+        variant = Variant.parse(subject.variant)
+
+        def load(variant: Variant = variant, subject: Subject = subject) -> object:
+            return backend.load(checkpoint, variant, device="cpu", dtype=subject.dtype)
+
+        model = load()
+        session = Session(load, lambda model=model: model, variant, Clock())
+        for case in cases.values():
+            if case.operation == "tuple":
+                # The reference has no tuple form; what a library with both would give.
+                facts = {"dict": ["a", "b", "c"], "tuple": ["a", "b", "c"], "names": ["logits", "second", "third"]}
+                traces[index, case.name] = Trace(facts=facts)
+            elif (subject.role == "file") <= (case.operation == "load"):
+                traces[index, case.name] = perform(case, session)
+    return traces
+
+
+@pytest.fixture
+def run_directory(tmp_path: Path, cases: dict[str, Case], honest: dict[tuple[int, str], Trace]) -> Callable[..., Path]:
+    """Writes a run directory; ``alter`` maps ``(subject, case)`` or a candidate's case to a change of that trace.
+
+    A change that returns None leaves the trace out; ``outcomes`` replace a trace by how asking for it ended.
+    """
+
+    def write(
+        alter: dict[str | tuple[int, str], Alter] | None = None,
+        outcomes: dict[tuple[int, str], tuple[str, str]] | None = None,
+        versions: dict[str, str] | None = None,
+        subjects: list[SubjectRecord] | None = None,
+    ) -> Path:
+        changes = {key if isinstance(key, tuple) else (CANDIDATE, key): change for key, change in (alter or {}).items()}
+        records = []
+        for (index, name), trace in honest.items():
+            outcome, reason = (outcomes or {}).get((index, name), ("captured", ""))
+            path = f"traces/{index}.{name}.safetensors" if outcome == "captured" else None
+            kept = changes.get((index, name), lambda trace: trace)(writable(trace))
+            if kept is None:
+                continue
+            if path:
+                kept.write(tmp_path / path)
+            records.append(
+                TraceRecord(checkpoint="bart-odd", subject=index, case=name, outcome=outcome, path=path, reason=reason)
+            )
+        config = inspect_checkpoint(fixture("bart-odd")).config
+        manifest = Manifest(
+            parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00",
+            checkpoints=[CheckpointRecord(name="bart-odd", path="bart-odd", digest="0", config=config)],
+            environments={"main": {"versions": versions or {"transformers": "4.57.6"}}},
+            subjects=subjects or [_subject_record(subject) for subject in SUBJECTS],
+            cases={"bart-odd": [case.to_json() for case in cases.values()]}, traces=records,
+        )  # fmt: skip
+        write_record(manifest, tmp_path / "manifest.json")
+        return tmp_path
+
+    return write
+
+
+def writable(trace: Trace) -> Trace:
+    """A copy that may be altered."""
+    arrays = {name: np.array(array) for name, array in trace.arrays.items()}
+    return Trace(arrays, copy.deepcopy(trace.facts), trace.raised, dict(trace.dtypes), dict(trace.provenance))
+
+
+def cells(report: Report, check: str | None = None, status: str | None = None) -> list:
+    return [
+        verdict
+        for verdict in report.verdicts
+        if (check is None or verdict.check == check) and (status is None or verdict.status == status)
+    ]

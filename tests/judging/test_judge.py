@@ -1,0 +1,213 @@
+"""Exactly one verdict for every planned cell, whatever became of the traces."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from parity import ledger
+from parity.checks import CHECKS
+from parity.checks.base import Check, Comparison
+from parity.judge import NothingToJudge, judge, planned_cells, select_checks
+from parity.ledger import Entry
+from parity.records import RecordError, Report
+from parity.run import CheckpointRun
+from parity.traces import Raised, Trace
+from tests.judging.conftest import CANDIDATE, SUBJECTS, _subject_record, cells
+from tests.judging.test_checks import off
+
+ORACLE = 0
+
+
+def entry(**changes) -> Entry:
+    fields = {
+        "id": "example", "severity": "low", "backends": ["hf-torch"], "versions": {"transformers": ">=4.50,<5"},
+        "checks": ["NUM04"], "cases": ["forward"], "tensors": ["logits"], "cause": "a reason", "upstream": "file.py: f",
+        "effect": "none",
+    }  # fmt: skip
+    return Entry(**{**fields, **changes})
+
+
+@pytest.fixture
+def ledgered(monkeypatch):
+    def use(*entries: Entry) -> None:
+        monkeypatch.setattr(ledger, "entries", lambda: entries)
+
+    use()
+    return use
+
+
+def only(report: Report, check: str, case: str = "forward"):
+    (verdict,) = (verdict for verdict in cells(report, check) if verdict.case == case)
+    return verdict
+
+
+def test_totals_add_up_to_the_planned_cells(run_directory):
+    directory = run_directory()
+    (run,) = CheckpointRun.open_all(directory)[1]
+    report = judge(directory)
+    planned = list(planned_cells(run, list(CHECKS.values())))
+    assert len(report.verdicts) == len(planned) == sum(report.totals.model_dump().values())
+    assert len({(v.check, v.case, v.backend, v.variant) for v in report.verdicts}) == len(planned)
+    assert Report.model_validate_json(report.model_dump_json(by_alias=True)) == report
+
+
+def test_a_missing_capability_is_a_skip_that_names_it(run_directory):
+    records = [_subject_record(subject) for subject in SUBJECTS]
+    lacks = {"labels": "its class has no argument labels"}
+    able = [name for name in records[CANDIDATE].capabilities if name != "labels"]
+    records[CANDIDATE] = records[CANDIDATE].model_copy(update={"capabilities": able, "lacking": lacks})
+    verdict = only(judge(run_directory(subjects=records), checks=["LOSS01"]), "LOSS01", "loss")
+    assert (verdict.status, verdict.reason) == ("skip", "labels: its class has no argument labels")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [("crash", "fail"), ("time-out", "error"), ("out-of-memory", "error"), ("harness-error", "error")],
+)
+def test_an_answer_that_never_came_is_a_verdict_of_its_cells_only(run_directory, outcome, status):
+    report = judge(run_directory(outcomes={(CANDIDATE, "forward.alone"): (outcome, "SIGSEGV")}))
+    hit = only(report, "PAD01", "forward.alone")
+    assert hit.status == status and "SIGSEGV" in hit.reason
+    assert only(report, "NUM04").status == "pass"
+
+
+def test_a_trace_that_was_never_captured_is_our_error(run_directory):
+    report = judge(run_directory({"encode-decode": lambda trace: None}), checks=["CALL01"])
+    assert only(report, "CALL01", "encode-decode").status == "error"
+
+
+def test_what_a_backend_raises_where_the_oracle_answers_is_a_failure_with_its_frame(run_directory):
+    raised = Raised("TypeError", "no such argument", "transformers/models/bart/modeling_bart.py:12 in forward")
+    report = judge(run_directory({"forward": lambda trace: Trace(raised=raised)}))
+    verdict = only(report, "NUM04")
+    assert verdict.status == "fail" and verdict.evidence["exception"] == "TypeError"
+    assert "modeling_bart.py:12" in verdict.reason
+
+
+def test_without_an_oracle_the_checkpoint_is_blamed_and_the_rest_is_judged(run_directory):
+    raised = Raised("CheckpointError", "model.safetensors: model.shared.weight is missing", "loading.py:1 in load")
+    report = judge(run_directory({(ORACLE, "forward"): lambda trace: Trace(raised=raised)}))
+    verdict = only(report, "NUM04")
+    assert verdict.status == "fail" and "model.shared.weight is missing" in verdict.reason
+    assert only(report, "EVAL01", "forward.repeated").status == "pass"
+    assert only(report, "OUT01").status == "pass"
+
+
+def test_an_oracle_that_broke_is_our_error(run_directory):
+    report = judge(run_directory(outcomes={(ORACLE, "forward"): ("time-out", "600 s")}), checks=["NUM04"])
+    assert only(report, "NUM04").status == "error"
+
+
+def test_an_oracle_that_is_not_finite_excuses_nobody(run_directory):
+    def poison(trace: Trace) -> Trace:
+        trace.arrays["logits"][0, 0, 0] = np.nan
+        return trace
+
+    both = {(ORACLE, "forward"): poison, "forward": poison}
+    verdict = only(judge(run_directory(both), checks=["NUM04"]), "NUM04")
+    assert verdict.status == "fail" and "not finite" in verdict.reason
+
+
+def test_a_yardstick_too_long_to_fail_is_an_error(run_directory):
+    huge = {(index, "forward"): off("logits", 50.0) for index in (2, 3)}
+    verdict = only(judge(run_directory(huge), checks=["NUM04"]), "NUM04")
+    assert verdict.status == "error" and "could not have failed" in verdict.reason
+
+
+def invented(function) -> Check:
+    return Check("X01", "x", "a claim", "nowhere", "nothing", ("forward",), (), (), False, "candidate", function)
+
+
+@pytest.mark.parametrize("broken", [lambda evidence: iter(()), lambda evidence: iter([1 / 0])])
+def test_a_check_that_compares_nothing_or_breaks_is_our_error(run_directory, monkeypatch, broken):
+    monkeypatch.setitem(CHECKS, "X01", invented(broken))
+    assert only(judge(run_directory(), checks=["X01"]), "X01").status == "error"
+
+
+def test_a_comparison_of_nan_never_passes():
+    assert not Comparison("logits", float("nan"), 1.0, "slice", {}).ok
+
+
+def test_a_damaged_trace_is_one_cells_error(run_directory):
+    directory = run_directory()
+    (directory / f"traces/{CANDIDATE}.encode-decode.safetensors").write_bytes(b"damaged")
+    report = judge(directory, checks=["CALL01", "EVAL01"])
+    assert only(report, "CALL01", "encode-decode").status == "error"
+    assert only(report, "EVAL01", "forward.repeated").status == "pass"
+
+
+def test_the_ledger_turns_exactly_its_own_failure_into_known(run_directory, ledgered):
+    directory = run_directory({"forward": off("logits", 1e-3)})
+    ledgered(entry())
+    verdict = only(judge(directory, checks=["NUM04"]), "NUM04")
+    assert verdict.status == "known" and verdict.evidence["ledger"] == "example"
+
+
+@pytest.mark.parametrize(
+    "narrower",
+    [{"tensors": ["decoder.hidden.*"]}, {"versions": {"transformers": "<4.57"}}, {"backends": ["hf-tf"]},
+     {"raises": "TypeError"}, {"attention": ["sdpa"]}, {"config": {"scale_embedding": False}}, {"dtypes": ["float16"]},
+     {"devices": ["cuda"]}, {"cases": ["loss"]}],
+)  # fmt: skip
+def test_the_ledger_says_nothing_beyond_its_conditions(run_directory, ledgered, narrower):
+    directory = run_directory({"forward": off("logits", 1e-3)})
+    ledgered(entry(**narrower))
+    assert only(judge(directory, checks=["NUM04"]), "NUM04").status == "fail"
+
+
+def test_an_entry_that_no_longer_diverges_is_stale_and_fails(run_directory, ledgered):
+    ledgered(entry())
+    verdict = only(judge(run_directory(), checks=["NUM04"]), "NUM04")
+    assert verdict.status == "fail" and "stale" in verdict.reason
+
+
+def test_strict_counts_known_critical_ones_as_failures(run_directory, ledgered):
+    directory = run_directory({"forward": off("logits", 1e-3)})
+    for severity, status in (("critical", "fail"), ("high", "known")):
+        ledgered(entry(severity=severity))
+        assert only(judge(directory, checks=["NUM04"], strict=True), "NUM04").status == status
+
+
+def test_two_libraries_against_the_oracle_put_it_under_suspicion(run_directory):
+    records = [_subject_record(subject) for subject in SUBJECTS]
+    records[3] = records[3].model_copy(update={"backend": "hf-tf", "role": "candidate", "label": "hf-tf"})
+    same = off("logits", 1e-2)
+    report = judge(run_directory({(3, "forward"): same, "forward": same}, subjects=records), checks=["NUM04"])
+    suspected = {v.backend: v.evidence.get("oracle_suspected") for v in cells(report, "NUM04", "fail")}
+    assert suspected == {"hf-torch": ["hf-tf"], "hf-tf": ["hf-torch"]}
+
+
+def test_one_library_alone_puts_nothing_under_suspicion(run_directory):
+    report = judge(run_directory({"forward": off("logits", 1e-2)}), checks=["NUM04"])
+    assert "oracle_suspected" not in only(report, "NUM04").evidence
+
+
+def test_checks_are_chosen_by_id_or_family():
+    assert [check.id for check in select_checks(["NUM04"])] == ["NUM04"]
+    assert {check.family for check in select_checks(["losses"])} == {"losses"}
+    with pytest.raises(NothingToJudge, match="NUM99"):
+        select_checks(["NUM99"])
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 99}', '{"schema_version": 1}'])
+def test_an_unreadable_manifest_is_one_clear_line(tmp_path, content):
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(RecordError, match=r"manifest\.json") as caught:
+        judge(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_judging_needs_no_framework():
+    blocked = "torch", "jax", "flax", "tensorflow", "transformers", "parity.backends"
+    code = f"import sys\nfor name in {blocked!r}: sys.modules[name] = None\nimport parity.judge, parity.checks"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_entry_of_the_ledger_names_checks_that_exist():
+    for known in ledger.entries():
+        assert set(known.checks) <= set(CHECKS) and known.cause and known.upstream and known.effect
+    assert len({known.id for known in ledger.entries()}) == len(ledger.entries())
