@@ -128,3 +128,16 @@ def _of_path(name: str, interpreter: Path) -> Stack:
     if row is not None:
         return _of_row(row, name, interpreter)
     return Stack(name, interpreter, {}, ALL_BACKENDS)
+
+
+def as_markdown() -> str:
+    """The table as CONTRIBUTING.md shows it."""
+    lines = ["| stack | Python | pins | backends | for |", "|---|---|---|---|---|"]
+    for row in table().values():
+        pins, backends = ", ".join((*row.requires, *row.no_deps)), ", ".join(row.backends)
+        lines.append(f"| `{row.name}` | {row.python} | {pins} | {backends} | {row.purpose} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

@@ -1,0 +1,127 @@
+"""Input files: what is read, and that each fault is named with its file and line."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from pathlib import Path
+
+import pytest
+
+from parity.inputs import InputsError, read_inputs
+
+CONFIG = {"vocab_size": 20, "max_position_embeddings": 6, "bos_token_id": 0, "eos_token_id": 2}
+ALPHABET = {"<s>": 0, "<pad>": 1, "</s>": 2, "<mask>": 3, "a": 4, "b": 5, "ab": 6, "Ġ": 7}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A directory with a tokenizer of eight words, in BART's own two files."""
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps(ALPHABET))
+    (folder / "merges.txt").write_text("#version: 0.2\na b\n")
+    return folder
+
+
+@pytest.fixture
+def read(tmp_path: Path, checkpoint: Path):
+    def read(*lines: str):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return read_inputs(path, checkpoint, CONFIG)
+
+    return read
+
+
+def test_ids_are_taken_as_they_are_and_blank_lines_are_no_rows(read):
+    rows = read('{"input_ids": [0, 4, 2]}', "", '{"input_ids": [19], "labels": [5, -100, 2]}')
+    assert rows == [{"input_ids": [0, 4, 2]}, {"input_ids": [19], "labels": [5, -100, 2]}]
+
+
+def test_texts_are_encoded_by_the_checkpoint_s_bpe_between_bos_and_eos(read):
+    rows = read('{"text": "abb a", "target": "b"}', '{"text": "a<mask>"}')
+    assert rows == [{"input_ids": [0, 6, 5, 7, 4, 2], "labels": [0, 5, 2]}, {"input_ids": [0, 4, 3, 2]}]
+
+
+def test_a_tokenizer_json_comes_first(read, checkpoint):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    whole = Tokenizer(models.WordLevel({"hello": 9, "you": 8, "?": 7}, unk_token="?"))
+    whole.pre_tokenizer = pre_tokenizers.Whitespace()
+    whole.save(str(checkpoint / "tokenizer.json"))
+    assert read('{"text": "hello you"}') == [{"input_ids": [9, 8]}]
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ('{"input_ids": [1, }', "broken JSON at column 19"),
+        ("[1, 2]", "a row is a JSON object, not list"),
+        ("{}", "a row has text and target, or input_ids and labels"),
+        ('{"input_ids": [1], "text": "a"}', "a row has text and target, or input_ids and labels"),
+        ('{"input_ids": [1], "label": [2]}', "unknown key 'label'"),
+        ('{"labels": [1]}', "'labels' without 'input_ids'"),
+        ('{"target": "a"}', "'target' without 'text'"),
+        ('{"input_ids": []}', "input_ids is empty"),
+        ('{"text": ""}', "text is empty"),
+        ('{"text": 3}', "text is a string, not int"),
+        ('{"input_ids": "1 2"}', "input_ids is a list of integers"),
+        ('{"input_ids": [1.0]}', "input_ids is a list of integers"),
+        ('{"input_ids": [true]}', "input_ids is a list of integers"),
+        ('{"input_ids": [20]}', "input_ids[0] is 20, outside the vocabulary of 20"),
+        ('{"input_ids": [1, -1]}', "input_ids[1] is -1, outside the vocabulary of 20"),
+        ('{"input_ids": [-100]}', "input_ids[0] is -100, outside the vocabulary of 20"),
+        ('{"input_ids": [1], "labels": [-1]}', "labels[0] is -1, outside the vocabulary of 20"),
+        ('{"input_ids": [1, 1, 1, 1, 1, 1, 1]}', "input_ids has 7 ids, the checkpoint has 6 positions"),
+        ('{"text": "a a a"}', "input_ids has 7 ids, the checkpoint has 6 positions"),
+    ],
+)
+def test_a_fault_is_named_with_its_line(read, line, cause):
+    with pytest.raises(InputsError, match=r"rows\.jsonl:2: ") as raised:
+        read('{"input_ids": [1]}', line)
+    assert cause in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_without_a_row_is_refused(read):
+    with pytest.raises(InputsError, match="holds no row"):
+        read("")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, checkpoint, content):
+    path = tmp_path / "rows.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputsError, match=r"rows\.jsonl: cannot be read: "):
+        read_inputs(path, checkpoint, CONFIG)
+
+
+def test_texts_without_tokenizer_files_are_refused(read, checkpoint):
+    (checkpoint / "merges.txt").unlink()
+    with pytest.raises(
+        InputsError, match=r"rows\.jsonl:1: texts need .*tokenizer\.json, or vocab\.json and merges\.txt"
+    ):
+        read('{"text": "a"}')
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.json"])
+def test_broken_tokenizer_files_are_named(read, checkpoint, name):
+    (checkpoint / name).write_text("{")
+    with pytest.raises(InputsError, match=rf"rows\.jsonl:1: .*{name}: cannot be read"):
+        read('{"text": "a"}')
+
+
+def test_without_the_tokenizers_library_texts_say_what_to_install(read, monkeypatch):
+    real = builtins.__import__
+
+    def refuse(name, *arguments, **options):
+        if name == "tokenizers":
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(InputsError, match="pip install tokenizers"):
+        read('{"text": "a"}')
+    assert read('{"input_ids": [3]}') == [{"input_ids": [3]}]
