@@ -16,8 +16,8 @@ from parity.capture.tasks import THREADS, CaptureError, Result, Task, Usage, cov
 
 OnEvent = Callable[[str, Task, Result | None], None]
 TICK = 0.1
-SLOWEST_FIRST = ("hf-tf", "hf-flax", "reference-flax")
-"""Backends that import and compile longest; the others fill the time."""
+SLOWEST_FIRST = ("hf-flax", "reference-flax", "hf-tf")
+"""Backends that compile or import longest; the others fill the time."""
 
 
 class LocalProcesses:

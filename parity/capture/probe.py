@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from parity.capture.tasks import CaptureError
 
@@ -57,31 +57,37 @@ def _ask(
     try:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=child_environment(environment),
+            env=child_environment(environment), bufsize=0,
         )  # fmt: skip
     except OSError as error:
         raise CaptureError(f"{interpreter}: cannot be started as stack {stack}: {error.strerror}") from error
     limiter = threading.Timer(limit, child.kill)
     limiter.start()
     try:
-        with child:
-            child.stdin.write(json.dumps(job).encode() + b"\n")
-            child.stdin.flush()
-            # stdin stays open until the answer is there: its end would end the probe.
-            answer = next((line for line in child.stdout if line.startswith(EVENT)), b"")
-            complaints = child.stderr.read()
-    except BrokenPipeError:  # it ended without reading: that it gave no answer says so below
-        answer, complaints = b"", b"it ended at once"
+        _tell(child.stdin, json.dumps(job))
+        # stdin stays open until the answer is there: its end would end the probe.
+        answer = next((line for line in child.stdout if line.startswith(EVENT)), b"")
+        complaints = child.stderr.read()
     finally:
         over_time = not limiter.is_alive()
         limiter.cancel()
         child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            pipe.close()
     if over_time:
         raise CaptureError(f"{interpreter}: stack {stack} did not answer within {limit:g} s")
     if not answer.endswith(b"\n"):
         last = (complaints.decode(errors="replace").strip().splitlines() or ["nothing on stderr"])[-1]
         raise CaptureError(f"{interpreter}: stack {stack} cannot run the worker: {last}")
     return json.loads(answer)["facts"]
+
+
+def _tell(pipe: IO[bytes], line: str) -> None:
+    try:
+        pipe.write(line.encode() + b"\n")
+    except BrokenPipeError:  # it ended without reading; what it left on stderr says why
+        return
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
