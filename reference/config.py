@@ -45,12 +45,12 @@ class BartConfig:
     scale_embedding: bool = False
     tie_word_embeddings: bool = True
     use_cache: bool = True
-    dropout: float = 0.1
-    attention_dropout: float = 0.0
-    activation_dropout: float = 0.0
-    encoder_layerdrop: float = 0.0
-    decoder_layerdrop: float = 0.0
-    init_std: float = 0.02
+    dropout: int | float = 0.1
+    attention_dropout: int | float = 0.0
+    activation_dropout: int | float = 0.0
+    encoder_layerdrop: int | float = 0.0
+    decoder_layerdrop: int | float = 0.0
+    init_std: int | float = 0.02
     pad_token_id: int = 1
     bos_token_id: int | None = 0
     eos_token_id: int = 2
@@ -60,10 +60,11 @@ class BartConfig:
     others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], path: Path | str | None = None) -> BartConfig:
+    def from_dict(cls, data: Any, path: Path | str | None = None) -> BartConfig:
         """A config from the content of a ``config.json``; absent keys take the documented defaults.
 
         Args:
+            data: what the file holds, a JSON object if it is right.
             path: the file named in errors; ``config.json`` where it is None.
 
         Raises:
@@ -74,14 +75,11 @@ class BartConfig:
         if not isinstance(data, Mapping):
             raise CheckpointError(place, f"holds {_kind(data)}, not a JSON object")
         _check_model_type(data, place)
-        known = {f.name for f in fields(cls)} - {"others"}
-        config = cls(
-            **{key: value for key, value in data.items() if key in known},
-            others={key: value for key, value in data.items() if key not in known},
-        )
-        _check_sizes(config, place)
-        _check_tokens(config, place)
-        return config
+        values = {f.name: data.get(f.name, f.default) for f in fields(cls) if f.name != "others"}
+        _check_sizes(values, place)
+        _check_heads(values, place)
+        _check_tokens(values, place)
+        return cls(**values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod
     def read(cls, directory: Path | str) -> BartConfig:
@@ -127,42 +125,40 @@ def _check_model_type(data: Mapping[str, Any], place: Path | str) -> None:
         raise CheckpointError(place, f"unknown model_type {data['model_type']!r}; only 'bart' can be read")
 
 
-def _check_sizes(config: BartConfig, place: Path | str) -> None:
+def _check_sizes(values: Mapping[str, Any], place: Path | str) -> None:
     for name in _SIZES:
-        value = getattr(config, name)
+        value = values[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise CheckpointError(place, f"{name} is {value!r}, not a positive integer")
     for name in _SWITCHES:
-        if not isinstance(getattr(config, name), bool):
-            raise CheckpointError(place, f"{name} is {getattr(config, name)!r}, not true or false")
+        if not isinstance(values[name], bool):
+            raise CheckpointError(place, f"{name} is {values[name]!r}, not true or false")
     for name in _RATES:
-        value = getattr(config, name)
+        value = values[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
             raise CheckpointError(place, f"{name} is {value!r}, not a number of at least 0")
+    if values["activation_function"] not in ACTIVATIONS:
+        cause = f"unknown activation_function {values['activation_function']!r}; known: {', '.join(ACTIVATIONS)}"
+        raise CheckpointError(place, cause)
+
+
+def _check_heads(values: Mapping[str, Any], place: Path | str) -> None:
     for stack in ("encoder", "decoder"):
-        heads = getattr(config, f"{stack}_attention_heads")
-        if config.d_model % heads:
-            raise CheckpointError(
-                place, f"{stack}_attention_heads is {heads}, which does not divide d_model {config.d_model}"
-            )
-    if config.activation_function not in ACTIVATIONS:
-        raise CheckpointError(
-            place, f"unknown activation_function {config.activation_function!r}; known: {', '.join(ACTIVATIONS)}"
-        )
+        heads, d_model = values[f"{stack}_attention_heads"], values["d_model"]
+        if d_model % heads:
+            raise CheckpointError(place, f"{stack}_attention_heads is {heads}, which does not divide d_model {d_model}")
 
 
-def _check_tokens(config: BartConfig, place: Path | str) -> None:
+def _check_tokens(values: Mapping[str, Any], place: Path | str) -> None:
+    vocab = values["vocab_size"]
     for name in (*_TOKENS, *_OPTIONAL_TOKENS):
-        value = getattr(config, name)
+        value = values[name]
         if value is None and name in _OPTIONAL_TOKENS:
             continue
         if isinstance(value, bool) or not isinstance(value, int):
             raise CheckpointError(place, f"{name} is {value!r}, not a token id")
-        if not 0 <= value < config.vocab_size:
-            raise CheckpointError(
-                place,
-                f"{name} is {value}, outside the vocabulary of {config.vocab_size} (0 to {config.vocab_size - 1})",
-            )
+        if not 0 <= value < vocab:
+            raise CheckpointError(place, f"{name} is {value}, outside the vocabulary of {vocab} (0 to {vocab - 1})")
 
 
 def _kind(value: Any) -> str:

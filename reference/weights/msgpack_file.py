@@ -7,14 +7,15 @@ more is cut into chunks (flax 0.12.8, flax/serialization.py).
 
 from __future__ import annotations
 
+import io
 import math
-import mmap
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -44,12 +45,12 @@ def open_msgpack(path: Path) -> Opened:
             whose bytes do not fit its shape.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-            tree = _walk(path, view)
-            leaves = {name: _leaf(path, view, name, value) for name, value in _flatten(path, tree)}
+        with path.open("rb") as file:
+            tree = _walk(path, file)
+            leaves = {name: _leaf(path, file, name, value) for name, value in _flatten(path, tree)}
     except OSError as error:
         raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
-    except (struct.error, IndexError) as error:
+    except EOFError as error:
         raise CheckpointError(path, "truncated: the file ends inside a value") from error
     except CheckpointError:
         raise
@@ -58,38 +59,44 @@ def open_msgpack(path: Path) -> Opened:
     return _join_chunks(path, leaves)
 
 
-def _walk(path: Path, view: mmap.mmap) -> dict[str, Any]:
-    tree, end = _value(view, 0, 0)
+def _walk(path: Path, file: BinaryIO) -> dict[str, Any]:
+    tree = _value(file, 0)
     if not isinstance(tree, dict):
         raise ValueError("its content is no map")
-    if end != len(view):
-        raise CheckpointError(path, f"{len(view) - end} bytes after its end belong to nothing")
+    end, size = file.tell(), file.seek(0, io.SEEK_END)
+    if end != size:
+        raise CheckpointError(path, f"{size - end} bytes after its end belong to nothing")
     return tree
 
 
-def _value(view: mmap.mmap, at: int, depth: int) -> tuple[Any, int]:
-    """The value at an offset and the offset after it; bytes and extensions are left where they are."""
+def _value(file: BinaryIO, depth: int) -> Any:
+    """The value at the file's position; bytes and extensions are left where they are."""
     if depth > _DEEPEST:
         raise ValueError(f"maps nested deeper than {_DEEPEST}")
-    tag = view[at]
+    tag = _take(file, 1)[0]
     if tag in _SCALARS:
-        return _SCALARS[tag], at + 1
+        return _SCALARS[tag]
     if tag in _NUMBERS:
-        layout = _NUMBERS[tag]
-        return struct.unpack_from(layout, view, at + 1)[0], at + 1 + struct.calcsize(layout)
-    kind, count, at = _header(view, at, tag)
-    if kind in ("bytes", "text"):
-        return _take(view, at, count, kind)
-    if kind == "extension":
-        data, end = _take(view, at + 1, count, "bytes")
-        return _Bytes(data.start, count, view[at]), end
+        return _number(file, _NUMBERS[tag])
+    kind, count = _header(file, tag)
+    if kind == "text":
+        return _take(file, count).decode()
+    if kind in ("bytes", "extension"):
+        extension = _take(file, 1)[0] if kind == "extension" else None
+        return _skip(file, count, extension)
     if kind == "array":
-        return _items(view, at, count, depth)
-    flat, at = _items(view, at, 2 * count, depth)
-    keys, values = flat[::2], flat[1::2]
-    if not all(isinstance(key, str) for key in keys) or len(set(keys)) != count:
-        raise ValueError("a map whose keys are not distinct texts")
-    return dict(zip(keys, values, strict=True)), at
+        return [_value(file, depth + 1) for _ in range(count)]
+    return _map(file, count, depth)
+
+
+def _map(file: BinaryIO, count: int, depth: int) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for _ in range(count):
+        key = _value(file, depth + 1)
+        if not isinstance(key, str) or key in pairs:
+            raise ValueError("a map whose keys are not distinct texts")
+        pairs[key] = _value(file, depth + 1)
+    return pairs
 
 
 _SCALARS = {0xC0: None, 0xC2: False, 0xC3: True}
@@ -104,31 +111,37 @@ _SIZED = {
 }  # fmt: skip
 
 
-def _header(view: mmap.mmap, at: int, tag: int) -> tuple[str, int, int]:
-    """Kind and length of a sized value, and where its content begins."""
+def _header(file: BinaryIO, tag: int) -> tuple[str, int]:
+    """Kind and length of a sized value."""
     if tag in _SIZED:
         kind, layout = _SIZED[tag]
-        return kind, struct.unpack_from(layout, view, at + 1)[0], at + 1 + struct.calcsize(layout)
+        return kind, int(_number(file, layout))
     if 0xD4 <= tag <= 0xD8:
-        return "extension", 1 << (tag - 0xD4), at + 1
+        return "extension", 1 << (tag - 0xD4)
     for lowest, kind, mask in ((0xA0, "text", 0x1F), (0x90, "array", 0x0F), (0x80, "map", 0x0F)):
         if lowest <= tag <= lowest + mask:
-            return kind, tag & mask, at + 1
-    raise ValueError(f"byte {tag:#04x} at offset {at} begins no value")
+            return kind, tag & mask
+    raise ValueError(f"byte {tag:#04x} at offset {file.tell() - 1} begins no value")
 
 
-def _take(view: mmap.mmap, at: int, count: int, kind: str) -> tuple[Any, int]:
-    if at + count > len(view):
-        raise IndexError
-    return (view[at : at + count].decode() if kind == "text" else _Bytes(at, count)), at + count
+def _take(file: BinaryIO, count: int) -> bytes:
+    content = file.read(count)
+    if len(content) != count:
+        raise EOFError
+    return content
 
 
-def _items(view: mmap.mmap, at: int, count: int, depth: int) -> tuple[list[Any], int]:
-    items = []
-    for _ in range(count):
-        item, at = _value(view, at, depth + 1)
-        items.append(item)
-    return items, at
+def _number(file: BinaryIO, layout: str) -> int | float:
+    return struct.unpack(layout, _take(file, struct.calcsize(layout)))[0]
+
+
+def _skip(file: BinaryIO, count: int, extension: int | None) -> _Bytes:
+    """Passes over bytes without reading them."""
+    start = file.tell()
+    if start + count > os.fstat(file.fileno()).st_size:
+        raise EOFError
+    file.seek(count, io.SEEK_CUR)
+    return _Bytes(start, count, extension)
 
 
 def _flatten(path: Path, tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -141,12 +154,13 @@ def _flatten(path: Path, tree: dict[str, Any], prefix: str = "") -> list[tuple[s
     return leaves
 
 
-def _leaf(path: Path, view: mmap.mmap, name: str, value: Any) -> Stored | Any:
+def _leaf(path: Path, file: BinaryIO, name: str, value: Any) -> Stored | Any:
     """An array of the file, or whatever else stands there."""
     if not isinstance(value, _Bytes) or value.extension not in _ARRAYS:
         return value
-    content, end = _value(view, value.start, _DEEPEST - 2)
-    if end != value.start + value.length or not isinstance(content, list) or len(content) != 3:
+    file.seek(value.start)
+    content = _value(file, _DEEPEST - 2)
+    if file.tell() != value.start + value.length or not isinstance(content, list) or len(content) != 3:
         raise ValueError(f"tensor {name!r} is not (shape, dtype, bytes)")
     shape, dtype, data = check_shape(path, name, content[0]), content[1], content[2]
     if not isinstance(dtype, str) or dtype not in DTYPES:

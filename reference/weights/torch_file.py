@@ -95,6 +95,10 @@ def _locate(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> _Span:
 
     The entry's checksum is left alone, as torch does: ``set_crc32_options(False)`` writes files without one.
     """
+    size = file.seek(0, io.SEEK_END)
+    # zipfile corrects offsets by what it finds before the archive, so damage can make them negative or immense.
+    if not 0 <= entry.header_offset < size:
+        raise CheckpointError(path, f"damaged zip archive: {entry.filename!r} lies outside the file")
     file.seek(entry.header_offset)
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
@@ -103,7 +107,7 @@ def _locate(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> _Span:
         raise CheckpointError(path, f"damaged zip archive: {entry.filename!r} is not stored as it is")
     name_length, extra_length = struct.unpack("<HH", header[26:30])
     span = _Span(entry.header_offset + 30 + name_length + extra_length, entry.file_size)
-    if span.offset + span.length > file.seek(0, io.SEEK_END):
+    if span.offset + span.length > size:
         raise CheckpointError(path, f"truncated: {entry.filename!r} reaches past the end of the file")
     return span
 

@@ -1,0 +1,130 @@
+"""The table of parameter names, against the classes of the installed library and against names as files spell them."""
+
+from __future__ import annotations
+
+import pytest
+
+from reference.config import BartConfig
+from reference.names import Entry, canonical, expected_parameters, is_bare, tied_groups, trainable
+
+SIZES = {
+    "model_type": "bart", "vocab_size": 97, "max_position_embeddings": 33, "d_model": 24,
+    "encoder_layers": 2, "encoder_attention_heads": 3, "encoder_ffn_dim": 20,
+    "decoder_layers": 3, "decoder_attention_heads": 4, "decoder_ffn_dim": 28,
+}  # fmt: skip
+TIED = BartConfig.from_dict(SIZES)
+UNTIED = BartConfig.from_dict({**SIZES, "tie_word_embeddings": False})
+FC1 = "model.encoder.layers.1.fc1"
+WORDS = {"vocab": 97, "position": 35, "d_model": 24, "one": 1}
+
+
+@pytest.mark.parametrize("config", [TIED, UNTIED], ids=["tied", "untied"])
+def test_names_and_shapes_are_those_of_the_pytorch_class(config):
+    transformers = pytest.importorskip("transformers", reason="compares with the installed library's class")
+    theirs = transformers.BartForConditionalGeneration(
+        transformers.BartConfig(**SIZES, tie_word_embeddings=config.tie_word_embeddings)
+    )
+    shapes = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
+    duplicates = {name for group in tied_groups(config) for name in group[1:]}
+    ours = expected_parameters(config)
+    assert {name: p.shape for name, p in ours.items()} == {n: s for n, s in shapes.items() if n not in duplicates}
+    assert set(trainable(config)) == {name for name, _ in theirs.named_parameters()} - duplicates
+
+
+def test_axes_speak_of_the_shape():
+    for name, parameter in expected_parameters(UNTIED).items():
+        ffn = 20 if ".encoder." in name else 28
+        assert parameter.shape == tuple({**WORDS, "ffn": ffn}[word] for word in parameter.axes), name
+
+
+def test_order_is_that_of_the_forward_pass():
+    names = list(expected_parameters(UNTIED))
+    order = [
+        "model.shared.weight", "model.encoder.embed_positions.weight", "model.encoder.layernorm_embedding.weight",
+        "model.encoder.layers.0.self_attn.q_proj.weight", "model.encoder.layers.0.fc1.weight",
+        "model.encoder.layers.1.self_attn.q_proj.weight", "model.encoder.layers.1.final_layer_norm.bias",
+        "model.decoder.embed_positions.weight", "model.decoder.layers.0.self_attn_layer_norm.weight",
+        "model.decoder.layers.0.encoder_attn.q_proj.weight", "model.decoder.layers.2.fc2.bias", "lm_head.weight",
+        "final_logits_bias",
+    ]  # fmt: skip
+    assert [names.index(name) for name in order] == sorted(names.index(name) for name in order)
+    assert names[0] == order[0] and names[-2:] == order[-2:]
+
+
+@pytest.mark.parametrize(
+    ("raw", "layout", "entry"),
+    [
+        (f"{FC1}.weight", "torch", Entry(f"{FC1}.weight", False, "parameter")),
+        ("encoder.layers.1.fc1.weight", "torch", Entry(f"{FC1}.weight", False, "parameter")),
+        ("final_logits_bias", "torch", Entry("final_logits_bias", False, "buffer")),
+        ("model.decoder.embed_tokens.weight", "torch", Entry("model.shared.weight", False, "tied")),
+        ("encoder.embed_tokens.weight", "torch", Entry("model.shared.weight", False, "tied")),
+        ("lm_head.weight", "torch", Entry("model.shared.weight", False, "tied")),
+        ("model.encoder.version", "torch", Entry("model.encoder.version", False, "ignored")),
+        ("model/encoder/layers/1/fc1/kernel", "flax", Entry(f"{FC1}.weight", True, "parameter")),
+        ("encoder/layers/1/fc1/bias", "flax", Entry(f"{FC1}.bias", False, "parameter")),
+        ("model/shared/embedding", "flax", Entry("model.shared.weight", False, "parameter")),
+        ("lm_head/kernel", "flax", Entry("model.shared.weight", True, "tied")),
+        ("final_logits_bias", "flax", Entry("final_logits_bias", False, "buffer")),
+        (
+            "model/encoder/layernorm_embedding/scale",
+            "flax",
+            Entry("model.encoder.layernorm_embedding.weight", False, "parameter"),
+        ),
+        (
+            "model/tf_bart_for_conditional_generation_1/model/encoder/layers.1/fc1/kernel:0",
+            "tf",
+            Entry(f"{FC1}.weight", True, "parameter"),
+        ),
+        (
+            "tf_bart_for_conditional_generation/model/encoder/layers.1/fc1/bias:0",
+            "tf",
+            Entry(f"{FC1}.bias", False, "parameter"),
+        ),
+        ("model/encoder/layers.1/fc1/kernel:0", "tf", Entry(f"{FC1}.weight", True, "parameter")),
+        ("model/model.shared/model.shared/embeddings:0", "tf", Entry("model.shared.weight", False, "parameter")),
+        ("final_logits_bias/final_logits_bias:0", "tf", Entry("final_logits_bias", False, "buffer")),
+    ],
+)
+def test_spellings(raw, layout, entry):
+    assert canonical(raw, layout, TIED) == entry
+
+
+@pytest.mark.parametrize(
+    ("raw", "layout"),
+    [
+        ("model.encoder.layers.2.fc1.weight", "torch"),  # a layer too many
+        ("model.encoder.layers.0.encoder_attn.q_proj.weight", "torch"),  # the encoder has no cross-attention
+        ("lm_head.bias", "torch"),
+        ("", "torch"),
+        ("model/encoder/layers/1/fc1/weight", "flax"),
+        ("", "flax"),
+        ("model/encoder/layers.1/fc1/moment:0", "tf"),
+        ("elsewhere/final_logits_bias:0", "tf"),
+        ("", "tf"),
+    ],
+)
+def test_unknown_names_are_unknown(raw, layout):
+    assert canonical(raw, layout, TIED) is None
+
+
+def test_an_untied_head_is_a_parameter():
+    assert canonical("lm_head.weight", "torch", UNTIED) == Entry("lm_head.weight", False, "parameter")
+    assert canonical("lm_head/kernel", "flax", UNTIED) == Entry("lm_head.weight", True, "parameter")
+    assert tied_groups(UNTIED) == [tied_groups(TIED)[0][:3]]
+
+
+@pytest.mark.parametrize(
+    ("raw", "layout", "bare"),
+    [
+        ("shared.weight", "torch", True),
+        ("model.shared.weight", "torch", False),
+        ("final_logits_bias", "torch", False),
+        ("decoder/layers/0/fc1/kernel", "flax", True),
+        ("model/decoder/layers/0/fc1/kernel", "flax", False),
+        ("model/tf_bart_model_2/model/decoder/layers.0/fc1/kernel:0", "tf", True),
+        ("model/tf_bart_for_conditional_generation/model/decoder/layers.0/fc1/kernel:0", "tf", False),
+    ],
+)
+def test_bare_models_are_recognised(raw, layout, bare):
+    assert is_bare(raw, layout) is bare
