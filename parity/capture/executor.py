@@ -87,7 +87,7 @@ class Crew:
         self.child: Child | None = None
         self._compiled, self._limit, self._on_event = compiled, time_limit, on_event
         self._pending = deque(_by_model(tasks))
-        self._ready, self._deadline = False, 0.0
+        self._ready, self._began, self._deadline = False, 0.0, 0.0
         self._loaded: tuple[str, ...] | None = None
 
     @property
@@ -102,7 +102,8 @@ class Crew:
             "backend": self.backend, "device": self.device, "threads": THREADS, "cache": str(self._compiled),
             "tasks": tasks,
         }  # fmt: skip
-        self._ready, self._loaded, self._deadline = False, None, time.monotonic() + self._limit
+        self._ready, self._loaded, self._began = False, None, time.monotonic()
+        self._deadline = self._began + self._limit
         self._on_event("starting", first, None)
         try:
             self.child = Child(first.interpreter, first.environment, job)
@@ -133,7 +134,8 @@ class Crew:
     def _take(self, event: dict[str, Any]) -> None:
         self.intervals += [(start, end) for start, end in event.get("intervals", ())]
         if event["event"] != "loaded":  # a case's load is part of the case
-            self._deadline = time.monotonic() + self._limit
+            self._began = time.monotonic()
+            self._deadline = self._began + self._limit
         match event["event"]:
             case "ready":
                 self._ready = True
@@ -168,6 +170,7 @@ class Crew:
         self.child = None
         if not self._pending:
             return
+        self.intervals.append((self._began, time.monotonic()))  # it could not say itself what it was busy with
         if not ready:
             self._give_up(result)
             return

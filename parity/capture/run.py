@@ -71,15 +71,16 @@ def capture(
         StackError: a stack is not there (``parity.stacks``).
     """
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    found = _inspect(checkpoints)  # bad input leaves an earlier run's directory as it was
     store = TraceCache(cache or default_cache())
     prepare(out / "traces", "the run directory")
     prepare(store.traces, "the cache")
     store.remove_parts()
-    clear(out)
     if executor is None:
         executor = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
     run = _Run(out, store, executor, progress or (lambda event: None))
-    run.plan(_inspect(checkpoints), stacks, backends, device, dtypes)
+    run.plan(found, stacks, backends, device, dtypes)
+    clear(out)
     planned = time.monotonic()
     if cases is None:
         from parity.standard import standard_cases

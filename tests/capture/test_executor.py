@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from parity.capture.executor import LocalProcesses
 from parity.capture.tasks import CaptureError, covered
 from parity.traces import Trace
 from tests.capture.fake_backend import ABORT, EXIT, FINE, HANG, KILLED, LEAVE, NO_MEMORY, PRINT, RAISE, SLOW
@@ -34,8 +35,12 @@ def test_a_crash_is_one_cases_outcome_and_the_rest_goes_on(bench):
 
 def test_a_hang_is_stopped_with_its_process_at_the_time_limit(bench):
     began = time.monotonic()
-    results = bench.run([bench.task(HANG), bench.task(FINE)], time_limit=1.5)
+    executor = LocalProcesses(bench.folder, jobs=1, time_limit=1.5)
+    tasks = [bench.task(HANG), bench.task(FINE)]
+    found = executor.run(tasks, lambda kind, task, result: None)
+    results = [found[task.id] for task in tasks]
     assert outcomes(results) == ["time-out", "captured"]
+    assert executor.usage.backend_seconds > 1.4, "the time it hung is the backend's"
     assert "1.5 s" in results[0].reason
     assert time.monotonic() - began < 10
 
@@ -134,8 +139,6 @@ def test_workers_run_side_by_side_up_to_jobs_and_memory(bench):
     slow = [bench.task(SLOW, stack=name) for name in ("one", "two")]
 
     def overlap(**options):
-        from parity.capture.executor import LocalProcesses
-
         executor = LocalProcesses(bench.folder, time_limit=20.0, **options)
         executor.run(slow, lambda kind, task, result: None)
         lengths = sum(end - start for start, end in executor.usage.intervals)
