@@ -26,7 +26,6 @@ def test_failure_block_tells_what_where_how_much_why_and_how_to_see_it_again():
         "NUM01 fail · hf-flax · bart-odd · float32 · cpu",
         "  claim    every hidden state is the oracle's",
         "  cases    forward",
-        "  found    decoder.hidden.1 at [batch 0, tgt 1] is 8.4e+04 budgets from the oracle",
         "  first    decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree to 0.9 budgets",
         "  error    3.1e-02 relative to the tensor's scale, 8.4e+04 budgets (budget 3.7e-07)",
         "  worst    logits[batch 1, tgt 4, vocab 17]  actual -0.304518  expected +0.41616",
@@ -55,6 +54,18 @@ def test_one_cause_over_cases_and_backends_is_one_block_that_names_them():
 )
 def test_different_causes_are_different_blocks(change):
     assert len(groups([failure(), failure(**change)])) == 2
+
+
+def test_what_a_backend_raises_is_one_block_for_all_the_claims_it_fails():
+    evidence = {"exception": "OSError", "frame": "x.py:1 in f", "phase": "load"}
+    fields = {"reason": "loading raised OSError: no\n\tfile", "evidence": evidence, "first_divergence": None}
+    cells = [failure(check=check, error=None, budget=None, **fields) for check in ("NUM01", "NUM02")]
+    (group,) = groups(cells)
+    assert block(group, "a wrong scale").plain.splitlines() == [
+        "NUM01, NUM02 fail · hf-flax · bart-odd · float32 · cpu",
+        "  cases    forward",
+        "  found    loading raised OSError: no file",
+    ]
 
 
 def test_the_example_of_a_group_is_the_one_farthest_past_its_budget():

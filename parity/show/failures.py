@@ -16,7 +16,7 @@ MANY = 4
 
 @dataclass(frozen=True)
 class Group:
-    """Verdicts that fail one check in one way: several cases, or several subjects, of one checkpoint."""
+    """Verdicts of one checkpoint that fail in one way: several cases or subjects; for an exception, several checks."""
 
     verdicts: tuple[Verdict, ...]
 
@@ -25,30 +25,35 @@ class Group:
         """The one farthest past its budget; the first where there are no numbers."""
         return max(self.verdicts, key=_budgets)
 
+    @property
+    def checks(self) -> list[str]:
+        return list(dict.fromkeys(verdict.check for verdict in self.verdicts))
+
 
 def groups(verdicts: Iterable[Verdict]) -> list[Group]:
     """Failures and errors that are alike, together, in the order of their first."""
     found: dict[tuple[str, ...], list[Verdict]] = {}
     for verdict in verdicts:
-        key = (verdict.status, verdict.check, verdict.checkpoint, verdict.device, verdict.dtype, _cause(verdict))
+        key = (verdict.status, verdict.checkpoint, verdict.device, verdict.dtype, *_cause(verdict))
         found.setdefault(key, []).append(verdict)
     return [Group(tuple(members)) for members in found.values()]
 
 
-def _cause(verdict: Verdict) -> str:
+def _cause(verdict: Verdict) -> tuple[str, ...]:
     evidence = verdict.evidence
     if "exception" in evidence:
-        return f"{evidence['exception']} {evidence.get('frame')}"
+        # What a backend raises while it loads fails every claim about it: that is one cause, not twenty.
+        return ("raised", evidence["exception"], str(evidence.get("frame")), str(evidence.get("phase")))
     if verdict.first_divergence is not None and verdict.first_divergence.error is not None:
-        return verdict.first_divergence.tensor
-    return verdict.reason
+        return (verdict.check, verdict.first_divergence.tensor)
+    return (verdict.check, verdict.reason)
 
 
 def block(group: Group, usually: str = "") -> Text:
     """The lines of one failure, the first its headline."""
     verdict = group.example
     where = (_listed([subject_label(v) for v in group.verdicts]), verdict.checkpoint, verdict.dtype, verdict.device)
-    text = Text(f"{verdict.check} ", "bold")
+    text = Text(f"{_listed(group.checks)} ", "bold")
     text.append(verdict.status, STYLES[verdict.status])
     text.append(" · " + " · ".join(where))
     for name, line in _lines(group, usually):
@@ -60,11 +65,13 @@ def block(group: Group, usually: str = "") -> Text:
 def _lines(group: Group, usually: str) -> Iterable[tuple[str, str]]:
     verdict, evidence = group.example, group.example.evidence
     first = verdict.first_divergence
-    yield "claim", verdict.claim
+    if len(group.checks) == 1:
+        yield "claim", verdict.claim
     yield "cases", _listed([v.case for v in group.verdicts])
-    yield "found", verdict.reason
-    if first is not None:
+    if first is not None and first.error is not None:
         yield "first", first.tensor + _at(first.at) + _inputs(first)
+    else:
+        yield "found", " ".join(verdict.reason.split())
     if verdict.error is not None and verdict.budget is not None:
         times = f", {_budgets(verdict):,.3g} budgets" if verdict.budget else ""
         yield "error", f"{verdict.error:.1e} relative to the tensor's scale{times} (budget {verdict.budget:.1e})"
@@ -75,7 +82,7 @@ def _lines(group: Group, usually: str) -> Iterable[tuple[str, str]]:
         yield "worst", f"{worst['tensor']}{at}  actual {actual}  expected {expected}"
     if evidence.get("oracle_suspected"):
         yield "oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
-    if usually and verdict.status == "fail":
+    if usually and verdict.status == "fail" and "exception" not in evidence:
         yield "likely", usually
     if evidence.get("again"):
         yield "again", evidence["again"]
