@@ -49,6 +49,8 @@ class Measured:
     """Both values at ``element_at``."""
     scale: float
     size: int
+    slices: np.ndarray
+    """Each slice's error, float64, in the tensor's shape without its last axis."""
 
 
 @dataclass(frozen=True)
@@ -103,26 +105,26 @@ def measure(actual: np.ndarray, expected: np.ndarray, scale: float | None = None
     if scale is None:
         scale = root_mean_square(expected)
     flat_actual, flat_expected = _rows(actual), _rows(expected)
-    worst_slice, worst_element = (-1.0, 0), (-1.0, 0)
+    slices = np.empty(len(flat_expected))
+    worst_element = (-1.0, 0)
     for start, block in _blocks(flat_expected):
         difference = _difference(flat_actual[start : start + len(block)], block)
-        slices = np.sqrt(np.mean(np.square(difference), axis=1))
-        row = int(slices.argmax())
-        worst_slice = max(worst_slice, (float(slices[row]), start + row), key=lambda found: found[0])
+        slices[start : start + len(block)] = np.sqrt(np.mean(np.square(difference), axis=1)) / scale
         place = int(difference.argmax())
         largest = float(difference.flat[place])
         worst_element = max(worst_element, (largest, start * difference.shape[1] + place), key=lambda found: found[0])
     element_at = tuple(int(i) for i in np.unravel_index(worst_element[1], expected.shape))
-    slice_at = tuple(int(i) for i in np.unravel_index(worst_slice[1], expected.shape[:-1] or (1,)))
+    slices = slices.reshape(expected.shape[:-1])
     return Measured(
-        slice=worst_slice[0] / scale,
-        slice_at=slice_at if expected.ndim > 1 else (),
+        slice=float(slices.max()),
+        slice_at=tuple(int(i) for i in np.unravel_index(int(slices.argmax()), slices.shape)),
         element=worst_element[0] / scale,
         element_at=element_at,
         actual=float(actual[element_at]),
         expected=float(expected[element_at]),
         scale=scale,
         size=expected.size,
+        slices=slices,
     )
 
 

@@ -24,6 +24,9 @@ def whole(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
     return array
 
 
+SHOWN = 8
+"""Slices out of budget that a comparison names."""
+
 SELF_COMPARISON = 2.0
 """Two answers of one backend may each be a budget away from the oracle, on either side."""
 
@@ -144,6 +147,7 @@ class Evidence:
         by_slice = error.slice * budget.element >= error.element * budget.slice
         measure_name = "slice" if by_slice else "element"
         index = error.slice_at if by_slice else error.element_at
+        over = np.argwhere(~(error.slices <= budget.slice))
         worst: dict[str, Any] = {}
         if not self._sketched(spec.name):
             worst["index"] = dict(zip(spec.axes, error.element_at, strict=False))
@@ -155,6 +159,8 @@ class Evidence:
             measure=measure_name,
             at=dict(zip(spec.axes[:-1] if self._sketched(spec.name) else spec.axes, index, strict=False)),
             worst=worst,
+            slices_over=len(over),
+            over_at=tuple(dict(zip(spec.axes, place.tolist(), strict=False)) for place in over[:SHOWN]),
             against_oracle=signal is not None,
             vacuous=signal is not None and budget.slice >= signal,
         )

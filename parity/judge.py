@@ -179,7 +179,8 @@ def _reason(failed: list[Result]) -> str:
         return first.what + more
     at = ", ".join(f"{axis} {place}" for axis, place in first.at.items())
     against = "from the oracle" if first.against_oracle else "from the backend's own other answer"
-    return f"{first.tensor}{f' at [{at}]' if at else ''} is {first.ratio:.3g} budgets {against}{more}"
+    place = f" at [{at}]" if at else ""
+    return f"{first.tensor}{place} is {first.ratio:.3g} budgets {against}{more}"
 
 
 def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any]:
@@ -188,6 +189,7 @@ def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any
     if nearest is not None and not nearest.ok:
         worst = {name: _number(value) if isinstance(value, float) else value for name, value in nearest.worst.items()}
         evidence["worst"] = {"tensor": nearest.tensor, "measure": nearest.measure, **worst}
+        evidence["slices_over"] = nearest.slices_over
     first = failed[0]
     return evidence | (first.evidence if isinstance(first, Finding) else {})
 
@@ -228,7 +230,7 @@ def _with_ledger(cell: Cell, verdict: Verdict, failed: list[Result], strict: boo
         if verdict.status == "pass":
             reason = f"stale: the ledger's {entry.id} says this diverges, and it passed; remove or narrow the entry"
             return verdict.model_copy(update={"status": "fail", "reason": reason, "evidence": {"ledger": entry.id}})
-        if verdict.status == "fail" and entry.explains(failed, verdict.evidence.get("exception")):
+        if verdict.status == "fail" and entry.explains(verdict, failed, cell.run.config):
             status = "fail" if strict and entry.severity == "critical" else "known"
             evidence = {**verdict.evidence, "ledger": entry.id, "severity": entry.severity}
             reason = f"{entry.id}: {entry.cause} [{verdict.reason}]"

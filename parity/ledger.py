@@ -12,8 +12,8 @@ from packaging.specifiers import SpecifierSet
 from pydantic import BaseModel, ConfigDict, Field
 
 from parity.cases import Case
-from parity.checks.base import Check, Result
-from parity.records import SubjectRecord
+from parity.checks.base import Check, Comparison, Result
+from parity.records import SubjectRecord, Verdict
 from parity.subjects import Variant
 
 Severity = Literal["critical", "high", "low"]
@@ -38,7 +38,11 @@ class Entry(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     """Values of ``config.json`` under which it shows."""
     tensors: list[str] = Field(default_factory=list)
-    """Nothing but these may be out of budget (``*`` at the end stands for any ending); empty: whatever was found."""
+    """Nothing but these may be out of budget (``*`` stands for anything); empty: whatever was found."""
+    first: list[str] = Field(default_factory=list)
+    """The first divergence must be at one of these."""
+    only_at: dict[str, str] = Field(default_factory=dict)
+    """Every slice out of budget lies there: an axis and the config's field that holds its index."""
     raises: str | None = None
     """The exception it shows as."""
     cause: str
@@ -66,14 +70,29 @@ class Entry(BaseModel):
             for name, spec in self.versions.items()
         )
 
-    def explains(self, failed: list[Result], exception: str | None) -> bool:
+    def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any]) -> bool:
         """Whether what was found is what the entry says, no more and nothing else."""
+        exception = verdict.evidence.get("exception")
         if exception is not None or self.raises is not None:
             return exception == self.raises
-        return not self.tensors or all(self._names(result.tensor) for result in failed)
+        first = verdict.first_divergence.tensor if verdict.first_divergence else None
+        if self.first and not _names(self.first, first):
+            return False
+        if self.tensors and not all(_names(self.tensors, result.tensor) for result in failed):
+            return False
+        places = {axis: config.get(name) for axis, name in self.only_at.items()}
+        return not places or all(_only_at(result, places) for result in failed)
 
-    def _names(self, tensor: str | None) -> bool:
-        return tensor is not None and any(fnmatchcase(tensor, pattern) for pattern in self.tensors)
+
+def _names(patterns: list[str], tensor: str | None) -> bool:
+    return tensor is not None and any(fnmatchcase(tensor, pattern) for pattern in patterns)
+
+
+def _only_at(result: Result, places: dict[str, Any]) -> bool:
+    """Whether every slice out of budget is known and lies at these indices."""
+    if not isinstance(result, Comparison) or result.slices_over != len(result.over_at):
+        return False
+    return all(at.get(axis) == index for at in (result.at, *result.over_at) for axis, index in places.items())
 
 
 @cache

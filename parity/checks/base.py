@@ -22,6 +22,10 @@ class Comparison:
     at: dict[str, int]
     worst: dict[str, Any] = field(default_factory=dict)
     """Index, actual and expected value of the largest element."""
+    slices_over: int = 0
+    """How many slices are out of budget …"""
+    over_at: tuple[dict[str, int], ...] = ()
+    """… and where the first few of them are."""
     against_oracle: bool = False
     """Whether it stands against the oracle's answer, or against another answer of the same backend."""
     vacuous: bool = False

@@ -19,7 +19,7 @@ _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted
     claim="the loss is within budget of the float64 oracle",
     source=_LABELS,
     usually="a mean over the wrong count, label smoothing left on, or -100 kept",
-    cases=("loss", "loss.row-ignored", "gradients"),
+    cases=("loss", "loss.row-ignored"),
 )
 def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
     """One number: measured on the scale of the logits it comes from, with their error for a yardstick."""

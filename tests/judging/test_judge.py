@@ -211,3 +211,18 @@ def test_every_entry_of_the_ledger_names_checks_that_exist():
     for known in ledger.entries():
         assert set(known.checks) <= set(CHECKS) and known.cause and known.upstream and known.effect
     assert len({known.id for known in ledger.entries()}) == len(ledger.entries())
+
+
+def test_an_entry_may_hold_for_one_row_only(run_directory, ledgered):
+    ledgered(entry(checks=["GRAD01"], cases=["gradients"], tensors=["gradient.*"], only_at={"rows": "pad_token_id"}))
+    shared = "gradient.model.shared.weight"
+    for rows, status in (([1], "known"), ([1, 5], "fail"), ([5], "fail")):
+        directory = run_directory({"gradients": off(shared, 1.0, (rows,))})
+        assert only(judge(directory, checks=["GRAD01"]), "GRAD01", "gradients").status == status
+
+
+def test_an_entry_may_ask_where_it_begins(run_directory, ledgered):
+    directory = run_directory({"forward": off("logits", 1e-3)})
+    for first, status in ((["logits"], "known"), (["encoder.hidden.0"], "fail")):
+        ledgered(entry(first=first))
+        assert only(judge(directory, checks=["NUM04"]), "NUM04").status == status
