@@ -45,6 +45,8 @@ class Entry(BaseModel):
     """Every slice out of budget lies there: an axis and the config's field that holds its index."""
     raises: str | None = None
     """The exception it shows as."""
+    sometimes: str = ""
+    """Where a cell it names may rightly pass: what else must be so. Without this, a pass makes the entry stale."""
     cause: str
     upstream: str
     """File and symbol in the library."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from parity.cases import IGNORED
 from parity.checks.base import Finding, Result, check
 from parity.evidence import Evidence
 from parity.tensors import TensorSpec
@@ -33,6 +36,8 @@ def fields_are_documented(evidence: Evidence) -> Iterator[Result]:
     wanted = [name for name, needs in FIELDS if needs not in lacking]
     if "labels" not in evidence.case.inputs:
         wanted.remove("loss")
+    if not evidence.config.get("use_cache", True) and "past_key_values" in wanted:
+        wanted.remove("past_key_values")
     found = [fact["field"] for fact in evidence.trace.facts["fields"]]
     yield Finding(found == wanted, f"the fields are {', '.join(found)}; documented are {', '.join(wanted)}")
 
@@ -66,6 +71,9 @@ def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
     config, inputs = evidence.config, evidence.case.inputs
     target = inputs.get("decoder_input_ids") or inputs.get("labels") or inputs["input_ids"]
     part = "decoder" if spec.name.startswith("decoder") else "encoder"
+    if spec.kind == "loss" and evidence.subject.model_class.startswith("TF"):
+        # TFSeq2SeqLMOutput documents a vector over the labels that are not ignored; PyTorch's loss is a scalar.
+        return (int(np.sum(np.array(inputs["labels"]) != IGNORED)),)
     sizes = {
         "batch": len(inputs["input_ids"]), "src": len(inputs["input_ids"][0]), "tgt": len(target[0]),
         "d_model": config["d_model"], "vocab": config["vocab_size"], "heads": config[f"{part}_attention_heads"],

@@ -226,3 +226,8 @@ def test_an_entry_may_ask_where_it_begins(run_directory, ledgered):
     for first, status in ((["logits"], "known"), (["encoder.hidden.0"], "fail")):
         ledgered(entry(first=first))
         assert only(judge(directory, checks=["NUM04"]), "NUM04").status == status
+
+
+def test_an_entry_that_shows_only_sometimes_is_never_stale(run_directory, ledgered):
+    ledgered(entry(sometimes="only with certain inputs"))
+    assert only(judge(run_directory(), checks=["NUM04"]), "NUM04").status == "pass"
