@@ -1,5 +1,5 @@
 # Twin: reference/in_torch/__init__.py
-"""BART in Flax (nnx). Read in this order: masks, attention, embeddings, layers, bart; then labels, loading."""
+"""BART in Flax (nnx). Read: masks, attention, normalisation, embeddings, layers, bart; then labels, loading."""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Int
 from reference.config import BartConfig
 from reference.in_flax.embeddings import LearnedPositions, TokenEmbedding
 from reference.in_flax.labels import cross_entropy, shift_right
-from reference.in_flax.layers import DecoderLayer, EncoderLayer, layer_norm
+from reference.in_flax.layers import DecoderLayer, EncoderLayer
 from reference.in_flax.masks import causal_mask, padding_mask
+from reference.in_flax.normalisation import LayerNorm
 from reference.in_flax.outputs import DecoderOutput, EncoderOutput, Seq2SeqOutput
 from reference.in_flax.precision import matmul_precision
 
@@ -46,7 +47,7 @@ class BartEncoder(nnx.Module):
     def __init__(self, config: BartConfig, attention: str, rngs: nnx.Rngs) -> None:
         sizes = (config.d_model, config.encoder_attention_heads, config.encoder_ffn_dim)
         self.embed_positions = LearnedPositions(config.max_position_embeddings, config.d_model, rngs)
-        self.layernorm_embedding = layer_norm(config.d_model, rngs)
+        self.layernorm_embedding = LayerNorm(config.d_model, rngs)
         self.layers = nnx.List(
             EncoderLayer(*sizes, config.activation_function, attention, rngs) for _ in range(config.encoder_layers)
         )
@@ -73,7 +74,7 @@ class BartDecoder(nnx.Module):
     def __init__(self, config: BartConfig, attention: str, rngs: nnx.Rngs) -> None:
         sizes = (config.d_model, config.decoder_attention_heads, config.decoder_ffn_dim)
         self.embed_positions = LearnedPositions(config.max_position_embeddings, config.d_model, rngs)
-        self.layernorm_embedding = layer_norm(config.d_model, rngs)
+        self.layernorm_embedding = LayerNorm(config.d_model, rngs)
         self.layers = nnx.List(
             DecoderLayer(*sizes, config.activation_function, attention, rngs) for _ in range(config.decoder_layers)
         )

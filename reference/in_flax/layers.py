@@ -9,13 +9,7 @@ from jaxtyping import Bool, Float
 
 from reference.in_flax.activations import ACTIVATIONS
 from reference.in_flax.attention import Attention
-
-LAYER_NORM_EPSILON = 1e-5
-
-
-def layer_norm(d_model: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """Named epsilon, and the variance as the mean square of deviations: Flax's faster form cancels."""
-    return nnx.LayerNorm(d_model, epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, rngs=rngs)
+from reference.in_flax.normalisation import LayerNorm
 
 
 class EncoderLayer(nnx.Module):
@@ -23,11 +17,11 @@ class EncoderLayer(nnx.Module):
 
     def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str, rngs: nnx.Rngs) -> None:
         self.self_attn = Attention(d_model, heads, attention, rngs)
-        self.self_attn_layer_norm = layer_norm(d_model, rngs)
+        self.self_attn_layer_norm = LayerNorm(d_model, rngs)
         self.activation = ACTIVATIONS[activation]
         self.fc1 = nnx.Linear(d_model, ffn, rngs=rngs)
         self.fc2 = nnx.Linear(ffn, d_model, rngs=rngs)
-        self.final_layer_norm = layer_norm(d_model, rngs)
+        self.final_layer_norm = LayerNorm(d_model, rngs)
 
     def __call__(
         self,
@@ -47,13 +41,13 @@ class DecoderLayer(nnx.Module):
 
     def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str, rngs: nnx.Rngs) -> None:
         self.self_attn = Attention(d_model, heads, attention, rngs)
-        self.self_attn_layer_norm = layer_norm(d_model, rngs)
+        self.self_attn_layer_norm = LayerNorm(d_model, rngs)
         self.encoder_attn = Attention(d_model, heads, attention, rngs)
-        self.encoder_attn_layer_norm = layer_norm(d_model, rngs)
+        self.encoder_attn_layer_norm = LayerNorm(d_model, rngs)
         self.activation = ACTIVATIONS[activation]
         self.fc1 = nnx.Linear(d_model, ffn, rngs=rngs)
         self.fc2 = nnx.Linear(ffn, d_model, rngs=rngs)
-        self.final_layer_norm = layer_norm(d_model, rngs)
+        self.final_layer_norm = LayerNorm(d_model, rngs)
 
     def __call__(
         self,

@@ -15,6 +15,7 @@ from jax import Array
 from reference.config import BartConfig
 from reference.errors import CheckpointError
 from reference.in_flax.bart import BartForConditionalGeneration
+from reference.weights import read_weights
 
 DTYPES = {name: getattr(jnp, name) for name in ("float64", "float32", "bfloat16", "float16")}
 CANONICAL_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
@@ -36,8 +37,6 @@ def load(
     Raises:
         CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen (named).
     """
-    from reference.weights import read_weights
-
     config = BartConfig.read(directory)
     weights = read_weights(directory, config)
     return build(config, weights, dtype=dtype, device=device, attention=attention, precision=precision, place=directory)
@@ -112,17 +111,17 @@ def loss_and_gradients(
 
 
 @jax.jit
-def differentiate(model: BartForConditionalGeneration, inputs: dict[str, Array]) -> tuple[Array, nnx.State]:
+def differentiate(model: BartForConditionalGeneration, inputs: dict[str, Array]) -> tuple[Array, Mapping]:
     """The loss and its gradient by every ``nnx.Param``, compiled."""
     graph, parameters, others = nnx.split(model, nnx.Param, ...)
 
-    def loss(parameters: nnx.State) -> Array:
+    def loss(parameters: Mapping) -> Array:
         return nnx.merge(graph, parameters, others)(**inputs).loss
 
     return jax.value_and_grad(loss)(parameters)
 
 
-def by_canonical_name(state: nnx.State) -> Iterator[tuple[str, np.ndarray]]:
+def by_canonical_name(state: Mapping) -> Iterator[tuple[str, np.ndarray]]:
     """A state's variables as host arrays, renamed and laid out canonically."""
     for path, variable in nnx.to_flat_state(state):
         yield canonical_name(path), canonical_layout(path, np.asarray(variable[...]))

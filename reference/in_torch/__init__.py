@@ -1,5 +1,5 @@
 # Twin: reference/in_flax/__init__.py
-"""BART in PyTorch. Read in this order: masks, attention, embeddings, layers, bart; then labels, loading."""
+"""BART in PyTorch. Read: masks, attention, normalisation, embeddings, layers, bart; then labels, loading."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from reference.config import BartConfig
 from reference.in_torch.embeddings import LearnedPositions, TokenEmbedding
 from reference.in_torch.labels import cross_entropy, shift_right
-from reference.in_torch.layers import LAYER_NORM_EPSILON, DecoderLayer, EncoderLayer
+from reference.in_torch.layers import DecoderLayer, EncoderLayer
 from reference.in_torch.masks import causal_mask, padding_mask
+from reference.in_torch.normalisation import LayerNorm
 from reference.in_torch.outputs import DecoderOutput, EncoderOutput, Seq2SeqOutput
 from reference.in_torch.precision import matmul_precision
 
@@ -41,7 +42,7 @@ class BartEncoder(nn.Module):
         super().__init__()
         sizes = (config.d_model, config.encoder_attention_heads, config.encoder_ffn_dim)
         self.embed_positions = LearnedPositions(config.max_position_embeddings, config.d_model)
-        self.layernorm_embedding = nn.LayerNorm(config.d_model, eps=LAYER_NORM_EPSILON)
+        self.layernorm_embedding = LayerNorm(config.d_model)
         self.layers = nn.ModuleList(
             EncoderLayer(*sizes, config.activation_function, attention) for _ in range(config.encoder_layers)
         )
@@ -69,7 +70,7 @@ class BartDecoder(nn.Module):
         super().__init__()
         sizes = (config.d_model, config.decoder_attention_heads, config.decoder_ffn_dim)
         self.embed_positions = LearnedPositions(config.max_position_embeddings, config.d_model)
-        self.layernorm_embedding = nn.LayerNorm(config.d_model, eps=LAYER_NORM_EPSILON)
+        self.layernorm_embedding = LayerNorm(config.d_model)
         self.layers = nn.ModuleList(
             DecoderLayer(*sizes, config.activation_function, attention) for _ in range(config.decoder_layers)
         )

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from reference.in_torch.activations import ACTIVATIONS
 from reference.in_torch.attention import Attention
-
-LAYER_NORM_EPSILON = 1e-5
+from reference.in_torch.normalisation import LayerNorm
 
 
 class EncoderLayer(nn.Module):
@@ -18,11 +17,11 @@ class EncoderLayer(nn.Module):
     def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str) -> None:
         super().__init__()
         self.self_attn = Attention(d_model, heads, attention)
-        self.self_attn_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+        self.self_attn_layer_norm = LayerNorm(d_model)
         self.activation = ACTIVATIONS[activation]
         self.fc1 = nn.Linear(d_model, ffn)
         self.fc2 = nn.Linear(ffn, d_model)
-        self.final_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+        self.final_layer_norm = LayerNorm(d_model)
 
     def forward(
         self,
@@ -43,13 +42,13 @@ class DecoderLayer(nn.Module):
     def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str) -> None:
         super().__init__()
         self.self_attn = Attention(d_model, heads, attention)
-        self.self_attn_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+        self.self_attn_layer_norm = LayerNorm(d_model)
         self.encoder_attn = Attention(d_model, heads, attention)
-        self.encoder_attn_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+        self.encoder_attn_layer_norm = LayerNorm(d_model)
         self.activation = ACTIVATIONS[activation]
         self.fc1 = nn.Linear(d_model, ffn)
         self.fc2 = nn.Linear(ffn, d_model)
-        self.final_layer_norm = nn.LayerNorm(d_model, eps=LAYER_NORM_EPSILON)
+        self.final_layer_norm = LayerNorm(d_model)
 
     def forward(
         self,

@@ -15,6 +15,7 @@ from reference.config import BartConfig
 from reference.errors import CheckpointError
 from reference.in_torch.bart import BartForConditionalGeneration
 from reference.in_torch.precision import matmul_precision
+from reference.weights import read_weights
 
 DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 
@@ -32,8 +33,6 @@ def load(
     Raises:
         CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen (named).
     """
-    from reference.weights import read_weights
-
     config = BartConfig.read(directory)
     weights = read_weights(directory, config)
     return build(config, weights, dtype=dtype, device=device, attention=attention, precision=precision, place=directory)
