@@ -1,0 +1,92 @@
+"""Asks one backend everything, in a process of its own: ``python -m tests.backends.ask BACKEND VARIANT FOLDER``.
+
+Frameworks do not share a process well, and a backend is set up once in its life. What came back is left in FOLDER:
+``answers.json`` and one npz per call; standard output is the caller's to look at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends import get_backend
+from parity.backends.fields import flatten
+from parity.subjects import Variant
+from tests.backends.samples import CHECKPOINT, given, head_masks, labelled
+
+
+class Asked:
+    """Collects answers; an exception is an answer too."""
+
+    def __init__(self, backend: str, variant: str, folder: Path) -> None:
+        self.variant, self.folder = Variant.parse(variant), folder
+        self.answers: dict[str, Any] = {}
+        self.backend = get_backend(backend)
+        self.backend.setup(threads=1, device="cpu", cache=Path(os.environ["ASK_CACHE"]))
+
+    def load(self, checkpoint: Path, dtype: str = "float32") -> Any:
+        return self.backend.load(checkpoint, self.variant, device="cpu", dtype=dtype)
+
+    def attempt(self, name: str, question: Callable[[], Any]) -> None:
+        try:
+            self.answers[name] = question()
+        except Exception as error:
+            self.answers[name] = {"raised": type(error).__name__, "message": str(error)[:500]}
+
+    def keep(self, name: str, model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+        arrays, dtypes, facts = flatten(fields, model.to_numpy)
+        np.savez(self.folder / f"{name}.npz", **arrays)
+        return {"names": list(arrays), "dtypes": dtypes, "facts": facts}
+
+    def load_report(self, model: Any) -> dict[str, Any]:
+        parameters = dict(model.parameters())
+        np.savez(self.folder / "parameters.npz", **parameters)
+        return {"class": model.class_name, "report": dataclasses.asdict(model.report), "parameters": list(parameters)}
+
+    def gradients(self, model: Any) -> dict[str, Any]:
+        loss, found = model.gradients(labelled())
+        np.savez(self.folder / "gradients.npz", **found)
+        value, dtype = model.to_numpy(loss)
+        return {"loss": value.tolist(), "dtype": dtype, "names": list(found)}
+
+    def tuple_form(self, model: Any) -> dict[str, Any]:
+        answer = model.call(given(), as_tuple=True)
+        return {"type": type(answer).__name__, "length": len(answer)}
+
+    def dtype(self, dtype: str) -> dict[str, Any]:
+        model = self.load(CHECKPOINT, dtype)
+        kinds = {array.dtype.name for _, array in model.parameters()}
+        return {**self.keep(dtype, model, model.call(given())), "parameters": sorted(kinds)}
+
+    def everything(self, dtypes: tuple[str, ...]) -> None:
+        model = self.load(CHECKPOINT)
+        self.attempt("load", lambda: self.load_report(model))
+        self.attempt("forward", lambda: self.keep("forward", model, model.call(given())))
+        self.attempt("halves", lambda: self.keep("halves", model, model.encode_then_decode(given())))
+        self.attempt("labels", lambda: self.keep("labels", model, model.call(labelled())))
+        default = {"input_ids": given()["input_ids"]}
+        self.attempt("defaults", lambda: self.keep("defaults", model, model.call(default)))
+        self.attempt("head_masks", lambda: self.keep("head_masks", model, model.call({**given(), **head_masks()})))
+        self.attempt("tuple", lambda: self.tuple_form(model))
+        self.attempt("gradients", lambda: self.gradients(model))
+        self.attempt("nowhere", lambda: self.load(CHECKPOINT.parent / "nowhere"))
+        for dtype in dtypes:
+            self.attempt(dtype, lambda dtype=dtype: self.dtype(dtype))
+
+
+def main() -> None:
+    backend, variant, folder, *dtypes = sys.argv[1:]
+    asked = Asked(backend, variant, Path(folder))
+    asked.everything(tuple(dtypes))
+    (Path(folder) / "answers.json").write_text(json.dumps(asked.answers), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
