@@ -96,7 +96,9 @@ def _environment(session: nox.Session, name: str, *extras: str) -> str:
         session.run_install(
             sys.executable, "-m", "virtualenv", "-q", "-p", _python(session, name), str(folder), external=True
         )
-    own = [_own(extras)] if "reference-torch" in stack["backends"] else []
+    # Where the command itself runs, what it needs; the project is not installed: sessions run in the clone, and a
+    # worker must not find the clone on its path.
+    own = _needs(extras) if "reference-torch" in stack["backends"] else []
     pip = [python, "-m", "pip", "install", "-q", "-c", f"parity/constraints/{name}.txt"]
     session.run_install(*pip, *own, *stack["requires"], external=True)
     if stack.get("no_deps"):
@@ -116,9 +118,10 @@ def _python(session: nox.Session, name: str) -> str:
     return f"python{lowest}"
 
 
-def _own(extras: tuple[str, ...]) -> str:
-    """The project itself, editable, where a stack runs the command; other stacks need nothing of ours."""
-    return f"--editable=.[{','.join(extras)}]" if extras else "--editable=."
+def _needs(extras: tuple[str, ...]) -> list[str]:
+    """What ``pyproject.toml`` says the project depends on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [*project["dependencies"], *(name for extra in extras for name in project["optional-dependencies"][extra])]
 
 
 def _pins_digest(name: str) -> str:
