@@ -18,6 +18,8 @@ from parity.subjects import Variant
 from parity.traces import SKETCH_ABOVE, Trace, digest_array, sketch
 
 HALF = ("bfloat16", "float16")
+LARGE = 1 << 24
+"""Bytes from which on a parameter is worth recognising."""
 Arrays = dict[str, np.ndarray]
 
 
@@ -80,19 +82,47 @@ def permute(inputs: Mapping[str, np.ndarray]) -> Arrays:
 def _load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     """Two fresh loads, one after the other, so that never more than one model is in memory."""
     first, rows = {}, {}
-    model = session.load()
+    model, seen = session.load(), _Seen()
     report = asdict(model.report)
     for name, array in model.parameters():
-        plain = _plain(array)
-        first[name] = {
-            "shape": list(array.shape), "dtype": "bfloat16" if array.dtype == np.uint16 else str(array.dtype),
-            "digest": digest_array(plain), "non_finite": _count_non_finite(array),
-        }  # fmt: skip
-        rows[f"rows.{name}"] = _row_checksums(plain)
-        del array, plain
-    del model
-    second = {name: digest_array(_plain(array)) for name, array in session.load().parameters()}
+        first[name], rows[f"rows.{name}"] = seen.once(array, _described)
+        del array
+    del model, seen
+    seen = _Seen()
+    second = {name: seen.once(array, _digest) for name, array in session.load().parameters()}
     return Trace(rows, {"report": report, "parameters": first, "second": second})
+
+
+class _Seen:
+    """A tied table comes under several names; its hundreds of megabytes are hashed once.
+
+    A view of memory already seen is told by its address, and held so that the address is not given away meanwhile. What
+    owns its memory was made for this name and is never held.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[Any, ...], tuple[np.ndarray, Any]] = {}
+
+    def once(self, array: np.ndarray, describe: Callable[[np.ndarray], Any]) -> Any:
+        if array.nbytes < LARGE or array.flags.owndata:
+            return describe(array)
+        key = (array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str)
+        if key not in self._held:
+            self._held[key] = (array, describe(array))
+        return self._held[key][1]
+
+
+def _described(array: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+    """What the trace says of one parameter, and its rows' checksums."""
+    facts = {
+        "shape": list(array.shape), "dtype": "bfloat16" if array.dtype == np.uint16 else str(array.dtype),
+        "digest": _digest(array), "non_finite": _count_non_finite(array),
+    }  # fmt: skip
+    return facts, _row_checksums(_plain(array))
+
+
+def _digest(array: np.ndarray) -> str:
+    return digest_array(_plain(array))
 
 
 def _forward(session: Session, inputs: Mapping[str, np.ndarray], method: str = "call") -> Trace:

@@ -86,6 +86,21 @@ def test_load_tells_every_parameter_and_every_row():
     assert trace.arrays["rows.half"].shape == (2,)
 
 
+def test_a_tied_table_is_hashed_once_and_an_equal_copy_is_not_mistaken_for_it(monkeypatch):
+    from parity.capture import operations
+
+    monkeypatch.setattr(operations, "LARGE", 8)
+    table = np.arange(24, dtype=np.float32).reshape(6, 4)
+    names = {"a": table[:], "tied": table[:], "copy": table.copy(), "half": table[:3], "turned": table.T}
+    hashed = []
+    monkeypatch.setattr(operations, "digest_array", lambda array: hashed.append(1) or digest_array(array))
+    facts = ask("load", Model(names)).facts
+    assert len(hashed) == 8
+    digests = {name: fact["digest"] for name, fact in facts["parameters"].items()}
+    assert digests == facts["second"] == {name: digest_array(array) for name, array in names.items()}
+    assert digests["a"] == digests["tied"] == digests["copy"] and len(set(digests.values())) == 3
+
+
 def test_one_changed_row_changes_its_checksum_only():
     weights = np.arange(12, dtype=np.float32).reshape(4, 3)
     changed = weights.copy()
