@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 try:
@@ -11,13 +9,13 @@ try:
 except ImportError:  # stacks without JAX or TensorFlow lack it; the bits are then carried in uint16
     bfloat16 = None
 
-Float = Literal["float32", "bfloat16", "float16", "float64"]
+FLOATS = ("float32", "bfloat16", "float16", "float64")
 
 BFLOAT16: np.dtype = np.dtype(np.uint16) if bfloat16 is None else np.dtype(bfloat16)
 """What a bfloat16 array is made of: ``ml_dtypes.bfloat16``, or uint16 of the same bits where that is not installed."""
 
 
-def cast(array: np.ndarray, dtype: Float) -> np.ndarray:
+def cast(array: np.ndarray, dtype: str) -> np.ndarray:
     """The array in another float type, to the nearest value, ties to even.
 
     torch narrows float64 to the 16-bit types by way of float32, rounding twice (c10/util/BFloat16.h and Half.h,
@@ -25,16 +23,16 @@ def cast(array: np.ndarray, dtype: Float) -> np.ndarray:
 
     Args:
         array: any shape; float64, float32, float16, bfloat16 (uint16 is read as bfloat16 bits) or an integer type.
-        dtype: the type asked for; ``bfloat16`` gives ``BFLOAT16``.
+        dtype: one of ``FLOATS``; ``bfloat16`` gives ``BFLOAT16``.
 
     Returns:
         A new array, or ``array`` itself where it is of that type already.
 
     Raises:
-        ValueError: ``dtype`` is none of the four.
+        ValueError: ``dtype`` is none of them.
     """
-    if dtype not in ("float32", "bfloat16", "float16", "float64"):
-        raise ValueError(f"cannot cast to {dtype!r}: float32, bfloat16, float16 or float64")
+    if dtype not in FLOATS:
+        raise ValueError(f"cannot cast to {dtype!r}: {', '.join(FLOATS)}")
     narrow = array.dtype in (BFLOAT16, np.uint16)
     if dtype == "bfloat16":
         return array if narrow else _to_bfloat16(array)

@@ -14,8 +14,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def open_msgpack(path: Path) -> Opened:
     return _join_chunks(path, leaves)
 
 
-def _walk(path: Path, file: BinaryIO) -> dict[str, Any]:
+def _walk(path: Path, file: BufferedIOBase) -> dict[str, Any]:
     tree = _value(file, 0)
     if not isinstance(tree, dict):
         raise ValueError("its content is no map")
@@ -69,7 +70,7 @@ def _walk(path: Path, file: BinaryIO) -> dict[str, Any]:
     return tree
 
 
-def _value(file: BinaryIO, depth: int) -> Any:
+def _value(file: BufferedIOBase, depth: int) -> Any:
     """The value at the file's position; bytes and extensions are left where they are."""
     if depth > _DEEPEST:
         raise ValueError(f"maps nested deeper than {_DEEPEST}")
@@ -89,7 +90,7 @@ def _value(file: BinaryIO, depth: int) -> Any:
     return _map(file, count, depth)
 
 
-def _map(file: BinaryIO, count: int, depth: int) -> dict[str, Any]:
+def _map(file: BufferedIOBase, count: int, depth: int) -> dict[str, Any]:
     pairs: dict[str, Any] = {}
     for _ in range(count):
         key = _value(file, depth + 1)
@@ -111,7 +112,7 @@ _SIZED = {
 }  # fmt: skip
 
 
-def _header(file: BinaryIO, tag: int) -> tuple[str, int]:
+def _header(file: BufferedIOBase, tag: int) -> tuple[str, int]:
     """Kind and length of a sized value."""
     if tag in _SIZED:
         kind, layout = _SIZED[tag]
@@ -124,18 +125,18 @@ def _header(file: BinaryIO, tag: int) -> tuple[str, int]:
     raise ValueError(f"byte {tag:#04x} at offset {file.tell() - 1} begins no value")
 
 
-def _take(file: BinaryIO, count: int) -> bytes:
+def _take(file: BufferedIOBase, count: int) -> bytes:
     content = file.read(count)
     if len(content) != count:
         raise EOFError
     return content
 
 
-def _number(file: BinaryIO, layout: str) -> int | float:
+def _number(file: BufferedIOBase, layout: str) -> int | float:
     return struct.unpack(layout, _take(file, struct.calcsize(layout)))[0]
 
 
-def _skip(file: BinaryIO, count: int, extension: int | None) -> _Bytes:
+def _skip(file: BufferedIOBase, count: int, extension: int | None) -> _Bytes:
     """Passes over bytes without reading them."""
     start = file.tell()
     if start + count > os.fstat(file.fileno()).st_size:
@@ -154,7 +155,7 @@ def _flatten(path: Path, tree: dict[str, Any], prefix: str = "") -> list[tuple[s
     return leaves
 
 
-def _leaf(path: Path, file: BinaryIO, name: str, value: Any) -> Stored | Any:
+def _leaf(path: Path, file: BufferedIOBase, name: str, value: Any) -> Stored | Any:
     """An array of the file, or whatever else stands there."""
     if not isinstance(value, _Bytes) or value.extension not in _ARRAYS:
         return value

@@ -13,8 +13,9 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def open_torch(path: Path) -> Opened:
         raise CheckpointError(path, str(error)) from error
 
 
-def _open_zip(path: Path, file: BinaryIO) -> Opened:
+def _open_zip(path: Path, file: BufferedIOBase) -> Opened:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -90,7 +91,7 @@ def _open_zip(path: Path, file: BinaryIO) -> Opened:
     return _index(path, content, storages)
 
 
-def _locate(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> _Span:
+def _locate(path: Path, file: BufferedIOBase, entry: zipfile.ZipInfo) -> _Span:
     """Where an entry's bytes lie: torch stores them as they are, so they are read in place.
 
     The entry's checksum is left alone, as torch does: ``set_crc32_options(False)`` writes files without one.
@@ -112,12 +113,12 @@ def _locate(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> _Span:
     return span
 
 
-def _content(file: BinaryIO, span: _Span) -> bytes:
+def _content(file: BufferedIOBase, span: _Span) -> bytes:
     file.seek(span.offset)
     return file.read(span.length)
 
 
-def _open_legacy(path: Path, file: BinaryIO) -> Opened:
+def _open_legacy(path: Path, file: BufferedIOBase) -> Opened:
     """Five pickles (magic number, protocol, machine, state dict, storage keys), then each storage's size and bytes."""
     if load(file, _permitted) != _LEGACY_MAGIC:
         raise BadPickle("not a file of torch.save: neither a zip archive nor its older format")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 
 class ForbiddenGlobal(ValueError):
@@ -51,7 +52,7 @@ class Persistent:
 _MARK = object()
 
 
-def load(file: BinaryIO, permitted: Callable[[str], bool]) -> Any:
+def load(file: BufferedIOBase, permitted: Callable[[str], bool]) -> Any:
     """The value of the pickle that begins at the file's position; the position after it is behind its end.
 
     Args:
