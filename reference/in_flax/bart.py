@@ -113,7 +113,7 @@ class BartModel(nnx.Module):
 class BartForConditionalGeneration(nnx.Module):
     """BART with its head: the shared table again, or a table of its own where ``tie_word_embeddings`` is false.
 
-    Parameters carry their canonical names (``reference.names``).
+    Every call is compiled, once per set of shapes. Parameters carry Flax's own names; ``loading`` knows the others.
 
     Args:
         attention: ``eager`` (plain, returns attentions) or ``sdpa`` (the framework's fused kernel, returns none).

@@ -14,7 +14,9 @@ from jax import Array
 
 from reference.config import BartConfig
 from reference.errors import CheckpointError
+from reference.in_flax.attention import ATTENTIONS
 from reference.in_flax.bart import BartForConditionalGeneration
+from reference.in_flax.precision import PRECISIONS
 from reference.weights import read_weights
 
 DTYPES = {name: getattr(jnp, name) for name in ("float64", "float32", "bfloat16", "float16")}
@@ -59,7 +61,9 @@ def build(
 
     Raises:
         CheckpointError: a parameter is missing or misshapen (named).
+        ValueError: there is no such dtype, attention or precision.
     """
+    check_choices(dtype, attention, precision)
     if dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     model = nnx.eval_shape(lambda: BartForConditionalGeneration(config, attention, precision, rngs=nnx.Rngs(0)))
@@ -69,11 +73,19 @@ def build(
         name, shape = canonical_name(path), canonical_layout(path, np.empty(variable.shape, bool)).shape
         if name not in weights:
             raise CheckpointError(place, f"parameter {name} is missing")
-        if weights[name].shape != shape:
-            raise CheckpointError(place, f"parameter {name} is {weights[name].shape}, not {shape}")
-        array = canonical_layout(path, weights[name]).astype(DTYPES[dtype])
-        leaves.append((path, variable.replace(jax.device_put(array, target))))
+        array = weights[name]
+        if array.shape != shape:
+            raise CheckpointError(place, f"parameter {name} is {array.shape}, not {shape}")
+        array = jax.device_put(canonical_layout(path, array).astype(DTYPES[dtype]), target)
+        leaves.append((path, variable.replace(array)))
     return nnx.merge(graph, nnx.from_flat_state(leaves))
+
+
+def check_choices(dtype: str, attention: str, precision: str) -> None:
+    """Names the choice that is none of those there are, as a ValueError."""
+    for given, known in ((dtype, DTYPES), (attention, ATTENTIONS), (precision, PRECISIONS)):
+        if given not in known:
+            raise ValueError(f"unknown choice {given!r}: one of {', '.join(known)}")
 
 
 def as_inputs(model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from reference.config import BartConfig
 from reference.errors import CheckpointError
+from reference.in_torch.attention import ATTENTIONS
 from reference.in_torch.bart import BartForConditionalGeneration
-from reference.in_torch.precision import matmul_precision
+from reference.in_torch.precision import PRECISIONS, matmul_precision
 from reference.weights import read_weights
 
 DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
@@ -55,18 +56,28 @@ def build(
 
     Raises:
         CheckpointError: a parameter is missing or misshapen (named).
+        ValueError: there is no such dtype, attention or precision.
     """
+    check_choices(dtype, attention, precision)
     with torch.device("meta"):
         model = BartForConditionalGeneration(config, attention, precision)
     state = {}
     for name, empty in model.state_dict().items():
         if name not in weights:
             raise CheckpointError(place, f"parameter {name} is missing")
-        if weights[name].shape != tuple(empty.shape):
-            raise CheckpointError(place, f"parameter {name} is {weights[name].shape}, not {tuple(empty.shape)}")
-        state[name] = from_host(weights[name]).to(device=device, dtype=DTYPES[dtype])
+        array, shape = weights[name], tuple(empty.shape)
+        if array.shape != shape:
+            raise CheckpointError(place, f"parameter {name} is {array.shape}, not {shape}")
+        state[name] = from_host(array).to(device=device, dtype=DTYPES[dtype])
     model.load_state_dict(state, assign=True)
     return model.eval()
+
+
+def check_choices(dtype: str, attention: str, precision: str) -> None:
+    """Names the choice that is none of those there are, as a ValueError."""
+    for given, known in ((dtype, DTYPES), (attention, ATTENTIONS), (precision, PRECISIONS)):
+        if given not in known:
+            raise ValueError(f"unknown choice {given!r}: one of {', '.join(known)}")
 
 
 def as_inputs(model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

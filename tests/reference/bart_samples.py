@@ -142,7 +142,7 @@ def _host(value: Any) -> Any:
         return None
     if isinstance(value, tuple):
         return [_host(item) for item in value]
-    return np.asarray(value.detach() if hasattr(value, "detach") else value, np.float64)
+    return np.asarray(value.detach().double() if hasattr(value, "detach") else value, np.float64)
 
 
 def assert_same(actual: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float) -> None:

@@ -12,6 +12,8 @@ from tests.reference import bart_samples as samples
 
 NAMES = list(samples.CONFIGS)
 DOUBLE, SINGLE = 1e-12, 3e-5
+GRADIENT = 1e-10
+"""In float64: some gradients are what is left of much larger terms (1e-7 of the largest in ``odd``)."""
 
 
 def library_gradients(name: str, given: dict[str, np.ndarray]) -> tuple[float, dict[str, np.ndarray]]:
@@ -65,14 +67,14 @@ def test_torch_gradients_are_the_library_s(name: str) -> None:
     pad = samples.config(name).pad_token_id
     for table in (gradients["model.shared.weight"], expected["model.shared.weight"]):
         table[pad] = 0
-    assert_gradients(gradients, expected, DOUBLE)
+    assert_gradients(gradients, expected, GRADIENT)
 
 
 def test_flax_gradients_are_torch_s() -> None:
     loss, expected = in_torch.loss_and_gradients(samples.torch_model("untied"), samples.inputs("untied"))
     own_loss, gradients = in_flax.loss_and_gradients(samples.flax_model("untied"), samples.inputs("untied"))
     assert own_loss == pytest.approx(loss, rel=DOUBLE)
-    assert_gradients(gradients, expected, DOUBLE)
+    assert_gradients(gradients, expected, GRADIENT)
 
 
 def test_a_seen_padding_token_has_a_gradient_that_the_library_drops() -> None:
@@ -85,7 +87,7 @@ def test_a_seen_padding_token_has_a_gradient_that_the_library_drops() -> None:
     _, gradients = in_torch.loss_and_gradients(samples.torch_model("odd"), given)
     ours, theirs = gradients["model.shared.weight"], expected["model.shared.weight"]
     others = np.arange(samples.VOCAB) != pad
-    samples.assert_close(ours[others], theirs[others], DOUBLE, "every other row")
+    samples.assert_close(ours[others], theirs[others], GRADIENT, "every other row")
     assert np.abs(ours[pad] - theirs[pad]).max() > 1e-3
     assert ours[pad, 4] == pytest.approx(slope_of_loss(given, pad, 4), rel=1e-6)
 

@@ -169,3 +169,12 @@ def test_an_unknown_precision_is_named(framework: Framework) -> None:
         framework.module("precision").matmul_precision("low"),
     ):
         pass
+
+
+@pytest.mark.parametrize("choice", [{"dtype": "float8"}, {"attention": "flash"}, {"precision": "low"}])
+def test_a_choice_that_is_none_is_named(framework: Framework, choice: dict[str, str]) -> None:
+    from tests.reference import bart_samples as samples
+
+    build = importlib.import_module(f"reference.{framework.package}").build
+    with pytest.raises(ValueError, match=f"unknown choice '{next(iter(choice.values()))}'"):
+        build(samples.config("odd"), samples.weights("odd"), **choice)
