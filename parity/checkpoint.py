@@ -116,6 +116,8 @@ def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = No
     Raises:
         CheckpointError: no such directory, no such id, or it cannot be fetched.
     """
+    if not text:
+        raise CheckpointError("''", "no such directory")
     path = Path(text).expanduser()
     if path.is_dir():
         return path
