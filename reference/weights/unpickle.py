@@ -8,6 +8,7 @@ Source: the Python library's ``pickletools``, whose ``genops`` cuts the instruct
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BufferedIOBase
@@ -64,8 +65,11 @@ def load(file: BufferedIOBase, permitted: Callable[[str], bool]) -> Any:
     """
     machine = _Machine(permitted)
     try:
-        for instruction, argument, _ in pickletools.genops(file):
-            machine.run(instruction.name, argument)
+        with warnings.catch_warnings():
+            # genops warns of odd escapes in a text, which garbage has; the text is of no use either way.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for instruction, argument, _ in pickletools.genops(file):
+                machine.run(instruction.name, argument)
     except (ForbiddenGlobal, BadPickle):
         raise
     # genops and a stack that runs empty raise these on garbage; each means the same to the reader.
