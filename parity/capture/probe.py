@@ -93,9 +93,11 @@ def _tell(pipe: IO[bytes], line: str) -> None:
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """This process's environment, the stack's on top (an empty value takes a variable away).
 
-    A JAX that shares a GPU must not take all of its memory at once.
+    A JAX that shares a GPU must not take all of its memory at once. numpy's own products are few, and its threads wait
+    for each other ten times longer than they compute where a framework's are at work beside them.
     """
-    merged = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, "PYTHONUNBUFFERED": "1", **environment}
+    ours = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "OPENBLAS_NUM_THREADS": "1"}
+    merged = {**ours, **os.environ, "PYTHONUNBUFFERED": "1", **environment}
     return {name: value for name, value in merged.items() if value or name not in environment}
 
 
