@@ -1,0 +1,38 @@
+"""The product as its users run it: the command, in a process of its own, on the fixtures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from parity.records import Report, read_record
+
+ROOT = Path(__file__).resolve().parents[2]
+Audit = Callable[..., tuple[int, Report]]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of traces for all tests of the product."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def audit(cache: Path, tmp_path: Path) -> Audit:
+    """Runs ``parity audit`` and gives its exit code and its report."""
+
+    def run(checkpoints: Sequence[Path], *options: str, environment: dict[str, str] | None = None) -> tuple[int, Report]:
+        command = [sys.executable, "-m", "parity", "audit", *map(str, checkpoints), *options]
+        command += ["--out", str(tmp_path / "run"), "--cache", str(cache)]
+        finished = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=1500
+        )
+        assert finished.returncode in (0, 1), finished.stderr
+        return finished.returncode, read_record(Report, tmp_path / "run" / "report.json")
+
+    return run

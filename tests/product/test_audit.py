@@ -1,0 +1,51 @@
+"""The five-backend audit of the fixtures: its whole table of verdicts, so that CI gates the product itself.
+
+``verdicts.txt`` holds one line for every cell that is not ``pass``, and the totals. Rewrite it after looking at what
+changed: ``PARITY_REWRITE_VERDICTS=1 python -m pytest tests/product/test_audit.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from parity.records import Report
+from parity.resources import fixtures
+
+pytestmark = pytest.mark.xdist_group("product")
+EXPECTED = Path(__file__).with_name("verdicts.txt")
+BACKENDS = {"reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax", "file"}
+
+
+def table(report: Report) -> str:
+    rows = []
+    for verdict in report.verdicts:
+        if verdict.status != "pass":
+            why = verdict.evidence.get("ledger") or verdict.reason.partition(":")[0]
+            who = f"{verdict.backend}/{verdict.variant}"
+            rows.append(f"{verdict.checkpoint} {verdict.check} {verdict.case} {who} {verdict.status} {why}")
+    totals = [f"{status} {count}" for status, count in report.totals.model_dump(by_alias=True).items()]
+    return "\n".join([*sorted(rows), "", *totals]) + "\n"
+
+
+def test_five_backends_give_the_expected_table_of_verdicts(audit):
+    code, report = audit(fixtures())
+    found = table(report)
+    if os.environ.get("PARITY_REWRITE_VERDICTS"):
+        EXPECTED.write_text(found, encoding="utf-8")
+    assert found == EXPECTED.read_text(encoding="utf-8")
+    assert code == 0 and report.totals.error == report.totals.fail == 0
+    assert {verdict.backend for verdict in report.verdicts if verdict.status == "pass"} == BACKENDS
+
+    # Again with warm caches: nothing is computed, nothing changes.
+    code, again = audit(fixtures())
+    assert (code, table(again)) == (0, found)
+    assert again.cost.traces_captured == 0
+
+
+def test_strict_fails_on_known_divergences_that_are_critical(audit):
+    code, report = audit([path for path in fixtures() if path.name == "bart-untied"], "--strict")
+    failed = {verdict.evidence.get("severity") for verdict in report.verdicts if verdict.status == "fail"}
+    assert code == 1 and failed == {"critical"}
