@@ -19,7 +19,7 @@ import numpy as np
 from parity.backends import get_backend
 from parity.backends.fields import flatten
 from parity.subjects import Variant
-from tests.backends.samples import CHECKPOINT, given, head_masks, labelled
+from tests.backends.samples import CHECKPOINT, faulty, given, head_masks, labelled
 
 
 class Asked:
@@ -77,6 +77,8 @@ class Asked:
         self.attempt("tuple", lambda: self.tuple_form(model))
         self.attempt("gradients", lambda: self.gradients(model))
         self.attempt("nowhere", lambda: self.load(CHECKPOINT.parent / "nowhere"))
+        broken = faulty(self.folder / "faulty")
+        self.attempt("faulty", lambda: dataclasses.asdict(self.load(broken).report))
         for dtype in dtypes:
             self.attempt(dtype, lambda dtype=dtype: self.dtype(dtype))
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from parity.cases import IGNORED
 
@@ -20,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "bart-odd"
 CONFIG = json.loads((CHECKPOINT / "config.json").read_text(encoding="utf-8"))
 BATCH, SRC, TGT = 2, 7, 5
+LIMIT = 500.0
 
 
 def given() -> dict[str, np.ndarray]:
@@ -49,6 +52,20 @@ def head_masks() -> dict[str, np.ndarray]:
     return masks
 
 
+LACKED, SURPLUS = "model.decoder.layers.1.fc2.bias", "model.encoder.adapter.weight"
+
+
+def faulty(folder: Path) -> Path:
+    """The checkpoint without the parameter ``LACKED`` and with a ``SURPLUS`` one."""
+    weights = load_file(CHECKPOINT / "model.safetensors")
+    del weights[LACKED]
+    weights[SURPLUS] = np.zeros((2, 3), np.float32)
+    folder.mkdir()
+    shutil.copy(CHECKPOINT / "config.json", folder)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 @dataclass(frozen=True)
 class Answers:
     """What one backend said."""
@@ -62,15 +79,36 @@ class Answers:
             return dict(file)
 
 
-@cache
-def answers(backend: str, variant: str = "eager", *dtypes: str) -> Answers:
-    """Asks a backend in a process of its own, once in a test session."""
-    folder = Path(tempfile.mkdtemp(prefix=f"asked-{backend}-"))
-    compiled = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(folder))
-    command = [sys.executable, "-m", "tests.backends.ask", backend, variant, str(folder), *dtypes]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "ASK_CACHE": compiled}, capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
-    return Answers(told, folder, done.stdout)
+class Asking:
+    """Asks each backend once in a test session, in a process of its own, whatever the number of xdist workers.
+
+    Workers share ``folder``: the first to make a backend's place asks, the others wait for its answers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cache  # noqa: B019 (one object a session)
+    def __call__(self, backend: str, variant: str = "eager", *dtypes: str) -> Answers:
+        place = self._folder / f"{backend}-{variant}"
+        try:
+            place.mkdir()
+        except FileExistsError:
+            until = time.monotonic() + LIMIT
+            while not (place / "done.json").exists() and time.monotonic() < until:
+                time.sleep(0.1)
+        else:
+            self._ask(place, backend, variant, dtypes)
+        done = json.loads((place / "done.json").read_text(encoding="utf-8"))
+        assert done["code"] == 0, done["stderr"]
+        return Answers(json.loads((place / "answers.json").read_text(encoding="utf-8")), place, done["stdout"])
+
+    def _ask(self, place: Path, backend: str, variant: str, dtypes: tuple[str, ...]) -> None:
+        compiled = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(self._folder / "compiled"))
+        command = [sys.executable, "-m", "tests.backends.ask", backend, variant, str(place), *dtypes]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "ASK_CACHE": compiled}, capture_output=True, text=True, timeout=LIMIT
+        )
+        told = {"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr[-3000:]}
+        (place / "part").write_text(json.dumps(told), encoding="utf-8")
+        (place / "part").rename(place / "done.json")
