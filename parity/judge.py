@@ -268,15 +268,14 @@ def _verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Verdict
 def _cost(manifest: Manifest, judging: float) -> Cost:
     """What is not a backend's own work: planning, bringing traces to disk and back, judging."""
     wall = sum(manifest.seconds.values()) + judging
-    writing = sum(record.io_seconds for record in manifest.traces if not record.cached)
-    own = min(wall, manifest.seconds.get("plan", 0.0) + writing + judging)
+    backends = manifest.seconds.get("backends", 0.0)
     cached = sum(record.cached for record in manifest.traces)
     return Cost(
         wall_seconds=wall,
-        backend_seconds=wall - own,
+        backend_seconds=backends,
         judge_seconds=judging,
-        trace_io_seconds=writing,
-        own_share=own / wall if wall else 0.0,
+        trace_io_seconds=sum(record.io_seconds for record in manifest.traces if not record.cached),
+        own_share=1 - backends / wall if wall else 0.0,
         peak_memory=manifest.peak_memory,
         traces_cached=cached,
         traces_captured=len(manifest.traces) - cached,
