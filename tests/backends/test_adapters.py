@@ -59,7 +59,10 @@ def oracle(asking: Asking) -> Answers:
 def can(name: str) -> list[str]:
     from importlib.metadata import distributions
 
-    versions = {found.metadata["Name"]: found.version for found in distributions()}
+    from packaging.utils import canonicalize_name
+
+    # A distribution may spell itself with underscores (tensorflow_cpu); the probe asks by the canonical name.
+    versions = {canonicalize_name(found.metadata["Name"]): found.version for found in distributions()}
     backend, _, variant = name.partition("/")
     return capabilities(backend, variant or "eager", versions)[0]
 
