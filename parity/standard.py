@@ -22,7 +22,7 @@ ALONE = 1
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded on the right, int64: ``source`` and its mask ``[batch, src]``, ``labels`` and theirs ``[batch, tgt]``."""
+    """Rows padded on the right, int64: source and its mask ``[batch, src]``, labels and theirs ``[batch, tgt]``."""
 
     source: np.ndarray
     source_mask: np.ndarray

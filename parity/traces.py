@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 
 FORMAT = 1
 SKETCH_ABOVE = 1 << 18
-SKETCH_WIDTH = 32
+SKETCH_WIDTH = 16
 _SKETCH_ROWS = 512
 
 
@@ -99,12 +99,17 @@ class _FileArrays(Mapping[str, np.ndarray]):
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self._path, self._names, self._known = path, names, frozenset(names)
+        self._file: Any = None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._known:
             raise KeyError(name)
-        with safe_open(self._path, framework="numpy") as file:
-            return file.get_tensor(name)
+        if self._file is None:
+            self._file = safe_open(self._path, framework="numpy")
+        return self._file.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -114,18 +119,18 @@ class _FileArrays(Mapping[str, np.ndarray]):
 
 
 def sketch(array: np.ndarray) -> np.ndarray:
-    """A large array's last axis, projected on 32 fixed random sign vectors, in float64.
+    """A large array's last axis, projected on 16 fixed random sign vectors, in float64.
 
     The projection is linear, so the sketch of a difference is the difference of the sketches, and the
-    root mean square over the 32 numbers estimates that over the axis it replaces (relative standard
-    error 1/√64, Johnson and Lindenstrauss 1984). Only gradients larger than ``SKETCH_ABOVE`` elements
+    root mean square over the 16 numbers estimates that over the axis it replaces (relative standard
+    error 1/√32, Johnson and Lindenstrauss 1984). Only gradients larger than ``SKETCH_ABOVE`` elements
     are kept this way; the budgets are measured on sketches too.
 
     Args:
         array: ``[..., width]``, any float dtype.
 
     Returns:
-        float64 ``[..., 32]``, scaled so that its root mean square estimates that of ``array``.
+        float64 ``[..., 16]``, scaled so that its root mean square estimates that of ``array``.
     """
     width = array.shape[-1]
     signs = np.random.default_rng(width).integers(0, 2, (width, SKETCH_WIDTH)) * 2.0 - 1.0
@@ -138,9 +143,9 @@ def sketch(array: np.ndarray) -> np.ndarray:
     return (sketched / np.sqrt(width)).reshape(*array.shape[:-1], SKETCH_WIDTH)
 
 
-def digest_array(array: np.ndarray) -> str:
-    """sha256 of the array's shape, dtype and little-endian bytes, first 32 hex digits."""
+def digest_array(array: np.ndarray, about: str = "") -> str:
+    """sha256 of the array's shape, dtype and little-endian bytes (and of ``about``), first 32 hex digits."""
     array = np.asarray(array, order="C")
-    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest = hashlib.sha256(f"{about}{array.dtype.str}{array.shape}".encode())
     digest.update(array.data if array.size else b"")
     return digest.hexdigest()[:32]

@@ -107,7 +107,7 @@ def run_directory(tmp_path: Path, cases: dict[str, Case], honest: dict[tuple[int
         manifest = Manifest(
             parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00",
             checkpoints=[CheckpointRecord(name="bart-odd", path="bart-odd", digest="0", config=config)],
-            environments={"main": {"versions": versions or {"transformers": "4.57.6"}}},
+            environments={"main": {"versions": versions or {"transformers": "0.1"}}},
             subjects=subjects or [_subject_record(subject) for subject in SUBJECTS],
             cases={"bart-odd": [case.to_json() for case in cases.values()]}, traces=records,
         )  # fmt: skip

@@ -43,7 +43,7 @@ def off(tensor: str, amount: float = 1e-4, at: tuple = ()) -> Alter:
 
 def wrong_bit(found: Trace) -> Trace:
     found.facts["parameters"][Q_PROJ]["digest"] = "0" * 32
-    found.arrays[f"rows.{Q_PROJ}"][5] ^= 1
+    found.arrays[f"rows.{Q_PROJ}"][5] += np.uint64(1)
     return found
 
 
