@@ -147,7 +147,7 @@ def _named(params: Any, config: BartConfig) -> Iterator[tuple[str, np.ndarray, b
     for raw, leaf in _leaves(params, ()):
         name, transposed, trained = libraries.parameter_name(raw, "flax", config)
         array = np.asarray(leaf)
-        yield name, np.ascontiguousarray(array.T) if transposed else array, trained
+        yield name, array.T if transposed else array, trained
 
 
 def _leaves(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -128,7 +128,7 @@ def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _canonical(array: np.ndarray, transposed: bool) -> np.ndarray:
-    return np.ascontiguousarray(array.T) if transposed else array
+    return array.T if transposed else array
 
 
 def _report(model: Any, info: dict[str, Any], config: BartConfig) -> LoadReport:

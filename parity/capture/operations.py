@@ -178,7 +178,7 @@ _OPERATIONS: dict[str, Callable[[Session, Mapping[str, np.ndarray]], Trace]] = {
 
 def _plain(array: np.ndarray) -> np.ndarray:
     """Types numpy does not have (bfloat16) as unsigned integers of the same bits: a view, no copy."""
-    return array if array.dtype.isbuiltin == 1 else np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
+    return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
 
 
 def _count_non_finite(array: np.ndarray) -> int:
@@ -195,15 +195,14 @@ def _count_non_finite(array: np.ndarray) -> int:
 def row_checksums(array: np.ndarray) -> np.ndarray:
     """One number for each slice along the first axis, ``uint64 [rows]``; for the one element of a scalar, ``[1]``.
 
-    The row's words times fixed odd numbers, summed modulo 2⁶⁴: any change within one word shows, because an odd factor
-    can be undone. Thirty times as fast as a crc32 row by row.
+    The bits of the row's elements times fixed odd numbers, summed modulo 2⁶⁴: a change of any one element shows,
+    because an odd factor can be undone. In any memory layout, so that a transposed kernel need not be copied.
     """
-    length = array.shape[0] if array.ndim else 1
-    rows = np.ascontiguousarray(array).reshape(length, array.size // max(length, 1))
-    wide = rows.shape[1] * rows.itemsize % 8 == 0
-    words = rows.view(np.uint64) if wide else rows.view(f"u{rows.itemsize}").astype(np.uint64)
-    factors = np.random.default_rng(0).integers(0, 2**64, words.shape[1], np.uint64) | np.uint64(1)
-    return np.einsum("rw,w->r", words, factors)
+    words = array.view(f"u{array.itemsize}")
+    length = len(words) if array.ndim else 1
+    rows = words if words.ndim == 2 else words.reshape(length, words.size // max(length, 1))
+    factors = np.random.default_rng(0).integers(0, 2**64, rows.shape[1], np.uint64) | np.uint64(1)
+    return np.einsum("rw,w->r", rows, factors)
 
 
 def _unpermute(arrays: Mapping[str, np.ndarray], variant: Variant) -> Arrays:
