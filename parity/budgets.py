@@ -83,7 +83,7 @@ def calibration() -> Calibration:
 
 def root_mean_square(array: np.ndarray) -> float:
     """One scale for a tensor; 1 where it holds nothing but zeros, so that an error there is absolute."""
-    total = sum(float(np.square(block, dtype=np.float64).sum()) for _, block in _blocks(array))
+    total = sum(float(np.einsum("rw,rw->", block, block, dtype=np.float64)) for _, block in _blocks(array))
     return float(np.sqrt(total / max(array.size, 1))) or 1.0
 
 
@@ -109,9 +109,10 @@ def measure(actual: np.ndarray, expected: np.ndarray, scale: float | None = None
     worst_element = (-1.0, 0)
     for start, block in _blocks(flat_expected):
         difference = _difference(flat_actual[start : start + len(block)], block)
-        slices[start : start + len(block)] = np.sqrt(np.mean(np.square(difference), axis=1)) / scale
         place = int(difference.argmax())
         largest = float(difference.flat[place])
+        squares = np.einsum("rw,rw->r", difference, difference)
+        slices[start : start + len(block)] = np.sqrt(squares / difference.shape[1]) / scale
         worst_element = max(worst_element, (largest, start * difference.shape[1] + place), key=lambda found: found[0])
     element_at = tuple(int(i) for i in np.unravel_index(worst_element[1], expected.shape))
     slices = slices.reshape(expected.shape[:-1])
@@ -143,12 +144,13 @@ def _blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def _difference(actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Absolute differences in float64, infinite wherever only one side is finite or infinities disagree."""
-    actual, expected = actual.astype(np.float64), expected.astype(np.float64)
-    same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
     with np.errstate(invalid="ignore"):
-        difference = np.abs(actual - expected)
-    difference[same] = 0.0
-    difference[~same & ~np.isfinite(difference)] = np.inf
+        difference = np.subtract(actual, expected, dtype=np.float64)
+    np.abs(difference, out=difference)
+    if not np.isfinite(difference).all():
+        same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+        difference[same] = 0.0
+        difference[~np.isfinite(difference)] = np.inf
     return difference
 
 

@@ -88,7 +88,7 @@ def _load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
         del array
     del model, seen
     seen = _Seen()
-    second = {name: seen.once(array, _described)[0]["digest"] for name, array in session.load().parameters()}
+    second = {name: seen.once(array, _checked)[0] for name, array in session.load().parameters()}
     return Trace(rows, {"report": report, "parameters": first, "second": second})
 
 
@@ -112,12 +112,20 @@ class _Seen:
 
 
 def _described(array: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-    """What the trace says of one parameter, and its rows' checksums, which with shape and dtype make its digest."""
+    """What the trace says of one parameter, and its rows' checksums."""
+    digest, checksums = _checked(array)
+    facts = {"shape": list(array.shape), "dtype": _dtype_name(array), "digest": digest}
+    return {**facts, "non_finite": _count_non_finite(array)}, checksums
+
+
+def _checked(array: np.ndarray) -> tuple[str, np.ndarray]:
+    """A parameter's digest, of its shape, dtype and rows' checksums, and those checksums."""
     checksums = row_checksums(_plain(array))
-    dtype = "bfloat16" if array.dtype == np.uint16 else str(array.dtype)
-    digest = digest_array(checksums, f"{dtype}{array.shape}")
-    non_finite = _count_non_finite(array)
-    return {"shape": list(array.shape), "dtype": dtype, "digest": digest, "non_finite": non_finite}, checksums
+    return digest_array(checksums, f"{_dtype_name(array)}{array.shape}"), checksums
+
+
+def _dtype_name(array: np.ndarray) -> str:
+    return "bfloat16" if array.dtype == np.uint16 else str(array.dtype)
 
 
 def _forward(session: Session, inputs: Mapping[str, np.ndarray], method: str = "call") -> Trace:

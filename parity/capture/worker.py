@@ -188,8 +188,9 @@ class Worker:
         return Session(load, lambda: self.model if self.key == key else load(), variant, clock)
 
     def _free(self) -> None:
-        self.key = self.model = None
-        gc.collect()
+        if self.model is not None:
+            self.key = self.model = None
+            gc.collect()
 
 
 def _one_line(error: BaseException, path: str = "") -> str:
