@@ -12,6 +12,7 @@ import argparse
 import json
 import platform
 import shutil
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,9 +25,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from parity.budgets import UNIT_ROUNDOFF, Measured
+from parity.budgets import UNIT_ROUNDOFF, Measured, Yardstick
 from parity.capture import capture
+from parity.judge import judge
+from parity.records import SubjectRecord
 from parity.run import CheckpointRun
+from parity.tensors import TensorSpec
 from reference.config import BartConfig
 from reference.names import expected_parameters
 
@@ -36,15 +40,13 @@ C_SLICE, C_ELEMENT = 1.0, 4.0
 TAIL = 4.75
 """Standard deviations of a normal variable beyond which one in a million lies (one-sided)."""
 
-COMPARISONS = ("slice", "element")
-
 
 @dataclass(frozen=True)
 class Ratio:
     """One comparison: which backend, what kind of tensor, and its error in floored yardsticks."""
 
-    config: int
     backend: str
+    dtype: str
     kind: str
     measure: str
     value: float
@@ -88,24 +90,36 @@ def write_random_checkpoint(directory: Path, rng: np.random.Generator) -> None:
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
 
 
-def ratios_of(run_directory: Path, number: int) -> Iterator[Ratio]:
-    """Every candidate's errors in floored yardsticks, tensor by tensor, over all cases with an oracle."""
-    _, runs = CheckpointRun.open_all(run_directory)
-    for run in runs:
-        for case in run.cases.values():
-            if case.operation == "load" or run.oracle(case.name) is None:
-                continue
-            found = run.errors(case.name)
-            for index, subject in run.subjects("candidate"):
-                unit = UNIT_ROUNDOFF[subject.dtype]
-                for spec in found.specs:
-                    measured = found.errors.get(index, {}).get(spec.name)
-                    yardstick = run.yardstick(subject).error(spec.name, subject.backend)
-                    if not isinstance(measured, Measured) or yardstick is None or spec.name in case.undefined:
-                        continue
-                    for measure, floor in (("slice", C_SLICE), ("element", C_ELEMENT)):
-                        value = getattr(measured, measure) / max(getattr(yardstick, measure), floor * unit)
-                        yield Ratio(number, subject.label, spec.kind, measure, value)
+def ratios_of(run_directory: Path) -> Iterator[Ratio]:
+    """Every candidate's errors in floored yardsticks, tensor by tensor, over all cases with an oracle.
+
+    What the ledger knows to be wrong is no honest error and is left out.
+    """
+    wrong = {
+        (verdict.backend, verdict.variant, verdict.case, tensor)
+        for verdict in judge(run_directory).verdicts
+        if verdict.status == "known"
+        for tensor in verdict.evidence["tensors"]
+    }
+    _, (run,) = CheckpointRun.open_all(run_directory)
+    for case in run.cases.values():
+        if case.operation in ("load", "repeat", "tuple") or run.oracle(case.name) is None:
+            continue
+        found = run.errors(case.name)
+        for index, subject in run.subjects("candidate"):
+            yardstick = run.yardstick(subject)
+            for spec in found.specs:
+                measured = found.errors.get(index, {}).get(spec.name)
+                honest = (subject.backend, subject.variant, case.name, spec.name) not in wrong
+                if honest and isinstance(measured, Measured) and spec.name not in case.undefined:
+                    yield from _ratios(subject, spec, measured, yardstick)
+
+
+def _ratios(subject: SubjectRecord, spec: TensorSpec, measured: Measured, yardstick: Yardstick) -> Iterator[Ratio]:
+    error, unit = yardstick.error(spec.name, subject.backend), UNIT_ROUNDOFF[subject.dtype]
+    for measure, floor in (("slice", C_SLICE), ("element", C_ELEMENT)) if error else ():
+        value = getattr(measured, measure) / max(getattr(error, measure), floor * unit)
+        yield Ratio(subject.label, subject.dtype, spec.kind, measure, value)
 
 
 def tail_factor(values: np.ndarray) -> float:
@@ -117,17 +131,16 @@ def tail_factor(values: np.ndarray) -> float:
 
 
 def measure_configs(count: int, seed: int, backends: list[str] | None, dtypes: tuple[str, ...]) -> list[Ratio]:
-    """Audits ``count`` random checkpoints, one after the other, leaving nothing behind."""
+    """Audits ``count`` random checkpoints, one after the other, each in the next dtype; leaves nothing behind."""
     found: list[Ratio] = []
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         scratch = Path(tempfile.mkdtemp(prefix="parity-calibration-"))
         try:
             write_random_checkpoint(scratch / "random", rng)
-            capture(
-                [scratch / "random"], out=scratch / "run", cache=scratch / "cache", backends=backends, dtypes=dtypes
-            )
-            found += ratios_of(scratch / "run", number)
+            asked = {"backends": backends, "dtypes": [dtypes[number % len(dtypes)]]}
+            capture([scratch / "random"], out=scratch / "run", cache=scratch / "cache", **asked)
+            found += ratios_of(scratch / "run")
         finally:
             shutil.rmtree(scratch)
         largest = max((ratio.value for ratio in found), default=0.0)
@@ -148,17 +161,17 @@ def as_toml(found: list[Ratio], about: dict[str, Any]) -> str:
         factor = max(tail_factor(values), float(values.max()))
         lines += [f"k_{measure} = {np.ceil(factor * 10) / 10}", f"c_{measure} = {floor}"]
     lines += ["", "[measured]", *(f"{name} = {json.dumps(value)}" for name, value in about.items())]
-    grouped: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    grouped: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
     for ratio in found:
-        grouped[ratio.kind, ratio.backend, ratio.measure].append(ratio.value)
-    for (kind, backend, measure), values in sorted(grouped.items()):
-        quantiles = np.quantile(values, [0.5, 0.99, 1.0])
-        numbers = ", ".join(
-            f"{name} = {value:.3g}" for name, value in zip(("median", "q99", "max"), quantiles, strict=True)
-        )
-        row = f'kind = "{kind}", backend = "{backend}", measure = "{measure}", count = {len(values)}, {numbers}'
-        lines += ["", "[[ratios]]", *row.split(", ")]
-    return "\n".join(lines) + "\n"
+        grouped[ratio.dtype, ratio.kind, ratio.backend, ratio.measure].append(ratio.value)
+    lines.append("ratios = [")
+    for group, values in sorted(grouped.items()):
+        words = zip(("dtype", "kind", "backend", "measure"), group, strict=True)
+        quantiles = zip(("median", "q99", "largest"), np.quantile(values, [0.5, 0.99, 1.0]), strict=True)
+        fields = [f'{name} = "{word}"' for name, word in words] + [f"count = {len(values)}"]
+        fields += [f"{name} = {value:.3g}" for name, value in quantiles]
+        lines.append(f"    {{ {', '.join(fields)} }},")
+    return "\n".join([*lines, "]"]) + "\n"
 
 
 def main() -> None:
@@ -166,14 +179,14 @@ def main() -> None:
     parser.add_argument("--configs", type=int, default=40, help="random checkpoints to audit")
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--backend", action="append", help="backends to measure; all by default")
-    parser.add_argument("--dtype", action="append", help="float32 by default")
+    parser.add_argument("--dtype", action="append", help="taken in turn, one a checkpoint; float32 by default")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("calibration.toml"))
     asked = parser.parse_args()
     dtypes = tuple(asked.dtype or ["float32"])
     found = measure_configs(asked.configs, asked.seed, asked.backend, dtypes)
     about = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m parity.calibration --configs {asked.configs} --seed {asked.seed}",
+        "command": " ".join(["python -m parity.calibration", *sys.argv[1:]]),
         "configs": asked.configs,
         "dtypes": list(dtypes),
         "python": platform.python_version(),

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
@@ -16,3 +17,8 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 sys.path.insert(0, str(ROOT))
 
 install_import_hook("reference", "beartype.beartype")
+
+# The gate asks the same examples every time; at a desk each run looks for new ones.
+settings.register_profile("gate", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("gate")

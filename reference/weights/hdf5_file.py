@@ -27,7 +27,9 @@ def open_hdf5(path: Path) -> Opened:
     h5py = _import(path)
     opened = Opened("tf")
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: str | bytes, item: Any) -> None:
+        if isinstance(name, bytes):
+            raise CheckpointError(path, f"holds a name that is no UTF-8: {name!r}")
         if isinstance(item, h5py.Dataset):
             opened.tensors[name] = _index(path, name, item)
 

@@ -86,6 +86,16 @@ def test_any_damage_is_told_or_harmless(small, data):
     read_all(known, path, bytes(damaged))
 
 
+def test_a_name_that_is_no_utf8_is_told(tmp_path):
+    known, content = small_file("h5")
+    # The old HDF5 layout keeps names in a heap without a checksum, so one byte makes another name of it.
+    path, damaged = tmp_path / "tf_model.h5", content.replace(b"bias", b"bi\xaes")
+    assert damaged != content
+    path.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="UTF-8"):
+        OPEN[known].open(path)
+
+
 def test_two_thousand_damaged_pickles(tmp_path):
     """A file that is little else than pickles, so that most damage meets the machine; the seed is fixed."""
     known, content = small_file("bin-legacy")
