@@ -57,7 +57,7 @@ def parity_gpu(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test, the five-backend audit of the fixtures included: `-- PYTEST OPTIONS…`."""
     python = _environment(session, "main", "test")
-    arguments = session.posargs or ["-n", "2", "--dist", "loadgroup"]
+    arguments = session.posargs or ["-n", "2", "--dist", "worksteal"]
     session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
 
 

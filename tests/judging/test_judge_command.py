@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "tf_keras", "transformers")
 BLOCKED = f"""
 import sys
@@ -25,7 +23,6 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-@pytest.mark.xdist_group("judging")
 def test_judging_needs_no_framework(run_directory: Callable[..., Path]):
     directory = run_directory()
     command = [sys.executable, "-c", BLOCKED, "judge", str(directory)]

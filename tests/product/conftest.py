@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from parity.records import Report, read_record
 
@@ -19,8 +20,9 @@ Audit = Callable[..., tuple[int, Report]]
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache of traces for all tests of the product."""
-    return tmp_path_factory.mktemp("cache")
+    """One cache of traces for all tests of the product, and for all of pytest's workers."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "product-cache"
 
 
 @pytest.fixture
@@ -30,9 +32,10 @@ def audit(cache: Path, tmp_path: Path) -> Audit:
     def run(checkpoints: Sequence[Path], *options: str, environment: dict[str, str] | None = None) -> Any:
         command = [sys.executable, "-m", "parity", "audit", *map(str, checkpoints), *options]
         command += ["--out", str(tmp_path / "run"), "--cache", str(cache)]
-        finished = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=1500
-        )
+        variables = {**os.environ, **(environment or {})}
+        # One audit at a time, whichever worker asks: each takes all cores, and the next finds its traces.
+        with FileLock(f"{cache}.lock"):
+            finished = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=1500)
         assert finished.returncode in (0, 1), finished.stderr
         return finished.returncode, read_record(Report, tmp_path / "run" / "report.json")
 

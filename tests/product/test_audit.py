@@ -9,12 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from parity.records import Report
 from parity.resources import fixtures
 
-pytestmark = pytest.mark.xdist_group("product")
 EXPECTED = Path(__file__).with_name("verdicts.txt")
 BACKENDS = {"reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax", "file"}
 

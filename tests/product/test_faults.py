@@ -9,7 +9,6 @@ import pytest
 from parity.resources import fixture
 from tests.product.shadow import shadow_transformers
 
-pytestmark = pytest.mark.xdist_group("product")
 MODULE = "models/bart/modeling_bart.py"
 
 

@@ -10,7 +10,6 @@ from safetensors.numpy import load_file, save_file
 
 from parity.resources import fixture
 
-pytestmark = pytest.mark.xdist_group("product")
 NAME = "model.decoder.layers.1.fc2.weight"
 
 

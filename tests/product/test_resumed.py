@@ -8,14 +8,11 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from parity.records import Report, read_record
 from parity.resources import fixture
 from tests.product.conftest import ROOT
 from tests.product.shadow import shadow_transformers
 
-pytestmark = pytest.mark.xdist_group("product")
 BACKENDS = ("--backend", "hf-torch/eager")
 
 
