@@ -75,7 +75,7 @@ def _stack_session(name: str) -> None:
     @nox.session(name=f"stack-{name}")
     def install(session: nox.Session) -> None:
         print(f"{name}: {_environment(session, name)}")
-        print(f"use it: python -m nox -s parity -- CHECKPOINT --stack main --stack {name}")
+        print(f"use it: python -m nox -s parity -- CHECKPOINT --stack {name}")
 
     install.__doc__ = f"Make the stack `{name}`: {STACKS[name]['purpose']}."
 

@@ -40,11 +40,11 @@ Checks = Annotated[
     typer.Option("--check", metavar="ID|FAMILY", help="Only this check; repeat for more. (default: all)"),
 ]
 Stacks = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--stack",
         metavar="NAME|PATH|NAME=PATH",
-        help="Where backends run: a stack of the table, or any Python interpreter; repeat for more.",
+        help="Adds a stack of the table, or any Python interpreter, to main; repeat for more.",
     ),
 ]
 Device = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where candidates compute; the oracle stays on the CPU.")]
@@ -81,7 +81,7 @@ def audit(
     checkpoints: Checkpoints,
     backend: Backends = None,
     check: Checks = None,
-    stack: Stacks = ["main"],
+    stack: Stacks = None,
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
@@ -104,7 +104,7 @@ def audit(
     out = out or api.new_run_directory()
     with Progress() as progress:
         report = api.audit(
-            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=stack, device=device,
+            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack), device=device,
             dtypes=dtype, inputs=inputs, time_limit=time_limit, jobs=jobs, strict=strict, offline=offline,
             progress=progress,
         )  # fmt: skip
@@ -117,7 +117,7 @@ def audit(
 def capture(
     checkpoints: Checkpoints,
     backend: Backends = None,
-    stack: Stacks = ["main"],
+    stack: Stacks = None,
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
@@ -137,7 +137,7 @@ def capture(
     out = out or api.new_run_directory()
     with Progress() as progress:
         manifest = api.capture(
-            checkpoints, out=out, cache=cache, backends=backend, stacks=stack, device=device, dtypes=dtype,
+            checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), device=device, dtypes=dtype,
             inputs=inputs, time_limit=time_limit, jobs=jobs, offline=offline, progress=progress,
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
@@ -207,6 +207,11 @@ def cache_clean(
     from parity.show import clean_cache
 
     clean_cache(cache, older_than, down_to)
+
+
+def _with_main(stacks: list[str] | None) -> list[str]:
+    """The stacks asked, after ``main``, where the references run."""
+    return list(dict.fromkeys(["main", *(stacks or [])]))
 
 
 def _version(asked: bool) -> None:

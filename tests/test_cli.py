@@ -96,8 +96,6 @@ def test_audit_hands_on_what_was_asked(asked):
         "--dtype",
         "bfloat16",
         "--stack",
-        "main",
-        "--stack",
         "x=/y",
         "--inputs",
         "i.jsonl",
