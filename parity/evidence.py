@@ -9,8 +9,8 @@ import numpy as np
 
 from parity.budgets import Budget, Measured, measure, root_mean_square
 from parity.cases import Case
-from parity.checks.base import Comparison, Finding, Result
 from parity.records import SubjectRecord
+from parity.results import Comparison, Finding, Result
 from parity.run import CheckpointRun
 from parity.tensors import TensorSpec
 from parity.traces import Trace

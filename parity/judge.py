@@ -13,9 +13,9 @@ from typing import Any
 from parity import __version__, ledger
 from parity.cases import Case
 from parity.checks import CHECKS, Check
-from parity.checks.base import Comparison, Finding, Result
 from parity.evidence import Evidence
 from parity.records import Cost, Divergence, Manifest, Report, Status, SubjectRecord, Totals, Verdict
+from parity.results import Comparison, Finding, Result
 from parity.run import CheckpointRun
 from parity.suspicion import suspect_the_oracle
 from parity.traces import Raised, TraceError

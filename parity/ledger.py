@@ -12,8 +12,9 @@ from packaging.specifiers import SpecifierSet
 from pydantic import BaseModel, ConfigDict, Field
 
 from parity.cases import Case
-from parity.checks.base import Check, Comparison, Result
+from parity.checks.base import Check
 from parity.records import SubjectRecord, Verdict
+from parity.results import Comparison, Result
 from parity.subjects import Variant
 
 Severity = Literal["critical", "high", "low"]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from parity.budgets import UNIT_ROUNDOFF
-from parity.checks.base import Comparison, Finding, Result, check
+from parity.checks.base import check
 from parity.evidence import Evidence
+from parity.results import Comparison, Finding, Result
 from parity.tensors import TensorSpec
 
 _ATTENTIONS = "BART page, encoder_attentions, decoder_attentions, cross_attentions: weights after the softmax"

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parity.checks.base import Finding, Result, check
+from parity.checks.base import check
 from parity.evidence import Evidence, Region, whole
+from parity.results import Finding, Result
 from parity.tensors import TensorSpec
 
 _MASK = "BART page, attention_mask: 0 for tokens that are masked, which attention does not look at"

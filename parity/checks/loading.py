@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parity.checks.base import Finding, Result, check
+from parity.checks.base import check
 from parity.evidence import Evidence
+from parity.results import Finding, Result
+from reference.config import BartConfig
 from reference.names import tied_groups
 
 _FILE = "definition of a checkpoint: config.json states the parameters, the weight file holds them"
@@ -73,8 +75,6 @@ def _difference(evidence: Evidence, name: str, stored_name: str) -> str:
 
 def tied_groups_of(evidence: Evidence) -> list[list[str]]:
     """Groups of names that the config says are one table, the table's own name first."""
-    from reference.config import BartConfig
-
     return tied_groups(BartConfig.from_dict(evidence.config))
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from parity.cases import IGNORED
-from parity.checks.base import Comparison, Finding, Result, check
+from parity.checks.base import check
 from parity.evidence import SELF_COMPARISON, Evidence, whole
+from parity.results import Comparison, Finding, Result
 
 _LABELS = "BART page, labels: indices in [0, vocab) or -100; tokens set to -100 are ignored, the loss covers the others"
 _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted right, -100 becomes the padding token"

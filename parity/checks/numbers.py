@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from parity.checks.base import Result, check
+from parity.checks.base import check
 from parity.evidence import Evidence
+from parity.results import Result
 
 _PASSES = ("forward", "forward.alone", "forward.defaults", "loss")
 _PAPER = "Lewis et al. 2019 (BART), section 2.1, and Vaswani et al. 2017, section 3; BART page, Seq2SeqLMOutput"

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from parity.cases import IGNORED
-from parity.checks.base import Finding, Result, check
+from parity.checks.base import check
 from parity.evidence import Evidence
+from parity.results import Finding, Result
 from parity.tensors import TensorSpec
 
 _OUTPUT = "BART page, Seq2SeqLMOutput (FlaxSeq2SeqLMOutput, TFSeq2SeqLMOutput): fields and their shapes"

@@ -10,10 +10,11 @@ import pytest
 
 from parity import ledger
 from parity.checks import CHECKS
-from parity.checks.base import Check, Comparison
+from parity.checks.base import Check
 from parity.judge import NothingToJudge, judge, planned_cells, select_checks
 from parity.ledger import Entry
 from parity.records import RecordError, Report
+from parity.results import Comparison
 from parity.run import CheckpointRun
 from parity.traces import Raised, Trace
 from tests.judging.conftest import CANDIDATE, SUBJECTS, _subject_record, cells

@@ -1,0 +1,52 @@
+"""What a check yields: a tensor held against its budget, or a fact held against the claim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One tensor compared with its budget."""
+
+    tensor: str
+    error: float
+    budget: float
+    measure: str
+    """``slice`` (worst root mean square over the last axis) or ``element`` (largest single one)."""
+    at: dict[str, int]
+    worst: dict[str, Any] = field(default_factory=dict)
+    """Index, actual and expected value of the largest element."""
+    slices_over: int = 0
+    """How many slices are out of budget …"""
+    over_at: tuple[dict[str, int], ...] = ()
+    """… and where the first few of them are."""
+    against_oracle: bool = False
+    """Whether it stands against the oracle's answer, or against another answer of the same backend."""
+    vacuous: bool = False
+    """Whether a plainly wrong answer would have stayed inside the budget too."""
+
+    @property
+    def ratio(self) -> float:
+        """The error in budgets."""
+        return self.error / self.budget if self.budget else float("inf") if self.error else 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= self.budget
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact held against the claim, where there is no number to budget."""
+
+    ok: bool
+    what: str
+    """What was found, as the end of a sentence; shown where it is not ok."""
+    tensor: str | None = None
+    """The tensor or parameter it is about, for localisation."""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+Result = Comparison | Finding
