@@ -1,0 +1,71 @@
+"""Imports point one way: reference, backends, capture, command line; checks know traces and no frameworks."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "tf_keras")
+COMMAND = ("parity.cli", "parity.api", "parity.show", "parity.doctor", "parity.exits")
+FORBIDDEN = {
+    "reference": ("transformers", "parity"),
+    "reference/in_torch": ("jax", "flax", "tensorflow", "reference.in_flax"),
+    "reference/in_flax": ("torch", "tensorflow", "reference.in_torch"),
+    "reference/weights": FRAMEWORKS,
+    "parity/backends": ("parity.capture", "parity.checks", "parity.judge", "parity.records", "pydantic", *COMMAND),
+    # The probe, in its own process, asks torch and jax for CUDA devices.
+    "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
+    "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
+    "parity/show": ("parity.backends", "transformers", *FRAMEWORKS),
+}
+FILES_OF_THE_JUDGE = (
+    "judge",
+    "evidence",
+    "results",
+    "run",
+    "budgets",
+    "ledger",
+    "suspicion",
+    "tensors",
+    "traces",
+    "cases",
+)
+FORBIDDEN |= {f"parity/{name}.py": FORBIDDEN["parity/checks"] for name in FILES_OF_THE_JUDGE}
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every module a file names in an import, also inside functions, but not for type checkers alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    skipped = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("place", FORBIDDEN)
+def test_imports_point_one_way(place):
+    path = ROOT / place
+    files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+    assert files
+    against = [
+        f"{file.relative_to(ROOT)} imports {module}"
+        for file in files
+        for module in imported(file)
+        for forbidden in FORBIDDEN[place]
+        if module == forbidden or module.startswith(f"{forbidden}.")
+    ]
+    assert against == []
