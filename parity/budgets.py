@@ -195,8 +195,9 @@ class Yardstick:
             return None
         found = [errors[tensor] for errors in others]
         spec, size = self._specs[tensor]
-        if spec.scale_from:
-            found += [errors[spec.scale_from] for errors in others if spec.scale_from in errors]
+        lenders = [errors[spec.scale_from] for errors in others if spec.scale_from in errors]
+        # A scalar is a slice of one element, and errs as single elements do.
+        found += [Budget(e.element, e.element) for e in lenders] if size == 1 else lenders
         if size < SMALL:
             kin = [errors[name] for errors in others for name in errors if self._specs[name][0].kind == spec.kind]
             found.append(Budget(float(np.median([e.slice for e in kin])), float(np.median([e.element for e in kin]))))

@@ -28,7 +28,8 @@ from safetensors.numpy import save_file
 from parity.budgets import UNIT_ROUNDOFF, Measured, Yardstick
 from parity.capture import capture
 from parity.judge import judge
-from parity.records import SubjectRecord
+from parity.ledger import entries
+from parity.records import Report, SubjectRecord
 from parity.run import CheckpointRun
 from parity.tensors import TensorSpec
 from reference.config import BartConfig
@@ -93,14 +94,10 @@ def write_random_checkpoint(directory: Path, rng: np.random.Generator) -> None:
 def ratios_of(run_directory: Path) -> Iterator[Ratio]:
     """Every candidate's errors in floored yardsticks, tensor by tensor, over all cases with an oracle.
 
-    What the ledger knows to be wrong is no honest error and is left out.
+    What the ledger knows to be wrong is no honest error and is left out: the tensors an entry names, or else the
+    whole case, also where the fault is small enough here to pass.
     """
-    wrong = {
-        (verdict.backend, verdict.variant, verdict.case, tensor)
-        for verdict in judge(run_directory).verdicts
-        if verdict.status == "known"
-        for tensor in verdict.evidence["tensors"]
-    }
+    wrong = set(_known_to_be_wrong(judge(run_directory)))
     _, (run,) = CheckpointRun.open_all(run_directory)
     for case in run.cases.values():
         if case.operation in ("load", "repeat", "tuple") or run.oracle(case.name) is None:
@@ -110,9 +107,19 @@ def ratios_of(run_directory: Path) -> Iterator[Ratio]:
             yardstick = run.yardstick(subject)
             for spec in found.specs:
                 measured = found.errors.get(index, {}).get(spec.name)
-                honest = (subject.backend, subject.variant, case.name, spec.name) not in wrong
+                place = (subject.backend, subject.variant, case.name)
+                honest = not {(*place, spec.name), (*place, "")} & wrong
                 if honest and isinstance(measured, Measured) and spec.name not in case.undefined:
                     yield from _ratios(subject, spec, measured, yardstick)
+
+
+def _known_to_be_wrong(report: Report) -> Iterator[tuple[str, str, str, str]]:
+    """Backend, variant, case and tensor of each known divergence, "" for all tensors."""
+    named = {entry.id: entry.tensors for entry in entries()}
+    for verdict in report.verdicts:
+        if verdict.status == "known":
+            for tensor in named[verdict.evidence["ledger"]] or [""]:
+                yield verdict.backend, verdict.variant, verdict.case, tensor
 
 
 def _ratios(subject: SubjectRecord, spec: TensorSpec, measured: Measured, yardstick: Yardstick) -> Iterator[Ratio]:
