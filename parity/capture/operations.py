@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -203,14 +204,21 @@ def _count_non_finite(array: np.ndarray) -> int:
 def row_checksums(array: np.ndarray) -> np.ndarray:
     """One number for each slice along the first axis, ``uint64 [rows]``; for the one element of a scalar, ``[1]``.
 
-    The bits of the row's elements times fixed odd numbers, summed modulo 2⁶⁴: a change of any one element shows,
-    because an odd factor can be undone. In any memory layout, so that a transposed kernel need not be copied.
+    The bits of the row's elements times fixed factors, summed modulo 2⁶⁴: a change of any one element shows, because
+    an odd factor can be undone. In any memory layout, so that a transposed kernel need not be copied. Four-byte elements
+    are numbered in pairs, as the halves of one eight-byte word: where they lie side by side they are read as that word.
     """
     words = array.view(f"u{array.itemsize}")
     length = len(words) if array.ndim else 1
     rows = words if words.ndim == 2 else words.reshape(length, words.size // max(length, 1))
-    factors = np.random.default_rng(0).integers(0, 2**64, rows.shape[1], np.uint64) | np.uint64(1)
-    return np.einsum("rw,w->r", rows, factors)
+    odd = np.random.default_rng(0).integers(0, 2**64, rows.shape[1], np.uint64) | np.uint64(1)
+    if rows.itemsize != 4:
+        return np.einsum("rw,w->r", rows, odd)
+    if rows.flags.c_contiguous and rows.shape[1] % 2 == 0 and sys.byteorder == "little":
+        return np.einsum("rw,w->r", rows.view(np.uint64), odd[: rows.shape[1] // 2])
+    halves = np.repeat(odd, 2)[: rows.shape[1]]
+    halves[1::2] <<= np.uint64(32)
+    return np.einsum("rw,w->r", rows, halves)
 
 
 def _unpermute(arrays: Mapping[str, np.ndarray], variant: Variant) -> Arrays:
