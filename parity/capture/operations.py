@@ -205,8 +205,8 @@ def row_checksums(array: np.ndarray) -> np.ndarray:
     """One number for each slice along the first axis, ``uint64 [rows]``; for the one element of a scalar, ``[1]``.
 
     The bits of the row's elements times fixed factors, summed modulo 2⁶⁴: a change of any one element shows, because
-    an odd factor can be undone. In any memory layout, so that a transposed kernel need not be copied. Four-byte elements
-    are numbered in pairs, as the halves of one eight-byte word: where they lie side by side they are read as that word.
+    an odd factor can be undone. Any memory layout will do, so that a transposed kernel need not be copied. Elements
+    of four bytes are numbered in pairs, as the halves of one word of eight: where they lie so, they are read so.
     """
     words = array.view(f"u{array.itemsize}")
     length = len(words) if array.ndim else 1
