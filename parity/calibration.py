@@ -1,9 +1,9 @@
 """Where ``k`` and ``c`` come from: ``python -m parity.calibration`` measures honest backends on random checkpoints.
 
 For every tensor of every case of every random configuration, the ratio of a backend's error to
-``max(yardstick, c · unit roundoff)`` is kept. The factors are chosen for the tail: a log-normal is fitted to the ratios
-above 1 (those that a budget has to cover), and ``k`` is where one comparison in a million would lie; never less than
-the largest ratio seen. The table by kind of tensor and backend goes into ``calibration.toml`` beside the factors.
+``max(yardstick, c · unit roundoff)`` is kept. ``k`` is where one ratio in a million would lie, read from the tail of
+those measured, and never less than the largest of them. The table by dtype, kind of tensor and backend goes into
+``calibration.toml`` beside the factors.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ from reference.names import expected_parameters
 C_SLICE, C_ELEMENT = 1.0, 4.0
 """Floors in unit roundoffs: one rounding of a result, and the largest of several over a tensor."""
 
-TAIL = 4.75
-"""Standard deviations of a normal variable beyond which one in a million lies (one-sided)."""
+TOP = 0.005
+"""The share of the ratios that the tail is read from."""
+
+TAIL = 1e-6
+"""The share of comparisons that may exceed their budget by chance."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,13 @@ def _ratios(subject: SubjectRecord, spec: TensorSpec, measured: Measured, yardst
 
 
 def tail_factor(values: np.ndarray) -> float:
-    """Where one ratio in a million would lie, if those above the median of the upper half go on log-normally."""
-    logs = np.log(values[values > 0])
-    upper = logs[logs >= np.median(logs)]
-    centre, spread = np.median(logs), np.sqrt(np.mean(np.square(upper - np.median(logs))))
-    return float(np.exp(centre + TAIL * spread))
+    """Where one ratio in a million would lie, if the largest go on as a power law (Hill 1975, Annals of Statistics 3).
+
+    The law's exponent is the mean logarithm by which the largest ``TOP`` of the ratios exceed the smallest of them.
+    """
+    largest = np.sort(values)[-max(10, int(TOP * len(values))) :]
+    exponent = float(np.mean(np.log(largest / largest[0])))
+    return float(largest[0] * (len(largest) / len(values) / TAIL) ** exponent)
 
 
 def measure_configs(count: int, seed: int, backends: list[str] | None, dtypes: tuple[str, ...]) -> list[Ratio]:
