@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from parity import __version__, ledger
-from parity.cases import Case
 from parity.checks import CHECKS, Check
 from parity.evidence import Evidence
-from parity.records import Cost, Divergence, Manifest, Report, Status, SubjectRecord, Totals, Verdict
-from parity.results import Comparison, Finding, Result
+from parity.records import Cost, Manifest, Report, Status, Totals, Verdict
+from parity.results import Result
 from parity.run import CheckpointRun
 from parity.suspicion import suspect_the_oracle
 from parity.traces import Raised, TraceError
+from parity.verdicts import Cell, from_results, make_verdict
 
 
 class NothingToJudge(ValueError):
     """A selection of checks that names none."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One claim about one subject's answer to one case."""
-
-    run: CheckpointRun
-    check: Check
-    case: Case
-    index: int
-    subject: SubjectRecord
 
 
 def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool = False) -> Report:
@@ -96,17 +82,17 @@ def verdict_of(cell: Cell, strict: bool = False) -> Verdict:
     """The one verdict of a cell, with the ledger taken into account."""
     lacking = _lacking(cell)
     if lacking:
-        return _verdict(cell, "skip", lacking)
+        return make_verdict(cell, "skip", lacking)
     try:
         blocked = _not_answered(cell)
         if blocked is not None:
             return _with_ledger(cell, blocked, [], strict)
         results = list(cell.check.function(Evidence(cell.run, cell.index, cell.subject, cell.case)))
     except (TraceError, OSError) as error:
-        return _verdict(cell, "error", f"a trace cannot be read: {error}")
+        return make_verdict(cell, "error", f"a trace cannot be read: {error}")
     except Exception as error:  # a bug in a check is our error, one cell's, and never the end of the run
-        return _verdict(cell, "error", f"the check itself failed: {type(error).__name__}: {error}")
-    return _with_ledger(cell, _from_results(cell, results), [r for r in results if not r.ok], strict)
+        return make_verdict(cell, "error", f"the check itself failed: {type(error).__name__}: {error}")
+    return _with_ledger(cell, from_results(cell, results), [r for r in results if not r.ok], strict)
 
 
 def _lacking(cell: Cell) -> str:
@@ -124,10 +110,10 @@ def _not_answered(cell: Cell) -> Verdict | None:
     for name in (cell.case.name, *cell.check.also):
         record = cell.run.records.get((cell.index, name))
         if record is None:
-            return _verdict(cell, "error", f"{name} was planned and never captured")
+            return make_verdict(cell, "error", f"{name} was planned and never captured")
         if record.outcome != "captured":
             status: Status = "fail" if record.outcome == "crash" else "error"
-            return _verdict(cell, status, f"{record.outcome} in {name}: {record.reason}", outcome=record.outcome)
+            return make_verdict(cell, status, f"{record.outcome} in {name}: {record.reason}", outcome=record.outcome)
         raised = cell.run.trace(cell.index, name).raised
         if raised is not None:
             return _raised_verdict(cell, name, raised)
@@ -141,7 +127,7 @@ def _not_answered(cell: Cell) -> Verdict | None:
 def _raised_verdict(cell: Cell, name: str, raised: Raised) -> Verdict:
     evidence = {"exception": raised.type, "message": raised.message, "frame": raised.frame, "phase": raised.phase}
     doing = "loading" if raised.phase == "load" else name
-    return _verdict(cell, "fail", f"{doing} raised {raised.type}: {raised.message} ({raised.frame})", **evidence)
+    return make_verdict(cell, "fail", f"{doing} raised {raised.type}: {raised.message} ({raised.frame})", **evidence)
 
 
 def _no_oracle(cell: Cell, name: str) -> Verdict:
@@ -149,76 +135,9 @@ def _no_oracle(cell: Cell, name: str) -> Verdict:
     record = cell.run.records.get((cell.run.oracle_index, name))
     trace = cell.run.trace(cell.run.oracle_index, name)
     if trace is not None and trace.raised is not None:
-        return _verdict(cell, "fail", f"no truth to hold this against: {trace.raised.message}", oracle="raised")
+        return make_verdict(cell, "fail", f"no truth to hold this against: {trace.raised.message}", oracle="raised")
     why = record.reason or record.outcome if record else "it was never asked"
-    return _verdict(cell, "error", f"the oracle has no answer to {name}: {why}")
-
-
-def _from_results(cell: Cell, results: list[Result]) -> Verdict:
-    if not results:
-        return _verdict(cell, "error", "the check compared nothing, so it could not have failed")
-    failed = [result for result in results if not result.ok]
-    compared = [result for result in results if isinstance(result, Comparison)]
-    nearest = max(compared, key=lambda result: result.ratio, default=None)
-    numbers = {"error": _number(nearest.error), "budget": _number(nearest.budget)} if nearest else {}
-    if failed:
-        divergence = _first_divergence(cell, failed[0], compared)
-        evidence = _evidence(failed, nearest)
-        return _verdict(cell, "fail", _reason(failed), first_divergence=divergence, **numbers, **evidence)
-    vacuous = next((result for result in compared if result.vacuous), None)
-    if vacuous:
-        reason = f"could not have failed: the budget of {vacuous.tensor} is as large as a wrong answer's error"
-        return _verdict(cell, "error", reason, **numbers)
-    return _verdict(cell, "pass", "", **numbers, compared=len(results))
-
-
-def _reason(failed: list[Result]) -> str:
-    first = failed[0]
-    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-    if isinstance(first, Finding):
-        return first.what + more
-    at = ", ".join(f"{axis} {place}" for axis, place in first.at.items())
-    against = "from the oracle" if first.against_oracle else "from the backend's own other answer"
-    place = f" at [{at}]" if at else ""
-    return f"{first.tensor}{place} is {first.ratio:.3g} budgets {against}{more}"
-
-
-def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any]:
-    named = list(dict.fromkeys(result.tensor for result in failed if result.tensor))
-    evidence: dict[str, Any] = {"tensors": named[:20], "failed": len(failed)}
-    if nearest is not None and not nearest.ok:
-        worst = {name: _number(value) if isinstance(value, float) else value for name, value in nearest.worst.items()}
-        evidence["worst"] = {"tensor": nearest.tensor, "measure": nearest.measure, **worst}
-        evidence["slices_over"] = nearest.slices_over
-    first = failed[0]
-    return evidence | (first.evidence if isinstance(first, Finding) else {})
-
-
-def _first_divergence(cell: Cell, first: Result, compared: list[Comparison]) -> Divergence | None:
-    """The first tensor out of budget in data-flow order, looked for among all tensors of the pass."""
-    if isinstance(first, Comparison) and first.against_oracle:
-        everything = list(Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle())
-        first = next((result for result in everything if not result.ok), first)
-        compared = [result for result in everything if isinstance(result, Comparison)]
-    if first.tensor is None:
-        return None
-    if isinstance(first, Finding):
-        return Divergence(tensor=first.tensor, at=first.evidence.get("at", {}))
-    ratios = {result.tensor: result.ratio for result in compared}
-    specs = {spec.name: spec for spec in cell.run.specs(cell.case.name)}
-    inputs = [ratios[name] for name in specs[first.tensor].inputs if name in ratios] if first.tensor in specs else []
-    return Divergence(
-        tensor=first.tensor,
-        at=first.at,
-        error=_number(first.error),
-        budget=_number(first.budget),
-        inputs_within=_number(max(inputs)) if inputs else None,
-    )
-
-
-def _number(value: float) -> float | None:
-    """JSON knows no infinity and no NaN."""
-    return value if math.isfinite(value) else None
+    return make_verdict(cell, "error", f"the oracle has no answer to {name}: {why}")
 
 
 def _with_ledger(cell: Cell, verdict: Verdict, failed: list[Result], strict: bool) -> Verdict:
@@ -236,33 +155,6 @@ def _with_ledger(cell: Cell, verdict: Verdict, failed: list[Result], strict: boo
             reason = f"{entry.id}: {entry.cause} [{verdict.reason}]"
             return verdict.model_copy(update={"status": status, "reason": reason, "evidence": evidence})
     return verdict
-
-
-def _verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Verdict:
-    fields = {name: details.pop(name) for name in ("error", "budget", "first_divergence") if name in details}
-    subject, checkpoint = cell.subject, cell.run.checkpoint
-    if status in ("fail", "error"):
-        asked = f"--backend {subject.backend}" + (f"/{subject.variant}" if subject.variant != "eager" else "")
-        where = "".join(f" --{word} {value}" for word, value, usual in (
-            ("stack", subject.stack, "main"), ("device", subject.device, "cpu"), ("dtype", subject.dtype, "float32"),
-        ) if value != usual)  # fmt: skip
-        details["again"] = f"parity audit {checkpoint.path} {asked} --check {cell.check.id}{where}"
-    return Verdict(
-        check=cell.check.id,
-        claim=cell.check.claim,
-        checkpoint=checkpoint.name,
-        model_class=subject.model_class,
-        case=cell.case.name,
-        backend=subject.backend,
-        variant=subject.variant,
-        stack=subject.stack,
-        device=subject.device,
-        dtype=subject.dtype,
-        status=status,
-        reason=reason,
-        evidence=details,
-        **fields,
-    )
 
 
 def _cost(manifest: Manifest, judging: float) -> Cost:

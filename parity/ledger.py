@@ -78,6 +78,9 @@ class Entry(BaseModel):
         exception = verdict.evidence.get("exception")
         if exception is not None or self.raises is not None:
             return exception == self.raises
+        if not failed:
+            # It failed for want of an answer or of an oracle, of which no entry speaks.
+            return False
         first = verdict.first_divergence.tensor if verdict.first_divergence else None
         if self.first and not _names(self.first, first):
             return False

@@ -232,3 +232,11 @@ def test_an_entry_may_ask_where_it_begins(run_directory, ledgered):
 def test_an_entry_that_shows_only_sometimes_is_never_stale(run_directory, ledgered):
     ledgered(entry(sometimes="only with certain inputs"))
     assert only(judge(run_directory(), checks=["NUM04"]), "NUM04").status == "pass"
+
+
+def test_an_entry_does_not_excuse_a_cell_that_has_no_answer(run_directory, ledgered):
+    ledgered(entry(tensors=[]))
+    raised = Raised("CheckpointError", "a parameter is missing", "loading.py:1 in load")
+    no_truth = judge(run_directory({(ORACLE, "forward"): lambda trace: Trace(raised=raised)}), checks=["NUM04"])
+    crashed = judge(run_directory(outcomes={(CANDIDATE, "forward"): ("crash", "SIGSEGV")}), checks=["NUM04"])
+    assert only(no_truth, "NUM04").status == only(crashed, "NUM04").status == "fail"

@@ -1,0 +1,135 @@
+"""From what a check yielded to the one verdict of its cell: what is wrong, where it began, and how to see it again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from parity.cases import Case
+from parity.checks import Check
+from parity.evidence import Evidence
+from parity.records import Divergence, Status, SubjectRecord, Verdict
+from parity.results import Comparison, Finding, Result
+from parity.run import CheckpointRun
+from parity.subjects import Variant
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One claim about one subject's answer to one case."""
+
+    run: CheckpointRun
+    check: Check
+    case: Case
+    index: int
+    subject: SubjectRecord
+
+
+def from_results(cell: Cell, results: list[Result]) -> Verdict:
+    """``pass``, ``fail``, or ``error`` where nothing was compared or nothing could have failed."""
+    if not results:
+        return make_verdict(cell, "error", "the check compared nothing, so it could not have failed")
+    failed = [result for result in results if not result.ok]
+    compared = [result for result in results if isinstance(result, Comparison)]
+    nearest = max(compared, key=lambda result: result.ratio, default=None)
+    numbers = {"error": _number(nearest.error), "budget": _number(nearest.budget)} if nearest else {}
+    if failed:
+        divergence = _first_divergence(cell, failed[0], compared)
+        evidence = _evidence(failed, nearest)
+        return make_verdict(cell, "fail", _reason(failed), first_divergence=divergence, **numbers, **evidence)
+    vacuous = next((result for result in compared if result.vacuous), None)
+    if vacuous:
+        reason = f"could not have failed: the budget of {vacuous.tensor} is as large as a wrong answer's error"
+        return make_verdict(cell, "error", reason, **numbers)
+    return make_verdict(cell, "pass", "", **numbers, compared=len(results))
+
+
+def _reason(failed: list[Result]) -> str:
+    first = failed[0]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    if isinstance(first, Finding):
+        return first.what + more
+    at = ", ".join(f"{axis} {place}" for axis, place in first.at.items())
+    against = "from the oracle" if first.against_oracle else "from the backend's own other answer"
+    place = f" at [{at}]" if at else ""
+    return f"{first.tensor}{place} is {first.ratio:.3g} budgets {against}{more}"
+
+
+def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any]:
+    named = list(dict.fromkeys(result.tensor for result in failed if result.tensor))
+    evidence: dict[str, Any] = {"tensors": named[:20], "failed": len(failed)}
+    if nearest is not None and not nearest.ok:
+        worst = {name: _number(value) if isinstance(value, float) else value for name, value in nearest.worst.items()}
+        evidence["worst"] = {"tensor": nearest.tensor, "measure": nearest.measure, **worst}
+        evidence["slices_over"] = nearest.slices_over
+    first = failed[0]
+    return evidence | (first.evidence if isinstance(first, Finding) else {})
+
+
+def _first_divergence(cell: Cell, first: Result, compared: list[Comparison]) -> Divergence | None:
+    """The first tensor out of budget in data-flow order, looked for among all tensors of the pass."""
+    if isinstance(first, Comparison) and first.against_oracle:
+        everything = list(Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle())
+        first = next((result for result in everything if not result.ok), first)
+        compared = [result for result in everything if isinstance(result, Comparison)]
+    if first.tensor is None:
+        return None
+    if isinstance(first, Finding):
+        return Divergence(tensor=first.tensor, at=first.evidence.get("at", {}))
+    ratios = {result.tensor: result.ratio for result in compared}
+    specs = {spec.name: spec for spec in cell.run.specs(cell.case.name)}
+    inputs = [ratios[name] for name in specs[first.tensor].inputs if name in ratios] if first.tensor in specs else []
+    return Divergence(
+        tensor=first.tensor,
+        at=first.at,
+        error=_number(first.error),
+        budget=_number(first.budget),
+        inputs_within=_number(max(inputs)) if inputs else None,
+    )
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no infinity and no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Verdict:
+    """A verdict of this cell; details that are no field of their own become evidence."""
+    fields = {name: details.pop(name) for name in ("error", "budget", "first_divergence") if name in details}
+    subject, checkpoint = cell.subject, cell.run.checkpoint
+    if status in ("fail", "error"):
+        details["again"] = _again(cell)
+    return Verdict(
+        check=cell.check.id,
+        claim=cell.check.claim,
+        checkpoint=checkpoint.name,
+        model_class=subject.model_class,
+        case=cell.case.name,
+        backend=subject.backend,
+        variant=subject.variant,
+        stack=subject.stack,
+        device=subject.device,
+        dtype=subject.dtype,
+        status=status,
+        reason=reason,
+        evidence=details,
+        **fields,
+    )
+
+
+def _again(cell: Cell) -> str:
+    """The command that shows this cell again, and as little else as it can."""
+    subject = cell.subject
+    attention = Variant.parse(subject.variant).attention
+    words = ["parity audit", cell.run.checkpoint.path, "--backend", subject.backend]
+    words[-1] += f"/{attention}" if attention != "eager" else ""
+    words += ["--check", cell.check.id]
+    if subject.stack != "main":
+        interpreter = cell.run.manifest.environments[subject.environment].get("interpreter")
+        words += ["--stack", f"{subject.stack}={interpreter}" if interpreter else subject.stack]
+    if subject.device != "cpu":
+        words += ["--device", subject.device]
+    if subject.dtype != "float32":
+        words += ["--dtype", subject.dtype]
+    return " ".join(words)
