@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 FORMAT = 1
 SKETCH_ABOVE = 1 << 18
 SKETCH_WIDTH = 16
-_SKETCH_ROWS = 512
+_SKETCH_ROWS = 64
 
 
 class TraceError(ValueError):
