@@ -55,6 +55,11 @@ class Ratio:
     measure: str
     value: float
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether the yardstick was the other reference alone."""
+        return self.backend.startswith("reference-")
+
 
 def random_config(rng: np.random.Generator) -> dict[str, Any]:
     """A small legal BART: sizes, activation, tying and scale drawn at random."""
@@ -142,6 +147,12 @@ def tail_factor(values: np.ndarray) -> float:
     return float(largest[0] * (len(largest) / len(values) / TAIL) ** exponent)
 
 
+def _factor(ratios: list[Ratio]) -> float:
+    """Rounded up to one digit; never less than the largest ratio."""
+    values = np.array([ratio.value for ratio in ratios])
+    return float(np.ceil(max(tail_factor(values), values.max()) * 10) / 10)
+
+
 def measure_configs(count: int, seed: int, backends: list[str] | None, dtypes: tuple[str, ...]) -> list[Ratio]:
     """Audits ``count`` random checkpoints, one after the other, each in the next dtype; leaves nothing behind."""
     found: list[Ratio] = []
@@ -165,13 +176,12 @@ def as_toml(found: list[Ratio], about: dict[str, Any]) -> str:
     lines = [
         "# Written by `python -m parity.calibration`; not to be edited by hand.",
         "# budget = k * max(yardstick, c * unit roundoff); ratio = error / max(yardstick, c * unit roundoff).",
-        "",
-        "[factors]",
     ]
-    for measure, floor in (("slice", C_SLICE), ("element", C_ELEMENT)):
-        values = np.array([ratio.value for ratio in found if ratio.measure == measure])
-        factor = max(tail_factor(values), float(values.max()))
-        lines += [f"k_{measure} = {np.ceil(factor * 10) / 10}", f"c_{measure} = {floor}"]
+    for yardstick in ("ensemble", "twin"):
+        lines += ["", f"[{yardstick}]"]
+        for measure, floor in (("slice", C_SLICE), ("element", C_ELEMENT)):
+            chosen = [r for r in found if (r.measure, r.is_reference) == (measure, yardstick == "twin")]
+            lines += [f"k_{measure} = {_factor(chosen)}", f"c_{measure} = {floor}"]
     lines += ["", "[measured]", *(f"{name} = {json.dumps(value)}" for name, value in about.items())]
     grouped: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
     for ratio in found:

@@ -111,7 +111,7 @@ def test_without_another_witness_there_is_no_budget():
 def test_an_exact_yardstick_leaves_the_floor():
     yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
     yardstick.add("reference-flax", HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
-    factors = calibration()
+    factors = calibration("ensemble")
     expected = factors.k_slice * factors.c_slice * UNIT_ROUNDOFF["float32"]
     assert yardstick.budget("encoder.hidden.0", "hf-torch").slice == pytest.approx(expected)
 
