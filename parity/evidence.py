@@ -50,9 +50,6 @@ class Evidence:
             raise LookupError(f"no trace of {case!r} for {self.subject.label}: name it in the check's cases or also")
         return trace
 
-    def case_named(self, name: str) -> Case:
-        return self._run.cases[name]
-
     @property
     def file(self) -> Trace:
         """The weight file's own load trace, cast to the subject's dtype."""
@@ -114,7 +111,7 @@ class Evidence:
             if ours.shape != theirs.shape:
                 yield Finding(False, f"{spec.name} has shape {list(ours.shape)}, not {list(theirs.shape)}", spec.name)
             else:
-                yield self._compared(spec, measure(ours, theirs, self._scale(spec, theirs)), SELF_COMPARISON)
+                yield self._compared(spec, measure(ours, theirs, self.scale(spec.name, expected)), SELF_COMPARISON)
 
     def changed(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
         """That two answers differ wherever the oracle's differ by more than honest errors could hide.
@@ -129,7 +126,7 @@ class Evidence:
             first, second = (part(spec, trace.arrays[tensor]).astype(np.float64) for trace in (one, other))
             return np.abs(first - second).max(axis=-1)
 
-        budget, scale = self.budget(tensor), root_mean_square(self.oracle(expected).arrays[tensor])
+        budget, scale = self.budget(tensor), self.scale(tensor, expected)
         limit = SELF_COMPARISON * budget.element * scale if budget else 0.0
         difference = moved(self.sibling(actual), self.sibling(expected))
         plain = moved(self.oracle(actual), self.oracle(expected)) > limit
@@ -138,14 +135,9 @@ class Evidence:
         at = f" at {unmoved[0].tolist()}" if len(unmoved) else ""
         return Finding(not len(unmoved), f"{tensor}{at} does not depend on what was changed", tensor)
 
-    def scale(self, tensor: str) -> float:
-        """Root mean square of the oracle's tensor in the cell's case."""
-        return root_mean_square(self.oracle().arrays[tensor])
-
-    def _scale(self, spec: TensorSpec, fallback: np.ndarray) -> float:
-        oracle = self._run.oracle("forward")
-        truth = oracle.arrays[spec.name] if oracle is not None and spec.name in oracle.arrays else fallback
-        return root_mean_square(truth)
+    def scale(self, tensor: str, case: str | None = None) -> float:
+        """Root mean square of the oracle's tensor in the cell's case, or in another."""
+        return root_mean_square(self.oracle(case).arrays[tensor])
 
     def _compared(self, spec: TensorSpec, error: Measured, factor: float, signal: float | None = None) -> Result:
         budget = self.budget(spec.name)

@@ -13,7 +13,6 @@ from parity.subjects import Role
 
 SCHEMA_VERSION = 1
 Status = Literal["pass", "fail", "known", "skip", "error"]
-STATUSES: tuple[Status, ...] = ("pass", "fail", "known", "skip", "error")
 Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-error"]
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = ("hidden", "attention", "cross-attention", "logits", "loss", "gradient")
-
 
 @dataclass(frozen=True)
 class TensorSpec:
