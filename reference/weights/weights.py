@@ -91,10 +91,6 @@ class Weights(Mapping[str, np.ndarray]):
     def __contains__(self, name: object) -> bool:
         return name in self._found
 
-    def tensor_bytes(self) -> int:
-        """Bytes of all parameters, duplicates left out."""
-        return sum(self[name].nbytes for name in self)
-
     @cached_property
     def tied_differs(self) -> list[str]:
         """Raw names of permitted duplicates that do not equal their table, bit for bit."""
