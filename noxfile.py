@@ -17,13 +17,17 @@ import json
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nox
 
 ROOT = Path(__file__).parent
 STACKS = tomllib.loads((ROOT / "parity" / "stacks.toml").read_text(encoding="utf-8"))
 STAMP = "parity-stack.json"
+NO_DEPS = {"witness"}
+"""Extras installed without their dependencies: what of those is used, the stack has already."""
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "virtualenv"
@@ -56,7 +60,7 @@ def parity_gpu(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Every test, the five-backend audit of the fixtures included: `-- PYTEST OPTIONS…`."""
-    python = _environment(session, "main", "test")
+    python = _environment(session, "main", "test", "witness")
     arguments = session.posargs or ["-n", "2", "--dist", "worksteal"]
     session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
 
@@ -98,11 +102,12 @@ def _environment(session: nox.Session, name: str, *extras: str) -> str:
         )
     # Where the command itself runs, what it needs; the project is not installed: sessions run in the clone, and a
     # worker must not find the clone on its path.
-    own = _needs(extras) if "reference-torch" in stack["backends"] else []
+    own = _needs(set(extras) - NO_DEPS) if "reference-torch" in stack["backends"] else []
     pip = [python, "-m", "pip", "install", "-q", "-c", f"parity/constraints/{name}.txt"]
     session.run_install(*pip, *own, *stack["requires"], external=True)
-    if stack.get("no_deps"):
-        session.run_install(*pip, "--no-deps", *stack["no_deps"], external=True)
+    no_deps = [*stack.get("no_deps", []), *_extras(NO_DEPS & set(extras))]
+    if no_deps:
+        session.run_install(*pip, "--no-deps", *no_deps, external=True)
     stamp.write_text(json.dumps({"stack": name, "pins": pins, "extras": sorted(extras)}) + "\n")
     return python
 
@@ -118,10 +123,17 @@ def _python(session: nox.Session, name: str) -> str:
     return f"python{lowest}"
 
 
-def _needs(extras: tuple[str, ...]) -> list[str]:
+def _needs(extras: Iterable[str]) -> list[str]:
     """What ``pyproject.toml`` says the project depends on."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [*project["dependencies"], *(name for extra in extras for name in project["optional-dependencies"][extra])]
+    return [*_project()["dependencies"], *_extras(extras)]
+
+
+def _extras(names: Iterable[str]) -> list[str]:
+    return [needed for name in sorted(names) for needed in _project()["optional-dependencies"][name]]
+
+
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def _pins_digest(name: str) -> str:

@@ -62,7 +62,7 @@ def audit(
         progress: called with each event of the capture.
 
     Returns:
-        The report, also written to ``out/report.json``.
+        The report, also written to ``out/report.json`` and, for people, ``out/report.html``.
 
     Raises:
         CheckpointError, CaptureError, StackError, InputsError, RecordError, TraceError: bad input, in one line that
@@ -100,12 +100,14 @@ def capture(
     """
     from parity.capture import capture as run
     from parity.checkpoint import resolve_checkpoint
+    from parity.derived import DERIVED
 
     directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
     rows = _rows(inputs, directories) if inputs else None
     return run(
         directories, out=out or new_run_directory(), cache=cache, backends=backends, stacks=tuple(stacks),
-        device=device, dtypes=tuple(dtypes), rows=rows, time_limit=time_limit, jobs=jobs, progress=progress,
+        device=device, dtypes=tuple(dtypes), rows=rows, derive=DERIVED, time_limit=time_limit, jobs=jobs,
+        progress=progress,
     )  # fmt: skip
 
 
@@ -113,7 +115,7 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
     """Judges a captured run, wherever and whenever it was captured. Needs no framework.
 
     Returns:
-        The report, also written to ``directory/report.json``.
+        The report, also written to ``directory/report.json`` and, for people, ``directory/report.html``.
 
     Raises:
         RecordError, TraceError: the directory holds no readable run.
@@ -122,13 +124,14 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
     """
     from parity.judge import judge as run
     from parity.records import write_record
+    from parity.show.html import write_page
 
     report = run(directory, checks=checks, strict=strict)
-    path = directory / "report.json"
-    try:
-        write_record(report, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
+        try:
+            write(report, path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     return report
 
 

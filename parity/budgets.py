@@ -74,14 +74,37 @@ class Calibration:
     c_element: float
 
 
-@cache
-def calibration(yardstick: Literal["ensemble", "twin"]) -> Calibration:
-    """The factors in force: for a backend measured by the whole ensemble, or a reference measured by its twin alone.
+Members = Literal["ensemble", "twin"]
+Work = Literal["pass", "gradient"]
+Precision = Literal["float64", "float32", "coarse"]
 
-    Fewer members reach less far, so that honest errors exceed their yardstick by more.
+
+@cache
+def calibration(members: Members, work: Work = "pass", precision: Precision = "float32") -> Calibration:
+    """The factors in force.
+
+    Args:
+        members: who measured the backend: the whole ensemble, or, for a reference, its twin alone. Fewer members reach
+            less far, so that honest errors exceed their yardstick by more.
+        work: gradients run through every layer twice, and stray further from each other than what a pass returns.
+        precision: of a ``coarse`` one (``precision_of``) an error can be so large that it no longer grows in
+            proportion, and two honest backends part. In ``float64``, the oracle's own, its rounding is part of every
+            error but its own side's, so that the references' errors say less of the others' and of each other's.
     """
     text = resources.files("parity").joinpath("calibration.toml").read_text(encoding="utf-8")
-    return Calibration(**tomllib.loads(text)[yardstick])
+    return Calibration(**tomllib.loads(text)[class_name(members, work, precision)])
+
+
+def class_name(members: Members, work: Work, precision: Precision) -> str:
+    """What ``calibration.toml`` calls the factors, ``twin-gradient-coarse`` say."""
+    return "-".join([members, *(["gradient"] if work == "gradient" else []), precision])
+
+
+def precision_of(unit_roundoff: float) -> Precision:
+    """``coarse`` are bfloat16, float16 and TF32."""
+    if unit_roundoff == UNIT_ROUNDOFF["float64"]:
+        return "float64"
+    return "float32" if unit_roundoff == UNIT_ROUNDOFF["float32"] else "coarse"
 
 
 def root_mean_square(array: np.ndarray) -> float:
@@ -211,7 +234,10 @@ class Yardstick:
         error = self.error(tensor, judged)
         if error is None:
             return None
-        factors, unit = calibration("twin" if judged in self._errors else "ensemble"), self._unit_roundoff
+        unit = self._unit_roundoff
+        members: Members = "twin" if judged in self._errors else "ensemble"
+        work: Work = "gradient" if self._specs[tensor][0].kind == "gradient" else "pass"
+        factors = calibration(members, work, precision_of(unit))
         return Budget(
             factors.k_slice * max(error.slice, factors.c_slice * unit),
             factors.k_element * max(error.element, factors.c_element * unit),

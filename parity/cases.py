@@ -26,8 +26,11 @@ class Case:
 
     name: str
     operation: str
-    """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode`` or ``gradients``."""
+    """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``,
+    ``score`` or ``generation_settings`` (``parity.capture.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """How it is asked, where that is no array: the sizes of decoding steps, the arguments of ``generate``."""
     requires: tuple[str, ...] = ()
     """Capabilities (``parity.backends.capabilities``) a backend needs to be asked at all."""
     undefined: tuple[str, ...] = ()
@@ -40,7 +43,7 @@ class Case:
     @property
     def digest(self) -> str:
         """sha256 of what the backend is asked (not of the name or notes), first 32 hex digits."""
-        content = {"operation": self.operation, "inputs": self.inputs, "parents": self.parents}
+        content = {name: getattr(self, name) for name in ("operation", "inputs", "settings", "parents")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
     def to_json(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from reference.config import CONFIG_FILE, BartConfig, read_json
 from reference.errors import CheckpointError
+from reference.generation import GENERATION_FILE, GenerationSettings
 from reference.weights import FORMATS, find_weights, open_weights
 
-GENERATION_FILE = "generation_config.json"
 TOKENIZER_FILES = (
     "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
     "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt",
@@ -34,6 +34,9 @@ class Checkpoint:
     """sha256 over the names and bytes of ``files``."""
     config: dict[str, Any]
     """``config.json``, with the documented default of every BART field it leaves out."""
+    generation: dict[str, Any]
+    """The generation settings in force without arguments, by documented name; ``unknown`` says what of them nothing
+    here can follow (then the others are the documented defaults), ``unknown_anyway`` what besides sampling."""
     files: tuple[str, ...]
     """Every file that matters (config, generation config, weights of all formats, tokenizer), sorted."""
     format: str
@@ -54,9 +57,6 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     """
     config = BartConfig.read(path)
     raw = read_json(path, CONFIG_FILE)
-    generation = read_json(path, GENERATION_FILE) if (path / GENERATION_FILE).exists() else {}
-    if not isinstance(generation, dict):
-        raise CheckpointError(path / GENERATION_FILE, "is not a JSON object")
     known, weights = find_weights(path)
     open_weights(known, weights)
     files = _files(path, weights)
@@ -66,10 +66,26 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         path=path,
         digest=_digest(path, files),
         config=defaults | raw,
+        generation=_generation(path),
         files=files,
         format=known.name,
         weight_bytes=sum(file.stat().st_size for file in weights),
     )
+
+
+def _generation(path: Path) -> dict[str, Any]:
+    """What cannot be followed is left to the checks; a file that is no JSON object is bad input."""
+    if (path / GENERATION_FILE).exists() and not isinstance(read_json(path, GENERATION_FILE), dict):
+        raise CheckpointError(path / GENERATION_FILE, "is not a JSON object")
+    try:
+        return GenerationSettings.read(path).to_dict()
+    except CheckpointError as error:
+        found = {**GenerationSettings.from_dict(asdict(BartConfig.read(path))).to_dict(), "unknown": str(error)}
+    try:
+        GenerationSettings.read(path, do_sample=False)
+    except CheckpointError as error:
+        found["unknown_anyway"] = str(error)
+    return found
 
 
 def _name(path: Path) -> str:

@@ -94,7 +94,7 @@ def audit(
 ) -> None:
     """Capture a checkpoint in every backend, judge it, show where they part.
 
-    Writes report.json, manifest.json and the traces into the run's directory. Example:
+    Writes report.html, report.json, manifest.json and the traces into the run's directory. Example:
     parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check numbers
     """
     from parity import api
@@ -153,7 +153,7 @@ def judge(
 ) -> None:
     """Judge captured traces again; needs no framework, only numpy.
 
-    Writes report.json into the directory.
+    Writes report.json and report.html into the directory.
     """
     from parity import api
     from parity.show import show_report

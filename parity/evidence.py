@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.budgets import Budget, Measured, measure, root_mean_square
+from parity import texts
+from parity.budgets import Budget, Measured, measure
 from parity.cases import Case
 from parity.records import SubjectRecord
 from parity.results import Comparison, Finding, Result
@@ -15,13 +16,13 @@ from parity.run import CheckpointRun
 from parity.tensors import TensorSpec
 from parity.traces import Trace
 
-Region = Callable[[TensorSpec, np.ndarray], np.ndarray | None]
-"""Picks the part of a tensor that a claim is about; None where it says nothing of that tensor."""
+Region = Callable[[TensorSpec], tuple[slice, ...] | None]
+"""The part of a tensor that a claim is about, axis by axis; None where it says nothing of that tensor."""
 
 
-def whole(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+def whole(spec: TensorSpec) -> tuple[slice, ...]:
     """The region that is all of a tensor."""
-    return array
+    return ()
 
 
 SHOWN = 8
@@ -64,6 +65,8 @@ class Evidence:
         specs = self._run.specs(case or self.case.name)
         if "attentions" in lacks:
             specs = [spec for spec in specs if spec.kind not in ("attention", "cross-attention")]
+        if "cross_cache" in lacks:
+            specs = [spec for spec in specs if not spec.name.startswith(("decoder.cross_key", "decoder.cross_value"))]
         return specs
 
     def oracle(self, case: str | None = None) -> Trace:
@@ -73,15 +76,41 @@ class Evidence:
             raise LookupError("the oracle has no answer: set needs_oracle on the check")
         return trace
 
+    def texts(self, case: str | None = None) -> list[texts.Text]:
+        """The rows of what the subject generated in the cell's case, or in another, each held against the oracle."""
+        return texts.judged(self._run, self._index, self._named(case))
+
+    def dialects(self, *cases: str, scores: bool = False) -> list[str]:
+        """The named dialects that explain what the subject generated (``parity.texts.explaining``)."""
+        return texts.explaining(self._run, self._index, *map(self._named, cases or (None,)), scores=scores)
+
+    def score_tolerance(self, text: texts.Text) -> float | None:
+        """How far the score returned with a text of the cell's case may be from the oracle's."""
+        return texts.score_tolerance(self._run, self.subject, self.case, text)
+
+    def choice_signal(self) -> float:
+        """How far apart two logits of one position usually are: what taking any token for the best would show."""
+        return texts.choice_signal(self._run)
+
+    def _named(self, case: str | None) -> Case:
+        return self._run.cases[case or self.case.name]
+
     def budget(self, tensor: str) -> Budget | None:
         return self._run.budget(self.subject, tensor)
 
-    def against_oracle(self, *kinds: str) -> Iterator[Result]:
-        """Every tensor of the case (of these kinds, or all) within budget of the oracle, in data-flow order."""
+    def against_oracle(self, *kinds: str, names: tuple[str, ...] = ("",)) -> Iterator[Result]:
+        """Every tensor of the case within budget of the oracle, in data-flow order.
+
+        Args:
+            kinds: only these, or all.
+            names: only tensors whose names begin with one of them.
+        """
         found = self._run.errors(self.case.name)
         measured = found.errors[self._index]
         for spec in self.expected_tensors():
             if (kinds and spec.kind not in kinds) or spec.name in self.case.undefined:
+                continue
+            if not spec.name.startswith(names):
                 continue
             if spec.name in found.undefined_by_oracle:
                 yield Finding(False, f"the oracle's {spec.name} is not finite", spec.name)
@@ -104,14 +133,15 @@ class Evidence:
             if spec.name not in first.arrays or spec.name not in second.arrays:
                 yield Finding(False, f"{spec.name} was not returned", spec.name)
                 continue
-            ours = actual_part(spec, first.arrays[spec.name])
-            theirs = expected_part(spec, second.arrays[spec.name])
-            if ours is None or theirs is None:
+            place, other = actual_part(spec), expected_part(spec)
+            if place is None or other is None:
                 continue
+            ours, theirs = first.arrays[spec.name][place], second.arrays[spec.name][other]
             if ours.shape != theirs.shape:
                 yield Finding(False, f"{spec.name} has shape {list(ours.shape)}, not {list(theirs.shape)}", spec.name)
             else:
-                yield self._compared(spec, measure(ours, theirs, self.scale(spec.name, expected)), SELF_COMPARISON)
+                error = measure(ours, theirs, self.scale(spec.name, expected))
+                yield self._compared(spec, error, SELF_COMPARISON, origin=place)
 
     def changed(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
         """That two answers differ wherever the oracle's differ by more than honest errors could hide.
@@ -123,7 +153,7 @@ class Evidence:
         spec = next(spec for spec in self.expected_tensors() if spec.name == tensor)
 
         def moved(one: Trace, other: Trace) -> np.ndarray:
-            first, second = (part(spec, trace.arrays[tensor]).astype(np.float64) for trace in (one, other))
+            first, second = (trace.arrays[tensor][part(spec)].astype(np.float64) for trace in (one, other))
             return np.abs(first - second).max(axis=-1)
 
         budget, scale = self.budget(tensor), self.scale(tensor, expected)
@@ -137,20 +167,24 @@ class Evidence:
 
     def scale(self, tensor: str, case: str | None = None) -> float:
         """Root mean square of the oracle's tensor in the cell's case, or in another."""
-        return root_mean_square(self.oracle(case).arrays[tensor])
+        return self._run.scale(case or self.case.name, tensor)
 
-    def _compared(self, spec: TensorSpec, error: Measured, factor: float, signal: float | None = None) -> Result:
+    def _compared(
+        self, spec: TensorSpec, error: Measured, factor: float, signal: float | None = None,
+        origin: tuple[slice, ...] = (),
+    ) -> Result:  # fmt: skip
         budget = self.budget(spec.name)
         if budget is None:
             return Finding(False, f"{spec.name} has no budget: no honest implementation answered", spec.name)
         budget = budget.times(factor)
         by_slice = error.slice * budget.element >= error.element * budget.slice
         measure_name = "slice" if by_slice else "element"
-        index = error.slice_at if by_slice else error.element_at
-        over = np.argwhere(~(error.slices <= budget.slice))
+        starts = [place.start or 0 for place in origin] + [0] * (len(spec.axes) - len(origin))
+        index = _moved(error.slice_at if by_slice else error.element_at, starts)
+        over = np.argwhere(~(error.slices <= budget.slice)) + np.array(starts[:-1], int)
         worst: dict[str, Any] = {}
         if not self._sketched(spec.name):
-            worst["index"] = dict(zip(spec.axes, error.element_at, strict=False))
+            worst["index"] = dict(zip(spec.axes, _moved(error.element_at, starts), strict=False))
             worst |= {"actual": error.actual, "expected": error.expected}
         return Comparison(
             tensor=spec.name,
@@ -159,6 +193,7 @@ class Evidence:
             measure=measure_name,
             at=dict(zip(spec.axes[:-1] if self._sketched(spec.name) else spec.axes, index, strict=False)),
             worst=worst,
+            first_step=_first_step(spec, over, _moved(error.element_at, starts)),
             slices_over=len(over),
             over_at=tuple(dict(zip(spec.axes, place.tolist(), strict=False)) for place in over[:SHOWN]),
             against_oracle=signal is not None,
@@ -168,3 +203,16 @@ class Evidence:
     def _sketched(self, tensor: str) -> bool:
         """Whether a trace holds projections of the tensor's last axis, whose columns mean nothing to a reader."""
         return tensor in self.trace.facts.get("sketched", ())
+
+
+def _moved(index: tuple[int, ...], starts: list[int]) -> tuple[int, ...]:
+    """A place in a part as a place in the whole."""
+    return tuple(place + start for place, start in zip(index, starts, strict=False))
+
+
+def _first_step(spec: TensorSpec, over: np.ndarray, largest: tuple[int, ...]) -> int | None:
+    """The smallest target position among the slices out of budget, or that of the largest element."""
+    if "tgt" not in spec.axes[:-1]:
+        return None
+    axis = spec.axes.index("tgt")
+    return int(over[:, axis].min()) if len(over) else largest[axis]

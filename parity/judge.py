@@ -10,6 +10,8 @@ from pathlib import Path
 from parity import __version__, ledger
 from parity.checks import CHECKS, Check
 from parity.evidence import Evidence
+from parity.generated import generated_rows
+from parity.measured import case_records, measured_errors
 from parity.records import Cost, Manifest, Report, Status, Totals, Verdict
 from parity.results import Result
 from parity.run import CheckpointRun
@@ -50,6 +52,9 @@ def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool 
         verdicts=verdicts,
         totals=Totals(**Counter(verdict.status for verdict in verdicts)),
         strict=strict,
+        cases={run.checkpoint.name: case_records(run) for run in runs},
+        measured=[row for run in runs for row in measured_errors(run)],
+        generated=[row for run in runs for row in generated_rows(run)],
         cost=_cost(manifest, time.perf_counter() - begun),
     )
 
@@ -74,7 +79,7 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
     for check in checks:
         for index, subject in run.subjects(check.role):
             for name in check.cases:
-                if name in run.cases:
+                if name in run.cases and check.applies(run.cases[name]):
                     yield Cell(run, check, run.cases[name], index, subject)
 
 
@@ -102,7 +107,8 @@ def _lacking(cell: Cell) -> str:
     if cell.check.role == "candidate":
         needed += [cell.subject.device, cell.subject.dtype]
     missing = dict.fromkeys(name for name in needed if name not in cell.subject.capabilities)
-    return "; ".join(f"{name}: {cell.subject.lacking.get(name, 'not declared')}" for name in missing)
+    why = {**cell.subject.lacking, **cell.case.notes.get("lacking", {})}
+    return "; ".join(f"{name}: {why.get(name, 'not declared')}" for name in missing)
 
 
 def _not_answered(cell: Cell) -> Verdict | None:

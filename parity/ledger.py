@@ -46,6 +46,8 @@ class Entry(BaseModel):
     """Every slice out of budget lies there: an axis and the config's field that holds its index."""
     raises: str | None = None
     """The exception it shows as."""
+    dialect: str | None = None
+    """The named way to search (``reference.generation.dialect``) in which the oracle writes the very same text."""
     sometimes: str = ""
     """Where a cell it names may rightly pass: what else must be so. Without this, a pass makes the entry stale."""
     cause: str
@@ -80,6 +82,8 @@ class Entry(BaseModel):
             return exception == self.raises
         if not failed:
             # It failed for want of an answer or of an oracle, of which no entry speaks.
+            return False
+        if self.dialect is not None and self.dialect not in verdict.evidence.get("dialects", ()):
             return False
         first = verdict.first_divergence.tensor if verdict.first_divergence else None
         if self.first and not _names(self.first, first):

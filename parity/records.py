@@ -158,8 +158,79 @@ class Cost(_Record):
     traces_captured: int
 
 
+class CaseRecord(_Record):
+    """One case of a checkpoint, without its inputs, which stand in the manifest."""
+
+    name: str
+    operation: str
+    digest: str
+    """Of what was asked (``parity.cases.Case.digest``): equal digests, equal questions."""
+    shapes: dict[str, list[int]] = Field(default_factory=dict)
+    """By input: ``{"input_ids": [batch, src], …}``."""
+
+
+class MeasuredError(_Record):
+    """How far one tensor of one candidate's answer to one case was from the oracle's; a row of the plots.
+
+    ``error``, ``budget`` and ``yardstick`` are those of the worst slice, relative to the tensor's scale.
+    """
+
+    checkpoint: str
+    subject: int
+    """Index into the report's ``subjects``."""
+    case: str
+    tensor: str
+    kind: str
+    error: float | None = None
+    """None: there is no number, and ``note`` says why."""
+    budget: float | None = None
+    """None: no honest implementation answered."""
+    yardstick: float | None = None
+    """The largest error of the honest implementations, which the budget follows from."""
+    budgets: float | None = None
+    """The error in budgets as it is judged: the larger of the worst slice's and the worst element's."""
+    at: list[int] = Field(default_factory=list)
+    """Index of the worst slice."""
+    note: str = ""
+
+
+class Mark(_Record):
+    """A place where a generated text parts from the oracle's."""
+
+    position: int
+    """Index into ``tokens``."""
+    kind: Literal["tie-flip", "wrong", "undecided"]
+    margin: float | None = None
+    """How much the oracle prefers its own token there …"""
+    tolerance: float | None = None
+    """… and below which margin honest implementations may choose otherwise."""
+    oracle_token: int
+
+
+class GeneratedRow(_Record):
+    """What one subject wrote for one row of one case; the oracle's own rows are among them."""
+
+    checkpoint: str
+    case: str
+    row: int
+    source: str | None = None
+    """The text the row was made from, where there was one."""
+    subject: int
+    """Index into the report's ``subjects``."""
+    text: str | None = None
+    tokens: list[int]
+    words: list[str] | None = None
+    """One for each token, where the checkpoint has a tokenizer."""
+    verdict: Literal["match", "tie-flip", "wrong", "undecided"]
+    marks: list[Mark] = Field(default_factory=list)
+    score: float | None = None
+    """What the subject said its text scores; None where it says nothing."""
+    oracle_score: float | None = None
+    """What the oracle gives the same text."""
+
+
 class Report(_Record):
-    """What ``report.json`` holds."""
+    """What ``report.json`` holds. ``report.html`` is made from it, with the words of the ledger and of the checks."""
 
     schema_version: int = SCHEMA_VERSION
     parity_version: str
@@ -172,6 +243,11 @@ class Report(_Record):
     totals: Totals
     strict: bool = False
     cost: Cost | None = None
+    cases: dict[str, list[CaseRecord]] = Field(default_factory=dict)
+    """By checkpoint, in the order they were planned."""
+    measured: list[MeasuredError] = Field(default_factory=list)
+    """In data-flow order for each checkpoint, case and candidate: what the judged checks had measured."""
+    generated: list[GeneratedRow] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _totals_add_up(self) -> Report:

@@ -14,7 +14,8 @@ class Comparison:
     error: float
     budget: float
     measure: str
-    """``slice`` (worst root mean square over the last axis) or ``element`` (largest single one)."""
+    """``slice`` (worst root mean square over the last axis), ``element`` (largest single one) or ``gap`` (how far the
+    oracle puts the token taken behind another)."""
     at: dict[str, int]
     worst: dict[str, Any] = field(default_factory=dict)
     """Index, actual and expected value of the largest element."""
@@ -26,6 +27,11 @@ class Comparison:
     """Whether it stands against the oracle's answer, or against another answer of the same backend."""
     vacuous: bool = False
     """Whether a plainly wrong answer would have stayed inside the budget too."""
+    first_step: int | None = None
+    """The first decoder position out of budget, where the tensor has any."""
+    what: str = ""
+    """What was found, as the end of a sentence, where the numbers alone do not say it."""
+    evidence: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
@@ -47,6 +53,17 @@ class Finding:
     tensor: str | None = None
     """The tensor or parameter it is about, for localisation."""
     evidence: dict[str, Any] = field(default_factory=dict)
+    exercised: bool | None = None
+    """Whether this instance put a universal claim to the test; None where that goes without saying."""
 
 
-Result = Comparison | Finding
+@dataclass(frozen=True)
+class Undecided:
+    """What could be shown neither right nor wrong: the cell is an error, unless something else in it is wrong."""
+
+    what: str
+    tensor: str | None = None
+    ok: bool = True
+
+
+Result = Comparison | Finding | Undecided

@@ -13,7 +13,7 @@ from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, 
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, read_record
 from parity.subjects import Variant
-from parity.tensors import TensorSpec, forward_tensors, gradient_tensors
+from parity.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
 from parity.traces import Trace
 
 
@@ -44,6 +44,7 @@ class CheckpointRun:
         self.records: dict[tuple[int, str], TraceRecord] = {(record.subject, record.case): record for record in own}
         self._traces: dict[tuple[int, str], Trace] = {}
         self._errors: dict[str, CaseErrors] = {}
+        self._scales: dict[tuple[str, str], float] = {}
         self._yardsticks: dict[tuple[str, str, bool], Yardstick] = {}
 
     @classmethod
@@ -86,6 +87,19 @@ class CheckpointRun:
         trace = self.trace(self.oracle_index, case)
         return None if trace is None or trace.raised else trace
 
+    def scale(self, case: str, tensor: str) -> float:
+        """Root mean square of a tensor of the oracle's, once.
+
+        Raises:
+            LookupError: the oracle has no answer to the case.
+        """
+        if (case, tensor) not in self._scales:
+            oracle = self.oracle(case)
+            if oracle is None:
+                raise LookupError(f"the oracle has no answer to {case}")
+            self._scales[case, tensor] = root_mean_square(oracle.arrays[tensor])
+        return self._scales[case, tensor]
+
     def specs(self, case: str) -> list[TensorSpec]:
         """The canonical tensors that a case asks for, in data-flow order."""
         asked = self.cases[case]
@@ -93,6 +107,12 @@ class CheckpointRun:
             oracle = self.oracle(case)
             names = [name.removeprefix("gradient.") for name in oracle.arrays if name != "loss"] if oracle else []
             return gradient_tensors(self.config, names)
+        if asked.operation == "decode_steps":
+            return decode_tensors(self.config)
+        if asked.operation == "score":
+            return score_tensors()
+        if asked.operation in ("generate", "reachable", "generation_settings"):
+            return []
         specs = forward_tensors(self.config)
         return specs if "labels" in asked.inputs else [spec for spec in specs if spec.kind != "loss"]
 
@@ -101,6 +121,11 @@ class CheckpointRun:
         if case not in self._errors:
             self._errors[case] = self._measure_all(case)
         return self._errors[case]
+
+    @property
+    def measured(self) -> dict[str, CaseErrors]:
+        """What ``errors`` was asked for so far, by case, in the order of the cases."""
+        return {name: self._errors[name] for name in self.cases if name in self._errors}
 
     def _measure_all(self, case: str) -> CaseErrors:
         oracle = self.oracle(case)
@@ -121,8 +146,11 @@ class CheckpointRun:
 
     @staticmethod
     def _scale(spec: TensorSpec, truth: np.ndarray, oracle: Trace) -> float:
-        other = spec.scale_from if spec.scale_from in oracle.arrays else None
-        return root_mean_square(oracle.arrays[other] if other else truth)
+        if spec.scale_from not in oracle.arrays:
+            return root_mean_square(truth)
+        lent = root_mean_square(oracle.arrays[spec.scale_from])
+        # A loss is rounded at its own size, which may be many times that of the logits whose yardstick it borrows.
+        return max(lent, root_mean_square(truth)) if spec.kind == "loss" else lent
 
     def yardstick(self, subject: SubjectRecord) -> Yardstick:
         """The errors of honest implementations at a subject's device, dtype and matmul precision."""

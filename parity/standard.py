@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 
 from parity.cases import IGNORED, Case, shift_right
+from parity.decoding_cases import decoding_cases
+from reference.generation import GenerationSettings
 
 SEED = 20261121
 SOURCE_LENGTHS = (11, 5, 8)
 TARGET_LENGTHS = (7, 4, 6)
+YARDSTICK = {"sets_yardstick": True}
+"""The yardstick's members answer these too: how ill-conditioned a model is depends on the tokens, so that an error at
+other tokens than the yardstick's own is not held against it."""
 ALONE = 1
 """The row asked again without its padding and with other mates: the shortest of the standard batch."""
 
@@ -36,20 +41,25 @@ class Batch:
         return shift_right(self.labels, self.pad, self.start)
 
 
-def standard_cases(config: dict[str, Any], rows: list[dict[str, Any]] | None = None) -> list[Case]:
+def standard_cases(
+    config: dict[str, Any], rows: list[dict[str, Any]] | None = None, generation: dict[str, Any] | None = None
+) -> list[Case]:
     """The cases asked of every backend about one checkpoint.
 
     Args:
         config: the checkpoint's ``config.json`` with documented defaults filled in.
         rows: each with ``input_ids`` and, if the caller has them, ``labels`` (then the targets; otherwise the source
             itself, as in denoising); without rows the standard synthetic batch.
+        generation: the generation settings in force, by documented name; those in ``config`` where not given.
     """
     rng = np.random.default_rng(SEED)
     ordinary = _ordinary_tokens(config)
     batch = _pad(rows, config) if rows else _pad(_synthetic_rows(config, ordinary, rng), config)
     if not rows:
         batch.labels[0, min(2, batch.labels.shape[1] - 1)] = IGNORED
-    return _forward_cases(batch, config, ordinary, rng) + _loss_cases(batch)
+    if generation is None:
+        generation = GenerationSettings.from_dict(config).to_dict()
+    return _forward_cases(batch, config, ordinary, rng, generation) + _loss_cases(batch)
 
 
 def _ordinary_tokens(config: dict[str, Any]) -> np.ndarray:
@@ -102,49 +112,55 @@ def _changed(tokens: np.ndarray, where: np.ndarray, ordinary: np.ndarray, rng: n
     return np.where(where, moved, tokens)
 
 
-def _forward_cases(batch: Batch, config: dict[str, Any], ordinary: np.ndarray, rng: np.random.Generator) -> list[Case]:
+def _forward_cases(
+    batch: Batch, config: dict[str, Any], ordinary: np.ndarray, rng: np.random.Generator, generation: dict[str, Any]
+) -> list[Case]:
     full = _inputs(batch)
     decoder = batch.decoder_inputs
     cases = [
         Case("load", "load", requires=("load",)),
-        Case("forward", "forward", full, notes={"sets_yardstick": True}),
+        Case("forward", "forward", full, notes=YARDSTICK),
         Case("forward.repeated", "repeat", full),
         Case("forward.tuple", "tuple", full, requires=("tuple",)),
         Case("encode-decode", "encode_decode", full, requires=("encode_decode",)),
-        Case("forward.defaults", "forward", {"input_ids": full["input_ids"]}, requires=("default_decoder_inputs",)),
-    ]
+        Case(
+            "forward.defaults", "forward", {"input_ids": full["input_ids"]}, requires=("default_decoder_inputs",),
+            notes=YARDSTICK,
+        ),
+    ]  # fmt: skip
     row = min(ALONE, len(decoder) - 1)
     source_length, target_length = int(batch.source_mask[row].sum()), int(batch.target_mask[row].sum())
     lengths = {"input_ids": source_length, "attention_mask": source_length}
     alone = {name: [values[row][: lengths.get(name, target_length)]] for name, values in full.items()}
     kept = {"row": row, "src": source_length, "tgt": target_length}
-    cases.append(Case("forward.alone", "forward", alone, notes=kept))
+    cases.append(Case("forward.alone", "forward", alone, notes={**YARDSTICK, **kept}))
 
     others = (np.arange(len(decoder)) != row)[:, None]
     mates = dict(full)
     mates["input_ids"] = _changed(batch.source, others & (batch.source_mask > 0), ordinary, rng).tolist()
     mates["decoder_input_ids"] = _changed(decoder, others & (batch.target_mask > 0), ordinary, rng).tolist()
-    cases.append(Case("forward.other-mates", "forward", mates, notes=kept))
+    cases.append(Case("forward.other-mates", "forward", mates, notes={**YARDSTICK, **kept}))
 
     position = max(1, decoder.shape[1] // 2)
     future = np.broadcast_to(np.arange(decoder.shape[1]) >= position, decoder.shape)
     changed = {**full, "decoder_input_ids": _changed(decoder, future, ordinary, rng).tolist()}
-    cases.append(Case("forward.other-future", "forward", changed, notes={"tgt": position}))
+    cases.append(Case("forward.other-future", "forward", changed, notes={**YARDSTICK, "tgt": position}))
 
     last = batch.source_mask.sum(1) - 1
     final = np.arange(batch.source.shape[1]) == last[:, None]
     changed = {**full, "input_ids": _changed(batch.source, final, ordinary, rng).tolist()}
-    cases.append(Case("forward.other-source", "forward", changed, notes={"last": last.tolist()}))
+    cases.append(Case("forward.other-source", "forward", changed, notes={**YARDSTICK, "last": last.tolist()}))
 
     hidden = dict(full)
     hidden["input_ids"] = _changed(batch.source, batch.source_mask == 0, ordinary, rng).tolist()
     hidden["decoder_input_ids"] = _changed(decoder, batch.target_mask == 0, ordinary, rng).tolist()
-    cases.append(Case("forward.other-padding", "forward", hidden))
+    cases.append(Case("forward.other-padding", "forward", hidden, notes=YARDSTICK))
 
     silenced = {**full, **_head_masks(config)}
-    notes = {"head": 1, "sets_yardstick": True}
+    notes = {**YARDSTICK, "head": 1}
     cases.append(Case("forward.head-masks", "forward", silenced, requires=("head_masks",), notes=notes))
-    return cases
+    positions = config["max_position_embeddings"]
+    return cases + decoding_cases(full, mates, alone, kept, generation, positions, ordinary)
 
 
 def _head_masks(config: dict[str, Any]) -> dict[str, Any]:
@@ -167,9 +183,9 @@ def _loss_cases(batch: Batch) -> list[Case]:
         return {**given, "labels": labels.tolist()}
 
     full, labels = labelled(batch.labels), ("labels",)
-    cases = [Case("loss", "forward", full, labels, notes={"sets_yardstick": True})]
+    cases = [Case("loss", "forward", full, requires=labels, notes=YARDSTICK)]
     if len(batch.labels) > 1:
-        cases.append(Case("loss.row-ignored", "forward", labelled(row_ignored), labels))
-    cases.append(Case("loss.all-ignored", "forward", labelled(all_ignored), labels, undefined=("loss",)))
-    cases.append(Case("gradients", "gradients", full, ("gradients",), notes={"sets_yardstick": True}))
+        cases.append(Case("loss.row-ignored", "forward", labelled(row_ignored), requires=labels))
+    cases.append(Case("loss.all-ignored", "forward", labelled(all_ignored), requires=labels, undefined=("loss",)))
+    cases.append(Case("gradients", "gradients", full, requires=("gradients",), notes=YARDSTICK))
     return cases

@@ -6,7 +6,7 @@ Parameters are called as in PyTorch's state dict of ``BartForConditionalGenerati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -50,20 +50,67 @@ def forward_tensors(config: dict[str, Any]) -> list[TensorSpec]:
     return order
 
 
+def decode_tensors(config: dict[str, Any]) -> list[TensorSpec]:
+    """Tensors of decoding in steps: the decoder's own, and what its cache holds after the last step.
+
+    Keys and values come before the attention they make; those of the source come from the encoder, which is no part
+    of this.
+    """
+    order = []
+    for spec in forward_tensors(config):
+        if not spec.name.startswith(("decoder.", "logits")):
+            continue
+        own = tuple(name for name in spec.inputs if name != "encoder.last")
+        part, kind = spec.name.rpartition(".")[2], spec.kind
+        if kind in ("attention", "cross-attention"):
+            prefix, length = ("self", "tgt") if kind == "attention" else ("cross", "src")
+            made_of = own if kind == "attention" else ()
+            kept = [
+                TensorSpec(f"decoder.{prefix}_{name}.{part}", "cache", ("batch", "heads", length, "head_dim"), made_of)
+                for name in ("key", "value")
+            ]
+            order += kept
+            own += tuple(each.name for each in kept)
+        order.append(replace(spec, inputs=own))
+    return order
+
+
+def score_tensors() -> list[TensorSpec]:
+    """What a given text is worth: each token's log-probability, and the whole text's score."""
+    tokens = TensorSpec("token_scores", "score", ("batch", "tgt"))
+    return [tokens, TensorSpec("sequences_scores", "score", ("batch",), (tokens.name,))]
+
+
 def gradient_tensors(config: dict[str, Any], parameters: list[str]) -> list[TensorSpec]:
-    """Gradients of the loss by parameter, in the order the backward pass reaches them.
+    """Gradients of the loss by parameter, in the order the backward pass reaches them; those that are defined.
+
+    An activation with a kink has no derivative there: of two honest backends one may find an input of it a rounding
+    error above zero, the other below, and every gradient behind it jumps by what that unit contributes. With such an
+    activation only what the backward pass reaches before the first of them is there to compare.
 
     Args:
         parameters: canonical names of the trainable parameters.
     """
     specs = []
-    for name in sorted(parameters, key=lambda parameter: _backward_order(parameter, config)):
+    smooth = [name for name in parameters if not _behind_a_kink(name, config)]
+    for name in sorted(smooth, key=lambda parameter: _backward_order(parameter, config)):
         # softmax is unchanged by one number added to all keys' scores, so a key bias has no gradient.
         scale_from = f"gradient.{name.replace('.bias', '.weight')}" if name.endswith("k_proj.bias") else None
         inputs = (specs[-1].name,) if specs else ("logits",)
         axes = ("rows",) if name.endswith("bias") or "norm" in name else ("rows", "columns")
         specs.append(TensorSpec(f"gradient.{name}", "gradient", axes, inputs, scale_from))
     return specs
+
+
+KINKED = ("relu",)
+"""Documented activations that have no derivative somewhere."""
+
+
+def _behind_a_kink(parameter: str, config: dict[str, Any]) -> bool:
+    """Whether the gradient goes through the derivative of an activation that jumps."""
+    last = f"model.decoder.layers.{config['decoder_layers'] - 1}"
+    reached_before = ("lm_head", f"{last}.final_layer_norm", f"{last}.fc2")
+    return config["activation_function"] in KINKED and not parameter.startswith(reached_before)
 
 
 _WITHIN_LAYER = (

@@ -10,7 +10,7 @@ from parity.cases import Case
 from parity.checks import Check
 from parity.evidence import Evidence
 from parity.records import Divergence, Status, SubjectRecord, Verdict
-from parity.results import Comparison, Finding, Result
+from parity.results import Comparison, Finding, Result, Undecided
 from parity.run import CheckpointRun
 from parity.subjects import Variant
 
@@ -38,18 +38,32 @@ def from_results(cell: Cell, results: list[Result]) -> Verdict:
         divergence = _first_divergence(cell, failed[0], compared)
         evidence = _evidence(failed, nearest)
         return make_verdict(cell, "fail", _reason(failed), first_divergence=divergence, **numbers, **evidence)
+    undecided = next((result for result in results if isinstance(result, Undecided)), None)
+    if undecided:
+        return make_verdict(cell, "error", undecided.what, **numbers)
     vacuous = next((result for result in compared if result.vacuous), None)
     if vacuous:
         reason = f"could not have failed: the budget of {vacuous.tensor} is as large as a wrong answer's error"
         return make_verdict(cell, "error", reason, **numbers)
-    return make_verdict(cell, "pass", "", **numbers, compared=len(results))
+    return make_verdict(cell, "pass", "", **numbers, compared=len(results), **_seen(results))
+
+
+def _seen(results: list[Result]) -> dict[str, Any]:
+    """What a pass rests on where that is worth saying: choices that were ties, instances that tested the claim."""
+    told = [result.evidence for result in results if not isinstance(result, Undecided)]
+    flips = [evidence for evidence in told if evidence.get("word") == "tie-flip"]
+    exercised = [r.exercised for r in results if isinstance(r, Finding) and r.exercised is not None]
+    seen: dict[str, Any] = {"tie_flips": flips} if flips else {}
+    return {**seen, "exercised": sum(exercised), "looked_at": len(exercised)} if exercised else seen
 
 
 def _reason(failed: list[Result]) -> str:
     first = failed[0]
+    steps = [result.first_step for result in failed if isinstance(result, Comparison) and result.first_step is not None]
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-    if isinstance(first, Finding):
+    if first.what:
         return first.what + more
+    more += f"; first wrong step: {min(steps)}" if steps else ""
     at = ", ".join(f"{axis} {place}" for axis, place in first.at.items())
     against = "from the oracle" if first.against_oracle else "from the backend's own other answer"
     place = f" at [{at}]" if at else ""
@@ -63,8 +77,10 @@ def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any
         worst = {name: _number(value) if isinstance(value, float) else value for name, value in nearest.worst.items()}
         evidence["worst"] = {"tensor": nearest.tensor, "measure": nearest.measure, **worst}
         evidence["slices_over"] = nearest.slices_over
-    first = failed[0]
-    return evidence | (first.evidence if isinstance(first, Finding) else {})
+    steps = [result.first_step for result in failed if isinstance(result, Comparison) and result.first_step is not None]
+    if steps:
+        evidence["first_step"] = min(steps)
+    return evidence | failed[0].evidence
 
 
 def _first_divergence(cell: Cell, first: Result, compared: list[Comparison]) -> Divergence | None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from parity.records import CheckpointRecord, Cost, Divergence, Report, Totals, Verdict
+from parity.records import (
+    CheckpointRecord,
+    Cost,
+    Divergence,
+    GeneratedRow,
+    MeasuredError,
+    Report,
+    SubjectRecord,
+    Totals,
+    Verdict,
+)  # fmt: skip
 
 COST = Cost(
     wall_seconds=125.0, backend_seconds=120.0, judge_seconds=1.0, trace_io_seconds=2.0, own_share=0.04,
@@ -58,3 +68,29 @@ def report(*verdicts: Verdict, **fields: Any) -> Report:
         "cost": COST,
     }
     return Report(**{**usual, **fields})
+
+
+def subject(label: str = "hf-torch", **fields: Any) -> SubjectRecord:
+    """A candidate in float32 on the CPU."""
+    backend, _, variant = label.partition("/")
+    usual = {
+        "backend": backend, "variant": variant or "eager", "stack": "main", "device": "cpu", "dtype": "float32",
+        "role": "candidate", "label": label, "model_class": "BartForConditionalGeneration", "capabilities": [],
+        "environment": "main",
+    }  # fmt: skip
+    return SubjectRecord(**{**usual, **fields})
+
+
+def measured(tensor: str = "logits", error: float | None = 1e-7, **fields: Any) -> MeasuredError:
+    """One tensor of the first subject's forward pass, against a budget of 1e-6."""
+    usual: dict[str, Any] = {
+        "checkpoint": "bart-odd", "subject": 0, "case": "forward", "kind": "hidden", "budget": 1e-6,
+        "yardstick": 1.3e-7, "budgets": None if error is None else error / 1e-6, "at": [1, 2],
+    }  # fmt: skip
+    return MeasuredError(**{**usual, "tensor": tensor, "error": error, **fields})
+
+
+def generated(subject: int, tokens: list[int], verdict: str = "match", **fields: Any) -> GeneratedRow:
+    """What a subject wrote for the first row of one case."""
+    usual = {"checkpoint": "bart-odd", "case": "generate", "row": 0, "subject": subject, "tokens": tokens}
+    return GeneratedRow(**{**usual, "verdict": verdict, **fields})

@@ -210,6 +210,7 @@ def test_judge_writes_its_report_beside_the_traces(tmp_path, capsys):
     assert "LOAD01 fail · hf-torch · c · float32 · cpu" in out
     assert "SIGABRT" in out
     assert (tmp_path / "report.json").is_file()
+    assert "SIGABRT" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 999}', '{"schema_version": 1}'])
@@ -219,11 +220,12 @@ def test_judge_of_a_broken_run_is_one_line(tmp_path, capsys, content):
     assert one_line(capsys).startswith(f"parity: {tmp_path}/manifest.json: ")
 
 
-def test_a_report_that_cannot_be_written_is_one_line(tmp_path, capsys):
+@pytest.mark.parametrize("name", ["report.json", "report.html"])
+def test_a_report_that_cannot_be_written_is_one_line(tmp_path, capsys, name):
     write_record(manifest("crash"), tmp_path / "manifest.json")
-    (tmp_path / ".part-report.json").mkdir()
+    (tmp_path / f".part-{name}").mkdir()
     assert run(["judge", str(tmp_path), "--check", "LOAD01"]) == 2
-    assert one_line(capsys) == f"parity: {tmp_path}/report.json: cannot be written: Is a directory"
+    assert one_line(capsys) == f"parity: {tmp_path}/{name}: cannot be written: Is a directory"
 
 
 def test_cache_is_listed_and_cleaned(tmp_path, capsys):

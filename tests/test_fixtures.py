@@ -17,7 +17,8 @@ every_fixture = pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture:
 
 
 def test_no_checkpoint_is_unaccounted_for():
-    assert {path.name for path in CHECKPOINTS.iterdir()} == {fixture.name for fixture in FIXTURES}
+    # bart-tiny is trained, by a command of its own: tests/test_fixture_tiny.py.
+    assert {path.name for path in CHECKPOINTS.iterdir()} == {fixture.name for fixture in FIXTURES} | {"bart-tiny"}
 
 
 @every_fixture

@@ -133,7 +133,7 @@ def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
     )
     text = shown(made, capsys)
     assert cost_line(made) in text
-    assert text.endswith("report runs/x/report.json\n")
+    assert text.endswith("report runs/x/report.json\npage   runs/x/report.html\n")
     assert "transformers 4.57.6" in text
 
 

@@ -7,10 +7,10 @@ nothing of ours but the standard library, numpy and safetensors may be imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -40,6 +40,26 @@ class LoadReport:
     """Warnings the library printed or logged while loading, one line each."""
 
 
+class Reorder(NamedTuple):
+    """Row i goes on as a copy of row ``rows[i]``, from the token at position ``at`` on."""
+
+    at: int
+    rows: tuple[int, ...]
+
+
+class Step(NamedTuple):
+    """What one decoding call gave."""
+
+    fields: Mapping[str, Field]
+    """``logits``, ``decoder_hidden_states`` and, where the variant has them, ``decoder_attentions`` and
+    ``cross_attentions``, of the new tokens alone; the keys of ``decoder_attentions`` cut to the tokens fed so far."""
+    cache: tuple[tuple[Field, ...], ...]
+    """Layer by layer self-attention's key and value, then cross-attention's where the library keeps them, each
+    ``[batch, heads, length, head_dim]`` (BART page, ``past_key_values``), of the tokens fed so far."""
+    layout: list[list[int]]
+    """Shapes of the first layer's arrays as the library itself holds them, in the order of ``cache``."""
+
+
 class Model(Protocol):
     """A loaded checkpoint. Every call is in evaluation mode (no dropout)."""
 
@@ -62,6 +82,25 @@ class Model(Protocol):
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """The encoder alone, then a call given its output; same fields as ``call``."""
+        ...
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        """The encoder once, then the decoder on ``decoder_input_ids`` in pieces of these sizes, each call given the
+        cache that the one before returned; ``decoder_attention_mask`` covers the tokens fed so far. What each call
+        gave. With ``reorder`` the library's own way of reordering a cache for beams is used once, between two calls."""
+        ...
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
+        """``generate`` of ``input_ids`` and ``attention_mask`` with these documented arguments and no others:
+        ``sequences`` (int ``[batch, length]``, the decoder's start token first) and, where beams were searched,
+        ``sequences_scores`` (float ``[batch]``)."""
+        ...
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        """What ``generate`` would use without arguments, by documented name, as the library holds it after loading;
+        names it does not know are left out."""
         ...
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parity.backends import jax_arrays, libraries
-from parity.backends.base import Field, LoadReport
+from parity.backends.base import Field, LoadReport, Reorder, Step
+from parity.backends.hf_flax_decoding import CachedDecoder
 from parity.cases import IGNORED, shift_right
 from parity.subjects import Variant
 from reference.config import BartConfig
@@ -64,6 +65,7 @@ class HfFlaxModel:
         self._as_dict = jax.jit(lambda params, inputs: self._whole(params, inputs, True))
         self._as_tuple = jax.jit(lambda params, inputs: self._whole(params, inputs, False))
         self._in_two = jax.jit(self._encode_then_decode)
+        self._decoder = CachedDecoder(model)
         self._loss = jax.jit(jax.value_and_grad(self._cross_entropy))
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -81,6 +83,33 @@ class HfFlaxModel:
         """``model.encode`` then ``model.decode``, whose fields are put under the names the whole call has."""
         with jax_arrays.precision(self._variant):
             return self._in_two(self._model.params, self._arrays(inputs))
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        """``model.init_cache`` and ``model.decode``, compiled once for each size of a piece.
+
+        Raises:
+            NotImplementedError: a reordered cache is asked for: the library does that inside of ``generate`` only.
+        """
+        libraries.no_reorder(reorder)
+        with jax_arrays.precision(self._variant):
+            # All at once: a generator would leave the precision to whoever asks for the next step.
+            return iter(list(self._decoder.steps(self._model.params, self._arrays(inputs), sizes)))
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
+        """``model.generate``, which has one form of answer: the class of beam search calls its scores ``scores``.
+
+        An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
+        """
+        given = self._arrays({name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs})
+        with jax_arrays.precision(self._variant):
+            answer = self._model.generate(**given, **settings)
+        scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
+        return {"sequences": answer.sequences, **scores}
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        return libraries.generation_settings(self._model.generation_config)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         """Of the documented cross-entropy of its own logits: the class takes no labels and computes no loss.

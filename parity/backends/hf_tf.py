@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parity.backends import libraries
-from parity.backends.base import Field, LoadReport
+from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.subjects import Variant
 from reference.config import BartConfig
 from reference.names import HEAD, SHARED
@@ -83,13 +83,39 @@ class HfTfModel:
         (transformers 4.57.6, modeling_tf_bart.py, ``prepare_inputs_for_generation``).
         """
         tensors = _tensors(inputs)
-        names = ("input_ids", "attention_mask", "head_mask")
-        asked = {name: tensors[name] for name in names if name in tensors}
-        encoded = self._model.get_encoder()(
-            **asked, output_hidden_states=True, output_attentions=True, return_dict=True, training=False
-        )
         rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
-        return dict(self._forward({"input_ids": None, **rest, "encoder_outputs": encoded}).items())
+        return dict(self._forward({"input_ids": None, **rest, "encoder_outputs": self._encoded(tensors)}).items())
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        """``model.get_encoder()``, then calls given its output, the cache and ``use_cache=True``.
+
+        Raises:
+            NotImplementedError: a reordered cache is asked for: the library does that inside of ``generate`` only.
+        """
+        libraries.no_reorder(reorder)
+        tensors = _tensors(inputs)
+        encoded = (self._encoded(tensors).last_hidden_state,)
+        source = {"input_ids": None, "encoder_outputs": encoded, "attention_mask": tensors["attention_mask"]}
+        target, mask, cache, start = tensors["decoder_input_ids"], tensors["decoder_attention_mask"], None, 0
+        for size in sizes:
+            end = start + size
+            fed = {"decoder_input_ids": target[:, start:end], "decoder_attention_mask": mask[:, :end]}
+            output = self._forward({**source, **fed, "past_key_values": cache, "use_cache": True})
+            cache, start = output.past_key_values, end
+            yield Step(libraries.of_a_step(output), cache, [list(tensor.shape) for tensor in cache[0]])
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
+        """``model.generate``, eagerly; without settings nothing but the inputs is passed, and no scores are asked for.
+
+        An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
+        """
+        tensors = _tensors({name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs})
+        return libraries.generated(self._model.generate(**tensors, **libraries.generate_arguments(settings)))
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        return libraries.generation_settings(self._model.generation_config)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         """By ``tf.GradientTape``; the embedding's sparse gradient is made dense."""
@@ -110,6 +136,12 @@ class HfTfModel:
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         array = value.numpy()
         return (array.astype(np.float32) if value.dtype.name == "bfloat16" else array), value.dtype.name
+
+    def _encoded(self, tensors: Mapping[str, Any]) -> Any:
+        given = {name: tensors[name] for name in ("input_ids", "attention_mask", "head_mask") if name in tensors}
+        return self._model.get_encoder()(
+            **given, output_hidden_states=True, output_attentions=True, return_dict=True, training=False
+        )
 
     def _forward(self, tensors: dict[str, Any], *, return_dict: bool = True) -> Any:
         return self._model(

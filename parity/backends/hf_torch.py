@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from parity.backends import libraries
-from parity.backends.base import Field, LoadReport
+from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.backends.torch_arrays import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
 from parity.subjects import Variant
 from reference.config import BartConfig
@@ -67,16 +67,47 @@ class HfTorchModel:
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``model.get_encoder()``, then a call given ``encoder_outputs`` and all but ``input_ids``."""
+        tensors = self._tensors(inputs)
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
+        return dict(self._forward({**rest, "encoder_outputs": self._encoded(tensors)}).items())
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        """``model.get_encoder()``, then calls given its output, the cache and ``use_cache=True``."""
+        tensors = self._tensors(inputs)
+        source = {
+            "encoder_outputs": (self._encoded(tensors).last_hidden_state,),
+            "attention_mask": tensors["attention_mask"],
+        }
+        target, mask, cache, start = tensors["decoder_input_ids"], tensors["decoder_attention_mask"], None, 0
+        for size in sizes:
+            if reorder is not None and reorder.at == start:
+                rows = target.new_tensor(reorder.rows)
+                cache, source, mask = self._reordered(cache, rows), _rows(source, rows), mask[rows]
+            end = start + size
+            fed = {"decoder_input_ids": target[:, start:end], "decoder_attention_mask": mask[:, :end]}
+            output = self._forward({**source, **fed, "past_key_values": cache, "use_cache": True})
+            cache, start = output.past_key_values, end
+            fields, kept = libraries.of_a_step(output), _layers(cache)
+            yield Step(fields, kept, [list(tensor.shape) for tensor in kept[0]])
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
+        """``model.generate``; without settings nothing but the inputs is passed, and no scores can be asked for.
+
+        An explicit None wins over the model's own setting in every release: arguments are written over it last
+        (transformers 4.37.2 to 5.23.0, generation/configuration_utils.py, ``GenerationConfig.update``).
+        """
         import torch
 
+        compute_as(self._variant, self._threads)
         tensors = self._tensors(inputs)
-        names = ("input_ids", "attention_mask", "head_mask")
+        given = {name: tensors[name] for name in ("input_ids", "attention_mask") if name in tensors}
         with torch.no_grad():
-            encoded = self._model.get_encoder()(
-                **{name: tensors[name] for name in names if name in tensors}, **self._asked_for(), return_dict=True
-            )
-        rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
-        return dict(self._forward({**rest, "encoder_outputs": encoded}).items())
+            return libraries.generated(self._model.generate(**given, **libraries.generate_arguments(settings)))
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        return libraries.generation_settings(self._model.generation_config)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         self._model.zero_grad(set_to_none=True)
@@ -98,12 +129,42 @@ class HfTorchModel:
     def _asked_for(self) -> dict[str, bool]:
         return {"output_hidden_states": True, "output_attentions": self._variant.attention == "eager"}
 
+    def _encoded(self, tensors: Mapping[str, Any]) -> Any:
+        """The encoder's own output, asked for all that a whole call is."""
+        import torch
+
+        given = {name: tensors[name] for name in ("input_ids", "attention_mask", "head_mask") if name in tensors}
+        compute_as(self._variant, self._threads)
+        with torch.no_grad():
+            return self._model.get_encoder()(**given, **self._asked_for(), return_dict=True)
+
+    def _reordered(self, cache: Any, rows: Any) -> Any:
+        """As the library's beam search does it: by the cache itself, or by the model where it is a plain tuple."""
+        if isinstance(cache, tuple):
+            return self._model._reorder_cache(cache, rows)
+        cache.reorder_cache(rows)
+        return cache
+
     def _forward(self, tensors: dict[str, Any], *, return_dict: bool = True, gradients: bool = False) -> Any:
         import torch
 
         compute_as(self._variant, self._threads)
         with nullcontext() if gradients else torch.no_grad():
             return self._model(**tensors, **self._asked_for(), return_dict=return_dict)
+
+
+def _rows(source: Mapping[str, Any], rows: Any) -> dict[str, Any]:
+    """What the cache belongs to in the same order, as ``generate`` has it by repeating each source for its beams."""
+    (hidden,) = source["encoder_outputs"]
+    return {"encoder_outputs": (hidden[rows],), "attention_mask": source["attention_mask"][rows]}
+
+
+def _layers(cache: Any) -> tuple[tuple[Any, ...], ...]:
+    """Key and value, then the source's, layer by layer: the tuple of 4.37, or the caches inside of 4.57's and 5's."""
+    if isinstance(cache, tuple):
+        return cache
+    pairs = zip(cache.self_attention_cache.layers, cache.cross_attention_cache.layers, strict=True)
+    return tuple((own.keys, own.values, cross.keys, cross.values) for own, cross in pairs)
 
 
 def _gradient(tensor: Any) -> np.ndarray:

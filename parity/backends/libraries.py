@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import logging
 import os
 import re
@@ -143,3 +144,39 @@ def parameter_name(raw: str, layout: str, config: BartConfig) -> tuple[str, bool
         places = {name.removeprefix("model.").rpartition(".")[0]: name for name in duplicates}
         return next(name for place, name in places.items() if place in spelled), entry.transposed, True
     return entry.name, entry.transposed, entry.role == "parameter"
+
+
+def no_reorder(reorder: Any) -> None:
+    """Raises NotImplementedError where a cache is to be reordered (capability ``reorder_cache``)."""
+    if reorder is not None:
+        raise NotImplementedError("the library reorders caches inside of generate only")
+
+
+def of_a_step(output: Mapping[str, Any]) -> dict[str, Any]:
+    """What a decoding call gave that is not its cache (``parity.backends.base.Step``)."""
+    names = ("logits", "decoder_hidden_states", "decoder_attentions", "cross_attentions")
+    return {name: output[name] for name in names if name in output}
+
+
+def generate_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as a user passes them, and the form of the answer in which scores come.
+
+    Without settings nothing is added: the library's own defaults are what is asked about.
+    """
+    form = {"return_dict_in_generate": True, "output_scores": True}
+    return {**settings, **form} if settings else {}
+
+
+def generated(answer: Any) -> dict[str, Any]:
+    """What ``generate`` returned, its bare array of tokens or its output class, under documented names."""
+    sequences = getattr(answer, "sequences", answer)
+    scores = getattr(answer, "sequences_scores", None)
+    return {"sequences": sequences} if scores is None else {"sequences": sequences, "sequences_scores": scores}
+
+
+def generation_settings(held: Any) -> dict[str, Any]:
+    """The settings that are known here, as a library's ``GenerationConfig`` holds them."""
+    from reference.generation import GenerationSettings
+
+    names = [field.name for field in dataclasses.fields(GenerationSettings) if field.name not in ("passed", "stored")]
+    return {name: getattr(held, name) for name in names if hasattr(held, name)}

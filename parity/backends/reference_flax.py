@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from parity.backends import jax_arrays
 from parity.backends import reference_outputs as outputs
-from parity.backends.base import Field, LoadReport
+from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.subjects import Variant
 
 
@@ -44,14 +44,14 @@ class ReferenceFlax:
         model = in_flax.build(config, weights, place=checkpoint, **settings)
         report = outputs.file_report(weights)
         report.tied = outputs.one_table(config, {name for name, _ in in_flax.canonical_parameters(model)})
-        return ReferenceFlaxModel(model, report)
+        return ReferenceFlaxModel(model, checkpoint, report)
 
 
 class ReferenceFlaxModel:
     """One loaded reference model."""
 
-    def __init__(self, model: Any, report: LoadReport) -> None:
-        self._model = model
+    def __init__(self, model: Any, checkpoint: Path, report: LoadReport) -> None:
+        self._model, self._checkpoint = model, checkpoint
         self.class_name = type(model).__name__
         self.report = report
 
@@ -75,6 +75,28 @@ class ReferenceFlaxModel:
         masks = map(given.get, outputs.DECODER_INPUTS)
         decoded = self._model.decode(given["decoder_input_ids"], encoded.last_hidden_state, *masks)
         return outputs.in_two(encoded, decoded)
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        from reference.in_flax import as_inputs
+
+        yield from outputs.in_steps(self._model, as_inputs, inputs, sizes, reorder)
+
+    def generate(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], dialect: str | None = None
+    ) -> Mapping[str, Field]:
+        """Under the documented dialect of beam search, or another (a name of ``reference.generation.dialect``)."""
+        from reference.generation import GenerationSettings
+        from reference.in_flax import generate
+
+        asked = GenerationSettings.read(self._checkpoint, **settings)
+        return outputs.generated(generate(self._model, inputs, asked, outputs.dialect_called(dialect)))
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        from reference.generation import GenerationSettings
+
+        return GenerationSettings.read(self._checkpoint).to_dict()
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         from reference.in_flax import loss_and_gradients

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from parity.backends.base import Field, LoadReport
+import numpy as np
+
+from parity.backends.base import Field, LoadReport, Reorder, Step
 
 ENCODER_INPUTS = ("input_ids", "attention_mask", "head_mask")
 DECODER_INPUTS = ("attention_mask", "decoder_attention_mask", "decoder_head_mask", "cross_attn_head_mask")
@@ -30,6 +32,75 @@ def in_two(encoded: Any, decoded: Any) -> Mapping[str, Field]:
         "encoder_attentions": encoded.attentions,
     }
     return {name: value for name, value in named.items() if value is not None}
+
+
+def in_steps(
+    model: Any, as_inputs: Any, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None
+) -> Iterator[Step]:
+    """``Model.decode_steps`` of either reference; the room is as long as what is fed.
+
+    Args:
+        as_inputs: of the model's own package.
+    """
+    given = as_inputs(model, inputs)
+    encoded = model.encode(*map(given.get, ENCODER_INPUTS))
+    cache, start = model.start_cache(encoded.last_hidden_state, sum(sizes)), 0
+    masks = [given["attention_mask"], given["decoder_attention_mask"]]
+    for size in sizes:
+        if reorder is not None and reorder.at == start:
+            rows = as_inputs(model, {"rows": np.array(reorder.rows)})["rows"]
+            cache, masks = cache.reordered(rows), [mask[rows] for mask in masks]
+        end = start + size
+        output, cache = model.step(given["decoder_input_ids"][:, start:end], cache, *masks)
+        yield Step(_of_a_step(output, end), cache.past_key_values(), _layout(cache))
+        start = end
+
+
+def _of_a_step(output: Any, end: int) -> Mapping[str, Field]:
+    """A ``DecoderOutput`` under the names of the whole call, self-attention cut to the tokens fed."""
+    own = output.attentions and tuple(weights[..., :end] for weights in output.attentions)
+    named = {
+        "logits": output.logits,
+        "decoder_hidden_states": output.hidden_states,
+        "decoder_attentions": own,
+        "cross_attentions": output.cross_attentions,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _layout(cache: Any) -> list[list[int]]:
+    return [list(array.shape) for array in (*cache.layers[0].own, *cache.layers[0].cross)]
+
+
+def dialect_called(name: str | None) -> Any:
+    """A constant of ``reference.generation.dialect``; the documented one where none is named."""
+    from reference.generation import dialect
+
+    return getattr(dialect, name or "DOCUMENTED")
+
+
+def generated(found: Any) -> Mapping[str, Field]:
+    """A ``reference.generation.Generated`` under the names that libraries use."""
+    fields = {"sequences": found.sequences}
+    return fields if found.scores is None else {**fields, "sequences_scores": found.scores}
+
+
+def every_outcome(
+    scorer: Any, batch: int, settings: Any, tolerance: float
+) -> tuple[list[tuple[int, list[int], float]], bool]:
+    """What each row's search could end in (row, tokens, margin), and whether there was more than was looked at.
+
+    Args:
+        scorer: from a row to its scorer of prefixes (``reference.generation.reachable``).
+    """
+    from reference.generation import DOCUMENTED, reachable
+
+    found, exhausted = [], False
+    for row in range(batch):
+        results = reachable(scorer(row), settings, DOCUMENTED, tolerance)
+        found += [(row, list(outcome.tokens), outcome.margin) for outcome in results.outcomes]
+        exhausted |= results.exhausted
+    return found, exhausted
 
 
 def no_tuple(as_tuple: bool) -> None:

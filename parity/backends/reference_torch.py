@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parity.backends import reference_outputs as outputs
-from parity.backends.base import Field, LoadReport
+from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.backends.torch_arrays import compute_as, on_host, set_deterministic
 from parity.subjects import Variant
 
@@ -37,14 +37,14 @@ class ReferenceTorch:
         report.tied = outputs.one_table(config, state)
         report.not_materialised = [name for name, tensor in state.items() if tensor.is_meta]
         report.training = model.training
-        return ReferenceTorchModel(model, report, variant, self.threads)
+        return ReferenceTorchModel(model, checkpoint, report, variant, self.threads)
 
 
 class ReferenceTorchModel:
     """One loaded reference model."""
 
-    def __init__(self, model: Any, report: LoadReport, variant: Variant, threads: int) -> None:
-        self._model, self._variant, self._threads = model, variant, threads
+    def __init__(self, model: Any, checkpoint: Path, report: LoadReport, variant: Variant, threads: int) -> None:
+        self._model, self._checkpoint, self._variant, self._threads = model, checkpoint, variant, threads
         self.class_name = type(model).__name__
         self.report = report
 
@@ -76,6 +76,51 @@ class ReferenceTorchModel:
             masks = map(given.get, outputs.DECODER_INPUTS)
             decoded = self._model.decode(given["decoder_input_ids"], encoded.last_hidden_state, *masks)
         return outputs.in_two(encoded, decoded)
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        import torch
+
+        from reference.in_torch import as_inputs
+
+        compute_as(self._variant, self._threads)
+        with torch.no_grad():
+            yield from outputs.in_steps(self._model, as_inputs, inputs, sizes, reorder)
+
+    def generate(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], dialect: str | None = None
+    ) -> Mapping[str, Field]:
+        """Under the documented dialect of beam search, or another (a name of ``reference.generation.dialect``)."""
+        from reference.generation import GenerationSettings
+        from reference.in_torch import generate
+
+        compute_as(self._variant, self._threads)
+        asked = GenerationSettings.read(self._checkpoint, **settings)
+        return outputs.generated(generate(self._model, inputs, asked, outputs.dialect_called(dialect)))
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        from reference.generation import GenerationSettings
+
+        return GenerationSettings.read(self._checkpoint).to_dict()
+
+    def reachable(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], tolerance: float
+    ) -> tuple[list[tuple[int, list[int], float]], bool]:
+        """``outputs.every_outcome``, each prefix scored by a full pass of its own."""
+        from reference.generation import GenerationSettings
+
+        compute_as(self._variant, self._threads)
+        asked = GenerationSettings.read(self._checkpoint, **settings)
+        return outputs.every_outcome(lambda row: self._scorer(inputs, row), len(inputs["input_ids"]), asked, tolerance)
+
+    def _scorer(self, inputs: Mapping[str, np.ndarray], row: int) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
+        def logits(texts: Sequence[Sequence[int]]) -> np.ndarray:
+            source = {name: array[[row] * len(texts)] for name, array in inputs.items()}
+            fields = self.call({**source, "decoder_input_ids": np.array(texts)})
+            return fields["logits"][:, -1].double().cpu().numpy()
+
+        return logits
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         from reference.in_torch import loss_and_gradients

@@ -6,13 +6,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from parity.backends.base import Field, Model
 from parity.backends.fields import flatten
+from parity.capture import decoding
 from parity.cases import Case
 from parity.subjects import Variant
 from parity.traces import SKETCH_ABOVE, Trace, digest_array, sketch
@@ -48,7 +49,7 @@ class Session:
     def __init__(self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock) -> None:
         self.load, self.current, self.variant, self.clock = load, current, variant, clock
 
-    def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: bool) -> Any:
+    def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
         """One call, until its numbers are there: frameworks may return before they have computed."""
         model = self.current()
         with self.clock.backend():
@@ -66,7 +67,10 @@ def perform(case: Case, session: Session) -> Trace:
     if case.operation not in _OPERATIONS:
         raise ValueError(f"unknown operation {case.operation!r}: {', '.join(_OPERATIONS)}")
     inputs = {name: as_input(name, rows) for name, rows in case.inputs.items()}
-    return _OPERATIONS[case.operation](session, permute(inputs) if session.variant.permuted else inputs)
+    answer = _OPERATIONS[case.operation](
+        session, permute(inputs) if session.variant.permuted else inputs, **case.settings
+    )
+    return replace(answer, arrays=_unpermute(answer.arrays, session.variant))
 
 
 def as_input(name: str, rows: Any) -> np.ndarray:
@@ -132,7 +136,7 @@ def _dtype_name(array: np.ndarray) -> str:
 def _forward(session: Session, inputs: Mapping[str, np.ndarray], method: str = "call") -> Trace:
     model = session.current()
     arrays, dtypes, facts = flatten(session.call(inputs, method), model.to_numpy)
-    return Trace(_unpermute(arrays, session.variant), {"fields": facts}, dtypes=dict(dtypes))
+    return Trace(arrays, {"fields": facts}, dtypes=dict(dtypes))
 
 
 def _encode_decode(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
@@ -179,9 +183,10 @@ def _kept(gradient: np.ndarray) -> np.ndarray:
     return gradient.astype(np.float32) if str(gradient.dtype) in HALF else gradient
 
 
-_OPERATIONS: dict[str, Callable[[Session, Mapping[str, np.ndarray]], Trace]] = {
+_OPERATIONS: dict[str, Callable[..., Trace]] = {
     "load": _load, "forward": _forward, "encode_decode": _encode_decode, "repeat": _repeat, "tuple": _tuple,
-    "gradients": _gradients,
+    "gradients": _gradients, "decode_steps": decoding.decode_steps, "generate": decoding.generate,
+    "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
 }  # fmt: skip
 
 
@@ -221,10 +226,12 @@ def row_checksums(array: np.ndarray) -> np.ndarray:
     return np.einsum("rw,w->r", rows, halves)
 
 
-def _unpermute(arrays: Mapping[str, np.ndarray], variant: Variant) -> Arrays:
+def _unpermute(arrays: Mapping[str, np.ndarray], variant: Variant) -> Mapping[str, np.ndarray]:
+    """Rows back in order; the loss and gradients are of the whole batch."""
     if not variant.permuted:
-        return dict(arrays)
-    return {name: array if name == "loss" else array[::-1] for name, array in arrays.items()}
+        return arrays
+    whole = ("loss", "gradient.")
+    return {name: array if name.startswith(whole) else array[::-1] for name, array in arrays.items()}
 
 
 def _is_array(value: Field) -> bool:

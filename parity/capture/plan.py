@@ -33,6 +33,8 @@ class Asked:
         The file is only loaded, the oracle only computes, and a yardstick answers the cases that set budgets.
         """
         role = self.subject.role
+        if role not in case.notes.get("roles", (role,)):
+            return False
         if (role == "file") != (case.operation == "load") and role != "candidate":
             return False
         if role == "yardstick" and not case.notes.get("sets_yardstick"):

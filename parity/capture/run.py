@@ -25,13 +25,10 @@ from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
-MakeCases = Callable[[dict[str, Any], list[dict[str, Any]] | None], list[Case]]
+MakeCases = Callable[[dict[str, Any], list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
 Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
 """Makes cases from what was captured so far (the manifest and the run directory), by checkpoint; each names its
 parents by digest."""
-
-DERIVED: list[Derive] = []
-"""Run in order after the base cases; each sees what the ones before it brought."""
 
 
 def capture(
@@ -44,6 +41,7 @@ def capture(
     device: str = "cpu",
     dtypes: Sequence[str] = ("float32",),
     cases: MakeCases | None = None,
+    derive: Sequence[Derive] = (),
     rows: list[dict[str, Any]] | None = None,
     time_limit: float = 600.0,
     jobs: int | None = None,
@@ -59,7 +57,9 @@ def capture(
         backends: ``hf-torch`` or ``hf-torch/sdpa``; all of each stack by default. The oracle is always asked.
         stacks: as ``parity.stacks.resolve_stack`` takes them. The references run in ``main`` whatever is named.
         device: ``cpu`` or ``cuda``.
-        cases: makes the cases from a config and ``rows``; ``parity.standard.standard_cases`` by default.
+        cases: makes the cases from a config, ``rows`` and generation settings; ``parity.standard.standard_cases`` by
+            default.
+        derive: run in order after the base cases; each sees what the ones before it brought.
         time_limit: seconds for each case, and for starting a worker.
         jobs: workers at a time; by default by cores and memory.
         progress: told what is going on, from this thread.
@@ -87,9 +87,9 @@ def capture(
 
         cases = standard_cases
     with _ended_by_sigterm():
-        run.ask({name: cases(point.config, rows) for name, point in run.checkpoints.items()})
-        for derive in DERIVED:
-            run.ask(derive(run.manifest(started, {}), out))
+        run.ask({name: cases(point.config, rows, point.generation) for name, point in run.checkpoints.items()})
+        for more in derive:
+            run.ask(more(run.manifest(started, {}), out))
     capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
     # The phases add up to the wall time: in `backends` at least one of them was at work, in `capture` none.
     seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - working)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from parity.cases import Case
 from parity.evidence import Evidence
 from parity.results import Result
 
@@ -31,6 +32,8 @@ class Check:
     role: str
     """``candidate``, or ``file`` for a claim about the weight file itself."""
     function: Function
+    applies: Callable[[Case], bool] = lambda case: True
+    """Whether the claim says anything of a case, as it was asked: of a greedy search, say, and not of beams."""
 
 
 CHECKS: dict[str, Check] = {}
@@ -47,6 +50,7 @@ def check(
     requires: tuple[str, ...] = (),
     needs_oracle: bool = True,
     role: str = "candidate",
+    applies: Callable[[Case], bool] = lambda case: True,
 ) -> Callable[[Function], Function]:
     """Registers a generator function as a check; its family is the name of its module.
 
@@ -58,7 +62,9 @@ def check(
         if id in CHECKS:
             raise ValueError(f"check {id} is defined twice")
         family = function.__module__.rpartition(".")[2]
-        CHECKS[id] = Check(id, family, claim, source, usually, cases, also, requires, needs_oracle, role, function)
+        CHECKS[id] = Check(
+            id, family, claim, source, usually, cases, also, requires, needs_oracle, role, function, applies
+        )
         return function
 
     return register

@@ -18,12 +18,12 @@ _CAUSAL = "BART page, decoder_attention_mask: a causal mask is used by default; 
 def own_row(row: int | None, lengths: dict[str, int]) -> Region:
     """One row of the batch, cut to its own lengths; ``row`` None takes the only one."""
 
-    def part(spec: TensorSpec, array: np.ndarray) -> np.ndarray | None:
+    def part(spec: TensorSpec) -> tuple[slice, ...] | None:
         if not spec.axes or spec.axes[0] != "batch":
             return None
-        kept = array[row if row is not None else 0]
-        cuts = tuple(slice(lengths[axis]) if axis in lengths else slice(None) for axis in spec.axes[1:])
-        return kept[cuts]
+        first = row if row is not None else 0
+        cuts = (slice(lengths[axis]) if axis in lengths else slice(None) for axis in spec.axes[1:])
+        return (slice(first, first + 1), *cuts)
 
     return part
 
@@ -83,13 +83,12 @@ def future_is_unseen(evidence: Evidence) -> Iterator[Result]:
     """All tokens from one position on are exchanged: earlier logits stay, later ones move."""
     position = evidence.case.notes["tgt"]
 
-    def before(spec: TensorSpec, array: np.ndarray) -> np.ndarray | None:
-        if "tgt" not in spec.axes:
-            return array
-        return np.take(array, range(position), axis=spec.axes.index("tgt"))
+    def before(spec: TensorSpec) -> tuple[slice, ...]:
+        """Of the queries; that no later key is attended to is among what is compared."""
+        return (slice(None),) * spec.axes.index("tgt") + (slice(position),) if "tgt" in spec.axes else ()
 
-    def after(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
-        return np.take(array, range(position, array.shape[1]), axis=1)
+    def after(spec: TensorSpec) -> tuple[slice, ...]:
+        return slice(None), slice(position, None)
 
     yield from evidence.between("forward.other-future", "forward", before, before)
     yield evidence.changed("logits", "forward.other-future", "forward", after)

@@ -45,7 +45,7 @@ def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
     if budget is None:
         yield Finding(False, "the loss has no budget: no honest implementation answered", "loss")
         return
-    error = abs(actual - expected) / evidence.scale("logits")
+    error = abs(actual - expected) / max(evidence.scale("logits"), abs(expected))
     worst = {"actual": actual, "expected": expected}
     limit = budget.times(SELF_COMPARISON).slice
     yield Comparison("loss", error if np.isfinite(error) else float("inf"), limit, "slice", {}, worst)

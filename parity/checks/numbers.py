@@ -65,12 +65,15 @@ def logits(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "GRAD01",
-    claim="gradients of the loss by every trainable parameter are within budget of the float64 oracle",
+    claim="gradients of the loss by every trainable parameter are within budget of the float64 oracle, where defined",
     source="definition of the gradient; BART page, labels: the loss is meant to be trained on",
     usually="a parameter cut off from the loss, a row left out, or a tied table counted once",
     cases=("gradients",),
     requires=("gradients",),
 )
 def gradients(evidence: Evidence) -> Iterator[Result]:
-    """Gradients run against the data flow, so the first divergent one stands nearest to the loss."""
+    """Gradients run against the data flow, so the first divergent one stands nearest to the loss.
+
+    Of a model with ReLU only those before the last ReLU are claimed (``parity.tensors.gradient_tensors``).
+    """
     yield from evidence.against_oracle("gradient")

@@ -51,18 +51,29 @@ def _cause(verdict: Verdict) -> tuple[str, ...]:
 
 def block(group: Group, usually: str = "") -> Text:
     """The lines of one failure, the first its headline."""
-    verdict = group.example
-    where = (_listed([subject_label(v) for v in group.verdicts]), verdict.checkpoint, verdict.dtype, verdict.device)
-    text = Text(f"{_listed(group.checks)} ", "bold")
-    text.append(verdict.status, STYLES[verdict.status])
-    text.append(" · " + " · ".join(where))
-    for name, line in _lines(group, usually):
+    checks, status, where = headline(group)
+    text = Text(f"{checks} ", "bold")
+    text.append(status, STYLES[status])
+    text.append(f" · {where}")
+    for name, line in lines(group, usually):
         text.append(f"\n  {name:<8} ", "bright_black")
         text.append(line)
     return text
 
 
-def _lines(group: Group, usually: str) -> Iterable[tuple[str, str]]:
+def headline(group: Group) -> tuple[str, str, str]:
+    """Checks, status, and where: subjects, checkpoint, dtype and device."""
+    verdict = group.example
+    where = (_listed([subject_label(v) for v in group.verdicts]), verdict.checkpoint, verdict.dtype, verdict.device)
+    return _listed(group.checks), verdict.status, " · ".join(where)
+
+
+def lines(group: Group, usually: str = "") -> Iterable[tuple[str, str]]:
+    """What the block says below its headline, each line with its name.
+
+    Args:
+        usually: the check's own list of usual causes.
+    """
     verdict, evidence = group.example, group.example.evidence
     first = verdict.first_divergence
     if len(group.checks) == 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax
 
 
 def show_report(report: Report, path: Path) -> None:
-    """Prints environments, matrix, totals, failures, known divergences, skips, cost and where the report is."""
+    """Prints environments, matrix, totals, failures, known divergences, skips, cost and where report and page are."""
     out = console()
     for name, environment in report.environments.items():
         out.print(environment_line(name, environment))
@@ -27,7 +26,7 @@ def show_report(report: Report, path: Path) -> None:
     out.print(totals_line(report))
     for group in groups(v for v in report.verdicts if v.status in ("fail", "error")):
         out.print()
-        out.print(block(group, _usually(group.example.check)))
+        out.print(block(group, usually(group.example.check)))
     for title, lines in (("known divergences", known_lines(report)), ("not asked", skip_lines(report))):
         if lines:
             out.print(Text(f"\n{title}", "bold"))
@@ -36,7 +35,7 @@ def show_report(report: Report, path: Path) -> None:
     out.print()
     if report.cost is not None:
         out.print(Text(cost_line(report), "bright_black"))
-    out.print(Text(f"report {path}"))
+    out.print(Text(f"report {path}\npage   {path.with_suffix('.html')}"))
 
 
 def environment_line(name: str, environment: dict[str, Any]) -> Text:
@@ -60,15 +59,29 @@ def totals_line(report: Report) -> Text:
     return text
 
 
-def known_lines(report: Report) -> list[str]:
-    """One line for each entry of the ledger that was met."""
+def by_entry(report: Report) -> dict[tuple[str, str], list[Verdict]]:
+    """Known divergences by the ledger's entry and its severity."""
     met: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in report.verdicts:
         if verdict.status == "known":
             key = (str(verdict.evidence.get("ledger", "?")), str(verdict.evidence.get("severity", "?")))
             met.setdefault(key, []).append(verdict)
+    return met
+
+
+def by_reason(report: Report) -> dict[str, list[Verdict]]:
+    """Skips by the missing capabilities, most cells first."""
+    met: dict[str, list[Verdict]] = {}
+    for verdict in report.verdicts:
+        if verdict.status == "skip":
+            met.setdefault(verdict.reason, []).append(verdict)
+    return dict(sorted(met.items(), key=lambda item: -len(item[1])))
+
+
+def known_lines(report: Report) -> list[str]:
+    """One line for each entry of the ledger that was met."""
     lines = []
-    for (entry, severity), verdicts in met.items():
+    for (entry, severity), verdicts in by_entry(report).items():
         subjects = ", ".join(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
         checks = ", ".join(dict.fromkeys(verdict.check for verdict in verdicts))
         # The reason is `ID: cause [what this cell found]`; one line for all its cells leaves the last part out.
@@ -79,13 +92,11 @@ def known_lines(report: Report) -> list[str]:
 
 def skip_lines(report: Report) -> list[str]:
     """The missing capabilities by name, most cells first, with the subjects that lack them."""
-    counts: Counter[str] = Counter()
-    subjects: dict[str, dict[str, None]] = {}
-    for verdict in report.verdicts:
-        if verdict.status == "skip":
-            counts[verdict.reason] += 1
-            subjects.setdefault(verdict.reason, {})[subject_label(verdict)] = None
-    return [f"{plural(count, 'cell')} · {', '.join(subjects[why])} · {why}" for why, count in counts.most_common()]
+    lines = []
+    for why, verdicts in by_reason(report).items():
+        subjects = ", ".join(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
+        lines.append(f"{plural(len(verdicts), 'cell')} · {subjects} · {why}")
+    return lines
 
 
 def cost_line(report: Report) -> str:
@@ -101,7 +112,7 @@ def cost_line(report: Report) -> str:
     )
 
 
-def _usually(check: str) -> str:
+def usually(check: str) -> str:
     from parity.checks import CHECKS
 
     known = CHECKS.get(check)

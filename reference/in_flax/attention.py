@@ -14,6 +14,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Bool, Float
 
+from reference.in_flax.cache import KeysValues
 from reference.in_flax.precision import widened
 
 Attend = Callable[..., tuple[Array, Array | None]]
@@ -91,16 +92,18 @@ class Attention(nnx.Module):
         self.q_proj = nnx.Linear(d_model, d_model, rngs=rngs)
         self.out_proj = nnx.Linear(d_model, d_model, rngs=rngs)
 
+    def keys_values(self, memory: Float[Array, "batch src d_model"]) -> KeysValues:
+        """What there is to be found in ``memory``."""
+        return KeysValues(split_heads(self.k_proj(memory), self.heads), split_heads(self.v_proj(memory), self.heads))
+
     def __call__(
         self,
         hidden: Float[Array, "batch tgt d_model"],
-        memory: Float[Array, "batch src d_model"],
+        known: KeysValues,
         keep: Bool[Array, "batch 1 #tgt src"],
         head_mask: Float[Array, " heads"] | None,
     ) -> tuple[Float[Array, "batch tgt d_model"], Float[Array, "batch heads tgt src"] | None]:
-        """What ``hidden`` finds in ``memory`` (itself, in self-attention), and the weights if the variant has them."""
+        """What ``hidden`` finds among ``known`` (its own, in self-attention), and the weights if there are any."""
         query = split_heads(self.q_proj(hidden), self.heads)
-        key = split_heads(self.k_proj(memory), self.heads)
-        value = split_heads(self.v_proj(memory), self.heads)
-        context, weights = self.attend(query, key, value, keep, head_mask)
+        context, weights = self.attend(query, known.key, known.value, keep, head_mask)
         return self.out_proj(merge_heads(context)), weights

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,6 +12,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from reference.config import BartConfig
+from reference.in_flax.cache import Cache, KeysValues, LayerCache
 from reference.in_flax.embeddings import LearnedPositions, TokenEmbedding
 from reference.in_flax.labels import cross_entropy, shift_right
 from reference.in_flax.layers import DecoderLayer, EncoderLayer
@@ -79,26 +82,32 @@ class BartDecoder(nnx.Module):
             DecoderLayer(*sizes, config.activation_function, attention, rngs) for _ in range(config.decoder_layers)
         )
 
+    def nothing_past(self, memory: Float[Array, "batch src d_model"]) -> tuple[LayerCache, ...]:
+        """Every layer's view of the encoder's last states, and nothing of its own."""
+        return tuple(LayerCache(None, layer.encoder_attn.keys_values(memory)) for layer in self.layers)
+
     def __call__(
         self,
         embedded: Float[Array, "batch tgt d_model"],
-        memory: Float[Array, "batch src d_model"],
-        keep: Bool[Array, "batch 1 tgt tgt"],
+        past: tuple[LayerCache, ...],
+        start: int | Int[Array, ""],
+        keep: Bool[Array, "batch 1 tgt keys"],
         memory_keep: Bool[Array, "batch 1 1 src"],
         head_mask: Float[Array, "layers heads"] | None,
         cross_head_mask: Float[Array, "layers heads"] | None,
-    ) -> tuple[tuple[Array, ...], tuple[Array, ...] | None, tuple[Array, ...] | None]:
-        """States, self-attentions and cross-attentions of every layer, shaped as in ``DecoderOutput``."""
-        hidden = self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1]))
-        states, attentions, cross_attentions = [hidden], [], []
+    ) -> tuple[tuple[LayerCache, ...], tuple[Array, ...], tuple[Array, ...] | None, tuple[Array, ...] | None]:
+        """What every layer keeps; its states, self-attentions and cross-attentions, shaped as in ``DecoderOutput``."""
+        hidden = self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], start))
+        kept, states, attentions, cross_attentions = [], [hidden], [], []
         head_masks = by_layer(head_mask, len(self.layers))
         cross_head_masks = by_layer(cross_head_mask, len(self.layers))
-        for layer, own, cross in zip(self.layers, head_masks, cross_head_masks, strict=True):
-            hidden, weights, cross_weights = layer(hidden, memory, keep, memory_keep, own, cross)
+        for layer, before, own, cross in zip(self.layers, past, head_masks, cross_head_masks, strict=True):
+            hidden, after, weights, cross_weights = layer(hidden, before, start, keep, memory_keep, own, cross)
+            kept.append(after)
             states.append(hidden)
             attentions.append(weights)
             cross_attentions.append(cross_weights)
-        return tuple(states), collected(attentions), collected(cross_attentions)
+        return tuple(kept), tuple(states), collected(attentions), collected(cross_attentions)
 
 
 class BartModel(nnx.Module):
@@ -113,7 +122,7 @@ class BartModel(nnx.Module):
 class BartForConditionalGeneration(nnx.Module):
     """BART with its head: the shared table again, or a table of its own where ``tie_word_embeddings`` is false.
 
-    Every call is compiled, once per set of shapes. Parameters carry Flax's own names; ``loading`` knows the others.
+    Both stacks are compiled, once per set of shapes. Parameters carry Flax's own names; ``loading`` knows the others.
 
     Args:
         attention: ``eager`` (plain, returns attentions) or ``sdpa`` (the framework's fused kernel, returns none).
@@ -164,21 +173,82 @@ class BartForConditionalGeneration(nnx.Module):
             attention_mask = jnp.ones((batch, src), decoder_input_ids.dtype)
         if decoder_attention_mask is None:
             decoder_attention_mask = jnp.ones_like(decoder_input_ids)
-        keep, memory_keep = causal_mask(decoder_attention_mask), padding_mask(attention_mask)
-        head_masks = (decoder_head_mask, cross_attn_head_mask)
+        masks = (attention_mask, decoder_attention_mask, decoder_head_mask, cross_attn_head_mask)
+        with matmul_precision(self.precision):
+            past = self.model.decoder.nothing_past(encoder_last_hidden_state)
+        return self._decode(decoder_input_ids, past, 0, *masks)[0]
+
+    def start_cache(self, encoder_last_hidden_state: Float[Array, "batch src d_model"], capacity: int) -> Cache:
+        """A cache with nothing written, for at most ``capacity`` tokens.
+
+        Raises:
+            ValueError: there are fewer positions than that.
+        """
+        if capacity > self.config.max_position_embeddings:
+            raise ValueError(f"room for {capacity} tokens, but {self.config.max_position_embeddings} positions")
+        return Cache(self._empty_layers(encoder_last_hidden_state, capacity), 0)
+
+    def step(
+        self,
+        decoder_input_ids: Int[Array, "batch tgt"],
+        cache: Cache,
+        attention_mask: Int[Array, "batch src"] | None = None,
+        decoder_attention_mask: Int[Array, "batch capacity"] | None = None,
+    ) -> tuple[DecoderOutput, Cache]:
+        """The next tokens, one or several: what the decoder says of them, and the cache with them in it.
+
+        Args:
+            decoder_attention_mask: of all tokens there is room for, those fed before and those to come.
+
+        Raises:
+            ValueError: there is no room for as many.
+        """
+        batch, tgt = decoder_input_ids.shape
+        src, room = cache.layers[0].cross.key.shape[2], cache.capacity
+        if cache.length + tgt > room:
+            raise ValueError(f"{cache.length} tokens and {tgt} more, but room for {room}")
+        if attention_mask is None:
+            attention_mask = jnp.ones((batch, src), decoder_input_ids.dtype)
+        if decoder_attention_mask is None:
+            decoder_attention_mask = jnp.ones((batch, room), decoder_input_ids.dtype)
+        masks = (attention_mask, decoder_attention_mask, None, None)
+        decoded, layers = self._decode(decoder_input_ids, cache.layers, cache.length, *masks)
+        return decoded, Cache(layers, cache.length + tgt)
+
+    @partial(jax.jit, static_argnames="capacity")
+    def _empty_layers(
+        self, encoder_last_hidden_state: Float[Array, "batch src d_model"], capacity: int
+    ) -> tuple[LayerCache, ...]:
+        with matmul_precision(self.precision):
+            past = self.model.decoder.nothing_past(encoder_last_hidden_state)
+        batch, heads, _, head_dim = past[0].cross.key.shape
+        empty = jnp.zeros((batch, heads, capacity, head_dim), past[0].cross.key.dtype)
+        return tuple(LayerCache(KeysValues(empty, empty), layer.cross) for layer in past)
+
+    @jax.jit
+    def _decode(
+        self,
+        decoder_input_ids: Int[Array, "batch tgt"],
+        past: tuple[LayerCache, ...],
+        start: int | Int[Array, ""],
+        attention_mask: Int[Array, "batch src"],
+        decoder_attention_mask: Int[Array, "batch keys"],
+        decoder_head_mask: Float[Array, "decoder_layers heads"] | None,
+        cross_attn_head_mask: Float[Array, "decoder_layers heads"] | None,
+    ) -> tuple[DecoderOutput, tuple[LayerCache, ...]]:
+        """The tokens from position ``start`` on, after what is kept of those before."""
+        keep = causal_mask(decoder_attention_mask, start, decoder_input_ids.shape[1])
+        masks = (keep, padding_mask(attention_mask), decoder_head_mask, cross_attn_head_mask)
         with matmul_precision(self.precision):
             embedded = self.model.shared(decoder_input_ids)
-            states, attentions, cross_attentions = self.model.decoder(
-                embedded, encoder_last_hidden_state, keep, memory_keep, *head_masks
-            )
-            return DecoderOutput(self.score(states[-1]), states, attentions, cross_attentions)
+            layers, states, attentions, cross_attentions = self.model.decoder(embedded, past, start, *masks)
+            return DecoderOutput(self.score(states[-1]), states, attentions, cross_attentions), layers
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""
         scores = self.model.shared.scores(hidden) if self.config.tie_word_embeddings else self.lm_head(hidden)
         return scores + self.final_logits_bias
 
-    @jax.jit
     def __call__(
         self,
         input_ids: Int[Array, "batch src"],

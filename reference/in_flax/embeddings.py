@@ -42,12 +42,14 @@ class LearnedPositions(nnx.Module):
         self.embedding = nnx.Param(nnx.initializers.normal()(rngs.params(), (positions + POSITION_OFFSET, d_model)))
         self.positions = positions
 
-    def __call__(self, length: int) -> Float[Array, "{length} d_model"]:
-        """The vectors of positions 0 to ``length - 1``.
+    def __call__(self, length: int, start: int | Int[Array, ""] = 0) -> Float[Array, "{length} d_model"]:
+        """The vectors of ``length`` positions from ``start`` on.
 
         Raises:
             ValueError: the table has fewer positions.
         """
         if length > self.positions:
             raise ValueError(f"a sequence of {length} tokens, but this checkpoint has positions for {self.positions}")
-        return self.embedding[POSITION_OFFSET : POSITION_OFFSET + length]
+        # Compiled code learns ``start`` too late to raise: a position that is not there is NaN, not another one.
+        positions = POSITION_OFFSET + start + jnp.arange(length)
+        return self.embedding[...].at[positions].get(mode="fill", fill_value=jnp.nan)

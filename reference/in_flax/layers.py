@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from flax import nnx
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from reference.in_flax.activations import ACTIVATIONS
 from reference.in_flax.attention import Attention
+from reference.in_flax.cache import LayerCache
 from reference.in_flax.normalisation import LayerNorm
 
 
@@ -30,7 +31,7 @@ class EncoderLayer(nnx.Module):
         head_mask: Float[Array, " heads"] | None,
     ) -> tuple[Float[Array, "batch src d_model"], Float[Array, "batch heads src src"] | None]:
         """The layer's states, and its attention weights where the variant has them."""
-        found, weights = self.self_attn(hidden, hidden, keep, head_mask)
+        found, weights = self.self_attn(hidden, self.self_attn.keys_values(hidden), keep, head_mask)
         hidden = self.self_attn_layer_norm(hidden + found)
         hidden = self.final_layer_norm(hidden + self.fc2(self.activation(self.fc1(hidden))))
         return hidden, weights
@@ -52,20 +53,30 @@ class DecoderLayer(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "batch tgt d_model"],
-        memory: Float[Array, "batch src d_model"],
-        keep: Bool[Array, "batch 1 tgt tgt"],
+        past: LayerCache,
+        start: int | Int[Array, ""],
+        keep: Bool[Array, "batch 1 tgt keys"],
         memory_keep: Bool[Array, "batch 1 1 src"],
         head_mask: Float[Array, " heads"] | None,
         cross_head_mask: Float[Array, " heads"] | None,
     ) -> tuple[
         Float[Array, "batch tgt d_model"],
-        Float[Array, "batch heads tgt tgt"] | None,
+        LayerCache,
+        Float[Array, "batch heads tgt keys"] | None,
         Float[Array, "batch heads tgt src"] | None,
     ]:
-        """The layer's states, its self-attention weights and its cross-attention weights."""
-        found, weights = self.self_attn(hidden, hidden, keep, head_mask)
+        """The layer's states, what it keeps for the next call, its self-attention and its cross-attention weights.
+
+        Args:
+            past: what earlier calls kept, with ``own`` None in a pass that has the whole sequence.
+            start: position of the first of these tokens.
+        """
+        own = self.self_attn.keys_values(hidden)
+        if past.own is not None:
+            own = past.own.written(own, start)
+        found, weights = self.self_attn(hidden, own, keep, head_mask)
         hidden = self.self_attn_layer_norm(hidden + found)
-        found, cross_weights = self.encoder_attn(hidden, memory, memory_keep, cross_head_mask)
+        found, cross_weights = self.encoder_attn(hidden, past.cross, memory_keep, cross_head_mask)
         hidden = self.encoder_attn_layer_norm(hidden + found)
         hidden = self.final_layer_norm(hidden + self.fc2(self.activation(self.fc1(hidden))))
-        return hidden, weights, cross_weights
+        return hidden, LayerCache(own, past.cross), weights, cross_weights

@@ -27,11 +27,14 @@ class EncoderOutput:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class DecoderOutput:
-    """``decode``: 1 + decoder_layers states, decoder_layers attentions of each kind."""
+    """``decode`` and ``step``: 1 + decoder_layers states, decoder_layers attentions of each kind.
+
+    In ``step`` self-attention's keys are all positions there is room for; those not yet written have weight 0.
+    """
 
     logits: Float[Array, "batch tgt vocab"]
     hidden_states: tuple[Float[Array, "batch tgt d_model"], ...]
-    attentions: tuple[Float[Array, "batch heads tgt tgt"], ...] | None
+    attentions: tuple[Float[Array, "batch heads tgt keys"], ...] | None
     cross_attentions: tuple[Float[Array, "batch heads tgt src"], ...] | None
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reference.in_torch.cache import KeysValues
 from reference.in_torch.precision import widened
 
 Attend = Callable[..., tuple[Tensor, Tensor | None]]
@@ -84,16 +85,18 @@ class Attention(nn.Module):
         self.q_proj = nn.Linear(d_model, d_model)
         self.out_proj = nn.Linear(d_model, d_model)
 
+    def keys_values(self, memory: Float[Tensor, "batch src d_model"]) -> KeysValues:
+        """What there is to be found in ``memory``."""
+        return KeysValues(split_heads(self.k_proj(memory), self.heads), split_heads(self.v_proj(memory), self.heads))
+
     def forward(
         self,
         hidden: Float[Tensor, "batch tgt d_model"],
-        memory: Float[Tensor, "batch src d_model"],
+        known: KeysValues,
         keep: Bool[Tensor, "batch 1 #tgt src"],
         head_mask: Float[Tensor, " heads"] | None,
     ) -> tuple[Float[Tensor, "batch tgt d_model"], Float[Tensor, "batch heads tgt src"] | None]:
-        """What ``hidden`` finds in ``memory`` (itself, in self-attention), and the weights if the variant has them."""
+        """What ``hidden`` finds among ``known`` (its own, in self-attention), and the weights if there are any."""
         query = split_heads(self.q_proj(hidden), self.heads)
-        key = split_heads(self.k_proj(memory), self.heads)
-        value = split_heads(self.v_proj(memory), self.heads)
-        context, weights = self.attend(query, key, value, keep, head_mask)
+        context, weights = self.attend(query, known.key, known.value, keep, head_mask)
         return self.out_proj(merge_heads(context)), weights

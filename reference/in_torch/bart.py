@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from reference.config import BartConfig
+from reference.in_torch.cache import Cache, KeysValues, LayerCache
 from reference.in_torch.embeddings import LearnedPositions, TokenEmbedding
 from reference.in_torch.labels import cross_entropy, shift_right
 from reference.in_torch.layers import DecoderLayer, EncoderLayer
@@ -75,26 +76,32 @@ class BartDecoder(nn.Module):
             DecoderLayer(*sizes, config.activation_function, attention) for _ in range(config.decoder_layers)
         )
 
+    def nothing_past(self, memory: Float[Tensor, "batch src d_model"]) -> tuple[LayerCache, ...]:
+        """Every layer's view of the encoder's last states, and nothing of its own."""
+        return tuple(LayerCache(None, layer.encoder_attn.keys_values(memory)) for layer in self.layers)
+
     def forward(
         self,
         embedded: Float[Tensor, "batch tgt d_model"],
-        memory: Float[Tensor, "batch src d_model"],
-        keep: Bool[Tensor, "batch 1 tgt tgt"],
+        past: tuple[LayerCache, ...],
+        start: int,
+        keep: Bool[Tensor, "batch 1 tgt keys"],
         memory_keep: Bool[Tensor, "batch 1 1 src"],
         head_mask: Float[Tensor, "layers heads"] | None,
         cross_head_mask: Float[Tensor, "layers heads"] | None,
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
-        """States, self-attentions and cross-attentions of every layer, shaped as in ``DecoderOutput``."""
-        hidden = self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1]))
-        states, attentions, cross_attentions = [hidden], [], []
+    ) -> tuple[tuple[LayerCache, ...], tuple[Tensor, ...], tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+        """What every layer keeps; its states, self-attentions and cross-attentions, shaped as in ``DecoderOutput``."""
+        hidden = self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], start))
+        kept, states, attentions, cross_attentions = [], [hidden], [], []
         head_masks = by_layer(head_mask, len(self.layers))
         cross_head_masks = by_layer(cross_head_mask, len(self.layers))
-        for layer, own, cross in zip(self.layers, head_masks, cross_head_masks, strict=True):
-            hidden, weights, cross_weights = layer(hidden, memory, keep, memory_keep, own, cross)
+        for layer, before, own, cross in zip(self.layers, past, head_masks, cross_head_masks, strict=True):
+            hidden, after, weights, cross_weights = layer(hidden, before, start, keep, memory_keep, own, cross)
+            kept.append(after)
             states.append(hidden)
             attentions.append(weights)
             cross_attentions.append(cross_weights)
-        return tuple(states), collected(attentions), collected(cross_attentions)
+        return tuple(kept), tuple(states), collected(attentions), collected(cross_attentions)
 
 
 class BartModel(nn.Module):
@@ -158,14 +165,74 @@ class BartForConditionalGeneration(nn.Module):
             attention_mask = decoder_input_ids.new_ones(batch, src)
         if decoder_attention_mask is None:
             decoder_attention_mask = torch.ones_like(decoder_input_ids)
-        keep, memory_keep = causal_mask(decoder_attention_mask), padding_mask(attention_mask)
-        head_masks = (decoder_head_mask, cross_attn_head_mask)
+        masks = (attention_mask, decoder_attention_mask, decoder_head_mask, cross_attn_head_mask)
+        with matmul_precision(self.precision):
+            past = self.model.decoder.nothing_past(encoder_last_hidden_state)
+        return self._decode(decoder_input_ids, past, 0, *masks)[0]
+
+    def start_cache(self, encoder_last_hidden_state: Float[Tensor, "batch src d_model"], capacity: int) -> Cache:
+        """A cache with nothing written, for at most ``capacity`` tokens.
+
+        Raises:
+            ValueError: there are fewer positions than that.
+        """
+        if capacity > self.config.max_position_embeddings:
+            raise ValueError(f"room for {capacity} tokens, but {self.config.max_position_embeddings} positions")
+        return Cache(self._empty_layers(encoder_last_hidden_state, capacity), 0)
+
+    def step(
+        self,
+        decoder_input_ids: Int[Tensor, "batch tgt"],
+        cache: Cache,
+        attention_mask: Int[Tensor, "batch src"] | None = None,
+        decoder_attention_mask: Int[Tensor, "batch capacity"] | None = None,
+    ) -> tuple[DecoderOutput, Cache]:
+        """The next tokens, one or several: what the decoder says of them, and the cache with them in it.
+
+        Args:
+            decoder_attention_mask: of all tokens there is room for, those fed before and those to come.
+
+        Raises:
+            ValueError: there is no room for as many.
+        """
+        batch, tgt = decoder_input_ids.shape
+        src, room = cache.layers[0].cross.key.shape[2], cache.capacity
+        if cache.length + tgt > room:
+            raise ValueError(f"{cache.length} tokens and {tgt} more, but room for {room}")
+        if attention_mask is None:
+            attention_mask = decoder_input_ids.new_ones(batch, src)
+        if decoder_attention_mask is None:
+            decoder_attention_mask = decoder_input_ids.new_ones(batch, room)
+        masks = (attention_mask, decoder_attention_mask, None, None)
+        decoded, layers = self._decode(decoder_input_ids, cache.layers, cache.length, *masks)
+        return decoded, Cache(layers, cache.length + tgt)
+
+    def _empty_layers(
+        self, encoder_last_hidden_state: Float[Tensor, "batch src d_model"], capacity: int
+    ) -> tuple[LayerCache, ...]:
+        with matmul_precision(self.precision):
+            past = self.model.decoder.nothing_past(encoder_last_hidden_state)
+        batch, heads, _, head_dim = past[0].cross.key.shape
+        empty = past[0].cross.key.new_zeros(batch, heads, capacity, head_dim)
+        return tuple(LayerCache(KeysValues(empty, empty), layer.cross) for layer in past)
+
+    def _decode(
+        self,
+        decoder_input_ids: Int[Tensor, "batch tgt"],
+        past: tuple[LayerCache, ...],
+        start: int,
+        attention_mask: Int[Tensor, "batch src"],
+        decoder_attention_mask: Int[Tensor, "batch keys"],
+        decoder_head_mask: Float[Tensor, "decoder_layers heads"] | None,
+        cross_attn_head_mask: Float[Tensor, "decoder_layers heads"] | None,
+    ) -> tuple[DecoderOutput, tuple[LayerCache, ...]]:
+        """The tokens from position ``start`` on, after what is kept of those before."""
+        keep = causal_mask(decoder_attention_mask, start, decoder_input_ids.shape[1])
+        masks = (keep, padding_mask(attention_mask), decoder_head_mask, cross_attn_head_mask)
         with matmul_precision(self.precision):
             embedded = self.model.shared(decoder_input_ids)
-            states, attentions, cross_attentions = self.model.decoder(
-                embedded, encoder_last_hidden_state, keep, memory_keep, *head_masks
-            )
-            return DecoderOutput(self.score(states[-1]), states, attentions, cross_attentions)
+            layers, states, attentions, cross_attentions = self.model.decoder(embedded, past, start, *masks)
+            return DecoderOutput(self.score(states[-1]), states, attentions, cross_attentions), layers
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

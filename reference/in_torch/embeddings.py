@@ -40,12 +40,12 @@ class LearnedPositions(nn.Embedding):
         super().__init__(positions + POSITION_OFFSET, d_model)
         self.positions = positions
 
-    def forward(self, length: int) -> Float[Tensor, "{length} d_model"]:
-        """The vectors of positions 0 to ``length - 1``.
+    def forward(self, length: int, start: int = 0) -> Float[Tensor, "{length} d_model"]:
+        """The vectors of ``length`` positions from ``start`` on.
 
         Raises:
             ValueError: the table has fewer positions.
         """
         if length > self.positions:
             raise ValueError(f"a sequence of {length} tokens, but this checkpoint has positions for {self.positions}")
-        return self.weight[POSITION_OFFSET : POSITION_OFFSET + length]
+        return self.weight[POSITION_OFFSET + start : POSITION_OFFSET + start + length]

@@ -23,10 +23,16 @@ def padding_mask(attention_mask: Int[Tensor, "batch keys"]) -> Bool[Tensor, "bat
 
 
 def causal_mask(
-    decoder_attention_mask: Int[Tensor, "batch tgt"],
-) -> Bool[Tensor, "batch 1 tgt tgt"]:
-    """The keys that are no padding and do not come after the query (Vaswani et al. 2017, section 3.2.3)."""
+    decoder_attention_mask: Int[Tensor, "batch keys"], start: int, queries: int
+) -> Bool[Tensor, "batch 1 queries keys"]:
+    """The keys that are no padding and do not come after the query (Vaswani et al. 2017, section 3.2.3).
+
+    Args:
+        start: position of the first query; the keys begin at position 0.
+        queries: how many there are.
+    """
     length = decoder_attention_mask.shape[1]
     position = torch.arange(length, device=decoder_attention_mask.device)
-    not_later = position[None, :] <= position[:, None]
+    asking = torch.arange(start, start + queries, device=decoder_attention_mask.device)
+    not_later = position[None, :] <= asking[:, None]
     return padding_mask(decoder_attention_mask) & not_later

@@ -24,11 +24,14 @@ class EncoderOutput:
 
 @dataclass(frozen=True)
 class DecoderOutput:
-    """``decode``: 1 + decoder_layers states, decoder_layers attentions of each kind."""
+    """``decode`` and ``step``: 1 + decoder_layers states, decoder_layers attentions of each kind.
+
+    In ``step`` self-attention's keys are all positions there is room for; those not yet written have weight 0.
+    """
 
     logits: Float[Tensor, "batch tgt vocab"]
     hidden_states: tuple[Float[Tensor, "batch tgt d_model"], ...]
-    attentions: tuple[Float[Tensor, "batch heads tgt tgt"], ...] | None
+    attentions: tuple[Float[Tensor, "batch heads tgt keys"], ...] | None
     cross_attentions: tuple[Float[Tensor, "batch heads tgt src"], ...] | None
 
 

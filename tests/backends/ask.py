@@ -17,9 +17,21 @@ from typing import Any
 import numpy as np
 
 from parity.backends import get_backend
+from parity.backends.base import Reorder
 from parity.backends.fields import flatten
 from parity.subjects import Variant
-from tests.backends.samples import CHECKPOINT, faulty, given, head_masks, labelled
+from tests.backends.samples import (
+    CHECKPOINT,
+    REORDER,
+    SAVED,
+    TEXTS,
+    faulty,
+    given,
+    head_masks,
+    labelled,
+    saved,
+    stepwise,
+)
 
 
 class Asked:
@@ -56,6 +68,37 @@ class Asked:
         value, dtype = model.to_numpy(loss)
         return {"loss": value.tolist(), "dtype": dtype, "names": list(found)}
 
+    def steps(self, name: str, model: Any, sizes: tuple[int, ...], reorder: Reorder | None = None) -> dict[str, Any]:
+        steps = list(model.decode_steps(stepwise(), sizes, reorder))
+        told = [self.keep(f"{name}-{index}", model, step.fields) for index, step in enumerate(steps)]
+        kept = {f"{layer} {place}": model.to_numpy(value) for layer, values in enumerate(steps[-1].cache)
+                for place, value in enumerate(values)}  # fmt: skip
+        np.savez(self.folder / f"{name}-cache.npz", **{place: array for place, (array, _) in kept.items()})
+        dtypes = sorted({dtype for _, dtype in kept.values()})
+        return {"steps": told, "layouts": [step.layout for step in steps], "dtypes": dtypes}
+
+    def text(self, model: Any, settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+        source = {name: given()[name] for name in ("input_ids", "attention_mask")}
+        answer = model.generate(source, settings)
+        return {name: model.to_numpy(value)[0].tolist() for name, value in answer.items()}
+
+    def decoding(self, model: Any) -> None:
+        self.attempt("steps", lambda: self.steps("steps", model, (1, 1, 1, 1, 1)))
+        self.attempt("chunks", lambda: self.steps("chunks", model, (3, 2)))
+        self.attempt("reordered", lambda: self.steps("reordered", model, (1, 1, 1, 1, 1), Reorder(*REORDER)))
+        self.attempt("reorders", lambda: [name for name in dir(model._model) if "reorder" in name])
+        for name, settings in TEXTS.items():
+            self.attempt(f"text {name}", lambda settings=settings: self.text(model, settings))
+        self.attempt("settings", lambda: dict(model.generation_settings()))
+        if hasattr(model, "_decoder"):
+            decoder = model._decoder
+            self.answers["compiled"] = {"begin": decoder.begin._cache_size(), "feed": decoder.feed._cache_size()}
+
+    def saved_by(self, version: str) -> None:
+        model = self.load(saved(version, self.folder / version))
+        self.attempt(f"saved {version}", lambda: dict(model.generation_settings()))
+        self.attempt(f"text saved {version}", lambda: self.text(model, {}))
+
     def tuple_form(self, model: Any) -> dict[str, Any]:
         answer = model.call(given(), as_tuple=True)
         return {"type": type(answer).__name__, "length": len(answer)}
@@ -63,7 +106,8 @@ class Asked:
     def dtype(self, dtype: str) -> dict[str, Any]:
         model = self.load(CHECKPOINT, dtype)
         kinds = {array.dtype.name for _, array in model.parameters()}
-        return {**self.keep(dtype, model, model.call(given())), "parameters": sorted(kinds)}
+        steps = self.steps(f"steps-{dtype}", model, (3, 2))
+        return {**self.keep(dtype, model, model.call(given())), "parameters": sorted(kinds), "cache": steps["dtypes"]}
 
     def everything(self, dtypes: tuple[str, ...]) -> None:
         model = self.load(CHECKPOINT)
@@ -76,6 +120,9 @@ class Asked:
         self.attempt("head_masks", lambda: self.keep("head_masks", model, model.call({**given(), **head_masks()})))
         self.attempt("tuple", lambda: self.tuple_form(model))
         self.attempt("gradients", lambda: self.gradients(model))
+        self.decoding(model)
+        for version in SAVED:
+            self.saved_by(version)
         self.attempt("nowhere", lambda: self.load(CHECKPOINT.parent / "nowhere"))
         broken = faulty(self.folder / "faulty")
         self.attempt("faulty", lambda: dataclasses.asdict(self.load(broken).report))

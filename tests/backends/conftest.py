@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from tests.backends.samples import Asking
+from tests.backends.samples import Answers, Asking
+from tests.backends.subjects import ASKED
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,20 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Asking:
     shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "asked"
     shared.mkdir(exist_ok=True)
     return Asking(shared)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "asked" in metafunc.fixturenames:
+        names = getattr(metafunc.function, "subjects", ASKED)
+        metafunc.parametrize("asked", names, indirect=True)
+
+
+@pytest.fixture
+def asked(request: pytest.FixtureRequest, asking: Asking) -> tuple[str, Answers]:
+    name = request.param
+    return name, asking(name.partition("/")[0], *ASKED[name])
+
+
+@pytest.fixture
+def oracle(asking: Asking) -> Answers:
+    return asking("reference-torch", *ASKED["reference-torch"])

@@ -52,6 +52,25 @@ def head_masks() -> dict[str, np.ndarray]:
     return masks
 
 
+REORDER = (3, (1, 0))
+"""From which token on each row goes on as which one."""
+
+PLAIN = {"num_beams": 1, "min_length": 0, "no_repeat_ngram_size": 0, "max_length": 6}
+TEXTS = {
+    "defaults": {},
+    "stored-bos": PLAIN,
+    "greedy": {**PLAIN, "forced_bos_token_id": None, "forced_eos_token_id": None},
+    "beams": {**PLAIN, "num_beams": 3, "early_stopping": False, "length_penalty": 1.0},
+    "no-repeat": {**PLAIN, "no_repeat_ngram_size": 2},
+}
+"""Arguments of ``generate``; what is not among them is as the checkpoint's file says."""
+
+
+def stepwise() -> dict[str, np.ndarray]:
+    """``given`` with the decoder's mask, which every step is given a part of."""
+    return {**given(), "decoder_attention_mask": np.ones((BATCH, TGT), np.int64)}
+
+
 LACKED, SURPLUS = "model.decoder.layers.1.fc2.bias", "model.encoder.adapter.weight"
 
 
@@ -63,6 +82,17 @@ def faulty(folder: Path) -> Path:
     folder.mkdir()
     shutil.copy(CHECKPOINT / "config.json", folder)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+SAVED = ("4.37.2", "4.57.6", "5.23.0", "5.23.0-from-config")
+"""The folders of ``tests/backends/saved``: what the checkpoint's files become when that release saves it."""
+
+
+def saved(version: str, folder: Path) -> Path:
+    """The checkpoint with a release's configuration files."""
+    shutil.copytree(Path(__file__).parent / "saved" / version, folder)
+    shutil.copy(CHECKPOINT / "model.safetensors", folder)
     return folder
 
 

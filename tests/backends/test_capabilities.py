@@ -47,6 +47,20 @@ def test_modifiers_change_nothing() -> None:
         assert "attentions" in capabilities("hf-torch", variant, MAIN)[1]
 
 
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "file"])
+def test_beams_are_searched_where_near_ties_are_rare(backend: str) -> None:
+    for dtype in ("float32", "float64"):
+        assert "beam_search" in capabilities(backend, "eager", MAIN, dtype=dtype)[0]
+    for dtype in ("bfloat16", "float16"):
+        assert dtype in capabilities(backend, "eager", MAIN, dtype=dtype)[1]["beam_search"]
+
+
+def test_an_ignored_argument_is_no_missing_capability() -> None:
+    """Flax of 4.37.2 takes no_repeat_ngram_size and ignores it: a check's matter; 4.57.6 refuses to compute."""
+    assert "no_repeat_ngram" in capabilities("hf-flax", "eager", DOCUMENTED)[0]
+    assert "NotImplementedError" in capabilities("hf-flax", "eager", MAIN)[1]["no_repeat_ngram"]
+
+
 def test_the_file_only_loads() -> None:
     can, _ = capabilities("file", "eager", {})
     assert can == ["load", *DTYPES, *DEVICES]

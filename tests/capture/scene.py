@@ -27,7 +27,7 @@ def case(name, value=FINE, operation="forward", row=0, **more):
     return Case(name, operation, {"input_ids": [[value, row], [0, 3]]}, notes={"sets_yardstick": True}, **more)
 
 
-def ordinary_cases(config, rows):
+def ordinary_cases(config, rows, generation):
     return [
         case("forward"),
         case("tuple", operation="tuple"),
@@ -36,7 +36,7 @@ def ordinary_cases(config, rows):
     ]
 
 
-def slow_cases(config, rows):
+def slow_cases(config, rows, generation):
     return [case(f"slow-{index}", SLOW, row=index) for index in range(SLOW_CASES)]
 
 
@@ -53,6 +53,10 @@ def checkpoints(paths):
         @property
         def config(self):
             return {"model_type": "bart"}
+
+        @property
+        def generation(self):
+            return {"max_length": 20}
 
     return [Checkpoint(path.name, path) for path in paths]
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from parity.capture import CaptureError, run
+from parity.capture import CaptureError
 from parity.capture.cache import TraceCache
 from parity.cases import Case
 from parity.records import Manifest, read_record
@@ -38,7 +38,7 @@ def test_each_part_is_asked_what_belongs_to_it(scene):
     assert asked(manifest, "yardstick") == {"forward", "tuple"}
     assert asked(manifest, "candidate") == {"forward", "tuple", "load"}
     candidate = next(subject for subject in manifest.subjects if subject.role == "candidate")
-    assert candidate.lacking == {"head_masks": "the fake has no heads"} and candidate.model_class == "Fake"
+    assert candidate.lacking["head_masks"] == "the fake has no heads" and candidate.model_class == "Fake"
     assert all(record.outcome == "captured" for record in manifest.traces)
 
 
@@ -103,7 +103,7 @@ def is_forward(path):
 
 
 def test_crashes_are_not_kept_and_answers_are(scene):
-    def cases(config, rows):
+    def cases(config, rows, generation):
         return [case("crash", ABORT), case("raise", RAISE)]
 
     for _ in range(2):
@@ -115,15 +115,14 @@ def test_crashes_are_not_kept_and_answers_are(scene):
     assert [line for line in scene.log if line.startswith("call")].count(f"call {RAISE}") == 2
 
 
-def test_derived_cases_are_made_from_what_was_captured(scene, monkeypatch):
+def test_derived_cases_are_made_from_what_was_captured(scene):
     def derive(manifest, out):
         record = next(record for record in manifest.traces if record.case == "forward")
         trace = Trace.read(out / record.path)
         ids = trace.arrays["logits"][..., 0].astype(int).tolist()
         return {"model": [Case("derived", "forward", {"input_ids": ids}, parents=(trace.provenance["key"],))]}
 
-    monkeypatch.setattr(run, "DERIVED", [derive])
-    manifest = play(scene.folder)
+    manifest = play(scene.folder, derive=[derive])
     derived = manifest.cases["model"][-1]
     assert derived["name"] == "derived" and len(derived["parents"]) == 1
     assert asked(manifest, "candidate") >= {"derived", "forward"}
@@ -149,7 +148,7 @@ def test_a_directory_that_cannot_be_written_is_named(scene):
 
 
 def test_a_full_disk_ends_the_run_and_keeps_what_was_captured(scene, monkeypatch):
-    def cases(config, rows):
+    def cases(config, rows, generation):
         return [case("forward"), case("gradients", operation="gradients")]
 
     monkeypatch.setenv("FAKE_SETUP", "full disk")
@@ -162,6 +161,6 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_captured(scene, monkeypatch
 
 def test_an_earlier_runs_traces_do_not_stay(scene):
     play(scene.folder)
-    manifest = play(scene.folder, lambda config, rows: [case("other")])
+    manifest = play(scene.folder, lambda config, rows, generation: [case("other")])
     names = {path.name for path in (scene.folder / "run" / "traces").iterdir()}
     assert names == {record.path.removeprefix("traces/") for record in manifest.traces}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.backends.base import LoadReport
+from parity.backends.base import LoadReport, Step
 from parity.capture.operations import Clock, Session, as_input, perform, row_checksums
 from parity.cases import Case
 from parity.subjects import Variant
@@ -64,6 +64,30 @@ def test_permuted_asks_the_rows_reversed_and_puts_the_answer_back():
     np.testing.assert_array_equal(model.calls[0]["head_mask"], [[1, 0]])
     np.testing.assert_array_equal(trace.arrays["logits"], ask("forward").arrays["logits"])
     assert trace.arrays["loss"] == 7
+
+
+class Stepping(Model):
+    """Logits are the ids fed so far; from the exchange on, those of the rows that were gone on from."""
+
+    def decode_steps(self, inputs, sizes, reorder):
+        past = np.zeros((len(inputs["input_ids"]), 1))
+        for at in range(len(sizes)):
+            if reorder and reorder.at == at:
+                past = past[list(reorder.rows)]
+            past = past + inputs["input_ids"][:, at : at + 1]
+            yield Step({"logits": past[..., None]}, (), [])
+
+
+def test_permuted_exchanges_the_rows_that_the_case_means():
+    def logits(variant):
+        model = Stepping()
+        session = Session(lambda: model, lambda: model, Variant.parse(variant), Clock())
+        settings = {"sizes": [1, 1], "reorder": {"at": 1, "rows": [2, 0, 0]}}
+        case = Case("steps", "decode_steps", {"input_ids": [[1, 2], [30, 40], [500, 600]]}, settings)
+        return perform(case, session).arrays["logits"][..., 0]
+
+    np.testing.assert_array_equal(logits("eager"), [[1, 502], [30, 41], [500, 601]])
+    np.testing.assert_array_equal(logits("eager+permuted"), logits("eager"))
 
 
 def test_inputs_have_the_documented_dtypes():

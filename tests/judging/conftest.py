@@ -17,6 +17,7 @@ from parity.backends import get_backend
 from parity.capture.operations import Clock, Session, perform
 from parity.cases import Case
 from parity.checkpoint import inspect_checkpoint
+from parity.derived import DERIVED
 from parity.records import CheckpointRecord, Manifest, Report, SubjectRecord, TraceRecord, write_record
 from parity.resources import fixture
 from parity.standard import standard_cases
@@ -25,7 +26,8 @@ from parity.traces import Trace
 
 CAPABILITIES = [
     "labels", "attentions", "head_masks", "gradients", "default_decoder_inputs", "encode_decode", "tuple",
-    "hidden_states", "load", "float32", "float64", "cpu",
+    "hidden_states", "load", "float32", "float64", "cpu", "decode_steps", "cross_cache", "reorder_cache", "generate",
+    "beam_search", "no_repeat_ngram", "generation_settings",
 ]  # fmt: skip
 LACKING = {"cache_output": "the reference keeps no cache"}
 SUBJECTS = (
@@ -36,6 +38,7 @@ SUBJECTS = (
     Subject("hf-torch", "eager", role="candidate"),
 )
 CANDIDATE = len(SUBJECTS) - 1
+Ask = Callable[[int, Case], Trace | None]
 Alter = Callable[[Trace], Trace | None]
 
 
@@ -54,34 +57,67 @@ def cases() -> dict[str, Case]:
 
 
 @pytest.fixture(scope="session")
-def honest(cases: dict[str, Case], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, str], Trace]:
-    """Traces by subject and case; candidate and ``reference-flax`` are float32 passes of the torch reference."""
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    """Asks a subject a case, once; candidate and ``reference-flax`` are float32 passes of the torch reference."""
     backend, checkpoint = get_backend("reference-torch"), fixture("bart-odd")
     backend.setup(threads=1, device="cpu", cache=tmp_path_factory.mktemp("compiled"))
-    traces: dict[tuple[int, str], Trace] = {}
-    for index, subject in enumerate(SUBJECTS):
+    sessions, known = [], {}
+    for subject in SUBJECTS:
         variant = Variant.parse(subject.variant)
 
         def load(variant: Variant = variant, subject: Subject = subject) -> object:
             return backend.load(checkpoint, variant, device="cpu", dtype=subject.dtype)
 
         model = load()
-        session = Session(load, lambda model=model: model, variant, Clock())
-        for case in cases.values():
-            if case.operation == "tuple":
-                # The reference has no tuple form; what a library with both would give.
-                facts = {"dict": ["a", "b", "c"], "tuple": ["a", "b", "c"], "names": ["logits", "second", "third"]}
-                traces[index, case.name] = Trace(facts=facts)
-            elif (subject.role == "file") <= (case.operation == "load"):
-                traces[index, case.name] = perform(case, session)
-    return traces
+        sessions.append(Session(load, lambda model=model: model, variant, Clock()))
+
+    def asked(index: int, case: Case) -> Trace | None:
+        subject = SUBJECTS[index]
+        if not _is_asked(subject, case):
+            return None
+        if case.operation == "tuple":
+            # The reference has no tuple form; what a library with both would give.
+            facts = {"dict": ["a", "b", "c"], "tuple": ["a", "b", "c"], "names": ["logits", "second", "third"]}
+            return Trace(facts=facts)
+        if (index, case.digest) not in known:
+            known[index, case.digest] = _as_a_library(subject, perform(case, sessions[index]))
+        return known[index, case.digest]
+
+    return asked
+
+
+@pytest.fixture(scope="session")
+def honest(cases: dict[str, Case], ask: Ask) -> dict[tuple[int, str], Trace]:
+    """Traces by subject and case, before any derived one."""
+    found = {(index, case.name): ask(index, case) for index in range(len(SUBJECTS)) for case in cases.values()}
+    return {key: trace for key, trace in found.items() if trace is not None}
+
+
+def _is_asked(subject: Subject, case: Case) -> bool:
+    """Nobody generates but the oracle and the candidate; the file is loaded; some cases are the oracle's alone."""
+    if subject.role not in case.notes.get("roles", (subject.role,)):
+        return False
+    if subject.role == "yardstick" and case.operation.startswith("generat"):
+        return False
+    return subject.role != "file" or case.operation == "load"
+
+
+def _as_a_library(subject: Subject, trace: Trace) -> Trace:
+    """The references keep room for tokens to come; a library of the documented layout holds those fed alone."""
+    if subject.role == "candidate":
+        for step in trace.facts.get("steps", ()):
+            step["layout"] = step["shapes"]
+    return trace
 
 
 @pytest.fixture
-def run_directory(tmp_path: Path, cases: dict[str, Case], honest: dict[tuple[int, str], Trace]) -> Callable[..., Path]:
+def run_directory(
+    tmp_path: Path, cases: dict[str, Case], honest: dict[tuple[int, str], Trace], ask: Ask
+) -> Callable[..., Path]:
     """Writes a run directory; ``alter`` maps ``(subject, case)`` or a candidate's case to a change of that trace.
 
-    A change that returns None leaves the trace out; ``outcomes`` replace a trace by how asking for it ended.
+    A change that returns None leaves the trace out; ``outcomes`` replace a trace by how asking for it ended. Derived
+    cases are made from what was altered, and asked.
     """
 
     def write(
@@ -91,27 +127,40 @@ def run_directory(tmp_path: Path, cases: dict[str, Case], honest: dict[tuple[int
         subjects: list[SubjectRecord] | None = None,
     ) -> Path:
         changes = {key if isinstance(key, tuple) else (CANDIDATE, key): change for key, change in (alter or {}).items()}
-        records = []
-        for (index, name), trace in honest.items():
+        records: list[TraceRecord] = []
+        everything = dict(cases)
+
+        def keep(index: int, name: str, trace: Trace) -> None:
             outcome, reason = (outcomes or {}).get((index, name), ("captured", ""))
             path = f"traces/{index}.{name}.safetensors" if outcome == "captured" else None
             kept = changes.get((index, name), lambda trace: trace)(writable(trace))
             if kept is None:
-                continue
+                return
             if path:
                 kept.write(tmp_path / path)
             records.append(
                 TraceRecord(checkpoint="bart-odd", subject=index, case=name, outcome=outcome, path=path, reason=reason)
             )
-        config = inspect_checkpoint(fixture("bart-odd")).config
-        manifest = Manifest(
-            parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00",
-            checkpoints=[CheckpointRecord(name="bart-odd", path="bart-odd", digest="0", config=config)],
-            environments={"main": {"versions": versions or {"transformers": "0.1"}}},
-            subjects=subjects or [_subject_record(subject) for subject in SUBJECTS],
-            cases={"bart-odd": [case.to_json() for case in cases.values()]}, traces=records,
-        )  # fmt: skip
-        write_record(manifest, tmp_path / "manifest.json")
+
+        def manifest() -> Manifest:
+            config = inspect_checkpoint(fixture("bart-odd")).config
+            return Manifest(
+                parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00",
+                checkpoints=[CheckpointRecord(name="bart-odd", path="bart-odd", digest="0", config=config)],
+                environments={"main": {"versions": versions or {"transformers": "0.1"}}},
+                subjects=subjects or [_subject_record(subject) for subject in SUBJECTS],
+                cases={"bart-odd": [case.to_json() for case in everything.values()]}, traces=records,
+            )  # fmt: skip
+
+        for (index, name), trace in honest.items():
+            keep(index, name, trace)
+        for derive in DERIVED:
+            for case in derive(manifest(), tmp_path)["bart-odd"]:
+                everything[case.name] = case
+                for index in range(len(SUBJECTS)):
+                    if (trace := ask(index, case)) is not None:
+                        keep(index, case.name, trace)
+        write_record(manifest(), tmp_path / "manifest.json")
         return tmp_path
 
     return write

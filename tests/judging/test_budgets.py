@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parity.budgets import BLOCK, UNIT_ROUNDOFF, Yardstick, calibration, measure, root_mean_square, signal
-from parity.tensors import TensorSpec
+from parity.run import CheckpointRun
+from parity.tensors import TensorSpec, gradient_tensors
+from parity.traces import Trace
 
 RNG = np.random.default_rng(0)
 HIDDEN = TensorSpec("encoder.hidden.0", "hidden", ("batch", "src", "d_model"))
@@ -124,3 +126,50 @@ def test_a_loss_borrows_the_yardstick_of_its_logits():
     yardstick.add("reference-flax", logits, measure(expected + 3e-6, expected))
     yardstick.add("reference-flax", loss, measure(np.array(2.0), np.array(2.0)))
     assert yardstick.error("loss", "hf-torch").slice > 1e-6
+
+
+def test_a_loss_is_measured_at_its_own_size_where_that_is_more():
+    spec, logits = TensorSpec("loss", "loss", (), ("logits",), "logits"), RNG.normal(size=(3, 7, 97))
+    sizes = [CheckpointRun._scale(spec, np.array(loss), Trace({"logits": logits})) for loss in (5.0, 0.1)]
+    assert sizes == pytest.approx([5.0, root_mean_square(logits)])
+
+
+def test_a_gradient_that_theory_says_is_zero_is_measured_at_the_size_of_another():
+    spec = TensorSpec("gradient.k_proj.bias", "gradient", ("rows",), (), "gradient.k_proj.weight")
+    weight = RNG.normal(size=(5, 7)) * 1e-3
+    scale = CheckpointRun._scale(spec, np.zeros(5), Trace({"gradient.k_proj.weight": weight}))
+    assert scale == pytest.approx(root_mean_square(weight))
+
+
+def test_each_precision_has_factors_of_its_own():
+    budgets = {}
+    for dtype in ("float64", "float32", "bfloat16", "float16", "tf32"):
+        unit = UNIT_ROUNDOFF[dtype]
+        yardstick = Yardstick(unit)
+        yardstick.add("reference-torch", HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
+        budgets[dtype] = yardstick.budget("encoder.hidden.0", "hf-torch").slice / unit
+    assert budgets["float64"] == pytest.approx(calibration("ensemble", precision="float64").k_slice)
+    assert budgets["float32"] == pytest.approx(calibration("ensemble").k_slice)
+    coarse = calibration("ensemble", precision="coarse").k_slice
+    assert [budgets[dtype] for dtype in ("bfloat16", "float16", "tf32")] == pytest.approx([coarse] * 3)
+
+
+def test_gradients_have_factors_of_their_own():
+    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+    spec = TensorSpec("gradient.lm_head.weight", "gradient", ("rows", "columns"))
+    yardstick.add("reference-flax", spec, measure(np.ones((20, 40)), np.ones((20, 40))))
+    factors = calibration("ensemble", "gradient")
+    budget = yardstick.budget(spec.name, "hf-torch")
+    assert budget.slice == pytest.approx(factors.k_slice * factors.c_slice * UNIT_ROUNDOFF["float32"])
+
+
+def test_no_gradient_is_compared_behind_a_kink():
+    names = [f"model.decoder.layers.{layer}.{part}.weight" for layer in (0, 1) for part in ("fc1", "fc2")]
+    names += ["model.decoder.layers.1.final_layer_norm.bias", "model.shared.weight", "lm_head.weight"]
+    config = {"encoder_layers": 1, "decoder_layers": 2, "activation_function": "gelu"}
+    assert len(gradient_tensors(config, names)) == len(names)
+    left = [spec.name for spec in gradient_tensors({**config, "activation_function": "relu"}, names)]
+    assert left == [
+        "gradient.lm_head.weight", "gradient.model.decoder.layers.1.final_layer_norm.bias",
+        "gradient.model.decoder.layers.1.fc2.weight",
+    ]  # fmt: skip

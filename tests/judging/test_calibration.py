@@ -1,36 +1,200 @@
-"""The tail that the factors are read from."""
+"""The measuring of the factors: random checkpoints, what is kept of their errors, and the tail that is read."""
 
+from __future__ import annotations
+
+import json
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from parity.calibration import Ratio, as_toml, random_config, tail_factor
+from parity.budgets import UNIT_ROUNDOFF
+from parity.calibration import alarms, measure, table, tail
+from parity.calibration.draw import LONGEST_TEXT, architecture, generation, rows, write_checkpoint
+from parity.calibration.measure import Row, known_to_be_wrong, read, rows_of, write
+from parity.calibration.plan import NARROWEST, Chunk, chunks
+from parity.judge import judge
+from parity.run import CheckpointRun
+from parity.standard import standard_cases
+from parity.traces import Trace
 from reference.config import BartConfig
+from reference.generation import GenerationSettings
+
+RNG = np.random.default_rng
 
 
-@pytest.mark.parametrize("exponent", [0.1, 0.2])
-def test_the_tail_of_a_power_law_is_found(exponent):
-    values = np.random.default_rng(0).uniform(size=200_000) ** -exponent
-    assert tail_factor(values) == pytest.approx(1e6**exponent, rel=0.15)
-
-
-def test_ratios_that_are_all_alike_have_no_tail():
-    assert tail_factor(np.full(1000, 0.9)) == pytest.approx(0.9)
-
-
-def test_the_factors_cover_what_was_measured():
-    ratios = [
-        Ratio(backend, "float32", "logits", measure, value)
-        for backend in ("hf-torch", "reference-flax")
-        for measure in ("slice", "element")
-        for value in (0.5, 0.7, 3.21)
-    ]
-    found = tomllib.loads(as_toml(ratios, {"date": "today"}))
-    assert found["ensemble"]["k_slice"] >= 3.21 and found["twin"]["k_element"] >= 3.21
-    assert found["measured"]["ratios"][0]["largest"] == 3.21
+def row(**changed) -> Row:
+    plain = Row("0-0", "hf-torch", "float32", "forward", "logits", "logits", 90, 9, 3e-7, 1e-7, 9e-7, 3e-7)
+    return replace(plain, **changed)
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_random_configs_are_legal(seed):
-    BartConfig.from_dict(random_config(np.random.default_rng(seed)))
+def test_random_architectures_can_be_asked_everything(seed, tmp_path):
+    config = architecture(RNG(seed))
+    read_back = BartConfig.from_dict(config)
+    settings = GenerationSettings.from_dict(generation(RNG(seed), config)).to_dict()
+    assert 8 <= settings["max_length"] <= LONGEST_TEXT <= read_back.max_position_embeddings
+    asked = standard_cases(config, rows(config), settings)
+    longest = max(len(each[0]) for case in asked for name, each in case.inputs.items() if name.endswith("ids"))
+    assert longest <= read_back.max_position_embeddings
+
+
+def test_draws_of_an_architecture_share_their_shapes_and_nothing_else(tmp_path):
+    one, other = Chunk(5, 2, 3, 2, "float32", None).write(tmp_path)
+    assert (one.name, other.name) == ("2-0", "2-1")
+    assert (one / "config.json").read_bytes() == (other / "config.json").read_bytes()
+    assert (one / "model.safetensors").read_bytes() != (other / "model.safetensors").read_bytes()
+    settings = [json.loads((path / "generation_config.json").read_text()) for path in (one, other)]
+    assert all(settings[0][name] == settings[1][name] for name in ("max_length", "num_beams"))
+
+
+def test_narrow_architectures_are_passed_over(tmp_path):
+    widths = {number: architecture(RNG([5, number]))["d_model"] for number in range(30)}
+    wide = {number for number, width in widths.items() if width >= NARROWEST}
+    assert {int(path.name[:-2]) for path in Chunk(5, 0, 30, 1, "float32", None).write(tmp_path)} == wide < set(widths)
+
+
+def test_a_checkpoint_is_the_same_whenever_it_is_drawn(tmp_path):
+    for name in ("first", "second"):
+        write_checkpoint(tmp_path / name, RNG(3), architecture(RNG(3)))
+    first, second = (tmp_path / name / "model.safetensors" for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_chunks_take_the_dtypes_in_turn_and_the_dear_backends_first():
+    found = list(chunks(1, 10, 3, ["float32", "bfloat16"], ["hf-torch"], dear=1))
+    assert [(chunk.first, chunk.last, chunk.dtype) for chunk in found] == [
+        (0, 4, "float32"), (4, 8, "bfloat16"), (8, 10, "float32"),
+    ]  # fmt: skip
+    assert [chunk.backends for chunk in found] == [None, ("hf-torch",), ("hf-torch",)]
+
+
+def test_what_was_measured_is_read_back(tmp_path):
+    write(tmp_path / "a.csv.gz", [row(), row(slice=5e-7)])
+    write(tmp_path / "b.csv.gz", [row(tensor="loss")])
+    found = read(tmp_path)
+    assert found["slice"].tolist() == [3e-7, 5e-7, 3e-7]
+    assert found["chunk"].tolist() == ["a.csv.gz", "a.csv.gz", "b.csv.gz"]
+    assert found["size"].dtype.kind == "i"
+
+
+def test_a_chunk_that_is_there_is_not_measured_again(tmp_path, monkeypatch):
+    chunk = Chunk(1, 0, 1, 1, "float32", None)
+    write(tmp_path / f"{chunk.name}.csv.gz", [row()])
+    monkeypatch.setattr(measure, "measure_chunk", lambda *_: pytest.fail("measured again"))
+    measure.measure_all([chunk], tmp_path, 1, print)
+
+
+def test_every_candidate_is_measured_at_every_tensor(run_directory):
+    _, (run,) = CheckpointRun.open_all(run_directory())
+    found = list(rows_of(run))
+    assert {each.kind for each in found} >= {"hidden", "attention", "logits", "loss", "gradient", "cache"}
+    hidden = [each for each in found if (each.case, each.tensor) == ("forward", "encoder.hidden.1")]
+    assert len(hidden) == len(list(run.subjects("candidate"))) and hidden[0].slices < hidden[0].size
+    assert not [each for each in found if (each.case, each.tensor) == ("loss.all-ignored", "loss")]
+
+
+def test_what_the_ledger_knows_is_left_out_where_it_speaks_of_numbers(run_directory):
+    _, (run,) = CheckpointRun.open_all(run_directory())
+    subject = next(subject for _, subject in run.subjects("candidate"))
+    run.manifest.environments[subject.environment]["versions"] = {"transformers": "4.57.6"}
+    library = subject.model_copy(update={"backend": "hf-torch", "variant": "eager"})
+    assert known_to_be_wrong(run, library, run.cases["gradients"]) == {"gradient.model.shared.weight"}
+    assert known_to_be_wrong(run, library, run.cases["loss"]) == set()  # of which it says that a field is missing
+    run.config["tie_word_embeddings"] = False
+    assert known_to_be_wrong(run, library, run.cases["forward"]) == {"*"}
+
+
+def audits(values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of ``size`` ratios, and clusters of four blocks."""
+    number = np.arange(len(values)) // size
+    return number, number // 4
+
+
+@pytest.mark.parametrize("exponent", [0.1, 0.2])
+def test_the_level_of_a_power_law_is_found(exponent):
+    found = []
+    for seed in range(9):
+        values = RNG(seed).uniform(size=100_000) ** -exponent
+        found.append(tail.reach(values, *audits(values, 200))[0])
+    assert np.median(found) == pytest.approx(1e6**exponent, rel=0.15)
+
+
+def test_the_level_of_an_exponential_law_is_found():
+    values = RNG(0).exponential(size=200_000)
+    estimated, confident = tail.reach(values, *audits(values, 200))
+    assert estimated == pytest.approx(np.log(1e6), rel=0.15)
+    assert estimated < confident < 2 * estimated
+
+
+def test_a_clump_of_ratios_is_one_piece_of_evidence():
+    alone = RNG(0).exponential(size=10_000)
+    values = np.repeat(alone, 20)  # what one token does shows in twenty tensors of its audit
+    level = tail.reach(values, *audits(values, 200))[0]
+    assert level == pytest.approx(np.log(1e6 / 20), rel=0.15)
+
+
+def test_a_law_with_an_end_is_not_believed_to_end():
+    assert tail.pareto(RNG(0).uniform(size=2000))[0] == 0.0
+    maxima = RNG(0).uniform(size=500)
+    assert tail.level(maxima, 1e-4) > 1.2
+
+
+def test_ratios_that_are_all_alike_have_no_tail():
+    assert tail.reach(np.full(1000, 0.9), *audits(np.zeros(1000), 10)) == (0.9, 0.9)
+
+
+def test_no_level_is_below_the_largest_ratio():
+    values = np.r_[RNG(0).uniform(size=9999), 50.0]
+    assert min(tail.reach(values, *audits(values, 5000))) == 50.0
+
+
+def test_what_only_some_architectures_show_is_known_with_less_confidence():
+    maxima = RNG(0).exponential(size=400)
+    maxima[:40] *= 2
+    mixed, apart = (tail.confident_level(maxima, each, 1e-3) for each in (np.arange(400), np.arange(400) // 20))
+    assert apart > mixed > tail.level(maxima, 1e-3)
+
+
+def test_the_factors_cover_what_was_measured(tmp_path):
+    found = [
+        row(subject=name, dtype=dtype, slice=ratio * 1e-7, element=ratio * 3e-7)
+        for name in ("hf-torch", "reference-flax")
+        for dtype in ("float32", "float64")
+        for ratio in (0.5, 3.21)
+    ]
+    write(tmp_path / "a.csv.gz", found)
+    written = tomllib.loads(table.as_toml(read(tmp_path), {"date": "today"}))
+    names = {f"{members}-{dtype}" for members in ("ensemble", "twin") for dtype in ("float32", "float64")}
+    assert set(written) == {*names, "measured"}  # of gradients nothing was measured
+    assert written["ensemble-float32"]["k_slice"] >= 3.21 and written["twin-float64"]["k_element"] >= 3.21
+    assert {each["count"] for each in written["measured"]["ratios"]} == {2}
+
+
+def test_what_is_never_judged_has_no_say_in_the_factors(tmp_path):
+    wild = row(slice=6.0, slice_yardstick=0.6, element=6.0, element_yardstick=0.6)
+    write(tmp_path / "a.csv.gz", [row(), wild])
+    assert table.smallest_factor(read(tmp_path)) == pytest.approx(3.4, abs=0.11)  # 3.4 times 0.6 could not fail
+    write(tmp_path / "a.csv.gz", [row(), row(slice=6e-7, slice_yardstick=6e-8)])
+    assert table.smallest_factor(read(tmp_path)) == pytest.approx(10.0, abs=0.11)
+
+
+def test_a_ratio_is_never_taken_of_less_than_the_floor(tmp_path):
+    write(tmp_path / "a.csv.gz", [row(slice_yardstick=0.0, element_yardstick=0.0)])
+    found = read(tmp_path)
+    floors = table.FLOORS
+    assert table.ratios(found, "slice") == pytest.approx(3e-7 / (floors["slice"] * UNIT_ROUNDOFF["float32"]))
+    assert table.ratios(found, "element") == pytest.approx(9e-7 / (floors["element"] * UNIT_ROUNDOFF["float32"]))
+
+
+def test_alarms_are_counted_and_named(run_directory):
+    def wrong(trace: Trace) -> Trace:
+        trace.arrays["logits"] = trace.arrays["logits"] + 1.0
+        return trace
+
+    report = judge(run_directory({"forward": wrong}))
+    found = alarms.summary(report, Chunk(7, 0, 1, 1, "float32", None))
+    assert found["totals"]["fail"] == len(found["alarms"]) > 0
+    assert {alarm["case"] for alarm in found["alarms"]} >= {"forward"} and found["alarms"][0]["seed"] == 7
+    assert 0 < found["nearest"] <= 1

@@ -10,7 +10,7 @@ import pytest
 from parity.checks import CHECKS
 from parity.judge import judge
 from parity.traces import Trace
-from tests.judging.conftest import cells
+from tests.judging.conftest import CANDIDATE, cells
 
 Alter = Callable[[Trace], Trace]
 Q_PROJ = "model.decoder.layers.1.self_attn.q_proj.weight"
@@ -72,7 +72,17 @@ def poisoned(found: dict[str, np.ndarray]) -> None:
     found["decoder.hidden.2"][0, 3, 7] = np.nan
 
 
+def written(row: int, position: int, token: int) -> Alter:
+    """One token of a generated text."""
+    return arrays(lambda found: found["sequences"].__setitem__((row, position), token))
+
+
+def longer(found: dict[str, np.ndarray]) -> None:
+    found["sequences"] = np.pad(found["sequences"], [(0, 0), (0, 1)], constant_values=50)
+
+
 SAME_AS_FORWARD = "replaced by the answer to the unchanged inputs"
+SAME_AS_STEPS = "replaced by steps whose rows were not exchanged"
 
 FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     # check, case, fault, the tensor or parameter that must be named
@@ -123,6 +133,36 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("ATTN01", "forward", scaled("decoder.attention.1", 1.00001), "decoder.attention.1"),
     ("ATTN02", "forward", arrays(unmasked), "encoder.attention.0"),
     ("HEAD01", "forward.head-masks", SAME_AS_FORWARD, "encoder.attention.0"),
+    ("CACHE01", "decode-steps", off("logits", 1e-3, (1, 3)), "logits"),
+    ("CACHE01", "decode-steps", off("decoder.attention.1", 1e-3, (0, 1, 4)), "decoder.attention.1"),
+    ("CACHE02", "decode-chunks", off("decoder.hidden.1", 1e-3, (0, 4)), "decoder.hidden.1"),
+    ("CACHE03", "decode-steps", off("decoder.self_key.1", 1e-3, (0, 0, 2)), "decoder.self_key.1"),
+    ("CACHE03", "decode-chunks", dropped("decoder.self_value.0"), "decoder.self_value.0"),
+    ("CACHE04", "decode-steps", off("decoder.cross_value.1", 1e-3, (2, 0, 2)), "decoder.cross_value.1"),
+    ("CACHE05", "decode-steps", facts(lambda f: f["steps"][3]["layout"][0].__setitem__(2, 1)), "decoder.self_key.0"),
+    ("CACHE05", "decode-chunks", facts(lambda f: f["steps"][2]["layout"][3].reverse()), "decoder.cross_value.0"),
+    ("CACHE05", "decode-steps", facts(lambda f: f["steps"][1].update(layout=f["steps"][1]["layout"][:2])), None),
+    ("CACHE06", "decode-steps.reordered", off("logits", 1e-3, (1, 4)), "logits"),
+    ("CACHE06", "decode-steps.reordered", SAME_AS_STEPS, "decoder.attention.0"),
+    ("CACHE07", "decode-steps.other-mates", off("decoder.self_value.0", 1e-3, (1, 0, 1)), "decoder.self_value.0"),
+    ("GEN01", "generate.settings", facts(lambda f: f["settings"].update(length_penalty=1.0)), None),
+    ("GEN02", "generate.greedy", written(1, 4, 17), "sequences"),
+    ("GEN02", "generate.no-repeat", written(0, 3, 50), "sequences"),
+    ("GEN02", "generate.max-length", arrays(lambda a: a.update(sequences=a["sequences"][:, :-1])), "sequences"),
+    ("GEN02", "generate.alone", dropped("sequences"), "sequences"),
+    ("GEN03", "generate.beams", written(2, 5, 17), "sequences"),
+    ("GEN03", "generate.early-stopping", arrays(lambda a: a.update(sequences=a["sequences"][::-1])), "sequences"),
+    ("GEN04", "generate.length-penalty", scaled("sequences_scores", 11 / 12), "sequences_scores"),
+    ("GEN04", "generate.beams", dropped("sequences_scores"), "sequences_scores"),
+    ("GEN05", "generate.max-length", arrays(longer), "sequences"),
+    ("GEN05", "generate.min-length", written(0, 8, 2), "sequences"),
+    ("GEN06", "generate.forced-bos", written(1, 1, 50), "sequences"),
+    ("GEN06", "generate.forced-eos", written(2, 5, 50), "sequences"),
+    ("GEN07", "generate.no-repeat", written(1, 10, 2), "sequences"),
+    ("GEN08", "generate.other-mates", written(1, 3, 46), "sequences"),
+    ("GEN09", "generate.alone", written(0, 3, 46), "sequences"),
+    ("SCORE01", "score.beams", off("token_scores", 1e-3, (1, 4)), "token_scores"),
+    ("SCORE01", "score.beams", scaled("sequences_scores", 1.001), "sequences_scores"),
 ]  # fmt: skip
 
 
@@ -136,8 +176,8 @@ def test_an_honest_backend_passes_every_cell(run_directory):
     ("check", "case", "fault", "tensor"), FAULTS, ids=[f"{fault[0]}-{n}" for n, fault in enumerate(FAULTS)]
 )
 def test_a_fault_is_caught_and_named(run_directory, honest, check, case, fault, tensor):
-    if fault == SAME_AS_FORWARD:
-        unchanged = honest[len({index for index, _ in honest}) - 1, "forward"]
+    if isinstance(fault, str):
+        unchanged = honest[CANDIDATE, {SAME_AS_FORWARD: "forward", SAME_AS_STEPS: "decode-steps"}[fault]]
         fault = arrays(lambda found: found.update(unchanged.arrays))
     report = judge(run_directory({case: fault}), checks=[check])
     failed = [verdict for verdict in cells(report, check, "fail") if verdict.case == case]
@@ -180,6 +220,28 @@ def test_logits_that_fail_point_at_the_layer_that_broke(run_directory):
     report = judge(run_directory({"forward": arrays(change)}), checks=["NUM04"])
     (failed,) = cells(report, "NUM04", "fail")
     assert failed.first_divergence.tensor == "decoder.hidden.1"
+
+
+@pytest.mark.parametrize(
+    ("check", "case", "at", "step"),
+    [("CACHE01", "decode-steps", (1, 3), 3), ("CACHE06", "decode-steps.reordered", (1, 4), 4)],
+)
+def test_a_fault_of_the_cache_names_its_first_wrong_step(run_directory, check, case, at, step):
+    def late(found: dict[str, np.ndarray]) -> None:
+        found["logits"][at] += 1e-3
+        found["logits"][0, step + 1 :] += 1.0
+
+    report = judge(run_directory({case: arrays(late)}), checks=[check])
+    (failed,) = cells(report, check, "fail")
+    assert failed.evidence["first_step"] == step
+    assert failed.reason.endswith(f"first wrong step: {step}")
+    assert failed.first_divergence.at["tgt"] > step
+
+
+def test_a_place_in_a_part_of_a_tensor_is_named_as_in_the_whole(run_directory):
+    report = judge(run_directory({"forward.other-mates": off("logits", 1e-2, (1, 2))}), checks=["BATCH01"])
+    (failed,) = cells(report, "BATCH01", "fail")
+    assert failed.first_divergence.at == {"batch": 1, "tgt": 2}
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.id)

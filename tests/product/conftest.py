@@ -16,6 +16,15 @@ from parity.records import Report, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 Audit = Callable[..., tuple[int, Report]]
+LONGEST = 1500
+"""Seconds one audit may take."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test here may wait for another's audit before its own begins."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(LONGEST * 2))
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +39,20 @@ def audit(cache: Path, tmp_path: Path) -> Audit:
     """Runs ``parity audit`` and gives its exit code and its report."""
 
     def run(checkpoints: Sequence[Path], *options: str, environment: dict[str, str] | None = None) -> Any:
-        command = [sys.executable, "-m", "parity", "audit", *map(str, checkpoints), *options]
-        command += ["--out", str(tmp_path / "run"), "--cache", str(cache)]
-        variables = {**os.environ, **(environment or {})}
-        # One audit at a time, whichever worker asks: each takes all cores, and the next finds its traces.
-        with FileLock(f"{cache}.lock"):
-            finished = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=1500)
-        assert finished.returncode in (0, 1), finished.stderr
-        return finished.returncode, read_record(Report, tmp_path / "run" / "report.json")
+        return audited(cache, tmp_path / "run", checkpoints, *options, environment=environment)
 
     return run
+
+
+def audited(
+    cache: Path, out: Path, checkpoints: Sequence[Path], *options: str, environment: dict[str, str] | None = None
+) -> tuple[int, Report]:
+    """The exit code and the report of ``parity audit``."""
+    command = [sys.executable, "-m", "parity", "audit", *map(str, checkpoints), *options]
+    command += ["--out", str(out), "--cache", str(cache)]
+    variables = {**os.environ, **(environment or {})}
+    # One audit at a time, whichever worker asks: each takes all cores, and the next finds its traces.
+    with FileLock(f"{cache}.lock"):
+        finished = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=LONGEST)
+    assert finished.returncode in (0, 1), finished.stderr
+    return finished.returncode, read_record(Report, out / "report.json")

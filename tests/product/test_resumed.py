@@ -29,7 +29,7 @@ def test_after_sigkill_the_second_run_computes_only_what_is_missing(tmp_path):
     kept = len(list(traces.glob("*/*.safetensors")))
     assert kept >= 20
 
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500)
     assert again.returncode == 0, again.stderr
     cost = read_record(Report, tmp_path / "run" / "report.json").cost
     distinct = len(list(traces.glob("*/*.safetensors")))

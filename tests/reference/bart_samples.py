@@ -91,12 +91,17 @@ def flax_model(name: str, dtype: str = "float64", attention: str = "eager") -> A
 @cache
 def library_model(name: str, attention: str = "eager") -> Any:
     """``BartForConditionalGeneration`` of transformers in float64, with the same weights."""
+    return library_of(CONFIGS[name], weights(name), attention)
+
+
+def library_of(sizes: Mapping[str, Any], held: Mapping[str, np.ndarray], attention: str = "eager") -> Any:
+    """The library's model of any config and weights under canonical names."""
     import torch
     from transformers import BartConfig as LibraryConfig
     from transformers import BartForConditionalGeneration
 
-    model = BartForConditionalGeneration(LibraryConfig(**CONFIGS[name], attn_implementation=attention)).double().eval()
-    unlike = model.load_state_dict({k: torch.tensor(v) for k, v in weights(name).items()}, strict=False)
+    model = BartForConditionalGeneration(LibraryConfig(**sizes, attn_implementation=attention)).double().eval()
+    unlike = model.load_state_dict({k: torch.tensor(v) for k, v in held.items()}, strict=False)
     if (
         set(unlike.missing_keys)
         - {f"model.{s}.embed_tokens.weight" for s in ("encoder", "decoder")}
@@ -134,14 +139,14 @@ FIELDS = (
 
 def as_arrays(output: Any) -> dict[str, Any]:
     """An output's fields by name, each a host array, a list of them, or None."""
-    return {field: _host(getattr(output, field)) for field in FIELDS}
+    return {field: host(getattr(output, field)) for field in FIELDS}
 
 
-def _host(value: Any) -> Any:
+def host(value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, tuple):
-        return [_host(item) for item in value]
+        return [host(item) for item in value]
     return np.asarray(value.detach().double() if hasattr(value, "detach") else value, np.float64)
 
 

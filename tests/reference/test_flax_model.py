@@ -57,7 +57,7 @@ def test_float64_is_switched_on_only_when_asked_for() -> None:
 
 def test_one_compilation_per_shape() -> None:
     """Other values and another model of the same sizes reuse it."""
-    run = type(samples.flax_model("odd")).__call__
+    run = type(samples.flax_model("odd")).decode
     samples.call_flax(samples.flax_model("odd"), samples.inputs("odd"))
     compiled = run._cache_size()
     other = {**samples.inputs("odd"), "input_ids": samples.inputs("odd")["input_ids"][::-1]}

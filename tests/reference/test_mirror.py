@@ -80,7 +80,8 @@ def test_variables_have_the_same_names(file: str) -> None:
     """All but loading, which is about each framework's own containers; names one side lacks are named there."""
     framework = {
         "LayerNorm.__init__": {".weight", ".scale"}, "TokenEmbedding.__init__": {".embedding"},
-        "LearnedPositions.__init__": {".embedding"}, "BartForConditionalGeneration.__init__": {".final_logits_bias"},
+        "LearnedPositions.__init__": {".embedding"}, "LearnedPositions.forward": {"positions"},
+        "BartForConditionalGeneration.__init__": {".final_logits_bias"},
         "attend_sdpa": {"by_position", "array"}, "mean": {"d_model", "shares"},
     }  # fmt: skip
     ours, theirs = definitions(TORCH / file), definitions(FLAX / file)

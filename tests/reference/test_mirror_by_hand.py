@@ -48,9 +48,12 @@ def test_padding_hides_keys_from_every_query(framework: Framework) -> None:
 
 def test_the_past_is_seen_and_the_future_is_not(framework: Framework) -> None:
     """Query by row, key by column: a transposed mask would show the future."""
-    keep = framework.host(framework.module("masks").causal_mask(framework.array([[1, 1, 1], [0, 1, 1]], "int32")))
+    mask = framework.array([[1, 1, 1], [0, 1, 1]], "int32")
+    keep = framework.host(framework.module("masks").causal_mask(mask, 0, 3))
     assert keep[0, 0].tolist() == [[True, False, False], [True, True, False], [True, True, True]]
     assert keep[1, 0].tolist() == [[False, False, False], [False, True, False], [False, True, True]]
+    later = framework.host(framework.module("masks").causal_mask(mask, 1, 2))
+    assert later.tolist() == keep[:, :, 1:].tolist(), "queries that begin later see what they saw"
 
 
 def test_labels_shift_to_decoder_inputs(framework: Framework) -> None:

@@ -1,0 +1,59 @@
+"""The random checkpoints of one calibration, cut into chunks that are captured together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from parity.calibration.draw import architecture, write_checkpoint
+
+CHUNK = 4
+"""Architectures captured together: a worker that is started once for many checkpoints spends its time on them."""
+
+NARROWEST = 16
+"""Architectures of a smaller ``d_model`` are passed over. LayerNorm over a handful of numbers, whose mean may be many
+times their deviation, is ill-conditioned in a way that no model is that anybody trained."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Architectures ``first`` to ``last - 1`` of a seed, ``draws`` checkpoints of each, computed in one dtype."""
+
+    seed: int
+    first: int
+    last: int
+    draws: int
+    dtype: str
+    backends: tuple[str, ...] | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.seed}-{self.first:04}-{self.last:04}-{self.dtype}"
+
+    def write(self, directory: Path) -> list[Path]:
+        """Its checkpoints as directories ``ARCHITECTURE-DRAW``."""
+        written = []
+        for number in range(self.first, self.last):
+            config = architecture(np.random.default_rng([self.seed, number]))
+            for draw in range(self.draws if config["d_model"] >= NARROWEST else 0):
+                written.append(directory / f"{number}-{draw}")
+                write_checkpoint(written[-1], np.random.default_rng([self.seed, number, draw]), config)
+        return written
+
+
+def chunks(
+    seed: int, architectures: int, draws: int, dtypes: Sequence[str], backends: Sequence[str] | None, dear: int = 0
+) -> Iterator[Chunk]:
+    """All of them, the dtypes in turn.
+
+    Args:
+        backends: the ones measured throughout; None for all.
+        dear: in the first so many chunks every backend is measured.
+    """
+    for number, first in enumerate(range(0, architectures, CHUNK)):
+        wanted = None if backends is None or number < dear else tuple(backends)
+        last, dtype = min(first + CHUNK, architectures), dtypes[number % len(dtypes)]
+        yield Chunk(seed, first, last, draws, dtype, wanted)

@@ -1,0 +1,127 @@
+"""Decoding as operations: in steps with a cache, generating, and scoring a given text. No framework here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parity.backends.base import Reorder, Step
+from parity.backends.fields import flatten
+from parity.traces import Trace
+
+if TYPE_CHECKING:
+    from parity.capture.operations import Session
+
+CACHED = ("self_key", "self_value", "cross_key", "cross_value")
+"""Canonical names of what a layer keeps, in the documented order (BART page, ``past_key_values``)."""
+
+
+def decode_steps(
+    session: Session, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Mapping[str, Any] | None = None
+) -> Trace:
+    """The decoder in pieces, put together along the target axis as if it had been one call, and the last cache.
+
+    Args:
+        sizes: how many tokens each call is given.
+        reorder: ``at`` and ``rows`` of ``parity.backends.base.Reorder``.
+    """
+    model = session.current()
+    order = Reorder(reorder["at"], _rows(reorder["rows"], session.variant.permuted)) if reorder else None
+    with session.clock.backend():
+        steps = list(model.decode_steps(inputs, sizes, order))
+        pieces = [flatten(step.fields, model.to_numpy) for step in steps]
+    dtypes = dict(pieces[0][1])
+    arrays = {name: _joined(name, [arrays[name] for arrays, _, _ in pieces], sum(sizes)) for name in pieces[0][0]}
+    for name, value in _cached(steps[-1]):
+        arrays[name], dtypes[name] = model.to_numpy(value)
+    facts = [
+        {"size": size, "layout": step.layout, "shapes": _shapes(step)} for size, step in zip(sizes, steps, strict=True)
+    ]
+    return Trace(arrays, {"steps": facts}, dtypes=dtypes)
+
+
+def _rows(rows: Sequence[int], permuted: bool) -> tuple[int, ...]:
+    """The rows to go on from; in a batch whose rows are reversed, those that do the same there."""
+    return tuple(len(rows) - 1 - row for row in reversed(rows)) if permuted else tuple(rows)
+
+
+def _joined(name: str, pieces: list[np.ndarray], length: int) -> np.ndarray:
+    """Pieces one after the other; self-attention's rows grow, and what is not there yet has no weight."""
+    if ".attention." in name:
+        pieces = [np.pad(piece, [(0, 0)] * 3 + [(0, length - piece.shape[-1])]) for piece in pieces]
+    return np.concatenate(pieces, axis=2 if "attention" in name else 1)
+
+
+def _cached(step: Step) -> list[tuple[str, Any]]:
+    return [
+        (f"decoder.{name}.{layer}", value)
+        for layer, values in enumerate(step.cache)
+        for name, value in zip(CACHED, values, strict=False)
+    ]
+
+
+def _shapes(step: Step) -> list[list[int]]:
+    """Of the first layer, in canonical layout."""
+    return [list(value.shape) for value in step.cache[0]] if step.cache else []
+
+
+def generate(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], **others: Any) -> Trace:
+    """Tokens, and scores where beams were searched.
+
+    Args:
+        arguments: documented arguments of ``generate``.
+        others: what only the reference takes: ``dialect``.
+    """
+    answer = session.call(inputs, "generate", settings=arguments, **others)
+    given = {name: session.current().to_numpy(value) for name, value in answer.items()}
+    arrays = {name: array.astype(np.int64) if name == "sequences" else array for name, (array, _) in given.items()}
+    return Trace(arrays, dtypes={name: dtype for name, (_, dtype) in given.items()})
+
+
+def generation_settings(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """What ``generate`` would use without arguments."""
+    with session.clock.backend():
+        settings = dict(session.current().generation_settings())
+    return Trace(facts={"settings": settings})
+
+
+def score(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> Trace:
+    """What a text is worth by this backend's own full pass over it: no cache, no search.
+
+    ``inputs`` hold ``sequences`` ``[batch, tgt + 1]`` with the start token first, padded after the end. Scores are
+    log-probabilities where beams were searched, else logits, both processed; tokens after the end score 0, not counted.
+
+    Args:
+        arguments: every generation setting that bears on it (``reference.generation.GenerationSettings``).
+    """
+    from reference.generation import GenerationSettings, score_tokens
+
+    given = {name: array for name, array in inputs.items() if name != "sequences"}
+    sequences = inputs["sequences"]
+    fields = session.call({**given, "decoder_input_ids": sequences[:, :-1]})
+    logits, _ = session.current().to_numpy(fields["logits"])
+    scored = score_tokens(logits.astype(np.float64), sequences, GenerationSettings.from_dict(arguments))
+    return Trace({
+        "token_scores": scored.taken, "sequences_scores": scored.total if scored.score is None else scored.score,
+        "best_scores": scored.best, "best_tokens": scored.best_id, "counted": scored.counted,
+    })  # fmt: skip
+
+
+def reachable(
+    session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], tolerance: float
+) -> Trace:
+    """Every text that a beam search could end in if comparisons nearer than ``tolerance`` went the other way.
+
+    Only the reference can be asked. ``row`` says which source each of ``sequences`` belongs to, ``margins`` the
+    smallest difference that had to go the other way for it (0 for the plain outcome).
+    """
+    with session.clock.backend():
+        outcomes, exhausted = session.current().reachable(inputs, arguments, tolerance)
+    width = max(len(tokens) for _, tokens, _ in outcomes)
+    pad = int(arguments["pad_token_id"])
+    sequences = np.array([[*tokens, *[pad] * (width - len(tokens))] for _, tokens, _ in outcomes], np.int64)
+    rows = np.array([row for row, _, _ in outcomes], np.int64)
+    margins = np.array([margin for _, _, margin in outcomes])
+    return Trace({"sequences": sequences, "row": rows, "margins": margins}, {"exhausted": exhausted})

@@ -1,0 +1,131 @@
+"""Questions about decoding: in steps with a cache, and generating text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from parity.cases import Case
+from reference.generation import GenerationSettings
+
+CHUNKS = (3, 2, 2)
+"""Sizes of the pieces a target is fed in, where it is fed in several tokens at a time; longer ones go on in twos."""
+
+SHORT = 12
+"""Tokens of a text that is generated to see one setting alone."""
+
+NEUTRAL: dict[str, Any] = {
+    "do_sample": False, "num_beams": 1, "length_penalty": 1.0, "min_length": 0, "no_repeat_ngram_size": 0,
+    "early_stopping": False, "forced_bos_token_id": None, "forced_eos_token_id": None,
+}  # fmt: skip
+"""Every setting that changes the text, at the documented value that changes nothing."""
+
+
+def decoding_cases(
+    full: Mapping[str, Any], mates: Mapping[str, Any], alone: Mapping[str, Any], kept: dict[str, Any],
+    generation: Mapping[str, Any], positions: int, ordinary: np.ndarray,
+) -> list[Case]:  # fmt: skip
+    """All of them.
+
+    Args:
+        full: the documented call's inputs, nothing left to a default.
+        mates: the same with all rows but one exchanged; ``kept`` says which stayed (``row``, ``src``, ``tgt``).
+        alone: that row by itself, without its padding.
+        generation: the settings in force without arguments, by documented name (``parity.checkpoint``): where
+            ``unknown`` says that some cannot be followed, only cases that give arguments can be asked, and where
+            ``unknown_anyway`` does, none.
+        positions: how many tokens a text may have.
+        ordinary: tokens that mean nothing special.
+    """
+    return [
+        *_step_cases(full, mates, kept),
+        *_generation_cases(full, mates, alone, kept, generation, positions, ordinary),
+    ]
+
+
+def _step_cases(full: Mapping[str, Any], mates: Mapping[str, Any], kept: dict[str, Any]) -> Iterator[Case]:
+    width, batch = len(full["decoder_input_ids"][0]), len(full["decoder_input_ids"])
+    single, needs, yardstick = {"sizes": [1] * width}, ("decode_steps",), {"sets_yardstick": True}
+    yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=yardstick)
+    yield Case("decode-chunks", "decode_steps", dict(full), {"sizes": chunks(width)}, needs)
+    yield Case("decode-steps.other-mates", "decode_steps", dict(mates), single, needs, notes={**kept, **yardstick})
+    at = min(CHUNKS[0], width - 1)
+    if batch > 1 and at > 0:
+        rows = [batch - 1, *[0] * (batch - 1)]
+        reorder = {"at": at, "rows": rows}
+        yield Case("forward.reordered", "forward", reordered(full, at, rows), notes={**reorder, **yardstick})
+        settings, needs = {**single, "reorder": reorder}, ("decode_steps", "reorder_cache")
+        yield Case(
+            "decode-steps.reordered", "decode_steps", dict(full), settings, needs, notes={**reorder, **yardstick}
+        )
+
+
+def chunks(width: int) -> list[int]:
+    """``CHUNKS``, cut or continued to cover ``width`` tokens."""
+    sizes = []
+    while sum(sizes) < width:
+        size = CHUNKS[len(sizes)] if len(sizes) < len(CHUNKS) else CHUNKS[-1]
+        sizes.append(min(size, width - sum(sizes)))
+    return sizes
+
+
+def reordered(full: Mapping[str, Any], at: int, rows: list[int]) -> dict[str, Any]:
+    """The inputs of one full pass that ends as steps do whose rows were exchanged at position ``at``.
+
+    Row i has the source and the first ``at`` tokens of row ``rows[i]``, then its own tokens.
+    """
+    given = {name: np.array(values) for name, values in full.items()}
+    moved = {name: values[rows] for name, values in given.items()}
+    moved["decoder_input_ids"][:, at:] = given["decoder_input_ids"][:, at:]
+    return {name: values.tolist() for name, values in moved.items()}
+
+
+def _generation_cases(
+    full: Mapping[str, Any], mates: Mapping[str, Any], alone: Mapping[str, Any], kept: dict[str, Any],
+    generation: Mapping[str, Any], positions: int, ordinary: np.ndarray,
+) -> Iterator[Case]:  # fmt: skip
+    short, eos = min(SHORT, positions), generation["eos_token_id"]
+    neutral = {**NEUTRAL, "max_length": short}
+    beams = {**neutral, "num_beams": 4}
+    arguments = {
+        "generate.defaults": {},
+        "generate.greedy": neutral,
+        "generate.min-length": {**neutral, "min_length": max(2, short - 2)},
+        "generate.max-length": {**neutral, "max_length": max(2, short // 2)},
+        "generate.forced-bos": {**neutral, "forced_bos_token_id": int(ordinary[0])},
+        "generate.forced-eos": {**neutral, "max_length": max(3, short // 2), "forced_eos_token_id": eos},
+        "generate.no-repeat": {**neutral, "no_repeat_ngram_size": 2},
+        "generate.beams": beams,
+        "generate.length-penalty": {**beams, "length_penalty": 2.0},
+        "generate.early-stopping": {**beams, "early_stopping": True},
+    }
+    needs, notes = _known("generation_settings", {}, generation)
+    yield Case(
+        "generate.settings", "generation_settings", requires=needs, notes={**notes, "settings": dict(generation)}
+    )
+    for name, given in arguments.items():
+        yield _generation(name, full, given, generation, {})
+    yield _generation("generate.alone", alone, neutral, generation, kept)
+    yield _generation("generate.other-mates", mates, {}, generation, kept)
+
+
+def _generation(
+    name: str, inputs: Mapping[str, Any], arguments: dict[str, Any], generation: Mapping[str, Any], kept: dict[str, Any]
+) -> Case:
+    in_force = GenerationSettings.from_dict(generation, **arguments).to_dict()
+    requires, notes = _known("generate", arguments, generation)
+    requires += ("beam_search",) if in_force["num_beams"] > 1 else ()
+    requires += ("no_repeat_ngram",) if in_force["no_repeat_ngram_size"] else ()
+    source = {part: inputs[part] for part in ("input_ids", "attention_mask")}
+    notes = {**kept, **notes, "settings": in_force}
+    return Case(name, "generate", source, {"arguments": arguments}, requires, notes=notes)
+
+
+def _known(
+    word: str, arguments: Mapping[str, Any], generation: Mapping[str, Any]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """What a case requires, and why nobody has it where settings are asked for that nothing here can follow."""
+    why = generation.get("unknown_anyway", "" if arguments else generation.get("unknown", ""))
+    return ((word, "other_searches"), {"lacking": {"other_searches": why}}) if why else ((word,), {})

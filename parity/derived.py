@@ -1,0 +1,174 @@
+"""Cases made from what was captured: what the oracle says of the texts that candidates wrote.
+
+Each names by digest the texts it was made from, so that equal texts are asked about once. Run in the order of
+``DERIVED`` between capturing and judging: a later one looks at the answers that an earlier one brought. Only the
+manifest and the run directory are read, without any framework; a trace that cannot be read is the judge's to report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.cases import Case
+from parity.ends import PLAIN, end_cases
+from parity.records import Manifest
+from parity.run import CheckpointRun
+from parity.texts import (
+    SEQUENCES,
+    judged,
+    score_tolerance,
+    search_tolerance,
+    sequences_of,
+    settings_of,
+    table_of,
+)
+from parity.traces import TraceError, digest_array
+from reference.generation import DOCUMENTED, GenerationSettings, dialect
+from reference.generation.dialect import Dialect
+
+YARDSTICK_TEXT = "generate.beams"
+"""The case whose text, as the oracle wrote it, everyone scores: the yardstick of kind ``score``."""
+
+PARTNERS = {"generate.other-mates": "generate.defaults", "generate.alone": "generate.greedy"}
+"""Cases that a claim compares: where a dialect explains one of them, it must explain the other."""
+
+DIALECTS = {
+    name: value for name, value in sorted(vars(dialect).items()) if isinstance(value, Dialect) and value != DOCUMENTED
+}
+
+
+def ends(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+    """What the oracle's own text makes a question to everyone: when a text may end, and what a given one is worth."""
+    return _by_checkpoint(manifest, directory, _cases_of_the_oracle)
+
+
+def scores(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+    """What the oracle gives each text that a candidate wrote."""
+    return _by_checkpoint(manifest, directory, _score_cases)
+
+
+def ties(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+    """Where beams brought other texts than the oracle's: all that it could have written with near ties turned."""
+    return _by_checkpoint(manifest, directory, _tie_cases)
+
+
+def dialects(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+    """Where a text or a score is wrong: what the oracle writes under each named dialect."""
+    return _by_checkpoint(manifest, directory, _dialect_cases)
+
+
+DERIVED = (ends, scores, ties, dialects)
+
+
+def _by_checkpoint(
+    manifest: Manifest, directory: Path, make: Callable[[CheckpointRun], Iterator[Case]]
+) -> dict[str, list[Case]]:
+    runs = (CheckpointRun(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints)
+    return {run.checkpoint.name: list(make(run)) for run in runs}
+
+
+def _generated(run: CheckpointRun) -> Iterator[tuple[Case, list[tuple[int, np.ndarray]]]]:
+    """Each ``generate`` case that the oracle answered, with the subjects and texts there are of it, its own first."""
+    for case in run.cases.values():
+        if case.operation != "generate" or "of" in case.notes:
+            continue
+        tables = [(index, table) for index, _ in run.subjects("oracle", "candidate")
+                  if (table := _table(run, index, case)) is not None]  # fmt: skip
+        if tables and tables[0][0] == run.oracle_index:
+            yield case, tables
+
+
+def _table(run: CheckpointRun, index: int, case: Case) -> np.ndarray | None:
+    try:
+        sequences = sequences_of(run, index, case)
+    except (TraceError, OSError):
+        return None
+    return None if sequences is None else table_of(sequences, settings_of(case))
+
+
+def _cases_of_the_oracle(run: CheckpointRun) -> Iterator[Case]:
+    for case, tables in _generated(run):
+        plain = tables[0][1]
+        if case.name == PLAIN:
+            yield from end_cases(case, plain)
+        if case.name == YARDSTICK_TEXT:
+            missing = settings_of(case).max_length - plain.shape[1]
+            padded = np.pad(plain, [(0, 0), (0, missing)], constant_values=settings_of(case).fill(DOCUMENTED))
+            yield _scored(case, "score.beams", plain, padded, {"sets_yardstick": True})
+
+
+def _score_cases(run: CheckpointRun) -> Iterator[Case]:
+    for case, tables in _generated(run):
+        seen = {digest_array(tables[0][1])} if case.name == YARDSTICK_TEXT else set()
+        for _, table in tables[1:]:
+            if (digest := digest_array(table)) not in seen:
+                seen.add(digest)
+                yield _scored(case, f"{case.name}.score-{digest[:8]}", table, table, {"roles": ["oracle"]})
+
+
+def _scored(case: Case, name: str, table: np.ndarray, given: np.ndarray, notes: dict[str, Any]) -> Case:
+    inputs = {**case.inputs, SEQUENCES: given.tolist()}
+    settings = {"arguments": case.notes["settings"]}
+    return Case(name, "score", inputs, settings, notes={**notes, "of": case.name}, parents=(digest_array(table),))
+
+
+def _tie_cases(run: CheckpointRun) -> Iterator[Case]:
+    for case, tables in _generated(run):
+        if settings_of(case).num_beams == 1:
+            continue
+        found: dict[float, list[int]] = {}
+        for index, table in tables[1:]:
+            tolerance = search_tolerance(run, run.manifest.subjects[index], case)
+            if tolerance is not None and not np.array_equal(table, tables[0][1]):
+                found.setdefault(tolerance, []).append(index)
+        for tolerance, subjects in found.items():
+            parents = sorted({digest_array(table) for index, table in tables if index in subjects})
+            notes = {"roles": ["oracle"], "of": case.name, "subjects": subjects}
+            settings = {"arguments": case.notes["settings"], "tolerance": tolerance}
+            name = f"{case.name}.reachable-{tolerance:.1e}"
+            yield Case(name, "reachable", case.inputs, settings, notes=notes, parents=tuple(parents))
+
+
+def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
+    wrong = {case.name: parents for case, tables in _generated(run) if (parents := _unexplained(run, case, tables))}
+    for one, other in PARTNERS.items():
+        if {one, other} <= set(run.cases) and (one in wrong) != (other in wrong):
+            wrong |= {one: wrong.get(one, wrong.get(other)), other: wrong.get(other, wrong.get(one))}
+    for name, parents in wrong.items():
+        case = run.cases[name]
+        for dialect_name in (known for known in DIALECTS if may_differ(DIALECTS[known], case)):
+            notes = {"roles": ["oracle"], "of": name, "dialect": dialect_name, "settings": case.notes["settings"]}
+            settings = {**case.settings, "dialect": dialect_name}
+            label = f"{name}.as-{dialect_name.lower().replace('_', '-')}"
+            yield Case(label, "generate", case.inputs, settings, notes=notes, parents=parents)
+
+
+def may_differ(spoken: Dialect, case: Case) -> bool:
+    """Whether a dialect differs from the documented one in anything that decides this case's text or score."""
+    settings = GenerationSettings.from_dict(case.notes["settings"])
+    counts = {"twenty": settings.max_length == 20 and settings.max_new_tokens is None,
+              "min_new_tokens": settings.min_new_tokens is not None,
+              "no_repeat_ngram": bool(settings.no_repeat_ngram_size), "padding": False}  # fmt: skip
+    searched = settings.num_beams > 1
+    names = (field.name for field in fields(Dialect) if counts.get(field.name, searched))
+    return any(getattr(spoken, name) != getattr(DOCUMENTED, name) for name in names)
+
+
+def _unexplained(run: CheckpointRun, case: Case, tables: list[tuple[int, np.ndarray]]) -> tuple[str, ...]:
+    """Digests of the texts that are wrong, or whose scores are."""
+    found = set()
+    for index, table in tables[1:]:
+        texts, returned = judged(run, index, case), run.trace(index, case.name).arrays.get("sequences_scores")
+        wrong = any(text.word == "wrong" for text in texts)
+        if not wrong and returned is not None and returned.shape == (len(texts),):
+            for text, score in zip(texts, returned.tolist(), strict=True):
+                bound = score_tolerance(run, run.manifest.subjects[index], case, text)
+                wrong |= bound is not None and not abs(score - text.oracle_score) <= bound
+        if wrong:
+            found.add(digest_array(table))
+    return tuple(sorted(found))

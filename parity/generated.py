@@ -1,0 +1,101 @@
+"""What every subject wrote, row by row, as the report shows it: the oracle's line first, each other one marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from parity.cases import Case
+from parity.records import GeneratedRow, Mark
+from parity.run import CheckpointRun
+from parity.texts import Choice, Text, judged, sequences_of
+from parity.traces import TraceError
+
+Words = Callable[[list[int]], tuple[str, list[str]]]
+"""A text, and the word of each of its tokens."""
+
+WRITES = ("oracle", "candidate")
+
+
+def generated_rows(run: CheckpointRun) -> list[GeneratedRow]:
+    """One for each ``generate`` case × row × subject that answered; what was asked in another dialect is left out."""
+    words = _tokenizer(Path(run.checkpoint.path))
+    return [
+        row
+        for case in run.cases.values()
+        if case.operation == "generate" and "dialect" not in case.notes
+        for row in _case_rows(run, case, words)
+    ]
+
+
+def _case_rows(run: CheckpointRun, case: Case, words: Words | None) -> Iterator[GeneratedRow]:
+    found = {}
+    for index, subject in run.subjects(*WRITES):
+        try:
+            sequences = sequences_of(run, index, case)
+            if sequences is not None:
+                own = subject.role == "oracle"
+                texts = [None] * len(sequences) if own else judged(run, index, case)
+                found[index] = (sequences.tolist(), texts, _returned_scores(run, index, case, len(sequences)))
+        except (TraceError, OSError):
+            continue  # what cannot be read is an error of its cells already
+    for row in range(len(case.inputs["input_ids"])):
+        for index, (tokens, texts, scores) in found.items():
+            yield _row(run, case, (row, index), tokens[row], texts[row], scores[row], words)
+
+
+def _row(
+    run: CheckpointRun, case: Case, place: tuple[int, int], tokens: list[int], text: Text | None, score: float | None,
+    words: Words | None,
+) -> GeneratedRow:  # fmt: skip
+    row, index = place
+    written, each = words(tokens) if words else (None, None)
+    source = case.inputs["input_ids"][row]
+    kept = [token for token, seen in zip(source, case.inputs["attention_mask"][row], strict=True) if seen]
+    word = text.word if text else "match"
+    return GeneratedRow(
+        checkpoint=run.checkpoint.name,
+        case=case.name,
+        row=row,
+        source=words(kept)[0] if words else None,
+        subject=index,
+        text=written,
+        tokens=tokens,
+        words=each,
+        verdict=word,
+        marks=[_mark(choice) for choice in text.choices if choice.word != "match"] if text else [],
+        score=score,
+        oracle_score=text.oracle_score if text else score,
+    )
+
+
+def _mark(choice: Choice) -> Mark:
+    return Mark(
+        position=choice.position,
+        kind=choice.word,
+        margin=choice.margin,
+        tolerance=choice.tolerance,
+        oracle_token=choice.best,
+    )
+
+
+def _returned_scores(run: CheckpointRun, index: int, case: Case, batch: int) -> list[float | None]:
+    returned = run.trace(index, case.name).arrays.get("sequences_scores")
+    if returned is None or returned.shape != (batch,):
+        return [None] * batch
+    return [float(score) if math.isfinite(score) else None for score in returned]
+
+
+def _tokenizer(checkpoint: Path) -> Words | None:
+    """The checkpoint's own, where it has one and the library that reads it is installed."""
+    file = checkpoint / "tokenizer.json"
+    if not file.is_file():
+        return None
+    try:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception:  # the library raises no class of its own; a report without words is still a report
+        return None
+    return lambda tokens: (tokenizer.decode(tokens), [tokenizer.decode([token], False) for token in tokens])

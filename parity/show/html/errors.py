@@ -1,0 +1,115 @@
+"""The errors of every tensor against their budgets: for each subject the first case in sight, the others folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from parity.records import MeasuredError, Report, SubjectRecord
+from parity.show.html.plots import Plot, decades_of, is_outside, plot
+from parity.show.matrix import subject_label, worst
+
+MOST_POINTS = 20_000
+"""About 5 MB of page. Past it, folded plots whose tensors are all inside are counted and not drawn."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One subject's answer to one case."""
+
+    case: str
+    status: str
+    """The worst verdict that compared tensors of this case: tells a known divergence from a new one."""
+    tensors: int
+    outside: int
+    worst: MeasuredError | None
+    """The tensor farthest past its budget or nearest to it."""
+    numberless: list[str]
+    """Tensors whose error is no number."""
+    plot: Plot
+
+
+@dataclass(frozen=True)
+class SubjectErrors:
+    """One subject on one checkpoint."""
+
+    label: str
+    panels: list[Panel]
+    """The forward pass first."""
+    left_out: list[str] = field(default_factory=list)
+    """Cases that are not drawn for want of room."""
+
+
+@dataclass(frozen=True)
+class CheckpointErrors:
+    name: str
+    subjects: list[SubjectErrors]
+
+
+Rows = list[MeasuredError]
+
+
+def error_view(report: Report) -> list[CheckpointErrors]:
+    """Every measured error of a report, as plots by checkpoint and subject."""
+    found: dict[str, dict[int, dict[str, Rows]]] = {}
+    for row in report.measured:
+        found.setdefault(row.checkpoint, {}).setdefault(row.subject, {}).setdefault(row.case, []).append(row)
+    statuses = _statuses(report)
+    room = MOST_POINTS - sum(len(next(iter(cases.values()))) for part in found.values() for cases in part.values())
+    views = []
+    for checkpoint, subjects in found.items():
+        by_case: dict[str, Rows] = {}
+        for cases in subjects.values():
+            for case, rows in cases.items():
+                by_case.setdefault(case, []).extend(rows)
+        # One axis for all subjects of a case, so that their plots can be read side by side.
+        decades = {case: decades_of(rows) for case, rows in by_case.items()}
+        shown = []
+        for index, cases in subjects.items():
+            drawn, left_out, room = _within(cases, room)
+            subject = report.subjects[index]
+            panels = []
+            for case in drawn:
+                status = statuses.get((checkpoint, _identity(subject), case), "pass")
+                panels.append(_panel(case, cases[case], decades[case], status))
+            shown.append(SubjectErrors(f"{subject.label} · {subject.dtype} · {subject.device}", panels, left_out))
+        views.append(CheckpointErrors(checkpoint, shown))
+    return views
+
+
+def _within(cases: dict[str, Rows], room: int) -> tuple[list[str], list[str], int]:
+    """The cases to draw, those to leave out, and the points that are left for others."""
+    first, *others = cases
+    drawn, left_out = [first], []
+    for case in others:
+        if len(cases[case]) <= room or any(is_outside(row) for row in cases[case]):
+            drawn.append(case)
+            room -= len(cases[case])
+        else:
+            left_out.append(case)
+    return drawn, left_out, room
+
+
+def _panel(case: str, rows: Rows, decades: tuple[int, int], status: str) -> Panel:
+    numbered = [row for row in rows if row.budgets is not None]
+    return Panel(
+        case=case,
+        status=status,
+        tensors=len(rows),
+        outside=sum(is_outside(row) for row in rows),
+        worst=max(numbered, key=lambda row: row.budgets or 0.0, default=None),
+        numberless=[row.tensor for row in rows if row.error is None],
+        plot=plot(rows, decades),
+    )
+
+
+def _identity(subject: SubjectRecord) -> tuple[str, str, str]:
+    return subject.label, subject.dtype, subject.device
+
+
+def _statuses(report: Report) -> dict[tuple[str, tuple[str, str, str], str], str]:
+    found: dict[tuple[str, tuple[str, str, str], str], list[str]] = {}
+    for verdict in report.verdicts:
+        if verdict.error is not None or verdict.first_divergence is not None:
+            identity = (subject_label(verdict), verdict.dtype, verdict.device)
+            found.setdefault((verdict.checkpoint, identity, verdict.case), []).append(verdict.status)
+    return {key: worst(statuses) for key, statuses in found.items()}

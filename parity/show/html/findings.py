@@ -1,0 +1,126 @@
+"""What went wrong, what the ledger knows, what was not asked: the blocks below the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import get_args
+
+from parity import ledger
+from parity.ledger import Entry
+from parity.records import Report, Verdict
+from parity.show.failures import Group, groups, headline, lines
+from parity.show.matrix import subject_label
+from parity.show.report import by_entry, by_reason, usually
+
+SEVERITIES = {severity: rank for rank, severity in enumerate(get_args(ledger.Severity))}
+"""The worst first."""
+
+Anchors = dict[int, str]
+"""By the verdict's ``id()``: the block that speaks of it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One failure, as the terminal shows it."""
+
+    anchor: str
+    status: str
+    checks: str
+    where: str
+    lines: list[tuple[str, str]]
+
+    @property
+    def short(self) -> str:
+        """Where it began, or what was found."""
+        return next((line for name, line in self.lines if name in ("first", "found")), "")
+
+
+@dataclass(frozen=True)
+class Known:
+    """One entry of the ledger that was met."""
+
+    anchor: str
+    id: str
+    severity: str
+    subjects: list[str]
+    checkpoints: list[str]
+    checks: list[str]
+    cells: int
+    cause: str
+    found: str
+    """What its first cell found."""
+    entry: Entry | None
+    """For upstream and effect; None where this version's ledger has no such entry."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One missing capability."""
+
+    anchor: str
+    cells: int
+    subjects: list[str]
+    why: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All blocks, and where to find the one of a verdict."""
+
+    blocks: list[Block]
+    known: list[Known]
+    skipped: list[Skipped]
+    anchors: Anchors
+
+
+def find(report: Report) -> Findings:
+    """The blocks of a report, each with an anchor that the matrix links to."""
+    anchors: Anchors = {}
+    failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
+    blocks = [_block(_point(anchors, f"failure-{n}", g.verdicts), g) for n, g in enumerate(failures, 1)]
+    entries = sorted(by_entry(report).items(), key=lambda item: SEVERITIES.get(item[0][1], len(SEVERITIES)))
+    known = [
+        _known(_point(anchors, f"known-{number}", verdicts), *entry, verdicts)
+        for number, (entry, verdicts) in enumerate(entries, 1)
+    ]
+    skipped = [
+        Skipped(_point(anchors, f"skip-{number}", verdicts), len(verdicts), _subjects(verdicts), why)
+        for number, (why, verdicts) in enumerate(by_reason(report).items(), 1)
+    ]
+    return Findings(blocks, known, skipped, anchors)
+
+
+def _point(anchors: Anchors, anchor: str, verdicts: Iterable[Verdict]) -> str:
+    anchors.update((id(verdict), anchor) for verdict in verdicts)
+    return anchor
+
+
+def _block(anchor: str, group: Group) -> Block:
+    checks, status, where = headline(group)
+    return Block(anchor, status, checks, where, list(lines(group, usually(group.example.check))))
+
+
+def _known(anchor: str, name: str, severity: str, verdicts: list[Verdict]) -> Known:
+    # The reason is `ID: cause [what this cell found]`.
+    cause, _, found = verdicts[0].reason.removeprefix(f"{name}: ").partition(" [")
+    return Known(
+        anchor=anchor,
+        id=name,
+        severity=severity,
+        subjects=_subjects(verdicts),
+        checkpoints=_once(verdict.checkpoint for verdict in verdicts),
+        checks=_once(verdict.check for verdict in verdicts),
+        cells=len(verdicts),
+        cause=cause,
+        found=found.removesuffix("]"),
+        entry=next((entry for entry in ledger.entries() if entry.id == name), None),
+    )
+
+
+def _subjects(verdicts: Iterable[Verdict]) -> list[str]:
+    return _once(subject_label(verdict) for verdict in verdicts)
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

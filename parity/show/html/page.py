@@ -1,0 +1,78 @@
+"""The page as a whole: its sections in order, its templates, its file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from parity.records import Report
+from parity.resources import data
+from parity.show.console import plural
+from parity.show.html.errors import error_view
+from parity.show.html.findings import find
+from parity.show.html.head import head_view
+from parity.show.html.matrix import matrix_views
+from parity.show.html.provenance import provenance_view
+from parity.show.html.texts import text_views
+
+SHOWN_FAILURES = 6
+"""Failures named in the page's head."""
+
+
+def render(report: Report, beside: str = "report.json") -> str:
+    """The page's HTML.
+
+    Args:
+        beside: the report's file, relative to the page.
+    """
+    findings = find(report)
+    return _templates().get_template("page.html.jinja").render(
+        report=report,
+        beside=beside,
+        shown_failures=SHOWN_FAILURES,
+        head=head_view(report),
+        matrices=matrix_views(report, findings.anchors),
+        findings=findings,
+        errors=error_view(report),
+        texts=text_views(report),
+        provenance=provenance_view(report),
+    )  # fmt: skip
+
+
+def write_page(report: Report, path: Path) -> None:
+    """Writes the page, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = render(report)
+    temporary = path.with_name(f".part-{path.name}")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    temporary.replace(path)
+
+
+def _templates() -> Environment:
+    # Always escaped: what a model is called and what a library raised are written by others.
+    environment = Environment(
+        loader=FileSystemLoader(data("show/html")), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["plural"] = plural
+    environment.filters["short"] = short
+    environment.filters["breakable"] = breakable
+    return environment
+
+
+def short(number: float | None) -> str:
+    """``3.1e-07``, ``0.31``, ``154``, ``8.4e+04``; a dash where there is no number."""
+    if number is None:
+        return "–"
+    return f"{number:.0f}" if 100 <= number < 10_000 else f"{number:.2g}"
+
+
+def breakable(label: str) -> Markup:
+    """A subject's label that may be broken before its variant and its stack."""
+    return Markup("<wbr>").join(re.split(r"(?<=-)|(?=[/@+])", label))

@@ -1,0 +1,78 @@
+"""Where the figures come from: environments, subjects, checkpoints, cases, what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from parity.records import CaseRecord, Cost, Report
+from parity.show.console import duration, size
+from parity.show.report import cost_line
+
+NAMED_APART = ("versions", "sources", "python")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One environment: its libraries, the digests of their sources, and the machine."""
+
+    name: str
+    python: str
+    versions: dict[str, str]
+    sources: dict[str, str]
+    machine: dict[str, str]
+    """Whatever else was recorded: interpreter, variables, processor, operating system."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    stacks: list[Stack]
+    cases: dict[str, list[tuple[CaseRecord, str]]]
+    """By checkpoint, each case with the shapes of its inputs in words."""
+    cost: list[tuple[str, str]]
+    summary: str
+
+
+def provenance_view(report: Report) -> Provenance:
+    """Everything needed to ask the same again."""
+    return Provenance(
+        stacks=[_stack(name, environment) for name, environment in report.environments.items()],
+        cases={name: [(case, _shapes(case)) for case in cases] for name, cases in report.cases.items()},
+        cost=_cost(report.cost) if report.cost else [],
+        summary=cost_line(report),
+    )
+
+
+def _stack(name: str, environment: dict[str, Any]) -> Stack:
+    return Stack(
+        name=name,
+        python=str(environment.get("python") or "unknown"),
+        versions=dict(environment.get("versions") or {}),
+        sources=dict(environment.get("sources") or {}),
+        machine={key: _words(value) for key, value in environment.items() if key not in NAMED_APART and value},
+    )
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={content}" for name, content in value.items())
+    if isinstance(value, list):
+        return ", ".join(_words(member) for member in value)
+    return str(value)
+
+
+def _shapes(case: CaseRecord) -> str:
+    return ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in case.shapes.items())
+
+
+def _cost(cost: Cost) -> list[tuple[str, str]]:
+    traces = cost.traces_cached + cost.traces_captured
+    return [
+        ("wall time", duration(cost.wall_seconds)),
+        ("of it with a backend at work", duration(cost.backend_seconds)),
+        ("judging", duration(cost.judge_seconds)),
+        ("reading and writing traces, over all processes", duration(cost.trace_io_seconds)),
+        ("not a backend's own work", f"{cost.own_share:.1%}"),
+        ("peak memory over all processes", size(cost.peak_memory)),
+        ("traces captured", f"{cost.traces_captured} of {traces}; the others were in the cache"),
+    ]

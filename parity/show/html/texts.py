@@ -1,0 +1,138 @@
+"""Generated text side by side: one table for each row of a case, the oracle's line first, one column a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from parity.records import GeneratedRow, Mark, Report
+
+SYMBOLS = {"match": "=", "tie-flip": "≈", "wrong": "✗", "undecided": "?"}
+LINE_BREAK = "⏎"
+
+
+@dataclass(frozen=True)
+class Box:
+    """One token."""
+
+    word: str
+    spaced: bool
+    """Whether a space stands before the word."""
+    hover: str
+    kind: str
+    """``same`` as the oracle's, ``other``, ``pad``, or a mark's kind: ``tie-flip``, ``wrong``."""
+    symbol: str
+    instead: str = ""
+    """At a mark, what the oracle would rather have written …"""
+    margin: str = ""
+    """… and by how much."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One subject's text."""
+
+    label: str
+    verdict: str
+    """``oracle``, or the row's verdict."""
+    symbol: str
+    score: str
+    text: str | None
+    boxes: list[Box]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One row of one case of one checkpoint."""
+
+    title: str
+    source: str | None
+    lines: list[Line]
+    width: int
+    agrees: bool
+    """Whether every subject wrote the oracle's text."""
+
+
+def text_views(report: Report) -> list[Table]:
+    """A table for each checkpoint × case × row, in the report's order."""
+    tables: dict[tuple[str, str, int], list[GeneratedRow]] = {}
+    for row in report.generated:
+        tables.setdefault((row.checkpoint, row.case, row.row), []).append(row)
+    pads = {checkpoint.name: checkpoint.config.get("pad_token_id") for checkpoint in report.checkpoints}
+    return [_table(report, rows, pads.get(rows[0].checkpoint)) for rows in tables.values()]
+
+
+def _table(report: Report, rows: list[GeneratedRow], pad: int | None) -> Table:
+    roles = {row.subject: report.subjects[row.subject].role for row in rows}
+    ordered = sorted(rows, key=lambda row: roles[row.subject] != "oracle")
+    oracle = ordered[0] if roles[ordered[0].subject] == "oracle" else None
+    words = _words(rows)
+    lines = [_line(report, row, oracle, words, pad) for row in ordered]
+    first = rows[0]
+    return Table(
+        title=f"{first.checkpoint} · {first.case} · row {first.row}",
+        source=next((row.source for row in rows if row.source is not None), None),
+        lines=lines,
+        width=max(len(line.boxes) for line in lines),
+        agrees=all(row.verdict == "match" for row in rows),
+    )
+
+
+def _words(rows: Iterable[GeneratedRow]) -> dict[int, str]:
+    """What each token is called, learnt from all the lines of a table."""
+    return {token: word for row in rows if row.words for token, word in zip(row.tokens, row.words, strict=False)}
+
+
+def _line(
+    report: Report, row: GeneratedRow, oracle: GeneratedRow | None, words: dict[int, str], pad: int | None
+) -> Line:
+    subject = report.subjects[row.subject]
+    marks = {mark.position: mark for mark in row.marks}
+    end = _end(row.tokens, pad)
+    boxes = []
+    for place, token in enumerate(row.tokens):
+        word = row.words[place] if row.words and place < len(row.words) else words.get(token, str(token))
+        same = oracle is None or (place < len(oracle.tokens) and oracle.tokens[place] == token)
+        kind = "pad" if place >= end else "same" if same else "other"
+        boxes.append(_box(place, token, word, kind, marks.get(place), words))
+    is_oracle = row is oracle
+    return Line(
+        label=f"{subject.label} · {subject.dtype}" + (f" · {subject.device}" if subject.device != "cpu" else ""),
+        verdict="oracle" if is_oracle else row.verdict,
+        symbol="" if is_oracle else SYMBOLS[row.verdict],
+        score=_score(row),
+        text=row.text,
+        boxes=boxes,
+    )
+
+
+def _box(place: int, token: int, word: str, kind: str, mark: Mark | None, words: dict[int, str]) -> Box:
+    shown, spaced = _shown(word), word.startswith(" ")
+    hover = f"position {place}, token {token}"
+    if mark is None:
+        return Box(shown, spaced, hover, kind, "")
+    if mark.tolerance is not None:
+        hover += f"; choices nearer than {mark.tolerance:.1e} to each other count as tied"
+    instead = _shown(words.get(mark.oracle_token, str(mark.oracle_token)))
+    margin = f"{mark.margin:.1e}" if mark.margin is not None else ""
+    return Box(shown, spaced, hover, mark.kind, SYMBOLS[mark.kind], instead, margin)
+
+
+def _shown(word: str) -> str:
+    """A word without the space before it; a line break, or nothing at all, is made visible."""
+    return word.removeprefix(" ").replace("\r", "").replace("\n", LINE_BREAK) or "∅"
+
+
+def _end(tokens: list[int], pad: int | None) -> int:
+    """Where the padding after the text begins."""
+    end = len(tokens)
+    while pad is not None and end and tokens[end - 1] == pad:
+        end -= 1
+    return end
+
+
+def _score(row: GeneratedRow) -> str:
+    parts = [] if row.score is None else [f"{row.score:.6g}"]
+    if row.oracle_score is not None:
+        parts.append(f"oracle's {row.oracle_score:.6g}")
+    return ", ".join(parts)

@@ -1,0 +1,163 @@
+"""What implementations of greedy and beam search decide differently: a field for each choice, a value for each way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class PenalisedLength(Enum):
+    """Which tokens the length counts whose power divides a hypothesis' summed log-probability."""
+
+    GENERATED = "generated tokens, the end among them, without the start token"
+    WHOLE = "all tokens, the start token among them"
+
+
+class EndRank(Enum):
+    """How good a candidate that ends must be, so that it counts as finished."""
+
+    AMONG_BEAMS = "among the best num_beams candidates"
+    AMONG_CANDIDATES = "among the best 2 * num_beams candidates"
+
+
+class Bound(Enum):
+    """Whose score says what the search can still attain, where a heuristic stops it."""
+
+    BEST_OPEN = "the best beam that goes on"
+    BEST_CANDIDATE = "the best candidate of the step, also if it has just ended"
+
+
+class Stop(Enum):
+    """Whether a source's search can be prolonged by other sources of its batch."""
+
+    EACH_ROW = "each source stops by itself"
+    WHOLE_BATCH = "every source goes on until one step would stop them all"
+
+
+class Unfinished(Enum):
+    """What becomes of beams that have not ended when ``max_length`` is reached."""
+
+    COMPETE = "they compete with the finished ones"
+    COMPETE_IF_OPEN = "they compete, unless the same step has stopped the search"
+    LAST_RESORT = "they count only where nothing has finished"
+
+
+class UnfinishedScore(Enum):
+    """The score of a result that has not ended and that nothing finished competes with."""
+
+    PENALISED = "divided by its length's penalty"
+    SUM = "the plain sum of log-probabilities"
+
+
+class Padding(Enum):
+    """What fills a row after its end in beam search; in greedy search it is pad_token_id everywhere."""
+
+    PAD = "pad_token_id"
+    END_IF_PAD_IS_ZERO = "pad_token_id, but eos_token_id where that id is 0"
+
+
+class Twenty(Enum):
+    """What ``max_length = 20``, the documented default, means."""
+
+    AS_WRITTEN = "20 tokens, the start token among them"
+    MORE_UNLESS_PASSED = "20 tokens after the start token, unless passed as an argument"
+    MORE_UNLESS_GIVEN = "20 tokens after the start token, where it is neither passed nor stored"
+    MORE_IF_PASSED = "20 tokens after the start token, if passed as an argument"
+
+
+class MinLength(Enum):
+    """From which length on an end is allowed."""
+
+    REACHED = "the text has min_length tokens without it"
+    EXCEEDED = "the text has more than min_length tokens without it"
+
+
+class MinNewTokens(Enum):
+    """What ``min_new_tokens`` does."""
+
+    COUNTS = "it overrides min_length"
+    IGNORED = "nothing"
+
+
+class NoRepeatNgram(Enum):
+    """What ``no_repeat_ngram_size`` does."""
+
+    COUNTS = "no n-gram of that size occurs twice"
+    IGNORED = "nothing"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One implementation's choices. The defaults are the documented ones, argued at ``DOCUMENTED``."""
+
+    penalised_length: PenalisedLength = PenalisedLength.GENERATED
+    end_rank: EndRank = EndRank.AMONG_BEAMS
+    bound: Bound = Bound.BEST_OPEN
+    stop: Stop = Stop.EACH_ROW
+    unfinished: Unfinished = Unfinished.COMPETE
+    unfinished_score: UnfinishedScore = UnfinishedScore.PENALISED
+    padding: Padding = Padding.PAD
+    twenty: Twenty = Twenty.AS_WRITTEN
+    min_length: MinLength = MinLength.REACHED
+    min_new_tokens: MinNewTokens = MinNewTokens.COUNTS
+    no_repeat_ngram: NoRepeatNgram = NoRepeatNgram.COUNTS
+
+
+DOCUMENTED = Dialect()
+"""What the documentation of ``GenerationConfig`` says; where it is silent, what the search was when BART was published.
+
+- ``penalised_length``: "applied as an exponent to the sequence length, which in turn is used to divide the score",
+  and the score is "the log likelihood of the sequence". The start token has no likelihood; BART's own decoder (fairseq,
+  ``sequence_generator.py``) divides by ``step + 1``, the tokens generated with the end.
+- ``end_rank``: not documented. The original takes an end only "when it's among the top beam_size indices".
+- ``bound``: ``early_stopping=False`` stops "when is it very unlikely to find better candidates". Those still to be
+  found continue a beam that is open; one that has ended is found already.
+- ``stop``: ``num_beams`` complete candidates are counted for one text, and nothing lets another source of the batch in.
+- ``unfinished``: not documented. In the original everything ends at the longest length in one step, and competes.
+- ``unfinished_score``: ``length_penalty`` makes no exception.
+- ``padding``: ``pad_token_id`` is "the id of the padding token", 0 like any other.
+- ``twenty``: ``max_length``, "the maximum length the generated tokens can have", "the length of the input prompt +
+  max_new_tokens", so with the start token; 20 like any other.
+- ``min_length``: "the length of the input prompt + min_new_tokens", and that many new tokens stand before an end. It is
+  "the minimum length below which the score of eos_token_id is set to -inf" (``MinLengthLogitsProcessor``).
+- ``min_new_tokens``: "the minimum numbers of tokens to generate"; it overrides ``min_length``.
+- ``no_repeat_ngram``: "all ngrams of that size can only occur once".
+- Ties are documented nowhere: the earlier beam first, then the lower token id; a finished one before an equal newcomer.
+"""
+
+TORCH_4_37 = Dialect(bound=Bound.BEST_CANDIDATE, unfinished=Unfinished.COMPETE_IF_OPEN)
+"""transformers 4.37.2, PyTorch (``beam_search.py``: ``BeamSearchScorer``, ``BeamHypotheses.is_done``)."""
+
+TORCH_4_57 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, twenty=Twenty.MORE_UNLESS_PASSED)
+"""transformers 4.57.6, PyTorch (``utils.py``: ``_beam_search``, ``_prepare_generated_length``)."""
+
+TORCH_5_23 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, twenty=Twenty.MORE_UNLESS_GIVEN)
+"""transformers 5.23.0, PyTorch: the search of 4.57.6, which takes the default length otherwise."""
+
+TF = Dialect(stop=Stop.WHOLE_BATCH, unfinished=Unfinished.LAST_RESORT, min_new_tokens=MinNewTokens.IGNORED)
+"""transformers 4.37.2 and 4.57.6, TensorFlow (``tf_utils.py``: ``beam_search_cond_fn``, ``none_finished``)."""
+
+FLAX_4_37 = Dialect(
+    end_rank=EndRank.AMONG_CANDIDATES,
+    stop=Stop.WHOLE_BATCH,
+    unfinished=Unfinished.LAST_RESORT,
+    unfinished_score=UnfinishedScore.SUM,
+    min_length=MinLength.EXCEEDED,
+    min_new_tokens=MinNewTokens.IGNORED,
+    no_repeat_ngram=NoRepeatNgram.IGNORED,
+)
+"""transformers 4.37.2, Flax (``flax_utils.py``: ``beam_search_cond_fn``, ``did_topk_just_finished``)."""
+
+FLAX_4_57 = Dialect(
+    end_rank=EndRank.AMONG_CANDIDATES,
+    stop=Stop.WHOLE_BATCH,
+    unfinished=Unfinished.LAST_RESORT,
+    unfinished_score=UnfinishedScore.SUM,
+    twenty=Twenty.MORE_IF_PASSED,
+    min_length=MinLength.EXCEEDED,
+    min_new_tokens=MinNewTokens.IGNORED,
+)
+"""transformers 4.57.6, Flax: the search of 4.37.2, and a longer ``max_length`` where 20 is passed.
+
+``no_repeat_ngram_size`` raises NotImplementedError there with the JAX of today.
+"""

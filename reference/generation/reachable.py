@@ -1,0 +1,146 @@
+"""Every result that one source's search could have had, if comparisons of near equals had gone the other way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference.generation.choices import Ranked, choices
+from reference.generation.dialect import DOCUMENTED, Dialect, Stop
+from reference.generation.generate import checked
+from reference.generation.processors import log_softmax, processed
+from reference.generation.search import Hypothesis, Search, started, successors
+from reference.generation.settings import GenerationSettings
+
+Scorer = Callable[[Sequence[tuple[int, ...]]], np.ndarray]
+"""From texts of one length, the start token first, to the logits (or log-probabilities) of the next: [texts, vocab]."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One result, and the smallest tolerance above which it can be reached: 0 for the plain search's own."""
+
+    tokens: tuple[int, ...]
+    score: float | None
+    """The penalised score; None in greedy search."""
+    margin: float
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """Results with the nearest first, so the plain one leads."""
+
+    outcomes: tuple[Outcome, ...]
+    exhausted: bool
+    """More ways were open than the limit allows to follow, so results may be missing."""
+
+
+def reachable(
+    scorer: Scorer,
+    settings: GenerationSettings,
+    dialect: Dialect = DOCUMENTED,
+    tolerance: float = 0.0,
+    limit: int = 64,
+    steps: int | None = None,
+) -> Reachable:
+    """What one source could have given if scores differed by less than ``tolerance`` from what they are.
+
+    Followed are the choice of beams, which ends count, which finished hypotheses are kept, when the search stops, and
+    which hypothesis is best. A gap between penalised scores is measured in summed log-probability, as all others.
+
+    Args:
+        tolerance: in log-probability (greedy: in logits); only gaps below it are turned round, so at 0 nothing is.
+        limit: of how many states at most one length is followed.
+        steps: how many tokens the batch generated, where the dialect stops a batch as a whole; None for a source that
+            is alone in its batch.
+
+    Raises:
+        ValueError: the scorer gives NaN.
+    """
+    settings = settings.resolved(dialect)
+    ask = _remembered(scorer)
+    if settings.num_beams == 1:
+        return _greedy(ask, settings, tolerance, limit)
+    frontier, over, exhausted = {started(settings): 0.0}, {}, False
+    while frontier:
+        following: dict[Search, float] = {}
+        for search, turned in frontier.items():
+            exhausted |= _follow(search, turned, ask, (settings, dialect, tolerance, limit, steps), following, over)
+        exhausted |= len(following) > limit
+        frontier = dict(sorted(following.items(), key=lambda item: item[1])[:limit])
+    results: dict[tuple[int, ...], Outcome] = {}
+    for search, turned in over.items():
+        for hypothesis, more in _firsts(search, tolerance):
+            _nearest(results, Outcome(hypothesis.tokens, hypothesis.score, max(turned, more)))
+    return _sorted(results, exhausted)
+
+
+def _follow(
+    search: Search, turned: float, ask: Scorer, how: tuple, following: dict[Search, float], over: dict[Search, float]
+) -> bool:
+    """Adds what follows a state to the open ones or to those that are over; says whether there was more than that."""
+    settings, dialect, tolerance, limit, steps = how
+    texts = [beam.tokens for beam in search.beams]
+    scores = processed(log_softmax(ask(texts)), np.array(texts), settings)
+    for found, (after, more) in enumerate(successors(search, scores, settings, dialect, tolerance, limit)):
+        if found > limit * limit:
+            return True
+        stopped = after.done
+        if dialect.stop is Stop.WHOLE_BATCH and steps is not None:
+            stopped = not after.beams or after.length > steps
+        place = over if stopped else following
+        margin = max(turned, more)
+        place[after] = min(margin, place.get(after, margin))
+    return False
+
+
+def _firsts(search: Search, tolerance: float) -> Iterator[tuple[Hypothesis, float]]:
+    """Which hypothesis could have been the best."""
+    ranked = Ranked([h.score for h in search.finished], [1 / h.divisor for h in search.finished])
+    for first, turned in choices(ranked, 1, tolerance):
+        yield search.finished[min(first)], turned
+
+
+def _greedy(ask: Scorer, settings: GenerationSettings, tolerance: float, limit: int) -> Reachable:
+    frontier, results, exhausted = {(settings.decoder_start_token_id,): 0.0}, {}, False
+    while frontier:
+        following: dict[tuple[int, ...], float] = {}
+        for text, turned in frontier.items():
+            scores = processed(ask([text]), np.array([text]), settings)[0]
+            best = scores.max()
+            near = np.flatnonzero((best - scores < tolerance) | (np.arange(len(scores)) == scores.argmax()))
+            for token in near.tolist():
+                margin = max(turned, 0.0 if token == scores.argmax() else float(best - scores[token]))
+                after = (*text, token)
+                if token == settings.eos_token_id or len(after) == settings.max_length:
+                    _nearest(results, Outcome(after, None, margin))
+                else:
+                    following[after] = margin
+        exhausted |= len(following) > limit
+        frontier = dict(sorted(following.items(), key=lambda item: item[1])[:limit])
+    return _sorted(results, exhausted)
+
+
+def _remembered(scorer: Scorer) -> Scorer:
+    """The scorer, asked once for each text."""
+    known: dict[tuple[int, ...], np.ndarray] = {}
+
+    def ask(texts: Sequence[tuple[int, ...]]) -> np.ndarray:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            known.update(zip(new, checked(np.asarray(scorer(new), dtype=np.float64)), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    return ask
+
+
+def _nearest(results: dict[tuple[int, ...], Outcome], outcome: Outcome) -> None:
+    known = results.get(outcome.tokens)
+    if known is None or outcome.margin < known.margin:
+        results[outcome.tokens] = outcome
+
+
+def _sorted(results: dict[tuple[int, ...], Outcome], exhausted: bool) -> Reachable:
+    return Reachable(tuple(sorted(results.values(), key=lambda outcome: outcome.margin)), exhausted)

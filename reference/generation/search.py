@@ -1,0 +1,267 @@
+"""Beam search for one source as a value: a state, and the states that one more token leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+import numpy as np
+
+from reference.generation.choices import Ranked, choices, gap
+from reference.generation.dialect import Bound, Dialect, EndRank, PenalisedLength, Stop, Unfinished, UnfinishedScore
+from reference.generation.settings import GenerationSettings
+
+
+@dataclass(frozen=True)
+class Beam:
+    """A text that goes on, and the sum of its tokens' processed log-probabilities."""
+
+    tokens: tuple[int, ...]
+    total: float
+    parent: int = field(default=0, compare=False)
+    """The place among the beams before this step of the one it continues."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A text that may be the result."""
+
+    tokens: tuple[int, ...]
+    total: float
+    divisor: float
+    """Its penalty: the length to the power of ``length_penalty``."""
+    ended: bool
+
+    @property
+    def score(self) -> float:
+        """What hypotheses are ranked by."""
+        return self.total / self.divisor
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where the search of one source stands: open beams and finished hypotheses, at most num_beams each, best first."""
+
+    beams: tuple[Beam, ...]
+    finished: tuple[Hypothesis, ...]
+    length: int
+    """Tokens of every open beam, the start token among them."""
+    done: bool = False
+    """It is over; where a batch stops as a whole, this step would end it for its part."""
+    margin: float = field(default=float("inf"), compare=False)
+    """The smallest gap in log-probability that the last step's choice of beams rests on; infinite without a choice."""
+
+
+def started(settings: GenerationSettings) -> Search:
+    """The search before its first token."""
+    return Search((Beam((settings.decoder_start_token_id,), 0.0),), (), 1)
+
+
+def advance(search: Search, log_probs: np.ndarray, settings: GenerationSettings, dialect: Dialect) -> Search:
+    """The state one token further.
+
+    Args:
+        log_probs: float64 [beams, vocab], processed, a row for each open beam in its order.
+        settings: resolved ones.
+    """
+    return next(successors(search, log_probs, settings, dialect))[0]
+
+
+def successors(
+    search: Search,
+    log_probs: np.ndarray,
+    settings: GenerationSettings,
+    dialect: Dialect,
+    tolerance: float = 0.0,
+    limit: int = 1,
+) -> Iterator[tuple[Search, float]]:
+    """The states one token further: the plain one first, then those that near ties could have led to.
+
+    Args:
+        tolerance: comparisons of two sums nearer than this may go either way.
+        limit: how many states the caller wants to tell apart at most.
+
+    Yields:
+        a state, and the largest gap turned round on the way to it (0 for the plain one). States can repeat.
+    """
+    candidates = ranked_candidates(search, log_probs, settings, tolerance, limit)
+    margin = decision_margin(candidates, settings, dialect)
+    for open_places, end_places, turned in splits(candidates, settings, dialect, tolerance):
+        beams = tuple(candidates[i] for i in open_places)
+        ended = [_hypothesis(candidates[i], True, settings, dialect) for i in end_places]
+        for after, more in _settled(search, beams, candidates[:1], ended, settings, dialect, tolerance):
+            yield replace(after, margin=margin), max(turned, more)
+
+
+def ranked_candidates(
+    search: Search, log_probs: np.ndarray, settings: GenerationSettings, tolerance: float, limit: int
+) -> list[Beam]:
+    """The best continuations, more than any choice looks at, and those that come near; best first.
+
+    Equal ones stand in the order of their beams, then of their tokens. Impossible ones are not among them.
+    """
+    vocab = log_probs.shape[1]
+    totals = (np.array([[beam.total] for beam in search.beams]) + log_probs).ravel()
+    count = min(2 * settings.num_beams + 1, totals.size)
+    least = np.partition(totals, -count)[-count] - tolerance
+    places = np.flatnonzero((totals >= least) & np.isfinite(totals))
+    # Each near tie is a state of its own, so of more than ``limit`` of them the rest changes nothing.
+    places = places[np.argsort(-totals[places], kind="stable")][: count + limit * (tolerance > 0)]
+    parents, tokens = np.divmod(places, vocab)
+    return [
+        Beam((*search.beams[parent].tokens, token), total, parent)
+        for parent, token, total in zip(parents.tolist(), tokens.tolist(), totals[places].tolist(), strict=True)
+    ]
+
+
+def splits(
+    candidates: list[Beam], settings: GenerationSettings, dialect: Dialect, tolerance: float
+) -> Iterator[tuple[list[int], list[int], float]]:
+    """Which candidates stay open and which have ended well enough, the plain answer first.
+
+    Every answer follows from some order of the candidates in which only near ones have changed places.
+    """
+    ends, others = _ends(candidates, settings)
+    totals = [beam.total for beam in candidates]
+    for kept, turned in choices(Ranked([totals[i] for i in others]), settings.num_beams, tolerance):
+        stay = [others[i] for i in sorted(kept)]
+        rest = [i for i in others if i not in stay]
+        for ended, more in _end_choices(Ranked(totals), ends, stay + rest, _places(settings, dialect), tolerance):
+            yield stay, ended, max(turned, more)
+
+
+def _ends(candidates: list[Beam], settings: GenerationSettings) -> tuple[list[int], list[int]]:
+    ends = [i for i, beam in enumerate(candidates) if beam.tokens[-1] == settings.eos_token_id]
+    return ends, [i for i in range(len(candidates)) if i not in ends]
+
+
+def _places(settings: GenerationSettings, dialect: Dialect) -> int:
+    return settings.num_beams * (1 if dialect.end_rank is EndRank.AMONG_BEAMS else 2)
+
+
+def _end_choices(
+    ranked: Ranked, ends: list[int], others: list[int], places: int, tolerance: float
+) -> Iterator[tuple[list[int], float]]:
+    """Which ends are among the best ``places``, where the other candidates' order is ``others``."""
+    plain = [i for i in ends if i < places]
+    if len(ranked) <= places:
+        yield plain, 0.0
+        return
+    near = [i for i in ends if ranked.gap(*sorted((i, places if i < places else places - 1))) < tolerance]
+    sure = [i for i in plain if i not in near]
+    yielded = []
+    for count in range(len(near) + 1):
+        for some in combinations(near, count):
+            ended = sorted((*sure, *some))
+            needed = ranked.needed(frozenset((*ended, *others[: places - len(ended)])))
+            if len(ended) <= places and (needed < tolerance or ended == plain):
+                yielded.append((ended, needed))
+    yield from sorted(yielded, key=lambda choice: choice[0] != plain)
+
+
+def decision_margin(candidates: list[Beam], settings: GenerationSettings, dialect: Dialect) -> float:
+    """The smallest gap that decides which beams stay open and which ends count."""
+    ends, others = _ends(candidates, settings)
+    count, places = settings.num_beams, _places(settings, dialect)
+    gaps = []
+    if len(others) > count:
+        gaps.append(candidates[others[count - 1]].total - candidates[others[count]].total)
+    for i in ends:
+        boundary = places if i < places else places - 1
+        if boundary < len(candidates):
+            gaps.append(abs(candidates[i].total - candidates[boundary].total))
+    return min(gaps, default=float("inf"))
+
+
+def _settled(
+    search: Search,
+    beams: tuple[Beam, ...],
+    best: list[Beam],
+    ended: list[Hypothesis],
+    settings: GenerationSettings,
+    dialect: Dialect,
+    tolerance: float,
+) -> Iterator[tuple[Search, float]]:
+    """What becomes of finished hypotheses, of beams that have reached the longest length, and of the search."""
+    last = search.length + 1 >= settings.max_length
+    late = [_hypothesis(beam, False, settings, dialect) for beam in beams] if last else []
+    if settings.early_stopping is True and len(search.finished) == settings.num_beams:
+        ended, late = [], []
+    if dialect.unfinished is Unfinished.COMPETE:
+        ended, late = ended + late, []
+    bounds = best if dialect.bound is Bound.BEST_CANDIDATE else beams[:1]
+    for finished, turned in _kept(search.finished, ended, settings, tolerance):
+        after = Search(beams, finished, search.length + 1)
+        for done, more in _stops(after, bounds, settings, dialect, tolerance):
+            for final, still_more in _with_late(after, done, late, settings, dialect, tolerance):
+                yield replace(after, finished=final, done=done or last), max(turned, more, still_more)
+
+
+def _kept(
+    finished: tuple[Hypothesis, ...], new: list[Hypothesis], settings: GenerationSettings, tolerance: float
+) -> Iterator[tuple[tuple[Hypothesis, ...], float]]:
+    """The best num_beams of both, best first, an older one before an equal newcomer."""
+    both = sorted((*finished, *new), key=lambda hypothesis: -hypothesis.score)
+    ranked = Ranked([h.score for h in both], [1 / h.divisor for h in both])
+    for kept, turned in choices(ranked, settings.num_beams, tolerance):
+        yield tuple(both[i] for i in sorted(kept)), turned
+
+
+def _stops(
+    search: Search,
+    bounds: tuple[Beam, ...] | list[Beam],
+    settings: GenerationSettings,
+    dialect: Dialect,
+    tolerance: float,
+) -> Iterator[tuple[bool, float]]:
+    """Whether the search stops, the plain answer first (``early_stopping``)."""
+    if not search.beams or len(search.finished) < settings.num_beams or settings.early_stopping is True:
+        yield not search.beams or len(search.finished) == settings.num_beams, 0.0
+        return
+    # Sums only fall, so the largest divisor to come bounds the score from above.
+    longest = settings.early_stopping == "never" and settings.length_penalty > 0
+    length = settings.max_length if longest else search.length
+    divisor = penalty(length, settings, dialect)
+    attainable, worst = bounds[0].total / divisor, search.finished[-1]
+    plain = attainable <= worst.score
+    yield plain, 0.0
+    distance = gap(attainable, worst.score, 1 / divisor, 1 / worst.divisor)
+    if distance < tolerance:
+        yield not plain, distance
+
+
+def _with_late(
+    search: Search,
+    done: bool,
+    late: list[Hypothesis],
+    settings: GenerationSettings,
+    dialect: Dialect,
+    tolerance: float,
+) -> Iterator[tuple[tuple[Hypothesis, ...], float]]:
+    """The finished ones with those that the longest length has cut off, as far as the dialect counts them."""
+    resort = dialect.unfinished is Unfinished.LAST_RESORT
+    if not late or (resort and search.finished) or (not resort and done):
+        yield search.finished, 0.0
+        return
+    if resort and dialect.unfinished_score is UnfinishedScore.SUM:
+        late = [replace(hypothesis, divisor=1.0) for hypothesis in late]
+    yield from _kept(search.finished, late, settings, tolerance)
+
+
+def penalty(length: int, settings: GenerationSettings, dialect: Dialect) -> float:
+    """What divides the sum of a text with ``length`` tokens, the start token among them."""
+    counted = length if dialect.penalised_length is PenalisedLength.WHOLE else length - 1
+    return float(counted) ** settings.length_penalty
+
+
+def _hypothesis(beam: Beam, ended: bool, settings: GenerationSettings, dialect: Dialect) -> Hypothesis:
+    return Hypothesis(beam.tokens, beam.total, penalty(len(beam.tokens), settings, dialect), ended)
+
+
+def goes_on(searches: list[Search], settings: GenerationSettings, dialect: Dialect) -> list[bool]:
+    """Which sources of a batch take another step."""
+    open_ = [not search.done for search in searches]
+    if dialect.stop is Stop.EACH_ROW:
+        return open_
+    return [any(open_) and bool(search.beams) and search.length < settings.max_length for search in searches]

@@ -1,0 +1,71 @@
+# Twin: reference/in_flax/generation.py
+"""Generating text: the model's cached decoder under the searches of ``reference.generation``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int
+
+from reference.generation import DOCUMENTED, Dialect, Generated, GenerationSettings
+from reference.generation import generate as search
+from reference.in_torch.bart import BartForConditionalGeneration
+from reference.in_torch.cache import Cache, LayerCache
+from reference.in_torch.loading import as_inputs
+
+
+class CachedDecoder:
+    """A batch of encoded sources and the decoder's cache (``reference.generation.Decoder``).
+
+    Args:
+        inputs: ``input_ids`` and ``attention_mask`` ``[batch, src]`` as host arrays; without a mask all is seen.
+        capacity: tokens a text may have, the start token among them.
+    """
+
+    def __init__(self, model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray], capacity: int) -> None:
+        self.model = model
+        given = as_inputs(model, inputs)
+        self.source_mask = given.get("attention_mask", torch.ones_like(given["input_ids"]))
+        with torch.no_grad():
+            memory = model.encode(given["input_ids"], self.source_mask).last_hidden_state
+            self.empty = model.start_cache(memory, capacity)
+
+    def start(self, rows_per_source: int) -> int:
+        """Every source's row ``rows_per_source`` times, side by side, nothing fed; returns how many rows there are."""
+        sources = np.arange(len(self.source_mask)).repeat(rows_per_source)
+        index = as_inputs(self.model, {"rows": sources})["rows"]
+        self.cache, self.mask = self.empty.reordered(index), self.source_mask[index]
+        return len(sources)
+
+    def logits(self, tokens: Int[np.ndarray, " rows"]) -> Float64[np.ndarray, "rows vocab"]:
+        """Feeds one token to every row; the logits of the next."""
+        fed = as_inputs(self.model, {"tokens": tokens[:, None]})["tokens"]
+        with torch.no_grad():
+            output, self.cache = self.model.step(fed, self.cache, self.mask)
+        return output.logits[:, -1].double().cpu().numpy()
+
+    def reorder(self, rows: Int[np.ndarray, " rows"]) -> None:
+        """Row i goes on from the past of row ``rows[i]``; rows of one source exchange among themselves."""
+        index = as_inputs(self.model, {"rows": rows})["rows"]
+        layers = tuple(LayerCache(layer.own.rows(index), layer.cross) for layer in self.cache.layers)
+        self.cache = Cache(layers, self.cache.length)
+
+
+def generate(
+    model: BartForConditionalGeneration,
+    inputs: Mapping[str, np.ndarray],
+    settings: GenerationSettings,
+    dialect: Dialect = DOCUMENTED,
+) -> Generated:
+    """Text by greedy or beam search, as ``settings`` say.
+
+    Args:
+        inputs: ``input_ids`` and, if anything is hidden, ``attention_mask`` ``[batch, src]``, host arrays.
+
+    Raises:
+        ValueError: ``max_length`` exceeds the model's positions.
+    """
+    capacity = settings.resolved(dialect).max_length
+    return search(CachedDecoder(model, inputs, capacity), len(inputs["input_ids"]), settings, dialect)

@@ -1,0 +1,16 @@
+"""transformers 4.57.6, Flax: min_length forbids the end for one token more than documented, and than PyTorch does."""
+
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import torch
+from transformers.generation.flax_logits_process import FlaxMinLengthLogitsProcessor
+from transformers.generation.logits_process import MinLengthLogitsProcessor
+
+END, LENGTH = 2, 5
+text, scores = np.full((1, LENGTH), 7), np.zeros((1, 9), np.float32)
+flax = FlaxMinLengthLogitsProcessor(LENGTH, END)(jnp.array(text), jnp.array(scores), LENGTH)
+pytorch = MinLengthLogitsProcessor(LENGTH, END)(torch.tensor(text), torch.tensor(scores))
+print(f"after {LENGTH} tokens, min_length as many, the end scores {flax[0, END]} in Flax, {pytorch[0, END]} in torch")
+sys.exit(bool(np.isneginf(flax[0, END]) and pytorch[0, END] == 0))

@@ -1,0 +1,26 @@
+"""transformers 4.57.6, TensorFlow: of the two texts there are, beam search returns the one that is far less likely.
+
+Every step has the same logits: word 5 is likely, the end is not, all else is impossible. The likeliest text of six
+tokens never ends, but one that has ended is returned, since unfinished beams count only where nothing has finished.
+"""
+
+import os
+import sys
+
+os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
+import numpy as np
+import tensorflow as tf
+from transformers import BartConfig, TFBartForConditionalGeneration
+
+sizes = {"d_model": 12, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
+heads = {"encoder_attention_heads": 3, "decoder_attention_heads": 3}
+config = BartConfig(vocab_size=9, max_position_embeddings=20, forced_eos_token_id=None, **sizes, **heads)
+model = TFBartForConditionalGeneration(config)
+source = tf.constant([[5, 6, 7, 2]])
+model(source)
+bias = np.full((1, 9), -30.0, np.float32)
+bias[0, [5, config.eos_token_id]] = 4.0, -4.0
+model.set_weights([np.zeros(array.shape, np.float32) for array in model.get_weights()[:-1]] + [bias])
+text = model.generate(source, num_beams=2, max_length=6, early_stopping=False)[0].numpy().tolist()
+print(text, "where [2, 5, 5, 5, 5, 5] is e**8 times as likely as one that ends")
+sys.exit(text != [2, 5, 5, 5, 5, 5])
