@@ -20,8 +20,8 @@ SEED = 20261121
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m parity.calibration", description=__doc__)
-    parser.add_argument("--architectures", type=int, default=72)
-    parser.add_argument("--draws", type=int, default=3, help="checkpoints of each architecture")
+    parser.add_argument("--architectures", type=int, default=64)
+    parser.add_argument("--draws", type=int, default=4, help="checkpoints of each architecture")
     parser.add_argument("--dear", type=int, default=3, help="chunks in which every backend is measured")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--ratios", type=Path, required=True, help="where what is measured is kept, to go on from")
