@@ -7,6 +7,7 @@ manifest and the run directory are read, without any framework; a trace that can
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +21,7 @@ from parity.records import Manifest
 from parity.run import CheckpointRun
 from parity.texts import (
     SEQUENCES,
+    held_otherwise,
     judged,
     score_tolerance,
     search_tolerance,
@@ -36,6 +38,9 @@ YARDSTICK_TEXT = "generate.beams"
 
 PARTNERS = {"generate.other-mates": "generate.defaults", "generate.alone": "generate.greedy"}
 """Cases that a claim compares: where a dialect explains one of them, it must explain the other."""
+
+AS_HELD = "AS_HELD"
+"""No dialect, but what explains a text likewise: the documented search under other settings than the file's."""
 
 DIALECTS = {
     name: value for name, value in sorted(vars(dialect).items()) if isinstance(value, Dialect) and value != DOCUMENTED
@@ -146,6 +151,20 @@ def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
             settings = {**case.settings, "dialect": dialect_name}
             label = f"{name}.as-{dialect_name.lower().replace('_', '-')}"
             yield Case(label, "generate", case.inputs, settings, notes=notes, parents=parents)
+        yield from _held_cases(run, case, parents)
+
+
+def _held_cases(run: CheckpointRun, case: Case, parents: tuple[str, ...]) -> Iterator[Case]:
+    """What the oracle writes under the settings that a subject holds, where they are not the documented ones."""
+    holders: dict[str, tuple[dict[str, Any], list[int]]] = {}
+    for index, _ in run.subjects("candidate"):
+        if held := held_otherwise(run, index, case):
+            holders.setdefault(json.dumps(held, sort_keys=True), (held, []))[1].append(index)
+    for number, (held, subjects) in enumerate(holders.values()):
+        notes = {"roles": ["oracle"], "of": case.name, "dialect": AS_HELD, "settings": held, "subjects": subjects}
+        yield Case(
+            f"{case.name}.as-held-{number}", "generate", case.inputs, {"arguments": held}, notes=notes, parents=parents
+        )
 
 
 def may_differ(spoken: Dialect, case: Case) -> bool:

@@ -84,6 +84,10 @@ class Evidence:
         """The named dialects that explain what the subject generated (``parity.texts.explaining``)."""
         return texts.explaining(self._run, self._index, *map(self._named, cases or (None,)), scores=scores)
 
+    def settings_held(self) -> dict[str, Any]:
+        """Settings in force without arguments, where they are not the file's (``parity.texts.held_otherwise``)."""
+        return texts.held_otherwise(self._run, self._index, self.case)
+
     def score_tolerance(self, text: texts.Text) -> float | None:
         """How far the score returned with a text of the cell's case may be from the oracle's."""
         return texts.score_tolerance(self._run, self.subject, self.case, text)

@@ -47,7 +47,10 @@ class Entry(BaseModel):
     raises: str | None = None
     """The exception it shows as."""
     dialect: str | None = None
-    """The named way to search (``reference.generation.dialect``) in which the oracle writes the very same text."""
+    """The named way to search (``reference.generation.dialect``) in which the oracle writes the very same text; or
+    ``AS_HELD``: it does so under the settings that the library holds without arguments, which are not the file's."""
+    settings_lost: bool = False
+    """The library holds other settings without arguments than the file's."""
     sometimes: str = ""
     """Where a cell it names may rightly pass: what else must be so. Without this, a pass makes the entry stale."""
     cause: str
@@ -84,6 +87,8 @@ class Entry(BaseModel):
             # It failed for want of an answer or of an oracle, of which no entry speaks.
             return False
         if self.dialect is not None and self.dialect not in verdict.evidence.get("dialects", ()):
+            return False
+        if self.settings_lost and not verdict.evidence.get("settings_held"):
             return False
         first = verdict.first_divergence.tensor if verdict.first_divergence else None
         if self.first and not _names(self.first, first):

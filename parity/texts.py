@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from reference.generation import DOCUMENTED, GenerationSettings
 
 Word = Literal["match", "tie-flip", "wrong", "undecided"]
 SEQUENCES = "sequences"
+SETTINGS = "generate.settings"
+"""The case that asks which settings are in force without arguments."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,21 @@ def sequences_of(run: CheckpointRun, index: int, case: Case) -> np.ndarray | Non
     trace = run.trace(index, case.name)
     found = trace.arrays.get(SEQUENCES) if trace is not None and not trace.raised else None
     return None if unreadable(found, case, run.config) else found
+
+
+def held_otherwise(run: CheckpointRun, index: int, case: Case) -> dict[str, Any]:
+    """The settings that a subject says it has in force, where they are not those of the file and a case names none.
+
+    Empty where they are the same, where the case passes its own, or where nobody said.
+    """
+    trace = run.trace(index, SETTINGS) if SETTINGS in run.cases and not case.settings.get("arguments") else None
+    if trace is None or trace.raised or "settings" not in trace.facts:
+        return {}
+    wanted = GenerationSettings.from_dict(case.notes["settings"]).to_dict()
+    defaults = GenerationSettings(decoder_start_token_id=wanted["bos_token_id"]).to_dict()
+    held = {name: trace.facts["settings"].get(name) for name in wanted}
+    held = {name: defaults[name] if value is None else value for name, value in held.items()}
+    return held if held != wanted else {}
 
 
 def derived(run: CheckpointRun, operation: str, of: str) -> Iterator[Case]:
@@ -282,8 +299,10 @@ def explaining(run: CheckpointRun, index: int, *cases: Case, scores: bool = Fals
 
 
 def _reproduces(run: CheckpointRun, index: int, case: Case, dialect: str, scores: bool) -> bool:
-    asked = next(c for c in derived(run, "generate", case.name) if c.notes["dialect"] == dialect)
-    ours, theirs, settings = sequences_of(run, index, case), run.oracle(asked.name), settings_of(case)
+    asked = next((c for c in derived(run, "generate", case.name) if c.notes["dialect"] == dialect
+                  and index in c.notes.get("subjects", [index])), None)  # fmt: skip
+    theirs = run.oracle(asked.name) if asked else None
+    ours, settings = sequences_of(run, index, case), settings_of(case)
     if ours is None or theirs is None:
         return False
     same = [cut(row, settings) for row in ours] == [cut(row, settings) for row in theirs.arrays[SEQUENCES]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -164,6 +165,11 @@ def returned_scores(evidence: Evidence) -> Iterator[Result]:
         )  # fmt: skip
 
 
+def _explained(evidence: Evidence) -> dict[str, Any]:
+    """What explains a wrong length: a dialect, or settings other than the file's."""
+    return {"dialects": evidence.dialects(), "settings_held": evidence.settings_held()}
+
+
 @check(
     "GEN05",
     claim="a text ends no sooner than after min_length tokens and has at most max_length, 20 where nothing is said",
@@ -181,7 +187,7 @@ def lengths_are_kept(evidence: Evidence) -> Iterator[Result]:
         before_end, length = len(tokens) - ended, len(tokens)
         at_bound = length >= settings.max_length or bool(settings.min_length and before_end <= settings.min_length)
         long, short = length > settings.max_length, ended and before_end < settings.min_length
-        named = {"at": {"batch": row}, "dialects": evidence.dialects()} if long or short else {}
+        named = {"at": {"batch": row}, **_explained(evidence)} if long or short else {}
         what = f"row {row} has {length} tokens, max_length is {settings.max_length}"
         yield Finding(not long, what, SEQUENCES, named, at_bound)
         what = f"row {row} ends after {before_end} tokens, min_length is {settings.min_length}"
