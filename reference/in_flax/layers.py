@@ -1,5 +1,9 @@
 # Twin: reference/in_torch/layers.py
-"""One layer of each stack. Normalisation follows each residual sum (post-norm, Vaswani et al. 2017, section 5.4)."""
+"""One layer of each stack.
+
+Normalisation follows each residual sum (post-norm, Vaswani et al. 2017, section 5.4), or comes before each part of the
+layer (pre-norm, as in GPT-2 and mBART): ``StackShape.pre_norm``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
+from reference.config import StackShape
 from reference.in_flax.activations import ACTIVATIONS
 from reference.in_flax.attention import Attention
 from reference.in_flax.cache import LayerCache
@@ -16,13 +21,27 @@ from reference.in_flax.normalisation import LayerNorm
 class EncoderLayer(nnx.Module):
     """Self-attention, then a feed-forward network."""
 
-    def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str, rngs: nnx.Rngs) -> None:
-        self.self_attn = Attention(d_model, heads, attention, rngs)
-        self.self_attn_layer_norm = LayerNorm(d_model, rngs)
-        self.activation = ACTIVATIONS[activation]
-        self.fc1 = nnx.Linear(d_model, ffn, rngs=rngs)
-        self.fc2 = nnx.Linear(ffn, d_model, rngs=rngs)
-        self.final_layer_norm = LayerNorm(d_model, rngs)
+    def __init__(self, shape: StackShape, attention: str, rngs: nnx.Rngs) -> None:
+        self.pre_norm = shape.pre_norm
+        self.self_attn = Attention(shape.d_model, shape.heads, attention, rngs)
+        self.self_attn_layer_norm = LayerNorm(shape.d_model, shape.epsilon, rngs)
+        self.activation = ACTIVATIONS[shape.activation]
+        self.fc1 = nnx.Linear(shape.d_model, shape.ffn, rngs=rngs)
+        self.fc2 = nnx.Linear(shape.ffn, shape.d_model, rngs=rngs)
+        self.final_layer_norm = LayerNorm(shape.d_model, shape.epsilon, rngs)
+
+    def before(self, norm: LayerNorm, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
+        """What a part of the layer is given."""
+        return norm(hidden) if self.pre_norm else hidden
+
+    def after(self, norm: LayerNorm, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
+        """What becomes of a residual sum."""
+        return hidden if self.pre_norm else norm(hidden)
+
+    def feed_forward(self, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
+        """Each position by itself: two linear maps with the activation between them, and the residual sum."""
+        given = self.before(self.final_layer_norm, hidden)
+        return self.after(self.final_layer_norm, hidden + self.fc2(self.activation(self.fc1(given))))
 
     def __call__(
         self,
@@ -31,24 +50,21 @@ class EncoderLayer(nnx.Module):
         head_mask: Float[Array, " heads"] | None,
     ) -> tuple[Float[Array, "batch src d_model"], Float[Array, "batch heads src src"] | None]:
         """The layer's states, and its attention weights where the variant has them."""
-        found, weights = self.self_attn(hidden, self.self_attn.keys_values(hidden), keep, head_mask)
-        hidden = self.self_attn_layer_norm(hidden + found)
-        hidden = self.final_layer_norm(hidden + self.fc2(self.activation(self.fc1(hidden))))
-        return hidden, weights
+        given = self.before(self.self_attn_layer_norm, hidden)
+        found, weights = self.self_attn(given, self.self_attn.keys_values(given), keep, head_mask)
+        hidden = self.after(self.self_attn_layer_norm, hidden + found)
+        return self.feed_forward(hidden), weights
 
 
-class DecoderLayer(nnx.Module):
-    """Causal self-attention, attention to the encoder's last states, then a feed-forward network."""
+class DecoderLayer(EncoderLayer):
+    """Causal self-attention, attention to the encoder's last states where there is an encoder, then a feed-forward
+    network."""
 
-    def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str, rngs: nnx.Rngs) -> None:
-        self.self_attn = Attention(d_model, heads, attention, rngs)
-        self.self_attn_layer_norm = LayerNorm(d_model, rngs)
-        self.encoder_attn = Attention(d_model, heads, attention, rngs)
-        self.encoder_attn_layer_norm = LayerNorm(d_model, rngs)
-        self.activation = ACTIVATIONS[activation]
-        self.fc1 = nnx.Linear(d_model, ffn, rngs=rngs)
-        self.fc2 = nnx.Linear(ffn, d_model, rngs=rngs)
-        self.final_layer_norm = LayerNorm(d_model, rngs)
+    def __init__(self, shape: StackShape, attention: str, rngs: nnx.Rngs) -> None:
+        super().__init__(shape, attention, rngs)
+        if shape.cross:
+            self.encoder_attn = Attention(shape.d_model, shape.heads, attention, rngs)
+            self.encoder_attn_layer_norm = LayerNorm(shape.d_model, shape.epsilon, rngs)
 
     def __call__(
         self,
@@ -56,7 +72,7 @@ class DecoderLayer(nnx.Module):
         past: LayerCache,
         start: int | Int[Array, ""],
         keep: Bool[Array, "batch 1 tgt keys"],
-        memory_keep: Bool[Array, "batch 1 1 src"],
+        memory_keep: Bool[Array, "batch 1 1 src"] | None,
         head_mask: Float[Array, " heads"] | None,
         cross_head_mask: Float[Array, " heads"] | None,
     ) -> tuple[
@@ -71,12 +87,15 @@ class DecoderLayer(nnx.Module):
             past: what earlier calls kept, with ``own`` None in a pass that has the whole sequence.
             start: position of the first of these tokens.
         """
-        own = self.self_attn.keys_values(hidden)
+        given = self.before(self.self_attn_layer_norm, hidden)
+        own = self.self_attn.keys_values(given)
         if past.own is not None:
             own = past.own.written(own, start)
-        found, weights = self.self_attn(hidden, own, keep, head_mask)
-        hidden = self.self_attn_layer_norm(hidden + found)
-        found, cross_weights = self.encoder_attn(hidden, past.cross, memory_keep, cross_head_mask)
-        hidden = self.encoder_attn_layer_norm(hidden + found)
-        hidden = self.final_layer_norm(hidden + self.fc2(self.activation(self.fc1(hidden))))
-        return hidden, LayerCache(own, past.cross), weights, cross_weights
+        found, weights = self.self_attn(given, own, keep, head_mask)
+        hidden = self.after(self.self_attn_layer_norm, hidden + found)
+        cross_weights = None
+        if past.cross is not None:
+            given = self.before(self.encoder_attn_layer_norm, hidden)
+            found, cross_weights = self.encoder_attn(given, past.cross, memory_keep, cross_head_mask)
+            hidden = self.after(self.encoder_attn_layer_norm, hidden + found)
+        return self.feed_forward(hidden), LayerCache(own, past.cross), weights, cross_weights

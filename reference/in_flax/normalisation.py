@@ -12,20 +12,21 @@ from jaxtyping import Float
 from reference.in_flax.precision import widened
 
 EPSILON = 1e-5
-"""Inside the root, added to the variance. BART's config cannot change it."""
+"""Inside the root, added to the variance, where a config cannot say otherwise, as BART's cannot."""
 
 
 class LayerNorm(nnx.Module):
     """Brings the last axis to mean 0 and variance 1 (divided by its size, not by one less), then scales and shifts."""
 
-    def __init__(self, d_model: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, d_model: int, epsilon: float, rngs: nnx.Rngs) -> None:
+        self.epsilon = epsilon
         self.scale = nnx.Param(nnx.initializers.ones(rngs.params(), (d_model,)))
         self.bias = nnx.Param(nnx.initializers.zeros(rngs.params(), (d_model,)))
 
     def __call__(self, hidden: Float[Array, "*batch d_model"]) -> Float[Array, "*batch d_model"]:
         """Computed in at least float32, returned in the dtype of ``hidden``."""
         centred = widened(hidden) - mean(widened(hidden))
-        normal = centred * jax.lax.rsqrt(mean(jnp.square(centred)) + EPSILON)
+        normal = centred * jax.lax.rsqrt(mean(jnp.square(centred)) + self.epsilon)
         return (normal * widened(self.scale[...]) + widened(self.bias[...])).astype(hidden.dtype)
 
 

@@ -36,10 +36,15 @@ class KeysValues(NamedTuple):
 
 
 class LayerCache(NamedTuple):
-    """One decoder layer's: of its own positions (None in a pass that keeps nothing) and of the encoder's."""
+    """One decoder layer's: of its own positions (None in a pass that keeps nothing) and of the encoder's (None where
+    there is no encoder)."""
 
     own: KeysValues | None
-    cross: KeysValues
+    cross: KeysValues | None
+
+    def rows(self, index: Int[Tensor, " rows"]) -> LayerCache:
+        """Row ``index[i]`` of the batch as row i, of both."""
+        return LayerCache(*(None if known is None else known.rows(index) for known in self))
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,11 @@ class Cache:
 
     def reordered(self, index: Int[Tensor, " rows"]) -> Cache:
         """Row i continues what row ``index[i]`` was; the encoder's part goes with it."""
-        layers = tuple(LayerCache(layer.own.rows(index), layer.cross.rows(index)) for layer in self.layers)
-        return Cache(layers, self.length)
+        return Cache(tuple(layer.rows(index) for layer in self.layers), self.length)
 
     def past_key_values(self) -> tuple[tuple[Tensor, ...], ...]:
-        """The documented form: for each layer self-attention's key and value, then cross-attention's.
+        """The documented form: for each layer self-attention's key and value, then cross-attention's if there is one.
 
         Each is ``[batch, heads, length, head_dim]``, of the positions written or of the source.
         """
-        return tuple((*layer.own.cut(self.length), *layer.cross) for layer in self.layers)
+        return tuple((*layer.own.cut(self.length), *(layer.cross or ())) for layer in self.layers)

@@ -1,11 +1,16 @@
 # Twin: reference/in_flax/layers.py
-"""One layer of each stack. Normalisation follows each residual sum (post-norm, Vaswani et al. 2017, section 5.4)."""
+"""One layer of each stack.
+
+Normalisation follows each residual sum (post-norm, Vaswani et al. 2017, section 5.4), or comes before each part of the
+layer (pre-norm, as in GPT-2 and mBART): ``StackShape.pre_norm``.
+"""
 
 from __future__ import annotations
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from reference.config import StackShape
 from reference.in_torch.activations import ACTIVATIONS
 from reference.in_torch.attention import Attention
 from reference.in_torch.cache import LayerCache
@@ -15,14 +20,28 @@ from reference.in_torch.normalisation import LayerNorm
 class EncoderLayer(nn.Module):
     """Self-attention, then a feed-forward network."""
 
-    def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str) -> None:
+    def __init__(self, shape: StackShape, attention: str) -> None:
         super().__init__()
-        self.self_attn = Attention(d_model, heads, attention)
-        self.self_attn_layer_norm = LayerNorm(d_model)
-        self.activation = ACTIVATIONS[activation]
-        self.fc1 = nn.Linear(d_model, ffn)
-        self.fc2 = nn.Linear(ffn, d_model)
-        self.final_layer_norm = LayerNorm(d_model)
+        self.pre_norm = shape.pre_norm
+        self.self_attn = Attention(shape.d_model, shape.heads, attention)
+        self.self_attn_layer_norm = LayerNorm(shape.d_model, shape.epsilon)
+        self.activation = ACTIVATIONS[shape.activation]
+        self.fc1 = nn.Linear(shape.d_model, shape.ffn)
+        self.fc2 = nn.Linear(shape.ffn, shape.d_model)
+        self.final_layer_norm = LayerNorm(shape.d_model, shape.epsilon)
+
+    def before(self, norm: LayerNorm, hidden: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
+        """What a part of the layer is given."""
+        return norm(hidden) if self.pre_norm else hidden
+
+    def after(self, norm: LayerNorm, hidden: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
+        """What becomes of a residual sum."""
+        return hidden if self.pre_norm else norm(hidden)
+
+    def feed_forward(self, hidden: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
+        """Each position by itself: two linear maps with the activation between them, and the residual sum."""
+        given = self.before(self.final_layer_norm, hidden)
+        return self.after(self.final_layer_norm, hidden + self.fc2(self.activation(self.fc1(given))))
 
     def forward(
         self,
@@ -31,25 +50,21 @@ class EncoderLayer(nn.Module):
         head_mask: Float[Tensor, " heads"] | None,
     ) -> tuple[Float[Tensor, "batch src d_model"], Float[Tensor, "batch heads src src"] | None]:
         """The layer's states, and its attention weights where the variant has them."""
-        found, weights = self.self_attn(hidden, self.self_attn.keys_values(hidden), keep, head_mask)
-        hidden = self.self_attn_layer_norm(hidden + found)
-        hidden = self.final_layer_norm(hidden + self.fc2(self.activation(self.fc1(hidden))))
-        return hidden, weights
+        given = self.before(self.self_attn_layer_norm, hidden)
+        found, weights = self.self_attn(given, self.self_attn.keys_values(given), keep, head_mask)
+        hidden = self.after(self.self_attn_layer_norm, hidden + found)
+        return self.feed_forward(hidden), weights
 
 
-class DecoderLayer(nn.Module):
-    """Causal self-attention, attention to the encoder's last states, then a feed-forward network."""
+class DecoderLayer(EncoderLayer):
+    """Causal self-attention, attention to the encoder's last states where there is an encoder, then a feed-forward
+    network."""
 
-    def __init__(self, d_model: int, heads: int, ffn: int, activation: str, attention: str) -> None:
-        super().__init__()
-        self.self_attn = Attention(d_model, heads, attention)
-        self.self_attn_layer_norm = LayerNorm(d_model)
-        self.encoder_attn = Attention(d_model, heads, attention)
-        self.encoder_attn_layer_norm = LayerNorm(d_model)
-        self.activation = ACTIVATIONS[activation]
-        self.fc1 = nn.Linear(d_model, ffn)
-        self.fc2 = nn.Linear(ffn, d_model)
-        self.final_layer_norm = LayerNorm(d_model)
+    def __init__(self, shape: StackShape, attention: str) -> None:
+        super().__init__(shape, attention)
+        if shape.cross:
+            self.encoder_attn = Attention(shape.d_model, shape.heads, attention)
+            self.encoder_attn_layer_norm = LayerNorm(shape.d_model, shape.epsilon)
 
     def forward(
         self,
@@ -57,7 +72,7 @@ class DecoderLayer(nn.Module):
         past: LayerCache,
         start: int,
         keep: Bool[Tensor, "batch 1 tgt keys"],
-        memory_keep: Bool[Tensor, "batch 1 1 src"],
+        memory_keep: Bool[Tensor, "batch 1 1 src"] | None,
         head_mask: Float[Tensor, " heads"] | None,
         cross_head_mask: Float[Tensor, " heads"] | None,
     ) -> tuple[
@@ -72,12 +87,15 @@ class DecoderLayer(nn.Module):
             past: what earlier calls kept, with ``own`` None in a pass that has the whole sequence.
             start: position of the first of these tokens.
         """
-        own = self.self_attn.keys_values(hidden)
+        given = self.before(self.self_attn_layer_norm, hidden)
+        own = self.self_attn.keys_values(given)
         if past.own is not None:
             own = past.own.written(own, start)
-        found, weights = self.self_attn(hidden, own, keep, head_mask)
-        hidden = self.self_attn_layer_norm(hidden + found)
-        found, cross_weights = self.encoder_attn(hidden, past.cross, memory_keep, cross_head_mask)
-        hidden = self.encoder_attn_layer_norm(hidden + found)
-        hidden = self.final_layer_norm(hidden + self.fc2(self.activation(self.fc1(hidden))))
-        return hidden, LayerCache(own, past.cross), weights, cross_weights
+        found, weights = self.self_attn(given, own, keep, head_mask)
+        hidden = self.after(self.self_attn_layer_norm, hidden + found)
+        cross_weights = None
+        if past.cross is not None:
+            given = self.before(self.encoder_attn_layer_norm, hidden)
+            found, cross_weights = self.encoder_attn(given, past.cross, memory_keep, cross_head_mask)
+            hidden = self.after(self.encoder_attn_layer_norm, hidden + found)
+        return self.feed_forward(hidden), LayerCache(own, past.cross), weights, cross_weights

@@ -10,21 +10,22 @@ from torch import Tensor, nn
 from reference.in_torch.precision import widened
 
 EPSILON = 1e-5
-"""Inside the root, added to the variance. BART's config cannot change it."""
+"""Inside the root, added to the variance, where a config cannot say otherwise, as BART's cannot."""
 
 
 class LayerNorm(nn.Module):
     """Brings the last axis to mean 0 and variance 1 (divided by its size, not by one less), then scales and shifts."""
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, d_model: int, epsilon: float) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(d_model))
         self.bias = nn.Parameter(torch.zeros(d_model))
 
     def forward(self, hidden: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
         """Computed in at least float32, returned in the dtype of ``hidden``."""
         centred = widened(hidden) - mean(widened(hidden))
-        normal = centred * torch.rsqrt(mean(centred.square()) + EPSILON)
+        normal = centred * torch.rsqrt(mean(centred.square()) + self.epsilon)
         return (normal * widened(self.weight) + widened(self.bias)).to(hidden.dtype)
 
 

@@ -117,10 +117,10 @@ def test_a_norm_divides_by_the_root_of_variance_and_epsilon(framework: Framework
 
 def _norm(framework: Framework, width: int) -> Any:
     if framework.package == "in_torch":
-        return framework.module("normalisation").LayerNorm(width)
+        return framework.module("normalisation").LayerNorm(width, 1e-5)
     from flax import nnx
 
-    return framework.module("normalisation").LayerNorm(width, nnx.Rngs(0))
+    return framework.module("normalisation").LayerNorm(width, 1e-5, nnx.Rngs(0))
 
 
 def test_attention_worked_out_by_hand(framework: Framework) -> None:

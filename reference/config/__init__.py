@@ -1,0 +1,44 @@
+"""The sizes and switches of a model, read from ``config.json`` and checked before any weight is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reference.config.bart import BartConfig, MBartConfig
+from reference.config.bert import BertConfig
+from reference.config.composed import ENCODERS, FAMILIES, EncoderDecoderConfig
+from reference.config.fields import ACTIVATIONS, CONFIG_FILE, check_model_type, object_of, read_json
+from reference.config.gpt2 import Gpt2Config
+from reference.config.shape import StackShape
+from reference.config.speech import SpeechConfig
+
+Config = BartConfig | BertConfig | Gpt2Config | SpeechConfig | EncoderDecoderConfig
+
+
+def read_config(directory: Path | str) -> Config:
+    """The config of a checkpoint of any family.
+
+    Raises:
+        CheckpointError: there is no such file, it is not JSON, its ``model_type`` is unknown, or what it says cannot be
+            built.
+    """
+    path = Path(directory) / CONFIG_FILE
+    data = object_of(read_json(directory, CONFIG_FILE), path)
+    families = {**FAMILIES, **dict.fromkeys(ENCODERS, EncoderDecoderConfig)}
+    return families[check_model_type(data, tuple(families), path)].from_dict(data, path)
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "CONFIG_FILE",
+    "BartConfig",
+    "BertConfig",
+    "Config",
+    "EncoderDecoderConfig",
+    "Gpt2Config",
+    "MBartConfig",
+    "SpeechConfig",
+    "StackShape",
+    "read_config",
+    "read_json",
+]

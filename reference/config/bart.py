@@ -1,0 +1,136 @@
+"""The sizes and switches of a BART, read from ``config.json`` and checked before any weight is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from reference.config.fields import (
+    CONFIG_FILE,
+    check_activation,
+    check_heads,
+    check_model_type,
+    check_rates,
+    check_sizes,
+    check_switches,
+    check_tokens,
+    object_of,
+    read_json,
+)
+from reference.config.shape import StackShape
+
+_SIZES = (
+    "vocab_size", "max_position_embeddings", "d_model", "encoder_layers", "encoder_ffn_dim", "encoder_attention_heads",
+    "decoder_layers", "decoder_ffn_dim", "decoder_attention_heads",
+)  # fmt: skip
+_SWITCHES = ("scale_embedding", "tie_word_embeddings", "use_cache")
+_TOKENS = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
+_OPTIONAL_TOKENS = ("bos_token_id", "forced_bos_token_id", "forced_eos_token_id")
+_RATES = ("dropout", "attention_dropout", "activation_dropout", "encoder_layerdrop", "decoder_layerdrop", "init_std")
+
+
+@dataclass(frozen=True)
+class BartConfig:
+    """A BART encoder-decoder, fields and defaults as documented (BART page, ``BartConfig``).
+
+    Sizes are counts; ``*_dropout`` are probabilities, used in training only. ``others`` keeps the keys of the file
+    that say nothing about the computation (generation settings, labels, versions …).
+    """
+
+    vocab_size: int = 50265
+    max_position_embeddings: int = 1024
+    d_model: int = 1024
+    encoder_layers: int = 12
+    encoder_ffn_dim: int = 4096
+    encoder_attention_heads: int = 16
+    decoder_layers: int = 12
+    decoder_ffn_dim: int = 4096
+    decoder_attention_heads: int = 16
+    activation_function: str = "gelu"
+    scale_embedding: bool = False
+    tie_word_embeddings: bool = True
+    use_cache: bool = True
+    dropout: int | float = 0.1
+    attention_dropout: int | float = 0.0
+    activation_dropout: int | float = 0.0
+    encoder_layerdrop: int | float = 0.0
+    decoder_layerdrop: int | float = 0.0
+    init_std: int | float = 0.02
+    pad_token_id: int = 1
+    bos_token_id: int | None = 0
+    eos_token_id: int = 2
+    decoder_start_token_id: int = 2
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: int | None = 2
+    others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    MODEL_TYPES: ClassVar[tuple[str, ...]] = ("bart",)
+    PRE_NORM: ClassVar[bool] = False
+
+    @property
+    def num_labels(self) -> int:
+        """Classes of a classification head: the entries of ``id2label``; 3 where the file has none, as documented."""
+        labels = self.others.get("id2label")
+        return len(labels) if labels else self.others.get("num_labels", 3)
+
+    @property
+    def problem_type(self) -> str | None:
+        """``regression``, ``single_label_classification``, ``multi_label_classification``, or None: to be inferred."""
+        return self.others.get("problem_type")
+
+    def stack(self, which: Literal["encoder", "decoder"], cross: bool | None = None) -> StackShape:
+        """The layers of one half; a decoder's look at the encoder, unless ``cross`` is false."""
+        return StackShape(
+            layers=getattr(self, f"{which}_layers"),
+            d_model=self.d_model,
+            heads=getattr(self, f"{which}_attention_heads"),
+            ffn=getattr(self, f"{which}_ffn_dim"),
+            activation=self.activation_function,
+            pre_norm=self.PRE_NORM,
+            cross=which == "decoder" if cross is None else cross,
+        )
+
+    @classmethod
+    def from_dict(cls, data: Any, path: Path | str | None = None) -> BartConfig:
+        """A config from the content of a ``config.json``; absent keys take the documented defaults.
+
+        Args:
+            data: what the file holds, a JSON object if it is right.
+            path: the file named in errors; ``config.json`` where it is None.
+
+        Raises:
+            CheckpointError: ``model_type`` is absent or not ``bart``, a size is no positive integer, the heads do not
+                divide ``d_model``, the activation is not documented, or a token id lies outside the vocabulary.
+        """
+        place = CONFIG_FILE if path is None else path
+        data = object_of(data, place)
+        check_model_type(data, cls.MODEL_TYPES, place)
+        values = {f.name: data.get(f.name, f.default) for f in fields(cls) if f.name != "others"}
+        check_sizes(values, _SIZES, place)
+        check_switches(values, _SWITCHES, place)
+        check_rates(values, _RATES, place)
+        check_activation(values, "activation_function", place)
+        for stack in ("encoder", "decoder"):
+            check_heads(values, f"{stack}_attention_heads", "d_model", place)
+        check_tokens(values, (*_TOKENS, *_OPTIONAL_TOKENS), values["vocab_size"], place, _OPTIONAL_TOKENS)
+        return cls(**values, others={key: value for key, value in data.items() if key not in values})
+
+    @classmethod
+    def read(cls, directory: Path | str) -> BartConfig:
+        """Reads ``directory/config.json``.
+
+        Raises:
+            CheckpointError: there is no such directory, no such file, it is not JSON (line and column are named), or
+                what it says is not a BART that can be built (see ``from_dict``).
+        """
+        return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
+
+
+@dataclass(frozen=True)
+class MBartConfig(BartConfig):
+    """mBART (Liu et al. 2020, arXiv:2001.08210, section 2.2): BART with the normalisation moved, and one more of it."""
+
+    MODEL_TYPES: ClassVar[tuple[str, ...]] = ("mbart",)
+    PRE_NORM: ClassVar[bool] = True

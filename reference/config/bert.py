@@ -1,0 +1,110 @@
+"""BERT, RoBERTa and bert-generation: one architecture, three ways to number positions and to end in a head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from reference.config.fields import (
+    CONFIG_FILE,
+    check_activation,
+    check_heads,
+    check_model_type,
+    check_rates,
+    check_sizes,
+    check_switches,
+    check_tokens,
+    object_of,
+    read_json,
+)
+from reference.config.shape import StackShape
+from reference.errors import CheckpointError
+
+_SIZES = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings", "type_vocab_size",
+)  # fmt: skip
+_DEFAULTS = {
+    "bert": {},
+    "roberta": {"vocab_size": 50265, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
+    "bert-generation": {
+        "vocab_size": 50358, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+        "intermediate_size": 4096, "bos_token_id": 2, "eos_token_id": 1,
+    },
+}  # fmt: skip
+"""Where the families' documented defaults are not BERT's (transformers 4.57.6, models/*/configuration_*.py)."""
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """A BERT (Devlin et al. 2019), RoBERTa (Liu et al. 2019) or bert-generation (Rothe et al. 2020).
+
+    ``type_vocab_size`` is 0 for bert-generation, which has no token types.
+    """
+
+    model_type: str
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: int | float = 1e-12
+    tie_word_embeddings: bool = True
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    pad_token_id: int = 0
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
+    others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def from_dict(cls, data: Any, path: Path | str | None = None) -> BertConfig:
+        """From the content of a ``config.json``; absent keys take the family's documented defaults.
+
+        Raises:
+            CheckpointError: another ``model_type``, a value of the wrong kind, heads that do not divide the width, an
+                activation or a kind of position that is not done here, or a token id outside the vocabulary.
+        """
+        place = CONFIG_FILE if path is None else path
+        data = object_of(data, place)
+        family = check_model_type(data, tuple(_DEFAULTS), place)
+        names = [f for f in fields(cls) if f.name not in ("model_type", "others")]
+        values = {f.name: data.get(f.name, _DEFAULTS[family].get(f.name, f.default)) for f in names}
+        if data.get("position_embedding_type", "absolute") != "absolute":
+            cause = f"position_embedding_type is {data['position_embedding_type']!r}; only 'absolute' can be built"
+            raise CheckpointError(place, cause)
+        check_sizes(values, _SIZES, place)
+        check_switches(values, ("tie_word_embeddings", "is_decoder", "add_cross_attention"), place)
+        check_rates(values, ("layer_norm_eps",), place)
+        check_activation(values, "hidden_act", place)
+        check_heads(values, "num_attention_heads", "hidden_size", place)
+        tokens = ("pad_token_id", "bos_token_id", "eos_token_id")
+        check_tokens(values, tokens, values["vocab_size"], place, tokens[1:])
+        if family == "bert-generation":
+            values["type_vocab_size"] = 0
+        others = {key: value for key, value in data.items() if key not in values}
+        return cls(family, **values, others=others)
+
+    @classmethod
+    def read(cls, directory: Path | str) -> BertConfig:
+        """Reads ``directory/config.json``; raises as ``from_dict``, or where there is none."""
+        return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
+
+    @property
+    def d_model(self) -> int:
+        return self.hidden_size
+
+    @property
+    def positions(self) -> int:
+        """How many tokens there are positions for: RoBERTa's are numbered from ``pad_token_id + 1``."""
+        return self.max_position_embeddings - (self.pad_token_id + 1 if self.model_type == "roberta" else 0)
+
+    def stack(self, cross: bool = False) -> StackShape:
+        """The layers; a decoder's have cross-attention where ``cross`` says so."""
+        sizes = (self.num_hidden_layers, self.hidden_size, self.num_attention_heads, self.intermediate_size)
+        return StackShape(*sizes, self.hidden_act, float(self.layer_norm_eps), cross=cross)

@@ -1,0 +1,106 @@
+"""An encoder of one family before a decoder of another (Rothe et al. 2020, arXiv:1907.12461, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reference.config.bart import BartConfig, MBartConfig
+from reference.config.bert import BertConfig
+from reference.config.fields import CONFIG_FILE, check_model_type, check_tokens, object_of, read_json
+from reference.config.gpt2 import Gpt2Config
+from reference.config.speech import SpeechConfig
+from reference.errors import CheckpointError
+
+FAMILIES: dict[str, Any] = {
+    "bart": BartConfig, "mbart": MBartConfig, "bert": BertConfig, "roberta": BertConfig, "bert-generation": BertConfig,
+    "gpt2": Gpt2Config, "wav2vec2": SpeechConfig, "hubert": SpeechConfig,
+}  # fmt: skip
+"""By ``model_type``: what reads the config."""
+
+ENCODERS = {
+    "encoder-decoder": ("bert", "roberta", "bert-generation"),
+    "speech-encoder-decoder": ("wav2vec2", "hubert"),
+}
+DECODERS = ("bert", "roberta", "bert-generation", "gpt2", "bart", "mbart")
+_TOKENS = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
+
+
+@dataclass(frozen=True)
+class EncoderDecoderConfig:
+    """Two configs in one file (encoder-decoder page, ``EncoderDecoderConfig``; the speech page likewise).
+
+    ``decoder_start_token_id`` and ``pad_token_id`` are needed as soon as labels are shifted or text is generated; they
+    stand in this config, and where they do not, the decoder's own are taken.
+    """
+
+    model_type: str
+    encoder: BertConfig | SpeechConfig
+    decoder: BertConfig | Gpt2Config | BartConfig
+    decoder_start_token_id: int | None = None
+    pad_token_id: int | None = None
+    eos_token_id: int | None = None
+    others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def from_dict(cls, data: Any, path: Path | str | None = None) -> EncoderDecoderConfig:
+        """From the content of a ``config.json``.
+
+        Raises:
+            CheckpointError: a half is missing or of a family that has no such half, the decoder has no
+                cross-attention, the widths differ where no projection is to be made, or tied halves are asked for.
+        """
+        place = CONFIG_FILE if path is None else path
+        data = object_of(data, place)
+        kind = check_model_type(data, tuple(ENCODERS), place)
+        encoder = _half(data, "encoder", ENCODERS[kind], place)
+        decoder = _half(data, "decoder", DECODERS, place)
+        _check_joined(encoder, decoder, data, place)
+        tokens = {name: _token(data, name) for name in _TOKENS}
+        check_tokens(tokens, _TOKENS, decoder.vocab_size, place, _TOKENS)
+        others = {key: value for key, value in data.items() if key not in {"encoder", "decoder", *_TOKENS}}
+        return cls(kind, encoder, decoder, **tokens, others=others)
+
+    @classmethod
+    def read(cls, directory: Path | str) -> EncoderDecoderConfig:
+        """Reads ``directory/config.json``; raises as ``from_dict``, or where there is none."""
+        return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
+
+    @property
+    def vocab_size(self) -> int:
+        """Of the texts that are written."""
+        return self.decoder.vocab_size
+
+    @property
+    def projects(self) -> bool:
+        """Whether the encoder's states are projected to the decoder's width."""
+        return self.encoder.d_model != self.decoder.d_model
+
+
+def _half(data: Mapping[str, Any], which: str, known: tuple[str, ...], place: Path | str) -> Any:
+    if not isinstance(data.get(which), Mapping):
+        raise CheckpointError(place, f"has no {which} to build from")
+    inside = f"{place} ({which})"
+    family = check_model_type(data[which], known, inside)
+    return FAMILIES[family].from_dict(data[which], inside)
+
+
+def _check_joined(encoder: Any, decoder: Any, data: Mapping[str, Any], place: Path | str) -> None:
+    asked = data["decoder"].get("add_cross_attention", False)
+    if isinstance(decoder, BertConfig | Gpt2Config) and asked is not True:
+        raise CheckpointError(place, "the decoder has no cross-attention (add_cross_attention is not true)")
+    width = data["decoder"].get("cross_attention_hidden_size")
+    if width is not None and encoder.d_model != decoder.d_model:
+        cause = (
+            f"the encoder's width {encoder.d_model} is not the decoder's {decoder.d_model}, and no projection is made"
+        )
+        raise CheckpointError(place, f"{cause} (cross_attention_hidden_size is {width})")
+    if data.get("tie_encoder_decoder", False):
+        raise CheckpointError(place, "tie_encoder_decoder is true; tied halves cannot be built")
+
+
+def _token(data: Mapping[str, Any], name: str) -> Any:
+    own = data.get(name)
+    return data["decoder"].get(name) if own is None else own

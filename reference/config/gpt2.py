@@ -1,0 +1,89 @@
+"""GPT-2 (Radford et al. 2019, section 2.3): a decoder with the normalisation before each part of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from reference.config.fields import (
+    CONFIG_FILE,
+    check_activation,
+    check_heads,
+    check_model_type,
+    check_rates,
+    check_sizes,
+    check_switches,
+    object_of,
+    read_json,
+)
+from reference.config.shape import StackShape
+from reference.errors import CheckpointError
+
+_AS_PUBLISHED = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False}
+
+
+@dataclass(frozen=True)
+class Gpt2Config:
+    """Fields and defaults as documented; ``n_inner`` null means four times the width."""
+
+    vocab_size: int = 50257
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None
+    activation_function: str = "gelu_new"
+    layer_norm_epsilon: int | float = 1e-5
+    tie_word_embeddings: bool = True
+    add_cross_attention: bool = False
+    bos_token_id: int | None = 50256
+    eos_token_id: int | None = 50256
+    pad_token_id: int | None = None
+    others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    model_type = "gpt2"
+
+    @classmethod
+    def from_dict(cls, data: Any, path: Path | str | None = None) -> Gpt2Config:
+        """From the content of a ``config.json``; absent keys take the documented defaults.
+
+        Raises:
+            CheckpointError: another ``model_type``, a value of the wrong kind, heads that do not divide the width, or
+                a way to scale attention that is not the published one.
+        """
+        place = CONFIG_FILE if path is None else path
+        data = object_of(data, place)
+        check_model_type(data, ("gpt2",), place)
+        values = {f.name: data.get(f.name, f.default) for f in fields(cls) if f.name != "others"}
+        for name, published in _AS_PUBLISHED.items():
+            if data.get(name, published) != published:
+                raise CheckpointError(place, f"{name} is {data[name]!r}; only {published} can be built")
+        check_sizes(values, ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"), place)
+        if values["n_inner"] is not None:
+            check_sizes(values, ("n_inner",), place)
+        check_switches(values, ("tie_word_embeddings", "add_cross_attention"), place)
+        check_rates(values, ("layer_norm_epsilon",), place)
+        check_activation(values, "activation_function", place)
+        check_heads(values, "n_head", "n_embd", place)
+        return cls(**values, others={key: value for key, value in data.items() if key not in values})
+
+    @classmethod
+    def read(cls, directory: Path | str) -> Gpt2Config:
+        """Reads ``directory/config.json``; raises as ``from_dict``, or where there is none."""
+        return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
+
+    @property
+    def d_model(self) -> int:
+        return self.n_embd
+
+    @property
+    def positions(self) -> int:
+        """How many tokens there are positions for."""
+        return self.n_positions
+
+    def stack(self, cross: bool = False) -> StackShape:
+        """The layers; with cross-attention where ``cross`` says so."""
+        sizes = (self.n_layer, self.n_embd, self.n_head, self.n_inner or 4 * self.n_embd)
+        return StackShape(*sizes, self.activation_function, float(self.layer_norm_epsilon), pre_norm=True, cross=cross)

@@ -1,0 +1,133 @@
+"""wav2vec 2.0 and HuBERT: convolutions over raw audio, then a stack of encoder layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from reference.config.fields import (
+    CONFIG_FILE,
+    check_activation,
+    check_heads,
+    check_model_type,
+    check_rates,
+    check_sizes,
+    check_switches,
+    object_of,
+    read_json,
+)
+from reference.config.shape import StackShape
+from reference.errors import CheckpointError
+
+_SIZES = (
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups", "num_adapter_layers", "adapter_kernel_size", "adapter_stride",
+)  # fmt: skip
+_SWITCHES = ("conv_bias", "do_stable_layer_norm", "feat_proj_layer_norm", "conv_pos_batch_norm", "add_adapter")
+
+
+@dataclass(frozen=True)
+class SpeechConfig:
+    """wav2vec 2.0 (Baevski et al. 2020, section 2) or HuBERT (Hsu et al. 2021, section II), fields as documented.
+
+    ``conv_dim``, ``conv_kernel`` and ``conv_stride`` list channels, samples and samples, layer by layer.
+    ``output_hidden_size`` is the width the adapter ends with; the encoder's own where the file has none.
+    """
+
+    model_type: str
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    layer_norm_eps: int | float = 1e-5
+    feat_extract_norm: str = "group"
+    feat_extract_activation: str = "gelu"
+    conv_dim: tuple[int, ...] = (512,) * 7
+    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_bias: bool = False
+    num_conv_pos_embeddings: int = 128
+    num_conv_pos_embedding_groups: int = 16
+    do_stable_layer_norm: bool = False
+    feat_proj_layer_norm: bool = True
+    conv_pos_batch_norm: bool = False
+    add_adapter: bool = False
+    adapter_kernel_size: int = 3
+    adapter_stride: int = 2
+    num_adapter_layers: int = 3
+    output_hidden_size: int | None = None
+    others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def from_dict(cls, data: Any, path: Path | str | None = None) -> SpeechConfig:
+        """From the content of a ``config.json``; absent keys take the documented defaults.
+
+        Raises:
+            CheckpointError: another ``model_type``, a value of the wrong kind, convolutions of unequal number, heads or
+                groups that do not divide the width, or adapters inside the layers, which are not done here.
+        """
+        place = CONFIG_FILE if path is None else path
+        data = object_of(data, place)
+        family = check_model_type(data, ("wav2vec2", "hubert"), place)
+        names = [f for f in fields(cls) if f.name not in ("model_type", "others")]
+        values = {f.name: data.get(f.name, f.default) for f in names}
+        check_sizes(values, _SIZES, place)
+        check_switches(values, _SWITCHES, place)
+        check_rates(values, ("layer_norm_eps",), place)
+        for name in ("hidden_act", "feat_extract_activation"):
+            check_activation(values, name, place)
+        check_heads(values, "num_attention_heads", "hidden_size", place)
+        check_heads(values, "num_conv_pos_embedding_groups", "hidden_size", place)
+        for name in ("conv_dim", "conv_kernel", "conv_stride"):
+            values[name] = _sizes_of(values[name], name, place)
+        _check_kinds(values, data, family, place)
+        return cls(family, **values, others={key: value for key, value in data.items() if key not in values})
+
+    @classmethod
+    def read(cls, directory: Path | str) -> SpeechConfig:
+        """Reads ``directory/config.json``; raises as ``from_dict``, or where there is none."""
+        return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
+
+    @property
+    def d_model(self) -> int:
+        """The width of what comes out, behind the adapter if there is one."""
+        return (self.output_hidden_size or self.hidden_size) if self.add_adapter else self.hidden_size
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that one frame sees: shorter audio has none."""
+        samples = 1
+        for kernel, stride in zip(reversed(self.conv_kernel), reversed(self.conv_stride), strict=True):
+            samples = (samples - 1) * stride + kernel
+        return samples
+
+    def stack(self) -> StackShape:
+        """The layers after the convolutions."""
+        sizes = (self.num_hidden_layers, self.hidden_size, self.num_attention_heads, self.intermediate_size)
+        epsilon = float(self.layer_norm_eps)
+        return StackShape(*sizes, self.hidden_act, epsilon, pre_norm=self.do_stable_layer_norm)
+
+
+def _sizes_of(value: Any, name: str, place: Path | str) -> tuple[int, ...]:
+    whole = isinstance(value, list | tuple) and all(isinstance(size, int) and size > 0 for size in value)
+    if not whole or not value:
+        raise CheckpointError(place, f"{name} is {value!r}, not a list of positive integers")
+    return tuple(value)
+
+
+def _check_kinds(values: Mapping[str, Any], data: Mapping[str, Any], family: str, place: Path | str) -> None:
+    if values["feat_extract_norm"] not in ("group", "layer"):
+        raise CheckpointError(place, f"feat_extract_norm is {values['feat_extract_norm']!r}, not 'group' or 'layer'")
+    lengths = {name: len(values[name]) for name in ("conv_dim", "conv_kernel", "conv_stride")}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise CheckpointError(place, f"one entry for each convolution is needed, but {said}")
+    if data.get("adapter_attn_dim") is not None:
+        raise CheckpointError(place, "adapter_attn_dim is set; adapters inside the layers cannot be built")
+    hubert_only = [name for name in ("conv_pos_batch_norm",) if values[name] and family != "hubert"]
+    wav2vec2_only = ["add_adapter"] if values["add_adapter"] and family == "hubert" else []
+    for name in (*hubert_only, *wav2vec2_only):
+        raise CheckpointError(place, f"{name} is set, which {family} has not")
