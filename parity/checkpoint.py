@@ -20,6 +20,13 @@ TOKENIZER_FILES = (
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.bin", "*.msgpack", "*.h5", "*.txt")
 """The files fetched from a hub: no code, and of the weights every format, since each backend reads its own."""
 
+_NOT_JUDGED = {
+    "do_sample": False, "num_return_sequences": 1, "repetition_penalty": 1.0, "renormalize_logits": False,
+}  # fmt: skip
+"""Settings whose effect no check judges, with the values at which they have none."""
+_ONE_END = ("eos_token_id", "forced_eos_token_id")
+"""Of these the checks judge one token."""
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -36,7 +43,7 @@ class Checkpoint:
     """``config.json``, with the documented default of every BART field it leaves out."""
     generation: dict[str, Any]
     """The generation settings in force without arguments, by documented name; ``unknown`` says what of them nothing
-    here can follow (then the others are the documented defaults), ``unknown_anyway`` what besides sampling."""
+    here can follow or judge (then the others are the documented defaults), ``unknown_anyway`` what besides sampling."""
     files: tuple[str, ...]
     """Every file that matters (config, generation config, weights of all formats, tokenizer), sorted."""
     format: str
@@ -78,14 +85,31 @@ def _generation(path: Path) -> dict[str, Any]:
     if (path / GENERATION_FILE).exists() and not isinstance(read_json(path, GENERATION_FILE), dict):
         raise CheckpointError(path / GENERATION_FILE, "is not a JSON object")
     try:
-        return GenerationSettings.read(path).to_dict()
+        return _judgeable(GenerationSettings.read(path), path).to_dict()
     except CheckpointError as error:
         found = {**GenerationSettings.from_dict(asdict(BartConfig.read(path))).to_dict(), "unknown": str(error)}
     try:
-        GenerationSettings.read(path, do_sample=False)
+        _judgeable(GenerationSettings.read(path, do_sample=False), path)
     except CheckpointError as error:
         found["unknown_anyway"] = str(error)
     return found
+
+
+def _judgeable(settings: GenerationSettings, path: Path) -> GenerationSettings:
+    """The settings, if the checks have a bound for what they ask for.
+
+    The reference follows more than that: what is drawn by chance has no one right text, and a penalty for repetition
+    or a second logarithm of a softmax stretches the errors that a logit's budget allows.
+
+    Raises:
+        CheckpointError: they ask for more.
+    """
+    file = path / GENERATION_FILE
+    for name, value in settings.to_dict().items():
+        if (name in _NOT_JUDGED and value != _NOT_JUDGED[name]) or (name in _ONE_END and isinstance(value, list)):
+            place = file if file.is_file() else path / CONFIG_FILE
+            raise CheckpointError(place, f"{name} is {value!r}, which no check judges")
+    return settings
 
 
 def _name(path: Path) -> str:

@@ -52,7 +52,7 @@ def wanted_end(sequences: np.ndarray, settings: GenerationSettings) -> tuple[int
     Returns:
         Row, position and token; None where no row has a token that can be an end.
     """
-    unfit = {settings.pad_token_id, settings.decoder_start_token_id, settings.eos_token_id}
+    unfit = {settings.pad_token_id, settings.decoder_start_token_id, *settings.ends}
     places = [
         (place, -row, int(token))
         for row, tokens in enumerate(sequences)

@@ -71,7 +71,7 @@ def settings_of(case: Case) -> GenerationSettings:
 def cut(row: np.ndarray, settings: GenerationSettings) -> list[int]:
     """The tokens of a row up to its end; the start token, which may be the same one, does not count as an end."""
     tokens = [int(token) for token in row]
-    ends = [place for place, token in enumerate(tokens) if place and token == settings.eos_token_id]
+    ends = [place for place, token in enumerate(tokens) if place and token in settings.ends]
     return tokens[: ends[0] + 1] if ends else tokens
 
 
@@ -230,7 +230,7 @@ def _framed(row: int, tokens: list[int], settings: GenerationSettings) -> Iterat
     if len(tokens) > last:
         what = f"row {row} goes on after max_length {last} and has {len(tokens)} tokens"
         yield Choice(row, last, tokens[last], fill, None, 0.0, "wrong", what)
-    if len(tokens) < last and (len(tokens) == 1 or tokens[-1] != settings.eos_token_id):
+    if len(tokens) < last and (len(tokens) == 1 or tokens[-1] not in settings.ends):
         what = f"row {row} stops after {len(tokens)} of {last} tokens without an end"
         yield Choice(row, len(tokens), fill, fill, None, 0.0, "wrong", what)
 

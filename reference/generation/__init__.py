@@ -1,7 +1,7 @@
-"""Greedy and beam search from their description, in plain numpy, for any decoder of any framework.
+"""Greedy search, sampling and beam search from their description, in plain numpy, for any decoder of any framework.
 
-``generate`` searches, ``score_tokens`` judges a given text, ``reachable`` says what near ties could have led to, and
-a ``Dialect`` is what implementations decide differently.
+``generate`` searches or draws, ``score_tokens`` and ``score_draws`` judge a given text, ``reachable`` says what near
+ties could have led to, and a ``Dialect`` is what implementations decide differently.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 from reference.generation.decoder import Decoder
 from reference.generation.dialect import DOCUMENTED, Dialect
 from reference.generation.generate import Generated, generate
-from reference.generation.judging import TokenScores, score_tokens
+from reference.generation.judging import TokenDraws, TokenScores, score_draws, score_tokens
 from reference.generation.processors import log_softmax, processed
 from reference.generation.reachable import Outcome, Reachable, reachable
+from reference.generation.sampling import Draws, uniform_numbers
 from reference.generation.search import Beam, Hypothesis, Search, advance
 from reference.generation.settings import GENERATION_FILE, GenerationSettings
+from reference.generation.warpers import warped
 
 __all__ = [
     "DOCUMENTED",
@@ -21,17 +23,22 @@ __all__ = [
     "Beam",
     "Decoder",
     "Dialect",
+    "Draws",
     "Generated",
     "GenerationSettings",
     "Hypothesis",
     "Outcome",
     "Reachable",
     "Search",
+    "TokenDraws",
     "TokenScores",
     "advance",
     "generate",
     "log_softmax",
     "processed",
     "reachable",
+    "score_draws",
     "score_tokens",
+    "uniform_numbers",
+    "warped",
 ]

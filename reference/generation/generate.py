@@ -1,4 +1,4 @@
-"""Greedy and beam search over a batch, driven through any ``Decoder``."""
+"""Greedy search, sampling and beam search over a batch, driven through any ``Decoder``."""
 
 from __future__ import annotations
 
@@ -8,56 +8,106 @@ import numpy as np
 
 from reference.generation.decoder import Decoder
 from reference.generation.dialect import DOCUMENTED, Dialect
-from reference.generation.processors import log_softmax, processed
+from reference.generation.processors import log_softmax, processed, ruled
+from reference.generation.sampling import Draws, bounds, checked_numbers, drawn, interval, margin
 from reference.generation.search import Hypothesis, Search, advance, goes_on, started
 from reference.generation.settings import GenerationSettings
+from reference.generation.validation import conflict
+from reference.generation.warpers import warped
+
+Choice = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Of each row: the token taken (int64), its margin, and between what its number fell (float64); [rows] each."""
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What was generated, and how near each step was to another choice."""
+    """What was generated, and how near each step was to another choice.
+
+    ``rows`` are ``batch * num_return_sequences``: the results of one source side by side, with beams the best first.
+    """
 
     sequences: np.ndarray
-    """int64 [batch, length]: the start token first, filled after a row's end, as wide as the longest row."""
+    """int64 [rows, length]: the start token first, filled after a row's end, as wide as the longest row."""
     lengths: np.ndarray
-    """int64 [batch]: each row's tokens without what fills it."""
+    """int64 [rows]: each row's tokens without what fills it."""
     scores: np.ndarray | None
-    """float64 [batch]: the penalised score of each result; None in greedy search."""
+    """float64 [rows]: the penalised score of each result; None where beams were not searched."""
     margins: np.ndarray
-    """float64 [batch, steps]: greedy, the best score's lead over the runner-up; beams, the smallest gap that the choice
-    of beams rests on. Infinite where there was no choice or the row was over."""
+    """float64 [rows, steps]: how far two scores of a step must move against each other for another choice. Greedy, the
+    best score's lead over the runner-up; beams, the smallest gap that the choice of the source's beams rests on;
+    sampling, what moves the number over a bound of its token, or other tokens into ``top_k`` or ``top_p``. Scores are
+    those that a ``repetition_penalty`` has stretched. Infinite where there was no choice or the row was over."""
     hypotheses: tuple[tuple[Hypothesis, ...], ...] = ()
-    """Of each row all that finished and were kept, best first; empty in greedy search."""
+    """Of each source all that finished and were kept, best first; empty where beams were not searched."""
+    draws: Draws | None = None
+    """Where the uniform numbers fell; None where nothing was drawn."""
 
 
-def generate(decoder: Decoder, batch: int, settings: GenerationSettings, dialect: Dialect = DOCUMENTED) -> Generated:
-    """Greedy search where ``num_beams`` is 1, else beam search, as ``generate`` of a library is documented.
+def generate(
+    decoder: Decoder,
+    batch: int,
+    settings: GenerationSettings,
+    dialect: Dialect = DOCUMENTED,
+    uniforms: np.ndarray | None = None,
+) -> Generated:
+    """As ``generate`` of a library is documented: sampling where ``do_sample`` is set, greedy search where
+    ``num_beams`` is 1, else beam search.
 
     Args:
         batch: sources that the decoder is set to.
+        uniforms: numbers in [0, 1) to draw by, float64 [steps, rows], a step for each token that a text may have
+            (``uniform_numbers`` makes them from a seed). Needed where ``do_sample`` is set, not looked at elsewhere.
 
     Raises:
-        ValueError: the logits hold NaN, or every token is forbidden at some step.
+        ValueError: the logits hold NaN, every token is forbidden at some step, fewer texts are possible than are to be
+            returned, settings contradict each other, or the numbers to draw by are missing, too few or out of range.
     """
+    if (found := conflict(settings)) is not None:
+        raise ValueError(found[1])
     settings = settings.resolved(dialect)
-    search = _greedy if settings.num_beams == 1 else _beams
-    return search(decoder, batch, settings, dialect)
+    if settings.num_beams > 1:
+        return _beams(decoder, batch, settings, dialect)
+    rows, steps = batch * settings.num_return_sequences, settings.max_length - 1
+    numbers = checked_numbers(uniforms, steps, rows) if settings.do_sample else None
+    return _one_by_one(decoder, settings, dialect, numbers)
 
 
-def _greedy(decoder: Decoder, batch: int, settings: GenerationSettings, dialect: Dialect) -> Generated:
-    fill = settings.fill(dialect)
-    rows = decoder.start(1)
+def _one_by_one(
+    decoder: Decoder, settings: GenerationSettings, dialect: Dialect, numbers: np.ndarray | None
+) -> Generated:  # fmt: skip
+    """One token after the other: drawn where there are numbers to draw by, else the best."""
+    rows, fill = decoder.start(settings.num_return_sequences), settings.fill(dialect)
+    rules = processed if numbers is None else ruled  # what is drawn is warped as well, and that has margins of its own
     tokens = np.full((rows, 1), settings.decoder_start_token_id, dtype=np.int64)
-    lengths, open_, margins = np.ones(batch, dtype=np.int64), np.ones(batch, dtype=bool), []
+    open_, lengths, steps = np.ones(rows, dtype=bool), np.ones(rows, dtype=np.int64), []
     while open_.any() and tokens.shape[1] < settings.max_length:
-        scores = processed(checked(decoder.logits(tokens[:, -1])), tokens, settings)
-        best, lead = leads(scores)
-        _check_allowed(scores[np.arange(rows), best][open_], tokens.shape[1])
-        tokens = np.column_stack((tokens, np.where(open_, best, fill)))
-        margins.append(np.where(open_, lead, np.inf))
+        scores = rules(checked(decoder.logits(tokens[:, -1]))[open_], tokens[open_], settings)
+        check_allowed(scores.max(axis=-1), tokens.shape[1])
+        step = [np.full(rows, fill), np.full(rows, np.inf), np.zeros(rows), np.ones(rows)]
+        choice = _best(scores) if numbers is None else _drawn(scores, numbers[len(steps), open_], settings)
+        for whole, part in zip(step, choice, strict=True):
+            whole[open_] = part
+        steps.append(step)
+        tokens = np.column_stack((tokens, step[0]))
         lengths += open_
-        open_ = open_ & (tokens[:, -1] != settings.eos_token_id)
-    return Generated(tokens, lengths, None, np.column_stack(margins))
+        open_ &= ~np.isin(tokens[:, -1], settings.ends)
+    _, margins, lower, upper = (np.column_stack(values) for values in zip(*steps, strict=True))
+    draws = None if numbers is None else Draws(numbers[: len(steps)].T, lower, upper)
+    return Generated(tokens, lengths, None, margins, draws=draws)
+
+
+def _best(scores: np.ndarray) -> Choice:
+    """Whatever number was drawn, it would have been this one."""
+    best, lead = leads(scores)
+    return best, lead, np.zeros(len(scores)), np.ones(len(scores))
+
+
+def _drawn(scores: np.ndarray, numbers: np.ndarray, settings: GenerationSettings) -> Choice:
+    kept, lead = warped(scores, settings)
+    upper = bounds(kept)
+    tokens = drawn(upper, numbers)
+    between = interval(upper, tokens)
+    return tokens, np.minimum(lead, settings.temperature * margin(numbers, *between)), *between
 
 
 def leads(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,20 +132,27 @@ def _beams(decoder: Decoder, batch: int, settings: GenerationSettings, dialect: 
         margins.append([search.margin if on else np.inf for search, on in zip(searches, going, strict=True)])
         parents, tokens = _rows(searches, going, rows_per_source, fill)
         decoder.reorder(parents)
-    results = [search.finished[0] for search in searches]
+    wanted = settings.num_return_sequences
+    results = [result for row, search in enumerate(searches) for result in _returned(row, search, wanted)]
     lengths = np.array([len(result.tokens) for result in results], dtype=np.int64)
-    sequences = np.full((batch, lengths.max()), fill, dtype=np.int64)
+    sequences = np.full((len(results), lengths.max()), fill, dtype=np.int64)
     for row, result in enumerate(results):
         sequences[row, : len(result.tokens)] = result.tokens
-    scores = np.array([result.score for result in results])
-    return Generated(sequences, lengths, scores, np.array(margins).T, tuple(search.finished for search in searches))
+    scores, each = np.array([result.score for result in results]), np.repeat(np.array(margins).T, wanted, axis=0)
+    return Generated(sequences, lengths, scores, each, tuple(search.finished for search in searches))
+
+
+def _returned(row: int, search: Search, wanted: int) -> tuple[Hypothesis, ...]:
+    if len(search.finished) < wanted:
+        raise ValueError(f"row {row} has {len(search.finished)} possible texts, num_return_sequences is {wanted}")
+    return search.finished[:wanted]
 
 
 def step(search: Search, log_probs: np.ndarray, settings: GenerationSettings, dialect: Dialect) -> Search:
     """One source's next state from the log-probabilities of its rows, of which the first are its open beams."""
     texts = np.array([beam.tokens for beam in search.beams], dtype=np.int64)
     scores = processed(log_probs[: len(texts)], texts, settings)
-    _check_allowed(scores.max(axis=-1).max(keepdims=True), search.length)
+    check_allowed(scores.max(axis=-1).max(keepdims=True), search.length)
     return advance(search, scores, settings, dialect)
 
 
@@ -121,6 +178,7 @@ def checked(logits: np.ndarray) -> np.ndarray:
     return logits
 
 
-def _check_allowed(best: np.ndarray, length: int) -> None:
+def check_allowed(best: np.ndarray, length: int) -> None:
+    """Raises ValueError where the best of a row's scores is that of a forbidden token."""
     if np.isneginf(best).any():
         raise ValueError(f"every token is forbidden after {length} tokens")

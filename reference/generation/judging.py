@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reference.generation.dialect import DOCUMENTED, Dialect
-from reference.generation.generate import checked, leads
-from reference.generation.processors import log_softmax, processed
+from reference.generation.generate import check_allowed, checked, leads
+from reference.generation.processors import log_softmax, processed, ruled
+from reference.generation.sampling import bounds, checked_numbers, drawn, interval, margin
 from reference.generation.search import penalty
 from reference.generation.settings import GenerationSettings
+from reference.generation.warpers import odds_distance, warped
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,25 @@ class TokenScores:
     total: np.ndarray
     """float64 [rows]: the sum of the scores of the tokens taken."""
     score: np.ndarray | None
-    """float64 [rows]: the total divided by the penalty of the row's length; None in greedy search."""
+    """float64 [rows]: the total divided by the penalty of the row's length; None where beams are not searched."""
+
+
+@dataclass(frozen=True)
+class TokenDraws:
+    """Step t is the draw of ``sequences[:, t + 1]``. After a row's end ids are -1, distances 0 and leads infinite."""
+
+    counted: np.ndarray
+    """bool [rows, tgt]: the row had not ended before this step."""
+    drawn: np.ndarray
+    """int64 [rows, tgt]: what the number picks."""
+    distance: np.ndarray
+    """float64 [rows, tgt]: how far two scores must move against each other for the number to pick the token taken;
+    0 where it does, infinite where that token is not among those kept."""
+    lead: np.ndarray
+    """float64 [rows, tgt]: how far two scores must move against each other before the number picks another token, or
+    ``top_k`` and ``top_p`` keep others."""
+    kept_lead: np.ndarray
+    """float64 [rows, tgt]: the second of these alone; where it is within a tolerance, distances say nothing."""
 
 
 def score_tokens(
@@ -38,7 +58,8 @@ def score_tokens(
 ) -> TokenScores:
     """Scores given texts under the settings they were generated with.
 
-    Scores are processed logits where ``num_beams`` is 1, else processed log-probabilities.
+    Scores are processed logits in greedy search, processed log-probabilities in beam search, and in sampling the
+    logarithms of the probabilities that were drawn from, so that the total is that of the text.
 
     Args:
         logits: float64 [rows, tgt, vocab]; step t has seen ``sequences[:, : t + 1]``.
@@ -47,12 +68,8 @@ def score_tokens(
     Raises:
         ValueError: the shapes do not fit, or the logits hold NaN at a step that counts.
     """
-    if logits.ndim != 3 or sequences.shape != (logits.shape[0], logits.shape[1] + 1):
-        raise ValueError(f"logits {list(logits.shape)} do not belong to sequences {list(sequences.shape)}")
-    settings = settings.resolved(dialect)
+    settings, counted = settings.resolved(dialect), _counted(logits, sequences, settings)
     rows, steps, _ = logits.shape
-    ended = np.cumsum(sequences[:, 1:] == settings.eos_token_id, axis=1)
-    counted = np.column_stack((np.ones((rows, min(steps, 1)), dtype=bool), ended[:, :-1] == 0))
     taken, best, lead = np.zeros((rows, steps)), np.zeros((rows, steps)), np.full((rows, steps), np.inf)
     best_id = np.full((rows, steps), -1, dtype=np.int64)
     for t in range(steps):
@@ -68,6 +85,60 @@ def score_tokens(
     )
 
 
+def score_draws(
+    logits: np.ndarray,
+    sequences: np.ndarray,
+    uniforms: np.ndarray,
+    settings: GenerationSettings,
+    dialect: Dialect = DOCUMENTED,
+) -> TokenDraws:
+    """What uniform numbers pick after each prefix of given texts, and how near that is to the tokens they have.
+
+    Args:
+        logits: float64 [rows, tgt, vocab]; step t has seen ``sequences[:, : t + 1]``.
+        sequences: int64 [rows, tgt + 1], the start token first; what follows a row's end is not looked at.
+        uniforms: float64 [steps, rows], the numbers that the texts are said to be drawn by.
+
+    Raises:
+        ValueError: the shapes do not fit, a number is out of range, the settings do not sample, the logits hold NaN at
+            a step that counts, or every token is forbidden there.
+    """
+    if not settings.do_sample:
+        raise ValueError("do_sample is not set: nothing was drawn")
+    settings, counted = settings.resolved(dialect), _counted(logits, sequences, settings)
+    rows, steps = counted.shape
+    numbers = checked_numbers(uniforms, steps, rows)
+    found = [np.full((rows, steps), value) for value in (-1, 0.0, np.inf, np.inf)]
+    for t in range(steps):
+        on = counted[:, t]
+        scores = ruled(checked(logits[on, t]), sequences[on, : t + 1], settings)
+        check_allowed(scores.max(axis=-1, initial=-np.inf), t + 1)
+        kept, kept_lead = warped(scores, settings)
+        upper, number = bounds(kept), numbers[t, on]
+        picked = drawn(upper, number)
+        lead = settings.temperature * margin(number, *interval(upper, picked))
+        distance = settings.temperature * _outside(number, *interval(upper, sequences[on, t + 1]))
+        lead = np.minimum(kept_lead, lead)
+        for whole, part in zip(found, (picked, distance, lead, kept_lead), strict=True):
+            whole[on, t] = part
+    return TokenDraws(counted, *found)
+
+
+def _outside(numbers: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """How far odds must move for a number to come into an interval; infinite where nothing is in it."""
+    nearest = np.where(numbers < lower, odds_distance(numbers, lower), odds_distance(numbers, upper))
+    inside = (lower <= numbers) & (numbers < upper)
+    return np.where(inside, 0.0, np.where(lower < upper, nearest, np.inf))
+
+
+def _counted(logits: np.ndarray, sequences: np.ndarray, settings: GenerationSettings) -> np.ndarray:
+    """bool [rows, tgt]: the row had not ended before this step."""
+    if logits.ndim != 3 or sequences.shape != (logits.shape[0], logits.shape[1] + 1):
+        raise ValueError(f"logits {list(logits.shape)} do not belong to sequences {list(sequences.shape)}")
+    ended = np.cumsum(np.isin(sequences[:, 1:], settings.ends), axis=1)
+    return np.column_stack((np.ones((len(ended), min(ended.shape[1], 1)), dtype=bool), ended[:, :-1] == 0))
+
+
 def _scores(logits: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
-    scores = logits if settings.num_beams == 1 else log_softmax(logits)
-    return processed(scores, tokens, settings)
+    settings = replace(settings, renormalize_logits=settings.renormalize_logits or settings.do_sample)
+    return processed(logits if settings.num_beams == 1 else log_softmax(logits), tokens, settings)

@@ -1,10 +1,11 @@
-"""What may come next: the documented rules that forbid or force tokens, applied to scores."""
+"""What may come next: the documented rules that forbid, force or reweigh tokens, applied to scores."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from reference.generation.settings import GenerationSettings
+from reference.generation.warpers import warped
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -15,29 +16,56 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def processed(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
-    """The scores of the next token under the documented processors, in the order in which the library lists them.
+    """The scores of the next token under all that the settings ask for: ``ruled``, then ``warped`` where text is drawn.
 
     Args:
-        scores: float64 [rows, vocab]; logits in greedy search, log-probabilities in beam search.
+        scores: float64 [rows, vocab]; log-probabilities in beam search, else logits.
         tokens: int64 [rows, length], each row's text so far, the start token first.
         settings: resolved ones.
 
     Returns:
-        float64 [rows, vocab]: -inf where a token is forbidden; where one is forced, 0 for it and -inf for the others.
-        Probabilities are not normalised again (``renormalize_logits`` is documented as off).
+        float64 [rows, vocab]: -inf where a token is forbidden. They are log-probabilities once more where
+        ``renormalize_logits`` asks for it, "after applying all the logits processors"; otherwise what is left of them.
+    """
+    scores = ruled(scores, tokens, settings)
+    allowed = ~np.isneginf(scores).all(axis=-1)
+    if settings.do_sample:
+        scores[allowed] = warped(scores[allowed], settings)[0]
+    if settings.renormalize_logits:
+        scores[allowed] = log_softmax(scores[allowed])
+    return scores
+
+
+def ruled(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
+    """The scores under the documented processors, in the order in which the library lists them.
+
+    Args and result as ``processed``; where tokens are forced, 0 for them and -inf for the others.
     """
     scores = np.array(scores, dtype=np.float64)
     length = tokens.shape[1]
+    if settings.repetition_penalty != 1:
+        scores = penalised(scores, tokens, settings.repetition_penalty)
     if settings.no_repeat_ngram_size:
         for row, text in enumerate(tokens.tolist()):
             scores[row, repeated(text, settings.no_repeat_ngram_size)] = -np.inf
-    if length < settings.min_length and settings.eos_token_id is not None:
-        scores[:, settings.eos_token_id] = -np.inf
+    if length < settings.min_length:
+        scores[:, list(settings.ends)] = -np.inf
     if settings.forced_bos_token_id is not None and length == 1:
-        scores = _only(settings.forced_bos_token_id, scores)
-    if settings.forced_eos_token_id is not None and length == settings.max_length - 1:
-        scores = _only(settings.forced_eos_token_id, scores)
+        scores = _only((settings.forced_bos_token_id,), scores)
+    if settings.forced_ends and length == settings.max_length - 1:
+        scores = _only(settings.forced_ends, scores)
     return scores
+
+
+def penalised(scores: np.ndarray, tokens: np.ndarray, penalty: float) -> np.ndarray:
+    """Scores of tokens that the text already has, made worse: once for each token, however often it was said.
+
+    Keskar et al. 2019, section 4.1, divide a score by the penalty. That would make a negative one better, so it is
+    multiplied instead, as transformers 4.57.6 has it (``RepetitionPenaltyLogitsProcessor``); the start token counts.
+    """
+    said = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(said, tokens, True, axis=-1)
+    return np.where(said, np.where(scores < 0, scores * penalty, scores / penalty), scores)
 
 
 def repeated(text: list[int], size: int) -> list[int]:
@@ -48,7 +76,7 @@ def repeated(text: list[int], size: int) -> list[int]:
     return [text[i + size - 1] for i in range(len(text) - size + 1) if text[i : i + size - 1] == last]
 
 
-def _only(token: int, scores: np.ndarray) -> np.ndarray:
+def _only(tokens: tuple[int, ...], scores: np.ndarray) -> np.ndarray:
     forced = np.full_like(scores, -np.inf)
-    forced[:, token] = 0
+    forced[:, list(tokens)] = 0
     return forced

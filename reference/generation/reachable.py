@@ -47,6 +47,8 @@ def reachable(
 ) -> Reachable:
     """What one source could have given if scores differed by less than ``tolerance`` from what they are.
 
+    Where ``num_return_sequences`` are asked for, every text that could be one of them.
+
     Followed are the choice of beams, which ends count, which finished hypotheses are kept, when the search stops, and
     which hypothesis is best. A gap between penalised scores is measured in summed log-probability, as all others.
 
@@ -57,8 +59,10 @@ def reachable(
             is alone in its batch.
 
     Raises:
-        ValueError: the scorer gives NaN.
+        ValueError: the scorer gives NaN, or the settings draw text, so that nothing is searched.
     """
+    if settings.do_sample:
+        raise ValueError("do_sample is set: what is drawn is no search's result")
     settings = settings.resolved(dialect)
     ask = _remembered(scorer)
     if settings.num_beams == 1:
@@ -72,7 +76,7 @@ def reachable(
         frontier = dict(sorted(following.items(), key=lambda item: item[1])[:limit])
     results: dict[tuple[int, ...], Outcome] = {}
     for search, turned in over.items():
-        for hypothesis, more in _firsts(search, tolerance):
+        for hypothesis, more in _results(search, settings, tolerance):
             _nearest(results, Outcome(hypothesis.tokens, hypothesis.score, max(turned, more)))
     return _sorted(results, exhausted)
 
@@ -96,11 +100,13 @@ def _follow(
     return False
 
 
-def _firsts(search: Search, tolerance: float) -> Iterator[tuple[Hypothesis, float]]:
-    """Which hypothesis could have been the best."""
+def _results(
+    search: Search, settings: GenerationSettings, tolerance: float
+) -> Iterator[tuple[Hypothesis, float]]:  # fmt: skip
+    """Which hypotheses could have been among the best that are returned, the better ones of a set first."""
     ranked = Ranked([h.score for h in search.finished], [1 / h.divisor for h in search.finished])
-    for first, turned in choices(ranked, 1, tolerance):
-        yield search.finished[min(first)], turned
+    for best, turned in choices(ranked, settings.num_return_sequences, tolerance):
+        yield from ((search.finished[place], turned) for place in sorted(best))
 
 
 def _greedy(ask: Scorer, settings: GenerationSettings, tolerance: float, limit: int) -> Reachable:
@@ -114,7 +120,7 @@ def _greedy(ask: Scorer, settings: GenerationSettings, tolerance: float, limit: 
             for token in near.tolist():
                 margin = max(turned, 0.0 if token == scores.argmax() else float(best - scores[token]))
                 after = (*text, token)
-                if token == settings.eos_token_id or len(after) == settings.max_length:
+                if token in settings.ends or len(after) == settings.max_length:
                     _nearest(results, Outcome(after, None, margin))
                 else:
                     following[after] = margin

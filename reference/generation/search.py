@@ -103,7 +103,8 @@ def ranked_candidates(
     """
     vocab = log_probs.shape[1]
     totals = (np.array([[beam.total] for beam in search.beams]) + log_probs).ravel()
-    count = min(2 * settings.num_beams + 1, totals.size)
+    # Every open beam may end in every way, and num_beams that go on have to be among them.
+    count = min(max(2, 1 + len(settings.ends)) * settings.num_beams + 1, totals.size)
     least = np.partition(totals, -count)[-count] - tolerance
     places = np.flatnonzero((totals >= least) & np.isfinite(totals))
     # Each near tie is a state of its own, so of more than ``limit`` of them the rest changes nothing.
@@ -132,7 +133,7 @@ def splits(
 
 
 def _ends(candidates: list[Beam], settings: GenerationSettings) -> tuple[list[int], list[int]]:
-    ends = [i for i, beam in enumerate(candidates) if beam.tokens[-1] == settings.eos_token_id]
+    ends = [i for i, beam in enumerate(candidates) if beam.tokens[-1] in settings.ends]
     return ends, [i for i in range(len(candidates)) if i not in ends]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,33 +10,19 @@ from typing import Any
 from reference.config import CONFIG_FILE, BartConfig, read_json
 from reference.errors import CheckpointError
 from reference.generation.dialect import Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding, Twenty
+from reference.generation.validation import SEVERAL, TOKENS, check_known, check_neutral, check_value, conflict
 
 GENERATION_FILE = "generation_config.json"
-
-_COUNTS = {"max_length": 1, "min_length": 0, "num_beams": 1, "no_repeat_ngram_size": 0}
-_OPTIONAL_COUNTS = {"max_new_tokens": 1, "min_new_tokens": 0}
-_TOKENS = (
-    "forced_bos_token_id", "forced_eos_token_id", "pad_token_id", "eos_token_id", "bos_token_id",
-    "decoder_start_token_id",
-)  # fmt: skip
-_NEUTRAL = {
-    "do_sample": (False,), "num_return_sequences": (1,), "num_beam_groups": (1,), "diversity_penalty": (0,),
-    "repetition_penalty": (1,), "encoder_repetition_penalty": (1,), "encoder_no_repeat_ngram_size": (0,),
-    "bad_words_ids": (), "force_words_ids": (), "constraints": (), "sequence_bias": (), "suppress_tokens": ([],),
-    "begin_suppress_tokens": ([],), "forced_decoder_ids": ([],), "exponential_decay_length_penalty": (),
-    "guidance_scale": (1,), "penalty_alpha": (0,), "renormalize_logits": (False,), "watermarking_config": (),
-    "stop_strings": (), "max_time": (), "dola_layers": (), "prompt_lookup_num_tokens": (),
-}  # fmt: skip
-"""Documented fields that would change a text and are not written here, with the values at which they do nothing."""
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """The fields of ``GenerationConfig`` that decide a text without chance; names and defaults as documented.
+    """The fields of ``GenerationConfig`` that decide a text; names and defaults as documented.
 
     Lengths are counts of tokens, ``decoder_start_token_id`` among them; ``*_new_tokens`` count without it and win.
-    ``passed`` and ``stored`` name the fields that came as arguments and from a file, which matters to a few libraries
-    (``Dialect.twenty``).
+    ``temperature``, ``top_k`` (0: off) and ``top_p`` count where ``do_sample`` is set. Several ends are a tuple here
+    and a list in files. ``passed`` and ``stored`` name the fields that came as arguments and from a file, which matters
+    to a few libraries (``Dialect.twenty``).
     """
 
     max_length: int = 20
@@ -47,13 +32,20 @@ class GenerationSettings:
     early_stopping: bool | str = False
     no_repeat_ngram_size: int = 0
     forced_bos_token_id: int | None = None
-    forced_eos_token_id: int | None = None
+    forced_eos_token_id: int | tuple[int, ...] | None = None
     pad_token_id: int | None = None
-    eos_token_id: int | None = None
+    eos_token_id: int | tuple[int, ...] | None = None
     bos_token_id: int | None = None
     decoder_start_token_id: int | None = None
     max_new_tokens: int | None = None
     min_new_tokens: int | None = None
+    do_sample: bool = False
+    temperature: int | float = 1.0
+    top_k: int = 50
+    top_p: int | float = 1.0
+    repetition_penalty: int | float = 1.0
+    renormalize_logits: bool = False
+    num_return_sequences: int = 1
     passed: frozenset[str] = frozenset()
     stored: frozenset[str] = frozenset()
 
@@ -68,20 +60,21 @@ class GenerationSettings:
 
         Raises:
             CheckpointError: a value is not of its kind, a documented field that is not written here asks for
-                something, no start token is known, or the lengths contradict each other.
+                something, no start token is known, or settings contradict each other.
         """
         place = GENERATION_FILE if path is None else path
         if not isinstance(data, Mapping):
             raise CheckpointError(place, f"holds {type(data).__name__}, not a JSON object")
         merged = {name: value for name, value in data.items() if value is not None and name not in arguments}
         given = {name: value for name, value in arguments.items() if value is not None}
-        _check_known(given)
-        merged.update(given)
-        _check_neutral(merged, place, given)
         names = _names()
+        check_known(given, names)
+        merged.update(given)
+        check_neutral(merged, place, given)
         values = {name: value for name, value in merged.items() if name in names}
         for name, value in values.items():
-            _check_value(name, value, "an argument" if name in given else place)
+            check_value(name, value, "an argument" if name in given else place)
+        values |= {name: tuple(values[name]) for name in SEVERAL if isinstance(values.get(name), list)}
         stored = {name for name in names if data.get(name) is not None}
         settings = cls(**values, passed=frozenset(given) & names, stored=frozenset(stored)).with_start()
         _check_whole(settings, place)
@@ -101,18 +94,29 @@ class GenerationSettings:
             data = read_json(directory, GENERATION_FILE)
         else:
             path = Path(directory) / CONFIG_FILE
-            data = {**config.others, **{name: getattr(config, name) for name in _TOKENS}}
+            data = {**config.others, **{name: getattr(config, name) for name in TOKENS}}
         settings = cls.from_dict(data, path, **arguments)
-        for name in _TOKENS:
-            token = getattr(settings, name)
-            if token is not None and token >= config.vocab_size:
+        for name in TOKENS:
+            outside = [token for token in _tokens(getattr(settings, name)) if token >= config.vocab_size]
+            if outside:
                 place = "an argument" if name in settings.passed else path
-                raise CheckpointError(place, f"{name} is {token}, outside the vocabulary of {config.vocab_size}")
+                raise CheckpointError(place, f"{name} is {outside[0]}, outside the vocabulary of {config.vocab_size}")
         return settings
 
     def to_dict(self) -> dict[str, Any]:
         """By documented name, as JSON can hold it; ``from_dict`` reads it back, but for what came as an argument."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("passed", "stored")}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("passed", "stored")}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens each of which ends a text; none where ``eos_token_id`` is not known."""
+        return _tokens(self.eos_token_id)
+
+    @property
+    def forced_ends(self) -> tuple[int, ...]:
+        """The tokens that alone may come last at ``max_length``; none where nothing is forced."""
+        return _tokens(self.forced_eos_token_id)
 
     def with_start(self) -> GenerationSettings:
         """The same, where ``decoder_start_token_id`` is not given with ``bos_token_id`` in its place, as documented."""
@@ -146,44 +150,22 @@ class GenerationSettings:
         }[twenty]
 
     def fill(self, dialect: Dialect) -> int:
-        """The token after a row's end: padding; the end itself where no padding is known; 0 where neither is."""
+        """The token after a row's end: padding; the first of the ends where no padding is known; 0 where none is."""
         token = self.pad_token_id
         zero = token == 0 and self.num_beams > 1 and dialect.padding is Padding.END_IF_PAD_IS_ZERO
         if token is None or zero:
-            token = self.eos_token_id if self.eos_token_id is not None else token
+            token = self.ends[0] if self.ends else token
         return token or 0
+
+
+def _tokens(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _names() -> set[str]:
     return {f.name for f in fields(GenerationSettings)} - {"passed", "stored"}
-
-
-def _check_known(arguments: Mapping[str, Any]) -> None:
-    unknown = sorted(set(arguments) - _names() - set(_NEUTRAL))
-    if unknown:
-        raise CheckpointError("an argument", f"{unknown[0]} is no field of generation that is known here")
-
-
-def _check_neutral(values: Mapping[str, Any], place: Path | str, arguments: Mapping[str, Any]) -> None:
-    for name, neutral in _NEUTRAL.items():
-        if name in values and values[name] not in neutral:
-            source = "an argument" if name in arguments else place
-            raise CheckpointError(source, f"{name} is {values[name]!r}, which the reference does not do")
-
-
-def _check_value(name: str, value: Any, place: Path | str) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    least = {**_COUNTS, **_OPTIONAL_COUNTS, **dict.fromkeys(_TOKENS, 0)}.get(name)
-    if name == "eos_token_id" and isinstance(value, list):
-        raise CheckpointError(place, f"eos_token_id is {value!r}; the reference knows one end token")
-    if least is not None and (not whole or value < least):
-        kind = "a token id" if name in _TOKENS else f"an integer of at least {least}"
-        raise CheckpointError(place, f"{name} is {value!r}, not {kind}")
-    number = whole or isinstance(value, float)
-    if name == "length_penalty" and not (number and math.isfinite(value)):
-        raise CheckpointError(place, f"length_penalty is {value!r}, not a finite number")
-    if name == "early_stopping" and value is not True and value is not False and value != "never":
-        raise CheckpointError(place, f"early_stopping is {value!r}, not true, false or 'never'")
 
 
 def _check_whole(settings: GenerationSettings, place: Path | str) -> None:
@@ -195,3 +177,6 @@ def _check_whole(settings: GenerationSettings, place: Path | str) -> None:
     if lengths.min_length > lengths.max_length:
         cause = f"min_length {lengths.min_length} is longer than max_length {lengths.max_length}"
         raise CheckpointError(place, cause)
+    if (found := conflict(settings)) is not None:
+        name, cause = found
+        raise CheckpointError("an argument" if name in settings.passed else place, cause)

@@ -25,6 +25,9 @@ SETTINGS = st.fixed_dictionaries(
         "no_repeat_ngram_size": st.sampled_from([0, 2]),
         "forced_eos_token_id": st.sampled_from([None, END]),
         "forced_bos_token_id": st.sampled_from([None, 4]),
+        "eos_token_id": st.sampled_from([END, (5, END)]),
+        "repetition_penalty": st.sampled_from([0.7, 1.0, 1.3]),
+        "renormalize_logits": st.booleans(),
     }
 )
 SEEDS, ENDS = st.integers(0, 10_000), st.sampled_from([0.0, 2.0, 5.0])
@@ -47,8 +50,8 @@ def test_a_result_is_well_formed_and_scores_what_its_tokens_score(seed, end, val
     for row, source in enumerate(batch):
         tokens = result.sequences[row, : result.lengths[row]]
         assert tokens[0] == START and (result.sequences[row, len(tokens) :] == settings.fill(dialect)).all()
-        assert tokens[-1] == END or len(tokens) == settings.max_length
-        assert END not in tokens[:-1]
+        assert tokens[-1] in settings.ends or len(tokens) == settings.max_length
+        assert not set(settings.ends) & set(tokens[:-1].tolist())
         judged = score_tokens(fed(source, tokens.tolist()), tokens[None], settings, dialect)
         assert judged.counted.all() and np.isfinite(judged.taken).all() and (judged.taken <= judged.best).all()
         if result.scores is None:

@@ -50,6 +50,26 @@ def test_what_twenty_means_depends_on_where_it_stands(stored, passed, lengths):
     assert tuple(settings.resolved(d).max_length for d in (TORCH_4_57, TORCH_5_23, FLAX_4_57)) == lengths
 
 
+def test_several_ends_are_a_tuple_here_and_a_list_in_files(checkpoint):
+    stored = {"eos_token_id": [4, 2], "forced_eos_token_id": [4], "bos_token_id": 0}
+    (checkpoint / "generation_config.json").write_text(json.dumps(stored))
+    read = GenerationSettings.read(checkpoint)
+    assert (read.ends, read.forced_ends, read.fill(DOCUMENTED)) == ((4, 2), (4,), 4)
+    assert {name: read.to_dict()[name] for name in stored} == stored
+    assert GenerationSettings.from_dict(read.to_dict()).ends == (4, 2) and hash(read)
+    one = GenerationSettings.from_dict({"bos_token_id": 0, "eos_token_id": 5, "pad_token_id": 1})
+    assert (one.ends, one.forced_ends, one.to_dict()["eos_token_id"], one.fill(DOCUMENTED)) == ((5,), (), 5, 1)
+    assert GenerationSettings(decoder_start_token_id=0).ends == ()
+
+
+def test_what_only_sampling_looks_at_may_hold_anything_where_nothing_is_drawn(checkpoint):
+    stored = {"bos_token_id": 0, "temperature": 0.0, "top_k": -1, "top_p": 7, "min_p": 0.1, "do_sample": True}
+    (checkpoint / "generation_config.json").write_text(json.dumps(stored))
+    assert GenerationSettings.read(checkpoint, do_sample=False).temperature == 0.0
+    with pytest.raises(CheckpointError, match=r"^an argument: temperature is -1"):
+        GenerationSettings.from_dict({"bos_token_id": 0, "do_sample": True}, temperature=-1)
+
+
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
@@ -57,7 +77,10 @@ def test_what_twenty_means_depends_on_where_it_stands(stored, passed, lengths):
         ({"max_length": "9"}, "generation_config.json: max_length is '9', not an integer of at least 1"),
         ({"num_beams": True}, "generation_config.json: num_beams is True, not an integer of at least 1"),
         ({"eos_token_id": -1}, "generation_config.json: eos_token_id is -1, not a token id"),
-        ({"eos_token_id": [2, 3]}, "generation_config.json: eos_token_id is [2, 3]; the reference knows one end token"),
+        ({"eos_token_id": [2, True]}, "generation_config.json: eos_token_id is [2, True], not a list of token ids"),
+        ({"forced_eos_token_id": []}, "generation_config.json: forced_eos_token_id is [], not a list of token ids"),
+        ({"pad_token_id": [2]}, "generation_config.json: pad_token_id is [2], not a token id"),
+        ({"eos_token_id": [2, 31]}, "generation_config.json: eos_token_id is 31, outside the vocabulary of 29"),
         ({"pad_token_id": 29}, "generation_config.json: pad_token_id is 29, outside the vocabulary of 29"),
         ({"length_penalty": float("inf")}, "generation_config.json: length_penalty is inf, not a finite number"),
         (
@@ -65,11 +88,30 @@ def test_what_twenty_means_depends_on_where_it_stands(stored, passed, lengths):
             "generation_config.json: early_stopping is 'always', not true, false or 'never'",
         ),
         ({"early_stopping": 1}, "generation_config.json: early_stopping is 1, not true, false or 'never'"),
-        ({"do_sample": True}, "generation_config.json: do_sample is True, which the reference does not do"),
+        ({"do_sample": 1}, "generation_config.json: do_sample is 1, not true or false"),
+        ({"renormalize_logits": "no"}, "generation_config.json: renormalize_logits is 'no', not true or false"),
+        ({"repetition_penalty": 0}, "generation_config.json: repetition_penalty is 0, not a finite number above 0"),
+        ({"num_return_sequences": 0}, "generation_config.json: num_return_sequences is 0, not an integer of at least"),
+        ({"num_return_sequences": 2}, "generation_config.json: num_return_sequences is 2, and greedy search has one"),
         (
-            {"repetition_penalty": 1.2},
-            "generation_config.json: repetition_penalty is 1.2, which the reference does not do",
+            {"num_return_sequences": 3, "num_beams": 2},
+            "generation_config.json: num_return_sequences is 3, more than num_beams 2",
         ),
+        ({"do_sample": True, "num_beams": 2}, "generation_config.json: do_sample with num_beams 2 is beam sampling"),
+        (
+            {"do_sample": True, "temperature": 0.0},
+            "generation_config.json: temperature is 0.0, and text is drawn at one above",
+        ),
+        (
+            {"do_sample": True, "temperature": float("nan")},
+            "generation_config.json: temperature is nan, not a finite number",
+        ),
+        ({"do_sample": True, "top_k": -1}, "generation_config.json: top_k is -1, not a count of tokens"),
+        ({"do_sample": True, "top_k": 2.0}, "generation_config.json: top_k is 2.0, not an integer"),
+        ({"do_sample": True, "top_p": 1.5}, "generation_config.json: top_p is 1.5, not above 0 and at most 1"),
+        ({"do_sample": True, "top_p": 0}, "generation_config.json: top_p is 0, not above 0 and at most 1"),
+        ({"do_sample": True, "min_p": 0.1}, "generation_config.json: min_p is 0.1, which the reference does not do"),
+        ({"num_beam_groups": 2}, "generation_config.json: num_beam_groups is 2, which the reference does not do"),
         ({"bos_token_id": None}, "generation_config.json: has neither decoder_start_token_id nor bos_token_id"),
         ({"max_length": 1}, "generation_config.json: max_length is 1, which leaves no token after the start token"),
         ({"min_length": 21}, "generation_config.json: min_length 21 is longer than max_length 20"),

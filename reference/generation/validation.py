@@ -1,0 +1,112 @@
+"""What generation settings may hold: each value by itself, then together; the first that may not is one clear line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reference.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from reference.generation.settings import GenerationSettings
+
+TOKENS = (
+    "forced_bos_token_id", "forced_eos_token_id", "pad_token_id", "eos_token_id", "bos_token_id",
+    "decoder_start_token_id",
+)  # fmt: skip
+SEVERAL = ("forced_eos_token_id", "eos_token_id")
+"""Fields that may hold a list of tokens as well."""
+
+_COUNTS = {
+    "max_length": 1, "min_length": 0, "num_beams": 1, "no_repeat_ngram_size": 0, "num_return_sequences": 1,
+    "max_new_tokens": 1, "min_new_tokens": 0,
+}  # fmt: skip
+_SWITCHES = ("do_sample", "renormalize_logits")
+_NEUTRAL = {
+    "num_beam_groups": (1,), "diversity_penalty": (0,), "encoder_repetition_penalty": (1,),
+    "encoder_no_repeat_ngram_size": (0,), "bad_words_ids": (), "force_words_ids": (), "constraints": (),
+    "sequence_bias": (), "suppress_tokens": ([],), "begin_suppress_tokens": ([],), "forced_decoder_ids": ([],),
+    "exponential_decay_length_penalty": (), "guidance_scale": (1,), "penalty_alpha": (0,), "watermarking_config": (),
+    "stop_strings": (), "max_time": (), "dola_layers": (), "prompt_lookup_num_tokens": (),
+}  # fmt: skip
+"""Documented fields that would change a text and are not written here, with the values at which they do nothing."""
+
+_NEUTRAL_IN_SAMPLING = {"min_p": (0,), "typical_p": (1,), "epsilon_cutoff": (0,), "eta_cutoff": (0,)}
+"""The same of fields that count where ``do_sample`` is set, and nowhere else."""
+
+
+def check_known(arguments: Mapping[str, Any], names: set[str]) -> None:
+    """Raises CheckpointError where an argument is no documented field."""
+    unknown = sorted(set(arguments) - names - set(_NEUTRAL) - set(_NEUTRAL_IN_SAMPLING))
+    if unknown:
+        raise CheckpointError("an argument", f"{unknown[0]} is no field of generation that is known here")
+
+
+def check_neutral(values: Mapping[str, Any], place: Path | str, arguments: Mapping[str, Any]) -> None:
+    """Raises CheckpointError where a field that is not written here asks for something."""
+    fields = {**_NEUTRAL, **(_NEUTRAL_IN_SAMPLING if values.get("do_sample") else {})}
+    for name, neutral in fields.items():
+        if name in values and values[name] not in neutral:
+            source = "an argument" if name in arguments else place
+            raise CheckpointError(source, f"{name} is {values[name]!r}, which the reference does not do")
+
+
+def check_value(name: str, value: Any, place: Path | str) -> None:
+    """Raises CheckpointError where a value is not of its field's kind; whether it makes sense: ``conflict``."""
+    if name in TOKENS:
+        _check_tokens(name, value, place)
+    if name in _COUNTS and not (_whole(value) and value >= _COUNTS[name]):
+        raise CheckpointError(place, f"{name} is {value!r}, not an integer of at least {_COUNTS[name]}")
+    if name in _SWITCHES and value is not True and value is not False:
+        raise CheckpointError(place, f"{name} is {value!r}, not true or false")
+    if name in ("length_penalty", "temperature", "top_p") and not _finite(value):
+        raise CheckpointError(place, f"{name} is {value!r}, not a finite number")
+    if name == "top_k" and not _whole(value):
+        raise CheckpointError(place, f"top_k is {value!r}, not an integer")
+    if name == "repetition_penalty" and not (_finite(value) and value > 0):
+        raise CheckpointError(place, f"repetition_penalty is {value!r}, not a finite number above 0")
+    if name == "early_stopping" and value is not True and value is not False and value != "never":
+        raise CheckpointError(place, f"early_stopping is {value!r}, not true, false or 'never'")
+
+
+def _check_tokens(name: str, value: Any, place: Path | str) -> None:
+    several = name in SEVERAL and isinstance(value, list | tuple)
+    tokens = value if several else [value]
+    if not tokens or not all(_whole(token) and token >= 0 for token in tokens):
+        raise CheckpointError(place, f"{name} is {value!r}, not {'a list of token ids' if several else 'a token id'}")
+
+
+def conflict(settings: GenerationSettings) -> tuple[str, str] | None:
+    """The first field that the other settings leave no sense in, and why; None where there is none.
+
+    How large ``temperature`` and its like are is asked only where ``do_sample`` is set: elsewhere they are documented
+    to have no effect.
+    """
+    results, beams = settings.num_return_sequences, settings.num_beams
+    if settings.do_sample and beams > 1:
+        return "do_sample", f"do_sample with num_beams {beams} is beam sampling, which the reference does not do"
+    if not settings.do_sample and beams == 1 and results > 1:
+        return "num_return_sequences", f"num_return_sequences is {results}, and greedy search has one result"
+    if beams > 1 and results > beams:
+        return "num_return_sequences", f"num_return_sequences is {results}, more than num_beams {beams}"
+    return _warper_conflict(settings) if settings.do_sample else None
+
+
+def _warper_conflict(settings: GenerationSettings) -> tuple[str, str] | None:
+    if settings.temperature <= 0:
+        return "temperature", f"temperature is {settings.temperature}, and text is drawn at one above 0"
+    if settings.top_k < 0:
+        return "top_k", f"top_k is {settings.top_k}, not a count of tokens (0 keeps all)"
+    if not 0 < settings.top_p <= 1:
+        return "top_p", f"top_p is {settings.top_p}, not above 0 and at most 1"
+    return None
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _finite(value: Any) -> bool:
+    return _whole(value) or (isinstance(value, float) and math.isfinite(value))

@@ -1,0 +1,88 @@
+"""What sampling does to scores before it draws: temperature, then the best few, then the least that carry enough."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reference.generation.settings import GenerationSettings
+
+
+def warped(scores: np.ndarray, settings: GenerationSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Scores under ``temperature``, ``top_k`` and ``top_p``, in this order, in which the documentation lists them.
+
+    ``top_k`` 0 and ``top_p`` 1 drop nothing. transformers 4.57.6 has the same order (``generation/utils.py``,
+    ``_get_logits_processor``); later ones count the probabilities that earlier ones have left.
+
+    Args:
+        scores: float64 [rows, vocab], processed; every row allows a token.
+
+    Returns:
+        The scores over the temperature, -inf where a token is dropped, float64 [rows, vocab]; and for each row how far
+        two of the given scores must move against each other before other tokens are kept, float64 [rows].
+    """
+    scores = np.asarray(scores, dtype=np.float64) / settings.temperature
+    lead = np.full(len(scores), np.inf)
+    if settings.top_k:
+        scores, gap = top_k(scores, settings.top_k)
+        lead = np.minimum(lead, gap)
+    if settings.top_p < 1:
+        scores, gap = top_p(scores, settings.top_p)
+        lead = np.minimum(lead, gap)
+    return scores, settings.temperature * lead
+
+
+def top_k(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``count`` best and all that equal the last of them ("the highest probability vocabulary tokens to keep").
+
+    That equals stay is documented nowhere; transformers 4.57.6 drops what is less than the last (``TopKLogitsWarper``).
+
+    Returns:
+        float64 [rows, vocab], -inf where dropped; and the gap between the last that has to stay and the next, [rows].
+    """
+    if count >= scores.shape[-1]:
+        return scores, np.full(len(scores), np.inf)
+    ordered = -np.sort(-scores, axis=-1)
+    last, following = ordered[:, count - 1], ordered[:, count]
+    return np.where(scores < last[:, None], -np.inf, scores), _gap(last, following)
+
+
+def top_p(scores: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest set of most probable tokens whose probabilities "add up to ``top_p`` or higher".
+
+    So a token stays where those before it add up to less. Of equal ones the lower id comes first, as everywhere here.
+
+    Returns:
+        float64 [rows, vocab], -inf where dropped; and how far two scores must move against each other before other
+        tokens stay, [rows].
+    """
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    ordered = np.take_along_axis(scores, order, axis=-1)
+    weights = np.exp(ordered - ordered[:, :1])
+    sums = np.cumsum(weights, axis=-1)
+    sums /= sums[:, -1:]
+    before = np.column_stack((np.zeros(len(sums)), sums[:, :-1]))
+    stays = before < mass
+    kept = np.full_like(scores, -np.inf)
+    np.put_along_axis(kept, order, np.where(stays, ordered, -np.inf), axis=-1)
+    rows, last = np.arange(len(scores)), stays.sum(axis=-1) - 1
+    following = np.column_stack((ordered[:, 1:], np.full(len(scores), -np.inf)))
+    near = [_gap(ordered[rows, last], following[rows, last])]
+    near += [odds_distance(found[rows, last], np.full(len(rows), mass)) for found in (sums, before)]
+    return kept, np.minimum.reduce(near)
+
+
+def odds_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The distance of two probabilities in log-odds; infinite where one of them is 0 or 1.
+
+    Scores that are off by at most ε multiply the odds of a set of tokens by at most exp(2ε), where those inside all
+    rise and those outside all fall. So this is how far two scores must move against each other before a set that has
+    the first probability has the second.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.abs(np.log(first) - np.log1p(-first) - np.log(second) + np.log1p(-second))
+    return np.where(np.isfinite(distance), distance, np.inf)
+
+
+def _gap(better: np.ndarray, worse: np.ndarray) -> np.ndarray:
+    """Infinite where the worse one is impossible."""
+    return np.subtract(better, worse, out=np.full(better.shape, np.inf), where=np.isfinite(worse))
