@@ -16,6 +16,7 @@ FORBIDDEN = {
     "reference/in_torch": ("jax", "flax", "tensorflow", "reference.in_flax"),
     "reference/in_flax": ("torch", "tensorflow", "reference.in_torch"),
     "reference/weights": FRAMEWORKS,
+    "reference/tokenizer": ("numpy", "regex", "tokenizers", *FRAMEWORKS),
     "parity/backends": ("parity.capture", "parity.checks", "parity.judge", "parity.records", "pydantic", *COMMAND),
     # The probe, in its own process, asks torch and jax for CUDA devices.
     "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),

@@ -1,0 +1,8 @@
+"""BART's tokenizer from scratch, with the standard library alone."""
+
+from __future__ import annotations
+
+from reference.tokenizer.dialect import DOCUMENTED, FAST, Dialect
+from reference.tokenizer.tokenizer import ByteLevelTokenizer, Encoding
+
+__all__ = ["DOCUMENTED", "FAST", "ByteLevelTokenizer", "Dialect", "Encoding"]

@@ -1,0 +1,172 @@
+"""Tokens found in a text as they stand, before it is cut: the special ones, and those added to a vocabulary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reference.config import read_json
+from reference.errors import CheckpointError
+from reference.tokenizer.characters import is_white
+from reference.tokenizer.dialect import Blank
+from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id
+
+CONFIG_FILE, SPECIAL_FILE, ADDED_FILE = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+ROLES = {
+    "bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>", "unk_token": "<unk>",
+    "pad_token": "<pad>", "mask_token": "<mask>",
+}  # fmt: skip
+"""The documented tokens (BART page, ``BartTokenizer``)."""
+_MORE = "additional_special_tokens"
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """One such token; ``lstrip`` and ``rstrip``: it takes along the white space on that side (AddedToken's page)."""
+
+    text: str
+    special: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+
+
+@dataclass(frozen=True)
+class Added:
+    """What a checkpoint's files say of them: the role's token, every token, ids that ``vocab.json`` may lack, and
+    which file errors name."""
+
+    roles: Mapping[str, str | None]
+    tokens: tuple[AddedToken, ...]
+    ids: Mapping[str, int]
+    place: Path
+
+    @property
+    def special(self) -> frozenset[str]:
+        return frozenset(token.text for token in self.tokens if token.special)
+
+
+def read_settings(directory: Path | str) -> dict[str, Any]:
+    """``tokenizer_config.json``; empty where there is none.
+
+    Raises:
+        CheckpointError: no JSON object, or a setting asks for what is not offered here.
+    """
+    settings = _optional(directory, CONFIG_FILE)
+    if settings.get("split_special_tokens"):
+        cause = "split_special_tokens is set, which is not offered: special tokens are never split"
+        raise CheckpointError(Path(directory) / CONFIG_FILE, cause)
+    return settings
+
+
+def read_added(directory: Path | str, settings: Mapping[str, Any]) -> Added:
+    """The special and added tokens of a checkpoint.
+
+    ``added_tokens_decoder`` of the settings says all; without it, the older files ``special_tokens_map.json`` and
+    ``added_tokens.json`` are asked (as transformers 4.57.6 does, ``tokenization_utils_base.py:2234``).
+
+    Raises:
+        CheckpointError: a file is no JSON object, or a token in it is neither a text nor an object with ``content``.
+    """
+    place = Path(directory) / CONFIG_FILE
+    known, ids = _decoder(settings.get("added_tokens_decoder", {}), place)
+    named = {key: settings[key] for key in (*ROLES, _MORE) if key in settings}
+    if "added_tokens_decoder" not in settings:
+        named |= {k: v for k, v in _optional(directory, SPECIAL_FILE).items() if k in ROLES or k == _MORE}
+        ids = _optional(directory, ADDED_FILE)
+        place = _said_where(Path(directory))
+        for text, number in ids.items():
+            check_id(text, number, place)
+            known[text] = AddedToken(text)
+    roles: dict[str, str | None] = {}
+    older = "added_tokens_decoder" not in settings
+    for role, usual in ROLES.items():
+        value = named.get(role, usual)
+        roles[role] = None if value is None else _told(value, role, place, known, older).text
+    for value in named.get(_MORE) or ():
+        _told(value, _MORE, place, known, older)
+    return Added(roles, tuple(known.values()), ids, place)
+
+
+def _said_where(directory: Path) -> Path:
+    """The file to look into first where the older ones are wrong: the last of those that overrule each other."""
+    there = [name for name in (ADDED_FILE, SPECIAL_FILE, CONFIG_FILE) if (directory / name).exists()]
+    return directory / (there or [VOCABULARY_FILE])[0]
+
+
+def _told(value: Any, role: str, place: Path, known: dict[str, AddedToken], older: bool) -> AddedToken:
+    """What a role's value says, now among the known; a mask given as plain text takes the space before it."""
+    token = _token(value, role, place)
+    if isinstance(value, str):
+        token = replace(token, lstrip=role == "mask_token")
+    if token.text in known and not older:
+        token = known[token.text]
+    known[token.text] = replace(token, special=True)
+    return known[token.text]
+
+
+def _decoder(data: Any, place: Path) -> tuple[dict[str, AddedToken], dict[str, int]]:
+    known: dict[str, AddedToken] = {}
+    ids: dict[str, int] = {}
+    if not isinstance(data, dict):
+        raise CheckpointError(place, "added_tokens_decoder is not a JSON object of ids and tokens")
+    for number, value in data.items():
+        token = _token(value, f"added_tokens_decoder[{number!r}]", place)
+        check_id(token.text, int(number) if number.isascii() and number.isdigit() else number, place)
+        if token.text in ids:
+            raise CheckpointError(place, f"added token {token.text!r} has two ids, {ids[token.text]} and {number}")
+        known[token.text], ids[token.text] = token, int(number)
+    return known, ids
+
+
+def _token(value: Any, name: str, place: Path) -> AddedToken:
+    if isinstance(value, str):
+        value = {"content": value}
+    if not isinstance(value, dict) or not isinstance(value.get("content"), str) or not value["content"]:
+        raise CheckpointError(place, f"{name} is {value!r}, neither a text nor an object with one as its content")
+    if value.get("single_word"):
+        raise CheckpointError(place, f"{name}, {value['content']!r}, is a single_word token, which is not offered")
+    flags = {flag: bool(value.get(flag, False)) for flag in ("special", "lstrip", "rstrip")}
+    return AddedToken(value["content"], **flags)
+
+
+def _optional(directory: Path | str, name: str) -> dict[str, Any]:
+    """A JSON object that a checkpoint need not have."""
+    path = Path(directory) / name
+    if not path.exists():
+        return {}
+    data = read_json(directory, name)
+    if not isinstance(data, dict):
+        raise CheckpointError(path, "holds no JSON object")
+    return data
+
+
+class Splitter:
+    """Cuts a text at added tokens: at the leftmost, the longest of those that begin there."""
+
+    def __init__(self, tokens: Iterable[AddedToken], blank: Blank) -> None:
+        self.tokens = {token.text: token for token in tokens}
+        longest_first = sorted(self.tokens, key=len, reverse=True)
+        self.pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self.white = str.isspace if blank is Blank.PYTHON else is_white
+
+    def split(self, text: str) -> Iterator[tuple[AddedToken | None, int, int]]:
+        """Added tokens, and None for a stretch between them, each with where it starts and ends; no stretch is empty.
+
+        White space that a token takes along belongs to neither.
+        """
+        start, before = 0, None
+        for found in (*self.pattern.finditer(text), None):
+            token = None if found is None else self.tokens[found[0]]
+            end = len(text) if found is None else found.start()
+            while before is not None and before.rstrip and start < end and self.white(text[start]):
+                start += 1
+            while token is not None and token.lstrip and start < end and self.white(text[end - 1]):
+                end -= 1
+            if start < end:
+                yield None, start, end
+            if found is not None and token is not None:
+                yield token, found.start(), found.end()
+                start, before = found.end(), token

@@ -1,0 +1,48 @@
+"""Byte pair encoding of one word, given its merges (Sennrich et al. 2016, section 3.2)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from reference.tokenizer.dialect import MergeOrder
+
+Ranks = Mapping[tuple[str, str], int]
+
+
+def merged(symbols: Sequence[str], ranks: Ranks, order: MergeOrder) -> list[str]:
+    """The symbols after every merge that applies: best rank first, from left to right within one rank.
+
+    Args:
+        symbols: what the word is made of.
+        ranks: the place of each pair in the list of merges, 0 being the best.
+        order: whether a pair that a merge makes waits until all occurrences of that merge are done.
+
+    A word of n symbols takes O(n log n) steps: places wait in a heap, and neighbours are linked.
+    """
+    parts: list[str | None] = list(symbols)
+    left, right = list(range(-1, len(parts) - 1)), list(range(1, len(parts) + 1))
+    waiting = [(ranks[pair], place, pair) for place, pair in enumerate(pairwise(symbols)) if pair in ranks]
+    heapq.heapify(waiting)
+    made: list[tuple[int, int, tuple[str, str]]] = []
+    rank = -1
+    while waiting or made:
+        if made and (order is MergeOrder.ONE_BY_ONE or not waiting or waiting[0][0] != rank):
+            for entry in made:
+                heapq.heappush(waiting, entry)
+            made.clear()
+        rank, place, pair = heapq.heappop(waiting)
+        after = right[place]
+        if after >= len(parts) or (parts[place], parts[after]) != pair:
+            continue  # an earlier merge took one of the two
+        parts[place], parts[after] = pair[0] + pair[1], None
+        right[place] = right[after]
+        if right[place] < len(parts):
+            left[right[place]] = place
+        for start in (left[place], place):
+            if start >= 0 and right[start] < len(parts):
+                new = (parts[start], parts[right[start]])
+                if new in ranks:
+                    made.append((ranks[new], start, new))
+    return [part for part in parts if part is not None]

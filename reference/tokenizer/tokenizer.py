@@ -1,0 +1,253 @@
+"""BART's tokenizer: byte-level byte pair encoding, framed by ``<s>`` and ``</s>``."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from reference.errors import CheckpointError
+from reference.tokenizer.added import CONFIG_FILE, Added, Splitter, read_added, read_settings
+from reference.tokenizer.alphabet import SPACE, bytes_of, spelled
+from reference.tokenizer.dialect import DOCUMENTED, AddedText, Dialect, EmptyPair, Prefix, Spans, Unknown
+from reference.tokenizer.merging import Ranks, merged
+from reference.tokenizer.pieces import pieces
+from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_ids, read_merges, read_vocabulary
+
+_WORDS_KEPT = 1 << 16
+_ARTEFACTS = (
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"),
+    (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+)  # fmt: skip
+"""What ``clean_up_tokenization_spaces`` replaces, in this order (``tokenization_utils_base.py:4112`` of 4.57.6)."""
+
+Part = tuple[int, int, int, int, int]
+"""A token of a piece: id, where its characters start and end in the piece, spaces at its start and at its end."""
+Placed = tuple[int, int, int]
+"""A token of a text: id, where its characters start and end."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One text, or two, as the model takes it; the four have one length.
+
+    ``special_tokens_mask`` is 1 for the frame's tokens and 0 for all that came from a text, ``token_type_ids`` are all
+    0 (BART has none), ``offsets`` are where each token's characters start and end in its own text, (0, 0) in the frame.
+    """
+
+    ids: tuple[int, ...]
+    special_tokens_mask: tuple[int, ...]
+    token_type_ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+
+class ByteLevelTokenizer:
+    """Text to ids and back, from the files of a checkpoint (BART page, ``BartTokenizer``); see ``read``."""
+
+    def __init__(
+        self, vocabulary: Mapping[str, int], ranks: Ranks, added: Added, settings: Mapping[str, Any], dialect: Dialect
+    ) -> None:
+        self.ids = {**vocabulary, **added.ids}
+        self.tokens = {number: token for token, number in self.ids.items()}
+        self.roles, self.special = added.roles, added.special
+        self.add_prefix_space = bool(settings.get("add_prefix_space", False))
+        self.errors = settings.get("errors", "replace")
+        self.clean_up = bool(settings.get("clean_up_tokenization_spaces", False))
+        self.dialect = dialect
+        self._ranks = ranks
+        self._added = {token.text for token in added.tokens}
+        more = self.special - set(added.roles.values())
+        self._apart = self._added - self.special | {text for text in more if text not in vocabulary}
+        self._unknown = self.ids[added.roles["unk_token"]]
+        self._splitter = Splitter(added.tokens, dialect.blank)
+        self._parts = lru_cache(_WORDS_KEPT)(self._parts_of)
+
+    @classmethod
+    def read(
+        cls, directory: Path | str, add_prefix_space: bool | None = None, dialect: Dialect = DOCUMENTED
+    ) -> ByteLevelTokenizer:
+        """Reads ``vocab.json`` and ``merges.txt``; the other files of a tokenizer where they are there.
+
+        Args:
+            directory: the checkpoint's.
+            add_prefix_space: whether a text gets an initial space; None for what ``tokenizer_config.json`` says.
+            dialect: what to do where tokenizers differ.
+
+        Raises:
+            CheckpointError: a file is missing or malformed, ids have holes or doubles, or a special token has no id.
+        """
+        settings = read_settings(directory)
+        if add_prefix_space is not None:
+            settings = {**settings, "add_prefix_space": add_prefix_space}
+        vocabulary = read_vocabulary(directory)
+        ranks = read_merges(directory, vocabulary)
+        added = read_added(directory, settings)
+        _check(Path(directory), vocabulary, added, settings)
+        return cls(vocabulary, ranks, added, settings, dialect)
+
+    def encode(self, text: str, pair: str | None = None, add_special_tokens: bool = True) -> Encoding:
+        """``<s> text </s>``, or ``<s> text </s></s> pair </s>``; without the frame, one after the other.
+
+        Raises:
+            ValueError: a text holds half a surrogate pair, which UTF-8 cannot.
+        """
+        placed = list(self._placed(text))
+        if pair == "" and self.dialect.empty_pair is EmptyPair.DROPPED:
+            pair = None
+        second = None if pair is None else list(self._placed(pair))
+        if not add_special_tokens:
+            placed += second or []
+            return _encoding(placed, [0] * len(placed))
+        start, end = ((self.ids[self.roles[role]], 0, 0) for role in ("cls_token", "sep_token"))
+        special = [1, *[0] * len(placed), 1]
+        placed = [start, *placed, end]
+        if second is not None:
+            special += [1, *[0] * len(second), 1]
+            placed += [end, *second, end]
+        return _encoding(placed, special)
+
+    def special_tokens_mask(self, ids: Iterable[int]) -> tuple[int, ...]:
+        """1 for each special token of a row that is framed already, wherever it came from; 0 for the others."""
+        return tuple(int(self._token(number) in self.special) for number in ids)
+
+    def decode(self, ids: Iterable[int], skip_special_tokens: bool = False, clean_up: bool | None = None) -> str:
+        """The text of a row of ids; bytes that are no UTF-8 become U+FFFD (or what the setting ``errors`` says).
+
+        Args:
+            ids: in any order, framed or not.
+            skip_special_tokens: leave the special ones out.
+            clean_up: take out the space before punctuation and English abbreviations, which BART's tokens did have;
+                None for what ``clean_up_tokenization_spaces`` of the settings says, False where they do not (the base
+                class's page says True; the library has said False since 4.45, in a warning and in its code).
+
+        Raises:
+            ValueError: an id is not in the vocabulary.
+        """
+        tokens = [self._token(number) for number in ids]
+        if skip_special_tokens:
+            tokens = [token for token in tokens if token not in self.special]
+        text = " ".join(segment.decode(errors=self.errors) for segment in self._segments(tokens))
+        if self.clean_up if clean_up is None else clean_up:
+            for artefact, plain in _ARTEFACTS:
+                text = text.replace(artefact, plain)
+        return text
+
+    def _segments(self, tokens: list[str]) -> Iterator[bytes]:
+        """What stands between spaces of the decoder's own: bytes are joined before they are read as UTF-8."""
+        own = self.dialect.added_text is AddedText.OWN
+        joined: list[bytes] = []
+        for token in tokens:
+            if own and token in self._apart:
+                if joined:
+                    yield b"".join(joined)
+                yield token.encode()
+                joined = []
+            else:
+                joined.append(token.encode() if own and token in self._added else bytes_of(token))
+        if joined:
+            yield b"".join(joined)
+
+    def _token(self, number: int) -> str:
+        if number not in self.tokens:
+            raise ValueError(f"no token has the id {number}; the vocabulary holds {len(self.tokens)}")
+        return self.tokens[number]
+
+    def _placed(self, text: str) -> Iterator[Placed]:
+        _check_text(text)
+        once = self.add_prefix_space and self.dialect.prefix is Prefix.ONCE
+        prefixed = once and text != "" and not text[0].isspace()
+        text = " " * prefixed + text
+        behind = 0
+        for token, start, end in self._splitter.split(text):
+            if token is None:
+                # The prefix takes no place: what stands on it begins at 0.
+                placed = self._stretch(text[start:end], start)
+            else:
+                placed = [(self.ids[token.text], start - self._kept(start, behind), end)]
+            yield from ((number, max(0, a - prefixed), max(0, b - prefixed)) for number, a, b in placed)
+            behind = end
+
+    def _kept(self, start: int, behind: int) -> int:
+        """How many of the characters that an added token takes along stay in its span, where spaces are counted."""
+        counted = self.dialect.spans is Spans.COUNTED and self.add_prefix_space
+        return int(counted and behind == 0 and start == 1)
+
+    def _stretch(self, text: str, place: int) -> Iterator[Placed]:
+        """The tokens of a stretch between added ones, which begins at ``place``."""
+        every = self.add_prefix_space and self.dialect.prefix is Prefix.EVERY_STRETCH and not text.startswith(" ")
+        counted = self.dialect.spans is Spans.COUNTED
+        text = " " * every + text
+        for begin, stop in pieces(text, self.dialect.letters):
+            shift = place - every + begin
+            for number, start, end, leading, trailing in self._parts(text[begin:stop]):
+                if counted:
+                    # The prefix has the span of the character behind it.
+                    start, end = max(place, start + shift), max(place + 1, end + shift)
+                    kept = self.add_prefix_space and leading == 1 and start == 0
+                    yield number, *_trimmed(start, end, leading - kept, trailing)
+                else:
+                    start, end = _trimmed(start, end, leading, trailing)
+                    yield number, max(place, start + shift), max(place, end + shift)
+
+    def _parts_of(self, piece: str) -> tuple[Part, ...]:
+        symbols = list(spelled(piece))
+        if self.dialect.unknown is Unknown.DROPPED:
+            symbols = [symbol for symbol in symbols if symbol in self.ids]
+        places = [place for place, char in enumerate(piece) for _ in char.encode()]
+        parts: list[Part] = []
+        byte = 0
+        for symbol in merged(symbols, self._ranks, self.dialect.merge_order):
+            start, end = places[byte], places[byte + len(symbol) - 1] + 1
+            byte += len(symbol)
+            leading = len(symbol) - len(symbol.lstrip(SPACE))
+            trailing = len(symbol) - len(symbol.rstrip(SPACE))
+            parts.append((self.ids.get(symbol, self._unknown), start, end, leading, trailing))
+        return tuple(parts)
+
+
+def _trimmed(start: int, end: int, leading: int, trailing: int) -> tuple[int, int]:
+    start = min(start + leading, end)
+    return start, max(end - trailing, start)
+
+
+def _encoding(placed: list[Placed], special: list[int]) -> Encoding:
+    return Encoding(
+        ids=tuple(number for number, _, _ in placed),
+        special_tokens_mask=tuple(special),
+        token_type_ids=(0,) * len(placed),
+        offsets=tuple((start, end) for _, start, end in placed),
+    )
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        cause = f"character {error.start} is U+{ord(text[error.start]):04X}, half a surrogate pair, which is no text"
+        raise ValueError(cause) from error
+
+
+def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, settings: Mapping[str, Any]) -> None:
+    """What no single file shows: whether the files agree, and every special token has an id."""
+    config = directory / CONFIG_FILE
+    try:
+        codecs.lookup_error(settings.get("errors", "replace"))
+    except (LookupError, TypeError) as error:
+        raise CheckpointError(
+            config, f"errors is {settings['errors']!r}, no way to treat bytes that are no text"
+        ) from error
+    for token, number in added.ids.items():
+        if vocabulary.get(token, number) != number:
+            cause = f"added token {token!r} has the id {number}, but {vocabulary[token]} in {VOCABULARY_FILE}"
+            raise CheckpointError(added.place, cause)
+    ids = {**vocabulary, **added.ids}
+    check_ids(ids, added.place if added.ids else directory / VOCABULARY_FILE)
+    for role in ("cls_token", "sep_token", "unk_token"):
+        if added.roles[role] is None:
+            raise CheckpointError(added.place, f"{role} is null; no text can be encoded without it")
+    for token in added.tokens:
+        if token.text not in ids:
+            raise CheckpointError(added.place, f"unknown token {token.text!r}: no file gives it an id")

@@ -1,0 +1,92 @@
+"""``vocab.json`` and ``merges.txt``, read and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reference.config import read_json
+from reference.errors import CheckpointError
+
+VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
+
+
+def read_vocabulary(directory: Path | str) -> dict[str, int]:
+    """Token to id. Whether the ids have holes is asked when added tokens are known (``check_ids``).
+
+    Raises:
+        CheckpointError: the file is missing or no JSON object, is empty, or an id is no whole number from 0 on.
+    """
+    data = read_json(directory, VOCABULARY_FILE)
+    place = Path(directory) / VOCABULARY_FILE
+    if not isinstance(data, dict) or not data:
+        raise CheckpointError(place, "holds no JSON object of tokens and their ids")
+    for token, number in data.items():
+        check_id(token, number, place)
+    return data
+
+
+def check_id(token: str, number: Any, place: Path | str) -> None:
+    """An id is a whole number of at least 0."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise CheckpointError(place, f"the id of {token!r} is {number!r}, not a whole number of at least 0")
+
+
+def check_ids(vocabulary: Mapping[str, int], place: Path | str) -> None:
+    """Ids run from 0 on, each once: a hole or a double is a token that the model has no row for, or two have.
+
+    Raises:
+        CheckpointError: two tokens have one id, or an id below the largest belongs to none.
+    """
+    owners: dict[int, str] = {}
+    for token, number in vocabulary.items():
+        other = owners.setdefault(number, token)
+        if other != token:
+            raise CheckpointError(place, f"{other!r} and {token!r} have the same id {number}")
+    missing = [number for number in range(len(owners)) if number not in owners]
+    if missing:
+        cause = f"no token has the id {missing[0]}: {len(owners)} tokens, the largest id is {max(owners)}"
+        raise CheckpointError(place, cause)
+
+
+def read_merges(directory: Path | str, vocabulary: Mapping[str, int]) -> dict[tuple[str, str], int]:
+    """Each pair's rank, 0 for the first. A first line that begins with ``#version`` is none.
+
+    Raises:
+        CheckpointError: the file is missing or not UTF-8, a line is not two words or repeats an earlier one, or a
+            word, or what a line makes, is not in the vocabulary; the line is named.
+    """
+    place = Path(directory) / MERGES_FILE
+    ranks: dict[tuple[str, str], int] = {}
+    for number, line in _lines(place):
+        words = line.split(" ")
+        if len(words) != 2 or not all(words):
+            raise CheckpointError(place, f"line {number} is not two words: {line!r}")
+        pair = (words[0], words[1])
+        if pair in ranks:
+            raise CheckpointError(place, f"line {number} repeats an earlier one: {line!r}")
+        for token in (*pair, pair[0] + pair[1]):
+            if token not in vocabulary:
+                raise CheckpointError(
+                    place, f"line {number}, {line!r}: unknown token {token!r}, not in {VOCABULARY_FILE}"
+                )
+        ranks[pair] = len(ranks)
+    return ranks
+
+
+def _lines(place: Path) -> list[tuple[int, str]]:
+    try:
+        text = place.read_bytes().decode()
+    except FileNotFoundError as error:
+        raise CheckpointError(place, "no such file") from error
+    except OSError as error:
+        raise CheckpointError(place, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(
+            place, f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
+        ) from error
+    # Not splitlines: it also cuts at characters that a word may hold.
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    numbered = [(number, line) for number, line in enumerate(lines, start=1)]
+    return numbered[1:] if lines[0].startswith("#version") or not text.strip("\r\n") else numbered
