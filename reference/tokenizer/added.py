@@ -10,7 +10,7 @@ from typing import Any
 
 from reference.config import read_json
 from reference.errors import CheckpointError
-from reference.tokenizer.characters import is_white
+from reference.tokenizer.characters import WHITE_SPACE
 from reference.tokenizer.dialect import Blank
 from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id
 
@@ -150,7 +150,7 @@ class Splitter:
         self.tokens = {token.text: token for token in tokens}
         longest_first = sorted(self.tokens, key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest_first)))
-        self.white = str.isspace if blank is Blank.PYTHON else is_white
+        self.white = str.isspace if blank is Blank.PYTHON else WHITE_SPACE.__contains__
 
     def split(self, text: str) -> Iterator[tuple[AddedToken | None, int, int]]:
         """Added tokens, and None for a stretch between them, each with where it starts and ends; no stretch is empty.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from reference.tokenizer.dialect import Letters
@@ -52,38 +53,33 @@ _NEWER = sorted(
 _OF_CATEGORY = {"L": LETTER, "N": NUMBER}
 _VERSION = {Letters.UNICODE_16: 16, Letters.UNICODE_18: 18}
 
-
-def is_white(char: str) -> bool:
-    """Whether a character has Unicode's property White_Space; ``str.isspace`` counts U+001C to U+001F besides."""
-    return char.isspace() and not "\x1c" <= char <= "\x1f"
-
-
-class _Kinds(dict[int, str]):
-    """Code point to kind, filled as characters are met: 1,112,064 of them are too many to classify beforehand."""
-
-    def __init__(self, version: int) -> None:
-        super().__init__((ord(char), char) for char in ITSELF)
-        self.version = version
-
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        place = bisect_right(_NEWER, (code, 0x110000)) - 1
-        first, last, kind, since = _NEWER[max(place, 0)]
-        if first <= code <= last:
-            kind = kind if since <= self.version else OTHER
-        else:
-            kind = _OF_CATEGORY.get(unicodedata.category(char)[0], OTHER)
-        if kind == OTHER and is_white(char):
-            kind = WHITE
-        self[code] = kind
-        return kind
-
-
-@cache
-def _kinds(letters: Letters) -> _Kinds:
-    return _Kinds(_VERSION[letters])
+WHITE_SPACE = frozenset("\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000").union(
+    map(chr, range(0x2000, 0x200B))
+)
+"""Unicode's property White_Space; ``str.isspace`` counts U+001C to U+001F besides."""
 
 
 def kinds(text: str, letters: Letters) -> str:
     """One letter for each character of a text: its kind, or the character itself where it is one of ``ITSELF``."""
-    return text.translate(_kinds(letters))
+    table = _table(letters)
+    new = set(map(ord, text)).difference(table)
+    if new:
+        table.update(_classified(new, _VERSION[letters]))
+    return text.translate(table)
+
+
+@cache
+def _table(letters: Letters) -> dict[int, str]:
+    """Code point to kind, for those met so far: 1,112,064 of them are too many to classify beforehand."""
+    return {ord(char): char for char in ITSELF}
+
+
+def _classified(codes: Iterable[int], version: int) -> Iterator[tuple[int, str]]:
+    for code in codes:
+        first, last, kind, since = _NEWER[max(bisect_right(_NEWER, (code, 0x110000)) - 1, 0)]
+        if first <= code <= last:
+            yield code, kind if since <= version else OTHER
+        elif chr(code) in WHITE_SPACE:
+            yield code, WHITE
+        else:
+            yield code, _OF_CATEGORY.get(unicodedata.category(chr(code))[0], OTHER)

@@ -125,14 +125,16 @@ def test_every_character_has_the_kind_that_the_fast_one_s_expressions_find():
     got = kinds_of_every(Letters.UNICODE_16)
     for kind, pattern in CATEGORIES.items():
         kept = "".join(char for char, of in zip(EVERY, got, strict=True) if of != kind)
-        cut = pre_tokenizers.Split(Regex(pattern), "removed").pre_tokenize_str(EVERY)
-        assert "".join(text for text, _ in cut) == kept, pattern
+        splitter = pre_tokenizers.Split(Regex(pattern), "removed")
+        # In blocks, because the time of one call grows with the square of the text's length.
+        cut = [splitter.pre_tokenize_str(EVERY[start : start + 512]) for start in range(0, len(EVERY), 512)]
+        assert "".join(text for block in cut for text, _ in block) == kept, pattern
 
 
 def test_every_short_string_of_the_pattern_s_kinds_is_cut_alike(twins):
-    """With the kinds of all characters right, these are all the ways in which six characters can stand together."""
+    """With the kinds of all characters right, these are all the ways in which five characters can stand together."""
     slow = twins["bart-tiny", False, "BartTokenizer"].theirs
-    for length in range(7):
+    for length in range(6):
         for chars in product(" \n'séٳ!", repeat=length):
             text = "".join(chars)
             assert [text[start:end] for start, end in pieces(text, Letters.UNICODE_18)] == slow.pat.findall(text), text
