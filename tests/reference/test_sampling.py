@@ -98,6 +98,21 @@ def test_what_adds_up_to_top_p_exactly_is_enough(mass, count):
     assert lead[0] == pytest.approx(abs(odds(mass) - odds(0.75)) if count == 4 else 0, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("mass", "lead"),
+    [
+        (0.48, odds(0.5) - odds(0.48)),  # .5 are just enough
+        (0.52, odds(0.52) - odds(0.5)),  # .5 are just not enough
+        (0.65, log(0.3 / 0.2)),  # the second and the third could change places
+    ],
+)
+def test_what_the_kept_set_rests_on(mass, lead):
+    scores = np.log([[0.3, 0.5, 0.2]])
+    assert warpers.top_p(scores, mass)[1][0] == pytest.approx(lead, abs=1e-12)
+    assert warpers.top_k(scores, 1)[1][0] == pytest.approx(log(0.5 / 0.3), abs=1e-12)
+    assert np.isposinf(warpers.top_k(scores, 3)[1][0])
+
+
 def test_a_text_that_was_drawn_scores_what_its_tokens_were_drawn_with():
     table = {(): CHANCES, (B,): {A: 0.5, END: 0.5}}
     scores = score_tokens(fed(probabilities(table), [START, B, END]), np.array([[START, B, END]]), SAMPLED)
