@@ -136,6 +136,10 @@ def test_a_given_text_is_held_against_its_numbers():
     assert hot.kept_lead[0].tolist() == [0, inf, inf] and hot.drawn[0, 1] == END
     alone = score_draws(logits, text, numbers, replace(SAMPLED, top_k=1))
     assert alone.kept_lead[0, 0] == pytest.approx(log(1.5)) and np.isposinf(alone.distance[0, 0])
+    # A token that is not kept has no place between the end, up to .375, and b, so no number comes near it.
+    between = probabilities({(): {END: 0.3, A: 0.2, B: 0.5}})
+    dropped = score_draws(fed(between, [START, A]), text[:, :2], numbers[:1], replace(SAMPLED, top_k=2))
+    assert np.isposinf(dropped.distance[0, 0]) and dropped.drawn[0, 0] == B
 
 
 @pytest.mark.parametrize(
