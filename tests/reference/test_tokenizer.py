@@ -40,6 +40,7 @@ def files(tmp_path):
         ("o€", False, [OH, EURO_0, EURO_1, EURO_2], [(0, 1), (1, 2), (1, 2), (1, 2)]),
         ("he \n <mask>he", False, [HE, MASK, HE], [(0, 2), (5, 11), (11, 13)]),
         ("<mask>", True, [MASK], [(0, 6)]),
+        ("\nhe", True, [UNKNOWN, HE], [(0, 1), (1, 3)]),
         ("</s>he", True, [SPACE, END, HE], [(0, 0), (0, 4), (4, 6)]),
         ("hq", False, [AITCH, UNKNOWN], [(0, 1), (1, 2)]),
         ("", True, [], []),
