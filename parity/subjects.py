@@ -7,7 +7,7 @@ from typing import Literal
 
 Role = Literal["oracle", "yardstick", "candidate", "file"]
 ATTENTIONS = ("eager", "sdpa")
-MODIFIERS = ("default-precision", "permuted", "1-thread")
+MODIFIERS = ("default-precision", "permuted", "mirrored", "1-thread")
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,14 @@ class Variant:
 
     ``eager`` and ``sdpa`` name the attention; ``+default-precision`` lets the framework pick its matmul
     precision (TF32 on CUDA; without it every product runs at the highest); ``+permuted`` reverses the
-    rows of the batch and puts the answers back in order; ``+1-thread`` computes on one thread.
+    rows of the batch and puts the answers back in order; ``+mirrored`` does so with every width of the model, which
+    the references can; ``+1-thread`` computes on one thread.
     """
 
     attention: str = "eager"
     default_precision: bool = False
     permuted: bool = False
+    mirrored: bool = False
     one_thread: bool = False
 
     @classmethod
@@ -38,7 +40,7 @@ class Variant:
         return cls(attention, *(m in modifiers for m in MODIFIERS))
 
     def __str__(self) -> str:
-        flags = (self.default_precision, self.permuted, self.one_thread)
+        flags = (self.default_precision, self.permuted, self.mirrored, self.one_thread)
         return "+".join([self.attention, *(m for m, on in zip(MODIFIERS, flags, strict=True) if on)])
 
 
@@ -71,13 +73,14 @@ FILE = Subject("file", role="file")
 def yardstick_ensemble(device: str, dtype: str, precision: str = "") -> list[Subject]:
     """The honest implementations whose error sets the budgets at one device and dtype.
 
-    Torch and Flax, eager and SDPA, the batch permuted, one thread and all: each is a different order of
+    Torch and Flax, eager and SDPA, batch and widths reversed, one thread and all: each is a different order of
     the same sums. ``precision`` is ``""`` for the highest or ``"+default-precision"``.
     """
     members = [
         ("reference-torch", "eager"), ("reference-torch", "sdpa"),
-        ("reference-torch", "eager+permuted"), ("reference-torch", "eager+1-thread"),
-        ("reference-flax", "eager"), ("reference-flax", "eager+permuted"),
+        ("reference-torch", "eager+permuted+mirrored"), ("reference-torch", "sdpa+mirrored"),
+        ("reference-torch", "eager+1-thread"),
+        ("reference-flax", "eager"), ("reference-flax", "eager+permuted+mirrored"),
     ]  # fmt: skip
     named = [(backend, str(Variant.parse(variant + precision))) for backend, variant in members]
     return [Subject(backend, variant, "main", device, dtype, "yardstick") for backend, variant in named]

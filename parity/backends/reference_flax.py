@@ -11,7 +11,8 @@ import numpy as np
 
 from parity.backends import jax_arrays
 from parity.backends import reference_outputs as outputs
-from parity.backends.base import Field, LoadReport, Reorder, Step
+from parity.backends.base import Field, LoadReport, Model, Reorder, Step
+from parity.backends.mirrored import MirroredModel, MirroredWeights
 from parity.subjects import Variant
 
 
@@ -21,13 +22,14 @@ class ReferenceFlax:
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         jax_arrays.set_up(threads, device, cache)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> ReferenceFlaxModel:
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> Model:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen.
 
         Raises:
             ValueError: one thread is asked for; XLA's pool has the size it started with.
         """
         import jax
+        import jax.numpy as jnp
 
         from reference import in_flax
         from reference.config import BartConfig
@@ -41,10 +43,12 @@ class ReferenceFlax:
         weights = read_weights(checkpoint, config)
         precision = "default" if variant.default_precision else "highest"
         settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
-        model = in_flax.build(config, weights, place=checkpoint, **settings)
+        given = MirroredWeights(config, weights) if variant.mirrored else weights
+        model = in_flax.build(config, given, place=checkpoint, **settings)
         report = outputs.file_report(weights)
         report.tied = outputs.one_table(config, {name for name, _ in in_flax.canonical_parameters(model)})
-        return ReferenceFlaxModel(model, checkpoint, report)
+        loaded = ReferenceFlaxModel(model, checkpoint, report)
+        return MirroredModel(loaded, config, jnp.flip) if variant.mirrored else loaded
 
 
 class ReferenceFlaxModel:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from parity.backends import reference_outputs as outputs
-from parity.backends.base import Field, LoadReport, Reorder, Step
+from parity.backends.base import Field, LoadReport, Model, Reorder, Step
+from parity.backends.mirrored import MirroredModel, MirroredWeights
 from parity.backends.torch_arrays import compute_as, on_host, set_deterministic
 from parity.subjects import Variant
 
@@ -22,8 +23,10 @@ class ReferenceTorch:
         self.threads = threads
         set_deterministic(threads)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> ReferenceTorchModel:
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> Model:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen."""
+        import torch
+
         from reference import in_torch
         from reference.config import BartConfig
         from reference.weights import read_weights
@@ -32,12 +35,14 @@ class ReferenceTorch:
         weights = read_weights(checkpoint, config)
         precision = "default" if variant.default_precision else "highest"
         settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
-        model = in_torch.build(config, weights, place=checkpoint, **settings)
+        given = MirroredWeights(config, weights) if variant.mirrored else weights
+        model = in_torch.build(config, given, place=checkpoint, **settings)
         report, state = outputs.file_report(weights), model.state_dict()
         report.tied = outputs.one_table(config, state)
         report.not_materialised = [name for name, tensor in state.items() if tensor.is_meta]
         report.training = model.training
-        return ReferenceTorchModel(model, checkpoint, report, variant, self.threads)
+        loaded = ReferenceTorchModel(model, checkpoint, report, variant, self.threads)
+        return MirroredModel(loaded, config, torch.flip) if variant.mirrored else loaded
 
 
 class ReferenceTorchModel:

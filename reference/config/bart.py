@@ -68,6 +68,16 @@ class BartConfig:
 
     MODEL_TYPES: ClassVar[tuple[str, ...]] = ("bart",)
     PRE_NORM: ClassVar[bool] = False
+    OPTIONAL_TOKENS: ClassVar[tuple[str, ...]] = _OPTIONAL_TOKENS
+
+    @property
+    def model_type(self) -> str:
+        return self.MODEL_TYPES[0]
+
+    @property
+    def positions(self) -> int:
+        """How many tokens there are positions for."""
+        return self.max_position_embeddings
 
     @property
     def num_labels(self) -> int:
@@ -114,7 +124,7 @@ class BartConfig:
         check_activation(values, "activation_function", place)
         for stack in ("encoder", "decoder"):
             check_heads(values, f"{stack}_attention_heads", "d_model", place)
-        check_tokens(values, (*_TOKENS, *_OPTIONAL_TOKENS), values["vocab_size"], place, _OPTIONAL_TOKENS)
+        check_tokens(values, (*_TOKENS, *_OPTIONAL_TOKENS), values["vocab_size"], place, cls.OPTIONAL_TOKENS)
         return cls(**values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod
@@ -134,3 +144,4 @@ class MBartConfig(BartConfig):
 
     MODEL_TYPES: ClassVar[tuple[str, ...]] = ("mbart",)
     PRE_NORM: ClassVar[bool] = True
+    OPTIONAL_TOKENS: ClassVar[tuple[str, ...]] = (*_OPTIONAL_TOKENS, "decoder_start_token_id")

@@ -15,7 +15,7 @@ from reference.in_flax.masks import padding_mask
 from reference.in_flax.normalisation import EPSILON, LayerNorm
 from reference.in_flax.outputs import EncoderOutput
 from reference.in_flax.precision import matmul_precision
-from reference.in_flax.seq2seq import Seq2Seq
+from reference.in_flax.seq2seq import Seq2Seq, TextDecoder
 from reference.in_flax.stacks import DecoderStack, EncoderStack
 
 
@@ -112,3 +112,38 @@ class BartForConditionalGeneration(Seq2Seq):
         """The head: one logit per token of the vocabulary."""
         scores = self.model.shared.scores(hidden) if self.config.tie_word_embeddings else self.lm_head(hidden)
         return scores + self.final_logits_bias
+
+
+class BartForCausalLM(TextDecoder):
+    """The decoder alone with a language-model head, which has no ``final_logits_bias``; mBART's as well.
+
+    Its layers always have cross-attention, which is passed over where no encoder's states are given.
+    """
+
+    labels_are_next = False
+
+    def __init__(
+        self, config: BartConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
+    ) -> None:
+        self.config = config
+        self.precision = precision
+        self.positions = config.max_position_embeddings
+        self.words = TokenEmbedding(config.vocab_size, config.d_model, config.scale_embedding, rngs)
+        self.decoder = BartDecoder(config, attention, rngs)
+        self.output = (
+            None
+            if config.tie_word_embeddings
+            else nnx.Linear(config.d_model, config.vocab_size, use_bias=False, rngs=rngs)
+        )
+
+    def layers(self) -> BartDecoder:
+        """The stack between embedding and head."""
+        return self.decoder
+
+    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
+        """What the first layer is given for tokens from position ``start`` on."""
+        return self.decoder.embed(self.words(ids), start)
+
+    def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
+        """The head: one logit per token of the vocabulary."""
+        return self.words.scores(hidden) if self.output is None else self.output(hidden)

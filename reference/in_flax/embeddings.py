@@ -36,11 +36,16 @@ class TokenEmbedding(nnx.Module):
 
 
 class LearnedPositions(nnx.Module):
-    """One learned vector per position (BART page, ``max_position_embeddings``)."""
+    """One learned vector per position (BART page, ``max_position_embeddings``).
 
-    def __init__(self, positions: int, d_model: int, rngs: nnx.Rngs) -> None:
-        self.embedding = nnx.Param(nnx.initializers.normal()(rngs.params(), (positions + POSITION_OFFSET, d_model)))
+    Args:
+        offset: rows before position 0.
+    """
+
+    def __init__(self, positions: int, d_model: int, rngs: nnx.Rngs, offset: int = POSITION_OFFSET) -> None:
+        self.embedding = nnx.Param(nnx.initializers.normal()(rngs.params(), (positions + offset, d_model)))
         self.positions = positions
+        self.offset = offset
 
     def __call__(self, length: int, start: int | Int[Array, ""] = 0) -> Float[Array, "{length} d_model"]:
         """The vectors of ``length`` positions from ``start`` on.
@@ -48,8 +53,28 @@ class LearnedPositions(nnx.Module):
         Raises:
             ValueError: the table has fewer positions.
         """
+        self.check(length)
+        # Compiled code learns ``start`` too late to raise: a position that is not there is NaN, not another one.
+        positions = self.offset + start + jnp.arange(length)
+        return self.embedding[...].at[positions].get(mode="fill", fill_value=jnp.nan)
+
+    def check(self, length: int) -> None:
+        """Raises ValueError where a sequence is longer than the table."""
         if length > self.positions:
             raise ValueError(f"a sequence of {length} tokens, but this checkpoint has positions for {self.positions}")
-        # Compiled code learns ``start`` too late to raise: a position that is not there is NaN, not another one.
-        positions = POSITION_OFFSET + start + jnp.arange(length)
+
+
+class CountedPositions(LearnedPositions):
+    """RoBERTa's: only tokens that are no padding are counted, from ``padding_idx + 1`` on; padding has ``padding_idx``.
+
+    Source: fairseq's numbering, as in transformers 4.57.6, models/roberta/modeling_roberta.py,
+    ``create_position_ids_from_input_ids``. With a cache every token before counts, padding too.
+    """
+
+    def of(self, ids: Int[Array, "batch length"], start: int | Int[Array, ""]) -> Float[Array, "batch length d_model"]:
+        """The vectors of the tokens from position ``start`` on; raises ValueError as ``__call__`` does."""
+        self.check(ids.shape[1])
+        padding = self.offset - 1
+        counted = ids != padding
+        positions = padding + (counted.cumsum(axis=1) + start) * counted
         return self.embedding[...].at[positions].get(mode="fill", fill_value=jnp.nan)

@@ -5,30 +5,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float64, Int
 
 from reference.generation import DOCUMENTED, Dialect, Generated, GenerationSettings
 from reference.generation import generate as search
-from reference.in_flax.bart import BartForConditionalGeneration
 from reference.in_flax.cache import Cache, LayerCache
 from reference.in_flax.loading import as_inputs
+from reference.in_flax.seq2seq import Seq2Seq
 
 
 class CachedDecoder:
     """A batch of encoded sources and the decoder's cache (``reference.generation.Decoder``).
 
     Args:
-        inputs: ``input_ids`` and ``attention_mask`` ``[batch, src]`` as host arrays; without a mask all is seen.
+        inputs: ``input_ids`` (or the encoder's other ``main_input``) and ``attention_mask`` ``[batch, src]`` as host
+            arrays; without a mask all is seen.
         capacity: tokens a text may have, the start token among them.
     """
 
-    def __init__(self, model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray], capacity: int) -> None:
+    def __init__(self, model: Seq2Seq, inputs: Mapping[str, np.ndarray], capacity: int) -> None:
         self.model = model
         given = as_inputs(model, inputs)
-        self.source_mask = given.get("attention_mask", jnp.ones_like(given["input_ids"]))
-        memory = model.encode(given["input_ids"], self.source_mask).last_hidden_state
+        mask = given.get("attention_mask")
+        memory = model.encode(given[model.main_input], mask).last_hidden_state
+        self.source_mask = model.source_mask(mask, memory)
         self.empty = model.start_cache(memory, capacity)
 
     def start(self, rows_per_source: int) -> int:
@@ -52,18 +53,21 @@ class CachedDecoder:
 
 
 def generate(
-    model: BartForConditionalGeneration,
+    model: Seq2Seq,
     inputs: Mapping[str, np.ndarray],
     settings: GenerationSettings,
     dialect: Dialect = DOCUMENTED,
+    uniforms: Float64[np.ndarray, "steps rows"] | None = None,
 ) -> Generated:
-    """Text by greedy or beam search, as ``settings`` say.
+    """Text by greedy search, beam search or drawing, as ``settings`` say.
 
     Args:
-        inputs: ``input_ids`` and, if anything is hidden, ``attention_mask`` ``[batch, src]``, host arrays.
+        inputs: the encoder's ``main_input`` and, if anything is hidden, ``attention_mask``, as ``CachedDecoder`` takes
+            them.
+        uniforms: what to draw by (``reference.generation.uniform_numbers``); both frameworks draw alike by the same.
 
     Raises:
         ValueError: ``max_length`` exceeds the model's positions.
     """
     capacity = settings.resolved(dialect).max_length
-    return search(CachedDecoder(model, inputs, capacity), len(inputs["input_ids"]), settings, dialect)
+    return search(CachedDecoder(model, inputs, capacity), len(inputs[model.main_input]), settings, dialect, uniforms)

@@ -12,11 +12,13 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from reference.config import BartConfig
-from reference.errors import CheckpointError
+from reference.config import Config, read_config
+from reference.config.classes import class_of
 from reference.in_flax.attention import ATTENTIONS
-from reference.in_flax.bart import BartForConditionalGeneration
+from reference.in_flax.classes import model_of
+from reference.in_flax.model import Model
 from reference.in_flax.precision import PRECISIONS
+from reference.names import table_of
 from reference.weights import read_weights
 
 DTYPES = {name: getattr(jnp, name) for name in ("float64", "float32", "bfloat16", "float16")}
@@ -27,36 +29,41 @@ CANONICAL_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight"
 def load(
     directory: Path,
     *,
+    model_class: str | None = None,
     dtype: str = "float32",
     device: str = "cpu",
     attention: str = "eager",
     precision: str = "highest",
-) -> BartForConditionalGeneration:
-    """The model a checkpoint's directory describes, its weights cast to ``dtype``.
+) -> Model:
+    """The model a checkpoint's directory describes, of any family, its weights cast to ``dtype``.
 
     ``float64`` switches ``jax_enable_x64`` on for the whole process; JAX has no narrower switch that outlives a call.
 
     Raises:
         CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen (named).
     """
-    config = BartConfig.read(directory)
-    weights = read_weights(directory, config)
-    return build(config, weights, dtype=dtype, device=device, attention=attention, precision=precision, place=directory)
+    config = read_config(directory)
+    model_class = class_of(config, model_class, directory)
+    weights = read_weights(directory, config, model_class=model_class)
+    how = {"dtype": dtype, "device": device, "attention": attention, "precision": precision}
+    return build(config, weights, model_class=model_class, **how, place=directory)
 
 
 def build(
-    config: BartConfig,
+    config: Config,
     weights: Mapping[str, np.ndarray],
     *,
+    model_class: str | None = None,
     dtype: str = "float32",
     device: str = "cpu",
     attention: str = "eager",
     precision: str = "highest",
     place: Path | str = "weights",
-) -> BartForConditionalGeneration:
+) -> Model:
     """A model from host arrays under canonical names; what it has no place for is left aside.
 
     Args:
+        model_class: a documented class; None for the family's first (``reference.config.classes``).
         place: what errors name.
 
     Raises:
@@ -66,16 +73,11 @@ def build(
     check_choices(dtype, attention, precision)
     if dtype == "float64":
         jax.config.update("jax_enable_x64", True)
-    model = nnx.eval_shape(lambda: BartForConditionalGeneration(config, attention, precision, rngs=nnx.Rngs(0)))
-    graph, empty = nnx.split(model)
+    model = nnx.eval_shape(lambda: model_of(config, model_class, attention, precision, rngs=nnx.Rngs(0)))
+    table, (graph, empty) = table_of(config, model_class), nnx.split(model)
     target, leaves = jax.devices(device)[0], []
     for path, variable in nnx.to_flat_state(empty):
-        name, shape = canonical_name(path), canonical_layout(path, np.empty(variable.shape, bool)).shape
-        if name not in weights:
-            raise CheckpointError(place, f"parameter {name} is missing")
-        array = weights[name]
-        if array.shape != shape:
-            raise CheckpointError(place, f"parameter {name} is {array.shape}, not {shape}")
+        array = table.array(canonical_name(path), weights, place)
         array = jax.device_put(canonical_layout(path, array).astype(DTYPES[dtype]), target)
         leaves.append((path, variable.replace(array)))
     return nnx.merge(graph, nnx.from_flat_state(leaves))
@@ -88,24 +90,23 @@ def check_choices(dtype: str, attention: str, precision: str) -> None:
             raise ValueError(f"unknown choice {given!r}: one of {', '.join(known)}")
 
 
-def as_inputs(model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    """Host arrays by argument name as arrays on the model's device: ids and masks int32, head masks in its dtype."""
-    like = model.final_logits_bias[...]
-    kinds = {name: like.dtype if "head_mask" in name else jnp.int32 for name in inputs}
+def as_inputs(model: Model, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Host arrays by argument name as arrays on the model's device: ids and masks int32, others in its dtype."""
+    like = model.like()
+    real = {name for name, array in inputs.items() if "head_mask" in name or np.asarray(array).dtype.kind == "f"}
+    kinds = {name: like.dtype if name in real else jnp.int32 for name in inputs}
     return {name: jax.device_put(np.asarray(array, kinds[name]), like.device) for name, array in inputs.items()}
 
 
-def canonical_parameters(model: BartForConditionalGeneration) -> Iterator[tuple[str, np.ndarray]]:
-    """Every parameter, and ``final_logits_bias``: canonical name and host array, in the layout of ``reference.names``.
+def canonical_parameters(model: Model) -> Iterator[tuple[str, np.ndarray]]:
+    """Every parameter and buffer: canonical name and host array, in the layout of ``reference.names``.
 
     bfloat16 comes as ``ml_dtypes.bfloat16``, which JAX brings along.
     """
-    return by_canonical_name(nnx.state(model))
+    return table_of(model.config, model.model_class).canonical(by_canonical_name(nnx.state(model)))
 
 
-def loss_and_gradients(
-    model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The loss of one call and its gradient by every parameter, under canonical names and in their layout.
 
     The shared table's gradient is the sum over all its uses. ``final_logits_bias`` is no parameter: it has none.
@@ -119,11 +120,12 @@ def loss_and_gradients(
     if "labels" not in inputs:
         raise ValueError("gradients need labels")
     loss, gradients = differentiate(model, as_inputs(model, inputs))
-    return np.asarray(loss), dict(by_canonical_name(gradients))
+    ours = by_canonical_name(gradients)
+    return np.asarray(loss), dict(table_of(model.config, model.model_class).canonical(ours))
 
 
 @jax.jit
-def differentiate(model: BartForConditionalGeneration, inputs: dict[str, Array]) -> tuple[Array, Mapping]:
+def differentiate(model: Model, inputs: dict[str, Array]) -> tuple[Array, Mapping]:
     """The loss and its gradient by every ``nnx.Param``, compiled."""
     graph, parameters, others = nnx.split(model, nnx.Param, ...)
 
@@ -134,7 +136,7 @@ def differentiate(model: BartForConditionalGeneration, inputs: dict[str, Array])
 
 
 def by_canonical_name(state: Mapping) -> Iterator[tuple[str, np.ndarray]]:
-    """A state's variables as host arrays, renamed and laid out canonically."""
+    """A state's variables as host arrays, with the names and the layout that the torch models give theirs."""
     for path, variable in nnx.to_flat_state(state):
         yield canonical_name(path), canonical_layout(path, np.asarray(variable[...]))
 

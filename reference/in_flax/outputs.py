@@ -40,6 +40,18 @@ class DecoderOutput:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class CausalOutput:
+    """A decoder that stands alone; ``loss`` is None without labels, ``cross_attentions`` without an encoder."""
+
+    loss: Float[Array, ""] | None
+    logits: Float[Array, "batch tgt vocab"]
+    hidden_states: tuple[Float[Array, "batch tgt d_model"], ...]
+    attentions: tuple[Float[Array, "batch heads tgt tgt"], ...] | None
+    cross_attentions: tuple[Float[Array, "batch heads tgt src"], ...] | None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Seq2SeqOutput:
     """The whole call; ``loss`` is None without labels."""
 

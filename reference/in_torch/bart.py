@@ -13,7 +13,7 @@ from reference.in_torch.masks import padding_mask
 from reference.in_torch.normalisation import EPSILON, LayerNorm
 from reference.in_torch.outputs import EncoderOutput
 from reference.in_torch.precision import matmul_precision
-from reference.in_torch.seq2seq import Seq2Seq
+from reference.in_torch.seq2seq import Seq2Seq, TextDecoder
 from reference.in_torch.stacks import DecoderStack, EncoderStack
 
 
@@ -103,3 +103,33 @@ class BartForConditionalGeneration(Seq2Seq):
         """The head: one logit per token of the vocabulary."""
         scores = self.model.shared.scores(hidden) if self.config.tie_word_embeddings else self.lm_head(hidden)
         return scores + self.final_logits_bias
+
+
+class BartForCausalLM(TextDecoder):
+    """The decoder alone with a language-model head, which has no ``final_logits_bias``; mBART's as well.
+
+    Its layers always have cross-attention, which is passed over where no encoder's states are given.
+    """
+
+    labels_are_next = False
+
+    def __init__(self, config: BartConfig, attention: str = "eager", precision: str = "highest") -> None:
+        super().__init__()
+        self.config = config
+        self.precision = precision
+        self.positions = config.max_position_embeddings
+        self.words = TokenEmbedding(config.vocab_size, config.d_model, config.scale_embedding)
+        self.decoder = BartDecoder(config, attention)
+        self.output = None if config.tie_word_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
+
+    def layers(self) -> BartDecoder:
+        """The stack between embedding and head."""
+        return self.decoder
+
+    def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
+        """What the first layer is given for tokens from position ``start`` on."""
+        return self.decoder.embed(self.words(ids), start)
+
+    def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
+        """The head: one logit per token of the vocabulary."""
+        return self.words.scores(hidden) if self.output is None else self.output(hidden)

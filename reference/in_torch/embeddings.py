@@ -34,11 +34,16 @@ class TokenEmbedding(nn.Embedding):
 
 
 class LearnedPositions(nn.Embedding):
-    """One learned vector per position (BART page, ``max_position_embeddings``)."""
+    """One learned vector per position (BART page, ``max_position_embeddings``).
 
-    def __init__(self, positions: int, d_model: int) -> None:
-        super().__init__(positions + POSITION_OFFSET, d_model)
+    Args:
+        offset: rows before position 0.
+    """
+
+    def __init__(self, positions: int, d_model: int, offset: int = POSITION_OFFSET) -> None:
+        super().__init__(positions + offset, d_model)
         self.positions = positions
+        self.offset = offset
 
     def forward(self, length: int, start: int = 0) -> Float[Tensor, "{length} d_model"]:
         """The vectors of ``length`` positions from ``start`` on.
@@ -46,6 +51,26 @@ class LearnedPositions(nn.Embedding):
         Raises:
             ValueError: the table has fewer positions.
         """
+        self.check(length)
+        return self.weight[self.offset + start : self.offset + start + length]
+
+    def check(self, length: int) -> None:
+        """Raises ValueError where a sequence is longer than the table."""
         if length > self.positions:
             raise ValueError(f"a sequence of {length} tokens, but this checkpoint has positions for {self.positions}")
-        return self.weight[POSITION_OFFSET + start : POSITION_OFFSET + start + length]
+
+
+class CountedPositions(LearnedPositions):
+    """RoBERTa's: only tokens that are no padding are counted, from ``padding_idx + 1`` on; padding has ``padding_idx``.
+
+    Source: fairseq's numbering, as in transformers 4.57.6, models/roberta/modeling_roberta.py,
+    ``create_position_ids_from_input_ids``. With a cache every token before counts, padding too.
+    """
+
+    def of(self, ids: Int[Tensor, "batch length"], start: int) -> Float[Tensor, "batch length d_model"]:
+        """The vectors of the tokens from position ``start`` on; raises ValueError as ``forward`` does."""
+        self.check(ids.shape[1])
+        padding = self.offset - 1
+        counted = ids != padding
+        positions = padding + (counted.cumsum(dim=1) + start) * counted
+        return self.weight[positions]

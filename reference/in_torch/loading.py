@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference.config import BartConfig
-from reference.errors import CheckpointError
+from reference.config import Config, read_config
+from reference.config.classes import class_of
 from reference.in_torch.attention import ATTENTIONS
-from reference.in_torch.bart import BartForConditionalGeneration
+from reference.in_torch.classes import model_of
+from reference.in_torch.model import Model
 from reference.in_torch.precision import PRECISIONS, matmul_precision
+from reference.names import table_of
 from reference.weights import read_weights
 
 DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
@@ -24,34 +26,39 @@ DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat1
 def load(
     directory: Path,
     *,
+    model_class: str | None = None,
     dtype: str = "float32",
     device: str = "cpu",
     attention: str = "eager",
     precision: str = "highest",
-) -> BartForConditionalGeneration:
-    """The model a checkpoint's directory describes, its weights cast to ``dtype``, in evaluation mode.
+) -> Model:
+    """The model a checkpoint's directory describes, of any family, its weights cast to ``dtype``, in evaluation mode.
 
     Raises:
         CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen (named).
     """
-    config = BartConfig.read(directory)
-    weights = read_weights(directory, config)
-    return build(config, weights, dtype=dtype, device=device, attention=attention, precision=precision, place=directory)
+    config = read_config(directory)
+    model_class = class_of(config, model_class, directory)
+    weights = read_weights(directory, config, model_class=model_class)
+    how = {"dtype": dtype, "device": device, "attention": attention, "precision": precision}
+    return build(config, weights, model_class=model_class, **how, place=directory)
 
 
 def build(
-    config: BartConfig,
+    config: Config,
     weights: Mapping[str, np.ndarray],
     *,
+    model_class: str | None = None,
     dtype: str = "float32",
     device: str = "cpu",
     attention: str = "eager",
     precision: str = "highest",
     place: Path | str = "weights",
-) -> BartForConditionalGeneration:
+) -> Model:
     """A model from host arrays under canonical names; what it has no place for is left aside.
 
     Args:
+        model_class: a documented class; None for the family's first (``reference.config.classes``).
         place: what errors name.
 
     Raises:
@@ -60,14 +67,10 @@ def build(
     """
     check_choices(dtype, attention, precision)
     with torch.device("meta"):
-        model = BartForConditionalGeneration(config, attention, precision)
-    state = {}
-    for name, empty in model.state_dict().items():
-        if name not in weights:
-            raise CheckpointError(place, f"parameter {name} is missing")
-        array, shape = weights[name], tuple(empty.shape)
-        if array.shape != shape:
-            raise CheckpointError(place, f"parameter {name} is {array.shape}, not {shape}")
+        model = model_of(config, model_class, attention, precision)
+    table, state = table_of(config, model_class), {}
+    for name in model.state_dict():
+        array = table.array(name, weights, place)
         state[name] = from_host(array).to(device=device, dtype=DTYPES[dtype])
     model.load_state_dict(state, assign=True)
     return model.eval()
@@ -80,25 +83,24 @@ def check_choices(dtype: str, attention: str, precision: str) -> None:
             raise ValueError(f"unknown choice {given!r}: one of {', '.join(known)}")
 
 
-def as_inputs(model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Host arrays by argument name as tensors on the model's device: ids and masks int64, head masks in its dtype."""
-    like = model.final_logits_bias
-    kinds = {name: like.dtype if "head_mask" in name else torch.int64 for name in inputs}
+def as_inputs(model: Model, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Host arrays by argument name as tensors on the model's device: ids and masks int64, others in its dtype."""
+    like = model.like()
+    real = {name for name, array in inputs.items() if "head_mask" in name or np.asarray(array).dtype.kind == "f"}
+    kinds = {name: like.dtype if name in real else torch.int64 for name in inputs}
     return {name: torch.as_tensor(array).to(like.device, kinds[name]) for name, array in inputs.items()}
 
 
-def canonical_parameters(model: BartForConditionalGeneration) -> Iterator[tuple[str, np.ndarray]]:
-    """Every parameter, and ``final_logits_bias``: canonical name and host array, in the layout of ``reference.names``.
+def canonical_parameters(model: Model) -> Iterator[tuple[str, np.ndarray]]:
+    """Every parameter and buffer: canonical name and host array, in the layout of ``reference.names``.
 
     bfloat16 comes as ``ml_dtypes.bfloat16``, or as uint16 of the same bits where that library is absent.
     """
-    for name, parameter in model.state_dict().items():
-        yield name, to_host(parameter)
+    ours = ((name, to_host(parameter)) for name, parameter in model.state_dict().items())
+    return table_of(model.config, model.model_class).canonical(ours)
 
 
-def loss_and_gradients(
-    model: BartForConditionalGeneration, inputs: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The loss of one call and its gradient by every parameter, under canonical names and in their layout.
 
     The shared table's gradient is the sum over all its uses. ``final_logits_bias`` is no parameter: it has none.
@@ -115,7 +117,8 @@ def loss_and_gradients(
     with torch.enable_grad(), matmul_precision(model.precision):
         loss = model(**as_inputs(model, inputs)).loss
         gradients = torch.autograd.grad(loss, parameters)
-    return to_host(loss), dict(zip(names, map(to_host, gradients), strict=True))
+    ours = zip(names, map(to_host, gradients), strict=True)
+    return to_host(loss), dict(table_of(model.config, model.model_class).canonical(ours))
 
 
 def to_host(tensor: Tensor) -> np.ndarray:

@@ -36,6 +36,17 @@ class DecoderOutput:
 
 
 @dataclass(frozen=True)
+class CausalOutput:
+    """A decoder that stands alone; ``loss`` is None without labels, ``cross_attentions`` without an encoder."""
+
+    loss: Float[Tensor, ""] | None
+    logits: Float[Tensor, "batch tgt vocab"]
+    hidden_states: tuple[Float[Tensor, "batch tgt d_model"], ...]
+    attentions: tuple[Float[Tensor, "batch heads tgt tgt"], ...] | None
+    cross_attentions: tuple[Float[Tensor, "batch heads tgt src"], ...] | None
+
+
+@dataclass(frozen=True)
 class Seq2SeqOutput:
     """The whole call; ``loss`` is None without labels."""
 

@@ -5,30 +5,41 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from reference.in_torch.cache import Cache, KeysValues, LayerCache
 from reference.in_torch.labels import cross_entropy, shift_right
 from reference.in_torch.masks import causal_mask, padding_mask
-from reference.in_torch.outputs import DecoderOutput, EncoderOutput, Seq2SeqOutput
+from reference.in_torch.model import Model
+from reference.in_torch.outputs import CausalOutput, DecoderOutput, EncoderOutput, Seq2SeqOutput
 from reference.in_torch.precision import matmul_precision
 from reference.in_torch.stacks import DecoderStack
 
 
-class TextDecoder(nn.Module):
+class TextDecoder(Model):
     """A decoder with a language-model head. A family says how tokens are embedded and how states are scored.
 
     Attributes:
-        precision: of float32 products (``reference.in_torch.precision``).
         positions: how many tokens there are positions for.
+        labels_are_next: whether the label of a position is the token after it, as the families whose labels are the
+            inputs say; BART's causal model compares each position with its own label (transformers 4.57.6,
+            modeling_bart.py, BartForCausalLM.forward).
     """
 
-    precision: str
     positions: int
+    labels_are_next = True
 
     def layers(self) -> DecoderStack:
         """The stack between embedding and head."""
         raise NotImplementedError
+
+    def like(self) -> Tensor:
+        """A parameter, for its dtype and device."""
+        return self.layers().layers[0].fc1.weight
+
+    def memory(self, encoder_last_hidden_state: Float[Tensor, "batch src _"]) -> Float[Tensor, "batch src d_model"]:
+        """What cross-attention looks at: the encoder's last states, unless a family makes something of them."""
+        return encoder_last_hidden_state
 
     def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
         """What the first layer is given for tokens from position ``start`` on."""
@@ -41,7 +52,7 @@ class TextDecoder(nn.Module):
     def decode(
         self,
         decoder_input_ids: Int[Tensor, "batch tgt"],
-        encoder_last_hidden_state: Float[Tensor, "batch src d_model"] | None,
+        encoder_last_hidden_state: Float[Tensor, "batch src _"] | None,
         attention_mask: Int[Tensor, "batch src"] | None = None,
         decoder_attention_mask: Int[Tensor, "batch tgt"] | None = None,
         decoder_head_mask: Float[Tensor, "decoder_layers heads"] | None = None,
@@ -58,12 +69,10 @@ class TextDecoder(nn.Module):
         if decoder_attention_mask is None:
             decoder_attention_mask = torch.ones_like(decoder_input_ids)
         masks = (attention_mask, decoder_attention_mask, decoder_head_mask, cross_attn_head_mask)
-        with matmul_precision(self.precision):
-            past = self.layers().nothing_past(encoder_last_hidden_state)
-        return self._decode(decoder_input_ids, past, 0, *masks)[0]
+        return self._decode(decoder_input_ids, self._nothing_past(encoder_last_hidden_state), 0, *masks)[0]
 
     def start_cache(
-        self, encoder_last_hidden_state: Float[Tensor, "batch src d_model"] | None, capacity: int, batch: int = 1
+        self, encoder_last_hidden_state: Float[Tensor, "batch src _"] | None, capacity: int, batch: int = 1
     ) -> Cache:
         """A cache with nothing written, for at most ``capacity`` tokens.
 
@@ -105,15 +114,19 @@ class TextDecoder(nn.Module):
         return decoded, Cache(layers, cache.length + tgt)
 
     def _empty_layers(
-        self, encoder_last_hidden_state: Float[Tensor, "batch src d_model"] | None, capacity: int, batch: int
+        self, encoder_last_hidden_state: Float[Tensor, "batch src _"] | None, capacity: int, batch: int
     ) -> tuple[LayerCache, ...]:
-        stack = self.layers()
-        with matmul_precision(self.precision):
-            past = stack.nothing_past(encoder_last_hidden_state)
+        stack, past = self.layers(), self._nothing_past(encoder_last_hidden_state)
         rows = batch if encoder_last_hidden_state is None else len(encoder_last_hidden_state)
         head_dim = stack.shape.d_model // stack.shape.heads
         empty = stack.layers[0].fc1.weight.new_zeros(rows, stack.shape.heads, capacity, head_dim)
         return tuple(LayerCache(KeysValues(empty, empty), layer.cross) for layer in past)
+
+    def _nothing_past(self, encoder_last_hidden_state: Float[Tensor, "batch src _"] | None) -> tuple[LayerCache, ...]:
+        """Every layer's view of the encoder, if there is one, and nothing of its own."""
+        with matmul_precision(self.precision):
+            memory = None if encoder_last_hidden_state is None else self.memory(encoder_last_hidden_state)
+            return self.layers().nothing_past(memory)
 
     def _decode(
         self,
@@ -134,14 +147,34 @@ class TextDecoder(nn.Module):
             layers, states, attentions, cross_attentions = self.layers().run(embedded, past, start, *masks)
             return DecoderOutput(self.score(states[-1]), states, attentions, cross_attentions), layers
 
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch tgt"],
+        attention_mask: Int[Tensor, "batch tgt"] | None = None,
+        encoder_hidden_states: Float[Tensor, "batch src _"] | None = None,
+        encoder_attention_mask: Int[Tensor, "batch src"] | None = None,
+        head_mask: Float[Tensor, "layers heads"] | None = None,
+        cross_attn_head_mask: Float[Tensor, "layers heads"] | None = None,
+        labels: Int[Tensor, "batch tgt"] | None = None,
+    ) -> CausalOutput:
+        """The documented call of a decoder that stands alone (BART page, ``BartForCausalLM.forward``)."""
+        masks = (encoder_attention_mask, attention_mask, head_mask, cross_attn_head_mask)
+        decoded = self.decode(input_ids, encoder_hidden_states, *masks)
+        loss, shift = None, int(self.labels_are_next)
+        if labels is not None:
+            loss = cross_entropy(decoded.logits[:, : labels.shape[1] - shift], labels[:, shift:])
+        return CausalOutput(loss, decoded.logits, decoded.hidden_states, decoded.attentions, decoded.cross_attentions)
+
 
 class Seq2Seq(TextDecoder):
     """An encoder before a decoder. A family says what the encoder is, besides what a decoder must say.
 
     Attributes:
+        main_input: what the encoder's input is called.
         pad: what an ignored label becomes in the decoder's inputs; with ``start`` what labels are shifted with.
     """
 
+    main_input = "input_ids"
     pad: int | None
     start: int | None
 
@@ -153,6 +186,20 @@ class Seq2Seq(TextDecoder):
     ) -> EncoderOutput:
         """The encoder alone; without a mask every token is seen, padding too (BART page, ``attention_mask``)."""
         raise NotImplementedError
+
+    def source_mask(
+        self, attention_mask: Int[Tensor, "batch _"] | None, encoder_last_hidden_state: Float[Tensor, "batch src _"]
+    ) -> Int[Tensor, "batch src"]:
+        """Which of the encoder's states are no padding: as the inputs' mask says, all without one."""
+        if attention_mask is None:
+            attention_mask = encoder_last_hidden_state.new_ones(encoder_last_hidden_state.shape[:2], dtype=torch.int64)
+        return attention_mask
+
+    def shifted(
+        self, input_ids: Int[Tensor, "batch src"], labels: Int[Tensor, "batch tgt"] | None
+    ) -> tuple[Int[Tensor, "batch tgt"], Int[Tensor, "batch tgt"] | None]:
+        """Decoder inputs where none are given, and which of them are seen if not all."""
+        return shift_right(input_ids if labels is None else labels, self.pad, self.start), None
 
     def forward(
         self,
@@ -174,9 +221,11 @@ class Seq2Seq(TextDecoder):
             ValueError: a sequence is longer than the positions, or a head mask is for another number of layers.
         """
         if decoder_input_ids is None:
-            decoder_input_ids = shift_right(input_ids if labels is None else labels, self.pad, self.start)
+            decoder_input_ids, shifted_mask = self.shifted(input_ids, labels)
+            decoder_attention_mask = shifted_mask if decoder_attention_mask is None else decoder_attention_mask
         encoded = self.encode(input_ids, attention_mask, head_mask)
-        decoder_masks = (attention_mask, decoder_attention_mask, decoder_head_mask, cross_attn_head_mask)
+        source_mask = self.source_mask(attention_mask, encoded.last_hidden_state)
+        decoder_masks = (source_mask, decoder_attention_mask, decoder_head_mask, cross_attn_head_mask)
         decoded = self.decode(decoder_input_ids, encoded.last_hidden_state, *decoder_masks)
         return Seq2SeqOutput(
             loss=None if labels is None else cross_entropy(decoded.logits, labels),

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reference.config import BartConfig
-from reference.names import LOGITS_BIAS, Entry, canonical, expected_parameters, is_bare
+from reference.config import BartConfig, Config
+from reference.config.classes import class_of
+from reference.errors import CheckpointError
+from reference.names import LOGITS_BIAS, Entry, Layout, Parameter, canonical, expected_parameters, is_bare, table_of
 from reference.weights.files import find_weights, open_weights
 from reference.weights.stored import Opened, Stored
 
@@ -22,22 +24,24 @@ class Weights(Mapping[str, np.ndarray]):
     surplus, misshapen, duplicated unequally or not finite is told, not raised: those are findings.
     """
 
-    def __init__(self, config: BartConfig, opened: Opened, format: str, files: list[Path]) -> None:
+    def __init__(
+        self, config: Config, opened: Opened, format: str, files: list[Path], model_class: str | None = None
+    ) -> None:
         self.format = format
         """``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
         self.files = files
         """What was read, an index file included."""
         self.layout = opened.layout
         self.surplus: list[str] = list(opened.others)
-        """Raw names that stand for nothing a BART of this config has."""
+        """Raw names that stand for nothing that the class has in this config."""
         self.raw: dict[str, str] = {}
         """Canonical name to the name in the file."""
         self.misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         """Canonical name to (shape found, shape wanted), both in the canonical layout."""
-        self._expected = expected_parameters(config)
+        self._expected, entry = _names(config, model_class, opened.layout, files)
         self._found: dict[str, tuple[Stored, bool]] = {}
         self._duplicates: dict[str, tuple[str, Stored, bool]] = {}
-        self._sort(opened, config)
+        self._sort(opened, entry)
         self._permit_bare(opened)
         self._check_shapes()
         self.missing: list[str] = [name for name in self._expected if name not in self._found]
@@ -45,9 +49,9 @@ class Weights(Mapping[str, np.ndarray]):
         self.dtypes: dict[str, str] = {name: self._found[name][0].dtype for name in self}
         """Canonical name to the dtype in the file (``float32``, ``bfloat16`` …)."""
 
-    def _sort(self, opened: Opened, config: BartConfig) -> None:
+    def _sort(self, opened: Opened, entry_of: Callable[[str], Entry | None]) -> None:
         """Gives every tensor of the file its place: parameter, duplicate or surplus."""
-        entries = {raw: canonical(raw, opened.layout, config) for raw in opened.tensors}
+        entries = {raw: entry_of(raw) for raw in opened.tensors}
         for raw, entry in entries.items():
             if entry is None or (entry.role in ("parameter", "buffer") and entry.name in self._found):
                 self.surplus.append(raw)
@@ -69,7 +73,8 @@ class Weights(Mapping[str, np.ndarray]):
     def _permit_bare(self, opened: Opened) -> None:
         """The one place where a parameter may lack: a file of the bare ``BartModel`` has no head and so no
         ``final_logits_bias``, which is then zero (BartForConditionalGeneration starts it at zero)."""
-        if LOGITS_BIAS not in self._found and any(is_bare(raw, opened.layout) for raw in opened.tensors):
+        wanted = LOGITS_BIAS in self._expected and LOGITS_BIAS not in self._found
+        if wanted and any(is_bare(raw, opened.layout) for raw in opened.tensors):
             shape = self._expected[LOGITS_BIAS].shape
             self._found[LOGITS_BIAS] = (Stored(shape, "float32", lambda: np.zeros(shape, np.float32)), False)
 
@@ -111,13 +116,16 @@ class Weights(Mapping[str, np.ndarray]):
         return {name: count for name, count in counts.items() if count}
 
 
-def read_weights(directory: Path | str, config: BartConfig, format: str | None = None) -> Weights:
+def read_weights(
+    directory: Path | str, config: Config, format: str | None = None, model_class: str | None = None
+) -> Weights:
     """Opens a checkpoint's weights; arrays are read when looked up, so a large model is never held twice.
 
     Of several files the first of safetensors, ``pytorch_model.bin``, ``tf_model.h5``, ``flax_model.msgpack`` is read.
 
     Args:
         format: ``safetensors``, ``bin``, ``h5`` or ``msgpack``, to choose another.
+        model_class: a documented class; None for the family's first (``reference.config.classes``).
 
     Raises:
         ValueError: no such format.
@@ -125,7 +133,20 @@ def read_weights(directory: Path | str, config: BartConfig, format: str | None =
             overlapping tensors, a pickle that asks for more than tensors, an unknown dtype.
     """
     known, files = find_weights(Path(directory), format)
-    return Weights(config, open_weights(known, files), known.name, files)
+    return Weights(config, open_weights(known, files), known.name, files, model_class)
+
+
+def _names(
+    config: Config, model_class: str | None, layout: Layout, files: list[Path]
+) -> tuple[dict[str, Parameter], Callable[[str], Entry | None]]:
+    """What is expected under canonical names, and what a name of the file stands for."""
+    if isinstance(config, BartConfig) and class_of(config, model_class) == "BartForConditionalGeneration":
+        return expected_parameters(config), lambda raw: canonical(raw, layout, config)
+    table = table_of(config, model_class)
+    if layout != "torch":
+        kind = f"{config.model_type} as {class_of(config, model_class)}"
+        raise CheckpointError(files[0], f"holds weights in the layout of {layout}; {kind} is read in PyTorch's only")
+    return table.expected(), table.entry
 
 
 def _shape(stored: Stored, transposed: bool) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ LACKING = {"cache_output": "the reference keeps no cache"}
 SUBJECTS = (
     Subject("reference-torch", dtype="float64", role="oracle"),
     Subject("file", role="file"),
-    Subject("reference-torch", "eager+permuted", role="yardstick"),
+    Subject("reference-torch", "eager+permuted+mirrored", role="yardstick"),
     Subject("reference-flax", "eager", role="yardstick"),
     Subject("hf-torch", "eager", role="candidate"),
 )

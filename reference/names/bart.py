@@ -1,4 +1,4 @@
-"""THE table of parameter names: what a BART holds, and what each file format calls it.
+"""What a BART holds, and what each file format calls it.
 
 Canonical names are those of PyTorch's state dict of ``BartForConditionalGeneration`` (transformers 4.57.6,
 models/bart/modeling_bart.py), in the order the forward pass meets them. Everything a file may rightly hold besides
@@ -8,15 +8,12 @@ models/bart/modeling_bart.py), in the order the forward pass meets them. Everyth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
-from typing import Literal
 
 from reference.config import BartConfig
-
-Layout = Literal["torch", "flax", "tf"]
-EntryRole = Literal["parameter", "tied", "buffer", "ignored"]
+from reference.names.table import Entry, Layout, Parameter, Row, Table, linear, matrix
 
 SHARED = "model.shared.weight"
 HEAD = "lm_head.weight"
@@ -25,42 +22,19 @@ POSITION_OFFSET = 2
 """Rows of a position table before position 0: fairseq counted positions from ``padding_idx + 1``, which was 2."""
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One canonical parameter: its shape, and the words for its axes."""
-
-    shape: tuple[int, ...]
-    axes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What one name of a file stands for.
-
-    ``parameter``: the canonical parameter ``name``. ``tied``: a permitted duplicate, which must equal ``name``.
-    ``buffer``: as a parameter, but nothing that is trained (``final_logits_bias``). ``ignored``: a leftover that
-    carries no weight (fairseq's ``version``).
-    """
-
-    name: str
-    transposed: bool
-    """Whether the file stores the transpose of the canonical array."""
-    role: EntryRole
-
-
 def expected_parameters(config: BartConfig) -> dict[str, Parameter]:
     """Every canonical parameter of a BART with a language-model head, in forward data-flow order.
 
     ``lm_head.weight`` is a parameter of its own only where the embeddings are not tied; the encoder, the decoder and
     ``model.shared`` are one table always (``tie_word_embeddings`` speaks of the output head alone).
     """
-    table = {SHARED: Parameter((config.vocab_size, config.d_model), ("vocab", "d_model"))}
+    found = {SHARED: Parameter((config.vocab_size, config.d_model), ("vocab", "d_model"))}
     for stack in ("encoder", "decoder"):
-        table.update(_stack(config, stack))
+        found.update(_stack(config, stack))
     if not config.tie_word_embeddings:
-        table[HEAD] = Parameter((config.vocab_size, config.d_model), ("vocab", "d_model"))
-    table[LOGITS_BIAS] = Parameter((1, config.vocab_size), ("one", "vocab"))
-    return table
+        found[HEAD] = Parameter((config.vocab_size, config.d_model), ("vocab", "d_model"))
+    found[LOGITS_BIAS] = Parameter((1, config.vocab_size), ("one", "vocab"))
+    return found
 
 
 def _stack(config: BartConfig, stack: str) -> Iterator[tuple[str, Parameter]]:
@@ -79,6 +53,8 @@ def _stack(config: BartConfig, stack: str) -> Iterator[tuple[str, Parameter]]:
         yield from _linear(f"{layer}.fc1", (ffn, d_model), ("ffn", "d_model"))
         yield from _linear(f"{layer}.fc2", (d_model, ffn), ("d_model", "ffn"))
         yield from _norm(f"{layer}.final_layer_norm", d_model)
+    if config.PRE_NORM:
+        yield from _norm(f"model.{stack}.layer_norm", d_model)
 
 
 def _linear(name: str, shape: tuple[int, int], axes: tuple[str, str]) -> Iterator[tuple[str, Parameter]]:
@@ -190,3 +166,43 @@ _TF_LEAVES["weight"] = "weight"  # the shared table of libraries older than thos
 
 
 _SPELLINGS = {"torch": _from_torch, "flax": _from_flax, "tf": _from_tf}
+
+
+def table(config: BartConfig, model_class: str) -> Table:
+    """The table of any class of the family, in our models' words: they are BART's own."""
+    if model_class.endswith("ForCausalLM"):
+        return decoder_table(config, True)
+    rows = [row for row in _rows(expected_parameters(config)) if row.name not in (HEAD, LOGITS_BIAS)]
+    tied = {name: group[0] for group in tied_groups(config) for name in group[1:] if name != HEAD}
+    if model_class == "BartForConditionalGeneration":
+        rows = list(_rows(expected_parameters(config)))
+        tied = {name: group[0] for group in tied_groups(config) for name in group[1:]}
+    elif model_class == "BartForSequenceClassification":
+        sizes = (config.num_labels, config.d_model)
+        width, head = (config.d_model, config.d_model), "classification_head"
+        rows += linear(f"{head}.dense", f"{head}.dense", width, ("d_model", "d_model"))
+        rows += linear(f"{head}.out_proj", f"{head}.out_proj", sizes, ("labels", "d_model"))
+    elif model_class == "BartForQuestionAnswering":
+        rows += linear("qa_outputs", "qa_outputs", (2, config.d_model), ("ends", "d_model"))
+    ignored = ("*.version", HEAD, LOGITS_BIAS, "classification_head.*", "qa_outputs.*")
+    return Table(tuple(rows), tied, "model.", ignored)
+
+
+def decoder_table(config: BartConfig, cross: bool) -> Table:
+    """The decoder alone with a language-model head; ``cross``: with attention to an encoder."""
+    tokens = "model.decoder.embed_tokens"
+    vocab, axes = (config.vocab_size, config.d_model), ("vocab", "d_model")
+    kept = [row for row in _rows(dict(_stack(config, "decoder"))) if cross or ".encoder_attn" not in row.name]
+    rows = [
+        *matrix("words", tokens, vocab, axes),
+        *(replace(row, ours=row.ours.removeprefix("model.")) for row in kept),
+    ]
+    tied = {HEAD: f"{tokens}.weight"} if config.tie_word_embeddings else {}
+    if not tied:
+        rows += matrix("output", "lm_head", vocab, axes)
+    ignored = ("*.version", "model.encoder.*", SHARED, LOGITS_BIAS, *([] if cross else ["*.encoder_attn*"]))
+    return Table(tuple(rows), tied, "model.", ignored)
+
+
+def _rows(parameters: Mapping[str, Parameter]) -> Iterator[Row]:
+    return (Row(name, name, parameter, buffer=name == LOGITS_BIAS) for name, parameter in parameters.items())

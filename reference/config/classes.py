@@ -1,0 +1,39 @@
+"""Which documented classes there are of a family; the first is what a checkpoint is taken for where nobody says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reference.config.fields import CONFIG_FILE
+from reference.errors import CheckpointError
+
+CLASSES = {
+    "bart": ("BartForConditionalGeneration", "BartModel", "BartForSequenceClassification", "BartForQuestionAnswering",
+             "BartForCausalLM"),
+    "mbart": ("MBartForCausalLM",),
+    "bert": ("BertModel", "BertLMHeadModel"),
+    "roberta": ("RobertaModel", "RobertaForCausalLM"),
+    "bert-generation": ("BertGenerationEncoder", "BertGenerationDecoder"),
+    "gpt2": ("GPT2LMHeadModel",),
+    "wav2vec2": ("Wav2Vec2Model",),
+    "hubert": ("HubertModel",),
+    "encoder-decoder": ("EncoderDecoderModel",),
+    "speech-encoder-decoder": ("SpeechEncoderDecoderModel",),
+}  # fmt: skip
+
+
+def class_of(config: Any, asked: str | None = None, place: Path | str = CONFIG_FILE) -> str:
+    """The class a checkpoint is to be built as.
+
+    Args:
+        asked: a documented class, or None.
+
+    Raises:
+        CheckpointError: the family has none of that name.
+    """
+    known = CLASSES[config.model_type]
+    if asked is not None and asked not in known:
+        cause = f"model_type {config.model_type!r} has no {asked} here; it has {', '.join(known)}"
+        raise CheckpointError(place, cause)
+    return known[0] if asked is None else asked

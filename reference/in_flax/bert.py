@@ -1,0 +1,143 @@
+# Twin: reference/in_torch/bert.py
+"""BERT, RoBERTa and bert-generation as encoders and as decoders.
+
+Sources: Devlin et al. 2019, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Rothe et al. 2020, arXiv:1907.12461.
+Their layers are BART's: post-norm. They differ in how positions are numbered, whether tokens have types, and the head.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int
+
+from reference.config import BertConfig
+from reference.in_flax.activations import ACTIVATIONS
+from reference.in_flax.embeddings import CountedPositions, LearnedPositions, TokenEmbedding
+from reference.in_flax.encoder import Encoder
+from reference.in_flax.masks import padding_mask
+from reference.in_flax.normalisation import LayerNorm
+from reference.in_flax.outputs import EncoderOutput
+from reference.in_flax.precision import matmul_precision
+from reference.in_flax.seq2seq import TextDecoder
+from reference.in_flax.stacks import DecoderStack, EncoderStack
+
+
+class BertEmbeddings(nnx.Module):
+    """The sum of a token's vector, its position's and its type's, normalised (Devlin et al. 2019, figure 2)."""
+
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs) -> None:
+        width, counted = config.hidden_size, config.model_type == "roberta"
+        kind = CountedPositions if counted else LearnedPositions
+        self.words = TokenEmbedding(config.vocab_size, width, False, rngs)
+        self.positions = kind(config.positions, width, rngs, offset=config.pad_token_id + 1 if counted else 0)
+        self.types = TokenEmbedding(config.type_vocab_size, width, False, rngs) if config.type_vocab_size else None
+        self.norm = LayerNorm(width, float(config.layer_norm_eps), rngs)
+
+    def __call__(
+        self,
+        ids: Int[Array, "batch length"],
+        start: int | Int[Array, ""],
+        types: Int[Array, "batch length"] | None = None,
+    ) -> Float[Array, "batch length d_model"]:
+        """What the first layer is given; without ``types`` every token is of type 0.
+
+        Raises:
+            ValueError: the sequence is longer than the positions.
+        """
+        counted = isinstance(self.positions, CountedPositions)
+        embedded = self.words(ids) + (self.positions.of(ids, start) if counted else self.positions(ids.shape[1], start))
+        if self.types is not None:
+            embedded = embedded + self.types(jnp.zeros_like(ids) if types is None else types)
+        return self.norm(embedded)
+
+
+class BertHead(nnx.Module):
+    """From states to logits: BERT and RoBERTa transform them once more, bert-generation does not."""
+
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs) -> None:
+        width, vocab = config.hidden_size, config.vocab_size
+        transforms = config.model_type != "bert-generation"
+        # RoBERTa's head has gelu whatever hidden_act says (transformers 4.57.6, modeling_roberta.py, RobertaLMHead).
+        self.activation = ACTIVATIONS["gelu" if config.model_type == "roberta" else config.hidden_act]
+        self.dense = nnx.Linear(width, width, rngs=rngs) if transforms else None
+        self.norm = LayerNorm(width, float(config.layer_norm_eps), rngs) if transforms else None
+        self.output = None if config.tie_word_embeddings else nnx.Linear(width, vocab, use_bias=False, rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros(vocab))
+
+    def __call__(
+        self, hidden: Float[Array, "batch tgt d_model"], words: TokenEmbedding
+    ) -> Float[Array, "batch tgt vocab"]:
+        """One logit per token; where there is no table of the head's own, by the table of the embeddings."""
+        if self.dense is not None:
+            hidden = self.norm(self.activation(self.dense(hidden)))
+        return (words.scores(hidden) if self.output is None else self.output(hidden)) + self.bias[...]
+
+
+class BertEncoder(Encoder):
+    """The bare model without its pooler, which no decoder looks at."""
+
+    def __init__(
+        self, config: BertConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
+    ) -> None:
+        self.config = config
+        self.precision = precision
+        self.embeddings = BertEmbeddings(config, rngs)
+        self.stack = EncoderStack(config.stack(), attention, rngs)
+
+    def like(self) -> Array:
+        """A parameter, for its dtype and device."""
+        return self.embeddings.norm.scale[...]
+
+    @jax.jit
+    def encode(
+        self,
+        input_ids: Int[Array, "batch src"],
+        attention_mask: Int[Array, "batch src"] | None = None,
+        head_mask: Float[Array, "encoder_layers heads"] | None = None,
+        token_type_ids: Int[Array, "batch src"] | None = None,
+    ) -> EncoderOutput:
+        """States and attentions of every layer; without a mask every token is seen, padding too."""
+        if attention_mask is None:
+            attention_mask = jnp.ones_like(input_ids)
+        with matmul_precision(self.precision):
+            hidden = self.embeddings(input_ids, 0, token_type_ids)
+            return self.stack.run(hidden, padding_mask(attention_mask), head_mask)
+
+
+class BertDecoder(TextDecoder):
+    """With causal attention and a language-model head.
+
+    Args:
+        cross: with attention to an encoder; None: as the config says.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        attention: str = "eager",
+        precision: str = "highest",
+        cross: bool | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.config = config
+        self.precision = precision
+        self.positions = config.positions
+        self.embeddings = BertEmbeddings(config, rngs)
+        self.stack = DecoderStack(config.stack(config.add_cross_attention if cross is None else cross), attention, rngs)
+        self.head = BertHead(config, rngs)
+
+    def layers(self) -> DecoderStack:
+        """The stack between embedding and head."""
+        return self.stack
+
+    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
+        """What the first layer is given for tokens from position ``start`` on."""
+        return self.embeddings(ids, start)
+
+    def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
+        """The head: one logit per token of the vocabulary."""
+        return self.head(hidden, self.embeddings.words)

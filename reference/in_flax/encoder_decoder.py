@@ -1,0 +1,93 @@
+# Twin: reference/in_torch/encoder_decoder.py
+"""An encoder of one family before a decoder of another (Rothe et al. 2020, arXiv:1907.12461, section 2)."""
+
+from __future__ import annotations
+
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int
+
+from reference.config import BartConfig, BertConfig, EncoderDecoderConfig
+from reference.in_flax.bart import BartForCausalLM
+from reference.in_flax.bert import BertDecoder, BertEncoder
+from reference.in_flax.gpt2 import Gpt2Decoder
+from reference.in_flax.labels import shift_right
+from reference.in_flax.outputs import EncoderOutput
+from reference.in_flax.seq2seq import Seq2Seq, TextDecoder
+from reference.in_flax.stacks import DecoderStack
+
+
+def decoder_of(config: EncoderDecoderConfig, attention: str, precision: str, rngs: nnx.Rngs) -> TextDecoder:
+    """The decoder of a composition: any family's, with attention to the encoder added where it had none."""
+    if isinstance(config.decoder, BartConfig):
+        return BartForCausalLM(config.decoder, attention, precision, rngs=rngs)
+    kind = BertDecoder if isinstance(config.decoder, BertConfig) else Gpt2Decoder
+    return kind(config.decoder, attention, precision, True, rngs=rngs)
+
+
+class EncoderDecoderModel(Seq2Seq):
+    """Two text models. Where their widths differ, the encoder's last states are projected to the decoder's."""
+
+    def __init__(
+        self, config: EncoderDecoderConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
+    ) -> None:
+        self.config = config
+        self.precision = precision
+        self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
+        self.encoder = BertEncoder(config.encoder, attention, precision, rngs=rngs)
+        self.decoder = decoder_of(config, attention, precision, rngs)
+        self.positions = self.decoder.positions
+        sizes = (config.encoder.d_model, config.decoder.d_model)
+        self.enc_to_dec_proj = nnx.Linear(*sizes, rngs=rngs) if config.projects else None
+
+    def encode(
+        self,
+        input_ids: Int[Array, "batch src"],
+        attention_mask: Int[Array, "batch src"] | None = None,
+        head_mask: Float[Array, "encoder_layers heads"] | None = None,
+    ) -> EncoderOutput:
+        """The encoder alone, in its own width."""
+        return self.encoder.encode(input_ids, attention_mask, head_mask)
+
+    def memory(self, encoder_last_hidden_state: Float[Array, "batch src _"]) -> Float[Array, "batch src d_model"]:
+        """The encoder's last states in the decoder's width."""
+        if self.enc_to_dec_proj is None:
+            return encoder_last_hidden_state
+        return self.enc_to_dec_proj(encoder_last_hidden_state)
+
+    def shifted(
+        self, input_ids: Int[Array, "batch src"], labels: Int[Array, "batch tgt"] | None
+    ) -> tuple[Int[Array, "batch tgt"], Int[Array, "batch tgt"] | None]:
+        """The labels shifted right, and padding among them hidden (encoder-decoder page, ``decoder_attention_mask``).
+
+        Raises:
+            ValueError: there are no labels, or the config lacks the tokens to shift them with.
+        """
+        decoder_input_ids = shifted_labels(labels, self.pad, self.start)
+        return decoder_input_ids, (decoder_input_ids != self.pad).astype(decoder_input_ids.dtype)
+
+    def layers(self) -> DecoderStack:
+        """The decoder's stack."""
+        return self.decoder.layers()
+
+    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
+        """What the decoder's first layer is given for tokens from position ``start`` on."""
+        return self.decoder.embed(ids, start)
+
+    def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
+        """The decoder's head."""
+        return self.decoder.score(hidden)
+
+
+def shifted_labels(labels: Int[Array, "batch tgt"] | None, pad: int | None, start: int | None) -> Array:
+    """Labels shifted right, where there is all that it takes.
+
+    Raises:
+        ValueError: there are no labels, or the config names no padding or start token.
+    """
+    if labels is None:
+        raise ValueError("neither decoder_input_ids nor labels are given")
+    for name, token in (("pad_token_id", pad), ("decoder_start_token_id", start)):
+        if token is None:
+            raise ValueError(f"labels cannot be shifted: the config has no {name}")
+    return shift_right(labels, pad, start)

@@ -1,0 +1,50 @@
+# Twin: reference/in_torch/gpt2.py
+"""GPT-2 as a decoder, alone or with attention to an encoder (Radford et al. 2019, section 2.3): pre-norm."""
+
+from __future__ import annotations
+
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int
+
+from reference.config import Gpt2Config
+from reference.in_flax.embeddings import LearnedPositions, TokenEmbedding
+from reference.in_flax.seq2seq import TextDecoder
+from reference.in_flax.stacks import DecoderStack
+
+
+class Gpt2Decoder(TextDecoder):
+    """``cross``: with attention to an encoder between self-attention and feed-forward, or as the config says."""
+
+    def __init__(
+        self,
+        config: Gpt2Config,
+        attention: str = "eager",
+        precision: str = "highest",
+        cross: bool | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.config = config
+        self.precision = precision
+        self.words = TokenEmbedding(config.vocab_size, config.n_embd, False, rngs)
+        self.positions_table = LearnedPositions(config.n_positions, config.n_embd, rngs, offset=0)
+        self.positions = config.n_positions
+        self.stack = DecoderStack(config.stack(config.add_cross_attention if cross is None else cross), attention, rngs)
+        self.output = (
+            None
+            if config.tie_word_embeddings
+            else nnx.Linear(config.n_embd, config.vocab_size, use_bias=False, rngs=rngs)
+        )
+
+    def layers(self) -> DecoderStack:
+        """The stack between embedding and head."""
+        return self.stack
+
+    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
+        """What the first layer is given for tokens from position ``start`` on."""
+        return self.words(ids) + self.positions_table(ids.shape[1], start)
+
+    def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
+        """The head: one logit per token of the vocabulary."""
+        return self.words.scores(hidden) if self.output is None else self.output(hidden)

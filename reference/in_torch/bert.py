@@ -1,0 +1,133 @@
+# Twin: reference/in_flax/bert.py
+"""BERT, RoBERTa and bert-generation as encoders and as decoders.
+
+Sources: Devlin et al. 2019, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Rothe et al. 2020, arXiv:1907.12461.
+Their layers are BART's: post-norm. They differ in how positions are numbered, whether tokens have types, and the head.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from reference.config import BertConfig
+from reference.in_torch.activations import ACTIVATIONS
+from reference.in_torch.embeddings import CountedPositions, LearnedPositions, TokenEmbedding
+from reference.in_torch.encoder import Encoder
+from reference.in_torch.masks import padding_mask
+from reference.in_torch.normalisation import LayerNorm
+from reference.in_torch.outputs import EncoderOutput
+from reference.in_torch.precision import matmul_precision
+from reference.in_torch.seq2seq import TextDecoder
+from reference.in_torch.stacks import DecoderStack, EncoderStack
+
+
+class BertEmbeddings(nn.Module):
+    """The sum of a token's vector, its position's and its type's, normalised (Devlin et al. 2019, figure 2)."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        width, counted = config.hidden_size, config.model_type == "roberta"
+        kind = CountedPositions if counted else LearnedPositions
+        self.words = TokenEmbedding(config.vocab_size, width, False)
+        self.positions = kind(config.positions, width, offset=config.pad_token_id + 1 if counted else 0)
+        self.types = TokenEmbedding(config.type_vocab_size, width, False) if config.type_vocab_size else None
+        self.norm = LayerNorm(width, float(config.layer_norm_eps))
+
+    def forward(
+        self, ids: Int[Tensor, "batch length"], start: int, types: Int[Tensor, "batch length"] | None = None
+    ) -> Float[Tensor, "batch length d_model"]:
+        """What the first layer is given; without ``types`` every token is of type 0.
+
+        Raises:
+            ValueError: the sequence is longer than the positions.
+        """
+        counted = isinstance(self.positions, CountedPositions)
+        embedded = self.words(ids) + (self.positions.of(ids, start) if counted else self.positions(ids.shape[1], start))
+        if self.types is not None:
+            embedded = embedded + self.types(torch.zeros_like(ids) if types is None else types)
+        return self.norm(embedded)
+
+
+class BertHead(nn.Module):
+    """From states to logits: BERT and RoBERTa transform them once more, bert-generation does not."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        width, vocab = config.hidden_size, config.vocab_size
+        transforms = config.model_type != "bert-generation"
+        # RoBERTa's head has gelu whatever hidden_act says (transformers 4.57.6, modeling_roberta.py, RobertaLMHead).
+        self.activation = ACTIVATIONS["gelu" if config.model_type == "roberta" else config.hidden_act]
+        self.dense = nn.Linear(width, width) if transforms else None
+        self.norm = LayerNorm(width, float(config.layer_norm_eps)) if transforms else None
+        self.output = None if config.tie_word_embeddings else nn.Linear(width, vocab, bias=False)
+        self.bias = nn.Parameter(torch.zeros(vocab))
+
+    def forward(
+        self, hidden: Float[Tensor, "batch tgt d_model"], words: TokenEmbedding
+    ) -> Float[Tensor, "batch tgt vocab"]:
+        """One logit per token; where there is no table of the head's own, by the table of the embeddings."""
+        if self.dense is not None:
+            hidden = self.norm(self.activation(self.dense(hidden)))
+        return (words.scores(hidden) if self.output is None else self.output(hidden)) + self.bias
+
+
+class BertEncoder(Encoder):
+    """The bare model without its pooler, which no decoder looks at."""
+
+    def __init__(self, config: BertConfig, attention: str = "eager", precision: str = "highest") -> None:
+        super().__init__()
+        self.config = config
+        self.precision = precision
+        self.embeddings = BertEmbeddings(config)
+        self.stack = EncoderStack(config.stack(), attention)
+
+    def like(self) -> Tensor:
+        """A parameter, for its dtype and device."""
+        return self.embeddings.norm.weight
+
+    def encode(
+        self,
+        input_ids: Int[Tensor, "batch src"],
+        attention_mask: Int[Tensor, "batch src"] | None = None,
+        head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
+        token_type_ids: Int[Tensor, "batch src"] | None = None,
+    ) -> EncoderOutput:
+        """States and attentions of every layer; without a mask every token is seen, padding too."""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        with matmul_precision(self.precision):
+            hidden = self.embeddings(input_ids, 0, token_type_ids)
+            return self.stack.run(hidden, padding_mask(attention_mask), head_mask)
+
+
+class BertDecoder(TextDecoder):
+    """With causal attention and a language-model head.
+
+    Args:
+        cross: with attention to an encoder; None: as the config says.
+    """
+
+    def __init__(
+        self, config: BertConfig, attention: str = "eager", precision: str = "highest", cross: bool | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.precision = precision
+        self.positions = config.positions
+        self.embeddings = BertEmbeddings(config)
+        self.stack = DecoderStack(config.stack(config.add_cross_attention if cross is None else cross), attention)
+        self.head = BertHead(config)
+
+    def layers(self) -> DecoderStack:
+        """The stack between embedding and head."""
+        return self.stack
+
+    def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
+        """What the first layer is given for tokens from position ``start`` on."""
+        return self.embeddings(ids, start)
+
+    def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
+        """The head: one logit per token of the vocabulary."""
+        return self.head(hidden, self.embeddings.words)

@@ -1,0 +1,44 @@
+# Twin: reference/in_flax/classes.py
+"""From a config and a documented class to an empty model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reference.config import Config
+from reference.config.classes import class_of
+from reference.in_torch.bart import BartForCausalLM, BartForConditionalGeneration
+from reference.in_torch.bert import BertDecoder, BertEncoder
+from reference.in_torch.encoder_decoder import EncoderDecoderModel
+from reference.in_torch.gpt2 import Gpt2Decoder
+from reference.in_torch.model import Model
+
+MODELS: dict[str, Callable[..., Model]] = {
+    "BartForConditionalGeneration": BartForConditionalGeneration,
+    "BartForCausalLM": BartForCausalLM,
+    "MBartForCausalLM": BartForCausalLM,
+    "BertModel": BertEncoder,
+    "BertLMHeadModel": BertDecoder,
+    "RobertaModel": BertEncoder,
+    "RobertaForCausalLM": BertDecoder,
+    "BertGenerationEncoder": BertEncoder,
+    "BertGenerationDecoder": BertDecoder,
+    "GPT2LMHeadModel": Gpt2Decoder,
+    "EncoderDecoderModel": EncoderDecoderModel,
+}
+"""What computes each documented class."""
+
+
+def model_of(config: Config, model_class: str | None, attention: str = "eager", precision: str = "highest") -> Model:
+    """An empty model.
+
+    Args:
+        model_class: a documented class; None for the family's first (``reference.config.classes``).
+
+    Raises:
+        CheckpointError: the family has no such class.
+    """
+    model_class = class_of(config, model_class)
+    model = MODELS[model_class](config, attention, precision)
+    model.model_class = model_class
+    return model

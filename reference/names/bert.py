@@ -1,0 +1,67 @@
+"""What BERT, RoBERTa and bert-generation call their parameters (transformers 4.57.6, models/*/modeling_*.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reference.config import BertConfig
+from reference.names.table import Parameter, Row, Table, linear, matrix, norm, stack
+
+LAYER = {
+    **{f"self_attn.{ours}": f"attention.{theirs}" for ours, theirs in (
+        ("q_proj", "self.query"), ("k_proj", "self.key"), ("v_proj", "self.value"), ("out_proj", "output.dense"))},
+    "self_attn_layer_norm": "attention.output.LayerNorm",
+    **{f"encoder_attn.{ours}": f"crossattention.{theirs}" for ours, theirs in (
+        ("q_proj", "self.query"), ("k_proj", "self.key"), ("v_proj", "self.value"), ("out_proj", "output.dense"))},
+    "encoder_attn_layer_norm": "crossattention.output.LayerNorm",
+    "fc1": "intermediate.dense", "fc2": "output.dense", "final_layer_norm": "output.LayerNorm",
+}  # fmt: skip
+PREFIX = {"bert": "bert.", "roberta": "roberta.", "bert-generation": "bert."}
+"""What a class with a head puts before the bare model's names."""
+
+_OLD = ((r"\.gamma$", ".weight"), (r"\.beta$", ".bias"))
+"""How BERT's first files call a normalisation's scale and shift."""
+_IGNORED = ("*position_ids", "*token_type_ids", "*pooler.*", "*seq_relationship.*")
+
+
+def encoder_table(config: BertConfig) -> Table:
+    """The bare model as an encoder, without the pooler, which no decoder looks at."""
+    rows = (*_embeddings(config, ""), *stack(config.stack(), "stack.layers", "encoder.layer", LAYER))
+    return Table(rows, {}, PREFIX[config.model_type], (*_IGNORED, "cls.*", "lm_head.*", "classifier.*"), _OLD)
+
+
+def decoder_table(config: BertConfig, cross: bool) -> Table:
+    """With the language-model head; ``cross``: with attention to an encoder."""
+    prefix = PREFIX[config.model_type]
+    layers = stack(config.stack(cross), "stack.layers", f"{prefix}encoder.layer", LAYER)
+    rows = (*_embeddings(config, prefix), *layers, *_head(config))
+    output = "cls.predictions." if config.model_type == "bert" else "lm_head."
+    tied = {f"{output}decoder.bias": f"{output}bias"}
+    if config.tie_word_embeddings:
+        tied[f"{output}decoder.weight"] = f"{prefix}embeddings.word_embeddings.weight"
+    return Table(rows, tied, prefix, _IGNORED, _OLD)
+
+
+def _embeddings(config: BertConfig, prefix: str) -> Iterator[Row]:
+    width, name = config.hidden_size, f"{prefix}embeddings"
+    tables = [("words", "word", config.vocab_size, "vocab"),
+              ("positions", "position", config.max_position_embeddings, "position"),
+              ("types", "token_type", config.type_vocab_size, "type")]  # fmt: skip
+    for ours, theirs, size, axis in tables:
+        if size:
+            yield from matrix(f"embeddings.{ours}", f"{name}.{theirs}_embeddings", (size, width), (axis, "d_model"))
+    yield from norm("embeddings.norm", f"{name}.LayerNorm", width)
+
+
+def _head(config: BertConfig) -> Iterator[Row]:
+    """BERT and RoBERTa transform the states once more; bert-generation does not."""
+    width, vocab = config.hidden_size, config.vocab_size
+    transform = {"bert": ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),
+                 "roberta": ("lm_head.dense", "lm_head.layer_norm")}.get(config.model_type)  # fmt: skip
+    output = "cls.predictions" if config.model_type == "bert" else "lm_head"
+    if transform:
+        yield from linear("head.dense", transform[0], (width, width), ("d_model", "d_model"))
+        yield from norm("head.norm", transform[1], width)
+    if not config.tie_word_embeddings:
+        yield from matrix("head.output", f"{output}.decoder", (vocab, width), ("vocab", "d_model"))
+    yield Row("head.bias", f"{output}.bias", Parameter((vocab,), ("vocab",)))

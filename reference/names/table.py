@@ -1,0 +1,188 @@
+"""A family's table of names: each parameter of our models, and where the canonical names have it.
+
+Canonical names and layouts are those of PyTorch's state dicts (transformers 4.57.6). Our models speak one vocabulary
+for all families (``self_attn.q_proj``, ``fc1`` …), so a family is told apart here and not in the models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from reference.config import StackShape
+from reference.errors import CheckpointError
+
+Layout = Literal["torch", "flax", "tf"]
+EntryRole = Literal["parameter", "tied", "buffer", "ignored"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One canonical parameter: its shape, and the words for its axes."""
+
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one name of a file stands for.
+
+    ``parameter``: the canonical parameter ``name``. ``tied``: a permitted duplicate, which must equal ``name``.
+    ``buffer``: as a parameter, but nothing that is trained (``final_logits_bias``). ``ignored``: a leftover that
+    carries no weight (fairseq's ``version``).
+    """
+
+    name: str
+    transposed: bool
+    """Whether the file stores the transpose of the canonical array."""
+    role: EntryRole
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter of ours, and the canonical array or the part of one that it is."""
+
+    ours: str
+    name: str
+    parameter: Parameter
+    """The canonical array ``name``, whole."""
+    transposed: bool = False
+    """Whether the canonical array is [in, out], as GPT-2 keeps linear maps, where ours is [out, in]."""
+    part: tuple[int, int] | None = None
+    """Which of how many equal parts along the last axis: (1, 3) is the second third."""
+    buffer: bool = False
+
+    def taken(self, array: np.ndarray) -> np.ndarray:
+        """Ours from the canonical array."""
+        if self.part is not None:
+            array = np.split(array, self.part[1], axis=-1)[self.part[0]]
+        return array.T if self.transposed else array
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows in data-flow order, permitted duplicates (alias to canonical name) and what else a file may hold.
+
+    Attributes:
+        prefix: what a file saved from a class with a head puts before the names of the bare model, or "".
+        ignored: patterns of names that carry nothing this model computes with.
+        spellings: patterns and replacements for other ways to write a name.
+    """
+
+    rows: tuple[Row, ...]
+    tied: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    ignored: tuple[str, ...] = ()
+    spellings: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def _by_ours(self) -> dict[str, Row]:
+        return {row.ours: row for row in self.rows}
+
+    @cached_property
+    def _roles(self) -> dict[str, EntryRole]:
+        return {row.name: "buffer" if row.buffer else "parameter" for row in self.rows}
+
+    def expected(self) -> dict[str, Parameter]:
+        """Canonical parameters, each once, in data-flow order."""
+        return {row.name: row.parameter for row in self.rows}
+
+    def entry(self, raw: str) -> Entry | None:
+        """What a name of a PyTorch file stands for; None where this model has no such name."""
+        spelled = raw
+        for pattern, replacement in self.spellings:
+            spelled = re.sub(pattern, replacement, spelled)
+        for name in (spelled, self.prefix + spelled, spelled.removeprefix(self.prefix)):
+            if name in self.tied:
+                return Entry(self.tied[name], False, "tied")
+            if name in self._roles:
+                return Entry(name, False, self._roles[name])
+        return Entry(raw, False, "ignored") if any(fnmatchcase(spelled, known) for known in self.ignored) else None
+
+    def array(self, ours: str, weights: Mapping[str, np.ndarray], place: Path | str) -> np.ndarray:
+        """One of our parameters from canonical arrays.
+
+        Args:
+            place: what errors name.
+
+        Raises:
+            CheckpointError: the canonical array it is, or is a part of, is missing or misshapen (named).
+        """
+        row = self._by_ours[ours]
+        if row.name not in weights:
+            raise CheckpointError(place, f"parameter {row.name} is missing")
+        array = weights[row.name]
+        if array.shape != row.parameter.shape:
+            raise CheckpointError(place, f"parameter {row.name} is {array.shape}, not {row.parameter.shape}")
+        return row.taken(array)
+
+    def canonical(self, ours: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+        """Canonical names and arrays from ours, in data-flow order; a fused array is put together from its parts."""
+        given = dict(ours)
+        for name, rows in self._by_name().items():
+            parts = [given[row.ours].T if row.transposed else given[row.ours] for row in rows if row.ours in given]
+            if parts:
+                yield name, parts[0] if rows[0].part is None else np.concatenate(parts, axis=-1)
+
+    def _by_name(self) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.name, []).append(row)
+        return found
+
+    def within(self, ours: str, name: str) -> Table:
+        """The same as part of a composition: everything behind a prefix of its own."""
+        rows = tuple(
+            Row(ours + row.ours, name + row.name, row.parameter, row.transposed, row.part, row.buffer)
+            for row in self.rows
+        )
+        return Table(rows, {name + alias: name + target for alias, target in self.tied.items()})
+
+
+def matrix(ours: str, name: str, shape: Sequence[int], axes: Sequence[str]) -> Iterator[Row]:
+    """A table of vectors, or any weight without a bias."""
+    yield Row(f"{ours}.weight", f"{name}.weight", Parameter(tuple(shape), tuple(axes)))
+
+
+def linear(ours: str, name: str, shape: tuple[int, int], axes: tuple[str, str]) -> Iterator[Row]:
+    """Weight ``[out, in]`` and bias ``[out]``, as ``torch.nn.Linear`` keeps them."""
+    yield Row(f"{ours}.weight", f"{name}.weight", Parameter(shape, axes))
+    yield Row(f"{ours}.bias", f"{name}.bias", Parameter(shape[:1], axes[:1]))
+
+
+def norm(ours: str, name: str, width: int, axis: str = "d_model") -> Iterator[Row]:
+    """Scale and shift of a normalisation."""
+    yield Row(f"{ours}.weight", f"{name}.weight", Parameter((width,), (axis,)))
+    yield Row(f"{ours}.bias", f"{name}.bias", Parameter((width,), (axis,)))
+
+
+def stack(shape: StackShape, ours: str, name: str, words: Mapping[str, str]) -> Iterator[Row]:
+    """Every layer of a stack whose linear maps are kept apart and as [out, in].
+
+    Args:
+        ours, name: what stands before the layer's number.
+        words: our name of each part of a layer to the family's.
+    """
+    width, ffn = (shape.d_model, shape.d_model), shape.ffn
+    for index in range(shape.layers):
+        for part in ("self_attn", "encoder_attn") if shape.cross else ("self_attn",):
+            for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                place = f"{part}.{projection}"
+                yield from linear(
+                    f"{ours}.{index}.{place}", f"{name}.{index}.{words[place]}", width, ("d_model", "d_model")
+                )
+            place = f"{part}_layer_norm"
+            yield from norm(f"{ours}.{index}.{place}", f"{name}.{index}.{words[place]}", shape.d_model)
+        maps = (("fc1", (ffn, shape.d_model), ("ffn", "d_model")), ("fc2", (shape.d_model, ffn), ("d_model", "ffn")))
+        for part, sizes, axes in maps:
+            yield from linear(f"{ours}.{index}.{part}", f"{name}.{index}.{words[part]}", sizes, axes)
+        last = "final_layer_norm"
+        yield from norm(f"{ours}.{index}.{last}", f"{name}.{index}.{words[last]}", shape.d_model)
