@@ -12,15 +12,12 @@ from jaxtyping import Bool, Float, Int
 from reference.config import BartConfig
 from reference.in_flax.embeddings import LearnedPositions, TokenEmbedding
 from reference.in_flax.masks import padding_mask
+from reference.in_flax.model import Buffer
 from reference.in_flax.normalisation import EPSILON, LayerNorm
 from reference.in_flax.outputs import EncoderOutput
 from reference.in_flax.precision import matmul_precision
 from reference.in_flax.seq2seq import Seq2Seq, TextDecoder
 from reference.in_flax.stacks import DecoderStack, EncoderStack
-
-
-class Buffer(nnx.Variable):
-    """An array that is loaded with the parameters and never trained."""
 
 
 class BartEncoder(EncoderStack):
@@ -56,7 +53,7 @@ class BartDecoder(DecoderStack):
         return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], start))
 
 
-class BartModel(nnx.Module):
+class BartStacks(nnx.Module):
     """Both stacks and the one table of token vectors they share."""
 
     def __init__(self, config: BartConfig, attention: str, rngs: nnx.Rngs) -> None:
@@ -65,8 +62,8 @@ class BartModel(nnx.Module):
         self.decoder = BartDecoder(config, attention, rngs)
 
 
-class BartForConditionalGeneration(Seq2Seq):
-    """BART with its head: the shared table again, or a table of its own where ``tie_word_embeddings`` is false.
+class BareBart(Seq2Seq):
+    """BART without a head, for those that put one on: what would be scored is handed on as it is.
 
     Both stacks are compiled, once per set of shapes. Parameters carry Flax's own names; ``loading`` knows the others.
 
@@ -82,10 +79,7 @@ class BartForConditionalGeneration(Seq2Seq):
         self.precision = precision
         self.positions = config.max_position_embeddings
         self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
-        self.model = BartModel(config, attention, rngs)
-        self.final_logits_bias = Buffer(jnp.zeros((1, config.vocab_size)))
-        if not config.tie_word_embeddings:
-            self.lm_head = nnx.Linear(config.d_model, config.vocab_size, use_bias=False, rngs=rngs)
+        self.model = BartStacks(config, attention, rngs)
 
     @jax.jit
     def encode(
@@ -107,6 +101,22 @@ class BartForConditionalGeneration(Seq2Seq):
     def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
         """What the decoder's first layer is given for tokens from position ``start`` on."""
         return self.model.decoder.embed(self.model.shared(ids), start)
+
+    def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt d_model"]:
+        """The states themselves."""
+        return hidden
+
+
+class BartForConditionalGeneration(BareBart):
+    """BART with its head: the shared table again, or a table of its own where ``tie_word_embeddings`` is false."""
+
+    def __init__(
+        self, config: BartConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
+    ) -> None:
+        super().__init__(config, attention, precision, rngs=rngs)
+        self.final_logits_bias = Buffer(jnp.zeros((1, config.vocab_size)))
+        if not config.tie_word_embeddings:
+            self.lm_head = nnx.Linear(config.d_model, config.vocab_size, use_bias=False, rngs=rngs)
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

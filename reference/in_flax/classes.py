@@ -10,13 +10,18 @@ from flax import nnx
 from reference.config import Config
 from reference.config.classes import class_of
 from reference.in_flax.bart import BartForCausalLM, BartForConditionalGeneration
+from reference.in_flax.bart_heads import BartForQuestionAnswering, BartForSequenceClassification, BartModel
 from reference.in_flax.bert import BertDecoder, BertEncoder
-from reference.in_flax.encoder_decoder import EncoderDecoderModel
+from reference.in_flax.encoder_decoder import EncoderDecoderModel, SpeechEncoderDecoderModel
 from reference.in_flax.gpt2 import Gpt2Decoder
 from reference.in_flax.model import Model
+from reference.in_flax.speech import SpeechEncoder
 
 MODELS: dict[str, Callable[..., Model]] = {
     "BartForConditionalGeneration": BartForConditionalGeneration,
+    "BartModel": BartModel,
+    "BartForSequenceClassification": BartForSequenceClassification,
+    "BartForQuestionAnswering": BartForQuestionAnswering,
     "BartForCausalLM": BartForCausalLM,
     "MBartForCausalLM": BartForCausalLM,
     "BertModel": BertEncoder,
@@ -26,7 +31,10 @@ MODELS: dict[str, Callable[..., Model]] = {
     "BertGenerationEncoder": BertEncoder,
     "BertGenerationDecoder": BertDecoder,
     "GPT2LMHeadModel": Gpt2Decoder,
+    "Wav2Vec2Model": SpeechEncoder,
+    "HubertModel": SpeechEncoder,
     "EncoderDecoderModel": EncoderDecoderModel,
+    "SpeechEncoderDecoderModel": SpeechEncoderDecoderModel,
 }
 """What computes each documented class."""
 

@@ -10,10 +10,12 @@ from jaxtyping import Float, Int
 from reference.config import BartConfig, BertConfig, EncoderDecoderConfig
 from reference.in_flax.bart import BartForCausalLM
 from reference.in_flax.bert import BertDecoder, BertEncoder
+from reference.in_flax.encoder import Encoder
 from reference.in_flax.gpt2 import Gpt2Decoder
 from reference.in_flax.labels import shift_right
-from reference.in_flax.outputs import EncoderOutput
+from reference.in_flax.outputs import EncoderOutput, Seq2SeqOutput
 from reference.in_flax.seq2seq import Seq2Seq, TextDecoder
+from reference.in_flax.speech import SpeechEncoder
 from reference.in_flax.stacks import DecoderStack
 
 
@@ -34,11 +36,15 @@ class EncoderDecoderModel(Seq2Seq):
         self.config = config
         self.precision = precision
         self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
-        self.encoder = BertEncoder(config.encoder, attention, precision, rngs=rngs)
+        self.encoder = self.encoder_of(attention, rngs)
         self.decoder = decoder_of(config, attention, precision, rngs)
         self.positions = self.decoder.positions
         sizes = (config.encoder.d_model, config.decoder.d_model)
         self.enc_to_dec_proj = nnx.Linear(*sizes, rngs=rngs) if config.projects else None
+
+    def encoder_of(self, attention: str, rngs: nnx.Rngs) -> Encoder:
+        """An empty encoder."""
+        return BertEncoder(self.config.encoder, attention, self.precision, rngs=rngs)
 
     def encode(
         self,
@@ -48,6 +54,12 @@ class EncoderDecoderModel(Seq2Seq):
     ) -> EncoderOutput:
         """The encoder alone, in its own width."""
         return self.encoder.encode(input_ids, attention_mask, head_mask)
+
+    def source_mask(
+        self, attention_mask: Int[Array, "batch _"] | None, encoder_last_hidden_state: Float[Array, "batch src _"]
+    ) -> Int[Array, "batch src"]:
+        """Which of the encoder's states are no padding, as the encoder itself says."""
+        return self.encoder.source_mask(attention_mask, encoder_last_hidden_state)
 
     def memory(self, encoder_last_hidden_state: Float[Array, "batch src _"]) -> Float[Array, "batch src d_model"]:
         """The encoder's last states in the decoder's width."""
@@ -77,6 +89,46 @@ class EncoderDecoderModel(Seq2Seq):
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
         """The decoder's head."""
         return self.decoder.score(hidden)
+
+
+class SpeechEncoderDecoderModel(EncoderDecoderModel):
+    """From audio to text (speech-encoder-decoder page): the encoder's mask counts samples, the decoder's its states."""
+
+    main_input = "input_values"
+
+    def encoder_of(self, attention: str, rngs: nnx.Rngs) -> SpeechEncoder:
+        """An empty encoder."""
+        return SpeechEncoder(self.config.encoder, attention, self.precision, rngs=rngs)
+
+    def shifted(
+        self, input_ids: Float[Array, "batch samples"], labels: Int[Array, "batch tgt"] | None
+    ) -> tuple[Int[Array, "batch tgt"], None]:
+        """The labels shifted right; padding among them is seen, which the page does not say.
+
+        Source: transformers 4.57.6, modeling_speech_encoder_decoder.py, SpeechEncoderDecoderModel.forward.
+
+        Raises:
+            ValueError: there are no labels, or the config lacks the tokens to shift them with.
+        """
+        return shifted_labels(labels, self.pad, self.start), None
+
+    def __call__(
+        self,
+        input_values: Float[Array, "batch samples"] | None = None,
+        attention_mask: Int[Array, "batch samples"] | None = None,
+        *others: Array | None,
+        input_features: Float[Array, "batch samples"] | None = None,
+        **named: Array | None,
+    ) -> Seq2SeqOutput:
+        """The documented call; the rest as in ``Seq2Seq``.
+
+        Raises:
+            ValueError: both names of the input are given, or neither.
+        """
+        if (input_values is None) == (input_features is None):
+            raise ValueError("one of input_values and input_features is needed, and not both")
+        inputs = input_features if input_values is None else input_values
+        return super().__call__(inputs, attention_mask, *others, **named)
 
 
 def shifted_labels(labels: Int[Array, "batch tgt"] | None, pad: int | None, start: int | None) -> Array:

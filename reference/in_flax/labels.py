@@ -24,15 +24,24 @@ def shift_right(tokens: Int[Array, "batch length"], pad: int, start: int) -> Int
     return jnp.where(shifted == IGNORED, pad, shifted)
 
 
-def cross_entropy(logits: Float[Array, "batch tgt vocab"], labels: Int[Array, "batch tgt"]) -> Float[Array, ""]:
+def cross_entropy(
+    logits: Float[Array, "*batch vocab"],
+    labels: Int[Array, "*batch"],
+    smoothing: float | Float[Array, ""] | None = None,
+) -> Float[Array, ""]:
     """The mean of -log p(label) over all labels of the batch that are not ignored; NaN (0/0) where all are.
 
     Computed in at least float32, returned in the dtype of ``logits``.
+
+    Args:
+        smoothing: the share of the label's weight that all tokens have alike (Szegedy et al. 2016, section 7).
     """
     counted = labels != IGNORED
     # An ignored label is no index: row 0 is looked up in its place and then not counted.
     index = jnp.where(counted, labels, 0)
     log_probabilities = jax.nn.log_softmax(widened(logits), axis=-1)
     chosen = jnp.take_along_axis(log_probabilities, index[..., None], axis=-1)[..., 0]
+    if smoothing is not None:
+        chosen = (1 - smoothing) * chosen + smoothing * log_probabilities.mean(axis=-1)
     total = jnp.where(counted, chosen, 0.0).sum()
     return (-total / counted.sum()).astype(logits.dtype)

@@ -112,12 +112,12 @@ def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[
     The shared table's gradient is the sum over all its uses. ``final_logits_bias`` is no parameter: it has none.
 
     Args:
-        inputs: what ``__call__`` takes, ``labels`` among them, as host arrays.
+        inputs: what ``__call__`` takes, ``labels`` or both ``*_positions`` among them, as host arrays.
 
     Raises:
         ValueError: there are no labels.
     """
-    if "labels" not in inputs:
+    if not {"labels", "start_positions"} & set(inputs):
         raise ValueError("gradients need labels")
     loss, gradients = differentiate(model, as_inputs(model, inputs))
     ours = by_canonical_name(gradients)

@@ -9,6 +9,10 @@ from jax import Array
 from reference.config import Config
 
 
+class Buffer(nnx.Variable):
+    """An array that is loaded with the parameters and never trained."""
+
+
 class Model(nnx.Module):
     """A model of any family.
 

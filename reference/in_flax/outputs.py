@@ -52,6 +52,41 @@ class CausalOutput:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class BareOutput:
+    """``BartModel``: the decoder's last states, and everything that made them."""
+
+    last_hidden_state: Float[Array, "batch tgt d_model"]
+    decoder_hidden_states: tuple[Float[Array, "batch tgt d_model"], ...]
+    decoder_attentions: tuple[Float[Array, "batch decoder_heads tgt tgt"], ...] | None
+    cross_attentions: tuple[Float[Array, "batch decoder_heads tgt src"], ...] | None
+    encoder_last_hidden_state: Float[Array, "batch src d_model"]
+    encoder_hidden_states: tuple[Float[Array, "batch src d_model"], ...]
+    encoder_attentions: tuple[Float[Array, "batch encoder_heads src src"], ...] | None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ClassificationOutput:
+    """``BartForSequenceClassification``; ``loss`` is None without labels."""
+
+    loss: Float[Array, ""] | None
+    logits: Float[Array, "batch labels"]
+    states: BareOutput
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class AnsweringOutput:
+    """``BartForQuestionAnswering``: scores of every position as the first and the last of the answer."""
+
+    loss: Float[Array, ""] | None
+    start_logits: Float[Array, "batch tgt"]
+    end_logits: Float[Array, "batch tgt"]
+    states: BareOutput
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Seq2SeqOutput:
     """The whole call; ``loss`` is None without labels."""
 

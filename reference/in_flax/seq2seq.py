@@ -217,11 +217,13 @@ class Seq2Seq(TextDecoder):
         decoder_head_mask: Float[Array, "decoder_layers decoder_heads"] | None = None,
         cross_attn_head_mask: Float[Array, "decoder_layers decoder_heads"] | None = None,
         labels: Int[Array, "batch tgt"] | None = None,
+        label_smoothing: float | Float[Array, ""] | None = None,
     ) -> Seq2SeqOutput:
         """The documented call (BART page, ``BartForConditionalGeneration.forward``).
 
         Masks hold 1 for what is kept and 0 for what is hidden or silenced. Where no ``decoder_input_ids`` are given
         they are the labels shifted right, or ``input_ids`` shifted right where there are no labels either.
+        ``label_smoothing`` is no documented argument of the call; trainers have it (``labels.cross_entropy``).
 
         Raises:
             ValueError: a sequence is longer than the positions, or a head mask is for another number of layers.
@@ -234,7 +236,7 @@ class Seq2Seq(TextDecoder):
         decoder_masks = (source_mask, decoder_attention_mask, decoder_head_mask, cross_attn_head_mask)
         decoded = self.decode(decoder_input_ids, encoded.last_hidden_state, *decoder_masks)
         return Seq2SeqOutput(
-            loss=None if labels is None else cross_entropy(decoded.logits, labels),
+            loss=None if labels is None else cross_entropy(decoded.logits, labels, label_smoothing),
             logits=decoded.logits,
             decoder_hidden_states=decoded.hidden_states,
             decoder_attentions=decoded.attentions,

@@ -48,7 +48,7 @@ class BartDecoder(DecoderStack):
         return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], start))
 
 
-class BartModel(nn.Module):
+class BartStacks(nn.Module):
     """Both stacks and the one table of token vectors they share."""
 
     def __init__(self, config: BartConfig, attention: str) -> None:
@@ -58,8 +58,8 @@ class BartModel(nn.Module):
         self.decoder = BartDecoder(config, attention)
 
 
-class BartForConditionalGeneration(Seq2Seq):
-    """BART with its head: the shared table again, or a table of its own where ``tie_word_embeddings`` is false.
+class BareBart(Seq2Seq):
+    """BART without a head, for those that put one on: what would be scored is handed on as it is.
 
     Parameters carry their canonical names (``reference.names``).
 
@@ -74,10 +74,7 @@ class BartForConditionalGeneration(Seq2Seq):
         self.precision = precision
         self.positions = config.max_position_embeddings
         self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
-        self.model = BartModel(config, attention)
-        self.register_buffer("final_logits_bias", torch.zeros(1, config.vocab_size))
-        if not config.tie_word_embeddings:
-            self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.model = BartStacks(config, attention)
 
     def encode(
         self,
@@ -98,6 +95,20 @@ class BartForConditionalGeneration(Seq2Seq):
     def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
         """What the decoder's first layer is given for tokens from position ``start`` on."""
         return self.model.decoder.embed(self.model.shared(ids), start)
+
+    def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt d_model"]:
+        """The states themselves."""
+        return hidden
+
+
+class BartForConditionalGeneration(BareBart):
+    """BART with its head: the shared table again, or a table of its own where ``tie_word_embeddings`` is false."""
+
+    def __init__(self, config: BartConfig, attention: str = "eager", precision: str = "highest") -> None:
+        super().__init__(config, attention, precision)
+        self.register_buffer("final_logits_bias", torch.zeros(1, config.vocab_size))
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

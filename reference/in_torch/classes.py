@@ -8,13 +8,18 @@ from collections.abc import Callable
 from reference.config import Config
 from reference.config.classes import class_of
 from reference.in_torch.bart import BartForCausalLM, BartForConditionalGeneration
+from reference.in_torch.bart_heads import BartForQuestionAnswering, BartForSequenceClassification, BartModel
 from reference.in_torch.bert import BertDecoder, BertEncoder
-from reference.in_torch.encoder_decoder import EncoderDecoderModel
+from reference.in_torch.encoder_decoder import EncoderDecoderModel, SpeechEncoderDecoderModel
 from reference.in_torch.gpt2 import Gpt2Decoder
 from reference.in_torch.model import Model
+from reference.in_torch.speech import SpeechEncoder
 
 MODELS: dict[str, Callable[..., Model]] = {
     "BartForConditionalGeneration": BartForConditionalGeneration,
+    "BartModel": BartModel,
+    "BartForSequenceClassification": BartForSequenceClassification,
+    "BartForQuestionAnswering": BartForQuestionAnswering,
     "BartForCausalLM": BartForCausalLM,
     "MBartForCausalLM": BartForCausalLM,
     "BertModel": BertEncoder,
@@ -24,7 +29,10 @@ MODELS: dict[str, Callable[..., Model]] = {
     "BertGenerationEncoder": BertEncoder,
     "BertGenerationDecoder": BertDecoder,
     "GPT2LMHeadModel": Gpt2Decoder,
+    "Wav2Vec2Model": SpeechEncoder,
+    "HubertModel": SpeechEncoder,
     "EncoderDecoderModel": EncoderDecoderModel,
+    "SpeechEncoderDecoderModel": SpeechEncoderDecoderModel,
 }
 """What computes each documented class."""
 

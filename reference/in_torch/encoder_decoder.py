@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from reference.config import BartConfig, BertConfig, EncoderDecoderConfig
 from reference.in_torch.bart import BartForCausalLM
 from reference.in_torch.bert import BertDecoder, BertEncoder
+from reference.in_torch.encoder import Encoder
 from reference.in_torch.gpt2 import Gpt2Decoder
 from reference.in_torch.labels import shift_right
-from reference.in_torch.outputs import EncoderOutput
+from reference.in_torch.outputs import EncoderOutput, Seq2SeqOutput
 from reference.in_torch.seq2seq import Seq2Seq, TextDecoder
+from reference.in_torch.speech import SpeechEncoder
 from reference.in_torch.stacks import DecoderStack
 
 
@@ -32,11 +34,15 @@ class EncoderDecoderModel(Seq2Seq):
         self.config = config
         self.precision = precision
         self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
-        self.encoder = BertEncoder(config.encoder, attention, precision)
+        self.encoder = self.encoder_of(attention)
         self.decoder = decoder_of(config, attention, precision)
         self.positions = self.decoder.positions
         sizes = (config.encoder.d_model, config.decoder.d_model)
         self.enc_to_dec_proj = nn.Linear(*sizes) if config.projects else None
+
+    def encoder_of(self, attention: str) -> Encoder:
+        """An empty encoder."""
+        return BertEncoder(self.config.encoder, attention, self.precision)
 
     def encode(
         self,
@@ -46,6 +52,12 @@ class EncoderDecoderModel(Seq2Seq):
     ) -> EncoderOutput:
         """The encoder alone, in its own width."""
         return self.encoder.encode(input_ids, attention_mask, head_mask)
+
+    def source_mask(
+        self, attention_mask: Int[Tensor, "batch _"] | None, encoder_last_hidden_state: Float[Tensor, "batch src _"]
+    ) -> Int[Tensor, "batch src"]:
+        """Which of the encoder's states are no padding, as the encoder itself says."""
+        return self.encoder.source_mask(attention_mask, encoder_last_hidden_state)
 
     def memory(self, encoder_last_hidden_state: Float[Tensor, "batch src _"]) -> Float[Tensor, "batch src d_model"]:
         """The encoder's last states in the decoder's width."""
@@ -75,6 +87,46 @@ class EncoderDecoderModel(Seq2Seq):
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
         """The decoder's head."""
         return self.decoder.score(hidden)
+
+
+class SpeechEncoderDecoderModel(EncoderDecoderModel):
+    """From audio to text (speech-encoder-decoder page): the encoder's mask counts samples, the decoder's its states."""
+
+    main_input = "input_values"
+
+    def encoder_of(self, attention: str) -> SpeechEncoder:
+        """An empty encoder."""
+        return SpeechEncoder(self.config.encoder, attention, self.precision)
+
+    def shifted(
+        self, input_ids: Float[Tensor, "batch samples"], labels: Int[Tensor, "batch tgt"] | None
+    ) -> tuple[Int[Tensor, "batch tgt"], None]:
+        """The labels shifted right; padding among them is seen, which the page does not say.
+
+        Source: transformers 4.57.6, modeling_speech_encoder_decoder.py, SpeechEncoderDecoderModel.forward.
+
+        Raises:
+            ValueError: there are no labels, or the config lacks the tokens to shift them with.
+        """
+        return shifted_labels(labels, self.pad, self.start), None
+
+    def forward(
+        self,
+        input_values: Float[Tensor, "batch samples"] | None = None,
+        attention_mask: Int[Tensor, "batch samples"] | None = None,
+        *others: Tensor | None,
+        input_features: Float[Tensor, "batch samples"] | None = None,
+        **named: Tensor | None,
+    ) -> Seq2SeqOutput:
+        """The documented call; the rest as in ``Seq2Seq``.
+
+        Raises:
+            ValueError: both names of the input are given, or neither.
+        """
+        if (input_values is None) == (input_features is None):
+            raise ValueError("one of input_values and input_features is needed, and not both")
+        inputs = input_features if input_values is None else input_values
+        return super().forward(inputs, attention_mask, *others, **named)
 
 
 def shifted_labels(labels: Int[Tensor, "batch tgt"] | None, pad: int | None, start: int | None) -> Tensor:

@@ -23,15 +23,24 @@ def shift_right(tokens: Int[Tensor, "batch length"], pad: int, start: int) -> In
     return torch.where(shifted == IGNORED, pad, shifted)
 
 
-def cross_entropy(logits: Float[Tensor, "batch tgt vocab"], labels: Int[Tensor, "batch tgt"]) -> Float[Tensor, ""]:
+def cross_entropy(
+    logits: Float[Tensor, "*batch vocab"],
+    labels: Int[Tensor, "*batch"],
+    smoothing: float | Float[Tensor, ""] | None = None,
+) -> Float[Tensor, ""]:
     """The mean of -log p(label) over all labels of the batch that are not ignored; NaN (0/0) where all are.
 
     Computed in at least float32, returned in the dtype of ``logits``.
+
+    Args:
+        smoothing: the share of the label's weight that all tokens have alike (Szegedy et al. 2016, section 7).
     """
     counted = labels != IGNORED
     # An ignored label is no index: row 0 is looked up in its place and then not counted.
     index = torch.where(counted, labels, 0)
     log_probabilities = torch.log_softmax(widened(logits), dim=-1)
     chosen = torch.gather(log_probabilities, -1, index[..., None])[..., 0]
+    if smoothing is not None:
+        chosen = (1 - smoothing) * chosen + smoothing * log_probabilities.mean(dim=-1)
     total = torch.where(counted, chosen, 0.0).sum()
     return (-total / counted.sum()).to(logits.dtype)

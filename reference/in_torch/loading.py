@@ -106,17 +106,18 @@ def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[
     The shared table's gradient is the sum over all its uses. ``final_logits_bias`` is no parameter: it has none.
 
     Args:
-        inputs: what ``forward`` takes, ``labels`` among them, as host arrays.
+        inputs: what ``forward`` takes, ``labels`` or both ``*_positions`` among them, as host arrays.
 
     Raises:
         ValueError: there are no labels.
     """
-    if "labels" not in inputs:
+    if not {"labels", "start_positions"} & set(inputs):
         raise ValueError("gradients need labels")
     names, parameters = zip(*model.named_parameters(), strict=True)
     with torch.enable_grad(), matmul_precision(model.precision):
         loss = model(**as_inputs(model, inputs)).loss
-        gradients = torch.autograd.grad(loss, parameters)
+        # A parameter without a part in the loss has a gradient of zero: cross-attention where there is no encoder.
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
     ours = zip(names, map(to_host, gradients), strict=True)
     return to_host(loss), dict(table_of(model.config, model.model_class).canonical(ours))
 

@@ -47,6 +47,38 @@ class CausalOutput:
 
 
 @dataclass(frozen=True)
+class BareOutput:
+    """``BartModel``: the decoder's last states, and everything that made them."""
+
+    last_hidden_state: Float[Tensor, "batch tgt d_model"]
+    decoder_hidden_states: tuple[Float[Tensor, "batch tgt d_model"], ...]
+    decoder_attentions: tuple[Float[Tensor, "batch decoder_heads tgt tgt"], ...] | None
+    cross_attentions: tuple[Float[Tensor, "batch decoder_heads tgt src"], ...] | None
+    encoder_last_hidden_state: Float[Tensor, "batch src d_model"]
+    encoder_hidden_states: tuple[Float[Tensor, "batch src d_model"], ...]
+    encoder_attentions: tuple[Float[Tensor, "batch encoder_heads src src"], ...] | None
+
+
+@dataclass(frozen=True)
+class ClassificationOutput:
+    """``BartForSequenceClassification``; ``loss`` is None without labels."""
+
+    loss: Float[Tensor, ""] | None
+    logits: Float[Tensor, "batch labels"]
+    states: BareOutput
+
+
+@dataclass(frozen=True)
+class AnsweringOutput:
+    """``BartForQuestionAnswering``: scores of every position as the first and the last of the answer."""
+
+    loss: Float[Tensor, ""] | None
+    start_logits: Float[Tensor, "batch tgt"]
+    end_logits: Float[Tensor, "batch tgt"]
+    states: BareOutput
+
+
+@dataclass(frozen=True)
 class Seq2SeqOutput:
     """The whole call; ``loss`` is None without labels."""
 

@@ -45,6 +45,6 @@ def _joined(config: EncoderDecoderConfig) -> Table:
     return Table(
         (*encoder.rows, *projection, *decoder.rows),
         {**encoder.tied, **decoder.tied},
-        ignored=("*.position_ids", "*.pooler.*", "*.masked_spec_embed", "decoder.*.attn.bias", "decoder.*.masked_bias"),
+        ignored=(*encoder.ignored, *decoder.ignored),
         spellings=speech.SPELLINGS,
     )

@@ -26,8 +26,9 @@ def table(config: SpeechConfig) -> Table:
         *_convolutions(config),
         *_projection(config),
         *_positions(config),
-        *norm("layer_norm", "encoder.layer_norm", config.hidden_size),
+        *(() if config.do_stable_layer_norm else norm("layer_norm", "encoder.layer_norm", config.hidden_size)),
         *stack(config.stack(), "stack.layers", "encoder.layers", LAYER),
+        *(norm("stack.layer_norm", "encoder.layer_norm", config.hidden_size) if config.do_stable_layer_norm else ()),
         *_adapter(config),
     )
     return Table(rows, {}, f"{config.model_type}.", _IGNORED, SPELLINGS)

@@ -144,7 +144,8 @@ class Table:
             Row(ours + row.ours, name + row.name, row.parameter, row.transposed, row.part, row.buffer)
             for row in self.rows
         )
-        return Table(rows, {name + alias: name + target for alias, target in self.tied.items()})
+        tied = {name + alias: name + target for alias, target in self.tied.items()}
+        return Table(rows, tied, ignored=tuple(name + pattern for pattern in self.ignored))
 
 
 def matrix(ours: str, name: str, shape: Sequence[int], axes: Sequence[str]) -> Iterator[Row]:

@@ -1,0 +1,160 @@
+# Twin: reference/in_torch/bart_heads.py
+"""BART without a head, classifying a text, and finding an answer in it (BART page; Lewis et al. 2020, section 3)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int
+
+from reference.config import BartConfig
+from reference.in_flax.bart import BareBart
+from reference.in_flax.labels import IGNORED, cross_entropy
+from reference.in_flax.outputs import AnsweringOutput, BareOutput, ClassificationOutput
+from reference.in_flax.precision import matmul_precision
+
+
+class BartModel(BareBart):
+    """The bare model."""
+
+    def __call__(
+        self,
+        input_ids: Int[Array, "batch src"],
+        attention_mask: Int[Array, "batch src"] | None = None,
+        decoder_input_ids: Int[Array, "batch tgt"] | None = None,
+        decoder_attention_mask: Int[Array, "batch tgt"] | None = None,
+        head_mask: Float[Array, "encoder_layers encoder_heads"] | None = None,
+        decoder_head_mask: Float[Array, "decoder_layers decoder_heads"] | None = None,
+        cross_attn_head_mask: Float[Array, "decoder_layers decoder_heads"] | None = None,
+    ) -> BareOutput:
+        """The documented call; without ``decoder_input_ids`` the decoder is fed the source shifted right.
+
+        Raises:
+            ValueError: a sequence is longer than the positions, or a head mask is for another number of layers.
+        """
+        masks = (head_mask, decoder_head_mask, cross_attn_head_mask)
+        found = super().__call__(input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, *masks)
+        return BareOutput(
+            found.logits, found.decoder_hidden_states, found.decoder_attentions, found.cross_attentions,
+            found.encoder_last_hidden_state, found.encoder_hidden_states, found.encoder_attentions,
+        )  # fmt: skip
+
+
+class ClassificationHead(nnx.Module):
+    """Two linear maps with a tanh between them (transformers 4.57.6, modeling_bart.py, BartClassificationHead)."""
+
+    def __init__(self, d_model: int, labels: int, rngs: nnx.Rngs) -> None:
+        self.dense = nnx.Linear(d_model, d_model, rngs=rngs)
+        self.out_proj = nnx.Linear(d_model, labels, rngs=rngs)
+
+    def __call__(self, hidden: Float[Array, "batch d_model"]) -> Float[Array, "batch labels"]:
+        """One logit per label."""
+        return self.out_proj(jnp.tanh(self.dense(hidden)))
+
+
+class BartForSequenceClassification(BartModel):
+    """A label for a whole text, from the decoder's state at the text's last end token (Lewis et al. 2020, 3.1)."""
+
+    def __init__(
+        self, config: BartConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
+    ) -> None:
+        super().__init__(config, attention, precision, rngs=rngs)
+        self.classification_head = ClassificationHead(config.d_model, config.num_labels, rngs)
+
+    def __call__(
+        self,
+        input_ids: Int[Array, "batch src"],
+        attention_mask: Int[Array, "batch src"] | None = None,
+        labels: Int[Array, " batch"] | Float[Array, "batch ..."] | None = None,
+        **others: Array | None,
+    ) -> ClassificationOutput:
+        """The documented call; the rest as in ``BartModel``.
+
+        Args:
+            labels: a class for each text; or a number for each text and label (regression), or a 0 or 1 (several
+                labels at once), as ``config.problem_type`` says, and where it says nothing as the labels look.
+
+        Raises:
+            ValueError: the rows have not the same number of end tokens, or none.
+        """
+        states = super().__call__(input_ids, attention_mask, **others)
+        last = last_ends(input_ids, self.config.eos_token_id)
+        with matmul_precision(self.precision):
+            rows = jnp.arange(len(last))
+            logits = self.classification_head(states.last_hidden_state[rows, last])
+        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        return ClassificationOutput(loss, logits, states)
+
+
+class BartForQuestionAnswering(BartModel):
+    """Where in a text the answer stands: a score for each position as its first, and as its last."""
+
+    def __init__(
+        self, config: BartConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
+    ) -> None:
+        super().__init__(config, attention, precision, rngs=rngs)
+        self.qa_outputs = nnx.Linear(config.d_model, 2, rngs=rngs)
+
+    def __call__(
+        self,
+        input_ids: Int[Array, "batch src"],
+        attention_mask: Int[Array, "batch src"] | None = None,
+        start_positions: Int[Array, " batch"] | None = None,
+        end_positions: Int[Array, " batch"] | None = None,
+        **others: Array | None,
+    ) -> AnsweringOutput:
+        """The documented call; the rest as in ``BartModel``. A position outside of the text is not counted."""
+        states = super().__call__(input_ids, attention_mask, **others)
+        with matmul_precision(self.precision):
+            logits = self.qa_outputs(states.last_hidden_state)
+        first, final, loss = logits[:, :, 0], logits[:, :, 1], None
+        if start_positions is not None and end_positions is not None:
+            loss = (position_loss(first, start_positions) + position_loss(final, end_positions)) / 2
+        return AnsweringOutput(loss, first, final, states)
+
+
+def last_ends(input_ids: Int[Array, "batch src"], eos: int) -> Int[Array, " batch"]:
+    """Where each row's last end token stands.
+
+    Raises:
+        ValueError: the rows have not the same number of them, or none.
+    """
+    ends = input_ids == eos
+    check_ends(ends.sum(1))
+    return (ends * jnp.arange(1, ends.shape[1] + 1)).argmax(1)
+
+
+def check_ends(counts: Int[Array, " batch"]) -> None:
+    """Raises ValueError unless every row has as many end tokens as the next, and at least one."""
+    if isinstance(counts, jax.core.Tracer):
+        return  # Compiled code learns the tokens too late to raise.
+    found = sorted({int(count) for count in counts})
+    if len(found) > 1 or not found[0]:
+        raise ValueError(f"every text must have the same number of end tokens, and one at least; here {found}")
+
+
+def classification_loss(
+    logits: Float[Array, "batch labels"], labels: Array, problem_type: str | None
+) -> Float[Array, ""]:
+    """Mean squared error, cross-entropy, or binary cross-entropy of every label by itself (BART page, ``labels``)."""
+    if problem_type is None:
+        several = (
+            "multi_label_classification"
+            if jnp.issubdtype(labels.dtype, jnp.floating)
+            else "single_label_classification"
+        )
+        problem_type = "regression" if logits.shape[1] == 1 else several
+    if problem_type == "single_label_classification":
+        return cross_entropy(logits, labels.reshape(-1))
+    labels = labels.reshape(logits.shape).astype(logits.dtype)
+    if problem_type == "regression":
+        return jnp.square(logits - labels).mean()
+    return -(labels * jax.nn.log_sigmoid(logits) + (1 - labels) * jax.nn.log_sigmoid(-logits)).mean()
+
+
+def position_loss(logits: Float[Array, "batch tgt"], positions: Int[Array, " batch"]) -> Float[Array, ""]:
+    """Cross-entropy over the positions of a text, without rows whose position lies outside of it."""
+    inside = (positions >= 0) & (positions < logits.shape[1])
+    return cross_entropy(logits, jnp.where(inside, positions, IGNORED))
