@@ -22,8 +22,8 @@ class Encoder(Model):
 
     def encode(
         self,
-        input_ids: Int[Array, "batch src"],
-        attention_mask: Int[Array, "batch src"] | None = None,
+        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        attention_mask: Int[Array, "batch _"] | None = None,
         head_mask: Float[Array, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
         """States and attentions of every layer; without a mask everything is seen, padding too."""

@@ -48,8 +48,8 @@ class EncoderDecoderModel(Seq2Seq):
 
     def encode(
         self,
-        input_ids: Int[Array, "batch src"],
-        attention_mask: Int[Array, "batch src"] | None = None,
+        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        attention_mask: Int[Array, "batch _"] | None = None,
         head_mask: Float[Array, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
         """The encoder alone, in its own width."""
@@ -68,7 +68,9 @@ class EncoderDecoderModel(Seq2Seq):
         return self.enc_to_dec_proj(encoder_last_hidden_state)
 
     def shifted(
-        self, input_ids: Int[Array, "batch src"], labels: Int[Array, "batch tgt"] | None
+        self,
+        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        labels: Int[Array, "batch tgt"] | None,
     ) -> tuple[Int[Array, "batch tgt"], Int[Array, "batch tgt"] | None]:
         """The labels shifted right, and padding among them hidden (encoder-decoder page, ``decoder_attention_mask``).
 
@@ -101,7 +103,9 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         return SpeechEncoder(self.config.encoder, attention, self.precision, rngs=rngs)
 
     def shifted(
-        self, input_ids: Float[Array, "batch samples"], labels: Int[Array, "batch tgt"] | None
+        self,
+        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        labels: Int[Array, "batch tgt"] | None,
     ) -> tuple[Int[Array, "batch tgt"], None]:
         """The labels shifted right; padding among them is seen, which the page does not say.
 

@@ -17,11 +17,14 @@ from jaxtyping import Float
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class EncoderOutput:
-    """``encode``: 1 + encoder_layers states, encoder_layers attentions."""
+    """``encode``: 1 + encoder_layers states, encoder_layers attentions.
 
-    last_hidden_state: Float[Array, "batch src d_model"]
-    hidden_states: tuple[Float[Array, "batch src d_model"], ...]
-    attentions: tuple[Float[Array, "batch heads src src"], ...] | None
+    ``last_hidden_state`` is the last of the states, but for speech encoders with an adapter, which shortens them.
+    """
+
+    last_hidden_state: Float[Array, "batch src memory"]
+    hidden_states: tuple[Float[Array, "batch frames d_model"], ...]
+    attentions: tuple[Float[Array, "batch heads frames frames"], ...] | None
 
 
 @jax.tree_util.register_dataclass
@@ -59,9 +62,9 @@ class BareOutput:
     decoder_hidden_states: tuple[Float[Array, "batch tgt d_model"], ...]
     decoder_attentions: tuple[Float[Array, "batch decoder_heads tgt tgt"], ...] | None
     cross_attentions: tuple[Float[Array, "batch decoder_heads tgt src"], ...] | None
-    encoder_last_hidden_state: Float[Array, "batch src d_model"]
-    encoder_hidden_states: tuple[Float[Array, "batch src d_model"], ...]
-    encoder_attentions: tuple[Float[Array, "batch encoder_heads src src"], ...] | None
+    encoder_last_hidden_state: Float[Array, "batch src memory"]
+    encoder_hidden_states: tuple[Float[Array, "batch frames width"], ...]
+    encoder_attentions: tuple[Float[Array, "batch encoder_heads frames frames"], ...] | None
 
 
 @jax.tree_util.register_dataclass
@@ -95,6 +98,6 @@ class Seq2SeqOutput:
     decoder_hidden_states: tuple[Float[Array, "batch tgt d_model"], ...]
     decoder_attentions: tuple[Float[Array, "batch decoder_heads tgt tgt"], ...] | None
     cross_attentions: tuple[Float[Array, "batch decoder_heads tgt src"], ...] | None
-    encoder_last_hidden_state: Float[Array, "batch src d_model"]
-    encoder_hidden_states: tuple[Float[Array, "batch src d_model"], ...]
-    encoder_attentions: tuple[Float[Array, "batch encoder_heads src src"], ...] | None
+    encoder_last_hidden_state: Float[Array, "batch src memory"]
+    encoder_hidden_states: tuple[Float[Array, "batch frames width"], ...]
+    encoder_attentions: tuple[Float[Array, "batch encoder_heads frames frames"], ...] | None

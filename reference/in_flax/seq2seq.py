@@ -186,8 +186,8 @@ class Seq2Seq(TextDecoder):
 
     def encode(
         self,
-        input_ids: Int[Array, "batch src"],
-        attention_mask: Int[Array, "batch src"] | None = None,
+        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        attention_mask: Int[Array, "batch _"] | None = None,
         head_mask: Float[Array, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
         """The encoder alone; without a mask every token is seen, padding too (BART page, ``attention_mask``)."""
@@ -202,15 +202,17 @@ class Seq2Seq(TextDecoder):
         return attention_mask
 
     def shifted(
-        self, input_ids: Int[Array, "batch src"], labels: Int[Array, "batch tgt"] | None
+        self,
+        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        labels: Int[Array, "batch tgt"] | None,
     ) -> tuple[Int[Array, "batch tgt"], Int[Array, "batch tgt"] | None]:
         """Decoder inputs where none are given, and which of them are seen if not all."""
         return shift_right(input_ids if labels is None else labels, self.pad, self.start), None
 
     def __call__(
         self,
-        input_ids: Int[Array, "batch src"],
-        attention_mask: Int[Array, "batch src"] | None = None,
+        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        attention_mask: Int[Array, "batch _"] | None = None,
         decoder_input_ids: Int[Array, "batch tgt"] | None = None,
         decoder_attention_mask: Int[Array, "batch tgt"] | None = None,
         head_mask: Float[Array, "encoder_layers encoder_heads"] | None = None,

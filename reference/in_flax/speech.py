@@ -13,7 +13,6 @@ from reference.config import SpeechConfig
 from reference.in_flax.activations import ACTIVATIONS
 from reference.in_flax.convolution import Convolution, StoredNorm, TimeNorm, convolve, frames_left
 from reference.in_flax.encoder import Encoder
-from reference.in_flax.masks import padding_mask
 from reference.in_flax.normalisation import EPSILON, LayerNorm
 from reference.in_flax.outputs import EncoderOutput
 from reference.in_flax.precision import matmul_precision
@@ -155,7 +154,7 @@ class SpeechEncoder(Encoder):
             hidden = hidden + self.positions(hidden)
             if self.layer_norm is not None:
                 hidden = self.layer_norm(hidden)
-            encoded = self.stack.run(hidden, padding_mask(keep), head_mask)
+            encoded = self.stack.run(hidden, keep[:, None, None, :], head_mask)
             last = encoded.last_hidden_state if self.adapter is None else self.adapter(encoded.last_hidden_state)
         return EncoderOutput(last, encoded.hidden_states, encoded.attentions)
 

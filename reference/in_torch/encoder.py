@@ -22,8 +22,8 @@ class Encoder(Model):
 
     def encode(
         self,
-        input_ids: Int[Tensor, "batch src"],
-        attention_mask: Int[Tensor, "batch src"] | None = None,
+        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        attention_mask: Int[Tensor, "batch _"] | None = None,
         head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
         """States and attentions of every layer; without a mask everything is seen, padding too."""

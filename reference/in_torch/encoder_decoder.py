@@ -46,8 +46,8 @@ class EncoderDecoderModel(Seq2Seq):
 
     def encode(
         self,
-        input_ids: Int[Tensor, "batch src"],
-        attention_mask: Int[Tensor, "batch src"] | None = None,
+        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        attention_mask: Int[Tensor, "batch _"] | None = None,
         head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
         """The encoder alone, in its own width."""
@@ -66,7 +66,9 @@ class EncoderDecoderModel(Seq2Seq):
         return self.enc_to_dec_proj(encoder_last_hidden_state)
 
     def shifted(
-        self, input_ids: Int[Tensor, "batch src"], labels: Int[Tensor, "batch tgt"] | None
+        self,
+        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        labels: Int[Tensor, "batch tgt"] | None,
     ) -> tuple[Int[Tensor, "batch tgt"], Int[Tensor, "batch tgt"] | None]:
         """The labels shifted right, and padding among them hidden (encoder-decoder page, ``decoder_attention_mask``).
 
@@ -99,7 +101,9 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         return SpeechEncoder(self.config.encoder, attention, self.precision)
 
     def shifted(
-        self, input_ids: Float[Tensor, "batch samples"], labels: Int[Tensor, "batch tgt"] | None
+        self,
+        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        labels: Int[Tensor, "batch tgt"] | None,
     ) -> tuple[Int[Tensor, "batch tgt"], None]:
         """The labels shifted right; padding among them is seen, which the page does not say.
 

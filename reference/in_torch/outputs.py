@@ -15,11 +15,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """``encode``: 1 + encoder_layers states, encoder_layers attentions."""
+    """``encode``: 1 + encoder_layers states, encoder_layers attentions.
 
-    last_hidden_state: Float[Tensor, "batch src d_model"]
-    hidden_states: tuple[Float[Tensor, "batch src d_model"], ...]
-    attentions: tuple[Float[Tensor, "batch heads src src"], ...] | None
+    ``last_hidden_state`` is the last of the states, but for speech encoders with an adapter, which shortens them.
+    """
+
+    last_hidden_state: Float[Tensor, "batch src memory"]
+    hidden_states: tuple[Float[Tensor, "batch frames d_model"], ...]
+    attentions: tuple[Float[Tensor, "batch heads frames frames"], ...] | None
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,9 @@ class BareOutput:
     decoder_hidden_states: tuple[Float[Tensor, "batch tgt d_model"], ...]
     decoder_attentions: tuple[Float[Tensor, "batch decoder_heads tgt tgt"], ...] | None
     cross_attentions: tuple[Float[Tensor, "batch decoder_heads tgt src"], ...] | None
-    encoder_last_hidden_state: Float[Tensor, "batch src d_model"]
-    encoder_hidden_states: tuple[Float[Tensor, "batch src d_model"], ...]
-    encoder_attentions: tuple[Float[Tensor, "batch encoder_heads src src"], ...] | None
+    encoder_last_hidden_state: Float[Tensor, "batch src memory"]
+    encoder_hidden_states: tuple[Float[Tensor, "batch frames width"], ...]
+    encoder_attentions: tuple[Float[Tensor, "batch encoder_heads frames frames"], ...] | None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,6 @@ class Seq2SeqOutput:
     decoder_hidden_states: tuple[Float[Tensor, "batch tgt d_model"], ...]
     decoder_attentions: tuple[Float[Tensor, "batch decoder_heads tgt tgt"], ...] | None
     cross_attentions: tuple[Float[Tensor, "batch decoder_heads tgt src"], ...] | None
-    encoder_last_hidden_state: Float[Tensor, "batch src d_model"]
-    encoder_hidden_states: tuple[Float[Tensor, "batch src d_model"], ...]
-    encoder_attentions: tuple[Float[Tensor, "batch encoder_heads src src"], ...] | None
+    encoder_last_hidden_state: Float[Tensor, "batch src memory"]
+    encoder_hidden_states: tuple[Float[Tensor, "batch frames width"], ...]
+    encoder_attentions: tuple[Float[Tensor, "batch encoder_heads frames frames"], ...] | None

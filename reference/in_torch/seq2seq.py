@@ -180,8 +180,8 @@ class Seq2Seq(TextDecoder):
 
     def encode(
         self,
-        input_ids: Int[Tensor, "batch src"],
-        attention_mask: Int[Tensor, "batch src"] | None = None,
+        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        attention_mask: Int[Tensor, "batch _"] | None = None,
         head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
         """The encoder alone; without a mask every token is seen, padding too (BART page, ``attention_mask``)."""
@@ -196,15 +196,17 @@ class Seq2Seq(TextDecoder):
         return attention_mask
 
     def shifted(
-        self, input_ids: Int[Tensor, "batch src"], labels: Int[Tensor, "batch tgt"] | None
+        self,
+        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        labels: Int[Tensor, "batch tgt"] | None,
     ) -> tuple[Int[Tensor, "batch tgt"], Int[Tensor, "batch tgt"] | None]:
         """Decoder inputs where none are given, and which of them are seen if not all."""
         return shift_right(input_ids if labels is None else labels, self.pad, self.start), None
 
     def forward(
         self,
-        input_ids: Int[Tensor, "batch src"],
-        attention_mask: Int[Tensor, "batch src"] | None = None,
+        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        attention_mask: Int[Tensor, "batch _"] | None = None,
         decoder_input_ids: Int[Tensor, "batch tgt"] | None = None,
         decoder_attention_mask: Int[Tensor, "batch tgt"] | None = None,
         head_mask: Float[Tensor, "encoder_layers encoder_heads"] | None = None,

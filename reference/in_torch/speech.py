@@ -11,7 +11,6 @@ from reference.config import SpeechConfig
 from reference.in_torch.activations import ACTIVATIONS
 from reference.in_torch.convolution import Convolution, StoredNorm, TimeNorm, convolve, frames_left
 from reference.in_torch.encoder import Encoder
-from reference.in_torch.masks import padding_mask
 from reference.in_torch.normalisation import EPSILON, LayerNorm
 from reference.in_torch.outputs import EncoderOutput
 from reference.in_torch.precision import matmul_precision
@@ -155,7 +154,7 @@ class SpeechEncoder(Encoder):
             hidden = hidden + self.positions(hidden)
             if self.layer_norm is not None:
                 hidden = self.layer_norm(hidden)
-            encoded = self.stack.run(hidden, padding_mask(keep), head_mask)
+            encoded = self.stack.run(hidden, keep[:, None, None, :], head_mask)
             last = encoded.last_hidden_state if self.adapter is None else self.adapter(encoded.last_hidden_state)
         return EncoderOutput(last, encoded.hidden_states, encoded.attentions)
 
