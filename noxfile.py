@@ -26,7 +26,7 @@ import nox
 ROOT = Path(__file__).parent
 STACKS = tomllib.loads((ROOT / "parity" / "stacks.toml").read_text(encoding="utf-8"))
 STAMP = "parity-stack.json"
-NO_DEPS = {"witness"}
+NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: what of those is used, the stack has already."""
 
 nox.needs_version = ">=2024.10.9"
@@ -60,7 +60,7 @@ def parity_gpu(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Every test, the five-backend audit of the fixtures included: `-- PYTEST OPTIONS…`."""
-    python = _environment(session, "main", "test", "witness")
+    python = _environment(session, "main", "test", "witness", "real")
     arguments = session.posargs or ["-n", "2", "--dist", "worksteal"]
     session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
 

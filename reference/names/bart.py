@@ -197,10 +197,13 @@ def decoder_table(config: BartConfig, cross: bool) -> Table:
         *matrix("words", tokens, vocab, axes),
         *(replace(row, ours=row.ours.removeprefix("model.")) for row in kept),
     ]
-    tied = {HEAD: f"{tokens}.weight"} if config.tie_word_embeddings else {}
-    if not tied:
+    # A checkpoint of the whole model holds the one table as ``model.shared``.
+    tied = {SHARED: f"{tokens}.weight"}
+    if config.tie_word_embeddings:
+        tied[HEAD] = f"{tokens}.weight"
+    else:
         rows += matrix("output", "lm_head", vocab, axes)
-    ignored = ("*.version", "model.encoder.*", SHARED, LOGITS_BIAS, *([] if cross else ["*.encoder_attn*"]))
+    ignored = ("*.version", "model.encoder.*", LOGITS_BIAS, *([] if cross else ["*.encoder_attn*"]))
     return Table(tuple(rows), tied, "model.", ignored)
 
 
