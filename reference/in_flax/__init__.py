@@ -1,6 +1,10 @@
 # Twin: reference/in_torch/__init__.py
-"""BART in Flax (nnx). Read: masks, attention, normalisation, embeddings, layers, cache, bart; labels, loading,
-generation."""
+"""Every architecture in Flax.
+
+BART, in the order to read it: masks, attention, normalisation, embeddings, cache, layers, stacks, seq2seq, bart; then
+labels, loading, generation. Another family is its own file beside ``bart``: bart_heads, bert, gpt2, speech (with
+convolution); encoder_decoder joins two of them, and classes knows them all by their documented names.
+"""
 
 from __future__ import annotations
 
