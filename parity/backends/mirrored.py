@@ -52,6 +52,10 @@ class MirroredModel:
         self._model, self._axes, self._flip = model, reversed_axes(config), flip
         self.class_name, self.report, self.to_numpy = model.class_name, model.report, model.to_numpy
 
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """As the checkpoint has them."""
+        return ((name, np.flip(array, self._axes[name])) for name, array in self._model.parameters())
+
     def call(self, inputs: Mapping[str, np.ndarray], **keywords: Any) -> Mapping[str, Field]:
         return self._restored(self._model.call(mirrored_inputs(inputs), **keywords))
 
@@ -64,6 +68,13 @@ class MirroredModel:
         for step in self._model.decode_steps(mirrored_inputs(inputs), sizes, reorder):
             cache = [[self._flip(kept, (1, 3)) for kept in layer] for layer in step.cache]
             yield Step(self._restored(step.fields), cache, step.layout)
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], **others: Any) -> Any:
+        """Texts and scores have no widths."""
+        return self._model.generate(inputs, settings, **others)
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        return self._model.generation_settings()
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         loss, found = self._model.gradients(mirrored_inputs(inputs))

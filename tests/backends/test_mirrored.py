@@ -18,7 +18,9 @@ from parity.traces import Trace
 from reference.config import BartConfig
 from reference.weights import read_weights
 
-ASKED = ("forward", "forward.head-masks", "encode-decode", "decode-steps.reordered", "loss", "gradients")
+ASKED = (
+    "forward", "forward.head-masks", "encode-decode", "decode-steps.reordered", "loss", "gradients", "generate.beams",
+)  # fmt: skip
 REFERENCES = ("reference-torch", "reference-flax")
 
 
@@ -50,6 +52,14 @@ def test_in_float32_it_rounds_otherwise(backend: str, tmp_path: Path) -> None:
     forward = plain["forward"].arrays
     differ = [name for name, array in forward.items() if (mirrored["forward"].arrays[name] != array).any()]
     assert set(differ) >= {name for name in forward if "hidden" in name or "attention" in name or name == "logits"}
+
+
+def test_parameters_come_as_the_checkpoint_has_them(tmp_path: Path) -> None:
+    loader, directory = get_backend("reference-torch"), fixture("bart-odd")
+    loader.setup(threads=1, device="cpu", cache=tmp_path)
+    model = loader.load(directory, Variant.parse("eager+mirrored"), device="cpu", dtype="float32")
+    weights = read_weights(directory, BartConfig.read(directory))
+    assert {name for name, array in model.parameters() if (array == weights[name]).all()} == set(weights)
 
 
 def test_every_reference_has_a_mirrored_member_in_the_yardstick() -> None:
