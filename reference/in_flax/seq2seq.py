@@ -11,10 +11,11 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from reference.in_flax.cache import Cache, KeysValues, LayerCache
+from reference.in_flax.encoder import Encoder
 from reference.in_flax.labels import cross_entropy, shift_right
 from reference.in_flax.masks import causal_mask, padding_mask
 from reference.in_flax.model import Model
-from reference.in_flax.outputs import CausalOutput, DecoderOutput, EncoderOutput, Seq2SeqOutput
+from reference.in_flax.outputs import CausalOutput, DecoderOutput, Seq2SeqOutput
 from reference.in_flax.precision import matmul_precision
 from reference.in_flax.stacks import DecoderStack
 
@@ -172,34 +173,15 @@ class TextDecoder(Model):
         return CausalOutput(loss, decoded.logits, decoded.hidden_states, decoded.attentions, decoded.cross_attentions)
 
 
-class Seq2Seq(TextDecoder):
+class Seq2Seq(Encoder, TextDecoder):
     """An encoder before a decoder. A family says what the encoder is, besides what a decoder must say.
 
     Attributes:
-        main_input: what the encoder's input is called.
         pad: what an ignored label becomes in the decoder's inputs; with ``start`` what labels are shifted with.
     """
 
-    main_input = "input_ids"
     pad: int | None
     start: int | None
-
-    def encode(
-        self,
-        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
-        attention_mask: Int[Array, "batch _"] | None = None,
-        head_mask: Float[Array, "encoder_layers heads"] | None = None,
-    ) -> EncoderOutput:
-        """The encoder alone; without a mask every token is seen, padding too (BART page, ``attention_mask``)."""
-        raise NotImplementedError
-
-    def source_mask(
-        self, attention_mask: Int[Array, "batch _"] | None, encoder_last_hidden_state: Float[Array, "batch src _"]
-    ) -> Int[Array, "batch src"]:
-        """Which of the encoder's states are no padding: as the inputs' mask says, all without one."""
-        if attention_mask is None:
-            attention_mask = jnp.ones(encoder_last_hidden_state.shape[:2], jnp.int32)
-        return attention_mask
 
     def shifted(
         self,

@@ -8,10 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from reference.in_torch.cache import Cache, KeysValues, LayerCache
+from reference.in_torch.encoder import Encoder
 from reference.in_torch.labels import cross_entropy, shift_right
 from reference.in_torch.masks import causal_mask, padding_mask
 from reference.in_torch.model import Model
-from reference.in_torch.outputs import CausalOutput, DecoderOutput, EncoderOutput, Seq2SeqOutput
+from reference.in_torch.outputs import CausalOutput, DecoderOutput, Seq2SeqOutput
 from reference.in_torch.precision import matmul_precision
 from reference.in_torch.stacks import DecoderStack
 
@@ -166,34 +167,15 @@ class TextDecoder(Model):
         return CausalOutput(loss, decoded.logits, decoded.hidden_states, decoded.attentions, decoded.cross_attentions)
 
 
-class Seq2Seq(TextDecoder):
+class Seq2Seq(Encoder, TextDecoder):
     """An encoder before a decoder. A family says what the encoder is, besides what a decoder must say.
 
     Attributes:
-        main_input: what the encoder's input is called.
         pad: what an ignored label becomes in the decoder's inputs; with ``start`` what labels are shifted with.
     """
 
-    main_input = "input_ids"
     pad: int | None
     start: int | None
-
-    def encode(
-        self,
-        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
-        attention_mask: Int[Tensor, "batch _"] | None = None,
-        head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
-    ) -> EncoderOutput:
-        """The encoder alone; without a mask every token is seen, padding too (BART page, ``attention_mask``)."""
-        raise NotImplementedError
-
-    def source_mask(
-        self, attention_mask: Int[Tensor, "batch _"] | None, encoder_last_hidden_state: Float[Tensor, "batch src _"]
-    ) -> Int[Tensor, "batch src"]:
-        """Which of the encoder's states are no padding: as the inputs' mask says, all without one."""
-        if attention_mask is None:
-            attention_mask = encoder_last_hidden_state.new_ones(encoder_last_hidden_state.shape[:2], dtype=torch.int64)
-        return attention_mask
 
     def shifted(
         self,
