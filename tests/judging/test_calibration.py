@@ -20,6 +20,7 @@ from parity.standard import standard_cases
 from parity.traces import Trace
 from reference.config import BartConfig
 from reference.generation import GenerationSettings
+from tests.conftest import ROOT
 
 RNG = np.random.default_rng
 
@@ -198,3 +199,15 @@ def test_alarms_are_counted_and_named(run_directory):
     assert found["totals"]["fail"] == len(found["alarms"]) > 0
     assert {alarm["case"] for alarm in found["alarms"]} >= {"forward"} and found["alarms"][0]["seed"] == 7
     assert 0 < found["nearest"] <= 1
+
+
+@pytest.mark.slow
+def test_the_factors_in_force_follow_from_the_rows_that_are_kept() -> None:
+    found = read(ROOT / "reports" / "calibration")
+    text = (ROOT / "parity" / "calibration.toml").read_text(encoding="utf-8")
+    in_force = tomllib.loads(text)
+    again = tomllib.loads(table.as_toml(found, {}))
+    assert again.pop("measured")["ratios"] == in_force["measured"]["ratios"]
+    assert again == {name: factors for name, factors in in_force.items() if name != "measured"}
+    assert in_force["measured"]["comparisons"] == 2 * len(found["tensor"])
+    assert in_force["measured"]["checkpoints"] == len({*zip(found["chunk"], found["checkpoint"], strict=True)}) >= 200
