@@ -9,7 +9,7 @@ import numpy as np
 
 import parity
 from parity.calibration.about import about
-from parity.calibration.measure import measure_all, read
+from parity.calibration.measure import measure_all, read, still_drawn
 from parity.calibration.plan import chunks
 from parity.calibration.table import as_toml
 
@@ -34,7 +34,7 @@ def main() -> None:
     asked = parsed()
     todo = list(chunks(asked.seed, asked.architectures, asked.draws, DTYPES, BACKENDS, asked.dear))
     measure_all(todo, asked.ratios, asked.jobs, lambda line: print(line, flush=True))
-    found = read(asked.ratios)
+    found = still_drawn(read(asked.ratios))
     said = {
         **about("python -m parity.calibration"),
         "architectures": asked.architectures,

@@ -64,13 +64,18 @@ def generation(rng: np.random.Generator, config: dict[str, Any]) -> dict[str, An
     }
 
 
+def deviation(rng: np.random.Generator) -> float:
+    """The standard deviation of a checkpoint's weights: the first number of its generator."""
+    return float(np.exp(rng.uniform(*np.log(SPREAD))))
+
+
 def write_checkpoint(directory: Path, rng: np.random.Generator, config: dict[str, Any]) -> None:
     """One draw of an architecture as ``directory``: config, generation settings, weights.
 
     The end's logit is raised by one to three standard deviations of a logit, so that texts do end.
     """
     directory.mkdir(parents=True)
-    spread = float(np.exp(rng.uniform(*np.log(SPREAD))))
+    spread = deviation(rng)
     weights = {}
     for name, parameter in expected_parameters(BartConfig.from_dict(config)).items():
         centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0

@@ -18,7 +18,7 @@ import numpy as np
 
 from parity.budgets import Measured
 from parity.calibration.draw import rows
-from parity.calibration.plan import Chunk
+from parity.calibration.plan import Chunk, is_asked
 from parity.capture import capture
 from parity.cases import Case
 from parity.checks import CHECKS
@@ -160,3 +160,11 @@ def read(directory: Path) -> dict[str, np.ndarray]:
     kinds = {field.name: field.type for field in fields(Row)}
     return {name: np.array(values, {"int": int, "float": float}.get(kinds.get(name), str))
             for name, values in columns.items()}  # fmt: skip
+
+
+def still_drawn(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows of the checkpoints that would be drawn today: what is passed over may have been measured before."""
+    names = np.char.add(np.char.add(found["chunk"], "-"), found["checkpoint"])
+    unique, index = np.unique(names, return_inverse=True)
+    chosen = np.array([is_asked(*(int(name.split("-")[place]) for place in (0, -2, -1))) for name in unique])[index]
+    return {name: column[chosen] for name, column in found.items()}
