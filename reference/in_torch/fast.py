@@ -129,6 +129,11 @@ def written_in_place(room: KeysValues, new: KeysValues, start: int) -> KeysValue
     return room
 
 
+def side_by_side(known: KeysValues) -> KeysValues:
+    """The same with each head's vectors next to each other in memory: products read them as they lie."""
+    return KeysValues(known.key.contiguous(), known.value.contiguous())
+
+
 class FastHead(nn.Module):
     """From the last layer's states to logits, as a family has it.
 
@@ -202,14 +207,15 @@ class FastDecoder:
         with torch.no_grad():
             memory = fast.model.encode(given[fast.model.main_input], mask).last_hidden_state
             self.memory_keep = (fast.model.source_mask(mask, memory) != 0)[:, None, None, :]
-            self.empty = fast.model.start_cache(memory, capacity)
+            layers = fast.model.start_cache(memory, capacity).layers
+            self.empty = [LayerCache(layer.own, side_by_side(layer.cross)) for layer in layers]
 
     def start(self, rows_per_source: int) -> int:
         """Every source with so many rows, nothing fed; returns how many rows there are."""
         self.slots, self.position, sources = rows_per_source, 0, len(self.memory_keep)
-        rooms = [[part.repeat(1, 1, self.slots, 1) for part in layer.own] for layer in self.empty.layers]
+        rooms = [[part.repeat(1, 1, self.slots, 1) for part in layer.own] for layer in self.empty]
         self.layers = [
-            LayerCache(KeysValues(*room), layer.cross) for room, layer in zip(rooms, self.empty.layers, strict=True)
+            LayerCache(KeysValues(*room), layer.cross) for room, layer in zip(rooms, self.empty, strict=True)
         ]
         self.keep = np.zeros((sources, self.slots, self.capacity, self.slots), dtype=bool)
         return sources * self.slots
