@@ -112,8 +112,7 @@ def ranked_candidates(
     places = places[np.argsort(-totals[places], kind="stable")][: count + limit * (tolerance > 0)]
     found = (array[places].tolist() for array in (parents, tokens, totals))
     return [
-        Beam((*search.beams[parent].tokens, token), total, parent)
-        for parent, token, total in zip(*found, strict=True)
+        Beam((*search.beams[parent].tokens, token), total, parent) for parent, token, total in zip(*found, strict=True)
     ]
 
 
