@@ -77,11 +77,12 @@ def tables(record: dict[str, Any]) -> Iterator[Table]:
     """One table for each size, device and dtype."""
     for run in record["runs"]:
         size = run["size"]
-        title = (f"{size['tokens']} tokens, batch {size['batch']}, source {size['source']}: d_model {size['d_model']}, "
-                 f"{size['layers']}+{size['layers']} layers, {run['dtype']}, {run['device']}, threads {run['threads']}")  # fmt: skip
-        table = Table(
-            title=title, caption="seconds: median (min–max)" + "".join(f"; {x}" for x in run.get("left_out", ()))
+        title = (
+            f"{size['tokens']} tokens, batch {size['batch']}, source {size['source']}: d_model {size['d_model']}, "
+            f"{size['layers']}+{size['layers']} layers, {run['dtype']}, {run['device']}, threads {run['threads']}"
         )
+        left_out = "".join(f"; {reason}" for reason in run.get("left_out", ()))
+        table = Table(title=title, caption=f"seconds: median (min–max){left_out}")
         for head in ("", "Transformers", "reference", "times as fast", "wanted", "texts"):
             table.add_column(head)
         for each in run["rows"]:
