@@ -79,7 +79,8 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
     for check in checks:
         for index, subject in run.subjects(check.role):
             for name in check.cases:
-                if name in run.cases and check.applies(run.cases[name]):
+                # A class that is not asked one of the questions has nothing that the claim speaks of.
+                if {name, *check.also} <= set(run.cases) and check.applies(run.cases[name]):
                     yield Cell(run, check, run.cases[name], index, subject)
 
 

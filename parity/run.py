@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parity.anatomy import anatomy_of
 from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, signal
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, read_record
@@ -39,6 +40,7 @@ class CheckpointRun:
     def __init__(self, directory: Path, manifest: Manifest, checkpoint: CheckpointRecord) -> None:
         self.directory, self.manifest, self.checkpoint = directory, manifest, checkpoint
         self.config = checkpoint.config
+        self.anatomy = anatomy_of(checkpoint.config, checkpoint.documented_class)
         self.cases = {case["name"]: Case.from_json(case) for case in manifest.cases[checkpoint.name]}
         own = (record for record in manifest.traces if record.checkpoint == checkpoint.name)
         self.records: dict[tuple[int, str], TraceRecord] = {(record.subject, record.case): record for record in own}
@@ -58,8 +60,9 @@ class CheckpointRun:
         return manifest, [cls(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints]
 
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
+        """Those that the checkpoint's class was put to, with their places in the manifest."""
         for index, subject in enumerate(self.manifest.subjects):
-            if subject.role in roles:
+            if subject.role in roles and subject.documented_class == self.checkpoint.documented_class:
                 yield index, subject
 
     @cached_property
@@ -106,15 +109,14 @@ class CheckpointRun:
         if asked.operation == "gradients":
             oracle = self.oracle(case)
             names = [name.removeprefix("gradient.") for name in oracle.arrays if name != "loss"] if oracle else []
-            return gradient_tensors(self.config, names)
+            return gradient_tensors(self.anatomy, names)
         if asked.operation == "decode_steps":
-            return decode_tensors(self.config)
+            return [spec for spec in decode_tensors(self.anatomy) if asked.brings(spec.name)]
         if asked.operation == "score":
             return score_tensors()
         if asked.operation in ("generate", "reachable", "generation_settings"):
             return []
-        specs = forward_tensors(self.config)
-        return specs if "labels" in asked.inputs else [spec for spec in specs if spec.kind != "loss"]
+        return [spec for spec in forward_tensors(self.anatomy) if asked.brings(spec.name)]
 
     def errors(self, case: str) -> CaseErrors:
         """Every captured subject measured against the oracle, once."""

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from parity.anatomy import Anatomy
 from parity.calibration.about import about
 from parity.calibration.draw import rows
 from parity.calibration.measure import wait_passively
@@ -62,8 +63,8 @@ def audit_chunk(chunk: Chunk, into: Path) -> str:
     return " ".join(f"{name}={count}" for name, count in found["totals"].items())
 
 
-def _cases(config: dict[str, Any], _: Any, generation: dict[str, Any]) -> list[Case]:
-    return standard_cases(config, rows(config), generation)
+def _cases(anatomy: Anatomy, _: Any, generation: dict[str, Any]) -> list[Case]:
+    return standard_cases(anatomy, rows(anatomy.raw), generation)
 
 
 def summary(report: Report, chunk: Chunk) -> dict[str, Any]:

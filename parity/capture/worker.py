@@ -147,7 +147,7 @@ class Worker:
         from parity.cases import Case
         from parity.traces import Trace
 
-        key = (task["checkpoint"], task["variant"], task["dtype"])
+        key = (task["checkpoint"], task["model_class"], task["variant"], task["dtype"])
         if key in self.load_failed:
             return self.load_failed[key]
         loading = [False]
@@ -178,8 +178,9 @@ class Worker:
             loading[0] = True
             with clock.backend():
                 model = self.backend.load(
-                    Path(task["checkpoint"]), variant, device=self.job["device"], dtype=task["dtype"]
-                )
+                    Path(task["checkpoint"]), variant, device=self.job["device"], dtype=task["dtype"],
+                    model_class=task["model_class"],
+                )  # fmt: skip
             loading[0] = False
             self.key, self.model = key, model
             self.channel.send("loaded", id=task["id"])

@@ -8,7 +8,7 @@ from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Result
 
-_PASSES = ("forward", "forward.alone", "forward.defaults", "loss")
+_PASSES = ("forward", "forward.alone", "forward.defaults", "forward.no-encoder", "loss")
 _PAPER = "Lewis et al. 2019 (BART), section 2.1, and Vaswani et al. 2017, section 3; BART page, Seq2SeqLMOutput"
 
 

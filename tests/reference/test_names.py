@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reference.config import BartConfig
-from reference.names import Entry, canonical, expected_parameters, is_bare, tied_groups, trainable
+from reference.names import Entry, entry_in, expected_parameters, is_bare, table_of, tied_groups, trainable
 
 SIZES = {
     "model_type": "bart", "vocab_size": 97, "max_position_embeddings": 33, "d_model": 24,
@@ -87,7 +87,7 @@ def test_order_is_that_of_the_forward_pass():
     ],
 )
 def test_spellings(raw, layout, entry):
-    assert canonical(raw, layout, TIED) == entry
+    assert entry_in(table_of(TIED), raw, layout) == entry
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_spellings(raw, layout, entry):
     ],
 )
 def test_unknown_names_are_unknown(raw, layout):
-    assert canonical(raw, layout, TIED) is None
+    assert entry_in(table_of(TIED), raw, layout) is None
 
 
 def test_an_untied_head_is_a_parameter():
-    assert canonical("lm_head.weight", "torch", UNTIED) == Entry("lm_head.weight", False, "parameter")
-    assert canonical("lm_head/kernel", "flax", UNTIED) == Entry("lm_head.weight", True, "parameter")
+    assert entry_in(table_of(UNTIED), "lm_head.weight", "torch") == Entry("lm_head.weight", False, "parameter")
+    assert entry_in(table_of(UNTIED), "lm_head/kernel", "flax") == Entry("lm_head.weight", True, "parameter")
     assert tied_groups(UNTIED) == [tied_groups(TIED)[0][:3]]
 
 
