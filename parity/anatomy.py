@@ -113,7 +113,10 @@ class Anatomy:
 
     def tokens(self, *names: str) -> set[int]:
         """The special tokens of these names, wherever the config has them."""
-        halves = [self.raw, *(self.raw[half] for half in ("encoder", "decoder") if isinstance(self.raw.get(half), dict))]
+        halves = [
+            self.raw,
+            *(self.raw[half] for half in ("encoder", "decoder") if isinstance(self.raw.get(half), dict)),
+        ]
         return {half[name] for half in halves for name in names if isinstance(half.get(name), int)}
 
     @property

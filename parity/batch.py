@@ -50,14 +50,18 @@ class Sequence:
     def row(self, row: int) -> Sequence:
         """One row by itself, without its padding."""
         cut = (slice(row, row + 1), slice(int(self.lengths[row])))
-        return replace(self, values=self.values[cut], mask=self.mask[cut], fixed=None if self.fixed is None else self.fixed[cut])
+        return replace(
+            self, values=self.values[cut], mask=self.mask[cut], fixed=None if self.fixed is None else self.fixed[cut]
+        )
 
     def changed(self, where: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         """The arguments with something else wherever ``where`` (bool, broadcast to ``[batch, length]``) is true."""
         where = np.broadcast_to(where, self.mask.shape)
         if self.fixed is not None:
             where = where & ~self.fixed
-        drawn = _other_tokens(self.values, self.ordinary, rng) if self.ordinary is not None else _other_values(self, rng)
+        drawn = (
+            _other_tokens(self.values, self.ordinary, rng) if self.ordinary is not None else _other_values(self, rng)
+        )
         where = where.reshape(where.shape + (1,) * (self.values.ndim - 2))
         return {**self.inputs, self.name: np.where(where, drawn, self.values).tolist()}
 
@@ -115,9 +119,7 @@ def source_of(anatomy: Anatomy, rows: list[dict[str, Any]]) -> Sequence:
         return Sequence("input_values", "attention_mask", as_single(values), mask)
     values, mask = padded([list(row["input_ids"]) for row in rows], anatomy.source_pad)
     fixed = values == anatomy.end if anatomy.head == "labels" else None
-    return Sequence(
-        "input_ids", "attention_mask", values, mask, ordinary_tokens(anatomy, anatomy.source_vocab), fixed
-    )
+    return Sequence("input_ids", "attention_mask", values, mask, ordinary_tokens(anatomy, anatomy.source_vocab), fixed)
 
 
 def labels_of(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parity.anatomy import anatomy_of
+from parity.anatomy import Anatomy, anatomy_of
 from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, signal
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, read_record
@@ -40,7 +40,6 @@ class CheckpointRun:
     def __init__(self, directory: Path, manifest: Manifest, checkpoint: CheckpointRecord) -> None:
         self.directory, self.manifest, self.checkpoint = directory, manifest, checkpoint
         self.config = checkpoint.config
-        self.anatomy = anatomy_of(checkpoint.config, checkpoint.documented_class)
         self.cases = {case["name"]: Case.from_json(case) for case in manifest.cases[checkpoint.name]}
         own = (record for record in manifest.traces if record.checkpoint == checkpoint.name)
         self.records: dict[tuple[int, str], TraceRecord] = {(record.subject, record.case): record for record in own}
@@ -48,6 +47,11 @@ class CheckpointRun:
         self._errors: dict[str, CaseErrors] = {}
         self._scales: dict[tuple[str, str], float] = {}
         self._yardsticks: dict[tuple[str, str, bool], Yardstick] = {}
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """What the checkpoint's model is made of."""
+        return anatomy_of(self.config, self.checkpoint.documented_class)
 
     @classmethod
     def open_all(cls, directory: Path) -> tuple[Manifest, list[CheckpointRun]]:

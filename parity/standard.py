@@ -109,14 +109,17 @@ def standard_cases(
         ordinary = ordinary_tokens(anatomy, anatomy.vocab)
         inputs = (questions.full, mates, questions.alone, questions.kept)
         cases += generation_cases(*inputs, generation, anatomy, ordinary)
-    return cases + [*loss_cases(anatomy, questions.full, questions.labels)]
+    return [*cases, *loss_cases(anatomy, questions.full, questions.labels)]
 
 
 def _questions(anatomy: Anatomy, rows: list[dict[str, Any]] | None, rng: np.random.Generator) -> Questions:
     given = rows or synthetic_rows(anatomy, rng)
     labels, mask = labels_of(given)
     if not rows:
-        labels[0, min(2, labels.shape[1] - 1)] = IGNORED
+        # RoBERTa counts positions without padding, and in steps it cannot know of padding among the tokens before:
+        # there the label that is ignored is the last, which the decoder is never fed.
+        counted = getattr(getattr(anatomy.config, "decoder", None), "model_type", "") == "roberta"
+        labels[0, -1 if counted else min(2, labels.shape[1] - 1)] = IGNORED
     source = source_of(anatomy, given)
     if anatomy.alone:
         states = as_single(rng.normal(0.0, 1.0, (*source.mask.shape, anatomy.decoder.d_model)))
@@ -175,8 +178,11 @@ def _changed_cases(questions: Questions, rng: np.random.Generator) -> Iterator[C
         position = max(1, width // 2)
         inputs = questions.changed("target", (np.arange(width) >= position)[None, :], rng)
         yield Case("forward.other-future", "forward", inputs, notes={**YARDSTICK, "tgt": position})
+    # A classifier's last token is its end; of audio one frame's samples are changed, or none of it might be seen.
     last = source.lengths - 1 - (anatomy.head == "labels")
-    inputs = questions.changed("source", np.arange(source.mask.shape[1]) == last[:, None], rng)
+    first = last if anatomy.speech is None else last + 1 - anatomy.speech.receptive_field
+    places = np.arange(source.mask.shape[1])
+    inputs = questions.changed("source", (places >= first[:, None]) & (places <= last[:, None]), rng)
     lengths = [_lengths(anatomy, int(length)) for length in source.lengths]
     yield Case("forward.other-source", "forward", inputs, notes={**YARDSTICK, "rows": lengths})
     hidden = dict(questions.full)
@@ -190,7 +196,11 @@ def _changed_cases(questions: Questions, rng: np.random.Generator) -> Iterator[C
 
 def head_masks(anatomy: Anatomy) -> dict[str, Any]:
     """Silences the second head (the only one, if there is but one) of the first layer of each attention."""
-    names = {"head_mask": anatomy.encoder, "decoder_head_mask": anatomy.decoder, "cross_attn_head_mask": anatomy.decoder}
+    names = {
+        "head_mask": anatomy.encoder,
+        "decoder_head_mask": anatomy.decoder,
+        "cross_attn_head_mask": anatomy.decoder,
+    }
     if anatomy.alone:
         names = {"head_mask": anatomy.decoder, "cross_attn_head_mask": anatomy.decoder}
     masks = {}

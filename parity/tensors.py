@@ -150,7 +150,7 @@ def _is_zero(row: Row, anatomy: Anatomy) -> bool:
         last = f"layers.{anatomy.decoder.layers - 1}.final_layer_norm.bias"
         if row.name.endswith(("qa_outputs.bias", last)):
             return True
-    if anatomy.speech is not None and anatomy.speech.feat_extract_norm == "group":
-        if row.ours.endswith("features.0.conv.bias"):
-            return True
+    over_time = anatomy.speech is not None and anatomy.speech.feat_extract_norm == "group"
+    if over_time and row.ours.endswith("features.0.conv.bias"):
+        return True
     return row.ours.endswith("k_proj.bias") and row.part is None

@@ -189,14 +189,16 @@ def manifest(outcome: str) -> Manifest:
     subjects = [
         SubjectRecord(
             backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
-            label=s.label, model_class="Bart", capabilities=["load", "cpu", "float32"], environment="main",
+            label=s.label, model_class="Bart", documented_class="Bart", capabilities=["load", "cpu", "float32"],
+            environment="main",
         )
         for s in asked
     ]  # fmt: skip
     trace = TraceRecord(checkpoint="c", subject=2, case="load", outcome=outcome, reason="SIGABRT")
     return Manifest(
         parity_version="0", command=[], started="2026-11-21T00:00:00+00:00", environments={"main": {}},
-        checkpoints=[CheckpointRecord(name="c", path="/models/c", digest="0", config={})], subjects=subjects,
+        checkpoints=[CheckpointRecord(name="c", path="/models/c", digest="0", config={}, documented_class="Bart")],
+        subjects=subjects,
         cases={"c": [{"name": "load", "operation": "load", "inputs": {}, "requires": ["load"], "undefined": [],
                       "notes": {}, "parents": []}]},
         traces=[trace],

@@ -119,7 +119,9 @@ class ReferenceTorchModel:
 
         compute_as(self._variant, self._threads)
         asked = GenerationSettings.read(self._checkpoint, **settings)
-        return outputs.every_outcome(lambda row: self._scorer(inputs, row), len(inputs[self._model.main_input]), asked, tolerance)
+        return outputs.every_outcome(
+            lambda row: self._scorer(inputs, row), len(inputs[self._model.main_input]), asked, tolerance
+        )
 
     def _scorer(self, inputs: Mapping[str, np.ndarray], row: int) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
         def logits(texts: Sequence[Sequence[int]]) -> np.ndarray:

@@ -239,8 +239,8 @@ def _subject_record(asked: Asked) -> SubjectRecord:
     s = asked.subject
     return SubjectRecord(
         backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
-        label=s.label, model_class=asked.model_class, documented_class=asked.documented_class, capabilities=sorted(asked.can), lacking=asked.lacking,
-        environment=s.stack,
+        label=s.label, model_class=asked.model_class, documented_class=asked.documented_class,
+        capabilities=sorted(asked.can), lacking=asked.lacking, environment=s.stack,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ CLASSES = {
 
 
 _FRAMEWORKS = ("TF", "Flax")
-"""What the other frameworks' classes begin with; their ``save_pretrained`` leaves it out, hand-written files may not."""
+"""What the other frameworks' classes begin with; ``save_pretrained`` leaves it out, files written by hand may not."""
 
 
 def saved_class(config: Any, place: Path | str = CONFIG_FILE) -> str:

@@ -28,7 +28,7 @@ def test_every_array_of_a_forward_pass_is_named_in_order(asked: tuple[str, Answe
 def test_shapes_are_those_of_the_table(asked: tuple[str, Answers]) -> None:
     sizes = {"batch": BATCH, "src": SRC, "tgt": TGT, "d_model": CONFIG["d_model"], "vocab": CONFIG["vocab_size"]}
     arrays = asked[1].arrays("forward")
-    for spec in forward_tensors(CONFIG):
+    for spec in forward_tensors(anatomy_of(CONFIG)):
         if spec.name in arrays:
             heads = CONFIG[f"{spec.name.partition('.')[0]}_attention_heads"] if "heads" in spec.axes else 0
             assert arrays[spec.name].shape == tuple({**sizes, "heads": heads}[axis] for axis in spec.axes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parity.backends import BACKENDS
-from parity.backends.capabilities import DEVICES, DTYPES, WORDS, capabilities, model_class
+from parity.backends.capabilities import DEVICES, DTYPES, WORDS, capabilities, library_class
 
 MAIN = {"transformers": "4.57.6", "torch": "2.13.0", "tensorflow-cpu": "2.21.0", "jax": "0.10.2", "flax": "0.12.8"}
 CURRENT = {"transformers": "5.23.0", "torch": "2.13.0"}
@@ -72,7 +72,7 @@ def test_an_unknown_backend_is_an_error() -> None:
 
 
 def test_classes() -> None:
-    names = {name: model_class(name, {"model_type": "bart"}) for name in BACKENDS}
+    names = {name: library_class(name, "BartForConditionalGeneration") for name in BACKENDS}
     assert names["hf-tf"] == "TFBartForConditionalGeneration"
     assert names["hf-flax"] == "FlaxBartForConditionalGeneration"
     assert names["hf-torch"] == names["reference-torch"] == "BartForConditionalGeneration"

@@ -33,7 +33,7 @@ def test_the_order_is_the_data_flow_whatever_the_librarys() -> None:
     fields = list(output().items())
     random.Random(0).shuffle(fields)
     arrays, dtypes, facts = flatten(dict(fields), to_numpy)
-    assert list(arrays) == list(dtypes) == [spec.name for spec in forward_tensors(CONFIG)]
+    assert list(arrays) == list(dtypes) == [spec.name for spec in forward_tensors(anatomy_of(CONFIG))]
     assert [fact["field"] for fact in facts] == [name for name, _ in fields]
 
 

@@ -27,7 +27,7 @@ def case(name, value=FINE, operation="forward", row=0, **more):
     return Case(name, operation, {"input_ids": [[value, row], [0, 3]]}, notes={"sets_yardstick": True}, **more)
 
 
-def ordinary_cases(config, rows, generation):
+def ordinary_cases(anatomy, rows, generation):
     return [
         case("forward"),
         case("tuple", operation="tuple"),
@@ -36,11 +36,11 @@ def ordinary_cases(config, rows, generation):
     ]
 
 
-def slow_cases(config, rows, generation):
+def slow_cases(anatomy, rows, generation):
     return [case(f"slow-{index}", SLOW, row=index) for index in range(SLOW_CASES)]
 
 
-def checkpoints(paths):
+def checkpoints(paths, model_class):
     from dataclasses import dataclass
 
     @dataclass(frozen=True)
@@ -53,6 +53,14 @@ def checkpoints(paths):
         @property
         def config(self):
             return {"model_type": "bart"}
+
+        @property
+        def model_class(self):
+            return "BartForConditionalGeneration"
+
+        @property
+        def anatomy(self):
+            return None
 
         @property
         def generation(self):

@@ -55,7 +55,8 @@ def test_a_backend_that_nobody_offers_is_named(wanted):
 
 
 def asked(role, *can, dtype="float32"):
-    return Asked(Subject("hf-torch", dtype=dtype, role=role), "Bart", frozenset({"cpu", "float32", "load", *can}))
+    can = frozenset({"cpu", "float32", "load", *can})
+    return Asked(Subject("hf-torch", dtype=dtype, role=role), "Bart", "Bart", can)
 
 
 LOAD = Case("load", "load", requires=("load",))

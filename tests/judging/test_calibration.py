@@ -192,7 +192,9 @@ def test_the_factors_cover_what_was_measured(tmp_path):
 def test_what_is_never_judged_has_no_say_in_the_factors(tmp_path):
     wild = row(slice=6.0, slice_yardstick=0.6, element=6.0, element_yardstick=0.6)
     write(tmp_path / "a.csv.gz", [row(), wild])
-    assert table.smallest_factor(read(tmp_path), MILLION) == pytest.approx(3.4, abs=0.11)  # 3.4 times 0.6 could not fail
+    assert table.smallest_factor(read(tmp_path), MILLION) == pytest.approx(
+        3.4, abs=0.11
+    )  # 3.4 times 0.6 could not fail
     write(tmp_path / "a.csv.gz", [row(), row(slice=6e-7, slice_yardstick=6e-8)])
     assert table.smallest_factor(read(tmp_path), MILLION) == pytest.approx(10.0, abs=0.11)
 
