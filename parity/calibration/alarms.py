@@ -115,9 +115,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m parity.calibration.alarms", description=__doc__)
-    parser.add_argument("--architectures", type=int, default=44)
+    parser.add_argument("--architectures", type=int, default=42)
     parser.add_argument(
-        "--draws", type=int, default=16, help="checkpoints of each architecture, which XLA compiles for once"
+        "--draws", type=int, default=17, help="checkpoints of each architecture, which XLA compiles for once"
     )
     parser.add_argument("--dtype", action="append", help="taken in turn, a chunk each; float32 by default")
     parser.add_argument("--seed", type=int, default=SEED)

@@ -130,7 +130,7 @@ class _Run:
         self.asked: list[Asked] = []
         self.cases: dict[str, list[Case]] = {}
         self.records: list[TraceRecord] = []
-        self._own = own_sources(ROOT)
+        self._own: dict[str, str] = {}
         self._done = self._total = self._cached = 0
 
     def plan(
@@ -186,7 +186,10 @@ class _Run:
 
     def _cell(self, index: int, name: str, case: Case) -> Cell:
         subject = self.asked[index].subject
-        task = make_task(self.places[subject.stack], subject, self.checkpoints[name], case, self._own, self.cache)
+        if subject.backend not in self._own:
+            self._own[subject.backend] = own_sources(ROOT, subject.backend)
+        own = self._own[subject.backend]
+        task = make_task(self.places[subject.stack], subject, self.checkpoints[name], case, own, self.cache)
         return Cell(index, name, case, task)
 
     def _record(self, cell: Cell, result: Result | None, cached: bool) -> TraceRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from parity.anatomy import anatomy_of
 from parity.tensors import forward_tensors
 from reference.config import BartConfig
 from reference.names import expected_parameters, tied_groups, trainable

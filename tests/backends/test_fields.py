@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.anatomy import anatomy_of
 from parity.backends.fields import flatten
 from parity.tensors import forward_tensors
 

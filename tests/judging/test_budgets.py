@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parity.anatomy import anatomy_of
 from parity.budgets import BLOCK, UNIT_ROUNDOFF, Yardstick, calibration, measure, root_mean_square, signal
 from parity.run import CheckpointRun
 from parity.tensors import TensorSpec, gradient_tensors
