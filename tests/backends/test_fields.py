@@ -11,7 +11,7 @@ from parity.anatomy import anatomy_of
 from parity.backends.fields import flatten
 from parity.tensors import forward_tensors
 
-CONFIG = {"encoder_layers": 2, "decoder_layers": 11}
+CONFIG = {"model_type": "bart", "encoder_layers": 2, "decoder_layers": 11}
 
 
 def to_numpy(value: np.ndarray) -> tuple[np.ndarray, str]:
