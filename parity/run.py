@@ -65,8 +65,9 @@ class CheckpointRun:
 
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
         """Those that the checkpoint's class was put to, with their places in the manifest."""
+        kind = (self.checkpoint.documented_class, self.anatomy.families)
         for index, subject in enumerate(self.manifest.subjects):
-            if subject.role in roles and subject.documented_class == self.checkpoint.documented_class:
+            if subject.role in roles and (subject.documented_class, tuple(subject.families)) == kind:
                 yield index, subject
 
     @cached_property
@@ -147,7 +148,9 @@ class CheckpointRun:
             found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else signal(truth, scale)
             for index, trace in answered.items():
                 if spec.name in trace.arrays:
-                    found.errors[index][spec.name] = _measured(trace.arrays[spec.name], truth, scale)
+                    actual = trace.arrays[spec.name]
+                    actual = mean_loss(actual) if spec.kind == "loss" else actual
+                    found.errors[index][spec.name] = _measured(actual, truth, scale)
         return found
 
     @staticmethod
@@ -188,6 +191,15 @@ class CheckpointRun:
 def _is_zero_in_theory(spec: TensorSpec) -> bool:
     """A gradient measured by another's size has none of its own, so exchanging its rows shows nothing."""
     return spec.kind == "gradient" and spec.scale_from is not None
+
+
+def mean_loss(given: np.ndarray) -> np.ndarray:
+    """The one number that a loss stands for, float64 ``[]``: of a number for each label or text their mean.
+
+    It is what is documented to be trained on, and what Keras makes of such an array (``train_step``). Which of the
+    two came back is a claim of its own (OUT02).
+    """
+    return np.asarray(np.mean(given, dtype=np.float64) if given.size else np.nan)
 
 
 def _measured(actual: np.ndarray, truth: np.ndarray, scale: float) -> Measured | str:

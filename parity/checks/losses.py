@@ -12,6 +12,7 @@ from parity.cases import IGNORED
 from parity.checks.base import check
 from parity.evidence import SELF_COMPARISON, Evidence, whole
 from parity.results import Comparison, Finding, Result
+from parity.run import mean_loss
 
 _LABELS = "BART page, labels: indices in [0, vocab) or -100; tokens set to -100 are ignored, the loss covers the others"
 _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted right, -100 becomes the padding token"
@@ -43,7 +44,7 @@ def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
         yield Finding(False, "loss or logits were not returned", "loss")
         return
     expected = documented_loss(evidence.anatomy, arrays, evidence.case.inputs)
-    actual, budget = float(arrays["loss"].reshape(-1)[0]), evidence.budget("loss")
+    actual, budget = float(mean_loss(arrays["loss"])), evidence.budget("loss")
     if budget is None:
         yield Finding(False, "the loss has no budget: no honest implementation answered", "loss")
         return

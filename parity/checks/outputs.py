@@ -84,9 +84,10 @@ def shapes_and_dtypes(evidence: Evidence) -> Iterator[Result]:
 
 def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
     anatomy, inputs = evidence.anatomy, evidence.case.inputs
-    if spec.kind == "loss" and evidence.subject.model_class.startswith("TF") and anatomy.head == "language":
-        # TFSeq2SeqLMOutput documents a vector over the labels that are not ignored; PyTorch's loss is a scalar.
-        return (int(np.sum(np.array(inputs["labels"]) != IGNORED)),)
+    if spec.kind == "loss" and evidence.subject.model_class.startswith("TF"):
+        # TFSeq2SeqLMOutput documents a vector over the labels that are not ignored, TFSeq2SeqSequenceClassifierOutput
+        # an array of one number; PyTorch's loss is a scalar.
+        return (int(np.sum(np.array(inputs["labels"]) != IGNORED)) if anatomy.head == "language" else 1,)
     stack = anatomy.encoder if spec.name.startswith("encoder") else anatomy.decoder
     sizes = {"batch": evidence.case.batch, "d_model": anatomy.decoder.d_model, "heads": stack.heads,
              "width": stack.d_model, "vocab": anatomy.vocab, **lengths(evidence)}  # fmt: skip
