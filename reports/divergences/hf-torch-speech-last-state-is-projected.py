@@ -7,10 +7,9 @@ from transformers import BertConfig, SpeechEncoderDecoderConfig, SpeechEncoderDe
 
 torch.manual_seed(0)
 convolutions = {"conv_dim": [6, 6], "conv_kernel": [4, 3], "conv_stride": [2, 2], "num_feat_extract_layers": 2}
+positions = {"num_conv_pos_embeddings": 3, "num_conv_pos_embedding_groups": 2}
 sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 9}
-ears = Wav2Vec2Config(
-    hidden_size=16, **sizes, **convolutions, num_conv_pos_embeddings=3, num_conv_pos_embedding_groups=2
-)
+ears = Wav2Vec2Config(hidden_size=16, **sizes, **convolutions, **positions)
 words = BertConfig(vocab_size=30, hidden_size=8, **sizes)
 config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(ears, words)
 model = SpeechEncoderDecoderModel(config=config).eval()
