@@ -34,9 +34,9 @@ def read_inputs(path: Path, checkpoint: Path, anatomy: Anatomy) -> list[Row]:
         Each row ``input_ids`` and, where the line gave a target, ``labels``: lists of ids inside the vocabulary.
 
     Raises:
-        InputsError: the model reads audio, which is not read from such a file; broken JSON, an unknown key, an empty row,
-            an id outside the vocabulary, a row longer than the positions, no line at all, or texts without a tokenizer;
-            the message names the file and the line.
+        InputsError: the model reads audio, which is not read from such a file; broken JSON, an unknown key, an empty
+            row, an id outside the vocabulary, a row longer than the positions, no line at all, or texts without a
+            tokenizer; the message names the file and the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
