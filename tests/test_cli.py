@@ -198,10 +198,11 @@ def manifest(outcome: str) -> Manifest:
         )
         for s in asked
     ]  # fmt: skip
+    config = {"model_type": "bart"}
     trace = TraceRecord(checkpoint="c", subject=2, case="load", outcome=outcome, reason="SIGABRT")
     return Manifest(
         parity_version="0", command=[], started="2026-11-21T00:00:00+00:00", environments={"main": {}},
-        checkpoints=[CheckpointRecord(name="c", path="/models/c", digest="0", config={"model_type": "bart"}, documented_class=BART)],
+        checkpoints=[CheckpointRecord(name="c", path="/models/c", digest="0", config=config, documented_class=BART)],
         subjects=subjects,
         cases={"c": [{"name": "load", "operation": "load", "inputs": {}, "requires": ["load"], "undefined": [],
                       "notes": {}, "parents": []}]},

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+from parity.anatomy import anatomy_of
 from parity.capture import capture, run
 from parity.cases import Case
 from parity.subjects import Subject
@@ -60,7 +61,7 @@ def checkpoints(paths, model_class):
 
         @property
         def anatomy(self):
-            return None
+            return anatomy_of(self.config)
 
         @property
         def generation(self):

@@ -19,6 +19,7 @@ FILES = sorted(path.name for path in TORCH.glob("*.py"))
 ALONE = {
     "to_host", "from_host",  # NumPy has no bfloat16; JAX converts by itself
     "Buffer",  # torch has register_buffer
+    "outline",  # torch has a meta device
     "differentiate",  # what is compiled must be a function of its own
     "by_canonical_name", "canonical_name", "canonical_layout",  # torch's names and layout are the canonical ones
 }  # fmt: skip
