@@ -1,4 +1,4 @@
-"""Random architectures of every family, as configs of the library; sizes differ wherever they can."""
+"""Random architectures of every family, as configs of the library, and weights; sizes differ wherever they can."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from reference.names import Table
 
 VOCAB, POSITIONS = (41, 90), 40
 ACTIVATIONS = ("gelu", "gelu_new", "silu", "relu")
@@ -147,3 +149,18 @@ FAMILIES: dict[str, tuple[str, Callable[[Draw], dict[str, Any]]]] = {
     "hubert2mbart": ("SpeechEncoderDecoderModel", composed(hubert, mbart)),
 }
 """By name: the documented class, and what draws its config."""
+
+
+def weights(table: Table, rng: Draw, spread: float = 0.3) -> dict[str, np.ndarray]:
+    """Every canonical parameter in float64: no bias zero, a normalisation's scale around 1, its stored variance > 0."""
+    drawn = {
+        name: rng.normal(1.0 if _is_scale(name) else 0.0, spread, parameter.shape)
+        for name, parameter in table.expected().items()
+    }
+    return {name: np.abs(array) + 0.1 if "running_var" in name else array for name, array in drawn.items()}
+
+
+def _is_scale(name: str) -> bool:
+    place, _, leaf = name.rpartition(".")
+    module = place.rpartition(".")[2]
+    return leaf == "weight" and ("norm" in module.lower() or module.startswith("ln_"))
