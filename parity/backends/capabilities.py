@@ -59,7 +59,7 @@ def capabilities(
     variant = Variant.parse(str(variant))
     missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
     missing = missing or _no_half(backend, versions, families)
-    lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented)
+    lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
     if dtype in HALF:
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
     # The oracle could not say whether the answer is right, whoever gives it.
@@ -106,7 +106,9 @@ def _not_installed(backend: str, versions: Mapping[str, str]) -> str:
     return ""
 
 
-def _lacking(backend: str, variant: Variant, versions: Mapping[str, str], documented: str) -> dict[str, str]:
+def _lacking(
+    backend: str, variant: Variant, versions: Mapping[str, str], documented: str, families: tuple[str, ...]
+) -> dict[str, str]:
     if backend == "file":
         return {word: "a weight file computes nothing" for word in OPERATIONS if word != "load"}
     if backend.startswith("reference-"):
@@ -114,7 +116,7 @@ def _lacking(backend: str, variant: Variant, versions: Mapping[str, str], docume
     if backend == "hf-torch":
         return _hf_torch(variant, versions, documented)
     if backend == "hf-tf":
-        return _hf_tf(versions, documented)
+        return _hf_tf(versions, documented, families)
     if backend == "hf-flax":
         return _hf_flax(versions, documented)
     return dict(getattr(_third_party_class(backend), "lacking", {}))
@@ -142,10 +144,12 @@ def _hf_torch(variant: Variant, versions: Mapping[str, str], documented: str) ->
     return lacking
 
 
-def _hf_tf(versions: Mapping[str, str], documented: str) -> dict[str, str]:
+def _hf_tf(versions: Mapping[str, str], documented: str, families: tuple[str, ...]) -> dict[str, str]:
     name = f"TF{documented} of transformers {versions['transformers']}"
     reason = f"TF classes of transformers {versions['transformers']} are built in float32 and take no dtype"
+    kept = f"TFGPT2LMHeadModel of transformers {versions['transformers']} keeps no keys and values of the source"
     return {
+        **({"cross_cache": kept} if families[1:] == ("gpt2",) else {}),
         **{dtype: reason for dtype in DTYPES if dtype != "float32"},
         "reorder_cache": f"{name} reorders its cache inside of generate only",
         "cuda": "no stack brings a TensorFlow built for CUDA",

@@ -60,6 +60,12 @@ def test_a_composition_lacks_what_a_framework_has_no_half_for(backend, families,
     assert lacking["load"] == lacking["generate"] == reason
 
 
+def test_the_cache_of_a_composition_is_its_decoders() -> None:
+    assert "keeps no keys and values of the source" in of_halves("hf-tf", "bert", "gpt2")["cross_cache"]
+    assert "cross_cache" not in of_halves("hf-tf", "bert", "bert")
+    assert "cross_cache" not in of_halves("hf-torch", "bert", "gpt2")
+
+
 def test_a_composition_lacks_nothing_where_both_halves_are_there() -> None:
     assert "load" not in of_halves("hf-tf", "bert", "gpt2")
     assert "load" not in of_halves("hf-flax", "bert", "bart")
