@@ -12,7 +12,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities over the last axis in float64; those of log-probabilities are themselves, up to rounding."""
     logits = np.asarray(logits, dtype=np.float64)
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
 
 
 def processed(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
@@ -28,11 +29,12 @@ def processed(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettin
         ``renormalize_logits`` asks for it, "after applying all the logits processors"; otherwise what is left of them.
     """
     scores = ruled(scores, tokens, settings)
-    allowed = ~np.isneginf(scores).all(axis=-1)
-    if settings.do_sample:
-        scores[allowed] = warped(scores[allowed], settings)[0]
-    if settings.renormalize_logits:
-        scores[allowed] = log_softmax(scores[allowed])
+    if settings.do_sample or settings.renormalize_logits:
+        allowed = ~np.isneginf(scores).all(axis=-1)
+        if settings.do_sample:
+            scores[allowed] = warped(scores[allowed], settings)[0]
+        if settings.renormalize_logits:
+            scores[allowed] = log_softmax(scores[allowed])
     return scores
 
 

@@ -101,19 +101,48 @@ def ranked_candidates(
 
     Equal ones stand in the order of their beams, then of their tokens. Impossible ones are not among them.
     """
-    vocab = log_probs.shape[1]
-    totals = (np.array([[beam.total] for beam in search.beams]) + log_probs).ravel()
     # Every open beam may end in every way, and num_beams that go on have to be among them.
-    count = min(max(2, 1 + len(settings.ends)) * settings.num_beams + 1, totals.size)
+    count = min(max(2, 1 + len(settings.ends)) * settings.num_beams + 1, log_probs.size)
+    before = np.array([beam.total for beam in search.beams])
+    parents, tokens = hopeful(before, log_probs, count, tolerance)
+    totals = before[parents] + log_probs[parents, tokens]
     least = np.partition(totals, -count)[-count] - tolerance
     places = np.flatnonzero((totals >= least) & np.isfinite(totals))
     # Each near tie is a state of its own, so of more than ``limit`` of them the rest changes nothing.
     places = places[np.argsort(-totals[places], kind="stable")][: count + limit * (tolerance > 0)]
-    parents, tokens = np.divmod(places, vocab)
+    found = (array[places].tolist() for array in (parents, tokens, totals))
     return [
-        Beam((*search.beams[parent].tokens, token), total, parent)
-        for parent, token, total in zip(parents.tolist(), tokens.tolist(), totals[places].tolist(), strict=True)
+        Beam((*search.beams[parent].tokens, token), total, parent) for parent, token, total in zip(*found, strict=True)
     ]
+
+
+def hopeful(
+    before: np.ndarray, log_probs: np.ndarray, count: int, tolerance: float, width: int = 128
+) -> tuple[np.ndarray, np.ndarray]:
+    """Beams and tokens among which are the ``count`` best and all that come within ``tolerance`` of the last of them.
+
+    Tokens are looked at in blocks. So many blocks hold something as good as the ``count``-th best block's best, and a
+    block whose best is worse holds nothing that counts. A sum rounds to no more than the sum of something larger, so
+    the best of a block is its beam's sum with its best token's, and only a few blocks are added up.
+
+    Args:
+        before: float64 [beams], what every beam's tokens add up to.
+        log_probs: float64 [beams, vocab].
+
+    Returns:
+        int64 [hopeful] each, beams and tokens, in ascending order of both.
+    """
+    beams, vocab = log_probs.shape
+    whole = vocab - vocab % width
+    blocks = [log_probs[:, :whole].reshape(beams, -1, width).max(axis=-1)]
+    if whole < vocab:
+        blocks.append(log_probs[:, whole:].max(axis=-1, keepdims=True))
+    best = before[:, None] + np.hstack(blocks)
+    enough = min(count, best.size)
+    parents, near = np.nonzero(best >= np.partition(best, -enough, axis=None)[-enough] - tolerance)
+    tokens = near[:, None] * width + np.arange(width)
+    inside = tokens < vocab
+    return np.broadcast_to(parents[:, None], tokens.shape)[inside], tokens[inside]
 
 
 def splits(

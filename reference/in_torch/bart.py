@@ -25,6 +25,10 @@ class BartEncoder(EncoderStack):
         self.embed_positions = LearnedPositions(config.max_position_embeddings, config.d_model)
         self.layernorm_embedding = LayerNorm(config.d_model, EPSILON)
 
+    def embed(self, embedded: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
+        """What the first layer is given, from the tokens' vectors."""
+        return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1]))
+
     def forward(
         self,
         embedded: Float[Tensor, "batch src d_model"],
@@ -32,7 +36,7 @@ class BartEncoder(EncoderStack):
         head_mask: Float[Tensor, "layers heads"] | None,
     ) -> EncoderOutput:
         """States and attentions of every layer."""
-        return self.run(self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1])), keep, head_mask)
+        return self.run(self.embed(embedded), keep, head_mask)
 
 
 class BartDecoder(DecoderStack):
@@ -87,6 +91,10 @@ class BareBart(Seq2Seq):
             attention_mask = torch.ones_like(input_ids)
         with matmul_precision(self.precision):
             return self.model.encoder(self.model.shared(input_ids), padding_mask(attention_mask), head_mask)
+
+    def embed_source(self, input_ids: Int[Tensor, "batch src"]) -> Float[Tensor, "batch src d_model"]:
+        """What the encoder's first layer is given."""
+        return self.model.encoder.embed(self.model.shared(input_ids))
 
     def layers(self) -> BartDecoder:
         """The decoder's stack."""

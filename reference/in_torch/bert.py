@@ -101,6 +101,10 @@ class BertEncoder(Encoder):
             hidden = self.embeddings(input_ids, 0, token_type_ids)
             return self.stack.run(hidden, padding_mask(attention_mask), head_mask)
 
+    def embed_source(self, input_ids: Int[Tensor, "batch src"]) -> Float[Tensor, "batch src d_model"]:
+        """What the first layer is given for tokens of type 0."""
+        return self.embeddings(input_ids, 0)
+
 
 class BertDecoder(TextDecoder):
     """With causal attention and a language-model head.
