@@ -36,6 +36,11 @@ WITHOUT = {
 }
 """Halves that a framework's compositions cannot have, in any release from 4.37 to 4.57: its auto classes
 (models/auto/modeling_tf_auto.py and modeling_flax_auto.py) know no model of that type."""
+NO_SDPA = ("bert-generation",)
+"""Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
+``_sdpa_can_dispatch``)."""
+NOT_YET = {"hf-flax": (BART,)}
+"""Classes that an adapter asks so far, where it does not ask all."""
 _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 _FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
                "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
@@ -58,7 +63,7 @@ def capabilities(
     """
     variant = Variant.parse(str(variant))
     missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
-    missing = missing or _no_half(backend, versions, families)
+    missing = missing or _no_half(backend, versions, families) or _no_attention(backend, variant, versions, families)
     lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
     if dtype in HALF:
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
@@ -78,6 +83,9 @@ def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str
     """Why a backend has no such class; "" where it has."""
     if documented in ABSENT.get(backend, ()):
         return f"transformers {versions['transformers']} has no {library_class(backend, documented)}"
+    if backend in NOT_YET and documented not in NOT_YET[backend]:
+        asked = ", ".join(library_class(backend, name) for name in NOT_YET[backend])
+        return f"{backend} asks {asked} alone so far, not {library_class(backend, documented)}"
     if backend not in BACKENDS and documented != getattr(_third_party_class(backend), "documented_class", BART):
         return f"{backend} loads {_third_party_class(backend).class_name}, which is no {documented}"
     return ""
@@ -89,6 +97,16 @@ def _no_half(backend: str, versions: Mapping[str, str], families: tuple[str, ...
         if family in WITHOUT.get(backend, {}).get(half, ()):
             auto = f"{_CLASS_PREFIX[backend]}{_AUTO[half]}"
             return f"{auto} of transformers {versions['transformers']} has no {family} as {half}"
+    return ""
+
+
+def _no_attention(backend: str, variant: Variant, versions: Mapping[str, str], families: tuple[str, ...]) -> str:
+    """Why a composition cannot be told to use an attention; "" where it can."""
+    for family in families:
+        if backend == "hf-torch" and variant.attention == "sdpa" and family in NO_SDPA:
+            return (
+                f"{family} of transformers {versions['transformers']} has no sdpa attention, and loading it so raises"
+            )
     return ""
 
 
