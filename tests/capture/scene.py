@@ -60,7 +60,7 @@ def checkpoints(paths, model_class):
 
         @property
         def anatomy(self):
-            return None
+            return SimpleNamespace(model_class=self.model_class, families=())
 
         @property
         def generation(self):
