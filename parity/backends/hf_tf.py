@@ -94,9 +94,12 @@ class HfTfModel:
         Raises:
             NotImplementedError: a reordered cache is asked for: the library does that inside of ``generate`` only.
         """
+        from transformers.modeling_tf_outputs import TFBaseModelOutput
+
         libraries.no_reorder(reorder)
         tensors = _tensors(inputs)
-        encoded = (self._encoded(tensors).last_hidden_state,)
+        # The form in which the library's own ``generate`` gives it (``prepare_inputs_for_generation``).
+        encoded = TFBaseModelOutput(last_hidden_state=self._encoded(tensors).last_hidden_state)
         source = {"input_ids": None, "encoder_outputs": encoded, "attention_mask": tensors["attention_mask"]}
         target, mask, cache, start = tensors["decoder_input_ids"], tensors["decoder_attention_mask"], None, 0
         for size in sizes:
@@ -124,8 +127,8 @@ class HfTfModel:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             loss = self._forward(_tensors(inputs)).loss
-            # What Keras would minimise: the loss comes back with one axis of size 1.
-            total = tf.reduce_sum(loss)
+            # What Keras would minimise: ``train_step`` averages over the axis that the loss comes back with.
+            total = tf.reduce_mean(loss)
         found = {}
         for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
             if gradient is not None:

@@ -133,11 +133,11 @@ def loading_errors(info: Mapping[str, Any]) -> list[str]:
 def parameter_name(raw: str, layout: Layout, table: Table) -> tuple[str, bool, bool]:
     """The canonical name, whether the array is stored transposed, and whether it is trained.
 
-    A duplicate of a tied table keeps its own PyTorch name, so that it can be seen to equal the table. A name that the
-    model has not stays as the library spells it.
+    A duplicate of a tied table keeps its own PyTorch name, so that it can be seen to equal the table; what no model
+    computes with (a pooler) has one name in all layouts too. A name that the model has not stays as it is spelled.
     """
     entry = entry_in(table, raw, layout)
-    if entry is None or entry.role == "ignored":
+    if entry is None:
         return raw, False, True
     if entry.role == "tied":
         spelled = SPELLINGS[layout](raw)[0]

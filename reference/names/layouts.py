@@ -43,7 +43,8 @@ def from_tf(raw: str) -> tuple[str, bool] | None:
     self_attn/k_proj/kernel:0`` (a second model made in one process gets ``…generation_1``), ``model/model.shared/
     model.shared/embeddings:0``, ``final_logits_bias/final_logits_bias:0``; in shards and in safetensors of format
     ``tf`` the outermost scope is left out: ``model/encoder/layers.0/…``, ``final_logits_bias:0``. Other families
-    number their layers ``layer_._0``.
+    number their layers ``layer_._0`` and call BERT's head ``mlm___cls``. A composition's encoder is a bare model, in
+    whose names PyTorch has nothing of the family: ``encoder/bert/embeddings/…`` is ``encoder.embeddings.…``.
     """
     *place, leaf = re.sub(r":\d+$", "", raw).split("/")
     if leaf == LOGITS_BIAS:
@@ -54,11 +55,16 @@ def from_tf(raw: str) -> tuple[str, bool] | None:
         return SHARED, False
     models = [index for index, scope in enumerate(place) if _TF_MODEL.match(scope)]
     scopes = place[models[-1] + 1 if models else 0 :]
-    return ".".join([*scopes, _TF_LEAVES[leaf]]).replace("_._", "."), leaf == "kernel"
+    if scopes[:1] == ["encoder"] and scopes[1:2] and scopes[1] in _TF_BARE:
+        del scopes[1]
+    name = ".".join([*scopes, _TF_LEAVES[leaf]])
+    return name.replace("_._", ".").replace("mlm___cls.", "cls."), leaf == "kernel"
 
 
 _FLAX_LEAVES = {"kernel": "weight", "embedding": "weight", "scale": "weight", "bias": "bias"}
 _TF_MODEL = re.compile(r"tf_[a-z]+(_[a-z]+)*(_\d+)?$")
+_TF_BARE = ("bert", "roberta")
+"""Main layers of the families that TensorFlow has an encoder of, as they are called inside of a bare model."""
 _TF_LEAVES = {"kernel": "weight", "gamma": "weight", "embeddings": "weight", "bias": "bias", "beta": "bias"}
 _TF_LEAVES["weight"] = "weight"  # tables of BERT's family, GPT-2's maps, the shared table of older libraries
 
