@@ -53,6 +53,11 @@ class Anatomy:
         return isinstance(self.config, EncoderDecoderConfig)
 
     @property
+    def families(self) -> tuple[str, ...]:
+        """Model types of a composition's encoder and decoder; none of what is no composition."""
+        return (self.config.encoder.model_type, self.config.decoder.model_type) if self.composed else ()
+
+    @property
     def speech(self) -> SpeechConfig | None:
         """The encoder's config where it takes audio."""
         encoder = getattr(self.config, "encoder", None)

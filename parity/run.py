@@ -65,8 +65,9 @@ class CheckpointRun:
 
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
         """Those that the checkpoint's class was put to, with their places in the manifest."""
+        kind = (self.checkpoint.documented_class, self.anatomy.families)
         for index, subject in enumerate(self.manifest.subjects):
-            if subject.role in roles and subject.documented_class == self.checkpoint.documented_class:
+            if subject.role in roles and (subject.documented_class, tuple(subject.families)) == kind:
                 yield index, subject
 
     @cached_property

@@ -30,13 +30,20 @@ ABSENT = {
     "hf-flax": (),
 }
 """Documented classes that a framework has no class for, in any release from 4.37 to 4.57."""
+WITHOUT = {
+    "hf-tf": {"encoder": ("bert-generation",), "decoder": ("bart", "mbart", "bert-generation")},
+    "hf-flax": {"encoder": ("bert-generation", "hubert"), "decoder": ("mbart", "bert-generation")},
+}
+"""Halves that a framework's compositions cannot have, in any release from 4.37 to 4.57: its auto classes
+(models/auto/modeling_tf_auto.py and modeling_flax_auto.py) know no model of that type."""
+_AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 _FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
                "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
 
 
 def capabilities(
     backend: str, variant: str | Variant, versions: Mapping[str, str], device: str = "cpu", dtype: str = "float32",
-    documented: str = BART,
+    documented: str = BART, families: tuple[str, ...] = (),
 ) -> tuple[list[str], dict[str, str]]:  # fmt: skip
     """What the backend can be asked, and why each other word of ``WORDS`` is lacking.
 
@@ -44,12 +51,14 @@ def capabilities(
         versions: of the stack's installed distributions, by name; what is not there is not installed.
         device, dtype: what the subject computes on and in. ``beam_search`` depends on the dtype, nothing on the device.
         documented: the class asked for, by its PyTorch name.
+        families: of a composition, the model types of its encoder and its decoder.
 
     Raises:
         KeyError: no backend is called so.
     """
     variant = Variant.parse(str(variant))
     missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
+    missing = missing or _no_half(backend, versions, families)
     lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented)
     if dtype in HALF:
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
@@ -71,6 +80,15 @@ def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str
         return f"transformers {versions['transformers']} has no {library_class(backend, documented)}"
     if backend not in BACKENDS and documented != getattr(_third_party_class(backend), "documented_class", BART):
         return f"{backend} loads {_third_party_class(backend).class_name}, which is no {documented}"
+    return ""
+
+
+def _no_half(backend: str, versions: Mapping[str, str], families: tuple[str, ...]) -> str:
+    """Why a composition cannot be made of these halves; "" where it can."""
+    for half, family in zip(_AUTO, families, strict=False):
+        if family in WITHOUT.get(backend, {}).get(half, ()):
+            auto = f"{_CLASS_PREFIX[backend]}{_AUTO[half]}"
+            return f"{auto} of transformers {versions['transformers']} has no {family} as {half}"
     return ""
 
 

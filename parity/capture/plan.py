@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parity.anatomy import Anatomy
 from parity.backends import BACKENDS, find_entry
 from parity.capture.cache import trace_key
 from parity.capture.tasks import THREADS, CaptureError, Task
@@ -27,6 +28,12 @@ class Asked:
     documented_class: str
     can: frozenset[str]
     lacking: dict[str, str] = field(default_factory=dict)
+    families: tuple[str, ...] = ()
+    """Of a composition, the model types of its halves: a framework may have the class and not what it is made of."""
+
+    def is_about(self, anatomy: Anatomy) -> bool:
+        """Whether models of this kind are put to it."""
+        return (self.documented_class, self.families) == (anatomy.model_class, anatomy.families)
 
     def is_asked(self, case: Case) -> bool:
         """Whether a case is put to this subject: its part in the run, then what it can be asked.

@@ -150,18 +150,18 @@ class _Run:
             self.places[stack.name] = Place(stack.name, stack.interpreter, stack.environment, facts)
         if device == "cuda" and not any(place.cuda_devices() for place in self.places.values()):
             raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
-        classes = dict.fromkeys(checkpoint.model_class for checkpoint in checkpoints)
-        self.asked = [self._abilities(subject, documented) for documented in classes for subject in everyone]
+        kinds = dict.fromkeys((each.anatomy.model_class, each.anatomy.families) for each in checkpoints)
+        self.asked = [self._abilities(subject, *kind) for kind in kinds for subject in everyone]
 
-    def _abilities(self, subject: Any, documented: str) -> Asked:
+    def _abilities(self, subject: Any, documented: str, families: tuple[str, ...]) -> Asked:
         from parity.backends.capabilities import capabilities, library_class
 
         versions = self.places[subject.stack].facts["versions"]
         can, lacking = capabilities(
-            subject.backend, subject.variant, versions, subject.device, subject.dtype, documented
+            subject.backend, subject.variant, versions, subject.device, subject.dtype, documented, families
         )
         name = library_class(subject.backend, documented)
-        return Asked(subject, name, documented, frozenset(can), dict(lacking))
+        return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
 
     def ask(self, cases: Mapping[str, list[Case]]) -> None:
         """Puts these cases, by checkpoint, to every subject that can be asked; each trace is computed once."""
@@ -169,7 +169,7 @@ class _Run:
             self.cases.setdefault(name, []).extend(new)
         cells = [self._cell(index, name, case) for name, new in cases.items() for case in new
                  for index, asked in enumerate(self.asked)
-                 if asked.documented_class == self.checkpoints[name].model_class and asked.is_asked(case)]  # fmt: skip
+                 if asked.is_about(self.checkpoints[name].anatomy) and asked.is_asked(case)]  # fmt: skip
         cached = {cell.task.id for cell in cells if self.cache.find(cell.task.id)}
         missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in cached}
         self._total += len(missing) + len(cached)
@@ -243,7 +243,7 @@ def _subject_record(asked: Asked) -> SubjectRecord:
     return SubjectRecord(
         backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
         label=s.label, model_class=asked.model_class, documented_class=asked.documented_class,
-        capabilities=sorted(asked.can), lacking=asked.lacking, environment=s.stack,
+        families=list(asked.families), capabilities=sorted(asked.can), lacking=asked.lacking, environment=s.stack,
     )  # fmt: skip
 
 
