@@ -39,8 +39,8 @@ WITHOUT = {
 NO_SDPA = ("bert-generation",)
 """Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
 ``_sdpa_can_dispatch``)."""
-NOT_YET = {"hf-flax": (BART,)}
-"""Classes that an adapter asks so far, where it does not ask all."""
+NOT_YET = {"hf-flax": ("EncoderDecoderModel", "SpeechEncoderDecoderModel")}
+"""Classes that an adapter does not ask yet."""
 _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 _FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
                "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
@@ -83,9 +83,8 @@ def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str
     """Why a backend has no such class; "" where it has."""
     if documented in ABSENT.get(backend, ()):
         return f"transformers {versions['transformers']} has no {library_class(backend, documented)}"
-    if backend in NOT_YET and documented not in NOT_YET[backend]:
-        asked = ", ".join(library_class(backend, name) for name in NOT_YET[backend])
-        return f"{backend} asks {asked} alone so far, not {library_class(backend, documented)}"
+    if documented in NOT_YET.get(backend, ()):
+        return f"{backend} does not ask {library_class(backend, documented)} yet"
     if backend not in BACKENDS and documented != getattr(_third_party_class(backend), "documented_class", BART):
         return f"{backend} loads {_third_party_class(backend).class_name}, which is no {documented}"
     return ""

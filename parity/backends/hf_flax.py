@@ -11,8 +11,9 @@ import numpy as np
 
 from parity.backends import jax_arrays, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
-from parity.backends.hf_flax_decoding import CachedDecoder
-from parity.cases import IGNORED, shift_right
+from parity.backends.hf_flax_decoding import CachedDecoder, encoded_by, seen_states
+from parity.backends.hf_flax_losses import LABELS, documented_loss
+from parity.cases import shift_right
 from parity.subjects import Variant
 from reference.config import Config, read_config
 from reference.names import HEAD, SHARED, Table, table_of
@@ -69,7 +70,7 @@ class HfFlaxModel:
         self._as_tuple = jax.jit(lambda params, inputs: self._whole(params, inputs, False))
         self._in_two = jax.jit(self._encode_then_decode)
         self._decoder = CachedDecoder(model)
-        self._loss = jax.jit(jax.value_and_grad(self._cross_entropy))
+        self._loss = jax.jit(jax.value_and_grad(self._documented_loss))
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """Every leaf of ``model.params``, kernels transposed to PyTorch's ``[out, in]``."""
@@ -106,8 +107,10 @@ class HfFlaxModel:
         An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
         """
         given = self._arrays(libraries.source_of(inputs))
+        mask = {"attention_mask": given.pop("attention_mask")} if "attention_mask" in given else {}
+        # Audio or tokens, ``generate`` calls what it is given first ``input_ids``.
         with jax_arrays.precision(self._variant):
-            answer = self._model.generate(**given, **settings)
+            answer = self._model.generate(*given.values(), **mask, **settings)
         scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
         return {"sequences": answer.sequences, **scores}
 
@@ -115,17 +118,18 @@ class HfFlaxModel:
         return libraries.generation_settings(self._model.generation_config)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        """Of the documented cross-entropy of its own logits: the class takes no labels and computes no loss.
+        """Of the documented loss of its own logits: the classes take no labels and compute none.
 
-        The decoder's inputs are the labels shifted right (BART page, ``labels``) where none are given.
+        Behind an encoder the decoder's inputs are the labels shifted right (BART page, ``labels``) where none are
+        given; a class whose decoder is fed its source, or that has no encoder, is given its inputs as they are.
         """
-        inputs = dict(inputs)
-        labels = inputs.pop("labels")
-        if "decoder_input_ids" not in inputs:
+        labels = {name: array for name, array in inputs.items() if name in LABELS}
+        inputs = {name: array for name, array in inputs.items() if name not in LABELS}
+        if "decoder_attention_mask" in inputs and "decoder_input_ids" not in inputs:
             pad, start = self._config.pad_token_id, self._config.decoder_start_token_id
-            inputs["decoder_input_ids"] = shift_right(np.asarray(labels), pad, start)
+            inputs["decoder_input_ids"] = shift_right(np.asarray(labels["labels"]), pad, start)
         with jax_arrays.precision(self._variant):
-            loss, gradients = self._loss(self._model.params, self._arrays(inputs), self._arrays({"labels": labels}))
+            loss, gradients = self._loss(self._model.params, self._arrays(inputs), jax_arrays.as_arrays(labels))
         found = {}
         for name, array, trained in _named(gradients, self._table):
             if trained:
@@ -136,7 +140,9 @@ class HfFlaxModel:
         return jax_arrays.on_host(value)
 
     def _arrays(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        return jax_arrays.as_arrays(inputs)
+        """Under the class's own names: audio is ``inputs``, as the Flax page documents it."""
+        given = jax_arrays.as_arrays(inputs)
+        return {"inputs" if name == "input_values" else name: array for name, array in given.items()}
 
     def _whole(self, params: Any, inputs: Mapping[str, Any], return_dict: bool) -> Any:
         return self._model(
@@ -145,8 +151,8 @@ class HfFlaxModel:
 
     def _encode_then_decode(self, params: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         asked = {"params": params, "output_hidden_states": True, "output_attentions": True}
-        mask = inputs.get("attention_mask")
-        encoded = self._model.encode(next(iter(inputs.values())), mask, **asked)
+        encoded = encoded_by(self._model, inputs, **asked)
+        mask = seen_states(self._model, inputs["attention_mask"], encoded.last_hidden_state)
         decoded = self._model.decode(
             inputs["decoder_input_ids"], encoded, mask, inputs.get("decoder_attention_mask"), **asked
         )
@@ -162,17 +168,8 @@ class HfFlaxModel:
         }
         return {name: value for name, value in fields.items() if value is not None}
 
-    def _cross_entropy(self, params: Any, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
-        """Mean over the labels that are not -100; NaN where all are, as PyTorch's."""
-        import jax
-        import jax.numpy as jnp
-
-        targets = labels["labels"]
-        logits = self._model(**inputs, params=params).logits.astype(jnp.float32)
-        kept = targets != IGNORED
-        scores = jax.nn.log_softmax(logits, axis=-1)
-        chosen = jnp.take_along_axis(scores, jnp.where(kept, targets, 0)[..., None], axis=-1)[..., 0]
-        return -jnp.where(kept, chosen, 0.0).sum() / kept.sum()
+    def _documented_loss(self, params: Any, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
+        return documented_loss(self._model(**inputs, params=params), labels, self._config)
 
 
 def _named(params: Any, table: Table) -> Iterator[tuple[str, np.ndarray, bool]]:
