@@ -1,7 +1,8 @@
 """The five-backend audit of the fixtures: its whole table of verdicts, so that CI gates the product itself.
 
 ``verdicts.txt`` holds one line for every cell that is not ``pass``, and the totals; ``COVERAGE.md`` what was checked of
-each documented class. Rewrite both after looking at what changed: ``PARITY_REWRITE_VERDICTS=1 python -m pytest tests/product/test_audit.py``.
+each documented class. Rewrite both after looking at what changed:
+``PARITY_REWRITE_VERDICTS=1 python -m pytest tests/product/test_audit.py``.
 """
 
 from __future__ import annotations
