@@ -64,6 +64,7 @@ def capabilities(
     variant = Variant.parse(str(variant))
     missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
     missing = missing or _no_half(backend, versions, families) or _no_attention(backend, variant, versions, families)
+    missing = missing or _not_yet(backend, documented)
     lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
     if dtype in HALF:
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
@@ -83,8 +84,6 @@ def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str
     """Why a backend has no such class; "" where it has."""
     if documented in ABSENT.get(backend, ()):
         return f"transformers {versions['transformers']} has no {library_class(backend, documented)}"
-    if documented in NOT_YET.get(backend, ()):
-        return f"{backend} does not ask {library_class(backend, documented)} yet"
     if backend not in BACKENDS and documented != getattr(_third_party_class(backend), "documented_class", BART):
         return f"{backend} loads {_third_party_class(backend).class_name}, which is no {documented}"
     return ""
@@ -97,6 +96,12 @@ def _no_half(backend: str, versions: Mapping[str, str], families: tuple[str, ...
             auto = f"{_CLASS_PREFIX[backend]}{_AUTO[half]}"
             return f"{auto} of transformers {versions['transformers']} has no {family} as {half}"
     return ""
+
+
+def _not_yet(backend: str, documented: str) -> str:
+    """Why an adapter does not ask a class that the library has; "" where it does."""
+    asked = documented not in NOT_YET.get(backend, ())
+    return "" if asked else f"{backend} does not ask {library_class(backend, documented)} yet"
 
 
 def _no_attention(backend: str, variant: Variant, versions: Mapping[str, str], families: tuple[str, ...]) -> str:

@@ -57,6 +57,10 @@ class HfFlax:
         return HfFlaxModel(model, config, table, report, variant)
 
 
+SHIFTS = ("ForConditionalGeneration", "EncoderDecoderModel")
+"""How the names of classes end whose decoder is fed the labels, shifted."""
+
+
 class HfFlaxModel:
     """One loaded model; each kind of call is compiled once per signature."""
 
@@ -125,7 +129,7 @@ class HfFlaxModel:
         """
         labels = {name: array for name, array in inputs.items() if name in LABELS}
         inputs = {name: array for name, array in inputs.items() if name not in LABELS}
-        if "decoder_attention_mask" in inputs and "decoder_input_ids" not in inputs:
+        if self.class_name.endswith(SHIFTS) and "decoder_input_ids" not in inputs:
             pad, start = self._config.pad_token_id, self._config.decoder_start_token_id
             inputs["decoder_input_ids"] = shift_right(np.asarray(labels["labels"]), pad, start)
         with jax_arrays.precision(self._variant):

@@ -27,7 +27,8 @@ def test_every_array_of_a_forward_pass_is_named_in_order(asked: tuple[str, Answe
 
 
 def test_shapes_are_those_of_the_table(asked: tuple[str, Answers]) -> None:
-    sizes = {"batch": BATCH, "src": SRC, "tgt": TGT, "d_model": CONFIG["d_model"], "vocab": CONFIG["vocab_size"]}
+    sizes = {"batch": BATCH, "src": SRC, "tgt": TGT, "vocab": CONFIG["vocab_size"]}
+    sizes |= dict.fromkeys(("d_model", "width", "memory"), CONFIG["d_model"])
     arrays = asked[1].arrays("forward")
     for spec in forward_tensors(anatomy_of(CONFIG)):
         if spec.name in arrays:
