@@ -1,0 +1,1 @@
+"""How fast both references generate, beside Transformers: ``python -m nox -s bench``."""
