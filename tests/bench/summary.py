@@ -77,8 +77,10 @@ def tables(record: dict[str, Any]) -> Iterator[Table]:
     """One table for each size, device and dtype."""
     for run in record["runs"]:
         size = run["size"]
-        title = (f"{size['tokens']} tokens, batch {size['batch']}, source {size['source']}: d_model {size['d_model']}, "
-                 f"{size['layers']}+{size['layers']} layers, {run['dtype']}, {run['device']}, threads {run['threads']}")  # fmt: skip
+        asked = f"{size['tokens']} tokens, batch {size['batch']}, source {size['source']}"
+        layers = f"{size['layers']}+{size['layers']} layers"
+        where = f"{run['dtype']}, {run['device']}, threads {run['threads']}"
+        title = f"{asked}: d_model {size['d_model']}, {layers}, {where}"
         table = Table(
             title=title, caption="seconds: median (min–max)" + "".join(f"; {x}" for x in run.get("left_out", ()))
         )
