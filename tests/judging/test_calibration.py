@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
@@ -117,7 +118,10 @@ def test_what_the_ledger_knows_is_left_out_where_it_speaks_of_numbers(run_direct
     subject = next(subject for _, subject in run.subjects("candidate"))
     run.manifest.environments[subject.environment]["versions"] = {"transformers": "4.57.6"}
     library = subject.model_copy(update={"backend": "hf-torch", "variant": "eager"})
-    assert known_to_be_wrong(run, library, run.cases["gradients"]) == {"gradient.model.shared.weight"}
+    known = known_to_be_wrong(run, library, run.cases["gradients"])
+    assert "gradient.model.shared.weight" in known and all(name.startswith("gradient.") for name in known)
+    matched = {spec.name for spec in run.specs("gradients") for name in known if fnmatchcase(spec.name, name)}
+    assert matched == {"gradient.model.shared.weight"}
     assert known_to_be_wrong(run, library, run.cases["loss"]) == set()  # of which it says that a field is missing
     run.config["tie_word_embeddings"] = False
     assert known_to_be_wrong(run, library, run.cases["forward"]) == {"*"}
