@@ -52,12 +52,19 @@ class CachedDecoder:
         if ids == "input_ids":
             source = {name: value for name, value in given.items() if name.startswith("encoder_")}
             return source, self._model.init_cache(batch, room)
-        encoded = encoded_by(self._model, given, params=params)
-        states = encoded.last_hidden_state
+        states = self._states(params, given)
         seen = seen_states(self._model, given["attention_mask"], states)
-        return {"encoder_hidden_states": states, "encoder_attention_mask": seen}, self._model.init_cache(
-            batch, room, encoded
-        )
+        source = {"encoder_hidden_states": states, "encoder_attention_mask": seen}
+        return source, self._model.init_cache(batch, room, (states,))
+
+    def _states(self, params: Any, given: Mapping[str, Any]) -> Any:
+        """The encoder's last states; a composition of texts is asked for them by the whole call.
+
+        What its ``encode`` makes of them is another question (CALL01), and would hide what the decoder keeps.
+        """
+        if hasattr(self._model.config, "encoder") and "input_ids" in given:
+            return self._model(**given, params=params).encoder_last_hidden_state
+        return encoded_by(self._model, given, params=params).last_hidden_state
 
     def _feed(
         self, params: Any, cache: Any, source: Mapping[str, Any], piece: tuple[Any, Any], given: Mapping[str, Any]
