@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: wav2vec 2.0 before a BART of another width cannot be made (its projection asks too much)."""
+"""transformers 4.57.6, Flax: wav2vec 2.0 before a BART of another width cannot be made."""
 
 import sys
 

@@ -139,14 +139,11 @@ def test_a_decoder_starts_anew_and_without_a_mask_everything_is_seen(framework: 
     first = walk(decoder, "bart")
     assert (walk(decoder, "bart") == first).all()
     given = {"input_ids": source("bart")["input_ids"]}
-    kinds = [
-        (f"in_{framework}.fast", "FastDecoder", fast_model),
-        (f"in_{framework}.generation", "CachedDecoder", model),
+    decoders = [
+        import_module(f"reference.in_{framework}.fast").FastDecoder(fast_model(framework, "bart"), given, STEPS),
+        import_module(f"reference.in_{framework}.generation").CachedDecoder(model(framework, "bart"), given, STEPS),
     ]
-    found, wanted = (
-        walk(getattr(import_module(f"reference.{where}"), kind)(of(framework, "bart"), given, STEPS), "bart")
-        for where, kind, of in kinds
-    )
+    found, wanted = (walk(decoder, "bart") for decoder in decoders)
     assert error(found, wanted) < DOUBLE < error(found, first)
 
 
@@ -257,9 +254,7 @@ def test_nothing_but_the_fast_path_itself_imports_it() -> None:
 
 
 def test_a_process_that_runs_the_reference_has_not_loaded_it() -> None:
-    code = (
-        "import sys, reference.in_torch, reference.in_flax, parity.backends.reference_torch as r; print(*sys.modules)"
-    )
+    code = "import sys, reference.in_torch, reference.in_flax, parity.backends.reference_torch; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "reference.in_torch.generation" in done.stdout.split()
     assert not {"reference.in_torch.fast", "reference.in_flax.fast"} & set(done.stdout.split())
