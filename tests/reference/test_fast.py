@@ -21,9 +21,7 @@ from tests.families.draw import FAMILIES, PAD
 from tests.families.library import BATCH
 
 WRITERS = [name for name, (kind, _) in FAMILIES.items() if kind.endswith(("ConditionalGeneration", "DecoderModel"))]
-COMPILED = ["bart", "roberta2mbart", "bert2gpt2", "wav2vec2bert"]
-"""In Flax: post-norm and pre-norm, counted positions, a transformed head, audio. Each costs seconds of compilation."""
-ASKED = [("torch", family) for family in WRITERS] + [("flax", family) for family in COMPILED]
+ASKED = [("torch", family) for family in WRITERS]
 SLOTS, STEPS = 3, 6
 START, END = 2, 3
 
@@ -133,7 +131,7 @@ def test_the_same_texts(framework: str, family: str, search: str) -> None:
         np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-12)
 
 
-@pytest.mark.parametrize("framework", ["torch", "flax"])
+@pytest.mark.parametrize("framework", ["torch"])
 def test_a_decoder_starts_anew_and_without_a_mask_everything_is_seen(framework: str) -> None:
     decoder = fast(framework, "bart")
     first = walk(decoder, "bart")
@@ -147,7 +145,7 @@ def test_a_decoder_starts_anew_and_without_a_mask_everything_is_seen(framework: 
     assert error(found, wanted) < DOUBLE < error(found, first)
 
 
-@pytest.mark.parametrize("framework", ["torch", "flax"])
+@pytest.mark.parametrize("framework", ["torch"])
 def test_what_cannot_be_is_refused(framework: str) -> None:
     package, asked = import_module(f"reference.in_{framework}.fast"), fast_model(framework, "bart")
     positions = asked.model.positions
@@ -161,7 +159,7 @@ def test_what_cannot_be_is_refused(framework: str) -> None:
         decoder.reorder(np.roll(np.arange(BATCH * SLOTS), 1))
 
 
-@pytest.mark.parametrize("framework", ["torch", "flax"])
+@pytest.mark.parametrize("framework", ["torch"])
 def test_a_model_whose_head_is_not_known_is_refused(framework: str) -> None:
     package = import_module(f"reference.in_{framework}.fast")
     with pytest.raises(TypeError, match="no fast path for BartModel: its head is not known"):
