@@ -10,7 +10,7 @@ import pytest
 from reference.config import BartConfig, BertConfig, Config, Gpt2Config, MBartConfig
 from reference.names import table_of
 from tests.families import draw, formulas
-from tests.families.agreement import REFERENCES
+from tests.families.answers import REFERENCES
 from tests.families.asked import Asked, assert_close
 
 IDS, PAD = [5, 9, 1, 7, 4], 1

@@ -11,7 +11,7 @@ import pytest
 from reference.config.composed import EncoderDecoderConfig
 from reference.names import table_of
 from tests.families import draw, formulas, formulas_of_speech
-from tests.families.agreement import REFERENCES
+from tests.families.answers import REFERENCES
 from tests.families.asked import Asked, assert_close, ragged
 
 PAD = 1

@@ -10,7 +10,7 @@ import pytest
 from reference.config import SpeechConfig
 from reference.names import table_of
 from tests.families import draw, formulas_of_speech
-from tests.families.agreement import REFERENCES
+from tests.families.answers import REFERENCES
 from tests.families.asked import Asked, assert_close
 
 SIZES: dict[str, Any] = {
