@@ -37,6 +37,7 @@ def audit(
     device: str = "cpu",
     dtypes: Sequence[str] = ("float32",),
     inputs: Path | None = None,
+    model_class: str | None = None,
     time_limit: float = 600.0,
     jobs: int | None = None,
     strict: bool = False,
@@ -55,6 +56,8 @@ def audit(
         device: ``cpu`` or ``cuda``.
         dtypes: among ``float64 float32 bfloat16 float16``.
         inputs: a JSON Lines file (``parity.inputs``); by default a synthetic batch made for the checkpoint.
+        model_class: the documented class to load the checkpoints as, by its PyTorch name; by default the one that each
+            was saved by.
         time_limit: seconds one case may take in one backend.
         jobs: processes side by side; by default as many as cores and memory allow.
         strict: known divergences of severity critical count as fail.
@@ -73,7 +76,7 @@ def audit(
     out = out or new_run_directory()
     capture(
         checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, device=device, dtypes=dtypes,
-        inputs=inputs, time_limit=time_limit, jobs=jobs, offline=offline, progress=progress,
+        inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, offline=offline, progress=progress,
     )  # fmt: skip
     return judge(out, checks=checks, strict=strict)
 
@@ -88,6 +91,7 @@ def capture(
     device: str = "cpu",
     dtypes: Sequence[str] = ("float32",),
     inputs: Path | None = None,
+    model_class: str | None = None,
     time_limit: float = 600.0,
     jobs: int | None = None,
     offline: bool = False,
@@ -103,11 +107,11 @@ def capture(
     from parity.derived import DERIVED
 
     directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
-    rows = _rows(inputs, directories) if inputs else None
+    rows = _rows(inputs, directories, model_class) if inputs else None
     return run(
         directories, out=out or new_run_directory(), cache=cache, backends=backends, stacks=tuple(stacks),
-        device=device, dtypes=tuple(dtypes), rows=rows, derive=DERIVED, time_limit=time_limit, jobs=jobs,
-        progress=progress,
+        device=device, dtypes=tuple(dtypes), rows=rows, model_class=model_class, derive=DERIVED,
+        time_limit=time_limit, jobs=jobs, progress=progress,
     )  # fmt: skip
 
 
@@ -157,14 +161,14 @@ def exit_code(report: Report) -> int:
     return 0 if totals.passed or totals.known else 2
 
 
-def _rows(inputs: Path, directories: Sequence[Path]) -> list[Row]:
+def _rows(inputs: Path, directories: Sequence[Path], model_class: str | None) -> list[Row]:
     """One list of rows for all checkpoints, checked against each."""
     from parity.checkpoint import inspect_checkpoint
     from parity.inputs import InputsError, read_inputs
 
     found: list[tuple[Path, Any]] = []
     for directory in directories:
-        found.append((directory, read_inputs(inputs, directory, inspect_checkpoint(directory).config)))
+        found.append((directory, read_inputs(inputs, directory, inspect_checkpoint(directory, model_class).anatomy)))
     for directory, rows in found[1:]:
         if rows != found[0][1]:
             raise InputsError(

@@ -12,6 +12,9 @@ import numpy as np
 IGNORED = -100
 """The label that the loss leaves out (BART page, ``labels``)."""
 
+LABELS = {"labels", "start_positions"}
+"""Inputs of which one says what a loss is to be computed of."""
+
 Rows = list[Any]
 
 
@@ -19,9 +22,10 @@ Rows = list[Any]
 class Case:
     """One question, the same for every backend.
 
-    ``inputs`` are nested lists named as in the documented call (``input_ids``, ``attention_mask``,
+    ``inputs`` are nested lists named as in the documented call (``input_ids`` or ``input_values``, ``attention_mask``,
     ``decoder_input_ids``, ``decoder_attention_mask``, ``labels``, ``head_mask``, ``decoder_head_mask``,
-    ``cross_attn_head_mask``); one that is absent is left to the backend's documented default.
+    ``cross_attn_head_mask``; ``encoder_hidden_states`` of a decoder alone; ``start_positions`` and ``end_positions``),
+    the first of them with a row for each of the batch; one that is absent is left to the backend's documented default.
     """
 
     name: str
@@ -39,6 +43,17 @@ class Case:
     """What a check must know of how the case was made (the changed position, the silenced head …)."""
     parents: tuple[str, ...] = ()
     """Digests of the traces a derived case was made from."""
+
+    @property
+    def batch(self) -> int:
+        """Rows of the call: those of its first input."""
+        return len(next(iter(self.inputs.values())))
+
+    def brings(self, tensor: str) -> bool:
+        """Whether the answer can hold a tensor of its class: a loss needs labels, cross-attention an encoder."""
+        if tensor == "loss":
+            return bool(LABELS & set(self.inputs))
+        return "cross_" not in tensor or not self.notes.get("no_encoder")
 
     @property
     def digest(self) -> str:

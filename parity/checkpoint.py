@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from reference.config import CONFIG_FILE, BartConfig, read_json
+from parity.anatomy import Anatomy, anatomy_of
+from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
 from reference.generation import GENERATION_FILE, GenerationSettings
 from reference.weights import FORMATS, find_weights, open_weights
@@ -24,6 +25,7 @@ _NOT_JUDGED = {
     "do_sample": False, "num_return_sequences": 1, "repetition_penalty": 1.0, "renormalize_logits": False,
 }  # fmt: skip
 """Settings whose effect no check judges, with the values at which they have none."""
+_TOKENS = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
 _ONE_END = ("eos_token_id", "forced_eos_token_id")
 """Of these the checks judge one token."""
 
@@ -40,7 +42,9 @@ class Checkpoint:
     digest: str
     """sha256 over the names and bytes of ``files``."""
     config: dict[str, Any]
-    """``config.json``, with the documented default of every BART field it leaves out."""
+    """``config.json``, with the documented default of every field it leaves out."""
+    model_class: str
+    """The documented class it is loaded as, by its PyTorch name."""
     generation: dict[str, Any]
     """The generation settings in force without arguments, by documented name; ``unknown`` says what of them nothing
     here can follow or judge (then the others are the documented defaults), ``unknown_anyway`` what besides sampling."""
@@ -51,33 +55,52 @@ class Checkpoint:
     weight_bytes: int
     """Size of those weight files."""
 
+    @property
+    def anatomy(self) -> Anatomy:
+        """What its model is made of."""
+        return anatomy_of(self.config, self.model_class)
 
-def inspect_checkpoint(path: Path) -> Checkpoint:
+
+def inspect_checkpoint(path: Path, model_class: str | None = None) -> Checkpoint:
     """Reads the config and the headers of the weights, and names the checkpoint by its content.
+
+    Args:
+        model_class: the documented class to load it as, by its PyTorch name; the one it was saved by where None.
 
     Weights are streamed for the digest and never held in memory. What is missing, surplus or misshapen is left to the
     checks: only what cannot be read at all is bad input.
 
     Raises:
         CheckpointError: no such directory, no or a broken ``config.json`` or ``generation_config.json``, a
-            ``model_type`` other than ``bart``, inconsistent sizes, no weight file or an unreadable one.
+            ``model_type`` or class that is not judged here, inconsistent sizes, no weight file or an unreadable one.
     """
-    config = BartConfig.read(path)
-    raw = read_json(path, CONFIG_FILE)
+    config = filled(read_json(path, CONFIG_FILE), read_config(path))
+    anatomy = anatomy_of(config, model_class, path / CONFIG_FILE)
     known, weights = find_weights(path)
     open_weights(known, weights)
     files = _files(path, weights)
-    defaults = {key: value for key, value in asdict(config).items() if key != "others"}
     return Checkpoint(
         name=_name(path),
         path=path,
         digest=_digest(path, files),
-        config=defaults | raw,
-        generation=_generation(path),
+        config=config,
+        model_class=anatomy.model_class,
+        generation=_generation(path) if anatomy.generates else {},
         files=files,
         format=known.name,
         weight_bytes=sum(file.stat().st_size for file in weights),
     )
+
+
+def filled(raw: dict[str, Any], config: Config) -> dict[str, Any]:
+    """The content of a ``config.json`` with every documented default, those of a composition's halves too."""
+    if isinstance(config, EncoderDecoderConfig):
+        halves = {half: filled(raw[half], getattr(config, half)) for half in ("encoder", "decoder")}
+        own = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
+        return {**{name: getattr(config, name) for name in own}, **raw, **halves}
+    # bert-generation has no token types, and no field that says so.
+    undocumented = ("others", "type_vocab_size") if config.model_type == "bert-generation" else ("others",)
+    return {key: value for key, value in asdict(config).items() if key not in undocumented} | raw
 
 
 def _generation(path: Path) -> dict[str, Any]:
@@ -87,7 +110,8 @@ def _generation(path: Path) -> dict[str, Any]:
     try:
         return _judgeable(GenerationSettings.read(path), path).to_dict()
     except CheckpointError as error:
-        found = {**GenerationSettings.from_dict(asdict(BartConfig.read(path))).to_dict(), "unknown": str(error)}
+        tokens = {name: getattr(read_config(path), name) for name in _TOKENS}
+        found = {**GenerationSettings.from_dict(tokens).to_dict(), "unknown": str(error)}
     try:
         _judgeable(GenerationSettings.read(path, do_sample=False), path)
     except CheckpointError as error:

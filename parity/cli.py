@@ -58,6 +58,13 @@ Inputs = Annotated[
         metavar="FILE", help="JSON Lines: {text, target?} or {input_ids, labels?}. (default: a synthetic batch)"
     ),
 ]
+Class = Annotated[
+    str | None,
+    typer.Option(
+        "--class", metavar="NAME",
+        help="Load it as this documented class, by its PyTorch name: BartModel. (default: the one it was saved by)",
+    ),
+]  # fmt: skip
 Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The run's directory. (default: runs/<UTC time>, new each time)"),
@@ -85,6 +92,7 @@ def audit(
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
+    model_class: Class = None,
     out: Out = None,
     cache: Cache = None,
     time_limit: TimeLimit = 600.0,
@@ -105,8 +113,8 @@ def audit(
     with Progress() as progress:
         report = api.audit(
             checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack), device=device,
-            dtypes=dtype, inputs=inputs, time_limit=time_limit, jobs=jobs, strict=strict, offline=offline,
-            progress=progress,
+            dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, strict=strict,
+            offline=offline, progress=progress,
         )  # fmt: skip
     show_report(report, out / "report.json")
     raise typer.Exit(api.exit_code(report))
@@ -121,6 +129,7 @@ def capture(
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
+    model_class: Class = None,
     out: Out = None,
     cache: Cache = None,
     time_limit: TimeLimit = 600.0,
@@ -138,7 +147,8 @@ def capture(
     with Progress() as progress:
         manifest = api.capture(
             checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), device=device, dtypes=dtype,
-            inputs=inputs, time_limit=time_limit, jobs=jobs, offline=offline, progress=progress,
+            inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, offline=offline,
+            progress=progress,
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
     print(f"{answered} of {len(manifest.traces)} traces captured: {out}\njudge them: parity judge {out}")

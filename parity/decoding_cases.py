@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.anatomy import Anatomy
 from parity.cases import Case
 from reference.generation import GenerationSettings
 
@@ -23,30 +24,18 @@ NEUTRAL: dict[str, Any] = {
 """Every setting that changes the text, at the documented value that changes nothing."""
 
 
-def decoding_cases(
-    full: Mapping[str, Any], mates: Mapping[str, Any], alone: Mapping[str, Any], kept: dict[str, Any],
-    generation: Mapping[str, Any], positions: int, ordinary: np.ndarray,
-) -> list[Case]:  # fmt: skip
-    """All of them.
+def step_cases(
+    full: Mapping[str, Any], mates: Mapping[str, Any], kept: dict[str, Any], *, alone: bool
+) -> Iterator[Case]:
+    """Decoding in steps with a cache.
 
     Args:
         full: the documented call's inputs, nothing left to a default.
-        mates: the same with all rows but one exchanged; ``kept`` says which stayed (``row``, ``src``, ``tgt``).
-        alone: that row by itself, without its padding.
-        generation: the settings in force without arguments, by documented name (``parity.checkpoint``): where
-            ``unknown`` says that some cannot be followed, only cases that give arguments can be asked, and where
-            ``unknown_anyway`` does, none.
-        positions: how many tokens a text may have.
-        ordinary: tokens that mean nothing special.
+        mates: the same with all rows but one exchanged; ``kept`` says which stayed (``row``, and its lengths by axis).
+        alone: whether the model is a decoder without an encoder, whose own tokens are its first input.
     """
-    return [
-        *_step_cases(full, mates, kept),
-        *_generation_cases(full, mates, alone, kept, generation, positions, ordinary),
-    ]
-
-
-def _step_cases(full: Mapping[str, Any], mates: Mapping[str, Any], kept: dict[str, Any]) -> Iterator[Case]:
-    width, batch = len(full["decoder_input_ids"][0]), len(full["decoder_input_ids"])
+    fed = "input_ids" if alone else "decoder_input_ids"
+    width, batch = len(full[fed][0]), len(full[fed])
     single, needs, yardstick = {"sizes": [1] * width}, ("decode_steps",), {"sets_yardstick": True}
     yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=yardstick)
     yield Case("decode-chunks", "decode_steps", dict(full), {"sizes": chunks(width)}, needs)
@@ -55,7 +44,7 @@ def _step_cases(full: Mapping[str, Any], mates: Mapping[str, Any], kept: dict[st
     if batch > 1 and at > 0:
         rows = [batch - 1, *[0] * (batch - 1)]
         reorder = {"at": at, "rows": rows}
-        yield Case("forward.reordered", "forward", reordered(full, at, rows), notes={**reorder, **yardstick})
+        yield Case("forward.reordered", "forward", reordered(full, at, rows, fed), notes={**reorder, **yardstick})
         settings, needs = {**single, "reorder": reorder}, ("decode_steps", "reorder_cache")
         yield Case(
             "decode-steps.reordered", "decode_steps", dict(full), settings, needs, notes={**reorder, **yardstick}
@@ -71,21 +60,32 @@ def chunks(width: int) -> list[int]:
     return sizes
 
 
-def reordered(full: Mapping[str, Any], at: int, rows: list[int]) -> dict[str, Any]:
+def reordered(full: Mapping[str, Any], at: int, rows: list[int], fed: str) -> dict[str, Any]:
     """The inputs of one full pass that ends as steps do whose rows were exchanged at position ``at``.
 
     Row i has the source and the first ``at`` tokens of row ``rows[i]``, then its own tokens.
     """
     given = {name: np.array(values) for name, values in full.items()}
     moved = {name: values[rows] for name, values in given.items()}
-    moved["decoder_input_ids"][:, at:] = given["decoder_input_ids"][:, at:]
+    moved[fed][:, at:] = given[fed][:, at:]
     return {name: values.tolist() for name, values in moved.items()}
 
 
-def _generation_cases(
+def generation_cases(
     full: Mapping[str, Any], mates: Mapping[str, Any], alone: Mapping[str, Any], kept: dict[str, Any],
-    generation: Mapping[str, Any], positions: int, ordinary: np.ndarray,
+    generation: Mapping[str, Any], anatomy: Anatomy, ordinary: np.ndarray,
 ) -> Iterator[Case]:  # fmt: skip
+    """Generated text.
+
+    Args:
+        full, mates, kept: as for ``step_cases``.
+        alone: the row that stayed by itself, without its padding.
+        generation: the settings in force without arguments, by documented name (``parity.checkpoint``): where
+            ``unknown`` says that some cannot be followed, only cases that give arguments can be asked, and where
+            ``unknown_anyway`` does, none.
+        ordinary: tokens that mean nothing special.
+    """
+    positions = anatomy.positions
     short, eos = min(SHORT, positions), generation["eos_token_id"]
     neutral = {**NEUTRAL, "max_length": short}
     beams = {**neutral, "num_beams": 4}
@@ -106,20 +106,24 @@ def _generation_cases(
         "generate.settings", "generation_settings", requires=needs, notes={**notes, "settings": dict(generation)}
     )
     for name, given in arguments.items():
-        yield _generation(name, full, given, generation, {})
-    yield _generation("generate.alone", alone, neutral, generation, kept)
-    yield _generation("generate.other-mates", mates, {}, generation, kept)
+        yield _generation(name, anatomy, full, given, generation, {})
+    yield _generation("generate.alone", anatomy, alone, neutral, generation, kept)
+    yield _generation("generate.other-mates", anatomy, mates, {}, generation, kept)
 
 
 def _generation(
-    name: str, inputs: Mapping[str, Any], arguments: dict[str, Any], generation: Mapping[str, Any], kept: dict[str, Any]
-) -> Case:
+    name: str, anatomy: Anatomy, inputs: Mapping[str, Any], arguments: dict[str, Any], generation: Mapping[str, Any],
+    kept: dict[str, Any],
+) -> Case:  # fmt: skip
     in_force = GenerationSettings.from_dict(generation, **arguments).to_dict()
     requires, notes = _known("generate", arguments, generation)
     requires += ("beam_search",) if in_force["num_beams"] > 1 else ()
     requires += ("no_repeat_ngram",) if in_force["no_repeat_ngram_size"] else ()
-    source = {part: inputs[part] for part in ("input_ids", "attention_mask")}
+    source = {part: inputs[part] for part in (anatomy.main_input, "attention_mask")}
     notes = {**kept, **notes, "settings": in_force}
+    if name == "generate.alone" and anatomy.padding_shows:
+        requires += ("padding_is_unseen",)
+        notes["lacking"] = {**notes.get("lacking", {}), "padding_is_unseen": anatomy.padding_shows}
     return Case(name, "generate", source, {"arguments": arguments}, requires, notes=notes)
 
 

@@ -37,7 +37,7 @@ class Evidence:
 
     def __init__(self, run: CheckpointRun, index: int, subject: SubjectRecord, case: Case) -> None:
         self._run, self._index = run, index
-        self.subject, self.case, self.config = subject, case, run.config
+        self.subject, self.case, self.config, self.anatomy = subject, case, run.config, run.anatomy
 
     @property
     def trace(self) -> Trace:
@@ -50,6 +50,12 @@ class Evidence:
         if trace is None:
             raise LookupError(f"no trace of {case!r} for {self.subject.label}: name it in the check's cases or also")
         return trace
+
+    @property
+    def answer(self) -> str:
+        """The tensor that a pass is made for: logits, or the last states where there is no head."""
+        specs = self._run.specs(self.case.name)
+        return next(spec.name for spec in specs if spec.kind == "logits" or spec.name == "decoder.last")
 
     @property
     def file(self) -> Trace:

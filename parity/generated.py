@@ -40,7 +40,7 @@ def _case_rows(run: CheckpointRun, case: Case, words: Words | None) -> Iterator[
                 found[index] = (sequences.tolist(), texts, _returned_scores(run, index, case, len(sequences)))
         except (TraceError, OSError):
             continue  # what cannot be read is an error of its cells already
-    for row in range(len(case.inputs["input_ids"])):
+    for row in range(case.batch):
         for index, (tokens, texts, scores) in found.items():
             yield _row(run, case, (row, index), tokens[row], texts[row], scores[row], words)
 
@@ -51,14 +51,12 @@ def _row(
 ) -> GeneratedRow:  # fmt: skip
     row, index = place
     written, each = words(tokens) if words else (None, None)
-    source = case.inputs["input_ids"][row]
-    kept = [token for token, seen in zip(source, case.inputs["attention_mask"][row], strict=True) if seen]
     word = text.word if text else "match"
     return GeneratedRow(
         checkpoint=run.checkpoint.name,
         case=case.name,
         row=row,
-        source=words(kept)[0] if words else None,
+        source=words(_source(case, row))[0] if words and "input_ids" in case.inputs else None,
         subject=index,
         text=written,
         tokens=tokens,
@@ -68,6 +66,12 @@ def _row(
         score=score,
         oracle_score=text.oracle_score if text else score,
     )
+
+
+def _source(case: Case, row: int) -> list[int]:
+    """The tokens that a row was made from, without its padding."""
+    masked = zip(case.inputs["input_ids"][row], case.inputs["attention_mask"][row], strict=True)
+    return [token for token, seen in masked if seen]
 
 
 def _mark(choice: Choice) -> Mark:

@@ -7,10 +7,11 @@ and without it the source is its own target, as in denoising. A label of -100 is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from parity.anatomy import Anatomy
 from parity.cases import IGNORED
 
 Row = dict[str, list[int]]
@@ -22,31 +23,33 @@ class InputsError(ValueError):
     """An input file cannot be used; the message is ``file:line: cause``."""
 
 
-def read_inputs(path: Path, checkpoint: Path, config: dict[str, Any]) -> list[Row]:
+def read_inputs(path: Path, checkpoint: Path, anatomy: Anatomy) -> list[Row]:
     """Rows for ``parity.standard.standard_cases``.
 
     Args:
         checkpoint: the directory whose tokenizer files encode the texts.
-        config: its ``config.json`` with documented defaults filled in (``vocab_size``,
-            ``max_position_embeddings``, ``bos_token_id``, ``eos_token_id`` are read).
+        anatomy: of its model.
 
     Returns:
         Each row ``input_ids`` and, where the line gave a target, ``labels``: lists of ids inside the vocabulary.
 
     Raises:
-        InputsError: broken JSON, an unknown key, an empty row, an id outside the vocabulary, a row longer than
-            the positions, no line at all, or texts without a tokenizer; the message names the file and the line.
+        InputsError: the model reads audio, which is not read from such a file; broken JSON, an unknown key, an empty
+            row, an id outside the vocabulary, a row longer than the positions, no line at all, or texts without a
+            tokenizer; the message names the file and the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputsError(f"{path}: cannot be read: {_cause(error)}") from error
-    encode = _Lazy(checkpoint, config)
+    if anatomy.speech is not None:
+        raise InputsError(f"{path}: holds texts or ids, and {checkpoint} reads audio: leave --inputs out")
+    encode = _Lazy(checkpoint, anatomy.raw)
     rows = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                rows.append(_row(_object(line), encode, config))
+                rows.append(_row(_object(line), encode, anatomy))
             except InputsError as error:
                 raise InputsError(f"{path}:{number}: {error}") from error.__cause__
     if not rows:
@@ -57,7 +60,7 @@ def read_inputs(path: Path, checkpoint: Path, config: dict[str, Any]) -> list[Ro
 class _Lazy:
     """The checkpoint's tokenizer, opened at the first text."""
 
-    def __init__(self, checkpoint: Path, config: dict[str, Any]) -> None:
+    def __init__(self, checkpoint: Path, config: Mapping[str, Any]) -> None:
         self._checkpoint, self._config, self._encode = checkpoint, config, None
 
     def __call__(self, text: str) -> list[int]:
@@ -76,7 +79,7 @@ def _object(line: str) -> dict[str, Any]:
     return found
 
 
-def _row(found: dict[str, Any], encode: Encode, config: dict[str, Any]) -> Row:
+def _row(found: dict[str, Any], encode: Encode, anatomy: Anatomy) -> Row:
     kinds = [keys for keys in KEYS if set(found) <= keys]
     if not found or not kinds:
         unknown = sorted(set(found) - set().union(*KEYS))
@@ -89,7 +92,7 @@ def _row(found: dict[str, Any], encode: Encode, config: dict[str, Any]) -> Row:
     if found.get(second) is not None:
         row["labels"] = _ids(second, found[second], encode)
     for name, ids in row.items():
-        _check_ids(name, ids, config)
+        _check_ids(name, ids, anatomy)
     return row
 
 
@@ -105,8 +108,10 @@ def _ids(key: str, value: Any, encode: Encode) -> list[int]:
     return value
 
 
-def _check_ids(name: str, ids: list[int], config: dict[str, Any]) -> None:
-    vocab, longest = config["vocab_size"], config["max_position_embeddings"]
+def _check_ids(name: str, ids: list[int], anatomy: Anatomy) -> None:
+    vocab, longest = anatomy.vocab, anatomy.positions
+    if name == "input_ids":
+        vocab, longest = anatomy.source_vocab, anatomy.source_positions
     if not ids:
         raise InputsError(f"{name} is empty")
     if len(ids) > longest:
@@ -117,7 +122,7 @@ def _check_ids(name: str, ids: list[int], config: dict[str, Any]) -> None:
             raise InputsError(f"{name}[{place}] is {token}, outside the vocabulary of {vocab}")
 
 
-def tokenizer(checkpoint: Path, config: dict[str, Any]) -> Encode:
+def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
     """The checkpoint's own tokenizer: ``tokenizer.json``, else byte-level BPE from ``vocab.json`` and ``merges.txt``.
 
     The second is BART's slow tokenizer (BART page, ``BartTokenizer``): no space is put before the text, ``<s>`` and

@@ -79,8 +79,15 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
     for check in checks:
         for index, subject in run.subjects(check.role):
             for name in check.cases:
-                if name in run.cases and check.applies(run.cases[name]):
+                if _says_something(run, check, name):
                     yield Cell(run, check, run.cases[name], index, subject)
+
+
+def _says_something(run: CheckpointRun, check: Check, case: str) -> bool:
+    """Whether the checkpoint's class is asked the questions that a claim is about, and answers what it speaks of."""
+    if not {case, *check.also} <= set(run.cases) or not check.applies(run.cases[case]):
+        return False
+    return not check.kinds or any(spec.kind in check.kinds for spec in run.specs(case))
 
 
 def verdict_of(cell: Cell, strict: bool = False) -> Verdict:

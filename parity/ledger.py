@@ -33,11 +33,13 @@ class Entry(BaseModel):
     """By distribution, the versions that diverge (PEP 440 specifiers)."""
     checks: list[str]
     cases: list[str] = Field(default_factory=list)
+    classes: list[str] = Field(default_factory=list)
+    """Documented classes, by their PyTorch names; empty: all."""
     attention: list[str] = Field(default_factory=list)
     devices: list[str] = Field(default_factory=list)
     dtypes: list[str] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
-    """Values of ``config.json`` under which it shows."""
+    """Values of ``config.json`` under which it shows; ``encoder.model_type`` names a half's."""
     tensors: list[str] = Field(default_factory=list)
     """Nothing but these may be out of budget (``*`` stands for anything); empty: whatever was found."""
     first: list[str] = Field(default_factory=list)
@@ -65,13 +67,14 @@ class Entry(BaseModel):
             (self.checks, check.id),
             (self.backends, subject.backend),
             (self.cases, case.name),
+            (self.classes, subject.documented_class),
             (self.attention, Variant.parse(subject.variant).attention),
             (self.devices, subject.device),
             (self.dtypes, subject.dtype),
         )
         if any(allowed and value not in allowed for allowed, value in limits):
             return False
-        if any(config.get(name) != value for name, value in self.config.items()):
+        if any(_named(config, name) != value for name, value in self.config.items()):
             return False
         return all(
             versions.get(name) and SpecifierSet(spec).contains(versions[name], prereleases=True)
@@ -97,6 +100,12 @@ class Entry(BaseModel):
             return False
         places = {axis: config.get(name) for axis, name in self.only_at.items()}
         return not places or all(_only_at(result, places) for result in failed)
+
+
+def _named(config: dict[str, Any], name: str) -> Any:
+    """A config's field, or that of one of its halves."""
+    half, _, field = name.rpartition(".")
+    return (config.get(half) or {} if half else config).get(field)
 
 
 def _names(patterns: list[str], tensor: str | None) -> bool:

@@ -36,6 +36,9 @@ class CheckpointRecord(_Record):
     digest: str
     """sha256 over the names and bytes of its files."""
     config: dict[str, Any]
+    """``config.json`` with the documented defaults filled in."""
+    documented_class: str
+    """What it is loaded as, by its PyTorch name."""
 
 
 class SubjectRecord(_Record):
@@ -49,6 +52,11 @@ class SubjectRecord(_Record):
     role: Role
     label: str
     model_class: str
+    """The class of the library; of an absent one, the name it would have."""
+    documented_class: str
+    """The same by its PyTorch name: only checkpoints of this class are put to it …"""
+    families: list[str] = Field(default_factory=list)
+    """… and of these halves, where the class is a composition: model types of the encoder and the decoder."""
     capabilities: list[str]
     """What it can be asked (``parity.backends.capabilities``); a cell that needs another is skipped, by name."""
     lacking: dict[str, str] = Field(default_factory=dict)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parity.anatomy import Anatomy, anatomy_of
 from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, signal
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, read_record
@@ -47,6 +48,11 @@ class CheckpointRun:
         self._scales: dict[tuple[str, str], float] = {}
         self._yardsticks: dict[tuple[str, str, bool], Yardstick] = {}
 
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """What the checkpoint's model is made of."""
+        return anatomy_of(self.config, self.checkpoint.documented_class)
+
     @classmethod
     def open_all(cls, directory: Path) -> tuple[Manifest, list[CheckpointRun]]:
         """Opens every checkpoint of a run directory.
@@ -58,8 +64,10 @@ class CheckpointRun:
         return manifest, [cls(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints]
 
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
+        """Those that the checkpoint's class was put to, with their places in the manifest."""
+        kind = (self.checkpoint.documented_class, self.anatomy.families)
         for index, subject in enumerate(self.manifest.subjects):
-            if subject.role in roles:
+            if subject.role in roles and (subject.documented_class, tuple(subject.families)) == kind:
                 yield index, subject
 
     @cached_property
@@ -106,15 +114,14 @@ class CheckpointRun:
         if asked.operation == "gradients":
             oracle = self.oracle(case)
             names = [name.removeprefix("gradient.") for name in oracle.arrays if name != "loss"] if oracle else []
-            return gradient_tensors(self.config, names)
+            return gradient_tensors(self.anatomy, names)
         if asked.operation == "decode_steps":
-            return decode_tensors(self.config)
+            return [spec for spec in decode_tensors(self.anatomy) if asked.brings(spec.name)]
         if asked.operation == "score":
             return score_tensors()
         if asked.operation in ("generate", "reachable", "generation_settings"):
             return []
-        specs = forward_tensors(self.config)
-        return specs if "labels" in asked.inputs else [spec for spec in specs if spec.kind != "loss"]
+        return [spec for spec in forward_tensors(self.anatomy) if asked.brings(spec.name)]
 
     def errors(self, case: str) -> CaseErrors:
         """Every captured subject measured against the oracle, once."""
@@ -141,7 +148,9 @@ class CheckpointRun:
             found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else signal(truth, scale)
             for index, trace in answered.items():
                 if spec.name in trace.arrays:
-                    found.errors[index][spec.name] = _measured(trace.arrays[spec.name], truth, scale)
+                    actual = trace.arrays[spec.name]
+                    actual = mean_loss(actual) if spec.kind == "loss" else actual
+                    found.errors[index][spec.name] = _measured(actual, truth, scale)
         return found
 
     @staticmethod
@@ -182,6 +191,15 @@ class CheckpointRun:
 def _is_zero_in_theory(spec: TensorSpec) -> bool:
     """A gradient measured by another's size has none of its own, so exchanging its rows shows nothing."""
     return spec.kind == "gradient" and spec.scale_from is not None
+
+
+def mean_loss(given: np.ndarray) -> np.ndarray:
+    """The one number that a loss stands for, float64 ``[]``: of a number for each label or text their mean.
+
+    It is what is documented to be trained on, and what Keras makes of such an array (``train_step``). Which of the
+    two came back is a claim of its own (OUT02).
+    """
+    return np.asarray(np.mean(given, dtype=np.float64) if given.size else np.nan)
 
 
 def _measured(actual: np.ndarray, truth: np.ndarray, scale: float) -> Measured | str:

@@ -1,23 +1,27 @@
-"""The standard questions put to a BART with a language-model head.
+"""The standard questions put to every model: one batch, and what changes when one thing of it does.
 
-All cases share one ragged batch, because an XLA backend compiles once for each shape: besides the
-batch's own there is only that of one row alone. Every axis has its own size, so that a transposed mask cannot pass.
+Which questions there are follows from the model's anatomy: a decoder alone has no source, a classifier is given no
+decoder inputs, only a model that writes text is asked to. Those about decoding stand in ``parity.decoding_cases``,
+those about losses in ``parity.loss_cases``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from parity.anatomy import Anatomy
+from parity.batch import Sequence, as_single, labels_of, ordinary_tokens, source_of, synthetic_rows
 from parity.cases import IGNORED, Case, shift_right
-from parity.decoding_cases import decoding_cases
+from parity.decoding_cases import generation_cases, step_cases
+from parity.loss_cases import loss_cases
 from reference.generation import GenerationSettings
 
 SEED = 20261121
-SOURCE_LENGTHS = (11, 5, 8)
-TARGET_LENGTHS = (7, 4, 6)
 YARDSTICK = {"sets_yardstick": True}
 """The yardstick's members answer these too: how ill-conditioned a model is depends on the tokens, so that an error at
 other tokens than the yardstick's own is not held against it."""
@@ -26,166 +30,182 @@ ALONE = 1
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Rows padded on the right, int64: source and its mask ``[batch, src]``, labels and theirs ``[batch, tgt]``."""
+class Questions:
+    """What the standard questions are made of.
 
-    source: np.ndarray
-    source_mask: np.ndarray
+    Args:
+        source: what the encoder reads; None for a decoder alone.
+        target: what the decoder is fed; None where the class makes it of the source.
+        labels: int ``[batch, tgt]``, -100 where ignored.
+    """
+
+    anatomy: Anatomy
+    source: Sequence | None
+    target: Sequence | None
     labels: np.ndarray
-    target_mask: np.ndarray
-    pad: int
-    start: int
 
     @property
-    def decoder_inputs(self) -> np.ndarray:
-        return shift_right(self.labels, self.pad, self.start)
+    def sequences(self) -> list[Sequence]:
+        """In the order of the documented call: a decoder's own tokens come first where it stands alone."""
+        both = [self.target, self.source] if self.anatomy.alone else [self.source, self.target]
+        return [each for each in both if each is not None]
+
+    @property
+    def full(self) -> dict[str, Any]:
+        """The documented call with nothing left to a default that the class lets be given."""
+        return {name: value for sequence in self.sequences for name, value in sequence.inputs.items()}
+
+    @property
+    def row(self) -> int:
+        return min(ALONE, len(self.labels) - 1)
+
+    @cached_property
+    def alone(self) -> dict[str, Any]:
+        """One row by itself, without its padding."""
+        return {name: value for sequence in self.sequences for name, value in sequence.row(self.row).inputs.items()}
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """That row, and its lengths by axis."""
+        found: dict[str, Any] = {"row": self.row}
+        if self.source is not None:
+            found |= _lengths(self.anatomy, int(self.source.lengths[self.row]))
+        # A class that is given no decoder inputs feeds its decoder the source, shifted.
+        fed = self.source if self.target is None else self.target
+        return {**found, "tgt": int(fed.lengths[self.row])}
+
+    def changed(self, name: str, where: Any, rng: np.random.Generator) -> dict[str, Any]:
+        """``full`` with one sequence changed wherever ``where`` says."""
+        sequence = self.source if name == "source" else self.target
+        return {**self.full, **sequence.changed(where, rng)}
+
+
+def _lengths(anatomy: Anatomy, source: int) -> dict[str, int]:
+    """Of a source, along the axes of tensors."""
+    if anatomy.speech is None:
+        return {"src": source}
+    return {"frames": anatomy.frames(source, adapted=False), "src": anatomy.frames(source)}
 
 
 def standard_cases(
-    config: dict[str, Any], rows: list[dict[str, Any]] | None = None, generation: dict[str, Any] | None = None
+    anatomy: Anatomy, rows: list[dict[str, Any]] | None = None, generation: dict[str, Any] | None = None
 ) -> list[Case]:
     """The cases asked of every backend about one checkpoint.
 
     Args:
-        config: the checkpoint's ``config.json`` with documented defaults filled in.
-        rows: each with ``input_ids`` and, if the caller has them, ``labels`` (then the targets; otherwise the source
-            itself, as in denoising); without rows the standard synthetic batch.
-        generation: the generation settings in force, by documented name; those in ``config`` where not given.
+        rows: each with ``input_ids`` (or ``input_values``) and, if the caller has them, ``labels`` (then the targets;
+            otherwise the source itself, as in denoising); without rows the standard synthetic batch.
+        generation: the generation settings in force, by documented name; those in the config where not given.
     """
     rng = np.random.default_rng(SEED)
-    ordinary = _ordinary_tokens(config)
-    batch = _pad(rows, config) if rows else _pad(_synthetic_rows(config, ordinary, rng), config)
+    questions = _questions(anatomy, rows, rng)
+    cases = [*_forward_cases(questions, rng)]
+    if questions.target is not None:
+        mates = next((case.inputs for case in cases if case.name == "forward.other-mates"), questions.full)
+        cases += step_cases(questions.full, mates, questions.kept, alone=anatomy.alone)
+    if anatomy.generates:
+        if generation is None:
+            generation = GenerationSettings.from_dict(dict(anatomy.raw)).to_dict()
+        ordinary = ordinary_tokens(anatomy, anatomy.vocab)
+        inputs = (questions.full, mates, questions.alone, questions.kept)
+        cases += generation_cases(*inputs, generation, anatomy, ordinary)
+    return [*cases, *loss_cases(anatomy, questions.full, questions.labels)]
+
+
+def _questions(anatomy: Anatomy, rows: list[dict[str, Any]] | None, rng: np.random.Generator) -> Questions:
+    given = rows or synthetic_rows(anatomy, rng)
+    labels, mask = labels_of(given)
     if not rows:
-        batch.labels[0, min(2, batch.labels.shape[1] - 1)] = IGNORED
-    if generation is None:
-        generation = GenerationSettings.from_dict(config).to_dict()
-    return _forward_cases(batch, config, ordinary, rng, generation) + _loss_cases(batch)
+        # RoBERTa counts positions without padding, and in steps it cannot know of padding among the tokens before:
+        # there the label that is ignored is the last, which the decoder is never fed.
+        counted = getattr(getattr(anatomy.config, "decoder", None), "model_type", "") == "roberta"
+        labels[0, -1 if counted else min(2, labels.shape[1] - 1)] = IGNORED
+    source = source_of(anatomy, given)
+    if anatomy.alone:
+        states = as_single(rng.normal(0.0, 1.0, (*source.mask.shape, anatomy.decoder.d_model)))
+        beside = Sequence("encoder_hidden_states", "encoder_attention_mask", states, source.mask)
+        words = ordinary_tokens(anatomy, anatomy.vocab)
+        fed = np.where(mask > 0, np.where(labels == IGNORED, words[0], labels), anatomy.pad)
+        return Questions(anatomy, beside, Sequence("input_ids", "attention_mask", fed, mask, words), labels)
+    if anatomy.head in ("labels", "span"):
+        return Questions(anatomy, source, None, labels)
+    fed = shift_right(labels, anatomy.pad, anatomy.start)
+    words = ordinary_tokens(anatomy, anatomy.vocab)
+    target = Sequence("decoder_input_ids", "decoder_attention_mask", fed, mask, words)
+    return Questions(anatomy, source, target, labels)
 
 
-def _ordinary_tokens(config: dict[str, Any]) -> np.ndarray:
-    names = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
-    special = {config.get(name) for name in names}
-    return np.array([token for token in range(config["vocab_size"]) if token not in special])
+def _forward_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]:
+    full, anatomy = questions.full, questions.anatomy
+    yield Case("load", "load", requires=("load",))
+    yield Case("forward", "forward", full, notes=YARDSTICK)
+    yield Case("forward.repeated", "repeat", full)
+    yield Case("forward.tuple", "tuple", full, requires=("tuple",))
+    if anatomy.alone:
+        notes = {**YARDSTICK, "no_encoder": True}
+        yield Case("forward.no-encoder", "forward", dict(questions.target.inputs), notes=notes)
+    if anatomy.head in ("language", "none") and not anatomy.alone:
+        yield Case("encode-decode", "encode_decode", full, requires=("encode_decode",))
+    if not (anatomy.alone or anatomy.composed):
+        needs = ("default_decoder_inputs",)
+        yield Case("forward.defaults", "forward", {"input_ids": full["input_ids"]}, requires=needs, notes=YARDSTICK)
+    yield from _row_cases(questions, rng)
+    yield from _changed_cases(questions, rng)
+    if not anatomy.composed:
+        silenced = {**full, **head_masks(anatomy)}
+        notes = {**YARDSTICK, "head": 1}
+        yield Case("forward.head-masks", "forward", silenced, requires=("head_masks",), notes=notes)
 
 
-def _synthetic_rows(config: dict[str, Any], ordinary: np.ndarray, rng: np.random.Generator) -> list[dict[str, Any]]:
-    longest = config["max_position_embeddings"]
-    rows = []
-    for source, target in zip(SOURCE_LENGTHS, TARGET_LENGTHS, strict=True):
-        source, target = min(source, longest), min(target, longest)
-        words = rng.choice(ordinary, source - 1).tolist()
-        rows.append({"input_ids": [*words, config["eos_token_id"]], "labels": rng.choice(ordinary, target).tolist()})
-    return rows
+def _row_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]:
+    """One row by itself, and with other mates."""
+    kept, shown = questions.kept, questions.anatomy.padding_shows
+    needs = ("padding_is_unseen",) if shown else ()
+    notes = {**YARDSTICK, **kept, **({"lacking": {"padding_is_unseen": shown}} if shown else {})}
+    yield Case("forward.alone", "forward", questions.alone, requires=needs, notes=notes)
+    others = (np.arange(len(questions.labels)) != questions.row)[:, None]
+    mates = dict(questions.full)
+    for sequence in questions.sequences:
+        mates |= sequence.changed(others & (sequence.mask > 0), rng)
+    yield Case("forward.other-mates", "forward", mates, notes={**YARDSTICK, **kept})
 
 
-def _pad(rows: list[dict[str, Any]], config: dict[str, Any]) -> Batch:
-    sources = [row["input_ids"] for row in rows]
-    targets = [row.get("labels") or row["input_ids"] for row in rows]
-    pad, start = config["pad_token_id"], config["decoder_start_token_id"]
-    source, source_mask = _padded(sources, pad)
-    labels, target_mask = _padded(targets, IGNORED)
-    return Batch(source, source_mask, labels, target_mask, pad, start)
+def _changed_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]:
+    """The whole batch with one part of it exchanged: what comes later, the source's end, what is masked."""
+    source, target, anatomy = questions.source, questions.target, questions.anatomy
+    if target is not None:
+        width = target.mask.shape[1]
+        position = max(1, width // 2)
+        inputs = questions.changed("target", (np.arange(width) >= position)[None, :], rng)
+        yield Case("forward.other-future", "forward", inputs, notes={**YARDSTICK, "tgt": position})
+    # A classifier's last token is its end; of audio one frame's samples are changed, or none of it might be seen.
+    last = source.lengths - 1 - (anatomy.head == "labels")
+    first = last if anatomy.speech is None else last + 1 - anatomy.speech.receptive_field
+    places = np.arange(source.mask.shape[1])
+    inputs = questions.changed("source", (places >= first[:, None]) & (places <= last[:, None]), rng)
+    lengths = [_lengths(anatomy, int(length)) for length in source.lengths]
+    yield Case("forward.other-source", "forward", inputs, notes={**YARDSTICK, "rows": lengths})
+    hidden = dict(questions.full)
+    for sequence in questions.sequences:
+        hidden |= sequence.changed(sequence.mask == 0, rng)
+    shown = anatomy.padding_shows
+    needs = ("padding_is_unseen",) if shown else ()
+    notes = {**YARDSTICK, **({"lacking": {"padding_is_unseen": shown}} if shown else {})}
+    yield Case("forward.other-padding", "forward", hidden, requires=needs, notes=notes)
 
 
-def _padded(rows: list[list[int]], filler: int) -> tuple[np.ndarray, np.ndarray]:
-    width = max(map(len, rows))
-    filled = np.array([row + [filler] * (width - len(row)) for row in rows], np.int64)
-    mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], np.int64)
-    return filled, mask
-
-
-def _inputs(batch: Batch) -> dict[str, Any]:
-    """The documented call with nothing left to a default."""
-    return {
-        "input_ids": batch.source.tolist(),
-        "attention_mask": batch.source_mask.tolist(),
-        "decoder_input_ids": batch.decoder_inputs.tolist(),
-        "decoder_attention_mask": batch.target_mask.tolist(),
-    }
-
-
-def _changed(tokens: np.ndarray, where: np.ndarray, ordinary: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another ordinary token wherever ``where`` is true: the old one is moved round the vocabulary, so none stays."""
-    steps = rng.integers(1, len(ordinary), tokens.shape)
-    moved = ordinary[(np.searchsorted(ordinary, tokens) + steps) % len(ordinary)]
-    moved = np.where(moved == tokens, ordinary[(np.searchsorted(ordinary, tokens) + steps + 1) % len(ordinary)], moved)
-    return np.where(where, moved, tokens)
-
-
-def _forward_cases(
-    batch: Batch, config: dict[str, Any], ordinary: np.ndarray, rng: np.random.Generator, generation: dict[str, Any]
-) -> list[Case]:
-    full = _inputs(batch)
-    decoder = batch.decoder_inputs
-    cases = [
-        Case("load", "load", requires=("load",)),
-        Case("forward", "forward", full, notes=YARDSTICK),
-        Case("forward.repeated", "repeat", full),
-        Case("forward.tuple", "tuple", full, requires=("tuple",)),
-        Case("encode-decode", "encode_decode", full, requires=("encode_decode",)),
-        Case(
-            "forward.defaults", "forward", {"input_ids": full["input_ids"]}, requires=("default_decoder_inputs",),
-            notes=YARDSTICK,
-        ),
-    ]  # fmt: skip
-    row = min(ALONE, len(decoder) - 1)
-    source_length, target_length = int(batch.source_mask[row].sum()), int(batch.target_mask[row].sum())
-    lengths = {"input_ids": source_length, "attention_mask": source_length}
-    alone = {name: [values[row][: lengths.get(name, target_length)]] for name, values in full.items()}
-    kept = {"row": row, "src": source_length, "tgt": target_length}
-    cases.append(Case("forward.alone", "forward", alone, notes={**YARDSTICK, **kept}))
-
-    others = (np.arange(len(decoder)) != row)[:, None]
-    mates = dict(full)
-    mates["input_ids"] = _changed(batch.source, others & (batch.source_mask > 0), ordinary, rng).tolist()
-    mates["decoder_input_ids"] = _changed(decoder, others & (batch.target_mask > 0), ordinary, rng).tolist()
-    cases.append(Case("forward.other-mates", "forward", mates, notes={**YARDSTICK, **kept}))
-
-    position = max(1, decoder.shape[1] // 2)
-    future = np.broadcast_to(np.arange(decoder.shape[1]) >= position, decoder.shape)
-    changed = {**full, "decoder_input_ids": _changed(decoder, future, ordinary, rng).tolist()}
-    cases.append(Case("forward.other-future", "forward", changed, notes={**YARDSTICK, "tgt": position}))
-
-    last = batch.source_mask.sum(1) - 1
-    final = np.arange(batch.source.shape[1]) == last[:, None]
-    changed = {**full, "input_ids": _changed(batch.source, final, ordinary, rng).tolist()}
-    cases.append(Case("forward.other-source", "forward", changed, notes={**YARDSTICK, "last": last.tolist()}))
-
-    hidden = dict(full)
-    hidden["input_ids"] = _changed(batch.source, batch.source_mask == 0, ordinary, rng).tolist()
-    hidden["decoder_input_ids"] = _changed(decoder, batch.target_mask == 0, ordinary, rng).tolist()
-    cases.append(Case("forward.other-padding", "forward", hidden, notes=YARDSTICK))
-
-    silenced = {**full, **_head_masks(config)}
-    notes = {**YARDSTICK, "head": 1}
-    cases.append(Case("forward.head-masks", "forward", silenced, requires=("head_masks",), notes=notes))
-    positions = config["max_position_embeddings"]
-    return cases + decoding_cases(full, mates, alone, kept, generation, positions, ordinary)
-
-
-def _head_masks(config: dict[str, Any]) -> dict[str, Any]:
+def head_masks(anatomy: Anatomy) -> dict[str, Any]:
     """Silences the second head (the only one, if there is but one) of the first layer of each attention."""
+    names = {
+        "head_mask": anatomy.encoder,
+        "decoder_head_mask": anatomy.decoder,
+        "cross_attn_head_mask": anatomy.decoder,
+    }
+    if anatomy.alone:
+        names = {"head_mask": anatomy.decoder, "cross_attn_head_mask": anatomy.decoder}
     masks = {}
-    for name, part in (("head_mask", "encoder"), ("decoder_head_mask", "decoder"), ("cross_attn_head_mask", "decoder")):
-        mask = np.ones((config[f"{part}_layers"], config[f"{part}_attention_heads"]))
-        mask[0, min(1, mask.shape[1] - 1)] = 0.0
+    for name, stack in names.items():
+        mask = np.ones((stack.layers, stack.heads))
+        mask[0, min(1, stack.heads - 1)] = 0.0
         masks[name] = mask.tolist()
     return masks
-
-
-def _loss_cases(batch: Batch) -> list[Case]:
-    given = _inputs(batch)
-    del given["decoder_input_ids"]
-    row_ignored, all_ignored = batch.labels.copy(), np.full_like(batch.labels, IGNORED)
-    row_ignored[-1] = IGNORED
-
-    def labelled(labels: np.ndarray) -> dict[str, Any]:
-        return {**given, "labels": labels.tolist()}
-
-    full, labels = labelled(batch.labels), ("labels",)
-    cases = [Case("loss", "forward", full, requires=labels, notes=YARDSTICK)]
-    if len(batch.labels) > 1:
-        cases.append(Case("loss.row-ignored", "forward", labelled(row_ignored), requires=labels))
-    cases.append(Case("loss.all-ignored", "forward", labelled(all_ignored), requires=labels, undefined=("loss",)))
-    cases.append(Case("gradients", "gradients", full, requires=("gradients",), notes=YARDSTICK))
-    return cases

@@ -6,8 +6,11 @@ Parameters are called as in PyTorch's state dict of ``BartForConditionalGenerati
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+
+from parity.anatomy import KINKED, Anatomy
+from reference.names import Row
 
 
 @dataclass(frozen=True)
@@ -23,41 +26,62 @@ class TensorSpec:
     """The tensor whose size its error is measured by: set where theory says it is zero."""
 
 
-def forward_tensors(config: dict[str, Any]) -> list[TensorSpec]:
-    """Tensors of a forward pass of a BART with a language-model head, first computed first."""
-    order = [TensorSpec("encoder.hidden.0", "hidden", ("batch", "src", "d_model"))]
-    for layer in range(config["encoder_layers"]):
-        before = f"encoder.hidden.{layer}"
-        weights = TensorSpec(f"encoder.attention.{layer}", "attention", ("batch", "heads", "src", "src"), (before,))
-        after = TensorSpec(f"encoder.hidden.{layer + 1}", "hidden", ("batch", "src", "d_model"), (before, weights.name))
-        order += [weights, after]
-    memory = order[-1].name
-    order.append(TensorSpec("encoder.last", "hidden", ("batch", "src", "d_model"), (memory,)))
-    order.append(TensorSpec("decoder.hidden.0", "hidden", ("batch", "tgt", "d_model")))
-    for layer in range(config["decoder_layers"]):
-        before = f"decoder.hidden.{layer}"
-        own = TensorSpec(f"decoder.attention.{layer}", "attention", ("batch", "heads", "tgt", "tgt"), (before,))
-        cross_inputs = (before, own.name, "encoder.last")
-        cross = TensorSpec(
-            f"decoder.cross_attention.{layer}", "cross-attention", ("batch", "heads", "tgt", "src"), cross_inputs
-        )
-        hidden_inputs = (*cross_inputs, cross.name)
-        order += [own, cross]
-        order.append(TensorSpec(f"decoder.hidden.{layer + 1}", "hidden", ("batch", "tgt", "d_model"), hidden_inputs))
-    last = order[-1].name
-    order.append(TensorSpec("logits", "logits", ("batch", "tgt", "vocab"), (last,)))
-    order.append(TensorSpec("loss", "loss", (), ("logits",), scale_from="logits"))
+def forward_tensors(anatomy: Anatomy) -> list[TensorSpec]:
+    """Tensors of a forward pass, first computed first; ``loss`` where there are labels."""
+    order = [] if anatomy.alone else _encoder_tensors(anatomy)
+    order += _decoder_tensors(anatomy)
+    order += _head_tensors(anatomy, order[-1].name)
     return order
 
 
-def decode_tensors(config: dict[str, Any]) -> list[TensorSpec]:
+def _encoder_tensors(anatomy: Anatomy) -> list[TensorSpec]:
+    """States, attentions, and what is handed to the decoder: of audio as many frames as the convolutions leave."""
+    length = "src" if anatomy.speech is None else "frames"
+    order = [TensorSpec("encoder.hidden.0", "hidden", ("batch", length, "width"))]
+    for layer in range(anatomy.encoder.layers):
+        before = order[-1].name
+        axes = ("batch", "heads", length, length)
+        order.append(TensorSpec(f"encoder.attention.{layer}", "attention", axes, (before,)))
+        after = (before, order[-1].name)
+        order.append(TensorSpec(f"encoder.hidden.{layer + 1}", "hidden", ("batch", length, "width"), after))
+    return [*order, TensorSpec("encoder.last", "hidden", ("batch", "src", "memory"), (order[-1].name,))]
+
+
+def _decoder_tensors(anatomy: Anatomy) -> list[TensorSpec]:
+    order = [TensorSpec("decoder.hidden.0", "hidden", ("batch", "tgt", "d_model"))]
+    for layer in range(anatomy.decoder.layers):
+        before = order[-1].name
+        own = TensorSpec(f"decoder.attention.{layer}", "attention", ("batch", "heads", "tgt", "tgt"), (before,))
+        inputs = (before, own.name, "encoder.last")
+        axes = ("batch", "heads", "tgt", "src")
+        cross = TensorSpec(f"decoder.cross_attention.{layer}", "cross-attention", axes, inputs)
+        order += [own, cross]
+        after = (*inputs, cross.name)
+        order.append(TensorSpec(f"decoder.hidden.{layer + 1}", "hidden", ("batch", "tgt", "d_model"), after))
+    return order
+
+
+def _head_tensors(anatomy: Anatomy, last: str) -> list[TensorSpec]:
+    """What the class makes of the decoder's last states."""
+    if anatomy.head == "none":
+        return [TensorSpec("decoder.last", "hidden", ("batch", "tgt", "d_model"), (last,))]
+    if anatomy.head == "span":
+        found = [TensorSpec(f"{end}_logits", "logits", ("batch", "tgt"), (last,)) for end in ("start", "end")]
+    else:
+        axes = ("batch", "labels") if anatomy.head == "labels" else ("batch", "tgt", "vocab")
+        found = [TensorSpec("logits", "logits", axes, (last,))]
+    lender = found[0].name
+    return [*found, TensorSpec("loss", "loss", (), tuple(spec.name for spec in found), scale_from=lender)]
+
+
+def decode_tensors(anatomy: Anatomy) -> list[TensorSpec]:
     """Tensors of decoding in steps: the decoder's own, and what its cache holds after the last step.
 
     Keys and values come before the attention they make; those of the source come from the encoder, which is no part
     of this.
     """
     order = []
-    for spec in forward_tensors(config):
+    for spec in forward_tensors(anatomy):
         if not spec.name.startswith(("decoder.", "logits")):
             continue
         own = tuple(name for name in spec.inputs if name != "encoder.last")
@@ -81,7 +105,7 @@ def score_tensors() -> list[TensorSpec]:
     return [tokens, TensorSpec("sequences_scores", "score", ("batch",), (tokens.name,))]
 
 
-def gradient_tensors(config: dict[str, Any], parameters: list[str]) -> list[TensorSpec]:
+def gradient_tensors(anatomy: Anatomy, parameters: Collection[str]) -> list[TensorSpec]:
     """Gradients of the loss by parameter, in the order the backward pass reaches them; those that are defined.
 
     An activation with a kink has no derivative there: of two honest backends one may find an input of it a rounding
@@ -91,44 +115,42 @@ def gradient_tensors(config: dict[str, Any], parameters: list[str]) -> list[Tens
     Args:
         parameters: canonical names of the trainable parameters.
     """
-    specs = []
-    smooth = [name for name in parameters if not _behind_a_kink(name, config)]
-    for name in sorted(smooth, key=lambda parameter: _backward_order(parameter, config)):
-        # softmax is unchanged by one number added to all keys' scores, so a key bias has no gradient.
-        scale_from = f"gradient.{name.replace('.bias', '.weight')}" if name.endswith("k_proj.bias") else None
-        inputs = (specs[-1].name,) if specs else ("logits",)
-        axes = ("rows",) if name.endswith("bias") or "norm" in name else ("rows", "columns")
-        specs.append(TensorSpec(f"gradient.{name}", "gradient", axes, inputs, scale_from))
+    logits = tuple(spec.name for spec in forward_tensors(anatomy) if spec.kind == "logits")
+    specs: list[TensorSpec] = []
+    for row in backward(anatomy):
+        if row.name in parameters and f"gradient.{row.name}" not in {spec.name for spec in specs}:
+            inputs = (specs[-1].name,) if specs else logits
+            axes = ("rows",) if len(row.parameter.shape) == 1 else ("rows", "columns")
+            lender = f"gradient.{row.name.replace('.bias', '.weight')}" if _is_zero(row, anatomy) else None
+            specs.append(TensorSpec(f"gradient.{row.name}", "gradient", axes, inputs, lender))
     return specs
 
 
-KINKED = ("relu",)
-"""Documented activations that have no derivative somewhere."""
+def backward(anatomy: Anatomy) -> Iterator[Row]:
+    """Rows of the table as the backward pass reaches them, up to the first activation with a kink if there is one."""
+    for row in reversed(anatomy.table.rows):
+        encoder = ".encoder." in f".{row.ours}"
+        stack = anatomy.encoder if encoder else anatomy.decoder
+        behind = f"layers.{stack.layers - 1}.fc1" in row.ours or "head.dense" in row.ours
+        if behind and stack.activation in KINKED:
+            return
+        yield row
 
 
-def _behind_a_kink(parameter: str, config: dict[str, Any]) -> bool:
-    """Whether the gradient goes through the derivative of an activation that jumps."""
-    last = f"model.decoder.layers.{config['decoder_layers'] - 1}"
-    reached_before = ("lm_head", f"{last}.final_layer_norm", f"{last}.fc2")
-    return config["activation_function"] in KINKED and not parameter.startswith(reached_before)
+def _is_zero(row: Row, anatomy: Anatomy) -> bool:
+    """Whether theory says that a bias has no gradient, so that what there is of it is rounding, at its weight's size.
 
-
-_WITHIN_LAYER = (
-    "final_layer_norm", "fc2", "fc1", "encoder_attn_layer_norm", "encoder_attn.out_proj", "encoder_attn.v_proj",
-    "encoder_attn.q_proj", "encoder_attn.k_proj", "self_attn_layer_norm", "self_attn.out_proj", "self_attn.v_proj",
-    "self_attn.q_proj", "self_attn.k_proj",
-)  # fmt: skip
-
-
-def _backward_order(parameter: str, config: dict[str, Any]) -> tuple[int, ...]:
-    """Sort key: head, decoder layers from last to first, decoder embeddings, encoder likewise, shared table."""
-    if parameter.startswith(("lm_head", "final_logits_bias")):
-        return (0,)
-    if parameter.startswith("model.shared"):
-        return (9,)
-    stack = 1 if parameter.startswith("model.decoder") else 3
-    parts = parameter.split(".")
-    if "layers" in parts:
-        place = ".".join(parts[parts.index("layers") + 2 : -1])
-        return (stack, -int(parts[parts.index("layers") + 1]), _WITHIN_LAYER.index(place), parts[-1] == "weight")
-    return (stack + 1, "layernorm" not in parameter, parts[-1] == "weight")
+    Softmax is unchanged by one number added to all its inputs: a key's bias adds one to every key's score, and what is
+    added to every position's state one to every position's score as an answer's end. A normalisation over time takes
+    away what is added at all times alike.
+    """
+    if not row.name.endswith(".bias"):
+        return False
+    if anatomy.head == "span":
+        last = f"layers.{anatomy.decoder.layers - 1}.final_layer_norm.bias"
+        if row.name.endswith(("qa_outputs.bias", last)):
+            return True
+    over_time = anatomy.speech is not None and anatomy.speech.feat_extract_norm == "group"
+    if over_time and row.ours.endswith("features.0.conv.bias"):
+        return True
+    return row.ours.endswith("k_proj.bias") and row.part is None

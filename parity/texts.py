@@ -84,9 +84,9 @@ def table_of(sequences: np.ndarray, settings: GenerationSettings) -> np.ndarray:
     return table
 
 
-def unreadable(sequences: np.ndarray | None, case: Case, config: dict) -> str:
+def unreadable(sequences: np.ndarray | None, case: Case, vocab: int) -> str:
     """Why an array cannot be judged as text, as the end of a sentence; "" where it can."""
-    batch, vocab = len(case.inputs["input_ids"]), config["vocab_size"]
+    batch = case.batch
     if sequences is None:
         return "sequences were not returned"
     if sequences.ndim != 2 or len(sequences) != batch or not sequences.shape[1]:
@@ -99,7 +99,7 @@ def sequences_of(run: CheckpointRun, index: int, case: Case) -> np.ndarray | Non
     """What a subject generated, if it answered and it can be read as text."""
     trace = run.trace(index, case.name)
     found = trace.arrays.get(SEQUENCES) if trace is not None and not trace.raised else None
-    return None if unreadable(found, case, run.config) else found
+    return None if unreadable(found, case, run.anatomy.vocab) else found
 
 
 def held_otherwise(run: CheckpointRun, index: int, case: Case) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from parity.records import (
     Verdict,
 )  # fmt: skip
 
+BART = "BartForConditionalGeneration"
 COST = Cost(
     wall_seconds=125.0, backend_seconds=120.0, judge_seconds=1.0, trace_io_seconds=2.0, own_share=0.04,
     peak_memory=1_500_000_000, traces_cached=40, traces_captured=60,
@@ -60,7 +61,10 @@ def report(*verdicts: Verdict, **fields: Any) -> Report:
         "parity_version": "0.1.0",
         "command": ["parity", "audit"],
         "started": "2026-11-21T00:00:00+00:00",
-        "checkpoints": [CheckpointRecord(name=n, path=f"/models/{n}", digest="0" * 64, config={}) for n in names],
+        "checkpoints": [
+            CheckpointRecord(name=n, path=f"/models/{n}", digest="0" * 64, config={}, documented_class=BART)
+            for n in names
+        ],
         "environments": {"main": {"python": "3.11.7", "versions": {"transformers": "4.57.6", "torch": "2.13.0"}}},
         "subjects": [],
         "verdicts": list(verdicts),
@@ -70,12 +74,16 @@ def report(*verdicts: Verdict, **fields: Any) -> Report:
     return Report(**{**usual, **fields})
 
 
+def checkpoint(name: str) -> CheckpointRecord:
+    return CheckpointRecord(name=name, path=f"/models/{name}", digest="0" * 64, config={}, documented_class=BART)
+
+
 def subject(label: str = "hf-torch", **fields: Any) -> SubjectRecord:
     """A candidate in float32 on the CPU."""
     backend, _, variant = label.partition("/")
     usual = {
         "backend": backend, "variant": variant or "eager", "stack": "main", "device": "cpu", "dtype": "float32",
-        "role": "candidate", "label": label, "model_class": "BartForConditionalGeneration", "capabilities": [],
+        "role": "candidate", "label": label, "model_class": BART, "documented_class": BART, "capabilities": [],
         "environment": "main",
     }  # fmt: skip
     return SubjectRecord(**{**usual, **fields})

@@ -102,12 +102,13 @@ def test_audit_hands_on_what_was_asked(asked):
         "--out",
         "o",
     ]
-    arguments += ["--cache", "c", "--time-limit", "9", "--jobs", "1", "--strict", "--offline"]
+    arguments += ["--class", "BartModel", "--cache", "c", "--time-limit", "9", "--jobs", "1", "--strict", "--offline"]
     assert run(arguments) == 0
     del asked["report"], asked["progress"]
     assert asked == {
         "checkpoints": ["a", "b"], "backends": ["hf-torch/sdpa", "hf-tf"], "checks": ["NUM01"], "device": "cuda",
         "dtypes": ["bfloat16"], "stacks": ["main", "x=/y"], "inputs": Path("i.jsonl"), "out": Path("o"),
+        "model_class": "BartModel",
         "cache": Path("c"), "time_limit": 9.0, "jobs": 1, "strict": True, "offline": True,
     }  # fmt: skip
 
@@ -183,20 +184,26 @@ def test_ctrl_c_is_130_and_says_that_traces_are_kept(monkeypatch, capsys):
     assert "kept" in one_line(capsys)
 
 
+BART = "BartForConditionalGeneration"
+
+
 def manifest(outcome: str) -> Manifest:
     """One candidate that was asked to load and ended so."""
     asked = [ORACLE, FILE, Subject("hf-torch")]
     subjects = [
         SubjectRecord(
             backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
-            label=s.label, model_class="Bart", capabilities=["load", "cpu", "float32"], environment="main",
+            label=s.label, model_class="Bart", documented_class=BART, capabilities=["load", "cpu", "float32"],
+            environment="main",
         )
         for s in asked
     ]  # fmt: skip
+    config = {"model_type": "bart"}
     trace = TraceRecord(checkpoint="c", subject=2, case="load", outcome=outcome, reason="SIGABRT")
     return Manifest(
         parity_version="0", command=[], started="2026-11-21T00:00:00+00:00", environments={"main": {}},
-        checkpoints=[CheckpointRecord(name="c", path="/models/c", digest="0", config={})], subjects=subjects,
+        checkpoints=[CheckpointRecord(name="c", path="/models/c", digest="0", config=config, documented_class=BART)],
+        subjects=subjects,
         cases={"c": [{"name": "load", "operation": "load", "inputs": {}, "requires": ["load"], "undefined": [],
                       "notes": {}, "parents": []}]},
         traces=[trace],

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from parity.anatomy import anatomy_of
+from parity.checkpoint import inspect_checkpoint
 from parity.inputs import InputsError, read_inputs
+from parity.resources import fixture
 
-CONFIG = {"vocab_size": 20, "max_position_embeddings": 6, "bos_token_id": 0, "eos_token_id": 2}
+CONFIG = {"model_type": "bart", "vocab_size": 20, "max_position_embeddings": 6, "bos_token_id": 0, "eos_token_id": 2}
 ALPHABET = {"<s>": 0, "<pad>": 1, "</s>": 2, "<mask>": 3, "a": 4, "b": 5, "ab": 6, "Ġ": 7}
 
 
@@ -29,7 +32,7 @@ def read(tmp_path: Path, checkpoint: Path):
     def read(*lines: str):
         path = tmp_path / "rows.jsonl"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return read_inputs(path, checkpoint, CONFIG)
+        return read_inputs(path, checkpoint, anatomy_of(CONFIG))
 
     return read
 
@@ -95,7 +98,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, checkpoint, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputsError, match=r"rows\.jsonl: cannot be read: "):
-        read_inputs(path, checkpoint, CONFIG)
+        read_inputs(path, checkpoint, anatomy_of(CONFIG))
 
 
 def test_texts_without_tokenizer_files_are_refused(read, checkpoint):
@@ -125,3 +128,22 @@ def test_without_the_tokenizers_library_texts_say_what_to_install(read, monkeypa
     with pytest.raises(InputsError, match="pip install tokenizers"):
         read('{"text": "a"}')
     assert read('{"input_ids": [3]}') == [{"input_ids": [3]}]
+
+
+def test_texts_are_not_read_for_a_model_that_hears(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"input_ids": [3]}', encoding="utf-8")
+    speech = inspect_checkpoint(fixture("wav2vec2-bert"))
+    with pytest.raises(InputsError, match="reads audio"):
+        read_inputs(path, speech.path, speech.anatomy)
+
+
+def test_ids_are_held_against_the_vocabulary_of_their_side(tmp_path):
+    path, composed = tmp_path / "rows.jsonl", inspect_checkpoint(fixture("bert2bert"))
+    source, target = composed.anatomy.source_vocab, composed.anatomy.vocab
+    assert target < source
+    path.write_text(json.dumps({"input_ids": [source - 1], "labels": [target - 1]}), encoding="utf-8")
+    assert read_inputs(path, composed.path, composed.anatomy) == [{"input_ids": [source - 1], "labels": [target - 1]}]
+    path.write_text(json.dumps({"input_ids": [3], "labels": [source - 1]}), encoding="utf-8")
+    with pytest.raises(InputsError, match="outside the vocabulary"):
+        read_inputs(path, composed.path, composed.anatomy)

@@ -23,7 +23,7 @@ from tests.fabricated import failure, report, verdict
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
     "pyproject.toml", "noxfile.py", "parity", "reference", "fixtures", "tests", "reports", "README.md",
-    "ARCHITECTURE.md", "CONTRIBUTING.md", "DIALECTS.md", "CHANGELOG.md", "LICENSE",
+    "ARCHITECTURE.md", "CONTRIBUTING.md", "COVERAGE.md", "DIALECTS.md", "CHANGELOG.md", "LICENSE",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def generating(tmp_path):
         file = copy / "generation_config.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), **stored}))
         checkpoint = inspect_checkpoint(copy)
-        found = standard_cases(checkpoint.config, None, checkpoint.generation)
+        found = standard_cases(checkpoint.anatomy, None, checkpoint.generation)
         return {case.name: case for case in found if case.operation in ("generate", "generation_settings")}
 
     return cases

@@ -60,6 +60,12 @@ class Step(NamedTuple):
     """Shapes of the first layer's arrays as the library itself holds them, in the order of ``cache``."""
 
 
+def fed_names(inputs: Mapping[str, Any]) -> tuple[str, str]:
+    """What the decoder's tokens and their mask are called: a decoder alone is fed its first input."""
+    behind = "decoder_input_ids" in inputs
+    return ("decoder_input_ids", "decoder_attention_mask") if behind else ("input_ids", "attention_mask")
+
+
 class Model(Protocol):
     """A loaded checkpoint. Every call is in evaluation mode (no dropout)."""
 
@@ -122,6 +128,10 @@ class Backend(Protocol):
         (under ``cache``), determinism, no network."""
         ...
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> Model:
-        """Loads as a user would; what the library raises goes through unchanged."""
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
+        """Loads as a user would; what the library raises goes through unchanged.
+
+        Args:
+            model_class: the documented class, by its PyTorch name: ``BartModel`` for ``TFBartModel`` too.
+        """
         ...

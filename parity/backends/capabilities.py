@@ -24,25 +24,48 @@ NEAR_TIES = "in {dtype} near ties between hypotheses are the rule, and no token 
 WORDS = (*OPERATIONS, *DTYPES, *DEVICES)
 
 _CLASS_PREFIX = {"hf-tf": "TF", "hf-flax": "Flax"}
+BART = "BartForConditionalGeneration"
+ABSENT = {
+    "hf-tf": ("BartForQuestionAnswering", "BartForCausalLM", "SpeechEncoderDecoderModel"),
+    "hf-flax": (),
+}
+"""Documented classes that a framework has no class for, in any release from 4.37 to 4.57."""
+WITHOUT = {
+    "hf-tf": {"encoder": ("bert-generation",), "decoder": ("bart", "mbart", "bert-generation")},
+    "hf-flax": {"encoder": ("bert-generation", "hubert"), "decoder": ("mbart", "bert-generation")},
+}
+"""Halves that a framework's compositions cannot have, in any release from 4.37 to 4.57: its auto classes
+(models/auto/modeling_tf_auto.py and modeling_flax_auto.py) know no model of that type."""
+NO_SDPA = ("bert-generation",)
+"""Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
+``_sdpa_can_dispatch``)."""
+NOT_YET = {"hf-flax": ("EncoderDecoderModel", "SpeechEncoderDecoderModel")}
+"""Classes that an adapter does not ask yet."""
+_AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 _FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
                "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
 
 
 def capabilities(
-    backend: str, variant: str | Variant, versions: Mapping[str, str], device: str = "cpu", dtype: str = "float32"
-) -> tuple[list[str], dict[str, str]]:
+    backend: str, variant: str | Variant, versions: Mapping[str, str], device: str = "cpu", dtype: str = "float32",
+    documented: str = BART, families: tuple[str, ...] = (),
+) -> tuple[list[str], dict[str, str]]:  # fmt: skip
     """What the backend can be asked, and why each other word of ``WORDS`` is lacking.
 
     Args:
         versions: of the stack's installed distributions, by name; what is not there is not installed.
         device, dtype: what the subject computes on and in. ``beam_search`` depends on the dtype, nothing on the device.
+        documented: the class asked for, by its PyTorch name.
+        families: of a composition, the model types of its encoder and its decoder.
 
     Raises:
         KeyError: no backend is called so.
     """
     variant = Variant.parse(str(variant))
-    missing = _not_installed(backend, versions)
-    lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions)
+    missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
+    missing = missing or _no_half(backend, versions, families) or _no_attention(backend, variant, versions, families)
+    missing = missing or _not_yet(backend, documented)
+    lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
     if dtype in HALF:
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
     # The oracle could not say whether the answer is right, whoever gives it.
@@ -50,15 +73,45 @@ def capabilities(
     return [word for word in WORDS if word not in lacking], lacking
 
 
-def model_class(backend: str, config: Mapping[str, Any]) -> str:
-    """The class a backend loads a checkpoint's config with.
-
-    Args:
-        config: ``config.json``; BART is the one ``model_type`` there is yet.
-    """
+def library_class(backend: str, documented: str) -> str:
+    """The name of the class that a backend loads: ``TFBartModel`` for ``BartModel``."""
     if backend not in BACKENDS:
         return getattr(_third_party_class(backend), "class_name", backend)
-    return f"{_CLASS_PREFIX.get(backend, '')}BartForConditionalGeneration"
+    return f"{_CLASS_PREFIX.get(backend, '')}{documented}"
+
+
+def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str:
+    """Why a backend has no such class; "" where it has."""
+    if documented in ABSENT.get(backend, ()):
+        return f"transformers {versions['transformers']} has no {library_class(backend, documented)}"
+    if backend not in BACKENDS and documented != getattr(_third_party_class(backend), "documented_class", BART):
+        return f"{backend} loads {_third_party_class(backend).class_name}, which is no {documented}"
+    return ""
+
+
+def _no_half(backend: str, versions: Mapping[str, str], families: tuple[str, ...]) -> str:
+    """Why a composition cannot be made of these halves; "" where it can."""
+    for half, family in zip(_AUTO, families, strict=False):
+        if family in WITHOUT.get(backend, {}).get(half, ()):
+            auto = f"{_CLASS_PREFIX[backend]}{_AUTO[half]}"
+            return f"{auto} of transformers {versions['transformers']} has no {family} as {half}"
+    return ""
+
+
+def _not_yet(backend: str, documented: str) -> str:
+    """Why an adapter does not ask a class that the library has; "" where it does."""
+    asked = documented not in NOT_YET.get(backend, ())
+    return "" if asked else f"{backend} does not ask {library_class(backend, documented)} yet"
+
+
+def _no_attention(backend: str, variant: Variant, versions: Mapping[str, str], families: tuple[str, ...]) -> str:
+    """Why a composition cannot be told to use an attention; "" where it can."""
+    for family in families:
+        if backend == "hf-torch" and variant.attention == "sdpa" and family in NO_SDPA:
+            return (
+                f"{family} of transformers {versions['transformers']} has no sdpa attention, and loading it so raises"
+            )
+    return ""
 
 
 def _not_installed(backend: str, versions: Mapping[str, str]) -> str:
@@ -75,17 +128,19 @@ def _not_installed(backend: str, versions: Mapping[str, str]) -> str:
     return ""
 
 
-def _lacking(backend: str, variant: Variant, versions: Mapping[str, str]) -> dict[str, str]:
+def _lacking(
+    backend: str, variant: Variant, versions: Mapping[str, str], documented: str, families: tuple[str, ...]
+) -> dict[str, str]:
     if backend == "file":
         return {word: "a weight file computes nothing" for word in OPERATIONS if word != "load"}
     if backend.startswith("reference-"):
         return _reference(variant)
     if backend == "hf-torch":
-        return _hf_torch(variant, versions)
+        return _hf_torch(variant, versions, documented)
     if backend == "hf-tf":
-        return _hf_tf(versions)
+        return _hf_tf(versions, documented, families)
     if backend == "hf-flax":
-        return _hf_flax(versions)
+        return _hf_flax(versions, documented)
     return dict(getattr(_third_party_class(backend), "lacking", {}))
 
 
@@ -99,7 +154,7 @@ def _reference(variant: Variant) -> dict[str, str]:
     return lacking
 
 
-def _hf_torch(variant: Variant, versions: Mapping[str, str]) -> dict[str, str]:
+def _hf_torch(variant: Variant, versions: Mapping[str, str], documented: str) -> dict[str, str]:
     library, lacking = f"transformers {versions['transformers']}", {}
     if variant.attention == "sdpa":
         lacking["attentions"] = f"sdpa attention in {library} has no weights to return"
@@ -107,22 +162,24 @@ def _hf_torch(variant: Variant, versions: Mapping[str, str]) -> dict[str, str]:
             # Asked for them, it computes everything eagerly instead (4.37.2, modeling_bart.py, BartSdpaAttention).
             lacking["attentions"] += "; asked for them it falls back to eager, so that sdpa would go untested"
     if _major(versions) >= 5:
-        lacking["head_masks"] = f"BartForConditionalGeneration of {library} takes no head masks"
+        lacking["head_masks"] = f"{documented} of {library} takes no head masks"
     return lacking
 
 
-def _hf_tf(versions: Mapping[str, str]) -> dict[str, str]:
-    name = f"TFBartForConditionalGeneration of transformers {versions['transformers']}"
+def _hf_tf(versions: Mapping[str, str], documented: str, families: tuple[str, ...]) -> dict[str, str]:
+    name = f"TF{documented} of transformers {versions['transformers']}"
     reason = f"TF classes of transformers {versions['transformers']} are built in float32 and take no dtype"
+    kept = f"TFGPT2LMHeadModel of transformers {versions['transformers']} keeps no keys and values of the source"
     return {
+        **({"cross_cache": kept} if families[1:] == ("gpt2",) else {}),
         **{dtype: reason for dtype in DTYPES if dtype != "float32"},
         "reorder_cache": f"{name} reorders its cache inside of generate only",
         "cuda": "no stack brings a TensorFlow built for CUDA",
     }
 
 
-def _hf_flax(versions: Mapping[str, str]) -> dict[str, str]:
-    name = f"FlaxBartForConditionalGeneration of transformers {versions['transformers']}"
+def _hf_flax(versions: Mapping[str, str], documented: str) -> dict[str, str]:
+    name = f"Flax{documented} of transformers {versions['transformers']}"
     lacking = {
         "labels": f"{name} takes no labels",
         "head_masks": f"{name} takes no head masks",

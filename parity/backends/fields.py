@@ -14,11 +14,19 @@ _SERIES = {
     "encoder_attentions": "encoder.attention",
     "decoder_hidden_states": "decoder.hidden",
     "decoder_attentions": "decoder.attention",
+    "hidden_states": "decoder.hidden",
+    "attentions": "decoder.attention",
     "cross_attentions": "decoder.cross_attention",
 }
-_SINGLE = {"encoder_last_hidden_state": "encoder.last", "logits": "logits", "loss": "loss"}
+_SINGLE = {
+    "encoder_last_hidden_state": "encoder.last", "last_hidden_state": "decoder.last", "logits": "logits",
+    "start_logits": "start_logits", "end_logits": "end_logits", "loss": "loss",
+}  # fmt: skip
+"""Of a decoder alone ``hidden_states`` and ``attentions`` are the decoder's; no bare encoder is asked."""
 _WITHIN_LAYER = ("hidden", "attention", "cross_attention")
-_WHOLE = {"encoder.last": (1,), "logits": (3,), "loss": (4,)}
+_WHOLE = {
+    "encoder.last": (1,), "decoder.last": (3,), "logits": (3,), "start_logits": (3,), "end_logits": (4,), "loss": (5,),
+}  # fmt: skip
 
 
 def flatten(

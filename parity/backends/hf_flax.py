@@ -1,4 +1,4 @@
-"""``FlaxBartForConditionalGeneration`` of transformers, on JAX, jitted; 4.37 to 4.57."""
+"""The Flax classes of transformers, on JAX, jitted; 4.37 to 4.57."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from parity.backends import jax_arrays, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
-from parity.backends.hf_flax_decoding import CachedDecoder
-from parity.cases import IGNORED, shift_right
+from parity.backends.hf_flax_decoding import CachedDecoder, encoded_by, seen_states
+from parity.backends.hf_flax_losses import LABELS, documented_loss
+from parity.cases import shift_right
 from parity.subjects import Variant
-from reference.config import BartConfig
-from reference.names import HEAD, tied_groups
+from reference.config import Config, read_config
+from reference.names import HEAD, SHARED, Table, table_of
 
 
 class HfFlax:
@@ -26,7 +27,9 @@ class HfFlax:
         os.environ.update(USE_TF="0", USE_JAX="1", USE_FLAX="1")
         jax_arrays.set_up(threads, device, cache)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> HfFlaxModel:
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+    ) -> HfFlaxModel:  # fmt: skip
         """Loads with ``dtype=``, and casts the parameters too in half precision: the first only sets the computation's.
 
         Raises whatever ``from_pretrained`` raises.
@@ -35,42 +38,47 @@ class HfFlax:
             ValueError: a dtype, attention or thread count is asked for that the class has no way to be told.
         """
         import jax.numpy as jnp
-        from transformers import FlaxBartForConditionalGeneration
+        import transformers
 
         if dtype == "float64" or variant.attention != "eager" or variant.one_thread:
             raise ValueError(f"hf-flax computes in float32, bfloat16 or float16, eager; not {dtype}, {variant}")
         flags = libraries.route(checkpoint, "flax", ("pt",))
         with libraries.notes_of_load() as notes:
-            model = FlaxBartForConditionalGeneration.from_pretrained(
+            model = getattr(transformers, f"Flax{model_class}").from_pretrained(
                 checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags
             )
         if dtype != "float32":
             cast = {"bfloat16": model.to_bf16, "float16": model.to_fp16}[dtype]
             model.params = cast(model.params)
-        config = BartConfig.read(checkpoint)
-        report = _report(model, notes, config)
+        config = read_config(checkpoint)
+        table = table_of(config, model_class)
+        report = _report(model, notes, table)
         report.route, report.notes = libraries.route_name(flags), notes
-        return HfFlaxModel(model, config, report, variant)
+        return HfFlaxModel(model, config, table, report, variant)
+
+
+SHIFTS = ("ForConditionalGeneration", "EncoderDecoderModel")
+"""How the names of classes end whose decoder is fed the labels, shifted."""
 
 
 class HfFlaxModel:
-    """One loaded ``FlaxBartForConditionalGeneration``; each kind of call is compiled once per signature."""
+    """One loaded model; each kind of call is compiled once per signature."""
 
-    def __init__(self, model: Any, config: BartConfig, report: LoadReport, variant: Variant) -> None:
+    def __init__(self, model: Any, config: Config, table: Table, report: LoadReport, variant: Variant) -> None:
         import jax
 
-        self._model, self._config, self._variant = model, config, variant
+        self._model, self._config, self._table, self._variant = model, config, table, variant
         self.class_name = type(model).__name__
         self.report = report
         self._as_dict = jax.jit(lambda params, inputs: self._whole(params, inputs, True))
         self._as_tuple = jax.jit(lambda params, inputs: self._whole(params, inputs, False))
         self._in_two = jax.jit(self._encode_then_decode)
         self._decoder = CachedDecoder(model)
-        self._loss = jax.jit(jax.value_and_grad(self._cross_entropy))
+        self._loss = jax.jit(jax.value_and_grad(self._documented_loss))
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """Every leaf of ``model.params``, kernels transposed to PyTorch's ``[out, in]``."""
-        for name, array, _ in _named(self._model.params, self._config):
+        for name, array, _ in _named(self._model.params, self._table):
             yield name, array
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
@@ -102,9 +110,11 @@ class HfFlaxModel:
 
         An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
         """
-        given = self._arrays({name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs})
+        given = self._arrays(libraries.source_of(inputs))
+        mask = {"attention_mask": given.pop("attention_mask")} if "attention_mask" in given else {}
+        # Audio or tokens, ``generate`` calls what it is given first ``input_ids``.
         with jax_arrays.precision(self._variant):
-            answer = self._model.generate(**given, **settings)
+            answer = self._model.generate(*given.values(), **mask, **settings)
         scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
         return {"sequences": answer.sequences, **scores}
 
@@ -112,19 +122,20 @@ class HfFlaxModel:
         return libraries.generation_settings(self._model.generation_config)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        """Of the documented cross-entropy of its own logits: the class takes no labels and computes no loss.
+        """Of the documented loss of its own logits: the classes take no labels and compute none.
 
-        The decoder's inputs are the labels shifted right (BART page, ``labels``) where none are given.
+        Behind an encoder the decoder's inputs are the labels shifted right (BART page, ``labels``) where none are
+        given; a class whose decoder is fed its source, or that has no encoder, is given its inputs as they are.
         """
-        inputs = dict(inputs)
-        labels = inputs.pop("labels")
-        if "decoder_input_ids" not in inputs:
+        labels = {name: array for name, array in inputs.items() if name in LABELS}
+        inputs = {name: array for name, array in inputs.items() if name not in LABELS}
+        if self.class_name.endswith(SHIFTS) and "decoder_input_ids" not in inputs:
             pad, start = self._config.pad_token_id, self._config.decoder_start_token_id
-            inputs["decoder_input_ids"] = shift_right(np.asarray(labels), pad, start)
+            inputs["decoder_input_ids"] = shift_right(np.asarray(labels["labels"]), pad, start)
         with jax_arrays.precision(self._variant):
-            loss, gradients = self._loss(self._model.params, self._arrays(inputs), self._arrays({"labels": labels}))
+            loss, gradients = self._loss(self._model.params, self._arrays(inputs), jax_arrays.as_arrays(labels))
         found = {}
-        for name, array, trained in _named(gradients, self._config):
+        for name, array, trained in _named(gradients, self._table):
             if trained:
                 found[name] = array
         return loss, found
@@ -133,7 +144,9 @@ class HfFlaxModel:
         return jax_arrays.on_host(value)
 
     def _arrays(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        return jax_arrays.as_arrays(inputs)
+        """Under the class's own names: audio is ``inputs``, as the Flax page documents it."""
+        given = jax_arrays.as_arrays(inputs)
+        return {"inputs" if name == "input_values" else name: array for name, array in given.items()}
 
     def _whole(self, params: Any, inputs: Mapping[str, Any], return_dict: bool) -> Any:
         return self._model(
@@ -142,13 +155,14 @@ class HfFlaxModel:
 
     def _encode_then_decode(self, params: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         asked = {"params": params, "output_hidden_states": True, "output_attentions": True}
-        mask = inputs.get("attention_mask")
-        encoded = self._model.encode(inputs["input_ids"], mask, **asked)
+        encoded = encoded_by(self._model, inputs, **asked)
+        mask = seen_states(self._model, inputs["attention_mask"], encoded.last_hidden_state)
         decoded = self._model.decode(
             inputs["decoder_input_ids"], encoded, mask, inputs.get("decoder_attention_mask"), **asked
         )
         fields = {
-            "logits": decoded.logits,
+            "logits": decoded.get("logits"),
+            "last_hidden_state": decoded.get("last_hidden_state"),
             "decoder_hidden_states": decoded.hidden_states,
             "decoder_attentions": decoded.attentions,
             "cross_attentions": decoded.cross_attentions,
@@ -158,25 +172,15 @@ class HfFlaxModel:
         }
         return {name: value for name, value in fields.items() if value is not None}
 
-    def _cross_entropy(self, params: Any, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
-        """Mean over the labels that are not -100; NaN where all are, as PyTorch's."""
-        import jax
-        import jax.numpy as jnp
-
-        targets = labels["labels"]
-        logits = self._model(**inputs, params=params).logits.astype(jnp.float32)
-        kept = targets != IGNORED
-        scores = jax.nn.log_softmax(logits, axis=-1)
-        chosen = jnp.take_along_axis(scores, jnp.where(kept, targets, 0)[..., None], axis=-1)[..., 0]
-        return -jnp.where(kept, chosen, 0.0).sum() / kept.sum()
+    def _documented_loss(self, params: Any, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
+        return documented_loss(self._model(**inputs, params=params), labels, self._config)
 
 
-def _named(params: Any, config: BartConfig) -> Iterator[tuple[str, np.ndarray, bool]]:
+def _named(params: Any, table: Table) -> Iterator[tuple[str, np.ndarray, bool]]:
     """Canonical name, array on the host in canonical layout, and whether it is trained."""
     for raw, leaf in _leaves(params, ()):
-        name, transposed, trained = libraries.parameter_name(raw, "flax", config)
-        array = np.asarray(leaf)
-        yield name, array.T if transposed else array, trained
+        name, transposed, trained = libraries.parameter_name(raw, "flax", table)
+        yield name, libraries.parameter(np.asarray(leaf), name, transposed, table), trained
 
 
 def _leaves(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
@@ -187,23 +191,24 @@ def _leaves(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[st
             yield "/".join((*path, key)), value
 
 
-def _report(model: Any, notes: list[str], config: BartConfig) -> LoadReport:
+def _report(model: Any, notes: list[str], table: Table) -> LoadReport:
     """The class returns no loading info: what is missing or unused stands in its warnings only."""
 
     def listed(*phrases: str) -> list[str]:
         return [raw for note in notes if any(phrase in note for phrase in phrases) for raw in libraries.names_in(note)]
 
     raw = [name for name, _ in _leaves(model.params, ())]
-    held = {libraries.parameter_name(name, "flax", config)[0] for name in raw}
+    held = {libraries.parameter_name(name, "flax", table)[0] for name in raw}
     return LoadReport(
-        missing=sorted({libraries.parameter_name(name, "flax", config)[0] for name in listed("newly initialized")}),
+        missing=sorted({libraries.parameter_name(name, "flax", table)[0] for name in listed("newly initialized")}),
         unexpected=sorted(listed("were not used when")),
         # A table that has no leaf of its own can only be read from the shared one.
-        tied=[[group[0], *(name for name in group[1:] if name not in held)] for group in _embedding_names(config)],
+        tied=[[group[0], *(name for name in group[1:] if name not in held)] for group in _table_names(table)],
         not_materialised=sorted(name for name, leaf in _leaves(model.params, ()) if not hasattr(leaf, "__array__")),
     )
 
 
-def _embedding_names(config: BartConfig) -> list[list[str]]:
-    """The names PyTorch knows the shared table under, the head's among them whether the config ties it or not."""
-    return [[*group, *([] if HEAD in group else [HEAD])] for group in tied_groups(config)]
+def _table_names(table: Table) -> list[list[str]]:
+    """The names PyTorch knows a shared table under, BART's head among them whether the config ties it or not."""
+    apart = [HEAD] if HEAD in table.shapes else []
+    return [[*group, *(apart if group[0] == SHARED else [])] for group in table.groups]

@@ -1,4 +1,4 @@
-"""The Flax class's decoder with a cache, step by step, as its ``init_cache`` and ``decode`` are documented."""
+"""The Flax classes' decoders with a cache, step by step, as their ``init_cache`` and ``decode`` are documented."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends.base import Step
+from parity.backends import libraries
+from parity.backends.base import Step, fed_names
+
+ASKED = {"output_hidden_states": True, "output_attentions": True}
 
 
 class CachedDecoder:
-    """``init_cache`` and ``decode``, compiled once for each room and each size of a piece.
+    """``init_cache``, then ``decode`` or a decoder's own call, compiled once for each room and each size of a piece.
 
     The room is as long as the target, and the attention mask covers all of it from the first step, as in the library's
     own ``generate`` (transformers 4.57.6, modeling_flax_bart.py, ``prepare_inputs_for_generation``).
     """
 
     def __init__(self, model: Any) -> None:
-        """Takes a loaded ``FlaxBartForConditionalGeneration``."""
+        """Takes a loaded model of any Flax class that has ``init_cache``."""
         import jax
 
         self._model = model
@@ -29,44 +32,77 @@ class CachedDecoder:
         """What each call gives.
 
         Args:
-            given: ``input_ids``, ``decoder_input_ids`` and their masks, as JAX arrays.
+            given: what the whole call takes, under the class's own names, as JAX arrays.
         """
-        tokens = np.asarray(given["decoder_input_ids"])
+        tokens = np.asarray(given[fed_names(given)[0]])
         positions = np.broadcast_to(np.arange(tokens.shape[1], dtype=np.int32), tokens.shape)
-        hidden, cache = self.begin(params, given)
+        source, cache = self.begin(params, given)
         start = 0
         for size in sizes:
             end = start + size
             piece = (tokens[:, start:end], positions[:, start:end])
-            output, cache = self.feed(params, cache, hidden, piece, given)
+            output, cache = self.feed(params, cache, source, piece, given)
             yield Step(_fields(output, end), _canonical(cache, end), _layout(cache))
             start = end
 
     def _begin(self, params: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:
-        encoded = self._model.encode(given["input_ids"], given["attention_mask"], params=params)
-        batch, room = given["decoder_input_ids"].shape
-        return encoded.last_hidden_state, self._model.init_cache(batch, room, encoded)
+        """The encoder's states and which of them are seen, and an empty cache; a decoder alone was given its own."""
+        ids, _ = fed_names(given)
+        batch, room = given[ids].shape
+        if ids == "input_ids":
+            source = {name: value for name, value in given.items() if name.startswith("encoder_")}
+            return source, self._model.init_cache(batch, room)
+        states = self._states(params, given)
+        seen = seen_states(self._model, given["attention_mask"], states)
+        source = {"encoder_hidden_states": states, "encoder_attention_mask": seen}
+        return source, self._model.init_cache(batch, room, (states,))
+
+    def _states(self, params: Any, given: Mapping[str, Any]) -> Any:
+        """The encoder's last states; a composition of texts is asked for them by the whole call.
+
+        What its ``encode`` makes of them is another question (CALL01), and would hide what the decoder keeps.
+        """
+        if hasattr(self._model.config, "encoder") and "input_ids" in given:
+            return self._model(**given, params=params).encoder_last_hidden_state
+        return encoded_by(self._model, given, params=params).last_hidden_state
 
     def _feed(
-        self, params: Any, cache: Any, hidden: Any, piece: tuple[Any, Any], given: Mapping[str, Any]
+        self, params: Any, cache: Any, source: Mapping[str, Any], piece: tuple[Any, Any], given: Mapping[str, Any]
     ) -> tuple[Any, Any]:
         tokens, positions = piece
-        output = self._model.decode(
-            tokens, (hidden,), given["attention_mask"], given["decoder_attention_mask"],
-            decoder_position_ids=positions, past_key_values=cache, params=params,
-            output_hidden_states=True, output_attentions=True,
-        )  # fmt: skip
+        ids, seen = fed_names(given)
+        asked = {**ASKED, "past_key_values": cache, "params": params}
+        if ids == "input_ids":
+            output = self._model(tokens, given[seen], positions, **source, **asked)
+        else:
+            states, mask = source["encoder_hidden_states"], source["encoder_attention_mask"]
+            output = self._model.decode(tokens, (states,), mask, given[seen], positions, **asked)
         return {name: value for name, value in output.items() if name != "past_key_values"}, output.past_key_values
 
 
+def encoded_by(model: Any, given: Mapping[str, Any], **asked: Any) -> Any:
+    """``model.encode`` of a whole call's source, tokens or audio, with its mask."""
+    source = given["inputs"] if "inputs" in given else given["input_ids"]
+    return model.encode(source, given["attention_mask"], **asked)
+
+
+def seen_states(model: Any, mask: Any, states: Any) -> Any:
+    """The mask that ``decode`` is given, of the encoder's states ``[batch, length, width]``: tokens have one each.
+
+    Of audio a state is made of many samples; how many of a row's are no padding is asked of the class.
+    """
+    import jax.numpy as jnp
+
+    if not hasattr(model, "_get_feat_extract_output_lengths"):
+        return mask
+    lengths = model._get_feat_extract_output_lengths(mask.sum(axis=-1))
+    return (jnp.arange(states.shape[1]) < lengths[:, None]).astype(mask.dtype)
+
+
 def _fields(output: Mapping[str, Any], end: int) -> dict[str, Any]:
-    """Under the names of the whole call; self-attention cut to what was fed, on the host: no length to compile for."""
-    return {
-        "logits": output["logits"],
-        "decoder_hidden_states": output["hidden_states"],
-        "decoder_attentions": tuple(np.asarray(weights)[..., :end] for weights in output["attentions"]),
-        "cross_attentions": output["cross_attentions"],
-    }
+    """Self-attention cut to what was fed, on the host: no length to compile for."""
+    fields = libraries.of_a_step(output)
+    return {**fields, "attentions": tuple(np.asarray(weights)[..., :end] for weights in fields["attentions"])}
 
 
 def _canonical(cache: Mapping[str, Any], end: int) -> tuple[tuple[np.ndarray, ...], ...]:
@@ -81,6 +117,14 @@ def _layout(cache: Mapping[str, Any]) -> list[list[int]]:
 
 
 def _layers(cache: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    layers = cache["model"]["decoder"]["layers"]
-    kept = [layers[name]["self_attn"] for name in sorted(layers, key=int)]
-    return [(layer["cached_key"], layer["cached_value"]) for layer in kept]
+    """Key and value layer by layer: wherever a family keeps them, the layer's number is the one number of the path."""
+    return [kept for _, kept in sorted(_attentions(cache, -1), key=lambda found: found[0])]
+
+
+def _attentions(tree: Mapping[str, Any], layer: int) -> Iterator[tuple[int, tuple[Any, Any]]]:
+    if "cached_key" in tree:
+        yield layer, (tree["cached_key"], tree["cached_value"])
+        return
+    for name, part in tree.items():
+        if isinstance(part, Mapping):
+            yield from _attentions(part, int(name) if name.isdigit() else layer)

@@ -1,4 +1,4 @@
-"""``TFBartForConditionalGeneration`` of transformers, on TensorFlow, run eagerly; 4.37 to 4.57."""
+"""The TensorFlow classes of transformers, run eagerly; 4.37 to 4.57."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from parity.backends import libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.subjects import Variant
-from reference.config import BartConfig
-from reference.names import HEAD, SHARED
+from reference.config import read_config
+from reference.names import HEAD, SHARED, Table, table_of
 
 
 class HfTf:
@@ -35,42 +35,42 @@ class HfTf:
             tf.config.set_visible_devices([], "GPU")
         tf.get_logger().setLevel("ERROR")
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> HfTfModel:
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> HfTfModel:
         """Raises whatever ``from_pretrained`` raises.
 
         Raises:
             ValueError: a dtype, attention or thread count is asked for that the class has no way to be told.
         """
         import tensorflow as tf
-        from transformers import TFBartForConditionalGeneration
+        import transformers
 
         if dtype != "float32" or variant.attention != "eager" or variant.one_thread:
             raise ValueError(f"hf-tf computes in float32, eager, on the threads of its process; not {dtype}, {variant}")
         flags = libraries.route(checkpoint, "tf", ("pt",))
         tf.config.experimental.enable_tensor_float_32_execution(variant.default_precision)
         with libraries.notes_of_load() as notes:
-            model, info = TFBartForConditionalGeneration.from_pretrained(
+            model, info = getattr(transformers, f"TF{model_class}").from_pretrained(
                 checkpoint, local_files_only=True, output_loading_info=True, **flags
             )
-        config = BartConfig.read(checkpoint)
-        report = _report(model, info, config)
+        table = table_of(read_config(checkpoint), model_class)
+        report = _report(model, info, table)
         report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
-        return HfTfModel(model, config, report)
+        return HfTfModel(model, table, report)
 
 
 class HfTfModel:
-    """One loaded ``TFBartForConditionalGeneration``."""
+    """One loaded model."""
 
-    def __init__(self, model: Any, config: BartConfig, report: LoadReport) -> None:
-        self._model, self._config = model, config
+    def __init__(self, model: Any, table: Table, report: LoadReport) -> None:
+        self._model, self._table = model, table
         self.class_name = type(model).__name__
         self.report = report
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """Every variable of the model, kernels transposed to PyTorch's ``[out, in]``."""
         for variable in self._model.weights:
-            name, transposed, _ = libraries.parameter_name(variable.name, "tf", self._config)
-            yield name, _canonical(variable.numpy(), transposed)
+            name, transposed, _ = libraries.parameter_name(variable.name, "tf", self._table)
+            yield name, libraries.parameter(variable.numpy(), name, transposed, self._table)
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         output = self._forward(_tensors(inputs), return_dict=not as_tuple)
@@ -94,9 +94,12 @@ class HfTfModel:
         Raises:
             NotImplementedError: a reordered cache is asked for: the library does that inside of ``generate`` only.
         """
+        from transformers.modeling_tf_outputs import TFBaseModelOutput
+
         libraries.no_reorder(reorder)
         tensors = _tensors(inputs)
-        encoded = (self._encoded(tensors).last_hidden_state,)
+        # The form in which the library's own ``generate`` gives it (``prepare_inputs_for_generation``).
+        encoded = TFBaseModelOutput(last_hidden_state=self._encoded(tensors).last_hidden_state)
         source = {"input_ids": None, "encoder_outputs": encoded, "attention_mask": tensors["attention_mask"]}
         target, mask, cache, start = tensors["decoder_input_ids"], tensors["decoder_attention_mask"], None, 0
         for size in sizes:
@@ -111,7 +114,7 @@ class HfTfModel:
 
         An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
         """
-        tensors = _tensors({name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs})
+        tensors = _tensors(libraries.source_of(inputs))
         return libraries.generated(self._model.generate(**tensors, **libraries.generate_arguments(settings)))
 
     def generation_settings(self) -> Mapping[str, Any]:
@@ -124,13 +127,14 @@ class HfTfModel:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             loss = self._forward(_tensors(inputs)).loss
-            # What Keras would minimise: the loss comes back with one axis of size 1.
-            total = tf.reduce_sum(loss)
+            # What Keras would minimise: ``train_step`` averages over the axis that the loss comes back with.
+            total = tf.reduce_mean(loss)
         found = {}
         for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
             if gradient is not None:
-                name, transposed, _ = libraries.parameter_name(variable.name, "tf", self._config)
-                found[name] = _canonical(tf.convert_to_tensor(gradient).numpy(), transposed)
+                name, transposed, _ = libraries.parameter_name(variable.name, "tf", self._table)
+                array = tf.convert_to_tensor(gradient).numpy()
+                found[name] = libraries.parameter(array, name, transposed, self._table)
         return loss, found
 
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
@@ -159,22 +163,21 @@ def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {name: tf.constant(array, dtype=kind(array)) for name, array in inputs.items()}
 
 
-def _canonical(array: np.ndarray, transposed: bool) -> np.ndarray:
-    return array.T if transposed else array
-
-
-def _report(model: Any, info: dict[str, Any], config: BartConfig) -> LoadReport:
+def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
     # A conversion reports what it missed under PyTorch's names, a native load under TensorFlow's.
     layouts = {raw: "tf" if "/" in raw or ":" in raw else "torch" for raw in info["missing_keys"]}
     return LoadReport(
-        missing=sorted({libraries.parameter_name(raw, layout, config)[0] for raw, layout in layouts.items()}),
+        missing=sorted({libraries.parameter_name(raw, layout, table)[0] for raw, layout in layouts.items()}),
         unexpected=sorted(info["unexpected_keys"]),
-        tied=_tied(model),
+        tied=_tied(model) if hasattr(model, "model") else [],
     )
 
 
 def _tied(model: Any) -> list[list[str]]:
-    """Which of the four names of the embedding table are one variable, by what the layers hold."""
+    """Which of the four names of BART's embedding table are one variable, by what the layers hold.
+
+    Of a composition nothing is told: its tied head has no variable of its own, and so no name.
+    """
     layers = {
         SHARED: model.model.shared,
         "model.encoder.embed_tokens.weight": model.model.encoder.embed_tokens,

@@ -1,4 +1,4 @@
-"""``BartForConditionalGeneration`` of transformers, on PyTorch. Runs with 4.37 to 5.x."""
+"""The PyTorch classes of transformers. Runs with 4.37 to 5.x."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from parity.backends import libraries
-from parity.backends.base import Field, LoadReport, Reorder, Step
+from parity.backends.base import Field, LoadReport, Reorder, Step, fed_names
 from parity.backends.torch_arrays import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
 from parity.subjects import Variant
-from reference.config import BartConfig
+from reference.config import read_config
+from reference.names import Table, table_of
 
 
 class HfTorch:
@@ -27,31 +28,37 @@ class HfTorch:
         self.threads = threads
         set_deterministic(threads)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> HfTorchModel:
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+    ) -> HfTorchModel:  # fmt: skip
         """Raises whatever ``from_pretrained`` raises."""
         import torch
-        from transformers import BartForConditionalGeneration
+        import transformers
 
         # The argument's name changed in 4.56 (transformers 4.56.0, modeling_utils.py, from_pretrained).
         dtype_argument = "dtype" if libraries.version_of("transformers") >= (4, 56) else "torch_dtype"
         flags = libraries.route(checkpoint, "pt", ("tf", "flax"))
         compute_as(variant, self.threads)
         with libraries.notes_of_load() as notes:
-            model, info = BartForConditionalGeneration.from_pretrained(
+            model, info = getattr(transformers, model_class).from_pretrained(
                 checkpoint, attn_implementation=variant.attention, local_files_only=True, output_loading_info=True,
                 **{dtype_argument: getattr(torch, dtype)}, **flags,
             )  # fmt: skip
-        config = BartConfig.read(checkpoint)
-        report = _report(model, info, config)
+        table = table_of(read_config(checkpoint), model_class)
+        report = _report(model, info, table)
         report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
-        return HfTorchModel(model.to(device).eval(), config, report, variant, self.threads)
+        return HfTorchModel(model.to(device).eval(), table, report, variant, self.threads)
+
+
+ENCODER_ONLY = ("input_ids", "input_values", "head_mask")
+"""Inputs of a whole call that are the encoder's alone."""
 
 
 class HfTorchModel:
-    """One loaded ``BartForConditionalGeneration``."""
+    """One loaded model."""
 
-    def __init__(self, model: Any, config: BartConfig, report: LoadReport, variant: Variant, threads: int) -> None:
-        self._model, self._config, self._variant, self._threads = model, config, variant, threads
+    def __init__(self, model: Any, table: Table, report: LoadReport, variant: Variant, threads: int) -> None:
+        self._model, self._table, self._variant, self._threads = model, table, variant, threads
         self.class_name = type(model).__name__
         self.report = report
 
@@ -59,7 +66,7 @@ class HfTorchModel:
         """Everything in the state dict: parameters, their tied names, and the buffer ``final_logits_bias``."""
         for raw, tensor in self._model.state_dict().items():
             if not tensor.is_meta:
-                yield libraries.parameter_name(raw, "torch", self._config)[0], bits_on_host(tensor)
+                yield libraries.parameter_name(raw, "torch", self._table)[0], bits_on_host(tensor)
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         output = self._forward(self._tensors(inputs), return_dict=not as_tuple)
@@ -68,25 +75,30 @@ class HfTorchModel:
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``model.get_encoder()``, then a call given ``encoder_outputs`` and all but ``input_ids``."""
         tensors = self._tensors(inputs)
-        rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ENCODER_ONLY}
         return dict(self._forward({**rest, "encoder_outputs": self._encoded(tensors)}).items())
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
     ) -> Iterator[Step]:
-        """``model.get_encoder()``, then calls given its output, the cache and ``use_cache=True``."""
+        """``model.get_encoder()``, then calls given its output, the cache and ``use_cache=True``.
+
+        A decoder alone is given the states of an encoder as they are.
+        """
         tensors = self._tensors(inputs)
-        source = {
-            "encoder_outputs": (self._encoded(tensors).last_hidden_state,),
-            "attention_mask": tensors["attention_mask"],
-        }
-        target, mask, cache, start = tensors["decoder_input_ids"], tensors["decoder_attention_mask"], None, 0
+        ids, seen = fed_names(tensors)
+        if ids == "decoder_input_ids":
+            encoded = self._encoded(tensors).last_hidden_state
+            source = {"encoder_outputs": (encoded,), "attention_mask": tensors["attention_mask"]}
+        else:
+            source = {name: tensor for name, tensor in tensors.items() if name.startswith("encoder_")}
+        target, mask, cache, start = tensors[ids], tensors[seen], None, 0
         for size in sizes:
             if reorder is not None and reorder.at == start:
                 rows = target.new_tensor(reorder.rows)
                 cache, source, mask = self._reordered(cache, rows), _rows(source, rows), mask[rows]
             end = start + size
-            fed = {"decoder_input_ids": target[:, start:end], "decoder_attention_mask": mask[:, :end]}
+            fed = {ids: target[:, start:end], seen: mask[:, :end]}
             output = self._forward({**source, **fed, "past_key_values": cache, "use_cache": True})
             cache, start = output.past_key_values, end
             fields, kept = libraries.of_a_step(output), _layers(cache)
@@ -102,7 +114,7 @@ class HfTorchModel:
 
         compute_as(self._variant, self._threads)
         tensors = self._tensors(inputs)
-        given = {name: tensors[name] for name in ("input_ids", "attention_mask") if name in tensors}
+        given = libraries.source_of(tensors)
         with torch.no_grad():
             return libraries.generated(self._model.generate(**given, **libraries.generate_arguments(settings)))
 
@@ -116,7 +128,7 @@ class HfTorchModel:
         found = {}
         for raw, parameter in self._model.named_parameters():
             if parameter.grad is not None:
-                found[libraries.parameter_name(raw, "torch", self._config)[0]] = _gradient(parameter.grad)
+                found[libraries.parameter_name(raw, "torch", self._table)[0]] = _gradient(parameter.grad)
         self._model.zero_grad(set_to_none=True)
         return loss.detach(), found
 
@@ -133,7 +145,7 @@ class HfTorchModel:
         """The encoder's own output, asked for all that a whole call is."""
         import torch
 
-        given = {name: tensors[name] for name in ("input_ids", "attention_mask", "head_mask") if name in tensors}
+        given = {name: tensors[name] for name in (*ENCODER_ONLY, "attention_mask") if name in tensors}
         compute_as(self._variant, self._threads)
         with torch.no_grad():
             return self._model.get_encoder()(**given, **self._asked_for(), return_dict=True)
@@ -155,14 +167,18 @@ class HfTorchModel:
 
 def _rows(source: Mapping[str, Any], rows: Any) -> dict[str, Any]:
     """What the cache belongs to in the same order, as ``generate`` has it by repeating each source for its beams."""
-    (hidden,) = source["encoder_outputs"]
-    return {"encoder_outputs": (hidden[rows],), "attention_mask": source["attention_mask"][rows]}
+    return {
+        name: tuple(each[rows] for each in value) if isinstance(value, tuple) else value[rows]
+        for name, value in source.items()
+    }
 
 
 def _layers(cache: Any) -> tuple[tuple[Any, ...], ...]:
     """Key and value, then the source's, layer by layer: the tuple of 4.37, or the caches inside of 4.57's and 5's."""
     if isinstance(cache, tuple):
         return cache
+    if not hasattr(cache, "self_attention_cache"):
+        return tuple((layer.keys, layer.values) for layer in cache.layers)
     pairs = zip(cache.self_attention_cache.layers, cache.cross_attention_cache.layers, strict=True)
     return tuple((own.keys, own.values, cross.keys, cross.values) for own, cross in pairs)
 
@@ -173,19 +189,19 @@ def _gradient(tensor: Any) -> np.ndarray:
     return on_host(tensor)[0] if bits.dtype == np.uint16 else bits
 
 
-def _report(model: Any, info: dict[str, Any], config: BartConfig) -> LoadReport:
+def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
     """What ``output_loading_info`` says, and what the modules themselves show."""
     stores: dict[tuple[Any, ...], list[str]] = {}
     absent = []
     for raw, tensor in model.state_dict().items():
-        name = libraries.parameter_name(raw, "torch", config)[0]
+        name = libraries.parameter_name(raw, "torch", table)[0]
         if tensor.is_meta:
             absent.append(name)
         else:
             # The bytes' address alone would tie an empty tensor to anything.
             stores.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(name)
     return LoadReport(
-        missing=sorted({libraries.parameter_name(raw, "torch", config)[0] for raw in info["missing_keys"]}),
+        missing=sorted({libraries.parameter_name(raw, "torch", table)[0] for raw in info["missing_keys"]}),
         unexpected=sorted(info["unexpected_keys"]),
         tied=[names for names in stores.values() if len(names) > 1],
         not_materialised=absent,

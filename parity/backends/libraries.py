@@ -15,10 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from reference.config import BartConfig
-from reference.names import canonical, tied_groups
+from reference.names import Layout, Table, entry_in
+from reference.names.layouts import SPELLINGS
 
 NOTE_LENGTH = 1000
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -129,21 +130,27 @@ def loading_errors(info: Mapping[str, Any]) -> list[str]:
     return [f"mismatched: {entry}" for entry in sorted(misshapen)] + [str(e) for e in info.get("error_msgs", ())]
 
 
-def parameter_name(raw: str, layout: str, config: BartConfig) -> tuple[str, bool, bool]:
+def parameter_name(raw: str, layout: Layout, table: Table) -> tuple[str, bool, bool]:
     """The canonical name, whether the array is stored transposed, and whether it is trained.
 
-    A duplicate of a tied table keeps its own PyTorch name, so that it can be seen to equal the table. A name no BART
-    has stays as the library spells it.
+    A duplicate of a tied table keeps its own PyTorch name, so that it can be seen to equal the table; what no model
+    computes with (a pooler) has one name in all layouts too. A name that the model has not stays as it is spelled.
     """
-    entry = canonical(raw, layout, config)
+    entry = entry_in(table, raw, layout)
     if entry is None:
         return raw, False, True
     if entry.role == "tied":
-        duplicates = [name for group in tied_groups(config) for name in group[1:]]
-        spelled = raw.replace("/", ".")
-        places = {name.removeprefix("model.").rpartition(".")[0]: name for name in duplicates}
-        return next(name for place, name in places.items() if place in spelled), entry.transposed, True
+        spelled = SPELLINGS[layout](raw)[0]
+        return next(alias for alias in table.spelled(spelled) if alias in table.tied), entry.transposed, True
     return entry.name, entry.transposed, entry.role == "parameter"
+
+
+def parameter(array: np.ndarray, name: str, transposed: bool, table: Table) -> np.ndarray:
+    """An array in the canonical layout; one that differs by axes of size 1 alone (TF's GPT-2 biases) is reshaped."""
+    array = array.T if transposed else array
+    wanted = table.shapes.get(name, array.shape)
+    same = array.shape != wanted and [n for n in array.shape if n != 1] == [n for n in wanted if n != 1]
+    return array.reshape(wanted) if same else array
 
 
 def no_reorder(reorder: Any) -> None:
@@ -152,10 +159,25 @@ def no_reorder(reorder: Any) -> None:
         raise NotImplementedError("the library reorders caches inside of generate only")
 
 
+STEP_FIELDS = (
+    "logits", "last_hidden_state", "decoder_hidden_states", "hidden_states", "decoder_attentions", "attentions",
+    "cross_attentions",
+)  # fmt: skip
+"""What a decoding call may give besides its cache, whatever its class calls it."""
+
+
 def of_a_step(output: Mapping[str, Any]) -> dict[str, Any]:
     """What a decoding call gave that is not its cache (``parity.backends.base.Step``)."""
-    names = ("logits", "decoder_hidden_states", "decoder_attentions", "cross_attentions")
-    return {name: output[name] for name in names if name in output}
+    return {name: output[name] for name in STEP_FIELDS if name in output}
+
+
+SOURCE = ("input_ids", "input_values", "attention_mask")
+"""What ``generate`` is given of a call's inputs."""
+
+
+def source_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a call's inputs those that ``generate`` takes."""
+    return {name: inputs[name] for name in SOURCE if name in inputs}
 
 
 def generate_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:

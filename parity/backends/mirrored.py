@@ -14,10 +14,11 @@ import numpy as np
 from parity.backends.base import Field, Model, Reorder, Step
 
 if TYPE_CHECKING:
-    from reference.config import BartConfig
+    from reference.names import Table
 
-WIDTHS = ("d_model", "ffn")
-"""Axes of parameters that run backwards; with them the heads, and what each head holds."""
+WIDTHS = {"d_model": 1, "ffn": 1, "memory": 1, "group": 1, "in": 1, "gates": 2}
+"""Axes of parameters that run backwards, and of how many pieces each in itself; with them the heads, and what each head
+holds. Channels of convolutions keep their order, and so do queries, keys and values in one array (axis ``out``)."""
 
 Flip = Callable[[Any, tuple[int, ...]], Any]
 
@@ -25,11 +26,11 @@ Flip = Callable[[Any, tuple[int, ...]], Any]
 class MirroredWeights(Mapping[str, np.ndarray]):
     """A checkpoint's weights, each reversed along its widths when it is looked up."""
 
-    def __init__(self, config: BartConfig, weights: Mapping[str, np.ndarray]) -> None:
-        self._weights, self._axes = weights, reversed_axes(config)
+    def __init__(self, table: Table, weights: Mapping[str, np.ndarray]) -> None:
+        self._weights, self._axes = weights, reversed_axes(table)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return np.ascontiguousarray(np.flip(self._weights[name], self._axes[name]))
+        return np.ascontiguousarray(reversed_along(self._weights[name], self._axes[name]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._weights)
@@ -48,13 +49,13 @@ class MirroredModel:
         flip: reverses an array of the framework along axes: ``torch.flip``, ``jax.numpy.flip``.
     """
 
-    def __init__(self, model: Model, config: BartConfig, flip: Flip) -> None:
-        self._model, self._axes, self._flip = model, reversed_axes(config), flip
+    def __init__(self, model: Model, table: Table, flip: Flip) -> None:
+        self._model, self._axes, self._flip = model, reversed_axes(table), flip
         self.class_name, self.report, self.to_numpy = model.class_name, model.report, model.to_numpy
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """As the checkpoint has them."""
-        return ((name, np.flip(array, self._axes[name])) for name, array in self._model.parameters())
+        return ((name, reversed_along(array, self._axes[name])) for name, array in self._model.parameters())
 
     def call(self, inputs: Mapping[str, np.ndarray], **keywords: Any) -> Mapping[str, Field]:
         return self._restored(self._model.call(mirrored_inputs(inputs), **keywords))
@@ -78,7 +79,7 @@ class MirroredModel:
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         loss, found = self._model.gradients(mirrored_inputs(inputs))
-        return loss, {name: np.flip(array, self._axes[name]) for name, array in found.items()}
+        return loss, {name: reversed_along(array, self._axes[name]) for name, array in found.items()}
 
     def _restored(self, fields: Mapping[str, Field]) -> Mapping[str, Field]:
         return {name: self._restore(name, value) for name, value in fields.items()}
@@ -91,15 +92,27 @@ class MirroredModel:
 
 
 def mirrored_inputs(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The heads of head masks (``[layers, heads]``) the other way round; nothing else has a width."""
-    return {name: a[:, ::-1].copy() if name.endswith("head_mask") else a for name, a in inputs.items()}
+    """The heads of head masks (``[layers, heads]``) and the width of states the other way round; the rest has none."""
+    return {name: _mirrored(name, array) for name, array in inputs.items()}
 
 
-def reversed_axes(config: BartConfig) -> dict[str, tuple[int, ...]]:
-    """By canonical name, the axes of a parameter that are widths."""
-    from reference.names import expected_parameters
+def _mirrored(name: str, array: np.ndarray) -> np.ndarray:
+    wide = name.endswith("head_mask") or name == "encoder_hidden_states"
+    return array[..., ::-1].copy() if wide else array
 
-    return {
-        name: tuple(axis for axis, word in enumerate(parameter.axes) if word in WIDTHS)
-        for name, parameter in expected_parameters(config).items()
-    }
+
+def reversed_axes(table: Table) -> dict[str, tuple[tuple[int, int], ...]]:
+    """By canonical name, the axes of a parameter that are widths, and in how many pieces each runs backwards."""
+    found = {}
+    for row in table.rows:
+        pieces = WIDTHS | {"out": row.part[1] if row.part else 1}
+        words = enumerate(row.parameter.axes)
+        found[row.name] = tuple((axis, pieces[word]) for axis, word in words if word in pieces)
+    return found
+
+
+def reversed_along(array: np.ndarray, axes: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """An array with each of these axes, or each of an axis's pieces, the other way round."""
+    for axis, pieces in axes:
+        array = np.concatenate([np.flip(piece, axis) for piece in np.split(array, pieces, axis)], axis)
+    return array

@@ -22,7 +22,7 @@ class ReferenceFlax:
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         jax_arrays.set_up(threads, device, cache)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> Model:
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen.
 
         Raises:
@@ -32,23 +32,25 @@ class ReferenceFlax:
         import jax.numpy as jnp
 
         from reference import in_flax
-        from reference.config import BartConfig
+        from reference.config import read_config
+        from reference.names import table_of
         from reference.weights import read_weights
 
         if variant.one_thread:
             raise ValueError(f"reference-flax computes on the threads of its process; not {variant}")
         # The switch is the process's, and a model of another dtype may have been loaded before.
         jax.config.update("jax_enable_x64", dtype == "float64")
-        config = BartConfig.read(checkpoint)
-        weights = read_weights(checkpoint, config)
+        config = read_config(checkpoint)
+        weights = read_weights(checkpoint, config, model_class=model_class)
         precision = "default" if variant.default_precision else "highest"
         settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
-        given = MirroredWeights(config, weights) if variant.mirrored else weights
-        model = in_flax.build(config, given, place=checkpoint, **settings)
+        table = table_of(config, model_class)
+        given = MirroredWeights(table, weights) if variant.mirrored else weights
+        model = in_flax.build(config, given, model_class=model_class, place=checkpoint, **settings)
         report = outputs.file_report(weights)
-        report.tied = outputs.one_table(config, {name for name, _ in in_flax.canonical_parameters(model)})
+        report.tied = outputs.one_table(table, {name for name, _ in in_flax.canonical_parameters(model)})
         loaded = ReferenceFlaxModel(model, checkpoint, report)
-        return MirroredModel(loaded, config, jnp.flip) if variant.mirrored else loaded
+        return MirroredModel(loaded, table, jnp.flip) if variant.mirrored else loaded
 
 
 class ReferenceFlaxModel:
@@ -56,7 +58,7 @@ class ReferenceFlaxModel:
 
     def __init__(self, model: Any, checkpoint: Path, report: LoadReport) -> None:
         self._model, self._checkpoint = model, checkpoint
-        self.class_name = type(model).__name__
+        self.class_name = model.model_class
         self.report = report
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -75,10 +77,10 @@ class ReferenceFlaxModel:
         from reference.in_flax import as_inputs
 
         given = as_inputs(self._model, inputs)
-        encoded = self._model.encode(*map(given.get, outputs.ENCODER_INPUTS))
-        masks = map(given.get, outputs.DECODER_INPUTS)
+        encoded = self._model.encode(*map(given.get, outputs.encoder_inputs(self._model)))
+        masks = outputs.decoder_masks(self._model, given, encoded.last_hidden_state)
         decoded = self._model.decode(given["decoder_input_ids"], encoded.last_hidden_state, *masks)
-        return outputs.in_two(encoded, decoded)
+        return outputs.in_two(self._model, encoded, decoded)
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None

@@ -8,22 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends.base import Field, LoadReport, Reorder, Step
+from parity.backends.base import Field, LoadReport, Reorder, Step, fed_names
 
-ENCODER_INPUTS = ("input_ids", "attention_mask", "head_mask")
-DECODER_INPUTS = ("attention_mask", "decoder_attention_mask", "decoder_head_mask", "cross_attn_head_mask")
+DECODER_MASKS = ("decoder_attention_mask", "decoder_head_mask", "cross_attn_head_mask")
+
+
+def encoder_inputs(model: Any) -> tuple[str, str, str]:
+    """What a reference's ``encode`` takes, in its order."""
+    return model.main_input, "attention_mask", "head_mask"
+
+
+def decoder_masks(model: Any, given: Mapping[str, Any], memory: Any) -> list[Any]:
+    """What a reference's ``decode`` takes behind the encoder's states, in its order."""
+    return [model.source_mask(given.get("attention_mask"), memory), *map(given.get, DECODER_MASKS)]
 
 
 def whole(output: Any) -> Mapping[str, Field]:
-    """A ``Seq2SeqOutput``'s fields without the Nones, in its order."""
+    """An output's fields without the Nones, in its order; the bare model's behind those of a head."""
     named = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+    states = named.pop("states", None)
+    if states is not None:
+        named |= {name: value for name, value in whole(states).items() if name != "last_hidden_state"}
     return {name: value for name, value in named.items() if value is not None}
 
 
-def in_two(encoded: Any, decoded: Any) -> Mapping[str, Field]:
+def in_two(model: Any, encoded: Any, decoded: Any) -> Mapping[str, Field]:
     """An ``EncoderOutput`` and a ``DecoderOutput`` under the names, and in the order, of the whole call."""
     named = {
-        "logits": decoded.logits,
+        _scored(model): decoded.logits,
         "decoder_hidden_states": decoded.hidden_states,
         "decoder_attentions": decoded.attentions,
         "cross_attentions": decoded.cross_attentions,
@@ -32,6 +44,11 @@ def in_two(encoded: Any, decoded: Any) -> Mapping[str, Field]:
         "encoder_attentions": encoded.attentions,
     }
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _scored(model: Any) -> str:
+    """What the decoder's scores are: those of a bare model are its last states."""
+    return "last_hidden_state" if model.model_class == "BartModel" else "logits"
 
 
 def in_steps(
@@ -43,24 +60,28 @@ def in_steps(
         as_inputs: of the model's own package.
     """
     given = as_inputs(model, inputs)
-    encoded = model.encode(*map(given.get, ENCODER_INPUTS))
-    cache, start = model.start_cache(encoded.last_hidden_state, sum(sizes)), 0
-    masks = [given["attention_mask"], given["decoder_attention_mask"]]
+    ids, seen = fed_names(given)
+    memory, memory_mask = given.get("encoder_hidden_states"), given.get("encoder_attention_mask")
+    if ids == "decoder_input_ids":
+        memory = model.encode(*map(given.get, encoder_inputs(model))).last_hidden_state
+        memory_mask = model.source_mask(given["attention_mask"], memory)
+    cache, start = model.start_cache(memory, sum(sizes)), 0
+    masks = [memory_mask, given[seen]]
     for size in sizes:
         if reorder is not None and reorder.at == start:
             rows = as_inputs(model, {"rows": np.array(reorder.rows)})["rows"]
             cache, masks = cache.reordered(rows), [mask[rows] for mask in masks]
         end = start + size
-        output, cache = model.step(given["decoder_input_ids"][:, start:end], cache, *masks)
-        yield Step(_of_a_step(output, end), cache.past_key_values(), _layout(cache))
+        output, cache = model.step(given[ids][:, start:end], cache, *masks)
+        yield Step(_of_a_step(model, output, end), cache.past_key_values(), _layout(cache))
         start = end
 
 
-def _of_a_step(output: Any, end: int) -> Mapping[str, Field]:
+def _of_a_step(model: Any, output: Any, end: int) -> Mapping[str, Field]:
     """A ``DecoderOutput`` under the names of the whole call, self-attention cut to the tokens fed."""
     own = output.attentions and tuple(weights[..., :end] for weights in output.attentions)
     named = {
-        "logits": output.logits,
+        _scored(model): output.logits,
         "decoder_hidden_states": output.hidden_states,
         "decoder_attentions": own,
         "cross_attentions": output.cross_attentions,
@@ -122,8 +143,6 @@ def file_report(weights: Any) -> LoadReport:
     return report
 
 
-def one_table(config: Any, held: Collection[str]) -> list[list[str]]:
-    """The names of the embedding table that the model has no array of its own for, behind the one that it has."""
-    from reference.names import tied_groups
-
-    return [[group[0], *(name for name in group[1:] if name not in held)] for group in tied_groups(config)]
+def one_table(table: Any, held: Collection[str]) -> list[list[str]]:
+    """The names of shared tables that the model has no array of its own for, behind the one that it has."""
+    return [[group[0], *(name for name in group[1:] if name not in held)] for group in table.groups]

@@ -23,26 +23,28 @@ class ReferenceTorch:
         self.threads = threads
         set_deterministic(threads)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> Model:
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen."""
         import torch
 
         from reference import in_torch
-        from reference.config import BartConfig
+        from reference.config import read_config
+        from reference.names import table_of
         from reference.weights import read_weights
 
-        config = BartConfig.read(checkpoint)
-        weights = read_weights(checkpoint, config)
+        config = read_config(checkpoint)
+        weights = read_weights(checkpoint, config, model_class=model_class)
         precision = "default" if variant.default_precision else "highest"
         settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
-        given = MirroredWeights(config, weights) if variant.mirrored else weights
-        model = in_torch.build(config, given, place=checkpoint, **settings)
+        table = table_of(config, model_class)
+        given = MirroredWeights(table, weights) if variant.mirrored else weights
+        model = in_torch.build(config, given, model_class=model_class, place=checkpoint, **settings)
         report, state = outputs.file_report(weights), model.state_dict()
-        report.tied = outputs.one_table(config, state)
+        report.tied = outputs.one_table(table, state)
         report.not_materialised = [name for name, tensor in state.items() if tensor.is_meta]
         report.training = model.training
         loaded = ReferenceTorchModel(model, checkpoint, report, variant, self.threads)
-        return MirroredModel(loaded, config, torch.flip) if variant.mirrored else loaded
+        return MirroredModel(loaded, table, torch.flip) if variant.mirrored else loaded
 
 
 class ReferenceTorchModel:
@@ -50,7 +52,7 @@ class ReferenceTorchModel:
 
     def __init__(self, model: Any, checkpoint: Path, report: LoadReport, variant: Variant, threads: int) -> None:
         self._model, self._checkpoint, self._variant, self._threads = model, checkpoint, variant, threads
-        self.class_name = type(model).__name__
+        self.class_name = model.model_class
         self.report = report
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -77,10 +79,10 @@ class ReferenceTorchModel:
         compute_as(self._variant, self._threads)
         given = as_inputs(self._model, inputs)
         with torch.no_grad():
-            encoded = self._model.encode(*map(given.get, outputs.ENCODER_INPUTS))
-            masks = map(given.get, outputs.DECODER_INPUTS)
+            encoded = self._model.encode(*map(given.get, outputs.encoder_inputs(self._model)))
+            masks = outputs.decoder_masks(self._model, given, encoded.last_hidden_state)
             decoded = self._model.decode(given["decoder_input_ids"], encoded.last_hidden_state, *masks)
-        return outputs.in_two(encoded, decoded)
+        return outputs.in_two(self._model, encoded, decoded)
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
@@ -117,7 +119,9 @@ class ReferenceTorchModel:
 
         compute_as(self._variant, self._threads)
         asked = GenerationSettings.read(self._checkpoint, **settings)
-        return outputs.every_outcome(lambda row: self._scorer(inputs, row), len(inputs["input_ids"]), asked, tolerance)
+        return outputs.every_outcome(
+            lambda row: self._scorer(inputs, row), len(inputs[self._model.main_input]), asked, tolerance
+        )
 
     def _scorer(self, inputs: Mapping[str, np.ndarray], row: int) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
         def logits(texts: Sequence[Sequence[int]]) -> np.ndarray:

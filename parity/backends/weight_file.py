@@ -19,25 +19,25 @@ class WeightFile:
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         """Nothing to set up."""
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> WeightFileModel:
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+    ) -> WeightFileModel:  # fmt: skip
         """Raises ``reference.errors.CheckpointError`` where a file cannot be read; what it lacks is in the report."""
-        from reference.config import BartConfig
+        from reference.config import read_config
         from reference.weights import read_weights
 
-        weights = read_weights(checkpoint, BartConfig.read(checkpoint))
+        weights = read_weights(checkpoint, read_config(checkpoint), model_class=model_class)
         report = file_report(weights)
         report.route = weights.format
-        return WeightFileModel(weights, report, dtype)
+        return WeightFileModel(weights, report, dtype, model_class)
 
 
 class WeightFileModel:
     """An opened set of weight files."""
 
-    class_name = "BartForConditionalGeneration"
-
-    def __init__(self, weights: Mapping[str, np.ndarray], report: LoadReport, dtype: str) -> None:
+    def __init__(self, weights: Mapping[str, np.ndarray], report: LoadReport, dtype: str, class_name: str) -> None:
         self._weights, self._dtype = weights, dtype
-        self.report = report
+        self.report, self.class_name = report, class_name
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """The file's values in the dtype asked for, rounded to nearest even; one tensor in memory at a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def write_checkpoint(directory: Path, rng: np.random.Generator, config: dict[str
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
 
 
-def rows(config: dict[str, Any]) -> list[dict[str, list[int]]] | None:
+def rows(config: Mapping[str, Any]) -> list[dict[str, list[int]]] | None:
     """What an architecture's checkpoints are asked about: for every other one the standard batch (None).
 
     The others get two to four rows of any length that there are positions for.

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.anatomy import Anatomy
 from parity.budgets import Measured
 from parity.calibration.draw import rows
 from parity.calibration.plan import Chunk, is_asked
@@ -87,9 +88,9 @@ def measure_chunk(chunk: Chunk, into: Path) -> int:
         shutil.rmtree(scratch)
 
 
-def _cases(config: dict[str, Any], _: Any, generation: dict[str, Any]) -> list[Case]:
+def _cases(anatomy: Anatomy, _: Any, generation: dict[str, Any]) -> list[Case]:
     """Those whose answers are tensors, and the text that everyone scores, which the oracle alone is to write."""
-    cases = standard_cases(config, rows(config), generation)
+    cases = standard_cases(anatomy, rows(anatomy.raw), generation)
     text = [replace(case, notes={**case.notes, "roles": ["oracle"]}) for case in cases if case.name == YARDSTICK_TEXT]
     return [case for case in cases if case.operation in MEASURED] + text
 

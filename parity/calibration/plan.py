@@ -61,15 +61,17 @@ def is_asked(seed: int, number: int, draw: int) -> bool:
 
 
 def chunks(
-    seed: int, architectures: int, draws: int, dtypes: Sequence[str], backends: Sequence[str] | None, dear: int = 0
-) -> Iterator[Chunk]:
+    seed: int, architectures: int, draws: int, dtypes: Sequence[str], backends: Sequence[str] | None, dear: int = 0,
+    size: int = CHUNK,
+) -> Iterator[Chunk]:  # fmt: skip
     """All of them, the dtypes in turn.
 
     Args:
         backends: the ones measured throughout; None for all.
         dear: in the first so many chunks every backend is measured.
+        size: architectures of a chunk.
     """
-    for number, first in enumerate(range(0, architectures, CHUNK)):
+    for number, first in enumerate(range(0, architectures, size)):
         wanted = None if backends is None or number < dear else tuple(backends)
-        last, dtype = min(first + CHUNK, architectures), dtypes[number % len(dtypes)]
+        last, dtype = min(first + size, architectures), dtypes[number % len(dtypes)]
         yield Chunk(seed, first, last, draws, dtype, wanted)

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from parity.budgets import UNIT_ROUNDOFF, Members, Precision, Work, class_name, precision_of
-from parity.calibration.tail import reach
+from parity.calibration.tail import TAILS, reach
 
 FLOORS = {"slice": 1.0, "element": 4.0}
 """``c``, in unit roundoffs: one rounding of a result, and the largest of several over a tensor."""
@@ -91,42 +91,42 @@ def as_toml(found: Columns, about: dict[str, Any]) -> str:
         chosen = group.of(found)
         if chosen.any():
             part = {name: column[chosen] for name, column in found.items()}
-            lines += ["", f"[{group.name}]", *_factors(part)]
+            lines += ["", f"[{group.name}]", *_factors(part, TAILS[group.precision])]
     lines += ["", "[measured]", *(f"{name} = {json.dumps(value)}" for name, value in about.items())]
     return "\n".join([*lines, "ratios = [", *_table(found), "]"]) + "\n"
 
 
-def _factors(found: Columns) -> Iterator[str]:
+def _factors(found: Columns, tail: float) -> Iterator[str]:
     """``k`` and ``c`` of one class, with what they were chosen for."""
-    k = smallest_factor(found)
+    k = smallest_factor(found, tail)
     for measure, floor in FLOORS.items():
         judged = judgeable(found, k)
-        estimated, confident = _reach(judged, measure)
+        estimated, confident = _reach(judged, measure, tail)
         largest = ratios(judged, measure).max()
         chosen = k if measure == "slice" else _rounded_up(confident)
         yield f"k_{measure} = {chosen} # estimated {estimated:.2f}, largest of {len(judged['kind'])}: {largest:.2f}"
         yield f"c_{measure} = {floor}"
 
 
-def smallest_factor(found: Columns) -> float:
+def smallest_factor(found: Columns, tail: float) -> float:
     """The smallest ``k`` of slices that reaches as far as the ratios do of which it still judges.
 
     In coarse precision on an ill-conditioned model errors are as large as the numbers, and their ratios without bound;
     but there no budget could fail. The more ``k``, the fewer ratios it judges, so that there is one smallest.
     """
-    low, high = 0.0, _rounded_up(_reach(found, "slice")[1])
+    low, high = 0.0, _rounded_up(_reach(found, "slice", tail)[1])
     while high - low > 0.15:
         middle = round((low + high) / 2, 1)
         judged = judgeable(found, middle)
-        if len(judged["kind"]) and _reach(judged, "slice")[1] > middle:
+        if len(judged["kind"]) and _reach(judged, "slice", tail)[1] > middle:
             low = middle
         else:
             high = middle
     return high
 
 
-def _reach(found: Columns, measure: str) -> tuple[float, float]:
-    return reach(ratios(found, measure), blocks(found), clusters(found))
+def _reach(found: Columns, measure: str, tail: float) -> tuple[float, float]:
+    return reach(ratios(found, measure), blocks(found), clusters(found), tail)
 
 
 def _rounded_up(value: float) -> float:

@@ -119,8 +119,8 @@ def trace_key(**parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def own_sources(root: Path) -> str:
-    """sha256 over the sources of ours that shape a trace: ``reference``, backends, capture, and the shared words.
+def own_sources(root: Path, backend: str) -> str:
+    """sha256 over the sources of ours that shape a backend's trace: ``reference``, its adapter, capture, shared words.
 
     Args:
         root: the folder that holds the packages ``parity`` and ``reference``.
@@ -128,15 +128,22 @@ def own_sources(root: Path) -> str:
     from parity.capture.probe import add_file
 
     digest = hashlib.sha256()
-    for path in _own_files(root):
+    for path in _own_files(root, backend):
         add_file(digest, path.relative_to(root).as_posix(), path)
     return digest.hexdigest()[:32]
 
 
-def _own_files(root: Path) -> Iterator[Path]:
-    shared = [root / "parity" / f"{name}.py" for name in ("cases", "subjects", "tensors", "traces")]
+def _own_files(root: Path, backend: str) -> Iterator[Path]:
+    """All but other backends' adapters, whose files begin with their module's name, and what each can be asked."""
+    from parity.backends import BACKENDS
+
+    adapters = {name: entry.module.rpartition(".")[2] for name, entry in BACKENDS.items()}
+    others = tuple(stem for name, stem in adapters.items() if name != backend)
+    shared = [root / "parity" / f"{name}.py" for name in ("cases", "subjects", "traces")]
     folders = [root / "reference", root / "parity" / "backends", root / "parity" / "capture"]
-    yield from sorted([*shared, *(path for folder in folders for path in folder.rglob("*.py"))])
+    for path in sorted([*shared, *(path for folder in folders for path in folder.rglob("*.py"))]):
+        if path.parent.name != "backends" or not path.name.startswith((*others, "capabilities")):
+            yield path
 
 
 def _is_part(path: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parity.anatomy import Anatomy
 from parity.backends import BACKENDS, find_entry
 from parity.capture.cache import trace_key
 from parity.capture.tasks import THREADS, CaptureError, Task
@@ -24,8 +25,15 @@ class Asked:
 
     subject: Subject
     model_class: str
+    documented_class: str
     can: frozenset[str]
     lacking: dict[str, str] = field(default_factory=dict)
+    families: tuple[str, ...] = ()
+    """Of a composition, the model types of its halves: a framework may have the class and not what it is made of."""
+
+    def is_about(self, anatomy: Anatomy) -> bool:
+        """Whether models of this kind are put to it."""
+        return (self.documented_class, self.families) == (anatomy.model_class, anatomy.families)
 
     def is_asked(self, case: Case) -> bool:
         """Whether a case is put to this subject: its part in the run, then what it can be asked.
@@ -143,7 +151,8 @@ def make_task(place: Place, subject: Subject, checkpoint: Any, case: Case, own: 
     """
     versions = {name: place.facts["versions"].get(name) for name in find_entry(subject.backend).distributions}
     depends = {
-        "checkpoint_digest": checkpoint.digest, "case_digest": case.digest, "backend": subject.backend,
+        "checkpoint_digest": checkpoint.digest, "model_class": checkpoint.model_class,
+        "case_digest": case.digest, "backend": subject.backend,
         "variant": subject.variant, "dtype": subject.dtype, "device": place.device_name(subject.device),
         "threads": 1 if Variant.parse(subject.variant).one_thread else THREADS,
         "sources": place.facts["sources"][subject.backend], "parity_sources": own, "versions": versions,
@@ -154,6 +163,7 @@ def make_task(place: Place, subject: Subject, checkpoint: Any, case: Case, own: 
     return Task(
         id=key, stack=place.name, interpreter=place.interpreter, environment=place.environment,
         backend=subject.backend, variant=subject.variant, device=subject.device, dtype=subject.dtype,
-        checkpoint=checkpoint.path, weight_bytes=checkpoint.weight_bytes, case=case.to_json(), out=cache.path(key),
+        checkpoint=checkpoint.path, model_class=checkpoint.model_class, weight_bytes=checkpoint.weight_bytes,
+        case=case.to_json(), out=cache.path(key),
         provenance=provenance, label=subject.label,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from parity import __version__
+from parity.anatomy import Anatomy
 from parity.capture.cache import TraceCache, default_cache, own_sources
 from parity.capture.executor import LocalProcesses
 from parity.capture.plan import REFERENCES, Asked, Cell, Place, make_task, subjects
@@ -25,7 +26,7 @@ from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
-MakeCases = Callable[[dict[str, Any], list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
+MakeCases = Callable[[Anatomy, list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
 Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
 """Makes cases from what was captured so far (the manifest and the run directory), by checkpoint; each names its
 parents by digest."""
@@ -40,6 +41,7 @@ def capture(
     stacks: Sequence[str] = ("main",),
     device: str = "cpu",
     dtypes: Sequence[str] = ("float32",),
+    model_class: str | None = None,
     cases: MakeCases | None = None,
     derive: Sequence[Derive] = (),
     rows: list[dict[str, Any]] | None = None,
@@ -57,7 +59,9 @@ def capture(
         backends: ``hf-torch`` or ``hf-torch/sdpa``; all of each stack by default. The oracle is always asked.
         stacks: as ``parity.stacks.resolve_stack`` takes them. The references run in ``main`` whatever is named.
         device: ``cpu`` or ``cuda``.
-        cases: makes the cases from a config, ``rows`` and generation settings; ``parity.standard.standard_cases`` by
+        model_class: the documented class to load all of them as, by its PyTorch name; by default the one each was
+            saved by.
+        cases: makes the cases from an anatomy, ``rows`` and generation settings; ``parity.standard.standard_cases`` by
             default.
         derive: run in order after the base cases; each sees what the ones before it brought.
         time_limit: seconds for each case, and for starting a worker.
@@ -71,7 +75,7 @@ def capture(
         StackError: a stack is not there (``parity.stacks``).
     """
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    found = _inspect(checkpoints)  # bad input leaves an earlier run's directory as it was
+    found = _inspect(checkpoints, model_class)  # bad input leaves an earlier run's directory as it was
     store = TraceCache(cache or default_cache())
     prepare(out / "traces", "the run directory")
     prepare(store.traces, "the cache")
@@ -87,7 +91,7 @@ def capture(
 
         cases = standard_cases
     with _ended_by_sigterm():
-        run.ask({name: cases(point.config, rows, point.generation) for name, point in run.checkpoints.items()})
+        run.ask({name: cases(point.anatomy, rows, point.generation) for name, point in run.checkpoints.items()})
         for more in derive:
             run.ask(more(run.manifest(started, {}), out))
     capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
@@ -101,7 +105,7 @@ def capture(
     return manifest
 
 
-def _inspect(paths: Sequence[Path]) -> list[Any]:
+def _inspect(paths: Sequence[Path], model_class: str | None) -> list[Any]:
     from parity.checkpoint import inspect_checkpoint
 
     if not paths:
@@ -109,7 +113,7 @@ def _inspect(paths: Sequence[Path]) -> list[Any]:
     seen: Counter[str] = Counter()
     found = []
     for path in paths:
-        checkpoint = inspect_checkpoint(path)
+        checkpoint = inspect_checkpoint(path, model_class)
         seen[checkpoint.name] += 1
         again = seen[checkpoint.name]
         found.append(replace(checkpoint, name=f"{checkpoint.name}-{again}") if again > 1 else checkpoint)
@@ -126,7 +130,7 @@ class _Run:
         self.asked: list[Asked] = []
         self.cases: dict[str, list[Case]] = {}
         self.records: list[TraceRecord] = []
-        self._own = own_sources(ROOT)
+        self._own: dict[str, str] = {}
         self._done = self._total = self._cached = 0
 
     def plan(
@@ -146,22 +150,26 @@ class _Run:
             self.places[stack.name] = Place(stack.name, stack.interpreter, stack.environment, facts)
         if device == "cuda" and not any(place.cuda_devices() for place in self.places.values()):
             raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
-        config = checkpoints[0].config
-        self.asked = [self._abilities(subject, config) for subject in everyone]
+        kinds = dict.fromkeys((each.anatomy.model_class, each.anatomy.families) for each in checkpoints)
+        self.asked = [self._abilities(subject, *kind) for kind in kinds for subject in everyone]
 
-    def _abilities(self, subject: Any, config: dict[str, Any]) -> Asked:
-        from parity.backends.capabilities import capabilities, model_class
+    def _abilities(self, subject: Any, documented: str, families: tuple[str, ...]) -> Asked:
+        from parity.backends.capabilities import capabilities, library_class
 
         versions = self.places[subject.stack].facts["versions"]
-        can, lacking = capabilities(subject.backend, subject.variant, versions, subject.device, subject.dtype)
-        return Asked(subject, model_class(subject.backend, config), frozenset(can), dict(lacking))
+        can, lacking = capabilities(
+            subject.backend, subject.variant, versions, subject.device, subject.dtype, documented, families
+        )
+        name = library_class(subject.backend, documented)
+        return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
 
     def ask(self, cases: Mapping[str, list[Case]]) -> None:
         """Puts these cases, by checkpoint, to every subject that can be asked; each trace is computed once."""
         for name, new in cases.items():
             self.cases.setdefault(name, []).extend(new)
         cells = [self._cell(index, name, case) for name, new in cases.items() for case in new
-                 for index, asked in enumerate(self.asked) if asked.is_asked(case)]  # fmt: skip
+                 for index, asked in enumerate(self.asked)
+                 if asked.is_about(self.checkpoints[name].anatomy) and asked.is_asked(case)]  # fmt: skip
         cached = {cell.task.id for cell in cells if self.cache.find(cell.task.id)}
         missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in cached}
         self._total += len(missing) + len(cached)
@@ -178,7 +186,10 @@ class _Run:
 
     def _cell(self, index: int, name: str, case: Case) -> Cell:
         subject = self.asked[index].subject
-        task = make_task(self.places[subject.stack], subject, self.checkpoints[name], case, self._own, self.cache)
+        if subject.backend not in self._own:
+            self._own[subject.backend] = own_sources(ROOT, subject.backend)
+        own = self._own[subject.backend]
+        task = make_task(self.places[subject.stack], subject, self.checkpoints[name], case, own, self.cache)
         return Cell(index, name, case, task)
 
     def _record(self, cell: Cell, result: Result | None, cached: bool) -> TraceRecord:
@@ -213,7 +224,9 @@ class _Run:
             command=sys.argv,
             started=started,
             checkpoints=[
-                CheckpointRecord(name=name, path=str(c.path), digest=c.digest, config=c.config)
+                CheckpointRecord(
+                    name=name, path=str(c.path), digest=c.digest, config=c.config, documented_class=c.model_class
+                )
                 for name, c in self.checkpoints.items()
             ],
             environments={name: place.facts for name, place in self.places.items()},
@@ -229,8 +242,8 @@ def _subject_record(asked: Asked) -> SubjectRecord:
     s = asked.subject
     return SubjectRecord(
         backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
-        label=s.label, model_class=asked.model_class, capabilities=sorted(asked.can), lacking=asked.lacking,
-        environment=s.stack,
+        label=s.label, model_class=asked.model_class, documented_class=asked.documented_class,
+        families=list(asked.families), capabilities=sorted(asked.can), lacking=asked.lacking, environment=s.stack,
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ class Task:
     device: str
     dtype: str
     checkpoint: Path
+    model_class: str
     weight_bytes: int
     case: dict[str, Any]
     out: Path
@@ -37,13 +38,13 @@ class Task:
     @property
     def model(self) -> tuple[str, ...]:
         """Tasks with the same one share a loaded model."""
-        return (str(self.checkpoint), self.variant, self.dtype)
+        return (str(self.checkpoint), self.model_class, self.variant, self.dtype)
 
     def to_json(self) -> dict[str, Any]:
         """What the worker needs of it."""
         return {
             "id": self.id, "variant": self.variant, "dtype": self.dtype, "checkpoint": str(self.checkpoint),
-            "case": self.case, "out": str(self.out), "provenance": self.provenance,
+            "model_class": self.model_class, "case": self.case, "out": str(self.out), "provenance": self.provenance,
         }  # fmt: skip
 
 

@@ -28,6 +28,8 @@ import time
 from typing import Any
 
 ROOT = HERE.parents[1]
+LARGE = 1 << 26
+"""Bytes of a checkpoint from which on its model must be gone before another is loaded."""
 
 
 class Graft(importlib.abc.MetaPathFinder):
@@ -147,7 +149,7 @@ class Worker:
         from parity.cases import Case
         from parity.traces import Trace
 
-        key = (task["checkpoint"], task["variant"], task["dtype"])
+        key = (task["checkpoint"], task["model_class"], task["variant"], task["dtype"])
         if key in self.load_failed:
             return self.load_failed[key]
         loading = [False]
@@ -178,8 +180,9 @@ class Worker:
             loading[0] = True
             with clock.backend():
                 model = self.backend.load(
-                    Path(task["checkpoint"]), variant, device=self.job["device"], dtype=task["dtype"]
-                )
+                    Path(task["checkpoint"]), variant, device=self.job["device"], dtype=task["dtype"],
+                    model_class=task["model_class"],
+                )  # fmt: skip
             loading[0] = False
             self.key, self.model = key, model
             self.channel.send("loaded", id=task["id"])
@@ -188,9 +191,19 @@ class Worker:
         return Session(load, lambda: self.model if self.key == key else load(), variant, clock)
 
     def _free(self) -> None:
+        """Before the next model is loaded: two large ones must not be in memory at once.
+
+        Looking through everything a framework holds takes longer than a small model does to answer a case.
+        """
         if self.model is not None:
+            large = _bytes_below(self.key[0]) > LARGE
             self.key = self.model = None
-            gc.collect()
+            if large:
+                gc.collect()
+
+
+def _bytes_below(folder: str) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
 
 
 def _one_line(error: BaseException, path: str = "") -> str:

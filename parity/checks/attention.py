@@ -8,6 +8,7 @@ import numpy as np
 
 from parity.budgets import UNIT_ROUNDOFF
 from parity.checks.base import check
+from parity.checks.invariance import row_lengths
 from parity.evidence import Evidence, whole
 from parity.results import Comparison, Finding, Result
 from parity.tensors import TensorSpec
@@ -56,17 +57,18 @@ def rows_sum_to_one(evidence: Evidence) -> Iterator[Result]:
 )
 def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
     """Exactly zero: the smallest finite number added to a score underflows in the softmax."""
-    inputs = evidence.case.inputs
-    source, target = np.array(inputs["attention_mask"]), np.array(inputs["decoder_attention_mask"])
-    future = np.triu(np.ones((target.shape[1],) * 2, bool), 1)
+    rows = list(row_lengths(evidence))
+    masked_target = {"decoder_attention_mask"} & set(evidence.case.inputs) or evidence.anatomy.alone
     for spec, weights in _returned(evidence):
         if weights is None:
             yield Finding(False, f"{spec.name} was not returned", spec.name)
             continue
-        if spec.axes[-1] == "src":
-            masked = np.broadcast_to((source == 0)[:, None, None, :], weights.shape)
-        else:
-            masked = np.broadcast_to((target == 0)[:, None, None, :] | future, weights.shape)
+        keys, axis = np.arange(weights.shape[-1]), spec.axes[-1]
+        hidden = keys[None, :] >= np.array([lengths[axis] for lengths in rows])[:, None]
+        masked = np.broadcast_to(hidden[:, None, None, :], weights.shape)
+        if axis == "tgt":
+            future = np.triu(np.ones(weights.shape[-2:], bool), 1)
+            masked = (masked & bool(masked_target)) | future
         leaked = np.argwhere(masked & (weights != 0.0))
         at = dict(zip(spec.axes, leaked[0].tolist(), strict=False)) if len(leaked) else {}
         count = f"{len(leaked)} masked keys of {spec.name} are attended to"
@@ -85,4 +87,4 @@ def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
 def silenced_head_is_silent(evidence: Evidence) -> Iterator[Result]:
     """A backend that ignores the mask gives the answer of the pass without one."""
     yield from evidence.against_oracle()
-    yield evidence.changed("logits", "forward.head-masks", "forward", whole)
+    yield evidence.changed(evidence.answer, "forward.head-masks", "forward", whole)

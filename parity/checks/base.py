@@ -34,6 +34,8 @@ class Check:
     function: Function
     applies: Callable[[Case], bool] = lambda case: True
     """Whether the claim says anything of a case, as it was asked: of a greedy search, say, and not of beams."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of tensors it is about: it says nothing of a model, or of a case, that has none of them. Empty: of all."""
 
 
 CHECKS: dict[str, Check] = {}
@@ -51,6 +53,7 @@ def check(
     needs_oracle: bool = True,
     role: str = "candidate",
     applies: Callable[[Case], bool] = lambda case: True,
+    kinds: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Registers a generator function as a check; its family is the name of its module.
 
@@ -63,7 +66,7 @@ def check(
             raise ValueError(f"check {id} is defined twice")
         family = function.__module__.rpartition(".")[2]
         CHECKS[id] = Check(
-            id, family, claim, source, usually, cases, also, requires, needs_oracle, role, function, applies
+            id, family, claim, source, usually, cases, also, requires, needs_oracle, role, function, applies, kinds
         )
         return function
 

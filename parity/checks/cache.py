@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parity.checks.base import check
-from parity.checks.invariance import own_row
+from parity.checks.invariance import kept_lengths, own_row
+from parity.checks.outputs import lengths
 from parity.evidence import Evidence, whole
 from parity.results import Finding, Result
 from parity.tensors import TensorSpec
@@ -97,13 +98,12 @@ _NAMES = ("self_key", "self_value", "cross_key", "cross_value")
 
 def _documented(evidence: Evidence, fed: int) -> list[list[int | None]]:
     """Shapes after ``fed`` tokens, None where nothing is documented: Flax and the references keep room ahead."""
-    inputs, config = evidence.case.inputs, evidence.config
-    heads = config["decoder_attention_heads"]
-    batch, source, room = len(inputs["input_ids"]), len(inputs["input_ids"][0]), sum(evidence.case.settings["sizes"])
+    case, decoder = evidence.case, evidence.anatomy.decoder
+    room, source = sum(case.settings["sizes"]), lengths(evidence).get("src", 0)
     if evidence.subject.model_class.startswith("Flax"):
-        return [[batch, room, None, None]] * 4
+        return [[case.batch, room, None, None]] * 4
     length = room if evidence.subject.backend.startswith("reference-") else fed
-    own, cross = ([batch, heads, n, config["d_model"] // heads] for n in (length, source))
+    own, cross = ([case.batch, decoder.heads, n, decoder.d_model // decoder.heads] for n in (length, source))
     return [own, own, cross, cross]
 
 
@@ -140,5 +140,5 @@ def reordered_cache_goes_on(evidence: Evidence) -> Iterator[Result]:
 def mates_leave_the_cache_alone(evidence: Evidence) -> Iterator[Result]:
     """All tokens of the other rows are exchanged; the row that stayed must stay, and so must what is kept of it."""
     notes = evidence.case.notes
-    part = own_row(notes["row"], {"src": notes["src"], "tgt": notes["tgt"]})
+    part = own_row(notes["row"], kept_lengths(notes))
     yield from evidence.between("decode-steps.other-mates", "decode-steps", part, part)

@@ -105,7 +105,7 @@ def _first_position(text: Text) -> int:
 
 
 def _readable(evidence: Evidence) -> Iterator[Result]:
-    problem = unreadable(evidence.trace.arrays.get(SEQUENCES), evidence.case, evidence.config)
+    problem = unreadable(evidence.trace.arrays.get(SEQUENCES), evidence.case, evidence.anatomy.vocab)
     if problem:
         yield Finding(False, problem, SEQUENCES)
 
@@ -140,7 +140,7 @@ def _result(choice: Choice, named: dict[str, list[str]], vacuous: bool) -> Resul
 def returned_scores(evidence: Evidence) -> Iterator[Result]:
     """Held against the oracle's score of the very same text, so that a wrong score is told from a wrong text."""
     texts, returned = evidence.texts(), evidence.trace.arrays.get(_SCORES)
-    if returned is None or returned.shape != (len(evidence.case.inputs["input_ids"]),):
+    if returned is None or returned.shape != (evidence.case.batch,):
         shape = "not returned" if returned is None else f"of shape {list(returned.shape)}, documented is [batch]"
         yield Finding(False, f"{_SCORES} are {shape}", _SCORES)
         return
@@ -239,7 +239,7 @@ def padding_after_the_end(evidence: Evidence) -> Iterator[Result]:
 def _rows(evidence: Evidence) -> Iterator[tuple[int, list[int]]]:
     """Each row's number and its tokens up to the end; none where they cannot be read."""
     sequences, settings = evidence.trace.arrays.get(SEQUENCES), settings_of(evidence.case)
-    if not unreadable(sequences, evidence.case, evidence.config):
+    if not unreadable(sequences, evidence.case, evidence.anatomy.vocab):
         yield from ((row, cut(tokens, settings)) for row, tokens in enumerate(sequences))
 
 

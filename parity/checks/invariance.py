@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import numpy as np
+from typing import Any
 
 from parity.checks.base import check
 from parity.evidence import Evidence, Region, whole
@@ -13,6 +12,11 @@ from parity.tensors import TensorSpec
 
 _MASK = "BART page, attention_mask: 0 for tokens that are masked, which attention does not look at"
 _CAUSAL = "BART page, decoder_attention_mask: a causal mask is used by default; Vaswani et al. 2017, section 3.1"
+
+
+def kept_lengths(notes: dict[str, Any]) -> dict[str, int]:
+    """Of the row that a case keeps, the lengths by axis."""
+    return {axis: notes[axis] for axis in ("src", "frames", "tgt") if axis in notes}
 
 
 def own_row(row: int | None, lengths: dict[str, int]) -> Region:
@@ -26,6 +30,17 @@ def own_row(row: int | None, lengths: dict[str, int]) -> Region:
         return (slice(first, first + 1), *cuts)
 
     return part
+
+
+def row_lengths(evidence: Evidence) -> Iterator[dict[str, int]]:
+    """Of each row of the cell's case, the lengths by axis without padding; a default decoder is fed the source."""
+    anatomy, inputs = evidence.anatomy, evidence.case.inputs
+    source = inputs["encoder_attention_mask" if anatomy.alone else "attention_mask"]
+    target = inputs["attention_mask"] if anatomy.alone else inputs.get("decoder_attention_mask", source)
+    for seen, fed in zip(source, target, strict=True):
+        states = sum(seen)
+        frames = {} if anatomy.speech is None else {"frames": anatomy.frames(states, adapted=False)}
+        yield {**frames, "src": states if anatomy.speech is None else anatomy.frames(states), "tgt": sum(fed)}
 
 
 @check(
@@ -52,7 +67,7 @@ def encode_then_decode(evidence: Evidence) -> Iterator[Result]:
 def padding_changes_nothing(evidence: Evidence) -> Iterator[Result]:
     """Compared on the row's own positions only: what stands at padded ones means nothing."""
     notes = evidence.case.notes
-    lengths = {"src": notes["src"], "tgt": notes["tgt"]}
+    lengths = kept_lengths(notes)
     yield from evidence.between("forward.alone", "forward", own_row(None, lengths), own_row(notes["row"], lengths))
 
 
@@ -67,7 +82,7 @@ def padding_changes_nothing(evidence: Evidence) -> Iterator[Result]:
 def mates_change_nothing(evidence: Evidence) -> Iterator[Result]:
     """All tokens of the other rows are exchanged; the row that stayed must stay."""
     notes = evidence.case.notes
-    part = own_row(notes["row"], {"src": notes["src"], "tgt": notes["tgt"]})
+    part = own_row(notes["row"], kept_lengths(notes))
     yield from evidence.between("forward.other-mates", "forward", part, part)
 
 
@@ -91,7 +106,7 @@ def future_is_unseen(evidence: Evidence) -> Iterator[Result]:
         return slice(None), slice(position, None)
 
     yield from evidence.between("forward.other-future", "forward", before, before)
-    yield evidence.changed("logits", "forward.other-future", "forward", after)
+    yield evidence.changed(evidence.answer, "forward.other-future", "forward", after)
 
 
 @check(
@@ -104,10 +119,10 @@ def future_is_unseen(evidence: Evidence) -> Iterator[Result]:
 )
 def source_is_seen(evidence: Evidence) -> Iterator[Result]:
     """The last token of each source is exchanged; every state of that row must move."""
-    for row, last in enumerate(evidence.case.notes["last"]):
-        encoder = own_row(row, {"src": last + 1})
-        yield evidence.changed("encoder.last", "forward.other-source", "forward", encoder)
-        yield evidence.changed("logits", "forward.other-source", "forward", own_row(row, {}))
+    for row, lengths in enumerate(evidence.case.notes["rows"]):
+        if not evidence.anatomy.alone:
+            yield evidence.changed("encoder.last", "forward.other-source", "forward", own_row(row, lengths))
+        yield evidence.changed(evidence.answer, "forward.other-source", "forward", own_row(row, {}))
 
 
 @check(
@@ -120,10 +135,8 @@ def source_is_seen(evidence: Evidence) -> Iterator[Result]:
 )
 def masked_content_is_unseen(evidence: Evidence) -> Iterator[Result]:
     """Padding is replaced by ordinary words: a sum that still looks at it moves."""
-    inputs = evidence.case.inputs
-    masks = {"src": np.array(inputs["attention_mask"]), "tgt": np.array(inputs["decoder_attention_mask"])}
-    for row in range(len(masks["src"])):
-        part = own_row(row, {axis: int(mask[row].sum()) for axis, mask in masks.items()})
+    for row, lengths in enumerate(row_lengths(evidence)):
+        part = own_row(row, lengths)
         yield from evidence.between("forward.other-padding", "forward", part, part)
 
 

@@ -9,11 +9,13 @@ import numpy as np
 from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Finding, Result
-from reference.config import BartConfig
-from reference.names import tied_groups
 
 _FILE = "definition of a checkpoint: config.json states the parameters, the weight file holds them"
 _LOADING = "main classes, PreTrainedModel.from_pretrained: the model is loaded with the weights of the file"
+
+
+OUTPUT_TABLES = ("lm_head.weight", "lm_head.decoder.weight", "predictions.decoder.weight")
+"""How the families call the table of an output head that is no input table's duplicate."""
 
 
 @check(
@@ -75,7 +77,13 @@ def _difference(evidence: Evidence, name: str, stored_name: str) -> str:
 
 def tied_groups_of(evidence: Evidence) -> list[list[str]]:
     """Groups of names that the config says are one table, the table's own name first."""
-    return tied_groups(BartConfig.from_dict(evidence.config))
+    return evidence.anatomy.table.groups
+
+
+def carries_nothing(evidence: Evidence, name: str) -> bool:
+    """Whether the model computes with a parameter nowhere (the pooler of an encoder): then it need not be stored."""
+    entry = evidence.anatomy.table.entry(name)
+    return entry is not None and entry.role == "ignored"
 
 
 @check(
@@ -95,14 +103,14 @@ def nothing_is_missing(evidence: Evidence) -> Iterator[Result]:
     for name in stored:
         yield Finding(name in loaded, f"{name} is in the file but not in the model", name)
     for name in loaded:
-        known = name in stored or name in aliases
+        known = name in stored or name in aliases or carries_nothing(evidence, name)
         yield Finding(known, f"{name} is in the model but not in the file, so its values are random", name)
     for name in report["missing"]:
         # A tied duplicate or a buffer of zeros that the bits show to be right was only not stored twice.
-        stored_twice = name in aliases and name in loaded
-        yield Finding(stored_twice, f"the library did not find {name} in the file and made it up", name)
+        harmless = (name in aliases and name in loaded) or carries_nothing(evidence, name)
+        yield Finding(harmless, f"the library did not find {name} in the file and made it up", name)
     for name in report["unexpected"]:
-        yield Finding(False, f"the library did not use {name} of the file", name)
+        yield Finding(carries_nothing(evidence, name), f"the library did not use {name} of the file", name)
     for name in report["not_materialised"]:
         yield Finding(False, f"{name} is on a meta device, without values", name)
 
@@ -120,7 +128,8 @@ def two_loads_are_equal(evidence: Evidence) -> Iterator[Result]:
     """A random parameter differs between two loads even where nothing reports it."""
     first, second = evidence.trace.facts["parameters"], evidence.trace.facts["second"]
     for name, parameter in first.items():
-        yield Finding(parameter["digest"] == second.get(name), f"{name} differs between two loads", name)
+        same = parameter["digest"] == second.get(name) or carries_nothing(evidence, name)
+        yield Finding(same, f"{name} differs between two loads", name)
 
 
 @check(
@@ -142,6 +151,6 @@ def tied_weights_are_tied(evidence: Evidence) -> Iterator[Result]:
         for name in group[1:]:
             one = any({group[0], name} <= storage for storage in together)
             yield Finding(one, f"{name} is not tied to {group[0]}", name)
-    if not evidence.config.get("tie_word_embeddings", True):
-        apart = not any("lm_head.weight" in storage for storage in together) and "lm_head.weight" in loaded
-        yield Finding(apart, "lm_head.weight is not a table of its own", "lm_head.weight")
+    for name in (row.name for row in evidence.anatomy.table.rows if row.name.endswith(OUTPUT_TABLES)):
+        apart = not any(name in storage for storage in together) and name in loaded
+        yield Finding(apart, f"{name} is not a table of its own", name)

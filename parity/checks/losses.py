@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
+from parity.anatomy import Anatomy
 from parity.cases import IGNORED
 from parity.checks.base import check
 from parity.evidence import SELF_COMPARISON, Evidence, whole
 from parity.results import Comparison, Finding, Result
+from parity.run import mean_loss
 
 _LABELS = "BART page, labels: indices in [0, vocab) or -100; tokens set to -100 are ignored, the loss covers the others"
 _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted right, -100 becomes the padding token"
@@ -18,9 +21,9 @@ _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted
 @check(
     "LOSS01",
     claim="the loss is within budget of the float64 oracle",
-    source=_LABELS,
+    source=_LABELS + "; start_positions: clamped to the length, those outside are not taken into account",
     usually="a mean over the wrong count, label smoothing left on, or -100 kept",
-    cases=("loss", "loss.row-ignored"),
+    cases=("loss", "loss.row-ignored", "loss.outside", "loss.negative"),
 )
 def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
     """One number: measured on the scale of the logits it comes from, with their error for a yardstick."""
@@ -29,34 +32,48 @@ def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "LOSS02",
-    claim="the loss is the mean cross-entropy of the model's own logits over the labels that are not -100",
-    source=_LABELS,
+    claim="the loss is the documented one of the model's own logits: a mean over the labels that are not ignored",
+    source=_LABELS + "; of a classifier mean squared error or cross-entropy, of an answer's ends their mean",
     usually="padding counted as a label, labels shifted once more, or a mean over all positions",
     cases=("loss", "loss.row-ignored"),
 )
 def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
     """Computed here in float64 from the returned logits, so that a wrong loss is told from wrong logits."""
     arrays = evidence.trace.arrays
-    if "loss" not in arrays or "logits" not in arrays:
+    if not {"loss", evidence.answer} <= set(arrays):
         yield Finding(False, "loss or logits were not returned", "loss")
         return
-    expected = cross_entropy(arrays["logits"], np.array(evidence.case.inputs["labels"]))
-    actual, budget = float(arrays["loss"].reshape(-1)[0]), evidence.budget("loss")
+    expected = documented_loss(evidence.anatomy, arrays, evidence.case.inputs)
+    actual, budget = float(mean_loss(arrays["loss"])), evidence.budget("loss")
     if budget is None:
         yield Finding(False, "the loss has no budget: no honest implementation answered", "loss")
         return
-    error = abs(actual - expected) / max(evidence.scale("logits"), abs(expected))
+    error = abs(actual - expected) / max(evidence.scale(evidence.answer), abs(expected))
     worst = {"actual": actual, "expected": expected}
     limit = budget.times(SELF_COMPARISON).slice
     yield Comparison("loss", error if np.isfinite(error) else float("inf"), limit, "slice", {}, worst)
+
+
+def documented_loss(anatomy: Anatomy, arrays: Mapping[str, np.ndarray], inputs: Mapping[str, Any]) -> float:
+    """What a call's loss is documented to be, of the logits it returned, in float64."""
+    if anatomy.head == "span":
+        ends = (("start_logits", "start_positions"), ("end_logits", "end_positions"))
+        return float(np.mean([cross_entropy(arrays[logits], np.array(inputs[places])) for logits, places in ends]))
+    labels, kind = np.array(inputs["labels"]), anatomy.config.problem_type if anatomy.head == "labels" else None
+    if anatomy.head == "labels" and (kind == "regression" or anatomy.labels == 1):
+        return float(np.mean((arrays["logits"].astype(np.float64) - labels) ** 2))
+    if labels.dtype.kind == "f":
+        scores = arrays["logits"].astype(np.float64)
+        return float(np.mean(np.logaddexp(0.0, scores) - labels * scores))
+    return cross_entropy(arrays["logits"], labels)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean of -log softmax(logits)[label] over the labels that are not -100, in float64.
 
     Args:
-        logits: ``[batch, tgt, vocab]``.
-        labels: int ``[batch, tgt]``.
+        logits: ``[batch, tgt, vocab]``, or ``[batch, classes]``.
+        labels: int, one for each row of logits.
 
     Returns:
         NaN where every label is ignored (a mean over nothing).
@@ -92,6 +109,7 @@ def all_ignored_is_undefined(evidence: Evidence) -> Iterator[Result]:
     usually="labels shifted not at all, twice, or with -100 looked up in the embedding table",
     cases=("loss",),
     also=("forward",),
+    applies=lambda case: bool(case.notes.get("shifts_labels")),
 )
 def labels_are_shifted(evidence: Evidence) -> Iterator[Result]:
     """The pass given labels must equal the backend's own pass given the shifted labels as decoder inputs."""

@@ -8,7 +8,7 @@ from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Result
 
-_PASSES = ("forward", "forward.alone", "forward.defaults", "loss")
+_PASSES = ("forward", "forward.alone", "forward.defaults", "forward.no-encoder", "loss")
 _PAPER = "Lewis et al. 2019 (BART), section 2.1, and Vaswani et al. 2017, section 3; BART page, Seq2SeqLMOutput"
 
 
@@ -18,6 +18,7 @@ _PAPER = "Lewis et al. 2019 (BART), section 2.1, and Vaswani et al. 2017, sectio
     source=_PAPER,
     usually="the operation named by the first divergent tensor: positions or scale at hidden.0, otherwise that layer",
     cases=_PASSES,
+    kinds=("hidden",),
     requires=("hidden_states",),
 )
 def hidden_states(evidence: Evidence) -> Iterator[Result]:
@@ -31,6 +32,7 @@ def hidden_states(evidence: Evidence) -> Iterator[Result]:
     source=_PAPER,
     usually="the scale of the queries, a mask, or heads split in another order",
     cases=_PASSES,
+    kinds=("attention",),
     requires=("attentions",),
 )
 def attentions(evidence: Evidence) -> Iterator[Result]:
@@ -44,6 +46,7 @@ def attentions(evidence: Evidence) -> Iterator[Result]:
     source=_PAPER,
     usually="the padding mask of the source is not handed to the decoder, or its keys come from another layer",
     cases=_PASSES,
+    kinds=("cross-attention",),
     requires=("attentions",),
 )
 def cross_attentions(evidence: Evidence) -> Iterator[Result]:
@@ -57,6 +60,7 @@ def cross_attentions(evidence: Evidence) -> Iterator[Result]:
     source=_PAPER,
     usually="a final_logits_bias that was dropped, another output table, or a fault in an earlier layer",
     cases=_PASSES,
+    kinds=("logits",),
 )
 def logits(evidence: Evidence) -> Iterator[Result]:
     """The last states may be right and the head still wrong."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parity.cases import IGNORED
+from parity.cases import IGNORED, LABELS
 from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Finding, Result
@@ -14,12 +14,31 @@ from parity.tensors import TensorSpec
 
 _OUTPUT = "BART page, Seq2SeqLMOutput (FlaxSeq2SeqLMOutput, TFSeq2SeqLMOutput): fields and their shapes"
 
-FIELDS = (
-    ("loss", None), ("logits", None), ("past_key_values", "cache_output"), ("decoder_hidden_states", None),
-    ("decoder_attentions", "attentions"), ("cross_attentions", "attentions"), ("encoder_last_hidden_state", None),
-    ("encoder_hidden_states", None), ("encoder_attentions", "attentions"),
-)  # fmt: skip
-"""Documented fields in their documented order, and the capability each depends on."""
+HEADS: dict[str, tuple[str, ...]] = {
+    "language": ("loss", "logits"), "none": ("last_hidden_state",), "labels": ("loss", "logits"),
+    "span": ("loss", "start_logits", "end_logits"),
+}  # fmt: skip
+"""What each head's output begins with."""
+SHARED = ("decoder_hidden_states", "decoder_attentions", "cross_attentions", "encoder_last_hidden_state",
+          "encoder_hidden_states", "encoder_attentions")  # fmt: skip
+ALONE = ("hidden_states", "attentions", "cross_attentions")
+"""What it ends with, behind an encoder and without one."""
+
+
+def documented_fields(evidence: Evidence) -> list[str]:
+    """The fields that a call with these inputs gives, in the documented order."""
+    anatomy, inputs, lacking = evidence.anatomy, evidence.case.inputs, evidence.subject.lacking
+    fields = [*HEADS[anatomy.head], "past_key_values", *(ALONE if anatomy.alone else SHARED)]
+    if not LABELS & set(inputs):
+        fields = [name for name in fields if name != "loss"]
+    if evidence.case.notes.get("no_encoder"):
+        fields.remove("cross_attentions")
+    if "attentions" in lacking:
+        fields = [name for name in fields if not name.endswith("attentions")]
+    decoder = evidence.config.get("decoder", evidence.config)
+    if "cache_output" in lacking or not decoder.get("use_cache", True):
+        fields.remove("past_key_values")
+    return fields
 
 
 @check(
@@ -33,12 +52,7 @@ FIELDS = (
 )
 def fields_are_documented(evidence: Evidence) -> Iterator[Result]:
     """The order is that of the tuple a caller unpacks."""
-    lacking = evidence.subject.lacking
-    wanted = [name for name, needs in FIELDS if needs not in lacking]
-    if "labels" not in evidence.case.inputs:
-        wanted.remove("loss")
-    if not evidence.config.get("use_cache", True) and "past_key_values" in wanted:
-        wanted.remove("past_key_values")
+    wanted = documented_fields(evidence)
     found = [fact["field"] for fact in evidence.trace.facts["fields"]]
     yield Finding(found == wanted, f"the fields are {', '.join(found)}; documented are {', '.join(wanted)}")
 
@@ -69,17 +83,33 @@ def shapes_and_dtypes(evidence: Evidence) -> Iterator[Result]:
 
 
 def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
-    config, inputs = evidence.config, evidence.case.inputs
-    target = inputs.get("decoder_input_ids") or inputs.get("labels") or inputs["input_ids"]
-    part = "decoder" if spec.name.startswith("decoder") else "encoder"
+    anatomy, inputs = evidence.anatomy, evidence.case.inputs
     if spec.kind == "loss" and evidence.subject.model_class.startswith("TF"):
-        # TFSeq2SeqLMOutput documents a vector over the labels that are not ignored; PyTorch's loss is a scalar.
-        return (int(np.sum(np.array(inputs["labels"]) != IGNORED)),)
-    sizes = {
-        "batch": len(inputs["input_ids"]), "src": len(inputs["input_ids"][0]), "tgt": len(target[0]),
-        "d_model": config["d_model"], "vocab": config["vocab_size"], "heads": config[f"{part}_attention_heads"],
-    }  # fmt: skip
+        # TFSeq2SeqLMOutput documents a vector over the labels that are not ignored, TFSeq2SeqSequenceClassifierOutput
+        # an array of one number; PyTorch's loss is a scalar.
+        return (int(np.sum(np.array(inputs["labels"]) != IGNORED)) if anatomy.head == "language" else 1,)
+    stack = anatomy.encoder if spec.name.startswith("encoder") else anatomy.decoder
+    sizes = {"batch": evidence.case.batch, "d_model": anatomy.decoder.d_model, "heads": stack.heads,
+             "width": stack.d_model, "vocab": anatomy.vocab, **lengths(evidence)}  # fmt: skip
+    sizes["memory"] = 0 if anatomy.alone else anatomy.memory
+    if anatomy.head == "labels":
+        sizes["labels"] = anatomy.labels
     return tuple(sizes[axis] for axis in spec.axes)
+
+
+def lengths(evidence: Evidence) -> dict[str, int]:
+    """How long the axes of sequences are: what the decoder is fed, and what the encoder hands to it."""
+    anatomy, inputs = evidence.anatomy, evidence.case.inputs
+    if anatomy.alone:
+        source = inputs.get("encoder_hidden_states")
+        return {"tgt": len(inputs["input_ids"][0]), **({"src": len(source[0])} if source else {})}
+    main = len(inputs[anatomy.main_input][0])
+    labels = inputs.get("labels") if anatomy.head == "language" else None
+    fed = inputs.get("decoder_input_ids") or labels
+    target = len(fed[0]) if fed else main
+    if anatomy.speech is None:
+        return {"src": main, "tgt": target}
+    return {"src": anatomy.frames(main), "frames": anatomy.frames(main, adapted=False), "tgt": target}
 
 
 @check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reference.config.bart import BartConfig, MBartConfig
 from reference.config.bert import BertConfig
@@ -22,10 +23,14 @@ def read_config(directory: Path | str) -> Config:
         CheckpointError: there is no such file, it is not JSON, its ``model_type`` is unknown, or what it says cannot be
             built.
     """
-    path = Path(directory) / CONFIG_FILE
-    data = object_of(read_json(directory, CONFIG_FILE), path)
+    return config_of(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
+
+
+def config_of(data: Any, place: Path | str = CONFIG_FILE) -> Config:
+    """The config that the content of a ``config.json`` of any family means; raises as ``read_config``."""
+    data = object_of(data, place)
     families = {**FAMILIES, **dict.fromkeys(ENCODERS, EncoderDecoderConfig)}
-    return families[check_model_type(data, tuple(families), path)].from_dict(data, path)
+    return families[check_model_type(data, tuple(families), place)].from_dict(data, place)
 
 
 __all__ = [
@@ -39,6 +44,7 @@ __all__ = [
     "MBartConfig",
     "SpeechConfig",
     "StackShape",
+    "config_of",
     "read_config",
     "read_json",
 ]

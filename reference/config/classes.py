@@ -23,6 +23,24 @@ CLASSES = {
 }  # fmt: skip
 
 
+_FRAMEWORKS = ("TF", "Flax")
+"""What the other frameworks' classes begin with; ``save_pretrained`` leaves it out, files written by hand may not."""
+
+
+def saved_class(config: Any, place: Path | str = CONFIG_FILE) -> str:
+    """The documented class that ``config.json`` says a checkpoint was saved by; the family's first where it says none.
+
+    Raises:
+        CheckpointError: it names a class that the family has not here.
+    """
+    named = config.others.get("architectures") or [None]
+    name = named[0] if isinstance(named, list) else named
+    if isinstance(name, str):
+        for prefix in _FRAMEWORKS:
+            name = name.removeprefix(prefix)
+    return class_of(config, name, place)
+
+
 def class_of(config: Any, asked: str | None = None, place: Path | str = CONFIG_FILE) -> str:
     """The class a checkpoint is to be built as.
 

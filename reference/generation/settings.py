@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from reference.config import CONFIG_FILE, BartConfig, read_json
+from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
 from reference.generation.dialect import Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding, Twenty
 from reference.generation.validation import SEVERAL, TOKENS, check_known, check_neutral, check_value, conflict
@@ -84,17 +84,18 @@ class GenerationSettings:
     def read(cls, directory: Path | str, **arguments: Any) -> GenerationSettings:
         """From ``directory/generation_config.json``; without it from the generation keys of ``config.json``.
 
-        The second is how checkpoints from before that file say it; absent token ids are then BART's documented ones.
+        The second is how checkpoints from before that file say it; absent token ids are then the family's documented
+        ones, and what a composition does not say itself its decoder does.
 
         Raises:
             CheckpointError: neither can be read, or as ``from_dict``.
         """
-        config, path = BartConfig.read(directory), Path(directory) / GENERATION_FILE
+        config, path = read_config(directory), Path(directory) / GENERATION_FILE
         if path.is_file():
             data = read_json(directory, GENERATION_FILE)
         else:
             path = Path(directory) / CONFIG_FILE
-            data = {**config.others, **{name: getattr(config, name) for name in TOKENS}}
+            data = _in_config(config)
         settings = cls.from_dict(data, path, **arguments)
         for name in TOKENS:
             outside = [token for token in _tokens(getattr(settings, name)) if token >= config.vocab_size]
@@ -156,6 +157,14 @@ class GenerationSettings:
         if token is None or zero:
             token = self.ends[0] if self.ends else token
         return token or 0
+
+
+def _in_config(config: Config) -> dict[str, Any]:
+    """What a ``config.json`` says of generating."""
+    own = {**config.others, **{name: getattr(config, name) for name in TOKENS if hasattr(config, name)}}
+    if not isinstance(config, EncoderDecoderConfig):
+        return own
+    return {**_in_config(config.decoder), **{name: value for name, value in own.items() if value is not None}}
 
 
 def _tokens(value: int | tuple[int, ...] | None) -> tuple[int, ...]:

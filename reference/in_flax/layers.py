@@ -7,6 +7,8 @@ layer (pre-norm, as in GPT-2 and mBART): ``StackShape.pre_norm``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flax import nnx
 from jax import Array
 from jaxtyping import Bool, Float, Int
@@ -16,6 +18,9 @@ from reference.in_flax.activations import ACTIVATIONS
 from reference.in_flax.attention import Attention
 from reference.in_flax.cache import LayerCache
 from reference.in_flax.normalisation import LayerNorm
+
+Norm = Callable[[Array], Array]
+"""A normalisation: the layer's own, or that of the fast path."""
 
 
 class EncoderLayer(nnx.Module):
@@ -30,11 +35,11 @@ class EncoderLayer(nnx.Module):
         self.fc2 = nnx.Linear(shape.ffn, shape.d_model, rngs=rngs)
         self.final_layer_norm = LayerNorm(shape.d_model, shape.epsilon, rngs)
 
-    def before(self, norm: LayerNorm, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
+    def before(self, norm: Norm, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
         """What a part of the layer is given."""
         return norm(hidden) if self.pre_norm else hidden
 
-    def after(self, norm: LayerNorm, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
+    def after(self, norm: Norm, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
         """What becomes of a residual sum."""
         return hidden if self.pre_norm else norm(hidden)
 

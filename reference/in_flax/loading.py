@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import jax
@@ -73,14 +74,24 @@ def build(
     check_choices(dtype, attention, precision)
     if dtype == "float64":
         jax.config.update("jax_enable_x64", True)
-    model = nnx.eval_shape(lambda: model_of(config, model_class, attention, precision, rngs=nnx.Rngs(0)))
-    table, (graph, empty) = table_of(config, model_class), nnx.split(model)
+    # Of two configs that are equal, the labels of a classifier may still differ (``others`` is not compared).
+    labels = getattr(config, "num_labels", None)
+    table, (graph, empty) = table_of(config, model_class), outline(config, labels, model_class, attention, precision)
     target, leaves = jax.devices(device)[0], []
     for path, variable in nnx.to_flat_state(empty):
         array = table.array(canonical_name(path), weights, place)
         array = jax.device_put(canonical_layout(path, array).astype(DTYPES[dtype]), target)
         leaves.append((path, variable.replace(array)))
     return nnx.merge(graph, nnx.from_flat_state(leaves))
+
+
+@lru_cache(maxsize=8)
+def outline(
+    config: Config, labels: int | None, model_class: str | None, attention: str, precision: str
+) -> tuple[nnx.GraphDef, Mapping]:
+    """A model without its values: its modules, and the shapes of its variables. Tracing it takes longer than a load."""
+    model = nnx.eval_shape(lambda: model_of(config, model_class, attention, precision, rngs=nnx.Rngs(0)))
+    return nnx.split(model)
 
 
 def check_choices(dtype: str, attention: str, precision: str) -> None:

@@ -7,6 +7,8 @@ layer (pre-norm, as in GPT-2 and mBART): ``StackShape.pre_norm``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -15,6 +17,9 @@ from reference.in_torch.activations import ACTIVATIONS
 from reference.in_torch.attention import Attention
 from reference.in_torch.cache import LayerCache
 from reference.in_torch.normalisation import LayerNorm
+
+Norm = Callable[[Tensor], Tensor]
+"""A normalisation: the layer's own, or that of the fast path."""
 
 
 class EncoderLayer(nn.Module):
@@ -30,11 +35,11 @@ class EncoderLayer(nn.Module):
         self.fc2 = nn.Linear(shape.ffn, shape.d_model)
         self.final_layer_norm = LayerNorm(shape.d_model, shape.epsilon)
 
-    def before(self, norm: LayerNorm, hidden: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
+    def before(self, norm: Norm, hidden: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
         """What a part of the layer is given."""
         return norm(hidden) if self.pre_norm else hidden
 
-    def after(self, norm: LayerNorm, hidden: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
+    def after(self, norm: Norm, hidden: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
         """What becomes of a residual sum."""
         return hidden if self.pre_norm else norm(hidden)
 

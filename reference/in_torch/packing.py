@@ -42,11 +42,11 @@ def packed(*linears: nn.Linear) -> PackedLinear:
     return PackedLinear(weight, torch.cat([linear.bias.detach() for linear in linears]))
 
 
-class FastNorm(LayerNorm):
-    """The same in one kernel, which computes in at least float32 as well."""
+class FastNorm(nn.Module):
+    """``LayerNorm`` in one kernel, which computes in at least float32 as well."""
 
     def __init__(self, norm: LayerNorm) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         self.epsilon = norm.epsilon
         self.weight, self.bias = norm.weight.detach(), norm.bias.detach()
 

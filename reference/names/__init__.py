@@ -1,7 +1,6 @@
 """THE tables of parameter names: what a model holds, and what each file calls it.
 
-``table_of`` has every family's. BART's own names are known in the layouts of all three frameworks (``names.bart``), the
-others in PyTorch's.
+``table_of`` has every class's, in PyTorch's spelling; ``layouts`` knows the other frameworks' spellings.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from reference.names.bart import (
     LOGITS_BIAS,
     POSITION_OFFSET,
     SHARED,
-    canonical,
     expected_parameters,
     is_bare,
     tied_groups,
     trainable,
 )
 from reference.names.composed import table_of
+from reference.names.layouts import entry_in
 from reference.names.table import Entry, EntryRole, Layout, Parameter, Row, Table
 
 __all__ = [
@@ -31,7 +30,7 @@ __all__ = [
     "Parameter",
     "Row",
     "Table",
-    "canonical",
+    "entry_in",
     "expected_parameters",
     "is_bare",
     "table_of",

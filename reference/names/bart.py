@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 
 from reference.config import BartConfig
-from reference.names.table import Entry, Layout, Parameter, Row, Table, linear, matrix
+from reference.names.table import Layout, Parameter, Row, Table, linear, matrix
 
 SHARED = "model.shared.weight"
 HEAD = "lm_head.weight"
@@ -79,28 +78,6 @@ def trainable(config: BartConfig) -> list[str]:
     return [name for name in expected_parameters(config) if name != LOGITS_BIAS]
 
 
-def canonical(raw: str, layout: Layout, config: BartConfig) -> Entry | None:
-    """What a name found in a file stands for; None where no BART has such a name.
-
-    Args:
-        raw: as the file spells it. ``torch``: ``model.encoder.layers.0.fc1.weight``, or without ``model.`` in a file
-            saved from the bare ``BartModel``. ``flax``: the path joined by ``/``. ``tf``: a variable's name.
-    """
-    spelled = _SPELLINGS[layout](raw)
-    if spelled is None:
-        return None
-    name, transposed = spelled
-    name = _with_prefix(name)
-    if name in ("model.encoder.version", "model.decoder.version"):
-        return Entry(name, False, "ignored")
-    for group in tied_groups(config):
-        if name in group[1:]:
-            return Entry(group[0], transposed, "tied")
-    if name not in _expected_names(config):
-        return None
-    return Entry(name, transposed, "buffer" if name == LOGITS_BIAS else "parameter")
-
-
 def is_bare(raw: str, layout: Layout) -> bool:
     """Whether a file with this name in it was saved from the bare ``BartModel``, which has no head.
 
@@ -115,69 +92,16 @@ def is_bare(raw: str, layout: Layout) -> bool:
 _STACKS = ("shared.", "encoder.", "decoder.", "shared/", "encoder/", "decoder/")
 
 
-def _with_prefix(name: str) -> str:
-    """Puts ``model.`` before a bare model's names."""
-    return f"model.{name}" if name.startswith(_STACKS[:3]) else name
-
-
-@lru_cache(maxsize=64)
-def _expected_names(config: BartConfig) -> frozenset[str]:
-    return frozenset(expected_parameters(config))
-
-
-def _from_torch(raw: str) -> tuple[str, bool] | None:
-    return raw, False
-
-
-def _from_flax(raw: str) -> tuple[str, bool] | None:
-    """Flax keeps a linear map as ``kernel`` ``[in, out]``, a table as ``embedding``, a norm's weight as ``scale``."""
-    *place, leaf = raw.removeprefix("params/").split("/")
-    if not place:
-        return (leaf, False) if leaf == LOGITS_BIAS else None
-    if leaf not in ("kernel", "embedding", "scale", "bias"):
-        return None
-    word = "bias" if leaf == "bias" else "weight"
-    return ".".join([*place, word]), leaf == "kernel"
-
-
-def _from_tf(raw: str) -> tuple[str, bool] | None:
-    """Keras names a variable by its scopes, an HDF5 file puts the name of a layer before that.
-
-    As written by transformers 4.37.2 and 4.57.6: ``model/tf_bart_for_conditional_generation/model/encoder/layers.0/
-    self_attn/k_proj/kernel:0`` (a second model made in one process gets ``…generation_1``), ``model/model.shared/
-    model.shared/embeddings:0``, ``final_logits_bias/final_logits_bias:0``; in shards and in safetensors of format
-    ``tf`` the outermost scope is left out: ``model/encoder/layers.0/…``, ``final_logits_bias:0``.
-    """
-    *place, leaf = re.sub(r":\d+$", "", raw).split("/")
-    if leaf == LOGITS_BIAS:
-        return (LOGITS_BIAS, False) if set(place) <= {LOGITS_BIAS} or _TF_MODEL.match(place[0]) else None
-    if leaf not in _TF_LEAVES:
-        return None
-    if place and place[-1] in ("model.shared", "shared"):
-        return SHARED, False
-    models = [index for index, scope in enumerate(place) if _TF_MODEL.match(scope)]
-    name = ".".join([*place[models[-1] + 1 if models else 0 :], _TF_LEAVES[leaf]])
-    return name, leaf == "kernel"
-
-
-_TF_MODEL = re.compile(r"tf_bart(_[a-z]+)*(_\d+)?$")
-_TF_LEAVES = {"kernel": "weight", "gamma": "weight", "embeddings": "weight", "bias": "bias", "beta": "bias"}
-_TF_LEAVES["weight"] = "weight"  # the shared table of libraries older than those above
-
-
-_SPELLINGS = {"torch": _from_torch, "flax": _from_flax, "tf": _from_tf}
-
-
 def table(config: BartConfig, model_class: str) -> Table:
     """The table of any class of the family, in our models' words: they are BART's own."""
     if model_class.endswith("ForCausalLM"):
         return decoder_table(config, True)
-    rows = [row for row in _rows(expected_parameters(config)) if row.name not in (HEAD, LOGITS_BIAS)]
-    tied = {name: group[0] for group in tied_groups(config) for name in group[1:] if name != HEAD}
+    tied = {name: group[0] for group in tied_groups(config) for name in group[1:]}
     if model_class == "BartForConditionalGeneration":
-        rows = list(_rows(expected_parameters(config)))
-        tied = {name: group[0] for group in tied_groups(config) for name in group[1:]}
-    elif model_class == "BartForSequenceClassification":
+        return Table(tuple(_rows(expected_parameters(config))), tied, "model.", ("*.version",))
+    rows = [row for row in _rows(expected_parameters(config)) if row.name not in (HEAD, LOGITS_BIAS)]
+    tied.pop(HEAD, None)
+    if model_class == "BartForSequenceClassification":
         sizes = (config.num_labels, config.d_model)
         width, head = (config.d_model, config.d_model), "classification_head"
         rows += linear(f"{head}.dense", f"{head}.dense", width, ("d_model", "d_model"))

@@ -39,7 +39,8 @@ def _convolutions(config: SpeechConfig) -> Iterator[Row]:
     for index, kernel in enumerate(config.conv_kernel):
         ours, name = f"features.{index}", f"feature_extractor.conv_layers.{index}"
         made = channels[index + 1]
-        yield from convolution(f"{ours}.conv", f"{name}.conv", (made, channels[index], kernel), config.conv_bias)
+        shape, axes = (made, channels[index], kernel), ("channels", "channels", "kernel")
+        yield from convolution(f"{ours}.conv", f"{name}.conv", shape, axes, config.conv_bias)
         if config.feat_extract_norm == "layer" or index == 0:
             yield from norm(f"{ours}.norm", f"{name}.layer_norm", made, "channels")
 
@@ -79,11 +80,14 @@ def _adapter(config: SpeechConfig) -> Iterator[Row]:
         yield from norm("adapter.norm", "adapter.proj_layer_norm", width)
     for index in range(config.num_adapter_layers):
         shape = (2 * width, width, config.adapter_kernel_size)
-        yield from convolution(f"adapter.layers.{index}", f"adapter.layers.{index}.conv", shape, True)
+        axes = ("gates", "d_model", "kernel")
+        yield from convolution(f"adapter.layers.{index}", f"adapter.layers.{index}.conv", shape, axes, True)
 
 
-def convolution(ours: str, name: str, shape: tuple[int, int, int], bias: bool) -> Iterator[Row]:
+def convolution(
+    ours: str, name: str, shape: tuple[int, int, int], axes: tuple[str, str, str], bias: bool
+) -> Iterator[Row]:
     """Weight ``[out, in, kernel]`` and perhaps a bias ``[out]``, as ``torch.nn.Conv1d`` keeps them."""
-    yield Row(f"{ours}.weight", f"{name}.weight", Parameter(shape, ("out", "in", "kernel")))
+    yield Row(f"{ours}.weight", f"{name}.weight", Parameter(shape, axes))
     if bias:
-        yield Row(f"{ours}.bias", f"{name}.bias", Parameter(shape[:1], ("out",)))
+        yield Row(f"{ours}.bias", f"{name}.bias", Parameter(shape[:1], axes[:1]))

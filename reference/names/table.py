@@ -91,21 +91,38 @@ class Table:
     def _roles(self) -> dict[str, EntryRole]:
         return {row.name: "buffer" if row.buffer else "parameter" for row in self.rows}
 
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical names and shapes."""
+        return {row.name: row.parameter.shape for row in self.rows}
+
+    @cached_property
+    def groups(self) -> list[list[str]]:
+        """Names that are one array in memory, the canonical one first."""
+        found: dict[str, list[str]] = {}
+        for alias, name in self.tied.items():
+            found.setdefault(name, [name]).append(alias)
+        return list(found.values())
+
+    def spelled(self, raw: str) -> tuple[str, ...]:
+        """How a name of a PyTorch file may be meant: as it is, with the prefix of a class with a head, without it."""
+        for pattern, replacement in self.spellings:
+            raw = re.sub(pattern, replacement, raw)
+        return raw, self.prefix + raw, raw.removeprefix(self.prefix)
+
     def expected(self) -> dict[str, Parameter]:
         """Canonical parameters, each once, in data-flow order."""
         return {row.name: row.parameter for row in self.rows}
 
     def entry(self, raw: str) -> Entry | None:
         """What a name of a PyTorch file stands for; None where this model has no such name."""
-        spelled = raw
-        for pattern, replacement in self.spellings:
-            spelled = re.sub(pattern, replacement, spelled)
-        for name in (spelled, self.prefix + spelled, spelled.removeprefix(self.prefix)):
+        names = self.spelled(raw)
+        for name in names:
             if name in self.tied:
                 return Entry(self.tied[name], False, "tied")
             if name in self._roles:
                 return Entry(name, False, self._roles[name])
-        return Entry(raw, False, "ignored") if any(fnmatchcase(spelled, known) for known in self.ignored) else None
+        return Entry(raw, False, "ignored") if any(fnmatchcase(names[0], known) for known in self.ignored) else None
 
     def array(self, ours: str, weights: Mapping[str, np.ndarray], place: Path | str) -> np.ndarray:
         """One of our parameters from canonical arrays.

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from reference.config import BartConfig, Config
-from reference.config.classes import class_of
-from reference.errors import CheckpointError
-from reference.names import LOGITS_BIAS, Entry, Layout, Parameter, canonical, expected_parameters, is_bare, table_of
+from reference.config import Config
+from reference.names import LOGITS_BIAS, Entry, Layout, Parameter, entry_in, is_bare, table_of
 from reference.weights.files import find_weights, open_weights
 from reference.weights.stored import Opened, Stored
 
@@ -38,7 +36,7 @@ class Weights(Mapping[str, np.ndarray]):
         """Canonical name to the name in the file."""
         self.misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         """Canonical name to (shape found, shape wanted), both in the canonical layout."""
-        self._expected, entry = _names(config, model_class, opened.layout, files)
+        self._expected, entry = _names(config, model_class, opened.layout)
         self._found: dict[str, tuple[Stored, bool]] = {}
         self._duplicates: dict[str, tuple[str, Stored, bool]] = {}
         self._sort(opened, entry)
@@ -137,16 +135,11 @@ def read_weights(
 
 
 def _names(
-    config: Config, model_class: str | None, layout: Layout, files: list[Path]
+    config: Config, model_class: str | None, layout: Layout
 ) -> tuple[dict[str, Parameter], Callable[[str], Entry | None]]:
     """What is expected under canonical names, and what a name of the file stands for."""
-    if isinstance(config, BartConfig) and class_of(config, model_class) == "BartForConditionalGeneration":
-        return expected_parameters(config), lambda raw: canonical(raw, layout, config)
     table = table_of(config, model_class)
-    if layout != "torch":
-        kind = f"{config.model_type} as {class_of(config, model_class)}"
-        raise CheckpointError(files[0], f"holds weights in the layout of {layout}; {kind} is read in PyTorch's only")
-    return table.expected(), table.entry
+    return table.expected(), lambda raw: entry_in(table, raw, layout)
 
 
 def _shape(stored: Stored, transposed: bool) -> tuple[int, ...]:

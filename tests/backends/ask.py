@@ -33,6 +33,8 @@ from tests.backends.samples import (
     stepwise,
 )
 
+CLASS = "BartForConditionalGeneration"
+
 
 class Asked:
     """Collects answers; an exception is an answer too."""
@@ -44,7 +46,7 @@ class Asked:
         self.backend.setup(threads=1, device="cpu", cache=Path(os.environ["ASK_CACHE"]))
 
     def load(self, checkpoint: Path, dtype: str = "float32") -> Any:
-        return self.backend.load(checkpoint, self.variant, device="cpu", dtype=dtype)
+        return self.backend.load(checkpoint, self.variant, device="cpu", dtype=dtype, model_class=CLASS)
 
     def attempt(self, name: str, question: Callable[[], Any]) -> None:
         try:

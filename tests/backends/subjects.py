@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from packaging.utils import canonicalize_name
 
+from parity.anatomy import anatomy_of
 from parity.backends.capabilities import capabilities
 from parity.tensors import forward_tensors
 from tests.backends.samples import CONFIG
@@ -47,7 +48,7 @@ def can(name: str, dtype: str = "float32") -> list[str]:
 
 
 def expected_names(name: str) -> list[str]:
-    found = [spec.name for spec in forward_tensors(CONFIG) if spec.name != "loss"]
+    found = [spec.name for spec in forward_tensors(anatomy_of(CONFIG)) if spec.name != "loss"]
     return found if "attentions" in can(name) else [array for array in found if "attention" not in array]
 
 

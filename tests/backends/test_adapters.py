@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from parity.anatomy import anatomy_of
 from parity.tensors import forward_tensors
 from reference.config import BartConfig
 from reference.names import expected_parameters, tied_groups, trainable
@@ -26,9 +27,10 @@ def test_every_array_of_a_forward_pass_is_named_in_order(asked: tuple[str, Answe
 
 
 def test_shapes_are_those_of_the_table(asked: tuple[str, Answers]) -> None:
-    sizes = {"batch": BATCH, "src": SRC, "tgt": TGT, "d_model": CONFIG["d_model"], "vocab": CONFIG["vocab_size"]}
+    sizes = {"batch": BATCH, "src": SRC, "tgt": TGT, "vocab": CONFIG["vocab_size"]}
+    sizes |= dict.fromkeys(("d_model", "width", "memory"), CONFIG["d_model"])
     arrays = asked[1].arrays("forward")
-    for spec in forward_tensors(CONFIG):
+    for spec in forward_tensors(anatomy_of(CONFIG)):
         if spec.name in arrays:
             heads = CONFIG[f"{spec.name.partition('.')[0]}_attention_heads"] if "heads" in spec.axes else 0
             assert arrays[spec.name].shape == tuple({**sizes, "heads": heads}[axis] for axis in spec.axes)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from parity.backends import BACKENDS
-from parity.backends.capabilities import DEVICES, DTYPES, WORDS, capabilities, model_class
+from parity.backends.capabilities import DEVICES, DTYPES, WITHOUT, WORDS, capabilities, library_class
 
 MAIN = {"transformers": "4.57.6", "torch": "2.13.0", "tensorflow-cpu": "2.21.0", "jax": "0.10.2", "flax": "0.12.8"}
 CURRENT = {"transformers": "5.23.0", "torch": "2.13.0"}
+HALVES = {
+    "encoder": ("bert", "roberta", "bert-generation", "wav2vec2", "hubert"),
+    "decoder": ("bert", "roberta", "bert-generation", "gpt2", "bart", "mbart"),
+}
+"""Families that a composition may be made of (``reference.config``)."""
 DOCUMENTED = {**MAIN, "transformers": "4.37.2"}
 
 
@@ -31,6 +39,50 @@ def test_nothing_can_be_asked_where_a_library_is_absent(backend: str) -> None:
 def test_version_5_has_pytorch_classes_only(backend: str, prefix: str) -> None:
     versions = {**MAIN, "transformers": "5.23.0"}
     assert capabilities(backend, "eager", versions)[1]["load"] == f"transformers 5.23.0 has no {prefix} classes"
+
+
+def of_halves(backend: str, *families: str) -> dict[str, str]:
+    documented = "EncoderDecoderModel"
+    return capabilities(backend, "eager", MAIN, documented=documented, families=families)[1]
+
+
+@pytest.mark.parametrize(
+    ("backend", "families", "reason"),
+    [
+        ("hf-tf", ("bert", "bart"), "TFAutoModelForCausalLM of transformers 4.57.6 has no bart as decoder"),
+        ("hf-tf", ("bert-generation", "bert"), "TFAutoModel of transformers 4.57.6 has no bert-generation as encoder"),
+        ("hf-flax", ("hubert", "bert"), "FlaxAutoModel of transformers 4.57.6 has no hubert as encoder"),
+        ("hf-flax", ("wav2vec2", "mbart"), "FlaxAutoModelForCausalLM of transformers 4.57.6 has no mbart as decoder"),
+    ],
+)
+def test_a_composition_lacks_what_a_framework_has_no_half_for(backend, families, reason) -> None:
+    lacking = of_halves(backend, *families)
+    assert lacking["load"] == lacking["generate"] == reason
+
+
+def test_the_cache_of_a_composition_is_its_decoders() -> None:
+    assert "keeps no keys and values of the source" in of_halves("hf-tf", "bert", "gpt2")["cross_cache"]
+    assert "cross_cache" not in of_halves("hf-tf", "bert", "bert")
+    assert "cross_cache" not in of_halves("hf-torch", "bert", "gpt2")
+
+
+def test_a_composition_lacks_nothing_where_both_halves_are_there() -> None:
+    assert "load" not in of_halves("hf-tf", "bert", "gpt2")
+    assert of_halves("hf-flax", "bert", "bart")["load"] == "hf-flax does not ask FlaxEncoderDecoderModel yet"
+    assert "load" not in of_halves("hf-torch", "bert-generation", "mbart")
+
+
+@pytest.mark.parametrize(("backend", "prefix"), [("hf-tf", "TF"), ("hf-flax", "FLAX")])
+def test_the_auto_classes_have_the_halves_that_are_said_to_be_there_and_no_other(backend: str, prefix: str) -> None:
+    transformers = pytest.importorskip("transformers", reason="compares with the installed library's tables")
+    auto = Path(transformers.__file__).parent / "models" / "auto" / f"modeling_{prefix.lower()}_auto.py"
+    if not auto.exists():
+        pytest.skip(f"transformers {transformers.__version__} has no {prefix} classes")
+    for half, mapping in (("encoder", "MODEL"), ("decoder", "MODEL_FOR_CAUSAL_LM")):
+        names = re.search(rf"^{prefix}_{mapping}_MAPPING_NAMES = (.*?)^\)", auto.read_text(), re.S | re.M).group(1)
+        there = set(re.findall(r'\("([\w-]+)", "', names))
+        judged = set(HALVES[half])
+        assert judged - there == set(WITHOUT[backend][half])
 
 
 def test_head_masks_went_with_version_5() -> None:
@@ -72,7 +124,7 @@ def test_an_unknown_backend_is_an_error() -> None:
 
 
 def test_classes() -> None:
-    names = {name: model_class(name, {"model_type": "bart"}) for name in BACKENDS}
+    names = {name: library_class(name, "BartForConditionalGeneration") for name in BACKENDS}
     assert names["hf-tf"] == "TFBartForConditionalGeneration"
     assert names["hf-flax"] == "FlaxBartForConditionalGeneration"
     assert names["hf-torch"] == names["reference-torch"] == "BartForConditionalGeneration"

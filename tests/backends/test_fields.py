@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from parity.anatomy import anatomy_of
 from parity.backends.fields import flatten
 from parity.tensors import forward_tensors
 
-CONFIG = {"encoder_layers": 2, "decoder_layers": 11}
+CONFIG = {"model_type": "bart", "encoder_layers": 2, "decoder_layers": 11}
 
 
 def to_numpy(value: np.ndarray) -> tuple[np.ndarray, str]:
@@ -33,7 +34,7 @@ def test_the_order_is_the_data_flow_whatever_the_librarys() -> None:
     fields = list(output().items())
     random.Random(0).shuffle(fields)
     arrays, dtypes, facts = flatten(dict(fields), to_numpy)
-    assert list(arrays) == list(dtypes) == [spec.name for spec in forward_tensors(CONFIG)]
+    assert list(arrays) == list(dtypes) == [spec.name for spec in forward_tensors(anatomy_of(CONFIG))]
     assert [fact["field"] for fact in facts] == [name for name, _ in fields]
 
 

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from parity.backends import libraries
 from reference.config import BartConfig
+from reference.names import table_of
 from tests.backends.samples import CHECKPOINT
 
 BART = BartConfig.read(CHECKPOINT)
@@ -99,7 +100,7 @@ def test_a_conversion_flag_only_where_it_is_needed(tmp_path: Path) -> None:
     ],
 )
 def test_names_are_canonical_and_duplicates_keep_their_own(raw: str, layout: str, wanted: tuple) -> None:
-    assert libraries.parameter_name(raw, layout, BART) == wanted
+    assert libraries.parameter_name(raw, layout, table_of(BART)) == wanted
 
 
 def test_loading_errors_are_notes() -> None:

@@ -16,20 +16,22 @@ from parity.standard import standard_cases
 from parity.subjects import Variant, yardstick_ensemble
 from parity.traces import Trace
 from reference.config import BartConfig
+from reference.names import table_of
 from reference.weights import read_weights
 
 ASKED = (
     "forward", "forward.head-masks", "encode-decode", "decode-steps.reordered", "loss", "gradients", "generate.beams",
 )  # fmt: skip
+CLASS = "BartForConditionalGeneration"
 REFERENCES = ("reference-torch", "reference-flax")
 
 
 def answers(backend: str, variant: str, dtype: str, tmp_path: Path) -> dict[str, Trace]:
     loader, checkpoint = get_backend(backend), fixture("bart-odd")
     loader.setup(threads=1, device="cpu", cache=tmp_path)
-    model = loader.load(checkpoint, Variant.parse(variant), device="cpu", dtype=dtype)
+    model = loader.load(checkpoint, Variant.parse(variant), device="cpu", dtype=dtype, model_class=CLASS)
     read = inspect_checkpoint(checkpoint)
-    cases = {case.name: case for case in standard_cases(read.config, None, read.generation)}
+    cases = {case.name: case for case in standard_cases(read.anatomy, None, read.generation)}
     session = Session(lambda: model, lambda: model, Variant.parse(variant), Clock())
     return {name: perform(cases[name], session) for name in ASKED}
 
@@ -57,7 +59,7 @@ def test_in_float32_it_rounds_otherwise(backend: str, tmp_path: Path) -> None:
 def test_parameters_come_as_the_checkpoint_has_them(tmp_path: Path) -> None:
     loader, directory = get_backend("reference-torch"), fixture("bart-odd")
     loader.setup(threads=1, device="cpu", cache=tmp_path)
-    model = loader.load(directory, Variant.parse("eager+mirrored"), device="cpu", dtype="float32")
+    model = loader.load(directory, Variant.parse("eager+mirrored"), device="cpu", dtype="float32", model_class=CLASS)
     weights = read_weights(directory, BartConfig.read(directory))
     assert {name for name, array in model.parameters() if (array == weights[name]).all()} == set(weights)
 
@@ -70,8 +72,8 @@ def test_every_reference_has_a_mirrored_member_in_the_yardstick() -> None:
 def test_weights_are_reversed_along_widths_and_nothing_else() -> None:
     directory = fixture("bart-odd")
     config = BartConfig.read(directory)
-    weights = read_weights(directory, config)
-    mirrored, axes = MirroredWeights(config, weights), reversed_axes(config)
+    weights, table = read_weights(directory, config), table_of(config)
+    mirrored, axes = MirroredWeights(table, weights), reversed_axes(table)
     assert list(mirrored) == list(weights) and len(mirrored) == len(weights)
     shared, fc1 = weights["model.shared.weight"], weights["model.encoder.layers.0.fc1.weight"]
     np.testing.assert_array_equal(mirrored["model.shared.weight"], shared[:, ::-1])

@@ -13,7 +13,7 @@ import pytest
 
 import parity.backends as backends
 from parity.backends import BACKENDS, SourceRoot, find_entry, get_backend
-from parity.backends.capabilities import capabilities, model_class
+from parity.backends.capabilities import capabilities, library_class
 from tests.backends.samples import ROOT
 
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "transformers", "pydantic")
@@ -81,4 +81,4 @@ def test_a_third_partys_entry_point_is_a_backend(third_party: str) -> None:
     assert find_entry(third_party).sources[0].patterns == ("**/*.py",)
     can, lacking = capabilities(third_party, "eager", {})
     assert lacking.items() >= Borrowed.lacking.items() and "load" in can and "tuple" not in can
-    assert model_class(third_party, {}) == "OtherBart"
+    assert library_class(third_party, "BartForConditionalGeneration") == "OtherBart"

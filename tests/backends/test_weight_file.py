@@ -19,7 +19,7 @@ from tests.backends.samples import CHECKPOINT, LACKED, SURPLUS, faulty, given
 def load(checkpoint: Path, dtype: str = "float32"):
     backend = get_backend("file")
     backend.setup(threads=1, device="cpu", cache=checkpoint)
-    return backend.load(checkpoint, Variant(), device="cpu", dtype=dtype)
+    return backend.load(checkpoint, Variant(), device="cpu", dtype=dtype, model_class="BartForConditionalGeneration")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])

@@ -46,6 +46,7 @@ class Bench:
         values = {
             "stack": "main", "interpreter": Path(sys.executable), "environment": self.environment, "backend": "fake",
             "variant": "eager", "device": "cpu", "dtype": "float32", "checkpoint": self.checkpoint(),
+            "model_class": "BartForConditionalGeneration",
             "weight_bytes": 0, "case": case.to_json(), "provenance": {"checkpoint": "model", "backend": "fake"},
             **changes,
         }  # fmt: skip

@@ -99,7 +99,7 @@ class Fake:
         if how == "full disk":
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
-    def load(self, checkpoint, variant, *, device, dtype):
+    def load(self, checkpoint, variant, *, device, dtype, model_class):
         import numpy as np
 
         note(f"load {checkpoint.name} {variant} {dtype}")

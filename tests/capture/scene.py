@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+from parity.anatomy import anatomy_of
 from parity.capture import capture, run
 from parity.cases import Case
 from parity.subjects import Subject
@@ -27,7 +28,7 @@ def case(name, value=FINE, operation="forward", row=0, **more):
     return Case(name, operation, {"input_ids": [[value, row], [0, 3]]}, notes={"sets_yardstick": True}, **more)
 
 
-def ordinary_cases(config, rows, generation):
+def ordinary_cases(anatomy, rows, generation):
     return [
         case("forward"),
         case("tuple", operation="tuple"),
@@ -36,11 +37,11 @@ def ordinary_cases(config, rows, generation):
     ]
 
 
-def slow_cases(config, rows, generation):
+def slow_cases(anatomy, rows, generation):
     return [case(f"slow-{index}", SLOW, row=index) for index in range(SLOW_CASES)]
 
 
-def checkpoints(paths):
+def checkpoints(paths, model_class):
     from dataclasses import dataclass
 
     @dataclass(frozen=True)
@@ -53,6 +54,14 @@ def checkpoints(paths):
         @property
         def config(self):
             return {"model_type": "bart"}
+
+        @property
+        def model_class(self):
+            return "BartForConditionalGeneration"
+
+        @property
+        def anatomy(self):
+            return anatomy_of(self.config)
 
         @property
         def generation(self):

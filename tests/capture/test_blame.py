@@ -50,7 +50,7 @@ def test_a_library_frame_is_named_relative_to_its_site_packages(library):
 
 def test_what_our_own_code_raises_is_ours():
     assert blame.is_ours(caught(Variant.parse, "odd"))
-    assert blame.is_ours(caught(as_input, "input_ids", [[1], [2, 3]]))
+    assert blame.is_ours(caught(as_input, [[1], [2, 3]]))
     assert isinstance(caught(Trace.read, blame.ROOT / "nowhere"), TraceError)
 
 

@@ -83,8 +83,28 @@ def test_our_own_sources_count(tmp_path):
         (tmp_path / name).write_text("x = 1\n")
     for name in ("cases", "subjects", "tensors", "traces"):
         (tmp_path / "parity" / f"{name}.py").write_text("")
-    before = own_sources(tmp_path)
+    before = own_sources(tmp_path, "hf-torch")
     (tmp_path / "parity/checks/d.py").write_text("x = 2\n")
-    assert own_sources(tmp_path) == before
+    assert own_sources(tmp_path, "hf-torch") == before
     (tmp_path / "reference/c.py").write_text("x = 2\n")
-    assert own_sources(tmp_path) != before
+    assert own_sources(tmp_path, "hf-torch") != before
+
+
+def test_another_backends_adapter_does_not_count(tmp_path):
+    adapters = tmp_path / "parity" / "backends"
+    adapters.mkdir(parents=True)
+    for name in ("cases", "subjects", "traces"):
+        (tmp_path / "parity" / f"{name}.py").write_text("")
+    names = ("hf_torch", "hf_flax", "hf_flax_decoding", "libraries", "capabilities")
+    for name in names:
+        (adapters / f"{name}.py").write_text("1")
+    before = {backend: own_sources(tmp_path, backend) for backend in ("hf-torch", "hf-flax")}
+    changed = {}
+    for name in names:
+        (adapters / f"{name}.py").write_text("2")
+        changed[name] = [backend for backend in before if own_sources(tmp_path, backend) != before[backend]]
+        (adapters / f"{name}.py").write_text("1")
+    assert changed == {
+        "hf_torch": ["hf-torch"], "hf_flax": ["hf-flax"], "hf_flax_decoding": ["hf-flax"],
+        "libraries": ["hf-torch", "hf-flax"], "capabilities": [],
+    }  # fmt: skip

@@ -91,8 +91,8 @@ def test_permuted_exchanges_the_rows_that_the_case_means():
 
 
 def test_inputs_have_the_documented_dtypes():
-    assert as_input("decoder_head_mask", [[1, 0]]).dtype == np.float32
-    assert as_input("labels", [[1, -100]]).dtype == np.int64
+    assert as_input([[1.0, 0.0]]).dtype == np.float32
+    assert as_input([[1, -100]]).dtype == np.int64
 
 
 def test_load_tells_every_parameter_and_every_row():

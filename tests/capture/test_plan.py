@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from parity.anatomy import anatomy_of
 from parity.capture import CaptureError
 from parity.capture.plan import Asked, subjects
 from parity.cases import Case
@@ -55,7 +56,19 @@ def test_a_backend_that_nobody_offers_is_named(wanted):
 
 
 def asked(role, *can, dtype="float32"):
-    return Asked(Subject("hf-torch", dtype=dtype, role=role), "Bart", frozenset({"cpu", "float32", "load", *can}))
+    can = frozenset({"cpu", "float32", "load", *can})
+    return Asked(Subject("hf-torch", dtype=dtype, role=role), "Bart", "Bart", can)
+
+
+def test_a_composition_is_put_to_the_subjects_of_its_halves():
+    halves = {"encoder": {"model_type": "bert"}, "decoder": {"model_type": "gpt2", "add_cross_attention": True}}
+    anatomy = anatomy_of({"model_type": "encoder-decoder", **halves, "decoder_start_token_id": 0, "pad_token_id": 1})
+    assert anatomy.families == ("bert", "gpt2")
+
+    def about(*families):
+        return Asked(Subject("hf-tf"), "", "EncoderDecoderModel", frozenset(), families=families).is_about(anatomy)
+
+    assert about("bert", "gpt2") and not about("bert", "bart") and not about()
 
 
 LOAD = Case("load", "load", requires=("load",))

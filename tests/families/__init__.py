@@ -1,4 +1,4 @@
-"""Every family and composition, at random sizes and weights, against PyTorch transformers 4.57.6 in float64.
+"""Every family and composition, at random sizes and weights, against PyTorch transformers 4.57.6, within budget.
 
-``python -m tests.families --examples 100`` searches; pytest asks a small pool of shapes.
+``python -m tests.families --examples 100`` searches; pytest asks a few.
 """

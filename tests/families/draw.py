@@ -1,4 +1,4 @@
-"""Random architectures of every family, as configs of the library; sizes differ wherever they can."""
+"""Random architectures of every family, as configs of the library, and weights; sizes differ wherever they can."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from parity.calibration.plan import NARROWEST
+from reference.names import Table
+
 VOCAB, POSITIONS = (41, 90), 40
 ACTIVATIONS = ("gelu", "gelu_new", "silu", "relu")
 PAD, START, END = 1, 2, 3
@@ -14,9 +17,21 @@ Draw = np.random.Generator
 
 
 def width(rng: Draw) -> tuple[int, int]:
-    """Heads, and a width that they divide."""
+    """Heads, and a width that they divide: none under 16, where a normalisation over a handful of numbers is
+    ill-conditioned as in no model that anybody trained (``parity.calibration.plan.NARROWEST``)."""
     heads = int(rng.integers(1, 5))
-    return heads, heads * int(rng.integers(3, 8)) * 2
+    least = max(3, -(-NARROWEST // 2 // heads))
+    return heads, heads * int(rng.integers(least, least + 5)) * 2
+
+
+def widest(config: dict[str, Any]) -> int:
+    """The most inputs that one number of a layer is a sum over, feed-forward ones aside (they are fewer)."""
+    parts = [config.get("encoder", config), config.get("decoder", config)]
+    widths = [part[name] for part in parts for name in ("hidden_size", "n_embd", "d_model") if name in part]
+    for part in parts:
+        given = [1, *part.get("conv_dim", [])]
+        widths += [channels * kernel for channels, kernel in zip(given, part.get("conv_kernel", []), strict=False)]
+    return max(widths)
 
 
 def bert(rng: Draw, model_type: str = "bert", **others: Any) -> dict[str, Any]:
@@ -54,9 +69,11 @@ def bart(rng: Draw, model_type: str = "bart", **others: Any) -> dict[str, Any]:
     # The library makes room in the cache of a decoder that stands alone for as many layers as the *encoder* has
     # (transformers 4.57.6, cache_utils.py, DynamicCache(config=...) on BartConfig.num_hidden_layers): equal numbers.
     layers = int(rng.integers(1, 4))
+    heads = int(np.lcm(encoder_heads, decoder_heads))
+    least = max(2, -(-NARROWEST // 2 // heads))
     return {
         "model_type": model_type, "vocab_size": int(rng.integers(*VOCAB)),
-        "d_model": int(np.lcm(encoder_heads, decoder_heads)) * int(rng.integers(2, 6)) * 2, "encoder_layers": layers,
+        "d_model": heads * int(rng.integers(least, least + 4)) * 2, "encoder_layers": layers,
         "decoder_layers": layers, "encoder_attention_heads": encoder_heads, "decoder_attention_heads": decoder_heads,
         "encoder_ffn_dim": int(rng.integers(9, 40)), "decoder_ffn_dim": int(rng.integers(9, 40)),
         "activation_function": str(rng.choice(ACTIVATIONS)), "max_position_embeddings": POSITIONS,
@@ -83,7 +100,7 @@ def speech(rng: Draw, model_type: str = "wav2vec2", **others: Any) -> dict[str, 
     return {
         "model_type": model_type, "hidden_size": hidden, "num_attention_heads": heads,
         "num_hidden_layers": int(rng.integers(1, 4)), "intermediate_size": int(rng.integers(9, 40)),
-        "hidden_act": str(rng.choice(ACTIVATIONS)), "conv_dim": rng.integers(4, 13, layers).tolist(),
+        "hidden_act": str(rng.choice(ACTIVATIONS)), "conv_dim": rng.integers(NARROWEST, 25, layers).tolist(),
         "conv_kernel": rng.integers(2, 6, layers).tolist(), "conv_stride": rng.integers(1, 4, layers).tolist(),
         "num_feat_extract_layers": layers, "conv_bias": bool(rng.integers(2)),
         "feat_extract_norm": str(rng.choice(["group", "layer"])), "do_stable_layer_norm": bool(rng.integers(2)),
@@ -147,3 +164,18 @@ FAMILIES: dict[str, tuple[str, Callable[[Draw], dict[str, Any]]]] = {
     "hubert2mbart": ("SpeechEncoderDecoderModel", composed(hubert, mbart)),
 }
 """By name: the documented class, and what draws its config."""
+
+
+def weights(table: Table, rng: Draw, spread: float = 0.3) -> dict[str, np.ndarray]:
+    """Every canonical parameter in float64: no bias zero, a normalisation's scale around 1, its stored variance > 0."""
+    drawn = {
+        name: rng.normal(1.0 if _is_scale(name) else 0.0, spread, parameter.shape)
+        for name, parameter in table.expected().items()
+    }
+    return {name: np.abs(array) + 0.1 if "running_var" in name else array for name, array in drawn.items()}
+
+
+def _is_scale(name: str) -> bool:
+    place, _, leaf = name.rpartition(".")
+    module = place.rpartition(".")[2]
+    return leaf == "weight" and ("norm" in module.lower() or module.startswith("ln_"))

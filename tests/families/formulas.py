@@ -29,6 +29,11 @@ def norm(w: Weights, name: str, x: np.ndarray, epsilon: float) -> np.ndarray:
     return np.array(rows) * w[f"{name}.weight"] + w[f"{name}.bias"]
 
 
+def inside(w: Weights, prefix: str) -> dict[str, np.ndarray]:
+    """A part's weights by the names they have in it."""
+    return {name.removeprefix(prefix): array for name, array in w.items() if name.startswith(prefix)}
+
+
 def dense(w: Weights) -> Linear:
     """Weights as [out, in]."""
     return lambda name, x: x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
@@ -76,6 +81,17 @@ def bert(
     return x
 
 
+def bert_logits(
+    w: Weights, head: tuple[str, str, str], states: np.ndarray, table: np.ndarray, epsilon: float
+) -> np.ndarray:
+    """Devlin et al. 2019, section 3.1; the map before it as published (google-research/bert, run_pretraining.py).
+
+    ``head``: what that map, its normalisation and the bias of the words are called.
+    """
+    first, second, bias = head
+    return norm(w, second, gelu(dense(w)(first, states)), epsilon) @ table.T + w[f"{bias}.bias"]
+
+
 def gpt2(w: Weights, ids: list[int], layers: int, heads: int, memory: np.ndarray) -> np.ndarray:
     """Radford et al. 2019, section 2.3, with attention to an encoder between the two; logits."""
     width = w["transformer.wte.weight"].shape[1]
@@ -98,67 +114,42 @@ def gpt2(w: Weights, ids: list[int], layers: int, heads: int, memory: np.ndarray
     return norm(w, "transformer.ln_f", x, 1e-5) @ w["transformer.wte.weight"].T
 
 
-def bart_decoder(w: Weights, ids: list[int], heads: int, layers: int, memory: np.ndarray, pre: bool) -> np.ndarray:
-    """Lewis et al. 2020, section 2.1; ``pre``: mBART's order (Liu et al. 2020, section 2.2). Logits of a tied head."""
-    linear, stack = dense(w), "model.decoder."
-    table = w[f"{stack}embed_tokens.weight"]
-    x = table[ids] + w[f"{stack}embed_positions.weight"][2 : 2 + len(ids)]
+def bart_stack(
+    w: Weights, stack: str, embedded: np.ndarray, layers: int, heads: int, pre: bool = False,
+    memory: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Lewis et al. 2020, section 2.1, one half from embedded tokens on; ``pre``: mBART's order (Liu et al. 2020, 2.2).
+
+    With ``memory`` it is the decoder: it looks at no later position, and at the encoder.
+    """
+    linear, decodes = dense(w), memory is not None
+    x = embedded + w[f"{stack}embed_positions.weight"][2 : 2 + len(embedded)]
     x = norm(w, f"{stack}layernorm_embedding", x, 1e-5)
     for index in range(layers):
         layer = f"{stack}layers.{index}."
-        for part in ("self_attn", "encoder_attn"):
+        for part in ("self_attn", "encoder_attn") if decodes else ("self_attn",):
             given = norm(w, f"{layer}{part}_layer_norm", x, 1e-5) if pre else x
             known = given if part == "self_attn" else memory
             q, k, v = (linear(f"{layer}{part}.{n}_proj", given if n == "q" else known) for n in "qkv")
-            x = x + linear(f"{layer}{part}.out_proj", attention(q, k, v, heads, part == "self_attn"))
+            found = attention(q, k, v, heads, decodes and part == "self_attn")
+            x = x + linear(f"{layer}{part}.out_proj", found)
             x = x if pre else norm(w, f"{layer}{part}_layer_norm", x, 1e-5)
         given = norm(w, f"{layer}final_layer_norm", x, 1e-5) if pre else x
         x = x + linear(f"{layer}fc2", gelu(linear(f"{layer}fc1", given)))
         x = x if pre else norm(w, f"{layer}final_layer_norm", x, 1e-5)
-    x = norm(w, f"{stack}layer_norm", x, 1e-5) if pre else x
-    return x @ table.T
+    return norm(w, f"{stack}layer_norm", x, 1e-5) if pre else x
 
 
-def convolved(w: np.ndarray, bias: np.ndarray | None, x: np.ndarray, stride: int, groups: int = 1) -> np.ndarray:
-    """One output frame and channel at a time; ``x`` is [time, channels], ``w`` [out, in / groups, kernel]."""
-    made, given, kernel = w.shape
-    found = np.zeros(((len(x) - kernel) // stride + 1, made))
-    for time in range(len(found)):
-        for channel in range(made):
-            first = channel // (made // groups) * given
-            window = x[time * stride : time * stride + kernel, first : first + given]
-            found[time, channel] = (window * w[channel].T).sum() + (0 if bias is None else bias[channel])
-    return found
+def bart_decoder(w: Weights, ids: list[int], heads: int, layers: int, memory: np.ndarray, pre: bool) -> np.ndarray:
+    """A decoder that stands alone, and the logits of its tied head."""
+    table = w["model.decoder.embed_tokens.weight"]
+    return bart_stack(w, "model.decoder.", table[ids], layers, heads, pre, memory) @ table.T
 
 
-def wav2vec2(
-    w: Weights, audio: np.ndarray, strides: tuple[int, ...], heads: int, layers: int, groups: int
-) -> np.ndarray:
-    """Baevski et al. 2020, section 2 and appendix A: group norm in the first convolution, post-norm layers."""
-    linear, x = dense(w), audio[:, None]
-    for index, stride in enumerate(strides):
-        name = f"feature_extractor.conv_layers.{index}"
-        x = convolved(w[f"{name}.conv.weight"], None, x, stride)
-        if index == 0:
-            x = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5) * w[f"{name}.layer_norm.weight"] + w[
-                f"{name}.layer_norm.bias"
-            ]
-        x = gelu(x)
-    x = linear("feature_projection.projection", norm(w, "feature_projection.layer_norm", x, 1e-5))
-    place = "encoder.pos_conv_embed.conv"
-    length, way = (w[f"{place}.parametrizations.weight.original{n}"] for n in range(2))
-    kernel = np.stack(
-        [length[0, 0, t] * way[:, :, t] / np.sqrt((way[:, :, t] ** 2).sum()) for t in range(way.shape[2])], 2
-    )
-    padding = way.shape[2] // 2
-    around = np.pad(x, [(padding, padding), (0, 0)])
-    x = x + gelu(convolved(kernel, w[f"{place}.bias"], around, 1, groups)[: len(x)])
-    x = norm(w, "encoder.layer_norm", x, 1e-5)
-    for index in range(layers):
-        layer = f"encoder.layers.{index}."
-        q, k, v = (linear(f"{layer}attention.{n}_proj", x) for n in "qkv")
-        found = linear(f"{layer}attention.out_proj", attention(q, k, v, heads, False))
-        x = norm(w, f"{layer}layer_norm", x + found, 1e-5)
-        inner = linear(f"{layer}feed_forward.output_dense", gelu(linear(f"{layer}feed_forward.intermediate_dense", x)))
-        x = norm(w, f"{layer}final_layer_norm", x + inner, 1e-5)
-    return x
+def bart(
+    w: Weights, source: list[int], target: list[int], layers: tuple[int, int], heads: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last states of both halves, sizes of the encoder first; embeddings scaled (Vaswani et al. 2017, 3.4)."""
+    table = w["model.shared.weight"] * math.sqrt(w["model.shared.weight"].shape[1])
+    memory = bart_stack(w, "model.encoder.", table[source], layers[0], heads[0])
+    return memory, bart_stack(w, "model.decoder.", table[target], layers[1], heads[1], memory=memory)

@@ -29,6 +29,7 @@ CAPABILITIES = [
     "hidden_states", "load", "float32", "float64", "cpu", "decode_steps", "cross_cache", "reorder_cache", "generate",
     "beam_search", "no_repeat_ngram", "generation_settings",
 ]  # fmt: skip
+CLASS = "BartForConditionalGeneration"
 LACKING = {"cache_output": "the reference keeps no cache"}
 SUBJECTS = (
     Subject("reference-torch", dtype="float64", role="oracle"),
@@ -45,15 +46,15 @@ Alter = Callable[[Trace], Trace | None]
 def _subject_record(subject: Subject) -> SubjectRecord:
     return SubjectRecord(
         backend=subject.backend, variant=subject.variant, stack="main", device="cpu", dtype=subject.dtype,
-        role=subject.role, label=subject.label, model_class="BartForConditionalGeneration",
+        role=subject.role, label=subject.label, model_class=CLASS, documented_class=CLASS,
         capabilities=CAPABILITIES, lacking=LACKING, environment="main",
     )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def cases() -> dict[str, Case]:
-    config = inspect_checkpoint(fixture("bart-odd")).config
-    return {case.name: case for case in standard_cases(config)}
+    anatomy = inspect_checkpoint(fixture("bart-odd")).anatomy
+    return {case.name: case for case in standard_cases(anatomy)}
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
         variant = Variant.parse(subject.variant)
 
         def load(variant: Variant = variant, subject: Subject = subject) -> object:
-            return backend.load(checkpoint, variant, device="cpu", dtype=subject.dtype)
+            return backend.load(checkpoint, variant, device="cpu", dtype=subject.dtype, model_class=CLASS)
 
         model = load()
         sessions.append(Session(load, lambda model=model: model, variant, Clock()))
@@ -146,7 +147,11 @@ def run_directory(
             config = inspect_checkpoint(fixture("bart-odd")).config
             return Manifest(
                 parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00",
-                checkpoints=[CheckpointRecord(name="bart-odd", path="bart-odd", digest="0", config=config)],
+                checkpoints=[
+                    CheckpointRecord(
+                        name="bart-odd", path="bart-odd", digest="0", config=config, documented_class=CLASS
+                    )
+                ],
                 environments={"main": {"versions": versions or {"transformers": "0.1"}}},
                 subjects=subjects or [_subject_record(subject) for subject in SUBJECTS],
                 cases={"bart-odd": [case.to_json() for case in everything.values()]}, traces=records,

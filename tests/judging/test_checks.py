@@ -68,6 +68,11 @@ def scaled(tensor: str, factor: float) -> Alter:
     return arrays(lambda found: found.__setitem__(tensor, found[tensor] * np.float32(factor)))
 
 
+def spread(*factors: float) -> Alter:
+    """A loss that comes as several numbers, each so many times what it is."""
+    return arrays(lambda found: found.update(loss=found["loss"].reshape(-1) * np.array(factors, np.float32)))
+
+
 def poisoned(found: dict[str, np.ndarray]) -> None:
     found["decoder.hidden.2"][0, 3, 7] = np.nan
 
@@ -117,6 +122,8 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
      "gradient.model.encoder.layers.0.self_attn.k_proj.bias"),
     ("LOSS01", "loss", scaled("loss", 1.001), "loss"),
     ("LOSS02", "loss", scaled("loss", 1.001), "loss"),
+    ("LOSS01", "loss", spread(0.5, 1.51), "loss"),
+    ("LOSS02", "loss", spread(0.5, 1.51), "loss"),
     ("LOSS02", "loss.row-ignored", arrays(lambda a: a.__setitem__("loss", np.float32(np.nan))), "loss"),
     ("LOSS03", "loss.all-ignored", arrays(lambda a: a.__setitem__("loss", np.float32(0.0))), "loss"),
     ("LOSS03", "loss.all-ignored", off("logits"), "logits"),
@@ -184,6 +191,12 @@ def test_a_fault_is_caught_and_named(run_directory, honest, check, case, fault, 
     assert len(failed) == 1 and failed[0].reason
     if tensor is not None:
         assert failed[0].first_divergence.tensor == tensor
+
+
+def test_the_mean_of_a_loss_that_comes_as_several_numbers_is_compared_and_its_shape_is_wrong(run_directory):
+    report = judge(run_directory({"loss": spread(0.5, 1.5)}), checks=["LOSS01", "LOSS02", "OUT02"])
+    told = {v.check: v.status for v in report.verdicts if v.case == "loss" and v in cells(report, v.check)}
+    assert told == {"LOSS01": "pass", "LOSS02": "pass", "OUT02": "fail"}
 
 
 FILE_FAULTS = [

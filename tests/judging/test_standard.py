@@ -5,22 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parity.anatomy import anatomy_of
 from parity.cases import IGNORED, Case, shift_right
 from parity.standard import standard_cases
 
 CONFIG = {
-    "vocab_size": 97, "max_position_embeddings": 33, "encoder_layers": 2, "decoder_layers": 3,
+    "model_type": "bart", "vocab_size": 97, "max_position_embeddings": 33, "d_model": 24,
+    "encoder_layers": 2, "decoder_layers": 3,
     "encoder_attention_heads": 3, "decoder_attention_heads": 4, "pad_token_id": 1, "bos_token_id": 0,
     "eos_token_id": 2, "decoder_start_token_id": 2,
 }  # fmt: skip
 
 
 def named(config=CONFIG, rows=None) -> dict[str, Case]:
-    return {case.name: case for case in standard_cases(config, rows)}
+    return {case.name: case for case in standard_cases(anatomy_of(config), rows)}
 
 
 def test_names_are_unique_and_digests_tell_questions_apart():
-    cases = standard_cases(CONFIG)
+    cases = standard_cases(anatomy_of(CONFIG))
     assert len({case.name for case in cases}) == len(cases)
     assert len({case.digest for case in cases}) == len(cases)
 
@@ -44,7 +46,7 @@ def test_the_batch_is_ragged_and_every_axis_has_its_own_size():
 @pytest.mark.parametrize("limit", [33, 6, 2])
 def test_every_token_is_legal(limit):
     config = {**CONFIG, "max_position_embeddings": limit}
-    for case in standard_cases(config):
+    for case in standard_cases(anatomy_of(config)):
         for name, rows in case.inputs.items():
             if name.endswith("ids") or name == "labels":
                 tokens = np.array(rows)

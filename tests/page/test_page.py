@@ -104,7 +104,8 @@ def test_a_lone_surrogate_in_a_message_does_not_stop_the_page(tmp_path):
 
 
 def test_provenance_names_versions_subjects_digests_and_cost():
-    made = full(checkpoints=[CheckpointRecord(name="bart-odd", path="/models/x", digest="f00d" * 16, config={})])
+    named = {"name": "bart-odd", "path": "/models/x", "digest": "f00d" * 16, "documented_class": "Bart"}
+    made = full(checkpoints=[CheckpointRecord(**named, config={})])
     text = read(render(made)).get("provenance").text
     for expected in ("torch 2.13.0", "reference-torch", "f00d" * 16, "input_ids [3, 11]", "2 min 05 s", "parity audit"):
         assert expected in text, expected

@@ -15,7 +15,8 @@ WRONG = Mark(position=2, kind="wrong", margin=0.83, tolerance=1e-6, oracle_token
 
 
 def made(*rows, pad: int = 1):
-    checkpoint = CheckpointRecord(name="bart-odd", path="/x", digest="0", config={"pad_token_id": pad})
+    config = {"pad_token_id": pad}
+    checkpoint = CheckpointRecord(name="bart-odd", path="/x", digest="0", config=config, documented_class="Bart")
     return report(verdict(), subjects=SUBJECTS, checkpoints=[checkpoint], generated=list(rows))
 
 

@@ -16,7 +16,7 @@ from parity.records import Report, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 Audit = Callable[..., tuple[int, Report]]
-LONGEST = 1500
+LONGEST = 2400
 """Seconds one audit may take."""
 
 

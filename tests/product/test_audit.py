@@ -1,7 +1,8 @@
 """The five-backend audit of the fixtures: its whole table of verdicts, so that CI gates the product itself.
 
-``verdicts.txt`` holds one line for every cell that is not ``pass``, and the totals. Rewrite it after looking at what
-changed: ``PARITY_REWRITE_VERDICTS=1 python -m pytest tests/product/test_audit.py``.
+``verdicts.txt`` holds one line for every cell that is not ``pass``, and the totals; ``COVERAGE.md`` what was checked of
+each documented class. Rewrite both after looking at what changed:
+``PARITY_REWRITE_VERDICTS=1 python -m pytest tests/product/test_audit.py``.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from parity.coverage import page
 from parity.records import Report
 from parity.resources import fixtures
 
 EXPECTED = Path(__file__).with_name("verdicts.txt")
+COVERAGE = Path(__file__).parents[2] / "COVERAGE.md"
 BACKENDS = {"reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax", "file"}
 
 
@@ -32,7 +35,9 @@ def test_five_backends_give_the_expected_table_of_verdicts(audit):
     found = table(report)
     if os.environ.get("PARITY_REWRITE_VERDICTS"):
         EXPECTED.write_text(found, encoding="utf-8")
+        COVERAGE.write_text(page(report), encoding="utf-8")
     assert found == EXPECTED.read_text(encoding="utf-8")
+    assert page(report) == COVERAGE.read_text(encoding="utf-8")
     assert code == 0 and report.totals.error == report.totals.fail == 0
     assert {verdict.backend for verdict in report.verdicts if verdict.status == "pass"} == BACKENDS
 

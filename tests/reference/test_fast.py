@@ -16,8 +16,10 @@ import pytest
 from parity.budgets import UNIT_ROUNDOFF, calibration, measure
 from reference.generation import Decoder, GenerationSettings, uniform_numbers
 from tests.conftest import ROOT
-from tests.families.agreement import DOUBLE, REFERENCES, Example, example
+from tests.families.answers import REFERENCES
+from tests.families.asked import DOUBLE
 from tests.families.draw import FAMILIES, PAD
+from tests.families.example import Example, example
 from tests.families.library import BATCH
 
 WRITERS = [name for name, (kind, _) in FAMILIES.items() if kind.endswith(("ConditionalGeneration", "DecoderModel"))]

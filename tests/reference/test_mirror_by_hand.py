@@ -82,6 +82,64 @@ def test_no_label_counted_gives_no_number(framework: Framework) -> None:
     assert math.isnan(float(loss))
 
 
+def test_smoothing_gives_a_share_to_every_token_alike(framework: Framework) -> None:
+    """Szegedy et al. 2016, section 7: 1 - 0.2 to the label, and 0.2 / 2 to each of two tokens; ignored ones nothing."""
+    logits, labels = framework.array(np.log([[[1.0, 3.0], [1.0, 1e9]]])), framework.array([[0, -100]], "int32")
+    loss = framework.module("labels").cross_entropy(logits, labels, 0.2)
+    assert float(loss) == pytest.approx(0.9 * math.log(4) + 0.1 * math.log(4 / 3), rel=1e-6)
+
+
+ODDS = np.log([[3.0, 1 / 3, 1.0], [1.0, 3.0, 3.0]])
+"""As logits of yes and no: probabilities ¾ ¼ ½, ½ ¾ ¾."""
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_several_labels_at_once_are_judged_each_by_itself(framework: Framework, said: bool) -> None:
+    """-ln of what was given to each right answer; labels that are no whole numbers say as much as the config."""
+    labels = framework.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    kind = "multi_label_classification" if said else None
+    loss = framework.module("bart_heads").classification_loss(framework.array(ODDS), labels, kind)
+    expected = [math.log(4 / 3), math.log(4), math.log(2), math.log(2), math.log(4), math.log(4 / 3)]
+    assert float(loss) == pytest.approx(sum(expected) / 6, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["single_label_classification", None])
+def test_one_label_of_several_is_judged_against_the_others(framework: Framework, kind: str | None) -> None:
+    """Weights 3, ⅓, 1 of 13/3, and 1, 3, 3 of 7."""
+    labels = framework.array([2, 1], "int32")
+    loss = framework.module("bart_heads").classification_loss(framework.array(ODDS), labels, kind)
+    assert float(loss) == pytest.approx((math.log(13 / 3) + math.log(7 / 3)) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "kind", "expected"),
+    [
+        (
+            [[1.0, 2.0], [3.0, 5.0], [0.0, 1.0]],
+            [[0.0, 2.0], [1.0, 1.0], [0.0, 4.0]],
+            "regression",
+            (1 + 4 + 16 + 9) / 6,
+        ),
+        # A column against a row would be nine differences.
+        ([[1.0], [3.0], [6.0]], [0.0, 1.0, 2.0], None, (1 + 4 + 16) / 3),
+    ],
+)
+def test_regression_is_the_mean_square(
+    framework: Framework, logits: Any, labels: Any, kind: str | None, expected: float
+) -> None:
+    given = framework.array(logits), framework.array(labels)
+    loss = framework.module("bart_heads").classification_loss(*given, kind)
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_answer_outside_of_its_text_is_not_counted(framework: Framework) -> None:
+    """Positions 3 and -1 of three; the other two rows give ln 13/3 - ln 3 = ln 13/9, and ln 7."""
+    logits = framework.array(ODDS[[0, 0, 1, 1]])
+    positions = framework.array([0, 3, 0, -1], "int32")
+    loss = framework.module("bart_heads").position_loss(logits, positions)
+    assert float(loss) == pytest.approx((math.log(13 / 9) + math.log(7)) / 2, rel=1e-6)
+
+
 ACTIVATIONS = {
     "gelu": lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2))),
     "gelu_new": lambda x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reference.config import BartConfig
-from reference.names import Entry, canonical, expected_parameters, is_bare, tied_groups, trainable
+from reference.config import BartConfig, config_of
+from reference.names import Entry, entry_in, expected_parameters, is_bare, table_of, tied_groups, trainable
 
 SIZES = {
     "model_type": "bart", "vocab_size": 97, "max_position_embeddings": 33, "d_model": 24,
@@ -87,7 +87,69 @@ def test_order_is_that_of_the_forward_pass():
     ],
 )
 def test_spellings(raw, layout, entry):
-    assert canonical(raw, layout, TIED) == entry
+    assert entry_in(table_of(TIED), raw, layout) == entry
+
+
+BERT = {"model_type": "bert", "vocab_size": 31, "hidden_size": 12, "num_attention_heads": 3, "num_hidden_layers": 2}
+GPT2 = {"model_type": "gpt2", "vocab_size": 29, "n_embd": 12, "n_head": 3, "n_layer": 2, "add_cross_attention": True}
+OF_A_BERT = "bert.encoder.layer.1.attention.self.query"
+OF_A_ROBERTA = "encoder.layer.0.output.LayerNorm"
+
+
+@pytest.mark.parametrize(
+    ("decoder", "raw", "entry"),
+    [
+        # A bare encoder has no prefix, a decoder with a head keeps its own.
+        (
+            BERT,
+            "tf_encoder_decoder_model_2/encoder/bert/embeddings/position_embeddings/embeddings:0",
+            Entry("encoder.embeddings.position_embeddings.weight", False, "parameter"),
+        ),
+        (
+            BERT,
+            "tf_encoder_decoder_model/encoder/bert/encoder/layer_._1/attention/self/query/kernel:0",
+            Entry(f"encoder.{OF_A_BERT.removeprefix('bert.')}.weight", True, "parameter"),
+        ),
+        (
+            BERT,
+            "encoder/bert/encoder/layer_._1/attention/self/query/kernel:0",
+            Entry(f"encoder.{OF_A_BERT.removeprefix('bert.')}.weight", True, "parameter"),
+        ),
+        (
+            BERT,
+            "tf_encoder_decoder_model/decoder/bert/encoder/layer_._1/attention/self/query/bias:0",
+            Entry(f"decoder.{OF_A_BERT}.bias", False, "parameter"),
+        ),
+        (
+            BERT,
+            "tf_encoder_decoder_model/decoder/mlm___cls/predictions/transform/dense/kernel:0",
+            Entry("decoder.cls.predictions.transform.dense.weight", True, "parameter"),
+        ),
+        (
+            BERT,
+            "tf_encoder_decoder_model/encoder/bert/pooler/dense/kernel:0",
+            Entry("encoder.pooler.dense.weight", False, "ignored"),
+        ),
+        (
+            {**BERT, "model_type": "roberta"},
+            "tf_encoder_decoder_model/decoder/roberta/encoder/layer_._0/output/LayerNorm/gamma:0",
+            Entry(f"decoder.roberta.{OF_A_ROBERTA}.weight", False, "parameter"),
+        ),
+        (
+            GPT2,
+            "tf_encoder_decoder_model_1/decoder/transformer/h_._1/crossattention/q_attn/weight:0",
+            Entry("decoder.transformer.h.1.crossattention.q_attn.weight", False, "parameter"),
+        ),
+        (
+            GPT2,
+            "tf_encoder_decoder_model_1/decoder/transformer/wte/embeddings:0",
+            Entry("decoder.transformer.wte.weight", False, "parameter"),
+        ),
+    ],
+)
+def test_spellings_of_a_composition_in_tensorflow(decoder, raw, entry):
+    halves = {"encoder": BERT, "decoder": {**decoder, "is_decoder": True, "add_cross_attention": True}}
+    assert entry_in(table_of(config_of({"model_type": "encoder-decoder", **halves})), raw, "tf") == entry
 
 
 @pytest.mark.parametrize(
@@ -105,12 +167,12 @@ def test_spellings(raw, layout, entry):
     ],
 )
 def test_unknown_names_are_unknown(raw, layout):
-    assert canonical(raw, layout, TIED) is None
+    assert entry_in(table_of(TIED), raw, layout) is None
 
 
 def test_an_untied_head_is_a_parameter():
-    assert canonical("lm_head.weight", "torch", UNTIED) == Entry("lm_head.weight", False, "parameter")
-    assert canonical("lm_head/kernel", "flax", UNTIED) == Entry("lm_head.weight", True, "parameter")
+    assert entry_in(table_of(UNTIED), "lm_head.weight", "torch") == Entry("lm_head.weight", False, "parameter")
+    assert entry_in(table_of(UNTIED), "lm_head/kernel", "flax") == Entry("lm_head.weight", True, "parameter")
     assert tied_groups(UNTIED) == [tied_groups(TIED)[0][:3]]
 
 

@@ -24,7 +24,7 @@ from parity.standard import standard_cases
 from parity.subjects import Variant
 from reference.config import BartConfig
 from reference.weights import read_weights
-from tests.witness.keras_hub_bart import KerasHub
+from tests.witness.keras_hub_bart import BART, KerasHub
 
 Arrays = dict[str, np.ndarray]
 Change = Callable[[Arrays], Arrays]
@@ -86,10 +86,10 @@ def whole_passes(*given: Any) -> list[Case]:
 def answer_with_faults(checkpoint: Path, out: Path) -> None:
     """Asks one model after each fault in turn."""
     config = BartConfig.read(checkpoint)
-    case = next(case for case in standard_cases(inspect_checkpoint(checkpoint).config) if case.name == "forward")
+    case = next(case for case in standard_cases(inspect_checkpoint(checkpoint).anatomy) if case.name == "forward")
     weights = dict(read_weights(checkpoint, config).items())
     honest = weights | {name: np.array(rows) for name, rows in case.inputs.items()}
-    model = KerasHub().load(checkpoint, Variant(), device="cpu", dtype="float32")
+    model = KerasHub().load(checkpoint, Variant(), device="cpu", dtype="float32", model_class=BART)
     out.mkdir(parents=True)
     for fault, (change, _) in {"none": (dict, ""), **FAULTS}.items():
         arrays = change(honest)

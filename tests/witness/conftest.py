@@ -1,4 +1,5 @@
-"""keras-hub's BART captured as any third party's backend is: in a worker, which finds it through an entry point."""
+"""keras-hub is asked in processes of its own: its BART as any third party's backend, which a worker finds through an
+entry point, its other models directly."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from safetensors.numpy import save_file
 
 from parity.resources import fixture
 from reference.config import BartConfig
-from reference.names import expected_parameters
+from reference.names import table_of
+from tests.families import draw
+from tests.witness.backbones import CONFIGS, write, write_weights
 
 HERE = Path(__file__).parent
 EVEN = {
@@ -31,14 +33,11 @@ EVEN = {
 
 
 def write_even(directory: Path) -> Path:
-    """A checkpoint of the sizes ``EVEN``; every weight drawn, far from zero, biases and norms too."""
+    """A checkpoint of the sizes ``EVEN``; every weight drawn, biases and norms too."""
     directory.mkdir()
-    rng = np.random.default_rng(20261121)
-    shapes = {name: parameter.shape for name, parameter in expected_parameters(BartConfig.from_dict(EVEN)).items()}
-    centres = {name: 1.0 if "norm" in name and name.endswith("weight") else 0.1 for name in shapes}
-    weights = {name: rng.normal(centres[name], 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
     (directory / "config.json").write_text(json.dumps(EVEN, indent=2), encoding="utf-8")
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    table = table_of(BartConfig.from_dict(EVEN))
+    write_weights(directory, draw.weights(table, np.random.default_rng(20261121), 0.2))
     return directory
 
 
@@ -53,13 +52,18 @@ def install(site: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder ``tests.witness.ask`` filled, once for all of pytest's workers."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all of pytest's workers have in common; skips where there is no witness to ask."""
     if importlib.util.find_spec("keras_hub") is None:
         pytest.skip("keras-hub is not installed: the extra `witness`")
     base = tmp_path_factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder, cache = base / "witness", base / "product-cache"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def asked(shared: Path) -> Path:
+    """The folder ``tests.witness.ask`` filled, once for all of pytest's workers."""
+    folder, cache = shared / "witness", shared / "product-cache"
     # The cache of tests/product, and its lock: the fixture's oracle and yardsticks are the same.
     with FileLock(f"{cache}.lock"):
         if not (folder / "finished").exists():
@@ -68,11 +72,27 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def backbones(shared: Path) -> Path:
+    """A checkpoint of each family, and under ``answers`` what ``tests.witness.ask_backbones`` was told of them."""
+    folder = shared / "witness-backbones"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "finished").exists():
+            run("tests.witness.ask_backbones", folder / "answers", *(write(folder / name, name) for name in CONFIGS))
+            (folder / "finished").touch()
+    return folder
+
+
 def ask(folder: Path, cache: Path) -> None:
     """Captures the witness on what it can express, then asks it again with each fault."""
     install(folder / "site")
     checkpoints = [fixture("bart-odd"), write_even(folder / "even")]
-    command = [sys.executable, "-m", "tests.witness.ask", *map(str, (folder, cache, *checkpoints))]
-    variables = {**os.environ, "PYTHONPATH": str(folder / "site")}
-    done = subprocess.run(command, cwd=HERE.parents[1], env=variables, capture_output=True, text=True, timeout=500)
+    run("tests.witness.ask", folder, cache, *checkpoints, PYTHONPATH=str(folder / "site"))
+
+
+def run(module: str, *arguments: Path, **variables: str) -> None:
+    """In a process of its own, where Keras may be told its backend."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr

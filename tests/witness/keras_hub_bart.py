@@ -126,6 +126,9 @@ def inexpressible(config: BartConfig) -> list[str]:
     return found if config.tie_word_embeddings else [*found, "tie_word_embeddings false"]
 
 
+BART = "BartForConditionalGeneration"
+
+
 class KerasHub:
     """Loads a checkpoint into keras-hub's BART, on Keras 3's PyTorch backend."""
 
@@ -148,7 +151,9 @@ class KerasHub:
         sys.modules["tensorflow"] = None
         set_deterministic(threads)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str) -> KerasHubModel:
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+    ) -> KerasHubModel:  # fmt: skip
         """Raises ValueError where the config or a weight has no place in keras-hub's model."""
         config = BartConfig.read(checkpoint)
         if unsaid := inexpressible(config):

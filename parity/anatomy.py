@@ -1,0 +1,202 @@
+"""What a model is made of, as its config and its documented class say: all that asking and judging must know of it.
+
+Imports no framework: the judge has none, and the cases are made before one is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+from reference.config import Config, EncoderDecoderConfig, SpeechConfig, StackShape, config_of
+from reference.config.classes import class_of, saved_class
+from reference.errors import CheckpointError
+from reference.names import Table, table_of
+
+Head = Literal["language", "none", "labels", "span"]
+
+HEADS: dict[str, Head] = {
+    "BartForConditionalGeneration": "language", "BartModel": "none", "BartForSequenceClassification": "labels",
+    "BartForQuestionAnswering": "span", "BartForCausalLM": "language", "EncoderDecoderModel": "language",
+    "SpeechEncoderDecoderModel": "language",
+}  # fmt: skip
+"""The documented classes that are judged, by their PyTorch names, and what each puts on the decoder's states."""
+
+KINKED = ("relu",)
+"""Documented activations that have no derivative somewhere."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One model: its documented class, the config it is built from, and the content of ``config.json``."""
+
+    model_class: str
+    config: Config
+    raw: Mapping[str, Any]
+    """``config.json`` with the documented default of every field it leaves out."""
+
+    @property
+    def head(self) -> Head:
+        return HEADS[self.model_class]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a decoder without an encoder."""
+        return self.model_class == "BartForCausalLM"
+
+    @property
+    def composed(self) -> bool:
+        """Whether encoder and decoder are models of their own."""
+        return isinstance(self.config, EncoderDecoderConfig)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Model types of a composition's encoder and decoder; none of what is no composition."""
+        return (self.config.encoder.model_type, self.config.decoder.model_type) if self.composed else ()
+
+    @property
+    def speech(self) -> SpeechConfig | None:
+        """The encoder's config where it takes audio."""
+        encoder = getattr(self.config, "encoder", None)
+        return encoder if isinstance(encoder, SpeechConfig) else None
+
+    @property
+    def main_input(self) -> str:
+        """What the first input of a call is called."""
+        return "input_ids" if self.speech is None else "input_values"
+
+    @property
+    def generates(self) -> bool:
+        """Whether its class is documented to write text from a source."""
+        return self.head == "language" and not self.alone
+
+    @property
+    def encoder(self) -> StackShape | None:
+        """The encoder's layers; None for a decoder alone."""
+        if self.alone:
+            return None
+        return self.config.encoder.stack() if self.composed else self.config.stack("encoder")
+
+    @property
+    def decoder(self) -> StackShape:
+        """The decoder's layers."""
+        half = self.config.decoder if self.composed else self.config
+        return half.stack("decoder") if hasattr(half, "decoder_layers") else half.stack(True)
+
+    @property
+    def memory(self) -> int:
+        """Width of the encoder's last states."""
+        return self.config.encoder.d_model if self.composed else self.config.d_model
+
+    @property
+    def vocab(self) -> int:
+        """Tokens of the texts that the decoder is fed and that are scored."""
+        return self.config.vocab_size
+
+    @property
+    def source_vocab(self) -> int:
+        """Tokens that the encoder knows; the decoder's where there is no other."""
+        return getattr(self.config.encoder, "vocab_size", self.vocab) if self.composed else self.vocab
+
+    @property
+    def positions(self) -> int:
+        """Tokens that the decoder has positions for."""
+        return (self.config.decoder if self.composed else self.config).positions
+
+    @property
+    def source_positions(self) -> int:
+        """Tokens that a text encoder has positions for."""
+        return self.config.encoder.positions if self.composed and self.speech is None else self.positions
+
+    @property
+    def labels(self) -> int:
+        """Classes of a classification head."""
+        return self.config.num_labels
+
+    def tokens(self, *names: str) -> set[int]:
+        """The special tokens of these names, wherever the config has them."""
+        halves = [
+            self.raw,
+            *(self.raw[half] for half in ("encoder", "decoder") if isinstance(self.raw.get(half), dict)),
+        ]
+        return {half[name] for half in halves for name in names if isinstance(half.get(name), int)}
+
+    @property
+    def special(self) -> set[int]:
+        """Tokens that mean something: padding, begin, end, start."""
+        return self.tokens("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+
+    @property
+    def end(self) -> int | None:
+        """The token that ends a text."""
+        return self.config.eos_token_id
+
+    @property
+    def start(self) -> int | None:
+        """What the decoder is fed first."""
+        return self.config.decoder_start_token_id
+
+    @property
+    def pad(self) -> int:
+        """What fills rows of the decoder's text up."""
+        return self.config.pad_token_id
+
+    @property
+    def source_pad(self) -> int:
+        """What fills rows of a text encoder's text up."""
+        return self.config.encoder.pad_token_id if self.composed else self.pad
+
+    def frames(self, samples: int, adapted: bool = True) -> int:
+        """States that so many samples of audio become; without the adapter's shortening where ``adapted`` is false."""
+        config = self.speech
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+            samples = (samples - kernel) // stride + 1
+        if adapted and config.add_adapter:
+            for _ in range(config.num_adapter_layers):
+                samples = (samples - 1) // config.adapter_stride + 1
+        return samples
+
+    @property
+    def shortening(self) -> int:
+        """Frames that become one state of the encoder's: more than 1 behind an adapter."""
+        return self.speech.adapter_stride**self.speech.num_adapter_layers if self.speech.add_adapter else 1
+
+    @property
+    def padding_shows(self) -> str:
+        """Why what fills a row of audio changes the row itself, by the paper's definition; "" where it does not."""
+        if self.speech is None:
+            return ""
+        if self.speech.feat_extract_norm == "group":
+            return "its first convolution is normalised over all of a row's samples, padding among them"
+        return "its adapter's windows reach across the end of a row" if self.speech.add_adapter else ""
+
+    @cached_property
+    def table(self) -> Table:
+        """The canonical names of its parameters, in data-flow order."""
+        return table_of(self.config, self.model_class)
+
+
+def anatomy_of(raw: Mapping[str, Any], model_class: str | None = None, place: Any = "config.json") -> Anatomy:
+    """A model's anatomy.
+
+    Args:
+        raw: the content of ``config.json``.
+        model_class: the documented class, by its PyTorch name; the one the file was saved by where None.
+
+    Raises:
+        CheckpointError: the config cannot be built from, or the class is none of those that are judged.
+    """
+    return _anatomy(json.dumps(raw, sort_keys=True, default=str), model_class, str(place))
+
+
+@lru_cache(maxsize=64)
+def _anatomy(text: str, model_class: str | None, place: str) -> Anatomy:
+    raw = json.loads(text)
+    config = config_of(raw, place)
+    name = saved_class(config, place) if model_class is None else class_of(config, model_class, place)
+    if name not in HEADS:
+        raise CheckpointError(place, f"{name} is no class that is judged here: {', '.join(HEADS)}")
+    return Anatomy(name, config, raw)

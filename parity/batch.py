@@ -1,0 +1,135 @@
+"""The batch that the standard questions are about: what the encoder reads and what the decoder is fed, row by row.
+
+Rows are padded on the right and have different lengths; every axis has its own size, so that a transposed mask cannot
+pass. An XLA backend compiles once for each shape, so all questions share one batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from parity.anatomy import Anatomy
+from parity.cases import IGNORED
+
+SOURCE_LENGTHS = (11, 5, 8)
+TARGET_LENGTHS = (7, 4, 6)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One sequence of every row: tokens, samples of audio or states, and which of them are no padding.
+
+    Args:
+        name, mask_name: what the documented call calls both.
+        values: ``[batch, length]`` or ``[batch, length, width]``.
+        mask: int ``[batch, length]``, 0 for padding.
+        ordinary: tokens that mean nothing special; None where values are no tokens.
+        fixed: bool ``[batch, length]``: what no question may change (a classifier's ends).
+    """
+
+    name: str
+    mask_name: str
+    values: np.ndarray
+    mask: np.ndarray
+    ordinary: np.ndarray | None = None
+    fixed: np.ndarray | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Of each row, without its padding."""
+        return self.mask.sum(axis=1)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """As arguments of the call."""
+        return {self.name: self.values.tolist(), self.mask_name: self.mask.tolist()}
+
+    def row(self, row: int) -> Sequence:
+        """One row by itself, without its padding."""
+        cut = (slice(row, row + 1), slice(int(self.lengths[row])))
+        return replace(
+            self, values=self.values[cut], mask=self.mask[cut], fixed=None if self.fixed is None else self.fixed[cut]
+        )
+
+    def changed(self, where: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+        """The arguments with something else wherever ``where`` (bool, broadcast to ``[batch, length]``) is true."""
+        where = np.broadcast_to(where, self.mask.shape)
+        if self.fixed is not None:
+            where = where & ~self.fixed
+        drawn = (
+            _other_tokens(self.values, self.ordinary, rng) if self.ordinary is not None else _other_values(self, rng)
+        )
+        where = where.reshape(where.shape + (1,) * (self.values.ndim - 2))
+        return {**self.inputs, self.name: np.where(where, drawn, self.values).tolist()}
+
+
+def _other_tokens(tokens: np.ndarray, ordinary: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another ordinary token everywhere: the old one is moved round the vocabulary, so none stays."""
+    steps = rng.integers(1, len(ordinary), tokens.shape)
+    moved = ordinary[(np.searchsorted(ordinary, tokens) + steps) % len(ordinary)]
+    again = ordinary[(np.searchsorted(ordinary, tokens) + steps + 1) % len(ordinary)]
+    return np.where(moved == tokens, again, moved)
+
+
+def _other_values(given: Sequence, rng: np.random.Generator) -> np.ndarray:
+    return as_single(rng.normal(0.0, 1.0, given.values.shape))
+
+
+def as_single(values: np.ndarray) -> np.ndarray:
+    """Rounded to float32, which every backend is handed: the oracle must not be asked about digits nobody else sees."""
+    return values.astype(np.float32).astype(np.float64)
+
+
+def ordinary_tokens(anatomy: Anatomy, vocab: int) -> np.ndarray:
+    """The tokens of a vocabulary that mean nothing special."""
+    return np.array([token for token in range(vocab) if token not in anatomy.special])
+
+
+def synthetic_rows(anatomy: Anatomy, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Rows of ordinary tokens, each source with an end: what is asked about where nobody gives rows."""
+    words, targets = (ordinary_tokens(anatomy, vocab) for vocab in (anatomy.source_vocab, anatomy.vocab))
+    rows = []
+    for source, target in zip(SOURCE_LENGTHS, TARGET_LENGTHS, strict=True):
+        source, target = min(source, anatomy.source_positions), min(target, anatomy.positions)
+        row: dict[str, Any] = {}
+        if anatomy.speech is None:
+            row["input_ids"] = [*rng.choice(words, source - 1).tolist(), anatomy.end]
+        else:
+            row["input_values"] = rng.normal(0.0, 1.0, _samples(anatomy, source)).tolist()
+        rows.append({**row, "labels": rng.choice(targets, target).tolist()})
+    return rows
+
+
+def _samples(anatomy: Anatomy, frames: int) -> int:
+    """So many that the convolutions leave as many frames and have one sample to spare."""
+    stride = int(np.prod(anatomy.speech.conv_stride))
+    return anatomy.speech.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
+
+
+def source_of(anatomy: Anatomy, rows: list[dict[str, Any]]) -> Sequence:
+    """What the encoder reads; a decoder alone reads it itself."""
+    if anatomy.speech is not None:
+        audio = [np.asarray(row["input_values"], np.float64) for row in rows]
+        width = max(map(len, audio))
+        values = np.stack([np.pad(each, (0, width - len(each))) for each in audio])
+        mask = np.array([[1] * len(each) + [0] * (width - len(each)) for each in audio], np.int64)
+        return Sequence("input_values", "attention_mask", as_single(values), mask)
+    values, mask = padded([list(row["input_ids"]) for row in rows], anatomy.source_pad)
+    fixed = values == anatomy.end if anatomy.head == "labels" else None
+    return Sequence("input_ids", "attention_mask", values, mask, ordinary_tokens(anatomy, anatomy.source_vocab), fixed)
+
+
+def labels_of(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """The text wanted, and which of it is no padding; the source itself, as in denoising, where a row has no labels."""
+    return padded([list(row.get("labels") or row["input_ids"]) for row in rows], IGNORED)
+
+
+def padded(rows: list[list[int]], filler: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows filled up on the right, and a mask that is 0 there; int64 ``[batch, length]`` both."""
+    width = max(map(len, rows))
+    filled = np.array([row + [filler] * (width - len(row)) for row in rows], np.int64)
+    mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], np.int64)
+    return filled, mask

@@ -1,0 +1,77 @@
+"""Questions about losses and gradients: which labels a class takes follows from its head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from parity.anatomy import Anatomy
+from parity.cases import IGNORED, Case
+
+LABELS = ("labels",)
+YARDSTICK = {"sets_yardstick": True}
+
+
+def loss_cases(anatomy: Anatomy, full: Mapping[str, Any], labels: np.ndarray) -> Iterator[Case]:
+    """All of them; none for a model without a head.
+
+    Args:
+        full: the documented call's inputs.
+        labels: of a language head, int ``[batch, tgt]``.
+    """
+    if anatomy.head == "language":
+        yield from _language_cases(anatomy, dict(full), labels)
+    elif anatomy.head == "labels":
+        yield from _classification_cases(anatomy, dict(full))
+    elif anatomy.head == "span":
+        yield from _span_cases(dict(full))
+
+
+def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray) -> Iterator[Case]:
+    # A decoder alone is fed what it is; behind an encoder the class makes the decoder's inputs of the labels.
+    given.pop("decoder_input_ids", None)
+    row_ignored = labels.copy()
+    row_ignored[-1] = IGNORED
+
+    def labelled(labels: np.ndarray) -> dict[str, Any]:
+        return {**given, "labels": labels.tolist()}
+
+    notes = {**YARDSTICK, "shifts_labels": not anatomy.alone}
+    yield Case("loss", "forward", labelled(labels), requires=LABELS, notes=notes)
+    if len(labels) > 1:
+        yield Case("loss.row-ignored", "forward", labelled(row_ignored), requires=LABELS)
+    nothing = labelled(np.full_like(labels, IGNORED))
+    yield Case("loss.all-ignored", "forward", nothing, requires=LABELS, undefined=("loss",))
+    yield Case("gradients", "gradients", labelled(labels), requires=("gradients",), notes=YARDSTICK)
+
+
+def _classification_cases(anatomy: Anatomy, given: dict[str, Any]) -> Iterator[Case]:
+    """Classes by number; or a number or a 0 or 1 for each text and label, as the config's ``problem_type`` says."""
+    batch, kind = len(given["input_ids"]), anatomy.config.problem_type
+    labels = (np.arange(batch) % anatomy.labels).tolist()
+    if kind == "regression" or (kind is None and anatomy.labels == 1):
+        labels = np.linspace(-0.5, 1.25, batch * anatomy.labels).reshape(batch, anatomy.labels).tolist()
+    elif kind == "multi_label_classification":
+        labels = ((np.arange(batch * anatomy.labels).reshape(batch, anatomy.labels) % 3) == 1).astype(float).tolist()
+    given["labels"] = labels
+    yield Case("loss", "forward", given, requires=LABELS, notes=YARDSTICK)
+    yield Case("gradients", "gradients", given, requires=("gradients",), notes=YARDSTICK)
+
+
+def _span_cases(given: dict[str, Any]) -> Iterator[Case]:
+    """Where the answer begins and ends; a position outside of the text "is not taken into account" for the loss."""
+    batch, length = len(given["input_ids"]), len(given["input_ids"][0])
+    starts = [(2 * row + 1) % length for row in range(batch)]
+    ends = [(2 * row + 3) % length for row in range(batch)]
+
+    def answered(starts: list[int], ends: list[int]) -> dict[str, Any]:
+        return {**given, "start_positions": starts, "end_positions": ends}
+
+    yield Case("loss", "forward", answered(starts, ends), requires=LABELS, notes=YARDSTICK)
+    outside = [*starts[:-1], length + 3], [*ends[:-1], length]
+    yield Case("loss.outside", "forward", answered(*outside), requires=LABELS)
+    negative = [*starts[:-1], -1], [*ends[:-1], -2]
+    yield Case("loss.negative", "forward", answered(*negative), requires=LABELS)
+    yield Case("gradients", "gradients", answered(starts, ends), requires=("gradients",), notes=YARDSTICK)
