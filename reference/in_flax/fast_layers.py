@@ -101,7 +101,7 @@ class FastHead(nnx.Module):
     def __init__(self, model: Seq2Seq) -> None:
         norm, decoder = model.layers().layer_norm, model.decoder if isinstance(model, EncoderDecoderModel) else model
         self.stack_norm = norm
-        self.dense, bias = None, None
+        dense, bias = None, None
         if isinstance(decoder, BartForConditionalGeneration):
             own, words = getattr(decoder, "lm_head", None), decoder.model.shared
             bias = decoder.final_logits_bias[...][0]
@@ -109,11 +109,12 @@ class FastHead(nnx.Module):
             own, words = decoder.output, decoder.words
         elif isinstance(decoder, BertDecoder):
             own, words, bias = decoder.head.output, decoder.embeddings.words, decoder.head.bias[...]
-            if decoder.head.dense is not None:
-                self.dense, self.activation = packed(decoder.head.dense), decoder.head.activation
-                self.dense_norm = decoder.head.norm
+            dense = decoder.head.dense
         else:
             raise TypeError(f"no fast path for {type(decoder).__name__}: its head is not known")
+        self.dense = None if dense is None else packed(dense)
+        if dense is not None:
+            self.activation, self.dense_norm = decoder.head.activation, decoder.head.norm
         self.vocabulary = PackedLinear(words.embedding[...].T if own is None else own.kernel[...], bias)
 
     def __call__(self, hidden: Float[Array, "sources slots d_model"]) -> Float[Array, "sources slots vocab"]:
