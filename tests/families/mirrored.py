@@ -12,7 +12,7 @@ import numpy as np
 from reference.names import Table
 from reference.names.table import Row
 
-WIDTHS = ("d_model", "ffn", "memory", "channels", "group", "in", "out")
+WIDTHS = ("d_model", "ffn", "memory", "channels", "group", "in", "out", "gates")
 """Axes of canonical arrays that run backwards; with them heads, and what each head holds."""
 OF_KIND = {"hidden": (2,), "attention": (1,), "cross-attention": (1,), "cache": (1, 3)}
 """Axes of answers that are widths, or heads."""
@@ -25,7 +25,7 @@ def weights(table: Table, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
 
 def _flipped(row: Row, array: np.ndarray) -> np.ndarray:
     # What is cut into parts along an axis keeps their order: GPT-2's queries, keys and values, an adapter's two halves.
-    parts = row.part[1] if row.part else 2 if ".adapter.layers." in f".{row.name}" else 1
+    parts = row.part[1] if row.part else 2 if "gates" in row.parameter.axes else 1
     cut = 0 if row.part is None else array.ndim - 1
     pieces = np.split(array, parts, axis=cut)
     axes = tuple(axis for axis, word in enumerate(row.parameter.axes) if word in WIDTHS)
