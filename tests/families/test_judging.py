@@ -49,7 +49,7 @@ def test_a_loss_that_the_library_takes_in_float32_is_held_to_that_and_no_less() 
 def test_a_member_that_computes_something_else_makes_budgets_that_could_not_fail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mirrored, "WIDTHS", tuple(word for word in mirrored.WIDTHS if word != "ffn"))
+    monkeypatch.setattr(mirrored, "WIDTHS", tuple(word for word in mirrored.WIDTHS if word != "d_model"))
     found = [each for _, each in compared(example("bart-bare", 1, 0), "torch") if each.failed]
     assert any("could not have failed" in each.note for each in found)
 
