@@ -175,6 +175,23 @@ def judge(
 
 @app.command()
 @guarded
+def ledger(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]…", help="Only these entries, in full.")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option("--backend", metavar="NAME", help="Only this backend's; repeat for more.")
+    ] = None,
+    severity: Annotated[
+        list[str] | None, typer.Option(metavar="critical|high|low", help="Only so severe ones; repeat for more.")
+    ] = None,
+) -> None:
+    """The known divergences of named library versions: as a table, or each in full with its cause and line."""
+    from parity.show import show_ledger
+
+    show_ledger(ids or [], backend or [], severity or [])
+
+
+@app.command()
+@guarded
 def doctor() -> None:
     """What can run on this machine, what cannot, why, and what to type."""
     from parity.doctor import examine, show

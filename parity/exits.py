@@ -52,13 +52,15 @@ def is_bad_input(error: BaseException) -> bool:
     from parity.capture import CaptureError
     from parity.inputs import InputsError
     from parity.judge import NothingToJudge
+    from parity.ledger import NoSuchEntry
     from parity.records import RecordError
     from parity.stacks import StackError
     from parity.traces import TraceError
     from reference.errors import CheckpointError
 
     ours = (
-        CaptureError, CheckpointError, InputsError, NothingToJudge, OutputError, RecordError, StackError, TraceError
+        CaptureError, CheckpointError, InputsError, NoSuchEntry, NothingToJudge, OutputError, RecordError, StackError,
+        TraceError,
     )  # fmt: skip
     # The operating system's own word on a file that was named; any other OSError is a bug of ours.
     return isinstance(error, ours) or (isinstance(error, OSError) and error.filename is not None)

@@ -6,10 +6,10 @@ import tomllib
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from packaging.specifiers import SpecifierSet
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from parity.cases import Case
 from parity.checks.base import Check
@@ -18,6 +18,14 @@ from parity.results import Comparison, Result
 from parity.subjects import Variant
 
 Severity = Literal["critical", "high", "low"]
+
+
+class NoSuchEntry(ValueError):
+    """The ledger knows nothing of what was asked for; the message says what there is."""
+
+
+def _several(specifiers: Any) -> Any:
+    return [specifiers] if isinstance(specifiers, str) else specifiers
 
 
 class Entry(BaseModel):
@@ -29,8 +37,8 @@ class Entry(BaseModel):
     severity: Severity
     """``critical``: silently wrong weights or text; ``high``: an error, or visibly wrong; ``low``: layout or words."""
     backends: list[str]
-    versions: dict[str, str]
-    """By distribution, the versions that diverge (PEP 440 specifiers)."""
+    versions: dict[str, Annotated[list[str], BeforeValidator(_several)]]
+    """By distribution, the versions that diverge: one PEP 440 specifier, or several of which one must hold."""
     checks: list[str]
     cases: list[str] = Field(default_factory=list)
     classes: list[str] = Field(default_factory=list)
@@ -77,8 +85,8 @@ class Entry(BaseModel):
         if any(_named(config, name) != value for name, value in self.config.items()):
             return False
         return all(
-            versions.get(name) and SpecifierSet(spec).contains(versions[name], prereleases=True)
-            for name, spec in self.versions.items()
+            versions.get(name) and any(SpecifierSet(spec).contains(versions[name], prereleases=True) for spec in specs)
+            for name, specs in self.versions.items()
         )
 
     def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any]) -> bool:

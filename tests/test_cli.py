@@ -13,12 +13,13 @@ import pytest
 from parity import __version__, api
 from parity.capture import CaptureError
 from parity.cli import run
+from parity.ledger import entries
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
 from parity.subjects import FILE, ORACLE, Subject
 from reference.errors import CheckpointError
 from tests.fabricated import failure, report, verdict
 
-COMMANDS = ("audit", "capture", "judge", "doctor", "schema", "cache")
+COMMANDS = ("audit", "capture", "judge", "ledger", "doctor", "schema", "cache")
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +158,38 @@ def test_an_unknown_check_is_refused_before_anything_is_captured(capsys, monkeyp
     monkeypatch.setattr(api, "audit", lambda *arguments, **options: pytest.fail("captured"))
     assert run(["audit", "a", "--check", "NUM99"]) == 2
     assert "NUM99" in one_line(capsys)
+
+
+def test_the_ledger_is_a_table_worst_first(capsys):
+    assert run(["ledger"]) == 0
+    text = capsys.readouterr().out
+    assert all(entry.id in text for entry in entries())
+    assert text.index("critical ") < text.index("high ") < text.index("low ")
+    assert text.splitlines()[-1].startswith(f"{len(entries())} of {len(entries())} entries: ")
+
+
+def test_one_entry_of_the_ledger_is_told_in_full(capsys):
+    known = next(entry for entry in entries() if entry.config)
+    assert run(["ledger", known.id]) == 0
+    text = capsys.readouterr().out
+    for said in (known.cause, known.upstream, known.effect, ", ".join(known.checks), *known.config):
+        assert said in text
+    assert f"1 of {len(entries())} entries: 1 {known.severity}" in text
+
+
+def test_the_ledger_can_be_asked_for_one_backend_and_severity(capsys):
+    assert run(["ledger", "--backend", "hf-tf", "--severity", "critical"]) == 0
+    text = capsys.readouterr().out
+    for entry in entries():
+        assert (entry.id in text.split()) == ("hf-tf" in entry.backends and entry.severity == "critical")
+
+
+@pytest.mark.parametrize(("arguments", "there"), [(["x"], entries()[0].id), (["--backend", "x"], "hf-tf"),
+                                                  (["--severity", "x"], "critical, high, low")])  # fmt: skip
+def test_what_the_ledger_does_not_know_is_one_line(arguments, there, capsys):
+    assert run(["ledger", *arguments]) == 2
+    line = one_line(capsys)
+    assert line.startswith("parity: x: no such ") and there in line
 
 
 def test_a_directory_that_is_not_there_is_one_line(capsys):

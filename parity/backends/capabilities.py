@@ -39,8 +39,6 @@ WITHOUT = {
 NO_SDPA = ("bert-generation",)
 """Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
 ``_sdpa_can_dispatch``)."""
-NOT_YET = {"hf-flax": ("EncoderDecoderModel", "SpeechEncoderDecoderModel")}
-"""Classes that an adapter does not ask yet."""
 _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 _FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
                "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
@@ -64,7 +62,6 @@ def capabilities(
     variant = Variant.parse(str(variant))
     missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
     missing = missing or _no_half(backend, versions, families) or _no_attention(backend, variant, versions, families)
-    missing = missing or _not_yet(backend, documented)
     lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
     if dtype in HALF:
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
@@ -96,12 +93,6 @@ def _no_half(backend: str, versions: Mapping[str, str], families: tuple[str, ...
             auto = f"{_CLASS_PREFIX[backend]}{_AUTO[half]}"
             return f"{auto} of transformers {versions['transformers']} has no {family} as {half}"
     return ""
-
-
-def _not_yet(backend: str, documented: str) -> str:
-    """Why an adapter does not ask a class that the library has; "" where it does."""
-    asked = documented not in NOT_YET.get(backend, ())
-    return "" if asked else f"{backend} does not ask {library_class(backend, documented)} yet"
 
 
 def _no_attention(backend: str, variant: Variant, versions: Mapping[str, str], families: tuple[str, ...]) -> str:

@@ -160,6 +160,13 @@ def test_the_ledger_says_nothing_beyond_its_conditions(run_directory, ledgered, 
     assert only(judge(directory, checks=["NUM04"]), "NUM04").status == "fail"
 
 
+@pytest.mark.parametrize(("versions", "status"), [(["==8", "<1"], "known"), (["==8", ">=1"], "fail")])
+def test_one_of_an_entry_s_versions_must_hold(run_directory, ledgered, versions, status):
+    directory = run_directory({"forward": off("logits", 1e-3)})
+    ledgered(entry(versions={"transformers": versions}))
+    assert only(judge(directory, checks=["NUM04"]), "NUM04").status == status
+
+
 def test_an_entry_that_no_longer_diverges_is_stale_and_fails(run_directory, ledgered):
     ledgered(entry())
     verdict = only(judge(run_directory(), checks=["NUM04"]), "NUM04")
