@@ -38,8 +38,13 @@ nox.options.sessions = ["tests", "lint"]
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Audit a checkpoint on five backends: `-- CHECKPOINT… OPTIONS…`; without a checkpoint, every fixture."""
+    """Audit a checkpoint on five backends: `-- CHECKPOINT… OPTIONS…`; without a checkpoint, every fixture.
+
+    A stack that `--stack NAME` names is made first where it is not there: `-- --stack docs-4.37 --stack current`.
+    """
     python = _environment(session, "main")
+    for name in _stacks_named(session.posargs):
+        _environment(session, name)
     session.run(python, "-m", "parity", "audit", *_arguments(session.posargs), env=_variables("main"), external=True)
 
 
@@ -153,6 +158,14 @@ def _variables(name: str) -> dict[str, str | None]:
     """Environment variables of a stack; None takes one away. PARITY_MAIN names the row that is `main` here."""
     stack = STACKS[name]
     return {**stack.get("environment", {}), **dict.fromkeys(stack.get("unset", [])), "PARITY_MAIN": name}
+
+
+def _stacks_named(posargs: list[str]) -> list[str]:
+    """The other rows of the table among ``--stack NAME`` and ``--stack=NAME``; interpreters by path are left alone."""
+    pairs = zip(posargs, [*posargs, ""][1:], strict=True)
+    named = [following if given == "--stack" else given.removeprefix("--stack=") for given, following in pairs
+             if given.startswith("--stack")]  # fmt: skip
+    return [name for name in dict.fromkeys(named) if name in STACKS and name != "main"]
 
 
 def _arguments(posargs: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 import tomllib
@@ -163,3 +164,18 @@ def test_a_variable_that_names_no_file_is_refused(monkeypatch):
     monkeypatch.setenv("PARITY_STACK_CURRENT", "/gone")
     with pytest.raises(StackError, match=r"^/gone: no such interpreter \(from PARITY_STACK_CURRENT\)$"):
         resolve_stack("current")
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ([], []),
+        (["a", "--stack", "docs-4.37", "--stack=current", "--stack", "docs-4.37"], ["docs-4.37", "current"]),
+        (["--stack", "main", "--stack", "x=/a/python", "--stack", "/a/python", "--stack"], []),
+    ],
+)
+def test_nox_makes_the_stacks_that_an_audit_names(given: list[str], named: list[str]) -> None:
+    spec = importlib.util.spec_from_file_location("noxfile", ROOT / "noxfile.py")
+    noxfile = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(noxfile)
+    assert noxfile._stacks_named(given) == named
