@@ -222,8 +222,8 @@ class Yardstick:
         found = [errors[tensor] for errors in others]
         spec, size = self._specs[tensor]
         lenders = [errors[spec.scale_from] for errors in others if spec.scale_from in errors]
-        # A scalar is a slice of one element, and errs as single elements do.
-        found += [Budget(e.element, e.element) for e in lenders] if size == 1 else lenders
+        # A scalar is a slice of one element, and errs as single elements do; of a text's scores most are padding.
+        found += [Budget(e.element, e.element) for e in lenders] if size == 1 or spec.kind == "score" else lenders
         if size < SMALL:
             kin = [errors[name] for errors in others for name in errors if self._specs[name][0].kind == spec.kind]
             found.append(Budget(float(np.median([e.slice for e in kin])), float(np.median([e.element for e in kin]))))

@@ -158,8 +158,9 @@ class CheckpointRun:
         if spec.scale_from not in oracle.arrays:
             return root_mean_square(truth)
         lent = root_mean_square(oracle.arrays[spec.scale_from])
-        # A loss is rounded at its own size, which may be many times that of the logits whose yardstick it borrows.
-        return max(lent, root_mean_square(truth)) if spec.kind == "loss" else lent
+        # A loss is rounded at its own size, which may be many times that of the logits whose yardstick it borrows; so
+        # is a text's score, a sum.
+        return max(lent, root_mean_square(truth)) if spec.kind in ("loss", "score") else lent
 
     def yardstick(self, subject: SubjectRecord) -> Yardstick:
         """The errors of honest implementations at a subject's device, dtype and matmul precision."""

@@ -23,7 +23,8 @@ class TensorSpec:
     inputs: tuple[str, ...] = ()
     """The tensors it is computed from, so that a fault made here is told from one that arrived."""
     scale_from: str | None = None
-    """The tensor whose size its error is measured by: set where theory says it is zero."""
+    """The tensor whose size its error is measured by and whose yardstick it borrows: set where theory says it is zero,
+    or where it has too few numbers to show what they err."""
 
 
 def forward_tensors(anatomy: Anatomy) -> list[TensorSpec]:
@@ -100,9 +101,14 @@ def decode_tensors(anatomy: Anatomy) -> list[TensorSpec]:
 
 
 def score_tensors() -> list[TensorSpec]:
-    """What a given text is worth: each token's log-probability, and the whole text's score."""
-    tokens = TensorSpec("token_scores", "score", ("batch", "tgt"))
-    return [tokens, TensorSpec("sequences_scores", "score", ("batch",), (tokens.name,))]
+    """What a given text is worth: each token's log-probability, and the whole text's score.
+
+    A text may have no more than two tokens, which say little of what such numbers err: those of a sample of the
+    vocabulary at the same places say it.
+    """
+    sampled = TensorSpec("sampled_scores", "score", ("batch", "tgt", "sample"))
+    tokens = TensorSpec("token_scores", "score", ("batch", "tgt"), scale_from=sampled.name)
+    return [tokens, sampled, TensorSpec("sequences_scores", "score", ("batch",), (tokens.name,), sampled.name)]
 
 
 def gradient_tensors(anatomy: Anatomy, parameters: Collection[str]) -> list[TensorSpec]:

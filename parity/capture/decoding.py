@@ -87,24 +87,33 @@ def generation_settings(session: Session, inputs: Mapping[str, np.ndarray]) -> T
     return Trace(facts={"settings": settings})
 
 
+SAMPLED = 64
+"""Tokens whose scores are kept beside the text's own."""
+
+
 def score(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> Trace:
     """What a text is worth by this backend's own full pass over it: no cache, no search.
 
     ``inputs`` hold ``sequences`` ``[batch, tgt + 1]`` with the start token first, padded after the end. Scores are
     log-probabilities where beams were searched, else logits, both processed; tokens after the end score 0, not counted.
+    ``sampled_scores`` ``[batch, tgt, sample]`` are the same, unprocessed, of tokens spread over the vocabulary.
 
     Args:
         arguments: every generation setting that bears on it (``reference.generation.GenerationSettings``).
     """
-    from reference.generation import GenerationSettings, score_tokens
+    from reference.generation import GenerationSettings, log_softmax, score_tokens
 
     given = {name: array for name, array in inputs.items() if name != "sequences"}
     sequences = inputs["sequences"]
     fields = session.call({**given, "decoder_input_ids": sequences[:, :-1]})
     logits, _ = session.current().to_numpy(fields["logits"])
-    scored = score_tokens(logits.astype(np.float64), sequences, GenerationSettings.from_dict(arguments))
+    logits, settings = logits.astype(np.float64), GenerationSettings.from_dict(arguments)
+    scored = score_tokens(logits, sequences, settings)
+    sample = np.unique(np.linspace(0, logits.shape[-1] - 1, SAMPLED).astype(np.int64))
+    sampled = (logits if settings.num_beams == 1 else log_softmax(logits))[..., sample]
     return Trace({
-        "token_scores": scored.taken, "sequences_scores": scored.total if scored.score is None else scored.score,
+        "token_scores": scored.taken, "sampled_scores": np.where(scored.counted[..., None], sampled, 0.0),
+        "sequences_scores": scored.total if scored.score is None else scored.score,
         "best_scores": scored.best, "best_tokens": scored.best_id, "counted": scored.counted,
     })  # fmt: skip
 
