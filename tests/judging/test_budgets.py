@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from parity.anatomy import anatomy_of
 from parity.budgets import BLOCK, UNIT_ROUNDOFF, Yardstick, calibration, measure, root_mean_square, signal
 from parity.run import CheckpointRun
-from parity.tensors import TensorSpec, gradient_tensors
+from parity.tensors import TensorSpec, gradient_tensors, score_tensors
 from parity.traces import Trace
 
 RNG = np.random.default_rng(0)
@@ -133,6 +133,27 @@ def test_a_loss_is_measured_at_its_own_size_where_that_is_more():
     spec, logits = TensorSpec("loss", "loss", (), ("logits",), "logits"), RNG.normal(size=(3, 7, 97))
     sizes = [CheckpointRun._scale(spec, np.array(loss), Trace({"logits": logits})) for loss in (5.0, 0.1)]
     assert sizes == pytest.approx([5.0, root_mean_square(logits)])
+
+
+def test_a_short_text_borrows_the_yardstick_of_a_sample_of_the_vocabulary():
+    """One token of a text may be exact by chance where others are not: it may be off by what the worst of many is."""
+    tokens, sampled, whole = score_tensors()
+    truth, found = np.zeros((2, 9)), RNG.normal(size=(2, 9, 64))
+    truth[:, 0] = -1.5
+    off = found.copy()
+    off[1, 4, 7] += 3e-6
+    yardstick, scale = Yardstick(UNIT_ROUNDOFF["float32"]), root_mean_square(found)
+    for spec, actual, expected in ((tokens, truth, truth), (sampled, off, found), (whole, truth[:, 0], truth[:, 0])):
+        yardstick.add("reference-flax", spec, measure(actual, expected, scale))
+    for name in (tokens.name, whole.name):
+        error = yardstick.error(name, "reference-torch")
+        assert error.slice == error.element == pytest.approx(3e-6 / scale)
+
+
+def test_a_text_s_score_is_measured_at_its_own_size_where_that_is_more():
+    spec, sampled = score_tensors()[2], RNG.normal(size=(2, 9, 64))
+    sizes = [CheckpointRun._scale(spec, np.full(2, s), Trace({"sampled_scores": sampled})) for s in (30.0, 0.1)]
+    assert sizes == pytest.approx([30.0, root_mean_square(sampled)])
 
 
 def test_a_gradient_that_theory_says_is_zero_is_measured_at_the_size_of_another():
