@@ -51,6 +51,9 @@ def audit_chunk(chunk: Chunk, into: Path) -> str:
     scratch = Path(tempfile.mkdtemp(prefix="parity-alarms-"))
     try:
         checkpoints = chunk.write(scratch / "random")
+        if not checkpoints:
+            # Every draw of these architectures is passed over (``parity.calibration.plan``).
+            return _keep(into, chunk, {"checkpoints": 0, "totals": {}, "known": {}, "nearest": 0.0, "alarms": []})
         capture(
             checkpoints, out=scratch / "run", cache=scratch / "cache", backends=chunk.backends, dtypes=[chunk.dtype],
             cases=_cases, derive=DERIVED, jobs=1,
@@ -58,11 +61,14 @@ def audit_chunk(chunk: Chunk, into: Path) -> str:
         report = judge(scratch / "run")
     finally:
         shutil.rmtree(scratch)
-    found = {"checkpoints": len(checkpoints), **summary(report, chunk)}
+    return _keep(into, chunk, {"checkpoints": len(checkpoints), **summary(report, chunk)})
+
+
+def _keep(into: Path, chunk: Chunk, found: dict[str, Any]) -> str:
     part = _file(into, chunk).with_suffix(".part")
     part.write_text(json.dumps(found), encoding="utf-8")
     part.rename(_file(into, chunk))
-    return " ".join(f"{name}={count}" for name, count in found["totals"].items())
+    return " ".join(f"{name}={count}" for name, count in found["totals"].items()) or "nothing to audit"
 
 
 def _cases(anatomy: Anatomy, _: Any, generation: dict[str, Any]) -> list[Case]:

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.families.agreement import compared
-from tests.families.compiling import in_haste
 from tests.families.draw import FAMILIES
 from tests.families.example import Example, example, example_of
 
@@ -56,6 +55,5 @@ def test_the_torch_reference_computes_what_the_library_does(family: str, data: s
 @pytest.mark.parametrize("shape", range(FLAX_SHAPES))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_flax_reference_computes_what_the_library_and_the_torch_reference_do(family: str, shape: int) -> None:
-    with in_haste("flax", fresh=False):
-        for draw in range(FLAX_DRAWS):
-            judge(example(family, shape, draw), "flax")
+    for draw in range(FLAX_DRAWS):
+        judge(example(family, shape, draw), "flax")
