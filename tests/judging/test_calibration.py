@@ -124,7 +124,7 @@ def test_what_the_ledger_knows_is_left_out_where_it_speaks_of_numbers(run_direct
     assert matched == {"gradient.model.shared.weight"}
     assert known_to_be_wrong(run, library, run.cases["loss"]) == set()  # of which it says that a field is missing
     run.config["tie_word_embeddings"] = False
-    assert known_to_be_wrong(run, library, run.cases["forward"]) == {"*"}
+    assert "*" in known_to_be_wrong(run, library, run.cases["forward"])
 
 
 def audits(values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -209,6 +209,14 @@ def test_a_ratio_is_never_taken_of_less_than_the_floor(tmp_path):
     floors = table.FLOORS
     assert table.ratios(found, "slice") == pytest.approx(3e-7 / (floors["slice"] * UNIT_ROUNDOFF["float32"]))
     assert table.ratios(found, "element") == pytest.approx(9e-7 / (floors["element"] * UNIT_ROUNDOFF["float32"]))
+
+
+def test_a_chunk_of_architectures_that_are_passed_over_has_nothing_to_audit(tmp_path, monkeypatch):
+    chunk = Chunk(7, 0, 1, 1, "float32", None)
+    monkeypatch.setattr(Chunk, "write", lambda *_: [])
+    assert alarms.audit_chunk(chunk, tmp_path) == "nothing to audit"
+    assert alarms.together(tmp_path)["checkpoints"] == 0
+    alarms.audit_all([chunk], tmp_path, 1)  # its file is there: nothing is done again
 
 
 def test_alarms_are_counted_and_named(run_directory):
