@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from parity.calibration.about import about
+from parity.show.console import console as printer
 from tests.families.agreement import compared
 from tests.families.answers import REFERENCES
 from tests.families.compiling import forget_compiled, on_one_thread
@@ -96,7 +97,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     table = Table(*heads, "ties", "failures")
     for line in lines(found):
         table.add_row(*line)
-    console.print(table, width=200)
+    console.print(table)
 
 
 def main() -> None:
@@ -111,7 +112,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.reference = asked.reference or list(REFERENCES)
     on_one_thread()
-    console = Console()
+    console = printer()
     search(asked, console)
     found = together([asked.parts, *asked.others])
     show(found, console)
