@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from parity.records import Report, Verdict, read_record
@@ -24,33 +24,39 @@ DOCUMENTED = (
 )  # fmt: skip
 """In the order of the pages."""
 LIBRARIES = ("hf-torch", "hf-tf", "hf-flax")
+HEAD = ("| class | checked | known to differ | not asked | why not |", "|---|---|---|---|---|")
+INTRODUCTION = """# Which documented classes are checked
+
+Cells of an audit of all fixtures (`nox -s parity -- --stack docs-4.37 --stack current`), by stack and class of the
+library: check × fixture × case × attention. `python -m parity.coverage REPORT` writes a table for each stack of the
+report; tests hold them to the audits that they run.
+"""
 NOT_ASKED = "an audit does not ask configs and tokenizers yet"
 
 
-def coverage(report: Report) -> str:
-    """The table as Markdown: of each documented class and stack how many cells were checked, known and skipped."""
-    found: dict[tuple[str, str], list[Verdict]] = {}
+def sections(report: Report) -> dict[str, str]:
+    """By stack the table as Markdown: of each documented class how many cells were checked, known and skipped."""
+    found: dict[str, dict[str, list[Verdict]]] = {}
     for verdict in report.verdicts:
         if verdict.backend in LIBRARIES:
-            found.setdefault((verdict.model_class, verdict.stack), []).append(verdict)
-    stacks = sorted({stack for _, stack in found})
-    rows = [row for name in DOCUMENTED for row in _rows(name, stacks, found)]
-    head = ["| class | stack | checked | known to differ | not asked | why not |", "|---|---|---|---|---|---|"]
-    return "\n".join([*head, *rows]) + "\n"
+            found.setdefault(verdict.stack, {}).setdefault(verdict.model_class, []).append(verdict)
+    return {stack: "\n".join([*HEAD, *(_row(name, classes.get(name)) for name in DOCUMENTED)]) + "\n"
+            for stack, classes in found.items()}  # fmt: skip
 
 
-def _rows(name: str, stacks: list[str], found: dict[tuple[str, str], list[Verdict]]) -> Iterator[str]:
-    for stack in stacks:
-        verdicts = found.get((name, stack))
-        if verdicts is None:
-            yield f"| `{name}` | {stack} | – | – | all | {NOT_ASKED} |"
-            continue
-        counts = Counter(verdict.status for verdict in verdicts)
-        why = Counter(reason for verdict in verdicts if verdict.status == "skip" for reason in _reasons(verdict))
-        told = "; ".join(f"{reason} ({count})" for reason, count in why.most_common())
-        wrong = counts["fail"] + counts["error"]
-        checked = f"{counts['pass']}" + (f", and {wrong} wrong" if wrong else "")
-        yield f"| `{name}` | {stack} | {checked} | {counts['known']} | {counts['skip']} | {told or '–'} |"
+def _row(name: str, verdicts: list[Verdict] | None) -> str:
+    if verdicts is None:
+        return f"| `{name}` | – | – | all | {_unasked(name)} |"
+    counts = Counter(verdict.status for verdict in verdicts)
+    why = Counter(reason for verdict in verdicts if verdict.status == "skip" for reason in _reasons(verdict))
+    told = "; ".join(f"{reason} ({count})" for reason, count in why.most_common())
+    wrong = counts["fail"] + counts["error"]
+    checked = f"{counts['pass']}" + (f", and {wrong} wrong" if wrong else "")
+    return f"| `{name}` | {checked} | {counts['known']} | {counts['skip']} | {told or '–'} |"
+
+
+def _unasked(name: str) -> str:
+    return NOT_ASKED if name.endswith(("Config", "Tokenizer", "TokenizerFast")) else "the stack has no such backend"
 
 
 def _reasons(verdict: Verdict) -> Iterator[str]:
@@ -59,22 +65,25 @@ def _reasons(verdict: Verdict) -> Iterator[str]:
     yield from whys
 
 
+def page(tables: Mapping[str, str]) -> str:
+    """``COVERAGE.md``."""
+    parts = [f"## `{stack}`\n\n{table}" for stack, table in tables.items()]
+    return "\n".join([INTRODUCTION, *parts])
+
+
+def read_sections(text: str) -> dict[str, str]:
+    """The tables of a ``COVERAGE.md`` by stack."""
+    _, *parts = text.split("\n## `")
+    return {stack: table.strip() + "\n" for stack, _, table in (part.partition("`\n\n") for part in parts)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m parity.coverage", description=__doc__.partition("\n")[0])
     parser.add_argument("report", type=Path, help="report.json of an audit of all fixtures")
     parser.add_argument("--out", type=Path, default=Path("COVERAGE.md"))
     asked = parser.parse_args()
-    asked.out.write_text(page(read_record(Report, asked.report)), encoding="utf-8")
-
-
-def page(report: Report) -> str:
-    """``COVERAGE.md``."""
-    return f"""# Which documented classes are checked
-
-Cells of an audit of all fixtures (`nox -s parity`), by class of the library: check × fixture × case × attention.
-Written by `python -m parity.coverage REPORT`; a test holds it to the audit that it runs.
-
-{coverage(report)}"""
+    known = read_sections(asked.out.read_text(encoding="utf-8")) if asked.out.exists() else {}
+    asked.out.write_text(page(known | sections(read_record(Report, asked.report))), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ WITHOUT = {
 (models/auto/modeling_tf_auto.py and modeling_flax_auto.py) know no model of that type."""
 NO_SDPA = ("bert-generation",)
 """Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
-``_sdpa_can_dispatch``)."""
+``_sdpa_can_dispatch``). In 4.37.2 no composition has it (``PreTrainedModel._supports_sdpa``)."""
 _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 _FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
                "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
@@ -97,8 +97,11 @@ def _no_half(backend: str, versions: Mapping[str, str], families: tuple[str, ...
 
 def _no_attention(backend: str, variant: Variant, versions: Mapping[str, str], families: tuple[str, ...]) -> str:
     """Why a composition cannot be told to use an attention; "" where it can."""
+    sdpa = backend == "hf-torch" and variant.attention == "sdpa"
+    if sdpa and families and _is_old(versions):
+        return f"no composition of transformers {versions['transformers']} has sdpa attention, and loading it so raises"
     for family in families:
-        if backend == "hf-torch" and variant.attention == "sdpa" and family in NO_SDPA:
+        if sdpa and family in NO_SDPA:
             return (
                 f"{family} of transformers {versions['transformers']} has no sdpa attention, and loading it so raises"
             )
@@ -127,7 +130,7 @@ def _lacking(
     if backend.startswith("reference-"):
         return _reference(variant)
     if backend == "hf-torch":
-        return _hf_torch(variant, versions, documented)
+        return _hf_torch(variant, versions, documented, families)
     if backend == "hf-tf":
         return _hf_tf(versions, documented, families)
     if backend == "hf-flax":
@@ -145,8 +148,14 @@ def _reference(variant: Variant) -> dict[str, str]:
     return lacking
 
 
-def _hf_torch(variant: Variant, versions: Mapping[str, str], documented: str) -> dict[str, str]:
+def _hf_torch(
+    variant: Variant, versions: Mapping[str, str], documented: str, families: tuple[str, ...]
+) -> dict[str, str]:
     library, lacking = f"transformers {versions['transformers']}", {}
+    if _is_old(versions) and families[1:] == ("gpt2",):
+        lacking["cross_cache"] = f"GPT2LMHeadModel of {library} keeps no keys and values of the source"
+    if _is_old(versions) and documented == "BartModel":
+        lacking["reorder_cache"] = f"BartModel of {library} has no _reorder_cache"
     if variant.attention == "sdpa":
         lacking["attentions"] = f"sdpa attention in {library} has no weights to return"
         if _major(versions) < 5 and _minor(versions) < 53:
@@ -190,6 +199,11 @@ def _third_party_class(backend: str) -> Any:
 
     entry = find_entry(backend)
     return getattr(importlib.import_module(entry.module), entry.attribute)
+
+
+def _is_old(versions: Mapping[str, str]) -> bool:
+    """Whether it is of the line that the documents describe, or of one before."""
+    return (_major(versions), _minor(versions)) <= (4, 37)
 
 
 def _major(versions: Mapping[str, str]) -> int:

@@ -1,0 +1,38 @@
+"""``COVERAGE.md``: every documented class has a row in each stack, and a report changes its own stacks' tables only."""
+
+from __future__ import annotations
+
+from parity import coverage
+from parity.coverage import DOCUMENTED, page, read_sections, sections
+from parity.records import write_record
+from tests.fabricated import report, verdict
+
+
+def of(stack: str, **status: int):
+    return report(*(
+        verdict(backend="hf-torch", stack=stack, model_class="BartModel", status=name, reason="lacks: a reason")
+        for name, count in status.items() for _ in range(count)
+    ))  # fmt: skip
+
+
+def test_every_documented_class_has_a_row_that_says_what_became_of_it():
+    table = sections(of("main", **{"pass": 3, "known": 2, "skip": 1, "fail": 1}))["main"]
+    rows = {line.split("`")[1]: line for line in table.splitlines()[2:]}
+    assert list(rows) == list(DOCUMENTED)
+    assert rows["BartModel"] == "| `BartModel` | 3, and 1 wrong | 2 | 1 | a reason (1) |"
+    assert coverage.NOT_ASKED in rows["BartConfig"] and "no such backend" in rows["TFBartModel"]
+
+
+def test_what_is_not_the_library_s_is_not_counted():
+    assert sections(report(verdict(backend="reference-torch", stack="main", status="pass"))) == {}
+
+
+def test_a_report_changes_its_own_stacks_only(tmp_path, monkeypatch):
+    place, asked = tmp_path / "COVERAGE.md", tmp_path / "report.json"
+    for stack, passed in (("main", 1), ("other", 2), ("main", 3)):
+        write_record(of(stack, **{"pass": passed}), asked)
+        monkeypatch.setattr("sys.argv", ["coverage", str(asked), "--out", str(place)])
+        coverage.main()
+    found = read_sections(place.read_text(encoding="utf-8"))
+    assert list(found) == ["main", "other"] and page(found) == place.read_text(encoding="utf-8")
+    assert ["| 3 |" in found["main"], "| 1 |" in found["main"], "| 2 |" in found["other"]] == [True, False, True]
