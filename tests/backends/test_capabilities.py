@@ -66,6 +66,20 @@ def test_the_cache_of_a_composition_is_its_decoders() -> None:
     assert "cross_cache" not in of_halves("hf-torch", "bert", "gpt2")
 
 
+@pytest.mark.parametrize(
+    ("variant", "documented", "families", "word", "reason"),
+    [
+        ("sdpa", "EncoderDecoderModel", ("bert", "bert"), "load", "no composition of transformers 4.37.2 has sdpa"),
+        ("eager", "EncoderDecoderModel", ("bert", "gpt2"), "cross_cache", "GPT2LMHeadModel of transformers 4.37.2"),
+        ("eager", "BartModel", (), "reorder_cache", "BartModel of transformers 4.37.2 has no _reorder_cache"),
+    ],
+)
+def test_what_the_documented_line_lacks_a_later_one_has(variant, documented, families, word, reason) -> None:
+    asked = {"documented": documented, "families": families}
+    assert capabilities("hf-torch", variant, {**MAIN, "transformers": "4.37.2"}, **asked)[1][word].startswith(reason)
+    assert word not in capabilities("hf-torch", variant, MAIN, **asked)[1]
+
+
 def test_a_composition_lacks_nothing_where_both_halves_are_there() -> None:
     assert "load" not in of_halves("hf-tf", "bert", "gpt2")
     assert "load" not in of_halves("hf-flax", "bert", "bart")
