@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
@@ -84,6 +85,10 @@ class Entry(BaseModel):
             return False
         if any(_named(config, name) != value for name, value in self.config.items()):
             return False
+        return self.is_of(versions)
+
+    def is_of(self, versions: Mapping[str, str]) -> bool:
+        """Whether it speaks about these versions of the distributions that it names."""
         return all(
             versions.get(name) and any(SpecifierSet(spec).contains(versions[name], prereleases=True) for spec in specs)
             for name, specs in self.versions.items()

@@ -1,0 +1,22 @@
+"""transformers 4.37.2, Flax: no_repeat_ngram_size forbids nothing.
+
+Every step has the same logits, and word 5 is the likeliest: with no_repeat_ngram_size 1 it may come once.
+"""
+
+import sys
+
+import jax
+import numpy as np
+from transformers import BartConfig, FlaxBartForConditionalGeneration
+
+sizes = {"d_model": 12, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
+heads = {"encoder_attention_heads": 3, "decoder_attention_heads": 3}
+config = BartConfig(vocab_size=9, max_position_embeddings=20, forced_eos_token_id=None, **sizes, **heads)
+model = FlaxBartForConditionalGeneration(config, seed=0)
+model.params = jax.tree_util.tree_map(lambda array: array * 0, model.params)
+bias = np.zeros((1, 9), np.float32)
+bias[0, 5] = 4.0
+model.params["final_logits_bias"] = bias
+text = model.generate(np.array([[5, 6, 7, 2]]), num_beams=1, max_length=6, no_repeat_ngram_size=1).sequences[0].tolist()
+print(text, "with no_repeat_ngram_size 1")
+sys.exit(text.count(5) > 1)

@@ -1,0 +1,21 @@
+"""transformers 4.37.2, PyTorch: a bert-generation decoder sees the future unless its cache is switched off.
+
+The last token of the text is changed; what the model says after the first one must not change with it.
+"""
+
+import sys
+
+import torch
+from transformers import BertGenerationConfig, BertGenerationDecoder
+
+torch.manual_seed(0)
+sizes = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 8, "vocab_size": 30}
+model = BertGenerationDecoder(BertGenerationConfig(is_decoder=True, **sizes)).eval()
+one, other = torch.tensor([[5, 6, 7]]), torch.tensor([[5, 6, 8]])
+with torch.no_grad():
+    moved = {
+        cached: (model(one, use_cache=cached).logits - model(other, use_cache=cached).logits)[0, 0].abs().max().item()
+        for cached in (True, False)
+    }
+print("the first token's logits move with the last token, by cache:", moved)
+sys.exit(moved[True] > 1e-6)
