@@ -13,7 +13,7 @@ come from ``calibration.toml``, made by ``parity.calibration``.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -111,6 +111,17 @@ def root_mean_square(array: np.ndarray) -> float:
     """One scale for a tensor; 1 where it holds nothing but zeros, so that an error there is absolute."""
     total = sum(float(np.einsum("rw,rw->", block, block, dtype=np.float64)) for _, block in _blocks(array))
     return float(np.sqrt(total / max(array.size, 1))) or 1.0
+
+
+def scale_of(spec: TensorSpec, arrays: Mapping[str, np.ndarray]) -> float:
+    """What the error of one of the oracle's ``arrays`` is relative to: its own size, or that of the one it names."""
+    own = root_mean_square(arrays[spec.name])
+    if spec.scale_from not in arrays:
+        return own
+    lent = root_mean_square(arrays[spec.scale_from])
+    # A loss is rounded at its own size, which may be many times that of the logits whose yardstick it borrows; so is a
+    # text's score, a sum.
+    return max(lent, own) if spec.kind in ("loss", "score") else lent
 
 
 def measure(actual: np.ndarray, expected: np.ndarray, scale: float | None = None) -> Measured:
@@ -229,13 +240,17 @@ class Yardstick:
             found.append(Budget(float(np.median([e.slice for e in kin])), float(np.median([e.element for e in kin]))))
         return Budget(max(e.slice for e in found), max(e.element for e in found))
 
-    def budget(self, tensor: str, judged: str) -> Budget | None:
-        """What the judged backend may differ from the oracle at a tensor."""
+    def budget(self, tensor: str, judged: str, members: Members | None = None) -> Budget | None:
+        """What the judged backend may differ from the oracle at a tensor.
+
+        Args:
+            members: who measured it, where that does not follow from whether it is one of them.
+        """
         error = self.error(tensor, judged)
         if error is None:
             return None
         unit = self._unit_roundoff
-        members: Members = "twin" if judged in self._errors else "ensemble"
+        members = members or ("twin" if judged in self._errors else "ensemble")
         work: Work = "gradient" if self._specs[tensor][0].kind == "gradient" else "pass"
         factors = calibration(members, work, precision_of(unit))
         return Budget(

@@ -185,7 +185,7 @@ def ledger(
     ] = None,
 ) -> None:
     """The known divergences of named library versions: as a table, or each in full with its cause and line."""
-    from parity.show import show_ledger
+    from parity.show.known import show_ledger
 
     show_ledger(ids or [], backend or [], severity or [])
 

@@ -77,13 +77,18 @@ def read_sections(text: str) -> dict[str, str]:
     return {stack: table.strip() + "\n" for stack, _, table in (part.partition("`\n\n") for part in parts)}
 
 
+def renew(place: Path, report: Report) -> None:
+    """Writes a ``COVERAGE.md``, in which only the tables of the report's own stacks change."""
+    known = read_sections(place.read_text(encoding="utf-8")) if place.exists() else {}
+    place.write_text(page(known | sections(report)), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m parity.coverage", description=__doc__.partition("\n")[0])
     parser.add_argument("report", type=Path, help="report.json of an audit of all fixtures")
     parser.add_argument("--out", type=Path, default=Path("COVERAGE.md"))
     asked = parser.parse_args()
-    known = read_sections(asked.out.read_text(encoding="utf-8")) if asked.out.exists() else {}
-    asked.out.write_text(page(known | sections(read_record(Report, asked.report))), encoding="utf-8")
+    renew(asked.out, read_record(Report, asked.report))
 
 
 if __name__ == "__main__":

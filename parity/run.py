@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from parity.anatomy import Anatomy, anatomy_of
-from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, signal
+from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, scale_of, signal
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, read_record
 from parity.subjects import Variant
@@ -144,7 +144,7 @@ class CheckpointRun:
             truth = oracle.arrays[spec.name]
             if not np.isfinite(truth).all():
                 found.undefined_by_oracle.append(spec.name)
-            scale = self._scale(spec, truth, oracle)
+            scale = scale_of(spec, oracle.arrays)
             found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else signal(truth, scale)
             for index, trace in answered.items():
                 if spec.name in trace.arrays:
@@ -152,15 +152,6 @@ class CheckpointRun:
                     actual = mean_loss(actual) if spec.kind == "loss" else actual
                     found.errors[index][spec.name] = _measured(actual, truth, scale)
         return found
-
-    @staticmethod
-    def _scale(spec: TensorSpec, truth: np.ndarray, oracle: Trace) -> float:
-        if spec.scale_from not in oracle.arrays:
-            return root_mean_square(truth)
-        lent = root_mean_square(oracle.arrays[spec.scale_from])
-        # A loss is rounded at its own size, which may be many times that of the logits whose yardstick it borrows; so
-        # is a text's score, a sum.
-        return max(lent, root_mean_square(truth)) if spec.kind in ("loss", "score") else lent
 
     def yardstick(self, subject: SubjectRecord) -> Yardstick:
         """The errors of honest implementations at a subject's device, dtype and matmul precision."""

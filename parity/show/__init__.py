@@ -3,9 +3,8 @@
 It reads reports and nothing else; no verdict is made here.
 """
 
-from parity.show.known import show_ledger
 from parity.show.progress import Progress
 from parity.show.report import show_report
 from parity.show.stored import clean_cache, show_cache
 
-__all__ = ["Progress", "clean_cache", "show_cache", "show_ledger", "show_report"]
+__all__ = ["Progress", "clean_cache", "show_cache", "show_report"]

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parity.budgets import UNIT_ROUNDOFF, Measured, Yardstick, calibration, measure, precision_of, root_mean_square
+from parity.budgets import (
+    UNIT_ROUNDOFF,
+    Measured,
+    Yardstick,
+    calibration,
+    measure,
+    precision_of,
+    root_mean_square,
+    scale_of,
+)
 from parity.budgets import signal as signal_of
 from parity.tensors import TensorSpec
 from tests.families.answers import Answers, spec_of
@@ -44,7 +53,7 @@ def judged(
     """
     names, members, unit = list(names), list(members), UNIT_ROUNDOFF[rounding]
     specs = {name: spec_of(name, asked) for name in truth}
-    scales = {name: _scale(spec, truth) for name, spec in specs.items()}
+    scales = {name: scale_of(spec, truth) for name, spec in specs.items()}
     yardstick = Yardstick(unit)
     for name, spec in specs.items():
         for member in (member for member in members if name in member):
@@ -56,27 +65,15 @@ def judged(
             continue
         zero = spec.kind == "gradient" and spec.scale_from is not None
         shown = np.inf if zero or not truth[name].any() else signal_of(truth[name], scales[name])
-        yield _compared(spec, measure(found, truth[name], scales[name]), yardstick, unit, shown)
+        yield _compared(spec, measure(found, truth[name], scales[name]), yardstick, shown)
 
 
-def _scale(spec: TensorSpec, truth: Answers) -> float:
-    """As ``parity.run.CheckpointRun`` has it."""
-    own = root_mean_square(truth[spec.name])
-    if spec.scale_from is None:
-        return own
-    lent = root_mean_square(truth[spec.scale_from])
-    return max(lent, own) if spec.kind == "loss" else lent
-
-
-def _compared(spec: TensorSpec, error: Measured, yardstick: Yardstick, unit: float, shown: float) -> Compared:
-    honest = yardstick.error(spec.name, "candidate")
-    if honest is None:
+def _compared(spec: TensorSpec, error: Measured, yardstick: Yardstick, shown: float) -> Compared:
+    budget = yardstick.budget(spec.name, "candidate", "twin")
+    if budget is None:
         return Compared(spec.name, np.inf, "no honest member answered")
-    factors = calibration("twin", "gradient" if spec.kind == "gradient" else "pass", precision_of(unit))
-    by_slice = factors.k_slice * max(honest.slice, factors.c_slice * unit)
-    by_element = factors.k_element * max(honest.element, factors.c_element * unit)
-    note = f"a budget of {by_slice:.1e} could not have failed" if by_slice >= shown else ""
-    return Compared(spec.name, float(max(error.slice / by_slice, error.element / by_element)), note)
+    note = f"a budget of {budget.slice:.1e} could not have failed" if budget.slice >= shown else ""
+    return Compared(spec.name, float(max(error.slice / budget.slice, error.element / budget.element)), note)
 
 
 def logit_error(truth: Answers, members: Iterable[Answers], rounding: str) -> float:

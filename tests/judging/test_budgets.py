@@ -6,10 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parity.anatomy import anatomy_of
-from parity.budgets import BLOCK, UNIT_ROUNDOFF, Yardstick, calibration, measure, root_mean_square, signal
-from parity.run import CheckpointRun
+from parity.budgets import BLOCK, UNIT_ROUNDOFF, Yardstick, calibration, measure, root_mean_square, scale_of, signal
 from parity.tensors import TensorSpec, gradient_tensors, score_tensors
-from parity.traces import Trace
 
 RNG = np.random.default_rng(0)
 HIDDEN = TensorSpec("encoder.hidden.0", "hidden", ("batch", "src", "d_model"))
@@ -131,7 +129,7 @@ def test_a_loss_borrows_the_yardstick_of_its_logits():
 
 def test_a_loss_is_measured_at_its_own_size_where_that_is_more():
     spec, logits = TensorSpec("loss", "loss", (), ("logits",), "logits"), RNG.normal(size=(3, 7, 97))
-    sizes = [CheckpointRun._scale(spec, np.array(loss), Trace({"logits": logits})) for loss in (5.0, 0.1)]
+    sizes = [scale_of(spec, {"loss": np.array(loss), "logits": logits}) for loss in (5.0, 0.1)]
     assert sizes == pytest.approx([5.0, root_mean_square(logits)])
 
 
@@ -152,14 +150,14 @@ def test_a_short_text_borrows_the_yardstick_of_a_sample_of_the_vocabulary():
 
 def test_a_text_s_score_is_measured_at_its_own_size_where_that_is_more():
     spec, sampled = score_tensors()[2], RNG.normal(size=(2, 9, 64))
-    sizes = [CheckpointRun._scale(spec, np.full(2, s), Trace({"sampled_scores": sampled})) for s in (30.0, 0.1)]
+    sizes = [scale_of(spec, {spec.name: np.full(2, s), "sampled_scores": sampled}) for s in (30.0, 0.1)]
     assert sizes == pytest.approx([30.0, root_mean_square(sampled)])
 
 
 def test_a_gradient_that_theory_says_is_zero_is_measured_at_the_size_of_another():
     spec = TensorSpec("gradient.k_proj.bias", "gradient", ("rows",), (), "gradient.k_proj.weight")
     weight = RNG.normal(size=(5, 7)) * 1e-3
-    scale = CheckpointRun._scale(spec, np.zeros(5), Trace({"gradient.k_proj.weight": weight}))
+    scale = scale_of(spec, {spec.name: np.zeros(5), "gradient.k_proj.weight": weight})
     assert scale == pytest.approx(root_mean_square(weight))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.coverage import page, read_sections, sections
+from parity.coverage import LIBRARIES, read_sections, renew, sections
 from parity.records import Report
 from parity.resources import fixtures
 from parity.stacks import find
@@ -42,9 +42,7 @@ def test_five_backends_give_the_expected_table_of_verdicts(audit):
     found = table(report)
     if os.environ.get("PARITY_REWRITE_VERDICTS"):
         EXPECTED.write_text(found, encoding="utf-8")
-        COVERAGE.write_text(
-            page(read_sections(COVERAGE.read_text(encoding="utf-8")) | sections(report)), encoding="utf-8"
-        )
+        renew(COVERAGE, report)
     assert found == EXPECTED.read_text(encoding="utf-8")
     assert sections(report)["main"] == read_sections(COVERAGE.read_text(encoding="utf-8"))["main"]
     assert code == 0 and report.totals.error == report.totals.fail == 0
@@ -61,15 +59,13 @@ def test_another_stack_gives_its_expected_table_of_verdicts(audit, stack):
     """The library's classes of another release, by the same oracle; cells of `main` are judged above."""
     if find(stack) is None:
         pytest.skip(f"the stack {stack} is not installed: python -m nox -s stack-{stack}")
-    libraries = [option for name in ("hf-torch", "hf-tf", "hf-flax") for option in ("--backend", name)]
+    libraries = [option for name in LIBRARIES for option in ("--backend", name)]
     _, report = audit(fixtures(), *libraries, "--stack", stack)
     report = report.model_copy(update={"verdicts": [each for each in report.verdicts if each.stack == stack]})
     found, expected = rows(report), EXPECTED.with_name(f"verdicts-{stack}.txt")
     if os.environ.get("PARITY_REWRITE_VERDICTS"):
         expected.write_text(found, encoding="utf-8")
-        COVERAGE.write_text(
-            page(read_sections(COVERAGE.read_text(encoding="utf-8")) | sections(report)), encoding="utf-8"
-        )
+        renew(COVERAGE, report)
     assert found == expected.read_text(encoding="utf-8")
     assert sections(report)[stack] == read_sections(COVERAGE.read_text(encoding="utf-8"))[stack]
     assert not [verdict for verdict in report.verdicts if verdict.status in ("fail", "error")]
