@@ -95,6 +95,10 @@ def test_every_class_and_composition_has_a_fixture():
     assert pairs == text | {(e, d) for e in ("wav2vec2", "hubert") for d in ("bert", "bart", "mbart")}
     assert {anatomy.config.projects for anatomy in anatomies.values() if anatomy.composed} == {True, False}
     assert any(anatomy.speech and anatomy.speech.add_adapter for anatomy in anatomies.values())
+    # Flax has neither of the other forms of wav2vec 2.0, and no BART behind another width.
+    stable = anatomies["wav2vec2-bert-stable"]
+    assert (stable.speech.do_stable_layer_norm, stable.speech.feat_extract_norm) == (True, "layer")
+    assert stable.raw["decoder"]["max_position_embeddings"] > stable.frames(1024)
 
 
 def test_the_two_fixtures_differ_where_libraries_do():

@@ -62,6 +62,9 @@ def from_tf(raw: str) -> tuple[str, bool] | None:
 
 
 _FLAX_LEAVES = {"kernel": "weight", "embedding": "weight", "scale": "weight", "bias": "bias"}
+_FLAX_LEAVES |= {
+    name: name for name in ("weight_g", "weight_v", "masked_spec_embed")
+}  # of wav2vec 2.0, laid as PyTorch's
 _TF_MODEL = re.compile(r"tf_[a-z]+(_[a-z]+)*(_\d+)?$")
 _TF_BARE = ("bert", "roberta")
 """Main layers of the families that TensorFlow has an encoder of, as they are called inside of a bare model."""
