@@ -17,6 +17,9 @@ LABELS = {"labels", "start_positions"}
 
 Rows = list[Any]
 
+ABOUT = {"config": "config", "tokenize": "tokenizer"}
+"""What an operation is put to, where that is no model: a backend answers only what it is about."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -31,7 +34,7 @@ class Case:
     name: str
     operation: str
     """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``,
-    ``score`` or ``generation_settings`` (``parity.capture.operations``)."""
+    ``score``, ``generation_settings``, ``config`` or ``tokenize`` (``parity.capture.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     """How it is asked, where that is no array: the sizes of decoding steps, the arguments of ``generate``."""
@@ -48,6 +51,11 @@ class Case:
     def batch(self) -> int:
         """Rows of the call: those of its first input."""
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def about(self) -> str:
+        """``model``, ``config`` or ``tokenizer``."""
+        return ABOUT.get(self.operation, "model")
 
     def brings(self, tensor: str) -> bool:
         """Whether the answer can hold a tensor of its class: a loss needs labels, cross-attention an encoder."""

@@ -23,7 +23,7 @@ DOCUMENTED = (
     "SpeechEncoderDecoderConfig", "SpeechEncoderDecoderModel", "FlaxSpeechEncoderDecoderModel",
 )  # fmt: skip
 """In the order of the pages."""
-LIBRARIES = ("hf-torch", "hf-tf", "hf-flax")
+LIBRARIES = ("hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer", "hf-tokenizer-fast")
 HEAD = ("| class | checked | known to differ | not asked | why not |", "|---|---|---|---|---|")
 INTRODUCTION = """# Which documented classes are checked
 
@@ -31,7 +31,7 @@ Cells of an audit of all fixtures (`nox -s parity -- --stack docs-4.37 --stack c
 library: check × fixture × case × attention. `python -m parity.coverage REPORT` writes a table for each stack of the
 report; tests hold them to the audits that they run.
 """
-NOT_ASKED = "an audit does not ask configs and tokenizers yet"
+NO_BACKEND = "the stack has no such backend"
 
 
 def sections(report: Report) -> dict[str, str]:
@@ -46,17 +46,13 @@ def sections(report: Report) -> dict[str, str]:
 
 def _row(name: str, verdicts: list[Verdict] | None) -> str:
     if verdicts is None:
-        return f"| `{name}` | – | – | all | {_unasked(name)} |"
+        return f"| `{name}` | – | – | all | {NO_BACKEND} |"
     counts = Counter(verdict.status for verdict in verdicts)
     why = Counter(reason for verdict in verdicts if verdict.status == "skip" for reason in _reasons(verdict))
     told = "; ".join(f"{reason} ({count})" for reason, count in why.most_common())
     wrong = counts["fail"] + counts["error"]
     checked = f"{counts['pass']}" + (f", and {wrong} wrong" if wrong else "")
     return f"| `{name}` | {checked} | {counts['known']} | {counts['skip']} | {told or '–'} |"
-
-
-def _unasked(name: str) -> str:
-    return NOT_ASKED if name.endswith(("Config", "Tokenizer", "TokenizerFast")) else "the stack has no such backend"
 
 
 def _reasons(verdict: Verdict) -> Iterator[str]:

@@ -60,9 +60,17 @@ class Evidence:
     @property
     def file(self) -> Trace:
         """The weight file's own load trace, cast to the subject's dtype."""
-        trace = self._run.trace(self._run.file_index(self.subject.dtype), "load")
+        return self._of_the_file("load")
+
+    @property
+    def read_by_us(self) -> Trace:
+        """What our own readers say of the files that the cell's case is about; it may hold what they raised."""
+        return self._of_the_file(self.case.name)
+
+    def _of_the_file(self, case: str) -> Trace:
+        trace = self._run.trace(self._run.file_index(self.subject.dtype), case)
         if trace is None:
-            raise LookupError("the weight file was not captured")
+            raise LookupError(f"{case} was not captured of the files themselves")
         return trace
 
     def expected_tensors(self, case: str | None = None) -> list[TensorSpec]:

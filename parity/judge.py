@@ -79,7 +79,9 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
     for check in checks:
         for index, subject in run.subjects(check.role):
             for name in check.cases:
-                if _says_something(run, check, name):
+                if _says_something(run, check, name) and (
+                    check.role != "candidate" or subject.about == run.cases[name].about
+                ):
                     yield Cell(run, check, run.cases[name], index, subject)
 
 
@@ -111,7 +113,7 @@ def _lacking(cell: Cell) -> str:
     needed = [*cell.check.requires, *cell.case.requires]
     for name in cell.check.also:
         needed += cell.run.cases[name].requires
-    if cell.check.role == "candidate":
+    if cell.check.role == "candidate" and cell.case.about == "model":
         needed += [cell.subject.device, cell.subject.dtype]
     missing = dict.fromkeys(name for name in needed if name not in cell.subject.capabilities)
     why = {**cell.subject.lacking, **cell.case.notes.get("lacking", {})}

@@ -57,6 +57,8 @@ class SubjectRecord(_Record):
     """The same by its PyTorch name: only checkpoints of this class are put to it …"""
     families: list[str] = Field(default_factory=list)
     """… and of these halves, where the class is a composition: model types of the encoder and the decoder."""
+    about: str = "model"
+    """What it loads of a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
     capabilities: list[str]
     """What it can be asked (``parity.backends.capabilities``); a cell that needs another is skipped, by name."""
     lacking: dict[str, str] = Field(default_factory=dict)

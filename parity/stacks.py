@@ -13,7 +13,8 @@ from parity.resources import data
 
 MAIN_ROW = "PARITY_MAIN"
 """Environment variable: the row of the table the running interpreter was made from (nox sets it)."""
-ALL_BACKENDS = ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
+ALL_BACKENDS = ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer",
+                "hf-tokenizer-fast")  # fmt: skip
 
 
 class StackError(ValueError):

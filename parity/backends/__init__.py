@@ -45,6 +45,8 @@ class Entry:
     sources: tuple[SourceRoot, ...]
     variants: tuple[str, ...] = ("eager",)
     """Attentions it can be told to use."""
+    about: str = "model"
+    """What it loads of a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
 
 
 _LIBRARY = SourceRoot(
@@ -56,6 +58,10 @@ _LIBRARY = SourceRoot(
 )  # fmt: skip
 _COMMON = ("numpy", "safetensors")
 _HUB = ("transformers", "tokenizers", "huggingface-hub", *_COMMON)
+_SPLIT = (*_HUB, "regex")
+_TOKENIZERS = SourceRoot(
+    "transformers", ("*token*.py", "models/bart/token*.py", "models/roberta/token*.py", "models/gpt2/token*.py")
+)
 _TORCH = ("torch",)
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tf-keras", "tf_keras", "keras", "h5py")
 _JAX = ("jax", "jaxlib", "flax", "ml-dtypes")
@@ -72,6 +78,14 @@ BACKENDS: dict[str, Entry] = {
     # The TF and Flax classes read a PyTorch checkpoint through torch.
     "hf-tf": Entry("parity.backends.hf_tf", "HfTf", (*_TENSORFLOW, *_TORCH, *_HUB), (_LIBRARY,)),
     "hf-flax": Entry("parity.backends.hf_flax", "HfFlax", (*_JAX, *_TORCH, *_HUB), (_LIBRARY,)),
+    "hf-config": Entry(
+        "parity.backends.hf_config", "HfConfig", _HUB,
+        (SourceRoot("transformers", ("configuration_utils.py", "models/**/configuration_*.py")),), about="config",
+    ),
+    "hf-tokenizer": Entry("parity.backends.hf_tokenizer", "HfTokenizer", _SPLIT, (_TOKENIZERS,), about="tokenizer"),
+    "hf-tokenizer-fast": Entry(
+        "parity.backends.hf_tokenizer", "HfTokenizerFast", _SPLIT, (_TOKENIZERS,), about="tokenizer"
+    ),
     "file": Entry("parity.backends.weight_file", "WeightFile", _COMMON, (SourceRoot("reference"),)),
 }  # fmt: skip
 

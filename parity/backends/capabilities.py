@@ -17,6 +17,8 @@ OPERATIONS = (
     "cache_output", "gradients", "decode_steps", "cross_cache", "reorder_cache", "generate", "beam_search",
     "no_repeat_ngram", "generation_settings", "other_searches",
 )  # fmt: skip
+OF_FILES = ("config", "tokenize", "offsets")
+"""What the readers of configs and of tokenizers can be asked."""
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 DEVICES = ("cpu", "cuda")
 HALF = ("bfloat16", "float16")
@@ -39,6 +41,7 @@ WITHOUT = {
 NO_SDPA = ("bert-generation",)
 """Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
 ``_sdpa_can_dispatch``). In 4.37.2 no composition has it (``PreTrainedModel._supports_sdpa``)."""
+_COMPOSED = ("EncoderDecoder", "SpeechEncoderDecoder")
 _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 _FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
                "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
@@ -60,6 +63,8 @@ def capabilities(
         KeyError: no backend is called so.
     """
     variant = Variant.parse(str(variant))
+    if (about := find_entry(backend).about) != "model":
+        return _of_files(backend, about, versions)
     missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
     missing = missing or _no_half(backend, versions, families) or _no_attention(backend, variant, versions, families)
     lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
@@ -67,11 +72,26 @@ def capabilities(
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
     # The oracle could not say whether the answer is right, whoever gives it.
     lacking.setdefault("other_searches", "of the ways to generate only greedy and beam search are written here")
-    return [word for word in WORDS if word not in lacking], lacking
+    words = (*WORDS, *OF_FILES) if backend == "file" else WORDS
+    return [word for word in words if word not in lacking], lacking
+
+
+def _of_files(backend: str, about: str, versions: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Of a backend that reads configs or tokenizers: what it can be asked besides."""
+    missing = _not_installed(backend, versions)
+    lacking = dict.fromkeys(OF_FILES, missing) if missing else {}
+    if backend == "hf-tokenizer" and not missing and _major(versions) < 5:
+        lacking["offsets"] = f"BartTokenizer of transformers {versions['transformers']} returns no offsets"
+    own = ("config",) if about == "config" else ("tokenize", "offsets")
+    return [word for word in own if word not in lacking], {word: lacking[word] for word in own if word in lacking}
 
 
 def library_class(backend: str, documented: str) -> str:
-    """The name of the class that a backend loads: ``TFBartModel`` for ``BartModel``."""
+    """The name of the class that a backend loads: ``TFBartModel`` for ``BartModel``, its config or its tokenizer."""
+    if backend == "hf-config":
+        return next((f"{kind}Config" for kind in _COMPOSED if documented == f"{kind}Model"), "BartConfig")
+    if backend.startswith("hf-tokenizer"):
+        return "BartTokenizerFast" if backend.endswith("fast") else "BartTokenizer"
     if backend not in BACKENDS:
         return getattr(_third_party_class(backend), "class_name", backend)
     return f"{_CLASS_PREFIX.get(backend, '')}{documented}"
@@ -126,7 +146,7 @@ def _lacking(
     backend: str, variant: Variant, versions: Mapping[str, str], documented: str, families: tuple[str, ...]
 ) -> dict[str, str]:
     if backend == "file":
-        return {word: "a weight file computes nothing" for word in OPERATIONS if word != "load"}
+        return {word: "a weight file computes nothing" for word in OPERATIONS if word not in ("load", *OF_FILES)}
     if backend.startswith("reference-"):
         return _reference(variant)
     if backend == "hf-torch":

@@ -1,13 +1,14 @@
-"""The weight files themselves, read without any framework: what every backend must have loaded. It computes nothing."""
+"""The files themselves, read without any framework: what every backend must have loaded. It computes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from parity.backends import own_files
 from parity.backends.base import LoadReport
 from parity.backends.reference_outputs import file_report
 from parity.subjects import Variant
@@ -29,14 +30,16 @@ class WeightFile:
         weights = read_weights(checkpoint, read_config(checkpoint), model_class=model_class)
         report = file_report(weights)
         report.route = weights.format
-        return WeightFileModel(weights, report, dtype, model_class)
+        return WeightFileModel(checkpoint, weights, report, dtype, model_class)
 
 
 class WeightFileModel:
     """An opened set of weight files."""
 
-    def __init__(self, weights: Mapping[str, np.ndarray], report: LoadReport, dtype: str, class_name: str) -> None:
-        self._weights, self._dtype = weights, dtype
+    def __init__(
+        self, checkpoint: Path, weights: Mapping[str, np.ndarray], report: LoadReport, dtype: str, class_name: str
+    ) -> None:
+        self._checkpoint, self._weights, self._dtype = checkpoint, weights, dtype
         self.report, self.class_name = report, class_name
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -45,6 +48,14 @@ class WeightFileModel:
 
         for name in self._weights:
             yield name, cast(self._weights[name], self._dtype)
+
+    def configuration(self, **asked: Any) -> dict[str, Any]:
+        """``config.json`` as it stands, whatever is asked."""
+        return own_files.configuration(self._checkpoint)
+
+    def tokenize(self, texts: Sequence[str], pairs: Sequence[Sequence[str]], short: int) -> dict[str, Any]:
+        """What our own tokenizer makes of the texts; how rows are cut and padded follows from that."""
+        return own_files.tokenize(self._checkpoint, texts, pairs)
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> NoReturn:
         raise _computes_nothing()

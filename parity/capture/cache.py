@@ -138,7 +138,7 @@ def _own_files(root: Path, backend: str) -> Iterator[Path]:
     from parity.backends import BACKENDS
 
     adapters = {name: entry.module.rpartition(".")[2] for name, entry in BACKENDS.items()}
-    others = tuple(stem for name, stem in adapters.items() if name != backend)
+    others = tuple(set(adapters.values()) - {adapters.get(backend)})
     shared = [root / "parity" / f"{name}.py" for name in ("cases", "subjects", "traces")]
     folders = [root / "reference", root / "parity" / "backends", root / "parity" / "capture"]
     for path in sorted([*shared, *(path for folder in folders for path in folder.rglob("*.py"))]):

@@ -184,10 +184,22 @@ def _kept(gradient: np.ndarray) -> np.ndarray:
     return gradient.astype(np.float32) if str(gradient.dtype) in HALF else gradient
 
 
+def _of_files(method: str) -> Callable[..., Trace]:
+    """An operation whose answer is facts alone: about the files beside the weights."""
+
+    def ask(session: Session, inputs: Mapping[str, np.ndarray], **settings: Any) -> Trace:
+        files = session.current()
+        with session.clock.backend():
+            return Trace(facts=getattr(files, method)(**settings))
+
+    return ask
+
+
 _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "load": _load, "forward": _forward, "encode_decode": _encode_decode, "repeat": _repeat, "tuple": _tuple,
     "gradients": _gradients, "decode_steps": decoding.decode_steps, "generate": decoding.generate,
     "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
+    "config": _of_files("configuration"), "tokenize": _of_files("tokenize"),
 }  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from parity.anatomy import Anatomy
 from parity.backends import BACKENDS, find_entry
 from parity.capture.cache import trace_key
 from parity.capture.tasks import THREADS, CaptureError, Task
-from parity.cases import Case
+from parity.cases import ABOUT, Case
 from parity.subjects import FILE, ORACLE, Subject, Variant, yardstick_ensemble
 
 REFERENCES = ("reference-torch", "reference-flax")
 DEFAULT_BACKENDS = tuple(name for name in BACKENDS if name != FILE.backend)
 DEFAULT_PRECISION = "+default-precision"
+OF_FILES = ("load", *ABOUT)
+"""What the files themselves can be asked."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Asked:
     families: tuple[str, ...] = ()
     """Of a composition, the model types of its halves: a framework may have the class and not what it is made of."""
 
+    @property
+    def about(self) -> str:
+        """What its backend loads: ``model``, ``config`` or ``tokenizer``."""
+        return find_entry(self.subject.backend).about
+
     def is_about(self, anatomy: Anatomy) -> bool:
         """Whether models of this kind are put to it."""
         return (self.documented_class, self.families) == (anatomy.model_class, anatomy.families)
@@ -38,16 +45,20 @@ class Asked:
     def is_asked(self, case: Case) -> bool:
         """Whether a case is put to this subject: its part in the run, then what it can be asked.
 
-        The file is only loaded, the oracle only computes, and a yardstick answers the cases that set budgets.
+        The file is only loaded and read, the oracle only computes, and a yardstick answers the cases that set budgets.
+        A candidate is asked what its backend is about.
         """
         role = self.subject.role
         if role not in case.notes.get("roles", (role,)):
             return False
-        if (role == "file") != (case.operation == "load") and role != "candidate":
+        if (role == "file") != (case.operation in OF_FILES) and role != "candidate":
+            return False
+        if role == "candidate" and self.about != case.about:
             return False
         if role == "yardstick" and not case.notes.get("sets_yardstick"):
             return False
-        computes = {self.subject.dtype, self.subject.device} if role in ("candidate", "yardstick") else set()
+        computing = role in ("candidate", "yardstick") and case.about == "model"
+        computes = {self.subject.dtype, self.subject.device} if computing else set()
         return {*case.requires, *computes} <= self.can
 
 
@@ -69,14 +80,22 @@ def subjects(
         for precision in precisions:
             found += yardstick_ensemble(device, dtype, precision)
     candidates = [
-        Subject(backend, str(Variant.parse(attention + precision)), stack, device, dtype)
+        Subject(backend, str(Variant.parse(attention + precision)), stack, where, dtype)
         for stack, offered in stacks.items()
         for backend, attention in _offered(stack, offered, wanted)
-        for dtype in dtypes
-        for precision in precisions
+        for where, dtype, precision in _computing(backend, device, dtypes, precisions)
     ]
     _all_found(wanted, candidates)
     return found + candidates
+
+
+def _computing(
+    backend: str, device: str, dtypes: Sequence[str], precisions: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Device, dtype and precision of a backend's subjects: files are read once, whatever is computed with them."""
+    if _entry(backend).about != "model":
+        return [("cpu", dtypes[0], "")]
+    return [(device, dtype, precision) for dtype in dtypes for precision in precisions]
 
 
 def _offered(stack: str, offered: Sequence[str], wanted: Sequence[str] | None) -> list[tuple[str, str]]:

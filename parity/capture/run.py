@@ -61,8 +61,8 @@ def capture(
         device: ``cpu`` or ``cuda``.
         model_class: the documented class to load all of them as, by its PyTorch name; by default the one each was
             saved by.
-        cases: makes the cases from an anatomy, ``rows`` and generation settings; ``parity.standard.standard_cases`` by
-            default.
+        cases: makes the cases from an anatomy, ``rows`` and generation settings; by default
+            ``parity.standard.standard_cases``, and ``parity.file_cases`` about the config and the tokenizer.
         derive: run in order after the base cases; each sees what the ones before it brought.
         time_limit: seconds for each case, and for starting a worker.
         jobs: workers at a time; by default by cores and memory.
@@ -86,12 +86,11 @@ def capture(
     run.plan(found, stacks, backends, device, dtypes)
     clear(out)
     planned = time.monotonic()
-    if cases is None:
-        from parity.standard import standard_cases
-
-        cases = standard_cases
+    make = cases or _standard
     with _ended_by_sigterm():
-        run.ask({name: cases(point.anatomy, rows, point.generation) for name, point in run.checkpoints.items()})
+        run.ask({name: make(point.anatomy, rows, point.generation) for name, point in run.checkpoints.items()})
+        if cases is None:
+            run.ask({name: _of_files(point) for name, point in run.checkpoints.items()})
         for more in derive:
             run.ask(more(run.manifest(started, {}), out))
     capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
@@ -103,6 +102,18 @@ def capture(
     except OSError as error:
         raise CaptureError(f"{out / MANIFEST}: cannot be written: {error.strerror or error}") from error
     return manifest
+
+
+def _standard(anatomy: Anatomy, rows: list[dict[str, Any]] | None, generation: dict[str, Any]) -> list[Case]:
+    from parity.standard import standard_cases
+
+    return standard_cases(anatomy, rows, generation)
+
+
+def _of_files(checkpoint: Any) -> list[Case]:
+    from parity.file_cases import file_cases
+
+    return file_cases(checkpoint.anatomy, checkpoint.path)
 
 
 def _inspect(paths: Sequence[Path], model_class: str | None) -> list[Any]:
@@ -243,7 +254,8 @@ def _subject_record(asked: Asked) -> SubjectRecord:
     return SubjectRecord(
         backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
         label=s.label, model_class=asked.model_class, documented_class=asked.documented_class,
-        families=list(asked.families), capabilities=sorted(asked.can), lacking=asked.lacking, environment=s.stack,
+        about=asked.about, families=list(asked.families), capabilities=sorted(asked.can), lacking=asked.lacking,
+        environment=s.stack,
     )  # fmt: skip
 
 

@@ -4,8 +4,19 @@ from importlib import import_module
 
 from parity.checks.base import CHECKS, Check
 
-FAMILIES = ("loading", "outputs", "numbers", "attention", "losses", "invariance", "cache", "generation")
-"""One module a family, in the order a reader wants them: what is loaded, what comes back, whether it is right."""
+FAMILIES = (
+    "loading",
+    "config",
+    "tokenizer",
+    "outputs",
+    "numbers",
+    "attention",
+    "losses",
+    "invariance",
+    "cache",
+    "generation",
+)
+"""One module a family, in a reader's order: what is loaded and read, what comes back, whether it is right."""
 
 for family in FAMILIES:
     import_module(f"parity.checks.{family}")

@@ -1,0 +1,67 @@
+"""The same questions answered by our own readers, with the standard library alone: what the files themselves say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reference.config import CONFIG_FILE, read_json
+from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
+from reference.tokenizer.added import read_settings
+
+DIALECTS = {"documented": DOCUMENTED, "fast": FAST}
+"""As the documents say it, and as the library's fast class was measured to do it."""
+
+
+def configuration(checkpoint: Path) -> dict[str, Any]:
+    """``config.json`` as it stands.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    return {"raw": read_json(checkpoint, CONFIG_FILE)}
+
+
+def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """What every text becomes, in each dialect.
+
+    Raises:
+        CheckpointError: a tokenizer's file is missing, malformed, or disagrees with another.
+    """
+    plain = ByteLevelTokenizer.read(checkpoint, False)
+    return {
+        "raw": read_json(checkpoint, CONFIG_FILE),
+        "model_max_length": read_settings(checkpoint).get("model_max_length"),
+        "roles": {role: plain.ids.get(token) for role, token in plain.roles.items()},
+        "size": len(plain.ids),
+        "largest": max(plain.tokens),
+        **{name: _in(checkpoint, dialect, texts, pairs) for name, dialect in DIALECTS.items()},
+    }
+
+
+def _in(checkpoint: Path, dialect: Any, texts: Sequence[str], pairs: Sequence[Sequence[str]]) -> Any:
+    read = {prefix: ByteLevelTokenizer.read(checkpoint, prefix, dialect) for prefix in (False, True)}
+    return {
+        "texts": {str(prefix): [_encoded(kind, text) for text in texts] for prefix, kind in read.items()},
+        "pairs": [_encoded(read[False], *pair) for pair in pairs],
+        "decoded": [_decoded(read[False], text) for text in texts],
+    }
+
+
+def _encoded(kind: ByteLevelTokenizer, text: str, pair: str | None = None) -> dict[str, Any]:
+    found = kind.encode(text, pair)
+    return {
+        "ids": list(found.ids), "special_tokens_mask": list(found.special_tokens_mask),
+        "attention_mask": [1] * len(found.ids), "bare": list(kind.encode(text, pair, add_special_tokens=False).ids),
+        "offsets": [list(span) for span in found.offsets],
+    }  # fmt: skip
+
+
+def _decoded(kind: ByteLevelTokenizer, text: str) -> dict[str, str]:
+    ids = kind.encode(text).ids
+    return {
+        "whole": kind.decode(ids, clean_up=False),
+        "skipped": kind.decode(ids, skip_special_tokens=True, clean_up=False),
+        "cleaned": kind.decode(ids, clean_up=True),
+    }

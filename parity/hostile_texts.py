@@ -1,0 +1,44 @@
+"""Texts that tokenizers stumble over: white space of every kind, what is joined to what, and every large script."""
+
+from __future__ import annotations
+
+import random
+
+SCRAPS = (
+    "hello", " hello", "the", " the", "'s", "'S", "’s", "'t", "'ve", "'re", "'ll", "'m", "'d", "''", "'", " '",
+    " ", "  ", "   ", "\n", "\n ", "\t", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\xa0",
+    "\u1680", "\u2003", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000", "\u200b", "\ufeff", "\u180e", "\x00",
+    "no", "café", "cafe\u0301", " .", " ,", " n't", "12", "٣", "²", "½", "Ⅷ", "१२", "𝟙", "中文", "日本語", "한국어",
+    "한",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f9d1\U0001f3fd\u200d\U0001f33e", "🇩🇪",
+    "ﬁ", "ß", "İ", "ſ", "ǅ", "ª", "שלום", "مرحبا", "ไทย", "हिन्दी", "\ud7ff", "\ue000", "\uffff", "\U0010ffff",
+    "<mask>", " <mask>", "<mask> ", "\xa0<mask>", "\x1c<mask>", "<s>", "</s>", "<pad>", "<unk>", "<mask", "<", "s>",
+)  # fmt: skip
+"""Each is a text, and a piece of longer ones."""
+_BLOCKS = (
+    (0x21, 0x7E), (0xA1, 0x17F), (0x370, 0x3FF), (0x400, 0x4FF), (0x5D0, 0x5EA), (0x620, 0x64A), (0x300, 0x36F),
+    (0x905, 0x939), (0xE01, 0xE3A), (0x2010, 0x2027), (0x2190, 0x21FF), (0x3041, 0x3096), (0x4E00, 0x4FFF),
+    (0xAC00, 0xACFF), (0x1F300, 0x1F64F), (0x1D400, 0x1D454),
+)  # fmt: skip
+"""Ranges of characters that have had their kinds for long, in every library's tables."""
+SEED = 20261125
+
+
+def texts(count: int = 60) -> list[str]:
+    """The empty text, each scrap, one very long word, and ``count`` mixtures; the same ones every time."""
+    draw = random.Random(SEED)
+    mixed = ["".join(_piece(draw) for _ in range(draw.randint(1, 9))) for _ in range(count)]
+    return ["", *SCRAPS, "a" * 600, " ".join(["word"] * 80), *mixed]
+
+
+def pairs(count: int = 12) -> list[tuple[str, str]]:
+    """First and second texts."""
+    draw = random.Random(SEED + 1)
+    return [(_piece(draw) + _piece(draw), _piece(draw)) for _ in range(count)]
+
+
+def _piece(draw: random.Random) -> str:
+    if draw.random() < 0.5:
+        return draw.choice(SCRAPS)
+    low, high = draw.choice(_BLOCKS)
+    return "".join(chr(draw.randint(low, high)) for _ in range(draw.randint(1, 6)))

@@ -1,0 +1,14 @@
+"""transformers 5.23.0: settings of generation that config.json holds are no attributes of the config."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from transformers import BartConfig
+
+with tempfile.TemporaryDirectory() as folder:
+    Path(folder, "config.json").write_text(json.dumps({"model_type": "bart", "num_beams": 4, "d_model": 48}))
+    config = BartConfig.from_pretrained(folder)
+print("d_model is", config.d_model, "and num_beams is", getattr(config, "num_beams", "no attribute"))
+sys.exit(not hasattr(config, "num_beams"))
