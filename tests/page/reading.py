@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-NEVER_CLOSED = {"meta", "wbr", "br"}
+NEVER_CLOSED = {"meta", "wbr", "br", "input"}
 
 
 @dataclass
@@ -75,3 +78,9 @@ def read(html: str) -> Element:
     reader.close()
     assert len(reader.open) == 1, f"never closed: {[element.tag for element in reader.open[1:]]}"
     return reader.open[0]
+
+
+def unpack(html: str) -> str:
+    """The page after a reader has opened all its packed parts."""
+    packed = re.compile('<script type="application/zlib">(.*?)</script>')
+    return packed.sub(lambda found: zlib.decompress(base64.b64decode(found[1])).decode(), html)

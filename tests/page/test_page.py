@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from typing import Any
 
@@ -12,7 +14,7 @@ from parity.resources import data
 from parity.show.html import render, write_page
 from parity.show.html.page import short
 from tests.fabricated import failure, generated, measured, report, subject, verdict
-from tests.page.reading import read
+from tests.page.reading import read, unpack
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;{{ 7 * 7 }}"
 
@@ -47,14 +49,18 @@ def test_every_element_is_closed_every_name_is_unique_and_every_link_leads_somew
     assert len(cards) == 5
 
 
-def test_the_page_asks_for_nothing_and_runs_nothing():
+def test_the_page_asks_for_nothing_and_runs_nothing_but_its_own_script():
     text = render(full())
     page = read(text)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", text)
-    assert {"script", "img", "link", "iframe", "object", "base", "form"}.isdisjoint(e.tag for e in page.everything())
+    assert {"img", "link", "iframe", "object", "base"}.isdisjoint(e.tag for e in page.everything())
     assert not [name for element in page.everything() for name in element.attributes if name.startswith("on")]
     policy = next(e for e in page.all("meta") if e.attributes.get("http-equiv") == "Content-Security-Policy")
-    assert policy.attributes["content"] == "default-src 'none'; style-src 'unsafe-inline'"
+    script = re.search("<script>(.*?)</script>", text, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    wanted = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert policy.attributes["content"] == wanted and len(list(page.all("script"))) == 1
+    assert not re.search(r"fetch|XMLHttp|import\(|eval|localStorage|cookie", script)
 
 
 def made_hostile(value: Any, key: str = "") -> Any:
@@ -82,6 +88,31 @@ def test_what_others_wrote_is_text_and_never_html():
     body = next(page.all("body")).text
     assert body.count("{{ 7 * 7 }}") > 50
     assert "<script>alert(1)</script>" in body
+
+
+def test_a_large_page_is_packed_and_says_the_same(monkeypatch):
+    """Past ``ROOM`` the parts of each checkpoint are packed; unpacked they are what a small page shows."""
+    whole = read(render(full()))
+    monkeypatch.setattr("parity.show.html.parts.ROOM", 1000)
+    packed = render(full())
+    folded, opened = read(packed), read(unpack(packed))
+    assert len(list(folded.all("details", "part"))) == len(list(whole.all("div", "part"))) == 3
+    assert not list(folded.all("table", "matrix")) and not list(folded.all("svg", "plot"))
+    for tag, css in (("table", "matrix"), ("svg", "plot"), ("table", "tokens"), ("button", "cell")):
+        assert [e.text for e in opened.all(tag, css)] == [e.text for e in whole.all(tag, css)] != []
+    ids = {e.attributes["id"] for e in opened.everything() if "id" in e.attributes}
+    assert ids == {e.attributes["id"] for e in whole.everything() if "id" in e.attributes}
+    inside = {e.attributes["id"] for part in opened.all("details", "part") for e in part.everything()
+              if "id" in e.attributes}  # fmt: skip
+    assert inside and all(any(i.startswith(p.attributes["id"] + ".") for p in opened.all("details", "part"))
+                          for i in inside)  # fmt: skip
+
+
+def test_a_link_to_a_cell_holds_in_the_next_report():
+    """It names what the cell is about, not where it stood."""
+    first, second = (read(render(full(verdicts=order(full().verdicts)))) for order in (list, lambda v: v[::-1]))
+    cells = [{card.attributes["id"] for card in page.all("div", "card")} for page in (first, second)]
+    assert cells[0] == cells[1] and any("NUM01.hf-torch" in cell for cell in cells[0])
 
 
 def test_a_report_with_nothing_in_it_is_a_page():

@@ -94,7 +94,8 @@ def test_a_cell_s_card_lists_every_case_and_leads_to_its_block():
     rows = [[cell.text for cell in row.all("td")] for row in card.all("tr")]
     assert rows[0] == ["pass", "forward", "0.2 budgets", ""]
     assert rows[1][:3] == ["fail", "loss", "8.4e+04 budgets"]
-    (link,) = card.all("a")
+    permanent, link = card.all("a")
+    assert permanent.attributes["href"] == f"#{card.attributes['id']}"
     assert made.get(link.attributes["href"].removeprefix("#")).text.startswith("NUM01 fail")
 
 

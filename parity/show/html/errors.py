@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from parity.records import MeasuredError, Report, SubjectRecord
+from parity.show.html.matrix import anchor
 from parity.show.html.plots import Plot, decades_of, is_outside, plot
 from parity.show.matrix import subject_label, worst
 
@@ -41,6 +42,7 @@ class SubjectErrors:
 
 @dataclass(frozen=True)
 class CheckpointErrors:
+    anchor: str
     name: str
     subjects: list[SubjectErrors]
 
@@ -72,7 +74,7 @@ def error_view(report: Report) -> list[CheckpointErrors]:
                 status = statuses.get((checkpoint, _identity(subject), case), "pass")
                 panels.append(_panel(case, cases[case], decades[case], status))
             shown.append(SubjectErrors(f"{subject.label} · {subject.dtype} · {subject.device}", panels, left_out))
-        views.append(CheckpointErrors(checkpoint, shown))
+        views.append(CheckpointErrors(anchor("errors", checkpoint), checkpoint, shown))
     return views
 
 

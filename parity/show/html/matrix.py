@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ class Row:
 class Matrix:
     """One checkpoint at one dtype on one device."""
 
+    anchor: str
+    """What the anchors of its cells begin with; the same in every report of that checkpoint, dtype and device."""
     title: str
     totals: list[tuple[str, int]]
     subjects: list[str]
@@ -63,10 +66,15 @@ def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
     parts: dict[tuple[str, str, str], list[Verdict]] = {}
     for verdict in report.verdicts:
         parts.setdefault((verdict.checkpoint, verdict.dtype, verdict.device), []).append(verdict)
-    return [
-        _matrix(f"cell-{number}", " · ".join(key), verdicts, anchors)
-        for number, (key, verdicts) in enumerate(parts.items(), 1)
-    ]
+    return [_matrix(anchor("cell", *key), " · ".join(key), verdicts, anchors) for key, verdicts in parts.items()]
+
+
+def anchor(*words: str) -> str:
+    """An element's id from what it is about, so that a link to it holds in the next report too.
+
+    Letters, digits, ``-`` and ``_`` stay; anything else is written as its code, so that no two things share an id.
+    """
+    return ".".join(re.sub(r"[^\w-]|[^\x00-\x7f]", lambda found: f"~{ord(found[0]):x}~", word) for word in words)
 
 
 def _matrix(prefix: str, title: str, verdicts: list[Verdict], anchors: Anchors) -> Matrix:
@@ -79,22 +87,22 @@ def _matrix(prefix: str, title: str, verdicts: list[Verdict], anchors: Anchors) 
         declared = CHECKS.get(check)
         claim = next(iter(found.values()))[0].claim
         cells = [
-            _cell(f"{prefix}-{check}-{place}", subject, found.get(subject, []), anchors)
-            for place, subject in enumerate(subjects)
+            _cell(f"{prefix}.{anchor(check, subject)}", subject, found.get(subject, []), anchors)
+            for subject in subjects
         ]
         row = Row(check, claim, declared.source if declared else "", cells)
         families.setdefault(declared.family if declared else "other", []).append(row)
-    return Matrix(title, counted(verdicts), subjects, list(families.items()))
+    return Matrix(prefix, title, counted(verdicts), subjects, list(families.items()))
 
 
-def _cell(anchor: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -> Cell:
+def _cell(place: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -> Cell:
     if not verdicts:
-        return Cell(anchor, subject, None, f"not asked of {subject}", [])
+        return Cell(place, subject, None, f"not asked of {subject}", [])
     cases = [
         Case(verdict.case, verdict.status, _budgets(verdict), verdict.reason, anchors.get(id(verdict)))
         for verdict in verdicts
     ]
-    return Cell(anchor, subject, worst([v.status for v in verdicts]), ", ".join(_hover(subject, cases)), cases)
+    return Cell(place, subject, worst([v.status for v in verdicts]), ", ".join(_hover(subject, cases)), cases)
 
 
 def _hover(subject: str, cases: list[Case]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from parity.show.html.errors import error_view
 from parity.show.html.findings import find
 from parity.show.html.head import head_view
 from parity.show.html.matrix import matrix_views
+from parity.show.html.parts import Parts
 from parity.show.html.provenance import provenance_view
 from parity.show.html.texts import text_views
 
@@ -28,9 +31,13 @@ def render(report: Report, beside: str = "report.json") -> str:
     Args:
         beside: the report's file, relative to the page.
     """
-    findings = find(report)
-    return _templates().get_template("page.html.jinja").render(
+    findings, parts = find(report), Parts()
+    script = data("show/html/page.js").read_text(encoding="utf-8")
+    page = _templates().get_template("page.html.jinja").render(
         report=report,
+        parts=parts,
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         beside=beside,
         shown_failures=SHOWN_FAILURES,
         head=head_view(report),
@@ -40,6 +47,7 @@ def render(report: Report, beside: str = "report.json") -> str:
         texts=text_views(report),
         provenance=provenance_view(report),
     )  # fmt: skip
+    return parts.put(page)
 
 
 def write_page(report: Report, path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from parity.records import GeneratedRow, Mark, Report
+from parity.show.html.matrix import anchor
 
 SYMBOLS = {"match": "=", "tie-flip": "≈", "wrong": "✗", "undecided": "?"}
 LINE_BREAK = "⏎"
@@ -53,13 +54,25 @@ class Table:
     """Whether every subject wrote the oracle's text."""
 
 
-def text_views(report: Report) -> list[Table]:
-    """A table for each checkpoint × case × row, in the report's order."""
+@dataclass(frozen=True)
+class CheckpointTexts:
+    """All tables of one checkpoint."""
+
+    anchor: str
+    name: str
+    tables: list[Table]
+
+
+def text_views(report: Report) -> list[CheckpointTexts]:
+    """A table for each case × row of each checkpoint, in the report's order."""
     tables: dict[tuple[str, str, int], list[GeneratedRow]] = {}
     for row in report.generated:
         tables.setdefault((row.checkpoint, row.case, row.row), []).append(row)
     pads = {checkpoint.name: checkpoint.config.get("pad_token_id") for checkpoint in report.checkpoints}
-    return [_table(report, rows, pads.get(rows[0].checkpoint)) for rows in tables.values()]
+    views: dict[str, list[Table]] = {}
+    for (checkpoint, _, _), rows in tables.items():
+        views.setdefault(checkpoint, []).append(_table(report, rows, pads.get(checkpoint)))
+    return [CheckpointTexts(anchor("texts", name), name, found) for name, found in views.items()]
 
 
 def _table(report: Report, rows: list[GeneratedRow], pad: int | None) -> Table:
@@ -70,7 +83,7 @@ def _table(report: Report, rows: list[GeneratedRow], pad: int | None) -> Table:
     lines = [_line(report, row, oracle, words, pad) for row in ordered]
     first = rows[0]
     return Table(
-        title=f"{first.checkpoint} · {first.case} · row {first.row}",
+        title=f"{first.case} · row {first.row}",
         source=next((row.source for row in rows if row.source is not None), None),
         lines=lines,
         width=max(len(line.boxes) for line in lines),
