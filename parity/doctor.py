@@ -67,7 +67,7 @@ def examine() -> Findings:
 
 
 def _stack(row: Row) -> StackFinding:
-    from parity.backends.capabilities import capabilities
+    from parity.backends.capabilities import capabilities, words_of
     from parity.capture import CaptureError
     from parity.capture.probe import probe
 
@@ -80,7 +80,8 @@ def _stack(row: Row) -> StackFinding:
         facts = probe(row.name, interpreter, stack.environment, stack.backends)
     except (StackError, CaptureError) as error:
         return StackFinding(row, None, str(error), install)
-    backends = {name: capabilities(name, "eager", facts["versions"])[1].get("load", "") for name in stack.backends}
+    lacking = {name: capabilities(name, "eager", facts["versions"])[1] for name in stack.backends}
+    backends = {name: why.get(words_of(name)[0], "") for name, why in lacking.items()}
     versions = {_normal(name): version for name, version in facts["versions"].items()}
     todo = install if all(backends.values()) else ""
     return StackFinding(row, interpreter, "", todo, versions, backends, _off_pins(row, versions))

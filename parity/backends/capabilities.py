@@ -63,8 +63,8 @@ def capabilities(
         KeyError: no backend is called so.
     """
     variant = Variant.parse(str(variant))
-    if (about := find_entry(backend).about) != "model":
-        return _of_files(backend, about, versions)
+    if find_entry(backend).about != "model":
+        return _of_files(backend, versions)
     missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
     missing = missing or _no_half(backend, versions, families) or _no_attention(backend, variant, versions, families)
     lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
@@ -72,18 +72,27 @@ def capabilities(
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
     # The oracle could not say whether the answer is right, whoever gives it.
     lacking.setdefault("other_searches", "of the ways to generate only greedy and beam search are written here")
-    words = (*WORDS, *OF_FILES) if backend == "file" else WORDS
-    return [word for word in words if word not in lacking], lacking
+    return [word for word in words_of(backend) if word not in lacking], lacking
 
 
-def _of_files(backend: str, about: str, versions: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Of a backend that reads configs or tokenizers: what it can be asked besides."""
+def words_of(backend: str) -> tuple[str, ...]:
+    """Everything that a backend can be asked, or can lack for a reason.
+
+    Raises:
+        KeyError: no backend is called so.
+    """
+    if backend == "file":
+        return (*WORDS, *OF_FILES)
+    return {"model": WORDS, "config": OF_FILES[:1], "tokenizer": OF_FILES[1:]}[find_entry(backend).about]
+
+
+def _of_files(backend: str, versions: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """What a reader of configs or of tokenizers can be asked: of that, and of nothing else."""
     missing = _not_installed(backend, versions)
-    lacking = dict.fromkeys(OF_FILES, missing) if missing else {}
+    lacking = dict.fromkeys(words_of(backend), missing) if missing else {}
     if backend == "hf-tokenizer" and not missing and _major(versions) < 5:
         lacking["offsets"] = f"BartTokenizer of transformers {versions['transformers']} returns no offsets"
-    own = ("config",) if about == "config" else ("tokenize", "offsets")
-    return [word for word in own if word not in lacking], {word: lacking[word] for word in own if word in lacking}
+    return [word for word in words_of(backend) if word not in lacking], lacking
 
 
 def library_class(backend: str, documented: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from parity.backends import BACKENDS
-from parity.backends.capabilities import DEVICES, DTYPES, WITHOUT, WORDS, capabilities, library_class
+from parity.backends.capabilities import DEVICES, DTYPES, OF_FILES, WITHOUT, capabilities, library_class, words_of
+from parity.resources import fixture
 
 MAIN = {"transformers": "4.57.6", "torch": "2.13.0", "tensorflow-cpu": "2.21.0", "jax": "0.10.2", "flax": "0.12.8"}
 CURRENT = {"transformers": "5.23.0", "torch": "2.13.0"}
@@ -25,7 +26,7 @@ DOCUMENTED = {**MAIN, "transformers": "4.37.2"}
 def test_every_word_is_claimed_or_lacking_for_a_reason(backend: str, versions: dict[str, str]) -> None:
     for variant in BACKENDS[backend].variants:
         can, lacking = capabilities(backend, variant, versions)
-        assert sorted([*can, *lacking]) == sorted(WORDS)
+        assert sorted([*can, *lacking]) == sorted(words_of(backend))
         assert all(reason and "\n" not in reason for reason in lacking.values())
 
 
@@ -113,7 +114,7 @@ def test_modifiers_change_nothing() -> None:
         assert "attentions" in capabilities("hf-torch", variant, MAIN)[1]
 
 
-@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "file"])
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if "beam_search" in words_of(name) and name != "file"])
 def test_beams_are_searched_where_near_ties_are_rare(backend: str) -> None:
     for dtype in ("float32", "float64"):
         assert "beam_search" in capabilities(backend, "eager", MAIN, dtype=dtype)[0]
@@ -127,9 +128,20 @@ def test_an_ignored_argument_is_no_missing_capability() -> None:
     assert "NotImplementedError" in capabilities("hf-flax", "eager", MAIN)[1]["no_repeat_ngram"]
 
 
-def test_the_file_only_loads() -> None:
+def test_the_file_is_only_loaded_and_read() -> None:
     can, _ = capabilities("file", "eager", {})
-    assert can == ["load", *DTYPES, *DEVICES]
+    assert can == ["load", *DTYPES, *DEVICES, *OF_FILES]
+
+
+def test_a_slow_tokenizer_returns_no_offsets_and_version_5_has_none() -> None:
+    new = {**MAIN, "transformers": "5.23.0"}
+    assert "returns no offsets" in capabilities("hf-tokenizer", "eager", MAIN)[1]["offsets"]
+    assert "offsets" in capabilities("hf-tokenizer", "eager", new)[0]
+    assert "offsets" in capabilities("hf-tokenizer-fast", "eager", MAIN)[0]
+    kind = pytest.importorskip("transformers", reason="asks the installed class").BartTokenizer
+    tokenizer = kind.from_pretrained(fixture("bart-tiny"))
+    with pytest.raises(NotImplementedError):
+        tokenizer("a", return_offsets_mapping=True)
 
 
 def test_an_unknown_backend_is_an_error() -> None:
