@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from parity.budgets import Budget, Measured
 from parity.records import CaseRecord, MeasuredError, SubjectRecord
 from parity.run import CheckpointRun
+from parity.tensors import TensorSpec
 from parity.traces import TraceError
 
 Bounds = dict[str, tuple[Budget, Budget] | None]
@@ -36,6 +39,7 @@ def measured_errors(run: CheckpointRun) -> list[MeasuredError]:
                         case=case,
                         tensor=spec.name,
                         kind=spec.kind,
+                        places=_places(case, spec, error, bounds[spec.name]),
                         **_numbers(error, bounds[spec.name]),
                     )
                 )
@@ -76,6 +80,15 @@ def _numbers(error: Measured | str, bounds: tuple[Budget, Budget] | None) -> dic
     if bounds:
         known["budgets"] = max(error.slice / bounds[1].slice, error.element / bounds[1].element)
     return {**known, "error": error.slice}
+
+
+def _places(case: str, spec: TensorSpec, error: Measured | str, bounds: tuple[Budget, Budget] | None) -> list[float]:
+    """Position by position the worst row's error in budgets, to three digits; empty where there is no such thing."""
+    by_position = case == "forward" and spec.axes[0] == "batch" and len(spec.axes) == 3
+    if not by_position or isinstance(error, str) or bounds is None:
+        return []
+    worst = error.slices.max(axis=0) / bounds[1].slice
+    return [float(f"{place:.3g}") for place in worst] if np.isfinite(worst).all() else []
 
 
 def _shape(rows: object) -> list[int]:

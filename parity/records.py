@@ -201,6 +201,8 @@ class MeasuredError(_Record):
     """The error in budgets as it is judged: the larger of the worst slice's and the worst element's."""
     at: list[int] = Field(default_factory=list)
     """Index of the worst slice."""
+    places: list[float] = Field(default_factory=list)
+    """Of states and logits of the forward pass, for each position of the sequence its worst slice in budgets."""
     note: str = ""
 
 

@@ -40,6 +40,15 @@ def test_a_row_holds_the_number_of_its_verdict(run_directory):
     assert rows_of(report)["decoder.hidden.2"].budgets <= 1
 
 
+def test_states_have_a_number_for_each_position(run_directory):
+    """The one that was changed stands out where it was changed, and in what follows of it."""
+    at = (slice(None), 3)
+    rows = rows_of(judge(run_directory({"forward": off("decoder.hidden.2", 1e-2, at)}), checks=["numbers"]))
+    places = rows["decoder.hidden.2"].places
+    assert len(places) == 7 and places[3] > 1 and max(places[:3]) <= 1
+    assert len(rows["encoder.hidden.0"].places) == 11 and rows["encoder.attention.0"].places == []
+
+
 def test_a_tensor_without_a_number_says_why(run_directory):
     def change(found: dict) -> None:
         found["logits"][0, 0, 0] = np.nan

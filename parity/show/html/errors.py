@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from parity.records import MeasuredError, Report, SubjectRecord
+from parity.show.html.heat import HeatMap, heat_map
 from parity.show.html.matrix import anchor
 from parity.show.html.plots import Plot, decades_of, is_outside, plot
 from parity.show.matrix import subject_label, worst
@@ -36,6 +37,8 @@ class SubjectErrors:
     label: str
     panels: list[Panel]
     """The forward pass first."""
+    heat: HeatMap | None = None
+    """Of the forward pass."""
     left_out: list[str] = field(default_factory=list)
     """Cases that are not drawn for want of room."""
 
@@ -73,7 +76,8 @@ def error_view(report: Report) -> list[CheckpointErrors]:
             for case in drawn:
                 status = statuses.get((checkpoint, _identity(subject), case), "pass")
                 panels.append(_panel(case, cases[case], decades[case], status))
-            shown.append(SubjectErrors(f"{subject.label} · {subject.dtype} · {subject.device}", panels, left_out))
+            heat = heat_map(row for rows in cases.values() for row in rows)
+            shown.append(SubjectErrors(f"{subject.label} · {subject.dtype} · {subject.device}", panels, heat, left_out))
         views.append(CheckpointErrors(anchor("errors", checkpoint), checkpoint, shown))
     return views
 

@@ -16,6 +16,7 @@ from parity.show.console import plural
 from parity.show.html.errors import error_view
 from parity.show.html.findings import find
 from parity.show.html.head import head_view
+from parity.show.html.heat import STEPS
 from parity.show.html.matrix import matrix_views
 from parity.show.html.parts import Parts
 from parity.show.html.provenance import provenance_view
@@ -44,6 +45,7 @@ def render(report: Report, beside: str = "report.json") -> str:
         matrices=matrix_views(report, findings.anchors),
         findings=findings,
         errors=error_view(report),
+        heat_steps=[short(step) for step in STEPS],
         texts=text_views(report),
         provenance=provenance_view(report),
     )  # fmt: skip
