@@ -137,7 +137,10 @@ def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Ver
 def _again(cell: Cell) -> str:
     """The command that shows this cell again, and as little else as it can."""
     subject = cell.subject
-    attention = Variant.parse(subject.variant).attention
+    variant = Variant.parse(subject.variant)
+    if variant.mutant:
+        return f"parity selftest --mutant {variant.mutant}"
+    attention = variant.attention
     words = ["parity audit", cell.run.checkpoint.path, "--backend", subject.backend]
     words[-1] += f"/{attention}" if attention != "eager" else ""
     words += ["--check", cell.check.id]
