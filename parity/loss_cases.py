@@ -42,6 +42,11 @@ def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray)
     yield Case("loss", "forward", labelled(labels), requires=LABELS, notes=notes)
     if len(labels) > 1:
         yield Case("loss.row-ignored", "forward", labelled(row_ignored), requires=LABELS)
+    if anatomy.pad is not None:
+        # The last label is never fed: it changes what is counted, and nothing else.
+        padding = labels.copy()
+        padding[int((labels[:, -1] != IGNORED).argmax()), -1] = anatomy.pad
+        yield Case("loss.padding-label", "forward", labelled(padding), requires=LABELS)
     nothing = labelled(np.full_like(labels, IGNORED))
     yield Case("loss.all-ignored", "forward", nothing, requires=LABELS, undefined=("loss",))
     yield Case("gradients", "gradients", labelled(labels), requires=("gradients",), notes=YARDSTICK)

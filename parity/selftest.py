@@ -7,58 +7,25 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from parity.mutants import MUTANTS, UNCHANGED, Mutant
-from parity.records import Report, Verdict
+from parity.mutants.floor import floor
+from parity.outcomes import Outcome, cell, largest, of_mutants, outcome
+from parity.records import Verdict
 from parity.resources import fixture
 from parity.run import CheckpointRun
-from parity.subjects import MUTANT, Subject, Variant
+from parity.subjects import Subject, Variant
 
 if TYPE_CHECKING:
     from parity.capture import Event
 
-TOLERANCES = {"1e-5": 1e-5, "1e-3": 1e-3}
-"""Absolute ones, as tests of libraries compare outputs with."""
-OUTPUTS = ("logits", "start_logits", "end_logits", "encoder.last", "decoder.last", "loss", "sequences")
-"""What such tests compare."""
-
-
-class Outcome(BaseModel):
-    """What became of one mutant."""
-
-    model_config = ConfigDict(frozen=True)
-    name: str
-    family: str
-    what: str
-    history: str
-    fixtures: list[str]
-    backend: str
-    changed: bool
-    """Whether any trace differs from the unchanged one's; if none does, the mutant is void and proves nothing."""
-    caught_by: list[str]
-    cells: int
-    """How many of its cells failed."""
-    errors: list[str]
-    """Cells that the harness could not judge."""
-    wanted: list[str]
-    """Where it must show first."""
-    named: str
-    """Where the first failing cell in data-flow order says that it does."""
-    localised: bool
-    largest: float | None
-    """In the failing cell that is farthest past its budget: the error in budgets; None where no number failed."""
-    smallest: float | None
-    """The same of the failing cell that is nearest to it."""
-    missed_by: list[str]
-    """Fixed tolerances that every output of these cases is within, of ``TOLERANCES``."""
+Progress = Callable[["Event"], None]
 
 
 class Selftest(BaseModel):
@@ -68,57 +35,49 @@ class Selftest(BaseModel):
     command: str
     seconds: float
     sound: list[str]
-    """What the unchanged variant failed: nothing, or the selftest is void."""
+    """What the unchanged variants failed: nothing, or the selftest is void."""
     honest: dict[str, float]
     """By fixture, the largest absolute difference of the unchanged variant's outputs from the oracle's."""
     outcomes: list[Outcome]
+    catches: dict[str, int]
+    """By check that judged a mutant, how many it caught."""
     unneeded: list[str]
-    """Checks that judged a mutant's cells and were not needed for any: each mutant they caught was caught without."""
-    idle: list[str]
-    """Checks that caught no mutant."""
-
-    @property
-    def missed(self) -> list[str]:
-        return [each.name for each in self.outcomes if not each.caught_by]
-
-    @property
-    def void(self) -> list[str]:
-        return [each.name for each in self.outcomes if not each.changed]
+    """Checks without which every mutant would be caught all the same."""
+    below: list[str]
+    """Where it falls short of the floor, or the floor's list of holes is no longer true."""
 
     @property
     def passed(self) -> bool:
-        return not (self.sound or self.missed or self.void or any(each.errors for each in self.outcomes))
+        return not (self.sound or self.below)
 
 
 def selftest(
     names: Sequence[str] | None = None, *, cache: Path | None = None, jobs: int | None = None,
-    progress: Callable[[Event], None] | None = None,
+    progress: Progress | None = None,
 ) -> Selftest:  # fmt: skip
     """Captures and judges mutants on small fixtures.
 
     Args:
         names: mutants, or families of them; all by default.
         cache: where traces are kept; by default the user's cache directory.
+        jobs: processes side by side.
 
     Raises:
         NothingToJudge: no mutant or family is called so.
         CaptureError: nothing could be captured.
     """
-    from parity.capture import capture
-    from parity.derived import DERIVED
     from parity.judge import judge
 
     began, chosen = time.monotonic(), select(names)
-    candidates = {name: list(_subjects(name, chosen)) for name in dict.fromkeys(f for m in chosen for f in m.fixtures)}
+    verdicts: list[Verdict] = []
+    runs: dict[str, CheckpointRun] = {}
     with tempfile.TemporaryDirectory(prefix="parity-selftest-") as folder:
-        run = Path(folder) / "run"
-        capture(
-            [fixture(name) for name in candidates], out=run, cache=cache, candidates=candidates, derive=DERIVED, jobs=jobs,
-            progress=progress,
-        )  # fmt: skip
-        report = judge(run)
-        _, runs = CheckpointRun.open_all(run)
-        return _summed_up(chosen, report, {each.checkpoint.name: each for each in runs}, time.monotonic() - began)
+        for number, fixtures in enumerate(_rounds(chosen)):
+            out = Path(folder) / str(number)
+            _capture(chosen, fixtures, out, cache, jobs, progress)
+            verdicts += judge(out).verdicts
+            runs |= {run.checkpoint.name: run for run in CheckpointRun.open_all(out)[1]}
+        return _summed_up(names, chosen, of_mutants(verdicts), runs, began)
 
 
 def select(names: Sequence[str] | None) -> list[Mutant]:
@@ -132,9 +91,37 @@ def select(names: Sequence[str] | None) -> list[Mutant]:
     families = {mutant.family for mutant in MUTANTS.values()}
     unknown = sorted(set(names or ()) - set(MUTANTS) - families)
     if unknown:
-        known = f"families are {', '.join(sorted(families))}; parity selftest --list names all mutants"
+        known = f"families are {', '.join(sorted(families))}; parity selftest --list names every mutant"
         raise NothingToJudge(f"no mutant or family is called {', '.join(unknown)}; {known}")
     return [mutant for mutant in MUTANTS.values() if not names or {mutant.name, mutant.family} & set(names)]
+
+
+def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:
+    """Fixtures that are captured together: no two of one class, for subjects are put to a class."""
+    from parity.checkpoint import inspect_checkpoint
+
+    rounds: list[dict[tuple[str, tuple[str, ...]], str]] = []
+    for name in dict.fromkeys(name for mutant in chosen for name in mutant.fixtures):
+        anatomy = inspect_checkpoint(fixture(name), None).anatomy
+        kind = (anatomy.model_class, anatomy.families)
+        free = next((each for each in rounds if kind not in each), None)
+        if free is None:
+            rounds.append(free := {})
+        free[kind] = name
+    return [list(each.values()) for each in rounds]
+
+
+def _capture(
+    chosen: Sequence[Mutant], fixtures: Sequence[str], out: Path, cache: Path | None, jobs: int | None,
+    progress: Progress | None,
+) -> None:  # fmt: skip
+    from parity.capture import capture
+    from parity.derived import DERIVED
+
+    capture(
+        [fixture(name) for name in fixtures], out=out, cache=cache, derive=DERIVED, jobs=jobs, progress=progress,
+        candidates={name: list(_subjects(name, chosen)) for name in fixtures},
+    )  # fmt: skip
 
 
 def _subjects(name: str, chosen: Sequence[Mutant]) -> Iterator[Subject]:
@@ -145,125 +132,60 @@ def _subjects(name: str, chosen: Sequence[Mutant]) -> Iterator[Subject]:
             yield Subject(host, str(Variant(mutant=fault)))
 
 
-def _summed_up(chosen: Sequence[Mutant], report: Report, runs: dict[str, CheckpointRun], seconds: float) -> Selftest:
-    verdicts: dict[str, list[Verdict]] = defaultdict(list)
-    for verdict in report.verdicts:
-        if MUTANT in verdict.variant:
-            verdicts[Variant.parse(verdict.variant).mutant].append(verdict)
-    sound = [_cell(v) for v in verdicts.pop(UNCHANGED, []) if v.status not in ("pass", "skip")]
-    outcomes = [_outcome(mutant, verdicts[mutant.name], runs) for mutant in chosen]
-    caught = {check for outcome in outcomes for check in outcome.caught_by}
-    alone = {outcome.caught_by[0] for outcome in outcomes if len(outcome.caught_by) == 1}
-    judged = dict.fromkeys(v.check for each in verdicts.values() for v in each if v.status != "skip")
+def _summed_up(
+    names: Sequence[str] | None, chosen: Sequence[Mutant], verdicts: dict[str, list[Verdict]],
+    runs: dict[str, CheckpointRun], began: float,
+) -> Selftest:  # fmt: skip
+    outcomes = [outcome(mutant, verdicts[mutant.name], runs) for mutant in chosen]
+    judged = dict.fromkeys(v.check for m in chosen for v in verdicts[m.name] if v.status != "skip")
+    counts = Counter(check for each in outcomes for check in each.caught_by)
+    alone = {each.caught_by[0] for each in outcomes if len(each.caught_by) == 1}
     return Selftest(
-        command="parity selftest",
-        seconds=seconds,
-        sound=sound,
+        command=" ".join(["parity selftest", *(names or ())]),
+        seconds=time.monotonic() - began,
+        sound=[cell(v) for v in verdicts[UNCHANGED] if v.status not in ("pass", "skip")],
         honest={name: _honest(run) for name, run in runs.items()},
         outcomes=outcomes,
-        unneeded=[check for check in judged if check in caught - alone],
-        idle=[check for check in judged if check not in caught],
+        catches={check: counts[check] for check in judged},
+        unneeded=[check for check in judged if check not in alone],
+        below=list(below(outcomes, counts)),
     )
-
-
-def _cell(verdict: Verdict) -> str:
-    return f"{verdict.check} {verdict.checkpoint} {verdict.case} {verdict.backend}: {verdict.status}, {verdict.reason}"
-
-
-def _outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, CheckpointRun]) -> Outcome:
-    failed = [verdict for verdict in verdicts if verdict.status in ("fail", "known")]
-    places = [_place(verdict) for verdict in _in_order(failed, runs)]
-    ratios = [v.error / v.budget for v in failed if v.error is not None and v.budget and v.error > v.budget]
-    here = [(runs[name], _index(runs[name], mutant.name)) for name in mutant.fixtures]
-    return Outcome(
-        name=mutant.name, family=mutant.family, what=mutant.what, history=mutant.history, backend=mutant.backend,
-        fixtures=list(mutant.fixtures), changed=all(_differs(run, index, mutant.backend) for run, index in here),
-        caught_by=_caught_everywhere(mutant, failed), cells=len(failed),
-        errors=[_cell(verdict) for verdict in verdicts if verdict.status == "error"], wanted=list(mutant.shows),
-        named=next(iter(places), ""), localised=_is_localised(mutant, failed, places),
-        largest=max(ratios, default=None), smallest=min(ratios, default=None),
-        missed_by=[name for name, bound in TOLERANCES.items() if all(_largest(*each) <= bound for each in here)],
-    )  # fmt: skip
-
-
-def _caught_everywhere(mutant: Mutant, failed: Sequence[Verdict]) -> list[str]:
-    """Checks that caught it; none where it got through on one of its fixtures."""
-    if {verdict.checkpoint for verdict in failed} != set(mutant.fixtures):
-        return []
-    return list(dict.fromkeys(verdict.check for verdict in failed))
-
-
-def _in_order(failed: Sequence[Verdict], runs: dict[str, CheckpointRun]) -> list[Verdict]:
-    """As the cases were made, loading first; within one, those that name a place before those that do not."""
-    order = {(name, case): place for name, run in runs.items() for place, case in enumerate(run.cases)}
-    return sorted(failed, key=lambda v: (order[v.checkpoint, v.case], v.first_divergence is None))
-
-
-def _place(verdict: Verdict) -> str:
-    """What a failure names: a tensor or a parameter, of a generated text the case that asks for one thing."""
-    if verdict.case.startswith("generate"):
-        return verdict.case
-    return verdict.first_divergence.tensor if verdict.first_divergence else verdict.case
-
-
-def _is_localised(mutant: Mutant, failed: Sequence[Verdict], places: Sequence[str]) -> bool:
-    """A fault of generation fails its own cases and no others; any other is first named where it was made."""
-    if mutant.family == "generation":
-        cases = {verdict.case for verdict in failed}
-        return bool(cases) and all(any(fnmatchcase(case, known) for known in mutant.shows) for case in cases)
-    return bool(places) and any(fnmatchcase(places[0], known) for known in mutant.shows)
-
-
-def _index(run: CheckpointRun, name: str, backend: str | None = None) -> int:
-    for index, subject in run.subjects("candidate"):
-        if Variant.parse(subject.variant).mutant == name and backend in (None, subject.backend):
-            return index
-    raise LookupError(f"{name} was not asked about {run.checkpoint.name}")
-
-
-def _differs(run: CheckpointRun, index: int, backend: str) -> bool:
-    """Whether any answer is another than the unchanged one's, in any bit."""
-    plain = _index(run, UNCHANGED, backend)
-    return any(_told(run, index, case) != _told(run, plain, case) for case in run.cases if _told(run, plain, case))
-
-
-def _told(run: CheckpointRun, index: int, case: str) -> Any:
-    trace = run.trace(index, case)
-    if trace is None:
-        return None
-    arrays = {name: (array.shape, array.tobytes()) for name, array in trace.arrays.items()}
-    return arrays, trace.raised and trace.raised.message, str(trace.facts)
 
 
 def _honest(run: CheckpointRun) -> float:
-    return max(
-        _largest(run, index) for index, s in run.subjects("candidate") if Variant.parse(s.variant).mutant == UNCHANGED
-    )
+    unchanged = [i for i, s in run.subjects("candidate") if Variant.parse(s.variant).mutant == UNCHANGED]
+    return max(largest(run, index) for index in unchanged)
 
 
-def _largest(run: CheckpointRun, index: int) -> float:
-    """The largest absolute difference from the oracle at any output of any case; infinite where texts or shapes differ.
+def below(outcomes: Sequence[Outcome], counts: Counter[str]) -> Iterator[str]:
+    """Where outcomes fall short: of each mutant, of each family that was asked whole, and of checks where all were."""
+    held, asked = floor(), {each.name for each in outcomes}
+    for each in outcomes:
+        yield from _short_of(each, held.holes, held.astray)
+    whole = {m.family for m in MUTANTS.values()} - {m.family for m in MUTANTS.values() if m.name not in asked}
+    for family in sorted(whole):
+        caught = sum(bool(each.caught_by) for each in outcomes if each.family == family)
+        if caught < held.families.get(family, 0):
+            yield f"{family}: {caught} mutants caught, the floor is {held.families[family]}"
+    if asked != set(MUTANTS):
+        return
+    for check, least in held.checks.items():
+        if counts[check] < least:
+            yield f"{check}: it catches {counts[check]} mutants, the floor is {least}"
+    share = sum(each.localised for each in outcomes) / len(outcomes)
+    if share < held.localised:
+        yield f"{share:.1%} of the mutants are named where they were made, the floor is {held.localised:.0%}"
 
-    What raises, too: a test of a library would have stopped there.
-    """
-    worst = 0.0
-    for name, case in run.cases.items():
-        trace, oracle = run.trace(index, name), run.oracle(name)
-        if trace is None or oracle is None or case.notes.get("of"):
-            continue
-        if trace.raised:
-            return float("inf")
-        for tensor in OUTPUTS:
-            if tensor in trace.arrays and tensor in oracle.arrays:
-                worst = max(worst, _apart(trace.arrays[tensor], oracle.arrays[tensor], tensor))
-    return worst
 
-
-def _apart(actual: np.ndarray, expected: np.ndarray, tensor: str) -> float:
-    if actual.shape != expected.shape:
-        return float("inf")
-    if tensor == "sequences":
-        return 0.0 if np.array_equal(actual, expected) else float("inf")
-    same = np.isnan(actual) & np.isnan(expected)
-    found = np.where(same, 0.0, np.abs(np.subtract(actual, expected, dtype=np.float64)))
-    return float("inf") if np.isnan(found).any() else float(found.max(initial=0.0))
+def _short_of(each: Outcome, holes: dict[str, str], astray: dict[str, str]) -> Iterator[str]:
+    if not each.changed:
+        yield f"{each.name}: void, an answer on each of {', '.join(each.fixtures)} should differ"
+    yield from (f"{each.name}: {error}" for error in each.errors)
+    if not each.caught_by and each.name not in holes:
+        yield f"{each.name}: not caught ({each.what})"
+    if each.caught_by and each.name in holes:
+        yield f"{each.name}: caught, and the floor still calls it a hole"
+    if each.caught_by and not each.localised and each.name not in astray:
+        yield f"{each.name}: first named at {each.named}, and made at {', '.join(each.wanted)}"
+    if each.localised and each.name in astray:
+        yield f"{each.name}: named where it was made, and the floor still calls it astray"

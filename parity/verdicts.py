@@ -139,7 +139,7 @@ def _again(cell: Cell) -> str:
     subject = cell.subject
     variant = Variant.parse(subject.variant)
     if variant.mutant:
-        return f"parity selftest --mutant {variant.mutant}"
+        return f"parity selftest {variant.mutant}"
     attention = variant.attention
     words = ["parity audit", cell.run.checkpoint.path, "--backend", subject.backend]
     words[-1] += f"/{attention}" if attention != "eager" else ""

@@ -41,8 +41,11 @@ class MutantFlax(MutantTorch):
     def load(self, checkpoint: Path, variant: Variant, **how: Any) -> Model:
         import jax
 
-        # What was traced before a change would be found again after it.
+        from reference.in_flax import loading
+
+        # What was built and traced before a change would be found again after it.
         jax.clear_caches()
+        loading.outline.cache_clear()
         return super().load(checkpoint, variant, **how)
 
 

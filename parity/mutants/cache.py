@@ -55,7 +55,8 @@ def stale(patch: Patches) -> None:
 
 
 @mutant(
-    "beams-not-reordered", "rows are exchanged and their own keys and values are not", KEY, writes=True,
+    "beams-not-reordered", "rows are exchanged and their own keys and values are not", "decoder.attention.0",
+    writes=True,
     history="a class whose _reorder_cache is missing or does nothing",
 )  # fmt: skip
 def not_reordered(patch: Patches) -> None:
@@ -73,7 +74,8 @@ def not_reordered(patch: Patches) -> None:
     patch("generation:CachedDecoder.reorder", lambda honest: lambda self, rows: None)
 
 
-@mutant("source-not-reordered", "rows are exchanged and the source's keys and values are not", CROSS)
+@mutant("source-not-reordered", "rows are exchanged and the source's keys and values are not",
+        "decoder.cross_attention.0")
 def source_not_reordered(patch: Patches) -> None:
     def make(honest):
         def reordered(self, index):

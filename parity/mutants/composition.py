@@ -16,8 +16,9 @@ def projection_skipped(patch: Patches) -> None:
     patch("encoder_decoder:EncoderDecoderModel.memory", make)
 
 
-@mutant("projection-without-bias", "the projection of the encoder's states lacks its bias", CROSS, on=WIDTHS)
+@mutant("projection-without-bias", "the projection of the encoder's states lacks its bias", "decoder.hidden.1", on=WIDTHS)
 def projection_bias(patch: Patches) -> None:
+    # One vector added to every state adds one number to all scores of a query: no softmax can tell, the values do.
     patch(
         "encoder_decoder:EncoderDecoderModel.memory",
         lambda honest: lambda self, states: honest(self, states) - self.enc_to_dec_proj.bias,
@@ -60,7 +61,7 @@ def types_left_out(patch: Patches) -> None:
     patch("bert:BertEmbeddings.forward", make)
 
 
-@mutant("cross-attention-of-another-layer", "the layers' keys of the source change places", CROSS, on=WIDTHS)
+@mutant("cross-attention-of-another-layer", "the layers' keys of the source change places", CROSS)
 def other_layer(patch: Patches) -> None:
     patch("stacks:DecoderStack.nothing_past", lambda honest: lambda self, memory: honest(self, memory)[::-1])
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from parity.mutants.base import Patches, mutant
 
+WRITER = "bart-tiny"
+"""The fixture whose texts end by themselves."""
 RULES = "reference.generation.processors:ruled"
 ANY = "generate.*"
 BEAMS = ("generate.defaults*", "generate.beams*", "generate.length-penalty*", "generate.early-stopping*", "generate.other-mates*")
@@ -66,7 +68,7 @@ def min_length_less(patch: Patches) -> None:
 
 
 @mutant(
-    "min-length-one-more", "a text must have one token more than asked", "generate.end-allowed", *DEFAULTS, writes=True,
+    "min-length-one-more", "a text must have one token more than asked", "generate.end-*", *DEFAULTS, writes=True,
     history="Flax's search of transformers 4.57.6 (the ledger's hf-flax-min-length-one-more)",
 )  # fmt: skip
 def min_length_more(patch: Patches) -> None:
@@ -117,7 +119,7 @@ def penalty_inverted(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, length_penalty=-settings.length_penalty))
 
 
-@mutant("early-stopping-always", "a search stops as soon as it has num_beams texts", "generate.beams", "generate.length-penalty", writes=True)
+@mutant("early-stopping-always", "a search stops as soon as it has num_beams texts", *BEAMS, on=WRITER, writes=True)
 def early_stopping(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, early_stopping=True))
 
@@ -133,7 +135,8 @@ def logits_added(patch: Patches) -> None:
 
 
 @mutant(
-    "unfinished-last", "beams cut off at the longest length count only where nothing has finished", *BEAMS, writes=True,
+    "unfinished-last", "beams cut off at the longest length count only where nothing has finished", *BEAMS,
+    on=WRITER, writes=True,
     history="TensorFlow's and Flax's searches (the ledger's hf-tf-beams, hf-flax-beams)",
 )  # fmt: skip
 def unfinished_last(patch: Patches) -> None:

@@ -51,9 +51,12 @@ def ignored_counted(patch: Patches) -> None:
     patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.clamp(min=0), *more))
 
 
-@mutant("end-ignored-too", "labels that are the end token are left out of the loss", "loss")
-def end_ignored(patch: Patches) -> None:
-    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.masked_fill(labels == 2, -100), *more))
+@mutant(
+    "padding-ignored-too", "labels that are the padding token are left out of the loss", "loss",
+    history="TensorFlow's BART: modeling_tf_bart.py, TFBartForConditionalGeneration.call",
+)  # fmt: skip
+def padding_ignored(patch: Patches) -> None:
+    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.masked_fill(labels == 1, -100), *more))
 
 
 @mutant("mean-over-all-positions", "the loss is divided by all positions, ignored ones too", "loss")
