@@ -47,6 +47,10 @@ def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray)
         padding = labels.copy()
         padding[int((labels[:, -1] != IGNORED).argmax()), -1] = anatomy.pad
         yield Case("loss.padding-label", "forward", labelled(padding), requires=LABELS)
+    if anatomy.composed and anatomy.speech is None:
+        # What is not given is made of the labels, and hides the padding that an ignored one became.
+        unmasked = {name: rows for name, rows in labelled(labels).items() if name != "decoder_attention_mask"}
+        yield Case("loss.default-mask", "forward", unmasked, requires=LABELS, notes=YARDSTICK)
     nothing = labelled(np.full_like(labels, IGNORED))
     yield Case("loss.all-ignored", "forward", nothing, requires=LABELS, undefined=("loss",))
     yield Case("gradients", "gradients", labelled(labels), requires=("gradients",), notes=YARDSTICK)

@@ -23,7 +23,7 @@ _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted
     claim="the loss is within budget of the float64 oracle",
     source=_LABELS + "; start_positions: clamped to the length, those outside are not taken into account",
     usually="a mean over the wrong count, label smoothing left on, or -100 kept",
-    cases=("loss", "loss.row-ignored", "loss.padding-label", "loss.outside", "loss.negative"),
+    cases=("loss", "loss.row-ignored", "loss.padding-label", "loss.default-mask", "loss.outside", "loss.negative"),
 )
 def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
     """One number: measured on the scale of the logits it comes from, with their error for a yardstick."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from parity.mutants.base import Patches, mutant
 
-WRITER = "bart-tiny"
-"""The fixture whose texts end by themselves."""
+WRITER = "hubert-bert"
+"""A fixture some of whose beams end before the longest length and others there."""
 RULES = "reference.generation.processors:ruled"
 ANY = "generate.*"
 BEAMS = ("generate.defaults*", "generate.beams*", "generate.length-penalty*", "generate.early-stopping*", "generate.other-mates*")
@@ -122,6 +122,21 @@ def penalty_inverted(patch: Patches) -> None:
 @mutant("early-stopping-always", "a search stops as soon as it has num_beams texts", *BEAMS, on=WRITER, writes=True)
 def early_stopping(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, early_stopping=True))
+
+
+@mutant("early-stopping-ignored", "a search that has num_beams texts goes on", *BEAMS, on=WRITER, writes=True)
+def never_early(patch: Patches) -> None:
+    _asked(patch, lambda settings: replace(settings, early_stopping=False))
+
+
+@mutant(
+    "ends-among-candidates", "an end counts among the best 2 * num_beams candidates", *BEAMS, writes=True,
+    history="Flax's search (the ledger's hf-flax-beams)",
+)  # fmt: skip
+def ends_among_candidates(patch: Patches) -> None:
+    from reference.generation.dialect import EndRank
+
+    _spoken(patch, end_rank=EndRank.AMONG_CANDIDATES)
 
 
 @mutant("one-beam-less", "beams are searched with one less than asked", *BEAMS, writes=True)
