@@ -190,7 +190,9 @@ def ledger(
     show_ledger(ids or [], backend or [], severity or [])
 
 
-@app.command(epilog="Exit code 0: every mutant is caught and named as before. 1: it falls short. 2: nothing could be asked.")
+@app.command(
+    epilog="Exit code 0: every mutant is caught and named as before. 1: it falls short. 2: nothing could be asked."
+)
 @guarded
 def selftest(
     mutants: Annotated[

@@ -110,7 +110,9 @@ def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str
     """Why a backend has no such class; "" where it has."""
     if documented in ABSENT.get(backend, ()):
         return f"transformers {versions['transformers']} has no {library_class(backend, documented)}"
-    if backend not in BACKENDS | MUTANT_HOSTS and documented != getattr(_third_party_class(backend), "documented_class", BART):
+    if backend not in BACKENDS | MUTANT_HOSTS and documented != getattr(
+        _third_party_class(backend), "documented_class", BART
+    ):
         return f"{backend} loads {_third_party_class(backend).class_name}, which is no {documented}"
     return ""
 

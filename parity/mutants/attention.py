@@ -140,7 +140,11 @@ def scores_in_bfloat16(patch: Patches) -> None:
     patch(EAGER, make)
 
 
-@mutant("one-head-a-thousandth-off", "one head of one decoder layer attends by scores larger by a thousandth", "decoder.attention.1")
+@mutant(
+    "one-head-a-thousandth-off",
+    "one head of one decoder layer attends by scores larger by a thousandth",
+    "decoder.attention.1",
+)
 def one_head(patch: Patches) -> None:
     def make(honest):
         def run(self, *given):

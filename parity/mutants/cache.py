@@ -42,7 +42,9 @@ def positions_ahead(patch: Patches) -> None:
     )
 
 
-@mutant("cross-cache-stale", "the source's keys and values are those of the first source of that shape", CROSS, writes=True)
+@mutant(
+    "cross-cache-stale", "the source's keys and values are those of the first source of that shape", CROSS, writes=True
+)
 def stale(patch: Patches) -> None:
     def make(honest):
         def empty_layers(self, memory, *size):
@@ -74,8 +76,9 @@ def not_reordered(patch: Patches) -> None:
     patch("generation:CachedDecoder.reorder", lambda honest: lambda self, rows: None)
 
 
-@mutant("source-not-reordered", "rows are exchanged and the source's keys and values are not",
-        "decoder.cross_attention.0")
+@mutant(
+    "source-not-reordered", "rows are exchanged and the source's keys and values are not", "decoder.cross_attention.0"
+)
 def source_not_reordered(patch: Patches) -> None:
     def make(honest):
         def reordered(self, index):
@@ -115,7 +118,12 @@ def exchanged(patch: Patches) -> None:
     patch("cache:Cache.past_key_values", make)
 
 
-@mutant("cross-mask-dropped-with-a-past", "from the second step on the source's padding is seen", "decoder.cross_attention.0", writes=True)
+@mutant(
+    "cross-mask-dropped-with-a-past",
+    "from the second step on the source's padding is seen",
+    "decoder.cross_attention.0",
+    writes=True,
+)
 def cross_mask_dropped(patch: Patches) -> None:
     def make(honest):
         def step(self, ids, cache, mask=None, own=None):
@@ -126,7 +134,9 @@ def cross_mask_dropped(patch: Patches) -> None:
     patch("seq2seq:TextDecoder.step", make)
 
 
-@mutant("chunk-sees-its-future", "tokens fed together with a past see each other, later ones too", "decoder.attention.0")
+@mutant(
+    "chunk-sees-its-future", "tokens fed together with a past see each other, later ones too", "decoder.attention.0"
+)
 def chunk(patch: Patches) -> None:
     def make(honest):
         def causal_mask(attention_mask, start, queries):

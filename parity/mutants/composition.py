@@ -16,7 +16,9 @@ def projection_skipped(patch: Patches) -> None:
     patch("encoder_decoder:EncoderDecoderModel.memory", make)
 
 
-@mutant("projection-without-bias", "the projection of the encoder's states lacks its bias", "decoder.hidden.1", on=WIDTHS)
+@mutant(
+    "projection-without-bias", "the projection of the encoder's states lacks its bias", "decoder.hidden.1", on=WIDTHS
+)
 def projection_bias(patch: Patches) -> None:
     # One vector added to every state adds one number to all scores of a query: no softmax can tell, the values do.
     patch(
@@ -66,7 +68,9 @@ def other_layer(patch: Patches) -> None:
     patch("stacks:DecoderStack.nothing_past", lambda honest: lambda self, memory: honest(self, memory)[::-1])
 
 
-@mutant("encoder-state-before-last", "cross-attention looks at the encoder's last layer but one", "encoder.last", on=WIDTHS)
+@mutant(
+    "encoder-state-before-last", "cross-attention looks at the encoder's last layer but one", "encoder.last", on=WIDTHS
+)
 def before_last(patch: Patches) -> None:
     def make(honest):
         def encode(self, *given):
@@ -95,9 +99,13 @@ def label_padding(patch: Patches) -> None:
 def head_not_normalised(patch: Patches) -> None:
     patch(
         "bert:BertHead.forward",
-        lambda honest: lambda self, hidden, words: words.scores(self.activation(self.dense(hidden))) + self.bias
-        if self.output is None
-        else self.output(self.activation(self.dense(hidden))) + self.bias,
+        lambda honest: (
+            lambda self, hidden, words: (
+                words.scores(self.activation(self.dense(hidden))) + self.bias
+                if self.output is None
+                else self.output(self.activation(self.dense(hidden))) + self.bias
+            )
+        ),
     )
 
 
@@ -146,7 +154,13 @@ def last_norm(patch: Patches) -> None:
     patch("stacks:DecoderStack.run", make)
 
 
-@mutant("cross-attention-left-out", "GPT-2's layers do not look at the source", "decoder.cross_attention.0", "decoder.hidden.1", on=GPT2)
+@mutant(
+    "cross-attention-left-out",
+    "GPT-2's layers do not look at the source",
+    "decoder.cross_attention.0",
+    "decoder.hidden.1",
+    on=GPT2,
+)
 def cross_left_out(patch: Patches) -> None:
     def make(honest):
         def __init__(self, *given):

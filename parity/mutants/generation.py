@@ -10,7 +10,13 @@ WRITER = "hubert-bert"
 """A fixture some of whose beams end before the longest length and others there."""
 RULES = "reference.generation.processors:ruled"
 ANY = "generate.*"
-BEAMS = ("generate.defaults*", "generate.beams*", "generate.length-penalty*", "generate.early-stopping*", "generate.other-mates*")
+BEAMS = (
+    "generate.defaults*",
+    "generate.beams*",
+    "generate.length-penalty*",
+    "generate.early-stopping*",
+    "generate.other-mates*",
+)
 DEFAULTS = ("generate.defaults*", "generate.other-mates*")
 """The fixture's own settings, which ask for everything at once."""
 
@@ -49,7 +55,13 @@ def forced_eos(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, forced_eos_token_id=None))
 
 
-@mutant("forced-eos-one-early", "the end is forced one token before the longest length", "generate.forced-eos", *DEFAULTS, writes=True)
+@mutant(
+    "forced-eos-one-early",
+    "the end is forced one token before the longest length",
+    "generate.forced-eos",
+    *DEFAULTS,
+    writes=True,
+)
 def forced_eos_early(patch: Patches) -> None:
     def changed(settings):
         return replace(settings, max_length=settings.max_length - 1)
@@ -85,9 +97,16 @@ def max_length_more(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, max_length=settings.max_length + 1))
 
 
-@mutant("ngrams-one-longer", "n-grams are forbidden that are one token longer", "generate.no-repeat", *DEFAULTS, writes=True)
+@mutant(
+    "ngrams-one-longer", "n-grams are forbidden that are one token longer", "generate.no-repeat", *DEFAULTS, writes=True
+)
 def ngrams_longer(patch: Patches) -> None:
-    _ruled(patch, lambda settings: replace(settings, no_repeat_ngram_size=settings.no_repeat_ngram_size and settings.no_repeat_ngram_size + 1))
+    _ruled(
+        patch,
+        lambda settings: replace(
+            settings, no_repeat_ngram_size=settings.no_repeat_ngram_size and settings.no_repeat_ngram_size + 1
+        ),
+    )
 
 
 @mutant(
@@ -108,7 +127,9 @@ def penalty_of_whole(patch: Patches) -> None:
     _spoken(patch, penalised_length=PenalisedLength.WHOLE)
 
 
-@mutant("length-penalty-ignored", "length_penalty is 1 whatever is asked", "generate.length-penalty", *DEFAULTS, writes=True)
+@mutant(
+    "length-penalty-ignored", "length_penalty is 1 whatever is asked", "generate.length-penalty", *DEFAULTS, writes=True
+)
 def penalty_ignored(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, length_penalty=1.0))
 
@@ -141,7 +162,12 @@ def ends_among_candidates(patch: Patches) -> None:
 
 @mutant("one-beam-less", "beams are searched with one less than asked", *BEAMS, writes=True)
 def beam_less(patch: Patches) -> None:
-    _asked(patch, lambda settings: replace(settings, num_beams=max(1, settings.num_beams - 1)) if settings.num_beams > 2 else settings)
+    _asked(
+        patch,
+        lambda settings: (
+            replace(settings, num_beams=max(1, settings.num_beams - 1)) if settings.num_beams > 2 else settings
+        ),
+    )
 
 
 @mutant("scores-are-logits", "beams add up logits instead of log-probabilities", *BEAMS, writes=True)
@@ -187,20 +213,48 @@ def other_score(patch: Patches) -> None:
     patch("reference.in_torch:generate", make)
 
 
-@mutant("settings-file-not-read", "generation_config.json's beams are not among the settings in force", "generate.settings", *DEFAULTS, writes=True)
+@mutant(
+    "settings-file-not-read",
+    "generation_config.json's beams are not among the settings in force",
+    "generate.settings",
+    *DEFAULTS,
+    writes=True,
+)
 def settings_lost(patch: Patches) -> None:
     def make(honest):
         read = honest.__func__
-        return classmethod(lambda cls, *given, **named: replace(read(cls, *given, **named), num_beams=named.get("num_beams", 1)))
+        return classmethod(
+            lambda cls, *given, **named: replace(read(cls, *given, **named), num_beams=named.get("num_beams", 1))
+        )
 
     patch("reference.generation.settings:GenerationSettings.read", make)
 
 
-@mutant("source-mask-ignored-when-generating", "generating sees the source's padding, a pass does not", ANY, writes=True)
+@mutant(
+    "source-mask-ignored-when-generating", "generating sees the source's padding, a pass does not", ANY, writes=True
+)
 def generating_unmasked(patch: Patches) -> None:
     def make(honest):
         return lambda self, model, inputs, capacity: honest(
             self, model, {name: array for name, array in inputs.items() if name != "attention_mask"}, capacity
         )
+
+    patch("generation:CachedDecoder.__init__", make)
+
+
+@mutant(
+    "source-mask-inverted-when-generating",
+    "generating sees the source's padding alone",
+    ANY,
+    on="bert2gpt2",
+    writes=True,
+)
+def generating_inverted(patch: Patches) -> None:
+    def make(honest):
+        def __init__(self, *given):
+            honest(self, *given)
+            self.source_mask = 1 - self.source_mask
+
+        return __init__
 
     patch("generation:CachedDecoder.__init__", make)

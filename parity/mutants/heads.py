@@ -31,7 +31,9 @@ def bias_twice(patch: Patches) -> None:
 
 @mutant("head-scaled", "the tied head multiplies by the scaled table", "logits")
 def scaled(patch: Patches) -> None:
-    _scored(patch, lambda self, hidden, logits: logits + (self.model.shared.scale - 1) * self.model.shared.scores(hidden))
+    _scored(
+        patch, lambda self, hidden, logits: logits + (self.model.shared.scale - 1) * self.model.shared.scores(hidden)
+    )
 
 
 @mutant(
@@ -41,7 +43,9 @@ def scaled(patch: Patches) -> None:
 def scaled_as_t5(patch: Patches) -> None:
     _scored(
         patch,
-        lambda self, hidden, logits: self.model.shared.scores(hidden * hidden.shape[-1] ** -0.5) + self.final_logits_bias,
+        lambda self, hidden, logits: (
+            self.model.shared.scores(hidden * hidden.shape[-1] ** -0.5) + self.final_logits_bias
+        ),
     )
 
 
@@ -86,7 +90,9 @@ def tanh_left_out(patch: Patches) -> None:
     )
 
 
-@mutant("start-and-end-swapped", "the scores of an answer's first and last position change places", "start_logits", on=SPAN)
+@mutant(
+    "start-and-end-swapped", "the scores of an answer's first and last position change places", "start_logits", on=SPAN
+)
 def swapped(patch: Patches) -> None:
     def make(honest):
         def __init__(self, *given):

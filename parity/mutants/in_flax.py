@@ -15,7 +15,12 @@ def bias_dropped(patch: Patches) -> None:
     patch(f"{FLAX}bart:BartForConditionalGeneration.score", make)
 
 
-@mutant("flax-gelu-by-tanh", "in Flax, gelu is approximated by tanh, its library's default", "encoder.hidden.1", backend="mutant-flax")
+@mutant(
+    "flax-gelu-by-tanh",
+    "in Flax, gelu is approximated by tanh, its library's default",
+    "encoder.hidden.1",
+    backend="mutant-flax",
+)
 def gelu_by_tanh(patch: Patches) -> None:
     def make(honest):
         import jax
@@ -25,7 +30,12 @@ def gelu_by_tanh(patch: Patches) -> None:
     patch(f"{FLAX}activations:ACTIVATIONS[gelu]", make)
 
 
-@mutant("flax-positions-begin-early", "in Flax, positions begin one row early in the table", "encoder.hidden.0", backend="mutant-flax")
+@mutant(
+    "flax-positions-begin-early",
+    "in Flax, positions begin one row early in the table",
+    "encoder.hidden.0",
+    backend="mutant-flax",
+)
 def position_offset(patch: Patches) -> None:
     patch(
         f"{FLAX}embeddings:LearnedPositions.__call__",

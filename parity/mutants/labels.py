@@ -56,7 +56,9 @@ def ignored_counted(patch: Patches) -> None:
     history="TensorFlow's BART: modeling_tf_bart.py, TFBartForConditionalGeneration.call",
 )  # fmt: skip
 def padding_ignored(patch: Patches) -> None:
-    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.masked_fill(labels == 1, -100), *more))
+    patch(
+        LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.masked_fill(labels == 1, -100), *more)
+    )
 
 
 @mutant("mean-over-all-positions", "the loss is divided by all positions, ignored ones too", "loss")
@@ -114,7 +116,11 @@ def causal_shifted(patch: Patches) -> None:
     patch("bart:BartForCausalLM.labels_are_next", lambda honest: True)
 
 
-@mutant("gradient-of-a-table-halved", "the shared table's gradient counts the head's part alone", "gradient.model.shared.weight")
+@mutant(
+    "gradient-of-a-table-halved",
+    "the shared table's gradient counts the head's part alone",
+    "gradient.model.shared.weight",
+)
 def gradient_halved(patch: Patches) -> None:
     def make(honest):
         return lambda self, ids: (honest(self, ids)).detach()

@@ -60,11 +60,17 @@ def not_centred(patch: Patches) -> None:
 def in_bfloat16(patch: Patches) -> None:
     _normal(
         patch,
-        lambda hidden, epsilon: (_centred(hidden).bfloat16() * (_variance(hidden) + epsilon).rsqrt().bfloat16()).to(hidden.dtype),
+        lambda hidden, epsilon: (_centred(hidden).bfloat16() * (_variance(hidden) + epsilon).rsqrt().bfloat16()).to(
+            hidden.dtype
+        ),
     )
 
 
-@mutant("norm-before", "normalisation comes before each part of a layer instead of after its residual sum", "encoder.attention.0")
+@mutant(
+    "norm-before",
+    "normalisation comes before each part of a layer instead of after its residual sum",
+    "encoder.attention.0",
+)
 def before(patch: Patches) -> None:
     patch("layers:EncoderLayer.before", lambda honest: lambda self, norm, hidden: norm(hidden))
     patch("layers:EncoderLayer.after", lambda honest: lambda self, norm, hidden: hidden)
@@ -80,14 +86,21 @@ def exchanged(patch: Patches) -> None:
                 return honest(self, *given)
             finally:
                 for layer in self.layers:
-                    layer.self_attn_layer_norm, layer.final_layer_norm = layer.final_layer_norm, layer.self_attn_layer_norm
+                    layer.self_attn_layer_norm, layer.final_layer_norm = (
+                        layer.final_layer_norm,
+                        layer.self_attn_layer_norm,
+                    )
 
         return run
 
     patch("stacks:EncoderStack.run", make)
 
 
-@mutant("residual-lost", "the decoder's feed-forward network replaces the states instead of adding to them", "decoder.hidden.1")
+@mutant(
+    "residual-lost",
+    "the decoder's feed-forward network replaces the states instead of adding to them",
+    "decoder.hidden.1",
+)
 def residual_lost(patch: Patches) -> None:
     def make(honest):
         def feed_forward(self, hidden):
@@ -135,7 +148,11 @@ def fc2_bias(patch: Patches) -> None:
     patch("layers:EncoderLayer.__init__", make)
 
 
-@mutant("one-row-a-hundredth-off", "one channel of the last decoder layer's feed-forward network is off by a hundredth", "decoder.hidden.2")
+@mutant(
+    "one-row-a-hundredth-off",
+    "one channel of the last decoder layer's feed-forward network is off by a hundredth",
+    "decoder.hidden.2",
+)
 def one_row(patch: Patches) -> None:
     def make(honest):
         def __init__(self, *given):

@@ -89,8 +89,12 @@ def one_bias(patch: Patches) -> None:
     changed(patch, lambda held: held[f"{LAYER}fc2.bias"].fill(0))
 
 
-@mutant("layers-exchanged", "the decoder's layers are loaded in the wrong order", "model.decoder.layers.0.self_attn.k_proj.weight",
-        "model.decoder.layers.0.self_attn.q_proj.weight")  # fmt: skip
+@mutant(
+    "layers-exchanged",
+    "the decoder's layers are loaded in the wrong order",
+    "model.decoder.layers.0.self_attn.k_proj.weight",
+    "model.decoder.layers.0.self_attn.q_proj.weight",
+)
 def layers_exchanged(patch: Patches) -> None:
     def change(held):
         for name in [name for name in held if name.startswith("model.decoder.layers.0.")]:
@@ -114,7 +118,11 @@ def bias_not_loaded(patch: Patches) -> None:
     changed(patch, lambda held: held["final_logits_bias"].fill(0))
 
 
-@mutant("encoder-positions-for-decoder", "the decoder is given the encoder's positions", "model.decoder.embed_positions.weight")
+@mutant(
+    "encoder-positions-for-decoder",
+    "the decoder is given the encoder's positions",
+    "model.decoder.embed_positions.weight",
+)
 def positions_shared(patch: Patches) -> None:
     def change(held):
         held["model.decoder.embed_positions.weight"] = held["model.encoder.embed_positions.weight"]

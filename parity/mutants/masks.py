@@ -101,7 +101,9 @@ def leaks(patch: Patches) -> None:
     patch("attention:ATTENTIONS[eager]", make)
 
 
-@mutant("mask-after-softmax", "masked weights are set to zero after the softmax, and the others left as they are", ENCODER)
+@mutant(
+    "mask-after-softmax", "masked weights are set to zero after the softmax, and the others left as they are", ENCODER
+)
 def after_softmax(patch: Patches) -> None:
     def make(honest):
         import torch

@@ -47,8 +47,8 @@ def projection_not_normalised(patch: Patches) -> None:
 
 
 @mutant(
-    "weight-norm-of-channels", "the positions' kernel is normalised for each channel instead of each tap", FIRST, on=SPEECH,
-    history="transformers #11617: the same in TensorFlow's first conversion",
+    "weight-norm-of-channels", "the positions' kernel is normalised for each channel instead of each tap", FIRST,
+    on=SPEECH, history="transformers #11617: the same in TensorFlow's first conversion",
 )  # fmt: skip
 def weight_norm(patch: Patches) -> None:
     def make(honest):
@@ -82,7 +82,12 @@ def weight_norm_forgotten(patch: Patches) -> None:
     patch("speech:ConvolutionalPositions.forward", make)
 
 
-@mutant("positions-one-frame-late", "the frame that an even kernel makes too many is left off at the wrong end", FIRST, on=SPEECH)
+@mutant(
+    "positions-one-frame-late",
+    "the frame that an even kernel makes too many is left off at the wrong end",
+    FIRST,
+    on=SPEECH,
+)
 def positions_late(patch: Patches) -> None:
     def make(honest):
         return lambda hidden, weight, bias, stride, padding: honest(hidden, weight, bias, stride, padding).roll(-1, 1)
@@ -95,7 +100,12 @@ def positions_left_out(patch: Patches) -> None:
     patch("speech:ConvolutionalPositions.forward", lambda honest: lambda self, hidden: hidden * 0)
 
 
-@mutant("adapter-stride-in-masks", "the adapter's shortening is forgotten where padding is hidden from the decoder", "decoder.cross_attention.0", on=SPEECH)
+@mutant(
+    "adapter-stride-in-masks",
+    "the adapter's shortening is forgotten where padding is hidden from the decoder",
+    "decoder.cross_attention.0",
+    on=SPEECH,
+)
 def adapter_forgotten(patch: Patches) -> None:
     def make(honest):
         def source_mask(self, mask, states):

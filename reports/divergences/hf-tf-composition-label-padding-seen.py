@@ -9,7 +9,12 @@ import tensorflow as tf
 from transformers import BertConfig, EncoderDecoderConfig, TFEncoderDecoderModel
 
 half = BertConfig(
-    vocab_size=50, hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=8, initializer_range=0.5
+    vocab_size=50,
+    hidden_size=12,
+    num_hidden_layers=1,
+    num_attention_heads=3,
+    intermediate_size=8,
+    initializer_range=0.5,
 )
 config = EncoderDecoderConfig.from_encoder_decoder_configs(half, half, decoder_start_token_id=2, pad_token_id=0)
 model, texts = TFEncoderDecoderModel(config=config), tf.constant([[3, 7, 8, 4]])
