@@ -138,7 +138,9 @@ def _again(cell: Cell) -> str:
     """The command that shows this cell again, and as little else as it can."""
     subject = cell.subject
     attention = Variant.parse(subject.variant).attention
-    words = ["parity audit", cell.run.checkpoint.path, "--backend", subject.backend]
+    # The file is no backend to choose but asked in every audit; beside a reader of configs nothing is computed.
+    backend = "hf-config" if subject.role == "file" else subject.backend
+    words = ["parity audit", cell.run.checkpoint.path, "--backend", backend]
     words[-1] += f"/{attention}" if attention != "eager" else ""
     words += ["--check", cell.check.id]
     if subject.stack != "main":
