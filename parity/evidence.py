@@ -65,6 +65,15 @@ class Evidence:
             raise LookupError("the weight file was not captured")
         return trace
 
+    @property
+    def saved(self) -> Trace:
+        """Of a case in which something saved is loaded, the trace of its saving."""
+        notes = self.case.notes
+        trace = self._run.trace(notes["saver_index"], notes["save"])
+        if trace is None:
+            raise LookupError(f"what was saved as {notes['save']} was not captured")
+        return trace
+
     def expected_tensors(self, case: str | None = None) -> list[TensorSpec]:
         """The canonical tensors this subject must return for a case, given what its variant can return."""
         lacks = set(self.subject.lacking)

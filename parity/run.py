@@ -119,7 +119,7 @@ class CheckpointRun:
             return [spec for spec in decode_tensors(self.anatomy) if asked.brings(spec.name)]
         if asked.operation == "score":
             return score_tensors()
-        if asked.operation in ("generate", "reachable", "generation_settings"):
+        if asked.operation in ("generate", "reachable", "generation_settings", "save", "load_saved"):
             return []
         return [spec for spec in forward_tensors(self.anatomy) if asked.brings(spec.name)]
 

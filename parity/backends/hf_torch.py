@@ -29,7 +29,8 @@ class HfTorch:
         set_deterministic(threads)
 
     def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
     ) -> HfTorchModel:  # fmt: skip
         """Raises whatever ``from_pretrained`` raises."""
         import torch
@@ -37,13 +38,15 @@ class HfTorch:
 
         # The argument's name changed in 4.56 (transformers 4.56.0, modeling_utils.py, from_pretrained).
         dtype_argument = "dtype" if libraries.version_of("transformers") >= (4, 56) else "torch_dtype"
-        flags = libraries.route(checkpoint, "pt", ("tf", "flax"))
+        flags = libraries.flags_of(route, checkpoint, "pt", ("tf", "flax"))
         compute_as(variant, self.threads)
         with libraries.notes_of_load() as notes:
             model, info = getattr(transformers, model_class).from_pretrained(
                 checkpoint, attn_implementation=variant.attention, local_files_only=True, output_loading_info=True,
                 **{dtype_argument: getattr(torch, dtype)}, **flags,
             )  # fmt: skip
+        # With from_flax=True the library has nothing to say of the load (modeling_utils.py, from_pretrained).
+        info = info or {"missing_keys": [], "unexpected_keys": []}
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
         report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
@@ -67,6 +70,13 @@ class HfTorchModel:
         for raw, tensor in self._model.state_dict().items():
             if not tensor.is_meta:
                 yield libraries.parameter_name(raw, "torch", self._table)[0], bits_on_host(tensor)
+
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``; from 5.0 on it has one form, and no argument that names it."""
+        total = sum(tensor.numel() * tensor.element_size() for tensor in self._model.state_dict().values())
+        own = "bin" if libraries.version_of("transformers") < (5,) else ""
+        with libraries.notes_of_load():
+            self._model.save_pretrained(folder, **libraries.save_arguments(format, own, total))
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         output = self._forward(self._tensors(inputs), return_dict=not as_tuple)

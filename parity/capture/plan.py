@@ -43,6 +43,8 @@ class Asked:
         role = self.subject.role
         if role not in case.notes.get("roles", (role,)):
             return False
+        if not case.is_for(self.subject.backend, self.subject.variant, role):
+            return False
         if (role == "file") != (case.operation == "load") and role != "candidate":
             return False
         if role == "yardstick" and not case.notes.get("sets_yardstick"):
