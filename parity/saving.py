@@ -80,7 +80,9 @@ def save_cases(run: CheckpointRun) -> Iterator[Case]:
     for name in dict.fromkeys(each for saver in _table()["formats"] for each in formats(saver)):
         needs, notes = (f"save_{name}",), {"only": [[s, EAGER] for s in _table()["formats"] if name in formats(s)]}
         if size > LIMIT:
-            too_large = f"{size >> 20} MiB of parameters are more than the {LIMIT >> 20} MiB up to which copies are kept"
+            too_large = (
+                f"{size >> 20} MiB of parameters are more than the {LIMIT >> 20} MiB up to which copies are kept"
+            )
             needs, notes = (*needs, "small_weights"), {**notes, "lacking": {"small_weights": too_large}}
         yield Case(f"save.{name}", "save", settings={"format": name}, requires=needs, notes=notes)
 

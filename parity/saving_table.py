@@ -1,6 +1,6 @@
 """The matrix of savers and loaders as Markdown: ``python -m parity.saving_table CHECKPOINT … [--stack NAME=PATH]``.
 
-Asks of each checkpoint only that it be saved and loaded, judges the family ``saving``, and writes ``reports/saving.md``.
+Asks of each checkpoint only that it be saved and loaded, judges the family ``saving``, writes ``reports/saving.md``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from parity.cases import Case
 from parity.records import Report, Verdict
 
 LOADS = ("SAVE03", "SAVE04", "SAVE05")
+SAVERS = ["hf-torch/eager", "hf-tf", "hf-flax"]
 HEAD = """# What each saved, and what each loaded of it
 
 Made by `python -m parity.saving_table` with transformers {versions}. A row is one saved set of files (saver, stack,
@@ -48,8 +49,11 @@ def _wrong(report: Report, name: str) -> Iterator[str]:
     causes: dict[str, int] = {}
     for v in report.verdicts:
         if v.checkpoint == name and v.status in ("fail", "known", "error"):
-            told = v.reason.partition(" [")[0] if v.status == "known" else f"{v.check}, {v.backend} {v.stack}: {v.reason}"
-            causes[told[:300]] = causes.get(told[:300], 0) + 1
+            told = (
+                v.reason.partition(" [")[0] if v.status == "known" else f"{v.check}, {v.backend} {v.stack}: {v.reason}"
+            )
+            told = " ".join(told.split())[:240]
+            causes[told] = causes.get(told, 0) + 1
     yield from ("", *(f"- {cause} ({count})" for cause, count in causes.items()))
 
 
@@ -76,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--report", type=Path, default=Path("reports/saving.md"))
     given = parser.parse_args(arguments)
     manifest = capture(
-        given.checkpoints, out=given.out, cache=given.cache, backends=given.backend or ["hf-torch/eager", "hf-tf", "hf-flax"],
+        given.checkpoints, out=given.out, cache=given.cache, backends=given.backend or SAVERS,
         stacks=("main", *given.stack), cases=base_cases, derive=derived(), jobs=given.jobs,
     )  # fmt: skip
     report = judge(given.out, checks=["saving"])

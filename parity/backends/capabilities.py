@@ -149,7 +149,9 @@ _SAVES = {"hf-torch": ("save_safetensors", "save_sharded", "save_bin", "from_tf"
 def _saves(backend: str, versions: Mapping[str, str]) -> dict[str, str]:
     """What a class of the library cannot be told when it saves, and when it loads what another saved."""
     library = f"transformers {versions['transformers']}"
-    lacking = {word: f"{backend} of {library} has no such form or flag" for word in SAVING if word not in _SAVES[backend]}
+    lacking = {
+        word: f"{backend} of {library} has no such form or flag" for word in SAVING if word not in _SAVES[backend]
+    }
     if _major(versions) >= 5:
         # modeling_utils.py of 5.23.0: save_pretrained writes safetensors alone, from_pretrained drops both flags.
         lacking |= dict.fromkeys(("from_tf", "from_flax"), f"from_pretrained of {library} drops the flag unread")

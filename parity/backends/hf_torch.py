@@ -21,10 +21,13 @@ from reference.names import Table, table_of
 class HfTorch:
     """Loads the PyTorch class as a user would, in evaluation mode."""
 
-    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+    def setup(self, *, threads: int, device: str, cache: Path, converts: bool = False) -> None:
+        """``converts``: whether files of other frameworks will be loaded by their flags, which needs them."""
         libraries.quiet_offline_environment()
-        # Documented switches: importing two more frameworks costs seconds and computes nothing here.
-        os.environ.update(USE_TORCH="1", USE_TF="0", USE_FLAX="0", USE_JAX="0")
+        # Documented switches: importing two more frameworks costs seconds and computes nothing here. USE_TF=1 would
+        # switch PyTorch off (utils/import_utils.py).
+        others = "AUTO" if converts else "0"
+        os.environ.update(USE_TORCH="1", USE_TF=others, USE_FLAX=others, USE_JAX=others)
         self.threads = threads
         set_deterministic(threads)
 
@@ -41,16 +44,18 @@ class HfTorch:
         flags = libraries.flags_of(route, checkpoint, "pt", ("tf", "flax"))
         compute_as(variant, self.threads)
         with libraries.notes_of_load() as notes:
-            model, info = getattr(transformers, model_class).from_pretrained(
-                checkpoint, attn_implementation=variant.attention, local_files_only=True, output_loading_info=True,
-                **{dtype_argument: getattr(torch, dtype)}, **flags,
+            loaded = getattr(transformers, model_class).from_pretrained(
+                checkpoint, attn_implementation=variant.attention, local_files_only=True,
+                **{dtype_argument: getattr(torch, dtype)}, **flags, **({} if route else {"output_loading_info": True}),
             )  # fmt: skip
-        # With from_flax=True the library has nothing to say of the load (modeling_utils.py, from_pretrained).
-        info = info or {"missing_keys": [], "unexpected_keys": []}
+        # 4.37.2 and 4.57.6 have nothing to say of a load from Flax, and the first breaks when it is asked.
+        model, info = (loaded, {"missing_keys": [], "unexpected_keys": []}) if route else loaded
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
         report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
-        return HfTorchModel(model.to(device).eval(), table, report, variant, self.threads)
+        # What is on a meta device cannot be moved, and that is for a check to find.
+        model = model if report.not_materialised else model.to(device)
+        return HfTorchModel(model.eval(), table, report, variant, self.threads)
 
 
 ENCODER_ONLY = ("input_ids", "input_values", "head_mask")

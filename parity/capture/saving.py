@@ -33,7 +33,7 @@ def save(session: Session, format: str, describe: Describe) -> Trace:
         with session.clock.backend():
             model.save(Path(folder), format)
         arrays = {f"{FILE}{name}": np.fromfile(path, np.uint8) for name, path in _files(Path(folder))}
-        stored = _read(Path(folder), session.model_class, describe)
+        stored = _read(Path(folder), session.model_class, describe, held)
     files = {name.removeprefix(FILE): _facts(array) for name, array in arrays.items()}
     facts = {"files": files, "parameters": held, "tied": model.report.tied, "stored": stored}
     return Trace(arrays, facts)
@@ -66,15 +66,24 @@ def _facts(array: np.ndarray) -> dict[str, Any]:
     return {"bytes": int(array.size), "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
 
 
-def _read(folder: Path, model_class: str, describe: Describe) -> dict[str, Any]:
-    """What our own readers find in the files: parameters, what is missing or surplus; or why they cannot read them."""
+def _read(folder: Path, model_class: str, describe: Describe, held: Mapping[str, Any]) -> dict[str, Any]:
+    """What our own readers find in the files: parameters, what is missing or surplus; or why they cannot read them.
+
+    A shape that differs by axes of size 1 alone (TF's GPT-2 biases) is that of the parameter held, as in ``held``.
+    """
     from reference.config import read_config
     from reference.errors import CheckpointError
     from reference.weights import read_weights
 
     try:
         weights = read_weights(folder, read_config(folder), model_class=model_class)
-        parameters = {name: describe(weights[name])[0] for name in weights}
+        parameters = {name: describe(_as_held(weights[name], held.get(name)))[0] for name in weights}
         return {"parameters": parameters, "missing": weights.missing, "surplus": weights.surplus}
     except CheckpointError as error:
         return {"unreadable": str(error).replace(str(folder), "saved")}
+
+
+def _as_held(array: np.ndarray, held: Mapping[str, Any] | None) -> np.ndarray:
+    wanted = list(array.shape) if held is None else held["shape"]
+    same = [length for length in array.shape if length != 1] == [length for length in wanted if length != 1]
+    return array.reshape(wanted) if same else array

@@ -28,6 +28,8 @@ import time
 from typing import Any
 
 ROOT = HERE.parents[1]
+CONVERTED = {"from_tf", "from_flax"}
+"""Routes of loading for which a worker of PyTorch needs the other frameworks as well."""
 LARGE = 1 << 26
 """Bytes of a checkpoint from which on its model must be gone before another is loaded."""
 
@@ -112,7 +114,9 @@ class Worker:
         began = time.monotonic()
         self.backend = get_backend(self.job["backend"])
         cache = Path(self.job["cache"])
-        self.backend.setup(threads=self.job["threads"], device=self.job["device"], cache=cache)
+        routes = {task["case"]["settings"].get("route") for task in self.job["tasks"]}
+        converts = {"converts": True} if self.job["backend"] == "hf-torch" and routes & CONVERTED else {}
+        self.backend.setup(threads=self.job["threads"], device=self.job["device"], cache=cache, **converts)
         # What a framework made while it was imported stays; without this each collection would look through all of it.
         gc.freeze()
         self.channel.send("ready", intervals=[(began, time.monotonic())])
