@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from parity.checks import CHECKS
 from parity.checkpoint import inspect_checkpoint
+from parity.checks import CHECKS
 from parity.resources import fixture
 from parity.saving import promise_for, promises, save_cases
 from parity.traces import Raised, Trace
