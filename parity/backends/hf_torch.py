@@ -24,10 +24,10 @@ class HfTorch:
     def setup(self, *, threads: int, device: str, cache: Path, converts: bool = False) -> None:
         """``converts``: whether files of other frameworks will be loaded by their flags, which needs them."""
         libraries.quiet_offline_environment()
-        # Documented switches: importing two more frameworks costs seconds and computes nothing here. USE_TF=1 would
-        # switch PyTorch off (utils/import_utils.py).
-        others = "AUTO" if converts else "0"
-        os.environ.update(USE_TORCH="1", USE_TF=others, USE_FLAX=others, USE_JAX=others)
+        # Documented switches: importing two more frameworks costs seconds and computes nothing here. With two
+        # of them at 1 the library switches one off (utils/import_utils.py); AUTO takes what is there.
+        own, others = ("AUTO", "AUTO") if converts else ("1", "0")
+        os.environ.update(USE_TORCH=own, USE_TF=others, USE_FLAX=others, USE_JAX=others)
         self.threads = threads
         set_deterministic(threads)
 
