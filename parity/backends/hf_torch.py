@@ -43,11 +43,13 @@ class HfTorch:
         dtype_argument = "dtype" if libraries.version_of("transformers") >= (4, 56) else "torch_dtype"
         flags = libraries.flags_of(route, checkpoint, "pt", ("tf", "flax"))
         compute_as(variant, self.threads)
+        # A route is asked for by itself: 4.37.2 and 4.57.6 hand a dtype on to the TensorFlow class that is converted.
+        asked = {"attn_implementation": variant.attention, "output_loading_info": True}
+        asked[dtype_argument] = getattr(torch, dtype)
         with libraries.notes_of_load() as notes:
             loaded = getattr(transformers, model_class).from_pretrained(
-                checkpoint, attn_implementation=variant.attention, local_files_only=True,
-                **{dtype_argument: getattr(torch, dtype)}, **flags, **({} if route else {"output_loading_info": True}),
-            )  # fmt: skip
+                checkpoint, local_files_only=True, **flags, **({} if route else asked)
+            )
         # 4.37.2 and 4.57.6 have nothing to say of a load from Flax, and the first breaks when it is asked.
         model, info = (loaded, {"missing_keys": [], "unexpected_keys": []}) if route else loaded
         table = table_of(read_config(checkpoint), model_class)
