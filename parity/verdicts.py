@@ -54,6 +54,8 @@ def _seen(results: list[Result]) -> dict[str, Any]:
     flips = [evidence for evidence in told if evidence.get("word") == "tie-flip"]
     exercised = [r.exercised for r in results if isinstance(r, Finding) and r.exercised is not None]
     seen: dict[str, Any] = {"tie_flips": flips} if flips else {}
+    if any(evidence.get("raises") for evidence in told):
+        seen["raises"] = [evidence["raises"] for evidence in told if evidence.get("raises")]
     return {**seen, "exercised": sum(exercised), "looked_at": len(exercised)} if exercised else seen
 
 

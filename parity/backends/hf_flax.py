@@ -28,7 +28,8 @@ class HfFlax:
         jax_arrays.set_up(threads, device, cache)
 
     def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
     ) -> HfFlaxModel:  # fmt: skip
         """Loads with ``dtype=``, and casts the parameters too in half precision: the first only sets the computation's.
 
@@ -42,7 +43,7 @@ class HfFlax:
 
         if dtype == "float64" or variant.attention != "eager" or variant.one_thread:
             raise ValueError(f"hf-flax computes in float32, bfloat16 or float16, eager; not {dtype}, {variant}")
-        flags = libraries.route(checkpoint, "flax", ("pt",))
+        flags = libraries.flags_of(route, checkpoint, "flax", ("pt",))
         with libraries.notes_of_load() as notes:
             model = getattr(transformers, f"Flax{model_class}").from_pretrained(
                 checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags
@@ -80,6 +81,11 @@ class HfFlaxModel:
         """Every leaf of ``model.params``, kernels transposed to PyTorch's ``[out, in]``."""
         for name, array, _ in _named(self._model.params, self._table):
             yield name, array
+
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``, whose default is msgpack."""
+        with libraries.notes_of_load():
+            self._model.save_pretrained(folder, **libraries.save_arguments(format, "msgpack", 0))
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         compiled = self._as_tuple if as_tuple else self._as_dict

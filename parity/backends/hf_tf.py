@@ -35,7 +35,10 @@ class HfTf:
             tf.config.set_visible_devices([], "GPU")
         tf.get_logger().setLevel("ERROR")
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> HfTfModel:
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
+    ) -> HfTfModel:  # fmt: skip
         """Raises whatever ``from_pretrained`` raises.
 
         Raises:
@@ -46,7 +49,7 @@ class HfTf:
 
         if dtype != "float32" or variant.attention != "eager" or variant.one_thread:
             raise ValueError(f"hf-tf computes in float32, eager, on the threads of its process; not {dtype}, {variant}")
-        flags = libraries.route(checkpoint, "tf", ("pt",))
+        flags = libraries.flags_of(route, checkpoint, "tf", ("pt",))
         tf.config.experimental.enable_tensor_float_32_execution(variant.default_precision)
         with libraries.notes_of_load() as notes:
             model, info = getattr(transformers, f"TF{model_class}").from_pretrained(
@@ -71,6 +74,11 @@ class HfTfModel:
         for variable in self._model.weights:
             name, transposed, _ = libraries.parameter_name(variable.name, "tf", self._table)
             yield name, libraries.parameter(variable.numpy(), name, transposed, self._table)
+
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``, whose default is h5."""
+        with libraries.notes_of_load():
+            self._model.save_pretrained(folder, **libraries.save_arguments(format, "h5", 0))
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         output = self._forward(_tensors(inputs), return_dict=not as_tuple)
