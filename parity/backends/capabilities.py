@@ -16,10 +16,11 @@ OPERATIONS = (
     "load", "labels", "hidden_states", "attentions", "head_masks", "default_decoder_inputs", "encode_decode", "tuple",
     "cache_output", "gradients", "decode_steps", "cross_cache", "reorder_cache", "generate", "beam_search",
     "no_repeat_ngram", "generation_settings", "other_searches", "save_safetensors", "save_sharded", "save_bin",
-    "save_h5", "save_msgpack", "from_pt", "from_tf", "from_flax",
+    "save_h5", "save_msgpack", "from_pt", "from_tf", "from_flax", "signature", "compose", "modes",
 )  # fmt: skip
 OF_FILES = ("config", "tokenize", "offsets")
 """What the readers of configs and of tokenizers can be asked."""
+DOCUMENTED = ("signature", "compose", "modes")
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 DEVICES = ("cpu", "cuda")
@@ -159,7 +160,8 @@ def _lacking(
     if backend == "file":
         return {word: "a weight file computes nothing" for word in OPERATIONS if word not in ("load", *OF_FILES)}
     if backend.startswith("reference-"):
-        return _reference(variant) | dict.fromkeys(SAVING, "the reference writes no files and loads them as they are")
+        alone = dict.fromkeys(SAVING, "the reference writes no files and loads them as they are")
+        return _reference(variant) | alone | dict.fromkeys(DOCUMENTED, "no page documents the reference's own classes")
     if backend == "hf-torch":
         return _hf_torch(variant, versions, documented, families) | _saves(backend, versions)
     if backend == "hf-tf":
@@ -167,6 +169,7 @@ def _lacking(
     if backend == "hf-flax":
         return _hf_flax(versions, documented) | _saves(backend, versions)
     alone = dict.fromkeys(SAVING, "what another library saves is not asked of it")
+    alone |= dict.fromkeys(DOCUMENTED, "the pages document the classes of transformers")
     return alone | dict(getattr(_third_party_class(backend), "lacking", {}))
 
 
@@ -224,6 +227,7 @@ def _hf_tf(versions: Mapping[str, str], documented: str, families: tuple[str, ..
         **({"cross_cache": kept} if families[1:] == ("gpt2",) else {}),
         **{dtype: reason for dtype in DTYPES if dtype != "float32"},
         "reorder_cache": f"{name} reorders its cache inside of generate only",
+        "modes": f"{name} has no mode of its own: its call takes training",
         "cuda": "no stack brings a TensorFlow built for CUDA",
     }
 
@@ -237,6 +241,7 @@ def _hf_flax(versions: Mapping[str, str], documented: str) -> dict[str, str]:
         "float64": f"{name} documents float32, float16 and bfloat16 only",
         "cross_cache": f"{name} keeps no keys and values of the source",
         "reorder_cache": f"{name} reorders its cache inside of generate only",
+        "modes": f"{name} has no mode of its own: its call takes train",
     }
     if _minor(versions) > 37:
         # 4.37.2 has no such processor and ignores the argument, which is a divergence; measured with JAX 0.10.2.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import jax_arrays, libraries
+from parity.backends import hf_documented, jax_arrays, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.backends.hf_flax_decoding import CachedDecoder, encoded_by, seen_states
 from parity.backends.hf_flax_losses import LABELS, documented_loss
@@ -123,6 +123,21 @@ class HfFlaxModel:
             answer = self._model.generate(*given.values(), **mask, **settings)
         scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
         return {"sequences": answer.sequences, **scores}
+
+    def signatures(self, methods: Sequence[str]) -> dict[str, Any]:
+        """Parameters of the class's own methods (``parity.backends.hf_documented``)."""
+        return hf_documented.signatures(type(self._model), methods)
+
+    def composed(self, checkpoint: Path) -> HfFlaxModel:
+        """Halves saved by PyTorch's classes, each converted while they are joined."""
+        kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
+        with hf_documented.halves(checkpoint) as (encoder, decoder):
+            joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
+        return HfFlaxModel(joined, self._config, self._table, LoadReport(), self._variant)
+
+    def flags(self) -> Mapping[str, Any]:
+        """What a joined model says of itself."""
+        return hf_documented.decoder_flags(self._model.config)
 
     def generation_settings(self) -> Mapping[str, Any]:
         return libraries.generation_settings(self._model.generation_config)

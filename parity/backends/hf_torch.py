@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import libraries
+from parity.backends import hf_documented, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step, fed_names
 from parity.backends.torch_arrays import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
 from parity.subjects import Variant
@@ -137,6 +137,22 @@ class HfTorchModel:
 
     def generation_settings(self) -> Mapping[str, Any]:
         return libraries.generation_settings(self._model.generation_config)
+
+    def signatures(self, methods: Sequence[str]) -> dict[str, Any]:
+        """Parameters of the class's own methods (``parity.backends.hf_documented``)."""
+        return hf_documented.signatures(type(self._model), methods)
+
+    def composed(self, checkpoint: Path) -> HfTorchModel:
+        """``from_encoder_decoder_pretrained`` of the halves this composition was made of."""
+        kind = type(self._model)
+        with hf_documented.halves(checkpoint) as (encoder, decoder):
+            joined = kind.from_encoder_decoder_pretrained(encoder, decoder)
+        report = LoadReport(training=hf_documented.in_training(joined))
+        return HfTorchModel(joined, self._table, report, self._variant, self._threads)
+
+    def flags(self) -> Mapping[str, Any]:
+        """What a joined model says of itself: its decoder's kind, and its own mode."""
+        return {**hf_documented.decoder_flags(self._model.config), "evaluates": not self._model.training}
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         self._model.zero_grad(set_to_none=True)

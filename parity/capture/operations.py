@@ -50,10 +50,10 @@ class Session:
     def __init__(
         self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock, *,
         model_class: str = "", load_saved: Callable[[Path, str], Model] | None = None,
-        saved: Callable[[], Trace] | None = None,
+        saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None,
     ) -> None:  # fmt: skip
         self.load, self.current, self.variant, self.clock = load, current, variant, clock
-        self.model_class, self.load_saved, self.saved = model_class, load_saved, saved
+        self.model_class, self.load_saved, self.saved, self.checkpoint = model_class, load_saved, saved, checkpoint
 
     def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
         """One call, until its numbers are there: frameworks may return before they have computed."""
@@ -201,6 +201,23 @@ def _of_files(method: str) -> Callable[..., Trace]:
     return ask
 
 
+def _signature(session: Session, inputs: Mapping[str, np.ndarray], methods: list[str]) -> Trace:
+    return Trace(facts={"signatures": session.current().signatures(methods)})
+
+
+def _compose(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """The composition made anew of its two halves."""
+    with session.clock.backend():
+        joined = session.current().composed(session.checkpoint)
+    parameters = {name: _described(array)[0] for name, array in joined.parameters()}
+    facts = {"parameters": parameters, "flags": dict(joined.flags()), "training": joined.report.training}
+    return Trace(facts=facts)
+
+
+def _route(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    return Trace(facts={"route": session.current().report.route})
+
+
 def _save(session: Session, inputs: Mapping[str, np.ndarray], format: str) -> Trace:
     return saving.save(session, format, _described)
 
@@ -214,7 +231,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "gradients": _gradients, "decode_steps": decoding.decode_steps, "generate": decoding.generate,
     "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
     "config": _of_files("configuration"), "tokenize": _of_files("tokenize"),
-    "save": _save, "load_saved": _load_saved,
+    "save": _save, "load_saved": _load_saved, "signature": _signature, "compose": _compose, "route": _route,
 }  # fmt: skip
 
 

@@ -105,9 +105,10 @@ def capture(
 
 
 def _standard(anatomy: Anatomy, rows: list[dict[str, Any]] | None, generation: dict[str, Any]) -> list[Case]:
+    from parity.documented_cases import documented_cases
     from parity.standard import standard_cases
 
-    return standard_cases(anatomy, rows, generation)
+    return [*standard_cases(anatomy, rows, generation), *documented_cases(anatomy)]
 
 
 def _of_files(checkpoint: Any) -> list[Case]:

@@ -211,7 +211,7 @@ class Worker:
 
         return Session(
             load, lambda: self.model if self.key == key else load(), variant, clock,
-            model_class=task["model_class"], load_saved=load_saved, saved=saved,
+            model_class=task["model_class"], load_saved=load_saved, saved=saved, checkpoint=Path(task["checkpoint"]),
         )  # fmt: skip
 
     def _free(self) -> None:
