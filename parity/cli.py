@@ -190,6 +190,42 @@ def ledger(
     show_ledger(ids or [], backend or [], severity or [])
 
 
+@app.command(
+    epilog="Exit code 0: every mutant is caught and named as before. 1: it falls short. 2: nothing could be asked."
+)
+@guarded
+def selftest(
+    mutants: Annotated[
+        list[str] | None, typer.Argument(metavar="[MUTANT|FAMILY]…", help="Only these. (default: all)")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of the table.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Name every mutant and ask nothing.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown, too.")] = None,
+    cache: Cache = None,
+    jobs: Jobs = None,
+) -> None:
+    """Put faults into a model on purpose and see that the checks catch each, and where.
+
+    Every mutant is one small change of our own reference, judged as any backend is, on fixtures that come along.
+    """
+    from parity.selftest import selftest as run
+    from parity.show import Progress
+    from parity.show.selftest import show_mutants, show_selftest, write_table
+
+    if listed:
+        show_mutants()
+        return
+    with Progress() as progress:
+        found = run(mutants, cache=cache, jobs=jobs, progress=progress)
+    if out is not None:
+        write_table(found, out)
+    if as_json:
+        print(found.model_dump_json(indent=1))
+    else:
+        show_selftest(found)
+    raise typer.Exit(0 if found.passed else 1)
+
+
 @app.command()
 @guarded
 def doctor() -> None:

@@ -42,6 +42,15 @@ def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray)
     yield Case("loss", "forward", labelled(labels), requires=LABELS, notes=notes)
     if len(labels) > 1:
         yield Case("loss.row-ignored", "forward", labelled(row_ignored), requires=LABELS)
+    if anatomy.pad is not None:
+        # The last label is never fed: it changes what is counted, and nothing else.
+        padding = labels.copy()
+        padding[int((labels[:, -1] != IGNORED).argmax()), -1] = anatomy.pad
+        yield Case("loss.padding-label", "forward", labelled(padding), requires=LABELS)
+    if anatomy.composed and anatomy.speech is None:
+        # What is not given is made of the labels, and hides the padding that an ignored one became.
+        unmasked = {name: rows for name, rows in labelled(labels).items() if name != "decoder_attention_mask"}
+        yield Case("loss.default-mask", "forward", unmasked, requires=LABELS, notes=YARDSTICK)
     nothing = labelled(np.full_like(labels, IGNORED))
     yield Case("loss.all-ignored", "forward", nothing, requires=LABELS, undefined=("loss",))
     yield Case("gradients", "gradients", labelled(labels), requires=("gradients",), notes=YARDSTICK)

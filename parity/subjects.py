@@ -8,6 +8,7 @@ from typing import Literal
 Role = Literal["oracle", "yardstick", "candidate", "file"]
 ATTENTIONS = ("eager", "sdpa")
 MODIFIERS = ("default-precision", "permuted", "mirrored", "1-thread")
+MUTANT = "mutant-"
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Variant:
     ``eager`` and ``sdpa`` name the attention; ``+default-precision`` lets the framework pick its matmul
     precision (TF32 on CUDA; without it every product runs at the highest); ``+permuted`` reverses the
     rows of the batch and puts the answers back in order; ``+mirrored`` does so with every width of the model, which
-    the references can; ``+1-thread`` computes on one thread.
+    the references can; ``+1-thread`` computes on one thread. ``+mutant-NAME`` is a fault of ``parity.mutants``.
     """
 
     attention: str = "eager"
@@ -25,6 +26,7 @@ class Variant:
     permuted: bool = False
     mirrored: bool = False
     one_thread: bool = False
+    mutant: str = ""
 
     @classmethod
     def parse(cls, name: str) -> Variant:
@@ -34,14 +36,16 @@ class Variant:
             ValueError: the attention or a modifier is not one of ``ATTENTIONS`` and ``MODIFIERS``.
         """
         attention, *modifiers = name.split("+")
-        unknown = [m for m in modifiers if m not in MODIFIERS]
+        mutants = [m.removeprefix(MUTANT) for m in modifiers if m.startswith(MUTANT)]
+        unknown = [m for m in modifiers if m not in MODIFIERS and not m.startswith(MUTANT)]
         if attention not in ATTENTIONS or unknown:
             raise ValueError(f"unknown variant {name!r}: {ATTENTIONS} then any of {MODIFIERS}, joined by '+'")
-        return cls(attention, *(m in modifiers for m in MODIFIERS))
+        return cls(attention, *(m in modifiers for m in MODIFIERS), *mutants[:1])
 
     def __str__(self) -> str:
         flags = (self.default_precision, self.permuted, self.mirrored, self.one_thread)
-        return "+".join([self.attention, *(m for m, on in zip(MODIFIERS, flags, strict=True) if on)])
+        mutants = [MUTANT + self.mutant] if self.mutant else []
+        return "+".join([self.attention, *(m for m, on in zip(MODIFIERS, flags, strict=True) if on), *mutants])
 
 
 @dataclass(frozen=True)

@@ -139,9 +139,12 @@ def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Ver
 def _again(cell: Cell) -> str:
     """The command that shows this cell again, and as little else as it can."""
     subject = cell.subject
-    attention = Variant.parse(subject.variant).attention
+    variant = Variant.parse(subject.variant)
+    if variant.mutant:
+        return f"parity selftest {variant.mutant}"
     # The file is no backend to choose but asked in every audit; beside a reader of configs nothing is computed.
     backend = "hf-config" if subject.role == "file" else subject.backend
+    attention = variant.attention
     words = ["parity audit", cell.run.checkpoint.path, "--backend", backend]
     words[-1] += f"/{attention}" if attention != "eager" else ""
     words += ["--check", cell.check.id]

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from parity.backends.base import Backend, LoadReport, Model
 
-__all__ = ["BACKENDS", "Backend", "Entry", "LoadReport", "Model", "SourceRoot", "find_entry", "get_backend"]
+__all__ = [
+    "BACKENDS", "MUTANT_HOSTS", "Backend", "Entry", "LoadReport", "Model", "SourceRoot", "find_entry", "get_backend",
+]  # fmt: skip
 
 ENTRY_POINTS = "encdec_parity.backends"
 
@@ -93,6 +95,13 @@ BACKENDS: dict[str, Entry] = {
     "file": Entry("parity.backends.weight_file", "WeightFile", _COMMON, (SourceRoot("reference"),)),
 }  # fmt: skip
 
+_FAULTY = (SourceRoot("reference"), SourceRoot("parity", ("mutants/*.py", "backends/*.py")))
+MUTANT_HOSTS: dict[str, Entry] = {
+    "mutant": Entry("parity.backends.mutant", "MutantTorch", (*_TORCH, *_COMMON), _FAULTY),
+    "mutant-flax": Entry("parity.backends.mutant", "MutantFlax", (*_JAX, *_COMMON), _FAULTY),
+}
+"""Whose variants are broken on purpose: no stack offers them, and only ``parity selftest`` asks them."""
+
 
 def find_entry(name: str) -> Entry:
     """The table's entry, or a third party's.
@@ -100,8 +109,9 @@ def find_entry(name: str) -> Entry:
     Raises:
         KeyError: no backend is called so; the message lists the names there are.
     """
-    if name in BACKENDS:
-        return BACKENDS[name]
+    ours = BACKENDS | MUTANT_HOSTS
+    if name in ours:
+        return ours[name]
     others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name in others:
         return _third_party(others[name])

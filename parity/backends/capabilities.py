@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from parity.backends import BACKENDS, find_entry
+from parity.backends import BACKENDS, MUTANT_HOSTS, find_entry
 from parity.subjects import Variant
 
 OPERATIONS = (
@@ -104,7 +104,7 @@ def library_class(backend: str, documented: str) -> str:
         return next((f"{kind}Config" for kind in _COMPOSED if documented == f"{kind}Model"), "BartConfig")
     if backend.startswith("hf-tokenizer"):
         return "BartTokenizerFast" if backend.endswith("fast") else "BartTokenizer"
-    if backend not in BACKENDS:
+    if backend not in BACKENDS | MUTANT_HOSTS:
         return getattr(_third_party_class(backend), "class_name", backend)
     return f"{_CLASS_PREFIX.get(backend, '')}{documented}"
 
@@ -113,7 +113,9 @@ def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str
     """Why a backend has no such class; "" where it has."""
     if documented in ABSENT.get(backend, ()):
         return f"transformers {versions['transformers']} has no {library_class(backend, documented)}"
-    if backend not in BACKENDS and documented != getattr(_third_party_class(backend), "documented_class", BART):
+    if backend not in BACKENDS | MUTANT_HOSTS and documented != getattr(
+        _third_party_class(backend), "documented_class", BART
+    ):
         return f"{backend} loads {_third_party_class(backend).class_name}, which is no {documented}"
     return ""
 
@@ -159,6 +161,8 @@ def _lacking(
 ) -> dict[str, str]:
     if backend == "file":
         return {word: "a weight file computes nothing" for word in OPERATIONS if word not in ("load", *OF_FILES)}
+    if backend in MUTANT_HOSTS:
+        return _reference(variant) | _mutant(variant)
     if backend.startswith("reference-"):
         alone = dict.fromkeys(SAVING, "the reference writes no files and loads them as they are")
         return _reference(variant) | alone | dict.fromkeys(DOCUMENTED, "no page documents the reference's own classes")
@@ -199,6 +203,15 @@ def _reference(variant: Variant) -> dict[str, str]:
     if variant.attention == "sdpa":
         lacking["attentions"] = "the framework's fused attention returns no weights"
     return lacking
+
+
+def _mutant(variant: Variant) -> dict[str, str]:
+    """Text is asked of faults that are about text: each costs the oracle cases of its own."""
+    from parity.mutants import MUTANTS, UNCHANGED
+
+    if variant.mutant == UNCHANGED or MUTANTS[variant.mutant].writes:
+        return {}
+    return {"generate": "this fault shows before anything is generated, and is not asked to"}
 
 
 def _hf_torch(

@@ -135,10 +135,11 @@ def own_sources(root: Path, backend: str) -> str:
 
 def _own_files(root: Path, backend: str) -> Iterator[Path]:
     """All but other backends' adapters, whose files begin with their module's name, and what each can be asked."""
-    from parity.backends import BACKENDS
+    from parity.backends import BACKENDS, MUTANT_HOSTS
 
-    adapters = {name: entry.module.rpartition(".")[2] for name, entry in BACKENDS.items()}
-    others = tuple(set(adapters.values()) - {adapters.get(backend)})
+    adapters = {name: entry.module.rpartition(".")[2] for name, entry in (BACKENDS | MUTANT_HOSTS).items()}
+    # A mutant is an altered reference behind that reference's adapter.
+    others = () if backend in MUTANT_HOSTS else tuple(set(adapters.values()) - {adapters.get(backend)})
     shared = [root / "parity" / f"{name}.py" for name in ("cases", "subjects", "traces")]
     folders = [root / "reference", root / "parity" / "backends", root / "parity" / "capture"]
     for path in sorted([*shared, *(path for folder in folders for path in folder.rglob("*.py"))]):

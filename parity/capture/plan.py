@@ -65,13 +65,18 @@ class Asked:
 
 
 def subjects(
-    stacks: Mapping[str, Sequence[str]], wanted: Sequence[str] | None, device: str, dtypes: Sequence[str]
+    stacks: Mapping[str, Sequence[str]],
+    wanted: Sequence[str] | None,
+    device: str,
+    dtypes: Sequence[str],
+    candidates: Sequence[Subject] | None = None,
 ) -> list[Subject]:
     """All subjects of a run: the oracle, the file, the yardstick's members, then the candidates.
 
     Args:
         stacks: by name, the backends each offers; ``main`` is where the references run.
         wanted: ``hf-torch`` or ``hf-torch/sdpa``; None for every backend.
+        candidates: these, whatever the stacks offer.
 
     Raises:
         CaptureError: a name in ``wanted`` is unknown or offered by no stack.
@@ -81,6 +86,8 @@ def subjects(
     for dtype in dtypes:
         for precision in precisions:
             found += yardstick_ensemble(device, dtype, precision)
+    if candidates is not None:
+        return [*found, *candidates]
     candidates = [
         Subject(backend, str(Variant.parse(attention + precision)), stack, where, dtype)
         for stack, offered in stacks.items()

@@ -24,6 +24,7 @@ from parity.capture.rundir import MANIFEST, clear, link, prepare, trace_name
 from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
+from parity.subjects import Subject
 
 ROOT = Path(__file__).resolve().parents[2]
 MakeCases = Callable[[Anatomy, list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
@@ -49,6 +50,7 @@ def capture(
     jobs: int | None = None,
     progress: Callable[[Event], None] | None = None,
     executor: Executor | None = None,
+    candidates: Mapping[str, Sequence[Subject]] | None = None,
 ) -> Manifest:
     """Asks every subject every case about these checkpoints and writes a run directory.
 
@@ -68,6 +70,8 @@ def capture(
         jobs: workers at a time; by default by cores and memory.
         progress: told what is going on, from this thread.
         executor: runs the tasks; processes on this machine by default.
+        candidates: by a checkpoint's name, who is judged on it, instead of what the stacks offer. No two of these
+            checkpoints may be of one class.
 
     Raises:
         CaptureError: nothing can be asked, or traces cannot be written. What was captured stays in the cache.
@@ -83,7 +87,7 @@ def capture(
     if executor is None:
         executor = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
     run = _Run(out, store, executor, progress or (lambda event: None))
-    run.plan(found, stacks, backends, device, dtypes)
+    run.plan(found, stacks, backends, device, dtypes, candidates)
     clear(out)
     planned = time.monotonic()
     make = cases or _standard
@@ -147,14 +151,15 @@ class _Run:
 
     def plan(
         self, checkpoints: Sequence[Any], stacks: Sequence[str], wanted: Sequence[str] | None, device: str,
-        dtypes: Sequence[str],
+        dtypes: Sequence[str], candidates: Mapping[str, Sequence[Subject]] | None = None,
     ) -> None:  # fmt: skip
         """Finds the stacks, describes them, and says who can be asked what."""
         from parity.stacks import resolve_stack
 
         self.checkpoints = {checkpoint.name: checkpoint for checkpoint in checkpoints}
         found = [resolve_stack(text) for text in stacks]
-        everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, dtypes)
+        named = None if candidates is None else list(dict.fromkeys(s for each in candidates.values() for s in each))
+        everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, dtypes, named)
         # The oracle, the yardstick and the file are asked in the running interpreter even if only others were named.
         for stack in {stack.name: stack for stack in [resolve_stack("main"), *found]}.values():
             names = sorted({s.backend for s in everyone if s.stack == stack.name})
@@ -162,8 +167,14 @@ class _Run:
             self.places[stack.name] = Place(stack.name, stack.interpreter, stack.environment, facts)
         if device == "cuda" and not any(place.cuda_devices() for place in self.places.values()):
             raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
-        kinds = dict.fromkeys((each.anatomy.model_class, each.anatomy.families) for each in checkpoints)
-        self.asked = [self._abilities(subject, *kind) for kind in kinds for subject in everyone]
+        kinds = dict.fromkeys(map(_kind, checkpoints))
+        chosen = {} if candidates is None else {_kind(c): set(candidates[c.name]) for c in checkpoints}
+        self.asked = [
+            self._abilities(subject, *kind)
+            for kind in kinds
+            for subject in everyone
+            if subject.role != "candidate" or not chosen or subject in chosen[kind]
+        ]
 
     def _abilities(self, subject: Any, documented: str, families: tuple[str, ...]) -> Asked:
         from parity.backends.capabilities import capabilities, library_class
@@ -254,6 +265,11 @@ class _Run:
             seconds=seconds,
             peak_memory=self.executor.usage.peak_memory,
         )
+
+
+def _kind(checkpoint: Any) -> tuple[str, tuple[str, ...]]:
+    """What subjects are put to: a documented class and, of a composition, its halves."""
+    return checkpoint.anatomy.model_class, checkpoint.anatomy.families
 
 
 def _subject_record(asked: Asked) -> SubjectRecord:

@@ -102,7 +102,7 @@ def _documented(evidence: Evidence, fed: int) -> list[list[int | None]]:
     room, source = sum(case.settings["sizes"]), lengths(evidence).get("src", 0)
     if evidence.subject.model_class.startswith("Flax"):
         return [[case.batch, room, None, None]] * 4
-    length = room if evidence.subject.backend.startswith("reference-") else fed
+    length = room if evidence.subject.backend.startswith(("reference-", "mutant")) else fed
     own, cross = ([case.batch, decoder.heads, n, decoder.d_model // decoder.heads] for n in (length, source))
     return [own, own, cross, cross]
 

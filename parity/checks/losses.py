@@ -23,7 +23,7 @@ _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted
     claim="the loss is within budget of the float64 oracle",
     source=_LABELS + "; start_positions: clamped to the length, those outside are not taken into account",
     usually="a mean over the wrong count, label smoothing left on, or -100 kept",
-    cases=("loss", "loss.row-ignored", "loss.outside", "loss.negative"),
+    cases=("loss", "loss.row-ignored", "loss.padding-label", "loss.default-mask", "loss.outside", "loss.negative"),
 )
 def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
     """One number: measured on the scale of the logits it comes from, with their error for a yardstick."""
@@ -35,7 +35,7 @@ def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
     claim="the loss is the documented one of the model's own logits: a mean over the labels that are not ignored",
     source=_LABELS + "; of a classifier mean squared error or cross-entropy, of an answer's ends their mean",
     usually="padding counted as a label, labels shifted once more, or a mean over all positions",
-    cases=("loss", "loss.row-ignored"),
+    cases=("loss", "loss.row-ignored", "loss.padding-label"),
 )
 def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
     """Computed here in float64 from the returned logits, so that a wrong loss is told from wrong logits."""

@@ -1,0 +1,126 @@
+"""Faults of masks: who is hidden from whom."""
+
+from __future__ import annotations
+
+from parity.mutants.base import Patches, mutant
+
+ENCODER, DECODER, CROSS = "encoder.attention.0", "decoder.attention.0", "decoder.cross_attention.0"
+
+
+def _over(attention_mask, start, queries):
+    """Positions of keys, of queries, and the keys that are no padding, as ``causal_mask`` has them."""
+    import torch
+
+    keys = torch.arange(attention_mask.shape[1])
+    return keys[None, :], torch.arange(start, start + queries)[:, None], (attention_mask != 0)[:, None, None, :]
+
+
+@mutant("mask-polarity", "the encoder hides tokens and sees padding", ENCODER)
+def polarity(patch: Patches) -> None:
+    patch("bart:padding_mask", lambda honest: lambda attention_mask: ~honest(attention_mask))
+
+
+@mutant("encoder-mask-forgotten", "the encoder sees padding", ENCODER)
+def encoder_forgotten(patch: Patches) -> None:
+    patch("bart:padding_mask", lambda honest: lambda attention_mask: honest(attention_mask.abs() + 1))
+
+
+@mutant("causal-transposed", "every decoder position sees the later ones instead of the earlier", DECODER)
+def transposed(patch: Patches) -> None:
+    def make(honest):
+        def causal_mask(attention_mask, start, queries):
+            keys, asking, kept = _over(attention_mask, start, queries)
+            return kept & (keys >= asking)
+
+        return causal_mask
+
+    patch("seq2seq:causal_mask", make)
+
+
+@mutant("causal-one-too-many", "every decoder position sees one token of its future", DECODER)
+def one_too_many(patch: Patches) -> None:
+    def make(honest):
+        def causal_mask(attention_mask, start, queries):
+            keys, asking, kept = _over(attention_mask, start, queries)
+            return kept & (keys <= asking + 1)
+
+        return causal_mask
+
+    patch("seq2seq:causal_mask", make)
+
+
+@mutant("causal-one-too-few", "no decoder position sees itself", DECODER)
+def one_too_few(patch: Patches) -> None:
+    def make(honest):
+        def causal_mask(attention_mask, start, queries):
+            keys, asking, kept = _over(attention_mask, start, queries)
+            return kept & (keys < asking)
+
+        return causal_mask
+
+    patch("seq2seq:causal_mask", make)
+
+
+@mutant("causal-mask-missing", "the decoder sees its whole input, as an encoder does", DECODER)
+def missing(patch: Patches) -> None:
+    def make(honest):
+        return lambda attention_mask, start, queries: (attention_mask != 0)[:, None, None, :].repeat(1, 1, queries, 1)
+
+    patch("seq2seq:causal_mask", make)
+
+
+@mutant("decoder-mask-ignored", "padding among the decoder's inputs is seen though a mask hides it", DECODER)
+def decoder_ignored(patch: Patches) -> None:
+    patch(
+        "seq2seq:causal_mask",
+        lambda honest: lambda attention_mask, *where: honest(attention_mask.new_ones(attention_mask.shape), *where),
+    )
+
+
+@mutant(
+    "cross-padding-seen", "cross-attention sees the source's padding", CROSS,
+    history="transformers #1455: the source's mask has to be handed to the decoder as well",
+)  # fmt: skip
+def cross_padding(patch: Patches) -> None:
+    patch("seq2seq:padding_mask", lambda honest: lambda attention_mask: honest(attention_mask.abs() + 1))
+
+
+@mutant("mask-leaks", "what is masked loses 9 of its score instead of all of it", ENCODER)
+def leaks(patch: Patches) -> None:
+    def make(honest):
+        import torch
+
+        def attend(query, key, value, keep, head_mask):
+            scores = query @ key.mT * query.shape[-1] ** -0.5
+            weights = torch.softmax(torch.where(keep, scores, scores - 9.0), dim=-1)
+            weights = weights if head_mask is None else weights * head_mask[:, None, None]
+            return weights @ value, weights
+
+        return attend
+
+    patch("attention:ATTENTIONS[eager]", make)
+
+
+@mutant(
+    "mask-after-softmax", "masked weights are set to zero after the softmax, and the others left as they are", ENCODER
+)
+def after_softmax(patch: Patches) -> None:
+    def make(honest):
+        import torch
+
+        def attend(query, key, value, keep, head_mask):
+            weights = torch.softmax(query @ key.mT * query.shape[-1] ** -0.5, dim=-1) * keep
+            weights = weights if head_mask is None else weights * head_mask[:, None, None]
+            return weights @ value, weights
+
+        return attend
+
+    patch("attention:ATTENTIONS[eager]", make)
+
+
+@mutant("mask-of-first-row", "every row of the batch is given the first row's padding mask", ENCODER)
+def first_row(patch: Patches) -> None:
+    patch(
+        "bart:padding_mask",
+        lambda honest: lambda attention_mask: honest(attention_mask[:1].expand(attention_mask.shape)),
+    )

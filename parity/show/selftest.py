@@ -1,0 +1,112 @@
+"""A selftest for people: on the terminal, and as the table kept in ``reports/``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from parity.mutants import MUTANTS
+from parity.mutants.floor import floor
+from parity.outcomes import TOLERANCES, Outcome
+from parity.selftest import Selftest
+from parity.show.console import console, duration, plural
+
+SHOWN_CHECKS = 6
+"""Checks named in a row; the others are counted."""
+COLUMNS = ("mutant", "fixture", "caught by", "error in budgets", "first named", *(f"± {name}" for name in TOLERANCES))
+
+
+def show_selftest(found: Selftest) -> None:
+    """Prints the matrix, the score, and whatever falls short."""
+    out = console()
+    table = Table(*COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False)
+    for each in found.outcomes:
+        table.add_row(*_row(each))
+    out.print(table)
+    for line in score(found):
+        out.print(line, markup=False)
+
+
+def show_mutants() -> None:
+    """Prints every mutant: its family, its name, what it does instead."""
+    for mutant in MUTANTS.values():
+        console().print(f"{mutant.family:<12} {mutant.name}: {mutant.what}", markup=False)
+
+
+def score(found: Selftest) -> Iterator[str]:
+    """The figures, a line each."""
+    outcomes = found.outcomes
+    caught = [each for each in outcomes if each.caught_by]
+    right = [each for each in outcomes if each.localised]
+    yield f"{len(caught)} of {plural(len(outcomes), 'mutant')} caught, {len(right)} named where they were made"
+    numbers = [each for each in caught if each.largest is not None]
+    if numbers:
+        least = min(numbers, key=lambda each: each.largest)
+        yield f"smallest error that caught one, in its worst cell: {least.largest:.3g} budgets ({least.name})"
+    for name in TOLERANCES:
+        missed = sum(name in each.missed_by for each in outcomes)
+        yield f"missed by an absolute tolerance of {name} on every output: {missed}"
+    honest = max(found.honest, key=found.honest.__getitem__)
+    yield f"outputs of the unchanged model differ from the oracle's by up to {found.honest[honest]:.2g} ({honest})"
+    idle = [check for check, count in found.catches.items() if not count]
+    yield f"checks that caught none: {', '.join(idle) or 'none'}"
+    yield f"checks that no mutant needs: {', '.join(found.unneeded) or 'none'}"
+    for name, why in floor().holes.items():
+        if name in {each.name for each in outcomes}:
+            yield f"KNOWN HOLE {name}: {why}"
+    for line in found.sound:
+        yield f"VOID, the unchanged model fails {line}"
+    for line in found.below:
+        yield f"SHORT {line}"
+    yield f"{duration(found.seconds)}"
+
+
+def _row(each: Outcome) -> tuple[str, ...]:
+    named = each.named if each.localised else f"{each.named} (made at {', '.join(each.wanted)})"
+    fixtures = each.fixtures[0] if len(each.fixtures) == 1 else plural(len(each.fixtures), "fixture")
+    missed = ("missed" if name in each.missed_by else "seen" for name in TOLERANCES)
+    return each.name, fixtures, _checks(each), _budgets(each), named, *missed
+
+
+def _checks(each: Outcome) -> str:
+    if not each.changed:
+        return "VOID"
+    more = len(each.caught_by) - SHOWN_CHECKS
+    shown = " ".join(each.caught_by[:SHOWN_CHECKS]) + (f" and {more} more" if more > 0 else "")
+    return shown or "NOT CAUGHT"
+
+
+def _budgets(each: Outcome) -> str:
+    return "" if each.largest is None else f"{each.smallest:.2g} to {each.largest:.2g}"
+
+
+def write_table(found: Selftest, path: Path) -> None:
+    """The same as Markdown.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from parity.api import OutputError
+
+    try:
+        path.write_text("\n".join(_markdown(found)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _markdown(found: Selftest) -> Iterator[str]:
+    yield "# What the checks catch\n"
+    yield f"Made by `{found.command} --out reports/selftest.md`; what each mutant is, at the end.\n"
+    yield from (f"- {line}" for line in score(found))
+    yield "\nAn error runs from the failing cell nearest to its budget to the one farthest past it; where none is"
+    yield "given, what failed was no number. The last columns say what a fixed tolerance on all outputs of the same"
+    yield "cases would have seen.\n"
+    yield f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
+    yield from (f"| {' | '.join(_row(each))} |" for each in found.outcomes)
+    yield "\n| mutant | family | what it does instead | where such a fault was made |\n|---|---|---|---|"
+    yield from (f"| {each.name} | {each.family} | {each.what} | {each.history} |" for each in found.outcomes)
+    yield "\n| check | mutants it catches |\n|---|---|"
+    yield from (f"| {check} | {count} |" for check, count in found.catches.items())
