@@ -50,3 +50,16 @@ def test_a_report_changes_its_own_stacks_only(tmp_path, monkeypatch):
     found = read_sections(place.read_text(encoding="utf-8"))
     assert list(found) == ["main", "other"] and page(found) == place.read_text(encoding="utf-8")
     assert ["| 3 |" in found["main"], "| 1 |" in found["main"], "| 2 |" in found["other"]] == [True, False, True]
+
+
+def test_what_a_third_stack_saved_is_not_counted():
+    """It would be there beside that stack only, and the table must not depend on who else was audited."""
+    cases = {
+        "saved.hf-tf@main.h5.from_tf": 1,
+        "saved.hf-tf@docs-4.37.h5.from_tf": 1,
+        "saved.hf-torch@current.bin.own": 0,
+    }
+    for case, counted in cases.items():
+        made = report(verdict(case=case, stack="docs-4.37", model_class="BartModel", backend="hf-torch"))
+        found = sections(made).get("docs-4.37", "")
+        assert ("| `BartModel` | 1 |" in found) == bool(counted), case

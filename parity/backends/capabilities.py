@@ -164,8 +164,7 @@ def _lacking(
     if backend in MUTANT_HOSTS:
         return _reference(variant) | _mutant(variant)
     if backend.startswith("reference-"):
-        alone = dict.fromkeys(SAVING, "the reference writes no files and loads them as they are")
-        return _reference(variant) | alone | dict.fromkeys(DOCUMENTED, "no page documents the reference's own classes")
+        return _reference(variant)
     if backend == "hf-torch":
         return _hf_torch(variant, versions, documented, families) | _saves(backend, versions)
     if backend == "hf-tf":
@@ -199,6 +198,8 @@ def _reference(variant: Variant) -> dict[str, str]:
     lacking = {
         "tuple": "the reference returns one dataclass and has no tuple form",
         "cache_output": "the reference's forward pass returns no cache",
+        **dict.fromkeys(SAVING, "the reference writes no files and loads them as they are"),
+        **dict.fromkeys(DOCUMENTED, "no page documents the reference's own classes"),
     }
     if variant.attention == "sdpa":
         lacking["attentions"] = "the framework's fused attention returns no weights"
