@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from parity.mutants import MUTANTS, UNCHANGED, Mutant
+from parity.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
 from parity.mutants.floor import floor
 from parity.outcomes import Outcome, cell, largest, of_mutants, outcome
 from parity.records import Verdict
@@ -81,19 +81,19 @@ def selftest(
 
 
 def select(names: Sequence[str] | None) -> list[Mutant]:
-    """Mutants by name or family, in the order in which they are defined.
+    """Mutants by name or family, family by family.
 
     Raises:
         NothingToJudge: a name is unknown.
     """
     from parity.judge import NothingToJudge
 
-    families = {mutant.family for mutant in MUTANTS.values()}
-    unknown = sorted(set(names or ()) - set(MUTANTS) - families)
+    unknown = sorted(set(names or ()) - set(MUTANTS) - set(FAMILIES))
     if unknown:
-        known = f"families are {', '.join(sorted(families))}; parity selftest --list names every mutant"
+        known = f"families are {', '.join(FAMILIES)}; parity selftest --list names every mutant"
         raise NothingToJudge(f"no mutant or family is called {', '.join(unknown)}; {known}")
-    return [mutant for mutant in MUTANTS.values() if not names or {mutant.name, mutant.family} & set(names)]
+    found = [mutant for mutant in MUTANTS.values() if not names or {mutant.name, mutant.family} & set(names)]
+    return sorted(found, key=lambda mutant: FAMILIES.index(mutant.family))
 
 
 def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:

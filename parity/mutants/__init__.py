@@ -20,13 +20,17 @@ from parity.mutants import (
     layers,
     loading,
     masks,
+    outputs,
     signals,
     speech,
 )
 from parity.mutants.base import MUTANTS, UNCHANGED, Mutant, Patches, applied
 
-__all__ = ["MUTANTS", "UNCHANGED", "Mutant", "Patches", "applied"]
+__all__ = ["FAMILIES", "MUTANTS", "UNCHANGED", "Mutant", "Patches", "applied"]
 
-FAMILIES = (embeddings, masks, attention, layers, heads, labels, cache, generation, composition, speech, loading)
-"""The modules that define them, in the order in which they are shown; ``signals`` and ``in_flax`` come last."""
-OTHERS = (signals, in_flax)
+_MODULES = (
+    embeddings, masks, attention, layers, heads, labels, cache, generation, composition, speech, loading, outputs,
+    signals, in_flax,
+)  # fmt: skip
+FAMILIES = tuple(module.__name__.rpartition(".")[2] for module in _MODULES)
+"""What they are about, in the order in which they are shown."""

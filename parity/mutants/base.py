@@ -11,8 +11,6 @@ from typing import Any
 TORCH = "reference.in_torch."
 UNCHANGED = "none"
 """The name of the variant without a change: it must pass whatever the mutants are asked."""
-WRITES = ("generate", "generation_settings")
-"""Capabilities that only mutants of generating and caching have: each text costs cases of the oracle's own."""
 
 Change = Callable[["Patches"], None]
 
@@ -75,11 +73,11 @@ class Patches:
         """Exchanges what stands at a place for what ``make`` makes of it.
 
         Args:
-            place: ``module:Class.attribute`` or ``module:KEY[name]`` for a table's entry; a module without
-                ``reference.`` is one of ``reference.in_torch``.
+            place: ``module:Class.attribute``, or ``module:TABLE[name]`` for a table's entry; a module that begins with
+                neither ``reference.`` nor ``parity.`` is one of ``reference.in_torch``.
         """
         module, _, path = place.partition(":")
-        full = module if module.startswith("reference.") else TORCH + module
+        full = module if module.startswith(("reference.", "parity.")) else TORCH + module
         owner: Any = importlib.import_module(full)
         *owners, name = path.split(".")
         for each in owners:

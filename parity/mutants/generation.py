@@ -240,3 +240,21 @@ def generating_unmasked(patch: Patches) -> None:
         )
 
     patch("generation:CachedDecoder.__init__", make)
+
+
+@mutant(
+    "source-mask-inverted-when-generating",
+    "generating sees the source's padding alone",
+    ANY,
+    on="bert2gpt2",
+    writes=True,
+)
+def generating_inverted(patch: Patches) -> None:
+    def make(honest):
+        def __init__(self, *given):
+            honest(self, *given)
+            self.source_mask = 1 - self.source_mask
+
+        return __init__
+
+    patch("generation:CachedDecoder.__init__", make)

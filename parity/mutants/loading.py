@@ -89,8 +89,12 @@ def one_bias(patch: Patches) -> None:
     changed(patch, lambda held: held[f"{LAYER}fc2.bias"].fill(0))
 
 
-@mutant("layers-exchanged", "the decoder's layers are loaded in the wrong order",
-        "model.decoder.layers.0.self_attn.k_proj.weight", "model.decoder.layers.0.self_attn.q_proj.weight")  # fmt: skip
+@mutant(
+    "layers-exchanged",
+    "the decoder's layers are loaded in the wrong order",
+    "model.decoder.layers.0.self_attn.k_proj.weight",
+    "model.decoder.layers.0.self_attn.q_proj.weight",
+)
 def layers_exchanged(patch: Patches) -> None:
     def change(held):
         for name in [name for name in held if name.startswith("model.decoder.layers.0.")]:

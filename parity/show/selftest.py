@@ -8,10 +8,9 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from parity.mutants import MUTANTS
 from parity.mutants.floor import floor
 from parity.outcomes import TOLERANCES, Outcome
-from parity.selftest import Selftest
+from parity.selftest import Selftest, select
 from parity.show.console import console, duration, plural
 
 SHOWN_CHECKS = 6
@@ -32,7 +31,7 @@ def show_selftest(found: Selftest) -> None:
 
 def show_mutants() -> None:
     """Prints every mutant: its family, its name, what it does instead."""
-    for mutant in MUTANTS.values():
+    for mutant in select(None):
         console().print(f"{mutant.family:<12} {mutant.name}: {mutant.what}", markup=False)
 
 
@@ -98,12 +97,12 @@ def write_table(found: Selftest, path: Path) -> None:
 
 
 def _markdown(found: Selftest) -> Iterator[str]:
-    yield "# What the checks catch\n"
-    yield f"Made by `{found.command} --out reports/selftest.md`; what each mutant is, at the end.\n"
+    yield "# What the checks catch"
+    yield f"\nMade by `{found.command} --out reports/selftest.md`; what each mutant is stands below.\n"
     yield from (f"- {line}" for line in score(found))
     yield "\nAn error runs from the failing cell nearest to its budget to the one farthest past it; where none is"
-    yield "given, what failed was no number. The last columns say what a fixed tolerance on all outputs of the same"
-    yield "cases would have seen.\n"
+    yield "given, what failed was no number. The last columns say whether a fixed tolerance would have seen the"
+    yield "mutant, on logits, last states, losses and texts of the same cases, against the same oracle.\n"
     yield f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
     yield from (f"| {' | '.join(_row(each))} |" for each in found.outcomes)
     yield "\n| mutant | family | what it does instead | where such a fault was made |\n|---|---|---|---|"

@@ -1,0 +1,14 @@
+"""One selftest of a slice, for all tests of this folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.mutants.floor import floor
+from parity.selftest import Selftest, selftest
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Selftest:
+    """The families that every change is tested with."""
+    return selftest(floor().slice, cache=tmp_path_factory.mktemp("cache"))
