@@ -21,10 +21,12 @@ FORBIDDEN = {
     # The probe, in its own process, asks torch and jax for CUDA devices.
     "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
     "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
+    "parity/mutants": ("parity.capture", "parity.checks", "parity.judge", "transformers", "pydantic", *COMMAND),
     "parity/show": ("parity.backends", "transformers", *FRAMEWORKS),
 }
 FILES_OF_THE_JUDGE = (
     "judge",
+    "outcomes",
     "evidence",
     "results",
     "run",

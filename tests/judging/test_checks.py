@@ -129,6 +129,8 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("LOSS01", "loss", spread(0.5, 1.51), "loss"),
     ("LOSS02", "loss", spread(0.5, 1.51), "loss"),
     ("LOSS02", "loss.row-ignored", arrays(lambda a: a.__setitem__("loss", np.float32(np.nan))), "loss"),
+    ("LOSS01", "loss.padding-label", scaled("loss", 1.001), "loss"),
+    ("LOSS02", "loss.padding-label", scaled("loss", 1.001), "loss"),
     ("LOSS03", "loss.all-ignored", arrays(lambda a: a.__setitem__("loss", np.float32(0.0))), "loss"),
     ("LOSS03", "loss.all-ignored", off("logits"), "logits"),
     ("SHIFT01", "loss", off("decoder.hidden.0", 1e-3), "decoder.hidden.0"),

@@ -88,3 +88,26 @@ def test_any_rows_become_cases(sources):
     cases = named(rows=[{"input_ids": source} for source in sources])
     assert np.array(cases["forward"].inputs["attention_mask"]).sum(1).tolist() == [len(row) for row in sources]
     assert len(cases["loss"].inputs["labels"]) == len(sources)
+
+
+def test_one_label_is_padding_that_counts_and_is_never_fed():
+    cases = named()
+    plain, padded = (np.array(cases[name].inputs["labels"]) for name in ("loss", "loss.padding-label"))
+    changed = np.argwhere(plain != padded)
+    assert len(changed) == 1 and changed[0][1] == plain.shape[1] - 1
+    assert padded[tuple(changed[0])] == CONFIG["pad_token_id"] and plain[tuple(changed[0])] != IGNORED
+
+
+def test_a_composition_is_left_to_hide_what_an_ignored_label_became():
+    half = {"model_type": "bert", "vocab_size": 89, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3}
+    joined = {
+        "model_type": "encoder-decoder", "architectures": ["EncoderDecoderModel"], "encoder": half,
+        "decoder": {**half, "is_decoder": True, "add_cross_attention": True},
+        "pad_token_id": 0, "decoder_start_token_id": 2,
+    }  # fmt: skip
+    case = named(joined)["loss.default-mask"]
+    labels = np.array(case.inputs["labels"])
+    kept_behind = (labels[:, 1:] != IGNORED) & (np.cumsum(labels == IGNORED, axis=1)[:, :-1] > 0)
+    assert "decoder_attention_mask" not in case.inputs and "decoder_input_ids" not in case.inputs
+    assert kept_behind.any()
+    assert "loss.default-mask" not in named()
