@@ -34,7 +34,8 @@ class Case:
     name: str
     operation: str
     """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``,
-    ``score``, ``generation_settings``, ``config`` or ``tokenize`` (``parity.capture.operations``)."""
+    ``score``, ``generation_settings``, ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``config`` or
+    ``tokenize`` (``parity.capture.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     """How it is asked, where that is no array: the sizes of decoding steps, the arguments of ``generate``."""
@@ -62,6 +63,11 @@ class Case:
         if tensor == "loss":
             return bool(LABELS & set(self.inputs))
         return "cross_" not in tensor or not self.notes.get("no_encoder")
+
+    def is_for(self, backend: str, variant: str, role: str = "candidate") -> bool:
+        """Whether it is a question to this backend and variant; most cases are for all."""
+        only = self.notes.get("only")
+        return only is None or (role == "candidate" and [backend, variant] in only)
 
     @property
     def digest(self) -> str:

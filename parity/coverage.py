@@ -7,6 +7,7 @@ is a row, whether an audit asks it or not, so that none is left out unseen.
 from __future__ import annotations
 
 import argparse
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,9 +29,12 @@ HEAD = ("| class | checked | known to differ | not asked | why not |", "|---|---
 INTRODUCTION = """# Which documented classes are checked
 
 Cells of an audit of all fixtures (`nox -s parity -- --stack docs-4.37 --stack current`), by stack and class of the
-library: check × fixture × case × attention. `python -m parity.coverage REPORT` writes a table for each stack of the
-report; tests hold them to the audits that they run.
+library: check × fixture × case × attention. Of files that one stack saves and another loads, those of `main` and of
+the stack itself are counted. `python -m parity.coverage REPORT` writes a table for each stack of the report; tests hold
+them to the audits that they run.
 """
+_SAVED = re.compile(r"saved\.[^@]+@(?P<stack>.+?)\.[a-z0-9]+\.[a-z_]+$")
+"""Cases of ``parity.saving``: saver, stack, form and route."""
 NO_BACKEND = "the stack has no such backend"
 
 
@@ -38,10 +42,16 @@ def sections(report: Report) -> dict[str, str]:
     """By stack the table as Markdown: of each documented class how many cells were checked, known and skipped."""
     found: dict[str, dict[str, list[Verdict]]] = {}
     for verdict in report.verdicts:
-        if verdict.backend in LIBRARIES:
+        if verdict.backend in LIBRARIES and _of_own_stacks(verdict):
             found.setdefault(verdict.stack, {}).setdefault(verdict.model_class, []).append(verdict)
     return {stack: "\n".join([*HEAD, *(_row(name, classes.get(name)) for name in DOCUMENTED)]) + "\n"
             for stack, classes in found.items()}  # fmt: skip
+
+
+def _of_own_stacks(verdict: Verdict) -> bool:
+    """Whether a cell is there whatever other stacks are audited: what a third one saved is loaded only beside it."""
+    saver = _SAVED.match(verdict.case)
+    return saver is None or saver["stack"] in ("main", verdict.stack)
 
 
 def _row(name: str, verdicts: list[Verdict] | None) -> str:

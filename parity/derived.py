@@ -1,4 +1,5 @@
-"""Cases made from what was captured: what the oracle says of the texts that candidates wrote.
+"""Cases made from what was captured: what the oracle says of the texts that candidates wrote, what others load of
+what they saved.
 
 Each names by digest the texts it was made from, so that equal texts are asked about once. Run in the order of
 ``DERIVED`` between capturing and judging: a later one looks at the answers that an earlier one brought. Only the
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from parity.cases import Case
 from parity.ends import PLAIN, end_cases
 from parity.records import Manifest
 from parity.run import CheckpointRun
+from parity.saving import save_cases, saved_cases
 from parity.texts import (
     SEQUENCES,
     held_otherwise,
@@ -48,13 +51,14 @@ DIALECTS = {
 
 
 def ends(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
-    """What the oracle's own text makes a question to everyone: when a text may end, and what a given one is worth."""
-    return _by_checkpoint(manifest, directory, _cases_of_the_oracle)
+    """What the oracle's own text makes a question to everyone, when a text may end and what a given one is worth; and
+    saving, so that backends need be started once for both."""
+    return _by_checkpoint(manifest, directory, lambda run: chain(_cases_of_the_oracle(run), save_cases(run)))
 
 
 def scores(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
-    """What the oracle gives each text that a candidate wrote."""
-    return _by_checkpoint(manifest, directory, _score_cases)
+    """What the oracle gives each text that a candidate wrote; and what every candidate makes of what each saved."""
+    return _by_checkpoint(manifest, directory, lambda run: chain(_score_cases(run), saved_cases(run)))
 
 
 def ties(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:

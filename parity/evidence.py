@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from packaging.version import Version
 
 from parity import texts
 from parity.budgets import Budget, Measured, measure
@@ -72,6 +73,25 @@ class Evidence:
         if trace is None:
             raise LookupError(f"{case} was not captured of the files themselves")
         return trace
+
+    @property
+    def saved(self) -> Trace:
+        """Of a case in which something saved is loaded, the trace of its saving."""
+        notes = self.case.notes
+        trace = self._run.trace(notes["saver_index"], notes["save"])
+        if trace is None:
+            raise LookupError(f"what was saved as {notes['save']} was not captured")
+        return trace
+
+    @property
+    def saved_by_newer(self) -> bool:
+        """Whether a later version of the library saved what this subject loads."""
+        environments, saver = (
+            self._run.manifest.environments,
+            self._run.manifest.subjects[self.case.notes["saver_index"]],
+        )
+        theirs, own = (environments[who.environment]["versions"]["transformers"] for who in (saver, self.subject))
+        return Version(theirs) > Version(own)
 
     def expected_tensors(self, case: str | None = None) -> list[TensorSpec]:
         """The canonical tensors this subject must return for a case, given what its variant can return."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,20 @@ from parity import hostile_texts
 from parity.anatomy import Anatomy
 from parity.cases import Case
 from parity.resources import data
+from reference.errors import CheckpointError
+from reference.tokenizer.added import read_settings
+from reference.tokenizer.serialised import SERIALISED_FILE
 
 VOCABULARY = ("vocab.json", "merges.txt")
 """What a BART tokenizer is made of (BART page, ``BartTokenizer``: ``vocab_file``, ``merges_file``)."""
+BYTE_LEVEL = ("BartTokenizer", "RobertaTokenizer", "TokenizersBackend")
+"""What ``tokenizer_class`` says of such a tokenizer: RoBERTa's is the same, and transformers 5 may name only its own
+base class."""
 SHORT = 7
 """Tokens that a row is cut or padded to."""
+NO_FIELDS = ("model_type", "architectures", "transformers_version")
+"""What a config.json says of the class and of who wrote it: every save writes it anew. So are names that begin with an
+underscore, which are the library's own notes (``_name_or_path``)."""
 
 
 @cache
@@ -45,8 +54,9 @@ def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
     named = config_class(anatomy)
     documented = documented_configs()[named]
     raw = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    fields = sorted({*raw, *documented["arguments"]} - {"model_type", "architectures", *documented.get("halves", ())})
-    halves = {half: sorted(set(raw[half]) - {"model_type"}) for half in documented.get("halves", ())}
+    parts = documented.get("halves", ())
+    fields = _fields({*raw, *documented["arguments"]} - set(parts))
+    halves = {half: _fields(raw[half]) for half in parts}
     settings = {"fields": fields, "common": list(documented["common"]), "halves": halves}
     cases = [Case("config", "config", settings=settings, requires=("config",), notes={"class": named})]
     if not anatomy.composed:
@@ -54,16 +64,30 @@ def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
     return cases
 
 
+def _fields(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name not in NO_FIELDS and not name.startswith("_"))
+
+
 def _tokenize(path: Path) -> Case:
-    missing = [name for name in VOCABULARY if not (path / name).is_file()]
-    lacking = {"tokenizer_files": f"the checkpoint has no {' and no '.join(missing)}"} if missing else {}
-    return Case(
-        "tokenize",
-        "tokenize",
-        settings={"texts": hostile_texts.texts(), "pairs": hostile_texts.pairs(), "short": SHORT},
-        requires=("tokenize", *lacking),
-        notes={"lacking": lacking},
-    )
+    why = _unread(path)
+    settings = {"texts": hostile_texts.texts(), "pairs": hostile_texts.pairs(), "short": SHORT}
+    notes = {"lacking": {"tokenizer_files": why} if why else {}, "serialised": (path / SERIALISED_FILE).is_file()}
+    return Case("tokenize", "tokenize", settings=settings, requires=("tokenize", *notes["lacking"]), notes=notes)
+
+
+def _unread(path: Path) -> str:
+    """Why a checkpoint's tokenizer cannot be asked about; "" where it can.
+
+    One of BART's two files without the other is no other kind of tokenizer but a broken one, and is asked about.
+    """
+    if not any((path / name).is_file() for name in VOCABULARY):
+        return f"the checkpoint has no {' and no '.join(VOCABULARY)}"
+    try:
+        named = read_settings(path).get("tokenizer_class")
+    except CheckpointError:
+        return ""
+    known = named is None or str(named).removesuffix("Fast") in BYTE_LEVEL
+    return "" if known else f"a tokenizer of type {named} is not written here"
 
 
 def documented_value(named: str, field: str, raw: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from parity import __version__, ledger
@@ -78,11 +79,17 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
     """Every cell there is to judge, known before a single one is."""
     for check in checks:
         for index, subject in run.subjects(check.role):
-            for name in check.cases:
-                if _says_something(run, check, name) and (
-                    check.role != "candidate" or subject.about == run.cases[name].about
-                ):
+            for name in _cases_of(run, check):
+                case = run.cases[name]
+                meant = case.is_for(subject.backend, subject.variant, subject.role)
+                meant = meant and (check.role != "candidate" or subject.about == case.about)
+                if meant and _says_something(run, check, name):
                     yield Cell(run, check, run.cases[name], index, subject)
+
+
+def _cases_of(run: CheckpointRun, check: Check) -> list[str]:
+    """Names of the run's cases that a check is judged on, in the check's order; one with ``*`` stands for several."""
+    return [name for asked in check.cases for name in run.cases if name == asked or fnmatchcase(name, asked)]
 
 
 def _says_something(run: CheckpointRun, check: Check, case: str) -> bool:
@@ -130,7 +137,7 @@ def _not_answered(cell: Cell) -> Verdict | None:
             status: Status = "fail" if record.outcome == "crash" else "error"
             return make_verdict(cell, status, f"{record.outcome} in {name}: {record.reason}", outcome=record.outcome)
         raised = cell.run.trace(cell.index, name).raised
-        if raised is not None:
+        if raised is not None and not cell.check.reads_raised:
             return _raised_verdict(cell, name, raised)
     if cell.check.needs_oracle:
         for name in (cell.case.name, *cell.check.also):

@@ -42,6 +42,7 @@ class Entry(BaseModel):
     """By distribution, the versions that diverge: one PEP 440 specifier, or several of which one must hold."""
     checks: list[str]
     cases: list[str] = Field(default_factory=list)
+    """By name, ``*`` for anything; empty: all."""
     classes: list[str] = Field(default_factory=list)
     """Documented classes, by their PyTorch names; empty: all."""
     attention: list[str] = Field(default_factory=list)
@@ -75,13 +76,14 @@ class Entry(BaseModel):
         limits = (
             (self.checks, check.id),
             (self.backends, subject.backend),
-            (self.cases, case.name),
             (self.classes, subject.documented_class),
             (self.attention, Variant.parse(subject.variant).attention),
             (self.devices, subject.device),
             (self.dtypes, subject.dtype),
         )
         if any(allowed and value not in allowed for allowed, value in limits):
+            return False
+        if self.cases and not _names(self.cases, case.name):
             return False
         if any(_named(config, name) != value for name, value in self.config.items()):
             return False

@@ -119,7 +119,17 @@ class CheckpointRun:
             return [spec for spec in decode_tensors(self.anatomy) if asked.brings(spec.name)]
         if asked.operation == "score":
             return score_tensors()
-        if asked.operation in ("generate", "reachable", "generation_settings") or asked.about != "model":
+        without = (
+            "generate",
+            "reachable",
+            "generation_settings",
+            "save",
+            "load_saved",
+            "signature",
+            "compose",
+            "route",
+        )
+        if asked.operation in without or asked.about != "model":
             return []
         return [spec for spec in forward_tensors(self.anatomy) if asked.brings(spec.name)]
 

@@ -54,6 +54,8 @@ def _seen(results: list[Result]) -> dict[str, Any]:
     flips = [evidence for evidence in told if evidence.get("word") == "tie-flip"]
     exercised = [r.exercised for r in results if isinstance(r, Finding) and r.exercised is not None]
     seen: dict[str, Any] = {"tie_flips": flips} if flips else {}
+    if any(evidence.get("raises") for evidence in told):
+        seen["raises"] = [evidence["raises"] for evidence in told if evidence.get("raises")]
     return {**seen, "exercised": sum(exercised), "looked_at": len(exercised)} if exercised else seen
 
 
@@ -140,8 +142,10 @@ def _again(cell: Cell) -> str:
     variant = Variant.parse(subject.variant)
     if variant.mutant:
         return f"parity selftest {variant.mutant}"
+    # The file is no backend to choose but asked in every audit; beside a reader of configs nothing is computed.
+    backend = "hf-config" if subject.role == "file" else subject.backend
     attention = variant.attention
-    words = ["parity audit", cell.run.checkpoint.path, "--backend", subject.backend]
+    words = ["parity audit", cell.run.checkpoint.path, "--backend", backend]
     words[-1] += f"/{attention}" if attention != "eager" else ""
     words += ["--check", cell.check.id]
     if subject.stack != "main":

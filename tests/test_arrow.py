@@ -33,6 +33,7 @@ FILES_OF_THE_JUDGE = (
     "measured",
     "texts",
     "derived",
+    "saving",
     "generated",
     "budgets",
     "ledger",

@@ -54,10 +54,14 @@ class Entry:
 _LIBRARY = SourceRoot(
     "transformers",
     (
-        "*.py", "generation/**/*.py", "integrations/**/*.py", "loss/**/*.py", "utils/**/*.py", "models/bart/*.py",
-        "models/auto/*.py",
+        "*.py", "generation/**/*.py", "integrations/**/*.py", "loss/**/*.py", "utils/**/*.py", "models/auto/*.py",
+        *(f"models/{family}/*.py" for family in (
+            "bart", "mbart", "bert", "bert_generation", "roberta", "gpt2", "wav2vec2", "hubert", "encoder_decoder",
+            "speech_encoder_decoder",
+        )),
     ),
 )  # fmt: skip
+"""What the library computes, loads and saves with: every family that is audited here."""
 _COMMON = ("numpy", "safetensors")
 _HUB = ("transformers", "tokenizers", "huggingface-hub", *_COMMON)
 _SPLIT = (*_HUB, "regex")

@@ -79,6 +79,11 @@ class Model(Protocol):
         A parameter tied to another is given under each of its names the library itself exposes."""
         ...
 
+    def save(self, folder: Path, format: str) -> None:
+        """Saves as a user would, as ``safetensors``, ``sharded`` (safetensors in pieces), ``bin``, ``h5`` or
+        ``msgpack`` (capabilities ``save_…``); only a library that saves has it."""
+        ...
+
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         """One documented call, asking for hidden states, for attentions where the variant has them, and the cache's
         documented default. ``inputs`` are int64/float arrays, passed on under the same names; absent ones are not
@@ -133,5 +138,8 @@ class Backend(Protocol):
 
         Args:
             model_class: the documented class, by its PyTorch name: ``BartModel`` for ``TFBartModel`` too.
+
+        One that can load what another library saved (capabilities ``from_pt``, ``from_tf``, ``from_flax``) takes a
+        keyword ``route`` as well: ``plain``, or the flag to pass; without it, the flag that the files ask for.
         """
         ...

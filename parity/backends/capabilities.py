@@ -15,10 +15,13 @@ from parity.subjects import Variant
 OPERATIONS = (
     "load", "labels", "hidden_states", "attentions", "head_masks", "default_decoder_inputs", "encode_decode", "tuple",
     "cache_output", "gradients", "decode_steps", "cross_cache", "reorder_cache", "generate", "beam_search",
-    "no_repeat_ngram", "generation_settings", "other_searches",
+    "no_repeat_ngram", "generation_settings", "other_searches", "save_safetensors", "save_sharded", "save_bin",
+    "save_h5", "save_msgpack", "from_pt", "from_tf", "from_flax", "signature", "compose", "modes",
 )  # fmt: skip
 OF_FILES = ("config", "tokenize", "offsets")
 """What the readers of configs and of tokenizers can be asked."""
+DOCUMENTED = ("signature", "compose", "modes")
+SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 DEVICES = ("cpu", "cuda")
 HALF = ("bfloat16", "float16")
@@ -163,18 +166,40 @@ def _lacking(
     if backend.startswith("reference-"):
         return _reference(variant)
     if backend == "hf-torch":
-        return _hf_torch(variant, versions, documented, families)
+        return _hf_torch(variant, versions, documented, families) | _saves(backend, versions)
     if backend == "hf-tf":
-        return _hf_tf(versions, documented, families)
+        return _hf_tf(versions, documented, families) | _saves(backend, versions)
     if backend == "hf-flax":
-        return _hf_flax(versions, documented)
-    return dict(getattr(_third_party_class(backend), "lacking", {}))
+        return _hf_flax(versions, documented) | _saves(backend, versions)
+    alone = dict.fromkeys(SAVING, "what another library saves is not asked of it")
+    alone |= dict.fromkeys(DOCUMENTED, "the pages document the classes of transformers")
+    return alone | dict(getattr(_third_party_class(backend), "lacking", {}))
+
+
+_SAVES = {"hf-torch": ("save_safetensors", "save_sharded", "save_bin", "from_tf", "from_flax"),
+          "hf-tf": ("save_h5", "save_safetensors", "from_pt"),
+          "hf-flax": ("save_msgpack", "save_safetensors", "from_pt")}  # fmt: skip
+
+
+def _saves(backend: str, versions: Mapping[str, str]) -> dict[str, str]:
+    """What a class of the library cannot be told when it saves, and when it loads what another saved."""
+    library = f"transformers {versions['transformers']}"
+    lacking = {
+        word: f"{backend} of {library} has no such form or flag" for word in SAVING if word not in _SAVES[backend]
+    }
+    if _major(versions) >= 5:
+        # modeling_utils.py of 5.23.0: save_pretrained writes safetensors alone, from_pretrained drops both flags.
+        lacking |= dict.fromkeys(("from_tf", "from_flax"), f"from_pretrained of {library} drops the flag unread")
+        lacking["save_bin"] = f"save_pretrained of {library} writes safetensors only"
+    return lacking
 
 
 def _reference(variant: Variant) -> dict[str, str]:
     lacking = {
         "tuple": "the reference returns one dataclass and has no tuple form",
         "cache_output": "the reference's forward pass returns no cache",
+        **dict.fromkeys(SAVING, "the reference writes no files and loads them as they are"),
+        **dict.fromkeys(DOCUMENTED, "no page documents the reference's own classes"),
     }
     if variant.attention == "sdpa":
         lacking["attentions"] = "the framework's fused attention returns no weights"
@@ -216,6 +241,7 @@ def _hf_tf(versions: Mapping[str, str], documented: str, families: tuple[str, ..
         **({"cross_cache": kept} if families[1:] == ("gpt2",) else {}),
         **{dtype: reason for dtype in DTYPES if dtype != "float32"},
         "reorder_cache": f"{name} reorders its cache inside of generate only",
+        "modes": f"{name} has no mode of its own: its call takes training",
         "cuda": "no stack brings a TensorFlow built for CUDA",
     }
 
@@ -229,6 +255,7 @@ def _hf_flax(versions: Mapping[str, str], documented: str) -> dict[str, str]:
         "float64": f"{name} documents float32, float16 and bfloat16 only",
         "cross_cache": f"{name} keeps no keys and values of the source",
         "reorder_cache": f"{name} reorders its cache inside of generate only",
+        "modes": f"{name} has no mode of its own: its call takes train",
     }
     if _minor(versions) > 37:
         # 4.37.2 has no such processor and ignores the argument, which is a divergence; measured with JAX 0.10.2.

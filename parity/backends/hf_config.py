@@ -101,5 +101,5 @@ def _attributes(config: Any, names: Iterable[str]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as a JSON file would hold it."""
-    return json.loads(json.dumps(value, default=str))
+    """A value as a JSON file would hold it: torch's dtypes by their bare names, as the library writes them."""
+    return json.loads(json.dumps(value, default=lambda other: str(other).removeprefix("torch.")))

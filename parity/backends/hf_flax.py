@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import jax_arrays, libraries
+from parity.backends import hf_documented, jax_arrays, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.backends.hf_flax_decoding import CachedDecoder, encoded_by, seen_states
 from parity.backends.hf_flax_losses import LABELS, documented_loss
@@ -28,7 +28,8 @@ class HfFlax:
         jax_arrays.set_up(threads, device, cache)
 
     def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
     ) -> HfFlaxModel:  # fmt: skip
         """Loads with ``dtype=``, and casts the parameters too in half precision: the first only sets the computation's.
 
@@ -42,7 +43,7 @@ class HfFlax:
 
         if dtype == "float64" or variant.attention != "eager" or variant.one_thread:
             raise ValueError(f"hf-flax computes in float32, bfloat16 or float16, eager; not {dtype}, {variant}")
-        flags = libraries.route(checkpoint, "flax", ("pt",))
+        flags = libraries.flags_of(route, checkpoint, "flax", ("pt",))
         with libraries.notes_of_load() as notes:
             model = getattr(transformers, f"Flax{model_class}").from_pretrained(
                 checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags
@@ -81,6 +82,11 @@ class HfFlaxModel:
         for name, array, _ in _named(self._model.params, self._table):
             yield name, array
 
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``, whose default is msgpack."""
+        with libraries.notes_of_load():
+            self._model.save_pretrained(folder, **libraries.save_arguments(format, "msgpack", 0))
+
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         compiled = self._as_tuple if as_tuple else self._as_dict
         with jax_arrays.precision(self._variant):
@@ -117,6 +123,21 @@ class HfFlaxModel:
             answer = self._model.generate(*given.values(), **mask, **settings)
         scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
         return {"sequences": answer.sequences, **scores}
+
+    def signatures(self, methods: Sequence[str]) -> dict[str, Any]:
+        """Parameters of the class's own methods (``parity.backends.hf_documented``)."""
+        return hf_documented.signatures(type(self._model), methods)
+
+    def composed(self, checkpoint: Path) -> HfFlaxModel:
+        """Halves saved by PyTorch's classes, each converted while they are joined."""
+        kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
+        with hf_documented.halves(checkpoint) as (encoder, decoder):
+            joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
+        return HfFlaxModel(joined, self._config, self._table, LoadReport(), self._variant)
+
+    def flags(self) -> Mapping[str, Any]:
+        """What a joined model says of itself."""
+        return hf_documented.decoder_flags(self._model.config)
 
     def generation_settings(self) -> Mapping[str, Any]:
         return libraries.generation_settings(self._model.generation_config)

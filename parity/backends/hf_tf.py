@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import libraries
+from parity.backends import hf_documented, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.subjects import Variant
 from reference.config import read_config
@@ -35,7 +35,10 @@ class HfTf:
             tf.config.set_visible_devices([], "GPU")
         tf.get_logger().setLevel("ERROR")
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> HfTfModel:
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
+    ) -> HfTfModel:  # fmt: skip
         """Raises whatever ``from_pretrained`` raises.
 
         Raises:
@@ -46,7 +49,7 @@ class HfTf:
 
         if dtype != "float32" or variant.attention != "eager" or variant.one_thread:
             raise ValueError(f"hf-tf computes in float32, eager, on the threads of its process; not {dtype}, {variant}")
-        flags = libraries.route(checkpoint, "tf", ("pt",))
+        flags = libraries.flags_of(route, checkpoint, "tf", ("pt",))
         tf.config.experimental.enable_tensor_float_32_execution(variant.default_precision)
         with libraries.notes_of_load() as notes:
             model, info = getattr(transformers, f"TF{model_class}").from_pretrained(
@@ -71,6 +74,11 @@ class HfTfModel:
         for variable in self._model.weights:
             name, transposed, _ = libraries.parameter_name(variable.name, "tf", self._table)
             yield name, libraries.parameter(variable.numpy(), name, transposed, self._table)
+
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``, whose default is h5."""
+        with libraries.notes_of_load():
+            self._model.save_pretrained(folder, **libraries.save_arguments(format, "h5", 0))
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         output = self._forward(_tensors(inputs), return_dict=not as_tuple)
@@ -116,6 +124,22 @@ class HfTfModel:
         """
         tensors = _tensors(libraries.source_of(inputs))
         return libraries.generated(self._model.generate(**tensors, **libraries.generate_arguments(settings)))
+
+    def signatures(self, methods: Sequence[str]) -> dict[str, Any]:
+        """Parameters of the class's own methods (``parity.backends.hf_documented``)."""
+        return hf_documented.signatures(type(self._model), methods)
+
+    def composed(self, checkpoint: Path) -> HfTfModel:
+        """The documented way: halves saved by PyTorch's classes, each converted while they are joined."""
+        kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
+        with hf_documented.halves(checkpoint) as (encoder, decoder):
+            joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
+        joined(joined.dummy_inputs)  # Keras makes the head's variables when it is first called
+        return HfTfModel(joined, self._table, LoadReport())
+
+    def flags(self) -> Mapping[str, Any]:
+        """What a joined model says of itself."""
+        return hf_documented.decoder_flags(self._model.config)
 
     def generation_settings(self) -> Mapping[str, Any]:
         return libraries.generation_settings(self._model.generation_config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from parity.backends import libraries
 from parity.subjects import Variant
 
 ROLES = ("bos_token", "eos_token", "sep_token", "cls_token", "unk_token", "pad_token", "mask_token")
+SIDES = ("right", "left")
 
 
 class HfTokenizer:
@@ -62,7 +64,7 @@ class HfTokenizerFiles:
             "pairs": [_encoded(plain, *pair) for pair in pairs],
             "decoded": [_decoded(plain, plain(text)["input_ids"]) for text in texts],
             "saved": [again(text)["input_ids"] for text in texts],
-            "short": {side: _short(plain, texts, short, side) for side in ("right", "left")},
+            "short": {f"{cut} {side}": _short(plain, texts, short, cut, side) for cut, side in product(SIDES, SIDES)},
         }
 
 
@@ -84,9 +86,9 @@ def _decoded(kind: Any, ids: list[int]) -> dict[str, str]:
     }
 
 
-def _short(kind: Any, texts: Sequence[str], short: int, side: str) -> list[dict[str, Any]]:
-    """Rows cut and padded to ``short`` tokens, padding on one side; cut is always the text's end."""
-    kind.padding_side = side
+def _short(kind: Any, texts: Sequence[str], short: int, cut: str, side: str) -> list[dict[str, Any]]:
+    """Rows cut and padded to ``short`` tokens, each on the side named."""
+    kind.truncation_side, kind.padding_side = cut, side
     told = kind(list(texts), truncation=True, padding="max_length", max_length=short)
     return [
         {"ids": ids, "attention_mask": mask}

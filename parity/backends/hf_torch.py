@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import libraries
+from parity.backends import hf_documented, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step, fed_names
 from parity.backends.torch_arrays import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
 from parity.subjects import Variant
@@ -21,15 +21,19 @@ from reference.names import Table, table_of
 class HfTorch:
     """Loads the PyTorch class as a user would, in evaluation mode."""
 
-    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+    def setup(self, *, threads: int, device: str, cache: Path, converts: bool = False) -> None:
+        """``converts``: whether files of other frameworks will be loaded by their flags, which needs them."""
         libraries.quiet_offline_environment()
-        # Documented switches: importing two more frameworks costs seconds and computes nothing here.
-        os.environ.update(USE_TORCH="1", USE_TF="0", USE_FLAX="0", USE_JAX="0")
+        # Documented switches: importing two more frameworks costs seconds and computes nothing here. With two
+        # of them at 1 the library switches one off (utils/import_utils.py); AUTO takes what is there.
+        own, others = ("AUTO", "AUTO") if converts else ("1", "0")
+        os.environ.update(USE_TORCH=own, USE_TF=others, USE_FLAX=others, USE_JAX=others)
         self.threads = threads
         set_deterministic(threads)
 
     def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
     ) -> HfTorchModel:  # fmt: skip
         """Raises whatever ``from_pretrained`` raises."""
         import torch
@@ -37,17 +41,23 @@ class HfTorch:
 
         # The argument's name changed in 4.56 (transformers 4.56.0, modeling_utils.py, from_pretrained).
         dtype_argument = "dtype" if libraries.version_of("transformers") >= (4, 56) else "torch_dtype"
-        flags = libraries.route(checkpoint, "pt", ("tf", "flax"))
+        flags = libraries.flags_of(route, checkpoint, "pt", ("tf", "flax"))
         compute_as(variant, self.threads)
+        # A route is asked for by itself: 4.37.2 and 4.57.6 hand a dtype on to the TensorFlow class that is converted.
+        asked = {"attn_implementation": variant.attention, "output_loading_info": True}
+        asked[dtype_argument] = getattr(torch, dtype)
         with libraries.notes_of_load() as notes:
-            model, info = getattr(transformers, model_class).from_pretrained(
-                checkpoint, attn_implementation=variant.attention, local_files_only=True, output_loading_info=True,
-                **{dtype_argument: getattr(torch, dtype)}, **flags,
-            )  # fmt: skip
+            loaded = getattr(transformers, model_class).from_pretrained(
+                checkpoint, local_files_only=True, **flags, **({} if route else asked)
+            )
+        # 4.37.2 and 4.57.6 have nothing to say of a load from Flax, and the first breaks when it is asked.
+        model, info = (loaded, {"missing_keys": [], "unexpected_keys": []}) if route else loaded
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
         report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
-        return HfTorchModel(model.to(device).eval(), table, report, variant, self.threads)
+        # What is on a meta device cannot be moved, and that is for a check to find.
+        model = model if report.not_materialised else model.to(device)
+        return HfTorchModel(model.eval(), table, report, variant, self.threads)
 
 
 ENCODER_ONLY = ("input_ids", "input_values", "head_mask")
@@ -67,6 +77,13 @@ class HfTorchModel:
         for raw, tensor in self._model.state_dict().items():
             if not tensor.is_meta:
                 yield libraries.parameter_name(raw, "torch", self._table)[0], bits_on_host(tensor)
+
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``; from 5.0 on it has one form, and no argument that names it."""
+        total = sum(tensor.numel() * tensor.element_size() for tensor in self._model.state_dict().values())
+        own = "bin" if libraries.version_of("transformers") < (5,) else ""
+        with libraries.notes_of_load():
+            self._model.save_pretrained(folder, **libraries.save_arguments(format, own, total))
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         output = self._forward(self._tensors(inputs), return_dict=not as_tuple)
@@ -120,6 +137,22 @@ class HfTorchModel:
 
     def generation_settings(self) -> Mapping[str, Any]:
         return libraries.generation_settings(self._model.generation_config)
+
+    def signatures(self, methods: Sequence[str]) -> dict[str, Any]:
+        """Parameters of the class's own methods (``parity.backends.hf_documented``)."""
+        return hf_documented.signatures(type(self._model), methods)
+
+    def composed(self, checkpoint: Path) -> HfTorchModel:
+        """``from_encoder_decoder_pretrained`` of the halves this composition was made of."""
+        kind = type(self._model)
+        with hf_documented.halves(checkpoint) as (encoder, decoder):
+            joined = kind.from_encoder_decoder_pretrained(encoder, decoder)
+        report = LoadReport(training=hf_documented.in_training(joined))
+        return HfTorchModel(joined, self._table, report, self._variant, self._threads)
+
+    def flags(self) -> Mapping[str, Any]:
+        """What a joined model says of itself: its decoder's kind, and its own mode."""
+        return {**hf_documented.decoder_flags(self._model.config), "evaluates": not self._model.training}
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         self._model.zero_grad(set_to_none=True)

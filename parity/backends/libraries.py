@@ -73,6 +73,24 @@ def route(checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
     return {f"from_{other}": True for other in [kind for kind in others if kind in stored][:1]}
 
 
+def flags_of(asked: str | None, checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
+    """The flags of a load: those of the route that was asked for, or without one what a user must pass (``route``)."""
+    if asked is None:
+        return route(checkpoint, own, others)
+    return {} if asked == "plain" else {asked: True}
+
+
+def save_arguments(format: str, own: str, total: int) -> dict[str, Any]:
+    """What ``save_pretrained`` is told: nothing of a framework's default form, a third of the weights for ``sharded``.
+
+    Args:
+        own: the form that ``safe_serialization=False`` means; "" where a class writes safetensors alone.
+        total: bytes of the parameters.
+    """
+    chosen = {"safe_serialization": format != own} if own else {}
+    return {**chosen, "max_shard_size": max(total // 3, 1)} if format == "sharded" else chosen
+
+
 def route_name(flags: dict[str, bool]) -> str:
     """``plain``, or the flag as a user writes it: ``from_pt=True``."""
     return ", ".join(f"{name}={value}" for name, value in flags.items()) or "plain"

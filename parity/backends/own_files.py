@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from reference.config import CONFIG_FILE, read_json
 from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
 from reference.tokenizer.added import read_settings
+from reference.tokenizer.serialised import read_serialised
+from reference.tokenizer.vocabulary import read_merges, read_vocabulary
 
 DIALECTS = {"documented": DOCUMENTED, "fast": FAST}
 """As the documents say it, and as the library's fast class was measured to do it."""
@@ -36,7 +39,26 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
         "roles": {role: plain.ids.get(token) for role, token in plain.roles.items()},
         "size": len(plain.ids),
         "largest": max(plain.tokens),
+        "serialised": _serialised(checkpoint, plain),
         **{name: _in(checkpoint, dialect, texts, pairs) for name, dialect in DIALECTS.items()},
+    }
+
+
+def _serialised(checkpoint: Path, plain: ByteLevelTokenizer) -> dict[str, Any] | None:
+    """Where ``tokenizer.json`` says otherwise than the files it was made of; None where there is none.
+
+    ``tokens``: each with its id there and its id in the others, None where it has none; ``merge``: the first rank at
+    which the two differ, with the pair that has it in each; None where none does.
+    """
+    other = read_serialised(checkpoint)
+    if other is None:
+        return None
+    tokens = [token for token in {**other.ids, **plain.ids} if other.ids.get(token) != plain.ids.get(token)]
+    ours = [" ".join(pair) for pair in read_merges(checkpoint, read_vocabulary(checkpoint))]
+    pairs = enumerate(zip_longest(other.merges, ours))
+    return {
+        "tokens": [[token, other.ids.get(token), plain.ids.get(token)] for token in tokens],
+        "merge": next(([rank, there, here] for rank, (there, here) in pairs if there != here), None),
     }
 
 

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parity.backends.base import Field, Model
 from parity.backends.fields import flatten
-from parity.capture import decoding
+from parity.capture import decoding, saving
 from parity.cases import Case
 from parity.subjects import Variant
 from parity.traces import SKETCH_ABOVE, Trace, digest_array, sketch
@@ -46,8 +47,13 @@ class Clock:
 class Session:
     """A loaded model and a way to load it afresh, as the worker hands it to an operation."""
 
-    def __init__(self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock) -> None:
+    def __init__(
+        self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock, *,
+        model_class: str = "", load_saved: Callable[[Path, str], Model] | None = None,
+        saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None,
+    ) -> None:  # fmt: skip
         self.load, self.current, self.variant, self.clock = load, current, variant, clock
+        self.model_class, self.load_saved, self.saved, self.checkpoint = model_class, load_saved, saved, checkpoint
 
     def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
         """One call, until its numbers are there: frameworks may return before they have computed."""
@@ -195,11 +201,37 @@ def _of_files(method: str) -> Callable[..., Trace]:
     return ask
 
 
+def _signature(session: Session, inputs: Mapping[str, np.ndarray], methods: list[str]) -> Trace:
+    return Trace(facts={"signatures": session.current().signatures(methods)})
+
+
+def _compose(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """The composition made anew of its two halves."""
+    with session.clock.backend():
+        joined = session.current().composed(session.checkpoint)
+    parameters = {name: _described(array)[0] for name, array in joined.parameters()}
+    facts = {"parameters": parameters, "flags": dict(joined.flags()), "training": joined.report.training}
+    return Trace(facts=facts)
+
+
+def _route(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    return Trace(facts={"route": session.current().report.route})
+
+
+def _save(session: Session, inputs: Mapping[str, np.ndarray], format: str) -> Trace:
+    return saving.save(session, format, _described)
+
+
+def _load_saved(session: Session, inputs: Mapping[str, np.ndarray], route: str) -> Trace:
+    return saving.load_saved(session, session.saved(), route, _described)
+
+
 _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "load": _load, "forward": _forward, "encode_decode": _encode_decode, "repeat": _repeat, "tuple": _tuple,
     "gradients": _gradients, "decode_steps": decoding.decode_steps, "generate": decoding.generate,
     "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
     "config": _of_files("configuration"), "tokenize": _of_files("tokenize"),
+    "save": _save, "load_saved": _load_saved, "signature": _signature, "compose": _compose, "route": _route,
 }  # fmt: skip
 
 

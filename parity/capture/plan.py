@@ -51,6 +51,8 @@ class Asked:
         role = self.subject.role
         if role not in case.notes.get("roles", (role,)):
             return False
+        if not case.is_for(self.subject.backend, self.subject.variant, role):
+            return False
         if (role == "file") != (case.operation in OF_FILES) and role != "candidate":
             return False
         if role == "candidate" and self.about != case.about:

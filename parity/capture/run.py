@@ -58,7 +58,7 @@ def capture(
         checkpoints: directories with ``config.json`` and weights.
         out: the run directory; an earlier run's manifest and traces in it are replaced.
         cache: where traces are kept between runs; by default the user's cache directory.
-        backends: ``hf-torch`` or ``hf-torch/sdpa``; all of each stack by default. The oracle is always asked.
+        backends: ``hf-torch`` or ``hf-torch/sdpa``; all of each stack by default. The oracle is asked where a model is.
         stacks: as ``parity.stacks.resolve_stack`` takes them. The references run in ``main`` whatever is named.
         device: ``cpu`` or ``cuda``.
         model_class: the documented class to load all of them as, by its PyTorch name; by default the one each was
@@ -109,9 +109,10 @@ def capture(
 
 
 def _standard(anatomy: Anatomy, rows: list[dict[str, Any]] | None, generation: dict[str, Any]) -> list[Case]:
+    from parity.documented_cases import documented_cases
     from parity.standard import standard_cases
 
-    return standard_cases(anatomy, rows, generation)
+    return [*standard_cases(anatomy, rows, generation), *documented_cases(anatomy)]
 
 
 def _of_files(checkpoint: Any) -> list[Case]:
@@ -189,9 +190,10 @@ class _Run:
         """Puts these cases, by checkpoint, to every subject that can be asked; each trace is computed once."""
         for name, new in cases.items():
             self.cases.setdefault(name, []).extend(new)
+        asked = [(index, each) for index, each in enumerate(self.asked) if self._has_judged(each)]
         cells = [self._cell(index, name, case) for name, new in cases.items() for case in new
-                 for index, asked in enumerate(self.asked)
-                 if asked.is_about(self.checkpoints[name].anatomy) and asked.is_asked(case)]  # fmt: skip
+                 for index, each in asked
+                 if each.is_about(self.checkpoints[name].anatomy) and each.is_asked(case)]  # fmt: skip
         cached = {cell.task.id for cell in cells if self.cache.find(cell.task.id)}
         missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in cached}
         self._total += len(missing) + len(cached)
@@ -205,6 +207,11 @@ class _Run:
             self.records.append(self._record(cell, results.get(cell.task.id), cell.task.id in cached))
             if (result := results.get(cell.task.id)) is not None:
                 results[cell.task.id] = replace(result, seconds=0.0, io_seconds=0.0)
+
+    def _has_judged(self, asked: Asked) -> bool:
+        """Whether anything is held against an answer: oracle and yardstick are for models, where one is judged."""
+        measures = asked.subject.role in ("oracle", "yardstick")
+        return not measures or any(each.subject.role == "candidate" and each.about == "model" for each in self.asked)
 
     def _cell(self, index: int, name: str, case: Case) -> Cell:
         subject = self.asked[index].subject

@@ -28,6 +28,8 @@ import time
 from typing import Any
 
 ROOT = HERE.parents[1]
+CONVERTED = {"from_tf", "from_flax"}
+"""Routes of loading for which a worker of PyTorch needs the other frameworks as well."""
 LARGE = 1 << 26
 """Bytes of a checkpoint from which on its model must be gone before another is loaded."""
 
@@ -112,7 +114,9 @@ class Worker:
         began = time.monotonic()
         self.backend = get_backend(self.job["backend"])
         cache = Path(self.job["cache"])
-        self.backend.setup(threads=self.job["threads"], device=self.job["device"], cache=cache)
+        routes = {task["case"]["settings"].get("route") for task in self.job["tasks"]}
+        converts = {"converts": True} if self.job["backend"] == "hf-torch" and routes & CONVERTED else {}
+        self.backend.setup(threads=self.job["threads"], device=self.job["device"], cache=cache, **converts)
         # What a framework made while it was imported stays; without this each collection would look through all of it.
         gc.freeze()
         self.channel.send("ready", intervals=[(began, time.monotonic())])
@@ -152,7 +156,7 @@ class Worker:
         key = (task["checkpoint"], task["model_class"], task["variant"], task["dtype"])
         if key in self.load_failed:
             return self.load_failed[key]
-        loading = [False]
+        loading = [""]
         try:
             return perform(Case.from_json(task["case"]), self._session(task, key, clock, loading)), "captured", ""
         except Exception as error:
@@ -163,32 +167,52 @@ class Worker:
                 answer = None, "harness-error", "".join(traceback.format_exception(error))[-4000:]
             else:
                 answer = Trace(raised=raised(error, phase)), "captured", ""
-        if loading[0]:
+        if loading[0] == "own":
             self.load_failed[key] = answer
         if answer[1] == "out-of-memory":
             self._free()
         return answer
 
-    def _session(self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[bool]) -> Any:
+    def _session(self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str]) -> Any:
         from parity.capture.operations import Session
         from parity.subjects import Variant
+        from parity.traces import Trace
 
         variant = Variant.parse(task["variant"])
 
         def load() -> Any:
             self._free()
-            loading[0] = True
+            loading[0] = "own"
             with clock.backend():
                 model = self.backend.load(
                     Path(task["checkpoint"]), variant, device=self.job["device"], dtype=task["dtype"],
                     model_class=task["model_class"],
                 )  # fmt: skip
-            loading[0] = False
+            loading[0] = ""
             self.key, self.model = key, model
             self.channel.send("loaded", id=task["id"])
             return model
 
-        return Session(load, lambda: self.model if self.key == key else load(), variant, clock)
+        def load_saved(folder: Path, route: str) -> Any:
+            self._free()
+            loading[0] = "saved"
+            with clock.backend():
+                model = self.backend.load(
+                    folder, variant, device=self.job["device"], dtype=task["dtype"], model_class=task["model_class"],
+                    route=route,
+                )  # fmt: skip
+            loading[0] = ""
+            return model
+
+        def saved() -> Any:
+            # Traces stand side by side in the cache (parity.capture.cache), each under its key.
+            key = task["case"]["notes"]["trace"]
+            return Trace.read(Path(task["out"]).parents[1] / key[:2] / f"{key}.safetensors")
+
+        return Session(
+            load, lambda: self.model if self.key == key else load(), variant, clock,
+            model_class=task["model_class"], load_saved=load_saved, saved=saved, checkpoint=Path(task["checkpoint"]),
+        )  # fmt: skip
 
     def _free(self) -> None:
         """Before the next model is loaded: two large ones must not be in memory at once.

@@ -4,19 +4,9 @@ from importlib import import_module
 
 from parity.checks.base import CHECKS, Check
 
-FAMILIES = (
-    "loading",
-    "config",
-    "tokenizer",
-    "outputs",
-    "numbers",
-    "attention",
-    "losses",
-    "invariance",
-    "cache",
-    "generation",
-)
-"""One module a family, in a reader's order: what is loaded and read, what comes back, whether it is right."""
+FAMILIES = ("loading", "saving", "documented", "config", "tokenizer", "outputs", "numbers", "attention", "losses",
+            "invariance", "cache", "generation")  # fmt: skip
+"""One module a family, in a reader's order: what is loaded, saved and read, what comes back, whether it is right."""
 
 for family in FAMILIES:
     import_module(f"parity.checks.{family}")

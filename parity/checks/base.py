@@ -24,7 +24,7 @@ class Check:
     usually: str
     """What usually breaks it, shown as ``likely`` in a failure."""
     cases: tuple[str, ...]
-    """Names of the cases it is judged on, one cell each."""
+    """Names of the cases it is judged on, one cell each; ``*`` stands for anything."""
     also: tuple[str, ...]
     """Other cases of the same subject that it reads."""
     requires: tuple[str, ...]
@@ -34,6 +34,8 @@ class Check:
     function: Function
     applies: Callable[[Case], bool] = lambda case: True
     """Whether the claim says anything of a case, as it was asked: of a greedy search, say, and not of beams."""
+    reads_raised: bool = False
+    """Whether an error is an answer that it judges itself; otherwise what raises has failed."""
     kinds: tuple[str, ...] = ()
     """Kinds of tensors it is about: it says nothing of a model, or of a case, that has none of them. Empty: of all."""
 
@@ -53,6 +55,7 @@ def check(
     needs_oracle: bool = True,
     role: str = "candidate",
     applies: Callable[[Case], bool] = lambda case: True,
+    reads_raised: bool = False,
     kinds: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Registers a generator function as a check; its family is the name of its module.
@@ -66,8 +69,9 @@ def check(
             raise ValueError(f"check {id} is defined twice")
         family = function.__module__.rpartition(".")[2]
         CHECKS[id] = Check(
-            id, family, claim, source, usually, cases, also, requires, needs_oracle, role, function, applies, kinds
-        )
+            id, family, claim, source, usually, cases, also, requires, needs_oracle, role, function, applies,
+            reads_raised, kinds,
+        )  # fmt: skip
         return function
 
     return register

@@ -132,3 +132,31 @@ def halves_are_joined(evidence: Evidence) -> Iterator[Result]:
         yield Finding(value is True, f"{flag} of the joined decoder is {value}", f"decoder.{flag}")
         value = facts["joined"]["encoder"].get(flag)
         yield Finding(not value, f"{flag} of the joined encoder is {value}", f"encoder.{flag}")
+
+
+@check(
+    "FILE04",
+    claim="what config.json says of a documented field is of the documented kind: a number, a switch, a name",
+    source=_PAGES,
+    usually="a number written as text, or a switch as a number, by a tool that knows no kinds",
+    cases=("config",),
+    needs_oracle=False,
+    role="file",
+    applies=lambda case: not case.settings["halves"],
+)
+def fields_are_of_their_kind(evidence: Evidence) -> Iterator[Result]:
+    """Most libraries take what they are given, and raise where the value is used, or compute with it."""
+    raw = evidence.trace.facts["raw"]
+    for field, default in _documented(evidence)["arguments"].items():
+        value = raw.get(field)
+        what = f"config.json: {field} is {value!r}, where the documents have the like of {default!r}"
+        yield Finding(value is None or _of_the_kind(field, value, default), what, field)
+
+
+def _of_the_kind(field: str, value: Any, default: Any) -> bool:
+    """Whole numbers may stand for real ones; of ends there may be several (generation page, ``eos_token_id``)."""
+    if field.endswith("eos_token_id") and isinstance(value, list):
+        return all(_of_the_kind("", each, default) for each in value)
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is type(default)

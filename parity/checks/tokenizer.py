@@ -11,6 +11,9 @@ from parity.results import Finding, Result
 
 _PAGE = "BART page, BartTokenizer and BartTokenizerFast: byte-level BPE, a space before a word is part of its token"
 _CALL = "tokenizer page, PreTrainedTokenizerBase.__call__"
+UNLIMITED = 10**30
+"""The ``model_max_length`` of a tokenizer that nobody gave one (transformers 4.57.6, tokenization_utils_base.py,
+``VERY_LARGE_INTEGER``); as a number of a JSON file it is a little more."""
 FAST = "dialect.fast"
 """What a finding is about where our own tokenizer gives exactly this in the dialect of the library's fast class."""
 
@@ -129,8 +132,8 @@ def offsets_point_at_the_text(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "TOK06",
-    claim="rows cut and padded to a length keep the text's beginning and its frame, with padding on the side asked for",
-    source=f"{_CALL}: truncation=True, padding='max_length', max_length; padding_side",
+    claim="rows cut and padded to a length keep their frame, cut and padded on the sides asked for",
+    source=f"{_CALL}: truncation=True, padding='max_length', max_length; padding_side, truncation_side",
     usually="a row cut through its frame, or a mask that attends to padding",
     cases=("tokenize",),
     needs_oracle=False,
@@ -139,18 +142,27 @@ def rows_are_cut_and_padded(evidence: Evidence) -> Iterator[Result]:
     """What a row must be follows from the class's own tokens of the whole text."""
     short, facts = evidence.case.settings["short"], evidence.trace.facts
     pad = facts["roles"]["pad_token"]
-    for side, rows in facts["short"].items():
+    for sides, rows in facts["short"].items():
+        cut, side = sides.split()
         for place, row in enumerate(rows):
-            whole = facts["texts"]["False"][place]["ids"]
-            kept = whole if len(whole) <= short else [whole[0], *whole[1 : short - 1], whole[-1]]
+            kept = _cut(facts["texts"]["False"][place]["ids"], short, cut)
             padding, seen = [pad] * (short - len(kept)), [1] * len(kept)
             unseen = [0] * len(padding)
             ids, mask = (kept + padding, seen + unseen) if side == "right" else (padding + kept, unseen + seen)
-            what = f"{_short(evidence.case.settings['texts'][place])} padded on the {side}"
+            what = f"{_short(evidence.case.settings['texts'][place])} cut on the {cut} and padded on the {side}"
             yield Finding(row["ids"] == ids, f"{what} is {row['ids']}, not {ids}", "ids")
             yield Finding(
                 row["attention_mask"] == mask, f"{what} has the mask {row['attention_mask']}", "attention_mask"
             )
+
+
+def _cut(whole: list[int], short: int, side: str) -> list[int]:
+    """A framed row without what is too much of its text, taken off at that side."""
+    if len(whole) <= short:
+        return whole
+    text = whole[1:-1]
+    kept = text[: short - 2] if side == "right" else text[len(text) - (short - 2) :]
+    return [whole[0], *kept, whole[-1]]
 
 
 @check(
@@ -215,5 +227,25 @@ def tokenizer_and_config_agree(evidence: Evidence) -> Iterator[Result]:
         number = config.get(name)
         yield Finding(number is None or number <= facts["largest"], f"{name} is {number}, which is no token", name)
     longest, places = facts["model_max_length"], config["max_position_embeddings"]
-    fits = longest is None or longest <= places
+    fits = longest is None or longest <= places or longest >= UNLIMITED
     yield Finding(fits, f"model_max_length is {longest}, and there are {places} positions", "model_max_length")
+
+
+@check(
+    "FILE03",
+    claim="tokenizer.json holds the vocabulary of vocab.json and the merges of merges.txt",
+    source="BART page, BartTokenizerFast: vocab_file, merges_file, tokenizer_file: one tokenizer, in either form",
+    usually="one of the files was edited or copied from another checkpoint, and the other was not made anew",
+    cases=("tokenize",),
+    needs_oracle=False,
+    role="file",
+    applies=lambda case: bool(case.notes.get("serialised")),
+)
+def both_forms_are_one_tokenizer(evidence: Evidence) -> Iterator[Result]:
+    """The slow class reads the one form and the fast class the other: the same text gets other tokens."""
+    found = evidence.trace.facts["serialised"]
+    for token, there, here in found["tokens"]:
+        yield Finding(False, f"{token!r} has the id {there} in tokenizer.json, {here} in vocab.json", "vocabulary")
+    rank, there, here = found["merge"] or (0, None, None)
+    what = f"merge {rank} is {there!r} in tokenizer.json, {here!r} in merges.txt"
+    yield Finding(found["merge"] is None, what, "merges")

@@ -100,9 +100,9 @@ def _markdown(found: Selftest) -> Iterator[str]:
     yield "# What the checks catch"
     yield f"\nMade by `{found.command} --out reports/selftest.md`; what each mutant is stands below.\n"
     yield from (f"- {line}" for line in score(found))
-    yield "\nAn error runs from the failing cell nearest to its budget to the one farthest past it; without one,"
-    yield "what failed was no number. The last columns say whether a fixed tolerance would have seen the mutant, on"
-    yield "logits, last states, losses and texts of the same cases, against the same oracle.\n"
+    yield "\nAn error runs from the failing cell nearest to its budget to the one farthest past it; where none is"
+    yield "given, what failed was no number. The last columns say whether a fixed tolerance would have seen the"
+    yield "mutant, on logits, last states, losses and texts of the same cases, against the same oracle.\n"
     yield f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
     yield from (f"| {' | '.join(_row(each))} |" for each in found.outcomes)
     yield "\n| mutant | family | what it does instead | where such a fault was made |\n|---|---|---|---|"

@@ -26,9 +26,10 @@ def from_flax(raw: str) -> tuple[str, bool] | None:
     """Flax keeps a linear map as ``kernel`` ``[in, out]``, a table as ``embedding``, a norm's weight as ``scale``.
 
     A convolution's ``kernel`` is ``[kernel, in, out]``; its transpose too is PyTorch's. So is that of GPT-2's maps,
-    which PyTorch keeps ``[in, out]`` and the Flax class ``[out, in]``.
+    which PyTorch keeps ``[in, out]`` and the Flax class ``[out, in]``. A path is joined by ``/``, and in safetensors by
+    ``.`` (transformers 4.37.2 and 4.57.6, modeling_flax_utils.py, ``save_pretrained``).
     """
-    *place, leaf = raw.removeprefix("params/").split("/")
+    *place, leaf = re.split("[/.]", raw.removeprefix("params/"))
     if not place:
         return (leaf, False) if leaf == LOGITS_BIAS else None
     if leaf not in _FLAX_LEAVES:

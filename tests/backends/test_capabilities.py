@@ -133,6 +133,15 @@ def test_the_file_is_only_loaded_and_read() -> None:
     assert can == ["load", *DTYPES, *DEVICES, *OF_FILES]
 
 
+@pytest.mark.parametrize("backend", ["hf-config", "hf-tokenizer", "hf-tokenizer-fast"])
+def test_what_reads_a_config_or_a_tokenizer_is_asked_that_alone(backend: str) -> None:
+    for versions in (MAIN, CURRENT, DOCUMENTED):
+        can, lacking = capabilities(backend, "eager", versions)
+        assert words_of(backend)[0] in can and {*can, *lacking} <= set(OF_FILES)
+    assert capabilities(backend, "eager", {})[1][words_of(backend)[0]] == "transformers is not installed"
+    assert "config" not in capabilities("hf-torch", "eager", MAIN)[0]
+
+
 def test_a_slow_tokenizer_returns_no_offsets_and_version_5_has_none() -> None:
     new = {**MAIN, "transformers": "5.23.0"}
     assert "returns no offsets" in capabilities("hf-tokenizer", "eager", MAIN)[1]["offsets"]
@@ -154,3 +163,6 @@ def test_classes() -> None:
     assert names["hf-tf"] == "TFBartForConditionalGeneration"
     assert names["hf-flax"] == "FlaxBartForConditionalGeneration"
     assert names["hf-torch"] == names["reference-torch"] == "BartForConditionalGeneration"
+    assert (names["hf-config"], names["hf-tokenizer"]) == ("BartConfig", "BartTokenizer")
+    assert library_class("hf-config", "EncoderDecoderModel") == "EncoderDecoderConfig"
+    assert library_class("hf-config", "SpeechEncoderDecoderModel") == "SpeechEncoderDecoderConfig"

@@ -49,6 +49,32 @@ def test_cuda_adds_default_precision():
     assert found[0].device == "cpu"
 
 
+def test_configs_and_tokenizers_are_read_once_whatever_computes():
+    offered = {"main": (*ALL, "hf-config", "hf-tokenizer-fast")}
+    found = subjects(offered, None, "cuda", ["bfloat16", "float32"])
+    readers = [each for each in found if each.backend in ("hf-config", "hf-tokenizer-fast")]
+    assert [(each.label, each.device, each.dtype) for each in readers] == [
+        ("hf-config", "cpu", "bfloat16"), ("hf-tokenizer-fast", "cpu", "bfloat16"),
+    ]  # fmt: skip
+
+
+CONFIG = Case("config", "config", requires=("config",))
+
+
+@pytest.mark.parametrize(
+    ("backend", "role", "expected"),
+    [
+        ("hf-config", "candidate", [True, False]), ("hf-tokenizer", "candidate", [False, False]),
+        ("hf-torch", "candidate", [False, True]), ("file", "file", [True, True]),
+        ("reference-torch", "oracle", [False, False]),
+    ],
+)  # fmt: skip
+def test_a_question_about_files_is_put_to_what_reads_them(backend, role, expected):
+    can = frozenset({"config", "load", "cpu", "float32"})
+    each = Asked(Subject(backend, role=role), "Bart", "Bart", can)
+    assert [each.is_asked(case) for case in (CONFIG, LOAD)] == expected
+
+
 @pytest.mark.parametrize("wanted", ["hf-jax", "hf-tf/sdpa", "hf-tf"])
 def test_a_backend_that_nobody_offers_is_named(wanted):
     with pytest.raises(CaptureError, match=f"^--backend {wanted}: "):

@@ -95,7 +95,12 @@ def honest(cases: dict[str, Case], ask: Ask) -> dict[tuple[int, str], Trace]:
 
 
 def _is_asked(subject: Subject, case: Case) -> bool:
-    """Nobody generates but the oracle and the candidate; the file is loaded; some cases are the oracle's alone."""
+    """Nobody generates but the oracle and the candidate; the file is loaded; some cases are the oracle's alone.
+
+    The reference saves nothing: saving is judged on traces made by hand (``test_saving``).
+    """
+    if case.operation == "save":
+        return False
     if subject.role not in case.notes.get("roles", (subject.role,)):
         return False
     if subject.role == "yardstick" and case.operation.startswith("generat"):

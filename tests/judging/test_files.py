@@ -1,16 +1,18 @@
-"""Claims about configs and tokenizers: they pass where a class reads the files as they are, and name what it does not.
-
-What stands in for the library is our own readers; whether the library is right is for the audit to say.
-"""
+"""Claims about configs and tokenizers: an honest class passes each, and one altered in one place fails it by name."""
 
 from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from parity.backends import own_files
+from parity.cases import Case
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.file_cases import documented_configs, file_cases
@@ -18,161 +20,223 @@ from parity.judge import judge
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
 from parity.resources import fixture
 from parity.traces import Raised, Trace
+from reference.tokenizer import FAST, ByteLevelTokenizer
+from tests.judging.conftest import cells
 
-FAMILIES = ("config", "tokenizer")
-SUBJECTS = ("file", "hf-config", "hf-tokenizer-fast")
-IDS = [check.id for check in CHECKS.values() if check.family in FAMILIES]
+Alter = Callable[[dict[str, Any]], Any]
+ORACLE, FILE, CONFIG, SLOW, QUICK = range(5)
+SUBJECTS = (
+    ("reference-torch", "oracle", "model"), ("file", "file", "model"), ("hf-config", "candidate", "config"),
+    ("hf-tokenizer", "candidate", "tokenizer"), ("hf-tokenizer-fast", "candidate", "tokenizer"),
+)  # fmt: skip
+OF_FILES = {id for id, check in CHECKS.items() if check.family in ("config", "tokenizer")}
 
 
-def of_config(case, raw):
-    """A class that reads every field as it stands."""
+def config_facts(case: Case, raw: dict[str, Any]) -> dict[str, Any]:
+    """What a class gives that does all that is documented."""
     documented = documented_configs()[case.notes["class"]]
-    arguments, halves = documented["arguments"], case.settings["halves"]
-    own = {**arguments, **{name: raw[name] for name in case.settings["fields"] if name in raw}}
-    own |= {name: own[named] for name, named in documented["common"].items()}
-    read = {"own": own, **{half: dict(raw[half]) for half in halves}}
-    joined = {"decoder": {"is_decoder": True, "add_cross_attention": True}, "encoder": {"is_decoder": False}}
+    bare = documented["arguments"]
+    own = {name: raw.get(name, bare.get(name)) for name in case.settings["fields"]}
+    own |= {name: own[meant] for name, meant in documented["common"].items()}
+    read = {"own": own, **{half: raw[half] for half in case.settings["halves"]}}
+    joined = {half: dict.fromkeys(("is_decoder", "add_cross_attention"), half == "decoder") for half in read}
     return {
-        "class": case.notes["class"],
-        "arguments": [[name, default, True] for name, default in arguments.items()],
-        "bare": {"raised": "ValueError"} if halves else {"own": dict(arguments)},
-        **{name: copy.deepcopy(read) for name in ("read", "saved", "json")},
-        **({"joined": joined} if halves else {}),
+        "class": case.notes["class"], "arguments": [[name, value, True] for name, value in bare.items()],
+        "bare": {"own": bare} if bare else {"raised": "ValueError"}, "joined": joined,
+        **{way: copy.deepcopy(read) for way in ("read", "saved", "json")},
     }  # fmt: skip
 
 
-def of_tokenizer(case, ours):
-    """A class that speaks the documented dialect, and cuts and pads its rows."""
-    found = copy.deepcopy({name: ours[name] for name in ("roles", "size")}) | copy.deepcopy(ours["documented"])
-    rows, short, pad = found["texts"]["False"], case.settings["short"], ours["roles"]["pad_token"]
-    found["saved"] = [list(row["ids"]) for row in rows]
-    found["short"] = {"right": [], "left": []}
-    for row in rows:
-        ids = row["ids"] if len(row["ids"]) <= short else [*row["ids"][: short - 1], row["ids"][-1]]
-        padding, mask = [pad] * (short - len(ids)), [1] * len(ids)
-        found["short"]["right"].append({"ids": ids + padding, "attention_mask": mask + [0] * len(padding)})
-        found["short"]["left"].append({"ids": padding + ids, "attention_mask": [0] * len(padding) + mask})
-    return found
+def tokenizer_facts(case: Case, ours: dict[str, Any]) -> dict[str, Any]:
+    """What a class gives that does all that is documented."""
+    said, short = copy.deepcopy(ours["documented"]), case.settings["short"]
+    whole = [row["ids"] for row in said["texts"]["False"]]
+    sides = {f"{cut} {side}": [framed(ids, short, cut, side) for ids in whole]
+             for cut in ("left", "right") for side in ("left", "right")}  # fmt: skip
+    return {**said, "roles": ours["roles"], "size": ours["size"], "saved": copy.deepcopy(whole), "short": sides}
 
 
-@pytest.fixture
-def verdicts(tmp_path):
-    """Judges a run about one fixture whose answers are changed by ``alter``; statuses and verdicts by check."""
-
-    def judged(name, alter=lambda facts: None, raised=None, at=None):
-        path = fixture(name)
-        checkpoint = inspect_checkpoint(path)
-        cases = [case for case in file_cases(checkpoint.anatomy, path) if not case.notes.get("lacking")]
-        records = []
-        for case in cases:
-            raw = {"config": own_files.configuration, "tokenize": own_files.tokenize}[case.operation]
-            texts = (case.settings["texts"], case.settings["pairs"]) if case.operation == "tokenize" else ()
-            ours = raw(path, *texts)
-            theirs = of_config(case, ours["raw"]) if case.operation == "config" else of_tokenizer(case, ours)
-            answers = {0: ours, SUBJECTS.index("hf-config") if case.operation == "config" else 2: theirs}
-            for index, facts in answers.items():
-                if (SUBJECTS[index], case.name) == at or (at is None and index):
-                    alter(facts)
-                broken = raised if (SUBJECTS[index], case.name) == at else None
-                Trace(facts=json.loads(json.dumps(facts)), raised=broken).write(tmp_path / f"{index}.{case.name}.st")
-                records.append(TraceRecord(
-                    checkpoint=name, subject=index, case=case.name, outcome="captured", path=f"{index}.{case.name}.st"
-                ))  # fmt: skip
-        subjects = [
-            SubjectRecord(
-                backend=backend, variant="eager", stack="main", device="cpu", dtype="float32", label=backend,
-                role="file" if backend == "file" else "candidate", model_class="X", environment="main",
-                about={"hf-config": "config", "hf-tokenizer-fast": "tokenizer"}.get(backend, "model"),
-                documented_class=checkpoint.model_class, families=list(checkpoint.anatomy.families),
-                capabilities=["config", "tokenize", "offsets"],
-            )
-            for backend in SUBJECTS
-        ]  # fmt: skip
-        record = CheckpointRecord(
-            name=name, path=name, digest="0", config=checkpoint.config, documented_class=checkpoint.model_class
-        )
-        manifest = Manifest(
-            parity_version="0", command=["test"], started="2026-11-25T00:00:00+00:00", checkpoints=[record],
-            environments={"main": {"versions": {"transformers": "0.1"}}}, subjects=subjects,
-            cases={name: [case.to_json() for case in cases]}, traces=records,
-        )  # fmt: skip
-        write_record(manifest, tmp_path / "manifest.json")
-        return {verdict.check: verdict for verdict in judge(tmp_path, checks=[*FAMILIES]).verdicts}
-
-    return judged
+def framed(ids: list[int], short: int, cut: str, side: str) -> dict[str, Any]:
+    while len(ids) > short:
+        place = 1 if cut == "left" else len(ids) - 2
+        ids = ids[:place] + ids[place + 1 :]
+    fill = short - len(ids)
+    rows = {"ids": ([1] * fill, ids), "attention_mask": ([0] * fill, [1] * len(ids))}
+    return {name: padding + kept if side == "left" else kept + padding for name, (padding, kept) in rows.items()}
 
 
-@pytest.mark.parametrize(("name", "apart"), [("bart-tiny", {"CONF05"}), ("bert2bert", {"CONF02", "CONF04"})])
-def test_who_reads_the_files_as_they_are_passes(verdicts, name, apart):
-    found = verdicts(name)
-    assert {verdict.status for verdict in found.values()} == {"pass"}
-    asked = set(IDS) - apart
-    assert set(found) == (asked if name == "bart-tiny" else {i for i in asked if i.startswith("CONF")})
+@cache
+def read_by_us(name: str) -> dict[str, Any]:
+    """What our own tokenizer says of a fixture's texts."""
+    (case,) = (case for case in cases_of(name) if case.operation == "tokenize")
+    return own_files.tokenize(fixture(name), case.settings["texts"], case.settings["pairs"])
 
 
-def put(*path, value):
-    """Replaces what stands at a path."""
-
-    def change(facts):
-        place = facts
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = value
-
-    return change
+def cases_of(name: str) -> list[Case]:
+    return file_cases(inspect_checkpoint(fixture(name)).anatomy, fixture(name))
 
 
-CONFIG, TOKENS = ("hf-config", "config"), ("hf-tokenizer-fast", "tokenize")
+def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised] | None = None):
+    """A report on these classes' answers about a checkpoint, one of them altered."""
+    found = inspect_checkpoint(fixture(name))
+    cases, records = cases_of(name), []
+    for case in cases:
+        if case.operation == "config":
+            said = own_files.configuration(found.path)
+            answers = {FILE: said, CONFIG: config_facts(case, said["raw"])}
+        elif case.notes["lacking"]:
+            continue
+        else:
+            said = read_by_us(name)
+            answers = {FILE: said, SLOW: tokenizer_facts(case, said), QUICK: tokenizer_facts(case, said)}
+        for index, facts in answers.items():
+            change = (alter or {}).get((index, case.name))
+            trace = Trace(facts={} if isinstance(change, Raised) else json.loads(json.dumps(facts)))
+            if isinstance(change, Raised):
+                trace.raised = change
+            elif change:
+                change(trace.facts)
+            path = f"traces/{index}.{case.name}.safetensors"
+            trace.write(folder / path)
+            records.append(TraceRecord(checkpoint=name, subject=index, case=case.name, outcome="captured", path=path))
+    kind = {"documented_class": found.model_class, "families": list(found.anatomy.families), "environment": "main"}
+    subjects = [
+        SubjectRecord(
+            backend=backend, variant="eager", stack="main", device="cpu", dtype="float32", role=role, about=about,
+            label=backend, model_class=backend, capabilities=["config", "tokenize", "offsets"], **kind,
+        ) for backend, role, about in SUBJECTS
+    ]  # fmt: skip
+    manifest = Manifest(
+        parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00", subjects=subjects, traces=records,
+        checkpoints=[CheckpointRecord(name=name, path=name, digest="0", config=found.config,
+                                      documented_class=found.model_class)],
+        environments={"main": {"versions": {"transformers": "0.1"}}},
+        cases={name: [case.to_json() for case in cases]},
+    )  # fmt: skip
+    write_record(manifest, folder / "manifest.json")
+    return judge(folder, checks=["config", "tokenizer"])
+
+
+def test_an_honest_class_passes_everything(tmp_path):
+    report = judged(tmp_path / "tiny", "bart-tiny")
+    assert report.totals.passed == len(report.verdicts)
+    composed = judged(tmp_path / "composed", "bert2gpt2")
+    assert composed.totals.passed == len(composed.verdicts)
+    assert {verdict.check for verdict in report.verdicts + composed.verdicts} == OF_FILES
+
+
+def put(*path: Any, value: Any) -> Alter:
+    """One place of the facts, altered."""
+
+    def alter(facts: dict[str, Any]) -> None:
+        *way, last = path
+        for step in way:
+            facts = facts[step]
+        facts[last] = value
+
+    return alter
+
+
+def dropped(*path: Any) -> Alter:
+    def alter(facts: dict[str, Any]) -> None:
+        *way, last = path
+        for step in way:
+            facts = facts[step]
+        del facts[last]
+
+    return alter
+
+
+def exchanged(facts: dict[str, Any]) -> None:
+    facts["arguments"][:2] = facts["arguments"][1::-1]
+
+
+LONG = 8
 FAULTS = [
-    ("CONF01", "bart-tiny", CONFIG, put("read", "own", "d_model", value=49), "d_model"),
-    ("CONF01", "bart-tiny", CONFIG, lambda facts: facts["read"]["own"].pop("num_beams"), "num_beams"),
-    ("CONF01", "bert2bert", CONFIG, put("read", "decoder", "vocab_size", value=2), "decoder.vocab_size"),
-    ("CONF02", "bart-tiny", CONFIG, put("bare", "own", "dropout", value=0.0), "dropout"),
-    ("CONF02", "bart-tiny", CONFIG, lambda facts: facts["arguments"].reverse(), "arguments"),
-    ("CONF03", "bart-tiny", CONFIG, put("saved", "own", "scale_embedding", value=0), "scale_embedding"),
-    ("CONF03", "bert2bert", CONFIG, put("json", "encoder", "model_type", value="gpt2"), "encoder.model_type"),
-    ("CONF04", "bart-tiny", CONFIG, lambda facts: facts["read"]["own"].pop("hidden_size"), "hidden_size"),
-    ("CONF05", "bert2bert", CONFIG, put("bare", value={"own": {}}), "bare"),
-    ("CONF05", "bert2bert", CONFIG, put("joined", "decoder", "add_cross_attention", value=False),
-     "decoder.add_cross_attention"),
-    ("TOK01", "bart-tiny", TOKENS, put("texts", "True", 5, "ids", 1, value=3), "ids"),
-    ("TOK02", "bart-tiny", TOKENS, put("texts", "False", 5, "special_tokens_mask", 0, value=0), "special_tokens_mask"),
-    ("TOK03", "bart-tiny", TOKENS, lambda facts: facts["pairs"][2]["ids"].pop(), "ids"),
-    ("TOK04", "bart-tiny", TOKENS, put("decoded", 4, "skipped", value="!"), "skipped"),
-    ("TOK05", "bart-tiny", TOKENS, put("texts", "False", 4, "offsets", 1, value=[0, 0]), "offsets"),
-    ("TOK06", "bart-tiny", TOKENS, put("short", "left", 3, "attention_mask", 0, value=1), "attention_mask"),
-    ("TOK07", "bart-tiny", TOKENS, lambda facts: facts["saved"][7].pop(0), "ids"),
-    ("TOK08", "bart-tiny", TOKENS, put("roles", "pad_token", value=2), "pad_token"),
-    ("FILE02", "bart-tiny", ("file", "tokenize"), put("largest", value=487), "vocab_size"),
-    ("FILE02", "bart-tiny", ("file", "tokenize"), put("roles", "eos_token", value=0), "eos_token_id"),
-    ("FILE02", "bart-tiny", ("file", "tokenize"), put("model_max_length", value=1024), "model_max_length"),
+    ("CONF01", "bart-tiny", CONFIG, put("read", "own", "d_model", value=47), "d_model is 47 after reading"),
+    ("CONF01", "bart-tiny", CONFIG, put("read", "own", "use_cache", value=1), "use_cache is 1 after reading"),
+    ("CONF01", "bart-tiny", CONFIG, dropped("read", "own", "num_beams"), "after reading has no num_beams"),
+    ("CONF01", "bart-tiny", CONFIG, put("class", value="MBartConfig"), "the config is a MBartConfig"),
+    ("CONF01", "bert2gpt2", CONFIG, put("read", "decoder", "n_head", value=1), "n_head is 1 in the decoder"),
+    ("CONF01", "bert2gpt2", CONFIG, put("read", "encoder", "model_type", value="bart"), "the encoder is a bart"),
+    ("CONF02", "bart-tiny", CONFIG, put("bare", "own", "dropout", value=0.2), "dropout is 0.2 without arguments"),
+    ("CONF02", "bart-tiny", CONFIG, exchanged, "argument 0 is max_position_embeddings; documented is vocab_size"),
+    ("CONF03", "bart-tiny", CONFIG, dropped("saved", "own", "use_cache"), "through saved has no use_cache"),
+    ("CONF03", "bert2gpt2", CONFIG, put("json", "decoder", "n_embd", value=2), "n_embd is 2 of decoder"),
+    ("CONF04", "bart-tiny", CONFIG, put("read", "own", "hidden_size", value=2), "hidden_size is 2 after reading"),
+    ("CONF05", "bert2gpt2", CONFIG, put("bare", value={"own": {}}), "without halves it raises nothing"),
+    ("CONF05", "bert2gpt2", CONFIG, put("joined", "decoder", "is_decoder", value=False), "is_decoder of the joined"),
+    ("CONF05", "bert2gpt2", CONFIG, put("joined", "encoder", "is_decoder", value=True), "of the joined encoder"),
+    ("TOK01", "bart-tiny", SLOW, put("texts", "True", LONG, "ids", 1, value=9), "with a prefix space gives"),
+    ("TOK01", "bart-tiny", SLOW, put("texts", "False", LONG, "bare", 0, value=9), "bare of"),
+    ("TOK02", "bart-tiny", QUICK, put("texts", "False", LONG, "attention_mask", 1, value=0), "attention_mask of"),
+    ("TOK03", "bart-tiny", SLOW, dropped("pairs", 3, "ids", 0), "ids of"),
+    ("TOK04", "bart-tiny", SLOW, put("decoded", LONG, "skipped", value="?"), "decoded skipped gives '?'"),
+    ("TOK05", "bart-tiny", QUICK, put("texts", "False", LONG, "offsets", 1, value=[0, 9]), "offsets of"),
+    ("TOK06", "bart-tiny", SLOW, put("short", "left right", -3, "ids", 1, value=9), "cut on the left and padded on"),
+    ("TOK06", "bart-tiny", SLOW, put("short", "right left", 0, "attention_mask", 0, value=1), "has the mask"),
+    ("TOK07", "bart-tiny", SLOW, put("saved", LONG, value=[0, 2]), "then [0, 2]"),
+    ("TOK08", "bart-tiny", QUICK, put("roles", "mask_token", value=3), "mask_token is 3, not"),
+    ("TOK08", "bart-tiny", QUICK, put("size", value=488), "there are 488 tokens, not"),
+    ("FILE02", "bart-tiny", FILE, put("largest", value=487), "token 487 has no row in a table of 487"),
+    ("FILE02", "bart-tiny", FILE, put("roles", "pad_token", value=3), "pad_token_id is 1, and the tokenizer's"),
+    ("FILE02", "bart-tiny", FILE, put("largest", value=1), "decoder_start_token_id is 2, which is no token"),
+    ("FILE02", "bart-tiny", FILE, put("model_max_length", value=57), "and there are 56 positions"),
+    ("FILE03", "bart-tiny", FILE, put("serialised", "tokens", value=[["te", 3, 4]]), "'te' has the id 3 in"),
+    ("FILE03", "bart-tiny", FILE, put("serialised", "merge", value=[7, "t e", None]), "merge 7 is 't e' in"),
+    ("FILE04", "bart-tiny", FILE, put("raw", "dropout", value="0.1"), "config.json: dropout is '0.1', where"),
+    ("FILE04", "bart-tiny", FILE, put("raw", "use_cache", value=1), "config.json: use_cache is 1, where"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("check", "name", "at", "alter", "names"), FAULTS, ids=[f"{fault[0]}-{n}" for n, fault in enumerate(FAULTS)]
-)
-def test_a_fault_fails_its_check_and_is_named(verdicts, check, name, at, alter, names):
-    found = verdicts(name, alter, at=at)[check]
-    assert found.status == "fail" and names in found.evidence["tensors"]
+@pytest.mark.parametrize(("check", "name", "subject", "alter", "found"), FAULTS)
+def test_a_fault_is_found_by_its_check(tmp_path, check, name, subject, alter, found):
+    operation = "config" if check.startswith("CONF") or check == "FILE04" else "tokenize"
+    report = judged(tmp_path, name, {(subject, operation): alter})
+    failed = [verdict for verdict in cells(report, check, "fail") if verdict.backend == SUBJECTS[subject][0]]
+    assert [found in verdict.reason for verdict in failed] == [True]
+    if subject != FILE:
+        assert {verdict.backend for verdict in report.verdicts if verdict.status != "pass"} == {SUBJECTS[subject][0]}
 
 
-def test_every_one_of_these_checks_has_a_fault():
-    assert {fault[0] for fault in FAULTS} == set(IDS)
+def test_every_check_of_files_has_a_fault():
+    assert {fault[0] for fault in FAULTS} == OF_FILES
 
 
-def test_the_fast_class_s_own_rules_are_told_from_a_fault(verdicts):
-    """What our own tokenizer gives in the fast class's dialect is that, and any other answer is not."""
-    path = fixture("bart-tiny")
-    case = file_cases(inspect_checkpoint(path).anatomy, path)[1]
-    ours = own_files.tokenize(path, case.settings["texts"], case.settings["pairs"])
-    found = verdicts("bart-tiny", lambda facts: facts.update(texts=ours["fast"]["texts"]), at=TOKENS)
-    assert found["TOK01"].evidence["tensors"] == ["dialect.fast"]
-    assert found["TOK05"].evidence["tensors"] == ["dialect.fast"]
+def test_a_limit_that_nobody_set_is_no_limit(tmp_path):
+    report = judged(tmp_path, "bart-tiny", {(FILE, "tokenize"): put("model_max_length", value=int(1e30))})
+    assert [verdict.status for verdict in cells(report, "FILE02")] == ["pass"]
 
 
-def test_broken_files_are_named_and_nothing_is_held_against_them(verdicts):
-    raised = Raised(type="CheckpointError", message="merges.txt: line 3 is no pair", frame="x", phase="call")
-    found = verdicts("bart-tiny", raised=raised, at=("file", "tokenize"))
-    assert found["FILE02"].status == "fail" and "merges.txt: line 3" in found["FILE02"].reason
-    assert found["TOK01"].status == "fail" and "merges.txt: line 3" in found["TOK01"].reason
+def test_files_that_cannot_be_read_are_named_and_hold_nothing_against_anyone(tmp_path):
+    broken = Raised("CheckpointError", "vocab.json: no such file", "")
+    report = judged(tmp_path, "bart-tiny", {(FILE, "tokenize"): broken})
+    reasons = {v.check: v.reason for v in report.verdicts if v.status == "fail" and v.backend != "hf-tokenizer-fast"}
+    assert set(reasons) == {"FILE02", "FILE03", "TOK01", "TOK02", "TOK03", "TOK04", "TOK05", "TOK08"}
+    assert all("vocab.json: no such file" in reason for reason in reasons.values())
+    assert report.totals.error == 0
+
+
+def test_a_difference_that_the_fast_dialect_makes_is_called_so_and_another_is_not(tmp_path):
+    (case,) = (case for case in cases_of("bart-tiny") if case.operation == "tokenize")
+    place = case.settings["texts"].index("\x1c<mask>")
+    fast = list(ByteLevelTokenizer.read(fixture("bart-tiny"), False, FAST).encode("\x1c<mask>").ids)
+    for ids, tensors in ((fast, ["dialect.fast"]), ([*fast, 2], ["ids"])):
+        alter = {(QUICK, "tokenize"): put("texts", "False", place, "ids", value=ids)}
+        (failed,) = cells(judged(tmp_path, "bart-tiny", alter), "TOK01", "fail")
+        assert failed.evidence["tensors"] == tensors
+
+
+def test_a_checkpoint_without_a_tokenizer_is_skipped_by_name(tmp_path):
+    report = judged(tmp_path, "bart-odd")
+    skipped = cells(report, status="skip")
+    # Of a tokenizer.json that is not there nothing is claimed.
+    asked = {id for id in OF_FILES - {"FILE03"} if CHECKS[id].cases == ("tokenize",)}
+    assert {verdict.check for verdict in skipped} == asked
+    assert {v.reason for v in skipped} == {"tokenizer_files: the checkpoint has no vocab.json and no merges.txt"}
+
+
+def test_a_fault_of_the_files_is_shown_again_by_a_command_that_runs(tmp_path):
+    report = judged(tmp_path, "bart-tiny", {(FILE, "tokenize"): put("largest", value=487)})
+    (failed,) = cells(report, "FILE02", "fail")
+    assert failed.evidence["again"] == "parity audit bart-tiny --backend hf-config --check FILE02"

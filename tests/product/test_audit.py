@@ -19,7 +19,10 @@ from parity.stacks import find
 
 EXPECTED = Path(__file__).with_name("verdicts.txt")
 COVERAGE = Path(__file__).parents[2] / "COVERAGE.md"
-BACKENDS = {"reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax", "file"}
+BACKENDS = {
+    "reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer",
+    "hf-tokenizer-fast", "file",
+}  # fmt: skip
 
 
 def table(report: Report) -> str:

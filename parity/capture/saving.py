@@ -1,0 +1,89 @@
+"""What saving and loading what was saved put into a trace: the files themselves, and what is in memory. No framework.
+
+A saved ``pytorch_model.bin`` is a pickle, and it is loaded only where this very run wrote it, by the library's own
+``from_pretrained``; our reader of it runs no code (``reference.weights.unpickle``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parity.traces import Trace
+
+if TYPE_CHECKING:
+    from parity.capture.operations import Session
+
+FILE = "file."
+"""Before a saved file's name in the trace."""
+Describe = Callable[[np.ndarray], tuple[dict[str, Any], np.ndarray]]
+
+
+def save(session: Session, format: str, describe: Describe) -> Trace:
+    """The model as it is in memory, saved as a user would, and read again without the library."""
+    model = session.current()
+    held = {name: describe(array)[0] for name, array in model.parameters()}
+    with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
+        with session.clock.backend():
+            model.save(Path(folder), format)
+        arrays = {f"{FILE}{name}": np.fromfile(path, np.uint8) for name, path in _files(Path(folder))}
+        stored = _read(Path(folder), session.model_class, describe, held)
+    files = {name.removeprefix(FILE): _facts(array) for name, array in arrays.items()}
+    facts = {"files": files, "parameters": held, "tied": model.report.tied, "stored": stored}
+    return Trace(arrays, facts)
+
+
+def load_saved(session: Session, saved: Trace, route: str, describe: Describe) -> Trace:
+    """What stands in memory after the files of a saving's trace were loaded, by this route."""
+    with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
+        unpack(saved.arrays, Path(folder))
+        model = session.load_saved(Path(folder), route)
+        parameters, rows = {}, {}
+        for name, array in model.parameters():
+            parameters[name], rows[f"rows.{name}"] = describe(array)
+    return Trace(rows, {"report": asdict(model.report), "parameters": parameters})
+
+
+def unpack(arrays: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Writes the files of a saving's trace, each under its own name."""
+    for name in arrays:
+        if name.startswith(FILE):
+            # A name is a plain one: a trace from elsewhere must not write outside of the folder.
+            (folder / Path(name.removeprefix(FILE)).name).write_bytes(arrays[name].tobytes())
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    return ((path.name, path) for path in sorted(folder.iterdir()) if path.is_file())
+
+
+def _facts(array: np.ndarray) -> dict[str, Any]:
+    return {"bytes": int(array.size), "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
+
+
+def _read(folder: Path, model_class: str, describe: Describe, held: Mapping[str, Any]) -> dict[str, Any]:
+    """What our own readers find in the files: parameters, what is missing or surplus; or why they cannot read them.
+
+    A shape that differs by axes of size 1 alone (TF's GPT-2 biases) is that of the parameter held, as in ``held``.
+    """
+    from reference.config import read_config
+    from reference.errors import CheckpointError
+    from reference.weights import read_weights
+
+    try:
+        weights = read_weights(folder, read_config(folder), model_class=model_class)
+        parameters = {name: describe(_as_held(weights[name], held.get(name)))[0] for name in weights}
+        return {"parameters": parameters, "missing": weights.missing, "surplus": weights.surplus}
+    except CheckpointError as error:
+        return {"unreadable": str(error).replace(str(folder), "saved")}
+
+
+def _as_held(array: np.ndarray, held: Mapping[str, Any] | None) -> np.ndarray:
+    wanted = list(array.shape) if held is None else held["shape"]
+    same = [length for length in array.shape if length != 1] == [length for length in wanted if length != 1]
+    return array.reshape(wanted) if same else array

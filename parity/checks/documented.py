@@ -1,0 +1,119 @@
+"""Documented behaviour: what a class is called with, its mode after loading, and two halves made one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from parity.checks.base import check
+from parity.documented_cases import documented_calls
+from parity.evidence import Evidence
+from parity.results import Finding, Result
+
+_PAGES = "BART, encoder-decoder and speech-encoder-decoder pages, the signature of each class's call"
+_COMPOSING = "encoder-decoder page, from_encoder_decoder_pretrained, and its way from PyTorch to TensorFlow"
+_VALUES: dict[str, Any] = {"True": True, "False": False}
+
+
+@check(
+    "DOC01",
+    claim="every documented argument of a class's call is taken by its name, with its default, in its documented place",
+    source=_PAGES,
+    usually="an argument that a new release dropped, or swallows unread, so that what stood behind it moved forward",
+    cases=("signature",),
+    requires=("signature",),
+    needs_oracle=False,
+)
+def calls_are_documented(evidence: Evidence) -> Iterator[Result]:
+    """Arguments behind the documented ones are nobody's loss; one before them moves all that are given by place."""
+    found = evidence.trace.facts["signatures"]
+    documented = documented_calls()[evidence.subject.model_class]
+    for method, arguments in documented.items():
+        if method == "source":
+            continue
+        parameters = found.get(method)
+        if parameters is None:
+            yield Finding(False, f"there is no {method}", method)
+            continue
+        yield from _arguments(method, arguments, parameters)
+
+
+def _arguments(method: str, documented: list[str], found: list[list[Any]]) -> Iterator[Result]:
+    taken = {name: (default, must) for name, default, must in found}
+    for place, text in enumerate(documented):
+        name, _, written = text.removesuffix("!").partition("=")
+        there = name in taken
+        yield Finding(there, f"{method} has no argument {name}", f"{method}.{name}")
+        if not there:
+            continue
+        wanted = (_VALUES.get(written), text.endswith("!"))
+        if method != "from_encoder_decoder_pretrained":
+            what = f"{method}: {name} has the default {taken[name][0]!r}, documented is {wanted[0]!r}"
+            yield Finding(taken[name] == wanted, what, f"{method}.{name}")
+        at = found[place][0] if place < len(found) else "nothing"
+        yield Finding(at == name, f"{method}: argument {place} is {at}, documented is {name}", f"{method}.order")
+
+
+@check(
+    "DOC02",
+    claim="a model that was loaded is in evaluation mode",
+    source="main classes, PreTrainedModel.from_pretrained: the model is set in evaluation mode by default",
+    usually="a path through loading that builds the model and forgets model.eval()",
+    cases=("load",),
+    requires=("load", "modes"),
+    needs_oracle=False,
+)
+def loaded_models_evaluate(evidence: Evidence) -> Iterator[Result]:
+    """With dropout left on, every answer is another."""
+    training = evidence.trace.facts["report"]["training"]
+    yield Finding(training is False, "the model is in training mode after loading", "training")
+
+
+@check(
+    "DOC03",
+    claim="two halves saved by their own classes and joined are the composition they came from: its bits, a causal "
+    "decoder with cross-attention, in evaluation mode",
+    source=_COMPOSING,
+    usually="a half loaded under another prefix, or a decoder whose cross-attention is made up anew",
+    cases=("compose",),
+    requires=("compose",),
+    needs_oracle=False,
+)
+def halves_are_the_composition(evidence: Evidence) -> Iterator[Result]:
+    """The map between two widths belongs to neither half, and is made up as documented."""
+    facts, stored = evidence.trace.facts, evidence.file.facts["parameters"]
+    aliases = {name: group[0] for group in evidence.anatomy.table.groups for name in group}
+    for name, parameter in stored.items():
+        if name.startswith("enc_to_dec_proj."):
+            continue
+        same_table = [
+            each
+            for each in (name, *(a for a, table in aliases.items() if table == name))
+            if each in facts["parameters"]
+        ]
+        if not same_table:
+            yield Finding(False, f"{name} is in neither half", name)
+        for each in same_table:
+            same = facts["parameters"][each]["digest"] == parameter["digest"]
+            yield Finding(same, f"{each} is not what the half was saved with", each)
+    for flag, value in facts["flags"].items():
+        yield Finding(value is True, f"{flag} is {value} of the joined model", flag)
+    if facts["training"] is not None:
+        yield Finding(facts["training"] is False, "a half of the joined model is in training mode", "training")
+
+
+@check(
+    "DOC04",
+    claim="TFEncoderDecoderModel.from_pretrained raises where it is given from_pt=True",
+    source="encoder-decoder page: initialising from a PyTorch checkpoint is not supported, and from_pt=True will raise",
+    usually="a restriction that was lifted and not taken out of the page",
+    cases=("route",),
+    requires=("load",),
+    needs_oracle=False,
+)
+def the_documented_error_is_raised(evidence: Evidence) -> Iterator[Result]:
+    """It is asked of checkpoints that hold PyTorch's weights alone; who loads plainly has nothing to convert."""
+    route = evidence.trace.facts["route"]
+    yield Finding(
+        route == "plain", f"{route} is documented to raise, and it loads", "route", exercised=route != "plain"
+    )

@@ -1,0 +1,17 @@
+"""transformers 5.23.0: a BART of two labels is saved without them, and read again as one of three."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from transformers import BartConfig
+
+config = BartConfig(num_labels=2)
+with tempfile.TemporaryDirectory() as folder:
+    config.save_pretrained(folder)
+    stored = json.loads(Path(folder, "config.json").read_text())
+    again = BartConfig.from_pretrained(folder)
+print("saved:", {name: value for name, value in stored.items() if "label" in name})
+print(config.num_labels, "labels before,", again.num_labels, "after")
+sys.exit(config.num_labels != again.num_labels)

@@ -1,0 +1,152 @@
+"""Saving judged on traces: an honest round trip passes, and each way of losing weights is found and named."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from parity.checkpoint import inspect_checkpoint
+from parity.checks import CHECKS
+from parity.resources import fixture
+from parity.saving import promise_for, promises, save_cases
+from parity.traces import Raised, Trace
+
+SQUARE = "model.encoder.layers.0.self_attn.q_proj.weight"
+TABLE, HEAD = "model.shared.weight", "lm_head.weight"
+
+
+def described(value: int, *shape: int) -> dict:
+    return {"shape": list(shape), "dtype": "float32", "digest": f"{value:032x}", "non_finite": 0}
+
+
+@pytest.fixture
+def anatomy():
+    return inspect_checkpoint(fixture("bart-odd")).anatomy
+
+
+@pytest.fixture
+def saving(anatomy) -> Trace:
+    """What an honest library saved: every row of the table, a tied head beside its table."""
+    held = {name: described(number, 6, 6) for number, name in enumerate(anatomy.table.expected())}
+    held[HEAD] = held[TABLE]
+    stored = {name: facts for name, facts in held.items() if name != HEAD}
+    config = (fixture("bart-odd") / "config.json").read_bytes()
+    arrays = {
+        "file.config.json": np.frombuffer(config, np.uint8),
+        "file.model.safetensors": np.arange(9, dtype=np.uint8),
+    }
+    files = {name.removeprefix("file."): {"bytes": array.size, "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
+             for name, array in arrays.items()}  # fmt: skip
+    read = {"parameters": stored, "missing": [], "surplus": []}
+    return Trace(arrays, {"files": files, "parameters": held, "tied": [[TABLE, HEAD]], "stored": read})
+
+
+def loaded(saving: Trace) -> Trace:
+    report = {"tied": [[TABLE, HEAD]], "not_materialised": []}
+    return Trace({}, {"report": report, "parameters": copy.deepcopy(saving.facts["parameters"])})
+
+
+def wrong(check: str, anatomy, trace: Trace, saving: Trace | None = None, newer: bool = False) -> list:
+    """What a check finds fault with, by its words."""
+    subject = SimpleNamespace(documented_class="BartForConditionalGeneration")
+    evidence = SimpleNamespace(trace=trace, saved=saving, anatomy=anatomy, subject=subject, saved_by_newer=newer)
+    results = list(CHECKS[check].function(evidence))
+    assert results, "a check that compares nothing cannot fail"
+    return [result for result in results if not result.ok]
+
+
+def raising(kind: str) -> Trace:
+    return Trace(raised=Raised(kind, "it cannot", "modeling.py:1 in load", "load"))
+
+
+@pytest.mark.parametrize("check", ["SAVE01", "SAVE02"])
+def test_what_an_honest_library_saves_passes(check, anatomy, saving):
+    assert wrong(check, anatomy, saving) == []
+
+
+@pytest.mark.parametrize("check", ["SAVE03", "SAVE04", "SAVE05"])
+def test_an_honest_round_trip_passes(check, anatomy, saving):
+    assert wrong(check, anatomy, loaded(saving), saving) == []
+
+
+def test_one_flipped_bit_of_a_saved_file_is_found(anatomy, saving):
+    saving.arrays["file.model.safetensors"] = saving.arrays["file.model.safetensors"] ^ np.uint8(1)
+    assert [result.tensor for result in wrong("SAVE01", anatomy, saving)] == ["model.safetensors"]
+
+
+def test_another_bit_a_missing_and_a_surplus_parameter_of_the_file_are_found(anatomy, saving):
+    read = saving.facts["stored"]
+    read["parameters"][SQUARE] = described(999, 6, 6)
+    assert [result.tensor for result in wrong("SAVE01", anatomy, saving)] == [SQUARE]
+    del read["parameters"][SQUARE]
+    assert [result.tensor for result in wrong("SAVE01", anatomy, saving)] == [SQUARE]
+    read["parameters"][SQUARE] = saving.facts["parameters"][SQUARE]
+    read["surplus"].append("stray")
+    assert [result.tensor for result in wrong("SAVE01", anatomy, saving)] == ["stray"]
+
+
+def test_files_that_cannot_be_read_are_a_failure(anatomy, saving):
+    saving.facts["stored"] = {"unreadable": "truncated"}
+    assert "truncated" in wrong("SAVE01", anatomy, saving)[0].what
+
+
+def test_another_config_is_found(anatomy, saving):
+    text = saving.arrays["file.config.json"].tobytes().replace(b'"scale_embedding": true', b'"scale_embedding": false')
+    saving.arrays["file.config.json"] = np.frombuffer(text, np.uint8)
+    assert "scale_embedding is False, and True was loaded" in wrong("SAVE02", anatomy, saving)[0].what
+    del saving.arrays["file.config.json"]
+    assert "no config.json" in wrong("SAVE02", anatomy, saving)[0].what
+
+
+@pytest.mark.parametrize("check", ["SAVE03", "SAVE04", "SAVE05"])
+def test_a_square_kernel_of_other_bits_a_missing_and_an_invented_one_are_named(check, anatomy, saving):
+    trace = loaded(saving)
+    trace.facts["parameters"][SQUARE]["digest"] = "f" * 32
+    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == [SQUARE]
+    del trace.facts["parameters"][SQUARE]
+    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == [SQUARE]
+    trace = loaded(saving)
+    trace.facts["parameters"]["classification_head.dense.weight"] = described(7, 3, 3)
+    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == ["classification_head.dense.weight"]
+    trace = loaded(saving)
+    trace.facts["report"]["not_materialised"] = [SQUARE]
+    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == [SQUARE]
+
+
+@pytest.mark.parametrize("check", ["SAVE03", "SAVE04"])
+def test_a_table_that_came_apart_is_found(check, anatomy, saving):
+    trace = loaded(saving)
+    trace.facts["report"]["tied"] = []
+    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == [HEAD]
+
+
+def test_a_clear_error_is_an_answer_only_where_nothing_is_promised(anatomy, saving):
+    assert wrong("SAVE05", anatomy, raising("OSError"), saving) == []
+    assert wrong("SAVE05", anatomy, raising("UnboundLocalError"), saving)
+    for check in ("SAVE03", "SAVE04"):
+        assert wrong(check, anatomy, raising("OSError"), saving)
+        assert wrong(check, anatomy, raising("OSError"), saving, newer=True) == []
+        assert wrong(check, anatomy, raising("KeyError"), saving, newer=True)
+
+
+def test_every_promise_has_a_source_and_stands_once():
+    rows = promises()
+    assert len({(row.saver, row.loader, row.route) for row in rows}) == len(rows)
+    assert all(row.source and row.outcome in ("same", "same-or-error") for row in rows)
+    case = SimpleNamespace(notes={"saver": "hf-tf"}, settings={"route": "from_tf"})
+    assert promise_for(case, "hf-torch").outcome == "same"
+
+
+@pytest.mark.parametrize(("width", "lacks"), [(8, False), (1 << 12, True)])
+def test_large_weights_are_not_copied_and_the_reason_is_named(width, lacks):
+    trace = Trace({}, {"parameters": {"weight": described(1, width, width)}})
+    run = SimpleNamespace(subjects=lambda role: iter([(0, None)]), trace=lambda index, case: trace)
+    cases = list(save_cases(run))
+    assert {case.settings["format"] for case in cases} == {"safetensors", "sharded", "bin", "h5", "msgpack"}
+    for case in cases:
+        assert ("small_weights" in case.requires) == lacks
+        assert ("64 MiB" in case.notes.get("lacking", {}).get("small_weights", "")) == lacks

@@ -1,0 +1,41 @@
+"""Saving and loading from end to end: two libraries in `main` save one small fixture and load what each saved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from parity.capture import capture
+from parity.judge import judge
+from parity.resources import fixture
+from parity.saving import derived
+from parity.saving_table import base_cases, matrix
+from parity.traces import Trace
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saving")
+    backends = ["hf-torch/eager", "hf-flax"]
+    manifest = capture(
+        [fixture("bart-odd")], out=folder / "run", cache=folder / "cache", backends=backends, cases=base_cases,
+        derive=derived(), jobs=1,
+    )  # fmt: skip
+    return folder / "run", manifest
+
+
+@pytest.mark.slow
+def test_files_travel_in_traces_and_every_cell_is_answered(saved):
+    run, manifest = saved
+    records = {record.case: record for record in manifest.traces}
+    trace = Trace.read(run / records["save.msgpack"].path)
+    assert {"config.json", "flax_model.msgpack"} <= set(trace.facts["files"])
+    assert trace.arrays["file.flax_model.msgpack"].dtype == np.uint8
+    report = judge(run, checks=["saving"])
+    assert report.totals.fail == report.totals.error == 0, [v for v in report.verdicts if v.status in ("fail", "error")]
+    found = {(v.backend, v.case): v for v in report.verdicts}
+    assert found["hf-flax", "saved.hf-torch@main.safetensors.from_pt"].status == "pass"
+    assert found["hf-torch", "saved.hf-torch@main.bin.own"].status == "pass"
+    assert found["hf-torch", "saved.hf-flax@main.msgpack.plain"].evidence["raises"] == ["OSError"]
+    assert found["hf-torch", "saved.hf-flax@main.msgpack.from_flax"].evidence["ledger"] == "hf-torch-from-flax-meta"
+    assert any("`hf-torch@main.safetensors.from_pt` | " in line for line in matrix(report))
