@@ -103,7 +103,7 @@ def test_a_composition_is_left_to_hide_what_an_ignored_label_became():
     joined = {
         "model_type": "encoder-decoder", "architectures": ["EncoderDecoderModel"], "encoder": half,
         "decoder": {**half, "is_decoder": True, "add_cross_attention": True},
-        "pad_token_id": 0, "decoder_start_token_id": 2,
+        "pad_token_id": 0, "decoder_start_token_id": 2, "eos_token_id": 3,
     }  # fmt: skip
     case = named(joined)["loss.default-mask"]
     labels = np.array(case.inputs["labels"])
