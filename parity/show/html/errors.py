@@ -10,8 +10,8 @@ from parity.show.html.matrix import anchor
 from parity.show.html.plots import Plot, decades_of, is_outside, plot
 from parity.show.matrix import subject_label, worst
 
-MOST_POINTS = 20_000
-"""About 5 MB of page. Past it, folded plots whose tensors are all inside are counted and not drawn."""
+MOST_POINTS = 12_000
+"""About 1 MB of a packed page. Past it, folded plots whose tensors are all inside are counted and not drawn."""
 
 
 @dataclass(frozen=True)
