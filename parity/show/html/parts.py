@@ -1,6 +1,6 @@
 """The parts of a page that only some readers open: whole while the page is small, past that packed until opened.
 
-A three-stack report over twenty checkpoints is 20 MB of HTML that says much the same over and over: packed it is a
+A three-stack report over twenty checkpoints is 30 MB of HTML that says much the same over and over: packed it is a
 tenth of that, and the browser lays out only what somebody looks at. ``page.js`` opens a part.
 """
 
