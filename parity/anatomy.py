@@ -69,6 +69,11 @@ class Anatomy:
         return "input_ids" if self.speech is None else "input_values"
 
     @property
+    def kind(self) -> tuple[str, tuple[str, ...]]:
+        """What subjects are put to: a documented class and, of a composition, its halves' model types."""
+        return self.model_class, self.families
+
+    @property
     def generates(self) -> bool:
         """Whether its class is documented to write text from a source."""
         return self.head == "language" and not self.alone
@@ -200,3 +205,8 @@ def _anatomy(text: str, model_class: str | None, place: str) -> Anatomy:
     if name not in HEADS:
         raise CheckpointError(place, f"{name} is no class that is judged here: {', '.join(HEADS)}")
     return Anatomy(name, config, raw)
+
+
+def config_class(model_class: str) -> str:
+    """The documented config class of a documented model class, by its PyTorch name."""
+    return model_class.replace("Model", "Config") if model_class.endswith("EncoderDecoderModel") else "BartConfig"

@@ -64,8 +64,10 @@ class Case:
             return bool(LABELS & set(self.inputs))
         return "cross_" not in tensor or not self.notes.get("no_encoder")
 
-    def is_for(self, backend: str, variant: str, role: str = "candidate") -> bool:
-        """Whether it is a question to this backend and variant; most cases are for all."""
+    def is_for(self, backend: str, variant: str, role: str = "candidate", about: str = "model") -> bool:
+        """Whether it is a question to this backend and variant; most cases are for all that are about the same."""
+        if role == "candidate" and about != self.about:
+            return False
         only = self.notes.get("only")
         return only is None or (role == "candidate" and [backend, variant] in only)
 

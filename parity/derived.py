@@ -71,6 +71,17 @@ def dialects(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
     return _by_checkpoint(manifest, directory, _dialect_cases)
 
 
+def saves(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+    """Saving alone, for a capture that asks for nothing else."""
+    return _by_checkpoint(manifest, directory, save_cases)
+
+
+def loads(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+    """What every candidate makes of what each saved, alone."""
+    return _by_checkpoint(manifest, directory, saved_cases)
+
+
+SAVING = (saves, loads)
 DERIVED = (ends, scores, ties, dialects)
 
 

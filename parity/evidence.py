@@ -86,10 +86,8 @@ class Evidence:
     @property
     def saved_by_newer(self) -> bool:
         """Whether a later version of the library saved what this subject loads."""
-        environments, saver = (
-            self._run.manifest.environments,
-            self._run.manifest.subjects[self.case.notes["saver_index"]],
-        )
+        environments, subjects = self._run.manifest.environments, self._run.manifest.subjects
+        saver = subjects[self.case.notes["saver_index"]]
         theirs, own = (environments[who.environment]["versions"]["transformers"] for who in (saver, self.subject))
         return Version(theirs) > Version(own)
 

@@ -5,7 +5,6 @@ They are put to the library's config and tokenizer classes and to our own reader
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from parity import hostile_texts
-from parity.anatomy import Anatomy
+from parity.anatomy import Anatomy, config_class
 from parity.cases import Case
 from parity.resources import data
+from reference.config import CONFIG_FILE, read_json
 from reference.errors import CheckpointError
 from reference.tokenizer.added import read_settings
 from reference.tokenizer.serialised import SERIALISED_FILE
@@ -38,22 +38,15 @@ def documented_configs() -> dict[str, Any]:
     return tomllib.loads(data("documented/configs.toml").read_text(encoding="utf-8"))
 
 
-def config_class(anatomy: Anatomy) -> str:
-    """The documented config class of a checkpoint."""
-    if not anatomy.composed:
-        return "BartConfig"
-    return "SpeechEncoderDecoderConfig" if anatomy.speech is not None else "EncoderDecoderConfig"
-
-
 def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
     """``config``, and for BART's own classes ``tokenize``.
 
     Args:
         path: the checkpoint's directory.
     """
-    named = config_class(anatomy)
+    named = config_class(anatomy.model_class)
     documented = documented_configs()[named]
-    raw = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    raw = read_json(path, CONFIG_FILE)
     parts = documented.get("halves", ())
     fields = _fields({*raw, *documented["arguments"]} - set(parts))
     halves = {half: _fields(raw[half]) for half in parts}

@@ -81,10 +81,9 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
         for index, subject in run.subjects(check.role):
             for name in _cases_of(run, check):
                 case = run.cases[name]
-                meant = case.is_for(subject.backend, subject.variant, subject.role)
-                meant = meant and (check.role != "candidate" or subject.about == case.about)
+                meant = case.is_for(subject.backend, subject.variant, subject.role, subject.about)
                 if meant and _says_something(run, check, name):
-                    yield Cell(run, check, run.cases[name], index, subject)
+                    yield Cell(run, check, case, index, subject)
 
 
 def _cases_of(run: CheckpointRun, check: Check) -> list[str]:

@@ -17,6 +17,11 @@ from parity.subjects import Variant
 from parity.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
 from parity.traces import Trace
 
+WITHOUT_TENSORS = (
+    "generate", "reachable", "generation_settings", "save", "load_saved", "signature", "compose", "route",
+)  # fmt: skip
+"""Operations on a model whose answers hold no tensor of a pass."""
+
 
 @dataclass(frozen=True)
 class CaseErrors:
@@ -65,9 +70,8 @@ class CheckpointRun:
 
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
         """Those that the checkpoint's class was put to, with their places in the manifest."""
-        kind = (self.checkpoint.documented_class, self.anatomy.families)
         for index, subject in enumerate(self.manifest.subjects):
-            if subject.role in roles and (subject.documented_class, tuple(subject.families)) == kind:
+            if subject.role in roles and (subject.documented_class, tuple(subject.families)) == self.anatomy.kind:
                 yield index, subject
 
     @cached_property
@@ -119,17 +123,7 @@ class CheckpointRun:
             return [spec for spec in decode_tensors(self.anatomy) if asked.brings(spec.name)]
         if asked.operation == "score":
             return score_tensors()
-        without = (
-            "generate",
-            "reachable",
-            "generation_settings",
-            "save",
-            "load_saved",
-            "signature",
-            "compose",
-            "route",
-        )
-        if asked.operation in without or asked.about != "model":
+        if asked.operation in WITHOUT_TENSORS or asked.about != "model":
             return []
         return [spec for spec in forward_tensors(self.anatomy) if asked.brings(spec.name)]
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from parity.cases import Case
-from parity.records import Manifest
 from parity.run import CheckpointRun
 from parity.traces import Trace, TraceError
 
@@ -60,16 +58,6 @@ def promise_for(case: Case, loader: str) -> Promise:
     """What is promised where this backend loads what stands in a ``saved`` case."""
     found = (each for each in promises() if (each.saver, each.loader) == (case.notes["saver"], loader))
     return next(each for each in found if each.route == case.settings["route"])
-
-
-def derived() -> tuple[Callable[[Manifest, Path], Mapping[str, list[Case]]], ...]:
-    """The two steps of saving alone, for a capture that asks for nothing else."""
-
-    def step(make: Callable[[CheckpointRun], Iterator[Case]], manifest: Manifest, directory: Path) -> dict[str, Any]:
-        runs = (CheckpointRun(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints)
-        return {run.checkpoint.name: list(make(run)) for run in runs}
-
-    return partial(step, save_cases), partial(step, saved_cases)
 
 
 def save_cases(run: CheckpointRun) -> Iterator[Case]:

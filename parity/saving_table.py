@@ -66,9 +66,9 @@ def _word(verdict: Verdict) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Captures, judges and writes."""
     from parity.capture import capture
+    from parity.derived import SAVING
     from parity.judge import judge
     from parity.records import write_record
-    from parity.saving import derived
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path)
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     manifest = capture(
         given.checkpoints, out=given.out, cache=given.cache, backends=given.backend or SAVERS,
-        stacks=("main", *given.stack), cases=base_cases, derive=derived(), jobs=given.jobs,
+        stacks=("main", *given.stack), cases=base_cases, derive=SAVING, jobs=given.jobs,
     )  # fmt: skip
     report = judge(given.out, checks=["saving"])
     write_record(report, given.out / "report.json")

@@ -102,8 +102,7 @@ def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:
 
     rounds: list[dict[tuple[str, tuple[str, ...]], str]] = []
     for name in dict.fromkeys(name for mutant in chosen for name in mutant.fixtures):
-        anatomy = inspect_checkpoint(fixture(name), None).anatomy
-        kind = (anatomy.model_class, anatomy.families)
+        kind = inspect_checkpoint(fixture(name)).anatomy.kind
         free = next((each for each in rounds if kind not in each), None)
         if free is None:
             rounds.append(free := {})

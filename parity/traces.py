@@ -30,6 +30,10 @@ class TraceError(ValueError):
     """A trace file cannot be read; the message names the file and the cause."""
 
 
+FILE = "file."
+"""Before a saved file's name among the arrays of a saving's trace."""
+
+
 @dataclass(frozen=True)
 class Raised:
     """What a backend raised instead of answering."""

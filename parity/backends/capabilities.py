@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from parity.anatomy import config_class
 from parity.backends import BACKENDS, MUTANT_HOSTS, find_entry
 from parity.subjects import Variant
 
@@ -44,7 +45,6 @@ WITHOUT = {
 NO_SDPA = ("bert-generation",)
 """Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
 ``_sdpa_can_dispatch``). In 4.37.2 no composition has it (``PreTrainedModel._supports_sdpa``)."""
-_COMPOSED = ("EncoderDecoder", "SpeechEncoderDecoder")
 _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 _FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
                "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
@@ -101,7 +101,7 @@ def _of_files(backend: str, versions: Mapping[str, str]) -> tuple[list[str], dic
 def library_class(backend: str, documented: str) -> str:
     """The name of the class that a backend loads: ``TFBartModel`` for ``BartModel``, its config or its tokenizer."""
     if backend == "hf-config":
-        return next((f"{kind}Config" for kind in _COMPOSED if documented == f"{kind}Model"), "BartConfig")
+        return config_class(documented)
     if backend.startswith("hf-tokenizer"):
         return "BartTokenizerFast" if backend.endswith("fast") else "BartTokenizer"
     if backend not in BACKENDS | MUTANT_HOSTS:
@@ -160,7 +160,7 @@ def _lacking(
     backend: str, variant: Variant, versions: Mapping[str, str], documented: str, families: tuple[str, ...]
 ) -> dict[str, str]:
     if backend == "file":
-        return {word: "a weight file computes nothing" for word in OPERATIONS if word not in ("load", *OF_FILES)}
+        return {word: "a weight file computes nothing" for word in OPERATIONS if word != "load"}
     if backend in MUTANT_HOSTS:
         return _reference(variant) | _mutant(variant)
     if backend.startswith("reference-"):

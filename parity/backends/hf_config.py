@@ -11,6 +11,7 @@ from typing import Any
 
 from parity.backends import libraries
 from parity.backends.capabilities import library_class
+from parity.backends.hf_documented import FLAGS, HALVES
 from parity.subjects import Variant
 
 
@@ -72,10 +73,9 @@ class HfConfigFile:
 
     def _joined(self) -> dict[str, Any]:
         """What ``from_encoder_decoder_configs`` makes of two configs that say nothing of being halves."""
-        encoder, decoder = (type(getattr(self._config, half))() for half in ("encoder", "decoder"))
+        encoder, decoder = (type(getattr(self._config, half))() for half in HALVES)
         joined = self._kind.from_encoder_decoder_configs(encoder, decoder)
-        names = ("is_decoder", "add_cross_attention")
-        return {half: _attributes(getattr(joined, half), names) for half in ("encoder", "decoder")}
+        return {half: _attributes(getattr(joined, half), FLAGS) for half in HALVES}
 
 
 def _arguments(kind: Any) -> list[list[Any]]:
@@ -84,7 +84,7 @@ def _arguments(kind: Any) -> list[list[Any]]:
     for parameter in list(inspect.signature(kind.__init__).parameters.values())[1:]:
         if parameter.kind is not parameter.VAR_KEYWORD:
             default = None if parameter.default is parameter.empty else parameter.default
-            found.append([parameter.name, plain(default), parameter.kind is parameter.POSITIONAL_OR_KEYWORD])
+            found.append([parameter.name, libraries.plain(default), parameter.kind is parameter.POSITIONAL_OR_KEYWORD])
     return found
 
 
@@ -97,9 +97,4 @@ def _bare(kind: Any, wanted: list[str]) -> dict[str, Any]:
 
 
 def _attributes(config: Any, names: Iterable[str]) -> dict[str, Any]:
-    return {name: plain(getattr(config, name)) for name in names if hasattr(config, name)}
-
-
-def plain(value: Any) -> Any:
-    """A value as a JSON file would hold it: torch's dtypes by their bare names, as the library writes them."""
-    return json.loads(json.dumps(value, default=lambda other: str(other).removeprefix("torch.")))
+    return {name: libraries.plain(getattr(config, name)) for name in names if hasattr(config, name)}

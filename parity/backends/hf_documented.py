@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from parity.backends import libraries
+
 FLAGS = ("is_decoder", "add_cross_attention")
 HALVES = ("encoder", "decoder")
-_COMPOSED = {"encoder-decoder": "EncoderDecoder", "speech-encoder-decoder": "SpeechEncoderDecoder"}
 
 
 def signatures(kind: type, methods: Iterable[str]) -> dict[str, Any]:
@@ -33,9 +34,7 @@ def _parameters(method: Any) -> list[list[Any]]:
             found.append(["**", None, False])
         elif parameter.name not in ("self", "cls") and parameter.kind is not parameter.VAR_POSITIONAL:
             must = parameter.default is parameter.empty
-            found.append(
-                [parameter.name, None if must else json.loads(json.dumps(parameter.default, default=str)), must]
-            )
+            found.append([parameter.name, None if must else libraries.plain(parameter.default), must])
     return found
 
 
@@ -46,16 +45,15 @@ def halves(checkpoint: Path) -> Iterator[tuple[str, str]]:
     The parameters are read and named without any framework, so that the halves are those of the file itself: the
     decoder's with its cross-attention, and without the map between two widths, which belongs to neither.
     """
-    from reference.config import read_config, read_json
+    from reference.config import CONFIG_FILE, read_config, read_json
     from reference.weights import read_weights
 
-    ours, raw = read_config(checkpoint), read_json(checkpoint, "config.json")
-    weights = read_weights(checkpoint, ours, model_class=f"{_COMPOSED[ours.model_type]}Model")
+    raw, weights = read_json(checkpoint, CONFIG_FILE), read_weights(checkpoint, read_config(checkpoint))
     with tempfile.TemporaryDirectory(prefix="parity-halves-") as folder:
         for half in HALVES:
             place = Path(folder) / half
             place.mkdir()
-            (place / "config.json").write_text(json.dumps(raw[half]), encoding="utf-8")
+            (place / CONFIG_FILE).write_text(json.dumps(raw[half]), encoding="utf-8")
             own = {name.removeprefix(f"{half}."): np.ascontiguousarray(weights[name])
                    for name in weights if name.startswith(f"{half}.")}  # fmt: skip
             save_file(own, place / "model.safetensors", metadata={"format": "pt"})
@@ -67,6 +65,15 @@ def in_training(model: Any) -> bool:
     return any(module.training for half in HALVES for module in getattr(model, half).modules())
 
 
-def decoder_flags(config: Any) -> Mapping[str, Any]:
-    """Whether the decoder of a composition is causal, and attends to the encoder."""
-    return {flag: getattr(config.decoder, flag, None) for flag in FLAGS}
+class Documented:
+    """What the three kinds of loaded model tell of themselves alike."""
+
+    _model: Any
+
+    def signatures(self, methods: Iterable[str]) -> dict[str, Any]:
+        """Parameters of the class's own methods."""
+        return signatures(type(self._model), methods)
+
+    def flags(self) -> Mapping[str, Any]:
+        """Whether the decoder of a composition is causal, and attends to the encoder."""
+        return {flag: getattr(self._model.config.decoder, flag, None) for flag in FLAGS}

@@ -62,7 +62,7 @@ SHIFTS = ("ForConditionalGeneration", "EncoderDecoderModel")
 """How the names of classes end whose decoder is fed the labels, shifted."""
 
 
-class HfFlaxModel:
+class HfFlaxModel(hf_documented.Documented):
     """One loaded model; each kind of call is compiled once per signature."""
 
     def __init__(self, model: Any, config: Config, table: Table, report: LoadReport, variant: Variant) -> None:
@@ -124,20 +124,12 @@ class HfFlaxModel:
         scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
         return {"sequences": answer.sequences, **scores}
 
-    def signatures(self, methods: Sequence[str]) -> dict[str, Any]:
-        """Parameters of the class's own methods (``parity.backends.hf_documented``)."""
-        return hf_documented.signatures(type(self._model), methods)
-
     def composed(self, checkpoint: Path) -> HfFlaxModel:
         """Halves saved by PyTorch's classes, each converted while they are joined."""
         kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
         with hf_documented.halves(checkpoint) as (encoder, decoder):
             joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
         return HfFlaxModel(joined, self._config, self._table, LoadReport(), self._variant)
-
-    def flags(self) -> Mapping[str, Any]:
-        """What a joined model says of itself."""
-        return hf_documented.decoder_flags(self._model.config)
 
     def generation_settings(self) -> Mapping[str, Any]:
         return libraries.generation_settings(self._model.generation_config)

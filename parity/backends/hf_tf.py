@@ -61,7 +61,7 @@ class HfTf:
         return HfTfModel(model, table, report)
 
 
-class HfTfModel:
+class HfTfModel(hf_documented.Documented):
     """One loaded model."""
 
     def __init__(self, model: Any, table: Table, report: LoadReport) -> None:
@@ -125,10 +125,6 @@ class HfTfModel:
         tensors = _tensors(libraries.source_of(inputs))
         return libraries.generated(self._model.generate(**tensors, **libraries.generate_arguments(settings)))
 
-    def signatures(self, methods: Sequence[str]) -> dict[str, Any]:
-        """Parameters of the class's own methods (``parity.backends.hf_documented``)."""
-        return hf_documented.signatures(type(self._model), methods)
-
     def composed(self, checkpoint: Path) -> HfTfModel:
         """The documented way: halves saved by PyTorch's classes, each converted while they are joined."""
         kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
@@ -136,10 +132,6 @@ class HfTfModel:
             joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
         joined(joined.dummy_inputs)  # Keras makes the head's variables when it is first called
         return HfTfModel(joined, self._table, LoadReport())
-
-    def flags(self) -> Mapping[str, Any]:
-        """What a joined model says of itself."""
-        return hf_documented.decoder_flags(self._model.config)
 
     def generation_settings(self) -> Mapping[str, Any]:
         return libraries.generation_settings(self._model.generation_config)

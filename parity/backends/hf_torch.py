@@ -64,7 +64,7 @@ ENCODER_ONLY = ("input_ids", "input_values", "head_mask")
 """Inputs of a whole call that are the encoder's alone."""
 
 
-class HfTorchModel:
+class HfTorchModel(hf_documented.Documented):
     """One loaded model."""
 
     def __init__(self, model: Any, table: Table, report: LoadReport, variant: Variant, threads: int) -> None:
@@ -138,10 +138,6 @@ class HfTorchModel:
     def generation_settings(self) -> Mapping[str, Any]:
         return libraries.generation_settings(self._model.generation_config)
 
-    def signatures(self, methods: Sequence[str]) -> dict[str, Any]:
-        """Parameters of the class's own methods (``parity.backends.hf_documented``)."""
-        return hf_documented.signatures(type(self._model), methods)
-
     def composed(self, checkpoint: Path) -> HfTorchModel:
         """``from_encoder_decoder_pretrained`` of the halves this composition was made of."""
         kind = type(self._model)
@@ -152,7 +148,7 @@ class HfTorchModel:
 
     def flags(self) -> Mapping[str, Any]:
         """What a joined model says of itself: its decoder's kind, and its own mode."""
-        return {**hf_documented.decoder_flags(self._model.config), "evaluates": not self._model.training}
+        return {**super().flags(), "evaluates": not self._model.training}
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         self._model.zero_grad(set_to_none=True)

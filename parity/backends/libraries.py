@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import re
@@ -220,3 +221,8 @@ def generation_settings(held: Any) -> dict[str, Any]:
 
     names = [field.name for field in dataclasses.fields(GenerationSettings) if field.name not in ("passed", "stored")]
     return {name: getattr(held, name) for name in names if hasattr(held, name)}
+
+
+def plain(value: Any) -> Any:
+    """A value as a JSON file would hold it: torch's dtypes by their bare names, as the library writes them."""
+    return json.loads(json.dumps(value, default=lambda other: str(other).removeprefix("torch.")))

@@ -34,7 +34,6 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
     """
     plain = ByteLevelTokenizer.read(checkpoint, False)
     return {
-        "raw": read_json(checkpoint, CONFIG_FILE),
         "model_max_length": read_settings(checkpoint).get("model_max_length"),
         "roles": {role: plain.ids.get(token) for role, token in plain.roles.items()},
         "size": len(plain.ids),

@@ -40,7 +40,7 @@ class Asked:
 
     def is_about(self, anatomy: Anatomy) -> bool:
         """Whether models of this kind are put to it."""
-        return (self.documented_class, self.families) == (anatomy.model_class, anatomy.families)
+        return (self.documented_class, self.families) == anatomy.kind
 
     def is_asked(self, case: Case) -> bool:
         """Whether a case is put to this subject: its part in the run, then what it can be asked.
@@ -51,11 +51,9 @@ class Asked:
         role = self.subject.role
         if role not in case.notes.get("roles", (role,)):
             return False
-        if not case.is_for(self.subject.backend, self.subject.variant, role):
+        if not case.is_for(self.subject.backend, self.subject.variant, role, self.about):
             return False
         if (role == "file") != (case.operation in OF_FILES) and role != "candidate":
-            return False
-        if role == "candidate" and self.about != case.about:
             return False
         if role == "yardstick" and not case.notes.get("sets_yardstick"):
             return False

@@ -64,7 +64,7 @@ def capture(
         model_class: the documented class to load all of them as, by its PyTorch name; by default the one each was
             saved by.
         cases: makes the cases from an anatomy, ``rows`` and generation settings; by default
-            ``parity.standard.standard_cases``, and ``parity.file_cases`` about the config and the tokenizer.
+            ``parity.standard.standard_cases``, ``parity.documented_cases`` and ``parity.file_cases``.
         derive: run in order after the base cases; each sees what the ones before it brought.
         time_limit: seconds for each case, and for starting a worker.
         jobs: workers at a time; by default by cores and memory.
@@ -90,11 +90,8 @@ def capture(
     run.plan(found, stacks, backends, device, dtypes, candidates)
     clear(out)
     planned = time.monotonic()
-    make = cases or _standard
     with _ended_by_sigterm():
-        run.ask({name: make(point.anatomy, rows, point.generation) for name, point in run.checkpoints.items()})
-        if cases is None:
-            run.ask({name: _of_files(point) for name, point in run.checkpoints.items()})
+        run.ask({name: _asked(point, rows, cases) for name, point in run.checkpoints.items()})
         for more in derive:
             run.ask(more(run.manifest(started, {}), out))
     capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
@@ -108,17 +105,17 @@ def capture(
     return manifest
 
 
-def _standard(anatomy: Anatomy, rows: list[dict[str, Any]] | None, generation: dict[str, Any]) -> list[Case]:
+def _asked(checkpoint: Any, rows: list[dict[str, Any]] | None, cases: MakeCases | None) -> list[Case]:
+    """The base cases of one checkpoint: about its model, what is documented of its class, and its other files."""
+    anatomy = checkpoint.anatomy
+    if cases is not None:
+        return cases(anatomy, rows, checkpoint.generation)
     from parity.documented_cases import documented_cases
+    from parity.file_cases import file_cases
     from parity.standard import standard_cases
 
-    return [*standard_cases(anatomy, rows, generation), *documented_cases(anatomy)]
-
-
-def _of_files(checkpoint: Any) -> list[Case]:
-    from parity.file_cases import file_cases
-
-    return file_cases(checkpoint.anatomy, checkpoint.path)
+    asked = [*standard_cases(anatomy, rows, checkpoint.generation), *documented_cases(anatomy)]
+    return [*asked, *file_cases(anatomy, checkpoint.path)]
 
 
 def _inspect(paths: Sequence[Path], model_class: str | None) -> list[Any]:
@@ -167,8 +164,8 @@ class _Run:
             self.places[stack.name] = Place(stack.name, stack.interpreter, stack.environment, facts)
         if device == "cuda" and not any(place.cuda_devices() for place in self.places.values()):
             raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
-        kinds = dict.fromkeys(map(_kind, checkpoints))
-        chosen = {} if candidates is None else {_kind(c): set(candidates[c.name]) for c in checkpoints}
+        kinds = dict.fromkeys(each.anatomy.kind for each in checkpoints)
+        chosen = {} if candidates is None else {each.anatomy.kind: set(candidates[each.name]) for each in checkpoints}
         self.asked = [
             self._abilities(subject, *kind)
             for kind in kinds
@@ -265,11 +262,6 @@ class _Run:
             seconds=seconds,
             peak_memory=self.executor.usage.peak_memory,
         )
-
-
-def _kind(checkpoint: Any) -> tuple[str, tuple[str, ...]]:
-    """What subjects are put to: a documented class and, of a composition, its halves."""
-    return checkpoint.anatomy.model_class, checkpoint.anatomy.families
 
 
 def _subject_record(asked: Asked) -> SubjectRecord:

@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parity.traces import Trace
+from parity.traces import FILE, Trace
 
 if TYPE_CHECKING:
     from parity.capture.operations import Session
 
-FILE = "file."
-"""Before a saved file's name in the trace."""
 Describe = Callable[[np.ndarray], tuple[dict[str, Any], np.ndarray]]
 
 

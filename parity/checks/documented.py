@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from parity.checks.base import check
+from parity.checks.loading import table_names
 from parity.documented_cases import documented_calls
 from parity.evidence import Evidence
 from parity.results import Finding, Result
@@ -82,15 +83,10 @@ def loaded_models_evaluate(evidence: Evidence) -> Iterator[Result]:
 def halves_are_the_composition(evidence: Evidence) -> Iterator[Result]:
     """The map between two widths belongs to neither half, and is made up as documented."""
     facts, stored = evidence.trace.facts, evidence.file.facts["parameters"]
-    aliases = {name: group[0] for group in evidence.anatomy.table.groups for name in group}
     for name, parameter in stored.items():
         if name.startswith("enc_to_dec_proj."):
             continue
-        same_table = [
-            each
-            for each in (name, *(a for a, table in aliases.items() if table == name))
-            if each in facts["parameters"]
-        ]
+        same_table = [each for each in table_names(evidence, name) if each in facts["parameters"]]
         if not same_table:
             yield Finding(False, f"{name} is in neither half", name)
         for each in same_table:

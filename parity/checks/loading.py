@@ -80,6 +80,11 @@ def tied_groups_of(evidence: Evidence) -> list[list[str]]:
     return evidence.anatomy.table.groups
 
 
+def table_names(evidence: Evidence, name: str) -> list[str]:
+    """All names of the table that a parameter is, the table's own first; its own alone where nothing is tied to it."""
+    return next((group for group in tied_groups_of(evidence) if name in group), [name])
+
+
 def carries_nothing(evidence: Evidence, name: str) -> bool:
     """Whether the model computes with a parameter nowhere (the pooler of an encoder): then it need not be stored."""
     entry = evidence.anatomy.table.entry(name)

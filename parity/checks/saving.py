@@ -14,9 +14,10 @@ from typing import Any
 
 from parity.anatomy import anatomy_of
 from parity.checks.base import check
-from parity.checks.loading import carries_nothing, tied_groups_of
+from parity.checks.loading import carries_nothing, table_names, tied_groups_of
 from parity.evidence import Evidence
 from parity.results import Finding, Result
+from parity.traces import FILE
 
 _SAVING = (
     "main classes, PreTrainedModel.save_pretrained: the model and its configuration, so that from_pretrained has both"
@@ -24,7 +25,6 @@ _SAVING = (
 CLEAR = ("OSError", "ValueError", "RuntimeError", "ImportError", "NotImplementedError", "SafetensorError")
 """Exceptions by which a library says that it will not load a file. What Python itself raises in the midst of work
 (KeyError, AttributeError, UnicodeDecodeError) tells a user nothing."""
-FILE = "file."
 Parameters = Mapping[str, Mapping[str, Any]]
 
 
@@ -186,9 +186,8 @@ def _loaded(evidence: Evidence) -> Iterator[Result]:
 
 def _equal(evidence: Evidence, found: Parameters, held: Parameters, where: str) -> Iterator[Result]:
     """Every parameter that the saver held, and every one that is there now; a tied name stands for its table."""
-    groups = tied_groups_of(evidence)
     for name, parameter in held.items():
-        group = next((group for group in groups if name in group), [name])
+        group = table_names(evidence, name)
         now = found.get(name) or next((found[each] for each in group if each in found), None)
         if now is None:
             yield Finding(carries_nothing(evidence, name), f"{name} is not {where}", name)
@@ -196,7 +195,7 @@ def _equal(evidence: Evidence, found: Parameters, held: Parameters, where: str) 
         same = now["digest"] == parameter["digest"] or carries_nothing(evidence, name)
         yield Finding(same, f"{name} {where} {_unlike(now, parameter)}", name)
     for name in found:
-        group = next((group for group in groups if name in group), [name])
+        group = table_names(evidence, name)
         known = any(each in held for each in group) or carries_nothing(evidence, name)
         yield Finding(known, f"{name} {where} was never saved, so its values are made up", name)
         if name not in held and (table := next((each for each in group if each in held), None)):

@@ -10,7 +10,7 @@ import pytest
 
 from parity.backends import BACKENDS, get_backend
 from parity.backends.capabilities import capabilities, library_class
-from parity.backends.hf_config import plain
+from parity.backends.libraries import plain
 from parity.capture.operations import Clock, Session, perform
 from parity.checkpoint import inspect_checkpoint
 from parity.file_cases import file_cases

@@ -16,7 +16,7 @@ import pytest
 from parity.backends import get_backend
 from parity.capture.operations import Clock, Session, perform
 from parity.cases import Case
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint import Checkpoint, inspect_checkpoint
 from parity.derived import DERIVED
 from parity.records import CheckpointRecord, Manifest, Report, SubjectRecord, TraceRecord, write_record
 from parity.resources import fixture
@@ -41,6 +41,7 @@ SUBJECTS = (
 CANDIDATE = len(SUBJECTS) - 1
 Ask = Callable[[int, Case], Trace | None]
 Alter = Callable[[Trace], Trace | None]
+Answers = dict[tuple[int, str], Trace]
 
 
 def _subject_record(subject: Subject) -> SubjectRecord:
@@ -188,3 +189,27 @@ def cells(report: Report, check: str | None = None, status: str | None = None) -
         for verdict in report.verdicts
         if (check is None or verdict.check == check) and (status is None or verdict.status == status)
     ]
+
+
+def write_facts(
+    folder: Path, checkpoint: Checkpoint, subjects: list[SubjectRecord], cases: list[Case], answers: Answers
+) -> None:
+    """A run directory of one checkpoint, of answers given as they are.
+
+    Args:
+        answers: by a subject's place and a case's name.
+    """
+    records, name = [], checkpoint.name
+    for (index, case), trace in answers.items():
+        path = f"traces/{index}.{case}.safetensors"
+        trace.write(folder / path)
+        records.append(TraceRecord(checkpoint=name, subject=index, case=case, outcome="captured", path=path))
+    record = CheckpointRecord(
+        name=name, path=name, digest="0", config=checkpoint.config, documented_class=checkpoint.model_class
+    )
+    manifest = Manifest(
+        parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00", checkpoints=[record],
+        environments={"main": {"versions": {"transformers": "0.1"}}}, subjects=subjects, traces=records,
+        cases={name: [case.to_json() for case in cases]},
+    )  # fmt: skip
+    write_record(manifest, folder / "manifest.json")

@@ -7,13 +7,15 @@ import json
 
 import pytest
 
+from parity.cases import Case
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.documented_cases import documented_calls, documented_cases
 from parity.judge import judge
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
+from parity.records import SubjectRecord
 from parity.resources import fixture
 from parity.traces import Trace
+from tests.judging.conftest import write_facts
 
 CLASSES = {
     "hf-torch": "EncoderDecoderModel", "hf-tf": "TFEncoderDecoderModel", "hf-flax": "FlaxEncoderDecoderModel",
@@ -54,24 +56,11 @@ def judged(tmp_path, checkpoint):
         }
         if at is not None:
             alter(answers[at])
-        cases = {case.name: case.to_json() for case in documented_cases(checkpoint.anatomy)}
-        cases["load"] = {**cases["signature"], "name": "load", "operation": "load", "requires": [], "notes": {}}
+        cases = [Case("load", "load"), *documented_cases(checkpoint.anatomy)]
         subjects = [_subject("file", "file", checkpoint), _subject(backend, "candidate", checkpoint)]
         everything = {(0, "load"): {"parameters": stored}, **{(1, name): facts for name, facts in answers.items()}}
-        records = []
-        for (index, case), facts in everything.items():
-            path = f"{index}.{case}.st"
-            Trace(facts=json.loads(json.dumps(facts))).write(tmp_path / path)
-            records.append(TraceRecord(checkpoint="x", subject=index, case=case, outcome="captured", path=path))
-        record = CheckpointRecord(
-            name="x", path="x", digest="0", config=checkpoint.config, documented_class=checkpoint.model_class
-        )
-        manifest = Manifest(
-            parity_version="0", command=["test"], started="2026-11-25T00:00:00+00:00", checkpoints=[record],
-            environments={"main": {"versions": {"transformers": "0.1"}}}, subjects=subjects,
-            cases={"x": list(cases.values())}, traces=records,
-        )  # fmt: skip
-        write_record(manifest, tmp_path / "manifest.json")
+        traces = {key: Trace(facts=json.loads(json.dumps(facts))) for key, facts in everything.items()}
+        write_facts(tmp_path, checkpoint, subjects, cases, traces)
         return {verdict.check: verdict for verdict in judge(tmp_path, checks=["documented"]).verdicts}
 
     return run

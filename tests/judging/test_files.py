@@ -17,11 +17,11 @@ from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.file_cases import documented_configs, file_cases
 from parity.judge import judge
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
+from parity.records import SubjectRecord
 from parity.resources import fixture
 from parity.traces import Raised, Trace
 from reference.tokenizer import FAST, ByteLevelTokenizer
-from tests.judging.conftest import cells
+from tests.judging.conftest import cells, write_facts
 
 Alter = Callable[[dict[str, Any]], Any]
 ORACLE, FILE, CONFIG, SLOW, QUICK = range(5)
@@ -79,7 +79,7 @@ def cases_of(name: str) -> list[Case]:
 def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised] | None = None):
     """A report on these classes' answers about a checkpoint, one of them altered."""
     found = inspect_checkpoint(fixture(name))
-    cases, records = cases_of(name), []
+    cases, traces = cases_of(name), {}
     for case in cases:
         if case.operation == "config":
             said = own_files.configuration(found.path)
@@ -96,9 +96,7 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
                 trace.raised = change
             elif change:
                 change(trace.facts)
-            path = f"traces/{index}.{case.name}.safetensors"
-            trace.write(folder / path)
-            records.append(TraceRecord(checkpoint=name, subject=index, case=case.name, outcome="captured", path=path))
+            traces[index, case.name] = trace
     kind = {"documented_class": found.model_class, "families": list(found.anatomy.families), "environment": "main"}
     subjects = [
         SubjectRecord(
@@ -106,14 +104,7 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
             label=backend, model_class=backend, capabilities=["config", "tokenize", "offsets"], **kind,
         ) for backend, role, about in SUBJECTS
     ]  # fmt: skip
-    manifest = Manifest(
-        parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00", subjects=subjects, traces=records,
-        checkpoints=[CheckpointRecord(name=name, path=name, digest="0", config=found.config,
-                                      documented_class=found.model_class)],
-        environments={"main": {"versions": {"transformers": "0.1"}}},
-        cases={name: [case.to_json() for case in cases]},
-    )  # fmt: skip
-    write_record(manifest, folder / "manifest.json")
+    write_facts(folder, found, subjects, cases, traces)
     return judge(folder, checks=["config", "tokenizer"])
 
 

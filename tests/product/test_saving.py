@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from parity.capture import capture
+from parity.derived import SAVING
 from parity.judge import judge
 from parity.resources import fixture
-from parity.saving import derived
 from parity.saving_table import base_cases, matrix
 from parity.traces import Trace
 
@@ -19,7 +19,7 @@ def saved(tmp_path_factory):
     backends = ["hf-torch/eager", "hf-flax"]
     manifest = capture(
         [fixture("bart-odd")], out=folder / "run", cache=folder / "cache", backends=backends, cases=base_cases,
-        derive=derived(), jobs=1,
+        derive=SAVING, jobs=1,
     )  # fmt: skip
     return folder / "run", manifest
 
