@@ -173,6 +173,40 @@ def judge(
     raise typer.Exit(api.exit_code(report))
 
 
+@app.command(
+    epilog="Exit code 0: every cell is as the baseline says. 1: one is not. 2: a file cannot be read or compared."
+)
+@guarded
+def gate(
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="REPORT…", help="report.json or a run's directory; several to --update.")
+    ],
+    baseline: Annotated[Path, typer.Option(metavar="FILE", help="What was true.")] = Path("reports/baseline.json"),
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the baseline from this run, or what several agree on.")
+    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="With --update: cells no longer there are meant to go.")] = False,
+) -> None:
+    """Fail where a report is not what the baseline says: for worse, or for better without a word.
+
+    A worse verdict, a cell that vanished, a new divergence, an error grown beyond its spread, and also an improvement,
+    which is accepted with --update. A failed or partial run never becomes a baseline. Example:
+    parity gate runs/today --baseline reports/baseline.json
+    """
+    from parity.gate import gate as hold
+    from parity.gate import update as renew
+    from parity.show.gate import show_gate, show_updated
+
+    if update:
+        show_updated(renew(reports, baseline, drop=drop), baseline)
+        return
+    if drop or len(reports) > 1:
+        raise typer.BadParameter("--drop and several reports are for --update")
+    gated = hold(reports[0], baseline)
+    show_gate(gated, reports[0], baseline)
+    raise typer.Exit(0 if gated.passed else 1)
+
+
 @app.command()
 @guarded
 def ledger(

@@ -26,6 +26,8 @@ FORBIDDEN = {
 }
 FILES_OF_THE_JUDGE = (
     "judge",
+    "baseline",
+    "gate",
     "outcomes",
     "evidence",
     "results",
