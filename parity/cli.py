@@ -9,12 +9,9 @@ from typing import Annotated
 import typer
 
 from parity import __version__
-from parity.exits import guarded
+from parity.cli_reports import reports_app
+from parity.exits import EXIT_CODES, guarded
 
-EXIT_CODES = (
-    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
-    "input, no backend, all cells skipped) or the command itself broke. 130: interrupted; what was captured is kept."
-)
 app = typer.Typer(
     name="parity",
     help="Do all implementations of an encoder-decoder checkpoint compute the same, and is it what the docs say?",
@@ -26,6 +23,7 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(help="The traces kept between runs.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
+app.add_typer(reports_app)
 
 Checkpoints = Annotated[
     list[str],
@@ -171,40 +169,6 @@ def judge(
     report = api.judge(directory, checks=check, strict=strict)
     show_report(report, directory / "report.json")
     raise typer.Exit(api.exit_code(report))
-
-
-@app.command(
-    epilog="Exit code 0: every cell is as the baseline says. 1: one is not. 2: a file cannot be read or compared."
-)
-@guarded
-def gate(
-    reports: Annotated[
-        list[Path], typer.Argument(metavar="REPORT…", help="report.json or a run's directory; several to --update.")
-    ],
-    baseline: Annotated[Path, typer.Option(metavar="FILE", help="What was true.")] = Path("reports/baseline.json"),
-    update: Annotated[
-        bool, typer.Option("--update", help="Write the baseline from this run, or what several agree on.")
-    ] = False,
-    drop: Annotated[bool, typer.Option("--drop", help="With --update: cells no longer there are meant to go.")] = False,
-) -> None:
-    """Fail where a report is not what the baseline says: for worse, or for better without a word.
-
-    A worse verdict, a cell that vanished, a new divergence, an error grown beyond its spread, and also an improvement,
-    which is accepted with --update. A failed or partial run never becomes a baseline. Example:
-    parity gate runs/today --baseline reports/baseline.json
-    """
-    from parity.gate import gate as hold
-    from parity.gate import update as renew
-    from parity.show.gate import show_gate, show_updated
-
-    if update:
-        show_updated(renew(reports, baseline, drop=drop), baseline)
-        return
-    if drop or len(reports) > 1:
-        raise typer.BadParameter("--drop and several reports are for --update")
-    gated = hold(reports[0], baseline)
-    show_gate(gated, reports[0], baseline)
-    raise typer.Exit(0 if gated.passed else 1)
 
 
 @app.command()

@@ -14,6 +14,10 @@ from typing import TypeVar
 
 import typer
 
+EXIT_CODES = (
+    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
+    "input, no backend, all cells skipped) or the command itself broke. 130: interrupted; what was captured is kept."
+)
 NOTHING_ASKED = 2
 INTERRUPTED = 130
 C = TypeVar("C", bound=Callable[..., None])

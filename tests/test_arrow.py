@@ -10,7 +10,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "tf_keras")
-COMMAND = ("parity.cli", "parity.api", "parity.show", "parity.doctor", "parity.exits")
+COMMAND = (
+    "parity.cli",
+    "parity.api",
+    "parity.show",
+    "parity.doctor",
+    "parity.exits",
+    "parity.cli_reports",
+    "parity.export",
+)
 FORBIDDEN = {
     "reference": ("transformers", "parity"),
     "reference/in_torch": ("jax", "flax", "tensorflow", "reference.in_flax"),

@@ -19,7 +19,20 @@ from parity.subjects import FILE, ORACLE, Subject
 from reference.errors import CheckpointError
 from tests.fabricated import failure, report, verdict
 
-COMMANDS = ("audit", "capture", "judge", "gate", "ledger", "selftest", "doctor", "schema", "cache")
+COMMANDS = (
+    "audit",
+    "capture",
+    "judge",
+    "gate",
+    "export",
+    "show",
+    "explain",
+    "ledger",
+    "selftest",
+    "doctor",
+    "schema",
+    "cache",
+)
 
 
 @pytest.fixture(autouse=True)
