@@ -273,7 +273,7 @@ def _joined(one: Row, other: Row) -> Row:
 
 def _origin(report: JudgedReport) -> Origin:
     return Origin(
-        command=report.command,
+        command=["parity", *report.command[1:]],
         started=report.started,
         parity_version=report.parity_version,
         environments={name: versions_of(facts) for name, facts in report.environments.items()},

@@ -28,10 +28,14 @@ from parity.records import RecordError, Status
 Kind = Literal["worse", "vanished", "diverges", "grew", "better", "shrank", "new"]
 REGRESSIONS: tuple[Kind, ...] = ("worse", "vanished", "diverges", "grew")
 
-SPREAD = 4.0
-"""How many times larger or smaller an honest error may come out in another run."""
-FLOOR = 0.5
-"""Budgets below which an error is rounding whatever it was before."""
+SPREAD = 0.4
+"""Budgets by which an honest error may move between two runs, beyond the range that the baseline's own runs showed.
+
+Another machine sums in another order, as another framework or attention does. In the audit of all fixtures in three
+stacks (transformers 4.57.6, 4.37.2 and 5.23.0), any two libraries' errors in one passing cell are at most 0.37 budgets
+apart, over 15,688 pairs. The same audit again on one machine moves none."""
+FACTOR = 3.0
+"""The same for an error past its budget, which a known divergence makes: at most 2.6 times, over 609 pairs."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,14 @@ def _turned(before: Status, after: Status) -> Kind:
 
 
 def _moved(before: Row, now: float) -> Kind | None:
-    if now > max(before.largest * SPREAD, FLOOR):
+    if now > _limit(before.largest):
         return "grew"
-    low = before.low or 0.0
-    return "shrank" if low > FLOOR and now < low / SPREAD else None
+    return "shrank" if _limit(now) < (before.low or 0.0) else None
+
+
+def _limit(error: float) -> float:
+    """What an error may come to in another run, in budgets."""
+    return error * FACTOR if error > 1 else error + SPREAD
 
 
 def _same_checkpoints(known: Baseline, found: JudgedReport, report: Path, baseline: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from parity.baseline import read_baseline
 from parity.cli import run
-from parity.gate import FLOOR, SPREAD, gate, update
+from parity.gate import FACTOR, SPREAD, gate, update
 from parity.records import RecordError, write_record
 from tests.fabricated import failure, report, verdict
 
@@ -23,8 +23,9 @@ def passed(budgets: float = 0.1, **fields):
     return verdict(error=budgets * 1e-6, budget=1e-6, **fields)
 
 
-def known(entry: str = "an-entry", **fields):
-    return verdict("known", evidence={"ledger": entry, "severity": "low"}, **fields)
+def known(entry: str = "an-entry", budgets: float | None = None, **fields):
+    numbers = {} if budgets is None else {"error": budgets * 1e-6, "budget": 1e-6}
+    return verdict("known", evidence={"ledger": entry, "severity": "low"}, **numbers, **fields)
 
 
 @pytest.fixture
@@ -72,8 +73,11 @@ ASKED = verdict(case="loss")
         (known("one"), known("other"), "diverges"),
         (known(), passed(), "better"),
         (verdict("skip"), passed(), "better"),
-        (passed(0.2), passed(0.2 * SPREAD * 1.01), "grew"),
-        (passed(0.9), passed(0.9 / SPREAD / 1.01), "shrank"),
+        (passed(0.2), passed(0.21 + SPREAD), "grew"),
+        (passed(0.21 + SPREAD), passed(0.2), "shrank"),
+        (verdict(), passed(0.01 + SPREAD), "grew"),
+        (known(budgets=50.0), known(budgets=51 * FACTOR), "grew"),
+        (known(budgets=51 * FACTOR), known(budgets=50.0), "shrank"),
     ],
 )
 def test_every_change_has_a_name(held, before, after, kind):
@@ -86,10 +90,11 @@ def test_every_change_has_a_name(held, before, after, kind):
         (passed(), passed()),
         (known(), known()),
         (verdict("skip"), verdict("skip")),
-        (verdict(), passed(0.9 * FLOOR)),
-        (passed(0.001), passed(0.9 * FLOOR)),
-        (passed(0.9 * FLOOR), passed(0.0)),
-        (passed(0.24), passed(0.24 * SPREAD * 0.99)),
+        (verdict(), passed(SPREAD)),
+        (passed(0.2), passed(0.19 + SPREAD)),
+        (passed(0.19 + SPREAD), passed(0.2)),
+        (known(budgets=50.0), known(budgets=49 * FACTOR)),
+        (known(budgets=49 * FACTOR), known(budgets=50.0)),
     ],
 )
 def test_what_stays_within_its_spread_is_no_change(held, before, after):
@@ -108,7 +113,7 @@ def test_several_runs_give_each_error_its_own_spread(tmp_path, written):
     update([written(passed(0.15)), written(passed(0.24), name="second.json")], baseline)
     ((_, row),) = read_baseline(baseline).rows()
     assert (row.low, row.high) == (0.15, 0.24)
-    assert gate(written(passed(0.24 * SPREAD * 0.99)), baseline).passed
+    assert gate(written(passed(0.23 + SPREAD)), baseline).passed
     with pytest.raises(RecordError, match="flickers"):
         update([written(passed()), written(verdict("skip"), passed(case="loss"), name="second.json")], baseline)
 
