@@ -84,7 +84,8 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
             for name in _cases_of(run, check):
                 case = run.cases[name]
                 meant = case.is_for(subject.backend, subject.variant, subject.role, subject.about)
-                if meant and _says_something(run, check, name):
+                kept = not subject.kept or {name, *check.also} <= set(subject.kept)
+                if meant and kept and _says_something(run, check, name):
                     yield Cell(run, check, case, index, subject)
 
 

@@ -65,6 +65,8 @@ class SubjectRecord(_Record):
     """Why each capability it lacks is missing."""
     environment: str
     """Key into the manifest's ``environments``."""
+    kept: list[str] = Field(default_factory=list)
+    """Of a golden, the cases that there are traces of, beside which it is asked nothing; empty: it was asked here."""
 
 
 class TraceRecord(_Record):

@@ -16,6 +16,7 @@ COMMAND = (
     "parity.show",
     "parity.doctor",
     "parity.exits",
+    "parity.cli_golden",
     "parity.cli_reports",
     "parity.export",
 )
@@ -30,6 +31,7 @@ FORBIDDEN = {
     "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
     "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
     "parity/mutants": ("parity.capture", "parity.checks", "parity.judge", "transformers", "pydantic", *COMMAND),
+    "parity/golden": ("transformers", *FRAMEWORKS),
     "parity/show": ("parity.backends", "transformers", *FRAMEWORKS),
 }
 FILES_OF_THE_JUDGE = (
