@@ -38,6 +38,7 @@ FILES_OF_THE_JUDGE = (
     "judge",
     "baseline",
     "gate",
+    "compare",
     "outcomes",
     "evidence",
     "results",

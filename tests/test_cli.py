@@ -33,6 +33,7 @@ COMMANDS = (
     "schema",
     "cache",
     "golden",
+    "compare",
 )
 
 
