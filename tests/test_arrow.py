@@ -16,6 +16,7 @@ COMMAND = (
     "parity.show",
     "parity.doctor",
     "parity.exits",
+    "parity.pytest_plugin",
     "parity.cli_golden",
     "parity.cli_reports",
     "parity.export",
