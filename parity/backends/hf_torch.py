@@ -161,6 +161,11 @@ class HfTorchModel(hf_documented.Documented):
         self._model.zero_grad(set_to_none=True)
         return loss.detach(), found
 
+    def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """After ``model.freeze_feature_encoder()``, which nothing undoes."""
+        self._model.freeze_feature_encoder()
+        return self.gradients(inputs)
+
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         return on_host(value)
 
