@@ -54,7 +54,7 @@ class HfFlax:
         config = read_config(checkpoint)
         table = table_of(config, model_class)
         report = _report(model, notes, table)
-        report.route, report.notes = libraries.route_name(flags), notes
+        report.route, report.notes = libraries.route_name(flags), libraries.shortened(notes)
         return HfFlaxModel(model, config, table, report, variant)
 
 

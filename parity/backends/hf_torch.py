@@ -54,7 +54,8 @@ class HfTorch:
         model, info = (loaded, {"missing_keys": [], "unexpected_keys": []}) if route else loaded
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
-        report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
+        report.route = libraries.route_name(flags)
+        report.notes = libraries.shortened(notes + libraries.loading_errors(info))
         # What is on a meta device cannot be moved, and that is for a check to find.
         model = model if report.not_materialised else model.to(device)
         return HfTorchModel(model.eval(), table, report, variant, self.threads)
