@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parity.capture import Event
+    from parity.capture.run import MakeCases
     from parity.inputs import Row
     from parity.records import Manifest, Report
 
@@ -34,6 +35,8 @@ def audit(
     backends: Sequence[str] | None = None,
     checks: Sequence[str] | None = None,
     stacks: Sequence[str] = ("main",),
+    goldens: Sequence[str] = (),
+    cases: MakeCases | None = None,
     device: str = "cpu",
     dtypes: Sequence[str] = ("float32",),
     inputs: Path | None = None,
@@ -53,6 +56,8 @@ def audit(
         backends: names, or ``name/variant``; by default every one the stacks offer.
         checks: ids or families; by default every check.
         stacks: names of the table, paths to interpreters, or ``NAME=PATH``.
+        goldens: stacks whose kept answers are judged too (``parity.golden``), installed or not.
+        cases: makes the cases, instead of the standard ones (``parity.capture.run.capture``).
         device: ``cpu`` or ``cuda``.
         dtypes: among ``float64 float32 bfloat16 float16``.
         inputs: a JSON Lines file (``parity.inputs``); by default a synthetic batch made for the checkpoint.
@@ -75,8 +80,9 @@ def audit(
     check_names(checks)
     out = out or new_run_directory()
     capture(
-        checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, device=device, dtypes=dtypes,
-        inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, offline=offline, progress=progress,
+        checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, goldens=goldens, cases=cases,
+        device=device, dtypes=dtypes, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
+        offline=offline, progress=progress,
     )  # fmt: skip
     return judge(out, checks=checks, strict=strict)
 
@@ -88,6 +94,8 @@ def capture(
     cache: Path | None = None,
     backends: Sequence[str] | None = None,
     stacks: Sequence[str] = ("main",),
+    goldens: Sequence[str] = (),
+    cases: MakeCases | None = None,
     device: str = "cpu",
     dtypes: Sequence[str] = ("float32",),
     inputs: Path | None = None,
@@ -108,11 +116,34 @@ def capture(
 
     directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
     rows = _rows(inputs, directories, model_class) if inputs else None
-    return run(
-        directories, out=out or new_run_directory(), cache=cache, backends=backends, stacks=tuple(stacks),
-        device=device, dtypes=tuple(dtypes), rows=rows, model_class=model_class, derive=DERIVED,
-        time_limit=time_limit, jobs=jobs, progress=progress,
-    )  # fmt: skip
+    out = out or new_run_directory()
+    asked: dict[str, Any] = {
+        "cache": cache, "backends": backends, "stacks": tuple(stacks), "device": device, "dtypes": tuple(dtypes),
+        "rows": rows, "model_class": model_class, "cases": cases, "time_limit": time_limit, "jobs": jobs,
+        "progress": progress,
+    }  # fmt: skip
+    if not goldens:
+        return run(directories, out=out, derive=DERIVED, **asked)
+    return _with_goldens(directories, goldens, out, asked)
+
+
+def _with_goldens(directories: list[Path], stacks: Sequence[str], out: Path, asked: dict[str, Any]) -> Manifest:
+    """A capture whose manifest holds the goldens too, as subjects that were asked before."""
+    from parity.capture import capture as run
+    from parity.checkpoint import inspect_checkpoint
+    from parity.derived import DERIVED
+    from parity.golden.joined import find_bundles, joined, with_goldens
+    from parity.golden.store import GoldenError
+    from parity.records import write_record
+
+    if asked["device"] != "cpu" or asked["dtypes"] != ("float32",):
+        raise GoldenError("--golden: goldens are of float32 on the CPU, and judged beside nothing else")
+    found = [inspect_checkpoint(directory, asked["model_class"]) for directory in directories]
+    bundles = find_bundles({each.name: each.digest for each in found}, stacks)
+    manifest = run(directories, out=out, derive=[with_goldens(each, bundles) for each in DERIVED], **asked)
+    manifest = joined(manifest, out, bundles)
+    write_record(manifest, out / "manifest.json")
+    return manifest
 
 
 def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool = False) -> Report:

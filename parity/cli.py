@@ -9,12 +9,10 @@ from typing import Annotated
 import typer
 
 from parity import __version__
-from parity.exits import guarded
+from parity.cli_golden import golden_app
+from parity.cli_reports import reports_app
+from parity.exits import EXIT_CODES, guarded
 
-EXIT_CODES = (
-    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
-    "input, no backend, all cells skipped) or the command itself broke. 130: interrupted; what was captured is kept."
-)
 app = typer.Typer(
     name="parity",
     help="Do all implementations of an encoder-decoder checkpoint compute the same, and is it what the docs say?",
@@ -26,6 +24,8 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(help="The traces kept between runs.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
+app.add_typer(reports_app)
+app.add_typer(golden_app, name="golden")
 
 Checkpoints = Annotated[
     list[str],
@@ -46,6 +46,10 @@ Stacks = Annotated[
         metavar="NAME|PATH|NAME=PATH",
         help="Adds a stack of the table, or any Python interpreter, to main; repeat for more.",
     ),
+]
+Goldens = Annotated[
+    list[str] | None,
+    typer.Option("--golden", metavar="STACK", help="Judge this stack's kept answers too, installed or not."),
 ]
 Device = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where candidates compute; the oracle stays on the CPU.")]
 Dtypes = Annotated[
@@ -89,6 +93,7 @@ def audit(
     backend: Backends = None,
     check: Checks = None,
     stack: Stacks = None,
+    golden: Goldens = None,
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
@@ -112,9 +117,9 @@ def audit(
     out = out or api.new_run_directory()
     with Progress() as progress:
         report = api.audit(
-            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack), device=device,
-            dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, strict=strict,
-            offline=offline, progress=progress,
+            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack),
+            goldens=golden or (), device=device, dtypes=dtype, inputs=inputs, model_class=model_class,
+            time_limit=time_limit, jobs=jobs, strict=strict, offline=offline, progress=progress,
         )  # fmt: skip
     show_report(report, out / "report.json")
     raise typer.Exit(api.exit_code(report))
@@ -126,6 +131,7 @@ def capture(
     checkpoints: Checkpoints,
     backend: Backends = None,
     stack: Stacks = None,
+    golden: Goldens = None,
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
@@ -146,9 +152,9 @@ def capture(
     out = out or api.new_run_directory()
     with Progress() as progress:
         manifest = api.capture(
-            checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), device=device, dtypes=dtype,
-            inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, offline=offline,
-            progress=progress,
+            checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), goldens=golden or (),
+            device=device, dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
+            offline=offline, progress=progress,
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
     print(f"{answered} of {len(manifest.traces)} traces captured: {out}\njudge them: parity judge {out}")

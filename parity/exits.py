@@ -14,6 +14,10 @@ from typing import TypeVar
 
 import typer
 
+EXIT_CODES = (
+    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
+    "input, no backend, all cells skipped) or the command itself broke. 130: interrupted; what was captured is kept."
+)
 NOTHING_ASKED = 2
 INTERRUPTED = 130
 C = TypeVar("C", bound=Callable[..., None])
@@ -50,6 +54,7 @@ def is_bad_input(error: BaseException) -> bool:
     """Whether an error is about what the user gave, and its message is made for a user."""
     from parity.api import OutputError
     from parity.capture import CaptureError
+    from parity.golden.store import GoldenError
     from parity.inputs import InputsError
     from parity.judge import NothingToJudge
     from parity.ledger import NoSuchEntry
@@ -59,8 +64,8 @@ def is_bad_input(error: BaseException) -> bool:
     from reference.errors import CheckpointError
 
     ours = (
-        CaptureError, CheckpointError, InputsError, NoSuchEntry, NothingToJudge, OutputError, RecordError, StackError,
-        TraceError,
+        CaptureError, CheckpointError, GoldenError, InputsError, NoSuchEntry, NothingToJudge, OutputError, RecordError,
+        StackError, TraceError,
     )  # fmt: skip
     # The operating system's own word on a file that was named; any other OSError is a bug of ours.
     return isinstance(error, ours) or (isinstance(error, OSError) and error.filename is not None)

@@ -25,6 +25,11 @@ def fixtures() -> list[Path]:
     return sorted(path.parent for path in _checkpoints().glob("*/config.json"))
 
 
+def goldens() -> Path:
+    """Where golden traces are kept: ``index.json`` and a folder for each stack."""
+    return _checkpoints().parent / "golden"
+
+
 def _checkpoints() -> Path:
     for folder in (PACKAGE / "fixtures", PACKAGE.parent / "fixtures"):
         if (folder / "checkpoints").is_dir():

@@ -148,7 +148,9 @@ def _again(cell: Cell) -> str:
     words = ["parity audit", cell.run.checkpoint.path, "--backend", backend]
     words[-1] += f"/{attention}" if attention != "eager" else ""
     words += ["--check", cell.check.id]
-    if subject.stack != "main":
+    if subject.kept:
+        words += ["--golden", subject.stack.partition(" ")[0]]
+    elif subject.stack != "main":
         interpreter = cell.run.manifest.environments[subject.environment].get("interpreter")
         words += ["--stack", f"{subject.stack}={interpreter}" if interpreter else subject.stack]
     if subject.device != "cpu":
