@@ -22,6 +22,10 @@ FORBIDDEN = {
     "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
     "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
     "parity/mutants": ("parity.capture", "parity.checks", "parity.judge", "transformers", "pydantic", *COMMAND),
+    # Code of documents runs in processes of its own; two files here are scripts for these.
+    "parity/docs": ("parity.checks", "parity.judge", "parity.backends", *FRAMEWORKS, *COMMAND),
+    "parity/docs/inside.py": ("parity", "transformers", *FRAMEWORKS),
+    "parity/docs/docstrings.py": ("parity", *FRAMEWORKS),
     "parity/show": ("parity.backends", "transformers", *FRAMEWORKS),
 }
 FILES_OF_THE_JUDGE = (
