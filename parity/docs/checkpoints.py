@@ -11,6 +11,7 @@ from typing import Protocol
 
 from parity.docs.dependence import read_all
 from parity.docs.examples import Block
+from parity.docs.stand_ins import lay_out
 from parity.stacks import Stack
 
 
@@ -36,11 +37,7 @@ class StandIns:
 
     def lay_out(self, stack: Stack) -> None:
         """Makes what a stack's examples will find."""
-        try:
-            from parity.docs.stand_ins import lay_out
-        except ImportError:  # not made yet
-            self._laid_out[stack.name] = frozenset()
-            return
+        self._home(stack).mkdir()
         self._laid_out[stack.name] = lay_out(self._home(stack), stack.interpreter)
 
     def _home(self, stack: Stack) -> Path:
@@ -54,8 +51,7 @@ class StandIns:
         return self._laid_out[stack.name]
 
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
-        if self._home(stack).is_dir():
-            shutil.copytree(self._home(stack), home, symlinks=True, copy_function=_link, dirs_exist_ok=True)
+        shutil.copytree(self._home(stack), home, symlinks=True, copy_function=_link, dirs_exist_ok=True)
 
     def close(self) -> None:
         self._folder.cleanup()
