@@ -250,6 +250,12 @@ def docs(
     network: Annotated[
         bool, typer.Option("--network", help="With real checkpoints: fetch what is not in the cache.")
     ] = False,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--example", metavar="NAME", help="Only these: BartModel.forward#1, or all of BartModel; repeat for more."
+        ),
+    ] = None,
     time_limit: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one example.")] = 120.0,
     jobs: Jobs = None,
     out: Out = None,
@@ -269,7 +275,7 @@ def docs(
     with DocsProgress() as progress:
         report = run(
             pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
-            time_limit=time_limit, jobs=jobs, progress=progress,
+            only=example or [], time_limit=time_limit, jobs=jobs, progress=progress,
         )  # fmt: skip
     write_docs(report, out)
     show_docs(report)

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from parity.docs.examples import Block
+
 LOADERS = {"from_pretrained", "from_encoder_decoder_pretrained", "pipeline", "load_dataset", "hf_hub_download",
            "snapshot_download"}  # fmt: skip
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -152,6 +154,11 @@ def _names_a_repository(key: str | None) -> bool:
 def called(node: ast.Call) -> str:
     """The last name of what is called: ``from_pretrained``."""
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def ids_of(block: Block) -> tuple[str, ...]:
+    """Every hub id that an example loads, in order."""
+    return read_all([each.code for each in block.statements])[1]
 
 
 def read_all(codes: Sequence[str]) -> tuple[list[Needs], tuple[str, ...]]:

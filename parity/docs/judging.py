@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from parity.docs.dependence import Needs, read_all
+from parity.docs.dependence import Needs, ids_of, read_all
 from parity.docs.examples import Block, Statement
 from parity.docs.results import ExampleResult, Raised, StatementResult, Status
 from parity.docs.running import Answer, Outcome
@@ -28,7 +28,7 @@ def not_run(name: str, source: str, block: Block, stack: str, reason: str) -> Ex
     ]
     return ExampleResult(
         name=name, source=source, stack=stack, line=block.line, status="not run", reason=reason,
-        needs=list(read_all([each.code for each in block.statements])[1]), statements=statements,
+        needs=list(ids_of(block)), statements=statements,
     )  # fmt: skip
 
 

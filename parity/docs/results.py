@@ -63,7 +63,9 @@ class ExampleResult(_Record):
     diagnosis: str = ""
     """What is wrong with a broken example, in one line."""
     corrected: str = ""
-    """The line as it should be, where that is clear."""
+    """The line as it should be, where that is clear …"""
+    mended: Status | None = None
+    """… and what became of the example with it."""
     needs: list[str] = Field(default_factory=list)
     """Checkpoints and data sets that it loads."""
     wrote_outside: list[str] = Field(default_factory=list)

@@ -15,8 +15,8 @@ from rich.text import Text
 from parity.docs.results import DocsReport, ExampleResult, SourceRecord, Status
 from parity.records import write_record
 from parity.show.console import console, duration, plural
+from parity.show.docs_page import SHOWN, page
 
-SHOWN: tuple[Status, ...] = ("holds", "not compared", "differs", "breaks", "not reached", "not run")
 STYLES: dict[Status, str] = {"breaks": "bold red", "differs": "bold red", "holds": "green", "not compared": "yellow"}
 SECONDS_BETWEEN_LINES = 15.0
 
@@ -54,13 +54,14 @@ class DocsProgress:
 
 
 def write_docs(report: DocsReport, directory: Path) -> None:
-    """Writes ``documented.json`` into a run's directory.
+    """Writes ``documented.json`` and ``documented.md`` into a run's directory.
 
     Raises:
         OSError: it cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     write_record(report, directory / "documented.json")
+    (directory / "documented.md").write_text(page(report), encoding="utf-8")
 
 
 def show_docs(report: DocsReport) -> None:
@@ -118,5 +119,6 @@ def _failure(example: ExampleResult) -> Text:
     if example.diagnosis:
         text.append(f"  likely   {example.diagnosis}\n", "")
     if example.corrected:
-        text.append(f"  correct  {example.corrected}\n", "")
+        told = f" (run with it: {example.mended})" if example.mended else ""
+        text.append(f"  correct  {example.corrected}{told}\n", "")
     return text
