@@ -31,7 +31,7 @@ class StandInError(RuntimeError):
 def hub_ids() -> frozenset[str]:
     """Every hub id that has a stand-in, data sets among them."""
     table = tomllib.loads(data(TABLE).read_text(encoding="utf-8"))
-    return frozenset(table["checkpoint"])
+    return frozenset(name for own, row in table["checkpoint"].items() for name in (own, *row.get("also", ())))
 
 
 def lay_out(home: Path, python: Path, cache: Path | None = None) -> frozenset[str]:

@@ -51,6 +51,38 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         lay_out(tmp_path, Path(sys.executable))
 
 
+def test_every_tokenizer_fits_its_model_and_spells_any_text(home: Path) -> None:
+    """Of a composition the decoder's tokenizer may be another one, and audio has none."""
+    code = """
+import json, tomllib
+from transformers import AutoConfig, AutoTokenizer
+from parity.resources import data
+table = tomllib.loads(data("docs/stand_ins.toml").read_text())
+for name, row in table["checkpoint"].items():
+    if "vocabulary" not in row or "Speech" in row["class"]:
+        continue
+    vocabulary, config = table["vocabulary"][row["vocabulary"]], AutoConfig.from_pretrained(name)
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    size = getattr(config, "vocab_size", None) or config.encoder.vocab_size
+    at = {token: tokenizer.convert_tokens_to_ids(token) for token in vocabulary["special"]}
+    ids = tokenizer("A dog-eared 12 (x)", add_special_tokens=False).input_ids
+    spelled = vocabulary["kind"] == "characters" or tokenizer.unk_token_id not in ids
+    print(name, len(tokenizer) == size, at == vocabulary["special"], spelled)
+"""
+    said = ask(home, code)
+    assert len(said) == 11
+    assert [line for line in said if not line.endswith("True True True")] == []
+
+
+def test_an_alias_is_the_same_repository(home: Path) -> None:
+    first, second = (
+        home / "hub" / f"models--{name}" for name in ("bert-base-uncased", "google-bert--bert-base-uncased")
+    )
+    files = [{path.name: path.read_bytes() for path in hub.glob("snapshots/*/*")} for hub in (first, second)]
+    assert files[0] == files[1]
+    assert "tf_model.h5" in files[0]
+
+
 def test_unmodified_code_loads_it_and_finds_the_documented_tokens(home: Path) -> None:
     code = """
 from transformers import AutoTokenizer, BartForConditionalGeneration

@@ -25,7 +25,9 @@ def make(folder: Path) -> None:
         snapshot = new_snapshot(folder, name)
         if "vocabulary" in row:
             link_all(vocabularies / row["vocabulary"], snapshot)
-        write_checkpoint(name, row, table["config"], snapshot)
+        write_checkpoint(name, table, snapshot)
+        for other in row.get("also", ()):
+            link_all(snapshot, new_snapshot(folder, other))
     shutil.rmtree(vocabularies)
 
 
