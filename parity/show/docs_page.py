@@ -12,7 +12,8 @@ SHOWN: tuple[Status, ...] = ("holds", "not compared", "differs", "breaks", "not 
 WRONG: tuple[Status, ...] = ("breaks", "differs")
 HEAD = """# Documented examples, executed
 
-Made by `parity docs`; each example was run unmodified, in a process of its own, with {checkpoints}. An example is one block of code, a statement one `>>>` or one top-level statement of a script.
+Made by `parity docs`; each example was run unmodified, in a process of its own, with {checkpoints}.
+An example is one block of code, a statement one `>>>` or one top-level statement of a script.
 
 - `holds`: it ran, and what it shows is what is documented, or nothing is documented
 - `not compared`: it ran; what is documented depends on weights that were not there
