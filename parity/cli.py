@@ -232,6 +232,63 @@ def selftest(
     raise typer.Exit(0 if found.passed else 1)
 
 
+@app.command(
+    epilog="Exit code 0: every example holds or is not compared. 1: one breaks, differs or a page cannot be read. "
+    "2: nothing could be run."
+)
+@guarded
+def docs(
+    pages: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PAGE]…", help="Markdown or plain text, in any language.")
+    ] = None,
+    installed: Annotated[
+        bool, typer.Option("--installed", help="The docstrings of the documented classes in each stack's transformers.")
+    ] = False,
+    stack: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stack", metavar="NAME|PATH|NAME=PATH", help="Run them in this stack; repeat for more. (default: main)"
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str, typer.Option(metavar="stand-in|real", help="Tiny stand-ins, or those of your own hub cache.")
+    ] = "stand-in",
+    network: Annotated[
+        bool, typer.Option("--network", help="With real checkpoints: fetch what is not in the cache.")
+    ] = False,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--example", metavar="NAME", help="Only these: BartModel.forward#1, or all of BartModel; repeat for more."
+        ),
+    ] = None,
+    time_limit: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one example.")] = 120.0,
+    jobs: Jobs = None,
+    out: Out = None,
+) -> None:
+    """Run the examples of documentation, unmodified, and say which of its promises hold.
+
+    This runs code from the documents you name, with your own rights: each example in its own process, with a time
+    limit, a scratch folder and no network, but in no sandbox. With stand-ins, what depends on weights is not compared.
+    Writes documented.json and documented.md. Example: parity docs --installed --stack main --stack docs-4.37
+    """
+    from parity import api
+    from parity.docs.run import docs as run
+    from parity.docs.run import exit_code
+    from parity.show.docs import DocsProgress, show_docs, write_docs
+
+    out = out or api.new_run_directory()
+    with DocsProgress() as progress:
+        report = run(
+            pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
+            only=example or [], time_limit=time_limit, jobs=jobs, progress=progress,
+        )  # fmt: skip
+    write_docs(report, out)
+    show_docs(report)
+    print(f"{out / 'documented.json'}")
+    raise typer.Exit(exit_code(report))
+
+
 @app.command()
 @guarded
 def doctor() -> None:

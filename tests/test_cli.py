@@ -30,6 +30,7 @@ COMMANDS = (
     "ledger",
     "selftest",
     "doctor",
+    "docs",
     "schema",
     "cache",
     "golden",
