@@ -50,6 +50,7 @@ def is_bad_input(error: BaseException) -> bool:
     """Whether an error is about what the user gave, and its message is made for a user."""
     from parity.api import OutputError
     from parity.capture import CaptureError
+    from parity.fuzz import FuzzError
     from parity.inputs import InputsError
     from parity.judge import NothingToJudge
     from parity.ledger import NoSuchEntry
@@ -59,8 +60,8 @@ def is_bad_input(error: BaseException) -> bool:
     from reference.errors import CheckpointError
 
     ours = (
-        CaptureError, CheckpointError, InputsError, NoSuchEntry, NothingToJudge, OutputError, RecordError, StackError,
-        TraceError,
+        CaptureError, CheckpointError, FuzzError, InputsError, NoSuchEntry, NothingToJudge, OutputError, RecordError,
+        StackError, TraceError,
     )  # fmt: skip
     # The operating system's own word on a file that was named; any other OSError is a bug of ours.
     return isinstance(error, ours) or (isinstance(error, OSError) and error.filename is not None)

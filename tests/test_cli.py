@@ -19,7 +19,7 @@ from parity.subjects import FILE, ORACLE, Subject
 from reference.errors import CheckpointError
 from tests.fabricated import failure, report, verdict
 
-COMMANDS = ("audit", "capture", "judge", "ledger", "selftest", "doctor", "schema", "cache")
+COMMANDS = ("audit", "capture", "judge", "ledger", "selftest", "fuzz", "doctor", "schema", "cache")
 
 
 @pytest.fixture(autouse=True)
