@@ -232,6 +232,53 @@ def selftest(
     raise typer.Exit(0 if found.passed else 1)
 
 
+@app.command(epilog=EXIT_CODES)
+@guarded
+def fuzz(
+    minutes: Annotated[float, typer.Option(metavar="N", min=0.01, help="How long to search.")] = 5.0,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option("--backend", metavar="NAME[/VARIANT]", help="Who is judged; repeat for more. (default: hf-torch)"),
+    ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option("--family", metavar="NAME", help="Only this one, as bart or bert2gpt2; repeat. (default: all)"),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed draws other examples.")] = 0,
+    known: Annotated[
+        str, typer.Option(metavar="ID", help="Count this entry of the ledger as a failure, to have it shown small.")
+    ] = "",
+    again: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Judge a stored failure again, and search for nothing.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where failures are kept. (default: runs/<UTC time>)")
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Draw random models, batches and settings, and judge the backends of this process on each.
+
+    What fails is shrunk to the smallest model and batch that still does, and kept with a script that shows it without
+    this project. Naming a reference or hf-flax brings XLA in, which compiles for each new shape. Example:
+    parity fuzz --minutes 10 --family bart --backend hf-torch/sdpa
+    """
+    from parity import api
+    from parity.fuzz import command
+    from parity.show.fuzz import FuzzProgress, show_again, show_fuzz
+
+    if again is not None:
+        verdicts = command.again(again, backend, cache)
+        show_again(verdicts)
+        raise typer.Exit(command.exit_code(verdicts))
+    out = out or api.new_run_directory()
+    found = command.fuzz(
+        out=out, seconds=60 * minutes, backends=backend, families=family, seed=seed, known=known, cache=cache,
+        progress=FuzzProgress(),
+    )  # fmt: skip
+    show_fuzz(found, out)
+    raise typer.Exit(1 if found.failures else 0 if found.cells else 2)
+
+
 @app.command(
     epilog="Exit code 0: every example holds or is not compared. 1: one breaks, differs or a page cannot be read. "
     "2: nothing could be run."

@@ -29,6 +29,7 @@ COMMANDS = (
     "explain",
     "ledger",
     "selftest",
+    "fuzz",
     "doctor",
     "docs",
     "schema",
