@@ -232,6 +232,110 @@ def selftest(
     raise typer.Exit(0 if found.passed else 1)
 
 
+@app.command(epilog=EXIT_CODES)
+@guarded
+def fuzz(
+    minutes: Annotated[float, typer.Option(metavar="N", min=0.01, help="How long to search.")] = 5.0,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option("--backend", metavar="NAME[/VARIANT]", help="Who is judged; repeat for more. (default: hf-torch)"),
+    ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option("--family", metavar="NAME", help="Only this one, as bart or bert2gpt2; repeat. (default: all)"),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed draws other examples.")] = 0,
+    known: Annotated[
+        str, typer.Option(metavar="ID", help="Count this entry of the ledger as a failure, to have it shown small.")
+    ] = "",
+    again: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Judge a stored failure again, and search for nothing.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where failures are kept. (default: runs/<UTC time>)")
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Draw random models, batches and settings, and judge the backends of this process on each.
+
+    What fails is shrunk to the smallest model and batch that still does, and kept with a script that shows it without
+    this project. Naming a reference or hf-flax brings XLA in, which compiles for each new shape. Example:
+    parity fuzz --minutes 10 --family bart --backend hf-torch/sdpa
+    """
+    from parity import api
+    from parity.fuzz import command
+    from parity.show.fuzz import FuzzProgress, show_again, show_fuzz
+
+    if again is not None:
+        verdicts = command.again(again, backend, cache)
+        show_again(verdicts)
+        raise typer.Exit(command.exit_code(verdicts))
+    out = out or api.new_run_directory()
+    found = command.fuzz(
+        out=out, seconds=60 * minutes, backends=backend, families=family, seed=seed, known=known, cache=cache,
+        progress=FuzzProgress(),
+    )  # fmt: skip
+    show_fuzz(found, out)
+    raise typer.Exit(1 if found.failures else 0 if found.cells else 2)
+
+
+@app.command(
+    epilog="Exit code 0: every example holds or is not compared. 1: one breaks, differs or a page cannot be read. "
+    "2: nothing could be run."
+)
+@guarded
+def docs(
+    pages: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PAGE]…", help="Markdown or plain text, in any language.")
+    ] = None,
+    installed: Annotated[
+        bool, typer.Option("--installed", help="The docstrings of the documented classes in each stack's transformers.")
+    ] = False,
+    stack: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stack", metavar="NAME|PATH|NAME=PATH", help="Run them in this stack; repeat for more. (default: main)"
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str, typer.Option(metavar="stand-in|real", help="Tiny stand-ins, or those of your own hub cache.")
+    ] = "stand-in",
+    network: Annotated[
+        bool, typer.Option("--network", help="With real checkpoints: fetch what is not in the cache.")
+    ] = False,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--example", metavar="NAME", help="Only these: BartModel.forward#1, or all of BartModel; repeat for more."
+        ),
+    ] = None,
+    time_limit: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one example.")] = 120.0,
+    jobs: Jobs = None,
+    out: Out = None,
+) -> None:
+    """Run the examples of documentation, unmodified, and say which of its promises hold.
+
+    This runs code from the documents you name, with your own rights: each example in its own process, with a time
+    limit, a scratch folder and no network, but in no sandbox. With stand-ins, what depends on weights is not compared.
+    Writes documented.json and documented.md. Example: parity docs --installed --stack main --stack docs-4.37
+    """
+    from parity import api
+    from parity.docs.run import docs as run
+    from parity.docs.run import exit_code
+    from parity.show.docs import DocsProgress, show_docs, write_docs
+
+    out = out or api.new_run_directory()
+    with DocsProgress() as progress:
+        report = run(
+            pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
+            only=example or [], time_limit=time_limit, jobs=jobs, progress=progress,
+        )  # fmt: skip
+    write_docs(report, out)
+    show_docs(report)
+    print(f"{out / 'documented.json'}")
+    raise typer.Exit(exit_code(report))
+
+
 @app.command()
 @guarded
 def doctor() -> None:

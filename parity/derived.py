@@ -206,3 +206,9 @@ def _unexplained(run: CheckpointRun, case: Case, tables: list[tuple[int, np.ndar
         if wrong:
             found.add(digest_array(table))
     return tuple(sorted(found))
+
+
+OF_TEXTS: tuple[Callable[[CheckpointRun], Iterator[Case]], ...] = (
+    _cases_of_the_oracle, _score_cases, _tie_cases, _dialect_cases,
+)  # fmt: skip
+"""The stages of ``DERIVED`` for one run, without saving: each is to see what the ones before it brought."""

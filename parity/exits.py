@@ -55,6 +55,9 @@ def is_bad_input(error: BaseException) -> bool:
     from parity.api import OutputError
     from parity.capture import CaptureError
     from parity.compare import CompareError
+    from parity.docs import DocsError
+    from parity.docs.stand_ins import StandInError
+    from parity.fuzz import FuzzError
     from parity.golden.store import GoldenError
     from parity.inputs import InputsError
     from parity.judge import NothingToJudge
@@ -65,8 +68,8 @@ def is_bad_input(error: BaseException) -> bool:
     from reference.errors import CheckpointError
 
     ours = (
-        CaptureError, CheckpointError, CompareError, GoldenError, InputsError, NoSuchEntry, NothingToJudge, OutputError,
-        RecordError, StackError, TraceError,
+        CaptureError, CheckpointError, CompareError, DocsError, FuzzError, GoldenError, InputsError, NoSuchEntry,
+        NothingToJudge, OutputError, RecordError, StackError, StandInError, TraceError,
     )  # fmt: skip
     # The operating system's own word on a file that was named; any other OSError is a bug of ours.
     return isinstance(error, ours) or (isinstance(error, OSError) and error.filename is not None)

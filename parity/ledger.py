@@ -35,6 +35,8 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
+    script: str = ""
+    """The script in ``reports/divergences`` that shows it, where that is another entry's: one cause, several signs."""
     severity: Severity
     """``critical``: silently wrong weights or text; ``high``: an error, or visibly wrong; ``low``: layout or words."""
     backends: list[str]

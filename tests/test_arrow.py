@@ -57,6 +57,13 @@ FILES_OF_THE_JUDGE = (
     "cases",
 )
 FORBIDDEN |= {f"parity/{name}.py": FORBIDDEN["parity/checks"] for name in FILES_OF_THE_JUDGE}
+# Two files are scripts for the processes that examples run in. What makes the stand-ins (parity/docs/making)
+# runs in a process of its own, with every framework.
+DOCS = ("parity.checks", "parity.judge", "parity.backends", *FRAMEWORKS, *COMMAND)
+FORBIDDEN |= {f"parity/docs/{file.name}": DOCS for file in sorted((ROOT / "parity/docs").glob("*.py"))} | {
+    "parity/docs/inside.py": ("parity", "transformers", *FRAMEWORKS),
+    "parity/docs/docstrings.py": ("parity", *FRAMEWORKS),
+}
 
 
 def imported(file: Path) -> Iterator[str]:

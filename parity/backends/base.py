@@ -120,6 +120,11 @@ class Model(Protocol):
         own logits."""
         ...
 
+    def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """``gradients`` of a speech model after its feature encoder was frozen in the documented way; only a library
+        whose classes document that has it (capability ``freeze``)."""
+        ...
+
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         """A framework's array on the host and the dtype it had there (``bfloat16`` comes widened to float32)."""
         ...

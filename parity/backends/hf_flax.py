@@ -54,7 +54,7 @@ class HfFlax:
         config = read_config(checkpoint)
         table = table_of(config, model_class)
         report = _report(model, notes, table)
-        report.route, report.notes = libraries.route_name(flags), notes
+        report.route, report.notes = libraries.route_name(flags), libraries.shortened(notes)
         return HfFlaxModel(model, config, table, report, variant)
 
 
@@ -70,7 +70,7 @@ class HfFlaxModel(hf_documented.Documented):
 
         self._model, self._config, self._table, self._variant = model, config, table, variant
         self.class_name = type(model).__name__
-        self.report = report
+        self.report, self._frozen = report, {}
         self._as_dict = jax.jit(lambda params, inputs: self._whole(params, inputs, True))
         self._as_tuple = jax.jit(lambda params, inputs: self._whole(params, inputs, False))
         self._in_two = jax.jit(self._encode_then_decode)
@@ -153,6 +153,11 @@ class HfFlaxModel(hf_documented.Documented):
                 found[name] = array
         return loss, found
 
+    def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """With ``freeze_feature_encoder=True`` in the call, from here on."""
+        self._frozen = {"freeze_feature_encoder": True}
+        return self.gradients(inputs)
+
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         return jax_arrays.on_host(value)
 
@@ -186,7 +191,7 @@ class HfFlaxModel(hf_documented.Documented):
         return {name: value for name, value in fields.items() if value is not None}
 
     def _documented_loss(self, params: Any, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
-        return documented_loss(self._model(**inputs, params=params), labels, self._config)
+        return documented_loss(self._model(**inputs, **self._frozen, params=params), labels, self._config)
 
 
 def _named(params: Any, table: Table) -> Iterator[tuple[str, np.ndarray, bool]]:

@@ -57,7 +57,8 @@ class HfTf:
             )
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
-        report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
+        report.route = libraries.route_name(flags)
+        report.notes = libraries.shortened(notes + libraries.loading_errors(info))
         return HfTfModel(model, table, report)
 
 

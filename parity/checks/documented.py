@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from parity.checks.base import check
 from parity.checks.loading import table_names
 from parity.documented_cases import documented_calls
@@ -113,3 +115,29 @@ def the_documented_error_is_raised(evidence: Evidence) -> Iterator[Result]:
     yield Finding(
         route == "plain", f"{route} is documented to raise, and it loads", "route", exercised=route != "plain"
     )
+
+
+FEATURE_ENCODER = "encoder.feature_extractor."
+
+
+@check(
+    "DOC05",
+    claim="frozen as documented, the feature encoder has no gradient, and every other parameter has its own",
+    source="speech-encoder-decoder page, freeze_feature_encoder: its parameters will not be updated during training",
+    usually="a freeze that stops at the projection behind the convolutions, or that the call swallows unread",
+    cases=("frozen-gradients",),
+    also=("gradients",),
+    requires=("freeze", "gradients"),
+    needs_oracle=False,
+)
+def the_frozen_encoder_stands_still(evidence: Evidence) -> Iterator[Result]:
+    """Held against the class's own gradients without the freeze, which GRAD01 holds against the oracle."""
+    moved = set(evidence.trace.facts["moved"])
+    arrays = evidence.sibling("gradients").arrays
+    free = {name.removeprefix("gradient."): np.any(array) for name, array in arrays.items() if name != "loss"}
+    for name in sorted(moved | set(free)):
+        frozen = name.startswith(FEATURE_ENCODER)
+        what = "has a gradient, though it is frozen" if frozen else "has lost its gradient"
+        yield Finding(name not in moved if frozen else (name in moved) == free.get(name, False), f"{name} {what}", name)
+    frozen = [name for name, moves in free.items() if moves and name.startswith(FEATURE_ENCODER)]
+    yield Finding(bool(frozen), "no parameter of a feature encoder has a gradient without the freeze", "gradients")
