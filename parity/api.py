@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parity.capture import Event
     from parity.capture.run import MakeCases
-    from parity.compare import Comparison, Side
+    from parity.compare import Comparison
     from parity.inputs import Row
     from parity.records import Manifest, Report
+    from parity.sides import Side
 
 RUNS = Path("runs")
 """Where runs are kept when no directory is named, below the working directory."""
@@ -203,7 +204,7 @@ def compare(
 
 def _side(text: str, folder: Path, asked: dict[str, Any]) -> Side:
     """One side of a comparison; a checkpoint is captured into ``folder``."""
-    from parity.compare import CompareError, Side, Who
+    from parity.sides import CompareError, Side, Who
 
     what, named, words = text.partition("::")
     who, path = Who.parse(words) if named else None, Path(what)

@@ -10,57 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import numpy as np
 
-from parity.baseline import versions_of
 from parity.budgets import Measured, measure, scale_of
+from parity.judged import versions_of
 from parity.records import SubjectRecord
 from parity.run import CheckpointRun
+from parity.sides import CompareError, Side
 from parity.traces import Trace
-
-
-class CompareError(ValueError):
-    """Two sides cannot be compared; the message names them and the cause."""
-
-
-@dataclass(frozen=True)
-class Who:
-    """A subject as a side names it."""
-
-    backend: str
-    variant: str = "eager"
-    stack: str = "main"
-    dtype: str = "float32"
-    device: str = "cpu"
-
-    @classmethod
-    def parse(cls, text: str) -> Who:
-        """Reads ``hf-torch/sdpa@docs-4.37:bfloat16:cuda``.
-
-        Raises:
-            CompareError: it has more parts than these.
-        """
-        label, *rest = text.split(":")
-        if len(rest) > 2 or not label or label.startswith(("@", "/")):
-            raise CompareError(f"{text!r}: a side is WHAT::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]")
-        name, _, stack = label.partition("@")
-        backend, _, variant = name.partition("/")
-        return cls(backend, variant or "eager", stack or "main", *rest)
-
-    def is_it(self, subject: SubjectRecord) -> bool:
-        own = (self.backend, self.variant, self.stack, self.dtype, self.device)
-        return own == (subject.backend, subject.variant, subject.stack, subject.dtype, subject.device)
-
-
-@dataclass(frozen=True)
-class Side:
-    """What one side of a comparison is: a captured run, and who of it; None for everyone."""
-
-    name: str
-    directory: Path
-    who: Who | None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,6 @@ def is_bad_input(error: BaseException) -> bool:
     """Whether an error is about what the user gave, and its message is made for a user."""
     from parity.api import OutputError
     from parity.capture import CaptureError
-    from parity.compare import CompareError
     from parity.docs import DocsError
     from parity.docs.stand_ins import StandInError
     from parity.fuzz import FuzzError
@@ -63,6 +62,7 @@ def is_bad_input(error: BaseException) -> bool:
     from parity.judge import NothingToJudge
     from parity.ledger import NoSuchEntry
     from parity.records import RecordError
+    from parity.sides import CompareError
     from parity.stacks import StackError
     from parity.traces import TraceError
     from reference.errors import CheckpointError

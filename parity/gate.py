@@ -11,18 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from parity.baseline import (
-    Baseline,
-    Cell,
-    Judged,
-    JudgedReport,
-    Row,
-    baseline_of,
-    read_baseline,
-    read_judged,
-    versions_of,
-    write_baseline,
-)
+from parity.baseline import Baseline, Row, baseline_of, read_baseline, write_baseline
+from parity.judged import Cell, Judged, JudgedReport, read_judged, versions_of
 from parity.records import RecordError, Status
 
 Kind = Literal["worse", "vanished", "diverges", "grew", "better", "shrank", "new"]

@@ -133,7 +133,7 @@ def test_an_update_leaves_the_lines_that_did_not_change(tmp_path, written):
     ("verdicts", "fields", "said"),
     [
         ([passed(), failure()], {}, "1 fail, 0 error: a failed run"),
-        ([passed(), verdict("error")], {}, "0 fail, 1 error: a failed run"),
+        ([passed(), verdict("error", case="load")], {}, "0 fail, 1 error: a failed run"),
         ([passed()], {"selected": ["NUM01"]}, "only NUM01 was judged: a partial run"),
         ([verdict("skip")], {}, "nothing was asked"),
     ],
@@ -180,6 +180,30 @@ def test_another_version_is_named(tmp_path, written):
     update([written(ASKED)], baseline)
     newer = {"main": {"python": "3.11.7", "versions": {"transformers": "4.57.7", "torch": "2.13.0"}}}
     assert gate(written(ASKED, environments=newer), baseline).versions == ["main: transformers 4.57.6 → 4.57.7"]
+
+
+def test_where_files_went_is_no_part_of_the_command(tmp_path, written):
+    words = [
+        "/a/__main__.py",
+        "audit",
+        "x",
+        "--cache",
+        "/c",
+        "--stack",
+        "current",
+        "--out=/o",
+        "--jobs",
+        "2",
+        "--strict",
+    ]
+    update([written(ASKED, command=words)], tmp_path / "baseline.json")
+    (run_of,) = read_baseline(tmp_path / "baseline.json").runs
+    assert run_of.command == ["parity", "audit", "x", "--stack", "current", "--strict"]
+
+
+def test_two_verdicts_of_one_cell_are_no_report(tmp_path, written):
+    with pytest.raises(RecordError, match="two verdicts of one cell"):
+        update([written(ASKED, ASKED)], tmp_path / "baseline.json")
 
 
 def altered(change) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from parity.cli import run
-from parity.compare import CompareError, Side, Who, compare
+from parity.compare import compare
+from parity.sides import CompareError, Side, Who
 
 WHO = Who("hf-torch")
 
