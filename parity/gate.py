@@ -68,7 +68,7 @@ def gate(report: Path, baseline: Path) -> Gated:
         RecordError: one of them cannot be read, or they are about different checkpoints.
     """
     known, found = read_baseline(baseline), read_judged(report)
-    _same_checkpoints(known, found, report, baseline)
+    _comparable(known, found, report, baseline)
     return Gated(found, list(changes(known, found)), list(_versions(known, found)))
 
 
@@ -144,7 +144,12 @@ def _limit(error: float) -> float:
     return error * FACTOR if error > 1 else error + SPREAD
 
 
-def _same_checkpoints(known: Baseline, found: JudgedReport, report: Path, baseline: Path) -> None:
+def _comparable(known: Baseline, found: JudgedReport, report: Path, baseline: Path) -> None:
+    if found.selected:
+        raise RecordError(f"{report}: only {', '.join(found.selected)} was judged; {baseline} is about every check")
+    if found.strict != known.strict:
+        how = ("with", "without") if found.strict else ("without", "with")
+        raise RecordError(f"{report}: judged {how[0]} --strict, and {baseline} {how[1]}")
     given = {each.name: each.digest for each in found.checkpoints}
     for name, digest in known.checkpoints.items():
         if name not in given:

@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from parity.baseline import read_baseline
+from parity.baseline import baseline_of, read_baseline
 from parity.cli import run
-from parity.gate import FACTOR, SPREAD, gate, update
+from parity.gate import FACTOR, SPREAD, changes, gate, update
+from parity.judged import JudgedReport
 from parity.records import RecordError, write_record
 from tests.fabricated import failure, report, verdict
 
@@ -106,6 +109,33 @@ def test_a_cell_that_vanished_and_cells_that_are_new(held):
     assert held([ASKED, other], [ASKED]) == ["vanished"]
     assert held([ASKED], [ASKED, other]) == ["new"]
     assert held([ASKED], [ASKED, failure()]) == ["diverges"]
+
+
+STATUSES = ("pass", "known", "skip", "fail", "error")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    before=st.lists(st.tuples(st.sampled_from(STATUSES[:3]), st.floats(0, 2)), min_size=1, max_size=6),
+    turned=st.tuples(st.integers(0, 5), st.sampled_from(STATUSES)),
+)
+def test_a_report_passes_its_own_gate_and_no_turn_of_a_verdict_does(before, turned):
+    """Whatever there is, and wherever one verdict becomes another."""
+
+    def judged(statuses) -> JudgedReport:
+        cells = [verdict(s, case=f"case-{i}", error=e, budget=1.0) for i, (s, e) in enumerate(statuses)]
+        return JudgedReport.model_validate_json(report(*cells).model_dump_json(by_alias=True))
+
+    if {status for status, _ in before} == {"skip"}:
+        return  # nothing was asked: no baseline
+    known_before = baseline_of([Path("report.json")], [judged(before)])
+    assert list(changes(known_before, judged(before))) == []
+    place, status = turned[0] % len(before), turned[1]
+    after = [(status, e) if i == place else (s, e) for i, (s, e) in enumerate(before)]
+    kinds = [change.kind for change in changes(known_before, judged(after))]
+    assert len(kinds) == (status != before[place][0])
+    if status in ("fail", "error"):
+        assert kinds == ["worse"]
 
 
 def test_several_runs_give_each_error_its_own_spread(tmp_path, written):
@@ -223,6 +253,8 @@ def altered(change) -> str:
         (altered(lambda data: data["verdicts"].pop()), "totals do not add up"),
         (altered(lambda data: data["checkpoints"][0].update(name="other")), "has no bart-odd"),
         (altered(lambda data: data["checkpoints"][0].update(digest="1")), "bart-odd is another checkpoint"),
+        (altered(lambda data: data.update(selected=["NUM01"])), "only NUM01 was judged; "),
+        (altered(lambda data: data.update(strict=True)), "judged with --strict, and "),
     ],
 )
 def test_a_report_that_cannot_be_compared_is_one_line(tmp_path, written, capsys, content, said):
