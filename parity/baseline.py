@@ -118,7 +118,7 @@ def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport]) -> Basel
     rows: dict[Cell, Row] = {}
     for path, report in zip(paths, reports, strict=True):
         _could_be_baseline(path, report)
-        found = {verdict.cell: _row(verdict) for verdict in report.verdicts}
+        found = rows_of(report)
         rows = rows or found
         if differs := next((cell for cell in sorted(rows.keys() | found) if not _alike(rows, found, cell)), None):
             raise RecordError(f"{path}: not what {paths[0]} found: {' · '.join(differs)}; what flickers is no baseline")
@@ -132,6 +132,11 @@ def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport]) -> Basel
     return Baseline(
         strict=first.strict, runs=[_origin(report) for report in reports], checkpoints=checkpoints, cells=nested
     )
+
+
+def rows_of(report: JudgedReport) -> dict[Cell, Row]:
+    """A row for each verdict, whatever it is."""
+    return {verdict.cell: _row(verdict) for verdict in report.verdicts}
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:

@@ -13,8 +13,10 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from parity.baseline import rows_of
 from parity.budgets import Measured, measure, scale_of
-from parity.judged import versions_of
+from parity.gate import Change, changes
+from parity.judged import read_judged, versions_of
 from parity.records import SubjectRecord
 from parity.run import CheckpointRun
 from parity.sides import CompareError, Side
@@ -61,12 +63,14 @@ class Comparison:
     cases: list[Compared]
     environments: list[str]
     """What is of another version: ``torch 2.12.0 ↔ 2.13.0``."""
+    changes: list[Change] = field(default_factory=list)
+    """Verdicts that are others on the second side, where both are runs that were judged."""
     one_sided: list[str] = field(default_factory=list)
     """Who was not asked what the other side answered, for want of a class or a capability."""
 
     @property
     def same(self) -> bool:
-        return all(each.first is None for each in self.cases)
+        return not self.changes and all(each.first is None for each in self.cases)
 
 
 def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) -> Comparison:
@@ -97,7 +101,16 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
                     one_sided.append(f"{run.checkpoint.name}: {who.label} has no answer to {case}")
     if not found:
         raise CompareError(f"{one.name} and {other.name}: no case was answered on both sides")
-    return Comparison(found, list(environments), one_sided)
+    return Comparison(found, list(environments), _changes(one, other), one_sided)
+
+
+def _changes(one: Side, other: Side) -> list[Change]:
+    """From the first run's verdicts to the second's; none where a subject was named, or a run was not judged."""
+    reports = [side.directory / "report.json" for side in (one, other)]
+    if one.who or other.who or not all(path.is_file() for path in reports):
+        return []
+    before, after = map(read_judged, reports)
+    return list(changes(rows_of(before), after))
 
 
 def _pairs(

@@ -6,7 +6,7 @@ updating the baseline, in the change that explains it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -69,7 +69,7 @@ def gate(report: Path, baseline: Path) -> Gated:
     """
     known, found = read_baseline(baseline), read_judged(report)
     _comparable(known, found, report, baseline)
-    return Gated(found, list(changes(known, found)), list(_versions(known, found)))
+    return Gated(found, list(changes(dict(known.rows()), found)), list(_versions(known, found)))
 
 
 def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False) -> list[Change]:
@@ -92,7 +92,7 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False) -> li
         write_baseline(new, baseline)
         return []
     known = read_baseline(baseline)
-    changed = list(changes(known, found[-1]))
+    changed = list(changes(dict(known.rows()), found[-1]))
     vanished = [change.cell for change in changed if change.kind == "vanished"]
     if vanished and not drop:
         raise RecordError(
@@ -103,9 +103,9 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False) -> li
     return changed
 
 
-def changes(known: Baseline, found: JudgedReport) -> Iterator[Change]:
-    """Every cell that is not what the baseline says, in the report's order, then those that vanished."""
-    rows = dict(known.rows())
+def changes(known: Mapping[Cell, Row], found: JudgedReport) -> Iterator[Change]:
+    """Every cell that is not what was known, in the report's order, then those that vanished."""
+    rows = dict(known)
     for verdict in found.verdicts:
         row = rows.pop(verdict.cell, None)
         if kind := _kind(row, verdict):

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from parity.compare import Compared, Comparison, TensorRow
 from parity.show.console import console, plural
+from parity.show.gate import COLOURS, WORDS, change_lines
 
 SHOWN_ROWS = 60
 
@@ -29,9 +30,12 @@ def show_comparison(found: Comparison, everything: bool = False) -> None:
             out.print(_table(each))
     for line in found.one_sided:
         out.print(Text(line, "bright_black"))
+    for kind, line in list(change_lines(found.changes))[:SHOWN_ROWS]:
+        out.print(Text.assemble((f"{WORDS.get(kind, kind):<15}", COLOURS.get(kind, "green")), line))
     differing = sum(each.first is not None for each in found.cases)
-    told = "none differs by more than honest implementations do" if found.same else f"{differing} differ"
-    out.print(f"{plural(len(found.cases), 'case')} compared: {told}")
+    told = f"{differing} differ" if differing else "none differs by more than honest implementations do"
+    verdicts = f"; {plural(len(found.changes), 'verdict')} not the same" if found.changes else ""
+    out.print(f"{plural(len(found.cases), 'case')} compared: {told}{verdicts}")
 
 
 def summary(each: Compared) -> str:

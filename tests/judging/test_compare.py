@@ -148,6 +148,17 @@ def test_the_command_shows_tensors_in_data_flow_order(two_runs, capsys):
     assert run(["compare", f"{one.directory}::hf-torch", f"{one.directory}::hf-torch"]) == 0
 
 
+def test_two_runs_that_were_judged_are_compared_by_their_verdicts_too(two_runs, capsys):
+    one, other = two_runs({"forward": scaled("decoder.hidden.1", 1.01)})
+    for side in (one, other):
+        run(["judge", str(side.directory)])
+    capsys.readouterr()
+    assert run(["compare", str(one.directory), str(other.directory)]) == 1
+    out = capsys.readouterr().out
+    assert any(line.startswith("worse") and "NUM01" in line and "pass → fail" in line for line in out.splitlines())
+    assert "verdicts not the same" in out
+
+
 @pytest.mark.parametrize("text", ["x::", "x::hf-torch:a:b:c", "x::@main"])
 def test_a_side_that_is_not_so_spelled_is_one_line(text, capsys):
     assert run(["compare", text, text]) == 2
