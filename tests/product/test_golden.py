@@ -59,6 +59,13 @@ def test_a_golden_gives_way_to_a_nearer_one_or_for_a_written_reason(recorded, mo
     first = read_index().files[NAME]
     assert recorded() == [], "the same answers are left as they are"
 
+    index = read_index()
+    older = {**first.versions, "transformers": "4.57.5"}
+    index.files[NAME] = first.model_copy(update={"versions": older})
+    write_index(index)
+    assert recorded() == [NAME], "the same answers of another version are its"
+    assert read_index().files[NAME].versions == first.versions
+
     moved(by=1e-3)
     assert recorded() == [NAME], "the new one is nearer"
     assert read_index().files[NAME].replaced == []
