@@ -40,6 +40,11 @@ class TensorRow:
         """Whether honest implementations do not differ so."""
         return bool(self.note) or (self.share is not None and not self.share <= 1)
 
+    @property
+    def unjudged(self) -> bool:
+        """Whether it is another number that no budget was measured for."""
+        return bool(self.error) and self.share is None
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -171,7 +176,8 @@ def _rows(
             yield TensorRow(case, note=f"{words[0]} ↔ {words[1]}")
     elif run.cases[case].operation == "load":
         tied = {name: group for group in run.anatomy.table.groups for name in group}
-        yield from _parameters(ours.facts["parameters"], theirs.facts["parameters"], tied)
+        words = ("shape", "dtype", "digest") if left.dtype == right.dtype else ("shape",)
+        yield from _parameters(ours.facts["parameters"], theirs.facts["parameters"], tied, words)
     else:
         for name in dict.fromkeys([*(spec.name for spec in run.specs(case)), *ours.arrays, *theirs.arrays]):
             there = [name in trace.arrays for trace in (ours, theirs)]
@@ -193,7 +199,7 @@ def _tensor(
     # A tensor may be measured by another's size: whoever lends it stands in the oracle's answer.
     oracle = run.oracle(case)
     scale = None if oracle is None or name not in oracle.arrays else scale_of(spec, oracle.arrays)
-    return _row(name, ours, theirs, scale, sum(budget.slice for budget in budgets if budget) or None)
+    return _row(name, ours, theirs, scale, sum(budget.slice for budget in budgets) if all(budgets) else None)
 
 
 def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, budget: float | None) -> TensorRow:
@@ -214,11 +220,13 @@ def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, b
 
 
 def _parameters(
-    ours: Mapping[str, dict], theirs: Mapping[str, dict], tied: Mapping[str, Sequence[str]]
+    ours: Mapping[str, dict], theirs: Mapping[str, dict], tied: Mapping[str, Sequence[str]], words: Sequence[str]
 ) -> Iterator[TensorRow]:
-    """Bits of what was loaded, by digest; a parameter is not measured, it is the same or not.
+    """What was loaded, by digest; a parameter is not measured, it is the same or not.
 
-    Of names that are one table, a side may have any.
+    Args:
+        tied: names that are one table, of which a side may have any.
+        words: what must be the same of it: in another dtype it has other bits.
     """
     for name in dict.fromkeys([*ours, *theirs]):
         one, other = ours.get(name), theirs.get(name)
@@ -227,12 +235,11 @@ def _parameters(
             if any(alias in lacking for alias in tied.get(name, ())):
                 continue
             yield TensorRow(name, note=f"only {'the second' if one is None else 'the first'} side has it")
-        elif one["digest"] == other["digest"]:
+        elif all(one[word] == other[word] for word in words):
             yield TensorRow(name, 0.0)
         else:
-            words = [word for word in ("shape", "dtype") if one[word] != other[word]]
-            told = "; ".join(f"{word} {one[word]} ↔ {other[word]}" for word in words)
-            yield TensorRow(name, note=told or "other bits")
+            told = [f"{w} {one[w]} ↔ {other[w]}" for w in words if w != "digest" and one[w] != other[w]]
+            yield TensorRow(name, note="; ".join(told) or "other bits")
 
 
 def _environments(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:

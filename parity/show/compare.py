@@ -48,6 +48,8 @@ def summary(each: Compared) -> str:
     if measured and equal < len(each.rows):
         worst = max(measured, key=lambda row: row.share)
         text += f", the largest difference {worst.share:.3g} of both budgets at {worst.name}"
+    if unjudged := sum(row.unjudged for row in each.rows):
+        text += f", {unjudged} other numbers without a budget"
     return f"{text}; first to differ: {each.first.name}" if each.first else text
 
 

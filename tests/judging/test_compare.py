@@ -113,6 +113,33 @@ def test_what_is_no_number_differs_too(two_runs, case, change, name, note):
     assert row.name == name and note in row.note
 
 
+def test_another_dtype_has_other_bits_and_the_same_shapes(two_runs):
+    def in_bfloat16(trace):
+        for parameter in trace.facts["parameters"].values():
+            parameter.update(dtype="bfloat16", digest="0")
+        return trace
+
+    one, other = two_runs({"load": in_bfloat16})
+    assert first(compare(one, other), "load").note == "dtype float32 ↔ bfloat16"
+    path = other.directory / "manifest.json"
+    path.write_text(path.read_text().replace('"dtype": "float32",\n   "role": "candidate"',
+                                             '"dtype": "bfloat16",\n   "role": "candidate"'))  # fmt: skip
+    named = replace(one, who=WHO), replace(other, who=Who("hf-torch", dtype="bfloat16"))
+    assert first(compare(*named, ["load"]), "load") is None
+
+
+def test_a_number_without_a_budget_is_told(two_runs):
+    from parity.show.compare import summary
+
+    def moved(trace):
+        trace.arrays["sequences_scores"] = trace.arrays["sequences_scores"] * 1.001
+        return trace
+
+    one, other = two_runs({"generate.beams": moved})
+    (found,) = compare(one, other, ["generate.beams"]).cases
+    assert found.first is None and "1 other numbers without a budget" in summary(found)
+
+
 def test_an_answer_that_is_missing_is_said(two_runs):
     one, other = two_runs({"loss": lambda trace: None})
     assert compare(one, other, ["*"]).one_sided == ["bart-odd: hf-torch has no answer to loss"]
