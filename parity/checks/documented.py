@@ -121,7 +121,7 @@ FEATURE_ENCODER = "encoder.feature_extractor."
 
 
 @check(
-    "DOC05",
+    "DOC06",
     claim="frozen as documented, the feature encoder has no gradient, and every other parameter has its own",
     source="speech-encoder-decoder page, freeze_feature_encoder: its parameters will not be updated during training",
     usually="a freeze that stops at the projection behind the convolutions, or that the call swallows unread",

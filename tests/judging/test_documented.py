@@ -21,7 +21,7 @@ CLASSES = {
     "hf-torch": "EncoderDecoderModel", "hf-tf": "TFEncoderDecoderModel", "hf-flax": "FlaxEncoderDecoderModel",
 }  # fmt: skip
 DEFAULTS = {"": None, "True": True, "False": False}
-OF_SPEECH = {"DOC05"}
+OF_SPEECH = {"DOC06"}
 """Asked of speech models alone: ``test_other_classes``."""
 IDS = {check.id for check in CHECKS.values() if check.family == "documented"} - OF_SPEECH
 
