@@ -8,16 +8,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parity.capture import Event
     from parity.capture.run import MakeCases
+    from parity.compare import Comparison
     from parity.inputs import Row
     from parity.records import Manifest, Report
+    from parity.sides import Side
 
 RUNS = Path("runs")
 """Where runs are kept when no directory is named, below the working directory."""
@@ -173,6 +177,65 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     return report
+
+
+def compare(
+    one: str,
+    other: str,
+    *,
+    cases: Sequence[str] = ("load", "forward"),
+    cache: Path | None = None,
+    jobs: int | None = None,
+    offline: bool = False,
+    progress: Callable[[Event], None] | None = None,
+) -> Comparison:
+    """Compares two sides tensor by tensor (``parity.compare``): run directories, or checkpoints, captured here.
+
+    Args:
+        one, other: ``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``; of a checkpoint ``hf-torch`` where nobody
+            is named.
+        cases: names, ``*`` for anything.
+
+    Raises:
+        CompareError: a side is not so spelled, or there is nothing in common.
+        CheckpointError, CaptureError, StackError, RecordError, TraceError: a side cannot be had or read.
+    """
+    from parity.compare import compare as run
+
+    asked = {"cache": cache, "jobs": jobs, "offline": offline, "progress": progress, "cases": _only(cases)}
+    with tempfile.TemporaryDirectory(prefix="parity-compare-") as folder:
+        return run(_side(one, Path(folder, "one"), asked), _side(other, Path(folder, "other"), asked), cases)
+
+
+def _side(text: str, folder: Path, asked: dict[str, Any]) -> Side:
+    """One side of a comparison; a checkpoint is captured into ``folder``."""
+    from parity.sides import CompareError, Side, Who
+
+    what, named, words = text.partition("::")
+    who, path = Who.parse(words) if named else None, Path(what)
+    if (path / "manifest.json").is_file():
+        return Side(text, path, who)
+    if path.is_file() or (path / "report.json").is_file():
+        raise CompareError(f"{what}: no run's directory with its manifest: tensors are compared by their traces")
+    who = who or Who("hf-torch")
+    capture(
+        [what], out=folder, backends=[f"{who.backend}/{who.variant}"], dtypes=[who.dtype], device=who.device,
+        stacks=tuple(dict.fromkeys(["main", who.stack])), **asked,
+    )  # fmt: skip
+    return Side(text, folder, who)
+
+
+def _only(names: Sequence[str]) -> MakeCases:
+    """The standard cases of these names, and the pass that sets the yardstick."""
+
+    def make(anatomy: Any, rows: Any, generation: dict[str, Any]) -> list[Any]:
+        from parity.standard import standard_cases
+
+        wanted = [*names, "forward"]
+        return [case for case in standard_cases(anatomy, rows, generation)
+                if any(fnmatchcase(case.name, pattern) for pattern in wanted)]  # fmt: skip
+
+    return make
 
 
 def check_names(checks: Sequence[str] | None) -> None:

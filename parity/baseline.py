@@ -11,93 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from parity.records import SCHEMA_VERSION, RecordError, Status, Totals, read_record, report_file
-from parity.subjects import Subject
+from parity.judged import Cell, Judged, JudgedReport, versions_of
+from parity.records import RecordError
 
 FORMAT = 1
+NOT_KEPT = ("--out", "--cache", "--jobs")
 MAKES_ONE = "parity gate REPORT --baseline FILE --update"
-SHOWN_DIGITS = 3
-"""Significant digits of an error that are kept: what is left out is far below the spread between two machines."""
-
-
-class _Lean(BaseModel):
-    """Of a record, only what the gate looks at: a report of 30 MB is read in a fifth of a second."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _Place(_Lean):
-    tensor: str
-    inputs_within: float | None = None
-
-
-class _Ledger(_Lean):
-    ledger: str = ""
-
-
-class Judged(_Lean):
-    """A verdict, without its claim and its evidence but for the ledger's entry."""
-
-    check: str
-    checkpoint: str
-    model_class: str
-    case: str
-    backend: str
-    variant: str
-    stack: str
-    device: str
-    dtype: str
-    status: Status
-    error: float | None = None
-    budget: float | None = None
-    reason: str = ""
-    first_divergence: _Place | None = None
-    evidence: _Ledger = _Ledger()
-
-    @property
-    def cell(self) -> Cell:
-        label = Subject(self.backend, self.variant, self.stack).label
-        subject = " ".join((label, self.device, self.dtype, self.model_class))
-        return Cell(self.checkpoint, subject, self.check, self.case)
-
-    @property
-    def budgets(self) -> float | None:
-        """The error in budgets; None where the cell is about no number."""
-        if self.error is None or not self.budget:
-            return None
-        return float(f"{self.error / self.budget:.{SHOWN_DIGITS}g}")
-
-
-class _Identity(_Lean):
-    name: str
-    digest: str
-
-
-class JudgedReport(_Lean):
-    """Of ``report.json``, what is compared."""
-
-    schema_version: int = SCHEMA_VERSION
-    parity_version: str
-    command: list[str]
-    started: str
-    checkpoints: list[_Identity]
-    environments: dict[str, dict[str, Any]]
-    verdicts: list[Judged]
-    totals: Totals
-    strict: bool = False
-    selected: list[str] = Field(default_factory=list)
-
-
-class Cell(NamedTuple):
-    """What a row is about."""
-
-    checkpoint: str
-    subject: str
-    """Label, device, dtype and the library's class: ``hf-torch/sdpa@docs-4.37 cpu float32 BartModel``."""
-    check: str
-    case: str
 
 
 class Row(NamedTuple):
@@ -155,18 +76,6 @@ class Baseline(BaseModel):
                         yield Cell(checkpoint, subject, check, case), row
 
 
-def read_judged(path: Path) -> JudgedReport:
-    """Of a report, by its file or its run's directory, what is compared.
-
-    Raises:
-        RecordError: it cannot be read, is of another schema version, or its totals do not add up.
-    """
-    report = read_record(JudgedReport, report_file(path))
-    if sum(report.totals.model_dump().values()) != len(report.verdicts):
-        raise RecordError(f"{report_file(path)}: totals do not add up: {len(report.verdicts)} verdicts")
-    return report
-
-
 def read_baseline(path: Path) -> Baseline:
     """Reads a baseline back.
 
@@ -176,10 +85,8 @@ def read_baseline(path: Path) -> Baseline:
     try:
         content = path.read_bytes()
     except OSError as error:
-        missing = (
-            "; parity gate REPORT --baseline FILE --update makes it" if isinstance(error, FileNotFoundError) else ""
-        )
-        raise RecordError(f"{path}: cannot be read: {error.strerror}{missing}") from error
+        hint = f"; {MAKES_ONE} makes it" if isinstance(error, FileNotFoundError) else ""
+        raise RecordError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     try:
         return Baseline.model_validate_json(content)
     except ValidationError as error:
@@ -211,7 +118,7 @@ def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport]) -> Basel
     rows: dict[Cell, Row] = {}
     for path, report in zip(paths, reports, strict=True):
         _could_be_baseline(path, report)
-        found = {verdict.cell: _row(verdict) for verdict in report.verdicts}
+        found = rows_of(report)
         rows = rows or found
         if differs := next((cell for cell in sorted(rows.keys() | found) if not _alike(rows, found, cell)), None):
             raise RecordError(f"{path}: not what {paths[0]} found: {' · '.join(differs)}; what flickers is no baseline")
@@ -225,6 +132,11 @@ def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport]) -> Basel
     return Baseline(
         strict=first.strict, runs=[_origin(report) for report in reports], checkpoints=checkpoints, cells=nested
     )
+
+
+def rows_of(report: JudgedReport) -> dict[Cell, Row]:
+    """A row for each verdict, whatever it is."""
+    return {verdict.cell: _row(verdict) for verdict in report.verdicts}
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
@@ -271,20 +183,24 @@ def _joined(one: Row, other: Row) -> Row:
     return one._replace(low=low, high=None if high == low else high)
 
 
+def _asked(words: Sequence[str]) -> list[str]:
+    """A command's words without where its files went and how many processes ran, which is another on each machine."""
+    kept, skipped = [], False
+    for word in words:
+        name, given, _ = word.partition("=")
+        if not skipped and name not in NOT_KEPT:
+            kept.append(word)
+        skipped = not skipped and name in NOT_KEPT and not given
+    return kept
+
+
 def _origin(report: JudgedReport) -> Origin:
     return Origin(
-        command=["parity", *report.command[1:]],
+        command=["parity", *_asked(report.command[1:])],
         started=report.started,
         parity_version=report.parity_version,
         environments={name: versions_of(facts) for name, facts in report.environments.items()},
     )
-
-
-def versions_of(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Of what the probe found of a stack, what numbers depend on."""
-    versions = {name: version for name, version in facts.get("versions", {}).items() if version}
-    own = {"python": facts.get("python"), "cpu": facts.get("cpu")}
-    return {**{name: value for name, value in own.items() if value}, **versions}
 
 
 def _trimmed(row: Row) -> list[Any]:

@@ -120,3 +120,38 @@ def explain(
     from parity.show.explain import show_checks
 
     show_checks(checks or [])
+
+
+@reports_app.command(
+    epilog="Exit code 0: no more than honest implementations differ by. 1: something differs. 2: nothing to compare."
+)
+@guarded
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A run's directory, a checkpoint, or a hub id …")],
+    other: Annotated[str, typer.Argument(metavar="B", help="… then ::BACKEND/VARIANT@STACK:DTYPE:DEVICE, or less.")],
+    case: Annotated[
+        list[str] | None,
+        typer.Option("--case", metavar="NAME", help="Only these, * for anything. (default: load and forward)"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show the tensors of cases that agree, too.")] = False,
+    cache: Annotated[Path | None, typer.Option(metavar="DIR", help="Where traces are kept between runs.")] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes side by side.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")] = False,
+) -> None:
+    """Compare two sides tensor by tensor, in data-flow order: checkpoints, versions, dtypes, devices, or two runs.
+
+    Examples: parity compare before/ after/
+    parity compare model::hf-torch model::hf-torch@docs-4.37
+    parity compare model::hf-torch model::hf-torch:bfloat16
+    parity compare runs/monday runs/tuesday --case '*'
+    """
+    from parity import api
+    from parity.show import Progress
+    from parity.show.compare import show_comparison
+
+    with Progress() as progress:
+        found = api.compare(
+            one, other, cases=case or ("load", "forward"), cache=cache, jobs=jobs, offline=offline, progress=progress
+        )
+    show_comparison(found, everything)
+    raise typer.Exit(0 if found.same else 1)

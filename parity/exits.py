@@ -62,13 +62,14 @@ def is_bad_input(error: BaseException) -> bool:
     from parity.judge import NothingToJudge
     from parity.ledger import NoSuchEntry
     from parity.records import RecordError
+    from parity.sides import CompareError
     from parity.stacks import StackError
     from parity.traces import TraceError
     from reference.errors import CheckpointError
 
     ours = (
-        CaptureError, CheckpointError, DocsError, FuzzError, GoldenError, InputsError, NoSuchEntry, NothingToJudge,
-        OutputError, RecordError, StackError, StandInError, TraceError,
+        CaptureError, CheckpointError, CompareError, DocsError, FuzzError, GoldenError, InputsError, NoSuchEntry,
+        NothingToJudge, OutputError, RecordError, StackError, StandInError, TraceError,
     )  # fmt: skip
     # The operating system's own word on a file that was named; any other OSError is a bug of ours.
     return isinstance(error, ours) or (isinstance(error, OSError) and error.filename is not None)

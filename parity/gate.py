@@ -6,23 +6,13 @@ updating the baseline, in the change that explains it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from parity.baseline import (
-    Baseline,
-    Cell,
-    Judged,
-    JudgedReport,
-    Row,
-    baseline_of,
-    read_baseline,
-    read_judged,
-    versions_of,
-    write_baseline,
-)
+from parity.baseline import Baseline, Row, baseline_of, read_baseline, write_baseline
+from parity.judged import Cell, Judged, JudgedReport, read_judged, versions_of
 from parity.records import RecordError, Status
 
 Kind = Literal["worse", "vanished", "diverges", "grew", "better", "shrank", "new"]
@@ -78,8 +68,8 @@ def gate(report: Path, baseline: Path) -> Gated:
         RecordError: one of them cannot be read, or they are about different checkpoints.
     """
     known, found = read_baseline(baseline), read_judged(report)
-    _same_checkpoints(known, found, report, baseline)
-    return Gated(found, list(changes(known, found)), list(_versions(known, found)))
+    _comparable(known, found, report, baseline)
+    return Gated(found, list(changes(dict(known.rows()), found)), list(_versions(known, found)))
 
 
 def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False) -> list[Change]:
@@ -102,7 +92,7 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False) -> li
         write_baseline(new, baseline)
         return []
     known = read_baseline(baseline)
-    changed = list(changes(known, found[-1]))
+    changed = list(changes(dict(known.rows()), found[-1]))
     vanished = [change.cell for change in changed if change.kind == "vanished"]
     if vanished and not drop:
         raise RecordError(
@@ -113,9 +103,9 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False) -> li
     return changed
 
 
-def changes(known: Baseline, found: JudgedReport) -> Iterator[Change]:
-    """Every cell that is not what the baseline says, in the report's order, then those that vanished."""
-    rows = dict(known.rows())
+def changes(known: Mapping[Cell, Row], found: JudgedReport) -> Iterator[Change]:
+    """Every cell that is not what was known, in the report's order, then those that vanished."""
+    rows = dict(known)
     for verdict in found.verdicts:
         row = rows.pop(verdict.cell, None)
         if kind := _kind(row, verdict):
@@ -154,7 +144,12 @@ def _limit(error: float) -> float:
     return error * FACTOR if error > 1 else error + SPREAD
 
 
-def _same_checkpoints(known: Baseline, found: JudgedReport, report: Path, baseline: Path) -> None:
+def _comparable(known: Baseline, found: JudgedReport, report: Path, baseline: Path) -> None:
+    if found.selected:
+        raise RecordError(f"{report}: only {', '.join(found.selected)} was judged; {baseline} is about every check")
+    if found.strict != known.strict:
+        how = ("with", "without") if found.strict else ("without", "with")
+        raise RecordError(f"{report}: judged {how[0]} --strict, and {baseline} {how[1]}")
     given = {each.name: each.digest for each in found.checkpoints}
     for name, digest in known.checkpoints.items():
         if name not in given:

@@ -35,6 +35,7 @@ COMMANDS = (
     "schema",
     "cache",
     "golden",
+    "compare",
 )
 
 

@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from parity.baseline import read_baseline
+from parity.baseline import baseline_of, read_baseline
 from parity.cli import run
-from parity.gate import FACTOR, SPREAD, gate, update
+from parity.gate import FACTOR, SPREAD, changes, gate, update
+from parity.judged import JudgedReport
 from parity.records import RecordError, write_record
 from tests.fabricated import failure, report, verdict
 
@@ -108,6 +111,33 @@ def test_a_cell_that_vanished_and_cells_that_are_new(held):
     assert held([ASKED], [ASKED, failure()]) == ["diverges"]
 
 
+STATUSES = ("pass", "known", "skip", "fail", "error")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    before=st.lists(st.tuples(st.sampled_from(STATUSES[:3]), st.floats(0, 2)), min_size=1, max_size=6),
+    turned=st.tuples(st.integers(0, 5), st.sampled_from(STATUSES)),
+)
+def test_a_report_passes_its_own_gate_and_no_turn_of_a_verdict_does(before, turned):
+    """Whatever there is, and wherever one verdict becomes another."""
+
+    def judged(statuses) -> JudgedReport:
+        cells = [verdict(s, case=f"case-{i}", error=e, budget=1.0) for i, (s, e) in enumerate(statuses)]
+        return JudgedReport.model_validate_json(report(*cells).model_dump_json(by_alias=True))
+
+    if {status for status, _ in before} == {"skip"}:
+        return  # nothing was asked: no baseline
+    known_before = baseline_of([Path("report.json")], [judged(before)])
+    assert list(changes(dict(known_before.rows()), judged(before))) == []
+    place, status = turned[0] % len(before), turned[1]
+    after = [(status, e) if i == place else (s, e) for i, (s, e) in enumerate(before)]
+    kinds = [change.kind for change in changes(dict(known_before.rows()), judged(after))]
+    assert len(kinds) == (status != before[place][0])
+    if status in ("fail", "error"):
+        assert kinds == ["worse"]
+
+
 def test_several_runs_give_each_error_its_own_spread(tmp_path, written):
     baseline = tmp_path / "baseline.json"
     update([written(passed(0.15)), written(passed(0.24), name="second.json")], baseline)
@@ -133,7 +163,7 @@ def test_an_update_leaves_the_lines_that_did_not_change(tmp_path, written):
     ("verdicts", "fields", "said"),
     [
         ([passed(), failure()], {}, "1 fail, 0 error: a failed run"),
-        ([passed(), verdict("error")], {}, "0 fail, 1 error: a failed run"),
+        ([passed(), verdict("error", case="load")], {}, "0 fail, 1 error: a failed run"),
         ([passed()], {"selected": ["NUM01"]}, "only NUM01 was judged: a partial run"),
         ([verdict("skip")], {}, "nothing was asked"),
     ],
@@ -182,6 +212,30 @@ def test_another_version_is_named(tmp_path, written):
     assert gate(written(ASKED, environments=newer), baseline).versions == ["main: transformers 4.57.6 → 4.57.7"]
 
 
+def test_where_files_went_is_no_part_of_the_command(tmp_path, written):
+    words = [
+        "/a/__main__.py",
+        "audit",
+        "x",
+        "--cache",
+        "/c",
+        "--stack",
+        "current",
+        "--out=/o",
+        "--jobs",
+        "2",
+        "--strict",
+    ]
+    update([written(ASKED, command=words)], tmp_path / "baseline.json")
+    (run_of,) = read_baseline(tmp_path / "baseline.json").runs
+    assert run_of.command == ["parity", "audit", "x", "--stack", "current", "--strict"]
+
+
+def test_two_verdicts_of_one_cell_are_no_report(tmp_path, written):
+    with pytest.raises(RecordError, match="two verdicts of one cell"):
+        update([written(ASKED, ASKED)], tmp_path / "baseline.json")
+
+
 def altered(change) -> str:
     data = json.loads(report(ASKED).model_dump_json(by_alias=True))
     change(data)
@@ -199,6 +253,8 @@ def altered(change) -> str:
         (altered(lambda data: data["verdicts"].pop()), "totals do not add up"),
         (altered(lambda data: data["checkpoints"][0].update(name="other")), "has no bart-odd"),
         (altered(lambda data: data["checkpoints"][0].update(digest="1")), "bart-odd is another checkpoint"),
+        (altered(lambda data: data.update(selected=["NUM01"])), "only NUM01 was judged; "),
+        (altered(lambda data: data.update(strict=True)), "judged with --strict, and "),
     ],
 )
 def test_a_report_that_cannot_be_compared_is_one_line(tmp_path, written, capsys, content, said):

@@ -18,7 +18,6 @@ from parity.golden.kept import BACKENDS, LACKING, SEED, STACKS, golden_cases, tr
 from parity.golden.store import (
     Bundle,
     GoldenError,
-    Index,
     Provenance,
     Replaced,
     digest,
@@ -79,31 +78,45 @@ def record(
 def _keep(manifest: Manifest, folder: Path, stack: str, because: str) -> Iterator[str]:
     """Writes what changed; the index with each file, so that neither is ever without the other."""
     for checkpoint in manifest.checkpoints:
-        run = CheckpointRun(folder, manifest, checkpoint)
-        bundle, name, index = _bundle(run, stack), file_name(stack, checkpoint.name), read_index()
+        run, name, index = CheckpointRun(folder, manifest, checkpoint), file_name(stack, checkpoint.name), read_index()
+        bundle = _bundle(run, stack)
         content = bundle.to_bytes()
-        known = index.files.get(name)
-        replaced = list(known.replaced) if known else []
-        if known is not None and (goldens() / name).is_file():
+        new = _provenance(manifest, stack, checkpoint.digest, content)
+        if known := index.files.get(name):
             old = read_bundle(name, known)
-            if known.checkpoint == checkpoint.digest and _same(old.traces, bundle.traces) and old.cases == bundle.cases:
+            asked = (known.checkpoint, old.cases) == (checkpoint.digest, bundle.cases)
+            if asked and known.versions == new.versions and _same(old.traces, bundle.traces):
                 continue
-            farther = list(_farther(run, old, bundle)) if known.checkpoint == checkpoint.digest else []
-            if farther and not because:
-                more = f" and {len(farther) - 1} more" if len(farther) > 1 else ""
-                raise GoldenError(f"{goldens() / name}: farther from the oracle than the one kept: {farther[0]}{more}; "
-                                  "--because REASON replaces it")  # fmt: skip
-            if farther:
-                replaced.append(Replaced(date=_now(), because=because, farther=farther))
+            # Answers to another question, of another checkpoint say, are not held against each other.
+            farther = list(_farther(run, old, bundle)) if asked else []
+            new = new.model_copy(update={"replaced": [*known.replaced, *_replaced(name, farther, because)]})
         write_bundle(name, content)
-        index.files[name] = _provenance(manifest, stack, checkpoint.digest, content, replaced)
+        index.files[name] = new
         write_index(index)
         yield name
+
+
+def _replaced(name: str, farther: list[str], because: str) -> list[Replaced]:
+    """What the index keeps of a golden that was nearer to the oracle.
+
+    Raises:
+        GoldenError: no reason was given.
+    """
+    if farther and not because:
+        more = f" and {len(farther) - 1} more" if len(farther) > 1 else ""
+        raise GoldenError(
+            f"{goldens() / name}: farther from the oracle than the one kept: {farther[0]}{more}; "
+            "--because REASON replaces it"
+        )
+    return [Replaced(date=_now(), because=because, farther=farther)] if farther else []
 
 
 def _bundle(run: CheckpointRun, stack: str) -> Bundle:
     traces: dict[tuple[str, str, str], Trace] = {}
     subjects = []
+    if lost := next((record for record in run.records.values() if record.outcome != "captured"), None):
+        who = run.manifest.subjects[lost.subject].label
+        raise GoldenError(f"{run.checkpoint.name}: {who} gave no answer to {lost.case}: {lost.outcome}: {lost.reason}")
     for index, subject in run.subjects("candidate"):
         own = {case: trace for case in run.cases if (trace := run.trace(index, case)) is not None}
         if own:
@@ -125,14 +138,12 @@ def _own(trace: Trace) -> Trace:
     return Trace(dict(trace.arrays), trace.facts, trace.raised, trace.dtypes, provenance)
 
 
-def _provenance(
-    manifest: Manifest, stack: str, checkpoint: str, content: bytes, replaced: list[Replaced]
-) -> Provenance:
+def _provenance(manifest: Manifest, stack: str, checkpoint: str, content: bytes) -> Provenance:
     facts: dict[str, Any] = manifest.environments[stack]
     versions = {name: version for name, version in sorted(facts["versions"].items()) if version}
     return Provenance(
         sha256=digest(content), checkpoint=checkpoint, recorded=_now(), command=["parity", *sys.argv[1:]],
-        device="cpu", seed=SEED, python=facts["python"], cpu=facts["cpu"], versions=versions, replaced=replaced,
+        device="cpu", seed=SEED, python=facts["python"], cpu=facts["cpu"], versions=versions,
     )  # fmt: skip
 
 
@@ -174,6 +185,3 @@ def _error(given: np.ndarray | None, truth: np.ndarray, scale: float | None) -> 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-__all__ = ["Index", "record"]
