@@ -102,8 +102,25 @@ def raised(kind: str, message: str = "", line: int = 1) -> dict:
     return {"type": kind, "message": message, "where": "", "line": line, "text": f"{kind}: {message}\n"}
 
 
+@pytest.mark.parametrize(
+    ("code", "shown", "documented", "status"),
+    [
+        ("t.shape", "[1, 7, 8]", "[1, 7, 8]", "holds"),
+        ("t.shape", "[1, 7, 8]", "[1, 7, 768]", "not compared"),
+        ("t.shape", "[1, 8]", "[1, 7, 768]", "differs"),
+        ("t.shape == t.shape", "False", "True", "differs"),
+        ("t.shape == (1, 7, 768)", "False", "True", "not compared"),
+        ("t.config.is_decoder", "False", "True", "differs"),
+        ("t.dtype", "torch.float32", "torch.float16", "differs"),
+    ],
+)
+def test_widths_of_a_stand_in_are_its_own(code, shown, documented, status):
+    result = judged(f"{LOAD}>>> {code}\n{documented}\n", Answer(), Answer(f"{shown}\n"))
+    assert result.statements[1].status == status
+
+
 def test_an_assertion_about_weights_is_not_compared_whether_it_holds_or_not():
-    page = f"{LOAD}>>> assert t('x') == 'y'\n>>> assert t.shape == 3\n"
+    page = f"{LOAD}>>> assert t('x') == 'y'\n>>> assert t.shape\n"
     failed = Answer(raised=raised("AssertionError"))
     assert [each.status for each in judged(page, Answer(), failed, failed).statements] == [
         "holds", "not compared", "breaks",

@@ -108,6 +108,28 @@ def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     assert "Traceback" not in error
 
 
+def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    entry = tmp_path / "hub" / "models--org--tiny"
+    (entry / "snapshots" / "abc").mkdir(parents=True)
+    (entry / "refs").mkdir()
+    (entry / "refs" / "main").write_text("abc", encoding="utf-8")
+    (entry / "snapshots" / "abc" / "config.json").write_text(
+        '{"model_type": "bert", "hidden_size": 12}', encoding="utf-8"
+    )
+    load = ">>> from transformers import BertConfig\n>>> config = BertConfig.from_pretrained('org/tiny')\n"
+    page = fence(f"{load}>>> config.hidden_size\n12") + fence(f"{load}>>> config.hidden_size\n13")
+    page += fence(
+        ">>> from transformers import BertConfig\n>>> BertConfig.from_pretrained('org/absent').hidden_size\n1"
+    )
+    code, report = ask(tmp_path, page, "--checkpoints", "real")
+    assert [each.status for each in report.examples] == ["holds", "differs", "not run"]
+    assert "org/absent is not in" in report.examples[2].reason
+    assert code == 1
+
+
 def test_an_id_without_a_stand_in_is_not_run_and_not_passed(tmp_path):
     code, report = ask(
         tmp_path, fence('from transformers import BartModel\nBartModel.from_pretrained("nobody/nothing")')
