@@ -40,6 +40,8 @@ def judge(
     Args:
         standing_in: ids of which the example saw a stand-in instead of the real thing.
     """
+    if outcome.not_begun:
+        return not_run(name, source, block, stack, outcome.not_begun)
     needs, ids = read_all([each.code for each in block.statements])
     statements = []
     for number, statement in enumerate(block.statements):

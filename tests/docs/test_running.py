@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,18 @@ def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     error = capsys.readouterr().err
     assert told in error
     assert "Traceback" not in error
+
+
+def test_a_process_that_does_not_start_says_nothing_of_the_example(tmp_path):
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    script = "#!/bin/sh\ncase $1 in *inside.py) echo broken >&2; exit 3;; esac\n"
+    python.write_text(script + f'exec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    code, report = ask(tmp_path, fence("x = 1"), "--stack", f"other={python}")
+    assert code == 2
+    assert report.examples[0].status == "not run"
+    assert report.examples[0].reason == "its process did not start (exit code 3): broken"
 
 
 def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache(tmp_path, monkeypatch):
