@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from parity import __version__
-from parity.exits import guarded
+from parity.exits import INTERRUPTED, guarded
 
 EXIT_CODES = (
     "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
@@ -280,7 +280,9 @@ def docs(
     write_docs(report, out)
     show_docs(report)
     print(f"{out / 'documented.json'}")
-    raise typer.Exit(exit_code(report))
+    if report.interrupted:
+        print("parity: interrupted; what was run until then is written down", file=sys.stderr)
+    raise typer.Exit(INTERRUPTED if report.interrupted else exit_code(report))
 
 
 @app.command()

@@ -131,6 +131,8 @@ class DocsReport(_Record):
     totals: Totals
     changed: list[str] = Field(default_factory=list)
     """What changed in the working directory and the home meanwhile."""
+    interrupted: bool = False
+    """Whether it was stopped before every example was run."""
     seconds: float = 0.0
 
     @model_validator(mode="after")

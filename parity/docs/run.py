@@ -141,7 +141,7 @@ def docs(
     return DocsReport(
         parity_version=__version__, command=sys.argv, started=started, mode=checkpoints, stacks=plan.stacks,
         sources=plan.sources, examples=results, totals=totals_of(results),
-        changed=changed, seconds=round(time.monotonic() - began, 1),
+        changed=changed, interrupted=runner.stopped, seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
 
 
@@ -183,7 +183,8 @@ def _run_all(plan: Plan, shelf: Real | StandIns, runner: Runner, jobs: int, prog
             runnable[number] = asked
     outcomes = _outcomes(list(runnable.values()), runner, jobs, progress)
     for number, asked in runnable.items():
-        results[number] = asked.judged(outcomes[asked.key], shelf)
+        outcome = outcomes.get(asked.key) or Outcome(not_begun="interrupted before it was run")
+        results[number] = asked.judged(outcome, shelf)
     _mend(runnable, results, shelf, lambda asked: _outcomes(asked, runner, jobs, progress))
     return [results[number] for number in range(len(plan.asked))]
 
@@ -195,7 +196,7 @@ def _mend(
     """Says what is wrong with every example that broke, and runs it with the corrections that are known."""
     latest = {number: (one, results[number]) for number, one in asked.items() if results[number].status == "breaks"}
     for _ in range(CORRECTIONS):
-        mended = {}
+        mended: dict[int, Asked] = {}
         for number, (one, result) in latest.items():
             found = diagnose(one.block, result)
             if found is None:
@@ -208,13 +209,15 @@ def _mend(
             if found.mended is not None:
                 mended[number] = replace(one, block=found.mended)
         outcomes = ask(list(mended.values())) if mended else {}
-        latest = {number: (one, one.judged(outcomes[one.key], shelf)) for number, one in mended.items()}
+        latest = {
+            number: (one, one.judged(outcomes[one.key], shelf)) for number, one in mended.items() if one.key in outcomes
+        }
         for number, (_, result) in latest.items():
             results[number] = results[number].model_copy(update={"mended": result.status})
 
 
 def _outcomes(asked: Sequence[Asked], runner: Runner, jobs: int, progress: Say) -> dict[Key, Outcome]:
-    """Runs each code once in each stack."""
+    """Runs each code once in each stack; after an interruption only those that came to their end are there."""
     once = {each.key: each for each in reversed(asked)}
     outcomes: dict[Key, Outcome] = {}
     pool = ThreadPoolExecutor(jobs)
@@ -225,6 +228,8 @@ def _outcomes(asked: Sequence[Asked], runner: Runner, jobs: int, progress: Say) 
             each = waiting[future]
             outcomes[each.key] = future.result()
             progress(f"{each.stack.name} · {each.name}", done, len(waiting))
+    except KeyboardInterrupt:
+        runner.stop()
     except BaseException:
         runner.stop()
         raise

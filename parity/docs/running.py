@@ -44,7 +44,7 @@ class Answer:
 class Outcome:
     """What became of the process of an example."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[Answer, ...] = ()
     """Of the statements that came to an end, in order."""
     ended: str = ""
     """How the process ended in the statement after these, where it did: ``took longer than 120 s``."""
@@ -115,7 +115,7 @@ class Runner:
     def _wait(self, child: subprocess.Popen[bytes]) -> str:
         """How it ended; whatever it started ends with it."""
         try:
-            if self._stopped.is_set():
+            if self.stopped:
                 raise subprocess.TimeoutExpired(child.args, 0)
             code = child.wait(self.time_limit)
             ended = ending(code)
@@ -124,6 +124,11 @@ class Runner:
         _kill(child)
         child.wait()
         return ended
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped.is_set()
 
     def stop(self) -> None:
         """Ends every example that is running, and every one that begins later."""

@@ -47,7 +47,7 @@ class DocsProgress:
     def __call__(self, what: str, done: int, total: int) -> None:
         if self._console.is_terminal:
             self._bar.update(self._task, description=Text(what).plain, completed=done, total=total or None)
-        elif not done or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+        elif done < 2 or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             counted = f"{done} of {total} examples: " if total else ""
             self._console.print(Text(f"[{duration(self._last_line - self._began)}] {counted}{what}"))

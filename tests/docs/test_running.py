@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 
 from parity.cli import run
 from parity.docs.results import DocsReport
+
+ROOT = Path(__file__).parents[2]
 
 
 def ask(tmp_path: Path, page: str, *options: str) -> tuple[int, DocsReport]:
@@ -119,6 +123,21 @@ def test_a_process_that_does_not_start_says_nothing_of_the_example(tmp_path):
     assert code == 2
     assert report.examples[0].status == "not run"
     assert report.examples[0].reason == "its process did not start (exit code 3): broken"
+
+
+def test_what_was_run_until_an_interruption_is_written_down(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(fence("x = 1") + fence("import time\ntime.sleep(60)"), encoding="utf-8")
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "parity", "docs", str(page), "--jobs", "1", "--out", str(out)]
+    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    told = next(line for line in child.stderr if "1 of 2 examples" in line)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130, told + errors
+    report = DocsReport.model_validate(json.loads((out / "documented.json").read_text(encoding="utf-8")))
+    assert [each.status for each in report.examples] == ["holds", "not run"]
+    assert report.interrupted
 
 
 def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache(tmp_path, monkeypatch):
