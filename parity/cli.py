@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from parity import __version__
-from parity.exits import guarded
+from parity.exits import INTERRUPTED, guarded
 
 EXIT_CODES = (
     "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
@@ -250,6 +250,12 @@ def docs(
     network: Annotated[
         bool, typer.Option("--network", help="With real checkpoints: fetch what is not in the cache.")
     ] = False,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--example", metavar="NAME", help="Only these: BartModel.forward#1, or all of BartModel; repeat for more."
+        ),
+    ] = None,
     time_limit: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one example.")] = 120.0,
     jobs: Jobs = None,
     out: Out = None,
@@ -269,12 +275,14 @@ def docs(
     with DocsProgress() as progress:
         report = run(
             pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
-            time_limit=time_limit, jobs=jobs, progress=progress,
+            only=example or [], time_limit=time_limit, jobs=jobs, progress=progress,
         )  # fmt: skip
     write_docs(report, out)
     show_docs(report)
     print(f"{out / 'documented.json'}")
-    raise typer.Exit(exit_code(report))
+    if report.interrupted:
+        print("parity: interrupted; what was run until then is written down", file=sys.stderr)
+    raise typer.Exit(INTERRUPTED if report.interrupted else exit_code(report))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from parity.docs.dependence import read_all
+from parity.docs.dependence import ids_of
 from parity.docs.examples import Block
 from parity.docs.stand_ins import lay_out
 from parity.stacks import Stack
@@ -88,7 +88,7 @@ class Real:
         if self.network:
             return
         (home / "hub").mkdir(exist_ok=True)
-        for name in read_all([each.code for each in block.statements])[1]:
+        for name in ids_of(block):
             for entry in self._entries(name):
                 (home / "hub" / entry.name).symlink_to(entry)
 

@@ -1,8 +1,8 @@
 """What of an example depends on a checkpoint's weights: read from its code, before it runs.
 
-The rule: whatever comes from a hub id depends on that checkpoint, and so does everything computed from it. What does
-not depend on the weights: shapes, dtypes, lengths, types, and a model's config, which a stand-in has too. A text that
-was generated has a length of its own, so that its shape depends on the weights as well.
+The rule: whatever comes from a hub id depends on that checkpoint, and so does everything computed from it. Types and
+dtypes do not; shapes, lengths and configs do by their numbers only, since a stand-in has other widths. A text that was
+generated has a length of its own, so that its shape depends on the weights as well.
 """
 
 from __future__ import annotations
@@ -10,31 +10,42 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from parity.docs.examples import Block
 
 LOADERS = {"from_pretrained", "from_encoder_decoder_pretrained", "pipeline", "load_dataset", "hf_hub_download",
            "snapshot_download"}  # fmt: skip
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-FREE_ATTRIBUTES = {"shape", "dtype", "ndim", "size", "config", "__class__", "device"}
-FREE_CALLS = {"len", "type", "isinstance", "hasattr", "callable", "issubclass"}
+FREE_ATTRIBUTES = {"dtype", "ndim", "device", "__class__"}
+FREE_CALLS = {"type", "isinstance", "hasattr", "callable", "issubclass"}
 OWN_LENGTH = {"generate", "greedy_search", "beam_search", "sample", "batch_decode", "decode"}
 """Calls whose results have a length that the weights decide."""
+
+
+Ids = frozenset[str]
 
 
 @dataclass(frozen=True)
 class Needs:
     """The checkpoints and data sets that a value depends on."""
 
-    values: frozenset[str] = frozenset()
-    shapes: frozenset[str] = frozenset()
+    values: Ids = frozenset()
+    shapes: Ids = frozenset()
+    """Those whose weights decide its shape."""
+    widths: Ids = frozenset()
+    """Those whose widths are in it, or in its shape."""
 
     def __or__(self, other: Needs) -> Needs:
-        return Needs(self.values | other.values, self.shapes | other.shapes)
+        return Needs(self.values | other.values, self.shapes | other.shapes, self.widths | other.widths)
+
+    def __and__(self, ids: Ids) -> Needs:
+        return Needs(self.values & ids, self.shapes & ids, self.widths & ids)
 
     @property
     def of_shape(self) -> Needs:
         """What is left of it where only the shape is looked at."""
-        return Needs(self.shapes, self.shapes)
+        return Needs(self.shapes, self.shapes, self.values | self.widths)
 
 
 NOTHING = Needs()
@@ -106,9 +117,11 @@ class Reader:
             return self.names.get(node.id, NOTHING)
         if isinstance(node, ast.Attribute):
             needs = self._of(node.value)
-            if node.attr == "config":
+            if node.attr in FREE_ATTRIBUTES:
                 return NOTHING
-            return needs.of_shape if node.attr in FREE_ATTRIBUTES else needs
+            if node.attr == "config":
+                return Needs(widths=needs.values | needs.widths)
+            return needs.of_shape if node.attr in ("shape", "size") else needs
         if isinstance(node, ast.Call):
             return self._of_call(node)
         found = NOTHING
@@ -128,8 +141,10 @@ class Reader:
             self.ids |= dict.fromkeys(self._ids(node))
             return found | Needs(ids)
         if name in FREE_CALLS:
+            return NOTHING
+        if name == "len":
             return found.of_shape
-        return Needs(found.values, found.values) if name in OWN_LENGTH else found
+        return replace(found, shapes=found.values) if name in OWN_LENGTH else found
 
     def _ids(self, node: ast.Call) -> Iterator[str]:
         """Ids among the arguments: of a pipeline the model, of a composition both, of anything else the first."""
@@ -152,6 +167,11 @@ def _names_a_repository(key: str | None) -> bool:
 def called(node: ast.Call) -> str:
     """The last name of what is called: ``from_pretrained``."""
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def ids_of(block: Block) -> tuple[str, ...]:
+    """Every hub id that an example loads, in order."""
+    return read_all([each.code for each in block.statements])[1]
 
 
 def read_all(codes: Sequence[str]) -> tuple[list[Needs], tuple[str, ...]]:

@@ -17,6 +17,7 @@ import os
 import sys
 import time
 import traceback
+import types
 from typing import Any
 
 KEPT = 20_000
@@ -107,7 +108,9 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
 
     An assertion that does not hold is told, and the next statement is run: it may be about values only.
     """
-    names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+    # What the example defines must be found where it says it is (pickle); our own names are none of its business.
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    names: dict[str, Any] = vars(sys.modules["__main__"])
     for number, (code, line) in enumerate(job["statements"]):
         answers.tell("begun", statement=number)
         began, raised, asserted = time.monotonic(), None, False
@@ -164,10 +167,18 @@ def die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
+def no_core_files() -> None:
+    """A crash is an answer here; a core file of a framework is gigabytes."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
     die_with_parent(job["parent"])
+    no_core_files()
     # Python puts a script's own folder first, where our file names would hide other packages; a session has its
     # working directory there.
     sys.path[0] = ""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from parity.docs.dependence import Needs, read_all
+from parity.docs.dependence import Needs, ids_of, read_all
 from parity.docs.examples import Block, Statement
 from parity.docs.results import ExampleResult, Raised, StatementResult, Status
 from parity.docs.running import Answer, Outcome
@@ -28,7 +28,7 @@ def not_run(name: str, source: str, block: Block, stack: str, reason: str) -> Ex
     ]
     return ExampleResult(
         name=name, source=source, stack=stack, line=block.line, status="not run", reason=reason,
-        needs=list(read_all([each.code for each in block.statements])[1]), statements=statements,
+        needs=list(ids_of(block)), statements=statements,
     )  # fmt: skip
 
 
@@ -40,10 +40,12 @@ def judge(
     Args:
         standing_in: ids of which the example saw a stand-in instead of the real thing.
     """
+    if outcome.not_begun:
+        return not_run(name, source, block, stack, outcome.not_begun)
     needs, ids = read_all([each.code for each in block.statements])
     statements = []
     for number, statement in enumerate(block.statements):
-        own = Needs(needs[number].values & standing_in, needs[number].shapes & standing_in)
+        own = needs[number] & standing_in
         if number < len(outcome.answers):
             raised = _placed(outcome.answers[number].raised, block.line)
             statements.append(_judge_one(statement, outcome.answers[number], raised, own, block.kind == "session"))
@@ -84,7 +86,7 @@ def _judge_one(
     if raised is not None:
         if _documents_this(statement.expected, raised):
             return _told(statement, "holds", reason="raises what is documented", **told)
-        if raised.type == "AssertionError" and needs.values:
+        if raised.type == "AssertionError" and (needs.values or (needs.widths and _has_numbers(statement.code))):
             return _told(statement, "not compared", reason=_lacks(needs), **told)
         if any(mark in f"{raised.type}: {raised.message}" for mark in NO_NETWORK):
             return _told(statement, "not run", reason=f"needs the network: {raised.first_line}", **told)
@@ -99,13 +101,26 @@ def _judge_one(
         return _told(statement, status, reason=problem or _lacks(needs), **told)
     if agrees(statement.expected, got):
         return _told(statement, "holds", **told)
-    return _told(
-        statement, "differs", reason=f"shows {_short(got)}, documented is {_short(statement.expected)}", **told
-    )
+    if needs.widths and (_is_no_truth(statement.expected) or _has_numbers(statement.code)):
+        problem = structure_differs(statement.expected, got)
+        return _told(statement, "differs" if problem else "not compared", reason=problem or _lacks(needs), **told)
+    problem = f"shows {_short(got)}, documented is {_short(statement.expected)}"
+    return _told(statement, "differs", reason=problem, **told)
 
 
 def _lacks(needs: Needs) -> str:
-    return f"needs {', '.join(sorted(needs.values))}"
+    return f"needs {', '.join(sorted(needs.values or needs.widths))}"
+
+
+def _is_no_truth(expected: str) -> bool:
+    """Whether what is documented is anything but ``True`` or ``False``: it may hold a width then."""
+    return expected.strip() not in ("True", "False")
+
+
+def _has_numbers(code: str) -> bool:
+    """Whether numbers stand in it, which may be widths of the real checkpoint."""
+    constants = (node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant))
+    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in constants)
 
 
 def _is_value_assertion(code: str, needs: Needs) -> bool:

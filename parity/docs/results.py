@@ -63,7 +63,9 @@ class ExampleResult(_Record):
     diagnosis: str = ""
     """What is wrong with a broken example, in one line."""
     corrected: str = ""
-    """The line as it should be, where that is clear."""
+    """The line as it should be, where that is clear …"""
+    mended: Status | None = None
+    """… and what became of the example with it."""
     needs: list[str] = Field(default_factory=list)
     """Checkpoints and data sets that it loads."""
     wrote_outside: list[str] = Field(default_factory=list)
@@ -129,6 +131,8 @@ class DocsReport(_Record):
     totals: Totals
     changed: list[str] = Field(default_factory=list)
     """What changed in the working directory and the home meanwhile."""
+    interrupted: bool = False
+    """Whether it was stopped before every example was run."""
     seconds: float = 0.0
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from parity import __version__
 from parity.capture.probe import cores
 from parity.docs import DocsError
 from parity.docs.checkpoints import Real, StandIns
-from parity.docs.dependence import read_all
+from parity.docs.dependence import ids_of
+from parity.docs.diagnosis import diagnose
 from parity.docs.examples import Block, Source
 from parity.docs.judging import judge, not_run
 from parity.docs.pages import PageError, read_page
@@ -26,10 +27,13 @@ from parity.stacks import Stack, resolve_stack
 
 Say = Callable[[str, int, int], None]
 """Called with what is done, how many examples are done, and of how many."""
-Code = tuple[str, ...]
+Key = tuple[str, str, tuple[str, ...]]
+"""Of what is run once: stack, kind of block, code."""
+CORRECTIONS = 3
+"""How many one after another an example may get."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Asked:
     """One example in one stack."""
 
@@ -39,9 +43,13 @@ class Asked:
     block: Block
 
     @property
-    def key(self) -> tuple[str, str, Code]:
+    def key(self) -> Key:
         """The same code in the same stack is run once, however many docstrings hold it."""
         return self.stack.name, self.block.kind, tuple(each.code for each in self.block.statements)
+
+    def judged(self, outcome: Outcome, shelf: Real | StandIns) -> ExampleResult:
+        """What became of it."""
+        return judge(self.name, self.source, self.block, self.stack.name, outcome, shelf.standing_in(self.stack))
 
 
 @dataclass
@@ -76,6 +84,7 @@ def docs(
     stacks: Sequence[str] = ("main",),
     checkpoints: Mode = "stand-in",
     network: bool = False,
+    only: Sequence[str] = (),
     time_limit: float = 120.0,
     jobs: int | None = None,
     progress: Say = lambda what, done, total: None,
@@ -88,6 +97,7 @@ def docs(
         stacks: as for ``parity.api.audit``.
         checkpoints: ``stand-in``, or ``real`` for those of the user's hub cache.
         network: with ``real``, fetch what is not there.
+        only: names of examples, or what they begin with: ``BartModel``, ``BartModel.forward#1``, ``bart.md:53``.
         time_limit: seconds that one example may take.
         jobs: examples at a time; by default as many as there are cores.
 
@@ -108,6 +118,11 @@ def docs(
     if not plan.asked:
         whys = [f"{each.name}: {each.error}" for each in plan.sources if each.error]
         raise DocsError("nothing to run: " + ("; ".join(whys) or "no example"))
+    for wanted in only:
+        if not any(is_called(asked.name, wanted) for asked in plan.asked):
+            raise DocsError(f"{wanted}: no example is called so")
+    if only:
+        plan.asked = [asked for asked in plan.asked if any(is_called(asked.name, wanted) for wanted in only)]
     shelf = Real(network=network) if checkpoints == "real" else StandIns()
     folders = [Path.cwd(), Path.home()]
     try:
@@ -126,8 +141,13 @@ def docs(
     return DocsReport(
         parity_version=__version__, command=sys.argv, started=started, mode=checkpoints, stacks=plan.stacks,
         sources=plan.sources, examples=results, totals=totals_of(results),
-        changed=changed, seconds=round(time.monotonic() - began, 1),
+        changed=changed, interrupted=runner.stopped, seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
+
+
+def is_called(name: str, wanted: str) -> bool:
+    """Whether an example's name is the wanted one, or begins with it at a boundary."""
+    return name == wanted or name.startswith((f"{wanted}.", f"{wanted}#", f"{wanted}:"))
 
 
 def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progress: Say) -> Plan:
@@ -152,35 +172,70 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
 
 
 def _run_all(plan: Plan, shelf: Real | StandIns, runner: Runner, jobs: int, progress: Say) -> list[ExampleResult]:
-    groups: dict[tuple[str, str, Code], list[Asked]] = {}
+    """Runs what can be run, then what could be mended of what broke, until nothing more can be."""
     results: dict[int, ExampleResult] = {}
+    runnable = {}
     for number, asked in enumerate(plan.asked):
-        reason = shelf.lacks(read_all([each.code for each in asked.block.statements])[1], asked.stack)
+        reason = shelf.lacks(ids_of(asked.block), asked.stack)
         if reason:
             results[number] = not_run(asked.name, asked.source, asked.block, asked.stack.name, reason)
         else:
-            groups.setdefault(asked.key, []).append(asked)
-    outcomes: dict[tuple[str, str, Code], Outcome] = {}
+            runnable[number] = asked
+    outcomes = _outcomes(list(runnable.values()), runner, jobs, progress)
+    for number, asked in runnable.items():
+        outcome = outcomes.get(asked.key) or Outcome(not_begun="interrupted before it was run")
+        results[number] = asked.judged(outcome, shelf)
+    _mend(runnable, results, shelf, lambda asked: _outcomes(asked, runner, jobs, progress))
+    return [results[number] for number in range(len(plan.asked))]
+
+
+def _mend(
+    asked: dict[int, Asked], results: dict[int, ExampleResult], shelf: Real | StandIns,
+    ask: Callable[[list[Asked]], dict[Key, Outcome]],
+) -> None:  # fmt: skip
+    """Says what is wrong with every example that broke, and runs it with the corrections that are known."""
+    latest = {number: (one, results[number]) for number, one in asked.items() if results[number].status == "breaks"}
+    for _ in range(CORRECTIONS):
+        mended: dict[int, Asked] = {}
+        for number, (one, result) in latest.items():
+            found = diagnose(one.block, result)
+            if found is None:
+                continue
+            first = results[number]
+            results[number] = first.model_copy(update={
+                "diagnosis": "; ".join(filter(None, (first.diagnosis, found.text))),
+                "corrected": "\n".join(filter(None, (first.corrected, found.corrected))),
+            })  # fmt: skip
+            if found.mended is not None:
+                mended[number] = replace(one, block=found.mended)
+        outcomes = ask(list(mended.values())) if mended else {}
+        latest = {
+            number: (one, one.judged(outcomes[one.key], shelf)) for number, one in mended.items() if one.key in outcomes
+        }
+        for number, (_, result) in latest.items():
+            results[number] = results[number].model_copy(update={"mended": result.status})
+
+
+def _outcomes(asked: Sequence[Asked], runner: Runner, jobs: int, progress: Say) -> dict[Key, Outcome]:
+    """Runs each code once in each stack; after an interruption only those that came to their end are there."""
+    once = {each.key: each for each in reversed(asked)}
+    outcomes: dict[Key, Outcome] = {}
     pool = ThreadPoolExecutor(jobs)
     try:
-        waiting = {pool.submit(runner.run, group[0].block, group[0].stack): key for key, group in groups.items()}
+        waiting = {pool.submit(runner.run, each.block, each.stack): each for each in reversed(once.values())}
         progress("running", 0, len(waiting))
         for done, future in enumerate(as_completed(waiting), 1):
-            outcomes[waiting[future]] = future.result()
-            first = groups[waiting[future]][0]
-            progress(f"{first.stack.name} · {first.name}", done, len(waiting))
+            each = waiting[future]
+            outcomes[each.key] = future.result()
+            progress(f"{each.stack.name} · {each.name}", done, len(waiting))
+    except KeyboardInterrupt:
+        runner.stop()
     except BaseException:
         runner.stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    for number, asked in enumerate(plan.asked):
-        if number not in results:
-            standing_in = shelf.standing_in(asked.stack)
-            results[number] = judge(
-                asked.name, asked.source, asked.block, asked.stack.name, outcomes[asked.key], standing_in
-            )
-    return [results[number] for number in range(len(plan.asked))]
+    return outcomes
 
 
 def exit_code(report: DocsReport) -> int:
