@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from parity import __version__
 from parity.capture.probe import cores
@@ -25,8 +26,14 @@ from parity.docs.sources import look_into, names_of
 from parity.docs.watching import snapshot, what_changed
 from parity.stacks import Stack, resolve_stack
 
-Say = Callable[[str, int, int], None]
-"""Called with what is done, how many examples are done, and of how many."""
+
+class Say(Protocol):
+    """What progress is told to."""
+
+    def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
+        """What is done, how many examples are done, of how many, and what was wrong with the last one."""
+
+
 Key = tuple[str, str, tuple[str, ...]]
 """Of what is run once: stack, kind of block, code."""
 CORRECTIONS = 3
@@ -87,7 +94,7 @@ def docs(
     only: Sequence[str] = (),
     time_limit: float = 120.0,
     jobs: int | None = None,
-    progress: Say = lambda what, done, total: None,
+    progress: Say = lambda *told: None,
 ) -> DocsReport:
     """Runs the examples of pages, of installed docstrings, or both, in every stack. It runs code from these documents.
 
@@ -127,7 +134,7 @@ def docs(
     folders = [Path.cwd(), Path.home()]
     try:
         for stack in chosen:
-            progress(f"checkpoints for {stack.name}", 0, 0)
+            progress(f"checkpoints for {stack.name}")
             shelf.lay_out(stack)
         before = snapshot(folders)
         runner = Runner(
@@ -161,7 +168,7 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
             continue
         plan.add(source, stacks, None)
     for stack in stacks:
-        progress(f"reading {stack.name}", 0, 0)
+        progress(f"reading {stack.name}")
         found = look_into(stack, docstrings=installed)
         plan.stacks.append(
             StackRecord(name=stack.name, python=found.python, versions=found.versions, absent=found.absent)
@@ -227,7 +234,7 @@ def _outcomes(asked: Sequence[Asked], runner: Runner, jobs: int, progress: Say) 
         for done, future in enumerate(as_completed(waiting), 1):
             each = waiting[future]
             outcomes[each.key] = future.result()
-            progress(f"{each.stack.name} · {each.name}", done, len(waiting))
+            progress(f"{each.stack.name} · {each.name}", done, len(waiting), outcomes[each.key].problem)
     except KeyboardInterrupt:
         runner.stop()
     except BaseException:
