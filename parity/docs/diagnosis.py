@@ -144,6 +144,18 @@ def _field_of_another_output(block: Block, number: int, raised: Raised) -> Diagn
     return _replaced(block, number, ".last_hidden_state", ".logits", text)
 
 
+def _flax_has_no_parts(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    found = re.match(r"'Flax\w*EncoderDecoderModel' object has no attribute '(encoder|decoder)'", raised.message)
+    if raised.type != "AttributeError" or found is None:
+        return None
+    wrong, right = f".{found[1]}.config.", f".config.{found[1]}."
+    mended = replace(
+        block, statements=tuple(replace(each, code=each.code.replace(wrong, right)) for each in block.statements)
+    )
+    text = f"a Flax model has no {found[1]} of its own; its config holds the {found[1]}'s"
+    return Diagnosis(text, mended.statements[number].code.strip(), mended)
+
+
 def _wrong_auto_class(block: Block, number: int, raised: Raised) -> Diagnosis | None:
     pattern = r"Unrecognized configuration class .*EncoderDecoderConfig.* for this kind of AutoModel: (\w+)"
     found = re.match(pattern, raised.message)
@@ -208,6 +220,7 @@ RULES: tuple[Rule, ...] = (
     _minimum_above_maximum,
     _model_without_weights,
     _field_of_another_output,
+    _flax_has_no_parts,
     _wrong_auto_class,
     _library_is_missing,
 )

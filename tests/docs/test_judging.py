@@ -207,6 +207,11 @@ def test_structure():
             "x = m.generate(i, max_length=12, min_length=0).sequences",
         ),
         (
+            ">>> x = m.decoder.config.eos_token_id\n", 0,
+            raised("AttributeError", "'FlaxSpeechEncoderDecoderModel' object has no attribute 'decoder'"),
+            "x = m.config.decoder.eos_token_id",
+        ),
+        (
             ">>> m = f()\n>>> m.save_pretrained('x')\n", 1,
             raised("ValueError", "Weights for model 'm' have not yet been created. Weights are"), "m.build()",
         ),
