@@ -138,6 +138,10 @@ def test_what_was_run_until_an_interruption_is_written_down(tmp_path):
     report = DocsReport.model_validate(json.loads((out / "documented.json").read_text(encoding="utf-8")))
     assert [each.status for each in report.examples] == ["holds", "not run"]
     assert report.interrupted
+    before = {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()}
+    assert len(before) == 1
+    assert run(["docs", str(page), "--jobs", "1", "--out", str(out), "--example", "page.md:2"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()} == before
 
 
 def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache(tmp_path, monkeypatch):
