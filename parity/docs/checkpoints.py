@@ -18,6 +18,12 @@ from parity.stacks import Stack
 class Shelf(Protocol):
     """What an example finds in its ``HF_HOME``."""
 
+    fills: Path | None
+    """The hub cache that examples may fill from the network; None: they get no network."""
+
+    def lay_out(self, stack: Stack) -> None:
+        """Makes what a stack's examples will find, before the first of them that loads anything."""
+
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         """Why an example that loads these cannot be run; empty where it can."""
 
@@ -27,16 +33,20 @@ class Shelf(Protocol):
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
         """Fills an ``HF_HOME``."""
 
+    def close(self) -> None:
+        """Takes away what was laid out."""
+
 
 class StandIns:
     """A hub cache of tiny stand-ins, laid out once for each stack and linked for each example."""
+
+    fills: Path | None = None
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="parity-stand-ins-", ignore_cleanup_errors=True)
         self._laid_out: dict[str, frozenset[str]] = {}
 
     def lay_out(self, stack: Stack) -> None:
-        """Makes what a stack's examples will find."""
         self._home(stack).mkdir()
         self._laid_out[stack.name] = lay_out(self._home(stack), stack.interpreter)
 
@@ -44,13 +54,15 @@ class StandIns:
         return Path(self._folder.name) / stack.name
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
-        absent = [name for name in ids if name not in self._laid_out[stack.name]]
+        absent = [name for name in ids if name not in self.standing_in(stack)]
         return f"no stand-in for {', '.join(absent)}" if absent else ""
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
-        return self._laid_out[stack.name]
+        return self._laid_out.get(stack.name, frozenset())
 
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
+        if stack.name not in self._laid_out:
+            return
         shutil.copytree(self._home(stack), home, symlinks=True, copy_function=_link, dirs_exist_ok=True)
 
     def close(self) -> None:
@@ -68,6 +80,7 @@ class Real:
         from huggingface_hub import constants
 
         self.network, self.cache = network, Path(constants.HF_HUB_CACHE)
+        self.fills = self.cache if network else None
 
     def _entries(self, name: str) -> list[Path]:
         folder = name.replace("/", "--")
@@ -75,7 +88,7 @@ class Real:
         return [entry for entry in found if (entry / "snapshots").is_dir()]
 
     def lay_out(self, stack: Stack) -> None:
-        """Nothing to be made."""
+        """Nothing: it is there."""
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         absent = [] if self.network else [name for name in ids if not self._entries(name)]

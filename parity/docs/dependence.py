@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from parity.docs.blocks import parse
 from parity.docs.examples import Block
 
 LOADERS = {"from_pretrained", "from_encoder_decoder_pretrained", "pipeline", "load_dataset", "hf_hub_download",
@@ -63,13 +64,12 @@ class Reader:
 
     def read(self, code: str) -> Needs:
         """What the value that a statement shows or asserts depends on; then its assignments hold for the next."""
-        try:
-            body = ast.parse(code).body
-        except (SyntaxError, ValueError):
-            return NOTHING
         found = NOTHING
-        for node in body:
-            found = self._statement(node)
+        try:
+            for node in parse(code).body:
+                found = self._statement(node)
+        except (SyntaxError, RecursionError):  # what cannot be followed may depend on all of them
+            return Needs(frozenset(self.ids), frozenset(self.ids), frozenset(self.ids))
         return found
 
     def _statement(self, node: ast.stmt) -> Needs:

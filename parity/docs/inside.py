@@ -115,8 +115,9 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
         answers.tell("begun", statement=number)
         began, raised, asserted = time.monotonic(), None, False
         try:
+            compiled = compile_statement(code, line, job["session"])
             asserted = _is_assertion(code)
-            exec(compile_statement(code, line, job["session"]), names)
+            exec(compiled, names)
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: the example's own, not ours
             raised = describe(error)
         answers.tell("ended", statement=number, output=output.taken(), raised=raised, seconds=time.monotonic() - began)

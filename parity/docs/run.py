@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from parity import __version__
 from parity.capture.probe import cores
 from parity.docs import DocsError
-from parity.docs.checkpoints import Real, StandIns
+from parity.docs.checkpoints import Real, Shelf, StandIns
 from parity.docs.dependence import ids_of
 from parity.docs.diagnosis import diagnose
 from parity.docs.examples import Block, Source
@@ -25,8 +26,14 @@ from parity.docs.sources import look_into, names_of
 from parity.docs.watching import snapshot, what_changed
 from parity.stacks import Stack, resolve_stack
 
-Say = Callable[[str, int, int], None]
-"""Called with what is done, how many examples are done, and of how many."""
+
+class Say(Protocol):
+    """What progress is told to."""
+
+    def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
+        """What is done, how many examples are done, of how many, and what was wrong with the last one."""
+
+
 Key = tuple[str, str, tuple[str, ...]]
 """Of what is run once: stack, kind of block, code."""
 CORRECTIONS = 3
@@ -47,7 +54,7 @@ class Asked:
         """The same code in the same stack is run once, however many docstrings hold it."""
         return self.stack.name, self.block.kind, tuple(each.code for each in self.block.statements)
 
-    def judged(self, outcome: Outcome, shelf: Real | StandIns) -> ExampleResult:
+    def judged(self, outcome: Outcome, shelf: Shelf) -> ExampleResult:
         """What became of it."""
         return judge(self.name, self.source, self.block, self.stack.name, outcome, shelf.standing_in(self.stack))
 
@@ -87,7 +94,7 @@ def docs(
     only: Sequence[str] = (),
     time_limit: float = 120.0,
     jobs: int | None = None,
-    progress: Say = lambda what, done, total: None,
+    progress: Say = lambda *told: None,
 ) -> DocsReport:
     """Runs the examples of pages, of installed docstrings, or both, in every stack. It runs code from these documents.
 
@@ -123,16 +130,17 @@ def docs(
             raise DocsError(f"{wanted}: no example is called so")
     if only:
         plan.asked = [asked for asked in plan.asked if any(is_called(asked.name, wanted) for wanted in only)]
-    shelf = Real(network=network) if checkpoints == "real" else StandIns()
+    shelf: Shelf = Real(network=network) if checkpoints == "real" else StandIns()
     folders = [Path.cwd(), Path.home()]
     try:
         for stack in chosen:
-            progress(f"checkpoints for {stack.name}", 0, 0)
-            shelf.lay_out(stack)
+            if any(ids_of(asked.block) for asked in plan.asked if asked.stack == stack):
+                progress(f"checkpoints for {stack.name}")
+                shelf.lay_out(stack)
         before = snapshot(folders)
         runner = Runner(
             shelf.furnish, time_limit=time_limit, threads=max(1, cores() // jobs),
-            cache=shelf.cache if isinstance(shelf, Real) and network else None,
+            cache=shelf.fills,
         )  # fmt: skip
         results = _run_all(plan, shelf, runner, jobs, progress)
         changed = what_changed(before, snapshot(folders))
@@ -161,7 +169,7 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
             continue
         plan.add(source, stacks, None)
     for stack in stacks:
-        progress(f"reading {stack.name}", 0, 0)
+        progress(f"reading {stack.name}")
         found = look_into(stack, docstrings=installed)
         plan.stacks.append(
             StackRecord(name=stack.name, python=found.python, versions=found.versions, absent=found.absent)
@@ -171,7 +179,7 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
     return plan
 
 
-def _run_all(plan: Plan, shelf: Real | StandIns, runner: Runner, jobs: int, progress: Say) -> list[ExampleResult]:
+def _run_all(plan: Plan, shelf: Shelf, runner: Runner, jobs: int, progress: Say) -> list[ExampleResult]:
     """Runs what can be run, then what could be mended of what broke, until nothing more can be."""
     results: dict[int, ExampleResult] = {}
     runnable = {}
@@ -190,7 +198,7 @@ def _run_all(plan: Plan, shelf: Real | StandIns, runner: Runner, jobs: int, prog
 
 
 def _mend(
-    asked: dict[int, Asked], results: dict[int, ExampleResult], shelf: Real | StandIns,
+    asked: dict[int, Asked], results: dict[int, ExampleResult], shelf: Shelf,
     ask: Callable[[list[Asked]], dict[Key, Outcome]],
 ) -> None:  # fmt: skip
     """Says what is wrong with every example that broke, and runs it with the corrections that are known."""
@@ -227,7 +235,7 @@ def _outcomes(asked: Sequence[Asked], runner: Runner, jobs: int, progress: Say) 
         for done, future in enumerate(as_completed(waiting), 1):
             each = waiting[future]
             outcomes[each.key] = future.result()
-            progress(f"{each.stack.name} · {each.name}", done, len(waiting))
+            progress(f"{each.stack.name} · {each.name}", done, len(waiting), outcomes[each.key].problem)
     except KeyboardInterrupt:
         runner.stop()
     except BaseException:

@@ -53,6 +53,13 @@ class Outcome:
     wrote_outside: tuple[str, ...] = ()
     seconds: float = 0.0
 
+    @property
+    def problem(self) -> str:
+        """What it raised or how it ended, in one line; empty where it came to its end."""
+        raised = next((each.raised for each in self.answers if each.raised), None)
+        said = f"{raised['type']}: {raised['message']}" if raised else self.not_begun or self.ended
+        return (said.splitlines() or [""])[0][:200]
+
 
 @dataclass
 class Runner:

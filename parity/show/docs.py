@@ -44,13 +44,14 @@ class DocsProgress:
         if self._console.is_terminal:
             self._bar.stop()
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
         if self._console.is_terminal:
             self._bar.update(self._task, description=Text(what).plain, completed=done, total=total or None)
-        elif done < 2 or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+        elif problem or done < 2 or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             counted = f"{done} of {total} examples: " if total else ""
-            self._console.print(Text(f"[{duration(self._last_line - self._began)}] {counted}{what}"))
+            told = f"{counted}{what}" + (f": {problem}" if problem else "")
+            self._console.print(Text(f"[{duration(self._last_line - self._began)}] {told}"))
 
 
 def write_docs(report: DocsReport, directory: Path) -> None:

@@ -44,6 +44,11 @@ def test_what_a_value_depends_on(code, values):
     assert needs[-1].values == values
 
 
+def test_what_is_nested_too_deep_to_follow_may_depend_on_all():
+    needs, _ = read_all([*LOADED.splitlines(), "1" + " + 1" * 5000, "1"])
+    assert [each.values for each in needs[-2:]] == [{BASE, LARGE}, set()]
+
+
 def test_loops_with_statements_and_pairs_hand_it_on():
     needs, _ = read_all([*LOADED.splitlines(), "with a():\n    x, y = outputs.logits, 3", "x", "y"])
     assert [each.values for each in needs[-2:]] == [{BASE, LARGE}, set()]
