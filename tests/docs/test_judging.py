@@ -196,6 +196,25 @@ def test_structure():
                    "AutoModel: AutoModelForCausalLM.\nModel type"),
             "m = AutoModelForSeq2SeqLM.f()",
         ),
+        (
+            ">>> x = m.generate(\n...     i,\n... )\n", 0,
+            raised("ValueError", "`decoder_start_token_id` or `bos_token_id` has to be defined for encoder-decoder."),
+            "x = m.generate(\n    i,\ndecoder_start_token_id=m.config.decoder_start_token_id)",
+        ),
+        (
+            ">>> x = m.generate(i, max_length=12).sequences\n", 0,
+            raised("ValueError", "Unfeasable: the minimum length (56) is larger than the maximum length (12)"),
+            "x = m.generate(i, max_length=12, min_length=0).sequences",
+        ),
+        (
+            ">>> x = m.decoder.config.eos_token_id\n", 0,
+            raised("AttributeError", "'FlaxSpeechEncoderDecoderModel' object has no attribute 'decoder'"),
+            "x = m.config.decoder.eos_token_id",
+        ),
+        (
+            ">>> m = f()\n>>> m.save_pretrained('x')\n", 1,
+            raised("ValueError", "Weights for model 'm' have not yet been created. Weights are"), "m.build()",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_and_the_line_as_it_should_be(code, number, error, corrected):
