@@ -105,12 +105,13 @@ def capture(
     from parity.capture import capture as run
     from parity.checkpoint import resolve_checkpoint
     from parity.derived import DERIVED
+    from parity.documented.asking import documented_values
 
     directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
     rows = _rows(inputs, directories, model_class) if inputs else None
     return run(
         directories, out=out or new_run_directory(), cache=cache, backends=backends, stacks=tuple(stacks),
-        device=device, dtypes=tuple(dtypes), rows=rows, model_class=model_class, derive=DERIVED,
+        device=device, dtypes=tuple(dtypes), rows=rows, model_class=model_class, derive=(documented_values, *DERIVED),
         time_limit=time_limit, jobs=jobs, progress=progress,
     )  # fmt: skip
 
