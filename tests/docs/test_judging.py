@@ -207,7 +207,8 @@ def test_structure():
             "x = m.generate(i, max_length=12, min_length=0).sequences",
         ),
         (
-            '>>> m = TFM.from_pretrained("a/b")\n', 0, raised("TypeError", "'builtins.safe_open' object is not iterable"),
+            '>>> m = TFM.from_pretrained("a/b")\n', 0,
+            raised("TypeError", "'builtins.safe_open' object is not iterable"),
             'm = TFM.from_pretrained("a/b", from_pt=True)',
         ),
         (

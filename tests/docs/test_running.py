@@ -166,6 +166,34 @@ def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache
     assert code == 1
 
 
+@pytest.mark.slow
+def test_unmodified_code_runs_on_stand_ins_and_what_they_cannot_say_is_not_passed(tmp_path):
+    page = fence("""\
+>>> from transformers import AutoTokenizer, BartModel
+>>> tokenizer = AutoTokenizer.from_pretrained("facebook/bart-large")
+>>> model = BartModel.from_pretrained("facebook/bart-large")
+>>> inputs = tokenizer("Hello world", return_tensors="pt")
+>>> inputs.input_ids.tolist()
+[[0, 31414, 232, 2]]
+>>> states = model(**inputs).last_hidden_state
+>>> list(states.shape)
+[1, 4, 1024]
+>>> list(states.shape) == [*inputs.input_ids.shape, model.config.d_model]
+True
+>>> states.dtype
+torch.float16
+>>> round(states.mean().item(), 2)
+0.13""")
+    _, report = ask(tmp_path, page)
+    told = [(each.status, each.reason) for each in report.examples[0].statements]
+    assert [status for status, _ in told[:4]] == ["holds"] * 4
+    assert told[4:] == [
+        ("not compared", "needs facebook/bart-large"), ("holds", ""), ("not compared", "needs facebook/bart-large"),
+        ("holds", ""), ("differs", "shows torch.float32, documented is torch.float16"),
+        ("not compared", "needs facebook/bart-large"),
+    ]  # fmt: skip
+
+
 def test_an_id_without_a_stand_in_is_not_run_and_not_passed(tmp_path):
     code, report = ask(
         tmp_path, fence('from transformers import BartModel\nBartModel.from_pretrained("nobody/nothing")')
