@@ -120,6 +120,7 @@ def capture(
     from parity.capture import capture as run
     from parity.checkpoint import resolve_checkpoint
     from parity.derived import DERIVED, layers
+    from parity.documented.asking import documented_values
 
     directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
     rows = _rows(inputs, directories, model_class) if inputs else None
@@ -129,7 +130,7 @@ def capture(
         "rows": rows, "model_class": model_class, "cases": cases, "time_limit": time_limit, "jobs": jobs,
         "progress": progress,
     }  # fmt: skip
-    derive = (*DERIVED, layers) if each_layer else DERIVED
+    derive = (documented_values, *DERIVED, *((layers,) if each_layer else ()))
     if not goldens:
         return run(directories, out=out, derive=derive, **asked)
     return _with_goldens(directories, goldens, out, derive, asked)

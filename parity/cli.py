@@ -11,7 +11,7 @@ import typer
 from parity import __version__
 from parity.cli_golden import golden_app
 from parity.cli_reports import reports_app
-from parity.exits import EXIT_CODES, guarded
+from parity.exits import EXIT_CODES, INTERRUPTED, guarded
 
 app = typer.Typer(
     name="parity",
@@ -334,12 +334,14 @@ def docs(
     with DocsProgress() as progress:
         report = run(
             pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
-            only=example or [], time_limit=time_limit, jobs=jobs, progress=progress,
+            only=example or [], time_limit=time_limit, jobs=jobs, keep=out / "outcomes", progress=progress,
         )  # fmt: skip
     write_docs(report, out)
     show_docs(report)
     print(f"{out / 'documented.json'}")
-    raise typer.Exit(exit_code(report))
+    if report.interrupted:
+        print(f"parity: interrupted; the same command with --out {out} goes on from there", file=sys.stderr)
+    raise typer.Exit(INTERRUPTED if report.interrupted else exit_code(report))
 
 
 @app.command()
