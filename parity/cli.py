@@ -275,13 +275,13 @@ def docs(
     with DocsProgress() as progress:
         report = run(
             pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
-            only=example or [], time_limit=time_limit, jobs=jobs, progress=progress,
+            only=example or [], time_limit=time_limit, jobs=jobs, keep=out / "outcomes", progress=progress,
         )  # fmt: skip
     write_docs(report, out)
     show_docs(report)
     print(f"{out / 'documented.json'}")
     if report.interrupted:
-        print("parity: interrupted; what was run until then is written down", file=sys.stderr)
+        print(f"parity: interrupted; the same command with --out {out} goes on from there", file=sys.stderr)
     raise typer.Exit(INTERRUPTED if report.interrupted else exit_code(report))
 
 

@@ -18,6 +18,7 @@ SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "cmd", "power
 COMMAND = re.compile(r"\s*(\$ |!|%|pip3? |python3? -|transformers(-cli)? |conda |git |cd |echo |curl |export )")
 OPTIONS = ("IGNORE_RESULT", "NUMBER")
 """Options of other projects' doctests, without which their statements could not be parsed."""
+FENCE = re.compile(r"\s+(```|~~~)(.*)")
 LONGEST = 400
 """Lines that an unfenced script may have."""
 for _name in OPTIONS:
@@ -128,7 +129,12 @@ def unfenced_blocks(lines: list[str], *, scarred: bool) -> Iterator[Block]:
     at = 0
     while at < len(lines):
         end = at + 1
-        if lines[at].lstrip().startswith(">>>"):
+        if fence := FENCE.match(lines[at]):
+            # Deeper than Markdown allows: a docstring's own indentation.
+            end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() == fence[1]), len(lines)) + 1
+            content = textwrap.dedent("\n".join(lines[at + 1 : end - 1]) + "\n")
+            yield fenced_block(content, fence[2], at + 2, scarred=scarred)
+        elif lines[at].lstrip().startswith(">>>"):
             end = _end_of_session(lines, at)
             yield classify("\n".join(lines[at:end]) + "\n", "", at + 1, scarred=scarred)
         elif lines[at].startswith("( ") and is_signature(lines[at]):

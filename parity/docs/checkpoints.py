@@ -30,6 +30,9 @@ class Shelf(Protocol):
     def standing_in(self, stack: Stack) -> frozenset[str]:
         """Ids of which there is a stand-in only."""
 
+    def about(self, block: Block, stack: Stack) -> str:
+        """What stands under the ids that an example loads, in a word that changes with it."""
+
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
         """Fills an ``HF_HOME``."""
 
@@ -59,6 +62,11 @@ class StandIns:
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
         return self._laid_out.get(stack.name, frozenset())
+
+    def about(self, block: Block, stack: Stack) -> str:
+        # A stand-in is a link into a folder that is named by the digest of what it was made from.
+        hub = self._home(stack) / "hub"
+        return " ".join(sorted({str(entry.resolve().parent) for entry in hub.glob("*--*")}) if ids_of(block) else ())
 
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
         if stack.name not in self._laid_out:
@@ -96,6 +104,10 @@ class Real:
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
         return frozenset()
+
+    def about(self, block: Block, stack: Stack) -> str:
+        entries = [entry for name in ids_of(block) for entry in self._entries(name)]
+        return " ".join(str(revision) for entry in entries for revision in sorted((entry / "snapshots").iterdir()))
 
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
         if self.network:

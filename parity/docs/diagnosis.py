@@ -144,6 +144,13 @@ def _field_of_another_output(block: Block, number: int, raised: Raised) -> Diagn
     return _replaced(block, number, ".last_hidden_state", ".logits", text)
 
 
+def _tf_reads_no_torch_file(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    if raised.type != "TypeError" or "'builtins.safe_open' object is not iterable" not in raised.message:
+        return None
+    text = "the TF classes of this version cannot read a model.safetensors that PyTorch wrote, unless they are told so"
+    return _given(block, number, "from_pt=True", text, "from_pretrained")
+
+
 def _flax_has_no_parts(block: Block, number: int, raised: Raised) -> Diagnosis | None:
     found = re.match(r"'Flax\w*EncoderDecoderModel' object has no attribute '(encoder|decoder)'", raised.message)
     if raised.type != "AttributeError" or found is None:
@@ -174,9 +181,9 @@ def _replaced(block: Block, number: int, wrong: str, right: str, text: str) -> D
     return Diagnosis(text, code.strip(), _changed(block, number, code))
 
 
-def _given(block: Block, number: int, argument: str, text: str) -> Diagnosis:
-    """A diagnosis whose correction is one argument more for the generate() that raised."""
-    code = with_argument(block.statements[number].code, "generate", argument)
+def _given(block: Block, number: int, argument: str, text: str, call: str = "generate") -> Diagnosis:
+    """A diagnosis whose correction is one argument more for the call that raised."""
+    code = with_argument(block.statements[number].code, call, argument)
     return Diagnosis(text, code.strip(), _changed(block, number, code)) if code else Diagnosis(text)
 
 
@@ -220,6 +227,7 @@ RULES: tuple[Rule, ...] = (
     _minimum_above_maximum,
     _model_without_weights,
     _field_of_another_output,
+    _tf_reads_no_torch_file,
     _flax_has_no_parts,
     _wrong_auto_class,
     _library_is_missing,

@@ -14,6 +14,7 @@ import ast
 import io
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -128,8 +129,7 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
 
 def compile_statement(code: str, line: int, session: bool) -> Any:
     """A session's statements are displayed, a script's are not; its lines keep the block's numbers."""
-    placed = "\n" * (line - 1) + code
-    return compile(placed if session else ast.parse(placed, NAME), NAME, "single" if session else "exec", 0, True)
+    return compile("\n" * (line - 1) + code, NAME, "single" if session else "exec", 0, True)
 
 
 def _is_assertion(code: str) -> bool:
@@ -142,7 +142,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     where = ""
     if frames and frames[-1].filename != NAME:
-        file = frames[-1].filename.replace(os.sep, "/").rpartition("/site-packages/")[2]
+        file = re.sub(r".*/(site-packages|lib/python[\d.]+)/", "", frames[-1].filename.replace(os.sep, "/"))
         where = f"{file}:{frames[-1].lineno} in {frames[-1].name}"
     line = next((frame.lineno for frame in reversed(frames) if frame.filename == NAME), None)
     if isinstance(error, SyntaxError) and error.filename == NAME:

@@ -65,7 +65,9 @@ class ExampleResult(_Record):
     corrected: str = ""
     """The line as it should be, where that is clear …"""
     mended: Status | None = None
-    """… and what became of the example with it."""
+    """… and what became of the example with it …"""
+    mended_reason: str = ""
+    """… and why, where it is not that it holds."""
     needs: list[str] = Field(default_factory=list)
     """Checkpoints and data sets that it loads."""
     wrote_outside: list[str] = Field(default_factory=list)

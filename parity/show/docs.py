@@ -15,7 +15,7 @@ from rich.text import Text
 from parity.docs.results import DocsReport, SourceRecord, Status
 from parity.records import write_record
 from parity.show.console import console, duration, plural
-from parity.show.docs_page import SHOWN, Wrong, first_line, page, wrong_ones
+from parity.show.docs_page import SHOWN, Wrong, first_line, page, with_it, wrong_ones
 
 STYLES: dict[Status, str] = {"breaks": "bold red", "differs": "bold red", "holds": "green", "not compared": "yellow"}
 SECONDS_BETWEEN_LINES = 15.0
@@ -118,8 +118,7 @@ def _failure(wrong: Wrong) -> Text:
     if example.diagnosis:
         text.append(f"  likely   {example.diagnosis}\n", "")
     if example.corrected:
-        told = f" (run with it: {example.mended})" if example.mended else ""
-        text.append(f"  correct  {' · '.join(example.corrected.splitlines())}{told}\n", "")
+        text.append(f"  correct  {' · '.join(example.corrected.splitlines())}{with_it(example)}\n", "")
     text.append(f"  again    parity docs {_again(wrong)}\n", "")
     return text
 

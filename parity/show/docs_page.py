@@ -139,6 +139,12 @@ def wrong_ones(report: DocsReport) -> list[Wrong]:
     ]
 
 
+def with_it(example: ExampleResult) -> str:
+    """What became of an example with its correction: `` (run with it: holds)``."""
+    why = f": {example.mended_reason}" if example.mended in WRONG else ""
+    return f" (run with it: {example.mended}{why})" if example.mended else ""
+
+
 def _wrong(report: DocsReport) -> Iterator[str]:
     for wrong in wrong_ones(report):
         first, statement = wrong.first, wrong.statement
@@ -150,7 +156,7 @@ def _wrong(report: DocsReport) -> Iterator[str]:
             yield f"  - {_line(first.diagnosis)}"
         if first.corrected:
             lines = "`, `".join(first.corrected.splitlines())
-            yield f"  - correct: `{lines}`" + (f" (run with it: {first.mended})" if first.mended else "")
+            yield f"  - correct: `{lines}`{with_it(first)}"
 
 
 def _across(report: DocsReport) -> Iterator[str]:

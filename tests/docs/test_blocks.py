@@ -22,6 +22,11 @@ def test_a_session_between_fences_has_a_statement_for_each_prompt(fence):
     ]
 
 
+def test_a_fence_deeper_than_markdown_allows_is_one_all_the_same():
+    (block,) = blocks_of("Example:\n\n        ```python\n        >>> f()\n        3\n        ```\n\n    More.\n")
+    assert [(each.code, each.expected, each.line) for each in block.statements] == [("f()\n", "3\n", 4)]
+
+
 def test_a_comment_where_output_stands_is_a_comment():
     (block,) = blocks_of("```py\n>>> x = f()\n# Assert something?\n```\n")
     assert block.statements[0].expected == ""

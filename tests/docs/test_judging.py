@@ -207,6 +207,11 @@ def test_structure():
             "x = m.generate(i, max_length=12, min_length=0).sequences",
         ),
         (
+            '>>> m = TFM.from_pretrained("a/b")\n', 0,
+            raised("TypeError", "'builtins.safe_open' object is not iterable"),
+            'm = TFM.from_pretrained("a/b", from_pt=True)',
+        ),
+        (
             ">>> x = m.decoder.config.eos_token_id\n", 0,
             raised("AttributeError", "'FlaxSpeechEncoderDecoderModel' object has no attribute 'decoder'"),
             "x = m.config.decoder.eos_token_id",

@@ -138,6 +138,10 @@ def test_what_was_run_until_an_interruption_is_written_down(tmp_path):
     report = DocsReport.model_validate(json.loads((out / "documented.json").read_text(encoding="utf-8")))
     assert [each.status for each in report.examples] == ["holds", "not run"]
     assert report.interrupted
+    before = {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()}
+    assert len(before) == 1
+    assert run(["docs", str(page), "--jobs", "1", "--out", str(out), "--example", "page.md:2"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()} == before
 
 
 def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache(tmp_path, monkeypatch):
@@ -160,6 +164,34 @@ def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache
     assert [each.status for each in report.examples] == ["holds", "differs", "not run"]
     assert "org/absent is not in" in report.examples[2].reason
     assert code == 1
+
+
+@pytest.mark.slow
+def test_unmodified_code_runs_on_stand_ins_and_what_they_cannot_say_is_not_passed(tmp_path):
+    page = fence("""\
+>>> from transformers import AutoTokenizer, BartModel
+>>> tokenizer = AutoTokenizer.from_pretrained("facebook/bart-large")
+>>> model = BartModel.from_pretrained("facebook/bart-large")
+>>> inputs = tokenizer("Hello world", return_tensors="pt")
+>>> inputs.input_ids.tolist()
+[[0, 31414, 232, 2]]
+>>> states = model(**inputs).last_hidden_state
+>>> list(states.shape)
+[1, 4, 1024]
+>>> list(states.shape) == [*inputs.input_ids.shape, model.config.d_model]
+True
+>>> states.dtype
+torch.float16
+>>> round(states.mean().item(), 2)
+0.13""")
+    _, report = ask(tmp_path, page)
+    told = [(each.status, each.reason) for each in report.examples[0].statements]
+    assert [status for status, _ in told[:4]] == ["holds"] * 4
+    assert told[4:] == [
+        ("not compared", "needs facebook/bart-large"), ("holds", ""), ("not compared", "needs facebook/bart-large"),
+        ("holds", ""), ("differs", "shows torch.float32, documented is torch.float16"),
+        ("not compared", "needs facebook/bart-large"),
+    ]  # fmt: skip
 
 
 def test_an_id_without_a_stand_in_is_not_run_and_not_passed(tmp_path):
