@@ -91,6 +91,8 @@ def _judge_one(
             return _told(statement, "not compared", reason=_lacks(needs), **told)
         if any(mark in f"{raised.type}: {raised.message}" for mark in NO_NETWORK):
             return _told(statement, "not run", reason=f"needs the network: {raised.first_line}", **told)
+        if raised.type == "AssertionError" and _asserts(statement.code):
+            return _told(statement, "differs", reason=f"what is asserted is not so: {raised.first_line}", **told)
         return _told(statement, "breaks", reason=f"{raised.type}: {raised.first_line}", **told)
     if _is_value_assertion(statement.code, needs):
         return _told(statement, "not compared", reason=_lacks(needs), **told)
@@ -134,7 +136,11 @@ def _nodes(code: str) -> Iterator[ast.AST]:
 
 def _is_value_assertion(code: str, needs: Needs) -> bool:
     """Whether it asserts something about weights that are not there: that it held says nothing."""
-    return bool(needs.values) and any(isinstance(node, ast.Assert) for node in _nodes(code))
+    return bool(needs.values) and _asserts(code)
+
+
+def _asserts(code: str) -> bool:
+    return any(isinstance(node, ast.Assert) for node in _nodes(code))
 
 
 def _documents_this(expected: str, raised: Raised) -> bool:
