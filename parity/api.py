@@ -49,6 +49,7 @@ def audit(
     jobs: int | None = None,
     strict: bool = False,
     offline: bool = False,
+    each_layer: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Report:
     """Captures and judges: ``capture`` then ``judge``, nothing more.
@@ -71,6 +72,7 @@ def audit(
         jobs: processes side by side; by default as many as cores and memory allow.
         strict: known divergences of severity critical count as fail.
         offline: refuse to fetch anything.
+        each_layer: also ask every layer alone, given the oracle's own states (LAYER01).
         progress: called with each event of the capture.
 
     Returns:
@@ -86,7 +88,7 @@ def audit(
     capture(
         checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, goldens=goldens, cases=cases,
         device=device, dtypes=dtypes, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
-        offline=offline, progress=progress,
+        offline=offline, each_layer=each_layer, progress=progress,
     )  # fmt: skip
     return judge(out, checks=checks, strict=strict)
 
@@ -107,6 +109,7 @@ def capture(
     time_limit: float = 600.0,
     jobs: int | None = None,
     offline: bool = False,
+    each_layer: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Manifest:
     """Asks every backend every case and keeps the answers; arguments as for ``audit``.
@@ -116,7 +119,8 @@ def capture(
     """
     from parity.capture import capture as run
     from parity.checkpoint import resolve_checkpoint
-    from parity.derived import DERIVED
+    from parity.derived import DERIVED, layers
+    from parity.documented.asking import documented_values
 
     directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
     rows = _rows(inputs, directories, model_class) if inputs else None
@@ -126,16 +130,18 @@ def capture(
         "rows": rows, "model_class": model_class, "cases": cases, "time_limit": time_limit, "jobs": jobs,
         "progress": progress,
     }  # fmt: skip
+    derive = (documented_values, *DERIVED, *((layers,) if each_layer else ()))
     if not goldens:
-        return run(directories, out=out, derive=DERIVED, **asked)
-    return _with_goldens(directories, goldens, out, asked)
+        return run(directories, out=out, derive=derive, **asked)
+    return _with_goldens(directories, goldens, out, derive, asked)
 
 
-def _with_goldens(directories: list[Path], stacks: Sequence[str], out: Path, asked: dict[str, Any]) -> Manifest:
+def _with_goldens(
+    directories: list[Path], stacks: Sequence[str], out: Path, derive: Sequence[Any], asked: dict[str, Any]
+) -> Manifest:
     """A capture whose manifest holds the goldens too, as subjects that were asked before."""
     from parity.capture import capture as run
     from parity.checkpoint import inspect_checkpoint
-    from parity.derived import DERIVED
     from parity.golden.joined import find_bundles, joined, with_goldens
     from parity.golden.store import GoldenError
     from parity.records import write_record
@@ -144,7 +150,7 @@ def _with_goldens(directories: list[Path], stacks: Sequence[str], out: Path, ask
         raise GoldenError("--golden: goldens are of float32 on the CPU, and judged beside nothing else")
     found = [inspect_checkpoint(directory, asked["model_class"]) for directory in directories]
     bundles = find_bundles({each.name: each.digest for each in found}, stacks)
-    manifest = run(directories, out=out, derive=[with_goldens(each, bundles) for each in DERIVED], **asked)
+    manifest = run(directories, out=out, derive=[with_goldens(each, bundles) for each in derive], **asked)
     manifest = joined(manifest, out, bundles)
     write_record(manifest, out / "manifest.json")
     return manifest

@@ -11,7 +11,7 @@ import typer
 from parity import __version__
 from parity.cli_golden import golden_app
 from parity.cli_reports import reports_app
-from parity.exits import EXIT_CODES, guarded
+from parity.exits import EXIT_CODES, INTERRUPTED, guarded
 
 app = typer.Typer(
     name="parity",
@@ -84,6 +84,9 @@ Jobs = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Known divergences of severity critical count as fail.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
+EachLayer = Annotated[
+    bool, typer.Option("--each-layer", help="Also ask every layer alone, given the oracle's own states.")
+]
 
 
 @app.command(epilog=EXIT_CODES)
@@ -104,6 +107,7 @@ def audit(
     jobs: Jobs = None,
     strict: Strict = False,
     offline: Offline = False,
+    each_layer: EachLayer = False,
 ) -> None:
     """Capture a checkpoint in every backend, judge it, show where they part.
 
@@ -119,7 +123,8 @@ def audit(
         report = api.audit(
             checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack),
             goldens=golden or (), device=device, dtypes=dtype, inputs=inputs, model_class=model_class,
-            time_limit=time_limit, jobs=jobs, strict=strict, offline=offline, progress=progress,
+            time_limit=time_limit, jobs=jobs, strict=strict, offline=offline, each_layer=each_layer,
+            progress=progress,
         )  # fmt: skip
     show_report(report, out / "report.json")
     raise typer.Exit(api.exit_code(report))
@@ -141,6 +146,7 @@ def capture(
     time_limit: TimeLimit = 600.0,
     jobs: Jobs = None,
     offline: Offline = False,
+    each_layer: EachLayer = False,
 ) -> None:
     """Ask every backend and keep the answers; judge them later, or on another machine.
 
@@ -154,7 +160,7 @@ def capture(
         manifest = api.capture(
             checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), goldens=golden or (),
             device=device, dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
-            offline=offline, progress=progress,
+            offline=offline, each_layer=each_layer, progress=progress,
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
     print(f"{answered} of {len(manifest.traces)} traces captured: {out}\njudge them: parity judge {out}")
@@ -328,12 +334,14 @@ def docs(
     with DocsProgress() as progress:
         report = run(
             pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
-            only=example or [], time_limit=time_limit, jobs=jobs, progress=progress,
+            only=example or [], time_limit=time_limit, jobs=jobs, keep=out / "outcomes", progress=progress,
         )  # fmt: skip
     write_docs(report, out)
     show_docs(report)
     print(f"{out / 'documented.json'}")
-    raise typer.Exit(exit_code(report))
+    if report.interrupted:
+        print(f"parity: interrupted; the same command with --out {out} goes on from there", file=sys.stderr)
+    raise typer.Exit(INTERRUPTED if report.interrupted else exit_code(report))
 
 
 @app.command()

@@ -31,6 +31,8 @@ class Row:
     """Versions of Python it can be made with, ``>=3.11,<3.14``."""
     backends: tuple[str, ...]
     requires: tuple[str, ...]
+    examples: tuple[str, ...] = ()
+    """What documented examples import besides."""
     no_deps: tuple[str, ...] = ()
     """Installed without their own dependencies."""
     environment: tuple[tuple[str, str], ...] = ()

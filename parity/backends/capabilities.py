@@ -19,6 +19,7 @@ OPERATIONS = (
     "cache_output", "gradients", "decode_steps", "cross_cache", "reorder_cache", "generate", "beam_search",
     "no_repeat_ngram", "generation_settings", "other_searches", "save_safetensors", "save_sharded", "save_bin",
     "save_h5", "save_msgpack", "from_pt", "from_tf", "from_flax", "signature", "compose", "modes", "freeze",
+    "each_layer",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )  # fmt: skip
 OF_FILES = ("config", "tokenize", "offsets")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from parity.backends.base import Field, Model
+from parity.backends.fed_layers import MEMORY
 from parity.backends.fields import flatten
 from parity.capture import decoding, saving
 from parity.cases import Case
@@ -171,6 +172,16 @@ def _tuple(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     return Trace(facts={**summaries, "names": [name for name, _ in leaves]})
 
 
+def _each_layer(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """What each layer makes of the states that stand in the oracle's own trace of the same inputs."""
+    states = {name: array for name, array in session.saved().arrays.items() if ".hidden." in name or name == MEMORY}
+    if session.variant.permuted:
+        states = permute(states)
+    model = session.current()
+    arrays, dtypes, facts = flatten(session.call(inputs, "each_layer_alone", states=states), model.to_numpy)
+    return Trace(arrays, {"fields": facts}, dtypes=dict(dtypes))
+
+
 def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     model = session.current()
     with session.clock.backend():
@@ -247,7 +258,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
     "config": _of_files("configuration"), "tokenize": _of_files("tokenize"),
     "save": _save, "load_saved": _load_saved, "signature": _signature, "compose": _compose, "route": _route,
-    "load_as": _load_as, "frozen_gradients": _frozen_gradients,
+    "each_layer": _each_layer, "load_as": _load_as, "frozen_gradients": _frozen_gradients,
 }  # fmt: skip
 
 

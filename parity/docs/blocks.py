@@ -18,6 +18,7 @@ SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "cmd", "power
 COMMAND = re.compile(r"\s*(\$ |!|%|pip3? |python3? -|transformers(-cli)? |conda |git |cd |echo |curl |export )")
 OPTIONS = ("IGNORE_RESULT", "NUMBER")
 """Options of other projects' doctests, without which their statements could not be parsed."""
+FENCE = re.compile(r"\s+(```|~~~)(.*)")
 LONGEST = 400
 """Lines that an unfenced script may have."""
 for _name in OPTIONS:
@@ -58,10 +59,10 @@ def classify(content: str, language: str, line: int, *, scarred: bool = False) -
 def is_signature(content: str) -> bool:
     """Whether this only says how something is called: ``( input_ids: LongTensor = None **kwargs ) → …``."""
     text = content.strip()
-    if not re.fullmatch(r"\(.*\)(\s*(→|->)?\s*[^()]*?(\([^()]*\)[^()]*)*)?", text, re.DOTALL) or "\n\n" in text:
+    if not text.startswith("(") or "\n\n" in text or ")" not in text:
         return False
     try:
-        tree = _parse(text)
+        tree = parse(text)
     except SyntaxError:
         return True
     return not any(isinstance(node, ast.Call) for node in ast.walk(tree))
@@ -80,6 +81,8 @@ def _session(content: str, line: int, *, scarred: bool) -> Block:
         code, mended = mend_scars(example.source) if scarred else (example.source, ())
         notes |= dict.fromkeys(mended)
         shown = "" if doctest.OPTIONFLAGS_BY_NAME["IGNORE_RESULT"] in example.options else example.want
+        if shown and all(each.lstrip().startswith("#") for each in shown.splitlines()):
+            shown, notes = "", notes | {"a comment without >>> where output stands is taken for a comment": None}
         statements.append(Statement(code, shown, line + example.lineno))
     if not statements:
         return Block("unreadable", line, reason="only comments")
@@ -89,7 +92,7 @@ def _session(content: str, line: int, *, scarred: bool) -> Block:
 def _script(content: str, line: int) -> Iterator[Statement]:
     """Its top-level statements; the whole, where it is no Python: running it says so."""
     try:
-        body = _parse(content).body
+        body = parse(content).body
     except SyntaxError:
         yield Statement(content, "", line)
         return
@@ -99,16 +102,24 @@ def _script(content: str, line: int) -> Iterator[Statement]:
         yield Statement("".join(lines[begin - 1 : node.end_lineno]), "", line + begin - 1)
 
 
-def _parse(text: str) -> ast.Module:
+def parse(text: str) -> ast.Module:
+    """Python's own parser, without its warnings.
+
+    Raises:
+        SyntaxError: this is no Python, or more of it than the parser can hold.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ast.parse(text)
+        try:
+            return ast.parse(text)
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise SyntaxError(str(error) or type(error).__name__) from error
 
 
 def _syntax_problem(text: str) -> str:
     try:
-        _parse(text)
-    except (SyntaxError, ValueError) as error:
+        parse(text)
+    except SyntaxError as error:
         return str(error)
     return ""
 
@@ -118,7 +129,12 @@ def unfenced_blocks(lines: list[str], *, scarred: bool) -> Iterator[Block]:
     at = 0
     while at < len(lines):
         end = at + 1
-        if lines[at].lstrip().startswith(">>>"):
+        if fence := FENCE.match(lines[at]):
+            # Deeper than Markdown allows: a docstring's own indentation.
+            end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() == fence[1]), len(lines)) + 1
+            content = textwrap.dedent("\n".join(lines[at + 1 : end - 1]) + "\n")
+            yield fenced_block(content, fence[2], at + 2, scarred=scarred)
+        elif lines[at].lstrip().startswith(">>>"):
             end = _end_of_session(lines, at)
             yield classify("\n".join(lines[at:end]) + "\n", "", at + 1, scarred=scarred)
         elif lines[at].startswith("( ") and is_signature(lines[at]):
@@ -171,7 +187,7 @@ def _end_of_script(lines: list[str], begin: int) -> int:
             break
     if not end:
         return 0
-    body = _parse("\n".join(lines[begin:end])).body
+    body = parse("\n".join(lines[begin:end])).body
     while body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Call | ast.Await):
         body.pop()
     return begin + body[-1].end_lineno if body else 0
@@ -183,5 +199,5 @@ def _compiled(text: str) -> bool:
         warnings.simplefilter("ignore")
         try:
             return codeop.compile_command(text + "\n", symbol="exec") is not None
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, RecursionError, MemoryError) as error:
             raise SyntaxError(str(error)) from error

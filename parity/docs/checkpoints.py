@@ -18,25 +18,38 @@ from parity.stacks import Stack
 class Shelf(Protocol):
     """What an example finds in its ``HF_HOME``."""
 
+    fills: Path | None
+    """The hub cache that examples may fill from the network; None: they get no network."""
+
+    def lay_out(self, stack: Stack) -> None:
+        """Makes what a stack's examples will find, before the first of them that loads anything."""
+
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         """Why an example that loads these cannot be run; empty where it can."""
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
         """Ids of which there is a stand-in only."""
 
+    def about(self, block: Block, stack: Stack) -> str:
+        """What stands under the ids that an example loads, in a word that changes with it."""
+
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
         """Fills an ``HF_HOME``."""
+
+    def close(self) -> None:
+        """Takes away what was laid out."""
 
 
 class StandIns:
     """A hub cache of tiny stand-ins, laid out once for each stack and linked for each example."""
+
+    fills: Path | None = None
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="parity-stand-ins-", ignore_cleanup_errors=True)
         self._laid_out: dict[str, frozenset[str]] = {}
 
     def lay_out(self, stack: Stack) -> None:
-        """Makes what a stack's examples will find."""
         self._home(stack).mkdir()
         self._laid_out[stack.name] = lay_out(self._home(stack), stack.interpreter)
 
@@ -44,13 +57,20 @@ class StandIns:
         return Path(self._folder.name) / stack.name
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
-        absent = [name for name in ids if name not in self._laid_out[stack.name]]
+        absent = [name for name in ids if name not in self.standing_in(stack)]
         return f"no stand-in for {', '.join(absent)}" if absent else ""
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
-        return self._laid_out[stack.name]
+        return self._laid_out.get(stack.name, frozenset())
+
+    def about(self, block: Block, stack: Stack) -> str:
+        # A stand-in is a link into a folder that is named by the digest of what it was made from.
+        hub = self._home(stack) / "hub"
+        return " ".join(sorted({str(entry.resolve().parent) for entry in hub.glob("*--*")}) if ids_of(block) else ())
 
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
+        if stack.name not in self._laid_out:
+            return
         shutil.copytree(self._home(stack), home, symlinks=True, copy_function=_link, dirs_exist_ok=True)
 
     def close(self) -> None:
@@ -68,6 +88,7 @@ class Real:
         from huggingface_hub import constants
 
         self.network, self.cache = network, Path(constants.HF_HUB_CACHE)
+        self.fills = self.cache if network else None
 
     def _entries(self, name: str) -> list[Path]:
         folder = name.replace("/", "--")
@@ -75,7 +96,7 @@ class Real:
         return [entry for entry in found if (entry / "snapshots").is_dir()]
 
     def lay_out(self, stack: Stack) -> None:
-        """Nothing to be made."""
+        """Nothing: it is there."""
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         absent = [] if self.network else [name for name in ids if not self._entries(name)]
@@ -83,6 +104,10 @@ class Real:
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
         return frozenset()
+
+    def about(self, block: Block, stack: Stack) -> str:
+        entries = [entry for name in ids_of(block) for entry in self._entries(name)]
+        return " ".join(str(revision) for entry in entries for revision in sorted((entry / "snapshots").iterdir()))
 
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
         if self.network:

@@ -1,8 +1,8 @@
 """What of an example depends on a checkpoint's weights: read from its code, before it runs.
 
-The rule: whatever comes from a hub id depends on that checkpoint, and so does everything computed from it. What does
-not depend on the weights: shapes, dtypes, lengths, types, and a model's config, which a stand-in has too. A text that
-was generated has a length of its own, so that its shape depends on the weights as well.
+The rule: whatever comes from a hub id depends on that checkpoint, and so does everything computed from it. Types and
+dtypes do not; shapes, lengths and configs do by their numbers only, since a stand-in has other widths. A text that was
+generated has a length of its own, so that its shape depends on the weights as well.
 """
 
 from __future__ import annotations
@@ -10,33 +10,43 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from parity.docs.blocks import parse
 from parity.docs.examples import Block
 
 LOADERS = {"from_pretrained", "from_encoder_decoder_pretrained", "pipeline", "load_dataset", "hf_hub_download",
            "snapshot_download"}  # fmt: skip
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-FREE_ATTRIBUTES = {"shape", "dtype", "ndim", "size", "config", "__class__", "device"}
-FREE_CALLS = {"len", "type", "isinstance", "hasattr", "callable", "issubclass"}
+FREE_ATTRIBUTES = {"dtype", "ndim", "device", "__class__"}
+FREE_CALLS = {"type", "isinstance", "hasattr", "callable", "issubclass"}
 OWN_LENGTH = {"generate", "greedy_search", "beam_search", "sample", "batch_decode", "decode"}
 """Calls whose results have a length that the weights decide."""
+
+
+Ids = frozenset[str]
 
 
 @dataclass(frozen=True)
 class Needs:
     """The checkpoints and data sets that a value depends on."""
 
-    values: frozenset[str] = frozenset()
-    shapes: frozenset[str] = frozenset()
+    values: Ids = frozenset()
+    shapes: Ids = frozenset()
+    """Those whose weights decide its shape."""
+    widths: Ids = frozenset()
+    """Those whose widths are in it, or in its shape."""
 
     def __or__(self, other: Needs) -> Needs:
-        return Needs(self.values | other.values, self.shapes | other.shapes)
+        return Needs(self.values | other.values, self.shapes | other.shapes, self.widths | other.widths)
+
+    def __and__(self, ids: Ids) -> Needs:
+        return Needs(self.values & ids, self.shapes & ids, self.widths & ids)
 
     @property
     def of_shape(self) -> Needs:
         """What is left of it where only the shape is looked at."""
-        return Needs(self.shapes, self.shapes)
+        return Needs(self.shapes, self.shapes, self.values | self.widths)
 
 
 NOTHING = Needs()
@@ -54,13 +64,12 @@ class Reader:
 
     def read(self, code: str) -> Needs:
         """What the value that a statement shows or asserts depends on; then its assignments hold for the next."""
-        try:
-            body = ast.parse(code).body
-        except (SyntaxError, ValueError):
-            return NOTHING
         found = NOTHING
-        for node in body:
-            found = self._statement(node)
+        try:
+            for node in parse(code).body:
+                found = self._statement(node)
+        except (SyntaxError, RecursionError):  # what cannot be followed may depend on all of them
+            return Needs(frozenset(self.ids), frozenset(self.ids), frozenset(self.ids))
         return found
 
     def _statement(self, node: ast.stmt) -> Needs:
@@ -108,9 +117,11 @@ class Reader:
             return self.names.get(node.id, NOTHING)
         if isinstance(node, ast.Attribute):
             needs = self._of(node.value)
-            if node.attr == "config":
+            if node.attr in FREE_ATTRIBUTES:
                 return NOTHING
-            return needs.of_shape if node.attr in FREE_ATTRIBUTES else needs
+            if node.attr == "config":
+                return Needs(widths=needs.values | needs.widths)
+            return needs.of_shape if node.attr in ("shape", "size") else needs
         if isinstance(node, ast.Call):
             return self._of_call(node)
         found = NOTHING
@@ -130,8 +141,10 @@ class Reader:
             self.ids |= dict.fromkeys(self._ids(node))
             return found | Needs(ids)
         if name in FREE_CALLS:
+            return NOTHING
+        if name == "len":
             return found.of_shape
-        return Needs(found.values, found.values) if name in OWN_LENGTH else found
+        return replace(found, shapes=found.values) if name in OWN_LENGTH else found
 
     def _ids(self, node: ast.Call) -> Iterator[str]:
         """Ids among the arguments: of a pipeline the model, of a composition both, of anything else the first."""

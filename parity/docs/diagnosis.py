@@ -6,11 +6,14 @@ the mended example, which is run again: a correction is shown only with what bec
 
 from __future__ import annotations
 
+import ast
 import codeop
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from parity.docs.blocks import parse
+from parity.docs.dependence import called
 from parity.docs.examples import Block, Statement
 from parity.docs.results import ExampleResult, Raised
 
@@ -89,18 +92,48 @@ def _setting_of_generation(block: Block, number: int, raised: Raised) -> Diagnos
     if raised.type != "TypeError" or found is None or found[1] not in OF_GENERATION:
         return None
     name, code = found[1], block.statements[number].code
-    given = re.search(rf",\s*{name}\s*=\s*([\w.]+)", code)
     text = f"{name} is a setting of generation, which this version takes in generate() and not while it loads"
+    given = re.search(rf",\s*{name}\s*=\s*([\w.]+)", code)
     if given is None:
         return Diagnosis(text)
-    statements = list(block.statements)
-    statements[number] = replace(statements[number], code=code.replace(given[0], ""))
-    for at in range(number + 1, len(statements)):
-        if statements[at].code.rstrip().endswith(")") and ".generate(" in statements[at].code:
-            longer = f"{statements[at].code.rstrip()[:-1]}, {name}={given[1]})\n"
-            statements[at] = replace(statements[at], code=longer)
-            return Diagnosis(text, longer.strip(), replace(block, statements=tuple(statements)))
-    return Diagnosis(text, statements[number].code.strip(), replace(block, statements=tuple(statements)))
+    without = _changed(block, number, code.replace(given[0], ""))
+    for at in range(number + 1, len(block.statements)):
+        longer = with_argument(block.statements[at].code, "generate", f"{name}={given[1]}")
+        if longer:
+            return Diagnosis(text, longer.strip(), _changed(without, at, longer))
+    return Diagnosis(text, without.statements[number].code.strip(), without)
+
+
+def _start_token_not_saved(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    if not raised.message.startswith("`decoder_start_token_id` or `bos_token_id` has to be defined"):
+        return None
+    text = "generate() reads the generation config, which is saved without what was set in model.config alone"
+    model = re.search(r"(\w+)\.generate\(", block.statements[number].code)
+    name = model[1] if model else "model"
+    return _given(block, number, f"decoder_start_token_id={name}.config.decoder_start_token_id", text)
+
+
+def _minimum_above_maximum(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    found = re.search(r"the minimum length \((\d+)\) is larger than the maximum length \((\d+)\)", raised.message)
+    if raised.type != "ValueError" or found is None:
+        return None
+    text = f"the checkpoint's config asks for at least {found[1]} tokens, the example for {found[2]} at most"
+    return _given(block, number, "min_length=0", text)
+
+
+def _model_without_weights(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    saved = re.match(r"(\w+)\.save_pretrained\(", block.statements[number].code)
+    if (
+        not raised.message.startswith("Weights for model")
+        or "have not yet been created" not in raised.message
+        or not saved
+    ):
+        return None
+    built = Statement(f"{saved[1]}.build()\n", "", block.statements[number].line)
+    mended = replace(block, statements=(*block.statements[:number], built, *block.statements[number:]))
+    return Diagnosis(
+        "a composed TF model has no weights of its own before it is called or built", built.code.strip(), mended
+    )
 
 
 def _field_of_another_output(block: Block, number: int, raised: Raised) -> Diagnosis | None:
@@ -109,6 +142,25 @@ def _field_of_another_output(block: Block, number: int, raised: Raised) -> Diagn
         return None
     text = f"last_hidden_state is of a base model's output; this model has a head and gives a {found[1]}, with logits"
     return _replaced(block, number, ".last_hidden_state", ".logits", text)
+
+
+def _tf_reads_no_torch_file(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    if raised.type != "TypeError" or "'builtins.safe_open' object is not iterable" not in raised.message:
+        return None
+    text = "the TF classes of this version cannot read a model.safetensors that PyTorch wrote, unless they are told so"
+    return _given(block, number, "from_pt=True", text, "from_pretrained")
+
+
+def _flax_has_no_parts(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    found = re.match(r"'Flax\w*EncoderDecoderModel' object has no attribute '(encoder|decoder)'", raised.message)
+    if raised.type != "AttributeError" or found is None:
+        return None
+    wrong, right = f".{found[1]}.config.", f".config.{found[1]}."
+    mended = replace(
+        block, statements=tuple(replace(each, code=each.code.replace(wrong, right)) for each in block.statements)
+    )
+    text = f"a Flax model has no {found[1]} of its own; its config holds the {found[1]}'s"
+    return Diagnosis(text, mended.statements[number].code.strip(), mended)
 
 
 def _wrong_auto_class(block: Block, number: int, raised: Raised) -> Diagnosis | None:
@@ -125,9 +177,36 @@ def _wrong_auto_class(block: Block, number: int, raised: Raised) -> Diagnosis | 
 
 def _replaced(block: Block, number: int, wrong: str, right: str, text: str) -> Diagnosis:
     """A diagnosis whose correction is one word of the statement that raised."""
+    code = block.statements[number].code.replace(wrong, right)
+    return Diagnosis(text, code.strip(), _changed(block, number, code))
+
+
+def _given(block: Block, number: int, argument: str, text: str, call: str = "generate") -> Diagnosis:
+    """A diagnosis whose correction is one argument more for the call that raised."""
+    code = with_argument(block.statements[number].code, call, argument)
+    return Diagnosis(text, code.strip(), _changed(block, number, code)) if code else Diagnosis(text)
+
+
+def _changed(block: Block, number: int, code: str) -> Block:
+    """The block with another code of one statement."""
     statements = list(block.statements)
-    statements[number] = replace(statements[number], code=statements[number].code.replace(wrong, right))
-    return Diagnosis(text, statements[number].code.strip(), replace(block, statements=tuple(statements)))
+    statements[number] = replace(statements[number], code=code)
+    return replace(block, statements=tuple(statements))
+
+
+def with_argument(code: str, call: str, argument: str) -> str:
+    """A statement with one argument more in the call of a method; empty where it has no such call."""
+    for node in ast.walk(parse(code)):
+        if isinstance(node, ast.Call) and called(node) == call:
+            lines = code.splitlines(keepends=True)
+            # The parser counts bytes, and its end is behind the closing parenthesis.
+            last = lines[node.end_lineno - 1].encode()
+            before, behind = last[: node.end_col_offset - 1].decode(), last[node.end_col_offset - 1 :].decode()
+            head = "".join(lines[: node.end_lineno - 1]) + before
+            comma = "" if head.rstrip().endswith(("(", ",")) else ", "
+            lines[node.end_lineno - 1] = f"{before}{comma}{argument}{behind}"
+            return "".join(lines)
+    return ""
 
 
 def _library_is_missing(block: Block, number: int, raised: Raised) -> Diagnosis | None:
@@ -144,7 +223,12 @@ RULES: tuple[Rule, ...] = (
     _prompt_inside_a_string,
     _class_is_gone,
     _setting_of_generation,
+    _start_token_not_saved,
+    _minimum_above_maximum,
+    _model_without_weights,
     _field_of_another_output,
+    _tf_reads_no_torch_file,
+    _flax_has_no_parts,
     _wrong_auto_class,
     _library_is_missing,
 )

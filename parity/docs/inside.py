@@ -14,9 +14,11 @@ import ast
 import io
 import json
 import os
+import re
 import sys
 import time
 import traceback
+import types
 from typing import Any
 
 KEPT = 20_000
@@ -107,13 +109,16 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
 
     An assertion that does not hold is told, and the next statement is run: it may be about values only.
     """
-    names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+    # What the example defines must be found where it says it is (pickle); our own names are none of its business.
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    names: dict[str, Any] = vars(sys.modules["__main__"])
     for number, (code, line) in enumerate(job["statements"]):
         answers.tell("begun", statement=number)
         began, raised, asserted = time.monotonic(), None, False
         try:
+            compiled = compile_statement(code, line, job["session"])
             asserted = _is_assertion(code)
-            exec(compile_statement(code, line, job["session"]), names)
+            exec(compiled, names)
         except BaseException as error:  # also SystemExit and KeyboardInterrupt: the example's own, not ours
             raised = describe(error)
         answers.tell("ended", statement=number, output=output.taken(), raised=raised, seconds=time.monotonic() - began)
@@ -124,8 +129,7 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
 
 def compile_statement(code: str, line: int, session: bool) -> Any:
     """A session's statements are displayed, a script's are not; its lines keep the block's numbers."""
-    placed = "\n" * (line - 1) + code
-    return compile(placed if session else ast.parse(placed, NAME), NAME, "single" if session else "exec", 0, True)
+    return compile("\n" * (line - 1) + code, NAME, "single" if session else "exec", 0, True)
 
 
 def _is_assertion(code: str) -> bool:
@@ -138,7 +142,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     where = ""
     if frames and frames[-1].filename != NAME:
-        file = frames[-1].filename.replace(os.sep, "/").rpartition("/site-packages/")[2]
+        file = re.sub(r".*/(site-packages|lib/python[\d.]+)/", "", frames[-1].filename.replace(os.sep, "/"))
         where = f"{file}:{frames[-1].lineno} in {frames[-1].name}"
     line = next((frame.lineno for frame in reversed(frames) if frame.filename == NAME), None)
     if isinstance(error, SyntaxError) and error.filename == NAME:
@@ -164,10 +168,18 @@ def die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
+def no_core_files() -> None:
+    """A crash is an answer here; a core file of a framework is gigabytes."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
     die_with_parent(job["parent"])
+    no_core_files()
     # Python puts a script's own folder first, where our file names would hide other packages; a session has its
     # working directory there.
     sys.path[0] = ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import doctest
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from parity.docs.blocks import parse
 from parity.docs.dependence import Needs, ids_of, read_all
 from parity.docs.examples import Block, Statement
 from parity.docs.results import ExampleResult, Raised, StatementResult, Status
@@ -40,10 +41,12 @@ def judge(
     Args:
         standing_in: ids of which the example saw a stand-in instead of the real thing.
     """
+    if outcome.not_begun:
+        return not_run(name, source, block, stack, outcome.not_begun)
     needs, ids = read_all([each.code for each in block.statements])
     statements = []
     for number, statement in enumerate(block.statements):
-        own = Needs(needs[number].values & standing_in, needs[number].shapes & standing_in)
+        own = needs[number] & standing_in
         if number < len(outcome.answers):
             raised = _placed(outcome.answers[number].raised, block.line)
             statements.append(_judge_one(statement, outcome.answers[number], raised, own, block.kind == "session"))
@@ -84,10 +87,12 @@ def _judge_one(
     if raised is not None:
         if _documents_this(statement.expected, raised):
             return _told(statement, "holds", reason="raises what is documented", **told)
-        if raised.type == "AssertionError" and needs.values:
+        if raised.type == "AssertionError" and (needs.values or (needs.widths and _has_numbers(statement.code))):
             return _told(statement, "not compared", reason=_lacks(needs), **told)
         if any(mark in f"{raised.type}: {raised.message}" for mark in NO_NETWORK):
             return _told(statement, "not run", reason=f"needs the network: {raised.first_line}", **told)
+        if raised.type == "AssertionError" and _asserts(statement.code):
+            return _told(statement, "differs", reason=f"what is asserted is not so: {raised.first_line}", **told)
         return _told(statement, "breaks", reason=f"{raised.type}: {raised.first_line}", **told)
     if _is_value_assertion(statement.code, needs):
         return _told(statement, "not compared", reason=_lacks(needs), **told)
@@ -99,18 +104,43 @@ def _judge_one(
         return _told(statement, status, reason=problem or _lacks(needs), **told)
     if agrees(statement.expected, got):
         return _told(statement, "holds", **told)
-    return _told(
-        statement, "differs", reason=f"shows {_short(got)}, documented is {_short(statement.expected)}", **told
-    )
+    if needs.widths and (_is_no_truth(statement.expected) or _has_numbers(statement.code)):
+        problem = structure_differs(statement.expected, got)
+        return _told(statement, "differs" if problem else "not compared", reason=problem or _lacks(needs), **told)
+    problem = f"shows {_short(got)}, documented is {_short(statement.expected)}"
+    return _told(statement, "differs", reason=problem, **told)
 
 
 def _lacks(needs: Needs) -> str:
-    return f"needs {', '.join(sorted(needs.values))}"
+    return f"needs {', '.join(sorted(needs.values or needs.widths))}"
+
+
+def _is_no_truth(expected: str) -> bool:
+    """Whether what is documented is anything but ``True`` or ``False``: it may hold a width then."""
+    return expected.strip() not in ("True", "False")
+
+
+def _has_numbers(code: str) -> bool:
+    """Whether numbers stand in it, which may be widths of the real checkpoint."""
+    constants = (node.value for node in _nodes(code) if isinstance(node, ast.Constant))
+    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in constants)
+
+
+def _nodes(code: str) -> Iterator[ast.AST]:
+    """Of a statement's tree; none, where the stack's Python reads what ours does not."""
+    try:
+        yield from ast.walk(parse(code))
+    except SyntaxError:
+        return
 
 
 def _is_value_assertion(code: str, needs: Needs) -> bool:
     """Whether it asserts something about weights that are not there: that it held says nothing."""
-    return bool(needs.values) and isinstance(ast.parse(code).body[0], ast.Assert)
+    return bool(needs.values) and _asserts(code)
+
+
+def _asserts(code: str) -> bool:
+    return any(isinstance(node, ast.Assert) for node in _nodes(code))
 
 
 def _documents_this(expected: str, raised: Raised) -> bool:

@@ -65,7 +65,9 @@ class ExampleResult(_Record):
     corrected: str = ""
     """The line as it should be, where that is clear …"""
     mended: Status | None = None
-    """… and what became of the example with it."""
+    """… and what became of the example with it …"""
+    mended_reason: str = ""
+    """… and why, where it is not that it holds."""
     needs: list[str] = Field(default_factory=list)
     """Checkpoints and data sets that it loads."""
     wrote_outside: list[str] = Field(default_factory=list)
@@ -131,6 +133,8 @@ class DocsReport(_Record):
     totals: Totals
     changed: list[str] = Field(default_factory=list)
     """What changed in the working directory and the home meanwhile."""
+    interrupted: bool = False
+    """Whether it was stopped before every example was run."""
     seconds: float = 0.0
 
     @model_validator(mode="after")

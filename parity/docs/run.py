@@ -4,52 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from parity import __version__
 from parity.capture.probe import cores
 from parity.docs import DocsError
-from parity.docs.checkpoints import Real, StandIns
+from parity.docs.asking import Asked, Asking, Say
+from parity.docs.checkpoints import Real, Shelf, StandIns
 from parity.docs.dependence import ids_of
-from parity.docs.diagnosis import diagnose
-from parity.docs.examples import Block, Source
-from parity.docs.judging import judge, not_run
+from parity.docs.examples import Source
+from parity.docs.kept import Kept
 from parity.docs.pages import PageError, read_page
-from parity.docs.results import BlockRecord, DocsReport, ExampleResult, Mode, SourceRecord, StackRecord, totals_of
-from parity.docs.running import Outcome, Runner
+from parity.docs.results import BlockRecord, DocsReport, Mode, SourceRecord, StackRecord, totals_of
+from parity.docs.running import Runner
 from parity.docs.sources import look_into, names_of
 from parity.docs.watching import snapshot, what_changed
 from parity.stacks import Stack, resolve_stack
-
-Say = Callable[[str, int, int], None]
-"""Called with what is done, how many examples are done, and of how many."""
-Key = tuple[str, str, tuple[str, ...]]
-"""Of what is run once: stack, kind of block, code."""
-CORRECTIONS = 3
-"""How many one after another an example may get."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One example in one stack."""
-
-    name: str
-    source: str
-    stack: Stack
-    block: Block
-
-    @property
-    def key(self) -> Key:
-        """The same code in the same stack is run once, however many docstrings hold it."""
-        return self.stack.name, self.block.kind, tuple(each.code for each in self.block.statements)
-
-    def judged(self, outcome: Outcome, shelf: Real | StandIns) -> ExampleResult:
-        """What became of it."""
-        return judge(self.name, self.source, self.block, self.stack.name, outcome, shelf.standing_in(self.stack))
 
 
 @dataclass
@@ -87,7 +60,8 @@ def docs(
     only: Sequence[str] = (),
     time_limit: float = 120.0,
     jobs: int | None = None,
-    progress: Say = lambda what, done, total: None,
+    keep: Path | None = None,
+    progress: Say = lambda *told: None,
 ) -> DocsReport:
     """Runs the examples of pages, of installed docstrings, or both, in every stack. It runs code from these documents.
 
@@ -100,6 +74,7 @@ def docs(
         only: names of examples, or what they begin with: ``BartModel``, ``BartModel.forward#1``, ``bart.md:53``.
         time_limit: seconds that one example may take.
         jobs: examples at a time; by default as many as there are cores.
+        keep: where to keep what became of each, so that the same call goes on after an interruption; None: nowhere.
 
     Raises:
         DocsError: there is nothing to run, or a stack cannot be asked.
@@ -123,25 +98,26 @@ def docs(
             raise DocsError(f"{wanted}: no example is called so")
     if only:
         plan.asked = [asked for asked in plan.asked if any(is_called(asked.name, wanted) for wanted in only)]
-    shelf = Real(network=network) if checkpoints == "real" else StandIns()
+    shelf: Shelf = Real(network=network) if checkpoints == "real" else StandIns()
     folders = [Path.cwd(), Path.home()]
     try:
         for stack in chosen:
-            progress(f"checkpoints for {stack.name}", 0, 0)
-            shelf.lay_out(stack)
+            if any(ids_of(asked.block) for asked in plan.asked if asked.stack == stack):
+                progress(f"checkpoints for {stack.name}")
+                shelf.lay_out(stack)
         before = snapshot(folders)
-        runner = Runner(
-            shelf.furnish, time_limit=time_limit, threads=max(1, cores() // jobs),
-            cache=shelf.cache if isinstance(shelf, Real) and network else None,
-        )  # fmt: skip
-        results = _run_all(plan, shelf, runner, jobs, progress)
+        threads = max(1, cores() // jobs)
+        runner = Runner(shelf.furnish, time_limit=time_limit, threads=threads, cache=shelf.fills)
+        facts = {record.name: f"{record.python} {record.versions}" for record in plan.stacks}
+        facts = {stack.name: f"{stack.interpreter} {facts[stack.name]}" for stack in chosen}
+        results = Asking(shelf, runner, Kept(keep, time_limit), facts, jobs, progress).results(plan.asked)
         changed = what_changed(before, snapshot(folders))
     finally:
         shelf.close()
     return DocsReport(
         parity_version=__version__, command=sys.argv, started=started, mode=checkpoints, stacks=plan.stacks,
         sources=plan.sources, examples=results, totals=totals_of(results),
-        changed=changed, seconds=round(time.monotonic() - began, 1),
+        changed=changed, interrupted=runner.stopped, seconds=round(time.monotonic() - began, 1),
     )  # fmt: skip
 
 
@@ -161,7 +137,7 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
             continue
         plan.add(source, stacks, None)
     for stack in stacks:
-        progress(f"reading {stack.name}", 0, 0)
+        progress(f"reading {stack.name}")
         found = look_into(stack, docstrings=installed)
         plan.stacks.append(
             StackRecord(name=stack.name, python=found.python, versions=found.versions, absent=found.absent)
@@ -169,68 +145,6 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
         for source in found.sources:
             plan.add(source, [stack], stack.name)
     return plan
-
-
-def _run_all(plan: Plan, shelf: Real | StandIns, runner: Runner, jobs: int, progress: Say) -> list[ExampleResult]:
-    """Runs what can be run, then what could be mended of what broke, until nothing more can be."""
-    results: dict[int, ExampleResult] = {}
-    runnable = {}
-    for number, asked in enumerate(plan.asked):
-        reason = shelf.lacks(ids_of(asked.block), asked.stack)
-        if reason:
-            results[number] = not_run(asked.name, asked.source, asked.block, asked.stack.name, reason)
-        else:
-            runnable[number] = asked
-    outcomes = _outcomes(list(runnable.values()), runner, jobs, progress)
-    for number, asked in runnable.items():
-        results[number] = asked.judged(outcomes[asked.key], shelf)
-    _mend(runnable, results, shelf, lambda asked: _outcomes(asked, runner, jobs, progress))
-    return [results[number] for number in range(len(plan.asked))]
-
-
-def _mend(
-    asked: dict[int, Asked], results: dict[int, ExampleResult], shelf: Real | StandIns,
-    ask: Callable[[list[Asked]], dict[Key, Outcome]],
-) -> None:  # fmt: skip
-    """Says what is wrong with every example that broke, and runs it with the corrections that are known."""
-    latest = {number: (one, results[number]) for number, one in asked.items() if results[number].status == "breaks"}
-    for _ in range(CORRECTIONS):
-        mended = {}
-        for number, (one, result) in latest.items():
-            found = diagnose(one.block, result)
-            if found is None:
-                continue
-            first = results[number]
-            results[number] = first.model_copy(update={
-                "diagnosis": "; ".join(filter(None, (first.diagnosis, found.text))),
-                "corrected": "\n".join(filter(None, (first.corrected, found.corrected))),
-            })  # fmt: skip
-            if found.mended is not None:
-                mended[number] = replace(one, block=found.mended)
-        outcomes = ask(list(mended.values())) if mended else {}
-        latest = {number: (one, one.judged(outcomes[one.key], shelf)) for number, one in mended.items()}
-        for number, (_, result) in latest.items():
-            results[number] = results[number].model_copy(update={"mended": result.status})
-
-
-def _outcomes(asked: Sequence[Asked], runner: Runner, jobs: int, progress: Say) -> dict[Key, Outcome]:
-    """Runs each code once in each stack."""
-    once = {each.key: each for each in reversed(asked)}
-    outcomes: dict[Key, Outcome] = {}
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        waiting = {pool.submit(runner.run, each.block, each.stack): each for each in reversed(once.values())}
-        progress("running", 0, len(waiting))
-        for done, future in enumerate(as_completed(waiting), 1):
-            each = waiting[future]
-            outcomes[each.key] = future.result()
-            progress(f"{each.stack.name} · {each.name}", done, len(waiting))
-    except BaseException:
-        runner.stop()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return outcomes
 
 
 def exit_code(report: DocsReport) -> int:

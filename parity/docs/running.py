@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,21 @@ class Answer:
 class Outcome:
     """What became of the process of an example."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[Answer, ...] = ()
     """Of the statements that came to an end, in order."""
     ended: str = ""
     """How the process ended in the statement after these, where it did: ``took longer than 120 s``."""
+    not_begun: str = ""
+    """Why not even the first statement was begun; that says nothing of the example."""
     wrote_outside: tuple[str, ...] = ()
     seconds: float = 0.0
+
+    @property
+    def problem(self) -> str:
+        """What it raised or how it ended, in one line; empty where it came to its end."""
+        raised = next((each.raised for each in self.answers if each.raised), None)
+        said = f"{raised['type']}: {raised['message']}" if raised else self.not_begun or self.ended
+        return (said.splitlines() or [""])[0][:200]
 
 
 @dataclass
@@ -99,24 +108,21 @@ class Runner:
         self._live.add(child)
         ended = self._wait(child)
         self._live.discard(child)
-        events = _events(answers)
+        told = _told(answers)
         if ended == "exit code 0":
-            ended = "" if events and events[-1]["event"] == "done" else "left Python by itself with exit code 0"
-        elif ended and not any(event["event"] == "begun" for event in events):
-            ended = f"did not start ({ended}): {_last_line(complaints)}"
+            ended = "" if told.get("done") else "left Python by itself with exit code 0"
         return Outcome(
-            tuple(
-                Answer(each["output"], each["raised"], each["seconds"]) for each in events if each["event"] == "ended"
-            ),
-            ended,
-            tuple(each["path"] for each in events if each["event"] == "wrote"),
-            time.monotonic() - began,
+            answers=tuple(Answer(each["output"], each["raised"], each["seconds"]) for each in told.get("ended", ())),
+            ended=ended,
+            not_begun="" if told.get("begun") else f"its process did not start ({ended}): {_last_line(complaints)}",
+            wrote_outside=tuple(each["path"] for each in told.get("wrote", ())),
+            seconds=time.monotonic() - began,
         )
 
     def _wait(self, child: subprocess.Popen[bytes]) -> str:
         """How it ended; whatever it started ends with it."""
         try:
-            if self._stopped.is_set():
+            if self.stopped:
                 raise subprocess.TimeoutExpired(child.args, 0)
             code = child.wait(self.time_limit)
             ended = ending(code)
@@ -125,6 +131,11 @@ class Runner:
         _kill(child)
         child.wait()
         return ended
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped.is_set()
 
     def stop(self) -> None:
         """Ends every example that is running, and every one that begins later."""
@@ -170,12 +181,14 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         pass
 
 
-def _events(answers: Path) -> Sequence[dict[str, Any]]:
-    """What the process told; a line cut short by its end is left out."""
-    if not answers.exists():
-        return []
-    whole, _, _ = answers.read_bytes().rpartition(b"\n")
-    return [json.loads(line) for line in whole.splitlines()]
+def _told(answers: Path) -> dict[str, list[dict[str, Any]]]:
+    """What the process told, by kind of event; a line cut short by its end is left out."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    whole, _, _ = answers.read_bytes().rpartition(b"\n") if answers.exists() else (b"", b"", b"")
+    for line in whole.splitlines():
+        event = json.loads(line)
+        found.setdefault(event["event"], []).append(event)
+    return found
 
 
 def _last_line(complaints: Path) -> str:

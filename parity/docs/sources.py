@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import subprocess
@@ -50,18 +51,30 @@ def look_into(stack: Stack, *, docstrings: bool, classes: Sequence[str] = DOCUME
         raise DocsError(f"{stack.interpreter}: cannot be started as stack {stack.name}: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise DocsError(f"{stack.interpreter}: stack {stack.name} did not answer within {LIMIT:g} s") from error
-    if ended.returncode:
+    if ended.returncode or not ended.stdout.strip():
         last = (ended.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
         raise DocsError(f"{stack.interpreter}: stack {stack.name} cannot show its docstrings: {last}")
     told = json.loads(ended.stdout.splitlines()[-1])
     sources = [
-        Source(".".join(filter(None, (name, member))), "docstring", tuple(blocks_of(text)))
+        docstring(".".join(filter(None, (name, member))), text)
         for name, members in told["members"].items()
         for member, text in members
     ]
     return Installed(
         told["python"], told["versions"], tuple(source for source in sources if source.blocks), told["absent"]
     )
+
+
+def docstring(name: str, text: str) -> Source:
+    """The blocks of a docstring. Where doctest, which knows no fences, finds another number of statements, that is
+    noted: the two must add up."""
+    blocks = tuple(blocks_of(text))
+    ours = sum(len(block.statements) for block in blocks if block.kind == "session")
+    try:
+        theirs = len(doctest.DocTestParser().get_examples(text))
+    except ValueError as error:
+        return Source(name, "docstring", blocks, (f"doctest cannot read it: {error}",))
+    return Source(name, "docstring", blocks, (f"doctest finds {theirs} statements, not {ours}",) * (ours != theirs))
 
 
 def names_of(paths: Sequence[Path]) -> dict[Path, str]:

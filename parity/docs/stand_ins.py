@@ -1,4 +1,4 @@
-"""Stand-ins: a hub cache of tiny checkpoints under the ids that the documents' examples name.
+"""Stand-ins: tiny checkpoints and data sets under the ids that the documents' examples name, as ``HF_HOME`` has them.
 
 They are made once, by the libraries of the stack ``main`` in a process of its own, and kept in the user's cache under a
 digest of everything they depend on. What stands in for what is ``stand_ins.toml``.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from parity.resources import PACKAGE, data
 
-LIBRARIES = ("transformers", "tokenizers", "torch", "tensorflow-cpu", "tensorflow", "flax")
+LIBRARIES = ("transformers", "tokenizers", "sentencepiece", "torch", "tensorflow-cpu", "tensorflow", "flax", "pyarrow")
 """What makes the stand-ins: other versions may draw other weights, and a missing one cannot write its format."""
 TABLE = "docs/stand_ins.toml"
 
@@ -31,14 +31,16 @@ class StandInError(RuntimeError):
 def hub_ids() -> frozenset[str]:
     """Every hub id that has a stand-in, data sets among them."""
     table = tomllib.loads(data(TABLE).read_text(encoding="utf-8"))
-    return frozenset(name for own, row in table["checkpoint"].items() for name in (own, *row.get("also", ())))
+    named = (name for own, row in table["checkpoint"].items() for name in (own, *row.get("also", ())))
+    return frozenset([*named, *table["dataset"]])
 
 
 def lay_out(home: Path, python: Path, cache: Path | None = None) -> frozenset[str]:
-    """Writes a hub cache of stand-ins under ``home/hub``, for a process with ``HF_HOME=home`` and ``HF_HUB_OFFLINE=1``.
+    """Writes stand-ins under ``home/hub`` and ``home/datasets``, for a process with ``HF_HOME=home``,
+    ``HF_HUB_OFFLINE=1`` and ``HF_DATASETS_OFFLINE=1``.
 
     Args:
-        home: an existing folder; what is there already under ``hub`` stays.
+        home: a folder, made where it is not there; a repository that is there already under ``hub`` stays.
         python: the interpreter of the stack whose process will read it.
         cache: where they are kept once made; by default the user's cache directory.
 
@@ -48,16 +50,17 @@ def lay_out(home: Path, python: Path, cache: Path | None = None) -> frozenset[st
     Raises:
         StandInError: they cannot be made, kept or written.
     """
-    made = _made(cache)
-    hub = home / "hub"
+    made, hub = _made(cache), home / "hub"
     try:
         hub.mkdir(parents=True, exist_ok=True)
         # Without it transformers 4.37 takes the cache for one of before 4.22, and migrates it.
         (hub / "version.txt").write_text("1", encoding="utf-8")
-        for repository in sorted(made.iterdir()):
+        for repository in sorted((made / "hub").iterdir()):
             _place(repository, hub / repository.name)
+        # Copied, for reading a data set writes locks beside it.
+        shutil.copytree(made / "datasets", home / "datasets", dirs_exist_ok=True)
     except OSError as error:
-        raise StandInError(f"{hub}: stand-ins cannot be written: {error.strerror or error}") from error
+        raise StandInError(f"{home}: stand-ins cannot be written: {error.strerror or error}") from error
     return hub_ids()
 
 
@@ -81,8 +84,7 @@ def _made(cache: Path | None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as scratch:
-            part = Path(scratch) / "hub"
-            part.mkdir()
+            part = Path(scratch) / "home"
             _make(part)
             part.rename(kept)
     except OSError as error:

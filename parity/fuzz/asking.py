@@ -13,6 +13,7 @@ import os
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,7 @@ def _asked(subject: Subject, checkpoint: Checkpoint) -> Asked:
     return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
 
 
+@cache
 def versions() -> dict[str, str]:
     """The versions of everything that a backend of the main stack depends on, by distribution."""
     names = {name for backend in ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")

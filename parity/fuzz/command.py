@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from parity.backends import find_entry
 from parity.capture.cache import default_cache
 from parity.capture.plan import REFERENCES
 from parity.capture.tasks import CaptureError
 from parity.fuzz import FuzzError
-from parity.fuzz.asking import Plan, Process, is_alarm
+from parity.fuzz.asking import Plan, Process, is_alarm, versions
 from parity.fuzz.example import AUDITED, Example
 from parity.fuzz.script import NoScript, script
 from parity.fuzz.search import Failure, Found, Search, judge_example
@@ -73,7 +74,24 @@ def fuzz(
         process_of(plan, cache), plan, families or AUDITED, seed=seed, known=known, progress=progress,
         keep=lambda failure: keep(failure, out),
     )  # fmt: skip
-    return search.run(seconds=seconds, failures=failures)
+    found = search.run(seconds=seconds, failures=1 if known else failures)
+    (out / "search.json").write_text(json.dumps(_summary(found, search), indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _summary(found: Found, search: Search) -> dict[str, Any]:
+    """What ``search.json`` holds: who was asked, by which seed, what came of it and what was covered."""
+    coverage = found.coverage
+    return {
+        "candidates": [subject.label for subject in search.plan.candidates], "families": list(search.families),
+        "seed": search.seed, "versions": versions(), "examples": coverage.examples, "cells": found.cells,
+        "seconds": round(found.seconds, 1), "nearest": found.nearest, "known": found.known,
+        "failures": [f"{f.verdict.check} {f.verdict.case} {f.verdict.backend}/{f.verdict.variant} {f.example.family}: "
+                     f"{f.verdict.reason}" for f in found.failures],
+        "covered": {axis: {str(value): number for value, number in counts.items()}
+                    for axis, counts in coverage.counts.items()},
+        "not_covered": {axis: list(map(str, values)) for axis, values in coverage.missing().items()},
+    }  # fmt: skip
 
 
 def keep(failure: Failure, out: Path) -> list[Path]:

@@ -28,6 +28,8 @@ LENGTHS = (3, 1, 2, 5, 8, 0)
 """Of a row, without its padding; 0 stands for the longest that there are positions for."""
 LONGEST_TEXT = 9
 """Tokens of a generated text, at most."""
+STEPS = 8
+"""Calls in which a target is decoded, at most."""
 TEXTS = ("generate.settings", "generate.defaults", "generate.greedy", "generate.alone", "generate.other-mates",
          "generate.beams")  # fmt: skip
 """Of the questions about generated text those that are asked: the drawn settings, and what theirs are held against."""
@@ -115,7 +117,7 @@ class Example:
         """The standard questions about this batch, without those that would cost more than they tell here."""
         anatomy = checkpoint.anatomy
         asked = standard_cases(anatomy, list(self.rows(anatomy)), checkpoint.generation)
-        kept = [case for case in asked if not case.name.startswith("generate.") or case.name in TEXTS]
+        kept = [_in_fewer_steps(case) for case in asked if not case.name.startswith("generate.") or case.name in TEXTS]
         if self.padding == "left":
             kept = [_left_padded(case) for case in kept if case.name in ON_EITHER_SIDE or case.operation == "load"]
         return [_masked(case) if self.masked and case.name == "forward.other-mates" else case for case in kept]
@@ -145,6 +147,14 @@ def _samples(anatomy: Anatomy, frames: int) -> int:
     """So many samples of audio that the convolutions leave as many frames and have one to spare."""
     stride = int(np.prod(anatomy.speech.conv_stride))
     return anatomy.speech.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
+
+
+def _in_fewer_steps(case: Case) -> Case:
+    """Of a long target the first tokens one at a time, the others at once: forty steps are most of the time."""
+    sizes = case.settings.get("sizes", ())
+    if len(sizes) <= STEPS:
+        return case
+    return replace(case, settings={**case.settings, "sizes": [*sizes[: STEPS - 1], sum(sizes[STEPS - 1 :])]})
 
 
 def _left_padded(case: Case) -> Case:

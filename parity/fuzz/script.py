@@ -59,7 +59,7 @@ def script(failure: Failure) -> str:
     library = f"transformers {versions()['transformers']}, {name} ({attention} attention)"
     generation = example.generation if case.operation == "generate" else {}
     text = _template().render(
-        library=library, said=textwrap.fill(f"{verdict.claim}. Here: {verdict.reason}.", WIDTH).replace('"', "'"),
+        library=library, said=_text(f"{verdict.claim}. Here: {verdict.reason}."),
         environment=environment, framework=framework, prefix=prefix, model_class=example.model_class,
         config=_filled("config", example.config), generation=_filled("generation", generation) if generation else "",
         inputs=_filled("inputs", case.inputs), aliases=_filled("aliases", sorted(example.table.tied)),
@@ -160,6 +160,11 @@ def _filled(name: str, value: Any) -> str:
     return whole if len(whole) <= WIDTH else f"{name} = {ends[0]}\n{body},\n{ends[1]}"
 
 
+def _text(words: str) -> str:
+    """For a docstring."""
+    return textwrap.fill(words.replace('"', "'").replace("\\", "/"), WIDTH, break_on_hyphens=False)
+
+
 def _wrapped(parts: Iterable[str]) -> str:
     """Parts with commas between them, none broken in two: a name stays with its value."""
     glued = ", ".join(part.replace(" ", "\0") for part in parts)
@@ -168,5 +173,7 @@ def _wrapped(parts: Iterable[str]) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
     return environment.from_string(data("fuzz/script.py.jinja").read_text(encoding="utf-8"))

@@ -12,10 +12,10 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from parity.docs.results import DocsReport, ExampleResult, SourceRecord, Status
+from parity.docs.results import DocsReport, SourceRecord, Status
 from parity.records import write_record
 from parity.show.console import console, duration, plural
-from parity.show.docs_page import SHOWN, page
+from parity.show.docs_page import SHOWN, Wrong, first_line, page, with_it, wrong_ones
 
 STYLES: dict[Status, str] = {"breaks": "bold red", "differs": "bold red", "holds": "green", "not compared": "yellow"}
 SECONDS_BETWEEN_LINES = 15.0
@@ -44,13 +44,14 @@ class DocsProgress:
         if self._console.is_terminal:
             self._bar.stop()
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
         if self._console.is_terminal:
             self._bar.update(self._task, description=Text(what).plain, completed=done, total=total or None)
-        elif not done or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+        elif problem or done < 2 or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             counted = f"{done} of {total} examples: " if total else ""
-            self._console.print(Text(f"[{duration(self._last_line - self._began)}] {counted}{what}"))
+            told = f"{counted}{what}" + (f": {problem}" if problem else "")
+            self._console.print(Text(f"[{duration(self._last_line - self._began)}] {told}"))
 
 
 def write_docs(report: DocsReport, directory: Path) -> None:
@@ -76,9 +77,9 @@ def show_docs(report: DocsReport) -> None:
     for stack in report.stacks:
         if stack.absent and any(source.stack == stack.name for source in report.sources):
             out.print(Text(f"{stack.name} has no {', '.join(stack.absent)}"))
+    for wrong in wrong_ones(report):
+        out.print(_failure(wrong))
     for example in report.examples:
-        if example.status in ("breaks", "differs"):
-            out.print(_failure(example))
         if example.wrote_outside:
             out.print(Text(f"{example.name} wrote outside its folder: {', '.join(example.wrote_outside)}", "bold red"))
     for path in report.changed:
@@ -106,19 +107,24 @@ def _table(report: DocsReport) -> Table:
     return table
 
 
-def _failure(example: ExampleResult) -> Text:
-    text = Text(f"\n{example.name} {example.status} · {example.stack}\n", "bold red")
-    statement = next(each for each in example.statements if each.status == example.status)
-    text.append(f"  line     {statement.line}: {statement.code.strip().splitlines()[0]}\n", "")
-    if statement.raised is not None:
-        text.append(f"  raised   {statement.raised.type}: {statement.raised.first_line}\n", "")
-        if statement.raised.where:
-            text.append(f"  where    {statement.raised.where}\n", "")
-    else:
-        text.append(f"  why      {statement.reason}\n", "")
+def _failure(wrong: Wrong) -> Text:
+    example, statement = wrong.first, wrong.statement
+    others = f" and {len(wrong.names) - 1} more with the same code" if len(wrong.names) > 1 else ""
+    text = Text(f"\n{wrong.names[0]} {example.status} · {', '.join(wrong.stacks)}{others}\n", "bold red")
+    text.append(f"  line     {statement.line}: {first_line(statement.code)}\n", "")
+    text.append(f"  {'raised' if statement.raised else 'why   '}   {statement.reason}\n", "")
+    if statement.raised is not None and statement.raised.where:
+        text.append(f"  where    {statement.raised.where}\n", "")
     if example.diagnosis:
         text.append(f"  likely   {example.diagnosis}\n", "")
     if example.corrected:
-        told = f" (run with it: {example.mended})" if example.mended else ""
-        text.append(f"  correct  {example.corrected}{told}\n", "")
+        text.append(f"  correct  {' · '.join(example.corrected.splitlines())}{with_it(example)}\n", "")
+    text.append(f"  again    parity docs {_again(wrong)}\n", "")
     return text
+
+
+def _again(wrong: Wrong) -> str:
+    """What asks the same again."""
+    name = wrong.names[0]
+    page = wrong.first.source != name.partition("#")[0]
+    return f"{wrong.first.source if page else '--installed'} --stack {wrong.first.stack} --example {name}"

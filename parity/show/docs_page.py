@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from parity.coverage import DOCUMENTED
 from parity.docs.results import DocsReport, ExampleResult, StackRecord, StatementResult, Status
@@ -107,28 +108,55 @@ def _by_page(report: DocsReport) -> Iterator[str]:
                 yield f"| {_cell(source.name)} | `{stack.name}` | {len(own)} | {counts} |"
 
 
-def _wrong(report: DocsReport) -> Iterator[str]:
-    """Each code that is wrong once, with every place it stands in and every stack it is wrong in."""
-    versions = {stack.name: stack.versions.get("transformers", "?") for stack in report.stacks}
-    found: dict[tuple[str, ...], list[ExampleResult]] = {}
+@dataclass(frozen=True)
+class Wrong:
+    """One code that is wrong in one way, wherever it stands."""
+
+    first: ExampleResult
+    statement: StatementResult
+    """The one that decided."""
+    names: tuple[str, ...]
+    stacks: tuple[str, ...]
+    """With the version of transformers: ``main (transformers 4.57.6)``."""
+
+
+def wrong_ones(report: DocsReport) -> list[Wrong]:
+    """Each code that breaks or differs once, with every place it stands in and every stack it is so in."""
+    versions = {each.name: each.versions.get("transformers", "?") for each in report.stacks}
+    groups: dict[tuple[str, ...], list[ExampleResult]] = {}
     for example in report.examples:
         if example.status in WRONG:
             code = "".join(each.code for each in example.statements)
-            found.setdefault((code, example.status, example.reason), []).append(example)
-    for group in found.values():
-        first = group[0]
-        statement = next(each for each in first.statements if each.status == first.status)
-        places = ", ".join(f"`{name}`" for name in dict.fromkeys(each.name for each in group))
-        where = ", ".join(f"{name} (transformers {versions[name]})" for name in dict.fromkeys(e.stack for e in group))
-        yield f"- **{first.status}** in {where}: {places}"
-        yield f"  - line {statement.line}: `{_cell(_first_line(statement.code))}`"
+            groups.setdefault((code, example.status, example.reason), []).append(example)
+    return [
+        Wrong(
+            group[0],
+            next(each for each in group[0].statements if each.status == group[0].status),
+            tuple(dict.fromkeys(each.name for each in group)),
+            tuple(dict.fromkeys(f"{each.stack} (transformers {versions[each.stack]})" for each in group)),
+        )
+        for group in groups.values()
+    ]
+
+
+def with_it(example: ExampleResult) -> str:
+    """What became of an example with its correction: `` (run with it: holds)``."""
+    why = f": {example.mended_reason}" if example.mended in WRONG else ""
+    return f" (run with it: {example.mended}{why})" if example.mended else ""
+
+
+def _wrong(report: DocsReport) -> Iterator[str]:
+    for wrong in wrong_ones(report):
+        first, statement = wrong.first, wrong.statement
+        yield f"- **{first.status}** in {', '.join(wrong.stacks)}: {', '.join(f'`{name}`' for name in wrong.names)}"
+        yield f"  - line {statement.line}: `{_line(first_line(statement.code))}`"
         frame = statement.raised.where if statement.raised else ""
-        yield f"  - {_cell(statement.reason)}" + (f" ({frame})" if frame else "")
+        yield f"  - {_line(statement.reason)}" + (f" ({frame})" if frame else "")
         if first.diagnosis:
-            yield f"  - {_cell(first.diagnosis)}"
+            yield f"  - {_line(first.diagnosis)}"
         if first.corrected:
             lines = "`, `".join(first.corrected.splitlines())
-            yield f"  - correct: `{lines}`" + (f" (run with it: {first.mended})" if first.mended else "")
+            yield f"  - correct: `{lines}`{with_it(first)}"
 
 
 def _across(report: DocsReport) -> Iterator[str]:
@@ -171,7 +199,7 @@ def _not_run(report: DocsReport) -> Iterator[str]:
         if example.status == "not run":
             reasons.setdefault((example.reason, example.stack), []).append(example.name)
     for (reason, stack), names in reasons.items():
-        yield f"- {_cell(reason)}, in `{stack}`: {', '.join(f'`{name}`' for name in names)}"
+        yield f"- {_line(reason)}, in `{stack}`: {', '.join(f'`{name}`' for name in names)}"
 
 
 def _not_executed(report: DocsReport) -> Iterator[str]:
@@ -179,7 +207,7 @@ def _not_executed(report: DocsReport) -> Iterator[str]:
         for block in source.blocks:
             if block.kind in ("unreadable", "shell"):
                 yield f"- {source.name}:{block.line}: {block.kind}" + (
-                    f": {_cell(block.reason)}" if block.reason else ""
+                    f": {_line(block.reason)}" if block.reason else ""
                 )
 
 
@@ -191,11 +219,17 @@ def _written(report: DocsReport) -> Iterator[str]:
         yield f"- {path} changed while the examples ran"
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """Of a statement."""
     return (text.strip().splitlines() or [""])[0]
 
 
 def _cell(text: str) -> str:
-    """One line that breaks no table; a long one is cut."""
-    line = " ".join(text.split()).replace("|", "\\|")
+    """A line that breaks no table."""
+    return _line(text).replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    """One line; a long one is cut."""
+    line = " ".join(text.split())
     return line if len(line) <= 240 else f"{line[:237]}..."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -14,6 +16,7 @@ from parity.show.console import console, duration, plural, status_text
 
 if TYPE_CHECKING:
     from parity.fuzz.search import Failure, Found
+    from parity.records import Verdict
 
 SECONDS_BETWEEN_LINES = 15.0
 

@@ -22,6 +22,22 @@ def test_a_session_between_fences_has_a_statement_for_each_prompt(fence):
     ]
 
 
+def test_a_fence_deeper_than_markdown_allows_is_one_all_the_same():
+    (block,) = blocks_of("Example:\n\n        ```python\n        >>> f()\n        3\n        ```\n\n    More.\n")
+    assert [(each.code, each.expected, each.line) for each in block.statements] == [("f()\n", "3\n", 4)]
+
+
+def test_a_comment_where_output_stands_is_a_comment():
+    (block,) = blocks_of("```py\n>>> x = f()\n# Assert something?\n```\n")
+    assert block.statements[0].expected == ""
+    assert block.notes == ("a comment without >>> where output stands is taken for a comment",)
+
+
+def test_a_result_that_the_document_says_to_ignore_is_not_compared():
+    (block,) = blocks_of("```py\n>>> f()  # doctest: +IGNORE_RESULT\n3\n```\n")
+    assert block.statements[0].expected == ""
+
+
 def test_fences_inside_lists_are_found():
     assert kinds("+   item\n\n    ```py\n    >>> 1\n    1\n    ```\n") == [("session", 1)]
 
@@ -41,6 +57,11 @@ def test_a_script_has_a_statement_for_each_of_its_top_level():
 def test_signatures_are_no_code(text):
     assert kinds(f"```py\n{text}\n```\n") == [("signature", 0)]
     assert kinds(f"word\n\n{text}\n\nword\n") == [("signature", 0)]
+
+
+def test_what_the_parser_cannot_hold_is_told(tmp_path):
+    (block,) = blocks_of("```\n" + "(" * 100_000 + ")" * 100_000 + "\n```\n")
+    assert block.kind in ("signature", "unreadable")
 
 
 def test_a_call_in_parentheses_is_code():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from parity.cli import run
 from parity.docs.results import DocsReport
+
+ROOT = Path(__file__).parents[2]
 
 
 def ask(tmp_path: Path, page: str, *options: str) -> tuple[int, DocsReport]:
@@ -106,6 +111,87 @@ def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     error = capsys.readouterr().err
     assert told in error
     assert "Traceback" not in error
+
+
+def test_a_process_that_does_not_start_says_nothing_of_the_example(tmp_path):
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    script = "#!/bin/sh\ncase $1 in *inside.py) echo broken >&2; exit 3;; esac\n"
+    python.write_text(script + f'exec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    code, report = ask(tmp_path, fence("x = 1"), "--stack", f"other={python}")
+    assert code == 2
+    assert report.examples[0].status == "not run"
+    assert report.examples[0].reason == "its process did not start (exit code 3): broken"
+
+
+def test_what_was_run_until_an_interruption_is_written_down(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(fence("x = 1") + fence("import time\ntime.sleep(60)"), encoding="utf-8")
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "parity", "docs", str(page), "--jobs", "1", "--out", str(out)]
+    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    told = next(line for line in child.stderr if "1 of 2 examples" in line)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130, told + errors
+    report = DocsReport.model_validate(json.loads((out / "documented.json").read_text(encoding="utf-8")))
+    assert [each.status for each in report.examples] == ["holds", "not run"]
+    assert report.interrupted
+    before = {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()}
+    assert len(before) == 1
+    assert run(["docs", str(page), "--jobs", "1", "--out", str(out), "--example", "page.md:2"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()} == before
+
+
+def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    entry = tmp_path / "hub" / "models--org--tiny"
+    (entry / "snapshots" / "abc").mkdir(parents=True)
+    (entry / "refs").mkdir()
+    (entry / "refs" / "main").write_text("abc", encoding="utf-8")
+    (entry / "snapshots" / "abc" / "config.json").write_text(
+        '{"model_type": "bert", "hidden_size": 12}', encoding="utf-8"
+    )
+    load = ">>> from transformers import BertConfig\n>>> config = BertConfig.from_pretrained('org/tiny')\n"
+    page = fence(f"{load}>>> config.hidden_size\n12") + fence(f"{load}>>> config.hidden_size\n13")
+    page += fence(
+        ">>> from transformers import BertConfig\n>>> BertConfig.from_pretrained('org/absent').hidden_size\n1"
+    )
+    code, report = ask(tmp_path, page, "--checkpoints", "real")
+    assert [each.status for each in report.examples] == ["holds", "differs", "not run"]
+    assert "org/absent is not in" in report.examples[2].reason
+    assert code == 1
+
+
+@pytest.mark.slow
+def test_unmodified_code_runs_on_stand_ins_and_what_they_cannot_say_is_not_passed(tmp_path):
+    page = fence("""\
+>>> from transformers import AutoTokenizer, BartModel
+>>> tokenizer = AutoTokenizer.from_pretrained("facebook/bart-large")
+>>> model = BartModel.from_pretrained("facebook/bart-large")
+>>> inputs = tokenizer("Hello world", return_tensors="pt")
+>>> inputs.input_ids.tolist()
+[[0, 31414, 232, 2]]
+>>> states = model(**inputs).last_hidden_state
+>>> list(states.shape)
+[1, 4, 1024]
+>>> list(states.shape) == [*inputs.input_ids.shape, model.config.d_model]
+True
+>>> states.dtype
+torch.float16
+>>> round(states.mean().item(), 2)
+0.13""")
+    _, report = ask(tmp_path, page)
+    told = [(each.status, each.reason) for each in report.examples[0].statements]
+    assert [status for status, _ in told[:4]] == ["holds"] * 4
+    assert told[4:] == [
+        ("not compared", "needs facebook/bart-large"), ("holds", ""), ("not compared", "needs facebook/bart-large"),
+        ("holds", ""), ("differs", "shows torch.float32, documented is torch.float16"),
+        ("not compared", "needs facebook/bart-large"),
+    ]  # fmt: skip
 
 
 def test_an_id_without_a_stand_in_is_not_run_and_not_passed(tmp_path):

@@ -30,8 +30,12 @@ def ask(home: Path, code: str) -> list[str]:
     return ended.stdout.splitlines()
 
 
+SPEECH = "hf-internal-testing/librispeech_asr_dummy"
+
+
 def test_every_id_is_a_repository_of_the_hub_cache(home: Path) -> None:
-    for name in hub_ids():
+    assert SPEECH in hub_ids()
+    for name in hub_ids() - {SPEECH}:
         repository = home / "hub" / "--".join(["models", *name.split("/")])
         snapshot = repository / "snapshots" / (repository / "refs" / "main").read_text()
         assert "model_type" in json.loads((snapshot / "config.json").read_text()), name
@@ -47,7 +51,7 @@ def test_what_is_there_already_stays(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("no folder")
-    with pytest.raises(StandInError, match=r"hub: stand-ins cannot be written: File exists"):
+    with pytest.raises(StandInError, match=r"stand-ins cannot be written: File exists"):
         lay_out(tmp_path, Path(sys.executable))
 
 
@@ -81,6 +85,19 @@ def test_an_alias_is_the_same_repository(home: Path) -> None:
     files = [{path.name: path.read_bytes() for path in hub.glob("snapshots/*/*")} for hub in (first, second)]
     assert files[0] == files[1]
     assert "tf_model.h5" in files[0]
+
+
+def test_a_data_set_is_loaded_and_read_by_a_feature_extractor(home: Path) -> None:
+    code = """
+from datasets import load_dataset
+from transformers import Wav2Vec2Processor
+ds = load_dataset("hf-internal-testing/librispeech_asr_dummy", "clean", split="validation")
+processor = Wav2Vec2Processor.from_pretrained("facebook/wav2vec2-xls-r-300m-en-to-15")
+values = processor(ds[0]["audio"]["array"], return_tensors="pt").input_values
+print(len(ds), ds[0]["audio"]["sampling_rate"], values.dtype, values.shape[1] > 16000, f"{values.std().item():.3f}")
+print(ds[0]["text"].split()[:2])
+"""
+    assert ask(home, code) == ["3 16000 torch.float32 True 1.000", "['THE', 'BOAT']"]
 
 
 def test_unmodified_code_loads_it_and_finds_the_documented_tokens(home: Path) -> None:

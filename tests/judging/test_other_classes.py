@@ -97,7 +97,7 @@ def frozen(tmp_path):
             (1, "gradients"): Trace({"loss": np.ones((), np.float32), **gradients}),
             (1, "frozen-gradients"): Trace(facts={"moved": moved}),
         }
-        return _judged(tmp_path, checkpoint, "DOC05", cases, ["freeze", "gradients"], answers)
+        return _judged(tmp_path, checkpoint, "DOC06", cases, ["freeze", "gradients"], answers)
 
     return run
 

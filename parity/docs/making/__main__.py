@@ -1,4 +1,4 @@
-"""``python -m parity.docs.making FOLDER``: a hub cache of every stand-in."""
+"""``python -m parity.docs.making FOLDER``: every stand-in, below ``FOLDER`` as they are to lie in ``HF_HOME``."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ import tomllib
 from pathlib import Path
 
 from parity.docs.making.models import write_checkpoint
+from parity.docs.making.speech import write_speech
 from parity.docs.making.vocabularies import write_vocabulary
 from parity.resources import data
 
 
 def make(folder: Path) -> None:
-    """Writes ``models--ORG--NAME/{refs/main, snapshots/REVISION/…}`` for each checkpoint of the table."""
+    """Writes ``hub/models--ORG--NAME/{refs/main, snapshots/REVISION/…}`` for each checkpoint of the table, and
+    ``datasets/…`` for each data set."""
     table = tomllib.loads(data("docs/stand_ins.toml").read_text(encoding="utf-8"))
-    vocabularies = folder / ".vocabularies"
+    hub, vocabularies = folder / "hub", folder / ".vocabularies"
     for name, row in table["vocabulary"].items():
         write_vocabulary(row, vocabularies / name)
     for name, row in table["checkpoint"].items():
         print(name, flush=True)
-        snapshot = new_snapshot(folder, name)
+        snapshot = new_snapshot(hub, name)
         if "vocabulary" in row:
             link_all(vocabularies / row["vocabulary"], snapshot)
         write_checkpoint(name, table, snapshot)
         for other in row.get("also", ()):
-            link_all(snapshot, new_snapshot(folder, other))
+            link_all(snapshot, new_snapshot(hub, other))
     shutil.rmtree(vocabularies)
+    for name, row in table["dataset"].items():
+        print(name, flush=True)
+        write_speech(name, row, folder / "datasets")
 
 
-def new_snapshot(folder: Path, hub_id: str, kind: str = "models") -> Path:
+def new_snapshot(hub: Path, hub_id: str) -> Path:
     """An empty snapshot of a repository in a hub cache (huggingface_hub, "Understand caching")."""
-    repository = folder / "--".join([kind, *hub_id.split("/")])
+    repository = hub / "--".join(["models", *hub_id.split("/")])
     revision = hashlib.sha1(hub_id.encode()).hexdigest()
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(revision, encoding="utf-8")
