@@ -33,7 +33,7 @@ def copied(tmp_path, monkeypatch):
         (tmp_path / "golden" / name).parent.mkdir(parents=True)
         shutil.copy(goldens() / name, tmp_path / "golden" / name)
     (tmp_path / "golden" / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    monkeypatch.setattr(resources, "_checkpoints", lambda: tmp_path / "checkpoints")
+    monkeypatch.setattr(resources, "_fixtures", lambda: tmp_path)
     return tmp_path / "golden"
 
 

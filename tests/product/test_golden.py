@@ -31,7 +31,7 @@ def recorded(tmp_path, monkeypatch, cache):
     """Records PyTorch's answers about one fixture into an empty folder of goldens."""
     (tmp_path / "checkpoints").mkdir()
     shutil.copytree(fixture("bart-odd"), tmp_path / "checkpoints" / "bart-odd")
-    monkeypatch.setattr(resources, "_checkpoints", lambda: tmp_path / "checkpoints")
+    monkeypatch.setattr(resources, "_fixtures", lambda: tmp_path)
     monkeypatch.setattr(recording, "BACKENDS", ("hf-torch/eager",))
 
     def record(because: str = "") -> list[str]:
