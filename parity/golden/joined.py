@@ -73,6 +73,8 @@ def joined(manifest: Manifest, out: Path, bundles: Mapping[str, list[Bundle]]) -
 
 
 def _same_questions(bundle: Bundle, manifest: Manifest, checkpoint: CheckpointRecord) -> None:
+    if any(subject.documented_class != checkpoint.documented_class for subject in bundle.subjects):
+        raise GoldenError(f"{goldens()}: {checkpoint.name} is not kept as a {checkpoint.documented_class}")
     asked = {case["name"]: Case.from_json(case).digest for case in manifest.cases[checkpoint.name]}
     for name, digest in bundle.cases.items():
         if asked.get(name) != digest:

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from parity import resources
+from parity.checkpoint import inspect_checkpoint
 from parity.cli import run
 from parity.golden.check import problems
-from parity.golden.kept import CASES, STACKS
-from parity.golden.store import LARGEST, digest, read_bundle, read_index
+from parity.golden.joined import find_bundles, joined
+from parity.golden.kept import CASES, STACKS, golden_cases
+from parity.golden.store import LARGEST, GoldenError, digest, read_bundle, read_index
+from parity.records import CheckpointRecord, Manifest
 from parity.resources import fixtures, goldens
+from parity.traces import Trace
 
 ROOT = Path(__file__).parents[2]
 NAME = "docs-4.37/bart-odd.safetensors"
@@ -156,6 +160,7 @@ def test_an_altered_golden_is_not_judged(copied, tmp_path, capsys):
     [
         (["--golden", "nonsense"], "--golden nonsense: there are goldens of main, docs-4.37, current"),
         (["--golden", "main", "--dtype", "bfloat16"], "goldens are of float32 on the CPU"),
+        (["--golden", "main", "--device", "cuda"], "goldens are of float32 on the CPU"),
     ],
 )
 def test_a_golden_that_cannot_be_had_is_one_line(options, said, tmp_path, capsys):
@@ -163,6 +168,50 @@ def test_a_golden_that_cannot_be_had_is_one_line(options, said, tmp_path, capsys
     assert run(["audit", checkpoint, *options, "--out", str(tmp_path / "run")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+@pytest.fixture
+def manifest():
+    """What a run of ``bart-odd`` asks, with nobody's answer."""
+    checkpoint = inspect_checkpoint(resources.fixture("bart-odd"))
+    asked = golden_cases(checkpoint.anatomy, None, checkpoint.generation)
+    record = CheckpointRecord(
+        name="bart-odd", path="bart-odd", digest=checkpoint.digest, config=checkpoint.config,
+        documented_class=checkpoint.model_class,
+    )  # fmt: skip
+    return Manifest(
+        parity_version="0", command=[], started="2026-11-26T00:00:00+00:00", checkpoints=[record], environments={},
+        subjects=[], traces=[], cases={"bart-odd": [case.to_json() for case in asked]},
+    )  # fmt: skip
+
+
+def test_a_run_gets_goldens_as_subjects_with_their_traces(manifest, tmp_path):
+    bundles = find_bundles({"bart-odd": manifest.checkpoints[0].digest}, ["docs-4.37"])
+    found = joined(manifest, tmp_path, bundles)
+    assert {subject.label for subject in found.subjects} == {
+        f"{name}@docs-4.37 (golden)" for name in ("hf-torch", "hf-tf", "hf-flax")
+    }
+    assert len(found.traces) == len(found.subjects) * len(CASES)
+    for record in found.traces:
+        assert Trace.read(tmp_path / record.path).provenance["case"] == record.case
+    assert joined(found, tmp_path, {}).subjects == found.subjects
+    assert found.environments["docs-4.37 (golden)"]["versions"]["transformers"] == "4.37.2"
+
+
+def test_another_question_or_class_is_no_run_for_a_golden(manifest, tmp_path):
+    bundles = find_bundles({"bart-odd": manifest.checkpoints[0].digest}, ["docs-4.37"])
+    (forward,) = (case for case in manifest.cases["bart-odd"] if case["name"] == "forward")
+    forward["inputs"]["input_ids"][0][0] += 1
+    with pytest.raises(GoldenError, match="is of forward, which this run asks of other inputs"):
+        joined(manifest, tmp_path, bundles)
+    del manifest.cases["bart-odd"][:]
+    with pytest.raises(GoldenError, match="which this run does not ask"):
+        joined(manifest, tmp_path, bundles)
+    other = manifest.checkpoints[0].model_copy(update={"documented_class": "BartModel"})
+    with pytest.raises(GoldenError, match="bart-odd is not kept as a BartModel"):
+        joined(manifest.model_copy(update={"checkpoints": [other]}), tmp_path, bundles)
+    with pytest.raises(GoldenError, match=r"no golden of docs-4\.37 about mine, as it is now"):
+        find_bundles({"mine": "0"}, ["docs-4.37"])
 
 
 def test_checking_the_files_imports_no_framework():
