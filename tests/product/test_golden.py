@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from parity import resources
+from parity import audit, resources
 from parity.golden import record as recording
+from parity.golden.check import ASKED_HERE
+from parity.golden.kept import golden_cases
 from parity.golden.store import GoldenError, digest, read_bundle, read_index, write_bundle, write_index
 from parity.records import Report, read_record
 from parity.resources import fixture
@@ -87,6 +90,26 @@ def test_a_golden_gives_way_to_a_nearer_one_or_for_a_written_reason(recorded, mo
     assert recorded("a test of the rule") == [NAME]
     (why,) = read_index().files[NAME].replaced
     assert why.because == "a test of the rule" and why.farther[0].startswith("hf-torch forward logits: ") and why.date
+
+
+def test_a_golden_that_is_wrong_fails_where_it_is_wrong(recorded, cache, tmp_path):
+    recorded()
+    moved(by=1e-3)
+    report = audit(
+        [tmp_path / "checkpoints" / "bart-odd"], out=tmp_path / "run", cache=cache, backends=[ASKED_HERE],
+        goldens=["main"], cases=golden_cases,
+    )  # fmt: skip
+    failed = {(v.stack, v.check, v.first_divergence.tensor) for v in report.verdicts if v.status == "fail"}
+    assert failed == {("main (golden)", "NUM04", "logits")}
+    (told,) = (v.evidence["again"] for v in report.verdicts if v.status == "fail")
+    assert told.endswith("--backend hf-torch --check NUM04 --golden main")
+
+
+def test_the_goldens_are_what_the_oracle_of_today_says(cache):
+    command = [sys.executable, "-m", "parity", "golden", "check", "--cache", str(cache)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "none missing, unused, altered or stale" in ended.stdout and " pass, " in ended.stdout
 
 
 OURS = ("huggingface-hub", "jaxtyping", "jinja2", "packaging", "platformdirs", "psutil", "pydantic", "rich", "typer")
