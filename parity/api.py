@@ -15,6 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.errors import GivenError
+
 if TYPE_CHECKING:
     from parity.capture import Event
     from parity.capture.run import MakeCases
@@ -27,7 +29,7 @@ RUNS = Path("runs")
 """Where runs are kept when no directory is named, below the working directory."""
 
 
-class OutputError(ValueError):
+class OutputError(GivenError):
     """A report cannot be written; the message names the file and the cause."""
 
 

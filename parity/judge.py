@@ -10,6 +10,7 @@ from pathlib import Path
 
 from parity import __version__, ledger
 from parity.checks import CHECKS, Check
+from parity.errors import GivenError
 from parity.evidence import Evidence
 from parity.generated import generated_rows
 from parity.measured import case_records, measured_errors
@@ -21,7 +22,7 @@ from parity.traces import Raised, TraceError
 from parity.verdicts import Cell, from_results, make_verdict
 
 
-class NothingToJudge(ValueError):
+class NothingToJudge(GivenError):
     """A selection of checks that names none."""
 
 

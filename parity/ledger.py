@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from parity.cases import Case
 from parity.checks.base import Check
+from parity.errors import GivenError
 from parity.records import SubjectRecord, Verdict
 from parity.results import Comparison, Result
 from parity.subjects import Variant
@@ -21,7 +22,7 @@ from parity.subjects import Variant
 Severity = Literal["critical", "high", "low"]
 
 
-class NoSuchEntry(ValueError):
+class NoSuchEntry(GivenError):
     """The ledger knows nothing of what was asked for; the message says what there is."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from parity.errors import GivenError
 from parity.subjects import Role
 
 SCHEMA_VERSION = 1
@@ -16,7 +17,7 @@ Status = Literal["pass", "fail", "known", "skip", "error"]
 Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-error"]
 
 
-class RecordError(ValueError):
+class RecordError(GivenError):
     """A manifest or report cannot be read; the message names the file and the cause."""
 
 

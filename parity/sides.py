@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from parity.errors import GivenError
 from parity.records import SubjectRecord
 
 
-class CompareError(ValueError):
+class CompareError(GivenError):
     """Two sides cannot be compared; the message names them and the cause."""
 
 

@@ -124,7 +124,8 @@ def test_audit_hands_on_what_was_asked(asked):
     assert run(arguments) == 0
     del asked["report"], asked["progress"]
     assert asked == {
-        "goldens": (), "each_layer": False,
+        "goldens": (),
+        "each_layer": False,
         "checkpoints": ["a", "b"], "backends": ["hf-torch/sdpa", "hf-tf"], "checks": ["NUM01"], "device": "cuda",
         "dtypes": ["bfloat16"], "stacks": ["main", "x=/y"], "inputs": Path("i.jsonl"), "out": Path("o"),
         "model_class": "BartModel",

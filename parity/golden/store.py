@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from parity.errors import GivenError
 from parity.records import RecordError, SubjectRecord
 from parity.resources import goldens
 from parity.traces import Raised, Trace
@@ -31,7 +32,7 @@ Key = tuple[str, str, str]
 """Backend, variant, case."""
 
 
-class GoldenError(ValueError):
+class GoldenError(GivenError):
     """Goldens are missing, altered or cannot be used; the message names the file and the cause."""
 
 
