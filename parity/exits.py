@@ -52,6 +52,7 @@ def is_bad_input(error: BaseException) -> bool:
     from parity.capture import CaptureError
     from parity.docs import DocsError
     from parity.docs.stand_ins import StandInError
+    from parity.documented.catalogue import CatalogueError
     from parity.inputs import InputsError
     from parity.judge import NothingToJudge
     from parity.ledger import NoSuchEntry
@@ -61,8 +62,8 @@ def is_bad_input(error: BaseException) -> bool:
     from reference.errors import CheckpointError
 
     ours = (
-        CaptureError, CheckpointError, DocsError, InputsError, NoSuchEntry, NothingToJudge, OutputError, RecordError,
-        StackError, StandInError, TraceError,
+        CaptureError, CatalogueError, CheckpointError, DocsError, InputsError, NoSuchEntry, NothingToJudge, OutputError,
+        RecordError, StackError, StandInError, TraceError,
     )  # fmt: skip
     # The operating system's own word on a file that was named; any other OSError is a bug of ours.
     return isinstance(error, ours) or (isinstance(error, OSError) and error.filename is not None)

@@ -35,13 +35,12 @@ def hub_ids() -> frozenset[str]:
     return frozenset([*named, *table["dataset"]])
 
 
-def lay_out(home: Path, python: Path, cache: Path | None = None) -> frozenset[str]:
+def lay_out(home: Path, cache: Path | None = None) -> frozenset[str]:
     """Writes stand-ins under ``home/hub`` and ``home/datasets``, for a process with ``HF_HOME=home``,
     ``HF_HUB_OFFLINE=1`` and ``HF_DATASETS_OFFLINE=1``.
 
     Args:
         home: a folder, made where it is not there; a repository that is there already under ``hub`` stays.
-        python: the interpreter of the stack whose process will read it.
         cache: where they are kept once made; by default the user's cache directory.
 
     Returns:

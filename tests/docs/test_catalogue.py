@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,7 +59,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_cause(name: str, tmp_path:
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CheckpointRecord]:
     """The stand-in of each value's checkpoint, as a run knows it."""
     home = tmp_path_factory.mktemp("home")
-    lay_out(home, Path(sys.executable))
+    lay_out(home)
     found = {}
     for value in VALUES.values():
         snapshot = next((home / "hub" / f"models--{value.checkpoint.replace('/', '--')}" / "snapshots").iterdir())

@@ -17,7 +17,7 @@ from parity.docs.stand_ins import StandInError, hub_ids, lay_out
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hub cache of all of them; they are made once for a machine."""
     folder = tmp_path_factory.mktemp("home")
-    assert lay_out(folder, Path(sys.executable)) == hub_ids()
+    assert lay_out(folder) == hub_ids()
     return folder
 
 
@@ -45,14 +45,14 @@ def test_what_is_there_already_stays(tmp_path: Path) -> None:
     own = tmp_path / "hub" / "models--facebook--bart-large"
     own.mkdir(parents=True)
     (own / "mine").touch()
-    lay_out(tmp_path, Path(sys.executable))
+    lay_out(tmp_path)
     assert [path.name for path in own.iterdir()] == ["mine"]
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("no folder")
     with pytest.raises(StandInError, match=r"stand-ins cannot be written: File exists"):
-        lay_out(tmp_path, Path(sys.executable))
+        lay_out(tmp_path)
 
 
 def test_every_tokenizer_fits_its_model_and_spells_any_text(home: Path) -> None:
