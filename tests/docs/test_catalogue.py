@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parity import api
 from parity.anatomy import HEADS
 from parity.capture import capture
 from parity.cases import Case
@@ -139,6 +141,20 @@ def test_the_documented_answer_passes_and_another_fails(name: str, cases: dict[s
     assert found(False).ok, found(False).what
     assert not found(True).ok
     assert VALUES[name].source in found(True).what
+
+
+@pytest.mark.slow
+def test_an_audit_of_a_hub_id_asks_it_and_one_of_a_plain_directory_does_not(tmp_path: Path):
+    """Of the stand-in for facebook/bart-base, which has the documented tokens at their ids."""
+    lay_out(tmp_path)
+    snapshot = next((tmp_path / "hub" / "models--facebook--bart-base" / "snapshots").iterdir())
+    shutil.copytree(snapshot, tmp_path / "copy")
+    asked = {"backends": ["hf-tokenizer-fast"], "checks": ["DOC05"]}
+    published = api.audit([snapshot], out=tmp_path / "published", **asked)
+    assert {(each.case, each.status) for each in published.verdicts} == {
+        ("documented.bart-tokens", "pass"), ("documented.bart-tokens-after-a-blank", "pass"),
+    }  # fmt: skip
+    assert api.audit([tmp_path / "copy"], out=tmp_path / "plain", **asked).verdicts == []
 
 
 @pytest.fixture(scope="module")
