@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from parity.cli import run
 from parity.docs.stand_ins import StandInError, hub_ids, lay_out
 
 
@@ -110,3 +111,18 @@ print(tokenizer.decode(tokenizer("naïve <mask> \\U0001f600").input_ids))
 print(model.generate(**tokenizer("Hello", return_tensors="pt"), max_length=5).shape[0])
 """
     assert ask(home, code) == ["[0, 31414, 232, 2] [0, 20920, 232, 2] 50264", "<s>naïve<mask> \U0001f600</s>", "1"]
+
+
+def test_what_is_kept_is_listed_and_goes_where_the_whole_cache_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "stand-ins" / "key" / "hub"
+    kept.mkdir(parents=True)
+    (kept / "first").write_bytes(b"x" * 2_000_000)
+    os.link(kept / "first", kept / "second")
+    assert run(["cache", "list", "--cache", str(tmp_path)]) == 0
+    assert "stand-ins for documented examples, 2 MB" in capsys.readouterr().out
+    assert run(["cache", "clean", "--cache", str(tmp_path), "--older-than", "1"]) == 0
+    assert kept.is_dir(), "only old traces were meant"
+    assert run(["cache", "clean", "--cache", str(tmp_path)]) == 0
+    assert not (tmp_path / "stand-ins").exists()
