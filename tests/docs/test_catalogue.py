@@ -19,7 +19,7 @@ from parity.checkpoint import hub_id, inspect_checkpoint
 from parity.checks.documented import documented_values_hold
 from parity.docs.stand_ins import hub_ids, lay_out
 from parity.documented import catalogue
-from parity.documented.asking import case_of, documented_values
+from parity.documented.asking import LACKED, case_of, documented_values
 from parity.documented.catalogue import CatalogueError, read_catalogue
 from parity.judge import judge
 from parity.records import CheckpointRecord
@@ -84,12 +84,31 @@ def cases(records: dict[str, CheckpointRecord]) -> dict[str, Case]:
 
 def test_a_value_that_cannot_be_asked_says_why(cases: dict[str, Case], records: dict[str, CheckpointRecord]):
     why = {name: case.notes.get("lacking", {}) for name, case in cases.items()}
-    assert list(why.pop("speech-translation")) == ["documented_audio"]
-    # In the tests' own process no hub cache holds the two tokenizers that the page names.
-    assert "google-bert/bert-base-cased" in why.pop("bert2gpt2-summary")["documented_tokenizer"]
+    # In the tests' own process no cache holds the recording, nor the two tokenizers that the page names.
+    assert "validation, row 0: cannot be read from the cache of data" in why.pop("speech-translation")[LACKED]
+    assert "google-bert/bert-base-cased" in why.pop("bert2gpt2-summary")[LACKED]
     spelled = case_of(VALUES["bart-five-words"], records["bart-five-words"])
-    assert "no token for 'not'" in spelled.notes["lacking"]["documented_tokenizer"], "a stand-in has its letters only"
+    assert "no token for 'not'" in spelled.notes["lacking"][LACKED], "a stand-in has its letters only"
     assert {name for name, lacking in why.items() if lacking} == set()
+
+
+def test_a_recording_is_read_from_the_cache_of_data_sets(
+    records: dict[str, CheckpointRecord], monkeypatch: pytest.MonkeyPatch
+):
+    import datasets
+    import transformers
+
+    home = Path(records["speech-translation"].path).parents[3]
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(home / "datasets"))
+    case = case_of(VALUES["speech-translation"], records["speech-translation"])
+    assert case.operation == "generate" and "lacking" not in case.notes
+    assert {1003, 2, 1} <= set(case.notes["special"]), "the language it is told to write is no word of the text"
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    row = datasets.load_dataset("hf-internal-testing/librispeech_asr_dummy", "clean", split="validation")[0]
+    extractor = transformers.Wav2Vec2FeatureExtractor()
+    theirs = extractor(row["audio"]["array"], sampling_rate=16000, return_tensors="np").input_values
+    ours = np.asarray(case.inputs["input_values"], np.float32)
+    assert ours.shape == theirs.shape and np.abs(ours - theirs).max() < 1e-5
 
 
 def test_an_answer_is_asked_in_the_documented_call(cases: dict[str, Case]):
