@@ -31,6 +31,9 @@ UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, 
 SMALL = 64
 """Tensors under this many elements give too few samples of their own error: they share that of their kind."""
 
+ALIKE = 1e-11
+"""Slices that differ by no more than this are the same numbers, rounded on different ways through float64."""
+
 BLOCK = 1 << 22
 """Elements compared at a time, to bound memory."""
 
@@ -195,7 +198,8 @@ def signal(oracle: np.ndarray, scale: float) -> float:
     """What a plainly wrong answer would measure: the oracle's own tensor with its slices handed to the next place.
 
     A budget that reaches this could never fail, so the comparison proves nothing. Root mean square over all slices;
-    where all slices are alike (or there is but one number) the wrong answer is zero everywhere.
+    where all slices are alike but for the oracle's own rounding (or there is but one number) the wrong answer is zero
+    everywhere.
     """
     rows = _rows(oracle)
     rolled = np.roll(rows, 1, axis=0 if len(rows) > 1 else 1)
@@ -203,7 +207,8 @@ def signal(oracle: np.ndarray, scale: float) -> float:
     for start, block in _blocks(oracle):
         difference = block.astype(np.float64) - rolled[start : start + len(block)]
         total += float(np.square(difference).sum())
-    return float(np.sqrt(total / oracle.size)) / scale or root_mean_square(oracle) / scale
+    moved, whole = float(np.sqrt(total / oracle.size)) / scale, root_mean_square(oracle) / scale
+    return moved if moved > ALIKE * whole else whole
 
 
 class Yardstick:

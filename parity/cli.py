@@ -9,12 +9,10 @@ from typing import Annotated
 import typer
 
 from parity import __version__
-from parity.exits import INTERRUPTED, guarded
+from parity.cli_golden import golden_app
+from parity.cli_reports import reports_app
+from parity.exits import EXIT_CODES, INTERRUPTED, guarded
 
-EXIT_CODES = (
-    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
-    "input, no backend, all cells skipped) or the command itself broke. 130: interrupted; what was captured is kept."
-)
 app = typer.Typer(
     name="parity",
     help="Do all implementations of an encoder-decoder checkpoint compute the same, and is it what the docs say?",
@@ -26,6 +24,8 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(help="The traces kept between runs.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
+app.add_typer(reports_app)
+app.add_typer(golden_app, name="golden")
 
 Checkpoints = Annotated[
     list[str],
@@ -46,6 +46,10 @@ Stacks = Annotated[
         metavar="NAME|PATH|NAME=PATH",
         help="Adds a stack of the table, or any Python interpreter, to main; repeat for more.",
     ),
+]
+Goldens = Annotated[
+    list[str] | None,
+    typer.Option("--golden", metavar="STACK", help="Judge this stack's kept answers too, installed or not."),
 ]
 Device = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where candidates compute; the oracle stays on the CPU.")]
 Dtypes = Annotated[
@@ -80,6 +84,9 @@ Jobs = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Known divergences of severity critical count as fail.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
+EachLayer = Annotated[
+    bool, typer.Option("--each-layer", help="Also ask every layer alone, given the oracle's own states.")
+]
 
 
 @app.command(epilog=EXIT_CODES)
@@ -89,6 +96,7 @@ def audit(
     backend: Backends = None,
     check: Checks = None,
     stack: Stacks = None,
+    golden: Goldens = None,
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
@@ -99,6 +107,7 @@ def audit(
     jobs: Jobs = None,
     strict: Strict = False,
     offline: Offline = False,
+    each_layer: EachLayer = False,
 ) -> None:
     """Capture a checkpoint in every backend, judge it, show where they part.
 
@@ -112,9 +121,10 @@ def audit(
     out = out or api.new_run_directory()
     with Progress() as progress:
         report = api.audit(
-            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack), device=device,
-            dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, strict=strict,
-            offline=offline, progress=progress,
+            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack),
+            goldens=golden or (), device=device, dtypes=dtype, inputs=inputs, model_class=model_class,
+            time_limit=time_limit, jobs=jobs, strict=strict, offline=offline, each_layer=each_layer,
+            progress=progress,
         )  # fmt: skip
     show_report(report, out / "report.json")
     raise typer.Exit(api.exit_code(report))
@@ -126,6 +136,7 @@ def capture(
     checkpoints: Checkpoints,
     backend: Backends = None,
     stack: Stacks = None,
+    golden: Goldens = None,
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
@@ -135,6 +146,7 @@ def capture(
     time_limit: TimeLimit = 600.0,
     jobs: Jobs = None,
     offline: Offline = False,
+    each_layer: EachLayer = False,
 ) -> None:
     """Ask every backend and keep the answers; judge them later, or on another machine.
 
@@ -146,9 +158,9 @@ def capture(
     out = out or api.new_run_directory()
     with Progress() as progress:
         manifest = api.capture(
-            checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), device=device, dtypes=dtype,
-            inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, offline=offline,
-            progress=progress,
+            checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), goldens=golden or (),
+            device=device, dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
+            offline=offline, each_layer=each_layer, progress=progress,
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
     print(f"{answered} of {len(manifest.traces)} traces captured: {out}\njudge them: parity judge {out}")
@@ -224,6 +236,53 @@ def selftest(
     else:
         show_selftest(found)
     raise typer.Exit(0 if found.passed else 1)
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def fuzz(
+    minutes: Annotated[float, typer.Option(metavar="N", min=0.01, help="How long to search.")] = 5.0,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option("--backend", metavar="NAME[/VARIANT]", help="Who is judged; repeat for more. (default: hf-torch)"),
+    ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option("--family", metavar="NAME", help="Only this one, as bart or bert2gpt2; repeat. (default: all)"),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed draws other examples.")] = 0,
+    known: Annotated[
+        str, typer.Option(metavar="ID", help="Count this entry of the ledger as a failure, to have it shown small.")
+    ] = "",
+    again: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Judge a stored failure again, and search for nothing.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where failures are kept. (default: runs/<UTC time>)")
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Draw random models, batches and settings, and judge the backends of this process on each.
+
+    What fails is shrunk to the smallest model and batch that still does, and kept with a script that shows it without
+    this project. Naming a reference or hf-flax brings XLA in, which compiles for each new shape. Example:
+    parity fuzz --minutes 10 --family bart --backend hf-torch/sdpa
+    """
+    from parity import api
+    from parity.fuzz import command
+    from parity.show.fuzz import FuzzProgress, show_again, show_fuzz
+
+    if again is not None:
+        verdicts = command.again(again, backend, cache)
+        show_again(verdicts)
+        raise typer.Exit(command.exit_code(verdicts))
+    out = out or api.new_run_directory()
+    found = command.fuzz(
+        out=out, seconds=60 * minutes, backends=backend, families=family, seed=seed, known=known, cache=cache,
+        progress=FuzzProgress(),
+    )  # fmt: skip
+    show_fuzz(found, out)
+    raise typer.Exit(1 if found.failures else 0 if found.cells else 2)
 
 
 @app.command(

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from parity.anatomy import Anatomy
 from parity.cases import IGNORED
+from parity.errors import GivenError
 
 Row = dict[str, list[int]]
 
@@ -26,7 +27,7 @@ class Encode(Protocol):
 KEYS = ({"text", "target"}, {"input_ids", "labels"})
 
 
-class InputsError(ValueError):
+class InputsError(GivenError):
     """An input file cannot be used; the message is ``file:line: cause``."""
 
 

@@ -25,6 +25,11 @@ def fixtures() -> list[Path]:
     return sorted(path.parent for path in (_fixtures() / "checkpoints").glob("*/config.json"))
 
 
+def goldens() -> Path:
+    """Where golden traces are kept: ``index.json`` and a folder for each stack."""
+    return _fixtures() / "golden"
+
+
 def catalogues() -> list[Path]:
     """The files of the golden catalogue, by name."""
     return sorted((_fixtures() / "documented").glob("*.toml"))

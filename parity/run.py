@@ -19,6 +19,7 @@ from parity.traces import Trace
 
 WITHOUT_TENSORS = (
     "generate", "reachable", "generation_settings", "save", "load_saved", "signature", "compose", "route",
+    "load_as", "frozen_gradients",
 )  # fmt: skip
 """Operations on a model whose answers hold no tensor of a pass."""
 
@@ -149,7 +150,7 @@ class CheckpointRun:
             if not np.isfinite(truth).all():
                 found.undefined_by_oracle.append(spec.name)
             scale = scale_of(spec, oracle.arrays)
-            found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else signal(truth, scale)
+            found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else signal(_told_apart(spec, oracle), scale)
             for index, trace in answered.items():
                 if spec.name in trace.arrays:
                     actual = trace.arrays[spec.name]
@@ -189,6 +190,15 @@ def _is_zero_in_theory(spec: TensorSpec) -> bool:
     return spec.kind == "gradient" and spec.scale_from is not None
 
 
+def _told_apart(spec: TensorSpec, oracle: Trace) -> np.ndarray:
+    """The tensor whose slices a wrong answer would exchange: of scores, which may be alike from token to token of a
+    text that repeats itself, those of other words at the same places."""
+    if spec.kind != "score":
+        return oracle.arrays[spec.name]
+    words = oracle.arrays[spec.scale_from or spec.name]
+    return words.reshape(-1, words.shape[-1]).T
+
+
 def mean_loss(given: np.ndarray) -> np.ndarray:
     """The one number that a loss stands for, float64 ``[]``: of a number for each label or text their mean.
 
@@ -199,9 +209,9 @@ def mean_loss(given: np.ndarray) -> np.ndarray:
 
 
 def _measured(actual: np.ndarray, truth: np.ndarray, scale: float) -> Measured | str:
-    if truth.size == 1 and actual.size == 1:
+    if truth.ndim == 0 and actual.size == 1:
         # Whether a scalar comes as a scalar is a claim of its own (OUT02); its value can be compared all the same.
-        actual, truth = actual.reshape(()), truth.reshape(())
+        actual = actual.reshape(())
     if actual.shape != truth.shape:
         return f"has shape {list(actual.shape)} where the oracle has {list(truth.shape)}"
     return measure(actual, truth, scale)

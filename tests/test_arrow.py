@@ -10,7 +10,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "tf_keras")
-COMMAND = ("parity.cli", "parity.api", "parity.show", "parity.doctor", "parity.exits")
+COMMAND = (
+    "parity.cli",
+    "parity.api",
+    "parity.show",
+    "parity.doctor",
+    "parity.exits",
+    "parity.pytest_plugin",
+    "parity.cli_golden",
+    "parity.cli_reports",
+    "parity.export",
+)
 FORBIDDEN = {
     "reference": ("transformers", "parity"),
     "reference/in_torch": ("jax", "flax", "tensorflow", "reference.in_flax"),
@@ -22,10 +32,16 @@ FORBIDDEN = {
     "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
     "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
     "parity/mutants": ("parity.capture", "parity.checks", "parity.judge", "transformers", "pydantic", *COMMAND),
+    "parity/golden": ("transformers", *FRAMEWORKS),
     "parity/show": ("parity.backends", "transformers", *FRAMEWORKS),
 }
 FILES_OF_THE_JUDGE = (
     "judge",
+    "baseline",
+    "gate",
+    "judged",
+    "compare",
+    "sides",
     "outcomes",
     "evidence",
     "results",

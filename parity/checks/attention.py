@@ -57,15 +57,14 @@ def rows_sum_to_one(evidence: Evidence) -> Iterator[Result]:
 )
 def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
     """Exactly zero: the smallest finite number added to a score underflows in the softmax."""
-    rows = list(row_lengths(evidence))
+    unseen = _masked_keys(evidence)
     masked_target = {"decoder_attention_mask"} & set(evidence.case.inputs) or evidence.anatomy.alone
     for spec, weights in _returned(evidence):
         if weights is None:
             yield Finding(False, f"{spec.name} was not returned", spec.name)
             continue
-        keys, axis = np.arange(weights.shape[-1]), spec.axes[-1]
-        hidden = keys[None, :] >= np.array([lengths[axis] for lengths in rows])[:, None]
-        masked = np.broadcast_to(hidden[:, None, None, :], weights.shape)
+        axis = spec.axes[-1]
+        masked = np.broadcast_to(unseen[axis][:, None, None, :], weights.shape)
         if axis == "tgt":
             future = np.triu(np.ones(weights.shape[-2:], bool), 1)
             masked = (masked & bool(masked_target)) | future
@@ -73,6 +72,20 @@ def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
         at = dict(zip(spec.axes, leaked[0].tolist(), strict=False)) if len(leaked) else {}
         count = f"{len(leaked)} masked keys of {spec.name} are attended to"
         yield Finding(not len(leaked), count, spec.name, {"at": at} if at else {})
+
+
+def _masked_keys(evidence: Evidence) -> dict[str, np.ndarray]:
+    """By axis of keys, which of them are padding, wherever it stands: bool ``[batch, length]``."""
+    inputs, anatomy = evidence.case.inputs, evidence.anatomy
+    source = np.array(inputs["encoder_attention_mask" if anatomy.alone else "attention_mask"])
+    target = np.array(inputs["attention_mask"] if anatomy.alone else inputs.get("decoder_attention_mask", source))
+    if anatomy.speech is None:
+        return {"src": source == 0, "tgt": target == 0}
+    # Of audio what is masked are frames, which end where a row's samples do.
+    rows = list(row_lengths(evidence))
+    ends = {axis: np.array([lengths[axis] for lengths in rows]) for axis in ("src", "frames")}
+    widths = {"src": anatomy.frames(source.shape[1]), "frames": anatomy.frames(source.shape[1], adapted=False)}
+    return {"tgt": target == 0} | {axis: np.arange(widths[axis]) >= end[:, None] for axis, end in ends.items()}
 
 
 @check(

@@ -176,3 +176,29 @@ _ANSWERS: dict[str, tuple[str, Callable[[Any, Any, Trace], Any]]] = {
     "states": ("encoder.last", _states),
 }  # fmt: skip
 """By what is asked: the tensor that the answer is read off, and how."""
+
+
+FEATURE_ENCODER = "encoder.feature_extractor."
+
+
+@check(
+    "DOC06",
+    claim="frozen as documented, the feature encoder has no gradient, and every other parameter has its own",
+    source="speech-encoder-decoder page, freeze_feature_encoder: its parameters will not be updated during training",
+    usually="a freeze that stops at the projection behind the convolutions, or that the call swallows unread",
+    cases=("frozen-gradients",),
+    also=("gradients",),
+    requires=("freeze", "gradients"),
+    needs_oracle=False,
+)
+def the_frozen_encoder_stands_still(evidence: Evidence) -> Iterator[Result]:
+    """Held against the class's own gradients without the freeze, which GRAD01 holds against the oracle."""
+    moved = set(evidence.trace.facts["moved"])
+    arrays = evidence.sibling("gradients").arrays
+    free = {name.removeprefix("gradient."): np.any(array) for name, array in arrays.items() if name != "loss"}
+    for name in sorted(moved | set(free)):
+        frozen = name.startswith(FEATURE_ENCODER)
+        what = "has a gradient, though it is frozen" if frozen else "has lost its gradient"
+        yield Finding(name not in moved if frozen else (name in moved) == free.get(name, False), f"{name} {what}", name)
+    frozen = [name for name, moves in free.items() if moves and name.startswith(FEATURE_ENCODER)]
+    yield Finding(bool(frozen), "no parameter of a feature encoder has a gradient without the freeze", "gradients")

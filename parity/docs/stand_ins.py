@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from parity.errors import GivenError
 from parity.resources import PACKAGE, data
 
 LIBRARIES = ("transformers", "tokenizers", "sentencepiece", "torch", "tensorflow-cpu", "tensorflow", "flax", "pyarrow")
@@ -24,7 +25,7 @@ LIBRARIES = ("transformers", "tokenizers", "sentencepiece", "torch", "tensorflow
 TABLE = "docs/stand_ins.toml"
 
 
-class StandInError(RuntimeError):
+class StandInError(GivenError):
     """The stand-ins cannot be made or laid out; the message says why in one line."""
 
 

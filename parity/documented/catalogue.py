@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from parity.errors import GivenError
 from parity.resources import catalogues
 
 
-class CatalogueError(ValueError):
+class CatalogueError(GivenError):
     """A file of the catalogue cannot be used; the message names the file and the cause."""
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parity.fuzz.architectures import FAMILIES
 from tests.families.agreement import compared
-from tests.families.draw import FAMILIES
 from tests.families.example import Example, example, example_of
 
 TORCH_SHAPES = 4

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parity.fuzz import architectures as draw
 from reference.config import BartConfig
 from reference.names import table_of
-from tests.families import draw, formulas
+from tests.families import formulas
 from tests.families.answers import REFERENCES
 from tests.families.asked import Asked, assert_close, host, ragged
 

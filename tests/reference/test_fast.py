@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from parity.budgets import UNIT_ROUNDOFF, calibration, measure
+from parity.fuzz.architectures import FAMILIES, PAD
 from reference.generation import Decoder, GenerationSettings, uniform_numbers
 from tests.conftest import ROOT
 from tests.families.answers import REFERENCES
 from tests.families.asked import DOUBLE
-from tests.families.draw import FAMILIES, PAD
 from tests.families.example import Example, example
 from tests.families.library import BATCH
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from parity.fuzz import architectures as draw
 from parity.resources import fixture
 from reference.config import BartConfig
 from reference.names import table_of
-from tests.families import draw
 from tests.witness.backbones import CONFIGS, write, write_weights
 
 HERE = Path(__file__).parent

@@ -169,13 +169,13 @@ FAMILIES: dict[str, tuple[str, Callable[[Draw], dict[str, Any]]]] = {
 def weights(table: Table, rng: Draw, spread: float = 0.3) -> dict[str, np.ndarray]:
     """Every canonical parameter in float64: no bias zero, a normalisation's scale around 1, its stored variance > 0."""
     drawn = {
-        name: rng.normal(1.0 if _is_scale(name) else 0.0, spread, parameter.shape)
+        name: rng.normal(1.0 if is_scale(name) else 0.0, spread, parameter.shape)
         for name, parameter in table.expected().items()
     }
     return {name: np.abs(array) + 0.1 if "running_var" in name else array for name, array in drawn.items()}
 
 
-def _is_scale(name: str) -> bool:
+def is_scale(name: str) -> bool:
     place, _, leaf = name.rpartition(".")
     module = place.rpartition(".")[2]
     return leaf == "weight" and ("norm" in module.lower() or module.startswith("ln_"))

@@ -1,0 +1,245 @@
+"""Asks about one checkpoint in this process, and judges the answers by the checks of an audit.
+
+An audit starts a process for each backend and keeps what they answer in files; for a model of a few thousand numbers
+both take longer than the answers. Here the same adapters, operations, checks and ledger meet in memory. A library that
+brings the process down brings the search down: what was found until then is kept.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from parity import __version__
+from parity.backends import find_entry, get_backend
+from parity.backends.capabilities import capabilities, library_class
+from parity.budgets import Budget
+from parity.capture.blame import is_ours, raised
+from parity.capture.operations import Clock, Session, perform
+from parity.capture.plan import Asked
+from parity.cases import Case
+from parity.checkpoint import Checkpoint
+from parity.checks import Check
+from parity.derived import OF_TEXTS
+from parity.judge import planned_cells, verdict_of
+from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, Verdict
+from parity.run import CheckpointRun
+from parity.subjects import FILE, ORACLE, Subject, Variant, yardstick_ensemble
+from parity.suspicion import suspect_the_oracle
+from parity.traces import Trace
+
+IN_TORCH = ("sdpa", "eager+mirrored", "eager+permuted", "eager+permuted+mirrored", "sdpa+mirrored")
+"""The ensemble where nothing is compiled for each new shape: all sums of the torch reference in other orders."""
+AGAIN = {"eager+1-thread"}
+"""Members that give another's bits again on the one thread that everything is computed on here."""
+FRAMEWORKS = ("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who is judged on every example, and by whose errors.
+
+    Attributes:
+        candidates: their dtype is float32, their stack the running interpreter.
+        flax: whether the Flax reference is among the honest. XLA compiles for each new shape, which takes seconds.
+    """
+
+    candidates: tuple[Subject, ...]
+    flax: bool = False
+
+    def only(self, backend: str, variant: str) -> Plan:
+        """The same with one candidate."""
+        named = tuple(each for each in self.candidates if (each.backend, each.variant) == (backend, variant))
+        return replace(self, candidates=named)
+
+    def subjects(self) -> list[Subject]:
+        """The oracle, the file, the honest, then the candidates."""
+        honest = [Subject("reference-torch", variant, role="yardstick") for variant in ("eager", *IN_TORCH)]
+        if self.flax:
+            honest = [member for member in yardstick_ensemble("cpu", "float32") if member.variant not in AGAIN]
+        return [ORACLE, FILE, *honest, *self.candidates]
+
+
+class Process:
+    """The backends of this process, each set up once, and the last model that each variant loaded.
+
+    Args:
+        cache: where what XLA compiles is kept.
+    """
+
+    def __init__(self, backends: Iterable[str], cache: Path) -> None:
+        names = list(dict.fromkeys(backends))
+        if any(name.startswith("hf-") and name != "hf-torch" for name in names):
+            # Each adapter tells the library to see its own framework alone; read when the library is imported.
+            os.environ.update(dict.fromkeys(FRAMEWORKS, "AUTO"), TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
+            import transformers  # noqa: F401
+        self._backends = {name: get_backend(name) for name in names}
+        for backend in self._backends.values():
+            # Models so small gain nothing by threads, which wait for each other.
+            backend.setup(threads=1, device="cpu", cache=cache)
+        if any(name.startswith("hf-") for name in names):
+            _quiet()
+        self._models: dict[tuple[Any, ...], Any] = {}
+
+    def answer(self, subject: Subject, model_class: str, checkpoint: Path, case: Case) -> Trace:
+        """What a subject answers, which may be what its library raised.
+
+        Raises:
+            Exception: whatever is our own fault (``parity.capture.blame``).
+        """
+        key = (subject.backend, subject.variant, subject.dtype, checkpoint)
+        variant, loading = Variant.parse(subject.variant), [False]
+
+        def load() -> Any:
+            loading[0] = True
+            model = self._backends[subject.backend].load(
+                checkpoint, variant, device=subject.device, dtype=subject.dtype, model_class=model_class
+            )
+            loading[0] = False
+            self._models = {known: each for known, each in self._models.items() if known[3] == checkpoint}
+            self._models[key] = model
+            return model
+
+        session = Session(
+            load, lambda: self._models.get(key) or load(), variant, Clock(), model_class=model_class,
+            checkpoint=checkpoint,
+        )  # fmt: skip
+        try:
+            return perform(case, session)
+        except Exception as error:
+            if is_ours(error):
+                raise
+            return Trace(raised=raised(error, "load" if loading[0] else "call"))
+
+
+def _quiet() -> None:
+    """What the library warns of example after example is not shown; adapters read it where it is an answer."""
+    import transformers
+
+    transformers.utils.logging.get_logger()
+    for handler in logging.getLogger("transformers").handlers:
+        handler.setLevel(logging.ERROR)
+
+
+class Live(CheckpointRun):
+    """A run whose traces are in memory."""
+
+    def __init__(self, manifest: Manifest, cases: dict[str, Case], twins: bool) -> None:
+        super().__init__(Path(), manifest, manifest.checkpoints[0])
+        self.cases, self._twins = cases, twins
+
+    def put(self, subject: int, case: str, trace: Trace | None, reason: str = "") -> None:
+        """An answer; without one, why it is our fault that there is none."""
+        outcome = "captured" if trace is not None else "harness-error"
+        self.records[subject, case] = TraceRecord(
+            checkpoint=self.checkpoint.name, subject=subject, case=case, outcome=outcome, reason=reason
+        )
+        if trace is not None:
+            self._traces[subject, case] = trace
+
+    def trace(self, subject: int, case: str) -> Trace | None:
+        return self._traces.get((subject, case))
+
+    def budget(self, subject: SubjectRecord, tensor: str) -> Budget | None:
+        """Where one backend alone is honest, it reaches less far: the factors of a twin, as ``tests/families`` does."""
+        return self.yardstick(subject).budget(tensor, subject.backend, "twin" if self._twins else None)
+
+    def again(self) -> Live:
+        """The same answers with nothing measured yet: what was, knew fewer of them."""
+        fresh = Live(self.manifest, self.cases, self._twins)
+        fresh.records, fresh._traces = self.records, self._traces
+        return fresh
+
+
+def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Case]) -> Live:
+    """Puts the cases, and those derived from the texts that are written, to every subject of a plan."""
+    asked = [_asked(subject, checkpoint) for subject in plan.subjects()]
+    run = Live(_manifest(checkpoint, asked), {}, twins=not plan.flax)
+    known: dict[tuple[str, ...], Trace] = {}
+    _put(process, run, asked, checkpoint, cases, known)
+    for derive in OF_TEXTS if any(case.operation == "generate" for case in cases) else ():
+        run = run.again()
+        _put(process, run, asked, checkpoint, list(derive(run)), known)
+    return run.again()
+
+
+def _put(
+    process: Process, run: Live, asked: Sequence[Asked], checkpoint: Checkpoint, cases: Iterable[Case],
+    known: dict[tuple[str, ...], Trace],
+) -> None:  # fmt: skip
+    """Each case to whom it is for. Two subjects may be one implementation in two parts: it is asked once."""
+    for case in cases:
+        run.cases[case.name] = case
+        for index, each in enumerate(asked):
+            if not each.is_asked(case):
+                continue
+            subject = each.subject
+            key = (subject.backend, subject.variant, subject.dtype, case.digest)
+            try:
+                if key not in known:
+                    known[key] = process.answer(subject, checkpoint.model_class, checkpoint.path, case)
+            except Exception as error:
+                run.put(index, case.name, None, "".join(traceback.format_exception(error))[-2000:])
+            else:
+                run.put(index, case.name, known[key])
+
+
+def judged(run: Live, checks: Iterable[Check]) -> list[Verdict]:
+    """The verdict of every cell there is."""
+    return suspect_the_oracle(run, [verdict_of(cell) for cell in planned_cells(run, list(checks))])
+
+
+def is_alarm(verdict: Verdict) -> bool:
+    """Whether a verdict is a failure or an error; that a known divergence did not show on one example is neither."""
+    stale = verdict.status == "fail" and "ledger" in verdict.evidence
+    return verdict.status in ("fail", "error") and not stale
+
+
+def _asked(subject: Subject, checkpoint: Checkpoint) -> Asked:
+    documented, families = checkpoint.anatomy.kind
+    can, lacking = capabilities(
+        subject.backend, subject.variant, versions(), subject.device, subject.dtype, documented, families
+    )
+    name = library_class(subject.backend, documented)
+    return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of everything that a backend of the main stack depends on, by distribution."""
+    names = {name for backend in ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
+             for name in find_entry(backend).distributions}  # fmt: skip
+    return {name: version for name in sorted(names) if (version := _version(name))}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _manifest(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Manifest:
+    record = CheckpointRecord(
+        name=checkpoint.name, path=str(checkpoint.path), digest=checkpoint.digest, config=checkpoint.config,
+        documented_class=checkpoint.model_class,
+    )  # fmt: skip
+    subjects = [
+        SubjectRecord(
+            backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
+            label=s.label, model_class=each.model_class, documented_class=each.documented_class, about=each.about,
+            families=list(each.families), capabilities=sorted(each.can), lacking=each.lacking, environment=s.stack,
+        )
+        for each, s in ((each, each.subject) for each in asked)
+    ]  # fmt: skip
+    return Manifest(
+        parity_version=__version__, command=["parity", "fuzz"], started="", checkpoints=[record],
+        environments={"main": {"versions": versions()}}, subjects=subjects, cases={checkpoint.name: []}, traces=[],
+    )  # fmt: skip

@@ -1,0 +1,134 @@
+"""What ``parity fuzz`` does: who is asked, what is kept of a failure, and how it is asked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from parity.backends import find_entry
+from parity.capture.cache import default_cache
+from parity.capture.plan import REFERENCES
+from parity.capture.tasks import CaptureError
+from parity.fuzz import FuzzError
+from parity.fuzz.asking import Plan, Process, is_alarm, versions
+from parity.fuzz.example import AUDITED, Example
+from parity.fuzz.script import NoScript, script
+from parity.fuzz.search import Failure, Found, Search, judge_example
+from parity.ledger import NoSuchEntry, entries
+from parity.records import Verdict
+from parity.subjects import Subject
+
+DEFAULT = ("hf-torch",)
+"""Who is asked where nobody is named: no new shape costs it a compilation."""
+NEVER = ("file",)
+
+
+def plan_of(backends: Sequence[str] | None) -> Plan:
+    """Who is judged, by names as in ``parity audit --backend``.
+
+    Raises:
+        CaptureError: no backend is called so, it has no such variant, or is about files beside the weights.
+    """
+    found = []
+    for text in backends or DEFAULT:
+        name, _, variant = text.partition("/")
+        try:
+            entry = find_entry(name)
+        except KeyError as error:
+            raise CaptureError(f"--backend {text}: {error.args[0]}") from error
+        if entry.about != "model" or name in NEVER:
+            raise CaptureError(f"--backend {text}: it is asked about no model, and a fuzz draws nothing else")
+        if variant and variant not in entry.variants:
+            raise CaptureError(f"--backend {text}: its variants are {', '.join(entry.variants)}")
+        found += [Subject(name, each) for each in ((variant,) if variant else entry.variants)]
+    compiles = any(each.backend in (*REFERENCES, "hf-flax") for each in found)
+    return Plan(tuple(dict.fromkeys(found)), flax=compiles)
+
+
+def process_of(plan: Plan, cache: Path | None = None) -> Process:
+    """This process, with all that a plan needs set up."""
+    names = [subject.backend for subject in plan.subjects()]
+    return Process(names, (cache or default_cache()) / "compiled")
+
+
+def fuzz(
+    *, out: Path, seconds: float, backends: Sequence[str] | None = None, families: Sequence[str] | None = None,
+    seed: int = 0, known: str = "", cache: Path | None = None, failures: int = 8,
+    progress: Callable[[Found, str], None] = lambda found, doing: None,
+) -> Found:  # fmt: skip
+    """Searches, and keeps every failure in ``out`` as soon as it is as small as it gets.
+
+    Raises:
+        CaptureError, FuzzError, NoSuchEntry: bad input.
+    """
+    plan = plan_of(backends)
+    unknown = sorted(set(families or ()) - set(AUDITED))
+    if unknown:
+        raise FuzzError(f"--family {unknown[0]}: no such family; there are {', '.join(AUDITED)}")
+    if known and known not in {entry.id for entry in entries()}:
+        raise NoSuchEntry(f"--known {known}: the ledger has no such entry")
+    out.mkdir(parents=True, exist_ok=True)
+    search = Search(
+        process_of(plan, cache), plan, families or AUDITED, seed=seed, known=known, progress=progress,
+        keep=lambda failure: keep(failure, out),
+    )  # fmt: skip
+    found = search.run(seconds=seconds, failures=1 if known else failures)
+    (out / "search.json").write_text(json.dumps(_summary(found, search), indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _summary(found: Found, search: Search) -> dict[str, Any]:
+    """What ``search.json`` holds: who was asked, by which seed, what came of it and what was covered."""
+    coverage = found.coverage
+    return {
+        "candidates": [subject.label for subject in search.plan.candidates], "families": list(search.families),
+        "seed": search.seed, "versions": versions(), "examples": coverage.examples, "cells": found.cells,
+        "seconds": round(found.seconds, 1), "nearest": found.nearest, "known": found.known,
+        "failures": [f"{f.verdict.check} {f.verdict.case} {f.verdict.backend}/{f.verdict.variant} {f.example.family}: "
+                     f"{f.verdict.reason}" for f in found.failures],
+        "covered": {axis: {str(value): number for value, number in counts.items()}
+                    for axis, counts in coverage.counts.items()},
+        "not_covered": {axis: list(map(str, values)) for axis, values in coverage.missing().items()},
+    }  # fmt: skip
+
+
+def keep(failure: Failure, out: Path) -> list[Path]:
+    """Writes a failure: the example and its verdict as JSON, and the script where there can be one."""
+    verdict = failure.verdict
+    stem = "-".join([verdict.check, verdict.backend, verdict.variant.replace("+", "-"), failure.example.family])
+    stored = out / f"{stem}.json"
+    content = {"example": json.loads(failure.example.to_json()), "verdict": json.loads(verdict.model_dump_json())}
+    stored.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    try:
+        text = script(failure)
+    except NoScript as why:
+        failure.no_script = str(why)
+        return [stored]
+    stored.with_suffix(".py").write_text(text, encoding="utf-8")
+    return [stored, stored.with_suffix(".py")]
+
+
+def again(file: Path, backends: Sequence[str] | None = None, cache: Path | None = None) -> list[Verdict]:
+    """What a stored failure's example is judged today, by the backend that it was found on, or others.
+
+    Raises:
+        FuzzError: the file is no stored failure.
+        OSError: it cannot be read.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        example = Example.from_json(json.dumps(content["example"]))
+        name = backends or ["/".join(content["verdict"][part] for part in ("backend", "variant"))]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {type(error).__name__}: {error}") from error
+    plan = plan_of(name)
+    return judge_example(process_of(plan, cache), plan, example)[1]
+
+
+def exit_code(verdicts: Sequence[Verdict]) -> int:
+    """As an audit's."""
+    if any(is_alarm(verdict) for verdict in verdicts):
+        return 1
+    return 0 if any(verdict.status in ("pass", "known") for verdict in verdicts) else 2

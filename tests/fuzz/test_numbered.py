@@ -1,0 +1,65 @@
+"""A slice of the numbered examples, in which no honest backend may fail, and what is kept of all of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parity.fuzz.__main__ import PAIR, numbered, numbers, search, summary, together
+from parity.fuzz.asking import Process
+from parity.fuzz.command import plan_of
+from parity.fuzz.example import AUDITED
+from parity.fuzz.script import LINES, lines_of
+from parity.fuzz.search import judge_example
+
+REPORTS = Path(__file__).resolve().parents[2] / "reports"
+SCRIPTS = sorted((REPORTS / "fuzz").glob("*.py"))
+
+
+def test_a_number_is_an_example_and_another_another():
+    assert numbered(("bart", 0, 3)) == numbered(("bart", 0, 3)) != numbered(("bart", 0, 4))
+    assert numbered(("bart", 0, 3)).config == numbered(("bart", 0, 4)).config != numbered(("bart", 1, 4)).config
+    assert len(set(numbers(AUDITED, 2, 32))) == 2 * 32 * len(AUDITED)
+
+
+@pytest.mark.slow
+def test_the_references_agree_on_a_slice(tmp_path):
+    """A shape whose compilation its draws share; a search that is ended goes on where it stopped."""
+    plan, parts = plan_of(PAIR), tmp_path / "parts.jsonl"
+    process = Process([subject.backend for subject in plan.subjects()], tmp_path / "compiled")
+    todo = list(numbers(["bart-bare"], 1, 3))
+    search(todo[:1], process, plan, parts)
+    search(todo[1:], process, plan, parts)
+    found = together(parts)
+    assert (found["examples"], found["distinct"], found["shapes"]) == (3, 3, 1)
+    assert found["alarms"] == [] and found["totals"]["pass"] > 200
+    assert 0.0 < found["families"]["bart-bare"]["nearest"] < 1.0
+
+
+def test_an_alarm_is_kept_with_its_number(process, library, tmp_path):
+    _, verdicts = judge_example(process, library, numbered(("bart-bare", 0, 0)))
+    failed = [verdict.model_copy(update={"status": "fail", "reason": "as if"}) for verdict in verdicts[:1]]
+    row = {"number": ["bart-bare", 0, 0], **summary([*failed, *verdicts[1:]]), "seconds": 1.0}
+    (tmp_path / "parts.jsonl").write_text(json.dumps(row) + "\n")
+    (alarm,) = together(tmp_path / "parts.jsonl")["alarms"]
+    assert (alarm["number"], alarm["check"], alarm["reason"]) == (["bart-bare", 0, 0], verdicts[0].check, "as if")
+
+
+def test_the_kept_run_has_a_thousand_examples_and_no_alarm():
+    kept = json.loads((REPORTS / "fuzz.json").read_text(encoding="utf-8"))
+    assert kept["distinct"] >= 1000 and kept["alarms"] == [] and set(kept["families"]) == set(AUDITED)
+    rows = [json.loads(line) for line in (REPORTS / "fuzz" / "pair.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == kept["examples"] and not any(row["alarms"] for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_kept_script_is_short_and_still_shows_its_divergence(script):
+    text = script.read_text(encoding="utf-8")
+    assert lines_of(text) <= LINES and "import parity" not in text
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "and should be" in done.stdout, done.stderr
