@@ -384,7 +384,7 @@ def cache_clean(
         typer.Option(metavar="GB", min=0, help="Only as many, oldest first, as bring the cache to this size."),
     ] = None,
 ) -> None:
-    """Remove kept traces: all of them, or as the options say."""
+    """Remove kept traces: all of them, and stand-ins for documented examples, or as the options say."""
     from parity.show import clean_cache
 
     clean_cache(cache, older_than, down_to)

@@ -51,7 +51,7 @@ class StandIns:
 
     def lay_out(self, stack: Stack) -> None:
         self._home(stack).mkdir()
-        self._laid_out[stack.name] = lay_out(self._home(stack), stack.interpreter)
+        self._laid_out[stack.name] = lay_out(self._home(stack))
 
     def _home(self, stack: Stack) -> Path:
         return Path(self._folder.name) / stack.name
@@ -89,11 +89,16 @@ class Real:
 
         self.network, self.cache = network, Path(constants.HF_HUB_CACHE)
         self.fills = self.cache if network else None
+        # Where ``datasets`` keeps what it has made of a repository's files; offline it looks nowhere else.
+        self._prepared = Path(os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets")
 
-    def _entries(self, name: str) -> list[Path]:
-        folder = name.replace("/", "--")
-        found = (self.cache / f"{kind}--{folder}" for kind in ("models", "datasets"))
-        return [entry for entry in found if (entry / "snapshots").is_dir()]
+    def _entries(self, name: str) -> dict[Path, list[Path]]:
+        """By entry that is there for a name, the versions that it holds."""
+        hub = [self.cache / "--".join([kind, *name.split("/")]) for kind in ("models", "datasets")]
+        found = {entry: sorted(entry.glob("snapshots/*")) for entry in hub}
+        prepared = self._prepared / "___".join(name.split("/"))
+        found[prepared] = sorted(path.parent for path in prepared.glob("*/*/*/dataset_info.json"))
+        return {entry: versions for entry, versions in found.items() if versions}
 
     def lay_out(self, stack: Stack) -> None:
         """Nothing: it is there."""
@@ -106,16 +111,17 @@ class Real:
         return frozenset()
 
     def about(self, block: Block, stack: Stack) -> str:
-        entries = [entry for name in ids_of(block) for entry in self._entries(name)]
-        return " ".join(str(revision) for entry in entries for revision in sorted((entry / "snapshots").iterdir()))
+        found = (versions for name in ids_of(block) for versions in self._entries(name).values())
+        return " ".join(str(version) for versions in found for version in versions)
 
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
         if self.network:
             return
-        (home / "hub").mkdir(exist_ok=True)
         for name in ids_of(block):
             for entry in self._entries(name):
-                (home / "hub" / entry.name).symlink_to(entry)
+                place = home / ("datasets" if entry.parent == self._prepared else "hub")
+                place.mkdir(exist_ok=True)
+                (place / entry.name).symlink_to(entry)
 
     def close(self) -> None:
         """Nothing to be taken away."""

@@ -36,13 +36,12 @@ def hub_ids() -> frozenset[str]:
     return frozenset([*named, *table["dataset"]])
 
 
-def lay_out(home: Path, python: Path, cache: Path | None = None) -> frozenset[str]:
+def lay_out(home: Path, cache: Path | None = None) -> frozenset[str]:
     """Writes stand-ins under ``home/hub`` and ``home/datasets``, for a process with ``HF_HOME=home``,
     ``HF_HUB_OFFLINE=1`` and ``HF_DATASETS_OFFLINE=1``.
 
     Args:
         home: a folder, made where it is not there; a repository that is there already under ``hub`` stays.
-        python: the interpreter of the stack whose process will read it.
         cache: where they are kept once made; by default the user's cache directory.
 
     Returns:
@@ -74,25 +73,36 @@ def _place(repository: Path, target: Path) -> None:
         shutil.copytree(repository, target)
 
 
-def _made(cache: Path | None) -> Path:
-    """The folder where they are kept; they are made first where it is not there."""
+def kept(cache: Path | None = None) -> Path:
+    """Where stand-ins are kept once made, a folder for each table, code and set of libraries that made them."""
     from parity.capture.cache import default_cache
 
-    folder = (cache or default_cache()) / "stand-ins"
-    kept = folder / _key()
-    if kept.is_dir():
-        return kept
+    return (cache or default_cache()) / "stand-ins"
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files below a folder, each counted once however many names it has."""
+    found = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum({entry.st_ino: entry.st_size for entry in found}.values())
+
+
+def _made(cache: Path | None) -> Path:
+    """The folder with those of this table; they are made first where it is not there."""
+    folder = kept(cache)
+    own = folder / _key()
+    if own.is_dir():
+        return own
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as scratch:
             part = Path(scratch) / "home"
             _make(part)
-            part.rename(kept)
+            part.rename(own)
     except OSError as error:
         # Another process may have been faster; then its folder is as good.
-        if not kept.is_dir():
+        if not own.is_dir():
             raise StandInError(f"{folder}: stand-ins cannot be kept: {error.strerror or error}") from error
-    return kept
+    return own
 
 
 def _make(folder: Path) -> None:

@@ -7,6 +7,7 @@ A checkpoint is taken for a published one where it lies in a hub cache under tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from parity.anatomy import Anatomy, anatomy_of
 from parity.cases import Case
 from parity.checkpoint import generation_in_force, hub_id, resolve_checkpoint
 from parity.decoding_cases import generation_case
+from parity.documented.audio import recorded
 from parity.documented.catalogue import Label, Loss, Span, States, Text, Tokens, Value, Words, read_catalogue
 from parity.file_cases import SHORT
 from parity.inputs import Encode, InputsError, tokenizer
 from parity.records import CheckpointRecord, Manifest
 from reference.errors import CheckpointError
 
-TOKENIZER, AUDIO = "documented_tokenizer", "documented_audio"
-"""What a value can lack, in words of ``Case.requires`` that nobody has."""
+LACKED = "documented_input"
+"""What a value can lack, as a word of ``Case.requires`` that nobody has."""
 
 
 def documented_values(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
@@ -42,24 +44,18 @@ def _cases(record: CheckpointRecord, catalogue: list[Value]) -> Iterator[Case]:
 def case_of(value: Value, record: CheckpointRecord) -> Case:
     """One value as a question to the checkpoint that it speaks of.
 
-    Where the texts cannot be encoded the case says why, and nobody is asked it.
+    Where its input is not at hand the case says why, and nobody is asked it.
     """
     name, notes = f"documented.{value.id}", {"value": value.model_dump(by_alias=True)}
     if isinstance(value, Tokens):
         settings = {"texts": [value.input], "pairs": [], "short": SHORT}
         return Case(name, "tokenize", settings=settings, requires=("tokenize",), notes=notes)
-    if getattr(value, "audio", ""):
-        return _unasked(name, notes, AUDIO, f"{value.audio} is not among the checkpoint's files")
     anatomy = anatomy_of(record.config, record.documented_class)
     try:
         read, written = _tokenizers(value, record)
         return _MAKERS[type(value)](value, name, notes, anatomy, (read, written), Path(record.path))
     except (InputsError, CheckpointError) as error:
-        return _unasked(name, notes, TOKENIZER, str(error))
-
-
-def _unasked(name: str, notes: dict[str, Any], word: str, why: str) -> Case:
-    return Case(name, "forward", requires=(word,), notes={**notes, "lacking": {word: why}})
+        return Case(name, "forward", requires=(LACKED,), notes={**notes, "lacking": {LACKED: str(error)}})
 
 
 def _tokenizers(value: Value, record: CheckpointRecord) -> tuple[Encode, Encode]:
@@ -84,10 +80,12 @@ def bare(write: Encode, text: str, special: set[int]) -> list[int]:
 
 def _text(value: Text, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     read, write = by
-    special = anatomy.special | set(write(""))
-    notes = {**notes, "special": sorted(special), "tokens": bare(write, value.expected, special)}
-    generation = generation_in_force(path)
-    return generation_case(name, anatomy, _source(read, value.input), dict(value.arguments), generation, notes)
+    source = _source(read, value.input) if value.recording is None else recorded(value.recording)
+    case = generation_case(name, anatomy, source, dict(value.arguments), generation_in_force(path), notes)
+    forced = case.notes["settings"]["forced_bos_token_id"]
+    special = anatomy.special | set(write("")) | ({forced} if isinstance(forced, int) else set())
+    tokens = bare(write, value.expected, special)
+    return replace(case, notes={**case.notes, "special": sorted(special), "tokens": tokens})
 
 
 def _label(value: Label, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:

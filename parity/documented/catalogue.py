@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from parity.errors import GivenError
 from parity.resources import catalogues
 
 
-class CatalogueError(ValueError):
+class CatalogueError(GivenError):
     """A file of the catalogue cannot be used; the message names the file and the cause."""
 
 
@@ -46,20 +47,32 @@ class Tokens(_Asked):
     expected: list[int]
 
 
+class Recording(BaseModel):
+    """A row of a published data set whose column ``audio`` is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    """A hub id."""
+    config: str
+    split: str
+    row: int = Field(ge=0)
+
+
 class Text(_OfModel):
     """What ``generate`` writes, special tokens skipped."""
 
     ask: Literal["text"]
     arguments: dict[str, Any] = {}
     """Of ``generate``."""
-    audio: str = ""
-    """The recording that is read instead of a text, in words."""
+    recording: Recording | None = None
+    """What is heard instead of a text."""
     expected: str
 
     @model_validator(mode="after")
     def _reads_something(self) -> Text:
-        if bool(self.input) == bool(self.audio):
-            raise ValueError("reads either an input or an audio")
+        if bool(self.input) == bool(self.recording):
+            raise ValueError("reads either an input or a recording")
         return self
 
 

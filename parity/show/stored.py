@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
+from parity.docs.stand_ins import kept, size_of
 from parity.show.console import console, duration, plural, size
 
 if TYPE_CHECKING:
@@ -38,10 +40,13 @@ def show_cache(folder: Path | None) -> None:
     if entries:
         out.print(table)
     out.print(f"{plural(len(entries), 'trace')}, {size(sum(entry.size for entry in entries))}: {cache.folder}")
+    stand_ins = kept(cache.folder)
+    if stand_ins.is_dir():
+        out.print(f"stand-ins for documented examples, {size(size_of(stand_ins))}: {stand_ins}")
 
 
 def clean_cache(folder: Path | None, older_than_days: float | None, down_to_gb: float | None) -> None:
-    """Removes kept traces and says how much that freed."""
+    """Removes kept traces and says how much that freed; where all go, stand-ins go too."""
     cache = _open(folder)
     removed = cache.clean(
         older_than=None if older_than_days is None else older_than_days * DAY,
@@ -49,6 +54,11 @@ def clean_cache(folder: Path | None, older_than_days: float | None, down_to_gb: 
     )
     freed = size(sum(entry.size for entry in removed))
     console().print(f"removed {plural(len(removed), 'trace')}, {freed}: {cache.folder}")
+    stand_ins = kept(cache.folder)
+    if older_than_days is None and down_to_gb is None and stand_ins.is_dir():
+        freed = size(size_of(stand_ins))
+        shutil.rmtree(stand_ins)
+        console().print(f"removed stand-ins for documented examples, {freed}: {stand_ins}")
 
 
 def _open(folder: Path | None) -> TraceCache:

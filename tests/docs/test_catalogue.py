@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parity import api
 from parity.anatomy import HEADS
 from parity.capture import capture
 from parity.cases import Case
@@ -18,7 +19,7 @@ from parity.checkpoint import hub_id, inspect_checkpoint
 from parity.checks.documented import documented_values_hold
 from parity.docs.stand_ins import hub_ids, lay_out
 from parity.documented import catalogue
-from parity.documented.asking import case_of, documented_values
+from parity.documented.asking import LACKED, case_of, documented_values
 from parity.documented.catalogue import CatalogueError, read_catalogue
 from parity.judge import judge
 from parity.records import CheckpointRecord
@@ -60,7 +61,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_cause(name: str, tmp_path:
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CheckpointRecord]:
     """The stand-in of each value's checkpoint, as a run knows it."""
     home = tmp_path_factory.mktemp("home")
-    lay_out(home, Path(sys.executable))
+    lay_out(home)
     found = {}
     for value in VALUES.values():
         snapshot = next((home / "hub" / f"models--{value.checkpoint.replace('/', '--')}" / "snapshots").iterdir())
@@ -83,12 +84,31 @@ def cases(records: dict[str, CheckpointRecord]) -> dict[str, Case]:
 
 def test_a_value_that_cannot_be_asked_says_why(cases: dict[str, Case], records: dict[str, CheckpointRecord]):
     why = {name: case.notes.get("lacking", {}) for name, case in cases.items()}
-    assert list(why.pop("speech-translation")) == ["documented_audio"]
-    # In the tests' own process no hub cache holds the two tokenizers that the page names.
-    assert "google-bert/bert-base-cased" in why.pop("bert2gpt2-summary")["documented_tokenizer"]
+    # In the tests' own process no cache holds the recording, nor the two tokenizers that the page names.
+    assert "validation, row 0: cannot be read from the cache of data" in why.pop("speech-translation")[LACKED]
+    assert "google-bert/bert-base-cased" in why.pop("bert2gpt2-summary")[LACKED]
     spelled = case_of(VALUES["bart-five-words"], records["bart-five-words"])
-    assert "no token for 'not'" in spelled.notes["lacking"]["documented_tokenizer"], "a stand-in has its letters only"
+    assert "no token for 'not'" in spelled.notes["lacking"][LACKED], "a stand-in has its letters only"
     assert {name for name, lacking in why.items() if lacking} == set()
+
+
+def test_a_recording_is_read_from_the_cache_of_data_sets(
+    records: dict[str, CheckpointRecord], monkeypatch: pytest.MonkeyPatch
+):
+    import datasets
+    import transformers
+
+    home = Path(records["speech-translation"].path).parents[3]
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(home / "datasets"))
+    case = case_of(VALUES["speech-translation"], records["speech-translation"])
+    assert case.operation == "generate" and "lacking" not in case.notes
+    assert {1003, 2, 1} <= set(case.notes["special"]), "the language it is told to write is no word of the text"
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    row = datasets.load_dataset("hf-internal-testing/librispeech_asr_dummy", "clean", split="validation")[0]
+    extractor = transformers.Wav2Vec2FeatureExtractor()
+    theirs = extractor(row["audio"]["array"], sampling_rate=16000, return_tensors="np").input_values
+    ours = np.asarray(case.inputs["input_values"], np.float32)
+    assert ours.shape == theirs.shape and np.abs(ours - theirs).max() < 1e-5
 
 
 def test_an_answer_is_asked_in_the_documented_call(cases: dict[str, Case]):
@@ -140,6 +160,20 @@ def test_the_documented_answer_passes_and_another_fails(name: str, cases: dict[s
     assert found(False).ok, found(False).what
     assert not found(True).ok
     assert VALUES[name].source in found(True).what
+
+
+@pytest.mark.slow
+def test_an_audit_of_a_hub_id_asks_it_and_one_of_a_plain_directory_does_not(tmp_path: Path):
+    """Of the stand-in for facebook/bart-base, which has the documented tokens at their ids."""
+    lay_out(tmp_path)
+    snapshot = next((tmp_path / "hub" / "models--facebook--bart-base" / "snapshots").iterdir())
+    shutil.copytree(snapshot, tmp_path / "copy")
+    asked = {"backends": ["hf-tokenizer-fast"], "checks": ["DOC05"]}
+    published = api.audit([snapshot], out=tmp_path / "published", **asked)
+    assert {(each.case, each.status) for each in published.verdicts} == {
+        ("documented.bart-tokens", "pass"), ("documented.bart-tokens-after-a-blank", "pass"),
+    }  # fmt: skip
+    assert api.audit([tmp_path / "copy"], out=tmp_path / "plain", **asked).verdicts == []
 
 
 @pytest.fixture(scope="module")

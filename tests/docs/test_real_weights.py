@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from parity.docs import stand_ins
 from parity.docs.results import DocsReport
 from tests.docs.real import TOKENIZER, joined, lay_out, minilm
 
 ROOT = Path(__file__).parents[2]
+SPEECH = "hf-internal-testing/librispeech_asr_dummy"
 PUBLISHED, JOINED = "sentence-transformers/all-MiniLM-L6-v2", "encdec-parity/minilm2minilm"
 STATES = f"""
 ```py
@@ -100,6 +103,22 @@ def test_an_altered_value_of_each_kind_differs(hub_home: Path, tmp_path: Path):
     assert reasons["a shape"] == "shows [1, 12, 384], documented is [1, 11, 384]"
     assert "0.647" in reasons["a number"] and "0.648" in reasons["a number"]
     assert reasons["an asserted loss"].startswith("what is asserted is not so")
+
+
+@pytest.mark.slow
+def test_a_data_set_that_was_loaded_before_is_found_without_its_repository(tmp_path: Path):
+    """As ``datasets`` keeps it; a stand-in lies in the very same place."""
+    stand_ins.lay_out(tmp_path)
+    shutil.rmtree(tmp_path / "hub")
+    page = f"""
+```py
+>>> from datasets import load_dataset
+>>> load_dataset("{SPEECH}", "clean", split="validation")[0]["text"].split()[:2]
+['THE', 'BOAT']
+```
+"""
+    code, report = ask(tmp_path, page, tmp_path)
+    assert (code, report.examples[0].status, report.examples[0].reason) == (0, "holds", "")
 
 
 def test_what_is_not_in_the_cache_is_not_run_and_named(tmp_path: Path):

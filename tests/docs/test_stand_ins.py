@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from parity.cli import run
 from parity.docs.stand_ins import StandInError, hub_ids, lay_out
 
 
@@ -17,7 +18,7 @@ from parity.docs.stand_ins import StandInError, hub_ids, lay_out
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hub cache of all of them; they are made once for a machine."""
     folder = tmp_path_factory.mktemp("home")
-    assert lay_out(folder, Path(sys.executable)) == hub_ids()
+    assert lay_out(folder) == hub_ids()
     return folder
 
 
@@ -45,14 +46,14 @@ def test_what_is_there_already_stays(tmp_path: Path) -> None:
     own = tmp_path / "hub" / "models--facebook--bart-large"
     own.mkdir(parents=True)
     (own / "mine").touch()
-    lay_out(tmp_path, Path(sys.executable))
+    lay_out(tmp_path)
     assert [path.name for path in own.iterdir()] == ["mine"]
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("no folder")
     with pytest.raises(StandInError, match=r"stand-ins cannot be written: File exists"):
-        lay_out(tmp_path, Path(sys.executable))
+        lay_out(tmp_path)
 
 
 def test_every_tokenizer_fits_its_model_and_spells_any_text(home: Path) -> None:
@@ -74,7 +75,7 @@ for name, row in table["checkpoint"].items():
     print(name, len(tokenizer) == size, at == vocabulary["special"], spelled)
 """
     said = ask(home, code)
-    assert len(said) == 11
+    assert len(said) == 12
     assert [line for line in said if not line.endswith("True True True")] == []
 
 
@@ -110,3 +111,18 @@ print(tokenizer.decode(tokenizer("naïve <mask> \\U0001f600").input_ids))
 print(model.generate(**tokenizer("Hello", return_tensors="pt"), max_length=5).shape[0])
 """
     assert ask(home, code) == ["[0, 31414, 232, 2] [0, 20920, 232, 2] 50264", "<s>naïve<mask> \U0001f600</s>", "1"]
+
+
+def test_what_is_kept_is_listed_and_goes_where_the_whole_cache_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "stand-ins" / "key" / "hub"
+    kept.mkdir(parents=True)
+    (kept / "first").write_bytes(b"x" * 2_000_000)
+    os.link(kept / "first", kept / "second")
+    assert run(["cache", "list", "--cache", str(tmp_path)]) == 0
+    assert "stand-ins for documented examples, 2 MB" in capsys.readouterr().out
+    assert run(["cache", "clean", "--cache", str(tmp_path), "--older-than", "1"]) == 0
+    assert kept.is_dir(), "only old traces were meant"
+    assert run(["cache", "clean", "--cache", str(tmp_path)]) == 0
+    assert not (tmp_path / "stand-ins").exists()

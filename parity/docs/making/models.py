@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,7 @@ def write_checkpoint(name: str, table: Mapping[str, Any], folder: Path) -> None:
     """Writes ``config.json``, its companions and the weights of a row of ``stand_ins.toml`` into an existing folder.
 
     The weights are PyTorch's, drawn with a seed made of the name; the files of other frameworks are made of them by
-    the library itself.
-
-    Raises:
-        ImportError: a format needs a framework that is not there.
+    the library itself. The files of a framework that is not installed are left out.
     """
     import torch
     import transformers
@@ -33,9 +31,10 @@ def write_checkpoint(name: str, table: Mapping[str, Any], folder: Path) -> None:
     model = model_class(model_class.config_class.from_pretrained(folder)).eval()
     tensors = {key: tensor.detach() for key, tensor in model.state_dict().items()}
     write_torch(tensors, row["weights"], folder)
-    if "h5" in row["weights"]:
+    # Without a framework there is no class either that would read its format.
+    if "h5" in row["weights"] and find_spec("tensorflow"):
         _to_tf(row["class"], folder)
-    if "msgpack" in row["weights"]:
+    if "msgpack" in row["weights"] and find_spec("flax"):
         _to_flax(row["class"], folder)
 
 
