@@ -37,12 +37,12 @@ def fenced_block(content: str, info: str, line: int, *, scarred: bool) -> Block:
     return classify(content, words[0], line, scarred=scarred)
 
 
-def classify(content: str, language: str, line: int, *, scarred: bool = False) -> Block:
+def classify(content: str, language: str, line: int, *, scarred: bool = False, fenced: bool = True) -> Block:
     """Says what a block is, and takes its statements apart."""
     if not content.strip():
         return Block("unreadable", line, reason="empty")
     if re.search(r"^\s*>>>", content, re.MULTILINE):
-        return _session(content, line, scarred=scarred)
+        return _session(content, line, scarred=scarred, fenced=fenced)
     if is_signature(content):
         return Block("signature", line)
     if language in SHELL or all(COMMAND.match(each) for each in content.splitlines() if each.strip()):
@@ -68,7 +68,7 @@ def is_signature(content: str) -> bool:
     return not any(isinstance(node, ast.Call) for node in ast.walk(tree))
 
 
-def _session(content: str, line: int, *, scarred: bool) -> Block:
+def _session(content: str, line: int, *, scarred: bool, fenced: bool) -> Block:
     try:
         examples = doctest.DocTestParser().get_examples(content)
     except ValueError as error:
@@ -83,10 +83,20 @@ def _session(content: str, line: int, *, scarred: bool) -> Block:
         shown = "" if doctest.OPTIONFLAGS_BY_NAME["IGNORE_RESULT"] in example.options else example.want
         if shown and all(each.lstrip().startswith("#") for each in shown.splitlines()):
             shown, notes = "", notes | {"a comment without >>> where output stands is taken for a comment": None}
+        if shown and not fenced and _shows_nothing(code):
+            shown, notes = "", notes | {"prose that stands directly below an assignment is taken for prose": None}
         statements.append(Statement(code, shown, line + example.lineno))
     if not statements:
         return Block("unreadable", line, reason="only comments")
     return Block("session", line, tuple(statements), notes=tuple(notes))
+
+
+def _shows_nothing(code: str) -> bool:
+    """Whether it is an assignment or an import: without fences, what stands below may be the next paragraph."""
+    try:
+        return all(isinstance(node, ast.Assign | ast.Import | ast.ImportFrom) for node in parse(code).body)
+    except SyntaxError:
+        return False
 
 
 def _script(content: str, line: int) -> Iterator[Statement]:
@@ -136,7 +146,7 @@ def unfenced_blocks(lines: list[str], *, scarred: bool) -> Iterator[Block]:
             yield fenced_block(content, fence[2], at + 2, scarred=scarred)
         elif lines[at].lstrip().startswith(">>>"):
             end = _end_of_session(lines, at)
-            yield classify("\n".join(lines[at:end]) + "\n", "", at + 1, scarred=scarred)
+            yield classify("\n".join(lines[at:end]) + "\n", "", at + 1, scarred=scarred, fenced=False)
         elif lines[at].startswith("( ") and is_signature(lines[at]):
             yield Block("signature", at + 1)
         elif _begins_script(lines[at]) and (found := _end_of_script(lines, at)):

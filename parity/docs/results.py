@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
@@ -34,7 +35,8 @@ class Raised(_Record):
 
     @property
     def first_line(self) -> str:
-        return (self.message.strip().splitlines() or [""])[0][:300]
+        line = (self.message.strip().splitlines() or [""])[0]
+        return re.sub(r"/\S*/(?=site-packages/)", "", line)[:300]
 
 
 class StatementResult(_Record):

@@ -49,7 +49,8 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
 
 def _counts(results: Iterable[ExampleResult | StatementResult]) -> str:
     counts = Counter(each.status for each in results)
-    return " | ".join([str(counts.total()), *(str(counts[status] or "–") for status in SHOWN)])
+    executed = counts.total() - counts["not reached"] - counts["not run"]
+    return " | ".join([str(counts.total()), str(executed), *(str(counts[status] or "–") for status in SHOWN)])
 
 
 def _statements(examples: Iterable[ExampleResult]) -> list[StatementResult]:
@@ -57,8 +58,8 @@ def _statements(examples: Iterable[ExampleResult]) -> list[StatementResult]:
 
 
 def _by_stack(report: DocsReport) -> Iterator[str]:
-    yield f"| stack | versions | | found | {' | '.join(SHOWN)} |"
-    yield "|---|---|---|" + "---|" * (len(SHOWN) + 1)
+    yield f"| stack | versions | | found | executed | {' | '.join(SHOWN)} |"
+    yield "|---|---|---|" + "---|" * (len(SHOWN) + 2)
     for stack in report.stacks:
         own = [each for each in report.examples if each.stack == stack.name]
         versions = ", ".join(f"{name} {version}" for name, version in stack.versions.items())
@@ -71,8 +72,8 @@ def _by_class(report: DocsReport) -> Iterator[str]:
     for stack in stacks:
         yield f"### `{stack.name}`: transformers {stack.versions.get('transformers', '?')}"
         yield ""
-        yield f"| class | examples | statements | {' | '.join(SHOWN)} |"
-        yield "|---|---|" + "---|" * (len(SHOWN) + 1)
+        yield f"| class | examples | statements | executed | {' | '.join(SHOWN)} |"
+        yield "|---|---|" + "---|" * (len(SHOWN) + 2)
         own = [each for each in report.examples if each.stack == stack.name]
         for name in DOCUMENTED:
             yield _class_row(name, stack, [each for each in own if each.source.partition(".")[0] == name])
@@ -83,7 +84,7 @@ def _by_class(report: DocsReport) -> Iterator[str]:
 
 def _class_row(name: str, stack: StackRecord, examples: list[ExampleResult]) -> str:
     if name in stack.absent:
-        return f"| `{name}` | absent | " + " | ".join(["–"] * (len(SHOWN) + 1)) + " |"
+        return f"| `{name}` | absent | " + " | ".join(["–"] * (len(SHOWN) + 2)) + " |"
     return f"| `{name}` | {len(examples)} | {_counts(_statements(examples))} |"
 
 
@@ -98,8 +99,8 @@ def _by_page(report: DocsReport) -> Iterator[str]:
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or source.error
         yield f"| {_cell(source.name)} | {len(source.blocks)} | {_cell(told)} | {_cell('; '.join(source.notes))} |"
     yield ""
-    yield f"| page | stack | examples | statements | {' | '.join(SHOWN)} |"
-    yield "|---|---|---|" + "---|" * (len(SHOWN) + 1)
+    yield f"| page | stack | examples | statements | executed | {' | '.join(SHOWN)} |"
+    yield "|---|---|---|" + "---|" * (len(SHOWN) + 2)
     for source in pages:
         for stack in report.stacks:
             own = [each for each in report.examples if (each.source, each.stack) == (source.name, stack.name)]
@@ -127,7 +128,8 @@ def wrong_ones(report: DocsReport) -> list[Wrong]:
     for example in report.examples:
         if example.status in WRONG:
             code = "".join(each.code for each in example.statements)
-            groups.setdefault((code, example.status, example.reason), []).append(example)
+            mended = (example.mended or "", example.mended_reason)
+            groups.setdefault((code, example.status, example.reason, *mended), []).append(example)
     return [
         Wrong(
             group[0],

@@ -99,6 +99,14 @@ def test_sessions_in_text_without_fences_end_where_prose_begins():
     assert kinds(text) == [("session", 3), ("session", 1)]
 
 
+def test_prose_directly_below_an_assignment_is_prose_where_there_are_no_fences():
+    (block,) = blocks_of("Intro\n\n>>> x = f()\nTensorFlow\n\nMore\n")
+    assert [each.expected for each in block.statements] == [""]
+    assert block.notes
+    (fenced,) = blocks_of("```\n>>> x = f()\nshown\n```\n")
+    assert [each.expected for each in fenced.statements] == ["shown\n"]
+
+
 def test_scripts_in_text_without_fences():
     text = "Read this.\nfrom os import path\n\n\nx = path.join(\n    'a',\n    'b',\n)\nprint(x)\n\nNotes\n\n  • [x]\n"
     (block,) = blocks_of(text)

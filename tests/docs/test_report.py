@@ -40,7 +40,7 @@ def report() -> DocsReport:
     examples = [
         example("BartModel.forward#1", "old", statement("holds")),
         example("BartModel.forward#1", "new", broken, **mended),
-        example("BartModel.call#1", "new", broken),
+        example("BartModel.call#1", "new", broken, **mended),
         example("p.md:2", "old", statement("not compared", reason="needs a/b"), wrote_outside=["/etc/x"]),
         example("p.md:2", "new", statement("differs", reason="shows 1, documented is 2")),
     ]
@@ -66,8 +66,8 @@ def report() -> DocsReport:
 @pytest.mark.parametrize(
     "told",
     [
-        "| `new` | transformers 5.23.0 | examples | 3 | – | – | 1 | 2 | – | – |",
-        "| `BartModel` | 2 | 2 | – | – | – | 2 | – | – |",
+        "| `new` | transformers 5.23.0 | examples | 3 | 3 | – | – | 1 | 2 | – | – |",
+        "| `BartModel` | 2 | 2 | 2 | – | – | – | 2 | – | – |",
         "| `TFBartModel` | absent | – |",
         "| p.md | 3 | 1 session, 1 unreadable, 1 signature |",
         "| bad.md | 0 | bad.md: not text: byte 0x89 at 0 is no utf-8 |",
