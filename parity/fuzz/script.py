@@ -157,7 +157,7 @@ def _filled(name: str, value: Any) -> str:
     words = ", ".join(parts).replace("'", '"')
     body = textwrap.indent(_wrapped([part.replace("'", '"') for part in parts]), "    ")
     whole = f"{name} = {ends[0]}{words}{ends[1]}"
-    return whole if len(whole) <= WIDTH else f"{name} = {ends[0]}\n{body},\n{ends[1]}"
+    return whole if len(whole) <= WIDTH else f"{name} = {ends[0]}\n{body},\n{ends[1]}  # fmt: skip"
 
 
 def _text(words: str) -> str:
