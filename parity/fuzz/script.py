@@ -64,7 +64,7 @@ def script(failure: Failure) -> str:
         config=_filled("config", example.config), generation=_filled("generation", generation) if generation else "",
         inputs=_filled("inputs", case.inputs), aliases=_filled("aliases", sorted(example.table.tied)),
         seed=example.seed, spread=example.spread,
-        end_bias=example.end_bias if "final_logits_bias" in example.table.shapes else 0.0,
+        raised=example.raised,
         how=f', attn_implementation="{attention}"' if framework == "torch" else ", from_pt=True", **shown,
     )  # fmt: skip
     if lines_of(text) > LINES:

@@ -111,3 +111,10 @@ def test_a_composition_is_left_to_hide_what_an_ignored_label_became():
     assert "decoder_attention_mask" not in case.inputs and "decoder_input_ids" not in case.inputs
     assert kept_behind.any()
     assert "loss.default-mask" not in named()
+
+
+def test_rows_are_never_exchanged_behind_the_end_of_one():
+    """Padding among the tokens before has another position in steps than in one pass, for RoBERTa."""
+    rows = [{"input_ids": [5, 6, 2], "labels": labels} for labels in ([7, 8], [5, 6, 7, 8, 9], [5, 6, 7])]
+    cases = {case.name: case for case in standard_cases(anatomy_of(CONFIG), rows)}
+    assert cases["forward.reordered"].notes["at"] == 2
