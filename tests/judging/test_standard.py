@@ -113,6 +113,14 @@ def test_a_composition_is_left_to_hide_what_an_ignored_label_became():
     assert "loss.default-mask" not in named()
 
 
+def test_an_answer_outside_of_the_only_text_is_not_asked_about():
+    """Its loss would be the mean of nothing."""
+    config = {**CONFIG, "architectures": ["BartForQuestionAnswering"]}
+    for batch, asked in ((1, False), (2, True)):
+        cases = standard_cases(anatomy_of(config), [{"input_ids": [5, 6, 2], "labels": [7]}] * batch)
+        assert ("loss.outside" in {case.name for case in cases}) == asked
+
+
 def test_rows_are_never_exchanged_behind_the_end_of_one():
     """Padding among the tokens before has another position in steps than in one pass, for RoBERTa."""
     rows = [{"input_ids": [5, 6, 2], "labels": labels} for labels in ([7, 8], [5, 6, 7, 8, 9], [5, 6, 7])]
