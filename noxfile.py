@@ -117,7 +117,7 @@ def _environment(session: nox.Session, name: str, *extras: str) -> str:
     # worker must not find the clone on its path.
     own = _needs(set(extras) - NO_DEPS) if "reference-torch" in stack["backends"] else []
     pip = [python, "-m", "pip", "install", "-q", "-c", f"parity/constraints/{name}.txt"]
-    session.run_install(*pip, *own, *stack["requires"], external=True)
+    session.run_install(*pip, *own, *stack["requires"], *stack.get("examples", []), external=True)
     no_deps = [*stack.get("no_deps", []), *_extras(NO_DEPS & set(extras))]
     if no_deps:
         session.run_install(*pip, "--no-deps", *no_deps, external=True)

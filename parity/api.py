@@ -8,21 +8,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.errors import GivenError
+
 if TYPE_CHECKING:
     from parity.capture import Event
+    from parity.capture.run import MakeCases
+    from parity.compare import Comparison
     from parity.inputs import Row
     from parity.records import Manifest, Report
+    from parity.sides import Side
 
 RUNS = Path("runs")
 """Where runs are kept when no directory is named, below the working directory."""
 
 
-class OutputError(ValueError):
+class OutputError(GivenError):
     """A report cannot be written; the message names the file and the cause."""
 
 
@@ -34,6 +41,8 @@ def audit(
     backends: Sequence[str] | None = None,
     checks: Sequence[str] | None = None,
     stacks: Sequence[str] = ("main",),
+    goldens: Sequence[str] = (),
+    cases: MakeCases | None = None,
     device: str = "cpu",
     dtypes: Sequence[str] = ("float32",),
     inputs: Path | None = None,
@@ -42,6 +51,7 @@ def audit(
     jobs: int | None = None,
     strict: bool = False,
     offline: bool = False,
+    each_layer: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Report:
     """Captures and judges: ``capture`` then ``judge``, nothing more.
@@ -53,6 +63,8 @@ def audit(
         backends: names, or ``name/variant``; by default every one the stacks offer.
         checks: ids or families; by default every check.
         stacks: names of the table, paths to interpreters, or ``NAME=PATH``.
+        goldens: stacks whose kept answers are judged too (``parity.golden``), installed or not.
+        cases: makes the cases, instead of the standard ones (``parity.capture.run.capture``).
         device: ``cpu`` or ``cuda``.
         dtypes: among ``float64 float32 bfloat16 float16``.
         inputs: a JSON Lines file (``parity.inputs``); by default a synthetic batch made for the checkpoint.
@@ -62,6 +74,7 @@ def audit(
         jobs: processes side by side; by default as many as cores and memory allow.
         strict: known divergences of severity critical count as fail.
         offline: refuse to fetch anything.
+        each_layer: also ask every layer alone, given the oracle's own states (LAYER01).
         progress: called with each event of the capture.
 
     Returns:
@@ -75,8 +88,9 @@ def audit(
     check_names(checks)
     out = out or new_run_directory()
     capture(
-        checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, device=device, dtypes=dtypes,
-        inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, offline=offline, progress=progress,
+        checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, goldens=goldens, cases=cases,
+        device=device, dtypes=dtypes, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
+        offline=offline, each_layer=each_layer, progress=progress,
     )  # fmt: skip
     return judge(out, checks=checks, strict=strict)
 
@@ -88,6 +102,8 @@ def capture(
     cache: Path | None = None,
     backends: Sequence[str] | None = None,
     stacks: Sequence[str] = ("main",),
+    goldens: Sequence[str] = (),
+    cases: MakeCases | None = None,
     device: str = "cpu",
     dtypes: Sequence[str] = ("float32",),
     inputs: Path | None = None,
@@ -95,6 +111,7 @@ def capture(
     time_limit: float = 600.0,
     jobs: int | None = None,
     offline: bool = False,
+    each_layer: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Manifest:
     """Asks every backend every case and keeps the answers; arguments as for ``audit``.
@@ -104,15 +121,41 @@ def capture(
     """
     from parity.capture import capture as run
     from parity.checkpoint import resolve_checkpoint
-    from parity.derived import DERIVED
+    from parity.derived import DERIVED, layers
+    from parity.documented.asking import documented_values
 
     directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
     rows = _rows(inputs, directories, model_class) if inputs else None
-    return run(
-        directories, out=out or new_run_directory(), cache=cache, backends=backends, stacks=tuple(stacks),
-        device=device, dtypes=tuple(dtypes), rows=rows, model_class=model_class, derive=DERIVED,
-        time_limit=time_limit, jobs=jobs, progress=progress,
-    )  # fmt: skip
+    out = out or new_run_directory()
+    asked: dict[str, Any] = {
+        "cache": cache, "backends": backends, "stacks": tuple(stacks), "device": device, "dtypes": tuple(dtypes),
+        "rows": rows, "model_class": model_class, "cases": cases, "time_limit": time_limit, "jobs": jobs,
+        "progress": progress,
+    }  # fmt: skip
+    derive = (documented_values, *DERIVED, *((layers,) if each_layer else ()))
+    if not goldens:
+        return run(directories, out=out, derive=derive, **asked)
+    return _with_goldens(directories, goldens, out, derive, asked)
+
+
+def _with_goldens(
+    directories: list[Path], stacks: Sequence[str], out: Path, derive: Sequence[Any], asked: dict[str, Any]
+) -> Manifest:
+    """A capture whose manifest holds the goldens too, as subjects that were asked before."""
+    from parity.capture import capture as run
+    from parity.checkpoint import inspect_checkpoint
+    from parity.golden.joined import find_bundles, joined, with_goldens
+    from parity.golden.store import GoldenError
+    from parity.records import write_record
+
+    if asked["device"] != "cpu" or asked["dtypes"] != ("float32",):
+        raise GoldenError("--golden: goldens are of float32 on the CPU, and judged beside nothing else")
+    found = [inspect_checkpoint(directory, asked["model_class"]) for directory in directories]
+    bundles = find_bundles({each.name: each.digest for each in found}, stacks)
+    manifest = run(directories, out=out, derive=[with_goldens(each, bundles) for each in derive], **asked)
+    manifest = joined(manifest, out, bundles)
+    write_record(manifest, out / "manifest.json")
+    return manifest
 
 
 def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool = False) -> Report:
@@ -137,6 +180,65 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     return report
+
+
+def compare(
+    one: str,
+    other: str,
+    *,
+    cases: Sequence[str] = ("load", "forward"),
+    cache: Path | None = None,
+    jobs: int | None = None,
+    offline: bool = False,
+    progress: Callable[[Event], None] | None = None,
+) -> Comparison:
+    """Compares two sides tensor by tensor (``parity.compare``): run directories, or checkpoints, captured here.
+
+    Args:
+        one, other: ``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``; of a checkpoint ``hf-torch`` where nobody
+            is named.
+        cases: names, ``*`` for anything.
+
+    Raises:
+        CompareError: a side is not so spelled, or there is nothing in common.
+        CheckpointError, CaptureError, StackError, RecordError, TraceError: a side cannot be had or read.
+    """
+    from parity.compare import compare as run
+
+    asked = {"cache": cache, "jobs": jobs, "offline": offline, "progress": progress, "cases": _only(cases)}
+    with tempfile.TemporaryDirectory(prefix="parity-compare-") as folder:
+        return run(_side(one, Path(folder, "one"), asked), _side(other, Path(folder, "other"), asked), cases)
+
+
+def _side(text: str, folder: Path, asked: dict[str, Any]) -> Side:
+    """One side of a comparison; a checkpoint is captured into ``folder``."""
+    from parity.sides import CompareError, Side, Who
+
+    what, named, words = text.partition("::")
+    who, path = Who.parse(words) if named else None, Path(what)
+    if (path / "manifest.json").is_file():
+        return Side(text, path, who)
+    if path.is_file() or (path / "report.json").is_file():
+        raise CompareError(f"{what}: no run's directory with its manifest: tensors are compared by their traces")
+    who = who or Who("hf-torch")
+    capture(
+        [what], out=folder, backends=[f"{who.backend}/{who.variant}"], dtypes=[who.dtype], device=who.device,
+        stacks=tuple(dict.fromkeys(["main", who.stack])), **asked,
+    )  # fmt: skip
+    return Side(text, folder, who)
+
+
+def _only(names: Sequence[str]) -> MakeCases:
+    """The standard cases of these names, and the pass that sets the yardstick."""
+
+    def make(anatomy: Any, rows: Any, generation: dict[str, Any]) -> list[Any]:
+        from parity.standard import standard_cases
+
+        wanted = [*names, "forward"]
+        return [case for case in standard_cases(anatomy, rows, generation)
+                if any(fnmatchcase(case.name, pattern) for pattern in wanted)]  # fmt: skip
+
+    return make
 
 
 def check_names(checks: Sequence[str] | None) -> None:

@@ -85,7 +85,7 @@ def inspect_checkpoint(path: Path, model_class: str | None = None) -> Checkpoint
         digest=_digest(path, files),
         config=config,
         model_class=anatomy.model_class,
-        generation=_generation(path) if anatomy.generates else {},
+        generation=generation_in_force(path) if anatomy.generates else {},
         files=files,
         format=known.name,
         weight_bytes=sum(file.stat().st_size for file in weights),
@@ -103,8 +103,14 @@ def filled(raw: dict[str, Any], config: Config) -> dict[str, Any]:
     return {key: value for key, value in asdict(config).items() if key not in undocumented} | raw
 
 
-def _generation(path: Path) -> dict[str, Any]:
-    """What cannot be followed is left to the checks; a file that is no JSON object is bad input."""
+def generation_in_force(path: Path) -> dict[str, Any]:
+    """A checkpoint's generation settings without arguments (``Checkpoint.generation``).
+
+    What cannot be followed is left to the checks.
+
+    Raises:
+        CheckpointError: the file is no JSON object.
+    """
     if (path / GENERATION_FILE).exists() and not isinstance(read_json(path, GENERATION_FILE), dict):
         raise CheckpointError(path / GENERATION_FILE, "is not a JSON object")
     try:
@@ -136,11 +142,19 @@ def _judgeable(settings: GenerationSettings, path: Path) -> GenerationSettings:
     return settings
 
 
-def _name(path: Path) -> str:
-    """``facebook--bart-base`` for ``models--facebook--bart-base/snapshots/<revision>``."""
+def hub_id(path: Path) -> str | None:
+    """``facebook/bart-base`` for ``models--facebook--bart-base/snapshots/<revision>``; None for any other directory."""
     parts = path.resolve().parts
     if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
-        return parts[-3].removeprefix("models--")
+        return parts[-3].removeprefix("models--").replace("--", "/")
+    return None
+
+
+def _name(path: Path) -> str:
+    """``facebook--bart-base`` of a snapshot in a hub cache, else the directory's last part."""
+    if published := hub_id(path):
+        return published.replace("/", "--")
+    parts = path.resolve().parts
     return parts[-1] if len(parts) > 1 else "checkpoint"
 
 

@@ -9,12 +9,10 @@ from typing import Annotated
 import typer
 
 from parity import __version__
-from parity.exits import guarded
+from parity.cli_golden import golden_app
+from parity.cli_reports import reports_app
+from parity.exits import EXIT_CODES, INTERRUPTED, guarded
 
-EXIT_CODES = (
-    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
-    "input, no backend, all cells skipped) or the command itself broke. 130: interrupted; what was captured is kept."
-)
 app = typer.Typer(
     name="parity",
     help="Do all implementations of an encoder-decoder checkpoint compute the same, and is it what the docs say?",
@@ -26,6 +24,8 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(help="The traces kept between runs.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
+app.add_typer(reports_app)
+app.add_typer(golden_app, name="golden")
 
 Checkpoints = Annotated[
     list[str],
@@ -46,6 +46,10 @@ Stacks = Annotated[
         metavar="NAME|PATH|NAME=PATH",
         help="Adds a stack of the table, or any Python interpreter, to main; repeat for more.",
     ),
+]
+Goldens = Annotated[
+    list[str] | None,
+    typer.Option("--golden", metavar="STACK", help="Judge this stack's kept answers too, installed or not."),
 ]
 Device = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where candidates compute; the oracle stays on the CPU.")]
 Dtypes = Annotated[
@@ -80,6 +84,9 @@ Jobs = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Known divergences of severity critical count as fail.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
+EachLayer = Annotated[
+    bool, typer.Option("--each-layer", help="Also ask every layer alone, given the oracle's own states.")
+]
 
 
 @app.command(epilog=EXIT_CODES)
@@ -89,6 +96,7 @@ def audit(
     backend: Backends = None,
     check: Checks = None,
     stack: Stacks = None,
+    golden: Goldens = None,
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
@@ -99,6 +107,7 @@ def audit(
     jobs: Jobs = None,
     strict: Strict = False,
     offline: Offline = False,
+    each_layer: EachLayer = False,
 ) -> None:
     """Capture a checkpoint in every backend, judge it, show where they part.
 
@@ -112,9 +121,10 @@ def audit(
     out = out or api.new_run_directory()
     with Progress() as progress:
         report = api.audit(
-            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack), device=device,
-            dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, strict=strict,
-            offline=offline, progress=progress,
+            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack),
+            goldens=golden or (), device=device, dtypes=dtype, inputs=inputs, model_class=model_class,
+            time_limit=time_limit, jobs=jobs, strict=strict, offline=offline, each_layer=each_layer,
+            progress=progress,
         )  # fmt: skip
     show_report(report, out / "report.json")
     raise typer.Exit(api.exit_code(report))
@@ -126,6 +136,7 @@ def capture(
     checkpoints: Checkpoints,
     backend: Backends = None,
     stack: Stacks = None,
+    golden: Goldens = None,
     device: Device = "cpu",
     dtype: Dtypes = ["float32"],
     inputs: Inputs = None,
@@ -135,6 +146,7 @@ def capture(
     time_limit: TimeLimit = 600.0,
     jobs: Jobs = None,
     offline: Offline = False,
+    each_layer: EachLayer = False,
 ) -> None:
     """Ask every backend and keep the answers; judge them later, or on another machine.
 
@@ -146,9 +158,9 @@ def capture(
     out = out or api.new_run_directory()
     with Progress() as progress:
         manifest = api.capture(
-            checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), device=device, dtypes=dtype,
-            inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs, offline=offline,
-            progress=progress,
+            checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), goldens=golden or (),
+            device=device, dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
+            offline=offline, each_layer=each_layer, progress=progress,
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
     print(f"{answered} of {len(manifest.traces)} traces captured: {out}\njudge them: parity judge {out}")
@@ -271,6 +283,65 @@ def fuzz(
     )  # fmt: skip
     show_fuzz(found, out)
     raise typer.Exit(1 if found.failures else 0 if found.cells else 2)
+
+
+@app.command(
+    epilog="Exit code 0: every example holds or is not compared. 1: one breaks, differs or a page cannot be read. "
+    "2: nothing could be run."
+)
+@guarded
+def docs(
+    pages: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PAGE]…", help="Markdown or plain text, in any language.")
+    ] = None,
+    installed: Annotated[
+        bool, typer.Option("--installed", help="The docstrings of the documented classes in each stack's transformers.")
+    ] = False,
+    stack: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stack", metavar="NAME|PATH|NAME=PATH", help="Run them in this stack; repeat for more. (default: main)"
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str, typer.Option(metavar="stand-in|real", help="Tiny stand-ins, or those of your own hub cache.")
+    ] = "stand-in",
+    network: Annotated[
+        bool, typer.Option("--network", help="With real checkpoints: fetch what is not in the cache.")
+    ] = False,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--example", metavar="NAME", help="Only these: BartModel.forward#1, or all of BartModel; repeat for more."
+        ),
+    ] = None,
+    time_limit: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one example.")] = 120.0,
+    jobs: Jobs = None,
+    out: Out = None,
+) -> None:
+    """Run the examples of documentation, unmodified, and say which of its promises hold.
+
+    This runs code from the documents you name, with your own rights: each example in its own process, with a time
+    limit, a scratch folder and no network, but in no sandbox. With stand-ins, what depends on weights is not compared.
+    Writes documented.json and documented.md. Example: parity docs --installed --stack main --stack docs-4.37
+    """
+    from parity import api
+    from parity.docs.run import docs as run
+    from parity.docs.run import exit_code
+    from parity.show.docs import DocsProgress, show_docs, write_docs
+
+    out = out or api.new_run_directory()
+    with DocsProgress() as progress:
+        report = run(
+            pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
+            only=example or [], time_limit=time_limit, jobs=jobs, keep=out / "outcomes", progress=progress,
+        )  # fmt: skip
+    write_docs(report, out)
+    show_docs(report)
+    print(f"{out / 'documented.json'}")
+    if report.interrupted:
+        print(f"parity: interrupted; the same command with --out {out} goes on from there", file=sys.stderr)
+    raise typer.Exit(INTERRUPTED if report.interrupted else exit_code(report))
 
 
 @app.command()

@@ -107,15 +107,16 @@ def generation_cases(
         "generate.settings", "generation_settings", requires=needs, notes={**notes, "settings": dict(generation)}
     )
     for name, given in arguments.items():
-        yield _generation(name, anatomy, full, given, generation, {})
-    yield _generation("generate.alone", anatomy, alone, neutral, generation, kept)
-    yield _generation("generate.other-mates", anatomy, mates, {}, generation, kept)
+        yield generation_case(name, anatomy, full, given, generation, {})
+    yield generation_case("generate.alone", anatomy, alone, neutral, generation, kept)
+    yield generation_case("generate.other-mates", anatomy, mates, {}, generation, kept)
 
 
-def _generation(
+def generation_case(
     name: str, anatomy: Anatomy, inputs: Mapping[str, Any], arguments: dict[str, Any], generation: Mapping[str, Any],
     kept: dict[str, Any],
 ) -> Case:  # fmt: skip
+    """One question for a text; arguments as for ``generation_cases``, ``kept`` becomes its notes."""
     in_force = GenerationSettings.from_dict(generation, **arguments).to_dict()
     requires, notes = _known("generate", arguments, generation)
     requires += ("beam_search",) if in_force["num_beams"] > 1 else ()

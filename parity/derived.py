@@ -8,6 +8,7 @@ manifest and the run directory are read, without any framework; a trace that can
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -81,6 +82,11 @@ def loads(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
     return _by_checkpoint(manifest, directory, saved_cases)
 
 
+def layers(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+    """Every layer alone, given the states that the oracle had there: error made in it is told from error that came."""
+    return _by_checkpoint(manifest, directory, _layer_cases)
+
+
 SAVING = (saves, loads)
 DERIVED = (ends, scores, ties, dialects)
 
@@ -135,6 +141,19 @@ def _scored(case: Case, name: str, table: np.ndarray, given: np.ndarray, notes: 
     inputs = {**case.inputs, SEQUENCES: given.tolist()}
     settings = {"arguments": case.notes["settings"]}
     return Case(name, "score", inputs, settings, notes={**notes, "of": case.name}, parents=(digest_array(table),))
+
+
+def _layer_cases(run: CheckpointRun) -> Iterator[Case]:
+    """None where a model cannot be asked for its encoder and its decoder apart."""
+    try:
+        oracle = run.oracle("forward") if "encode-decode" in run.cases else None
+    except (TraceError, OSError):
+        return
+    if oracle is not None:
+        states = [digest_array(array) for name, array in sorted(oracle.arrays.items()) if ".hidden." in name]
+        notes = {"roles": ["oracle", "candidate"], "trace": oracle.provenance.get("key", "")}
+        needs, parents = ("encode_decode", "each_layer"), (hashlib.sha256("".join(states).encode()).hexdigest()[:32],)
+        yield Case("each-layer", "each_layer", run.cases["forward"].inputs, {}, needs, notes=notes, parents=parents)
 
 
 def _tie_cases(run: CheckpointRun) -> Iterator[Case]:

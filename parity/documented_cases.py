@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from parity.anatomy import Anatomy
 from parity.cases import Case
 from parity.resources import data
+from reference.config.classes import CLASSES
 
-METHODS = ("forward", "call", "__call__", "encode", "decode", "from_encoder_decoder_pretrained")
+METHODS = ("forward", "call", "__call__", "encode", "decode", "generate", "from_encoder_decoder_pretrained")
 """Of which a class has those of its framework."""
 
 
@@ -20,14 +22,23 @@ def documented_calls() -> dict[str, Any]:
     return tomllib.loads(data("documented/calls.toml").read_text(encoding="utf-8"))
 
 
-def documented_cases(anatomy: Anatomy) -> list[Case]:
-    """``signature``; of a composition also ``compose``, its halves joined again, and what a conversion flag does."""
+def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Case]:
+    """``signature``; of a composition also ``compose``, its halves joined again, and what a conversion flag does; of a
+    BART ``load-as.CLASS``, its file loaded by each other class; of a speech model ``frozen-gradients``, what
+    ``standard`` asks of gradients with its feature encoder frozen."""
     notes, settings = {"only": LIBRARIES}, {"methods": list(METHODS)}
     cases = [Case("signature", "signature", settings=settings, requires=("signature",), notes=notes)]
     if anatomy.composed:
         cases.append(Case("compose", "compose", requires=("compose",), notes=notes))
     if anatomy.composed and anatomy.speech is None:
         cases.append(Case("route", "route", requires=("load",), notes={"only": [["hf-tf", "eager"]]}))
+    others = () if anatomy.composed else CLASSES[anatomy.config.model_type]
+    for name in (name for name in others if name != anatomy.model_class):
+        needs = ("load", f"as_{name}")
+        cases.append(Case(f"load-as.{name}", "load_as", settings={"model_class": name}, requires=needs, notes=notes))
+    for case in (case for case in standard if case.name == "gradients" and anatomy.speech is not None):
+        needs = (*case.requires, "freeze")
+        cases.append(Case("frozen-gradients", "frozen_gradients", case.inputs, requires=needs, notes=notes))
     return cases
 
 

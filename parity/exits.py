@@ -14,6 +14,13 @@ from typing import TypeVar
 
 import typer
 
+from parity.errors import GivenError
+from reference.errors import CheckpointError
+
+EXIT_CODES = (
+    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked (usage, unreadable "
+    "input, no backend, all cells skipped) or the command itself broke. 130: interrupted; what was captured is kept."
+)
 NOTHING_ASKED = 2
 INTERRUPTED = 130
 C = TypeVar("C", bound=Callable[..., None])
@@ -48,23 +55,10 @@ def guarded(command: C) -> C:
 
 def is_bad_input(error: BaseException) -> bool:
     """Whether an error is about what the user gave, and its message is made for a user."""
-    from parity.api import OutputError
-    from parity.capture import CaptureError
-    from parity.fuzz import FuzzError
-    from parity.inputs import InputsError
-    from parity.judge import NothingToJudge
-    from parity.ledger import NoSuchEntry
-    from parity.records import RecordError
-    from parity.stacks import StackError
-    from parity.traces import TraceError
-    from reference.errors import CheckpointError
-
-    ours = (
-        CaptureError, CheckpointError, FuzzError, InputsError, NoSuchEntry, NothingToJudge, OutputError, RecordError,
-        StackError, TraceError,
-    )  # fmt: skip
     # The operating system's own word on a file that was named; any other OSError is a bug of ours.
-    return isinstance(error, ours) or (isinstance(error, OSError) and error.filename is not None)
+    return isinstance(error, GivenError | CheckpointError) or (
+        isinstance(error, OSError) and error.filename is not None
+    )
 
 
 def _one_line(error: BaseException) -> str:

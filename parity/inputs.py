@@ -7,19 +7,27 @@ and without it the source is its own target, as in denoising. A label of -100 is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from parity.anatomy import Anatomy
 from parity.cases import IGNORED
+from parity.errors import GivenError
 
 Row = dict[str, list[int]]
-Encode = Callable[[str], list[int]]
+
+
+class Encode(Protocol):
+    """A tokenizer: the tokens of a text, or of a text and one that follows it, special ones among them."""
+
+    def __call__(self, text: str, pair: str | None = None) -> list[int]: ...
+
+
 KEYS = ({"text", "target"}, {"input_ids", "labels"})
 
 
-class InputsError(ValueError):
+class InputsError(GivenError):
     """An input file cannot be used; the message is ``file:line: cause``."""
 
 
@@ -141,7 +149,10 @@ def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
     try:
         if whole.is_file():
             fast = tokenizers.Tokenizer.from_file(str(whole))
-            return lambda text: fast.encode(text).ids
+            # A file may say how a batch is to be cut and filled: a row is itself.
+            fast.no_padding()
+            fast.no_truncation()
+            return lambda text, pair=None: fast.encode(text, pair).ids
         slow = tokenizers.ByteLevelBPETokenizer.from_file(str(vocab), str(merges), add_prefix_space=False)
     except Exception as error:  # the library raises bare Exception for a file it cannot read
         raise InputsError(f"{whole if whole.is_file() else vocab}: cannot be read: {_cause(error)}") from error
@@ -149,7 +160,14 @@ def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
     special = [tokenizers.AddedToken(t, lstrip=t == "<mask>") for t in ("<s>", "</s>", "<pad>", "<unk>", "<mask>")]
     slow.add_special_tokens([token for token in special if token.content in known])
     first, last = config.get("bos_token_id"), config["eos_token_id"]
-    return lambda text: [*([] if first is None else [first]), *slow.encode(text).ids, last]
+    begin = [] if first is None else [first]
+
+    def encoded(text: str, pair: str | None = None) -> list[int]:
+        # As RoBERTa has pairs, the second text between two ends (tokenization_bart.py, 4.37.2).
+        following = [] if pair is None else [last, *slow.encode(pair).ids, last]
+        return [*begin, *slow.encode(text).ids, last, *following]
+
+    return encoded
 
 
 def _cause(error: BaseException) -> str:

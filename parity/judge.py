@@ -10,6 +10,7 @@ from pathlib import Path
 
 from parity import __version__, ledger
 from parity.checks import CHECKS, Check
+from parity.errors import GivenError
 from parity.evidence import Evidence
 from parity.generated import generated_rows
 from parity.measured import case_records, measured_errors
@@ -21,7 +22,7 @@ from parity.traces import Raised, TraceError
 from parity.verdicts import Cell, from_results, make_verdict
 
 
-class NothingToJudge(ValueError):
+class NothingToJudge(GivenError):
     """A selection of checks that names none."""
 
 
@@ -38,6 +39,7 @@ def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool 
         NothingToJudge: a name in ``checks`` is neither an id nor a family.
     """
     begun = time.perf_counter()
+    checks = list(checks or ())
     selected = select_checks(checks)
     manifest, runs = CheckpointRun.open_all(directory)
     verdicts = []
@@ -53,6 +55,7 @@ def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool 
         verdicts=verdicts,
         totals=Totals(**Counter(verdict.status for verdict in verdicts)),
         strict=strict,
+        selected=sorted(checks or ()),
         cases={run.checkpoint.name: case_records(run) for run in runs},
         measured=[row for run in runs for row in measured_errors(run)],
         generated=[row for run in runs for row in generated_rows(run)],
@@ -82,7 +85,8 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
             for name in _cases_of(run, check):
                 case = run.cases[name]
                 meant = case.is_for(subject.backend, subject.variant, subject.role, subject.about)
-                if meant and _says_something(run, check, name):
+                kept = not subject.kept or {name, *check.also} <= set(subject.kept)
+                if meant and kept and _says_something(run, check, name):
                     yield Cell(run, check, case, index, subject)
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from parity.cases import Case
 from parity.checks.base import Check
+from parity.errors import GivenError
 from parity.records import SubjectRecord, Verdict
 from parity.results import Comparison, Result
 from parity.subjects import Variant
@@ -21,7 +22,7 @@ from parity.subjects import Variant
 Severity = Literal["critical", "high", "low"]
 
 
-class NoSuchEntry(ValueError):
+class NoSuchEntry(GivenError):
     """The ledger knows nothing of what was asked for; the message says what there is."""
 
 
@@ -35,6 +36,8 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
+    script: str = ""
+    """The script in ``reports/divergences`` that shows it, where that is another entry's: one cause, several signs."""
     severity: Severity
     """``critical``: silently wrong weights or text; ``high``: an error, or visibly wrong; ``low``: layout or words."""
     backends: list[str]

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from parity.errors import GivenError
 from parity.subjects import Role
 
 SCHEMA_VERSION = 1
@@ -16,7 +17,7 @@ Status = Literal["pass", "fail", "known", "skip", "error"]
 Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-error"]
 
 
-class RecordError(ValueError):
+class RecordError(GivenError):
     """A manifest or report cannot be read; the message names the file and the cause."""
 
 
@@ -65,6 +66,8 @@ class SubjectRecord(_Record):
     """Why each capability it lacks is missing."""
     environment: str
     """Key into the manifest's ``environments``."""
+    kept: list[str] = Field(default_factory=list)
+    """Of a golden, the cases that there are traces of, beside which it is asked nothing; empty: it was asked here."""
 
 
 class TraceRecord(_Record):
@@ -254,6 +257,8 @@ class Report(_Record):
     verdicts: list[Verdict]
     totals: Totals
     strict: bool = False
+    selected: list[str] = Field(default_factory=list)
+    """The checks or families that were asked for; empty: all."""
     cost: Cost | None = None
     cases: dict[str, list[CaseRecord]] = Field(default_factory=dict)
     """By checkpoint, in the order they were planned."""
@@ -283,17 +288,35 @@ def read_record(kind: type[R], path: Path) -> R:
         RecordError: the file is missing, is no JSON, has another schema version or does not fit it.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise RecordError(f"{path}: not JSON: {error}") from error
+    try:
+        record = kind.model_validate_json(content)
+    except ValidationError as error:
+        raise RecordError(f"{path}: {_unfit(content, error)}") from error
+    if (version := getattr(record, "schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
+        raise RecordError(f"{path}: {_other_version(version)}")
+    return record
+
+
+def report_file(path: Path) -> Path:
+    """A report by its file or by its run's directory."""
+    return path / "report.json" if path.is_dir() else path
+
+
+def _unfit(content: bytes, error: ValidationError) -> str:
+    """Why a file does not fit: no JSON before another version before the first field that is wrong."""
+    try:
+        data = json.loads(content)
+    except ValueError as broken:
+        return f"not JSON: {broken}"
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
-        raise RecordError(f"{path}: schema_version {version}, this version reads {SCHEMA_VERSION}")
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RecordError(f"{path}: {place}: {first['msg']}") from error
+        return _other_version(version)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _other_version(version: object) -> str:
+    return f"schema_version {version}, this version reads {SCHEMA_VERSION}"

@@ -22,14 +22,24 @@ def fixture(name: str) -> Path:
 
 def fixtures() -> list[Path]:
     """Every fixture checkpoint's directory, by name."""
-    return sorted(path.parent for path in _checkpoints().glob("*/config.json"))
+    return sorted(path.parent for path in (_fixtures() / "checkpoints").glob("*/config.json"))
 
 
-def _checkpoints() -> Path:
+def goldens() -> Path:
+    """Where golden traces are kept: ``index.json`` and a folder for each stack."""
+    return _fixtures() / "golden"
+
+
+def catalogues() -> list[Path]:
+    """The files of the golden catalogue, by name."""
+    return sorted((_fixtures() / "documented").glob("*.toml"))
+
+
+def _fixtures() -> Path:
     for folder in (PACKAGE / "fixtures", PACKAGE.parent / "fixtures"):
         if (folder / "checkpoints").is_dir():
-            return folder / "checkpoints"
-    return PACKAGE / "fixtures" / "checkpoints"
+            return folder
+    return PACKAGE / "fixtures"
 
 
 def data(name: str) -> Path:

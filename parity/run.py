@@ -19,6 +19,7 @@ from parity.traces import Trace
 
 WITHOUT_TENSORS = (
     "generate", "reachable", "generation_settings", "save", "load_saved", "signature", "compose", "route",
+    "load_as", "frozen_gradients",
 )  # fmt: skip
 """Operations on a model whose answers hold no tensor of a pass."""
 

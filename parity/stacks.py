@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parity.errors import GivenError
 from parity.resources import data
 
 MAIN_ROW = "PARITY_MAIN"
@@ -17,7 +18,7 @@ ALL_BACKENDS = ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-fl
                 "hf-tokenizer-fast")  # fmt: skip
 
 
-class StackError(ValueError):
+class StackError(GivenError):
     """A stack cannot be found; the message says which and how to make it."""
 
 
@@ -31,6 +32,8 @@ class Row:
     """Versions of Python it can be made with, ``>=3.11,<3.14``."""
     backends: tuple[str, ...]
     requires: tuple[str, ...]
+    examples: tuple[str, ...] = ()
+    """What documented examples import besides."""
     no_deps: tuple[str, ...] = ()
     """Installed without their own dependencies."""
     environment: tuple[tuple[str, str], ...] = ()

@@ -20,13 +20,15 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from parity.errors import GivenError
+
 FORMAT = 1
 SKETCH_ABOVE = 1 << 18
 SKETCH_WIDTH = 16
 _SKETCH_ROWS = 64
 
 
-class TraceError(ValueError):
+class TraceError(GivenError):
     """A trace file cannot be read; the message names the file and the cause."""
 
 

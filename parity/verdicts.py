@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from parity.budgets import Measured
 from parity.cases import Case
 from parity.checks import Check
 from parity.evidence import Evidence
@@ -36,7 +37,7 @@ def from_results(cell: Cell, results: list[Result]) -> Verdict:
     numbers = {"error": _number(nearest.error), "budget": _number(nearest.budget)} if nearest else {}
     if failed:
         divergence = _first_divergence(cell, failed[0], compared)
-        evidence = _evidence(failed, nearest)
+        evidence = _evidence(failed, nearest) | _alone(cell, divergence)
         return make_verdict(cell, "fail", _reason(failed), first_divergence=divergence, **numbers, **evidence)
     undecided = next((result for result in results if isinstance(result, Undecided)), None)
     if undecided:
@@ -107,6 +108,20 @@ def _first_divergence(cell: Cell, first: Result, compared: list[Comparison]) -> 
     )
 
 
+def _alone(cell: Cell, divergence: Divergence | None) -> dict[str, Any]:
+    """Where every layer was asked alone: how far the first divergent tensor is off if its layer is given the truth."""
+    asked = cell.run.cases.get("each-layer")
+    if asked is None or divergence is None or divergence.error is None or ".hidden." not in divergence.tensor:
+        return {}
+    if cell.run.oracle(asked.name) is None:
+        return {}
+    measured = cell.run.errors(asked.name).errors.get(cell.index, {}).get(divergence.tensor)
+    budget = cell.run.budget(cell.subject, divergence.tensor)
+    if not isinstance(measured, Measured) or budget is None:
+        return {}
+    return {"alone": _number(max(measured.slice / budget.slice, measured.element / budget.element))}
+
+
 def _number(value: float) -> float | None:
     """JSON knows no infinity and no NaN."""
     return value if math.isfinite(value) else None
@@ -148,7 +163,9 @@ def _again(cell: Cell) -> str:
     words = ["parity audit", cell.run.checkpoint.path, "--backend", backend]
     words[-1] += f"/{attention}" if attention != "eager" else ""
     words += ["--check", cell.check.id]
-    if subject.stack != "main":
+    if subject.kept:
+        words += ["--golden", subject.stack.partition(" ")[0]]
+    elif subject.stack != "main":
         interpreter = cell.run.manifest.environments[subject.environment].get("interpreter")
         words += ["--stack", f"{subject.stack}={interpreter}" if interpreter else subject.stack]
     if subject.device != "cpu":

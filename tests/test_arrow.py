@@ -10,7 +10,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "tf_keras")
-COMMAND = ("parity.cli", "parity.api", "parity.show", "parity.doctor", "parity.exits")
+COMMAND = (
+    "parity.cli",
+    "parity.api",
+    "parity.show",
+    "parity.doctor",
+    "parity.exits",
+    "parity.pytest_plugin",
+    "parity.cli_golden",
+    "parity.cli_reports",
+    "parity.export",
+)
 FORBIDDEN = {
     "reference": ("transformers", "parity"),
     "reference/in_torch": ("jax", "flax", "tensorflow", "reference.in_flax"),
@@ -22,10 +32,16 @@ FORBIDDEN = {
     "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
     "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
     "parity/mutants": ("parity.capture", "parity.checks", "parity.judge", "transformers", "pydantic", *COMMAND),
+    "parity/golden": ("transformers", *FRAMEWORKS),
     "parity/show": ("parity.backends", "transformers", *FRAMEWORKS),
 }
 FILES_OF_THE_JUDGE = (
     "judge",
+    "baseline",
+    "gate",
+    "judged",
+    "compare",
+    "sides",
     "outcomes",
     "evidence",
     "results",
@@ -43,6 +59,13 @@ FILES_OF_THE_JUDGE = (
     "cases",
 )
 FORBIDDEN |= {f"parity/{name}.py": FORBIDDEN["parity/checks"] for name in FILES_OF_THE_JUDGE}
+# Two files are scripts for the processes that examples run in. What makes the stand-ins (parity/docs/making)
+# runs in a process of its own, with every framework.
+DOCS = ("parity.checks", "parity.judge", "parity.backends", *FRAMEWORKS, *COMMAND)
+FORBIDDEN |= {f"parity/docs/{file.name}": DOCS for file in sorted((ROOT / "parity/docs").glob("*.py"))} | {
+    "parity/docs/inside.py": ("parity", "transformers", *FRAMEWORKS),
+    "parity/docs/docstrings.py": ("parity", *FRAMEWORKS),
+}
 
 
 def imported(file: Path) -> Iterator[str]:

@@ -19,7 +19,24 @@ from parity.subjects import FILE, ORACLE, Subject
 from reference.errors import CheckpointError
 from tests.fabricated import failure, report, verdict
 
-COMMANDS = ("audit", "capture", "judge", "ledger", "selftest", "fuzz", "doctor", "schema", "cache")
+COMMANDS = (
+    "audit",
+    "capture",
+    "judge",
+    "gate",
+    "export",
+    "show",
+    "explain",
+    "ledger",
+    "selftest",
+    "fuzz",
+    "doctor",
+    "docs",
+    "schema",
+    "cache",
+    "golden",
+    "compare",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +124,8 @@ def test_audit_hands_on_what_was_asked(asked):
     assert run(arguments) == 0
     del asked["report"], asked["progress"]
     assert asked == {
+        "goldens": (),
+        "each_layer": False,
         "checkpoints": ["a", "b"], "backends": ["hf-torch/sdpa", "hf-tf"], "checks": ["NUM01"], "device": "cuda",
         "dtypes": ["bfloat16"], "stacks": ["main", "x=/y"], "inputs": Path("i.jsonl"), "out": Path("o"),
         "model_class": "BartModel",

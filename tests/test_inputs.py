@@ -10,7 +10,7 @@ import pytest
 
 from parity.anatomy import anatomy_of
 from parity.checkpoint import inspect_checkpoint
-from parity.inputs import InputsError, read_inputs
+from parity.inputs import InputsError, read_inputs, tokenizer
 from parity.resources import fixture
 
 CONFIG = {"model_type": "bart", "vocab_size": 20, "max_position_embeddings": 6, "bos_token_id": 0, "eos_token_id": 2}
@@ -52,8 +52,14 @@ def test_a_tokenizer_json_comes_first(read, checkpoint):
 
     whole = Tokenizer(models.WordLevel({"hello": 9, "you": 8, "?": 7}, unk_token="?"))
     whole.pre_tokenizer = pre_tokenizers.Whitespace()
+    whole.enable_padding(length=4, pad_id=5)
+    whole.enable_truncation(max_length=1)
     whole.save(str(checkpoint / "tokenizer.json"))
     assert read('{"text": "hello you"}') == [{"input_ids": [9, 8]}]
+
+
+def test_a_pair_has_two_ends_between_its_texts(checkpoint):
+    assert tokenizer(checkpoint, CONFIG)("ab", "b") == [0, 6, 2, 2, 5, 2]
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_a_wheel_holds_all_that_the_installed_command_needs(wheel):
     for path in tracked():
         if path.startswith(("parity/", "reference/")):
             assert path in names, path
-        if path.startswith("fixtures/checkpoints/"):
+        if path.startswith(("fixtures/checkpoints/", "fixtures/documented/")):
             assert f"parity/{path}" in names, path
     assert not any(name.startswith(("tests/", "reports/")) for name in names)
 

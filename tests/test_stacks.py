@@ -41,7 +41,7 @@ def test_the_table_has_the_four_stacks():
 @pytest.mark.parametrize("name", NAMES)
 def test_direct_pins_are_exact_and_stand_in_the_constraints_too(name):
     row, pinned = table()[name], constraints(name)
-    for text in (*row.requires, *row.no_deps):
+    for text in (*row.requires, *row.examples, *row.no_deps):
         direct = Requirement(text)
         assert re.fullmatch(r"==[\w.]+", str(direct.specifier)), text
         assert pinned[canonicalize_name(direct.name)].specifier == direct.specifier, text
@@ -78,9 +78,18 @@ def test_the_extra_asks_for_what_main_is_made_of():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = set(project["optional-dependencies"]["main"])
     row = table()["main"]
-    names = {Requirement(text).name for text in (*row.requires, *row.no_deps)}
+    names = {Requirement(text).name for text in (*row.requires, *row.no_deps)} - {"librosa"}
     # pip resolves the extra by itself, and tf-keras asks for `tensorflow`; `tensorflow-cpu` is the smaller twin.
     assert extra == (names - {"numpy", "tensorflow-cpu"}) | {"tensorflow"}
+
+
+def test_the_extra_for_examples_is_what_the_stacks_install_for_them():
+    """Without librosa's own dependencies, which pip resolves; `current` has no audio files to read."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = set(project["optional-dependencies"]["docs"])
+    rows = {name: {Requirement(text).name for text in (*row.examples, *row.no_deps)} for name, row in table().items()}
+    assert extra <= rows["main"] and extra <= rows["docs-4.37"]
+    assert extra - {"librosa", "soundfile"} == rows["current"]
 
 
 def test_the_table_in_contributing_is_the_table():

@@ -120,6 +120,19 @@ class Model(Protocol):
         own logits."""
         ...
 
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        """``encode_then_decode`` in which every layer is given a state from elsewhere, and the decoder the encoder's
+        last (``parity.backends.fed_layers``): what each layer makes of it, under the fields of ``call``. A state that
+        is none of a layer's (capability ``each_layer``) is not passed."""
+        ...
+
+    def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """``gradients`` of a speech model after its feature encoder was frozen in the documented way; only a library
+        whose classes document that has it (capability ``freeze``)."""
+        ...
+
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         """A framework's array on the host and the dtype it had there (``bfloat16`` comes widened to float32)."""
         ...

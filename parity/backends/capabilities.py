@@ -12,16 +12,21 @@ from typing import Any
 from parity.anatomy import config_class
 from parity.backends import BACKENDS, MUTANT_HOSTS, find_entry
 from parity.subjects import Variant
+from reference.config.classes import CLASSES
 
 OPERATIONS = (
     "load", "labels", "hidden_states", "attentions", "head_masks", "default_decoder_inputs", "encode_decode", "tuple",
     "cache_output", "gradients", "decode_steps", "cross_cache", "reorder_cache", "generate", "beam_search",
     "no_repeat_ngram", "generation_settings", "other_searches", "save_safetensors", "save_sharded", "save_bin",
-    "save_h5", "save_msgpack", "from_pt", "from_tf", "from_flax", "signature", "compose", "modes",
+    "save_h5", "save_msgpack", "from_pt", "from_tf", "from_flax", "signature", "compose", "modes", "freeze",
+    "each_layer",
+    *(f"as_{name}" for name in CLASSES["bart"]),
 )  # fmt: skip
 OF_FILES = ("config", "tokenize", "offsets")
 """What the readers of configs and of tokenizers can be asked."""
-DOCUMENTED = ("signature", "compose", "modes")
+DOCUMENTED = ("signature", "compose", "modes", "freeze")
+OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
+"""Loading one class's file by another class of the family."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 DEVICES = ("cpu", "cuda")
@@ -73,6 +78,8 @@ def capabilities(
     lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
     if dtype in HALF:
         lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
+    if documented != "SpeechEncoderDecoderModel":
+        lacking.setdefault("freeze", f"{documented} has no feature encoder")
     # The oracle could not say whether the answer is right, whoever gives it.
     lacking.setdefault("other_searches", "of the ways to generate only greedy and beam search are written here")
     return [word for word in words_of(backend) if word not in lacking], lacking
@@ -172,7 +179,7 @@ def _lacking(
     if backend == "hf-flax":
         return _hf_flax(versions, documented) | _saves(backend, versions)
     alone = dict.fromkeys(SAVING, "what another library saves is not asked of it")
-    alone |= dict.fromkeys(DOCUMENTED, "the pages document the classes of transformers")
+    alone |= dict.fromkeys((*DOCUMENTED, *OTHER_CLASSES), "the pages document the classes of transformers")
     return alone | dict(getattr(_third_party_class(backend), "lacking", {}))
 
 
@@ -199,7 +206,7 @@ def _reference(variant: Variant) -> dict[str, str]:
         "tuple": "the reference returns one dataclass and has no tuple form",
         "cache_output": "the reference's forward pass returns no cache",
         **dict.fromkeys(SAVING, "the reference writes no files and loads them as they are"),
-        **dict.fromkeys(DOCUMENTED, "no page documents the reference's own classes"),
+        **dict.fromkeys((*DOCUMENTED, *OTHER_CLASSES), "no page documents the reference's own classes"),
     }
     if variant.attention == "sdpa":
         lacking["attentions"] = "the framework's fused attention returns no weights"
@@ -242,6 +249,7 @@ def _hf_tf(versions: Mapping[str, str], documented: str, families: tuple[str, ..
         **{dtype: reason for dtype in DTYPES if dtype != "float32"},
         "reorder_cache": f"{name} reorders its cache inside of generate only",
         "modes": f"{name} has no mode of its own: its call takes training",
+        **{f"as_{other}": _no_class("hf-tf", versions, other) for other in ABSENT["hf-tf"] if other in CLASSES["bart"]},
         "cuda": "no stack brings a TensorFlow built for CUDA",
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import hf_documented, jax_arrays, libraries
+from parity.backends import fed_layers, hf_documented, jax_arrays, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.backends.hf_flax_decoding import CachedDecoder, encoded_by, seen_states
 from parity.backends.hf_flax_losses import LABELS, documented_loss
@@ -54,7 +54,7 @@ class HfFlax:
         config = read_config(checkpoint)
         table = table_of(config, model_class)
         report = _report(model, notes, table)
-        report.route, report.notes = libraries.route_name(flags), notes
+        report.route, report.notes = libraries.route_name(flags), libraries.shortened(notes)
         return HfFlaxModel(model, config, table, report, variant)
 
 
@@ -70,7 +70,7 @@ class HfFlaxModel(hf_documented.Documented):
 
         self._model, self._config, self._table, self._variant = model, config, table, variant
         self.class_name = type(model).__name__
-        self.report = report
+        self.report, self._frozen = report, {}
         self._as_dict = jax.jit(lambda params, inputs: self._whole(params, inputs, True))
         self._as_tuple = jax.jit(lambda params, inputs: self._whole(params, inputs, False))
         self._in_two = jax.jit(self._encode_then_decode)
@@ -153,6 +153,24 @@ class HfFlaxModel(hf_documented.Documented):
                 found[name] = array
         return loss, found
 
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        """By flax's own way to intercept a module's call; compiled for this one question."""
+        import jax
+
+        def asked(params: Any, inputs: Mapping[str, Any], states: Mapping[str, Any]) -> dict[str, Any]:
+            with fed_layers.in_linen(states):
+                return self._encode_then_decode(params, inputs, states[fed_layers.MEMORY])
+
+        with jax_arrays.precision(self._variant):
+            return jax.jit(asked)(self._model.params, self._arrays(inputs), jax_arrays.as_arrays(states))
+
+    def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """With ``freeze_feature_encoder=True`` in the call, from here on."""
+        self._frozen = {"freeze_feature_encoder": True}
+        return self.gradients(inputs)
+
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         return jax_arrays.on_host(value)
 
@@ -166,9 +184,12 @@ class HfFlaxModel(hf_documented.Documented):
             **inputs, params=params, output_hidden_states=True, output_attentions=True, return_dict=return_dict
         )
 
-    def _encode_then_decode(self, params: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def _encode_then_decode(self, params: Any, inputs: Mapping[str, Any], memory: Any = None) -> dict[str, Any]:
+        """``memory``: what the decoder is given in the place of the encoder's last states."""
         asked = {"params": params, "output_hidden_states": True, "output_attentions": True}
         encoded = encoded_by(self._model, inputs, **asked)
+        if memory is not None:
+            encoded = type(encoded)(last_hidden_state=memory, hidden_states=encoded.hidden_states)
         mask = seen_states(self._model, inputs["attention_mask"], encoded.last_hidden_state)
         decoded = self._model.decode(
             inputs["decoder_input_ids"], encoded, mask, inputs.get("decoder_attention_mask"), **asked
@@ -186,7 +207,7 @@ class HfFlaxModel(hf_documented.Documented):
         return {name: value for name, value in fields.items() if value is not None}
 
     def _documented_loss(self, params: Any, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
-        return documented_loss(self._model(**inputs, params=params), labels, self._config)
+        return documented_loss(self._model(**inputs, **self._frozen, params=params), labels, self._config)
 
 
 def _named(params: Any, table: Table) -> Iterator[tuple[str, np.ndarray, bool]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import hf_documented, libraries
+from parity.backends import fed_layers, hf_documented, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.subjects import Variant
 from reference.config import read_config
@@ -57,7 +57,8 @@ class HfTf:
             )
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
-        report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
+        report.route = libraries.route_name(flags)
+        report.notes = libraries.shortened(notes + libraries.loading_errors(info))
         return HfTfModel(model, table, report)
 
 
@@ -93,6 +94,20 @@ class HfTfModel(hf_documented.Documented):
         tensors = _tensors(inputs)
         rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
         return dict(self._forward({"input_ids": None, **rest, "encoder_outputs": self._encoded(tensors)}).items())
+
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        """By the calls of the library's own layers, and ``encoder_outputs``."""
+        from transformers.modeling_tf_outputs import TFBaseModelOutput
+
+        tensors, fed = _tensors(inputs), _tensors(states)
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
+        memory = TFBaseModelOutput(last_hidden_state=fed[fed_layers.MEMORY])
+        with fed_layers.in_keras(_layers(self._model), fed):
+            encoded = self._encoded(tensors)
+            output = self._forward({"input_ids": None, **rest, "encoder_outputs": memory})
+        return {**output, "encoder_hidden_states": encoded.hidden_states}
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
@@ -167,6 +182,17 @@ class HfTfModel(hf_documented.Documented):
         return self._model(
             **tensors, output_hidden_states=True, output_attentions=True, return_dict=return_dict, training=False
         )
+
+
+def _layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """The layers of both stacks, under the names of the states that they are given."""
+    for half in hf_documented.HALVES:
+        # A composition's halves hold a model of their family, which is called after it; BART's are the stacks.
+        stack = getattr(model, half, None) or getattr(model.model, half)
+        family = getattr(stack, getattr(stack, "base_model_prefix", ""), stack)
+        stack = getattr(family, "encoder", family)
+        layers = getattr(stack, "layer", None) or getattr(stack, "h", None) or stack.layers
+        yield from ((f"{half}.hidden.{number}", layer) for number, layer in enumerate(layers))
 
 
 def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:

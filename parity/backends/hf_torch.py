@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import hf_documented, libraries
+from parity.backends import fed_layers, hf_documented, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step, fed_names
 from parity.backends.torch_arrays import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
 from parity.subjects import Variant
@@ -54,7 +54,8 @@ class HfTorch:
         model, info = (loaded, {"missing_keys": [], "unexpected_keys": []}) if route else loaded
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
-        report.route, report.notes = libraries.route_name(flags), notes + libraries.loading_errors(info)
+        report.route = libraries.route_name(flags)
+        report.notes = libraries.shortened(notes + libraries.loading_errors(info))
         # What is on a meta device cannot be moved, and that is for a check to find.
         model = model if report.not_materialised else model.to(device)
         return HfTorchModel(model.eval(), table, report, variant, self.threads)
@@ -160,6 +161,22 @@ class HfTorchModel(hf_documented.Documented):
                 found[libraries.parameter_name(raw, "torch", self._table)[0]] = _gradient(parameter.grad)
         self._model.zero_grad(set_to_none=True)
         return loss.detach(), found
+
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        """By hooks on the library's own layers, and ``encoder_outputs``."""
+        tensors, fed = self._tensors(inputs), self._tensors(states)
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ENCODER_ONLY}
+        with fed_layers.in_torch(self._model, fed):
+            encoded = self._encoded(tensors)
+            output = self._forward({**rest, "encoder_outputs": (fed[fed_layers.MEMORY],)})
+        return {**output, "encoder_hidden_states": encoded.hidden_states}
+
+    def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """After ``model.freeze_feature_encoder()``, which nothing undoes."""
+        self._model.freeze_feature_encoder()
+        return self.gradients(inputs)
 
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         return on_host(value)

@@ -130,7 +130,12 @@ def notes_of_load() -> Iterator[list[str]]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_ANSI.sub("", text).split())[:NOTE_LENGTH]
+    return " ".join(_ANSI.sub("", text).split())
+
+
+def shortened(notes: Iterable[str]) -> list[str]:
+    """Notes as a report keeps them; names are read from the whole ones, which may list every parameter."""
+    return [note[:NOTE_LENGTH] for note in notes]
 
 
 def names_in(message: str) -> list[str]:

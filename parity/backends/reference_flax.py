@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import jax_arrays
+from parity.backends import fed_layers, jax_arrays
 from parity.backends import reference_outputs as outputs
 from parity.backends.base import Field, LoadReport, Model, Reorder, Step
 from parity.backends.mirrored import MirroredModel, MirroredWeights
@@ -77,10 +77,16 @@ class ReferenceFlaxModel:
         from reference.in_flax import as_inputs
 
         given = as_inputs(self._model, inputs)
-        encoded = self._model.encode(*map(given.get, outputs.encoder_inputs(self._model)))
-        masks = outputs.decoder_masks(self._model, given, encoded.last_hidden_state)
-        decoded = self._model.decode(given["decoder_input_ids"], encoded.last_hidden_state, *masks)
-        return outputs.in_two(self._model, encoded, decoded)
+        return outputs.in_two(self._model, *outputs.fed(self._model, given))
+
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        from reference.in_flax import as_inputs
+
+        given, fed = as_inputs(self._model, inputs), as_inputs(self._model, states)
+        with fed_layers.in_nnx(self._model, fed):
+            return outputs.in_two(self._model, *outputs.fed(self._model, given, fed[fed_layers.MEMORY]))
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None

@@ -23,6 +23,13 @@ def decoder_masks(model: Any, given: Mapping[str, Any], memory: Any) -> list[Any
     return [model.source_mask(given.get("attention_mask"), memory), *map(given.get, DECODER_MASKS)]
 
 
+def fed(model: Any, given: Mapping[str, Any], memory: Any = None) -> tuple[Any, Any]:
+    """The encoder alone, then the decoder given its last states, or ``memory`` in their place: both outputs."""
+    encoded = model.encode(*map(given.get, encoder_inputs(model)))
+    memory = encoded.last_hidden_state if memory is None else memory
+    return encoded, model.decode(given["decoder_input_ids"], memory, *decoder_masks(model, given, memory))
+
+
 def whole(output: Any) -> Mapping[str, Field]:
     """An output's fields without the Nones, in its order; the bare model's behind those of a head."""
     named = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.backends import fed_layers
 from parity.backends import reference_outputs as outputs
 from parity.backends.base import Field, LoadReport, Model, Reorder, Step
 from parity.backends.mirrored import MirroredModel, MirroredWeights
@@ -79,10 +80,19 @@ class ReferenceTorchModel:
         compute_as(self._variant, self._threads)
         given = as_inputs(self._model, inputs)
         with torch.no_grad():
-            encoded = self._model.encode(*map(given.get, outputs.encoder_inputs(self._model)))
-            masks = outputs.decoder_masks(self._model, given, encoded.last_hidden_state)
-            decoded = self._model.decode(given["decoder_input_ids"], encoded.last_hidden_state, *masks)
-        return outputs.in_two(self._model, encoded, decoded)
+            return outputs.in_two(self._model, *outputs.fed(self._model, given))
+
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        import torch
+
+        from reference.in_torch import as_inputs
+
+        compute_as(self._variant, self._threads)
+        given, fed = as_inputs(self._model, inputs), as_inputs(self._model, states)
+        with torch.no_grad(), fed_layers.in_torch(self._model, fed):
+            return outputs.in_two(self._model, *outputs.fed(self._model, given, fed[fed_layers.MEMORY]))
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from parity.backends.base import Field, Model
+from parity.backends.fed_layers import MEMORY
 from parity.backends.fields import flatten
 from parity.capture import decoding, saving
 from parity.cases import Case
@@ -49,11 +50,13 @@ class Session:
 
     def __init__(
         self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock, *,
-        model_class: str = "", load_saved: Callable[[Path, str], Model] | None = None,
+        model_class: str = "", load_other: Callable[..., Model] | None = None,
         saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None,
     ) -> None:  # fmt: skip
+        """``load_other``: loads what is not kept for the cases that follow, with other arguments of ``Backend.load``
+        than the task's own."""
         self.load, self.current, self.variant, self.clock = load, current, variant, clock
-        self.model_class, self.load_saved, self.saved, self.checkpoint = model_class, load_saved, saved, checkpoint
+        self.model_class, self.load_other, self.saved, self.checkpoint = model_class, load_other, saved, checkpoint
 
     def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
         """One call, until its numbers are there: frameworks may return before they have computed."""
@@ -169,6 +172,16 @@ def _tuple(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     return Trace(facts={**summaries, "names": [name for name, _ in leaves]})
 
 
+def _each_layer(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """What each layer makes of the states that stand in the oracle's own trace of the same inputs."""
+    states = {name: array for name, array in session.saved().arrays.items() if ".hidden." in name or name == MEMORY}
+    if session.variant.permuted:
+        states = permute(states)
+    model = session.current()
+    arrays, dtypes, facts = flatten(session.call(inputs, "each_layer_alone", states=states), model.to_numpy)
+    return Trace(arrays, {"fields": facts}, dtypes=dict(dtypes))
+
+
 def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     model = session.current()
     with session.clock.backend():
@@ -214,6 +227,19 @@ def _compose(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     return Trace(facts=facts)
 
 
+def _load_as(session: Session, inputs: Mapping[str, np.ndarray], model_class: str) -> Trace:
+    """The same files, loaded by another class of the family."""
+    return saving.in_memory(session.load_other(model_class=model_class), _described)
+
+
+def _frozen_gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """Which parameters still have a gradient; of a model of its own, for what was frozen stays so."""
+    model = session.load_other()
+    with session.clock.backend():
+        _, gradients = model.frozen_gradients(inputs)
+    return Trace(facts={"moved": sorted(name for name, array in gradients.items() if np.any(array))})
+
+
 def _route(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     return Trace(facts={"route": session.current().report.route})
 
@@ -232,6 +258,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
     "config": _of_files("configuration"), "tokenize": _of_files("tokenize"),
     "save": _save, "load_saved": _load_saved, "signature": _signature, "compose": _compose, "route": _route,
+    "each_layer": _each_layer, "load_as": _load_as, "frozen_gradients": _frozen_gradients,
 }  # fmt: skip
 
 

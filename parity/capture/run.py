@@ -114,8 +114,8 @@ def _asked(checkpoint: Any, rows: list[dict[str, Any]] | None, cases: MakeCases 
     from parity.file_cases import file_cases
     from parity.standard import standard_cases
 
-    asked = [*standard_cases(anatomy, rows, checkpoint.generation), *documented_cases(anatomy)]
-    return [*asked, *file_cases(anatomy, checkpoint.path)]
+    standard = list(standard_cases(anatomy, rows, checkpoint.generation))
+    return [*standard, *documented_cases(anatomy, standard), *file_cases(anatomy, checkpoint.path)]
 
 
 def _inspect(paths: Sequence[Path], model_class: str | None) -> list[Any]:

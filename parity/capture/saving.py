@@ -18,6 +18,7 @@ import numpy as np
 from parity.traces import FILE, Trace
 
 if TYPE_CHECKING:
+    from parity.backends.base import Model
     from parity.capture.operations import Session
 
 Describe = Callable[[np.ndarray], tuple[dict[str, Any], np.ndarray]]
@@ -41,10 +42,14 @@ def load_saved(session: Session, saved: Trace, route: str, describe: Describe) -
     """What stands in memory after the files of a saving's trace were loaded, by this route."""
     with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
         unpack(saved.arrays, Path(folder))
-        model = session.load_saved(Path(folder), route)
-        parameters, rows = {}, {}
-        for name, array in model.parameters():
-            parameters[name], rows[f"rows.{name}"] = describe(array)
+        return in_memory(session.load_other(checkpoint=Path(folder), route=route), describe)
+
+
+def in_memory(model: Model, describe: Describe) -> Trace:
+    """Every parameter of a model, and what the library said of its load."""
+    parameters, rows = {}, {}
+    for name, array in model.parameters():
+        parameters[name], rows[f"rows.{name}"] = describe(array)
     return Trace(rows, {"report": asdict(model.report), "parameters": parameters})
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from parity.errors import GivenError
+
 THREADS = 2
 """Threads a worker computes with, on every machine: sums are split by thread, so numbers are bit-stable only then."""
 
 
-class CaptureError(ValueError):
+class CaptureError(GivenError):
     """Nothing can be captured, or no more; one line that names the file and the cause. Captured traces are kept."""
 
 

@@ -193,14 +193,12 @@ class Worker:
             self.channel.send("loaded", id=task["id"])
             return model
 
-        def load_saved(folder: Path, route: str) -> Any:
+        def load_other(**asked: Any) -> Any:
             self._free()
-            loading[0] = "saved"
+            loading[0] = "other"
+            told = {"checkpoint": Path(task["checkpoint"]), "model_class": task["model_class"], **asked}
             with clock.backend():
-                model = self.backend.load(
-                    folder, variant, device=self.job["device"], dtype=task["dtype"], model_class=task["model_class"],
-                    route=route,
-                )  # fmt: skip
+                model = self.backend.load(variant=variant, device=self.job["device"], dtype=task["dtype"], **told)
             loading[0] = ""
             return model
 
@@ -211,7 +209,7 @@ class Worker:
 
         return Session(
             load, lambda: self.model if self.key == key else load(), variant, clock,
-            model_class=task["model_class"], load_saved=load_saved, saved=saved, checkpoint=Path(task["checkpoint"]),
+            model_class=task["model_class"], load_other=load_other, saved=saved, checkpoint=Path(task["checkpoint"]),
         )  # fmt: skip
 
     def _free(self) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
 
 from parity.checks.base import check
 from parity.checks.loading import table_names
 from parity.documented_cases import documented_calls
 from parity.evidence import Evidence
 from parity.results import Finding, Result
+from parity.traces import Trace
 
 _PAGES = "BART, encoder-decoder and speech-encoder-decoder pages, the signature of each class's call"
 _COMPOSING = "encoder-decoder page, from_encoder_decoder_pretrained, and its way from PyTorch to TensorFlow"
@@ -113,3 +116,89 @@ def the_documented_error_is_raised(evidence: Evidence) -> Iterator[Result]:
     yield Finding(
         route == "plain", f"{route} is documented to raise, and it loads", "route", exercised=route != "plain"
     )
+
+
+@check(
+    "DOC05",
+    claim="a published checkpoint answers what its document says: tokens, texts, labels, words and losses",
+    source="the golden catalogue, fixtures/documented; each value names its document and place",
+    usually="another tokenizer, weights that were not loaded, a default of generate that changed, or an outdated page",
+    cases=("documented.*",),
+    needs_oracle=False,
+)
+def documented_values_hold(evidence: Evidence) -> Iterator[Result]:
+    """Of a text the tokens are compared, which the checkpoint's own tokenizer makes of the documented one."""
+    value, notes, trace = evidence.case.notes["value"], evidence.case.notes, evidence.trace
+    tensor, answer = _ANSWERS[value["ask"]]
+    found = answer(value, notes, trace)
+    expected = notes.get("tokens", value["expected"])
+    shown = "" if expected == value["expected"] else f" ({value['expected']!r})"
+    what = f"the answer is {found!r}, documented is {expected!r}{shown} ({value['source']})"
+    yield Finding(found == expected, what, tensor, {"found": found, "expected": expected})
+
+
+def _tokens(value: Any, notes: Any, trace: Trace) -> list[int]:
+    return trace.facts["texts"]["False"][0]["ids"]
+
+
+def _text(value: Any, notes: Any, trace: Trace) -> list[int]:
+    return [token for token in trace.arrays["sequences"][0].tolist() if token not in notes["special"]]
+
+
+def _label(value: Any, notes: Any, trace: Trace) -> str:
+    place = int(trace.arrays["logits"][0].argmax())
+    return notes["names"].get(str(place), f"LABEL_{place}")
+
+
+def _span(value: Any, notes: Any, trace: Trace) -> list[int]:
+    start, end = (int(trace.arrays[f"{side}_logits"][0].argmax()) for side in ("start", "end"))
+    return notes["source"][start : end + 1]
+
+
+def _words(value: Any, notes: Any, trace: Trace) -> list[int]:
+    scores = trace.arrays["logits"][0, notes["place"]]
+    best = np.argsort(-scores, kind="stable")[: len(value["expected"])]
+    return best.tolist()
+
+
+def _loss(value: Any, notes: Any, trace: Trace) -> float:
+    return round(float(np.mean(trace.arrays["loss"], dtype=np.float64)), value["digits"])
+
+
+def _states(value: Any, notes: Any, trace: Trace) -> list[float]:
+    numbers = trace.arrays["encoder.last"][0, 0, : len(value["expected"])]
+    return [round(float(number), value["digits"]) for number in numbers]
+
+
+_ANSWERS: dict[str, tuple[str, Callable[[Any, Any, Trace], Any]]] = {
+    "tokens": ("ids", _tokens), "text": ("sequences", _text), "label": ("logits", _label),
+    "span": ("start_logits", _span), "words": ("logits", _words), "loss": ("loss", _loss),
+    "states": ("encoder.last", _states),
+}  # fmt: skip
+"""By what is asked: the tensor that the answer is read off, and how."""
+
+
+FEATURE_ENCODER = "encoder.feature_extractor."
+
+
+@check(
+    "DOC06",
+    claim="frozen as documented, the feature encoder has no gradient, and every other parameter has its own",
+    source="speech-encoder-decoder page, freeze_feature_encoder: its parameters will not be updated during training",
+    usually="a freeze that stops at the projection behind the convolutions, or that the call swallows unread",
+    cases=("frozen-gradients",),
+    also=("gradients",),
+    requires=("freeze", "gradients"),
+    needs_oracle=False,
+)
+def the_frozen_encoder_stands_still(evidence: Evidence) -> Iterator[Result]:
+    """Held against the class's own gradients without the freeze, which GRAD01 holds against the oracle."""
+    moved = set(evidence.trace.facts["moved"])
+    arrays = evidence.sibling("gradients").arrays
+    free = {name.removeprefix("gradient."): np.any(array) for name, array in arrays.items() if name != "loss"}
+    for name in sorted(moved | set(free)):
+        frozen = name.startswith(FEATURE_ENCODER)
+        what = "has a gradient, though it is frozen" if frozen else "has lost its gradient"
+        yield Finding(name not in moved if frozen else (name in moved) == free.get(name, False), f"{name} {what}", name)
+    frozen = [name for name, moves in free.items() if moves and name.startswith(FEATURE_ENCODER)]
+    yield Finding(bool(frozen), "no parameter of a feature encoder has a gradient without the freeze", "gradients")

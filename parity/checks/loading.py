@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Finding, Result
+from reference.names import table_of
 
 _FILE = "definition of a checkpoint: config.json states the parameters, the weight file holds them"
 _LOADING = "main classes, PreTrainedModel.from_pretrained: the model is loaded with the weights of the file"
@@ -159,3 +160,47 @@ def tied_weights_are_tied(evidence: Evidence) -> Iterator[Result]:
     for name in (row.name for row in evidence.anatomy.table.rows if row.name.endswith(OUTPUT_TABLES)):
         apart = not any(name in storage for storage in together) and name in loaded
         yield Finding(apart, f"{name} is not a table of its own", name)
+
+
+@check(
+    "LOAD05",
+    claim="another class of the family loads every weight that it shares with the file, bit for bit, and names the "
+    "rest as newly initialised",
+    source="main classes, PreTrainedModel.from_pretrained: weights that do not come pretrained are warned of by name",
+    usually="a prefix that one class writes and another does not look for, so that a whole half is random",
+    cases=("load-as.*",),
+    requires=("load",),
+    needs_oracle=False,
+)
+def what_is_shared_is_loaded(evidence: Evidence) -> Iterator[Result]:
+    """A bare model's file in a class with a head, a head's file in the bare class, one head's file in another's.
+
+    A head's table that is tied to the tokens is in the file with them. A buffer that no file holds is zeros, as it is
+    documented to begin with.
+    """
+    report, loaded = evidence.trace.facts["report"], evidence.trace.facts["parameters"]
+    stored, rows = evidence.file.facts["parameters"], evidence.trace.arrays
+    table = table_of(evidence.anatomy.config, evidence.case.settings["model_class"])
+    groups = [*table.groups, *tied_groups_of(evidence)]
+    for name in (row.name for row in table.rows):
+        names = _one_table(name, groups)
+        inside = [each for each in names if each in loaded]
+        yield Finding(bool(inside), f"{name} is not in the model", name)
+        held = next((stored[each]["digest"] for each in names if each in stored), None)
+        for each in inside:
+            if held is not None:
+                yield Finding(loaded[each]["digest"] == held, f"{each} differs from the file", each)
+            else:
+                told = bool({*names} & {*report["missing"]}) or not rows[f"rows.{each}"].any()
+                yield Finding(told, f"{each} is not in the file, is made up, and nothing says so", each)
+    for name in report["missing"]:
+        there = [each for each in _one_table(name, groups) if each in stored]
+        tied = any(name in group and len(group) > 1 for group in table.groups)
+        yield Finding(not there or tied, f"the library did not find {name}, which is in the file", name)
+    for name in report["not_materialised"]:
+        yield Finding(False, f"{name} is on a meta device, without values", name)
+
+
+def _one_table(name: str, groups: Iterable[list[str]]) -> list[str]:
+    """All names of one table, by the ties of either class: a decoder alone calls the tokens' table its own."""
+    return list(dict.fromkeys([name, *(each for group in groups if name in group for each in group)]))

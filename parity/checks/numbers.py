@@ -68,6 +68,20 @@ def logits(evidence: Evidence) -> Iterator[Result]:
 
 
 @check(
+    "LAYER01",
+    claim="every layer, given the oracle's own states, makes of them what the oracle makes, within budget",
+    source="definition: a layer is a function of its input, the masks and, in a decoder, the encoder's last states",
+    usually="the layer named: its attention, norm, activation or mask; an error elsewhere cannot reach it",
+    cases=("each-layer",),
+    requires=("encode_decode", "each_layer"),
+)
+def layers_alone(evidence: Evidence) -> Iterator[Result]:
+    """Asked for with ``--each-layer``. What a layer is given is not judged here: only what it makes."""
+    given = ("encoder.hidden.0", "decoder.hidden.0", "encoder.last")
+    yield from (result for result in evidence.against_oracle("hidden", "logits") if result.tensor not in given)
+
+
+@check(
     "GRAD01",
     claim="gradients of the loss by every trainable parameter are within budget of the float64 oracle, where defined",
     source="definition of the gradient; BART page, labels: the loss is meant to be trained on",

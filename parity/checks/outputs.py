@@ -33,7 +33,7 @@ def documented_fields(evidence: Evidence) -> list[str]:
         fields = [name for name in fields if name != "loss"]
     if evidence.case.notes.get("no_encoder"):
         fields.remove("cross_attentions")
-    if "attentions" in lacking:
+    if "attentions" in lacking and not evidence.subject.kept:  # those of a golden came back and were not kept
         fields = [name for name in fields if not name.endswith("attentions")]
     decoder = evidence.config.get("decoder", evidence.config)
     if "cache_output" in lacking or not decoder.get("use_cache", True):

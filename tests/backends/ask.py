@@ -22,6 +22,7 @@ from parity.backends.fields import flatten
 from parity.subjects import Variant
 from tests.backends.samples import (
     CHECKPOINT,
+    LAYERS,
     REORDER,
     SAVED,
     TEXTS,
@@ -96,6 +97,14 @@ class Asked:
             decoder = model._decoder
             self.answers["compiled"] = {"begin": decoder.begin._cache_size(), "feed": decoder.feed._cache_size()}
 
+    def layers(self, name: str, model: Any, changed: str = "") -> dict[str, Any]:
+        """Every layer alone, given the states of the model's own forward pass; one of them turned round."""
+        with np.load(self.folder / "forward.npz") as file:
+            states = {each: file[each] for each in file if ".hidden." in each or each == "encoder.last"}
+        if changed:
+            states[changed] = states[changed][..., ::-1].copy()
+        return self.keep(name, model, model.each_layer_alone(given(), states))
+
     def saved_by(self, version: str) -> None:
         model = self.load(saved(version, self.folder / version))
         self.attempt(f"saved {version}", lambda: dict(model.generation_settings()))
@@ -116,6 +125,9 @@ class Asked:
         self.attempt("load", lambda: self.load_report(model))
         self.attempt("forward", lambda: self.keep("forward", model, model.call(given())))
         self.attempt("halves", lambda: self.keep("halves", model, model.encode_then_decode(given())))
+        self.attempt("layers", lambda: self.layers("layers", model))
+        for state in LAYERS:
+            self.attempt(f"layers {state}", lambda state=state: self.layers(f"layers {state}", model, state))
         self.attempt("labels", lambda: self.keep("labels", model, model.call(labelled())))
         default = {"input_ids": given()["input_ids"]}
         self.attempt("defaults", lambda: self.keep("defaults", model, model.call(default)))

@@ -55,6 +55,9 @@ def head_masks() -> dict[str, np.ndarray]:
 REORDER = (3, (1, 0))
 """From which token on each row goes on as which one."""
 
+LAYERS = ("encoder.hidden.1", "decoder.hidden.1")
+"""States that one layer is given turned round, while all others are given their own."""
+
 PLAIN = {"num_beams": 1, "min_length": 0, "no_repeat_ngram_size": 0, "max_length": 6}
 TEXTS = {
     "defaults": {},

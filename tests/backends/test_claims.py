@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.backends.capabilities import DOCUMENTED, OPERATIONS, SAVING
-from tests.backends.samples import BATCH, TGT, Answers
-from tests.backends.subjects import can, expected_names, only
+from parity.backends.capabilities import DOCUMENTED, OPERATIONS, OTHER_CLASSES, SAVING
+from tests.backends.samples import BATCH, LAYERS, TGT, Answers
+from tests.backends.subjects import ROUNDING, assert_near, can, expected_names, only
 
 
 class TestCapabilities:
@@ -16,7 +16,7 @@ class TestCapabilities:
         methods = {name.removeprefix("test_") for name in dir(self) if name.startswith("test_")}
         elsewhere = {"load", "hidden_states", "default_decoder_inputs", "encode_decode", "gradients", "other_searches"}
         # What is saved and what is documented is asked in audits: tests/product/test_saving.py, test_audit.py.
-        assert set(OPERATIONS) - elsewhere - {*SAVING, *DOCUMENTED} <= methods
+        assert set(OPERATIONS) - elsewhere - {*SAVING, *DOCUMENTED, *OTHER_CLASSES} <= methods
 
     def test_labels(self, asked: tuple[str, Answers]) -> None:
         name, given = asked
@@ -57,6 +57,20 @@ class TestCapabilities:
         assert "head_masks" in can(name)
         whole, masked = given.arrays("forward"), given.arrays("head_masks")
         assert all(np.array_equal(whole[array], masked[array]) for array in whole)
+
+    def test_each_layer(self, asked: tuple[str, Answers]) -> None:
+        """A state turned round shows in what its own layer makes of it, and in nothing behind that."""
+        name, given = asked
+        assert "each_layer" in can(name)
+        whole, alone = given.arrays("forward"), given.arrays("layers")
+        made = [each for each in whole if ".hidden." in each and not each.endswith(".0")]
+        assert_near({each: alone[each] for each in made}, whole, ROUNDING["float32"])
+        for state in LAYERS:
+            half, number = state.split(".hidden.")
+            own, turned = f"{half}.hidden.{int(number) + 1}", given.arrays(f"layers {state}")
+            others = {each: turned[each] for each in made if each != own}
+            assert_near(others, whole, ROUNDING["float32"])
+            assert np.abs(turned[own] - whole[own]).max() > 0.1 * np.abs(whole[own]).max()
 
     def test_decode_steps(self, asked: tuple[str, Answers]) -> None:
         name, given = asked

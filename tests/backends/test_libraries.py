@@ -33,6 +33,14 @@ def test_notes_hold_warnings_and_log_lines_once_each_on_one_line(capsys: pytest.
     assert captured.out == "" and "printed by the library" in captured.err
 
 
+def test_a_list_of_every_parameter_is_read_whole_and_kept_short() -> None:
+    names = [f"model.layers.{number}.weight" for number in range(200)]
+    with libraries.notes_of_load() as notes:
+        logging.getLogger("transformers").warning(f"newly initialized: {names}")
+    assert libraries.names_in(notes[0]) == sorted(names)
+    assert [len(note) for note in libraries.shortened(notes)] == [libraries.NOTE_LENGTH]
+
+
 def test_notes_are_kept_where_the_load_raises() -> None:
     with pytest.raises(OSError), libraries.notes_of_load() as notes:
         logging.getLogger("transformers").warning("before it broke")

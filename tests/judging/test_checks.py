@@ -12,10 +12,10 @@ from parity.judge import judge
 from parity.traces import Trace
 from tests.judging.conftest import CANDIDATE, cells
 
-OF_MODELS = {
-    check.id for check in CHECKS.values() if check.family not in ("config", "tokenizer", "saving", "documented")
-}
-"""The others are tested in ``test_files.py``, ``test_saving.py`` and ``test_documented.py``."""
+ELSEWHERE = ("config", "tokenizer", "saving", "documented", "LOAD05", "LAYER01")
+"""Tested in ``test_files.py``, ``test_saving.py``, ``test_documented.py``, ``test_other_classes.py`` and
+``tests/product/test_each_layer.py``."""
+OF_MODELS = {check.id for check in CHECKS.values() if not {check.id, check.family} & {*ELSEWHERE}}
 Alter = Callable[[Trace], Trace]
 Q_PROJ = "model.decoder.layers.1.self_attn.q_proj.weight"
 

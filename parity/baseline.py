@@ -1,0 +1,223 @@
+"""The baseline: what an audit found of every cell, one line each, small enough to be kept and read in a diff.
+
+A failed or partial run can never become one: rows are ``pass``, ``known`` or ``skip``, and nothing else fits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from parity.judged import Cell, Judged, JudgedReport, versions_of
+from parity.records import RecordError
+
+FORMAT = 1
+NOT_KEPT = ("--out", "--cache", "--jobs")
+MAKES_ONE = "parity gate REPORT --baseline FILE --update"
+
+
+class Row(NamedTuple):
+    """What was found of one cell, over all runs that the baseline was made from."""
+
+    status: Literal["pass", "known", "skip"]
+    low: float | None = None
+    """Smallest error, in budgets; None where the cell is about no number."""
+    high: float | None = None
+    """Largest, where runs brought different ones."""
+    entry: str = ""
+    """The ledger's, of a ``known`` one."""
+
+    @property
+    def largest(self) -> float:
+        """Largest error of all runs, in budgets; 0 where there is no number."""
+        return self.high or self.low or 0.0
+
+
+Rows = dict[str, dict[str, dict[str, dict[str, Row]]]]
+"""By checkpoint, subject, check and case."""
+
+
+class Origin(BaseModel):
+    """One run that a baseline was made from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: list[str]
+    started: str
+    parity_version: str
+    environments: dict[str, dict[str, str]]
+    """By stack: Python, processor and the version of every library."""
+
+
+class Baseline(BaseModel):
+    """What ``reports/baseline.json`` holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    baseline: Literal[1] = FORMAT
+    """Version of this format; its presence tells a baseline from a report."""
+    strict: bool = False
+    runs: list[Origin]
+    checkpoints: dict[str, str]
+    """Digests by name."""
+    cells: Rows
+
+    def rows(self) -> Iterator[tuple[Cell, Row]]:
+        """Every cell with its row."""
+        for checkpoint, subjects in self.cells.items():
+            for subject, checks in subjects.items():
+                for check, cases in checks.items():
+                    for case, row in cases.items():
+                        yield Cell(checkpoint, subject, check, case), row
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Reads a baseline back.
+
+    Raises:
+        RecordError: it is missing, no JSON, no baseline, or made from a failed run.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        hint = f"; {MAKES_ONE} makes it" if isinstance(error, FileNotFoundError) else ""
+        raise RecordError(f"{path}: cannot be read: {error.strerror}{hint}") from error
+    try:
+        return Baseline.model_validate_json(content)
+    except ValidationError as error:
+        raise RecordError(f"{path}: {_unfit(content, error)}") from error
+
+
+def _unfit(content: bytes, error: ValidationError) -> str:
+    try:
+        data = json.loads(content)
+    except ValueError as broken:
+        return f"not JSON: {broken}"
+    if not isinstance(data, dict) or data.get("baseline") is None:
+        return f"no baseline: {MAKES_ONE} makes one of a report"
+    if data["baseline"] != FORMAT:
+        return f"baseline format {data['baseline']}, this version reads {FORMAT}"
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    if first["loc"][0] == "cells" and first.get("input") in ("fail", "error"):
+        return f"{place} is {first['input']}: the baseline of a failed run is none"
+    return f"{place}: {first['msg']}"
+
+
+def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport]) -> Baseline:
+    """What several runs of the same audit agree on, with the range of each error.
+
+    Raises:
+        RecordError: one of the runs failed, was judged in part, asked nothing, or they disagree.
+    """
+    rows: dict[Cell, Row] = {}
+    for path, report in zip(paths, reports, strict=True):
+        _could_be_baseline(path, report)
+        found = rows_of(report)
+        rows = rows or found
+        if differs := next((cell for cell in sorted(rows.keys() | found) if not _alike(rows, found, cell)), None):
+            raise RecordError(f"{path}: not what {paths[0]} found: {' · '.join(differs)}; what flickers is no baseline")
+        rows = {cell: _joined(rows[cell], row) for cell, row in found.items()}
+    nested: Rows = {}
+    for cell, row in sorted(rows.items()):
+        place = nested.setdefault(cell.checkpoint, {}).setdefault(cell.subject, {}).setdefault(cell.check, {})
+        place[cell.case] = row
+    first = reports[0]
+    checkpoints = {each.name: each.digest for each in first.checkpoints}
+    return Baseline(
+        strict=first.strict, runs=[_origin(report) for report in reports], checkpoints=checkpoints, cells=nested
+    )
+
+
+def rows_of(report: JudgedReport) -> dict[Cell, Row]:
+    """A row for each verdict, whatever it is."""
+    return {verdict.cell: _row(verdict) for verdict in report.verdicts}
+
+
+def write_baseline(baseline: Baseline, path: Path) -> None:
+    """Writes it whole or not at all: sorted, indented, a line for each cell."""
+    data = baseline.model_dump(mode="json", exclude={"cells"})
+    data["cells"] = {
+        checkpoint: {
+            subject: {check: {case: _trimmed(row) for case, row in cases.items()} for check, cases in checks.items()}
+            for subject, checks in subjects.items()
+        }
+        for checkpoint, subjects in baseline.cells.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".part-{path.name}")
+    temporary.write_text("\n".join(_indented(data)) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _could_be_baseline(path: Path, report: JudgedReport) -> None:
+    totals, why = report.totals, ""
+    if totals.fail or totals.error:
+        why = f"{totals.fail} fail, {totals.error} error: a failed run"
+    elif report.selected:
+        why = f"only {', '.join(report.selected)} was judged: a partial run"
+    elif not totals.passed and not totals.known:
+        why = "nothing was asked: an empty run"
+    if why:
+        raise RecordError(f"{path}: {why} cannot become the baseline")
+
+
+def _row(verdict: Judged) -> Row:
+    entry = verdict.evidence.ledger if verdict.status == "known" else ""
+    return Row(verdict.status, verdict.budgets, None, entry)
+
+
+def _alike(rows: Mapping[Cell, Row], found: Mapping[Cell, Row], cell: Cell) -> bool:
+    one, other = rows.get(cell), found.get(cell)
+    return one is not None and other is not None and (one.status, one.entry) == (other.status, other.entry)
+
+
+def _joined(one: Row, other: Row) -> Row:
+    ends = [each for each in (one.low, one.high, other.low, other.high) if each is not None]
+    low, high = min(ends, default=None), max(ends, default=None)
+    return one._replace(low=low, high=None if high == low else high)
+
+
+def _asked(words: Sequence[str]) -> list[str]:
+    """A command's words without where its files went and how many processes ran, which is another on each machine."""
+    kept, skipped = [], False
+    for word in words:
+        name, given, _ = word.partition("=")
+        if not skipped and name not in NOT_KEPT:
+            kept.append(word)
+        skipped = not skipped and name in NOT_KEPT and not given
+    return kept
+
+
+def _origin(report: JudgedReport) -> Origin:
+    return Origin(
+        command=["parity", *_asked(report.command[1:])],
+        started=report.started,
+        parity_version=report.parity_version,
+        environments={name: versions_of(facts) for name, facts in report.environments.items()},
+    )
+
+
+def _trimmed(row: Row) -> list[Any]:
+    """Without the fields at its end that say nothing."""
+    values = list(row)
+    while values[-1] in (None, ""):
+        values.pop()
+    return values
+
+
+def _indented(data: Any, name: str = "", depth: int = 0, last: bool = True) -> Iterable[str]:
+    """The lines of nested objects; anything else stands on one line, so that a diff shows one cell a line."""
+    head, comma = " " * depth + (f"{json.dumps(name)}: " if name else ""), "" if last else ","
+    if not isinstance(data, dict) or not data:
+        yield f"{head}{json.dumps(data)}{comma}"
+        return
+    yield f"{head}{{"
+    for place, (key, value) in enumerate(data.items(), 1):
+        yield from _indented(value, key, depth + 1, place == len(data))
+    yield f"{' ' * depth}}}{comma}"

@@ -1,0 +1,73 @@
+"""``parity golden``: the answers of other stacks that are kept with the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parity.exits import guarded
+
+golden_app = typer.Typer(help="The kept answers of other stacks: write them, check them.", no_args_is_help=True)
+Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where traces are kept between runs.")]
+Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes side by side.")]
+
+
+@golden_app.command("record")
+@guarded
+def golden_record(
+    checkpoints: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FIXTURE]…", help="Directories. (default: every fixture)")
+    ] = None,
+    stack: Annotated[
+        list[str] | None, typer.Option("--stack", metavar="NAME", help="Only of this stack; repeat for more.")
+    ] = None,
+    because: Annotated[
+        str, typer.Option(metavar="REASON", help="Replace goldens that were nearer to the oracle; the reason is kept.")
+    ] = "",
+    cache: Cache = None,
+    jobs: Jobs = None,
+) -> None:
+    """Ask the stacks and keep their answers, with command, versions, machine, seed, date and digests.
+
+    A golden gives way only to one that is no farther from the float64 oracle, or for a written reason. Example:
+    parity golden record --stack docs-4.37
+    """
+    from parity.golden.kept import STACKS
+    from parity.golden.record import record
+    from parity.show import Progress
+
+    with Progress() as progress:
+        written = record(
+            checkpoints, stacks=stack or STACKS, because=because, cache=cache, jobs=jobs, progress=progress
+        )
+    print(*(f"recorded {name}" for name in written), f"{len(written)} written, the others are the same", sep="\n")
+
+
+@golden_app.command(
+    "check",
+    epilog="Exit code 0: all are there, whole, of today, and what the oracle allows. 1: one is not. 2: bad input.",
+)
+@guarded
+def golden_check(
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="Compute nothing: missing, unused, altered and stale ones.")
+    ] = False,
+    cache: Cache = None,
+    jobs: Jobs = None,
+) -> None:
+    """Fail where a golden is missing, unused, altered or stale, or where the oracle of today contradicts it."""
+    from parity import api
+    from parity.golden.check import audit_goldens, problems
+    from parity.show import Progress
+    from parity.show.golden import show_audited, show_problems
+
+    found = problems()
+    show_problems(found)
+    if found or files_only:
+        raise typer.Exit(1 if found else 0)
+    with Progress() as progress:
+        report = audit_goldens(cache, jobs, progress)
+    show_audited(report)
+    raise typer.Exit(api.exit_code(report))

@@ -1,0 +1,157 @@
+"""The commands that read what audits left: hold it against a baseline, show it, write it in other forms."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parity.exits import EXIT_CODES, guarded
+
+reports_app = typer.Typer()
+
+Stored = Annotated[Path, typer.Argument(metavar="REPORT", help="report.json, or a run's directory.")]
+Summary = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Markdown, added to the file: $GITHUB_STEP_SUMMARY.")
+]
+Annotate = Annotated[bool, typer.Option("--annotate", help="Print GitHub's annotations.")]
+
+
+@reports_app.command(
+    epilog="Exit code 0: every cell is as the baseline says. 1: one is not. 2: a file cannot be read or compared."
+)
+@guarded
+def gate(
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="REPORT…", help="report.json or a run's directory; several to --update.")
+    ],
+    baseline: Annotated[Path, typer.Option(metavar="FILE", help="What was true.")] = Path("reports/baseline.json"),
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the baseline from this run, or what several agree on.")
+    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="With --update: cells no longer there are meant to go.")] = False,
+    summary: Summary = None,
+    annotate: Annotate = False,
+) -> None:
+    """Fail where a report is not what the baseline says: for worse, or for better without a word.
+
+    A worse verdict, a cell that vanished, a new divergence, an error grown beyond its spread, and also an improvement,
+    which is accepted with --update. A failed or partial run never becomes a baseline. Example:
+    parity gate runs/today --baseline reports/baseline.json
+    """
+    from parity.gate import gate as hold
+    from parity.gate import update as renew
+    from parity.show.gate import show_gate, show_updated
+
+    if update:
+        show_updated(renew(reports, baseline, drop=drop), baseline)
+        return
+    if drop or len(reports) > 1:
+        raise typer.BadParameter("--drop and several reports are for --update")
+    gated = hold(reports[0], baseline)
+    show_gate(gated, reports[0], baseline)
+    if summary is not None or annotate:
+        from parity import export as forms
+
+        if summary is not None:
+            forms.append(summary, forms.gate_summary(gated, reports[0], baseline))
+        if annotate:
+            sys.stdout.write(forms.joined(forms.gate_annotations(gated)))
+    raise typer.Exit(0 if gated.passed else 1)
+
+
+@reports_app.command()
+@guarded
+def export(
+    path: Stored,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="JUnit XML, a test for each cell.")] = None,
+    jsonl: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON Lines, a line for each verdict.")] = None,
+    summary: Summary = None,
+    annotate: Annotate = False,
+) -> None:
+    """Write a report in forms that other tools read.
+
+    Example, in a GitHub workflow:
+    parity export runs/ci --junit parity.xml --summary "$GITHUB_STEP_SUMMARY" --annotate
+    """
+    from parity import export as forms
+    from parity.records import Report, read_record, report_file
+
+    if not (junit or jsonl or summary or annotate):
+        raise typer.BadParameter("say what to write: --junit, --jsonl, --summary or --annotate")
+    report = read_record(Report, report_file(path))
+    if junit is not None:
+        forms.write(junit, forms.junit(report))
+    if jsonl is not None:
+        forms.write(jsonl, forms.jsonl(report))
+    if summary is not None:
+        forms.append(summary, forms.summary(report))
+    if annotate:
+        sys.stdout.write(forms.joined(forms.annotations(report)))
+
+
+@reports_app.command(epilog=EXIT_CODES)
+@guarded
+def show(path: Stored) -> None:
+    """Show a stored report as its audit did: the matrix, each failure, known divergences, what was not asked."""
+    from parity import api
+    from parity.records import Report, read_record, report_file
+    from parity.show import show_report
+
+    report = read_record(Report, report_file(path))
+    show_report(report, report_file(path))
+    raise typer.Exit(api.exit_code(report))
+
+
+@reports_app.command()
+@guarded
+def explain(
+    checks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID|FAMILY]…", help="Checks, or a family's. (default: all, a line each)"),
+    ] = None,
+) -> None:
+    """Tell what a check claims, where the claim comes from, and what usually breaks it.
+
+    Example: parity explain NUM01
+    """
+    from parity.show.explain import show_checks
+
+    show_checks(checks or [])
+
+
+@reports_app.command(
+    epilog="Exit code 0: no more than honest implementations differ by. 1: something differs. 2: nothing to compare."
+)
+@guarded
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A run's directory, a checkpoint, or a hub id …")],
+    other: Annotated[str, typer.Argument(metavar="B", help="… then ::BACKEND/VARIANT@STACK:DTYPE:DEVICE, or less.")],
+    case: Annotated[
+        list[str] | None,
+        typer.Option("--case", metavar="NAME", help="Only these, * for anything. (default: load and forward)"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show the tensors of cases that agree, too.")] = False,
+    cache: Annotated[Path | None, typer.Option(metavar="DIR", help="Where traces are kept between runs.")] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes side by side.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")] = False,
+) -> None:
+    """Compare two sides tensor by tensor, in data-flow order: checkpoints, versions, dtypes, devices, or two runs.
+
+    Examples: parity compare before/ after/
+    parity compare model::hf-torch model::hf-torch@docs-4.37
+    parity compare model::hf-torch model::hf-torch:bfloat16
+    parity compare runs/monday runs/tuesday --case '*'
+    """
+    from parity import api
+    from parity.show import Progress
+    from parity.show.compare import show_comparison
+
+    with Progress() as progress:
+        found = api.compare(
+            one, other, cases=case or ("load", "forward"), cache=cache, jobs=jobs, offline=offline, progress=progress
+        )
+    show_comparison(found, everything)
+    raise typer.Exit(0 if found.same else 1)

@@ -1,0 +1,241 @@
+"""Two sides compared tensor by tensor, in data-flow order: checkpoints, versions, devices, dtypes, backends or runs.
+
+A side is a run's directory or a checkpoint, which is captured first, and who is asked about it:
+``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``. Two honest answers are each within a budget of the oracle, so
+that they are at most the sum of both budgets apart; an error is given as a share of that sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from parity.baseline import rows_of
+from parity.budgets import Measured, measure, scale_of
+from parity.gate import Change, changes
+from parity.judged import read_judged, versions_of
+from parity.records import SubjectRecord
+from parity.run import CheckpointRun
+from parity.sides import CompareError, Side
+from parity.traces import Trace
+
+
+@dataclass(frozen=True)
+class TensorRow:
+    """One tensor, or one parameter, of both sides."""
+
+    name: str
+    error: float | None = None
+    """Relative to the first side's scale; None where there is no number, and ``note`` says why."""
+    share: float | None = None
+    """Of the sum of both budgets; None where a run measured none."""
+    at: tuple[int, ...] = ()
+    note: str = ""
+
+    @property
+    def differs(self) -> bool:
+        """Whether honest implementations do not differ so."""
+        return bool(self.note) or (self.share is not None and not self.share <= 1)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One case of one checkpoint as two subjects answered it."""
+
+    checkpoint: str
+    subjects: tuple[str, str]
+    case: str
+    rows: list[TensorRow] = field(default_factory=list)
+
+    @property
+    def first(self) -> TensorRow | None:
+        """The first tensor, in data-flow order, that differs."""
+        return next((row for row in self.rows if row.differs), None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that two sides have in common."""
+
+    cases: list[Compared]
+    environments: list[str]
+    """What is of another version: ``torch 2.12.0 ↔ 2.13.0``."""
+    changes: list[Change] = field(default_factory=list)
+    """Verdicts that are others on the second side, where both are runs that were judged."""
+    one_sided: list[str] = field(default_factory=list)
+    """Who was not asked what the other side answered, for want of a class or a capability."""
+
+    @property
+    def same(self) -> bool:
+        return not self.changes and all(each.first is None for each in self.cases)
+
+
+def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) -> Comparison:
+    """Compares what two captured runs hold.
+
+    Args:
+        cases: names, ``*`` for anything.
+
+    Raises:
+        RecordError, TraceError: a run cannot be read.
+        CompareError: the runs have no checkpoint, subject or case in common, or were asked about other inputs.
+    """
+    (first, ours), (second, theirs) = (CheckpointRun.open_all(side.directory) for side in (one, other))
+    found, environments, one_sided = [], {}, []
+    for run, twin in _pairs(one, ours, other, theirs):
+        for (a, left), (b, right) in _subjects(one, run, other, twin):
+            pair = (first.environments[left.environment], second.environments[right.environment])
+            for line in _environments(*map(versions_of, pair)):
+                environments[line] = None
+            for case in _cases(one, run, other, twin, cases):
+                ours_here, theirs_here = run.trace(a, case), twin.trace(b, case)
+                if ours_here is not None and theirs_here is not None:
+                    rows = list(_rows(run, left, twin, right, case, ours_here, theirs_here))
+                    names = tuple(f"{s.label} {s.device} {s.dtype}" for s in (left, right))
+                    found.append(Compared(run.checkpoint.name, names, case, rows))
+                elif ours_here is not None or theirs_here is not None:
+                    who = right if theirs_here is None else left
+                    one_sided.append(f"{run.checkpoint.name}: {who.label} has no answer to {case}")
+    if not found:
+        raise CompareError(f"{one.name} and {other.name}: no case was answered on both sides")
+    return Comparison(found, list(environments), _changes(one, other), one_sided)
+
+
+def _changes(one: Side, other: Side) -> list[Change]:
+    """From the first run's verdicts to the second's; none where a subject was named, or a run was not judged."""
+    reports = [side.directory / "report.json" for side in (one, other)]
+    if one.who or other.who or not all(path.is_file() for path in reports):
+        return []
+    before, after = map(read_judged, reports)
+    return list(changes(rows_of(before), after))
+
+
+def _pairs(
+    one: Side, ours: list[CheckpointRun], other: Side, theirs: list[CheckpointRun]
+) -> list[tuple[CheckpointRun, CheckpointRun]]:
+    if len(ours) == len(theirs) == 1:
+        return [(ours[0], theirs[0])]
+    named = {run.checkpoint.name: run for run in theirs}
+    found = [(run, named[run.checkpoint.name]) for run in ours if run.checkpoint.name in named]
+    if not found:
+        raise CompareError(f"{one.name} and {other.name}: runs of different checkpoints, none of one name")
+    return found
+
+
+def _subjects(
+    one: Side, run: CheckpointRun, other: Side, twin: CheckpointRun
+) -> Iterator[tuple[tuple[int, SubjectRecord], tuple[int, SubjectRecord]]]:
+    """Those that were named, else everyone with whoever is of the same label, device and dtype."""
+    ours, theirs = _of(one, run), _of(other, twin)
+    if one.who and other.who:
+        yield ours[0], theirs[0]
+        return
+    alike = {(s.label, s.device, s.dtype): (index, s) for index, s in theirs}
+    if (one.who or other.who) and len(ours) == 1 and len(theirs) == 1:
+        alike = {(s.label, s.device, s.dtype): theirs[0] for _, s in ours}
+    for index, subject in ours:
+        if twin_of := alike.get((subject.label, subject.device, subject.dtype)):
+            yield (index, subject), twin_of
+
+
+def _of(side: Side, run: CheckpointRun) -> list[tuple[int, SubjectRecord]]:
+    found = [(i, s) for i, s in run.subjects("candidate") if side.who is None or side.who.is_it(s)]
+    if not found:
+        there = ", ".join(dict.fromkeys(f"{s.label}:{s.dtype}:{s.device}" for _, s in run.subjects("candidate")))
+        raise CompareError(f"{side.name}: nobody so called was asked about {run.checkpoint.name}; there are {there}")
+    return found
+
+
+def _cases(one: Side, run: CheckpointRun, other: Side, twin: CheckpointRun, wanted: Sequence[str]) -> Iterator[str]:
+    for name, case in run.cases.items():
+        if name not in twin.cases or not any(fnmatchcase(name, pattern) for pattern in wanted):
+            continue
+        if case.digest != twin.cases[name].digest:
+            raise CompareError(
+                f"{one.name} and {other.name}: {name} was asked of other inputs: {run.checkpoint.name} and "
+                f"{twin.checkpoint.name} are models of another kind, size or vocabulary"
+            )
+        yield name
+
+
+def _rows(
+    run: CheckpointRun, left: SubjectRecord, twin: CheckpointRun, right: SubjectRecord, case: str,
+    ours: Trace, theirs: Trace,
+) -> Iterator[TensorRow]:  # fmt: skip
+    if ours.raised or theirs.raised:
+        words = [trace.raised.type if trace.raised else "an answer" for trace in (ours, theirs)]
+        if words[0] != words[1]:
+            yield TensorRow(case, note=f"{words[0]} ↔ {words[1]}")
+    elif run.cases[case].operation == "load":
+        tied = {name: group for group in run.anatomy.table.groups for name in group}
+        yield from _parameters(ours.facts["parameters"], theirs.facts["parameters"], tied)
+    else:
+        for name in dict.fromkeys([*(spec.name for spec in run.specs(case)), *ours.arrays, *theirs.arrays]):
+            there = [name in trace.arrays for trace in (ours, theirs)]
+            if all(there):
+                yield _tensor(run, left, twin, right, case, name, ours.arrays[name], theirs.arrays[name])
+            elif any(there):
+                yield TensorRow(name, note=f"only {(left if there[0] else right).label} has it")
+
+
+def _tensor(
+    run: CheckpointRun, left: SubjectRecord, twin: CheckpointRun, right: SubjectRecord, case: str,
+    name: str, ours: np.ndarray, theirs: np.ndarray,
+) -> TensorRow:  # fmt: skip
+    """One tensor that both have; what is no canonical one has no budget."""
+    spec = next((spec for spec in run.specs(case) if spec.name == name), None)
+    if spec is None:
+        return _row(name, ours, theirs, None, None)
+    budgets = [each.budget(who, name) for each, who in ((run, left), (twin, right))]
+    # A tensor may be measured by another's size: whoever lends it stands in the oracle's answer.
+    oracle = run.oracle(case)
+    scale = None if oracle is None or name not in oracle.arrays else scale_of(spec, oracle.arrays)
+    return _row(name, ours, theirs, scale, sum(budget.slice for budget in budgets if budget) or None)
+
+
+def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, budget: float | None) -> TensorRow:
+    if ours.shape != theirs.shape:
+        return TensorRow(name, note=f"shape {list(ours.shape)} ↔ {list(theirs.shape)}")
+    if ours.dtype.kind in "iub":
+        places = np.argwhere(ours != theirs)
+        if not len(places):
+            return TensorRow(name, 0.0)
+        at = tuple(int(place) for place in places[0])
+        return TensorRow(name, at=at, note=f"{ours[at]} ↔ {theirs[at]}, {len(places)} of {ours.size} differ")
+    if not ours.size:
+        return TensorRow(name, 0.0)
+    found: Measured = measure(theirs, ours, scale)
+    if not np.isfinite(found.slice):
+        return TensorRow(name, at=found.slice_at, note="not finite on one side alone")
+    return TensorRow(name, found.slice, None if budget is None else found.slice / budget, found.slice_at)
+
+
+def _parameters(
+    ours: Mapping[str, dict], theirs: Mapping[str, dict], tied: Mapping[str, Sequence[str]]
+) -> Iterator[TensorRow]:
+    """Bits of what was loaded, by digest; a parameter is not measured, it is the same or not.
+
+    Of names that are one table, a side may have any.
+    """
+    for name in dict.fromkeys([*ours, *theirs]):
+        one, other = ours.get(name), theirs.get(name)
+        if one is None or other is None:
+            lacking = ours if one is None else theirs
+            if any(alias in lacking for alias in tied.get(name, ())):
+                continue
+            yield TensorRow(name, note=f"only {'the second' if one is None else 'the first'} side has it")
+        elif one["digest"] == other["digest"]:
+            yield TensorRow(name, 0.0)
+        else:
+            words = [word for word in ("shape", "dtype") if one[word] != other[word]]
+            told = "; ".join(f"{word} {one[word]} ↔ {other[word]}" for word in words)
+            yield TensorRow(name, note=told or "other bits")
+
+
+def _environments(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(one.keys() | other.keys()):
+        if one.get(name) != other.get(name):
+            yield f"{name} {one.get(name, 'none')} ↔ {other.get(name, 'none')}"

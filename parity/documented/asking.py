@@ -1,0 +1,129 @@
+"""Documented values of published checkpoints as questions: cases ``documented.ID`` for the check DOC05.
+
+A checkpoint is taken for a published one where it lies in a hub cache under that id. What its config says of its origin
+(``_name_or_path``) is no sign: a model that was trained further says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from parity.anatomy import Anatomy, anatomy_of
+from parity.cases import Case
+from parity.checkpoint import generation_in_force, hub_id, resolve_checkpoint
+from parity.decoding_cases import generation_case
+from parity.documented.catalogue import Label, Loss, Span, States, Text, Tokens, Value, Words, read_catalogue
+from parity.file_cases import SHORT
+from parity.inputs import Encode, InputsError, tokenizer
+from parity.records import CheckpointRecord, Manifest
+from reference.errors import CheckpointError
+
+TOKENIZER, AUDIO = "documented_tokenizer", "documented_audio"
+"""What a value can lack, in words of ``Case.requires`` that nobody has."""
+
+
+def documented_values(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+    """By checkpoint what the catalogue asks of it. Nothing captured is read (``parity.capture.run.Derive``)."""
+    catalogue = read_catalogue()
+    return {record.name: list(_cases(record, catalogue)) for record in manifest.checkpoints}
+
+
+def _cases(record: CheckpointRecord, catalogue: list[Value]) -> Iterator[Case]:
+    published = hub_id(Path(record.path))
+    for value in catalogue:
+        if value.checkpoint == published and getattr(value, "model_class", record.documented_class) == (
+            record.documented_class
+        ):
+            yield case_of(value, record)
+
+
+def case_of(value: Value, record: CheckpointRecord) -> Case:
+    """One value as a question to the checkpoint that it speaks of.
+
+    Where the texts cannot be encoded the case says why, and nobody is asked it.
+    """
+    name, notes = f"documented.{value.id}", {"value": value.model_dump(by_alias=True)}
+    if isinstance(value, Tokens):
+        settings = {"texts": [value.input], "pairs": [], "short": SHORT}
+        return Case(name, "tokenize", settings=settings, requires=("tokenize",), notes=notes)
+    if getattr(value, "audio", ""):
+        return _unasked(name, notes, AUDIO, f"{value.audio} is not among the checkpoint's files")
+    anatomy = anatomy_of(record.config, record.documented_class)
+    try:
+        read, written = _tokenizers(value, record)
+        return _MAKERS[type(value)](value, name, notes, anatomy, (read, written), Path(record.path))
+    except (InputsError, CheckpointError) as error:
+        return _unasked(name, notes, TOKENIZER, str(error))
+
+
+def _unasked(name: str, notes: dict[str, Any], word: str, why: str) -> Case:
+    return Case(name, "forward", requires=(word,), notes={**notes, "lacking": {word: why}})
+
+
+def _tokenizers(value: Value, record: CheckpointRecord) -> tuple[Encode, Encode]:
+    """That of the source, and that of what is written."""
+    if value.tokenizers is None:
+        own = tokenizer(Path(record.path), record.config)
+        return own, own
+    places = [resolve_checkpoint(each, offline=True) for each in value.tokenizers]
+    read, written = (tokenizer(place, record.config) for place in places)
+    return read, written
+
+
+def _source(read: Encode, text: str, pair: str | None = None) -> dict[str, Any]:
+    ids = read(text, pair)
+    return {"input_ids": [ids], "attention_mask": [[1] * len(ids)]}
+
+
+def bare(write: Encode, text: str, special: set[int]) -> list[int]:
+    """A text's tokens without those that mean something else."""
+    return [token for token in write(text) if token not in special | set(write(""))]
+
+
+def _text(value: Text, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+    read, write = by
+    special = anatomy.special | set(write(""))
+    notes = {**notes, "special": sorted(special), "tokens": bare(write, value.expected, special)}
+    generation = generation_in_force(path)
+    return generation_case(name, anatomy, _source(read, value.input), dict(value.arguments), generation, notes)
+
+
+def _label(value: Label, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+    names = dict(anatomy.raw.get("id2label", {}))
+    return Case(name, "forward", _source(by[0], value.input), notes={**notes, "names": names})
+
+
+def _span(value: Span, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+    source = _source(by[0], value.input, value.pair)
+    tokens = bare(by[1], value.expected, anatomy.special)
+    return Case(name, "forward", source, notes={**notes, "tokens": tokens, "source": source["input_ids"][0]})
+
+
+def _words(value: Words, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+    source = _source(by[0], value.input)
+    mask = bare(by[1], value.mask, anatomy.special)
+    if len(mask) != 1 or mask[0] not in source["input_ids"][0]:
+        raise InputsError(f"{path}: its tokenizer knows no mask spelled {value.mask!r}")
+    tokens = [bare(by[1], f" {word}", anatomy.special) for word in value.expected]
+    if parted := [word for word, each in zip(value.expected, tokens, strict=True) if len(each) != 1]:
+        raise InputsError(f"{path}: its tokenizer has no token for {parted[0]!r}")
+    notes = {**notes, "place": source["input_ids"][0].index(mask[0]), "tokens": [each[0] for each in tokens]}
+    return Case(name, "forward", source, requires=("default_decoder_inputs",), notes=notes)
+
+
+def _loss(value: Loss, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+    labels = dict(value.given) if value.target is None else {"labels": [by[1](value.target)]}
+    inputs = {**_source(by[0], value.input, value.pair), **labels}
+    return Case(name, "forward", inputs, requires=("labels",), notes=notes)
+
+
+def _states(value: States, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+    fed = {"decoder_input_ids": [[anatomy.start]], "decoder_attention_mask": [[1]]}
+    return Case(name, "forward", {**_source(by[0], value.input), **fed}, notes=notes)
+
+
+_MAKERS: dict[type, Callable[..., Case]] = {
+    Text: _text, Label: _label, Span: _span, Words: _words, Loss: _loss, States: _states,
+}  # fmt: skip

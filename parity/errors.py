@@ -1,0 +1,7 @@
+"""What is raised about what a user gave: one kind, so that a command can tell it from a bug of ours."""
+
+from __future__ import annotations
+
+
+class GivenError(ValueError):
+    """Something that was given cannot be used; the message is one line that names it and the cause, for a user."""

@@ -1,0 +1,12 @@
+"""A stored report in the forms that other tools read: JUnit XML, JSON Lines, GitHub's step summary and annotations.
+
+They are made of a report, not of an audit, so that one command serves runs of today, of another machine and of a year
+ago, and an audit needs no more options.
+"""
+
+from parity.export.github import annotations, gate_annotations, gate_summary, joined, summary
+from parity.export.jsonl import jsonl
+from parity.export.junit import junit
+from parity.export.writing import append, write
+
+__all__ = ["annotations", "append", "gate_annotations", "gate_summary", "joined", "jsonl", "junit", "summary", "write"]

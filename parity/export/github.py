@@ -1,0 +1,129 @@
+"""What GitHub shows of a run: a step's summary in Markdown, and annotations, which are lines on standard output.
+
+The forms are those of GitHub's documentation, "Workflow commands for GitHub Actions".
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from parity.gate import Gated
+from parity.records import Report
+from parity.show.console import WORST_FIRST
+from parity.show.failures import Group, groups, headline, lines
+from parity.show.gate import WORDS, change_lines, ending, update_command
+from parity.show.matrix import subject_label, worst
+from parity.show.report import by_entry, environment_line, totals_line, usually
+
+SHOWN_FAILURES = 20
+"""Blocks in a summary, which may have a megabyte."""
+SHOWN_ANNOTATIONS = 10
+"""Of each kind GitHub shows ten for a step."""
+SHOWN_CHANGES = 100
+
+
+def summary(report: Report) -> str:
+    """Totals, versions, a row for each subject, the failures as in the terminal, and the ledger's entries met."""
+    return "\n".join([*_head(report), *_subjects(report), *_failures(report), *_known(report)]) + "\n"
+
+
+def annotations(report: Report) -> list[str]:
+    """One ``::error`` for each way to fail; more than GitHub shows are counted in the last."""
+    found = list(groups(verdict for verdict in report.verdicts if verdict.status in ("fail", "error")))
+    told = [_annotation(" · ".join(headline(group)), _told(group, names=("first", "found", "error", "again")))
+            for group in found]  # fmt: skip
+    return _at_most(told, "ways to fail")
+
+
+def gate_summary(gated: Gated, report: Path, baseline: Path) -> str:
+    """What changed, as a table, and, where nothing is worse, the command that accepts it."""
+    text = [f"### {html.escape(ending(gated, baseline))}\n", *(f"- {_cell(line)}" for line in gated.versions)]
+    rows = list(change_lines(gated.changes))
+    if rows:
+        text += ["\n| change | cells |\n|---|---|"]
+        text += [f"| {WORDS.get(kind, kind)} | {_cell(line)} |" for kind, line in rows[:SHOWN_CHANGES]]
+        if len(rows) > SHOWN_CHANGES:
+            text.append(f"\nand {len(rows) - SHOWN_CHANGES} lines more")
+    if rows and not any(change.regression for change in gated.changes):
+        text.append(f"\nIf that is meant: `{update_command(report, baseline)}`")
+    return "\n".join(text) + "\n"
+
+
+def gate_annotations(gated: Gated) -> list[str]:
+    """One ``::error`` for each line of the gate's changes."""
+    told = [_annotation(f"gate: {WORDS.get(kind, kind)}", line) for kind, line in change_lines(gated.changes)]
+    return _at_most(told, "changes")
+
+
+def _head(report: Report) -> Iterator[str]:
+    yield f"### parity: {totals_line(report).plain}\n"
+    for name, environment in report.environments.items():
+        yield f"- {_cell(environment_line(name, environment).plain)}"
+
+
+def _subjects(report: Report) -> Iterator[str]:
+    found: dict[str, dict[str, list[str]]] = {}
+    names = [checkpoint.name for checkpoint in report.checkpoints]
+    for verdict in report.verdicts:
+        label = " · ".join((subject_label(verdict), verdict.device, verdict.dtype))
+        found.setdefault(label, {}).setdefault(verdict.status, []).append(verdict.checkpoint)
+    yield f"\n{len(names)} checkpoints: {_cell(', '.join(names))}\n"
+    yield f"| subject | worst | {' | '.join(WORST_FIRST)} |\n|{'---|' * (len(WORST_FIRST) + 2)}"
+    for label, statuses in found.items():
+        counts = " | ".join(str(len(statuses.get(status, []))) for status in WORST_FIRST)
+        yield f"| {_cell(label)} | {worst(list(statuses))} | {counts} |"
+
+
+def _failures(report: Report) -> Iterator[str]:
+    found = list(groups(verdict for verdict in report.verdicts if verdict.status in ("fail", "error")))
+    for group in found[:SHOWN_FAILURES]:
+        block = "\n".join([" · ".join(headline(group)), *(f"  {line}" for line in _told(group).splitlines())])
+        fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", block)), 3)
+        yield f"\n{fence}text\n{block}\n{fence}"
+    if len(found) > SHOWN_FAILURES:
+        yield f"\nand {len(found) - SHOWN_FAILURES} more"
+
+
+def _known(report: Report) -> Iterator[str]:
+    met = by_entry(report)
+    if met:
+        yield "\n<details><summary>known divergences</summary>\n\n| entry | severity | cells |\n|---|---|---|"
+        yield from (f"| {_cell(entry)} | {severity} | {len(cells)} |" for (entry, severity), cells in met.items())
+        yield "\n</details>"
+
+
+def _told(group: Group, names: Sequence[str] | None = None) -> str:
+    told = lines(group, usually(group.example.check))
+    return "\n".join(f"{name:<8} {line}" for name, line in told if names is None or name in names)
+
+
+def _annotation(title: str, message: str) -> str:
+    return f"::error title={_property(title)}::{_data(message)}"
+
+
+def _at_most(told: list[str], what: str) -> list[str]:
+    if len(told) <= SHOWN_ANNOTATIONS:
+        return told
+    rest = len(told) - SHOWN_ANNOTATIONS + 1
+    return [*told[: SHOWN_ANNOTATIONS - 1], _annotation("parity", f"{rest} more {what}: see the report")]
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _cell(text: str) -> str:
+    """A text on one line of Markdown, where nothing in it is markup."""
+    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def joined(found: Iterable[str]) -> str:
+    """Annotations as they are printed."""
+    return "".join(f"{line}\n" for line in found)

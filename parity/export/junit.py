@@ -1,0 +1,77 @@
+"""JUnit XML: a suite for each checkpoint and subject, a test for each cell.
+
+The elements and attributes are those that Jenkins, GitLab and pytest agree on. A known divergence is skipped, as
+pytest writes an expected failure, and says which entry of the ledger expects it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from xml.etree import ElementTree as ET
+
+from parity.records import Report, Verdict
+from parity.show.failures import Group, lines
+from parity.show.matrix import subject_label
+from parity.show.report import usually
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 has no way to write (section 2.2)."""
+
+
+def junit(report: Report) -> str:
+    """The whole document."""
+    suites: dict[tuple[str, ...], list[Verdict]] = {}
+    for verdict in report.verdicts:
+        key = (verdict.checkpoint, subject_label(verdict), verdict.device, verdict.dtype, verdict.model_class)
+        suites.setdefault(key, []).append(verdict)
+    root = ET.Element("testsuites", {"name": "parity", **_counts(report.verdicts)})
+    if report.cost is not None:
+        root.set("time", f"{report.cost.wall_seconds:.3f}")
+    for key, verdicts in suites.items():
+        root.append(_suite(report, key, verdicts))
+    ET.indent(root, " ")
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(report: Report, key: tuple[str, ...], verdicts: list[Verdict]) -> ET.Element:
+    suite = ET.Element("testsuite", {"name": _text(" · ".join(key)), "timestamp": report.started, **_counts(verdicts)})
+    environment = report.environments.get(verdicts[0].stack, {})
+    properties = ET.SubElement(suite, "properties")
+    for name, version in (environment.get("versions") or {}).items():
+        if version:
+            ET.SubElement(properties, "property", {"name": _text(name), "value": _text(str(version))})
+    for verdict in verdicts:
+        suite.append(_test(key, verdict))
+    return suite
+
+
+def _test(key: tuple[str, ...], verdict: Verdict) -> ET.Element:
+    test = ET.Element(
+        "testcase", {"classname": _text(".".join(key)), "name": _text(f"{verdict.check}[{verdict.case}]")}
+    )
+    if verdict.status in ("fail", "error"):
+        told = lines(Group((verdict,)), usually(verdict.check))
+        tag = "failure" if verdict.status == "fail" else "error"
+        element = ET.SubElement(test, tag, {"type": verdict.status, "message": _text(_line(verdict.reason))})
+        element.text = _text("\n".join(f"{name:<8} {line}" for name, line in told))
+    elif verdict.status in ("known", "skip"):
+        ET.SubElement(test, "skipped", {"type": verdict.status, "message": _text(_line(verdict.reason))})
+    return test
+
+
+def _counts(verdicts: Iterable[Verdict]) -> dict[str, str]:
+    counts = Counter(verdict.status for verdict in verdicts)
+    skipped = counts["skip"] + counts["known"]
+    found = {"tests": counts.total(), "failures": counts["fail"], "errors": counts["error"], "skipped": skipped}
+    return {name: str(count) for name, count in found.items()}
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _text(text: str) -> str:
+    r"""With what XML cannot hold spelled out: ``\x1b``."""
+    return _NO_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -1,0 +1,46 @@
+"""How exports reach their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from parity.api import OutputError
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, in a folder that is made for it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def whole() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".part-{path.name}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+
+    _told(path, whole)
+
+
+def append(path: Path, text: str) -> None:
+    """Adds to a file, as GitHub's ``$GITHUB_STEP_SUMMARY`` wants it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def added() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    _told(path, added)
+
+
+def _told(path: Path, act: Callable[[], None]) -> None:
+    try:
+        act()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error

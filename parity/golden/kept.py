@@ -1,0 +1,35 @@
+"""What is kept: one padded batch through the whole model, and the texts of a greedy and of a beam search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parity.anatomy import Anatomy
+from parity.cases import Case
+from parity.standard import SEED, standard_cases
+from parity.tensors import forward_tensors
+from parity.traces import Trace
+
+__all__ = ["BACKENDS", "CASES", "LACKING", "SEED", "STACKS", "golden_cases", "trimmed"]
+
+STACKS = ("main", "docs-4.37", "current")
+"""Recorded of each fixture; what needs a GPU differs from one to the next."""
+BACKENDS = ("hf-torch/eager", "hf-tf", "hf-flax")
+CASES = ("forward", "generate.greedy", "generate.beams")
+LEFT_OUT = ("attention", "cross-attention")
+"""Kinds of tensors: half of an answer's bytes, and what goes wrong in them shows in the states after them."""
+LACKING = {"attentions": "a golden keeps none"}
+"""What a golden subject lacks beside what its backend does."""
+
+
+def golden_cases(anatomy: Anatomy, rows: list[dict[str, Any]] | None, generation: dict[str, Any]) -> list[Case]:
+    """The standard cases of which traces are kept; the synthetic batch's, whatever ``rows`` are."""
+    return [case for case in standard_cases(anatomy, None, generation) if case.name in CASES]
+
+
+def trimmed(trace: Trace, anatomy: Anatomy) -> Trace:
+    """A trace without the tensors that are not kept."""
+    left_out = {spec.name for spec in forward_tensors(anatomy) if spec.kind in LEFT_OUT}
+    arrays = {name: array for name, array in trace.arrays.items() if name not in left_out}
+    dtypes = {name: dtype for name, dtype in trace.dtypes.items() if name in arrays}
+    return Trace(arrays, trace.facts, trace.raised, dtypes, trace.provenance)

@@ -1,0 +1,193 @@
+"""How goldens are kept: a file for each stack and checkpoint, and an index that says what each is and whence.
+
+A file is safetensors: its tensors are called ``BACKEND/VARIANT/CASE/TENSOR``, and its metadata holds whatever of the
+traces is no array. The index holds every file's digest, so that one that was altered is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from parity.errors import GivenError
+from parity.records import RecordError, SubjectRecord
+from parity.resources import goldens
+from parity.traces import Raised, Trace
+
+FORMAT = 1
+INDEX = "index.json"
+LARGEST = 5_000_000
+"""Bytes all goldens may have together."""
+Key = tuple[str, str, str]
+"""Backend, variant, case."""
+
+
+class GoldenError(GivenError):
+    """Goldens are missing, altered or cannot be used; the message names the file and the cause."""
+
+
+class Replaced(BaseModel):
+    """A golden that took the place of one nearer to the oracle, and why it was let."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    date: str
+    because: str
+    farther: list[str]
+    """Backend, case and tensor, with both errors."""
+
+
+class Provenance(BaseModel):
+    """Where one file of goldens comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str
+    checkpoint: str
+    """Digest of the checkpoint it is about."""
+    recorded: str
+    """ISO 8601, UTC."""
+    command: list[str]
+    device: str
+    seed: int
+    """Of the synthetic batch."""
+    python: str
+    cpu: str
+    versions: dict[str, str]
+    replaced: list[Replaced] = Field(default_factory=list)
+
+
+class Index(BaseModel):
+    """What ``index.json`` holds, by file relative to it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    golden: Literal[1] = FORMAT
+    files: dict[str, Provenance] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What one file holds: the answers of one stack about one checkpoint."""
+
+    stack: str
+    checkpoint: str
+    environment: dict[str, Any]
+    """What the probe found of the stack when it was recorded."""
+    subjects: list[SubjectRecord]
+    cases: dict[str, str]
+    """Digest of each case by name."""
+    traces: Mapping[Key, Trace]
+
+    def to_bytes(self) -> bytes:
+        """The file's content; the same traces give the same bytes."""
+        arrays, told = {}, []
+        for key, trace in sorted(self.traces.items()):
+            path = "/".join(key)
+            arrays |= {f"{path}/{name}": np.asarray(array, order="C") for name, array in trace.arrays.items()}
+            raised = asdict(trace.raised) if trace.raised else None
+            own = {"key": key, "order": list(trace.arrays), "raised": raised}
+            told.append({**own, "facts": trace.facts, "dtypes": trace.dtypes, "provenance": trace.provenance})
+        head = {
+            "format": FORMAT,
+            "stack": self.stack,
+            "checkpoint": self.checkpoint,
+            "cases": self.cases,
+            "environment": self.environment,
+            "traces": told,
+            "subjects": [subject.model_dump(mode="json", exclude_defaults=True) for subject in self.subjects],
+        }
+        return save(arrays, metadata={"golden": json.dumps(head, sort_keys=True)})  # fmt: skip
+
+
+def read_index() -> Index:
+    """The index; an empty one where there is none.
+
+    Raises:
+        GoldenError: it cannot be read.
+    """
+    path = goldens() / INDEX
+    try:
+        return Index.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Index()
+    except OSError as error:
+        raise GoldenError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise GoldenError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def write_index(index: Index) -> None:
+    """Writes it sorted, whole or not at all."""
+    data = index.model_dump(mode="json", exclude_defaults=False)
+    data["files"] = dict(sorted(data["files"].items()))
+    _write(goldens() / INDEX, (json.dumps(data, indent=1) + "\n").encode())
+
+
+def write_bundle(name: str, content: bytes) -> None:
+    """Writes one file, whole or not at all."""
+    _write(goldens() / name, content)
+
+
+def read_bundle(name: str, known: Provenance | None = None) -> Bundle:
+    """Reads one file.
+
+    Args:
+        name: relative to the index.
+        known: what the index says of it; then its digest must be the same.
+
+    Raises:
+        GoldenError: it is missing, altered or cannot be read.
+    """
+    path = goldens() / name
+    try:
+        content = path.read_bytes()
+        if known is not None and digest(content) != known.sha256:
+            raise GoldenError(f"{path}: altered: its digest is not the one that was recorded")
+        with safe_open(path, framework="numpy") as file:
+            head = json.loads((file.metadata() or {})["golden"])
+            if head["format"] != FORMAT:
+                raise GoldenError(f"{path}: golden format {head['format']}, this version reads {FORMAT}")
+            traces = dict(_traces(file, head))
+        subjects = [SubjectRecord.model_validate(subject) for subject in head["subjects"]]
+    except (OSError, SafetensorError, KeyError, ValidationError, json.JSONDecodeError) as error:
+        raise GoldenError(f"{path}: not a readable golden: {error}") from error
+    return Bundle(head["stack"], head["checkpoint"], head["environment"], subjects, head["cases"], traces)
+
+
+def _traces(file: Any, head: dict[str, Any]) -> Iterator[tuple[Key, Trace]]:
+    for told in head["traces"]:
+        path = "/".join(told["key"])
+        arrays = {name: file.get_tensor(f"{path}/{name}") for name in told["order"]}
+        raised = Raised(**told["raised"]) if told["raised"] else None
+        yield tuple(told["key"]), Trace(arrays, told["facts"], raised, told["dtypes"], told["provenance"])
+
+
+def file_name(stack: str, checkpoint: str) -> str:
+    """``docs-4.37/bart-odd.safetensors``."""
+    return f"{stack}/{checkpoint}.safetensors"
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".part-{path.name}")
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be written: {error.strerror}") from error

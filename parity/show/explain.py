@@ -1,0 +1,58 @@
+"""``parity explain``: what a check claims, where the claim comes from, and what usually breaks it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from parity import ledger
+from parity.checks import CHECKS, Check
+from parity.judge import select_checks
+from parity.show.console import console
+
+SHOWN_ENTRIES = 6
+
+
+def show_checks(names: list[str]) -> None:
+    """Prints checks in full; without a name, or for a family, a line each.
+
+    Raises:
+        NothingToJudge: there is no such check or family; the message says which there are.
+    """
+    chosen = select_checks([name.upper() if name.upper() in CHECKS else name for name in names])
+    out = console()
+    if names and all(name.upper() in CHECKS for name in names):
+        out.print(*map(_whole, chosen), sep="\n")
+        return
+    for family in dict.fromkeys(check.family for check in chosen):
+        out.print(Text(family, "bold"))
+        for check in (each for each in chosen if each.family == family):
+            out.print(Text(f"  {check.id:<8} {check.claim}"))
+
+
+def _whole(check: Check) -> Text:
+    text = Text.assemble((check.id, "bold"), f"  {check.family}\n")
+    for name, told in _lines(check):
+        text.append(f"  {name:<9} ", "bright_black")
+        text.append(f"{told}\n")
+    return text
+
+
+def _lines(check: Check) -> Iterator[tuple[str, str]]:
+    yield "claim", check.claim
+    yield "source", check.source
+    yield "breaks", check.usually
+    if check.function.__doc__:
+        yield "shows", " ".join(inspect.cleandoc(check.function.__doc__).split())
+    yield "cases", ", ".join((*check.cases, *(f"{name} (read too)" for name in check.also)))
+    if check.requires:
+        yield "requires", ", ".join(check.requires)
+    if check.role == "file":
+        yield "about", "the files themselves, whatever reads them"
+    entries = [entry.id for entry in ledger.entries() if check.id in entry.checks]
+    if entries:
+        more = f" and {len(entries) - SHOWN_ENTRIES} more" if len(entries) > SHOWN_ENTRIES else ""
+        yield "known", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity ledger ID)"
+    yield "again", f"parity audit CHECKPOINT --check {check.id}"

@@ -1,0 +1,18 @@
+"""transformers, PyTorch and Flax: BartForCausalLM loads a whole BART's file with a random table of tokens."""
+
+import sys
+import tempfile
+
+import torch
+from transformers import BartConfig, BartForCausalLM, BartForConditionalGeneration
+
+sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+config = BartConfig(vocab_size=30, d_model=8, encoder_ffn_dim=9, decoder_ffn_dim=9, **sizes)
+with tempfile.TemporaryDirectory() as folder:
+    whole = BartForConditionalGeneration(config)
+    whole.save_pretrained(folder)
+    decoder = BartForCausalLM.from_pretrained(folder)
+saved, table = whole.model.shared.weight, decoder.model.decoder.embed_tokens.weight
+layers = [model.model.decoder.layers[0].fc1.weight for model in (whole, decoder)]
+print("the layers are the file's:", torch.equal(*layers), "the tokens' table is:", torch.equal(saved, table))
+sys.exit(not torch.equal(saved, table))

@@ -1,0 +1,11 @@
+"""transformers 5.23.0, PyTorch: a composition's documented switches of the output are no arguments of forward."""
+
+import inspect
+import sys
+
+from transformers import EncoderDecoderModel
+
+documented = ["output_attentions", "output_hidden_states", "return_dict"]
+lost = [name for name in documented if name not in inspect.signature(EncoderDecoderModel.forward).parameters]
+print("not in the signature:", lost)
+sys.exit(bool(lost))

@@ -1,0 +1,102 @@
+"""What the reader of the terminal and of documented.md is told."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from parity.docs.results import (
+    BlockRecord,
+    DocsReport,
+    ExampleResult,
+    Raised,
+    SourceRecord,
+    StackRecord,
+    StatementResult,
+    totals_of,
+)
+from parity.show.docs import show_docs
+from parity.show.docs_page import page
+
+
+def statement(status: str, **more) -> StatementResult:
+    return StatementResult(**({"line": 3, "code": "f(a | b)\n", "expected": "", "status": status} | more))
+
+
+def example(name: str, stack: str, *statements: StatementResult, **more) -> ExampleResult:
+    status = min((each.status for each in statements), key=["breaks", "differs", "not compared", "holds"].index)
+    decisive = next(each for each in statements if each.status == status)
+    return ExampleResult(
+        name=name, source=name.partition("#")[0].partition(":")[0], stack=stack, line=2, status=status,
+        reason=decisive.reason, statements=list(statements), **more,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def report() -> DocsReport:
+    raised = Raised(type="NameError", message="x", where="f.py:3 in g")
+    broken = statement("breaks", reason="NameError: name 'tf' is not defined", raised=raised)
+    mended = {"diagnosis": "never imported", "corrected": "import tf", "mended": "holds"}
+    examples = [
+        example("BartModel.forward#1", "old", statement("holds")),
+        example("BartModel.forward#1", "new", broken, **mended),
+        example("BartModel.call#1", "new", broken),
+        example("p.md:2", "old", statement("not compared", reason="needs a/b"), wrote_outside=["/etc/x"]),
+        example("p.md:2", "new", statement("differs", reason="shows 1, documented is 2")),
+    ]
+    sources = [
+        SourceRecord(name="BartModel.forward", kind="docstring", stack="old"),
+        SourceRecord(name="BartModel.forward", kind="docstring", stack="new"),
+        SourceRecord(name="p.md", kind="page", blocks=[
+            BlockRecord(line=2, kind="session", example="p.md:2", statements=1),
+            BlockRecord(line=9, kind="unreadable", reason="json, not Python"), BlockRecord(line=12, kind="signature"),
+        ]),
+        SourceRecord(name="bad.md", kind="page", error="bad.md: not text: byte 0x89 at 0 is no utf-8"),
+    ]  # fmt: skip
+    stacks = [
+        StackRecord(name="old", python="3.11", versions={"transformers": "4.37.2"}),
+        StackRecord(name="new", python="3.11", versions={"transformers": "5.23.0"}, absent={"TFBartModel": "gone"}),
+    ]
+    return DocsReport(
+        parity_version="0", command=[], started="", mode="stand-in", stacks=stacks, sources=sources,
+        examples=examples, totals=totals_of(examples), changed=["/home/me/.new"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "| `new` | transformers 5.23.0 | examples | 3 | – | – | 1 | 2 | – | – |",
+        "| `BartModel` | 2 | 2 | – | – | – | 2 | – | – |",
+        "| `TFBartModel` | absent | – |",
+        "| p.md | 3 | 1 session, 1 unreadable, 1 signature |",
+        "| bad.md | 0 | bad.md: not text: byte 0x89 at 0 is no utf-8 |",
+        "- **breaks** in new (transformers 5.23.0): `BartModel.forward#1`, `BartModel.call#1`\n",
+        "  - line 3: `f(a | b)`\n",
+        "NameError: name 'tf' is not defined (f.py:3 in g)",
+        "correct: `import tf` (run with it: holds)",
+        "| `BartModel.forward#1` | holds | **breaks**: NameError: name 'tf' is not defined |",
+        "- needs a/b: 1 in `old`",
+        "- p.md:9: unreadable: json, not Python",
+        "`p.md:2` in `old`: /etc/x",
+        "/home/me/.new changed while the examples ran",
+    ],
+)
+def test_the_page_tells(report, told):
+    assert told in page(report)
+
+
+def test_the_terminal_shows_one_block_for_code_that_is_wrong_in_one_way(report, capsys):
+    show_docs(report)
+    text = capsys.readouterr().out
+    assert text.count("raised") == 1
+    assert "BartModel.forward#1 breaks · new (transformers 5.23.0) and 1 more with the same code" in text
+    assert "again    parity docs --installed --stack new --example BartModel.forward#1" in text
+    assert "again    parity docs p.md --stack new --example p.md:2" in text
+    assert "p.md:2 wrote outside its folder: /etc/x" in text
+    assert "bad.md: not text" in text
+
+
+def test_totals_that_do_not_add_up_cannot_be_written(report):
+    with pytest.raises(ValidationError, match="do not add up"):
+        DocsReport(**(report.model_dump() | {"examples": report.model_dump()["examples"][1:]}))

@@ -1,0 +1,180 @@
+"""Comparing two sides: what is equal, what honest implementations differ by, and the first tensor that differs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from parity.cli import run
+from parity.compare import compare
+from parity.sides import CompareError, Side, Who
+
+WHO = Who("hf-torch")
+
+
+@pytest.fixture
+def two_runs(run_directory, tmp_path):
+    """An honest run, and one with a trace of the candidate's altered."""
+
+    def make(alter: dict):
+        honest = run_directory()
+        shutil.copytree(honest, tmp_path / "honest")
+        shutil.rmtree(honest / "traces")
+        altered = run_directory(alter)
+        return Side("honest", tmp_path / "honest", None), Side("altered", altered, None)
+
+    return make
+
+
+def first(comparison, case: str):
+    (found,) = (each for each in comparison.cases if each.case == case)
+    return found.first
+
+
+def test_a_run_is_equal_to_itself(two_runs):
+    one, _ = two_runs({})
+    found = compare(one, one, ["*"])
+    assert found.same and len(found.cases) > 20
+    assert all(row.error == 0 for each in found.cases for row in each.rows)
+
+
+def test_two_honest_answers_are_within_both_budgets(two_runs):
+    one, _ = two_runs({})
+    found = compare(replace(one, who=WHO), replace(one, who=WHO))
+    assert found.same
+
+
+def scaled(name: str, by: float):
+    def change(trace):
+        trace.arrays[name][1, 2] *= by
+        return trace
+
+    return change
+
+
+def test_the_first_tensor_that_differs_is_named_with_its_place(two_runs):
+    one, other = two_runs({"forward": lambda trace: scaled("logits", 1.01)(scaled("decoder.hidden.1", 1.01)(trace))})
+    found = compare(one, other)
+    assert not found.same
+    row = first(found, "forward")
+    assert (row.name, row.at) == ("decoder.hidden.1", (1, 2)) and row.share > 100
+    assert first(found, "load") is None
+
+
+def lost(name):
+    def change(trace):
+        del trace.arrays[name]
+        return trace
+
+    return change
+
+
+def cut(name):
+    def change(trace):
+        trace.arrays[name] = trace.arrays[name][:, :-1]
+        return trace
+
+    return change
+
+
+def not_a_number(trace):
+    trace.arrays["logits"][0, 0, 0] = np.nan
+    return trace
+
+
+def other_bits(trace):
+    trace.facts["parameters"]["model.encoder.layers.0.fc1.weight"]["digest"] = "0"
+    return trace
+
+
+def other_token(trace):
+    trace.arrays["sequences"][0, 2] += 1
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("case", "change", "name", "note"),
+    [
+        ("forward", lost("decoder.hidden.1"), "decoder.hidden.1", "only hf-torch has it"),
+        ("forward", cut("encoder.last"), "encoder.last", "shape"),
+        ("forward", not_a_number, "logits", "not finite"),
+        ("load", other_bits, "model.encoder.layers.0.fc1.weight", "other bits"),
+        ("generate.greedy", other_token, "sequences", "1 of"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_number_differs_too(two_runs, case, change, name, note):
+    one, other = two_runs({case: change})
+    row = first(compare(one, other, ["*"]), case)
+    assert row.name == name and note in row.note
+
+
+def test_an_answer_that_is_missing_is_said(two_runs):
+    one, other = two_runs({"loss": lambda trace: None})
+    assert compare(one, other, ["*"]).one_sided == ["bart-odd: hf-torch has no answer to loss"]
+
+
+def test_other_inputs_other_names_and_nothing_in_common_are_one_line(two_runs, capsys):
+    one, other = two_runs({})
+    with pytest.raises(CompareError, match="no case was answered on both sides"):
+        compare(one, other, ["nonsense"])
+    with pytest.raises(CompareError, match="nobody so called was asked about bart-odd; there are hf-torch:float32:cpu"):
+        compare(replace(one, who=Who("hf-tf")), other)
+    path = other.directory / "manifest.json"
+    data = json.loads(path.read_text())
+    (asked,) = (case for case in data["cases"]["bart-odd"] if case["name"] == "forward")
+    asked["inputs"]["input_ids"][0][0] += 1
+    path.write_text(json.dumps(data))
+    assert run(["compare", str(one.directory), str(other.directory)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "forward was asked of other inputs" in line
+    data["checkpoints"] *= 2
+    path.write_text(json.dumps(data).replace('"bart-odd"', '"another"'))
+    assert run(["compare", str(one.directory), str(other.directory)]) == 2
+    assert "runs of different checkpoints" in capsys.readouterr().err
+
+
+def test_the_command_shows_tensors_in_data_flow_order(two_runs, capsys):
+    one, other = two_runs({"forward": scaled("decoder.hidden.1", 1.01)})
+    assert run(["compare", str(one.directory), str(other.directory)]) == 1
+    out = capsys.readouterr().out
+    names = [line.split()[0] for line in out.splitlines() if line.startswith(("encoder.", "decoder.", "logits"))]
+    assert names.index("encoder.hidden.0") < names.index("decoder.hidden.1") < names.index("logits")
+    assert "← first" in next(line for line in out.splitlines() if line.startswith("decoder.hidden.1"))
+    assert run(["compare", f"{one.directory}::hf-torch", f"{one.directory}::hf-torch"]) == 0
+
+
+def test_two_runs_that_were_judged_are_compared_by_their_verdicts_too(two_runs, capsys):
+    one, other = two_runs({"forward": scaled("decoder.hidden.1", 1.01)})
+    for side in (one, other):
+        run(["judge", str(side.directory)])
+    capsys.readouterr()
+    assert run(["compare", str(one.directory), str(other.directory)]) == 1
+    out = capsys.readouterr().out
+    assert any(line.startswith("worse") and "NUM01" in line and "pass → fail" in line for line in out.splitlines())
+    assert "verdicts not the same" in out
+
+
+@pytest.mark.parametrize("text", ["x::", "x::hf-torch:a:b:c", "x::@main"])
+def test_a_side_that_is_not_so_spelled_is_one_line(text, capsys):
+    assert run(["compare", text, text]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a side is WHAT::BACKEND" in line
+
+
+def test_a_report_without_its_traces_is_one_line(tmp_path, capsys):
+    (tmp_path / "report.json").write_text("{}")
+    for side in (tmp_path, tmp_path / "report.json"):
+        assert run(["compare", str(side), str(side)]) == 2
+        assert "no run's directory" in capsys.readouterr().err
+
+
+def test_who_is_parsed():
+    assert Who.parse("hf-torch/sdpa@docs-4.37:bfloat16:cuda") == Who(
+        "hf-torch", "sdpa", "docs-4.37", "bfloat16", "cuda"
+    )
+    assert Who.parse("hf-tf") == Who("hf-tf", "eager", "main", "float32", "cpu")
