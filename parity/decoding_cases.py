@@ -40,7 +40,8 @@ def step_cases(
     yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=yardstick)
     yield Case("decode-chunks", "decode_steps", dict(full), {"sizes": chunks(width)}, needs)
     yield Case("decode-steps.other-mates", "decode_steps", dict(mates), single, needs, notes={**kept, **yardstick})
-    at = min(CHUNKS[0], width - 1)
+    # Never behind a row's own end: with padding among the tokens before, RoBERTa counts positions otherwise in steps.
+    at = min(CHUNKS[0], width - 1, *map(sum, full["attention_mask" if alone else "decoder_attention_mask"]))
     if batch > 1 and at > 0:
         rows = [batch - 1, *[0] * (batch - 1)]
         reorder = {"at": at, "rows": rows}

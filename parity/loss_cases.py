@@ -79,8 +79,10 @@ def _span_cases(given: dict[str, Any]) -> Iterator[Case]:
         return {**given, "start_positions": starts, "end_positions": ends}
 
     yield Case("loss", "forward", answered(starts, ends), requires=LABELS, notes=YARDSTICK)
-    outside = [*starts[:-1], length + 3], [*ends[:-1], length]
-    yield Case("loss.outside", "forward", answered(*outside), requires=LABELS)
+    if batch > 1:
+        # Of a single row nothing would be left to take the mean of.
+        outside = [*starts[:-1], length + 3], [*ends[:-1], length]
+        yield Case("loss.outside", "forward", answered(*outside), requires=LABELS)
     negative = [*starts[:-1], -1], [*ends[:-1], -2]
     yield Case("loss.negative", "forward", answered(*negative), requires=LABELS)
     yield Case("gradients", "gradients", answered(starts, ends), requires=("gradients",), notes=YARDSTICK)

@@ -178,13 +178,15 @@ def _changed_cases(questions: Questions, rng: np.random.Generator) -> Iterator[C
         position = max(1, width // 2)
         inputs = questions.changed("target", (np.arange(width) >= position)[None, :], rng)
         yield Case("forward.other-future", "forward", inputs, notes={**YARDSTICK, "tgt": position})
-    # A classifier's last token is its end; of audio one frame's samples are changed, or none of it might be seen.
+    # A classifier's last token is its end, and a text may hold nothing else; of audio one frame's samples are changed,
+    # or none of it might be seen.
     last = source.lengths - 1 - (anatomy.head == "labels")
     first = last if anatomy.speech is None else last + 1 - anatomy.speech.receptive_field
-    places = np.arange(source.mask.shape[1])
-    inputs = questions.changed("source", (places >= first[:, None]) & (places <= last[:, None]), rng)
-    lengths = [_lengths(anatomy, int(length)) for length in source.lengths]
-    yield Case("forward.other-source", "forward", inputs, notes={**YARDSTICK, "rows": lengths})
+    if (last >= 0).all():
+        places = np.arange(source.mask.shape[1])
+        inputs = questions.changed("source", (places >= first[:, None]) & (places <= last[:, None]), rng)
+        lengths = [_lengths(anatomy, int(length)) for length in source.lengths]
+        yield Case("forward.other-source", "forward", inputs, notes={**YARDSTICK, "rows": lengths})
     hidden = dict(questions.full)
     for sequence in questions.sequences:
         hidden |= sequence.changed(sequence.mask == 0, rng)

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from parity.calibration.about import about
-from parity.fuzz.asking import Process, is_alarm
+from parity.fuzz.asking import Plan, Process, is_alarm
 from parity.fuzz.command import plan_of, process_of
 from parity.fuzz.coverage import Coverage
 from parity.fuzz.example import AUDITED, Example, drawn
-from parity.fuzz.search import Plan, judge_example
+from parity.fuzz.search import judge_example
 from parity.records import Verdict
 from parity.show.console import console
 
@@ -129,8 +129,7 @@ def main() -> None:
     parser.add_argument("--family", action="append", choices=AUDITED, help="all where not given")
     parser.add_argument("--shapes", type=int, default=2, help="of each family")
     parser.add_argument("--draws", type=int, default=32, help="of each shape")
-    parser.add_argument("--parts", type=Path, required=True, help="where each example's result is kept, to go on from")
-    parser.add_argument("--out", type=Path, required=True, help="the sums")
+    parser.add_argument("--parts", type=Path, required=True, help="FILE.jsonl, to go on from; the sums are FILE.json")
     asked = parser.parse_args()
     plan = plan_of(asked.backend or PAIR)
     done = {tuple(row["number"]) for row in rows(asked.parts)}
@@ -139,7 +138,7 @@ def main() -> None:
     found = together(asked.parts)
     print(*lines(found), sep="\n")
     text = json.dumps({**about(COMMAND), "seed": SEED, **found}, indent=1)
-    asked.out.write_text(text + "\n", encoding="utf-8")
+    asked.parts.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -103,9 +103,20 @@ class Example:
     def weights(self) -> dict[str, np.ndarray]:
         """Canonical parameters, float32: each drawn by a generator of its own name, so that no order matters."""
         drawn = {name: _parameter(name, shape, self.seed, self.spread) for name, shape in self.table.shapes.items()}
-        if LOGITS_BIAS in drawn:
-            drawn[LOGITS_BIAS][0, self.config["eos_token_id"]] += np.float32(self.end_bias)
+        for name, place, amount in self.raised:
+            drawn[name][place] += np.float32(amount)
         return drawn
+
+    @property
+    def raised(self) -> list[tuple[str, tuple[int, ...], float]]:
+        """Single numbers that are raised after drawing: parameter, index, amount.
+
+        The end's logit, where there is a bias for it, so that texts do end.
+        """
+        found = []
+        if LOGITS_BIAS in self.table.shapes and self.end_bias:
+            found.append((LOGITS_BIAS, (0, self.config["eos_token_id"]), self.end_bias))
+        return found
 
     def write(self, directory: Path) -> None:
         """The checkpoint: config, generation settings, weights."""

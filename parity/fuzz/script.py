@@ -64,7 +64,7 @@ def script(failure: Failure) -> str:
         config=_filled("config", example.config), generation=_filled("generation", generation) if generation else "",
         inputs=_filled("inputs", case.inputs), aliases=_filled("aliases", sorted(example.table.tied)),
         seed=example.seed, spread=example.spread,
-        end_bias=example.end_bias if "final_logits_bias" in example.table.shapes else 0.0,
+        raised=example.raised,
         how=f', attn_implementation="{attention}"' if framework == "torch" else ", from_pt=True", **shown,
     )  # fmt: skip
     if lines_of(text) > LINES:
@@ -157,7 +157,7 @@ def _filled(name: str, value: Any) -> str:
     words = ", ".join(parts).replace("'", '"')
     body = textwrap.indent(_wrapped([part.replace("'", '"') for part in parts]), "    ")
     whole = f"{name} = {ends[0]}{words}{ends[1]}"
-    return whole if len(whole) <= WIDTH else f"{name} = {ends[0]}\n{body},\n{ends[1]}"
+    return whole if len(whole) <= WIDTH else f"{name} = {ends[0]}\n{body},\n{ends[1]}  # fmt: skip"
 
 
 def _text(words: str) -> str:

@@ -30,7 +30,7 @@ def candidate(mutant: str) -> Plan:
 def test_honest_backends_of_every_family_raise_no_alarm(family, process, library):
     choices = np.random.default_rng([20261126, AUDITED.index(family)])
     _, verdicts = judge_example(process, library, drawn(choices, choices, family))
-    assert len([verdict for verdict in verdicts if verdict.status == "pass"]) > 20
+    assert len([verdict for verdict in verdicts if verdict.status in ("pass", "known")]) > 20
     assert [f"{v.check} {v.case} {v.variant}: {v.reason}" for v in verdicts if is_alarm(v)] == []
 
 
@@ -48,16 +48,17 @@ def test_a_fault_is_shrunk_to_a_model_of_one_layer_and_a_batch_of_one_row(proces
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_of_other_kinds_are_found(fault, process):
-    plan, seen = candidate(fault), set()
-    for number in range(4):
+    plan, seen, number = candidate(fault), set(), 0
+    while FAULTS[fault] not in seen and number < 4:
         choices = np.random.default_rng([3, number])
         _, verdicts = judge_example(process, plan, drawn(choices, choices, "bart"))
         seen |= {verdict.check for verdict in verdicts if is_alarm(verdict)}
+        number += 1
     assert FAULTS[fault] in seen
 
 
 def test_a_known_divergence_becomes_a_script_that_needs_the_library_alone(process, tmp_path, monkeypatch):
-    monkeypatch.setattr(searching, "SHRINKING", 5.0)
+    monkeypatch.setattr(searching, "SHRINKING", 3.0)
     plan = Plan((Subject("hf-torch", "sdpa"),))
     found = Search(process, plan, ["bart"], known="hf-torch-sdpa-ignores-head-masks").run(failures=1)
     text = script(found.failures[0])

@@ -111,3 +111,26 @@ def test_a_composition_is_left_to_hide_what_an_ignored_label_became():
     assert "decoder_attention_mask" not in case.inputs and "decoder_input_ids" not in case.inputs
     assert kept_behind.any()
     assert "loss.default-mask" not in named()
+
+
+def test_an_answer_outside_of_the_only_text_is_not_asked_about():
+    """Its loss would be the mean of nothing."""
+    config = {**CONFIG, "architectures": ["BartForQuestionAnswering"]}
+    for batch, asked in ((1, False), (2, True)):
+        cases = standard_cases(anatomy_of(config), [{"input_ids": [5, 6, 2], "labels": [7]}] * batch)
+        assert ("loss.outside" in {case.name for case in cases}) == asked
+
+
+def test_a_classifier_s_text_that_is_its_end_alone_is_not_asked_to_change():
+    config = {**CONFIG, "architectures": ["BartForSequenceClassification"]}
+    for first, asked in (([2], False), ([5, 2], True)):
+        rows = [{"input_ids": text, "labels": [7]} for text in (first, [5, 6, 2])]
+        names = {case.name for case in standard_cases(anatomy_of(config), rows)}
+        assert ("forward.other-source" in names) == asked
+
+
+def test_rows_are_never_exchanged_behind_the_end_of_one():
+    """Padding among the tokens before has another position in steps than in one pass, for RoBERTa."""
+    rows = [{"input_ids": [5, 6, 2], "labels": labels} for labels in ([7, 8], [5, 6, 7, 8, 9], [5, 6, 7])]
+    cases = {case.name: case for case in standard_cases(anatomy_of(CONFIG), rows)}
+    assert cases["forward.reordered"].notes["at"] == 2
