@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 
 from parity.fuzz.asking import Plan, Process
@@ -9,8 +12,14 @@ from parity.subjects import Subject
 
 
 @pytest.fixture(scope="session")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Process:
-    return Process(["reference-torch", "file", "mutant", "hf-torch"], tmp_path_factory.mktemp("compiled"))
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """What the backends' set-up does to the environment must not reach other tests' subprocesses."""
+    before = dict(os.environ)
+    found = Process(["reference-torch", "file", "mutant", "hf-torch"], tmp_path_factory.mktemp("compiled"))
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
+    yield found
 
 
 @pytest.fixture

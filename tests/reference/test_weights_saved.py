@@ -27,7 +27,9 @@ def directory(tmp_path_factory):
     """Every BART with its head in every format: written once, by a process of its own."""
     pytest.importorskip("transformers", reason="the files are written by the installed library")
     target = tmp_path_factory.mktemp("saved")
-    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    # A backend that another test set up in this process has switched frameworks off.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("USE_")}
+    environment = {**own, "TF_USE_LEGACY_KERAS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     sources = [CHECKPOINTS / fixture.name for fixture in BARTS]
     done = subprocess.run([sys.executable, SAVER, target, *sources], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
