@@ -111,11 +111,14 @@ class Asking:
             missing = [each for each in reversed(once.values()) if each.key not in outcomes]
             waiting = {pool.submit(self.runner.run, each.block, each.stack): each for each in missing}
             self.progress("running", len(outcomes), len(once))
-            for future in as_completed(waiting):
-                each, outcome = waiting[future], future.result()
-                self.kept.keep(outcome, each.block, *self._about(each))
-                outcomes[each.key] = outcome
-                self.progress(f"{each.stack.name} · {each.name}", len(outcomes), len(once), outcome.problem)
+            with self.runner.stopping():
+                for future in as_completed(waiting):
+                    each, outcome = waiting[future], future.result()
+                    if self.runner.stopped:
+                        break
+                    self.kept.keep(outcome, each.block, *self._about(each))
+                    outcomes[each.key] = outcome
+                    self.progress(f"{each.stack.name} · {each.name}", len(outcomes), len(once), outcome.problem)
         except KeyboardInterrupt:
             self.runner.stop()
         except BaseException:

@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,23 @@ class Runner:
     def stopped(self) -> bool:
         """Whether it was told to stop."""
         return self._stopped.is_set()
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """An interruption stops the examples by itself: the exception may be raised where Python ignores it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handler(number: int, frame: object) -> None:
+            self.stop()
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def stop(self) -> None:
         """Ends every example that is running, and every one that begins later."""
