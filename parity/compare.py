@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from parity.baseline import rows_of
-from parity.budgets import Measured, measure, scale_of
+from parity.budgets import Measured, measure
 from parity.gate import Change, changes
 from parity.judged import read_judged, versions_of
 from parity.records import SubjectRecord
@@ -196,10 +196,13 @@ def _tensor(
     if spec is None:
         return _row(name, ours, theirs, None, None)
     budgets = [each.budget(who, name) for each, who in ((run, left), (twin, right))]
-    # A tensor may be measured by another's size: whoever lends it stands in the oracle's answer.
-    oracle = run.oracle(case)
-    scale = None if oracle is None or name not in oracle.arrays else scale_of(spec, oracle.arrays)
-    return _row(name, ours, theirs, scale, sum(budget.slice for budget in budgets) if all(budgets) else None)
+    return _row(
+        name,
+        ours,
+        theirs,
+        run.error_scale(case, spec),
+        sum(budget.slice for budget in budgets) if all(budgets) else None,
+    )
 
 
 def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, budget: float | None) -> TensorRow:
