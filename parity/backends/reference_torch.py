@@ -148,7 +148,7 @@ class ReferenceTorchModel:
         return loss_and_gradients(self._model, inputs)
 
     def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """``parity.backends.minuends``, which the oracle alone is asked: its precision and attention say who that is."""
+        """``parity.backends.minuends``; empty but for the oracle, known by its precision and attention."""
         import torch
 
         if next(self._model.parameters()).dtype != torch.float64 or self._variant.attention != "eager":

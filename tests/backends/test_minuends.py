@@ -43,7 +43,7 @@ def test_by_the_formula(load) -> None:
     honest = layer.attend
 
     def attend(query, key, value, keep, head_mask):
-        context, weights = honest(query, key, value, keep, head_mask)
+        _, weights = honest(query, key, value, keep, head_mask)
         weights.retain_grad()
         seen.update(query=query, weights=weights, value=value)
         return weights @ value, weights
