@@ -19,6 +19,7 @@ from reference.config import CONFIG_FILE, read_json
 from reference.errors import CheckpointError
 from reference.tokenizer.added import read_settings
 from reference.tokenizer.serialised import SERIALISED_FILE
+from reference.tokenizer.vocabulary import read_merges, read_vocabulary
 
 VOCABULARY = ("vocab.json", "merges.txt")
 """What a BART tokenizer is made of (BART page, ``BartTokenizer``: ``vocab_file``, ``merges_file``)."""
@@ -63,9 +64,18 @@ def _fields(names: Iterable[str]) -> list[str]:
 
 def _tokenize(path: Path) -> Case:
     why = _unread(path)
-    settings = {"texts": hostile_texts.texts(), "pairs": hostile_texts.pairs(), "short": SHORT}
+    texts = [*hostile_texts.texts(), *([] if why else hostile_texts.competing(_merges(path)))]
+    settings = {"texts": texts, "pairs": hostile_texts.pairs(), "short": SHORT}
     notes = {"lacking": {"tokenizer_files": why} if why else {}, "serialised": (path / SERIALISED_FILE).is_file()}
     return Case("tokenize", "tokenize", settings=settings, requires=("tokenize", *notes["lacking"]), notes=notes)
+
+
+def _merges(path: Path) -> list[tuple[str, str]]:
+    """The checkpoint's own, best first; none where they cannot be read, which is for the checks to say."""
+    try:
+        return list(read_merges(path, read_vocabulary(path)))
+    except CheckpointError:
+        return []
 
 
 def _unread(path: Path) -> str:

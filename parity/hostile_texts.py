@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+
+from reference.tokenizer.alphabet import bytes_of
 
 SCRAPS = (
     "hello", " hello", "the", " the", "'s", "'S", "’s", "'t", "'ve", "'re", "'ll", "'m", "'d", "''", "'", " '",
@@ -29,6 +32,38 @@ def texts(count: int = 60) -> list[str]:
     draw = random.Random(SEED)
     mixed = ["".join(_piece(draw) for _ in range(draw.randint(1, 9))) for _ in range(count)]
     return ["", *SCRAPS, "a" * 600, " ".join(["word"] * 80), *mixed]
+
+
+def competing(merges: Sequence[tuple[str, str]], count: int = 64, last: int = 16) -> list[str]:
+    """Texts that a tokenizer's merges decide, by their order alone or by their last ones.
+
+    Where one merge takes the symbol that another begins with, the better of the two has it: the two nearest in rank
+    are the first to be mistaken for each other. And the last merges are what a reader that stops early loses.
+
+    Args:
+        merges: best first, in the vocabulary's own spelling.
+    """
+    begins: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    found: list[tuple[int, str]] = []
+    for rank, (left, right) in enumerate(merges):
+        behind, before = begins.get(right, -1), ends.get(left, -1)
+        if behind >= 0:
+            found.append((rank - behind, left + "".join(merges[behind])))
+        if before >= 0:
+            found.append((rank - before, "".join(merges[before]) + right))
+        begins[left] = ends[right] = rank
+    nearest = [spelling for _, spelling in sorted(found)[:count]]
+    spellings = dict.fromkeys([*nearest, *("".join(pair) for pair in merges[-last:])])
+    return [text for text in map(_text_of, spellings) if text]
+
+
+def _text_of(spelling: str) -> str:
+    """What a spelling stands for; "" where its bytes are no text."""
+    try:
+        return bytes_of(spelling).decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def pairs(count: int = 12) -> list[tuple[str, str]]:

@@ -38,6 +38,8 @@ class Outcome(BaseModel):
     history: str
     fixtures: list[str]
     backend: str
+    about: str
+    """What of a checkpoint it is about: its model, its config or its tokenizer."""
     changed: bool
     """Whether on every fixture an answer differs from the unchanged one's; if not, the mutant is void."""
     caught_by: list[str]
@@ -56,7 +58,7 @@ class Outcome(BaseModel):
     smallest: float | None
     """In the one that is nearest to it."""
     missed_by: list[str]
-    """Fixed tolerances that every output of these cases is within, of ``TOLERANCES``."""
+    """Fixed tolerances that every output of these cases is within, of ``TOLERANCES``; none where no model is asked."""
 
 
 def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, CheckpointRun]) -> Outcome:
@@ -72,14 +74,16 @@ def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, Checkpo
     ratios = [v.error / v.budget for v in failed if v.error is not None and v.budget and v.error > v.budget]
     here = [(runs[name], _index(runs[name], mutant.name, mutant.backend)) for name in mutant.fixtures]
     everywhere = {verdict.checkpoint for verdict in failed} == set(mutant.fixtures)
+    about = {run.manifest.subjects[index].about for run, index in here}.pop()
+    worst = [largest(*each) for each in here] if about == "model" else []
     return Outcome(
         name=mutant.name, family=mutant.family, what=mutant.what, history=mutant.history, backend=mutant.backend,
-        fixtures=list(mutant.fixtures), changed=all(_differs(*each, mutant.backend) for each in here),
+        about=about, fixtures=list(mutant.fixtures), changed=all(_differs(*each, mutant.backend) for each in here),
         caught_by=sorted({verdict.check for verdict in failed}, key=list(CHECKS).index) if everywhere else [],
         cells=len(failed), errors=[*_unjudged(mutant, verdicts)], wanted=list(mutant.shows),
         named=_place(failed[0]) if failed else "", localised=_is_localised(mutant, failed),
         largest=max(ratios, default=None), smallest=min(ratios, default=None),
-        missed_by=[name for name, bound in TOLERANCES.items() if all(largest(*each) <= bound for each in here)],
+        missed_by=[name for name, bound in TOLERANCES.items() if worst and max(worst) <= bound],
     )  # fmt: skip
 
 

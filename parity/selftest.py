@@ -8,14 +8,15 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from parity.checks import CHECKS
 from parity.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
-from parity.mutants.floor import floor
+from parity.mutants.floor import Floor, floor
 from parity.outcomes import Outcome, cell, largest, of_mutants, outcome
 from parity.records import Verdict
 from parity.resources import fixture
@@ -37,12 +38,15 @@ class Selftest(BaseModel):
     sound: list[str]
     """What the unchanged variants failed: nothing, or the selftest is void."""
     honest: dict[str, float]
-    """By fixture, the largest absolute difference of the unchanged variant's outputs from the oracle's."""
+    """By fixture whose model was asked, the largest absolute difference of the unchanged variant's outputs from the
+    oracle's."""
     outcomes: list[Outcome]
     catches: dict[str, int]
     """By check that judged a mutant, how many it caught."""
     unneeded: list[str]
     """Checks without which every mutant would be caught all the same."""
+    unasked: list[str]
+    """Checks that judged no mutant at all."""
     below: list[str]
     """Where it falls short of the floor, or the floor's list of holes is no longer true."""
 
@@ -115,11 +119,11 @@ def _capture(
     progress: Progress | None,
 ) -> None:  # fmt: skip
     from parity.capture import capture
-    from parity.derived import DERIVED
+    from parity.derived import DERIVED, layers
 
     capture(
-        [fixture(name) for name in fixtures], out=out, cache=cache, derive=DERIVED, jobs=jobs, progress=progress,
-        candidates={name: list(_subjects(name, chosen)) for name in fixtures},
+        [fixture(name) for name in fixtures], out=out, cache=cache, derive=(*DERIVED, layers), jobs=jobs,
+        progress=progress, candidates={name: list(_subjects(name, chosen)) for name in fixtures},
     )  # fmt: skip
 
 
@@ -143,21 +147,28 @@ def _summed_up(
         command=" ".join(["parity selftest", *(names or ())]),
         seconds=time.monotonic() - began,
         sound=[cell(v) for v in verdicts[UNCHANGED] if v.status not in ("pass", "skip")],
-        honest={name: _honest(run) for name, run in runs.items()},
+        honest={name: found for name, run in runs.items() if (found := _honest(run)) is not None},
         outcomes=outcomes,
         catches={check: counts[check] for check in judged},
         unneeded=[check for check in judged if check not in alone],
-        below=list(below(outcomes, counts)),
+        unasked=[check for check in CHECKS if check not in judged],
+        below=list(below(outcomes, counts, judged)),
     )
 
 
-def _honest(run: CheckpointRun) -> float:
-    unchanged = [i for i, s in run.subjects("candidate") if Variant.parse(s.variant).mutant == UNCHANGED]
-    return max(largest(run, index) for index in unchanged)
+def _honest(run: CheckpointRun) -> float | None:
+    models = [(index, subject) for index, subject in run.subjects("candidate") if subject.about == "model"]
+    unchanged = [index for index, subject in models if Variant.parse(subject.variant).mutant == UNCHANGED]
+    return max((largest(run, index) for index in unchanged), default=None)
 
 
-def below(outcomes: Sequence[Outcome], counts: Counter[str]) -> Iterator[str]:
-    """Where outcomes fall short: of each mutant, of each family that was asked whole, and of checks where all were."""
+def below(outcomes: Sequence[Outcome], counts: Counter[str], judged: Collection[str]) -> Iterator[str]:
+    """Where outcomes fall short: of each mutant, of each family that was asked whole, and of checks where all were.
+
+    Args:
+        counts: by check, how many mutants it caught.
+        judged: checks that judged any.
+    """
     held, asked = floor(), {each.name for each in outcomes}
     for each in outcomes:
         yield from _short_of(each, held.holes, held.astray)
@@ -166,14 +177,20 @@ def below(outcomes: Sequence[Outcome], counts: Counter[str]) -> Iterator[str]:
         caught = sum(bool(each.caught_by) for each in outcomes if each.family == family)
         if caught < held.families.get(family, 0):
             yield f"{family}: {caught} mutants caught, the floor is {held.families[family]}"
-    if asked != set(MUTANTS):
-        return
+    if asked == set(MUTANTS):
+        yield from _checks_below(counts, judged, held)
+        share = sum(each.localised for each in outcomes) / len(outcomes)
+        if share < held.localised:
+            yield f"{share:.1%} of the mutants are named where they were made, the floor is {held.localised:.0%}"
+
+
+def _checks_below(counts: Counter[str], judged: Collection[str], held: Floor) -> Iterator[str]:
     for check, least in held.checks.items():
         if counts[check] < least:
             yield f"{check}: it catches {counts[check]} mutants, the floor is {least}"
-    share = sum(each.localised for each in outcomes) / len(outcomes)
-    if share < held.localised:
-        yield f"{share:.1%} of the mutants are named where they were made, the floor is {held.localised:.0%}"
+    for check in judged:
+        if check not in held.checks:
+            yield f"{check}: it judges mutants, and the floor has no number for it"
 
 
 def _short_of(each: Outcome, holes: dict[str, str], astray: dict[str, str]) -> Iterator[str]:

@@ -168,6 +168,20 @@ def _row_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]
     for sequence in questions.sequences:
         mates |= sequence.changed(others & (sequence.mask > 0), rng)
     yield Case("forward.other-mates", "forward", mates, notes={**YARDSTICK, **kept})
+    if len(questions.labels) > 1 and questions.anatomy.speech is None:
+        yield _masked_mate(questions)
+
+
+def _masked_mate(questions: Questions) -> Case:
+    """One row may look at nothing of its source. What it then is no page says, so that it sets no budget.
+
+    Audio is not asked: of no samples the number of frames is negative.
+    """
+    masked = int(questions.row == 0)
+    source = questions.source
+    mask = np.where(np.arange(len(source.mask))[:, None] == masked, 0, source.mask)
+    inputs = {**questions.full, source.mask_name: mask.tolist()}
+    return Case("forward.masked-mate", "forward", inputs, notes={"masked": masked})
 
 
 def _changed_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]:

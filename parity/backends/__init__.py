@@ -96,9 +96,14 @@ BACKENDS: dict[str, Entry] = {
 }  # fmt: skip
 
 _FAULTY = (SourceRoot("reference"), SourceRoot("parity", ("mutants/*.py", "backends/*.py")))
+_OF_PAGES = (*_FAULTY, SourceRoot("parity", ("file_cases.py", "documented/configs.toml")))
 MUTANT_HOSTS: dict[str, Entry] = {
     "mutant": Entry("parity.backends.mutant", "MutantTorch", (*_TORCH, *_COMMON), _FAULTY),
     "mutant-flax": Entry("parity.backends.mutant", "MutantFlax", (*_JAX, *_COMMON), _FAULTY),
+    "mutant-config": Entry("parity.backends.mutant_config", "MutantConfig", _COMMON, _OF_PAGES, about="config"),
+    "mutant-tokenizer": Entry(
+        "parity.backends.mutant_tokenizer", "MutantTokenizer", _COMMON, _FAULTY, about="tokenizer"
+    ),
 }
 """Whose variants are broken on purpose: no stack offers them, and only ``parity selftest`` asks them."""
 

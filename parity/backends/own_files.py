@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reference.config import CONFIG_FILE, read_json
-from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
+from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer, Dialect
 from reference.tokenizer.added import read_settings
 from reference.tokenizer.serialised import read_serialised
 from reference.tokenizer.vocabulary import read_merges, read_vocabulary
@@ -39,7 +39,7 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
         "size": len(plain.ids),
         "largest": max(plain.tokens),
         "serialised": _serialised(checkpoint, plain),
-        **{name: _in(checkpoint, dialect, texts, pairs) for name, dialect in DIALECTS.items()},
+        **{name: in_dialect(checkpoint, dialect, texts, pairs) for name, dialect in DIALECTS.items()},
     }
 
 
@@ -61,7 +61,10 @@ def _serialised(checkpoint: Path, plain: ByteLevelTokenizer) -> dict[str, Any] |
     }
 
 
-def _in(checkpoint: Path, dialect: Any, texts: Sequence[str], pairs: Sequence[Sequence[str]]) -> Any:
+def in_dialect(
+    checkpoint: Path, dialect: Dialect, texts: Sequence[str], pairs: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """What every text becomes in one dialect, and what it is decoded to; raises as ``tokenize``."""
     read = {prefix: ByteLevelTokenizer.read(checkpoint, prefix, dialect) for prefix in (False, True)}
     return {
         "texts": {str(prefix): [_encoded(kind, text) for text in texts] for prefix, kind in read.items()},

@@ -141,6 +141,22 @@ def masked_content_is_unseen(evidence: Evidence) -> Iterator[Result]:
 
 
 @check(
+    "MASK04",
+    claim="a row that is masked entirely changes no other row",
+    source=f"{_MASK}; what such a row is itself worth, no page says, and nothing is claimed of it",
+    usually="a NaN of that row that reaches the others (0 times NaN is NaN), or a mask given up for all of the batch",
+    cases=("forward.masked-mate",),
+    also=("forward",),
+)
+def masked_rows_spoil_no_other(evidence: Evidence) -> Iterator[Result]:
+    """One empty text among many is what a server is sent; the others are to be answered as ever."""
+    for row, lengths in enumerate(row_lengths(evidence)):
+        if row != evidence.case.notes["masked"]:
+            part = own_row(row, lengths)
+            yield from evidence.between("forward.masked-mate", "forward", part, part)
+
+
+@check(
     "EVAL01",
     claim="in evaluation the same call gives the same bits twice",
     source="main classes, from_pretrained: the model is in evaluation mode, so dropout is off",

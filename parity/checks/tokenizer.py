@@ -107,10 +107,12 @@ def tokens_are_decoded(evidence: Evidence) -> Iterator[Result]:
     """Decoded are the tokens the class itself gave; where those differ, TOK01 says so and nothing is claimed here."""
     documented, fast, broken = _truth(evidence)
     yield from broken
-    for place, row in enumerate([] if broken else evidence.trace.facts["decoded"]):
-        text = evidence.case.settings["texts"][place]
-        if evidence.trace.facts["texts"]["False"][place]["ids"] != documented["texts"]["False"][place]["ids"]:
-            continue
+    told = [] if broken else evidence.trace.facts["texts"]["False"]
+    same = [place for place, row in enumerate(told) if row["ids"] == documented["texts"]["False"][place]["ids"]]
+    if not (broken or same):
+        yield Finding(False, "no text becomes the documented tokens (TOK01), so that none could be decoded", "ids")
+    for place in same:
+        text, row = evidence.case.settings["texts"][place], evidence.trace.facts["decoded"][place]
         for field, theirs in row.items():
             ours, other = documented["decoded"][place][field], fast["decoded"][place][field]
             yield _held(theirs, ours, other, field, f"{_short(text)} decoded {field}")

@@ -12,6 +12,7 @@ from parity.mutants import (
     attention,
     cache,
     composition,
+    config,
     embeddings,
     generation,
     heads,
@@ -23,6 +24,7 @@ from parity.mutants import (
     outputs,
     signals,
     speech,
+    tokenizer,
 )
 from parity.mutants.base import MUTANTS, UNCHANGED, Mutant, Patches, applied
 
@@ -30,7 +32,7 @@ __all__ = ["FAMILIES", "MUTANTS", "UNCHANGED", "Mutant", "Patches", "applied"]
 
 _MODULES = (
     embeddings, masks, attention, layers, heads, labels, cache, generation, composition, speech, loading, outputs,
-    signals, in_flax,
+    tokenizer, config, signals, in_flax,
 )  # fmt: skip
 FAMILIES = tuple(module.__name__.rpartition(".")[2] for module in _MODULES)
 """What they are about, in the order in which they are shown."""

@@ -19,6 +19,7 @@ class Floor:
         slice: the families that every change of the project is tested with.
         holes: mutants that no check catches yet, and why; one that is caught has to be taken off.
         astray: mutants that are caught and first named elsewhere, and why.
+        unasked: checks that no mutant is put to, by the beginning of their ids, and why.
     """
 
     families: dict[str, int]
@@ -27,6 +28,7 @@ class Floor:
     slice: list[str]
     holes: dict[str, str]
     astray: dict[str, str]
+    unasked: dict[str, str]
 
 
 @cache

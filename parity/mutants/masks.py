@@ -124,3 +124,35 @@ def first_row(patch: Patches) -> None:
         "bart:padding_mask",
         lambda honest: lambda attention_mask: honest(attention_mask[:1].expand(attention_mask.shape)),
     )
+
+
+@mutant(
+    "masked-row-frees-all", "where one row of the batch is masked entirely, no row's padding is hidden", ENCODER,
+    history="transformers #26572 and #30311: when such rows are freed, and when a mask is dropped for a whole batch",
+)  # fmt: skip
+def frees_all(patch: Patches) -> None:
+    def make(honest):
+        def padding_mask(attention_mask):
+            empty = bool((attention_mask == 0).all(dim=1).any())
+            return honest(attention_mask * 0 + 1 if empty else attention_mask)
+
+        return padding_mask
+
+    patch("bart:padding_mask", make)
+
+
+@mutant(
+    "masked-row-is-nan-for-all", "a row without any key is NaN, and 0 times NaN reaches the other rows",
+    "encoder.hidden.1", history="pytorch #103749 and #110213, curated-transformers #360: zero times NaN is still NaN",
+)  # fmt: skip
+def nan_for_all(patch: Patches) -> None:
+    def make(honest):
+        def attend(query, key, value, keep, head_mask):
+            context, weights = honest(query, key, value, keep, head_mask)
+            empty = ~keep.any(dim=-1, keepdim=True)
+            context = context.masked_fill(empty, float("nan"))
+            return context + 0 * context.sum(dim=0, keepdim=True), weights
+
+        return attend
+
+    patch("attention:ATTENTIONS[eager]", make)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from parity.mutants import MUTANTS
 from parity.mutants.floor import floor
 from parity.outcomes import TOLERANCES, Outcome
 from parity.selftest import Selftest, select
@@ -45,14 +46,16 @@ def score(found: Selftest) -> Iterator[str]:
     if numbers:
         least = min(numbers, key=lambda each: each.largest)
         yield f"smallest error that caught one, in its worst cell: {least.largest:.3g} budgets ({least.name})"
-    for name in TOLERANCES:
+    for name in TOLERANCES if found.honest else ():
         missed = sum(name in each.missed_by for each in outcomes)
         yield f"missed by an absolute tolerance of {name} on every output: {missed}"
-    honest = max(found.honest, key=found.honest.__getitem__)
-    yield f"outputs of the unchanged model differ from the oracle's by up to {found.honest[honest]:.2g} ({honest})"
+    if found.honest:
+        honest = max(found.honest, key=found.honest.__getitem__)
+        yield f"outputs of the unchanged model differ from the oracle's by up to {found.honest[honest]:.2g} ({honest})"
     idle = [check for check, count in found.catches.items() if not count]
     yield f"checks that caught none: {', '.join(idle) or 'none'}"
     yield f"checks that no mutant needs: {', '.join(found.unneeded) or 'none'}"
+    yield from _unasked(found)
     for name, why in floor().holes.items():
         if name in {each.name for each in outcomes}:
             yield f"KNOWN HOLE {name}: {why}"
@@ -63,11 +66,27 @@ def score(found: Selftest) -> Iterator[str]:
     yield f"{duration(found.seconds)}"
 
 
+def _unasked(found: Selftest) -> Iterator[str]:
+    """Of a part of the mutants how many checks judged none; of all of them which, and why."""
+    if len(found.outcomes) < len(MUTANTS):
+        yield f"checks that judged none of these mutants: {len(found.unasked)}"
+        return
+    for beginning, why in floor().unasked.items():
+        if checks := [check for check in found.unasked if check.startswith(beginning)]:
+            yield f"checks that no mutant is put to: {', '.join(checks)}: {why}"
+
+
 def _row(each: Outcome) -> tuple[str, ...]:
     named = each.named if each.localised else f"{each.named} (made at {', '.join(each.wanted)})"
     fixtures = each.fixtures[0] if len(each.fixtures) == 1 else plural(len(each.fixtures), "fixture")
-    missed = ("missed" if name in each.missed_by else "seen" for name in TOLERANCES)
+    missed = (_missed(each, name) for name in TOLERANCES)
     return each.name, fixtures, _checks(each), _budgets(each), named, *missed
+
+
+def _missed(each: Outcome, tolerance: str) -> str:
+    if each.about != "model":
+        return "no number"
+    return "missed" if tolerance in each.missed_by else "seen"
 
 
 def _checks(each: Outcome) -> str:

@@ -142,6 +142,7 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("MASK01", "forward.other-future", SAME_AS_FORWARD, "logits"),
     ("MASK02", "forward.other-source", SAME_AS_FORWARD, "encoder.last"),
     ("MASK03", "forward.other-padding", off("encoder.hidden.1", 1e-3), "encoder.hidden.1"),
+    ("MASK04", "forward.masked-mate", off("encoder.hidden.1", 1e-3, (2, 4)), "encoder.hidden.1"),
     ("EVAL01", "forward.repeated", facts(lambda f: f["second"].update(logits="0")), "logits"),
     ("ATTN01", "forward", scaled("decoder.attention.1", 1.00001), "decoder.attention.1"),
     ("ATTN02", "forward", arrays(unmasked), "encoder.attention.0"),
@@ -203,6 +204,17 @@ def test_the_mean_of_a_loss_that_comes_as_several_numbers_is_compared_and_its_sh
     report = judge(run_directory({"loss": spread(0.5, 1.5)}), checks=["LOSS01", "LOSS02", "OUT02"])
     told = {v.check: v.status for v in report.verdicts if v.case == "loss" and v in cells(report, v.check)}
     assert told == {"LOSS01": "pass", "LOSS02": "pass", "OUT02": "fail"}
+
+
+def test_what_a_row_that_is_masked_entirely_answers_is_its_own_affair(run_directory, cases):
+    masked = cases["forward.masked-mate"].notes["masked"]
+
+    def change(found: dict[str, np.ndarray]) -> None:
+        for array in found.values():
+            array[masked] = np.nan
+
+    report = judge(run_directory({"forward.masked-mate": arrays(change)}), checks=["MASK04"])
+    assert [verdict.status for verdict in cells(report, "MASK04")] == ["pass"]
 
 
 FILE_FAULTS = [

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from parity.cases import Case
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.file_cases import documented_configs, file_cases
+from parity.hostile_texts import competing
 from parity.judge import judge
 from parity.records import SubjectRecord
 from parity.resources import fixture
 from parity.traces import Raised, Trace
-from reference.tokenizer import FAST, ByteLevelTokenizer
+from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
+from reference.tokenizer.added import read_added
+from reference.tokenizer.vocabulary import read_merges, read_vocabulary
 from tests.judging.conftest import cells, write_facts
 
 Alter = Callable[[dict[str, Any]], Any]
@@ -142,6 +146,11 @@ def exchanged(facts: dict[str, Any]) -> None:
     facts["arguments"][:2] = facts["arguments"][1::-1]
 
 
+def other_tokens(facts: dict[str, Any]) -> None:
+    for row in facts["texts"]["False"]:
+        row["ids"].insert(0, 2)
+
+
 LONG = 8
 FAULTS = [
     ("CONF01", "bart-tiny", CONFIG, put("read", "own", "d_model", value=47), "d_model is 47 after reading"),
@@ -163,6 +172,7 @@ FAULTS = [
     ("TOK02", "bart-tiny", QUICK, put("texts", "False", LONG, "attention_mask", 1, value=0), "attention_mask of"),
     ("TOK03", "bart-tiny", SLOW, dropped("pairs", 3, "ids", 0), "ids of"),
     ("TOK04", "bart-tiny", SLOW, put("decoded", LONG, "skipped", value="?"), "decoded skipped gives '?'"),
+    ("TOK04", "bart-tiny", SLOW, other_tokens, "no text becomes the documented tokens"),
     ("TOK05", "bart-tiny", QUICK, put("texts", "False", LONG, "offsets", 1, value=[0, 9]), "offsets of"),
     ("TOK06", "bart-tiny", SLOW, put("short", "left right", -3, "ids", 1, value=9), "cut on the left and padded on"),
     ("TOK06", "bart-tiny", SLOW, put("short", "right left", 0, "attention_mask", 0, value=1), "has the mask"),
@@ -192,6 +202,30 @@ def test_a_fault_is_found_by_its_check(tmp_path, check, name, subject, alter, fo
 
 def test_every_check_of_files_has_a_fault():
     assert {fault[0] for fault in FAULTS} == OF_FILES
+
+
+def test_texts_are_made_of_which_merges_compete_and_of_the_last_ones():
+    merges = [("a", "b"), ("x", "y"), ("b", "c"), ("Ã", "©"), ("Ã", "y")]
+    assert competing(merges, last=2) == ["abc", "é"]
+    assert competing(merges, count=0, last=1) == [] and competing(merges, count=0, last=2) == ["é"]
+
+
+def test_texts_tell_merges_that_change_places_from_those_in_order():
+    """Of two neighbours that take the same symbol the better has it: no text of words need show which that was."""
+    path, beside = fixture("bart-tiny"), 0
+    vocabulary = read_vocabulary(path)
+    merges = list(read_merges(path, vocabulary))
+    texts = competing(merges)
+    kind = ByteLevelTokenizer.read(path, False)
+    told = [kind.encode(text).ids for text in texts]
+    for place, (one, other) in enumerate(pairwise(merges)):
+        if one[1] == other[0] or one[0] == other[1]:
+            order = [*merges[:place], other, one, *merges[place + 2 :]]
+            ranks = {pair: rank for rank, pair in enumerate(order)}
+            changed = ByteLevelTokenizer(vocabulary, ranks, read_added(path, {}), {}, DOCUMENTED)
+            assert [changed.encode(text).ids for text in texts] != told, (one, other)
+            beside += 1
+    assert beside
 
 
 def test_a_limit_that_nobody_set_is_no_limit(tmp_path):

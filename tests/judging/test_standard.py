@@ -73,6 +73,18 @@ def test_changed_cases_change_what_they_say_and_nothing_else():
     assert (mates[row] == source[row]).all() and (mates != source)[mask == 1].any()
 
 
+def test_one_mate_is_masked_entirely_and_nothing_else_is_changed():
+    cases = named()
+    full, asked = cases["forward"].inputs, cases["forward.masked-mate"]
+    mask, masked = np.array(asked.inputs["attention_mask"]), asked.notes["masked"]
+    assert mask.sum(1).argmin() == masked and mask[masked].sum() == 0
+    assert masked != cases["forward.other-mates"].notes["row"] and "sets_yardstick" not in asked.notes
+    others = np.arange(len(mask)) != masked
+    assert (mask[others] == np.array(full["attention_mask"])[others]).all()
+    assert {name for name in full if full[name] != asked.inputs[name]} == {"attention_mask"}
+    assert "forward.masked-mate" not in named(rows=[{"input_ids": [5, 6, 2]}])
+
+
 def test_the_row_alone_has_no_padding():
     alone = named()["forward.alone"]
     assert all(np.array(alone.inputs[name]).all() for name in ("attention_mask", "decoder_attention_mask"))

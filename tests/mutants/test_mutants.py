@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from parity.checks import CHECKS
 from parity.judge import NothingToJudge
 from parity.mutants import FAMILIES, MUTANTS, UNCHANGED, Patches, applied
 from parity.mutants.floor import floor
 from parity.outcomes import Outcome
 from parity.resources import fixture
-from parity.selftest import below, select
+from parity.selftest import Selftest, below, select
+from parity.show.selftest import score
 from parity.subjects import Variant
 
 torch = pytest.importorskip("torch")
+ROOT = Path(__file__).resolve().parents[2]
 LEAST = 60
 
 
@@ -54,7 +58,7 @@ class Recorded(Patches):
         super().__call__(place, make)
 
 
-@pytest.mark.parametrize("mutant", [m for m in MUTANTS.values() if m.backend == "mutant"], ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", [m for m in MUTANTS.values() if m.family != "in_flax"], ids=lambda m: m.name)
 def test_a_mutant_leaves_nothing_behind(mutant):
     first, second = Recorded(), Recorded()
     mutant.change(first)
@@ -106,8 +110,9 @@ def outcome(name: str, **changes) -> Outcome:
     mutant = MUTANTS[name]
     given = {
         "name": name, "family": mutant.family, "what": mutant.what, "history": "", "fixtures": list(mutant.fixtures),
-        "backend": "mutant", "changed": True, "caught_by": ["NUM01"], "cells": 1, "errors": [], "localised": True,
-        "wanted": list(mutant.shows), "named": mutant.shows[0], "largest": 9.0, "smallest": 9.0, "missed_by": [],
+        "backend": "mutant", "about": "model", "changed": True, "caught_by": ["NUM01"], "cells": 1, "errors": [],
+        "localised": True, "wanted": list(mutant.shows), "named": mutant.shows[0], "largest": 9.0, "smallest": 9.0,
+        "missed_by": [],
     }  # fmt: skip
     return Outcome(**{**given, **changes})
 
@@ -125,19 +130,45 @@ def outcome(name: str, **changes) -> Outcome:
     ],
 )  # fmt: skip
 def test_what_falls_short_is_said(changes, said):
-    assert list(below([outcome("one-bit", **changes)], Counter())) == said
+    assert list(below([outcome("one-bit", **changes)], Counter(), ())) == said
 
 
 def test_a_family_below_its_floor_is_named():
     family = [name for name, mutant in MUTANTS.items() if mutant.family == "masks"]
     outcomes = [outcome(name) for name in family[1:]] + [outcome(family[0], caught_by=[])]
-    said = list(below(outcomes, Counter()))
+    said = list(below(outcomes, Counter(), ()))
     assert f"masks: {len(family) - 1} mutants caught, the floor is {len(family)}" in said
 
 
 def test_all_of_them_are_held_to_the_floor_of_every_check():
-    said = list(below([outcome(name) for name in MUTANTS], Counter()))
+    said = list(below([outcome(name) for name in MUTANTS], Counter(), ()))
     assert [line.partition(":")[0] for line in said] == list(floor().checks)
+
+
+def test_a_check_that_judges_mutants_and_has_no_floor_is_named():
+    caught = Counter(floor().checks)
+    assert list(below([outcome(name) for name in MUTANTS], caught, [*caught, "DOC01"])) == [
+        "DOC01: it judges mutants, and the floor has no number for it"
+    ]
+
+
+def test_every_check_has_a_floor_or_a_reason_why_no_mutant_is_put_to_it():
+    held = floor()
+    unasked = {check: [why for start, why in held.unasked.items() if check.startswith(start)] for check in CHECKS}
+    assert {check for check, why in unasked.items() if not why} == set(held.checks)
+    assert all(len(why) <= 1 for why in unasked.values()) and min(held.checks.values()) > 0
+    assert all((ROOT / why.rpartition(": ")[2]).is_file() for why in held.unasked.values())
+
+
+def test_what_no_mutant_is_put_to_is_named_with_the_reason():
+    found = Selftest(
+        command="parity selftest", seconds=1.0, sound=[], honest={}, outcomes=[outcome(name) for name in MUTANTS],
+        catches={}, unneeded=[], unasked=["SAVE01", "DOC01", "DOC02"], below=[],
+    )  # fmt: skip
+    said = [line for line in score(found) if line.startswith("checks that no mutant is put to")]
+    assert [line.split(": ")[1] for line in said] == ["DOC01, DOC02", "SAVE01"]
+    part = found.model_copy(update={"outcomes": found.outcomes[:2]})
+    assert "checks that judged none of these mutants: 3" in list(score(part))
 
 
 def test_the_floor_speaks_of_what_there_is():

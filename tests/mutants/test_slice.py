@@ -5,7 +5,16 @@ from __future__ import annotations
 from parity.mutants import MUTANTS
 from parity.mutants.floor import floor
 
-SIGNALS_PER_CHECK = {"CACHE01": 8, "CACHE03": 12, "LOSS01": 10, "MASK03": 4, "NUM01": 14, "NUM03": 10, "SHIFT01": 5}
+SIGNALS_PER_CHECK = {
+    "CACHE01": 8,
+    "CACHE03": 12,
+    "LOSS01": 10,
+    "MASK03": 4,
+    "MASK04": 3,
+    "NUM01": 14,
+    "NUM03": 10,
+    "SHIFT01": 5,
+}
 """Of mutants in the slice, how many each of these catches at least."""
 
 
