@@ -89,10 +89,11 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
         CompareError: the runs have no checkpoint, subject or case in common, or were asked about other inputs.
     """
     (first, ours), (second, theirs) = (CheckpointRun.open_all(side.directory) for side in (one, other))
-    found, environments, one_sided = [], {}, []
+    found, environments, one_sided, alike = [], {}, [], True
     for run, twin in _pairs(one, ours, other, theirs):
         for (a, left), (b, right) in _subjects(one, run, other, twin):
             pair = (first.environments[left.environment], second.environments[right.environment])
+            alike = alike and (left.device, left.dtype) == (right.device, right.dtype)
             for line in _environments(*map(versions_of, pair)):
                 environments[line] = None
             for case in _cases(one, run, other, twin, cases):
@@ -106,7 +107,8 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
                     one_sided.append(f"{run.checkpoint.name}: {who.label} has no answer to {case}")
     if not found:
         raise CompareError(f"{one.name} and {other.name}: no case was answered on both sides")
-    return Comparison(found, list(environments), _changes(one, other), one_sided)
+    # On another device or in another dtype every cell is another, and none of them has changed.
+    return Comparison(found, list(environments), _changes(one, other) if alike else [], one_sided)
 
 
 def _changes(one: Side, other: Side) -> list[Change]:
@@ -133,17 +135,30 @@ def _pairs(
 def _subjects(
     one: Side, run: CheckpointRun, other: Side, twin: CheckpointRun
 ) -> Iterator[tuple[tuple[int, SubjectRecord], tuple[int, SubjectRecord]]]:
-    """Those that were named, else everyone with whoever is of the same label, device and dtype."""
+    """Those that were named, else everyone with whoever is of the same label, device and dtype.
+
+    Where the sides have no device in common, or no dtype, it is what they are compared by.
+    """
     ours, theirs = _of(one, run), _of(other, twin)
     if one.who and other.who:
         yield ours[0], theirs[0]
         return
-    alike = {(s.label, s.device, s.dtype): (index, s) for index, s in theirs}
     if (one.who or other.who) and len(ours) == 1 and len(theirs) == 1:
-        alike = {(s.label, s.device, s.dtype): theirs[0] for _, s in ours}
+        yield ours[0], theirs[0]
+        return
+    words = [word for word in ("device", "dtype") if _values(ours, word) & _values(theirs, word)]
+    alike = {_words(subject, words): (index, subject) for index, subject in theirs}
     for index, subject in ours:
-        if twin_of := alike.get((subject.label, subject.device, subject.dtype)):
+        if twin_of := alike.get(_words(subject, words)):
             yield (index, subject), twin_of
+
+
+def _values(subjects: list[tuple[int, SubjectRecord]], word: str) -> set[str]:
+    return {getattr(subject, word) for _, subject in subjects}
+
+
+def _words(subject: SubjectRecord, words: list[str]) -> tuple[str, ...]:
+    return (subject.label, *(getattr(subject, word) for word in words))
 
 
 def _of(side: Side, run: CheckpointRun) -> list[tuple[int, SubjectRecord]]:

@@ -15,6 +15,7 @@ from parity.capture import CaptureError
 from parity.cli import run
 from parity.ledger import entries
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
+from parity.resources import fixture
 from parity.subjects import FILE, ORACLE, Subject
 from reference.errors import CheckpointError
 from tests.fabricated import failure, report, verdict
@@ -105,6 +106,13 @@ def test_the_version_is_the_package_s(capsys):
 def test_wrong_usage_is_2(arguments, capsys):
     assert run(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_dtype_that_nobody_has_is_one_line(capsys, tmp_path):
+    """Not an audit in which nothing can be asked and the weight file is to blame."""
+    assert run(["audit", str(fixture("bart-odd")), "--dtype", "bf16", "--out", str(tmp_path / "run")]) == 2
+    assert one_line(capsys) == "parity: bf16: no such dtype; there are float64, float32, bfloat16, float16"
+    assert not (tmp_path / "run").exists()
 
 
 def test_audit_hands_on_what_was_asked(asked):

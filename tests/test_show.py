@@ -151,7 +151,8 @@ def test_output_to_a_file_has_no_colour_and_no_broken_lines(capsys):
 
 def test_progress_without_a_terminal_is_a_few_lines_on_standard_error(capsys):
     with Progress() as progress:
-        progress(Event("planned", total=100, cached=40, done=40))
+        for _ in range(3):
+            progress(Event("planned", total=100, cached=40, done=40))
         for done in range(41, 101):
             progress(Event("finished", "hf-tf", "bart-odd", "forward", "captured", done=done, total=100))
         progress(Event("finished", "hf-tf", "bart-odd", "loss", "crash", "SIGABRT", 100, 100))
