@@ -71,7 +71,7 @@ class Comparison:
     changes: list[Change] = field(default_factory=list)
     """Verdicts that are others on the second side, where both are runs that were judged."""
     one_sided: list[str] = field(default_factory=list)
-    """Who was not asked what the other side answered, for want of a class or a capability."""
+    """Checkpoints and subjects of one side alone, and who has no answer to what the other side answered."""
 
     @property
     def same(self) -> bool:
@@ -89,7 +89,7 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
         CompareError: the runs have no checkpoint, subject or case in common, or were asked about other inputs.
     """
     (first, ours), (second, theirs) = (CheckpointRun.open_all(side.directory) for side in (one, other))
-    found, environments, one_sided, alike = [], {}, [], True
+    found, environments, one_sided, alike = [], {}, list(_alone(one, ours, other, theirs)), True
     for run, twin in _pairs(one, ours, other, theirs):
         for (a, left), (b, right) in _subjects(one, run, other, twin):
             pair = (first.environments[left.environment], second.environments[right.environment])
@@ -111,13 +111,40 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
     return Comparison(found, list(environments), _changes(one, other) if alike else [], one_sided)
 
 
+def _alone(one: Side, ours: list[CheckpointRun], other: Side, theirs: list[CheckpointRun]) -> Iterator[str]:
+    """What whole runs do not have in common."""
+    if one.who or other.who:
+        return
+    for side, runs, twins in ((one, ours, theirs), (other, theirs, ours)):
+        there = {twin.checkpoint.name: {s.label for _, s in twin.subjects("candidate")} for twin in twins}
+        if len(runs) == len(twins) == 1:
+            there = {runs[0].checkpoint.name: next(iter(there.values()))}
+        for run in runs:
+            name = run.checkpoint.name
+            labels = dict.fromkeys(s.label for _, s in run.subjects("candidate"))
+            if name not in there:
+                yield f"only {side.name} has {name}"
+            elif alone := [label for label in labels if label not in there[name]]:
+                yield f"only {side.name} asked {', '.join(alone)} about {name}"
+
+
 def _changes(one: Side, other: Side) -> list[Change]:
-    """From the first run's verdicts to the second's; none where a subject was named, or a run was not judged."""
+    """From the first run's verdicts to the second's, of subjects and cases that both have.
+
+    None where a subject was named, or a run was not judged.
+    """
     reports = [side.directory / "report.json" for side in (one, other)]
     if one.who or other.who or not all(path.is_file() for path in reports):
         return []
     before, after = map(read_judged, reports)
-    return list(changes(rows_of(before), after))
+    sides = [
+        {(v.checkpoint, word) for v in side.verdicts for word in (v.cell.subject, v.case)} for side in (before, after)
+    ]
+    common = sides[0] & sides[1]
+    return [
+        change for change in changes(rows_of(before), after)
+        if {(change.cell.checkpoint, change.cell.subject), (change.cell.checkpoint, change.cell.case)} <= common
+    ]  # fmt: skip
 
 
 def _pairs(

@@ -12,6 +12,8 @@ from parity.show.console import STYLES
 from parity.show.matrix import subject_label
 
 MANY = 4
+INDENT = 11
+"""Characters before what a block's line says."""
 
 
 @dataclass(frozen=True)
