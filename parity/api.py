@@ -171,9 +171,11 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
         NothingToJudge: no such check.
     """
     from parity.judge import judge as run
-    from parity.records import write_record
+    from parity.records import RecordError, write_record
     from parity.show.html import write_page
 
+    if directory.is_file():
+        raise RecordError(f"{directory}: a file: what is judged is a run's directory, with its manifest and its traces")
     report = run(directory, checks=checks, strict=strict)
     for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
         try:
@@ -230,6 +232,10 @@ def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, 
     from parity.sides import CompareError, Side, Who
 
     path = Path(what)
+    if path.is_dir() and not any((path / name).is_file() for name in ("manifest.json", "report.json", "config.json")):
+        raise CompareError(
+            f"{what}: neither a run, which has a manifest.json, nor a checkpoint, which has a config.json"
+        )
     if (path / "manifest.json").is_file():
         return Side(text, path, who)
     if path.is_file() or (path / "report.json").is_file():

@@ -54,11 +54,11 @@ def update_command(report: Path, baseline: Path) -> str:
     return f"parity gate {report} --baseline {baseline} --update"
 
 
-def show_updated(changed: list[Change], baseline: Path) -> None:
-    """Prints what a new baseline says otherwise."""
+def show_updated(changed: list[Change], baseline: Path, made: bool) -> None:
+    """Prints what a baseline says otherwise now; ``made``: there was none before."""
     out = console()
     show_changes(out, changed, SHOWN)
-    out.print(f"{plural(len(changed), 'cell')} changed; written: {baseline}")
+    out.print(f"made: {baseline}" if made else f"{plural(len(changed), 'cell')} changed; written: {baseline}")
 
 
 def change_lines(changes: Iterable[Change]) -> Iterator[tuple[str, str]]:
