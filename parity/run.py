@@ -12,7 +12,7 @@ import numpy as np
 from parity.anatomy import Anatomy, anatomy_of
 from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, scale_of, signal
 from parity.cases import Case
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, read_record
+from parity.records import CheckpointRecord, Manifest, RecordError, SubjectRecord, TraceRecord, read_record
 from parity.subjects import Variant
 from parity.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
 from parity.traces import Trace
@@ -64,9 +64,12 @@ class CheckpointRun:
         """Opens every checkpoint of a run directory.
 
         Raises:
-            RecordError: the manifest cannot be read.
+            RecordError: the manifest cannot be read, or it came without its traces.
         """
         manifest = read_record(Manifest, directory / "manifest.json")
+        paths = [record.path for record in manifest.traces if record.path]
+        if paths and not any((directory / path).is_file() for path in paths):
+            raise RecordError(f"{directory}: a manifest without its traces: bring the whole directory of the run")
         return manifest, [cls(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints]
 
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
