@@ -10,12 +10,13 @@ from markdown_it import MarkdownIt
 
 from parity.docs.blocks import fenced_block, unfenced_blocks
 from parity.docs.examples import Block, Source
+from parity.errors import GivenError
 
 NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-class PageError(ValueError):
+class PageError(GivenError):
     """A page cannot be read; the message names the file and the cause."""
 
 

@@ -59,6 +59,7 @@ def docs(
     network: bool = False,
     only: Sequence[str] = (),
     time_limit: float = 120.0,
+    memory_limit: float = 6.0,
     jobs: int | None = None,
     keep: Path | None = None,
     progress: Say = lambda *told: None,
@@ -73,6 +74,7 @@ def docs(
         network: with ``real``, fetch what is not there.
         only: names of examples, or what they begin with: ``BartModel``, ``BartModel.forward#1``, ``bart.md:53``.
         time_limit: seconds that one example may take.
+        memory_limit: gigabytes that one example may hold, with all it starts.
         jobs: examples at a time; by default as many as there are cores.
         keep: where to keep what became of each, so that the same call goes on after an interruption; None: nowhere.
 
@@ -107,10 +109,12 @@ def docs(
                 shelf.lay_out(stack)
         before = snapshot(folders)
         threads = max(1, cores() // jobs)
-        runner = Runner(shelf.furnish, time_limit=time_limit, threads=threads, cache=shelf.fills)
+        runner = Runner(
+            shelf.furnish, time_limit=time_limit, memory_limit=memory_limit, threads=threads, cache=shelf.fills
+        )
         facts = {record.name: f"{record.python} {record.versions}" for record in plan.stacks}
         facts = {stack.name: f"{stack.interpreter} {facts[stack.name]}" for stack in chosen}
-        results = Asking(shelf, runner, Kept(keep, time_limit), facts, jobs, progress).results(plan.asked)
+        results = Asking(shelf, runner, Kept(keep, time_limit, memory_limit), facts, jobs, progress).results(plan.asked)
         changed = what_changed(before, snapshot(folders))
     finally:
         shelf.close()

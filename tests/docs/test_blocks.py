@@ -49,6 +49,13 @@ def test_a_script_has_a_statement_for_each_of_its_top_level():
     ]  # fmt: skip
 
 
+def test_what_stands_behind_a_semicolon_is_of_the_same_statement():
+    (block,) = blocks_of("```py\nx = 1; x += 1\nf(\n  x); y = 2\nz = 3\n```\n")
+    assert [(each.code, each.line) for each in block.statements] == [
+        ("x = 1; x += 1\n", 2), ("f(\n  x); y = 2\n", 3), ("z = 3\n", 5),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "text",
     ["( **kwargs )", "( tokens )", "( a: List b: Optional = None ) → x.y = 'undefined';List[int]", "( config )",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import jsonschema
 import pytest
 from pydantic import ValidationError
 
@@ -15,6 +18,8 @@ from parity.docs.results import (
     StatementResult,
     totals_of,
 )
+from parity.resources import data
+from parity.schema import documented_schema_text
 from parity.show.docs import show_docs
 from parity.show.docs_page import page
 
@@ -100,3 +105,20 @@ def test_the_terminal_shows_one_block_for_code_that_is_wrong_in_one_way(report, 
 def test_totals_that_do_not_add_up_cannot_be_written(report):
     with pytest.raises(ValidationError, match="do not add up"):
         DocsReport(**(report.model_dump() | {"examples": report.model_dump()["examples"][1:]}))
+
+
+def test_the_published_schema_is_the_one_that_documented_json_follows():
+    assert data("documented.schema.json").read_text(encoding="utf-8") == documented_schema_text(), (
+        "run: python -m parity.schema"
+    )
+
+
+def test_a_report_fits_the_schema_and_a_wrong_status_or_a_field_more_does_not(report):
+    schema = json.loads(documented_schema_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    written = json.loads(report.model_dump_json(by_alias=True))
+    jsonschema.validate(written, schema)
+    for altered in ({"status": "passed"}, {"verdict": "holds"}):
+        examples = [written["examples"][0] | altered, *written["examples"][1:]]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(written | {"examples": examples}, schema)

@@ -72,6 +72,23 @@ def test_an_example_that_does_not_come_to_an_end_is_told_and_the_others_run(tmp_
     assert second.status == "holds"
 
 
+HELD = "held = b'x' * 350_000_000; import time; time.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["held = b'x' * 700_000_000; import time; time.sleep(60)",
+     f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {HELD!r}])\n{HELD}"],
+)  # fmt: skip
+def test_an_example_that_eats_memory_alone_or_with_what_it_starts_is_told_and_the_others_run(tmp_path, code):
+    page = fence(code) + fence("held = b'x' * 350_000_000")
+    code, report = ask(tmp_path, page, "--memory-limit", "0.6", "--time-limit", "30", "--jobs", "1")
+    first, second = report.examples
+    assert code == 1
+    assert (first.status, first.reason) == ("breaks", "held more than 0.6 GB of memory and was stopped")
+    assert second.status == "holds"
+
+
 def test_what_is_written_outside_is_told(tmp_path):
     target = tmp_path / "outside.txt"
     page = fence(f">>> _ = open('inside.txt', 'w').write('x')\n>>> _ = open({str(target)!r}, 'w').write('x')")
