@@ -81,9 +81,10 @@ class Asking:
             if found is None:
                 continue
             first = results[number]
+            earlier = still_so(first.corrected, found.mended or each.block)
             results[number] = first.model_copy(update={
                 "diagnosis": "; ".join(filter(None, (first.diagnosis, found.text))),
-                "corrected": "\n".join(filter(None, (first.corrected, found.corrected))),
+                "corrected": "\n".join(filter(None, (*earlier, found.corrected))),
             })  # fmt: skip
             if found.mended is not None:
                 mended[number] = replace(each, block=found.mended)
@@ -130,3 +131,9 @@ class Asking:
 
     def _about(self, asked: Asked) -> tuple[str, str]:
         return self.facts[asked.stack.name], self.shelf.about(asked.block, asked.stack)
+
+
+def still_so(corrected: str, block: Block) -> list[str]:
+    """The lines of earlier corrections that stand in a block: a later one may have changed the same statement again."""
+    code = "".join(each.code for each in block.statements)
+    return [line for line in corrected.splitlines() if line.removeprefix("... ") in code]

@@ -183,6 +183,23 @@ def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache
     assert code == 1
 
 
+def test_what_is_mended_step_by_step_is_shown_as_it_is_at_the_end(tmp_path):
+    page = fence("""\
+def f(**given):
+    if "device_map" in given:
+        raise ValueError("M does not support `device_map='auto'`.")
+    if "attn_implementation" in given:
+        raise ValueError("M does not support an attention implementation through torch.nn")
+    return 3
+x = f(device_map="auto", attn_implementation="sdpa")
+assert np.ones(x).sum() == 3""")
+    code, report = ask(tmp_path, page)
+    (example,) = report.examples
+    assert (code, example.status, example.mended) == (1, "breaks", "holds")
+    assert example.corrected.splitlines() == ["x = f()", "import numpy as np"]
+    assert [each.partition(" ")[0] for each in example.diagnosis.split("; ")] == ["this", "in", "the"]
+
+
 @pytest.mark.slow
 def test_unmodified_code_runs_on_stand_ins_and_what_they_cannot_say_is_not_passed(tmp_path):
     page = fence("""\
