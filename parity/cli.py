@@ -292,7 +292,8 @@ def fuzz(
 @guarded
 def docs(
     pages: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PAGE]…", help="Markdown or plain text, in any language.")
+        list[Path] | None,
+        typer.Argument(metavar="[PAGE]…", help="Markdown, reStructuredText, plain text or a script, in any language."),
     ] = None,
     installed: Annotated[
         bool, typer.Option("--installed", help="The docstrings of the documented classes in each stack's transformers.")

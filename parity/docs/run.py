@@ -67,7 +67,7 @@ def docs(
     """Runs the examples of pages, of installed docstrings, or both, in every stack. It runs code from these documents.
 
     Args:
-        pages: files of Markdown or plain text.
+        pages: files of Markdown, reStructuredText, plain text, or Python.
         installed: also the docstrings of the documented classes of each stack's transformers.
         stacks: as for ``parity.api.audit``.
         checkpoints: ``stand-in``, or ``real`` for those of the user's hub cache.
@@ -91,7 +91,7 @@ def docs(
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     jobs = jobs or cores()
     chosen = [resolve_stack(name) for name in dict.fromkeys(stacks)]
-    plan = _plan(pages, installed, chosen, progress)
+    plan = _plan(list(dict.fromkeys(pages)), installed, chosen, progress)
     if not plan.asked:
         whys = [f"{each.name}: {each.error}" for each in plan.sources if each.error]
         raise DocsError("nothing to run: " + ("; ".join(whys) or "no example"))
@@ -137,7 +137,8 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
         try:
             source = read_page(path, names[path])
         except PageError as error:
-            plan.sources.append(SourceRecord(name=names[path], kind="page", error=str(error)))
+            why = str(error).removeprefix(f"{path}: ")
+            plan.sources.append(SourceRecord(name=names[path], kind="page", error=why))
             continue
         plan.add(source, stacks, None)
     for stack in stacks:

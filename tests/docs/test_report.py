@@ -56,7 +56,7 @@ def report() -> DocsReport:
             BlockRecord(line=2, kind="session", example="p.md:2", statements=1),
             BlockRecord(line=9, kind="unreadable", reason="json, not Python"), BlockRecord(line=12, kind="signature"),
         ]),
-        SourceRecord(name="bad.md", kind="page", error="bad.md: not text: byte 0x89 at 0 is no utf-8"),
+        SourceRecord(name="bad.md", kind="page", error="not text: byte 0x89 at 0 is no utf-8"),
     ]  # fmt: skip
     stacks = [
         StackRecord(name="old", python="3.11", versions={"transformers": "4.37.2"}),
@@ -75,7 +75,7 @@ def report() -> DocsReport:
         "| `BartModel` | 2 | 2 | 2 | – | – | – | 2 | – | – |",
         "| `TFBartModel` | absent | – |",
         "| p.md | 3 | 1 session, 1 unreadable, 1 signature |",
-        "| bad.md | 0 | bad.md: not text: byte 0x89 at 0 is no utf-8 |",
+        "| bad.md | 0 | not text: byte 0x89 at 0 is no utf-8 |",
         "- **breaks** in new (transformers 5.23.0): `BartModel.forward#1`, `BartModel.call#1`\n",
         "  - line 3: `f(a | b)`\n",
         "NameError: name 'tf' is not defined (f.py:3 in g)",
@@ -100,6 +100,20 @@ def test_the_terminal_shows_one_block_for_code_that_is_wrong_in_one_way(report, 
     assert "again    parity docs p.md --stack new --example p.md:2" in text
     assert "p.md:2 wrote outside its folder: /etc/x" in text
     assert "bad.md: not text" in text
+
+
+def test_the_command_that_asks_again_finds_the_page_and_the_checkpoints(report, capsys):
+    show_docs(report.model_copy(update={"command": ["parity", "docs", "my pages/p.md"], "mode": "real"}))
+    again = "again    parity docs 'my pages/p.md' --stack new --checkpoints real --example p.md:2"
+    assert again in capsys.readouterr().out
+
+
+def test_two_stacks_in_which_the_same_code_is_mended_otherwise_are_shown_apart(report):
+    one, other = report.examples[1], report.examples[1].model_copy(update={"stack": "old", "corrected": "import old"})
+    examples = [one, other]
+    text = page(report.model_copy(update={"examples": examples, "totals": totals_of(examples)}))
+    assert "correct: `import tf`" in text
+    assert "correct: `import old`" in text
 
 
 def test_totals_that_do_not_add_up_cannot_be_written(report):

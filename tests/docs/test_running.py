@@ -119,7 +119,7 @@ def test_a_page_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"only prose", "page.md: no code"), (b"\0", "not text"), (b"```py\n( x )\n```", "no example")],
+    [(b"only prose", " page.md: no code"), (b"\0", "run: page.md: not text"), (b"```py\n( x )\n```", "no example")],
 )
 def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     path = tmp_path / "page.md"
@@ -128,6 +128,18 @@ def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     error = capsys.readouterr().err
     assert told in error
     assert "Traceback" not in error
+
+
+def test_a_page_named_twice_is_run_once(tmp_path):
+    _, report = ask(tmp_path, fence("x = 1"), str(tmp_path / "page.md"))
+    assert len(report.examples) == 1
+
+
+def test_an_interpreter_that_is_none_is_one_line_and_2(tmp_path, capsys):
+    (tmp_path / "page.md").write_text(fence("x = 1"), encoding="utf-8")
+    assert run(["docs", str(tmp_path / "page.md"), "--stack", "/bin/echo", "--out", str(tmp_path / "run")]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("parity: /bin/echo: stack ") and told.endswith("does not answer as a Python does")
 
 
 def test_a_process_that_does_not_start_says_nothing_of_the_example(tmp_path):
