@@ -47,7 +47,12 @@ class Plan:
                 for block in source.blocks
             ],
         ))  # fmt: skip
-        self.asked += [Asked(name, source.name, stack, block) for stack in stacks for name, block in examples]
+        blocks = tuple(block for _, block in examples)
+        self.asked += [
+            Asked(name, source.name, stack, block, blocks[:number])
+            for stack in stacks
+            for number, (name, block) in enumerate(examples)
+        ]
 
 
 def docs(

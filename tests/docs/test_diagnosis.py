@@ -6,10 +6,13 @@ import pytest
 
 from parity.docs.blocks import classify
 from parity.docs.diagnosis import Diagnosis, diagnose
+from parity.docs.earlier import goes_on_from, names_bound
 from parity.docs.judging import judge
 from parity.docs.mending import without_argument
 from parity.docs.running import Answer, Outcome
 from tests.docs.test_judging import raised
+
+NO_NAME = raised("NameError", "name 'x' is not defined")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,24 @@ def test_what_is_wrong_is_told_and_no_correction_given_that_asks_for_something_e
     found = diagnosed(code, error)
     assert told in found.text
     assert (found.corrected, found.mended) == ("", None)
+
+
+def test_a_name_that_an_earlier_example_of_the_page_defines_is_found_there():
+    result = judge("n", "s", classify("f(x)\n", "py", 9), "main", Outcome((Answer(raised=NO_NAME),)), frozenset())
+    one, other = classify("x = 1\n", "py", 2), classify(">>> for x in y:\n...     pass\n", "py", 5)
+    unlike = classify("f(x)\nxs = 1\nx.y = 1\n", "py", 7)
+    assert (
+        goes_on_from(result, [one, other, unlike]).text
+        == "x is defined in the example at line 5, and each is run alone"
+    )
+    assert goes_on_from(result, [unlike]) is None
+
+
+@pytest.mark.parametrize(
+    "code", ["x = 1", "a, (x, b) = y", "import m.n as x", "import x.y", "def x(): pass", "(x := 1)"]
+)
+def test_every_way_to_bind_a_name_is_seen(code):
+    assert "x" in names_bound(code)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def test_an_example_has_its_own_home_and_nothing_of_the_users_environment(tmp_pa
 def test_nothing_is_shared_between_examples(tmp_path):
     _, report = ask(tmp_path, fence("x = 1") + fence("print(x)"))
     assert [each.status for each in report.examples] == ["holds", "breaks"]
+    assert report.examples[1].diagnosis == "x is defined in the example at line 2, and each is run alone"
 
 
 def test_a_page_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys):
