@@ -100,9 +100,11 @@ def docs(
     if not plan.asked:
         whys = [f"{each.name}: {each.error}" for each in plan.sources if each.error]
         raise DocsError("nothing to run: " + ("; ".join(whys) or "no example"))
+    names = list(dict.fromkeys(asked.name for asked in plan.asked))
     for wanted in only:
-        if not any(is_called(asked.name, wanted) for asked in plan.asked):
-            raise DocsError(f"{wanted}: no example is called so")
+        if not any(is_called(name, wanted) for name in names):
+            others = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise DocsError(f"{wanted}: no example is called so; there are {', '.join(names[:3])}{others}")
     if only:
         plan.asked = [asked for asked in plan.asked if any(is_called(asked.name, wanted) for wanted in only)]
     shelf: Shelf = Real(network=network) if checkpoints == "real" else StandIns()
