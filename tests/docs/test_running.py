@@ -133,8 +133,8 @@ def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
 
 def test_the_examples_there_are_are_named_where_none_is_called_so(tmp_path, capsys):
     (tmp_path / "page.md").write_text(fence("x = 1") * 5, encoding="utf-8")
-    assert run(["docs", str(tmp_path / "page.md"), "--example", "page", "--out", str(tmp_path / "run")]) == 2
-    told = "page: no example is called so; there are page.md:2, page.md:5, page.md:8 and 2 more"
+    assert run(["docs", str(tmp_path / "page.md"), "--example", "other", "--out", str(tmp_path / "run")]) == 2
+    told = "other: no example is called so; there are page.md:2, page.md:5, page.md:8 and 2 more"
     assert capsys.readouterr().err.splitlines()[-1] == f"parity: {told}"
 
 
