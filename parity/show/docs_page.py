@@ -128,8 +128,8 @@ def wrong_ones(report: DocsReport) -> list[Wrong]:
     for example in report.examples:
         if example.status in WRONG:
             code = "".join(each.code for each in example.statements)
-            mended = (example.mended or "", example.mended_reason)
-            groups.setdefault((code, example.status, example.reason, *mended), []).append(example)
+            told = (example.reason, example.diagnosis, example.corrected, example.mended or "", example.mended_reason)
+            groups.setdefault((code, example.status, *told), []).append(example)
     return [
         Wrong(
             group[0],
