@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from hypothesis import settings
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
@@ -17,10 +16,8 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Samples shared by test files are imported as tests.…, wherever pytest was started from.
 sys.path.insert(0, str(ROOT))
+from tests import profiles  # noqa: E402
 
 install_import_hook("reference", "beartype.beartype")
 
-# The gate asks the same examples every time; at a desk each run looks for new ones.
-settings.register_profile("gate", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("gate")
+profiles.register()

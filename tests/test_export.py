@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parity import export
@@ -15,6 +15,7 @@ from parity.cli import run
 from parity.gate import gate, update
 from parity.records import write_record
 from tests.fabricated import failure, report, verdict
+from tests.profiles import examples
 
 KNOWN = verdict("known", reason="an-entry: a cause [what]", evidence={"ledger": "an-entry", "severity": "low"})
 SKIP = verdict("skip", case="loss", reason="labels: Flax takes none", backend="hf-tf")
@@ -46,7 +47,7 @@ def test_junit_has_a_test_for_each_cell_and_counts_them():
 ANY = st.text(st.characters(codec="utf-8") | st.sampled_from("\x00\x1b\x85\ufffe`|%:,\n<&]"), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(reason=ANY, case=ANY)
 def test_whatever_a_backend_says_the_forms_can_be_read(reason, case):
     one = report(verdict(), failure(case=case, reason=reason, first_divergence=None))

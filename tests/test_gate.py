@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parity.baseline import baseline_of, read_baseline
@@ -18,6 +18,7 @@ from parity.gate import FACTOR, SPREAD, changes, gate, update
 from parity.judged import JudgedReport
 from parity.records import RecordError, write_record
 from tests.fabricated import failure, report, verdict
+from tests.profiles import examples
 
 ROOT = Path(__file__).parents[1]
 
@@ -114,7 +115,7 @@ def test_a_cell_that_vanished_and_cells_that_are_new(held):
 STATUSES = ("pass", "known", "skip", "fail", "error")
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     before=st.lists(st.tuples(st.sampled_from(STATUSES[:3]), st.floats(0, 2)), min_size=1, max_size=6),
     turned=st.tuples(st.integers(0, 5), st.sampled_from(STATUSES)),

@@ -103,7 +103,7 @@ def judge_example(
         return run, verdicts_of(run, checks)
 
 
-class _Choices:
+class Choices:
     """What ``drawn`` asks of a generator, answered by hypothesis."""
 
     def __init__(self, data: Any) -> None:
@@ -182,7 +182,7 @@ class Search:
         )  # fmt: skip
         @given(st.data())
         def holds(data: Any) -> None:
-            choices = _Choices(data)
+            choices = Choices(data)
             example = drawn(choices, choices, family)
             if (not smallest and self._over()) or (since and time.process_time() - since[0] > SHRINKING):
                 return

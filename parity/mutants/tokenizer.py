@@ -63,7 +63,7 @@ def prefix_never(patch: Patches) -> None:
 
 @fault(
     "prefix-space-always", "every text gets a space before it", "ids",
-    history="transformers #2899: a space before every text that is framed, by default",
+    history="transformers #2899, of #2778: a space before every text that is framed, by default",
 )  # fmt: skip
 def prefix_always(patch: Patches) -> None:
     def make(honest):
@@ -100,7 +100,8 @@ def merges_longest_first(patch: Patches) -> None:
     _ranks(patch, lambda merges: sorted(merges, key=lambda pair: -len("".join(pair))))
 
 
-@fault("last-merge-lost", "the last line of merges.txt is not read", "ids")
+@fault("last-merge-lost", "the last line of merges.txt is not read", "ids",
+       history="tiktoken #598: it was, where the file does not end with a line's end")  # fmt: skip
 def last_merge(patch: Patches) -> None:
     _ranks(patch, lambda merges: merges[:-1])
 
@@ -125,7 +126,7 @@ def characters_for_bytes(patch: Patches) -> None:
 
 
 @fault("spaces-kept-together", "a run of spaces takes the one that belongs to the word behind it", "ids",
-       history="GPT-2's pattern in an engine that cannot look ahead")  # fmt: skip
+       history="huggingface-tokenizer-in-cxx #10: RE2 cannot look ahead; lattice #519")  # fmt: skip
 def kept_together(patch: Patches) -> None:
     def make(honest):
         def pieces(text, letters):
@@ -173,7 +174,7 @@ def end_not_added(patch: Patches) -> None:
 
 
 @fault("start-doubled", "a row begins with two starts", "ids",
-       history="llama.cpp and others: a template that holds the start, and a tokenizer that adds it")  # fmt: skip
+       history="vllm #27515, llama.cpp #7107: a template holds the start, and the tokenizer adds it")  # fmt: skip
 def start_doubled(patch: Patches) -> None:
     _encoded(patch, lambda self, found: _kept(found, (0, *range(len(found.ids)))))
 
@@ -268,7 +269,7 @@ def lost_in_saving(patch: Patches) -> None:
 
 
 @fault("padding-is-the-end", "the end is given as padding as well", "pad_token",
-       history="examples for GPT-2: tokenizer.pad_token = tokenizer.eos_token")  # fmt: skip
+       history="llm-course #33: what it was trained on never ended")  # fmt: skip
 def padding_is_end(patch: Patches) -> None:
     def make(honest):
         def role_ids(tokenizer):

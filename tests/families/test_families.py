@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from parity.fuzz.architectures import FAMILIES
+from parity.fuzz.search import Choices
 from tests.families.agreement import compared
 from tests.families.example import Example, example, example_of
+from tests.profiles import examples
 
 TORCH_SHAPES = 4
 FLAX_SHAPES, FLAX_DRAWS = 1, 3
 """Each shape costs seconds of compilation, which its draws share."""
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.differing_executors]
-
-
-class Choices:
-    """What ``draw`` asks of a numpy generator, answered by hypothesis: of what fails, the smallest model is shown."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        self._data = data
-
-    def integers(self, low: int, high: int | None = None, size: int | None = None) -> Any:
-        numbers = st.integers(*((0, low - 1) if high is None else (low, high - 1)))
-        return self._data.draw(numbers) if size is None else np.array([self._data.draw(numbers) for _ in range(size)])
-
-    def random(self) -> float:
-        return self._data.draw(st.integers(0, 99)) / 100
-
-    def choice(self, options: Sequence[Any]) -> Any:
-        return self._data.draw(st.sampled_from(list(options)))
 
 
 def judge(asked: Example, reference: str) -> None:
@@ -44,7 +26,7 @@ def judge(asked: Example, reference: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=TORCH_SHAPES, deadline=None, suppress_health_check=SLOW)
+@examples(TORCH_SHAPES, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_the_torch_reference_computes_what_the_library_does(family: str, data: st.DataObject) -> None:
     model_class, drawn = FAMILIES[family]

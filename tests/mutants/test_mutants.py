@@ -160,6 +160,17 @@ def test_every_check_has_a_floor_or_a_reason_why_no_mutant_is_put_to_it():
     assert all((ROOT / why.rpartition(": ")[2]).is_file() for why in held.unasked.values())
 
 
+def test_the_table_that_is_kept_is_of_all_mutants_and_above_every_floor():
+    """Where it is not, `parity selftest --out reports/selftest.md` renews it."""
+    text = (ROOT / "reports" / "selftest.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert f"- {len(MUTANTS)} of {len(MUTANTS)} mutants caught, {len(MUTANTS)} named where they were made" in text
+    assert {row[0] for row in rows if len(row) == 7} == {*MUTANTS, "mutant"}
+    assert {check: int(count) for check, count in (row for row in rows if len(row) == 2) if check in CHECKS} == (
+        floor().checks
+    )
+
+
 def test_what_no_mutant_is_put_to_is_named_with_the_reason():
     found = Selftest(
         command="parity selftest", seconds=1.0, sound=[], honest={}, outcomes=[outcome(name) for name in MUTANTS],

@@ -14,6 +14,7 @@ SIGNALS_PER_CHECK = {
     "NUM01": 14,
     "NUM03": 10,
     "SHIFT01": 5,
+    **{check: least for check, least in floor().checks.items() if check.startswith(("TOK", "CONF"))},
 }
 """Of mutants in the slice, how many each of these catches at least."""
 

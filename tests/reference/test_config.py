@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.config import BartConfig
 from reference.errors import CheckpointError
+from tests.profiles import examples
 
 GOOD = {"model_type": "bart", "d_model": 24, "encoder_attention_heads": 3, "decoder_attention_heads": 4}
 
@@ -110,7 +111,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.dictionaries(st.sampled_from([name for name in vars(BartConfig()) if name != "others"]), json_values))
 def test_any_values_give_a_config_or_one_line(values):
     try:

@@ -7,12 +7,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from hypothesis import given as over
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from reference.generation import DOCUMENTED, Dialect, GenerationSettings, generate, reachable, score_tokens
 from reference.generation import dialect as dialects
 from reference.generation.choices import Ranked, choices
+from tests.profiles import examples
 from tests.reference.generation_samples import END, PAD, START, Told, drawn, fed, given
 
 DIALECTS = [value for value in vars(dialects).values() if isinstance(value, Dialect)]
@@ -41,7 +41,7 @@ def scorer(source):
     return lambda texts: np.array([source(text) for text in texts])
 
 
-@examples(deadline=None, max_examples=60)
+@examples(60)
 @over(SEEDS, ENDS, SETTINGS, st.sampled_from(DIALECTS))
 def test_a_result_is_well_formed_and_scores_what_its_tokens_score(seed, end, values, dialect):
     settings, batch = given(**values), sources(seed, end)
@@ -64,7 +64,7 @@ def test_a_result_is_well_formed_and_scores_what_its_tokens_score(seed, end, val
             assert judged.total[0] == result.scores[row]
 
 
-@examples(deadline=None, max_examples=60)
+@examples(60)
 @over(SEEDS, ENDS, SETTINGS, st.sampled_from(DIALECTS))
 def test_at_tolerance_zero_only_the_plain_result_is_reachable(seed, end, values, dialect):
     settings, source = given(**values), drawn(seed, end=end)
@@ -75,7 +75,7 @@ def test_at_tolerance_zero_only_the_plain_result_is_reachable(seed, end, values,
     assert plain.scores is None or found.outcomes[0].score == plain.scores[0]
 
 
-@examples(deadline=None, max_examples=60)
+@examples(60)
 @over(SEEDS, ENDS, SETTINGS, st.sampled_from(DIALECTS), st.sampled_from([1e-3, 0.05, 0.5]))
 def test_what_small_changes_of_the_scores_give_is_reachable(seed, end, values, dialect, tolerance):
     settings, source = given(**values), drawn(seed, end=end)
@@ -93,7 +93,7 @@ def test_what_small_changes_of_the_scores_give_is_reachable(seed, end, values, d
     assert min(reached.values()) == 0 and max(reached.values()) < tolerance
 
 
-@examples(deadline=None, max_examples=60)
+@examples(60)
 @over(SEEDS, ENDS, SETTINGS)
 def test_a_source_does_not_depend_on_its_batch_as_documented(seed, end, values):
     settings, batch = given(**values), sources(seed, end)

@@ -8,11 +8,11 @@ from math import log
 import numpy as np
 import pytest
 from hypothesis import given as over
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from reference.generation import DOCUMENTED, generate, processed, reachable, score_tokens
 from reference.generation.dialect import EndRank, Padding
+from tests.profiles import examples
 from tests.reference.generation_samples import END, PAD, START, VOCAB, A, B, C, Told, drawn, fed, given, probabilities
 
 BOTH = (END, C)
@@ -157,7 +157,7 @@ def test_a_text_is_judged_up_to_any_of_its_ends():
     assert penalised.taken[0, :2] == pytest.approx([log(0.5), log(0.25)])
 
 
-@examples(deadline=None, max_examples=60)
+@examples(60)
 @over(st.integers(0, 10_000), st.integers(2, 4), st.sampled_from([True, False, "never"]), st.booleans())
 def test_fewer_results_are_the_first_of_more_and_all_can_be_reached(seed, beams, early_stopping, several):
     ends = (END, 7) if several else END

@@ -8,10 +8,10 @@ from math import inf, log
 import numpy as np
 import pytest
 from hypothesis import given as over
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from reference.generation import generate, processed, reachable, score_draws, score_tokens, uniform_numbers, warpers
+from tests.profiles import examples
 from tests.reference.generation_samples import END, PAD, START, VOCAB, A, B, C, Told, drawn, fed, given, probabilities
 
 # In the order of ids: the end up to .25, a up to .5, b up to .875, c up to 1.
@@ -214,7 +214,7 @@ def drawn_texts(seed, values):
     return settings, sources, numbers, generate(Told(sources), 2, settings, uniforms=numbers)
 
 
-@examples(deadline=None, max_examples=60)
+@examples(60)
 @over(SEEDS, SETTINGS)
 def test_a_drawn_text_is_well_formed_and_judged_to_be_drawn(seed, values):
     settings, sources, numbers, result = drawn_texts(seed, values)
@@ -234,7 +234,7 @@ def test_a_drawn_text_is_well_formed_and_judged_to_be_drawn(seed, values):
         np.testing.assert_allclose(np.exp(scored.taken[0]), chances, rtol=1e-9, atol=1e-14)
 
 
-@examples(deadline=None, max_examples=60)
+@examples(60)
 @over(SEEDS, SETTINGS)
 def test_a_row_does_not_depend_on_its_batch(seed, values):
     settings, sources, numbers, together = drawn_texts(seed, values)
@@ -246,7 +246,7 @@ def test_a_row_does_not_depend_on_its_batch(seed, values):
     ).all()
 
 
-@examples(deadline=None, max_examples=100)
+@examples(100)
 @over(SEEDS, SETTINGS, st.sampled_from([1e-4, 1e-2, 0.2]))
 def test_scores_that_move_by_less_than_half_a_margin_change_no_draw(seed, values, size):
     settings, sources, numbers, plain = drawn_texts(seed, {**values, "repetition_penalty": 1.0})

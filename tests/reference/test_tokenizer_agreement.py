@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parity.resources import fixture
@@ -16,6 +16,7 @@ from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
 from reference.tokenizer.characters import LETTER, NUMBER, WHITE, kinds
 from reference.tokenizer.dialect import Letters
 from reference.tokenizer.pieces import pieces
+from tests.profiles import examples
 from tests.reference.tokenizer_samples import LACKING, TEXTS, odd_vocabulary
 
 transformers = pytest.importorskip("transformers", reason="compares with the installed library's tokenizers")
@@ -53,7 +54,7 @@ def twins(tmp_path_factory):
 def test_texts_and_pairs_are_encoded_alike(twins, vocabulary, prefix, cls):
     ours, theirs = twins[vocabulary, prefix, cls]
 
-    @settings(max_examples=150, deadline=None)
+    @examples(150)
     @given(TEXTS, st.none() | TEXTS, st.booleans())
     def alike(text, pair, framed):
         got = ours.encode(text, pair, add_special_tokens=framed)
@@ -74,7 +75,7 @@ def test_texts_and_pairs_are_encoded_alike(twins, vocabulary, prefix, cls):
 def test_offsets_are_those_of_the_fast_one(twins, vocabulary, prefix):
     ours, theirs = twins[vocabulary, prefix, "BartTokenizerFast"]
 
-    @settings(max_examples=150, deadline=None)
+    @examples(150)
     @given(TEXTS, st.none() | TEXTS)
     @example("  ", "  \n  a")
     @example(" <mask>", "  <mask>")
@@ -99,7 +100,7 @@ def test_rows_of_any_ids_are_decoded_alike(twins, vocabulary, cls):
 
     numbers = sorted(ours.tokens)
 
-    @settings(max_examples=200, deadline=None)
+    @examples(200)
     @given(
         st.lists(st.sampled_from(numbers) | st.sampled_from(numbers[-9:]), max_size=15),
         st.booleans(),

@@ -11,13 +11,14 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from reference.config import BartConfig
 from reference.errors import CheckpointError
 from reference.weights import FORMATS, read_weights
+from tests.profiles import examples
 
 OPEN = {known.name: known for known in FORMATS}
 CONFIG = BartConfig.from_dict({"model_type": "bart"})
@@ -76,7 +77,7 @@ def test_every_truncation_is_told(small):
     assert [length for length in lengths if read_all(known, path, content[:length]) is not None] == []
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(data=st.data())
 def test_any_damage_is_told_or_harmless(small, data):
     known, content, path = small
@@ -107,7 +108,7 @@ def test_two_thousand_damaged_pickles(tmp_path):
     assert told > 1000
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(content=st.binary(max_size=200))
 def test_garbage_is_told(small, content):
     known, _, path = small

@@ -1,0 +1,34 @@
+"""Properties: on any model, batch and settings of a family, no check fails on an honest backend.
+
+Every invariant of an audit is among the checks: padding, mates, a masked row, the future, a cache's steps, texts and
+scores. What fails is shrunk to the smallest model and batch; `parity fuzz` finds, keeps and shows it without pytest.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, note
+from hypothesis import strategies as st
+
+from parity.fuzz.asking import Plan, Process, is_alarm
+from parity.fuzz.example import AUDITED, drawn
+from parity.fuzz.search import Choices, judge_example
+from parity.subjects import Subject
+from tests.profiles import examples
+
+LIBRARY = Plan((Subject("hf-torch"), Subject("hf-torch", "sdpa")))
+"""Each is held against the oracle, and against its own other answers. What XLA compiles for each shape is searched by
+number (``test_numbered.py``)."""
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@pytest.mark.parametrize("family", AUDITED)
+@examples(2, suppress_health_check=SLOW)
+@given(data=st.data())
+def test_no_check_fails_on_an_honest_backend(process: Process, family: str, data: st.DataObject) -> None:
+    choices = Choices(data)
+    example = drawn(choices, choices, family)
+    note(example.to_json())
+    _, verdicts = judge_example(process, LIBRARY, example)
+    assert len([verdict for verdict in verdicts if verdict.status in ("pass", "known")]) > 20
+    assert [f"{v.check} {v.case} {v.backend} {v.variant}: {v.reason}" for v in verdicts if is_alarm(v)] == []
