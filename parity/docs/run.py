@@ -145,7 +145,7 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
             source = read_page(path, names[path])
         except PageError as error:
             why = str(error).removeprefix(f"{path}: ")
-            plan.sources.append(SourceRecord(name=names[path], kind="page", error=why))
+            plan.sources.append(SourceRecord(name=str(path), kind="page", error=why))
             continue
         plan.add(source, stacks, None)
     for stack in stacks:

@@ -155,7 +155,7 @@ def _wrong(report: DocsReport) -> Iterator[str]:
         frame = statement.raised.where if statement.raised else ""
         yield f"  - {_line(statement.reason)}" + (f" ({frame})" if frame else "")
         if first.diagnosis:
-            yield f"  - {_line(first.diagnosis)}"
+            yield f"  - {first.diagnosis}"
         if first.corrected:
             lines = "`, `".join(first.corrected.splitlines())
             yield f"  - correct: `{lines}`{with_it(first)}"

@@ -120,7 +120,7 @@ def test_a_page_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"only prose", " page.md: no code"), (b"\0", "run: page.md: not text"), (b"```py\n( x )\n```", "no example")],
+    [(b"only prose", " page.md: no code"), (b"\0", "/page.md: not text"), (b"```py\n( x )\n```", "no example")],
 )
 def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     path = tmp_path / "page.md"
@@ -128,6 +128,7 @@ def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     assert run(["docs", str(path), "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert told in error
+    assert error.count("page.md") <= 1
     assert "Traceback" not in error
 
 
