@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parity.compare import Comparison
     from parity.inputs import Row
     from parity.records import Manifest, Report
-    from parity.sides import Side
+    from parity.sides import Side, Who
 
 RUNS = Path("runs")
 """Where runs are kept when no directory is named, below the working directory."""
@@ -124,6 +124,7 @@ def capture(
     from parity.derived import DERIVED, layers
     from parity.documented.asking import documented_values
 
+    check_settings(device, dtypes)
     directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
     rows = _rows(inputs, directories, model_class) if inputs else None
     out = out or new_run_directory()
@@ -170,9 +171,11 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
         NothingToJudge: no such check.
     """
     from parity.judge import judge as run
-    from parity.records import write_record
+    from parity.records import RecordError, write_record
     from parity.show.html import write_page
 
+    if directory.is_file():
+        raise RecordError(f"{directory}: a file: what is judged is a run's directory, with its manifest and its traces")
     report = run(directory, checks=checks, strict=strict)
     for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
         try:
@@ -206,16 +209,33 @@ def compare(
     from parity.compare import compare as run
 
     asked = {"cache": cache, "jobs": jobs, "offline": offline, "progress": progress, "cases": _only(cases)}
+    # Both are read before one is captured, which takes long.
+    sides = [_named(text) for text in (one, other)]
     with tempfile.TemporaryDirectory(prefix="parity-compare-") as folder:
-        return run(_side(one, Path(folder, "one"), asked), _side(other, Path(folder, "other"), asked), cases)
+        made = [_side(*side, Path(folder, str(number)), asked) for number, side in enumerate(sides)]
+        return run(*made, cases)
 
 
-def _side(text: str, folder: Path, asked: dict[str, Any]) -> Side:
+def _named(text: str) -> tuple[str, str, Who | None]:
+    """A side as it is spelled, what it is, and who of it is asked."""
+    from parity.sides import Who
+
+    what, named, words = text.partition("::")
+    who = Who.parse(words) if named else None
+    if who is not None:
+        check_settings(who.device, [who.dtype])
+    return text, what, who
+
+
+def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, Any]) -> Side:
     """One side of a comparison; a checkpoint is captured into ``folder``."""
     from parity.sides import CompareError, Side, Who
 
-    what, named, words = text.partition("::")
-    who, path = Who.parse(words) if named else None, Path(what)
+    path = Path(what)
+    if path.is_dir() and not any((path / name).is_file() for name in ("manifest.json", "report.json", "config.json")):
+        raise CompareError(
+            f"{what}: neither a run, which has a manifest.json, nor a checkpoint, which has a config.json"
+        )
     if (path / "manifest.json").is_file():
         return Side(text, path, who)
     if path.is_file() or (path / "report.json").is_file():
@@ -239,6 +259,15 @@ def _only(names: Sequence[str]) -> MakeCases:
                 if any(fnmatchcase(case.name, pattern) for pattern in wanted)]  # fmt: skip
 
     return make
+
+
+def check_settings(device: str, dtypes: Sequence[str]) -> None:
+    """Raises a GivenError where a device or a dtype is none that anybody can be asked in."""
+    from parity.backends.capabilities import DEVICES, DTYPES
+
+    for word, name, known in [("device", device, DEVICES), *(("dtype", dtype, DTYPES) for dtype in dtypes)]:
+        if name not in known:
+            raise GivenError(f"{name}: no such {word}; there are {', '.join(known)}")
 
 
 def check_names(checks: Sequence[str] | None) -> None:

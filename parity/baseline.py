@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from parity.judged import Cell, Judged, JudgedReport, versions_of
-from parity.records import RecordError
+from parity.records import RecordError, in_words, parsed
 
 FORMAT = 1
 NOT_KEPT = ("--out", "--cache", "--jobs")
@@ -95,9 +95,9 @@ def read_baseline(path: Path) -> Baseline:
 
 def _unfit(content: bytes, error: ValidationError) -> str:
     try:
-        data = json.loads(content)
+        data = parsed(content)
     except ValueError as broken:
-        return f"not JSON: {broken}"
+        return str(broken)
     if not isinstance(data, dict) or data.get("baseline") is None:
         return f"no baseline: {MAKES_ONE} makes one of a report"
     if data["baseline"] != FORMAT:
@@ -106,7 +106,7 @@ def _unfit(content: bytes, error: ValidationError) -> str:
     place = ".".join(map(str, first["loc"]))
     if first["loc"][0] == "cells" and first.get("input") in ("fail", "error"):
         return f"{place} is {first['input']}: the baseline of a failed run is none"
-    return f"{place}: {first['msg']}"
+    return in_words(error)
 
 
 def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport]) -> Baseline:

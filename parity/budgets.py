@@ -116,15 +116,25 @@ def root_mean_square(array: np.ndarray) -> float:
     return float(np.sqrt(total / max(array.size, 1))) or 1.0
 
 
-def scale_of(spec: TensorSpec, arrays: Mapping[str, np.ndarray]) -> float:
-    """What the error of one of the oracle's ``arrays`` is relative to: its own size, or that of the one it names."""
-    own = root_mean_square(arrays[spec.name])
+def scale_of(spec: TensorSpec, arrays: Mapping[str, np.ndarray], minuends: Mapping[str, float] | None = None) -> float:
+    """What the error of one of the oracle's ``arrays`` is relative to: its own size, or that of the one it names.
+
+    Args:
+        minuends: by name, how large a tensor was before almost as much was subtracted (``parity.backends.minuends``).
+            An error is a rounding of what was there before.
+    """
+    own = _size(spec.name, arrays, minuends or {})
     if spec.scale_from not in arrays:
         return own
-    lent = root_mean_square(arrays[spec.scale_from])
+    lent = _size(spec.scale_from, arrays, minuends or {})
     # A loss is rounded at its own size, which may be many times that of the logits whose yardstick it borrows; so is a
     # text's score, a sum.
     return max(lent, own) if spec.kind in ("loss", "score") else lent
+
+
+def _size(name: str, arrays: Mapping[str, np.ndarray], minuends: Mapping[str, float]) -> float:
+    array, minuend = arrays[name], minuends.get(name, 0.0)
+    return max(root_mean_square(array), minuend) if array.any() or not minuend else minuend
 
 
 def measure(actual: np.ndarray, expected: np.ndarray, scale: float | None = None) -> Measured:

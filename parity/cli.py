@@ -292,7 +292,8 @@ def fuzz(
 @guarded
 def docs(
     pages: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PAGE]…", help="Markdown or plain text, in any language.")
+        list[Path] | None,
+        typer.Argument(metavar="[PAGE]…", help="Markdown, reStructuredText, plain text or a script, in any language."),
     ] = None,
     installed: Annotated[
         bool, typer.Option("--installed", help="The docstrings of the documented classes in each stack's transformers.")
@@ -316,14 +317,19 @@ def docs(
         ),
     ] = None,
     time_limit: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one example.")] = 120.0,
+    memory_limit: Annotated[
+        float, typer.Option(metavar="GB", min=0.1, help="For one example and all it starts.")
+    ] = 6.0,
     jobs: Jobs = None,
     out: Out = None,
 ) -> None:
     """Run the examples of documentation, unmodified, and say which of its promises hold.
 
-    This runs code from the documents you name, with your own rights: each example in its own process, with a time
-    limit, a scratch folder and no network, but in no sandbox. With stand-ins, what depends on weights is not compared.
-    Writes documented.json and documented.md. Example: parity docs --installed --stack main --stack docs-4.37
+    This runs code from the documents you name, with your own rights: each example in its own process, with limits
+    of time and memory, a scratch folder and no network, but in no sandbox. With stand-ins, what depends on weights is
+    not compared. Writes documented.json and documented.md.
+
+    Example: parity docs --installed --stack main --stack docs-4.37
     """
     from parity import api
     from parity.docs.run import docs as run
@@ -334,7 +340,8 @@ def docs(
     with DocsProgress() as progress:
         report = run(
             pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
-            only=example or [], time_limit=time_limit, jobs=jobs, keep=out / "outcomes", progress=progress,
+            only=example or [], time_limit=time_limit, memory_limit=memory_limit, jobs=jobs, keep=out / "outcomes",
+            progress=progress,
         )  # fmt: skip
     write_docs(report, out)
     show_docs(report)
@@ -355,11 +362,15 @@ def doctor() -> None:
 
 @app.command()
 @guarded
-def schema() -> None:
+def schema(
+    documented: Annotated[
+        bool, typer.Option("--documented", help="That of documented.json, which parity docs writes.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of report.json."""
-    from parity.schema import report_schema_text
+    from parity.schema import documented_schema_text, report_schema_text
 
-    sys.stdout.write(report_schema_text())
+    sys.stdout.write(documented_schema_text() if documented else report_schema_text())
 
 
 @cache_app.command("list")

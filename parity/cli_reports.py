@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from parity.errors import GivenError
 from parity.exits import EXIT_CODES, guarded
 
 reports_app = typer.Typer()
@@ -46,10 +47,11 @@ def gate(
     from parity.show.gate import show_gate, show_updated
 
     if update:
-        show_updated(renew(reports, baseline, drop=drop), baseline)
+        made = not baseline.exists()
+        show_updated(renew(reports, baseline, drop=drop), baseline, made)
         return
     if drop or len(reports) > 1:
-        raise typer.BadParameter("--drop and several reports are for --update")
+        raise GivenError("--drop and several reports are for --update")
     gated = hold(reports[0], baseline)
     show_gate(gated, reports[0], baseline)
     if summary is not None or annotate:
@@ -80,7 +82,7 @@ def export(
     from parity.records import Report, read_record, report_file
 
     if not (junit or jsonl or summary or annotate):
-        raise typer.BadParameter("say what to write: --junit, --jsonl, --summary or --annotate")
+        raise GivenError("say what to write: --junit, --jsonl, --summary or --annotate")
     report = read_record(Report, report_file(path))
     if junit is not None:
         forms.write(junit, forms.junit(report))

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from parity.baseline import rows_of
-from parity.budgets import Measured, measure, scale_of
+from parity.budgets import Measured, measure
 from parity.gate import Change, changes
 from parity.judged import read_judged, versions_of
 from parity.records import SubjectRecord
@@ -71,7 +71,7 @@ class Comparison:
     changes: list[Change] = field(default_factory=list)
     """Verdicts that are others on the second side, where both are runs that were judged."""
     one_sided: list[str] = field(default_factory=list)
-    """Who was not asked what the other side answered, for want of a class or a capability."""
+    """Checkpoints and subjects of one side alone, and who has no answer to what the other side answered."""
 
     @property
     def same(self) -> bool:
@@ -89,10 +89,11 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
         CompareError: the runs have no checkpoint, subject or case in common, or were asked about other inputs.
     """
     (first, ours), (second, theirs) = (CheckpointRun.open_all(side.directory) for side in (one, other))
-    found, environments, one_sided = [], {}, []
+    found, environments, one_sided, alike = [], {}, list(_alone(one, ours, other, theirs)), True
     for run, twin in _pairs(one, ours, other, theirs):
         for (a, left), (b, right) in _subjects(one, run, other, twin):
             pair = (first.environments[left.environment], second.environments[right.environment])
+            alike = alike and (left.device, left.dtype) == (right.device, right.dtype)
             for line in _environments(*map(versions_of, pair)):
                 environments[line] = None
             for case in _cases(one, run, other, twin, cases):
@@ -106,16 +107,44 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
                     one_sided.append(f"{run.checkpoint.name}: {who.label} has no answer to {case}")
     if not found:
         raise CompareError(f"{one.name} and {other.name}: no case was answered on both sides")
-    return Comparison(found, list(environments), _changes(one, other), one_sided)
+    # On another device or in another dtype every cell is another, and none of them has changed.
+    return Comparison(found, list(environments), _changes(one, other) if alike else [], one_sided)
+
+
+def _alone(one: Side, ours: list[CheckpointRun], other: Side, theirs: list[CheckpointRun]) -> Iterator[str]:
+    """What whole runs do not have in common."""
+    if one.who or other.who:
+        return
+    for side, runs, twins in ((one, ours, theirs), (other, theirs, ours)):
+        there = {twin.checkpoint.name: {s.label for _, s in twin.subjects("candidate")} for twin in twins}
+        if len(runs) == len(twins) == 1:
+            there = {runs[0].checkpoint.name: next(iter(there.values()))}
+        for run in runs:
+            name = run.checkpoint.name
+            labels = dict.fromkeys(s.label for _, s in run.subjects("candidate"))
+            if name not in there:
+                yield f"only {side.name} has {name}"
+            elif alone := [label for label in labels if label not in there[name]]:
+                yield f"only {side.name} asked {', '.join(alone)} about {name}"
 
 
 def _changes(one: Side, other: Side) -> list[Change]:
-    """From the first run's verdicts to the second's; none where a subject was named, or a run was not judged."""
+    """From the first run's verdicts to the second's, of subjects and cases that both have.
+
+    None where a subject was named, or a run was not judged.
+    """
     reports = [side.directory / "report.json" for side in (one, other)]
     if one.who or other.who or not all(path.is_file() for path in reports):
         return []
     before, after = map(read_judged, reports)
-    return list(changes(rows_of(before), after))
+    sides = [
+        {(v.checkpoint, word) for v in side.verdicts for word in (v.cell.subject, v.case)} for side in (before, after)
+    ]
+    common = sides[0] & sides[1]
+    return [
+        change for change in changes(rows_of(before), after)
+        if {(change.cell.checkpoint, change.cell.subject), (change.cell.checkpoint, change.cell.case)} <= common
+    ]  # fmt: skip
 
 
 def _pairs(
@@ -133,17 +162,30 @@ def _pairs(
 def _subjects(
     one: Side, run: CheckpointRun, other: Side, twin: CheckpointRun
 ) -> Iterator[tuple[tuple[int, SubjectRecord], tuple[int, SubjectRecord]]]:
-    """Those that were named, else everyone with whoever is of the same label, device and dtype."""
+    """Those that were named, else everyone with whoever is of the same label, device and dtype.
+
+    Where the sides have no device in common, or no dtype, it is what they are compared by.
+    """
     ours, theirs = _of(one, run), _of(other, twin)
     if one.who and other.who:
         yield ours[0], theirs[0]
         return
-    alike = {(s.label, s.device, s.dtype): (index, s) for index, s in theirs}
     if (one.who or other.who) and len(ours) == 1 and len(theirs) == 1:
-        alike = {(s.label, s.device, s.dtype): theirs[0] for _, s in ours}
+        yield ours[0], theirs[0]
+        return
+    words = [word for word in ("device", "dtype") if _values(ours, word) & _values(theirs, word)]
+    alike = {_words(subject, words): (index, subject) for index, subject in theirs}
     for index, subject in ours:
-        if twin_of := alike.get((subject.label, subject.device, subject.dtype)):
+        if twin_of := alike.get(_words(subject, words)):
             yield (index, subject), twin_of
+
+
+def _values(subjects: list[tuple[int, SubjectRecord]], word: str) -> set[str]:
+    return {getattr(subject, word) for _, subject in subjects}
+
+
+def _words(subject: SubjectRecord, words: list[str]) -> tuple[str, ...]:
+    return (subject.label, *(getattr(subject, word) for word in words))
 
 
 def _of(side: Side, run: CheckpointRun) -> list[tuple[int, SubjectRecord]]:
@@ -196,10 +238,13 @@ def _tensor(
     if spec is None:
         return _row(name, ours, theirs, None, None)
     budgets = [each.budget(who, name) for each, who in ((run, left), (twin, right))]
-    # A tensor may be measured by another's size: whoever lends it stands in the oracle's answer.
-    oracle = run.oracle(case)
-    scale = None if oracle is None or name not in oracle.arrays else scale_of(spec, oracle.arrays)
-    return _row(name, ours, theirs, scale, sum(budget.slice for budget in budgets) if all(budgets) else None)
+    return _row(
+        name,
+        ours,
+        theirs,
+        run.error_scale(case, spec),
+        sum(budget.slice for budget in budgets) if all(budgets) else None,
+    )
 
 
 def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, budget: float | None) -> TensorRow:

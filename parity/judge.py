@@ -19,6 +19,7 @@ from parity.results import Result
 from parity.run import CheckpointRun
 from parity.suspicion import suspect_the_oracle
 from parity.traces import Raised, TraceError
+from parity.undefined import PADDING_WRITTEN, cases_of_undefined_text
 from parity.verdicts import Cell, from_results, make_verdict
 
 
@@ -42,9 +43,7 @@ def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool 
     checks = list(checks or ())
     selected = select_checks(checks)
     manifest, runs = CheckpointRun.open_all(directory)
-    verdicts = []
-    for run in runs:
-        verdicts += suspect_the_oracle(run, [verdict_of(cell, strict) for cell in planned_cells(run, selected)])
+    verdicts = [verdict for run in runs for verdict in verdicts_of(run, selected, strict)]
     return Report(
         parity_version=__version__,
         command=manifest.command,
@@ -61,6 +60,16 @@ def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool 
         generated=[row for run in runs for row in generated_rows(run)],
         cost=_cost(manifest, time.perf_counter() - begun),
     )
+
+
+def verdicts_of(run: CheckpointRun, checks: list[Check], strict: bool = False) -> list[Verdict]:
+    """The verdict of every cell of one checkpoint's run."""
+    undefined = set(cases_of_undefined_text(run))
+    found = [
+        make_verdict(cell, "skip", PADDING_WRITTEN) if cell.case.name in undefined else verdict_of(cell, strict)
+        for cell in planned_cells(run, checks)
+    ]
+    return suspect_the_oracle(run, found)
 
 
 def select_checks(names: Iterable[str] | None) -> list[Check]:

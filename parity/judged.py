@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ class Judged(_Lean):
     first_divergence: _Place | None = None
     evidence: _Ledger = _Ledger()
 
-    @property
+    @cached_property
     def cell(self) -> Cell:
         label = Subject(self.backend, self.variant, self.stack).label
         subject = " ".join((label, self.device, self.dtype, self.model_class))

@@ -290,7 +290,8 @@ def read_record(kind: type[R], path: Path) -> R:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+        hint = f"; parity judge {path.parent} makes it" if _only_captured(path) else ""
+        raise RecordError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     try:
         record = kind.model_validate_json(content)
     except ValidationError as error:
@@ -298,6 +299,11 @@ def read_record(kind: type[R], path: Path) -> R:
     if (version := getattr(record, "schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
         raise RecordError(f"{path}: {_other_version(version)}")
     return record
+
+
+def _only_captured(path: Path) -> bool:
+    """Whether it is the report of a run that was not judged yet."""
+    return path.name == "report.json" and not path.exists() and (path.parent / "manifest.json").is_file()
 
 
 def report_file(path: Path) -> Path:
@@ -308,14 +314,37 @@ def report_file(path: Path) -> Path:
 def _unfit(content: bytes, error: ValidationError) -> str:
     """Why a file does not fit: no JSON before another version before the first field that is wrong."""
     try:
-        data = json.loads(content)
+        data = parsed(content)
     except ValueError as broken:
-        return f"not JSON: {broken}"
+        return str(broken)
     version = data.get("schema_version") if isinstance(data, dict) else None
+    if version is None:
+        return "neither a report nor a manifest: it has no schema_version"
     if version != SCHEMA_VERSION:
         return _other_version(version)
+    return in_words(error)
+
+
+def parsed(content: bytes) -> Any:
+    """What a file of JSON holds.
+
+    Raises:
+        ValueError: it is none; the message says so to a user.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("not JSON that can be read: nested too deeply") from None
+    except ValueError as broken:
+        page = content.lstrip().startswith(b"<")
+        raise ValueError("a page for people, not the JSON beside it" if page else f"not JSON: {broken}") from broken
+
+
+def in_words(error: ValidationError) -> str:
+    """The first field that does not fit, and why."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
 
 
 def _other_version(version: object) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from parity.anatomy import Anatomy, anatomy_of
 from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, scale_of, signal
 from parity.cases import Case
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, read_record
+from parity.records import CheckpointRecord, Manifest, RecordError, SubjectRecord, TraceRecord, read_record
 from parity.subjects import Variant
 from parity.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
 from parity.traces import Trace
@@ -64,9 +64,12 @@ class CheckpointRun:
         """Opens every checkpoint of a run directory.
 
         Raises:
-            RecordError: the manifest cannot be read.
+            RecordError: the manifest cannot be read, or it came without its traces.
         """
         manifest = read_record(Manifest, directory / "manifest.json")
+        paths = [record.path for record in manifest.traces if record.path]
+        if paths and not any((directory / path).is_file() for path in paths):
+            raise RecordError(f"{directory}: a manifest without its traces: bring the whole directory of the run")
         return manifest, [cls(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints]
 
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
@@ -113,6 +116,13 @@ class CheckpointRun:
             self._scales[case, tensor] = root_mean_square(oracle.arrays[tensor])
         return self._scales[case, tensor]
 
+    def error_scale(self, case: str, spec: TensorSpec) -> float | None:
+        """What an error in one of a case's tensors is relative to; None where the oracle has no such tensor."""
+        oracle = self.oracle(case)
+        if oracle is None or spec.name not in oracle.arrays:
+            return None
+        return scale_of(spec, oracle.arrays, oracle.facts.get("minuends"))
+
     def specs(self, case: str) -> list[TensorSpec]:
         """The canonical tensors that a case asks for, in data-flow order."""
         asked = self.cases[case]
@@ -149,8 +159,8 @@ class CheckpointRun:
             truth = oracle.arrays[spec.name]
             if not np.isfinite(truth).all():
                 found.undefined_by_oracle.append(spec.name)
-            scale = scale_of(spec, oracle.arrays)
-            found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else signal(_told_apart(spec, oracle), scale)
+            scale = self.error_scale(case, spec)
+            found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else _signal(spec, oracle, scale)
             for index, trace in answered.items():
                 if spec.name in trace.arrays:
                     actual = trace.arrays[spec.name]
@@ -188,6 +198,11 @@ class CheckpointRun:
 def _is_zero_in_theory(spec: TensorSpec) -> bool:
     """A gradient measured by another's size has none of its own, so exchanging its rows shows nothing."""
     return spec.kind == "gradient" and spec.scale_from is not None
+
+
+def _signal(spec: TensorSpec, oracle: Trace, scale: float) -> float:
+    """``signal``; of a gradient with a minuend also the minuend, which is the answer that forgets to subtract."""
+    return max(signal(_told_apart(spec, oracle), scale), oracle.facts.get("minuends", {}).get(spec.name, 0.0) / scale)
 
 
 def _told_apart(spec: TensorSpec, oracle: Trace) -> np.ndarray:

@@ -15,6 +15,7 @@ from parity.capture import CaptureError
 from parity.cli import run
 from parity.ledger import entries
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
+from parity.resources import fixture
 from parity.subjects import FILE, ORACLE, Subject
 from reference.errors import CheckpointError
 from tests.fabricated import failure, report, verdict
@@ -105,6 +106,13 @@ def test_the_version_is_the_package_s(capsys):
 def test_wrong_usage_is_2(arguments, capsys):
     assert run(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_dtype_that_nobody_has_is_one_line(capsys, tmp_path):
+    """Not an audit in which nothing can be asked and the weight file is to blame."""
+    assert run(["audit", str(fixture("bart-odd")), "--dtype", "bf16", "--out", str(tmp_path / "run")]) == 2
+    assert one_line(capsys) == "parity: bf16: no such dtype; there are float64, float32, bfloat16, float16"
+    assert not (tmp_path / "run").exists()
 
 
 def test_audit_hands_on_what_was_asked(asked):
@@ -239,7 +247,7 @@ def test_ctrl_c_is_130_and_says_that_traces_are_kept(monkeypatch, capsys):
 BART = "BartForConditionalGeneration"
 
 
-def manifest(outcome: str) -> Manifest:
+def manifest(outcome: str, path: str | None = None) -> Manifest:
     """One candidate that was asked to load and ended so."""
     asked = [ORACLE, FILE, Subject("hf-torch")]
     subjects = [
@@ -251,7 +259,7 @@ def manifest(outcome: str) -> Manifest:
         for s in asked
     ]  # fmt: skip
     config = {"model_type": "bart"}
-    trace = TraceRecord(checkpoint="c", subject=2, case="load", outcome=outcome, reason="SIGABRT")
+    trace = TraceRecord(checkpoint="c", subject=2, case="load", outcome=outcome, path=path, reason="SIGABRT")
     return Manifest(
         parity_version="0", command=[], started="2026-11-21T00:00:00+00:00", environments={"main": {}},
         checkpoints=[CheckpointRecord(name="c", path="/models/c", digest="0", config=config, documented_class=BART)],
@@ -277,6 +285,27 @@ def test_judge_of_a_broken_run_is_one_line(tmp_path, capsys, content):
     (tmp_path / "manifest.json").write_text(content)
     assert run(["judge", str(tmp_path)]) == 2
     assert one_line(capsys).startswith(f"parity: {tmp_path}/manifest.json: ")
+
+
+def test_a_run_that_is_not_whole_is_one_line(tmp_path, capsys):
+    """A file in place of the directory, a manifest without traces, a run not judged yet, a page in place of JSON."""
+    whole = manifest("captured", path="traces/x.safetensors")
+    write_record(whole, tmp_path / "manifest.json")
+    for command in (["judge", str(tmp_path)], ["compare", str(tmp_path), str(tmp_path)]):
+        assert run(command) == 2
+        assert one_line(capsys).startswith(f"parity: {tmp_path}: a manifest without its traces: ")
+    assert run(["judge", str(tmp_path / "manifest.json")]) == 2
+    assert "a file: what is judged is a run's directory" in one_line(capsys)
+    assert run(["show", str(tmp_path)]) == 2
+    assert one_line(capsys).endswith(f"No such file or directory; parity judge {tmp_path} makes it")
+    (tmp_path / "report.html").write_text("<!DOCTYPE html>")
+    assert run(["show", str(tmp_path / "report.html")]) == 2
+    assert one_line(capsys).endswith("report.html: a page for people, not the JSON beside it")
+
+
+def test_a_side_that_is_nothing_is_one_line(tmp_path, capsys):
+    assert run(["compare", str(tmp_path), str(tmp_path)]) == 2
+    assert "neither a run, which has a manifest.json, nor a checkpoint" in one_line(capsys)
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.html"])

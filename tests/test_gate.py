@@ -248,7 +248,9 @@ def altered(change) -> str:
     [
         ("", "not JSON"),
         (altered(lambda data: None)[:-40], "not JSON"),
-        ("[]", "schema_version None"),
+        ("[]", "neither a report nor a manifest: it has no schema_version"),
+        ("<!DOCTYPE html>", "a page for people, not the JSON beside it"),
+        ("[" * 100_000, "nested too deeply"),
         (altered(lambda data: data.update(schema_version=999)), "schema_version 999, this version reads 1"),
         (altered(lambda data: data.pop("verdicts")), "verdicts: Field required"),
         (altered(lambda data: data["verdicts"].pop()), "totals do not add up"),
@@ -271,6 +273,8 @@ def test_a_report_that_cannot_be_compared_is_one_line(tmp_path, written, capsys,
     ("change", "said"),
     [
         (lambda text: text[:100], "not JSON"),
+        (lambda text: "<!DOCTYPE html>", "a page for people, not the JSON beside it"),
+        (lambda text: "[" * 100_000, "nested too deeply"),
         (lambda text: text.replace('"pass"', '"fail"', 1), "is fail: the baseline of a failed run is none"),
         (lambda text: text.replace('"baseline": 1', '"baseline": 7'), "baseline format 7, this version reads 1"),
         (lambda text: text.replace('"baseline": 1', '"schema_version": 1'), "no baseline"),
@@ -289,7 +293,23 @@ def test_a_baseline_that_is_none_is_one_line(tmp_path, written, capsys, change, 
 def test_without_a_baseline_it_says_what_makes_one(tmp_path, written, capsys):
     assert run(["gate", str(written(ASKED)), "--baseline", str(tmp_path / "none.json")]) == 2
     assert "--update makes it" in one_line(capsys)
-    assert run(["gate", str(tmp_path), "--baseline", str(tmp_path / "none.json"), "--drop"]) == 2
+
+
+def test_wrong_usage_is_one_line_and_no_bug(tmp_path, written, capsys):
+    path = str(written(ASKED))
+    for more in (["--drop"], [path]):
+        assert run(["gate", path, *more]) == 2
+        assert one_line(capsys) == "parity: --drop and several reports are for --update"
+    assert run(["export", path]) == 2
+    assert one_line(capsys) == "parity: say what to write: --junit, --jsonl, --summary or --annotate"
+
+
+def test_a_baseline_that_is_made_is_not_told_as_one_that_changed(tmp_path, written, capsys):
+    path, baseline = str(written(ASKED)), str(tmp_path / "baseline.json")
+    assert run(["gate", path, "--baseline", baseline, "--update"]) == 0
+    assert capsys.readouterr().out == f"made: {baseline}\n"
+    assert run(["gate", path, "--baseline", baseline, "--update"]) == 0
+    assert capsys.readouterr().out == f"0 cells changed; written: {baseline}\n"
 
 
 def test_the_gate_imports_nothing_heavy():

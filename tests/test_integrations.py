@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,10 @@ import yaml
 
 from parity.checkpoint import inspect_checkpoint
 from parity.cli import run
+from parity.gate import update
+from parity.records import write_record
 from parity.resources import fixtures
+from tests.fabricated import failure, report, verdict
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "parity.yml"
@@ -42,6 +48,29 @@ def test_every_option_of_the_workflow_exists(capsys):
         told = capsys.readouterr().out
         for option in (word for word in words if word.startswith("--")):
             assert option in told, words
+
+
+@pytest.mark.parametrize(("cells", "code"), [([verdict()], 0), ([failure()], 1)], ids=["as it was", "worse"])
+def test_the_steps_after_the_audit_run_as_they_stand(tmp_path, cells, code):
+    """In a shell as GitHub starts it, in order: whatever the gate says, the report is written."""
+    (tmp_path / "runs/ci").mkdir(parents=True)
+    (tmp_path / "reports").mkdir()
+    write_record(report(verdict()), tmp_path / "runs/ci/report.json")
+    update([tmp_path / "runs/ci"], tmp_path / "reports/baseline.json")
+    write_record(report(*cells), tmp_path / "runs/ci/report.json")
+    environment = {**os.environ, "PARITY": f"{sys.executable} -m parity", "PYTHONPATH": str(ROOT),
+                   "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}  # fmt: skip
+    codes, told = {}, ""
+    for step in steps():
+        if step.get("name") in ("Gate", "Report"):
+            shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+            ended = subprocess.run(shell, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+            codes[step["name"]], told = ended.returncode, told + ended.stdout + ended.stderr
+    assert codes == {"Gate": code, "Report": 0}, told
+    assert ("::error" in told) == (code == 1)
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert f"gate {'failed' if code else 'passed'}" in summary and "1 verdict" in summary
+    assert (tmp_path / "runs/ci/junit.xml").is_file()
 
 
 def test_what_the_audit_leaves_is_what_the_gate_reads():

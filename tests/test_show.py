@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from parity.capture import Event
 from parity.show import Progress, show_report
-from parity.show.console import duration, size
-from parity.show.failures import block, groups
+from parity.show.console import duration, size, tell
+from parity.show.failures import INDENT, block, groups
 from parity.show.matrix import worst
 from parity.show.report import cost_line, known_lines, skip_lines, totals_line
 from tests.fabricated import failure, report, verdict
@@ -101,6 +104,47 @@ def test_few_checkpoints_have_a_matrix_each_and_many_share_one(capsys):
     assert "5 checkpoints, the worst of each cell" in many
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_no_verdict_is_cut_off_however_narrow_the_terminal(width, capsys, monkeypatch):
+    """Subjects that do not fit stand in a table of their own, with the checks that one of them is asked."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    stacks = ("docs-4.37", "current", "nightly")
+    cells = [
+        verdict(backend="hf-torch", stack=stack, variant=variant) for stack in stacks for variant in ("eager", "sdpa")
+    ]
+    cells += [verdict(check="CONF01", backend="hf-config", stack=stack) for stack in stacks] + [
+        failure(backend="hf-tf")
+    ]
+    lines = shown(report(*cells), capsys).splitlines()
+    tables = [line for line in lines if line.startswith(("check ", "NUM01 ", "CONF01 ", "bart-odd"))]
+    assert max(map(len, tables)) <= width
+    words = " ".join(lines).partition("verdicts:")[0].split()
+    assert (words.count("pass"), words.count("FAIL")) == (9, 1)
+    assert sum(line.startswith("check ") for line in lines) == (2 if width == 80 else 1)
+    assert sum(line.startswith("CONF01 ") for line in lines) == 1
+
+
+def test_what_a_terminal_carries_over_is_indented(monkeypatch):
+    """In a file a line stays whole; a command is the terminal's to carry over, so that it can be copied."""
+    text = Text.assemble(("  claim    ", "bright_black"), "every word of it " * 9)
+    for soft_wrap, lines in ((False, 3), (True, 1)):
+        out = Console(file=io.StringIO(), width=80, soft_wrap=soft_wrap)
+        tell(out, text, INDENT)
+        first, *others = out.file.getvalue().splitlines()
+        assert first.startswith("  claim    every word") and len(others) == lines - 1
+        assert all(line.startswith(" " * INDENT + "every") or line[INDENT] != " " for line in others)
+        assert " ".join(" ".join([first, *others]).split()) == "claim " + ("every word of it " * 9).strip()
+
+
+def test_the_end_says_where_failures_begin(capsys):
+    cells = [failure(check=f"NUM0{number}", checkpoint=name) for number in range(1, 6) for name in ("a", "b")]
+    text = shown(report(*cells), capsys)
+    _, _, end = text.partition("where failures begin\n")
+    where = "hf-flax · a, b · float32 · cpu · NUM01, NUM02, NUM03 and 2 more"
+    assert end.splitlines()[0] == f"  decoder.hidden.1; its inputs agree to 0.9 budgets · {where}"
+    assert "where failures begin" not in shown(report(verdict()), capsys)
+
+
 def test_devices_and_dtypes_are_never_mixed_in_one_matrix(capsys):
     text = shown(report(verdict(), failure(dtype="bfloat16", backend="hf-torch")), capsys)
     rows = [line.split()[:2] for line in text.splitlines() if line.startswith("NUM01") and "·" not in line]
@@ -151,7 +195,8 @@ def test_output_to_a_file_has_no_colour_and_no_broken_lines(capsys):
 
 def test_progress_without_a_terminal_is_a_few_lines_on_standard_error(capsys):
     with Progress() as progress:
-        progress(Event("planned", total=100, cached=40, done=40))
+        for _ in range(3):
+            progress(Event("planned", total=100, cached=40, done=40))
         for done in range(41, 101):
             progress(Event("finished", "hf-tf", "bart-odd", "forward", "captured", done=done, total=100))
         progress(Event("finished", "hf-tf", "bart-odd", "loss", "crash", "SIGABRT", 100, 100))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import fed_layers
+from parity.backends import fed_layers, minuends
 from parity.backends import reference_outputs as outputs
 from parity.backends.base import Field, LoadReport, Model, Reorder, Step
 from parity.backends.mirrored import MirroredModel, MirroredWeights
@@ -146,6 +146,15 @@ class ReferenceTorchModel:
 
         compute_as(self._variant, self._threads)
         return loss_and_gradients(self._model, inputs)
+
+    def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """``parity.backends.minuends``; empty but for the oracle, known by its precision and attention."""
+        import torch
+
+        if next(self._model.parameters()).dtype != torch.float64 or self._variant.attention != "eager":
+            return {}
+        compute_as(self._variant, self._threads)
+        return minuends.sizes(self._model, inputs)
 
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         return on_host(value)

@@ -193,7 +193,10 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     dtypes = {"loss": dtype, **{name: str(array.dtype) for name, array in given.items()}}
     sketched = [name for name, array in given.items() if array.size > SKETCH_ABOVE]
     kept = {name: _kept(array) for name, array in given.items()}
-    return Trace({"loss": value, **kept}, {"sketched": sketched}, dtypes=dtypes)
+    facts: dict[str, Any] = {"sketched": sketched}
+    if sizes := model.minuends(inputs) if hasattr(model, "minuends") else {}:
+        facts["minuends"] = sizes
+    return Trace({"loss": value, **kept}, facts, dtypes=dtypes)
 
 
 def _kept(gradient: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Protocol
 from parity.docs.checkpoints import Shelf
 from parity.docs.dependence import ids_of
 from parity.docs.diagnosis import diagnose
+from parity.docs.earlier import goes_on_from
 from parity.docs.examples import Block
 from parity.docs.judging import judge, not_run
 from parity.docs.kept import Kept
@@ -38,6 +39,8 @@ class Asked:
     source: str
     stack: Stack
     block: Block
+    earlier: tuple[Block, ...] = ()
+    """The examples that stand before it in its page or docstring."""
 
     @property
     def key(self) -> Key:
@@ -77,13 +80,14 @@ class Asking:
         """Writes a diagnosis to the results of what broke; returns what became of those that could be mended."""
         mended: dict[int, Asked] = {}
         for number, (each, result) in broken.items():
-            found = diagnose(each.block, result)
+            found = diagnose(each.block, result) or goes_on_from(result, each.earlier)
             if found is None:
                 continue
             first = results[number]
+            before = still_so(first.corrected, found.mended or each.block)
             results[number] = first.model_copy(update={
                 "diagnosis": "; ".join(filter(None, (first.diagnosis, found.text))),
-                "corrected": "\n".join(filter(None, (first.corrected, found.corrected))),
+                "corrected": "\n".join(filter(None, (*before, found.corrected))),
             })  # fmt: skip
             if found.mended is not None:
                 mended[number] = replace(each, block=found.mended)
@@ -130,3 +134,9 @@ class Asking:
 
     def _about(self, asked: Asked) -> tuple[str, str]:
         return self.facts[asked.stack.name], self.shelf.about(asked.block, asked.stack)
+
+
+def still_so(corrected: str, block: Block) -> list[str]:
+    """The lines of earlier corrections that stand in a block: a later one may have changed the same statement again."""
+    code = "".join(each.code for each in block.statements)
+    return [line for line in corrected.splitlines() if line.removeprefix("... ") in code]

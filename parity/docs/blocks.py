@@ -100,16 +100,21 @@ def _shows_nothing(code: str) -> bool:
 
 
 def _script(content: str, line: int) -> Iterator[Statement]:
-    """Its top-level statements; the whole, where it is no Python: running it says so."""
+    """Its top-level statements, those of one line together; the whole, where it is no Python: running it says so."""
     try:
         body = parse(content).body
     except SyntaxError:
         yield Statement(content, "", line)
         return
-    lines = content.splitlines(keepends=True)
+    spans: list[tuple[int, int]] = []
     for node in body:
         begin = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
-        yield Statement("".join(lines[begin - 1 : node.end_lineno]), "", line + begin - 1)
+        if spans and begin == spans[-1][1]:  # behind a semicolon
+            begin, _ = spans.pop()
+        spans.append((begin, node.end_lineno))
+    lines = content.splitlines(keepends=True)
+    for begin, end in spans:
+        yield Statement("".join(lines[begin - 1 : end]), "", line + begin - 1)
 
 
 def parse(text: str) -> ast.Module:

@@ -67,7 +67,7 @@ class Reader:
         found = NOTHING
         try:
             for node in parse(code).body:
-                found = self._statement(node)
+                found |= self._statement(node)
         except (SyntaxError, RecursionError):  # what cannot be followed may depend on all of them
             return Needs(frozenset(self.ids), frozenset(self.ids), frozenset(self.ids))
         return found

@@ -6,15 +6,13 @@ the mended example, which is run again: a correction is shown only with what bec
 
 from __future__ import annotations
 
-import ast
 import codeop
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from parity.docs.blocks import parse
-from parity.docs.dependence import called
 from parity.docs.examples import Block, Statement
+from parity.docs.mending import changed, with_argument, without_argument
 from parity.docs.results import ExampleResult, Raised
 
 USUAL_NAMES = {
@@ -91,16 +89,16 @@ def _setting_of_generation(block: Block, number: int, raised: Raised) -> Diagnos
     found = re.search(r"__init__\(\) got an unexpected keyword argument '(\w+)'", raised.message)
     if raised.type != "TypeError" or found is None or found[1] not in OF_GENERATION:
         return None
-    name, code = found[1], block.statements[number].code
+    name = found[1]
     text = f"{name} is a setting of generation, which this version takes in generate() and not while it loads"
-    given = re.search(rf",\s*{name}\s*=\s*([\w.]+)", code)
-    if given is None:
+    code, value = without_argument(block.statements[number].code, name)
+    if not code:
         return Diagnosis(text)
-    without = _changed(block, number, code.replace(given[0], ""))
+    without = changed(block, number, code)
     for at in range(number + 1, len(block.statements)):
-        longer = with_argument(block.statements[at].code, "generate", f"{name}={given[1]}")
+        longer = with_argument(block.statements[at].code, "generate", f"{name}={value}")
         if longer:
-            return Diagnosis(text, longer.strip(), _changed(without, at, longer))
+            return Diagnosis(text, longer.strip(), changed(without, at, longer))
     return Diagnosis(text, without.statements[number].code.strip(), without)
 
 
@@ -148,7 +146,47 @@ def _tf_reads_no_torch_file(block: Block, number: int, raised: Raised) -> Diagno
     if raised.type != "TypeError" or "'builtins.safe_open' object is not iterable" not in raised.message:
         return None
     text = "the TF classes of this version cannot read a model.safetensors that PyTorch wrote, unless they are told so"
-    return _given(block, number, "from_pt=True", text, "from_pretrained")
+    both = "encoder_from_pt=True, decoder_from_pt=True"
+    composed = _given(block, number, both, text, "from_encoder_decoder_pretrained")
+    return composed if composed.corrected else _given(block, number, "from_pt=True", text, "from_pretrained")
+
+
+def _no_such_field(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument 'add_cross_attention'", raised.message)
+    if raised.type != "TypeError" or found is None:
+        return None
+    text = f"in this version the config of {found[1]} has no add_cross_attention"
+    code, value = without_argument(block.statements[number].code, "add_cross_attention")
+    # To leave out anything but the former default would ask for another model.
+    return (
+        _rewritten(block, number, code, f"{text}, which was False by default") if value == "False" else Diagnosis(text)
+    )
+
+
+def _not_laid_out(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    found = re.match(r"(\w+) does not support `device_map='\w+'`", raised.message)
+    if raised.type != "ValueError" or found is None:
+        return None
+    text = f"this version cannot lay out {found[1]} over devices: without device_map it is loaded on the CPU"
+    return _rewritten(block, number, without_argument(block.statements[number].code, "device_map")[0], text)
+
+
+def _no_such_attention(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    found = re.match(r"(\w+) does not support an attention implementation through torch", raised.message)
+    if raised.type != "ValueError" or found is None:
+        return None
+    text = f"in this version {found[1]} has no sdpa attention: without attn_implementation it takes its own"
+    return _rewritten(block, number, without_argument(block.statements[number].code, "attn_implementation")[0], text)
+
+
+def _jax_cannot_index_sparse_arrays(block: Block, number: int, raised: Raised) -> Diagnosis | None:
+    if raised.type != "NotImplementedError" or not raised.message.startswith("bcoo_"):
+        return None
+    # Another setting runs, but asks for another text than the documented one: that corrects nothing.
+    return Diagnosis(
+        "the checkpoint's config asks for no_repeat_ngram_size, for which Flax's generate() indexes a sparse array as "
+        "this version of jax cannot: with no_repeat_ngram_size=0 it runs, and another text may come"
+    )
 
 
 def _flax_has_no_parts(block: Block, number: int, raised: Raised) -> Diagnosis | None:
@@ -177,36 +215,17 @@ def _wrong_auto_class(block: Block, number: int, raised: Raised) -> Diagnosis | 
 
 def _replaced(block: Block, number: int, wrong: str, right: str, text: str) -> Diagnosis:
     """A diagnosis whose correction is one word of the statement that raised."""
-    code = block.statements[number].code.replace(wrong, right)
-    return Diagnosis(text, code.strip(), _changed(block, number, code))
+    return _rewritten(block, number, block.statements[number].code.replace(wrong, right), text)
 
 
 def _given(block: Block, number: int, argument: str, text: str, call: str = "generate") -> Diagnosis:
     """A diagnosis whose correction is one argument more for the call that raised."""
-    code = with_argument(block.statements[number].code, call, argument)
-    return Diagnosis(text, code.strip(), _changed(block, number, code)) if code else Diagnosis(text)
+    return _rewritten(block, number, with_argument(block.statements[number].code, call, argument), text)
 
 
-def _changed(block: Block, number: int, code: str) -> Block:
-    """The block with another code of one statement."""
-    statements = list(block.statements)
-    statements[number] = replace(statements[number], code=code)
-    return replace(block, statements=tuple(statements))
-
-
-def with_argument(code: str, call: str, argument: str) -> str:
-    """A statement with one argument more in the call of a method; empty where it has no such call."""
-    for node in ast.walk(parse(code)):
-        if isinstance(node, ast.Call) and called(node) == call:
-            lines = code.splitlines(keepends=True)
-            # The parser counts bytes, and its end is behind the closing parenthesis.
-            last = lines[node.end_lineno - 1].encode()
-            before, behind = last[: node.end_col_offset - 1].decode(), last[node.end_col_offset - 1 :].decode()
-            head = "".join(lines[: node.end_lineno - 1]) + before
-            comma = "" if head.rstrip().endswith(("(", ",")) else ", "
-            lines[node.end_lineno - 1] = f"{before}{comma}{argument}{behind}"
-            return "".join(lines)
-    return ""
+def _rewritten(block: Block, number: int, code: str, text: str) -> Diagnosis:
+    """A diagnosis whose correction is another code of the statement that raised; empty: none is known."""
+    return Diagnosis(text, code.strip(), changed(block, number, code)) if code else Diagnosis(text)
 
 
 def _library_is_missing(block: Block, number: int, raised: Raised) -> Diagnosis | None:
@@ -228,6 +247,10 @@ RULES: tuple[Rule, ...] = (
     _model_without_weights,
     _field_of_another_output,
     _tf_reads_no_torch_file,
+    _no_such_field,
+    _not_laid_out,
+    _no_such_attention,
+    _jax_cannot_index_sparse_arrays,
     _flax_has_no_parts,
     _wrong_auto_class,
     _library_is_missing,

@@ -16,12 +16,12 @@ class Kept:
     """Outcomes below a directory, one file each, written whole; None: nothing is kept.
 
     A file is named by everything that an outcome depends on: the code, what the stack holds, what stands in its hub
-    cache, the time limit, and how examples are run.
+    cache, the limits, and how examples are run.
     """
 
-    def __init__(self, directory: Path | None, time_limit: float) -> None:
+    def __init__(self, directory: Path | None, *limits: float) -> None:
         self._directory = directory
-        self._common = [INSIDE.read_text(encoding="utf-8"), str(time_limit)]
+        self._common = [INSIDE.read_text(encoding="utf-8"), *map(str, limits)]
 
     def _path(self, block: Block, *about: str) -> Path:
         told = [*self._common, *about, block.kind, *(each.code for each in block.statements)]

@@ -1,4 +1,5 @@
-"""From bytes to blocks: pages as Markdown with fences, as text without, in any language, with scars of translation."""
+"""From bytes to blocks: Markdown, reStructuredText, text that marks no code, whole scripts; in any language, with scars
+of translation."""
 
 from __future__ import annotations
 
@@ -8,14 +9,18 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from parity.docs.blocks import fenced_block, unfenced_blocks
+from parity.docs.blocks import classify, fenced_block, unfenced_blocks
 from parity.docs.examples import Block, Source
+from parity.docs.restructured import with_fences
+from parity.errors import GivenError
 
+ADDRESS = re.compile(r"https?:/")
+PROMPT = re.compile(r"^\s*>>>", re.MULTILINE)
 NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-class PageError(ValueError):
+class PageError(GivenError):
     """A page cannot be read; the message names the file and the cause."""
 
 
@@ -23,14 +28,33 @@ def read_page(path: Path, name: str | None = None) -> Source:
     """Reads a documentation page, by default under its file's name.
 
     Raises:
-        PageError: there is no such file, or it is no text.
+        PageError: there is no such file, or it is no page of text.
     """
+    if why := _no_page(path):
+        raise PageError(f"{path}: {why}")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise PageError(f"{path}: cannot be read: {error.strerror}") from error
     text, notes = mend_encoding(_decode(content, path))
-    return Source(name or path.name, "page", tuple(blocks_of(text, scarred=True)), tuple(notes))
+    return Source(name or path.name, "page", tuple(_blocks_of_page(text, path.suffix.lower())), tuple(notes))
+
+
+def _no_page(path: Path) -> str:
+    """Why what was named is none, where a word more helps than that it cannot be read."""
+    if ADDRESS.match(str(path)):
+        return "an address; save the page, and name its file"
+    if path.is_dir():
+        return "a folder; name the pages in it"
+    if path.suffix.lower() == ".ipynb":
+        return "a notebook, each cell of which needs those before it; make it one script: jupyter nbconvert --to script"
+    return ""
+
+
+def _blocks_of_page(text: str, suffix: str) -> list[Block]:
+    if suffix == ".py" and not PROMPT.search(text):
+        return [classify(text, "python", 1)]
+    return blocks_of(with_fences(text) if suffix == ".rst" else text, scarred=True)
 
 
 def _decode(content: bytes, path: Path) -> str:

@@ -111,7 +111,6 @@ class StackRecord(_Record):
     versions: dict[str, str]
     absent: dict[str, str] = Field(default_factory=dict)
     """Documented classes that it does not have, and why."""
-    seconds: float = 0.0
 
 
 class Totals(_Record):

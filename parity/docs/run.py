@@ -47,7 +47,12 @@ class Plan:
                 for block in source.blocks
             ],
         ))  # fmt: skip
-        self.asked += [Asked(name, source.name, stack, block) for stack in stacks for name, block in examples]
+        blocks = tuple(block for _, block in examples)
+        self.asked += [
+            Asked(name, source.name, stack, block, blocks[:number])
+            for stack in stacks
+            for number, (name, block) in enumerate(examples)
+        ]
 
 
 def docs(
@@ -59,6 +64,7 @@ def docs(
     network: bool = False,
     only: Sequence[str] = (),
     time_limit: float = 120.0,
+    memory_limit: float = 6.0,
     jobs: int | None = None,
     keep: Path | None = None,
     progress: Say = lambda *told: None,
@@ -66,13 +72,14 @@ def docs(
     """Runs the examples of pages, of installed docstrings, or both, in every stack. It runs code from these documents.
 
     Args:
-        pages: files of Markdown or plain text.
+        pages: files of Markdown, reStructuredText, plain text, or Python.
         installed: also the docstrings of the documented classes of each stack's transformers.
         stacks: as for ``parity.api.audit``.
         checkpoints: ``stand-in``, or ``real`` for those of the user's hub cache.
         network: with ``real``, fetch what is not there.
         only: names of examples, or what they begin with: ``BartModel``, ``BartModel.forward#1``, ``bart.md:53``.
         time_limit: seconds that one example may take.
+        memory_limit: gigabytes that one example may hold, with all it starts.
         jobs: examples at a time; by default as many as there are cores.
         keep: where to keep what became of each, so that the same call goes on after an interruption; None: nowhere.
 
@@ -89,13 +96,15 @@ def docs(
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     jobs = jobs or cores()
     chosen = [resolve_stack(name) for name in dict.fromkeys(stacks)]
-    plan = _plan(pages, installed, chosen, progress)
+    plan = _plan(list(dict.fromkeys(pages)), installed, chosen, progress)
     if not plan.asked:
         whys = [f"{each.name}: {each.error}" for each in plan.sources if each.error]
         raise DocsError("nothing to run: " + ("; ".join(whys) or "no example"))
+    names = list(dict.fromkeys(asked.name for asked in plan.asked))
     for wanted in only:
-        if not any(is_called(asked.name, wanted) for asked in plan.asked):
-            raise DocsError(f"{wanted}: no example is called so")
+        if not any(is_called(name, wanted) for name in names):
+            others = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise DocsError(f"{wanted}: no example is called so; there are {', '.join(names[:3])}{others}")
     if only:
         plan.asked = [asked for asked in plan.asked if any(is_called(asked.name, wanted) for wanted in only)]
     shelf: Shelf = Real(network=network) if checkpoints == "real" else StandIns()
@@ -107,10 +116,12 @@ def docs(
                 shelf.lay_out(stack)
         before = snapshot(folders)
         threads = max(1, cores() // jobs)
-        runner = Runner(shelf.furnish, time_limit=time_limit, threads=threads, cache=shelf.fills)
+        runner = Runner(
+            shelf.furnish, time_limit=time_limit, memory_limit=memory_limit, threads=threads, cache=shelf.fills
+        )
         facts = {record.name: f"{record.python} {record.versions}" for record in plan.stacks}
         facts = {stack.name: f"{stack.interpreter} {facts[stack.name]}" for stack in chosen}
-        results = Asking(shelf, runner, Kept(keep, time_limit), facts, jobs, progress).results(plan.asked)
+        results = Asking(shelf, runner, Kept(keep, time_limit, memory_limit), facts, jobs, progress).results(plan.asked)
         changed = what_changed(before, snapshot(folders))
     finally:
         shelf.close()
@@ -133,7 +144,8 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
         try:
             source = read_page(path, names[path])
         except PageError as error:
-            plan.sources.append(SourceRecord(name=names[path], kind="page", error=str(error)))
+            why = str(error).removeprefix(f"{path}: ")
+            plan.sources.append(SourceRecord(name=str(path), kind="page", error=why))
             continue
         plan.add(source, stacks, None)
     for stack in stacks:

@@ -1,4 +1,4 @@
-"""Runs an example in a process of its own, with a time limit, a scratch folder and an ``HF_HOME`` of its own.
+"""Runs an example in a process of its own: limits of time and memory, a scratch folder, an ``HF_HOME`` of its own.
 
 This is no sandbox: the code of a document runs with the rights of whoever asked for it. It is given a scratch folder to
 work in and a small environment, and what it writes elsewhere through Python is reported, not prevented.
@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from parity.capture.child import ending
 from parity.docs.examples import Block
 from parity.stacks import Stack
@@ -29,6 +31,9 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYS
 FOR_THE_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "HF_ENDPOINT",
                    "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # fmt: skip
 LAST_WORDS = 2000
+GIGABYTE = 1_000_000_000
+LOOK_EVERY = 0.1
+"""Seconds between two looks at what an example holds; a fast one gets some hundred megabytes beyond the limit."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,15 @@ class Runner:
 
     Args:
         furnish: fills the folder that is ``HF_HOME`` for an example in a stack.
+        time_limit: seconds.
+        memory_limit: gigabytes that an example and all it starts may hold together.
         threads: of each process.
         cache: the hub cache that may be filled from the network; None: no network.
     """
 
     furnish: Callable[[Path, Stack, Block], None]
     time_limit: float = 120.0
+    memory_limit: float = 6.0
     threads: int = 1
     cache: Path | None = None
     _live: set[subprocess.Popen[bytes]] = field(default_factory=set)
@@ -122,16 +130,29 @@ class Runner:
 
     def _wait(self, child: subprocess.Popen[bytes]) -> str:
         """How it ended; whatever it started ends with it."""
-        try:
-            if self.stopped:
-                raise subprocess.TimeoutExpired(child.args, 0)
-            code = child.wait(self.time_limit)
-            ended = ending(code)
-        except subprocess.TimeoutExpired:
-            ended = f"took longer than {self.time_limit:g} s and was stopped"
+        began, ended = time.monotonic(), ""
+        while not ended:
+            try:
+                ended = ending(child.wait(LOOK_EVERY))
+            except subprocess.TimeoutExpired:
+                ended = self._too_much(child.pid, time.monotonic() - began)
         _kill(child)
         child.wait()
         return ended
+
+    def _too_much(self, group: int, seconds: float) -> str:
+        """Why a group of processes has to end now; empty where it may go on.
+
+        Resident memory is looked at: frameworks reserve far more addresses than they use, so that a limit on those
+        would stop honest examples.
+        """
+        if self.stopped:
+            return "was stopped"
+        if seconds > self.time_limit:
+            return f"took longer than {self.time_limit:g} s and was stopped"
+        if _resident(group) > self.memory_limit * GIGABYTE:
+            return f"held more than {self.memory_limit:g} GB of memory and was stopped"
+        return ""
 
     @property
     def stopped(self) -> bool:
@@ -190,6 +211,17 @@ def environment_of(stack: Stack, home: Path, *, threads: int = 1, cache: Path | 
     else:
         own["HF_HUB_CACHE"] = str(cache)
     return {**given, **own, **{name: value for name, value in stack.environment.items() if value}}
+
+
+def _resident(group: int) -> int:
+    """Bytes of memory that the processes of a group hold together."""
+    total = 0
+    for pid in psutil.pids():
+        try:
+            total += psutil.Process(pid).memory_info().rss if os.getpgid(pid) == group else 0
+        except (psutil.Error, OSError):  # it ended between being listed and being asked
+            continue
+    return total
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -54,7 +54,10 @@ def look_into(stack: Stack, *, docstrings: bool, classes: Sequence[str] = DOCUME
     if ended.returncode or not ended.stdout.strip():
         last = (ended.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
         raise DocsError(f"{stack.interpreter}: stack {stack.name} cannot show its docstrings: {last}")
-    told = json.loads(ended.stdout.splitlines()[-1])
+    try:
+        told = json.loads(ended.stdout.splitlines()[-1])
+    except ValueError as error:
+        raise DocsError(f"{stack.interpreter}: stack {stack.name} does not answer as a Python does") from error
     sources = [
         docstring(".".join(filter(None, (name, member))), text)
         for name, members in told["members"].items()
@@ -79,7 +82,7 @@ def docstring(name: str, text: str) -> Source:
 
 def names_of(paths: Sequence[Path]) -> dict[Path, str]:
     """A short name for each page: its file name, with as many folders as tell it from the others."""
-    names = {path: path.name for path in paths}
+    names = {path: path.name or str(path) for path in paths}
     for path, name in list(names.items()):
         if list(names.values()).count(name) > 1:
             names[path] = os.path.normpath(path)

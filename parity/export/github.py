@@ -12,7 +12,7 @@ from pathlib import Path
 
 from parity.gate import Gated
 from parity.records import Report
-from parity.show.console import WORST_FIRST
+from parity.show.console import WORST_FIRST, plural
 from parity.show.failures import Group, groups, headline, lines
 from parity.show.gate import WORDS, change_lines, ending, update_command
 from parity.show.matrix import subject_label, worst
@@ -70,7 +70,7 @@ def _subjects(report: Report) -> Iterator[str]:
     for verdict in report.verdicts:
         label = " · ".join((subject_label(verdict), verdict.device, verdict.dtype))
         found.setdefault(label, {}).setdefault(verdict.status, []).append(verdict.checkpoint)
-    yield f"\n{len(names)} checkpoints: {_cell(', '.join(names))}\n"
+    yield f"\n{plural(len(names), 'checkpoint')}: {_cell(', '.join(names))}\n"
     yield f"| subject | worst | {' | '.join(WORST_FIRST)} |\n|{'---|' * (len(WORST_FIRST) + 2)}"
     for label, statuses in found.items():
         counts = " | ".join(str(len(statuses.get(status, []))) for status in WORST_FIRST)

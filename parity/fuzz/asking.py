@@ -11,7 +11,7 @@ import importlib.metadata
 import logging
 import os
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,24 +26,16 @@ from parity.capture.operations import Clock, Session, perform
 from parity.capture.plan import Asked
 from parity.cases import Case
 from parity.checkpoint import Checkpoint
-from parity.checks import Check
 from parity.derived import OF_TEXTS
-from parity.judge import planned_cells, verdict_of
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, Verdict
 from parity.run import CheckpointRun
 from parity.subjects import FILE, ORACLE, Subject, Variant, yardstick_ensemble
-from parity.suspicion import suspect_the_oracle
-from parity.texts import cut, sequences_of, settings_of
 from parity.traces import Trace
 
 IN_TORCH = ("sdpa", "eager+mirrored", "eager+permuted", "eager+permuted+mirrored", "sdpa+mirrored")
 """The ensemble where nothing is compiled for each new shape: all sums of the torch reference in other orders."""
 AGAIN = {"eager+1-thread"}
 """Members that give another's bits again on the one thread that everything is computed on here."""
-PADDING_WRITTEN = (
-    "a text holds the padding token, which RoBERTa counts no position for where a text is read at once, "
-    "and one where it is written in steps"
-)
 FRAMEWORKS = ("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX")
 
 
@@ -194,31 +186,6 @@ def _put(
                 run.put(index, case.name, None, "".join(traceback.format_exception(error))[-2000:])
             else:
                 run.put(index, case.name, known[key])
-
-
-def judged(run: Live, checks: Iterable[Check]) -> list[Verdict]:
-    """The verdict of every cell there is."""
-    undefined = set(_cases_of_undefined_text(run))
-    verdicts = [verdict_of(cell) for cell in planned_cells(run, list(checks))]
-    skipped = {"status": "skip", "reason": PADDING_WRITTEN}
-    return suspect_the_oracle(run, [v.model_copy(update=skipped) if v.case in undefined else v for v in verdicts])
-
-
-def _cases_of_undefined_text(run: Live) -> Iterator[str]:
-    """Names of the cases in which a RoBERTa wrote padding as a word, and of those made from them."""
-    decoder = getattr(run.anatomy.config, "decoder", None)
-    if getattr(decoder, "model_type", "") != "roberta":
-        return
-    writers = [index for index, _ in run.subjects("oracle", "candidate")]
-    for case in run.cases.values():
-        source = run.cases[case.notes.get("of", case.name)]
-        if source.operation == "generate" and any(_writes_padding(run, index, source) for index in writers):
-            yield case.name
-
-
-def _writes_padding(run: Live, index: int, case: Case) -> bool:
-    texts = sequences_of(run, index, case)
-    return texts is not None and any(run.anatomy.pad in cut(row, settings_of(case))[1:] for row in texts)
 
 
 def is_alarm(verdict: Verdict) -> bool:

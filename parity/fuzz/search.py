@@ -12,9 +12,10 @@ from typing import Any
 
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
-from parity.fuzz.asking import Live, Plan, Process, ask, is_alarm, judged
+from parity.fuzz.asking import Live, Plan, Process, ask, is_alarm
 from parity.fuzz.coverage import Coverage
 from parity.fuzz.example import AUDITED, Example, drawn
+from parity.judge import verdicts_of
 from parity.records import Verdict
 
 PER_ROUND = 8
@@ -99,7 +100,7 @@ def judge_example(
             cases = [case for case in cases if case.name in names or case.notes.get("sets_yardstick")
                      or (about_text and case.operation.startswith("generat"))]  # fmt: skip
         run = ask(process, plan, checkpoint, cases)
-        return run, judged(run, checks)
+        return run, verdicts_of(run, checks)
 
 
 class Choices:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.budgets import measure, scale_of
+from parity.budgets import measure
 from parity.capture import Event, capture
 from parity.golden.joined import as_golden
 from parity.golden.kept import BACKENDS, LACKING, SEED, STACKS, golden_cases, trimmed
@@ -168,7 +168,7 @@ def _farther(run: CheckpointRun, old: Bundle, new: Bundle) -> Iterator[str]:
             for name, array in before.arrays.items():
                 if name not in oracle.arrays:
                     continue
-                scale = scale_of(specs[name], oracle.arrays) if name in specs else None
+                scale = run.error_scale(key[2], specs[name]) if name in specs else None
                 errors = [_error(each, oracle.arrays[name], scale) for each in (array, after.arrays.get(name))]
                 if not errors[1] <= errors[0]:
                     yield f"{about} {name}: {errors[0]:.2g} → {errors[1]:.2g}"

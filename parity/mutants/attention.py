@@ -31,6 +31,35 @@ def scaled_twice(patch: Patches) -> None:
     _scaled(patch, lambda query: query.shape[-1] ** -0.5)
 
 
+@mutant(
+    "softmax-derivative-of-one-term", "softmax's derivative leaves out the sum that it subtracts: gradients alone err",
+    "gradient.model.decoder.layers.2.encoder_attn.k_proj.bias",
+)  # fmt: skip
+def derivative_of_one_term(patch: Patches) -> None:
+    def make(honest):
+        def attend(query, key, value, *others):
+            import torch
+
+            _, weights = honest(query, key, value, *others)
+            _, held = honest(query.detach(), key.detach(), value.detach(), *others)
+            # The numerator alone has a derivative: exp of the scores over a denominator that is held.
+            scores = query @ key.mT * query.shape[-1] ** -0.5
+            numerator = held * torch.exp(scores - scores.detach())
+            return (held + numerator - numerator.detach()) @ value, weights
+
+        return attend
+
+    patch(EAGER, make)
+
+
+@mutant(
+    "keys-without-a-gradient", "keys are cut off from the loss, as those of a cache are in inference",
+    "gradient.model.decoder.layers.2.encoder_attn.k_proj.weight",
+)  # fmt: skip
+def keys_without_a_gradient(patch: Patches) -> None:
+    patch(EAGER, lambda honest: lambda query, key, *others: honest(query, key.detach(), *others))
+
+
 @mutant("heads-merged-wrong", "heads are put side by side without bringing positions to the front", STATES)
 def merged_wrong(patch: Patches) -> None:
     def make(honest):

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.compare import Compared, Comparison, TensorRow
-from parity.show.console import console, plural
-from parity.show.gate import COLOURS, WORDS, change_lines
+from parity.show.console import console, plural, tell
+from parity.show.gate import show_changes
 
 SHOWN_ROWS = 60
 
@@ -25,15 +25,18 @@ def show_comparison(found: Comparison, everything: bool = False) -> None:
     for line in found.environments:
         out.print(Text(line, "bright_black"))
     for each in found.cases:
-        out.print(Text.assemble((_title(each), "bold"), f": {summary(each)}"))
+        tell(out, Text.assemble((_title(each), "bold"), f": {summary(each)}"), 2)
         if everything or each.first is not None:
             out.print(_table(each))
     for line in found.one_sided:
-        out.print(Text(line, "bright_black"))
-    for kind, line in list(change_lines(found.changes))[:SHOWN_ROWS]:
-        out.print(Text.assemble((f"{WORDS.get(kind, kind):<15}", COLOURS.get(kind, "green")), line))
+        tell(out, Text(line, "bright_black"), 2)
+    show_changes(out, found.changes, SHOWN_ROWS)
     differing = sum(each.first is not None for each in found.cases)
-    told = f"{differing} differ" if differing else "none differs by more than honest implementations do"
+    told = (
+        f"{differing} {'differ' if differing > 1 else 'differs'}"
+        if differing
+        else "none differs by more than honest implementations do"
+    )
     verdicts = f"; {plural(len(found.changes), 'verdict')} not the same" if found.changes else ""
     out.print(f"{plural(len(found.cases), 'case')} compared: {told}{verdicts}")
 

@@ -21,6 +21,16 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=not terminal)
 
 
+def tell(out: Console, text: Text, indent: int) -> None:
+    """Prints a line; where a terminal is too narrow for it, what is carried over is indented."""
+    if out.soft_wrap or text.cell_len <= out.width:
+        out.print(text)
+        return
+    kept, rest = text.divide([indent])
+    first, *others = rest.wrap(out, out.width - indent)
+    out.print(Text("\n").join([kept + first, *(Text(" " * indent) + line for line in others)]))
+
+
 def status_text(status: str) -> Text:
     """A status as a word; the bad ones are capitals too, so that no reader depends on colour."""
     return Text(status.upper() if status in ("fail", "error") else status, STYLES[status])

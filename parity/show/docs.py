@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from pathlib import Path
@@ -78,7 +79,7 @@ def show_docs(report: DocsReport) -> None:
         if stack.absent and any(source.stack == stack.name for source in report.sources):
             out.print(Text(f"{stack.name} has no {', '.join(stack.absent)}"))
     for wrong in wrong_ones(report):
-        out.print(_failure(wrong))
+        out.print(_failure(wrong, report))
     for example in report.examples:
         if example.wrote_outside:
             out.print(Text(f"{example.name} wrote outside its folder: {', '.join(example.wrote_outside)}", "bold red"))
@@ -107,7 +108,7 @@ def _table(report: DocsReport) -> Table:
     return table
 
 
-def _failure(wrong: Wrong) -> Text:
+def _failure(wrong: Wrong, report: DocsReport) -> Text:
     example, statement = wrong.first, wrong.statement
     others = f" and {len(wrong.names) - 1} more with the same code" if len(wrong.names) > 1 else ""
     text = Text(f"\n{wrong.names[0]} {example.status} · {', '.join(wrong.stacks)}{others}\n", "bold red")
@@ -119,12 +120,15 @@ def _failure(wrong: Wrong) -> Text:
         text.append(f"  likely   {example.diagnosis}\n", "")
     if example.corrected:
         text.append(f"  correct  {' · '.join(example.corrected.splitlines())}{with_it(example)}\n", "")
-    text.append(f"  again    parity docs {_again(wrong)}\n", "")
+    text.append(f"  again    parity docs {_again(wrong, report)}\n", "")
     return text
 
 
-def _again(wrong: Wrong) -> str:
-    """What asks the same again."""
-    name = wrong.names[0]
-    page = wrong.first.source != name.partition("#")[0]
-    return f"{wrong.first.source if page else '--installed'} --stack {wrong.first.stack} --example {name}"
+def _again(wrong: Wrong, report: DocsReport) -> str:
+    """What asks the same again: the page as it was named, which its short name may not find."""
+    name, source = wrong.names[0], wrong.first.source
+    page = next((each for each in report.command if Path(each).name == source), source)
+    real = "" if report.mode == "stand-in" else f" --checkpoints {report.mode}"
+    where = f"--stack {wrong.first.stack}{real} --example"
+    in_page = source != name.partition("#")[0]
+    return f"{shlex.quote(page)} {where} {shlex.quote(name)}" if in_page else f"--installed {where} {name}"

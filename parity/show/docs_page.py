@@ -128,8 +128,8 @@ def wrong_ones(report: DocsReport) -> list[Wrong]:
     for example in report.examples:
         if example.status in WRONG:
             code = "".join(each.code for each in example.statements)
-            mended = (example.mended or "", example.mended_reason)
-            groups.setdefault((code, example.status, example.reason, *mended), []).append(example)
+            told = (example.reason, example.diagnosis, example.corrected, example.mended or "", example.mended_reason)
+            groups.setdefault((code, example.status, *told), []).append(example)
     return [
         Wrong(
             group[0],
@@ -155,7 +155,7 @@ def _wrong(report: DocsReport) -> Iterator[str]:
         frame = statement.raised.where if statement.raised else ""
         yield f"  - {_line(statement.reason)}" + (f" ({frame})" if frame else "")
         if first.diagnosis:
-            yield f"  - {_line(first.diagnosis)}"
+            yield f"  - {first.diagnosis}"
         if first.corrected:
             lines = "`, `".join(first.corrected.splitlines())
             yield f"  - correct: `{lines}`{with_it(first)}"

@@ -10,7 +10,7 @@ from rich.text import Text
 from parity import ledger
 from parity.checks import CHECKS, Check
 from parity.judge import select_checks
-from parity.show.console import console
+from parity.show.console import console, tell
 
 SHOWN_ENTRIES = 6
 
@@ -24,12 +24,14 @@ def show_checks(names: list[str]) -> None:
     chosen = select_checks([name.upper() if name.upper() in CHECKS else name for name in names])
     out = console()
     if names and all(name.upper() in CHECKS for name in names):
-        out.print(*map(_whole, chosen), sep="\n")
+        for check in chosen:
+            for line in _whole(check).split("\n"):
+                tell(out, line, 12)
         return
     for family in dict.fromkeys(check.family for check in chosen):
         out.print(Text(family, "bold"))
         for check in (each for each in chosen if each.family == family):
-            out.print(Text(f"  {check.id:<8} {check.claim}"))
+            tell(out, Text(f"  {check.id:<8} {check.claim}"), 11)
 
 
 def _whole(check: Check) -> Text:

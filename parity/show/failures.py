@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from parity.records import Divergence, Verdict
+from parity.records import Verdict
 from parity.show.console import STYLES
 from parity.show.matrix import subject_label
 
 MANY = 4
+INDENT = 11
+"""Characters before what a block's line says."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,62 @@ class Group:
     @property
     def checks(self) -> list[str]:
         return list(dict.fromkeys(verdict.check for verdict in self.verdicts))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Failures that begin in one place, whatever checks, checkpoints and subjects they are of."""
+
+    groups: tuple[Group, ...]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [verdict for group in self.groups for verdict in group.verdicts]
+
+    @property
+    def place(self) -> str:
+        """The first tensor out of budget, or what was found."""
+        verdict = self.groups[0].example
+        first = verdict.first_divergence
+        return first.tensor if first is not None else " ".join(verdict.reason.split())
+
+    @property
+    def inputs_within(self) -> float | None:
+        """The largest error/budget among the first tensor's inputs; None where it has none."""
+        known = [v.first_divergence.inputs_within for v in self.verdicts if v.first_divergence is not None]
+        return max((within for within in known if within is not None), default=None)
+
+    @property
+    def inputs(self) -> str:
+        """``; its inputs agree to 0.28 budgets``."""
+        return _inputs(self.inputs_within)
+
+    @property
+    def where(self) -> str:
+        """Subjects, checkpoints, dtypes and devices."""
+        words = ([subject_label(v) for v in self.verdicts], [v.checkpoint for v in self.verdicts],
+                 [v.dtype for v in self.verdicts], [v.device for v in self.verdicts])  # fmt: skip
+        return " · ".join(map(_listed, words))
+
+    @property
+    def checks(self) -> str:
+        return _listed([check for group in self.groups for check in group.checks])
+
+
+def origins(found: Iterable[Group]) -> list[Origin]:
+    """Where failures begin: first those whose inputs were still right, of these the one that most cells name."""
+    places: dict[tuple[str, ...], list[Group]] = {}
+    for group in found:
+        verdict = group.example
+        first = verdict.first_divergence
+        place = _cause(verdict) if first is None else (first.tensor, str(_made_here(first.inputs_within)))
+        places.setdefault((verdict.status, *place), []).append(group)
+    made = [Origin(tuple(members)) for members in places.values()]
+    return sorted(made, key=lambda origin: (not _made_here(origin.inputs_within), -len(origin.verdicts)))
+
+
+def _made_here(inputs_within: float | None) -> bool:
+    return inputs_within is not None and inputs_within <= 1
 
 
 def groups(verdicts: Iterable[Verdict]) -> list[Group]:
@@ -80,7 +138,7 @@ def lines(group: Group, usually: str = "") -> Iterable[tuple[str, str]]:
         yield "claim", verdict.claim
     yield "cases", _listed([v.case for v in group.verdicts])
     if first is not None and first.error is not None:
-        yield "first", first.tensor + _at(first.at) + _inputs(first)
+        yield "first", first.tensor + _at(first.at) + _inputs(first.inputs_within)
     else:
         yield "found", " ".join(verdict.reason.split())
     if verdict.error is not None and verdict.budget is not None:
@@ -108,12 +166,12 @@ def _budgets(verdict: Verdict) -> float:
     return verdict.error / verdict.budget
 
 
-def _inputs(first: Divergence) -> str:
-    if first.inputs_within is None:
+def _inputs(within: float | None) -> str:
+    if within is None:
         return ""
-    if first.inputs_within <= 1:
-        return f"; its inputs agree to {first.inputs_within:.2g} budgets"
-    return f"; its inputs were already off by {first.inputs_within:,.3g} budgets"
+    if _made_here(within):
+        return f"; its inputs agree to {within:.2g} budgets"
+    return f"; its inputs were already off by {within:,.3g} budgets"
 
 
 def _at(index: dict[str, int]) -> str:

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rich.console import Console
 from rich.text import Text
 
 from parity.gate import Change, Gated
-from parity.show.console import console, plural
+from parity.show.console import console, plural, tell
 
 SHOWN = 40
 """Lines of changes; more are counted."""
 MANY = 4
+INDENT = 15
 COLOURS = {"worse": "bold red", "vanished": "bold red", "diverges": "bold red", "grew": "bold magenta"}
 WORDS = {"diverges": "new divergence"}
 
@@ -23,14 +25,19 @@ def show_gate(gated: Gated, report: Path, baseline: Path) -> None:
     out = console()
     for line in gated.versions:
         out.print(Text(line, "bright_black"))
-    lines = list(change_lines(gated.changes))
-    for kind, line in lines[:SHOWN]:
-        out.print(Text.assemble((f"{WORDS.get(kind, kind):<15}", COLOURS.get(kind, "green")), line))
-    if len(lines) > SHOWN:
-        out.print(f"and {plural(len(lines) - SHOWN, 'line')} more")
-    out.print(ending(gated, baseline))
+    show_changes(out, gated.changes, SHOWN)
+    tell(out, Text(ending(gated, baseline)), 2)
     if gated.changes and not any(change.regression for change in gated.changes):
         out.print(f"if that is meant: {update_command(report, baseline)}")
+
+
+def show_changes(out: Console, changes: Iterable[Change], most: int) -> None:
+    """Prints a line for each kind of change, the worst first; past ``most`` lines they are counted."""
+    lines = list(change_lines(changes))
+    for kind, line in lines[:most]:
+        tell(out, Text.assemble((f"{WORDS.get(kind, kind):<{INDENT}}", COLOURS.get(kind, "green")), line), INDENT)
+    if len(lines) > most:
+        out.print(f"and {plural(len(lines) - most, 'line')} more")
 
 
 def ending(gated: Gated, baseline: Path) -> str:
@@ -47,12 +54,11 @@ def update_command(report: Path, baseline: Path) -> str:
     return f"parity gate {report} --baseline {baseline} --update"
 
 
-def show_updated(changed: list[Change], baseline: Path) -> None:
-    """Prints what a new baseline says otherwise."""
+def show_updated(changed: list[Change], baseline: Path, made: bool) -> None:
+    """Prints what a baseline says otherwise now; ``made``: there was none before."""
     out = console()
-    for kind, line in list(change_lines(changed))[:SHOWN]:
-        out.print(Text.assemble((f"{WORDS.get(kind, kind):<15}", "yellow"), line))
-    out.print(f"{plural(len(changed), 'cell')} changed; written: {baseline}")
+    show_changes(out, changed, SHOWN)
+    out.print(f"made: {baseline}" if made else f"{plural(len(changed), 'cell')} changed; written: {baseline}")
 
 
 def change_lines(changes: Iterable[Change]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
@@ -15,6 +15,8 @@ from parity.subjects import Subject
 
 SEPARATE_CHECKPOINTS = 4
 """Up to so many checkpoints have a matrix each; more share one, each cell the worst over all."""
+BESIDE = 2
+"""Characters that rich leaves beside each column."""
 SHORTEST_CLAIM = 16
 """Characters below which a claim says nothing and is left out."""
 
@@ -25,10 +27,10 @@ def subject_label(verdict: Verdict) -> str:
 
 
 def matrices(report: Report, width: int) -> list[Table]:
-    """One table for each checkpoint and each device × dtype, or one for all checkpoints where they are many.
+    """Tables for each checkpoint and each device × dtype, or for all checkpoints where they are many.
 
     Args:
-        width: characters a line may have; claims are cut to fit, verdicts never.
+        width: characters a line may have; claims are cut to fit, and subjects that do not fit have tables of their own.
     """
     tables = []
     settings = dict.fromkeys((verdict.device, verdict.dtype) for verdict in report.verdicts)
@@ -43,7 +45,7 @@ def matrices(report: Report, width: int) -> list[Table]:
                 if verdict.checkpoint in group and (verdict.device, verdict.dtype) == (device, dtype)
             ]
             if chosen:
-                tables.append(_matrix(f"{title} · {dtype} · {device}", chosen, width))
+                tables += _tables(f"{title} · {dtype} · {device}", chosen, width)
     return tables
 
 
@@ -52,28 +54,43 @@ def worst(statuses: Sequence[str]) -> str:
     return min(statuses, key=WORST_FIRST.index)
 
 
-def _matrix(title: str, verdicts: list[Verdict], width: int) -> Table:
+def _tables(title: str, verdicts: list[Verdict], width: int) -> Iterator[Table]:
+    """The matrix, in as many tables as its subjects need; one holds the checks that any of its subjects is asked."""
+    cells: dict[str, dict[str, list[str]]] = {}
+    for verdict in verdicts:
+        cells.setdefault(subject_label(verdict), {}).setdefault(verdict.check, []).append(verdict.status)
+    claims = {verdict.check: verdict.claim for verdict in verdicts}
+    first = max(map(len, claims)) + BESIDE
+    chosen: list[str] = []
+    for label in cells:
+        if chosen and first + sum(map(_width, [*chosen, label])) > width:
+            yield _table(title, {label: cells[label] for label in chosen}, claims, width)
+            chosen = []
+        chosen.append(label)
+    yield _table(title, {label: cells[label] for label in chosen}, claims, width)
+
+
+def _table(title: str, cells: dict[str, dict[str, list[str]]], claims: dict[str, str], width: int) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
         padding=(0, 1, 0, 0),
     )  # fmt: skip
-    claims = dict.fromkeys((verdict.check, verdict.claim) for verdict in verdicts)
-    headings = {label: _stacked(label) for label in dict.fromkeys(subject_label(verdict) for verdict in verdicts)}
-    widths = [max(len("error"), *map(len, heading.split("\n"))) for heading in headings.values()]
-    widths = [max(len(check) for check, _ in claims), *widths]
-    for heading, columns in zip(["check", *headings.values()], widths, strict=True):
-        table.add_column(heading, no_wrap=True, min_width=columns)
-    # Beside each column rich leaves two characters.
-    left = width - sum(columns + 2 for columns in widths)
+    asked = [check for check in claims if any(check in found for found in cells.values())]
+    table.add_column("check", no_wrap=True, min_width=max(map(len, asked)))
+    for label in cells:
+        table.add_column(_stacked(label), no_wrap=True, min_width=_width(label) - BESIDE)
+    left = width - table.columns[0].min_width - BESIDE - sum(map(_width, cells)) - BESIDE
     if left >= SHORTEST_CLAIM:
         table.add_column("claim", no_wrap=True, overflow="ellipsis", max_width=left)
-    cells: dict[tuple[str, str], list[str]] = {}
-    for verdict in verdicts:
-        cells.setdefault((verdict.check, subject_label(verdict)), []).append(verdict.status)
-    for check, claim in claims:
-        row = [_cell(cells.get((check, label))) for label in headings]
-        table.add_row(check, *row, *([Text(claim)] if left >= SHORTEST_CLAIM else []))
+    for check in asked:
+        row = [_cell(found.get(check)) for found in cells.values()]
+        table.add_row(check, *row, *([Text(claims[check])] if left >= SHORTEST_CLAIM else []))
     return table
+
+
+def _width(label: str) -> int:
+    """Characters that a subject's column takes."""
+    return max(len("error"), *map(len, _stacked(label).split("\n"))) + BESIDE
 
 
 def _cell(statuses: list[str] | None) -> Text:

@@ -28,6 +28,7 @@ class Progress:
             TimeElapsedColumn(), console=self._console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("planning", total=None)
+        self._planned = 0
         self._began = self._last_line = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -48,7 +49,10 @@ class Progress:
             what = " · ".join(part for part in (event.label, event.checkpoint, event.case) if part) or event.kind
             self._bar.update(self._task, description=what, completed=event.done, total=event.total or None)
         elif event.kind == "planned":
-            self._say(f"{event.total} traces planned, {event.cached} of them in the cache")
+            # Cases that are made from answers are planned pass by pass: a pass that adds none has nothing to say.
+            if event.total != self._planned:
+                self._say(f"{event.total} traces planned, {event.cached} of them in the cache")
+            self._planned = event.total
         elif event.kind == "starting":
             self._say(f"starting {event.label}")
         elif time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:

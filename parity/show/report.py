@@ -8,8 +8,8 @@ from typing import Any
 from rich.text import Text
 
 from parity.records import Report, Verdict
-from parity.show.console import STYLES, console, duration, plural, size
-from parity.show.failures import block, groups
+from parity.show.console import STYLES, console, duration, plural, size, tell
+from parity.show.failures import INDENT, block, groups, origins
 from parity.show.matrix import matrices, subject_label
 
 SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax", "flax", "numpy")
@@ -19,22 +19,30 @@ def show_report(report: Report, path: Path) -> None:
     """Prints environments, matrix, totals, failures, known divergences, skips, cost and where report and page are."""
     out = console()
     for name, environment in report.environments.items():
-        out.print(environment_line(name, environment))
+        tell(out, environment_line(name, environment), 10)
     for table in matrices(report, out.width):
         out.print()
         out.print(table)
     out.print(totals_line(report))
-    for group in groups(v for v in report.verdicts if v.status in ("fail", "error")):
+    failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
+    for group in failures:
         out.print()
-        out.print(block(group, usually(group.example.check)))
-    for title, lines in (("known divergences", known_lines(report)), ("not asked", skip_lines(report))):
+        for line in block(group, usually(group.example.check)).split("\n"):
+            # A command may be copied: the terminal itself carries it over.
+            out.print(line, soft_wrap=True) if line.plain.startswith("  again") else tell(out, line, INDENT)
+    sections = {
+        "known divergences": known_lines(report),
+        "not asked": skip_lines(report),
+        "where failures begin": [f"{o.place}{o.inputs} · {o.where} · {o.checks}" for o in origins(failures)],
+    }
+    for title, lines in sections.items():
         if lines:
             out.print(Text(f"\n{title}", "bold"))
             for line in lines:
-                out.print(Text(f"  {line}"))
+                tell(out, Text(f"  {line}"), 4)
     out.print()
     if report.cost is not None:
-        out.print(Text(cost_line(report), "bright_black"))
+        tell(out, Text(cost_line(report), "bright_black"), 2)
     out.print(Text(f"report {path}\npage   {path.with_suffix('.html')}"))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from parity.docs.pages import PageError, blocks_of, mend_encoding, read_page
@@ -46,6 +49,92 @@ def test_a_script_has_a_statement_for_each_of_its_top_level():
     (block,) = blocks_of("```py\nimport os\n\n@f\ndef g():\n    pass\nx = (1,\n  2)\n```\n")
     assert [(each.code, each.line) for each in block.statements] == [
         ("import os\n", 2), ("@f\ndef g():\n    pass\n", 4), ("x = (1,\n  2)\n", 7),
+    ]  # fmt: skip
+
+
+RST = """\
+Title
+=====
+
+.. note::
+
+   Prose, and in it:
+
+   .. code-block:: python
+      :linenos:
+
+      import math
+      assert math.pi > 3
+
+.. code-block:: console
+
+   $ pip install x
+   Collecting x
+
+>>> 1 + 1
+2
+
+Literally::
+
+    x = 5
+
+    def f():
+        return x
+And at once::
+
+  no = = code
+
+Nothing below::
+
+.. doctest::
+
+   >>> x
+   5
+"""
+
+
+def test_restructured_text_marks_code_by_directives_and_by_colons(tmp_path):
+    path = tmp_path / "page.rst"
+    path.write_text(RST, encoding="utf-8")
+    found = [(each.kind, [(one.code, one.line) for one in each.statements]) for each in read_page(path).blocks]
+    assert found == [
+        ("script", [("import math\n", 11), ("assert math.pi > 3\n", 12)]),
+        ("shell", []),
+        ("session", [("1 + 1\n", 19)]),
+        ("script", [("x = 5\n", 24), ("def f():\n    return x\n", 26)]),
+        ("unreadable", []),
+        # A block that ends at once moves what stands below it by a line.
+        ("session", [("x\n", 37)]),
+    ]
+    assert [each.line for each in blocks_of(RST)] == [19, 36]
+
+
+def test_a_python_file_is_one_script_and_one_with_prompts_a_text(tmp_path):
+    path = tmp_path / "page.py"
+    path.write_text('"""Text."""\nprint(1)\nif True:\n    x = 2\n', encoding="utf-8")
+    (block,) = read_page(path).blocks
+    assert (block.kind, [each.line for each in block.statements]) == ("script", [1, 2, 3])
+    path.write_text('def f():\n    """Text.\n\n    >>> f()\n    """\n', encoding="utf-8")
+    assert [each.kind for each in read_page(path).blocks] == ["session"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("https://huggingface.co/docs/bart", "an address; save the page, and name its file"),
+        (".", "a folder; name the pages in it"),
+        ("some.ipynb", "a notebook, each cell of which needs those before it; make it one script: jupyter nbconvert"),
+    ],
+)
+def test_what_is_no_page_is_told_with_what_to_do(name, told):
+    with pytest.raises(PageError, match=re.escape(told)):
+        read_page(Path(name))
+
+
+def test_what_stands_behind_a_semicolon_is_of_the_same_statement():
+    (block,) = blocks_of("```py\nx = 1; x += 1\nf(\n  x); y = 2\nz = 3\n```\n")
+    assert [(each.code, each.line) for each in block.statements] == [
+        ("x = 1; x += 1\n", 2), ("f(\n  x); y = 2\n", 3), ("z = 3\n", 5),
     ]  # fmt: skip
 
 

@@ -80,3 +80,14 @@ def test_statements_that_do_not_add_up_are_noted():
     assert docstring("f", "```json\n>>> 1\n```\n").notes == ()
     assert docstring("f", "```\n>>> 1\n```\n\nand x >>> y\n").notes == ()
     assert docstring("f", ">>>1\n").notes[0].startswith("doctest cannot read it: line 1")
+
+
+def test_whatever_is_wrong_in_the_kept_report_is_explained_and_what_mends_it_was_run():
+    section = (ROOT / "reports" / "documented.md").read_text(encoding="utf-8").partition("## Wrong\n")[2]
+    entries = section.partition("\n## ")[0].split("\n- **")[1:]
+    assert len(entries) > 20
+    for entry in entries:
+        title, line, raised, *explained = entry.split("\n  - ")
+        assert line.startswith("line "), title
+        assert explained and not explained[0].startswith("correct:"), f"{title}: {raised}"
+        assert all("(run with it: " in each for each in explained[1:]), title

@@ -6,7 +6,6 @@ import pytest
 
 from parity.docs.blocks import classify
 from parity.docs.dependence import ids_of, read_all
-from parity.docs.diagnosis import diagnose
 from parity.docs.judging import agrees, judge, structure_differs
 from parity.docs.running import Answer, Outcome
 
@@ -170,67 +169,3 @@ def test_structure():
     assert structure_differs("[1, 'a']", "[2, 'b']") == ""
     assert structure_differs("[[1], [2]]", "[[1], [2, 3]]") == "the value[1] has length 2, documented is 1"
     assert structure_differs("'a'", "1") == "the value is of type int, documented is str"
-
-
-@pytest.mark.parametrize(
-    ("code", "number", "error", "corrected"),
-    [
-        (">>> jnp.ones(2)\n", 0, raised("NameError", "name 'jnp' is not defined"), "import jax.numpy as jnp"),
-        (
-            ">>> a = '''one\n>>> two'''\n>>> a\n", 0,
-            raised("SyntaxError", "unterminated triple-quoted string literal (detected at line 1)"), "... two'''",
-        ),
-        (
-            '>>> m = M.from_pretrained("a/b", forced_bos_token_id=0)\n>>> x = m.generate(i)\n', 0,
-            raised("TypeError", "M.__init__() got an unexpected keyword argument 'forced_bos_token_id'"),
-            "x = m.generate(i, forced_bos_token_id=0)",
-        ),
-        (
-            ">>> x = o.last_hidden_state\n", 0,
-            raised("AttributeError", "'FlaxCausalLMOutput' object has no attribute 'last_hidden_state'"),
-            "x = o.logits",
-        ),
-        (
-            ">>> m = AutoModelForCausalLM.f()\n", 0,
-            raised("ValueError", "Unrecognized configuration class <class 'x.EncoderDecoderConfig'> for this kind of "
-                   "AutoModel: AutoModelForCausalLM.\nModel type"),
-            "m = AutoModelForSeq2SeqLM.f()",
-        ),
-        (
-            ">>> x = m.generate(\n...     i,\n... )\n", 0,
-            raised("ValueError", "`decoder_start_token_id` or `bos_token_id` has to be defined for encoder-decoder."),
-            "x = m.generate(\n    i,\ndecoder_start_token_id=m.config.decoder_start_token_id)",
-        ),
-        (
-            ">>> x = m.generate(i, max_length=12).sequences\n", 0,
-            raised("ValueError", "Unfeasable: the minimum length (56) is larger than the maximum length (12)"),
-            "x = m.generate(i, max_length=12, min_length=0).sequences",
-        ),
-        (
-            '>>> m = TFM.from_pretrained("a/b")\n', 0,
-            raised("TypeError", "'builtins.safe_open' object is not iterable"),
-            'm = TFM.from_pretrained("a/b", from_pt=True)',
-        ),
-        (
-            ">>> x = m.decoder.config.eos_token_id\n", 0,
-            raised("AttributeError", "'FlaxSpeechEncoderDecoderModel' object has no attribute 'decoder'"),
-            "x = m.config.decoder.eos_token_id",
-        ),
-        (
-            ">>> m = f()\n>>> m.save_pretrained('x')\n", 1,
-            raised("ValueError", "Weights for model 'm' have not yet been created. Weights are"), "m.build()",
-        ),
-    ],
-)  # fmt: skip
-def test_what_is_wrong_and_the_line_as_it_should_be(code, number, error, corrected):
-    block = classify(code, "py", 1)
-    answers = [Answer()] * number + [Answer(raised=error)]
-    found = diagnose(block, judge("n", "s", block, "main", Outcome(tuple(answers)), frozenset()))
-    assert found.corrected == corrected
-    assert corrected.removeprefix("... ") in "".join(each.code for each in found.mended.statements)
-
-
-def test_what_no_rule_knows_gets_no_diagnosis():
-    block = classify(">>> f()\n", "py", 1)
-    result = judge("n", "s", block, "main", Outcome((Answer(raised=raised("KeyError", "'x'")),)), frozenset())
-    assert diagnose(block, result) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import jsonschema
 import pytest
 from pydantic import ValidationError
 
@@ -15,6 +18,8 @@ from parity.docs.results import (
     StatementResult,
     totals_of,
 )
+from parity.resources import data
+from parity.schema import documented_schema_text
 from parity.show.docs import show_docs
 from parity.show.docs_page import page
 
@@ -51,7 +56,7 @@ def report() -> DocsReport:
             BlockRecord(line=2, kind="session", example="p.md:2", statements=1),
             BlockRecord(line=9, kind="unreadable", reason="json, not Python"), BlockRecord(line=12, kind="signature"),
         ]),
-        SourceRecord(name="bad.md", kind="page", error="bad.md: not text: byte 0x89 at 0 is no utf-8"),
+        SourceRecord(name="bad.md", kind="page", error="not text: byte 0x89 at 0 is no utf-8"),
     ]  # fmt: skip
     stacks = [
         StackRecord(name="old", python="3.11", versions={"transformers": "4.37.2"}),
@@ -70,7 +75,7 @@ def report() -> DocsReport:
         "| `BartModel` | 2 | 2 | 2 | – | – | – | 2 | – | – |",
         "| `TFBartModel` | absent | – |",
         "| p.md | 3 | 1 session, 1 unreadable, 1 signature |",
-        "| bad.md | 0 | bad.md: not text: byte 0x89 at 0 is no utf-8 |",
+        "| bad.md | 0 | not text: byte 0x89 at 0 is no utf-8 |",
         "- **breaks** in new (transformers 5.23.0): `BartModel.forward#1`, `BartModel.call#1`\n",
         "  - line 3: `f(a | b)`\n",
         "NameError: name 'tf' is not defined (f.py:3 in g)",
@@ -97,6 +102,37 @@ def test_the_terminal_shows_one_block_for_code_that_is_wrong_in_one_way(report, 
     assert "bad.md: not text" in text
 
 
+def test_the_command_that_asks_again_finds_the_page_and_the_checkpoints(report, capsys):
+    show_docs(report.model_copy(update={"command": ["parity", "docs", "my pages/p.md"], "mode": "real"}))
+    again = "again    parity docs 'my pages/p.md' --stack new --checkpoints real --example p.md:2"
+    assert again in capsys.readouterr().out
+
+
+def test_two_stacks_in_which_the_same_code_is_mended_otherwise_are_shown_apart(report):
+    one, other = report.examples[1], report.examples[1].model_copy(update={"stack": "old", "corrected": "import old"})
+    examples = [one, other]
+    text = page(report.model_copy(update={"examples": examples, "totals": totals_of(examples)}))
+    assert "correct: `import tf`" in text
+    assert "correct: `import old`" in text
+
+
 def test_totals_that_do_not_add_up_cannot_be_written(report):
     with pytest.raises(ValidationError, match="do not add up"):
         DocsReport(**(report.model_dump() | {"examples": report.model_dump()["examples"][1:]}))
+
+
+def test_the_published_schema_is_the_one_that_documented_json_follows():
+    assert data("documented.schema.json").read_text(encoding="utf-8") == documented_schema_text(), (
+        "run: python -m parity.schema"
+    )
+
+
+def test_a_report_fits_the_schema_and_a_wrong_status_or_a_field_more_does_not(report):
+    schema = json.loads(documented_schema_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    written = json.loads(report.model_dump_json(by_alias=True))
+    jsonschema.validate(written, schema)
+    for altered in ({"status": "passed"}, {"verdict": "holds"}):
+        examples = [written["examples"][0] | altered, *written["examples"][1:]]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(written | {"examples": examples}, schema)

@@ -72,6 +72,23 @@ def test_an_example_that_does_not_come_to_an_end_is_told_and_the_others_run(tmp_
     assert second.status == "holds"
 
 
+HELD = "held = b'x' * 350_000_000; import time; time.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["held = b'x' * 700_000_000; import time; time.sleep(60)",
+     f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {HELD!r}])\n{HELD}"],
+)  # fmt: skip
+def test_an_example_that_eats_memory_alone_or_with_what_it_starts_is_told_and_the_others_run(tmp_path, code):
+    page = fence(code) + fence("held = b'x' * 350_000_000")
+    code, report = ask(tmp_path, page, "--memory-limit", "0.6", "--time-limit", "30", "--jobs", "1")
+    first, second = report.examples
+    assert code == 1
+    assert (first.status, first.reason) == ("breaks", "held more than 0.6 GB of memory and was stopped")
+    assert second.status == "holds"
+
+
 def test_what_is_written_outside_is_told(tmp_path):
     target = tmp_path / "outside.txt"
     page = fence(f">>> _ = open('inside.txt', 'w').write('x')\n>>> _ = open({str(target)!r}, 'w').write('x')")
@@ -90,6 +107,7 @@ def test_an_example_has_its_own_home_and_nothing_of_the_users_environment(tmp_pa
 def test_nothing_is_shared_between_examples(tmp_path):
     _, report = ask(tmp_path, fence("x = 1") + fence("print(x)"))
     assert [each.status for each in report.examples] == ["holds", "breaks"]
+    assert report.examples[1].diagnosis == "x is defined in the example at line 2, and each is run alone"
 
 
 def test_a_page_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys):
@@ -102,7 +120,7 @@ def test_a_page_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"only prose", "page.md: no code"), (b"\0", "not text"), (b"```py\n( x )\n```", "no example")],
+    [(b"only prose", " page.md: no code"), (b"\0", "/page.md: not text"), (b"```py\n( x )\n```", "no example")],
 )
 def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     path = tmp_path / "page.md"
@@ -110,7 +128,27 @@ def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     assert run(["docs", str(path), "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert told in error
+    assert error.count("page.md") <= 1
     assert "Traceback" not in error
+
+
+def test_the_examples_there_are_are_named_where_none_is_called_so(tmp_path, capsys):
+    (tmp_path / "page.md").write_text(fence("x = 1") * 5, encoding="utf-8")
+    assert run(["docs", str(tmp_path / "page.md"), "--example", "other", "--out", str(tmp_path / "run")]) == 2
+    told = "other: no example is called so; there are page.md:2, page.md:5, page.md:8 and 2 more"
+    assert capsys.readouterr().err.splitlines()[-1] == f"parity: {told}"
+
+
+def test_a_page_named_twice_is_run_once(tmp_path):
+    _, report = ask(tmp_path, fence("x = 1"), str(tmp_path / "page.md"))
+    assert len(report.examples) == 1
+
+
+def test_an_interpreter_that_is_none_is_one_line_and_2(tmp_path, capsys):
+    (tmp_path / "page.md").write_text(fence("x = 1"), encoding="utf-8")
+    assert run(["docs", str(tmp_path / "page.md"), "--stack", "/bin/echo", "--out", str(tmp_path / "run")]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("parity: /bin/echo: stack ") and told.endswith("does not answer as a Python does")
 
 
 def test_a_process_that_does_not_start_says_nothing_of_the_example(tmp_path):
@@ -164,6 +202,23 @@ def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache
     assert [each.status for each in report.examples] == ["holds", "differs", "not run"]
     assert "org/absent is not in" in report.examples[2].reason
     assert code == 1
+
+
+def test_what_is_mended_step_by_step_is_shown_as_it_is_at_the_end(tmp_path):
+    page = fence("""\
+def f(**given):
+    if "device_map" in given:
+        raise ValueError("M does not support `device_map='auto'`.")
+    if "attn_implementation" in given:
+        raise ValueError("M does not support an attention implementation through torch.nn")
+    return 3
+x = f(device_map="auto", attn_implementation="sdpa")
+assert np.ones(x).sum() == 3""")
+    code, report = ask(tmp_path, page)
+    (example,) = report.examples
+    assert (code, example.status, example.mended) == (1, "breaks", "holds")
+    assert example.corrected.splitlines() == ["x = f()", "import numpy as np"]
+    assert [each.partition(" ")[0] for each in example.diagnosis.split("; ")] == ["this", "in", "the"]
 
 
 @pytest.mark.slow

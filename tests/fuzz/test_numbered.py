@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from parity.fuzz.__main__ import PAIR, numbered, numbers, search, summary, together
-from parity.fuzz.asking import PADDING_WRITTEN, Process, is_alarm
+from parity.fuzz.asking import Process, is_alarm
 from parity.fuzz.command import plan_of
 from parity.fuzz.example import AUDITED
 from parity.fuzz.script import LINES, lines_of
 from parity.fuzz.search import judge_example
+from parity.undefined import PADDING_WRITTEN
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
 SCRIPTS = sorted((REPORTS / "fuzz").glob("*.py"))

@@ -193,3 +193,13 @@ def test_no_gradient_is_compared_behind_a_kink():
         "gradient.lm_head.weight", "gradient.model.decoder.layers.1.final_layer_norm.bias",
         "gradient.model.decoder.layers.1.fc2.weight",
     ]  # fmt: skip
+
+
+def test_an_error_is_relative_to_what_was_subtracted_from():
+    """What is left may be nothing at all; a scale of one, which zeros have, would then hide every error."""
+    spec = TensorSpec("gradient.q_proj.weight", "gradient", ("rows", "columns"))
+    left, minuends = RNG.normal(size=(5, 7)) * 1e-6, {spec.name: 1e-3}
+    assert scale_of(spec, {spec.name: left}, minuends) == 1e-3
+    assert scale_of(spec, {spec.name: np.zeros((5, 7))}, minuends) == 1e-3
+    assert scale_of(spec, {spec.name: left}, {spec.name: 1e-9}) == root_mean_square(left)
+    assert scale_of(spec, {spec.name: np.zeros((5, 7))}) == 1.0

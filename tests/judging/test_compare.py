@@ -186,6 +186,24 @@ def test_two_runs_that_were_judged_are_compared_by_their_verdicts_too(two_runs, 
     assert "verdicts not the same" in out
 
 
+def test_what_one_run_alone_was_asked_is_named_and_no_verdict_that_changed(two_runs, capsys):
+    """A run of fewer checkpoints, subjects or cases is compared by what is in both."""
+    one, other = two_runs({})
+    run(["judge", str(one.directory)])
+    path = other.directory / "manifest.json"
+    data = json.loads(path.read_text())
+    data["subjects"].append({**data["subjects"][-1], "variant": "sdpa", "label": "hf-torch/sdpa"})
+    path.write_text(json.dumps(data))
+    run(["judge", str(other.directory)])
+    capsys.readouterr()
+    found = compare(one, other)
+    assert not found.changes and found.one_sided == ["only altered asked hf-torch/sdpa about bart-odd"]
+    data["checkpoints"].append({**data["checkpoints"][0], "name": "another"})
+    data["cases"]["another"] = data["cases"]["bart-odd"]
+    path.write_text(json.dumps(data))
+    assert "only altered has another" in compare(one, other).one_sided
+
+
 @pytest.mark.parametrize("text", ["x::", "x::hf-torch:a:b:c", "x::@main"])
 def test_a_side_that_is_not_so_spelled_is_one_line(text, capsys):
     assert run(["compare", text, text]) == 2

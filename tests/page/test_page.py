@@ -83,7 +83,9 @@ def made_hostile(value: Any, key: str = "") -> Any:
 def test_what_others_wrote_is_text_and_never_html():
     harmless, hostile = full(), Report.model_validate(made_hostile(full().model_dump(by_alias=True)))
     page = read(render(hostile))
-    assert {e.tag for e in page.everything()} == {e.tag for e in read(render(harmless)).everything()}
+    # A label may be broken before a slash: of these the hostile one has more.
+    tags = [{e.tag for e in each.everything()} - {"wbr"} for each in (page, read(render(harmless)))]
+    assert tags[0] == tags[1]
     assert not [name for element in page.everything() for name in element.attributes if name.startswith("on")]
     body = next(page.all("body")).text
     assert body.count("{{ 7 * 7 }}") > 50

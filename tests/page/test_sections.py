@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from parity import ledger
+from parity.records import Divergence
 from parity.show.failures import groups, lines
 from parity.show.html import render
 from parity.show.html.head import command_line, head_view, when
-from tests.fabricated import failure, report, verdict
+from tests.fabricated import failure, measured, report, subject, verdict
 from tests.page.reading import Element, read
 
 
@@ -43,14 +44,36 @@ def test_the_head_answers_the_question_in_one_line(verdicts, status, answer):
     assert next(page(*verdicts).all("h1")).text == answer
 
 
-def test_the_head_names_the_first_failures_and_counts_the_rest():
-    cells = [failure(check=f"NUM{number:02}") for number in range(1, 10)]
+def later(number: int):
+    """A tensor that is wrong because what came to it was."""
+    return Divergence(tensor=f"decoder.hidden.{number}", error=1.0, budget=0.1, inputs_within=7.0)
+
+
+def test_the_head_names_where_failures_begin_those_with_right_inputs_first_and_counts_the_rest():
+    """Six checks on two checkpoints that begin at one tensor are one line."""
+    cells = [failure(first_divergence=later(number)) for number in range(2, 8)]
+    cells += [failure(check=f"NUM{number:02}", checkpoint=name) for number in range(1, 7) for name in ("bart-odd", "b")]
     (listed,) = page(*cells).all("ul", "failing")
     items = [item.text for item in listed.all("li")]
-    assert len(items) == 7
-    first = "decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree to 0.9 budgets"
-    assert items[0] == f"NUM01 hf-flax · bart-odd · float32 · cpu : {first}"
-    assert items[-1] == "and 3 more"
+    assert len(items) == 6
+    where = "hf-flax · bart-odd, b · float32 · cpu · NUM01, NUM02, NUM03 and 3 more"
+    assert items[0].startswith(f"decoder.hidden.1 ; its inputs agree to 0.9 budgets {where} likely: ")
+    assert items[1].startswith("decoder.hidden.2 ; its inputs were already off by 7 budgets")
+    assert items[-1] == "and 2 other places"
+
+
+def test_the_head_shows_the_curve_of_where_it_begins_and_leads_to_all_of_them():
+    cells = [verdict(error=1e-7, budget=1e-6), failure(case="forward")]
+    rows = [measured("decoder.hidden.1", 1e-2, subject=1), measured("logits", 1e-7)]
+    made = page(*cells, subjects=[subject(), subject("hf-flax")], measured=rows)
+    (curve,) = (part for part in made.all("div") if part.attributes.get("class") == "curve")
+    assert "1 outside , the first decoder.hidden.1" in curve.text
+    links = {link.attributes["href"] for link in [*curve.all("a"), *made.get("failures").all("a")]}
+    assert links == {"#errors.bart-odd.float32.cpu.hf-flax"}
+    assert "hf-flax" in made.get("errors.bart-odd.float32.cpu.hf-flax").text
+    shown = [article.attributes["id"].rpartition(".")[2] for article in made.all("article", "subject")]
+    assert shown == ["hf-flax", "hf-torch"], "who fails stands first"
+    assert not [part for part in page(*cells).all("div") if part.attributes.get("class") == "curve"]
 
 
 def test_totals_have_words_and_say_when_strict():
@@ -69,20 +92,24 @@ def test_the_command_is_shown_as_one_types_it():
 
 
 def cells_of(row: Element) -> list[str]:
-    return [cell.text for cell in row.all("td")][1:]
+    return [cell.text for cell in row.all("td")]
 
 
 def test_the_matrix_has_the_worst_of_each_cell_by_family_and_checkpoint_and_dtype():
     made = page(
-        verdict(), verdict("fail", case="loss"), verdict("skip", backend="hf-tf"), verdict(check="LOAD01"),
+        verdict(), verdict("fail", case="loss"), verdict("skip", backend="hf-tf"), verdict(check="NUM02"),
+        verdict(check="LOAD01"),
         verdict(checkpoint="other", dtype="bfloat16"), verdict(check="NEW99"),
     )  # fmt: skip
-    first, second = made.all("table", "matrix")
-    rows = {next(row.all("th")).text: row for body in first.all("tbody") for row in body.all("tr")}
-    assert list(rows) == ["numbers", "NUM01", "loading", "LOAD01", "other", "NEW99"]
-    assert cells_of(rows["NUM01"]) == ["fail", "skip"]
-    assert cells_of(rows["LOAD01"]) == ["pass", "·"]
-    assert [cell.text for cell in second.all("td")] == ["every hidden state is the oracle's", "pass"]
+    *first, second = made.all("table", "matrix")
+    heads = [[cell.text for head in table.all("thead") for cell in head.all("th")] for table in first]
+    assert heads == [["numbers", "hf-torch", "hf-tf"], ["loading", "hf-torch"], ["other", "hf-torch"]]
+    rows = {next(row.all("th")).text: row for table in first for body in table.all("tbody") for row in body.all("tr")}
+    claim = "every hidden state is the oracle's"
+    assert list(rows) == [f"NUM01 {claim}", f"NUM02 {claim}", f"LOAD01 {claim}", f"NEW99 {claim}"]
+    assert cells_of(rows[f"NUM01 {claim}"]) == ["fail", "skip"]
+    assert cells_of(rows[f"NUM02 {claim}"]) == ["pass", "·"]
+    assert cells_of(second) == ["pass"]
     assert [title.text.partition(" 1 ")[0] for title in made.get("matrix").all("h3")][1] == "other · bfloat16 · cpu"
 
 
@@ -113,11 +140,13 @@ def test_known_divergences_say_what_the_ledger_says_the_critical_ones_first():
     entry = ledger.entries()[0]
     critical = known(entry.severity, entry.id, backend="hf-torch", variant="sdpa")
     made = page(known(), known(case="loss"), critical)
-    blocks = [article.text for article in made.get("known").all("article")]
-    assert blocks[0].startswith(f"{entry.id} critical hf-torch/sdpa · bart-odd · 1 cell")
-    assert f"effect {' '.join(entry.effect.split())}" in blocks[0]
+    blocks = [block.text for block in made.get("known").all("details")]
+    assert blocks[0].startswith(f"{entry.id} critical {' '.join(entry.effect.split())}")
+    assert "where hf-torch/sdpa · bart-odd · 1 cell" in blocks[0]
     assert f"upstream {' '.join(entry.upstream.split())}" in blocks[0]
-    assert blocks[1] == "ENTRY-1 low hf-torch · bart-odd · 2 cells cause it is so checks NUM01 found what was found"
+    assert (
+        blocks[1] == "ENTRY-1 low where hf-torch · bart-odd · 2 cells cause it is so checks NUM01 found what was found"
+    )
 
 
 def test_what_was_not_asked_is_counted_by_capability():

@@ -36,10 +36,10 @@ def example():
     )
 
 
-def test_the_oracle_is_first_whatever_the_order():
+def test_the_oracle_is_first_whatever_the_order_and_then_those_that_wrote_otherwise():
     (table,) = only(example())
     assert [(line.label, line.verdict) for line in table.lines] == [
-        ("reference-torch · float64", "oracle"), ("hf-torch · float32", "tie-flip"), ("hf-tf · float32", "wrong")
+        ("reference-torch · float64", "oracle"), ("hf-tf · float32", "wrong"), ("hf-torch · float32", "tie-flip")
     ]  # fmt: skip
     assert table.source == "the <mask>"
 
@@ -48,13 +48,13 @@ def test_every_token_is_same_other_marked_or_padding():
     (table,) = only(example())
     assert [[box.kind for box in line.boxes] for line in table.lines] == [
         ["same"] * 5,
-        ["same", "tie-flip", "same", "same", "same"],
         ["same", "same", "wrong", "other", "pad"],
+        ["same", "tie-flip", "same", "same", "same"],
     ]
 
 
 def test_a_mark_shows_symbol_and_what_the_oracle_prefers_by_how_much():
-    oracle, tie, wrong = next(read(render(example())).get("texts").all("table", "tokens")).all("tr")
+    oracle, wrong, tie = next(read(render(example())).get("texts").all("table", "tokens")).all("tr")
     assert [cell.text for cell in oracle.all("td")] == ["</s>", "␣ the", "␣ cat", "⏎", "</s>"]
     assert list(tie.all("td"))[1].text == "≈ ␣ a oracle: the by 2.1e-07"
     assert list(wrong.all("td"))[2].text == "✗ 21 oracle: cat by 8.3e-01"
@@ -65,9 +65,17 @@ def test_a_mark_shows_symbol_and_what_the_oracle_prefers_by_how_much():
 
 def test_a_line_without_words_borrows_those_of_the_others_and_else_shows_numbers():
     (table,) = only(example())
-    assert [box.word for box in table.lines[2].boxes] == ["</s>", "the", "21", "</s>", "1"]
+    assert [box.word for box in table.lines[1].boxes] == ["</s>", "the", "21", "</s>", "1"]
     (table,) = only(made(generated(2, [2, 7]), generated(0, [2, 7])))
     assert [box.word for box in table.lines[1].boxes] == ["2", "7"]
+
+
+def test_tables_on_which_not_all_agree_stand_first():
+    rows = [generated(2, [2, 7], row=n) for n in range(3)]
+    rows += [generated(0, [2, 7], row=0), generated(0, [2, 8], "wrong", row=1), generated(0, [2, 7], row=2)]
+    assert [(table.title, table.agrees) for table in only(made(*rows))] == [
+        ("generate · row 1", False), ("generate · row 0", True), ("generate · row 2", True)
+    ]  # fmt: skip
 
 
 def test_only_the_padding_after_the_end_is_padding():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from parity.records import MeasuredError, Report, SubjectRecord
+from parity.show.console import WORST_FIRST
+from parity.show.html.anchors import anchor, curve_anchor
 from parity.show.html.heat import HeatMap, heat_map
-from parity.show.html.matrix import anchor
 from parity.show.html.plots import Plot, decades_of, is_outside, plot
 from parity.show.matrix import subject_label, worst
 
@@ -23,17 +25,25 @@ class Panel:
     """The worst verdict that compared tensors of this case: tells a known divergence from a new one."""
     tensors: int
     outside: int
+    first: str
+    """The first tensor, in data-flow order, that is outside; empty where none is."""
     worst: MeasuredError | None
     """The tensor farthest past its budget or nearest to it."""
     numberless: list[str]
     """Tensors whose error is no number."""
     plot: Plot
 
+    @property
+    def colour(self) -> str:
+        """The status whose colour a count of tensors outside has: none where no check judges this case by them."""
+        return "" if self.status == "pass" else self.status
+
 
 @dataclass(frozen=True)
 class SubjectErrors:
     """One subject on one checkpoint."""
 
+    anchor: str
     label: str
     panels: list[Panel]
     """The forward pass first."""
@@ -42,12 +52,25 @@ class SubjectErrors:
     left_out: list[str] = field(default_factory=list)
     """Cases that are not drawn for want of room."""
 
+    @property
+    def status(self) -> str:
+        return worst([panel.status for panel in self.panels])
+
 
 @dataclass(frozen=True)
 class CheckpointErrors:
     anchor: str
     name: str
     subjects: list[SubjectErrors]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The plot that the page's head shows."""
+
+    anchor: str
+    label: str
+    panel: Panel
 
 
 Rows = list[MeasuredError]
@@ -77,9 +100,27 @@ def error_view(report: Report) -> list[CheckpointErrors]:
                 status = statuses.get((checkpoint, _identity(subject), case), "pass")
                 panels.append(_panel(case, cases[case], decades[case], status))
             heat = heat_map(row for rows in cases.values() for row in rows)
-            shown.append(SubjectErrors(f"{subject.label} · {subject.dtype} · {subject.device}", panels, heat, left_out))
+            title = f"{subject.label} · {subject.dtype} · {subject.device}"
+            place = curve_anchor(checkpoint, subject, subject.label)
+            shown.append(SubjectErrors(place, title, panels, heat, left_out))
+        shown.sort(key=lambda each: WORST_FIRST.index(each.status))
         views.append(CheckpointErrors(anchor("errors", checkpoint), checkpoint, shown))
     return views
+
+
+def first_curve(errors: Iterable[CheckpointErrors], wanted: Sequence[str]) -> Curve | None:
+    """The first failing plot of the first of these subjects that has one.
+
+    Args:
+        wanted: anchors of subjects.
+    """
+    found = {subject.anchor: (checkpoint, subject) for checkpoint in errors for subject in checkpoint.subjects}
+    for name in wanted:
+        checkpoint, subject = found.get(name, (None, None))
+        for panel in subject.panels if subject else ():
+            if panel.outside and panel.status == "fail":
+                return Curve(name, f"{checkpoint.name} · {subject.label}", panel)
+    return None
 
 
 def _within(cases: dict[str, Rows], room: int) -> tuple[list[str], list[str], int]:
@@ -96,12 +137,14 @@ def _within(cases: dict[str, Rows], room: int) -> tuple[list[str], list[str], in
 
 
 def _panel(case: str, rows: Rows, decades: tuple[int, int], status: str) -> Panel:
+    outside = [row for row in rows if is_outside(row)]
     numbered = [row for row in rows if row.budgets is not None]
     return Panel(
         case=case,
         status=status,
         tensors=len(rows),
-        outside=sum(is_outside(row) for row in rows),
+        outside=len(outside),
+        first=outside[0].tensor if outside else "",
         worst=max(numbered, key=lambda row: row.budgets or 0.0, default=None),
         numberless=[row.tensor for row in rows if row.error is None],
         plot=plot(rows, decades),

@@ -9,7 +9,8 @@ from typing import get_args
 from parity import ledger
 from parity.ledger import Entry
 from parity.records import Report, Verdict
-from parity.show.failures import Group, groups, headline, lines
+from parity.show.failures import Group, Origin, groups, headline, lines, origins
+from parity.show.html.anchors import curve_anchor
 from parity.show.matrix import subject_label
 from parity.show.report import by_entry, by_reason, usually
 
@@ -29,11 +30,12 @@ class Block:
     checks: str
     where: str
     lines: list[tuple[str, str]]
+    curve: str
+    """The anchor of its subject's plots, where there are any."""
 
     @property
-    def short(self) -> str:
-        """Where it began, or what was found."""
-        return next((line for name, line in self.lines if name in ("first", "found")), "")
+    def likely(self) -> str:
+        return dict(self.lines).get("likely", "")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Findings:
     """All blocks, and where to find the one of a verdict."""
 
     blocks: list[Block]
+    beginnings: list[tuple[Origin, Block]]
+    """Where the failures begin, each place with the first block that names it."""
     known: list[Known]
     skipped: list[Skipped]
     anchors: Anchors
@@ -79,6 +83,7 @@ def find(report: Report) -> Findings:
     anchors: Anchors = {}
     failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
     blocks = [_block(_point(anchors, f"failure-{n}", g.verdicts), g) for n, g in enumerate(failures, 1)]
+    beginnings = [(origin, blocks[failures.index(origin.groups[0])]) for origin in origins(failures)]
     entries = sorted(by_entry(report).items(), key=lambda item: SEVERITIES.get(item[0][1], len(SEVERITIES)))
     known = [
         _known(_point(anchors, f"known-{number}", verdicts), *entry, verdicts)
@@ -88,7 +93,7 @@ def find(report: Report) -> Findings:
         Skipped(_point(anchors, f"skip-{number}", verdicts), len(verdicts), _subjects(verdicts), why)
         for number, (why, verdicts) in enumerate(by_reason(report).items(), 1)
     ]
-    return Findings(blocks, known, skipped, anchors)
+    return Findings(blocks, beginnings, known, skipped, anchors)
 
 
 def _point(anchors: Anchors, anchor: str, verdicts: Iterable[Verdict]) -> str:
@@ -98,7 +103,8 @@ def _point(anchors: Anchors, anchor: str, verdicts: Iterable[Verdict]) -> str:
 
 def _block(anchor: str, group: Group) -> Block:
     checks, status, where = headline(group)
-    return Block(anchor, status, checks, where, list(lines(group, usually(group.example.check))))
+    curve = curve_anchor(group.example.checkpoint, group.example, subject_label(group.example))
+    return Block(anchor, status, checks, where, list(lines(group, usually(group.example.check))), curve)
 
 
 def _known(anchor: str, name: str, severity: str, verdicts: list[Verdict]) -> Known:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from parity.checks import CHECKS
 from parity.records import Report, Verdict
 from parity.show.console import plural
+from parity.show.html.anchors import anchor
 from parity.show.html.findings import Anchors
 from parity.show.html.head import counted
 from parity.show.matrix import subject_label, worst
@@ -50,6 +50,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Family:
+    """Checks of one family, with those subjects as columns that any of them is asked of."""
+
+    name: str
+    subjects: list[str]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
 class Matrix:
     """One checkpoint at one dtype on one device."""
 
@@ -57,8 +66,7 @@ class Matrix:
     """What the anchors of its cells begin with; the same in every report of that checkpoint, dtype and device."""
     title: str
     totals: list[tuple[str, int]]
-    subjects: list[str]
-    families: list[tuple[str, list[Row]]]
+    families: list[Family]
 
 
 def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
@@ -69,37 +77,34 @@ def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
     return [_matrix(anchor("cell", *key), " · ".join(key), verdicts, anchors) for key, verdicts in parts.items()]
 
 
-def anchor(*words: str) -> str:
-    """An element's id from what it is about, so that a link to it holds in the next report too.
-
-    Letters, digits, ``-`` and ``_`` stay; anything else is written as its code, so that no two things share an id.
-    """
-    return ".".join(re.sub(r"[^\w-]|[^\x00-\x7f]", lambda found: f"~{ord(found[0]):x}~", word) for word in words)
-
-
 def _matrix(prefix: str, title: str, verdicts: list[Verdict], anchors: Anchors) -> Matrix:
-    subjects = list(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
-    rows: dict[str, dict[str, list[Verdict]]] = {}
+    order = {subject: place for place, subject in enumerate(dict.fromkeys(map(subject_label, verdicts)))}
+    families: dict[str, dict[str, dict[str, list[Verdict]]]] = {}
     for verdict in verdicts:
+        rows = families.setdefault(_family(verdict.check), {})
         rows.setdefault(verdict.check, {}).setdefault(subject_label(verdict), []).append(verdict)
-    families: dict[str, list[Row]] = {}
-    for check, found in rows.items():
-        declared = CHECKS.get(check)
-        claim = next(iter(found.values()))[0].claim
-        cells = [
-            _cell(f"{prefix}.{anchor(check, subject)}", subject, found.get(subject, []), anchors)
-            for subject in subjects
-        ]
-        row = Row(check, claim, declared.source if declared else "", cells)
-        families.setdefault(declared.family if declared else "other", []).append(row)
-    return Matrix(prefix, title, counted(verdicts), subjects, list(families.items()))
+    views = []
+    for name, rows in families.items():
+        subjects = sorted({subject for found in rows.values() for subject in found}, key=order.__getitem__)
+        views.append(Family(name, subjects, [_row(prefix, *row, subjects, anchors) for row in rows.items()]))
+    return Matrix(prefix, title, counted(verdicts), views)
+
+
+def _family(check: str) -> str:
+    return CHECKS[check].family if check in CHECKS else "other"
+
+
+def _row(prefix: str, check: str, found: dict[str, list[Verdict]], subjects: list[str], anchors: Anchors) -> Row:
+    claim = next(iter(found.values()))[0].claim
+    cells = [_cell(f"{prefix}.{anchor(check, name)}", name, found.get(name, []), anchors) for name in subjects]
+    return Row(check, claim, CHECKS[check].source if check in CHECKS else "", cells)
 
 
 def _cell(place: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -> Cell:
     if not verdicts:
         return Cell(place, subject, None, f"not asked of {subject}", [])
     cases = [
-        Case(verdict.case, verdict.status, _budgets(verdict), verdict.reason, anchors.get(id(verdict)))
+        Case(verdict.case, verdict.status, _budgets(verdict), _reason(verdict), anchors.get(id(verdict)))
         for verdict in verdicts
     ]
     return Cell(place, subject, worst([v.status for v in verdicts]), ", ".join(_hover(subject, cases)), cases)
@@ -111,6 +116,15 @@ def _hover(subject: str, cases: list[Case]) -> Iterator[str]:
     if measured:
         nearest = max(measured, key=lambda case: case.budgets or 0.0)
         yield f"at most {nearest.budgets:,.2g} budgets ({nearest.name})"
+
+
+def _reason(verdict: Verdict) -> str:
+    """The verdict's; of a known divergence its entry's name and what this cell found, as its block says the cause."""
+    if verdict.status != "known":
+        return verdict.reason
+    name = str(verdict.evidence.get("ledger"))
+    found = verdict.reason.partition(" [")[2].removesuffix("]")
+    return f"{name}: {found}" if found else name
 
 
 def _budgets(verdict: Verdict) -> float | None:

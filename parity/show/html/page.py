@@ -13,7 +13,7 @@ from markupsafe import Markup
 from parity.records import Report
 from parity.resources import data
 from parity.show.console import plural
-from parity.show.html.errors import error_view
+from parity.show.html.errors import error_view, first_curve
 from parity.show.html.findings import find
 from parity.show.html.head import head_view
 from parity.show.html.heat import STEPS
@@ -22,8 +22,8 @@ from parity.show.html.parts import Parts
 from parity.show.html.provenance import provenance_view
 from parity.show.html.texts import text_views
 
-SHOWN_FAILURES = 6
-"""Failures named in the page's head."""
+SHOWN_BEGINNINGS = 5
+"""Places where failures begin that the page's head names."""
 
 
 def render(report: Report, beside: str = "report.json") -> str:
@@ -32,7 +32,7 @@ def render(report: Report, beside: str = "report.json") -> str:
     Args:
         beside: the report's file, relative to the page.
     """
-    findings, parts = find(report), Parts()
+    findings, errors, parts = find(report), error_view(report), Parts()
     script = data("show/html/page.js").read_text(encoding="utf-8")
     page = _templates().get_template("page.html.jinja").render(
         report=report,
@@ -40,11 +40,13 @@ def render(report: Report, beside: str = "report.json") -> str:
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         beside=beside,
-        shown_failures=SHOWN_FAILURES,
+        shown_beginnings=SHOWN_BEGINNINGS,
         head=head_view(report),
+        curve=first_curve(errors, [block.curve for _, block in findings.beginnings]),
+        curves={subject.anchor for checkpoint in errors for subject in checkpoint.subjects},
         matrices=matrix_views(report, findings.anchors),
         findings=findings,
-        errors=error_view(report),
+        errors=errors,
         heat_steps=[short(step) for step in STEPS],
         texts=text_views(report),
         provenance=provenance_view(report),
@@ -84,5 +86,5 @@ def short(number: float | None) -> str:
 
 
 def breakable(label: str) -> Markup:
-    """A subject's label that may be broken before its variant and its stack."""
-    return Markup("<wbr>").join(re.split(r"(?<=-)|(?=[/@+])", label))
+    """A subject's label that may be broken before its variant and its stack, and within the longest names."""
+    return Markup("<wbr>").join(re.split(r"(?<=^reference-)|(?<=^hf-tokenizer-)|(?=[/@+])", label))

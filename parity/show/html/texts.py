@@ -1,4 +1,7 @@
-"""Generated text side by side: one table for each row of a case, the oracle's line first, one column a token."""
+"""Generated text side by side: one table for each row of a case, one column a token.
+
+The oracle's line stands first, below it those that wrote something else; tables in which any did stand first too.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from parity.records import GeneratedRow, Mark, Report
-from parity.show.html.matrix import anchor
+from parity.show.html.anchors import anchor
 
-SYMBOLS = {"match": "=", "tie-flip": "≈", "wrong": "✗", "undecided": "?"}
+SYMBOLS = {"wrong": "✗", "undecided": "?", "tie-flip": "≈", "match": "="}
+"""The worst first."""
 LINE_BREAK = "⏎"
 
 
@@ -64,7 +68,7 @@ class CheckpointTexts:
 
 
 def text_views(report: Report) -> list[CheckpointTexts]:
-    """A table for each case × row of each checkpoint, in the report's order."""
+    """A table for each case × row of each checkpoint: those on which not all agree, then the others."""
     tables: dict[tuple[str, str, int], list[GeneratedRow]] = {}
     for row in report.generated:
         tables.setdefault((row.checkpoint, row.case, row.row), []).append(row)
@@ -72,12 +76,15 @@ def text_views(report: Report) -> list[CheckpointTexts]:
     views: dict[str, list[Table]] = {}
     for (checkpoint, _, _), rows in tables.items():
         views.setdefault(checkpoint, []).append(_table(report, rows, pads.get(checkpoint)))
+    for found in views.values():
+        found.sort(key=lambda table: table.agrees)
     return [CheckpointTexts(anchor("texts", name), name, found) for name, found in views.items()]
 
 
 def _table(report: Report, rows: list[GeneratedRow], pad: int | None) -> Table:
     roles = {row.subject: report.subjects[row.subject].role for row in rows}
-    ordered = sorted(rows, key=lambda row: roles[row.subject] != "oracle")
+    worst_first = list(SYMBOLS)
+    ordered = sorted(rows, key=lambda row: (roles[row.subject] != "oracle", worst_first.index(row.verdict)))
     oracle = ordered[0] if roles[ordered[0].subject] == "oracle" else None
     words = _words(rows)
     lines = [_line(report, row, oracle, words, pad) for row in ordered]
@@ -145,7 +152,8 @@ def _end(tokens: list[int], pad: int | None) -> int:
 
 
 def _score(row: GeneratedRow) -> str:
-    parts = [] if row.score is None else [f"{row.score:.6g}"]
+    """What it said its text scores, and what the oracle gives the same text."""
+    parts = [] if row.score is None else [f"score {row.score:.6g}"]
     if row.oracle_score is not None:
-        parts.append(f"oracle's {row.oracle_score:.6g}")
+        parts.append(f"the oracle's {row.oracle_score:.6g}")
     return ", ".join(parts)
