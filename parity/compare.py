@@ -11,39 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-import numpy as np
-
 from parity.baseline import rows_of
-from parity.budgets import Measured, measure
 from parity.gate import Change, changes
 from parity.judged import read_judged, versions_of
 from parity.records import SubjectRecord
 from parity.run import CheckpointRun
 from parity.sides import CompareError, Side
-from parity.traces import Trace
-
-
-@dataclass(frozen=True)
-class TensorRow:
-    """One tensor, or one parameter, of both sides."""
-
-    name: str
-    error: float | None = None
-    """Relative to the first side's scale; None where there is no number, and ``note`` says why."""
-    share: float | None = None
-    """Of the sum of both budgets; None where a run measured none."""
-    at: tuple[int, ...] = ()
-    note: str = ""
-
-    @property
-    def differs(self) -> bool:
-        """Whether honest implementations do not differ so."""
-        return bool(self.note) or (self.share is not None and not self.share <= 1)
-
-    @property
-    def unjudged(self) -> bool:
-        """Whether it is another number that no budget was measured for."""
-        return bool(self.error) and self.share is None
+from parity.tensor_rows import TensorRow, tensor_rows
 
 
 @dataclass(frozen=True)
@@ -99,7 +73,7 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
             for case in _cases(one, run, other, twin, cases):
                 ours_here, theirs_here = run.trace(a, case), twin.trace(b, case)
                 if ours_here is not None and theirs_here is not None:
-                    rows = list(_rows(run, left, twin, right, case, ours_here, theirs_here))
+                    rows = list(tensor_rows(run, left, twin, right, case, ours_here, theirs_here))
                     names = tuple(f"{s.label} {s.device} {s.dtype}" for s in (left, right))
                     found.append(Compared(run.checkpoint.name, names, case, rows))
                 elif ours_here is not None or theirs_here is not None:
@@ -206,85 +180,6 @@ def _cases(one: Side, run: CheckpointRun, other: Side, twin: CheckpointRun, want
                 f"{twin.checkpoint.name} are models of another kind, size or vocabulary"
             )
         yield name
-
-
-def _rows(
-    run: CheckpointRun, left: SubjectRecord, twin: CheckpointRun, right: SubjectRecord, case: str,
-    ours: Trace, theirs: Trace,
-) -> Iterator[TensorRow]:  # fmt: skip
-    if ours.raised or theirs.raised:
-        words = [trace.raised.type if trace.raised else "an answer" for trace in (ours, theirs)]
-        if words[0] != words[1]:
-            yield TensorRow(case, note=f"{words[0]} ↔ {words[1]}")
-    elif run.cases[case].operation == "load":
-        tied = {name: group for group in run.anatomy.table.groups for name in group}
-        words = ("shape", "dtype", "digest") if left.dtype == right.dtype else ("shape",)
-        yield from _parameters(ours.facts["parameters"], theirs.facts["parameters"], tied, words)
-    else:
-        for name in dict.fromkeys([*(spec.name for spec in run.specs(case)), *ours.arrays, *theirs.arrays]):
-            there = [name in trace.arrays for trace in (ours, theirs)]
-            if all(there):
-                yield _tensor(run, left, twin, right, case, name, ours.arrays[name], theirs.arrays[name])
-            elif any(there):
-                yield TensorRow(name, note=f"only {(left if there[0] else right).label} has it")
-
-
-def _tensor(
-    run: CheckpointRun, left: SubjectRecord, twin: CheckpointRun, right: SubjectRecord, case: str,
-    name: str, ours: np.ndarray, theirs: np.ndarray,
-) -> TensorRow:  # fmt: skip
-    """One tensor that both have; what is no canonical one has no budget."""
-    spec = next((spec for spec in run.specs(case) if spec.name == name), None)
-    if spec is None:
-        return _row(name, ours, theirs, None, None)
-    budgets = [each.budget(who, name) for each, who in ((run, left), (twin, right))]
-    return _row(
-        name,
-        ours,
-        theirs,
-        run.error_scale(case, spec),
-        sum(budget.slice for budget in budgets) if all(budgets) else None,
-    )
-
-
-def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, budget: float | None) -> TensorRow:
-    if ours.shape != theirs.shape:
-        return TensorRow(name, note=f"shape {list(ours.shape)} ↔ {list(theirs.shape)}")
-    if ours.dtype.kind in "iub":
-        places = np.argwhere(ours != theirs)
-        if not len(places):
-            return TensorRow(name, 0.0)
-        at = tuple(int(place) for place in places[0])
-        return TensorRow(name, at=at, note=f"{ours[at]} ↔ {theirs[at]}, {len(places)} of {ours.size} differ")
-    if not ours.size:
-        return TensorRow(name, 0.0)
-    found: Measured = measure(theirs, ours, scale)
-    if not np.isfinite(found.slice):
-        return TensorRow(name, at=found.slice_at, note="not finite on one side alone")
-    return TensorRow(name, found.slice, None if budget is None else found.slice / budget, found.slice_at)
-
-
-def _parameters(
-    ours: Mapping[str, dict], theirs: Mapping[str, dict], tied: Mapping[str, Sequence[str]], words: Sequence[str]
-) -> Iterator[TensorRow]:
-    """What was loaded, by digest; a parameter is not measured, it is the same or not.
-
-    Args:
-        tied: names that are one table, of which a side may have any.
-        words: what must be the same of it: in another dtype it has other bits.
-    """
-    for name in dict.fromkeys([*ours, *theirs]):
-        one, other = ours.get(name), theirs.get(name)
-        if one is None or other is None:
-            lacking = ours if one is None else theirs
-            if any(alias in lacking for alias in tied.get(name, ())):
-                continue
-            yield TensorRow(name, note=f"only {'the second' if one is None else 'the first'} side has it")
-        elif all(one[word] == other[word] for word in words):
-            yield TensorRow(name, 0.0)
-        else:
-            told = [f"{w} {one[w]} ↔ {other[w]}" for w in words if w != "digest" and one[w] != other[w]]
-            yield TensorRow(name, note="; ".join(told) or "other bits")
 
 
 def _environments(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:

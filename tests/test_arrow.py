@@ -42,6 +42,7 @@ FILES_OF_THE_JUDGE = (
     "judged",
     "compare",
     "sides",
+    "tensor_rows",
     "outcomes",
     "evidence",
     "results",

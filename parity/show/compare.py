@@ -8,9 +8,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from parity.compare import Compared, Comparison, TensorRow
+from parity.compare import Compared, Comparison
 from parity.show.console import console, plural, tell
 from parity.show.gate import show_changes
+from parity.tensor_rows import TensorRow
 
 SHOWN_ROWS = 60
 
