@@ -19,13 +19,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Seen:
-    """One attention of a pass: its module's name, and of queries and keys what the projection gave and its copy."""
+    """One projection of a pass to queries or keys: its module's name, what it gave, and the copy of that."""
 
     name: str
-    query: Any
-    key: Any
-    query_alone: Any
-    key_alone: Any
+    given: Any
+    alone: Any
 
 
 def sizes(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -44,18 +42,16 @@ def sizes(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
     found: dict[str, float] = {}
     with torch.enable_grad(), _watched(model) as seen:
         loss = model(**as_inputs(model, inputs)).loss
-        copies = [copy for each in seen for copy in (each.query_alone, each.key_alone)]
+        copies = [each.alone for each in seen]
         arrived = torch.autograd.grad(loss, copies, retain_graph=True, allow_unused=True, materialize_grads=True)
-        for place, each in enumerate(seen):
-            for number, (projection, given) in enumerate((("q_proj", each.query), ("k_proj", each.key))):
-                linear = model.get_submodule(f"{each.name}.{projection}")
-                names, parameters = zip(*linear.named_parameters(), strict=True)
-                minuends = torch.autograd.grad(given, parameters, arrived[2 * place + number], retain_graph=True)
-                for name, minuend in zip(names, minuends, strict=True):
-                    row = rows[f"{each.name}.{projection}.{name}"]
-                    # An array that holds the values' projection as well (GPT-2) is as large as that.
-                    if row.part is None:
-                        found[f"gradient.{row.name}"] = float(minuend.square().mean().sqrt())
+        for each, gradient in zip(seen, arrived, strict=True):
+            names, parameters = zip(*model.get_submodule(each.name).named_parameters(), strict=True)
+            minuends = torch.autograd.grad(each.given, parameters, gradient, retain_graph=True)
+            for name, minuend in zip(names, minuends, strict=True):
+                row = rows[f"{each.name}.{name}"]
+                # An array that holds the values' projection as well (GPT-2) is as large as that.
+                if row.part is None:
+                    found[f"gradient.{row.name}"] = float(minuend.square().mean().sqrt())
     return found
 
 
@@ -63,7 +59,7 @@ def sizes(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
 def _watched(model: Any) -> Iterator[list[Seen]]:
     """Within it every attention computes the same weights, and copies of queries and keys receive the minuend alone.
 
-    The copies make the weights a second time with softmax's denominator held: what comes of that is added to the
+    Of the copies softmax's numerator alone is a function, its denominator held: what comes of that is added to the
     weights and taken away again, so that nothing changes but where gradients go.
     """
     import torch
@@ -72,15 +68,14 @@ def _watched(model: Any) -> Iterator[list[Seen]]:
 
     seen: list[Seen] = []
 
-    def watching(name: str) -> Any:
+    def watching(name: str, honest: Any) -> Any:
         def attend(query: Any, key: Any, value: Any, keep: Any, head_mask: Any) -> tuple[Any, Any]:
-            alone = [each.detach().requires_grad_() for each in (query, key)]
-            scores, again = (_scores(*pair, keep) for pair in ((query, key), alone))
-            held = (again - torch.logsumexp(scores, -1, keepdim=True).detach()).exp()
-            weights = torch.softmax(scores, -1) + (held - held.detach())
-            if head_mask is not None:
-                weights = weights * head_mask.to(value.dtype)[:, None, None]
-            seen.append(Seen(name, query, key, *alone))
+            _, weights = honest(query, key, value, keep, head_mask)
+            queries, keys = (each.detach().requires_grad_() for each in (query, key))
+            scores = torch.where(keep, queries @ keys.mT * query.shape[-1] ** -0.5, 0.0)
+            held = weights.detach() * (scores - scores.detach()).exp()
+            weights = weights + (held - held.detach())
+            seen.extend([Seen(f"{name}.q_proj", query, queries), Seen(f"{name}.k_proj", key, keys)])
             return weights @ value, weights
 
         return attend
@@ -89,15 +84,8 @@ def _watched(model: Any) -> Iterator[list[Seen]]:
     before = {name: layer.attend for name, layer in layers.items()}
     try:
         for name, layer in layers.items():
-            layer.attend = watching(name)
+            layer.attend = watching(name, layer.attend)
         yield seen
     finally:
         for name, layer in layers.items():
             layer.attend = before[name]
-
-
-def _scores(query: Any, key: Any, keep: Any) -> Any:
-    import torch
-
-    scores = query @ key.mT * query.shape[-1] ** -0.5
-    return torch.where(keep, scores, torch.finfo(scores.dtype).min)

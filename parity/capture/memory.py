@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -51,13 +52,15 @@ class PeakMemory:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + SAMPLE_EVERY
-            self.peak = max(self.peak, self._total())
+            self.peak = max(self.peak, resident([self._self, *self._self.children(recursive=True)]))
 
-    def _total(self) -> int:
-        total = 0
-        for process in [self._self, *self._self.children(recursive=True)]:
-            try:
-                total += process.memory_info().rss
-            except psutil.Error:  # it ended between being listed and being asked
-                continue
-        return total
+
+def resident(processes: Iterable[psutil.Process]) -> int:
+    """Bytes of memory that these processes hold together."""
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:  # it ended between being listed and being asked
+            continue
+    return total

@@ -168,7 +168,7 @@ def _not_laid_out(block: Block, number: int, raised: Raised) -> Diagnosis | None
     if raised.type != "ValueError" or found is None:
         return None
     text = f"this version cannot lay out {found[1]} over devices: without device_map it is loaded on the CPU"
-    return _rewritten(block, number, without_argument(block.statements[number].code, "device_map")[0], text)
+    return _left_out(block, number, "device_map", text)
 
 
 def _no_such_attention(block: Block, number: int, raised: Raised) -> Diagnosis | None:
@@ -176,7 +176,7 @@ def _no_such_attention(block: Block, number: int, raised: Raised) -> Diagnosis |
     if raised.type != "ValueError" or found is None:
         return None
     text = f"in this version {found[1]} has no sdpa attention: without attn_implementation it takes its own"
-    return _rewritten(block, number, without_argument(block.statements[number].code, "attn_implementation")[0], text)
+    return _left_out(block, number, "attn_implementation", text)
 
 
 def _jax_cannot_index_sparse_arrays(block: Block, number: int, raised: Raised) -> Diagnosis | None:
@@ -221,6 +221,11 @@ def _replaced(block: Block, number: int, wrong: str, right: str, text: str) -> D
 def _given(block: Block, number: int, argument: str, text: str, call: str = "generate") -> Diagnosis:
     """A diagnosis whose correction is one argument more for the call that raised."""
     return _rewritten(block, number, with_argument(block.statements[number].code, call, argument), text)
+
+
+def _left_out(block: Block, number: int, argument: str, text: str) -> Diagnosis:
+    """A diagnosis whose correction is one argument less for the call that raised."""
+    return _rewritten(block, number, without_argument(block.statements[number].code, argument)[0], text)
 
 
 def _rewritten(block: Block, number: int, code: str, text: str) -> Diagnosis:

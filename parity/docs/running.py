@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from parity.capture.child import ending
+from parity.capture.memory import resident
 from parity.docs.examples import Block
 from parity.stacks import Stack
 
@@ -150,7 +151,7 @@ class Runner:
             return "was stopped"
         if seconds > self.time_limit:
             return f"took longer than {self.time_limit:g} s and was stopped"
-        if _resident(group) > self.memory_limit * GIGABYTE:
+        if resident(_members(group)) > self.memory_limit * GIGABYTE:
             return f"held more than {self.memory_limit:g} GB of memory and was stopped"
         return ""
 
@@ -213,15 +214,14 @@ def environment_of(stack: Stack, home: Path, *, threads: int = 1, cache: Path | 
     return {**given, **own, **{name: value for name, value in stack.environment.items() if value}}
 
 
-def _resident(group: int) -> int:
-    """Bytes of memory that the processes of a group hold together."""
-    total = 0
+def _members(group: int) -> Iterator[psutil.Process]:
+    """The processes of a group."""
     for pid in psutil.pids():
         try:
-            total += psutil.Process(pid).memory_info().rss if os.getpgid(pid) == group else 0
+            if os.getpgid(pid) == group:
+                yield psutil.Process(pid)
         except (psutil.Error, OSError):  # it ended between being listed and being asked
             continue
-    return total
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

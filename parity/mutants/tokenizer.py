@@ -22,6 +22,16 @@ def _texts_first(patch: Patches, change) -> None:
     )
 
 
+def _read_with(patch: Patches, prefix: bool) -> None:
+    """The tokenizer is read as if ``add_prefix_space`` were this, whatever was asked."""
+
+    def make(honest):
+        return classmethod(lambda kind, directory, asked=None, *dialect: honest.__func__(
+            kind, directory, prefix, *dialect))  # fmt: skip
+
+    patch(f"{OURS}read", make)
+
+
 def _ranks(patch: Patches, change) -> None:
     """The merges, best first, are in another order, or others: what ``change`` makes of their list."""
     patch(
@@ -54,11 +64,7 @@ def _kept(found, places):
     history="transformers #2947, #11057: the setting had no effect on the fast tokenizer",
 )  # fmt: skip
 def prefix_never(patch: Patches) -> None:
-    def make(honest):
-        return classmethod(lambda kind, directory, prefix=None, *dialect: honest.__func__(
-            kind, directory, False, *dialect))  # fmt: skip
-
-    patch(f"{OURS}read", make)
+    _read_with(patch, False)
 
 
 @fault(
@@ -66,11 +72,7 @@ def prefix_never(patch: Patches) -> None:
     history="transformers #2899, of #2778: a space before every text that is framed, by default",
 )  # fmt: skip
 def prefix_always(patch: Patches) -> None:
-    def make(honest):
-        return classmethod(lambda kind, directory, prefix=None, *dialect: honest.__func__(
-            kind, directory, True, *dialect))  # fmt: skip
-
-    patch(f"{OURS}read", make)
+    _read_with(patch, True)
 
 
 @fault(

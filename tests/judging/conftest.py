@@ -7,6 +7,7 @@ libraries here is the reference itself; whether the libraries are right is for t
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from parity.checkpoint import Checkpoint, inspect_checkpoint
 from parity.derived import DERIVED
 from parity.records import CheckpointRecord, Manifest, Report, SubjectRecord, TraceRecord, write_record
 from parity.resources import fixture
+from parity.sides import Side
 from parity.standard import standard_cases
 from parity.subjects import Subject, Variant
 from parity.traces import Trace
@@ -213,3 +215,17 @@ def write_facts(
         cases={name: [case.to_json() for case in cases]},
     )  # fmt: skip
     write_record(manifest, folder / "manifest.json")
+
+
+@pytest.fixture
+def two_runs(run_directory, tmp_path):
+    """An honest run, and one with a trace of the candidate's altered."""
+
+    def make(alter: dict):
+        honest = run_directory()
+        shutil.copytree(honest, tmp_path / "honest")
+        shutil.rmtree(honest / "traces")
+        altered = run_directory(alter)
+        return Side("honest", tmp_path / "honest", None), Side("altered", altered, None)
+
+    return make

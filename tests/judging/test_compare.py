@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,23 +10,9 @@ import pytest
 
 from parity.cli import run
 from parity.compare import compare
-from parity.sides import CompareError, Side, Who
+from parity.sides import CompareError, Who
 
 WHO = Who("hf-torch")
-
-
-@pytest.fixture
-def two_runs(run_directory, tmp_path):
-    """An honest run, and one with a trace of the candidate's altered."""
-
-    def make(alter: dict):
-        honest = run_directory()
-        shutil.copytree(honest, tmp_path / "honest")
-        shutil.rmtree(honest / "traces")
-        altered = run_directory(alter)
-        return Side("honest", tmp_path / "honest", None), Side("altered", altered, None)
-
-    return make
 
 
 def first(comparison, case: str):

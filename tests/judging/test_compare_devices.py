@@ -30,16 +30,13 @@ def relabelled(directory, **words: str) -> None:
 
 
 @pytest.fixture
-def on_two_devices(run_directory, tmp_path):
+def on_two_devices(two_runs):
     """An honest run on the CPU, and one on ``cuda`` with a trace of the candidate's altered."""
 
     def make(alter: dict):
-        honest = run_directory()
-        shutil.copytree(honest, tmp_path / "cpu")
-        shutil.rmtree(honest / "traces")
-        altered = run_directory(alter)
-        relabelled(altered, device="cuda")
-        return Side("cpu", tmp_path / "cpu", None), Side("cuda", altered, None)
+        honest, altered = two_runs(alter)
+        relabelled(altered.directory, device="cuda")
+        return honest, altered
 
     return make
 
