@@ -93,12 +93,18 @@ def test_what_others_wrote_is_text_and_never_html():
 
 
 def test_a_large_page_is_packed_and_says_the_same(monkeypatch):
-    """Past ``ROOM`` the parts of each checkpoint are packed; unpacked they are what a small page shows."""
+    """Past ``ROOM`` the parts of each checkpoint are packed, and who and what was asked of all of them; unpacked they
+    are what a small page shows."""
     whole = read(render(full()))
     monkeypatch.setattr("parity.show.html.parts.ROOM", 1000)
     packed = render(full())
     folded, opened = read(packed), read(unpack(packed))
-    assert len(list(folded.all("details", "part"))) == len(list(whole.all("div", "part"))) == 3
+    parts = [
+        [part.attributes["id"] for part in each] for each in (folded.all("details", "part"), whole.all("div", "part"))
+    ]
+    assert (
+        parts[0] == parts[1] == ["cell.bart-odd.float32.cpu", "errors.bart-odd", "texts.bart-odd", "provenance.details"]
+    )
     assert not list(folded.all("table", "matrix")) and not list(folded.all("svg", "plot"))
     for tag, css in (("table", "matrix"), ("svg", "plot"), ("table", "tokens"), ("button", "cell")):
         assert [e.text for e in opened.all(tag, css)] == [e.text for e in whole.all(tag, css)] != []
