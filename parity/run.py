@@ -121,7 +121,7 @@ class CheckpointRun:
         oracle = self.oracle(case)
         if oracle is None or spec.name not in oracle.arrays:
             return None
-        return scale_of(spec, oracle.arrays, oracle.facts.get("minuends"))
+        return scale_of(spec, oracle.arrays, _minuends(oracle))
 
     def specs(self, case: str) -> list[TensorSpec]:
         """The canonical tensors that a case asks for, in data-flow order."""
@@ -198,6 +198,12 @@ class CheckpointRun:
 def _is_zero_in_theory(spec: TensorSpec) -> bool:
     """A gradient measured by another's size has none of its own, so exchanging its rows shows nothing."""
     return spec.kind == "gradient" and spec.scale_from is not None
+
+
+def _minuends(oracle: Trace) -> dict[str, float]:
+    """By name, how large a gradient was before almost as much was subtracted: it, or the terms it is a sum of."""
+    sizes, terms = (oracle.facts.get(fact, {}) for fact in ("minuends", "minuend_terms"))
+    return {name: max(size, terms.get(name, 0.0)) for name, size in sizes.items()}
 
 
 def _signal(spec: TensorSpec, oracle: Trace, scale: float) -> float:

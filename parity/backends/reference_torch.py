@@ -147,7 +147,7 @@ class ReferenceTorchModel:
         compute_as(self._variant, self._threads)
         return loss_and_gradients(self._model, inputs)
 
-    def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
         """``parity.backends.minuends``; empty but for the oracle, known by its precision and attention."""
         import torch
 

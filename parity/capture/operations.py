@@ -194,8 +194,8 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     sketched = [name for name, array in given.items() if array.size > SKETCH_ABOVE]
     kept = {name: _kept(array) for name, array in given.items()}
     facts: dict[str, Any] = {"sketched": sketched}
-    if sizes := model.minuends(inputs) if hasattr(model, "minuends") else {}:
-        facts["minuends"] = sizes
+    if hasattr(model, "minuends"):
+        facts.update(model.minuends(inputs))
     return Trace({"loss": value, **kept}, facts, dtypes=dtypes)
 
 

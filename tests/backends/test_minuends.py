@@ -28,7 +28,7 @@ def load(tmp_path_factory):
 def test_the_model_answers_the_same_before_between_and_after(load) -> None:
     model = load()
     loss, before = model.gradients(labelled())
-    assert model.minuends(labelled())
+    assert all(model.minuends(labelled()).values())
     again, after = model.gradients(labelled())
     assert np.array_equal(loss, again)
     assert all(np.array_equal(array, after[name]) for name, array in before.items())
@@ -44,9 +44,11 @@ def test_by_the_formula(load) -> None:
 
     def attend(query, key, value, keep, head_mask):
         _, weights = honest(query, key, value, keep, head_mask)
+        context = weights @ value
         weights.retain_grad()
-        seen.update(query=query, weights=weights, value=value)
-        return weights @ value, weights
+        context.retain_grad()
+        seen.update(query=query, weights=weights, value=value, context=context)
+        return context, weights
 
     layer.attend = attend
     try:
@@ -57,11 +59,15 @@ def test_by_the_formula(load) -> None:
             inner(**inputs).loss.backward()
     finally:
         layer.attend = honest
-    weights, query = seen["weights"], seen["query"]
-    of_keys = (weights * weights.grad).mT @ query * query.shape[-1] ** -0.5
-    bias = of_keys.detach().sum(dim=(0, 2)).flatten().numpy()
+    weights, query, context = seen["weights"], seen["query"], seen["context"]
     last = f"gradient.model.decoder.layers.{CONFIG['decoder_layers'] - 1}.encoder_attn.k_proj.bias"
-    assert found[last] == pytest.approx(np.sqrt(np.mean(bias**2)), rel=1e-9)
+    terms = torch.einsum("bhqd,bhkd->bhqkd", context.grad, seen["value"])
+    assert torch.allclose(terms.sum(dim=-1), weights.grad)
+    by_terms = torch.where(weights.grad < 0, -1.0, 1.0) * torch.linalg.vector_norm(terms, dim=-1)
+    for fact, gradient in (("minuends", weights.grad), ("minuend_terms", by_terms)):
+        of_keys = (weights * gradient).mT @ query * query.shape[-1] ** -0.5
+        bias = of_keys.detach().sum(dim=(0, 2)).flatten().numpy()
+        assert found[fact][last] == pytest.approx(np.sqrt(np.mean(bias**2)), rel=1e-9)
 
 
 def test_only_the_oracle_is_asked(load) -> None:

@@ -41,6 +41,20 @@ def test_the_references_agree_on_a_slice(tmp_path):
     assert 0.0 < found["families"]["bart-bare"]["nearest"] < 1.0
 
 
+@pytest.mark.slow
+def test_one_key_alone_is_no_alarm(tmp_path):
+    """A text of one token: nothing is left of the gradients of queries and keys, and hardly anything of its minuend."""
+    plan = plan_of(PAIR)
+    process = Process([subject.backend for subject in plan.subjects()], tmp_path / "compiled")
+    example = numbered(("wav2vec2bart", 1, 20))
+    assert example.lengths == ((5, 1),)
+    run, verdicts = judge_example(process, plan, example)
+    assert not [verdict for verdict in verdicts if is_alarm(verdict)]
+    name = "gradient.decoder.model.decoder.layers.0.self_attn.k_proj.weight"
+    oracle = run.oracle("gradients")
+    assert not oracle.arrays[name].any() and oracle.facts["minuends"][name] < oracle.facts["minuend_terms"][name] / 10
+
+
 def test_a_text_in_which_a_roberta_writes_padding_is_not_judged(process, library):
     _, verdicts = judge_example(process, library, numbered(("roberta2roberta", 0, 28)))
     texts = [verdict for verdict in verdicts if verdict.case == "generate.greedy"]
