@@ -4,10 +4,12 @@ An error is measured twice. ``slice``: the root mean square over the last axis o
 whole tensor, in the worst slice; averages over everything would hide one wrong row. ``element``: the largest single
 element on the same scale. Each is judged against its own budget::
 
-    budget = k · max(yardstick, c · unit roundoff)
+    budget = k · max(yardstick, c · unit roundoff · max(1, terms / scale))
 
 The yardstick is the largest such error in an ensemble of honest implementations (``parity.subjects``); ``k`` and ``c``
-come from ``calibration.toml``, made by ``parity.calibration``.
+come from ``calibration.toml``, made by ``parity.calibration``. ``terms`` is known of a sum of terms that may all but
+cancel (``parity.backends.minuends``): no honest sum is closer than a rounding of its terms, even where all members
+happen to round none.
 """
 
 from __future__ import annotations
@@ -228,13 +230,19 @@ class Yardstick:
         self._unit_roundoff = unit_roundoff
         self._errors: dict[str, dict[str, Budget]] = {}
         self._specs: dict[str, tuple[TensorSpec, int]] = {}
+        self._terms: dict[str, float] = {}
 
-    def add(self, backend: str, spec: TensorSpec, measured: Measured) -> None:
-        """Takes one member's error at one tensor into account."""
+    def add(self, backend: str, spec: TensorSpec, measured: Measured, terms: float = 0.0) -> None:
+        """Takes one member's error at one tensor into account.
+
+        Args:
+            terms: how large the terms are that the tensor is a sum of, where they may exceed ``measured.scale``.
+        """
         known = self._errors.setdefault(backend, {}).get(spec.name, Budget(0.0, 0.0))
         larger = Budget(max(known.slice, measured.slice), max(known.element, measured.element))
         self._errors[backend][spec.name] = larger
         self._specs[spec.name] = (spec, measured.size)
+        self._terms[spec.name] = max(1.0, terms / measured.scale)
 
     def error(self, tensor: str, judged: str) -> Budget | None:
         """The largest honest error at a tensor, leaving out the members that share the judged backend.
@@ -264,11 +272,11 @@ class Yardstick:
         error = self.error(tensor, judged)
         if error is None:
             return None
-        unit = self._unit_roundoff
+        rounding = self._unit_roundoff * self._terms[tensor]
         members = members or ("twin" if judged in self._errors else "ensemble")
         work: Work = "gradient" if self._specs[tensor][0].kind == "gradient" else "pass"
-        factors = calibration(members, work, precision_of(unit))
+        factors = calibration(members, work, precision_of(self._unit_roundoff))
         return Budget(
-            factors.k_slice * max(error.slice, factors.c_slice * unit),
-            factors.k_element * max(error.element, factors.c_element * unit),
+            factors.k_slice * max(error.slice, factors.c_slice * rounding),
+            factors.k_element * max(error.element, factors.c_element * rounding),
         )

@@ -121,7 +121,7 @@ class CheckpointRun:
         oracle = self.oracle(case)
         if oracle is None or spec.name not in oracle.arrays:
             return None
-        return scale_of(spec, oracle.arrays, _minuends(oracle))
+        return scale_of(spec, oracle.arrays, oracle.facts.get("minuends"))
 
     def specs(self, case: str) -> list[TensorSpec]:
         """The canonical tensors that a case asks for, in data-flow order."""
@@ -180,7 +180,8 @@ class CheckpointRun:
         tf32 = default_precision and device == "cuda" and dtype == "float32"
         yardstick = Yardstick(UNIT_ROUNDOFF["tf32" if tf32 else dtype])
         for case in (case for case in self.cases.values() if case.notes.get("sets_yardstick")):
-            found = self.errors(case.name)
+            found, oracle = self.errors(case.name), self.oracle(case.name)
+            terms = oracle.facts.get("minuend_terms", {}) if oracle is not None else {}
             for index, member in self.subjects("yardstick"):
                 same = (member.device, member.dtype) == (device, dtype)
                 if not same or Variant.parse(member.variant).default_precision != default_precision:
@@ -188,7 +189,7 @@ class CheckpointRun:
                 for spec in found.specs:
                     measured = found.errors.get(index, {}).get(spec.name)
                     if isinstance(measured, Measured) and np.isfinite(measured.slice):
-                        yardstick.add(member.backend, spec, measured)
+                        yardstick.add(member.backend, spec, measured, terms.get(spec.name, 0.0))
         return yardstick
 
     def budget(self, subject: SubjectRecord, tensor: str) -> Budget | None:
@@ -198,12 +199,6 @@ class CheckpointRun:
 def _is_zero_in_theory(spec: TensorSpec) -> bool:
     """A gradient measured by another's size has none of its own, so exchanging its rows shows nothing."""
     return spec.kind == "gradient" and spec.scale_from is not None
-
-
-def _minuends(oracle: Trace) -> dict[str, float]:
-    """By name, how large a gradient was before almost as much was subtracted: it, or the terms it is a sum of."""
-    sizes, terms = (oracle.facts.get(fact, {}) for fact in ("minuends", "minuend_terms"))
-    return {name: max(size, terms.get(name, 0.0)) for name, size in sizes.items()}
 
 
 def _signal(spec: TensorSpec, oracle: Trace, scale: float) -> float:

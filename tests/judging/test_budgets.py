@@ -195,6 +195,22 @@ def test_no_gradient_is_compared_behind_a_kink():
     ]  # fmt: skip
 
 
+def test_no_sum_is_held_closer_than_a_rounding_of_its_terms():
+    """The only member errs nothing; the terms are a thousand times what is measured by, or less than it."""
+    spec, unit = TensorSpec("gradient.q_proj.weight", "gradient", ("rows", "columns")), UNIT_ROUNDOFF["float32"]
+    minuend = RNG.normal(size=(20, 40))
+
+    def budget(terms, error=0.0):
+        yardstick = Yardstick(unit)
+        yardstick.add("reference-flax", spec, measure(minuend + error, minuend, 1.0), terms)
+        return yardstick.budget(spec.name, "reference-torch")
+
+    assert budget(1e3).slice == pytest.approx(1e3 * budget(0.0).slice)
+    assert budget(1e3).element == pytest.approx(1e3 * budget(0.0).element)
+    assert budget(0.5) == budget(0.0)
+    assert budget(1e3, error=1.0) == budget(0.0, error=1.0)
+
+
 def test_an_error_is_relative_to_what_was_subtracted_from():
     """What is left may be nothing at all; a scale of one, which zeros have, would then hide every error."""
     spec = TensorSpec("gradient.q_proj.weight", "gradient", ("rows", "columns"))
