@@ -53,6 +53,9 @@ class Entry(BaseModel):
     dtypes: list[str] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
     """Values of ``config.json`` under which it shows; ``encoder.model_type`` names a half's."""
+    unless: dict[str, Any] = Field(default_factory=dict)
+    """Values under which it does not show. A field that ``config.json`` does not name has its default, and that too is
+    one of them."""
     tensors: list[str] = Field(default_factory=list)
     """Nothing but these may be out of budget (``*`` stands for anything); empty: whatever was found."""
     first: list[str] = Field(default_factory=list)
@@ -89,6 +92,8 @@ class Entry(BaseModel):
         if self.cases and not _names(self.cases, case.name):
             return False
         if any(_named(config, name) != value for name, value in self.config.items()):
+            return False
+        if any(_named(config, name) in (None, value) for name, value in self.unless.items()):
             return False
         return self.is_of(versions)
 

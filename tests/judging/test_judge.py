@@ -152,12 +152,19 @@ def test_the_ledger_turns_exactly_its_own_failure_into_known(run_directory, ledg
     "narrower",
     [{"tensors": ["decoder.hidden.*"]}, {"versions": {"transformers": ">=1"}}, {"backends": ["hf-tf"]},
      {"raises": "TypeError"}, {"attention": ["sdpa"]}, {"config": {"scale_embedding": False}}, {"dtypes": ["float16"]},
-     {"devices": ["cuda"]}, {"cases": ["loss"]}],
+     {"devices": ["cuda"]}, {"cases": ["loss"]}, {"unless": {"scale_embedding": True}},
+     {"unless": {"a_field_with_its_default": 3}}],
 )  # fmt: skip
 def test_the_ledger_says_nothing_beyond_its_conditions(run_directory, ledgered, narrower):
     directory = run_directory({"forward": off("logits", 1e-3)})
     ledgered(entry(**narrower))
     assert only(judge(directory, checks=["NUM04"]), "NUM04").status == "fail"
+
+
+def test_an_entry_holds_for_all_values_but_one(run_directory, ledgered):
+    directory = run_directory({"forward": off("logits", 1e-3)})
+    ledgered(entry(unless={"eos_token_id": 5}))
+    assert only(judge(directory, checks=["NUM04"]), "NUM04").status == "known"
 
 
 @pytest.mark.parametrize(("versions", "status"), [(["==8", "<1"], "known"), (["==8", ">=1"], "fail")])
