@@ -72,13 +72,11 @@ def test_an_alarm_is_kept_with_its_number(process, library, tmp_path):
 
 
 @pytest.mark.parametrize("parts", sorted((REPORTS / "fuzz").glob("*.jsonl")), ids=lambda path: path.stem)
-def test_what_is_kept_of_a_run_is_its_sum_and_its_alarms_are_the_explained_ones(parts):
-    """``reports/README.md`` says which: gradients of queries and keys in one shape."""
+def test_what_is_kept_of_a_run_is_its_sum_and_no_alarm(parts):
     kept = json.loads(parts.with_suffix(".json").read_text(encoding="utf-8"))
     found = json.loads(json.dumps(together(parts)))
     assert {name: kept[name] for name in found} == found
-    assert {alarm["check"] for alarm in found["alarms"]} <= {"GRAD01"} and found["distinct"] == found["examples"]
-    assert len({tuple(alarm["number"]) for alarm in found["alarms"]}) < found["examples"] / 200
+    assert found["alarms"] == [] and found["distinct"] == found["examples"] > 0
 
 
 @pytest.mark.slow
