@@ -230,7 +230,7 @@ class Yardstick:
         self._unit_roundoff = unit_roundoff
         self._errors: dict[str, dict[str, Budget]] = {}
         self._specs: dict[str, tuple[TensorSpec, int]] = {}
-        self._terms: dict[str, float] = {}
+        self._roundings: dict[str, float] = {}
 
     def add(self, backend: str, spec: TensorSpec, measured: Measured, terms: float = 0.0) -> None:
         """Takes one member's error at one tensor into account.
@@ -242,7 +242,7 @@ class Yardstick:
         larger = Budget(max(known.slice, measured.slice), max(known.element, measured.element))
         self._errors[backend][spec.name] = larger
         self._specs[spec.name] = (spec, measured.size)
-        self._terms[spec.name] = max(1.0, terms / measured.scale)
+        self._roundings[spec.name] = self._unit_roundoff * max(1.0, terms / measured.scale)
 
     def error(self, tensor: str, judged: str) -> Budget | None:
         """The largest honest error at a tensor, leaving out the members that share the judged backend.
@@ -272,7 +272,7 @@ class Yardstick:
         error = self.error(tensor, judged)
         if error is None:
             return None
-        rounding = self._unit_roundoff * self._terms[tensor]
+        rounding = self._roundings[tensor]
         members = members or ("twin" if judged in self._errors else "ensemble")
         work: Work = "gradient" if self._specs[tensor][0].kind == "gradient" else "pass"
         factors = calibration(members, work, precision_of(self._unit_roundoff))

@@ -24,13 +24,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Seen:
-    """One projection of a pass to queries or keys: its module's name, what it gave, and two copies of that, of which
-    one receives the minuend and one what it would be by its terms."""
+    """One attention of a pass: its module's name, what it was given, its weights of keys that are kept, the context."""
 
     name: str
-    given: Any
-    minuend: Any
-    terms: Any
+    query: Any
+    key: Any
+    value: Any
+    weights: Any
+    context: Any
 
 
 def sizes(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
@@ -50,61 +51,48 @@ def sizes(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, f
     found: dict[str, dict[str, float]] = {"minuends": {}, "minuend_terms": {}}
     with torch.enable_grad(), _watched(model) as seen:
         loss = model(**as_inputs(model, inputs)).loss
-        copies = [copy for each in seen for copy in (each.minuend, each.terms)]
-        arrived = iter(torch.autograd.grad(loss, copies, retain_graph=True, allow_unused=True, materialize_grads=True))
-        for each in seen:
-            names, parameters = zip(*model.get_submodule(each.name).named_parameters(), strict=True)
-            for sizes_of, gradient in zip(found.values(), (next(arrived), next(arrived)), strict=True):
-                minuends = torch.autograd.grad(each.given, parameters, gradient, retain_graph=True)
-                for name, minuend in zip(names, minuends, strict=True):
-                    row = rows[f"{each.name}.{name}"]
+    contexts = [each.context for each in seen]
+    arrived = torch.autograd.grad(loss, contexts, retain_graph=True, allow_unused=True, materialize_grads=True)
+    for each, of_context in zip(seen, arrived, strict=True):
+        for fact, of_query, of_key in _minuends(each, of_context):
+            for name, given, gradient in (("q_proj", each.query, of_query), ("k_proj", each.key, of_key)):
+                layer = f"{each.name}.{name}"
+                names, parameters = zip(*model.get_submodule(layer).named_parameters(), strict=True)
+                minuends = torch.autograd.grad(given, parameters, gradient, retain_graph=True)
+                for parameter, minuend in zip(names, minuends, strict=True):
+                    row = rows[f"{layer}.{parameter}"]
                     # An array that holds the values' projection as well (GPT-2) is as large as that.
                     if row.part is None:
-                        sizes_of[f"gradient.{row.name}"] = float(minuend.square().mean().sqrt())
+                        found[fact][f"gradient.{row.name}"] = float(minuend.square().mean().sqrt())
     return found
+
+
+def _minuends(seen: Seen, of_context: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What arrives at the queries and at the keys before anything is subtracted, and what would by the size of its
+    terms: each with the fact that it is."""
+    query, key, value = (each.detach() for each in (seen.query, seen.key, seen.value))
+    of_weights = of_context @ value.mT
+    terms = (of_context.square() @ value.square().mT).sqrt().copysign(of_weights)
+    for fact, gradient in (("minuends", of_weights), ("minuend_terms", terms)):
+        of_scores = seen.weights * gradient * query.shape[-1] ** -0.5
+        yield fact, of_scores @ key, of_scores.mT @ query
 
 
 @contextmanager
 def _watched(model: Any) -> Iterator[list[Seen]]:
-    """Within it every attention computes the same weights, and copies of queries and keys receive the minuend alone.
-
-    Of the copies softmax's numerator alone is a function, its denominator held: what comes of that is added to the
-    weights and taken away again, so that nothing changes but where gradients go.
-    """
+    """Within it every attention computes what it did, and what it was given and gave is kept."""
     import torch
 
     from reference.in_torch.attention import Attention
-
-    class WithTerms(torch.autograd.Function):
-        """The context unchanged, to whose weights a second gradient goes: the first's sign at the size of its terms."""
-
-        @staticmethod
-        def forward(ctx: Any, context: Any, by_terms: Any, value: Any) -> Any:
-            ctx.save_for_backward(value)
-            return context.clone()
-
-        @staticmethod
-        def backward(ctx: Any, gradient: Any) -> tuple[Any, Any, None]:
-            (value,) = ctx.saved_tensors
-            terms = (gradient.square() @ value.square().mT).sqrt()
-            return gradient, torch.copysign(terms, gradient @ value.mT), None
 
     seen: list[Seen] = []
 
     def watching(name: str, honest: Any) -> Any:
         def attend(query: Any, key: Any, value: Any, keep: Any, head_mask: Any) -> tuple[Any, Any]:
-            _, weights = honest(query, key, value, keep, head_mask)
-
-            def numerator() -> tuple[Any, Any, Any]:
-                queries, keys = (each.detach().requires_grad_() for each in (query, key))
-                scores = torch.where(keep, queries @ keys.mT * query.shape[-1] ** -0.5, 0.0)
-                return queries, keys, weights.detach() * (scores - scores.detach()).exp()
-
-            (queries, keys, held), (queries_by_terms, keys_by_terms, by_terms) = numerator(), numerator()
-            weights = weights + (held - held.detach())
-            seen.append(Seen(f"{name}.q_proj", query, queries, queries_by_terms))
-            seen.append(Seen(f"{name}.k_proj", key, keys, keys_by_terms))
-            return WithTerms.apply(weights @ value, by_terms, value), weights
+            context, weights = honest(query, key, value, keep, head_mask)
+            # Of a query with no key left the weights are equal, whatever the scores: nothing goes through them.
+            seen.append(Seen(name, query, key, value, torch.where(keep, weights.detach(), 0.0), context))
+            return context, weights
 
         return attend
 

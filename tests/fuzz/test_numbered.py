@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from parity.fuzz.__main__ import PAIR, numbered, numbers, search, summary, together
-from parity.fuzz.asking import Process, is_alarm
-from parity.fuzz.command import plan_of
+from parity.fuzz.asking import is_alarm
+from parity.fuzz.command import plan_of, process_of
 from parity.fuzz.example import AUDITED
 from parity.fuzz.script import LINES, lines_of
 from parity.fuzz.search import judge_example
@@ -31,7 +31,7 @@ def test_a_number_is_an_example_and_another_another():
 def test_the_references_agree_on_a_slice(tmp_path):
     """A shape whose compilation its draws share; a search that is ended goes on where it stopped."""
     plan, parts = plan_of(PAIR), tmp_path / "parts.jsonl"
-    process = Process([subject.backend for subject in plan.subjects()], tmp_path / "compiled")
+    process = process_of(plan, tmp_path)
     todo = list(numbers(["bart-bare"], 1, 3))
     search(todo[:1], process, plan, parts)
     search(todo[1:], process, plan, parts)
@@ -45,7 +45,7 @@ def test_the_references_agree_on_a_slice(tmp_path):
 def test_one_key_alone_is_no_alarm(tmp_path):
     """A text of one token: nothing is left of the gradients of queries and keys, and hardly anything of its minuend."""
     plan = plan_of(PAIR)
-    process = Process([subject.backend for subject in plan.subjects()], tmp_path / "compiled")
+    process = process_of(plan, tmp_path)
     example = numbered(("wav2vec2bart", 1, 20))
     assert example.lengths == ((5, 1),)
     run, verdicts = judge_example(process, plan, example)
