@@ -1,4 +1,4 @@
-"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``bench``, ``lint``, ``stack-NAME`` for other
+"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``lint``, ``stack-NAME`` for other
 stacks.
 
 Each stack of ``parity/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and keep: it is
@@ -69,13 +69,6 @@ def tests(session: nox.Session) -> None:
     python = _environment(session, "main", "test", "witness", "real")
     arguments = session.posargs or ["-n", "2", "--dist", "worksteal"]
     session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
-
-
-@nox.session
-def bench(session: nox.Session) -> None:
-    """Generation beside Transformers, by turns: `-- --quick` for a tiny model; writes reports/bench.json."""
-    python = _environment(session, "main")
-    session.run(python, "-m", "tests.bench", *session.posargs, env=_variables("main"), external=True)
 
 
 @nox.session

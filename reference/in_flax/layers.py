@@ -20,7 +20,7 @@ from reference.in_flax.cache import LayerCache
 from reference.in_flax.normalisation import LayerNorm
 
 Norm = Callable[[Array], Array]
-"""A normalisation: the layer's own, or that of the fast path."""
+"""A normalisation over the last axis."""
 
 
 class EncoderLayer(nnx.Module):

@@ -19,7 +19,7 @@ from reference.in_torch.cache import LayerCache
 from reference.in_torch.normalisation import LayerNorm
 
 Norm = Callable[[Tensor], Tensor]
-"""A normalisation: the layer's own, or that of the fast path."""
+"""A normalisation over the last axis."""
 
 
 class EncoderLayer(nn.Module):

@@ -1,1 +1,0 @@
-"""How fast both references generate, beside Transformers: ``python -m nox -s bench``."""
