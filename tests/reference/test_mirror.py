@@ -20,8 +20,6 @@ ALONE = {
     "to_host", "from_host",  # NumPy has no bfloat16; JAX converts by itself
     "Buffer",  # torch has register_buffer
     "outline",  # torch has a meta device
-    "Compiled", "call",  # a compiled layer is told from its weights, so that one program serves them all
-    "has_layout", "FastNorm",  # oneDNN's layouts, and a norm without the module's bookkeeping
     "differentiate",  # what is compiled must be a function of its own
     "by_canonical_name", "canonical_name", "canonical_layout",  # torch's names and layout are the canonical ones
 }  # fmt: skip
