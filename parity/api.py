@@ -85,14 +85,17 @@ def audit(
             names the file and the cause.
         NothingToJudge: no such check.
     """
+    from parity.capture.rundir import locked
+
     check_names(checks)
     out = out or new_run_directory()
-    capture(
-        checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, goldens=goldens, cases=cases,
-        device=device, dtypes=dtypes, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
-        offline=offline, each_layer=each_layer, progress=progress,
-    )  # fmt: skip
-    return judge(out, checks=checks, strict=strict)
+    with locked(out):
+        capture(
+            checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, goldens=goldens, cases=cases,
+            device=device, dtypes=dtypes, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
+            offline=offline, each_layer=each_layer, progress=progress,
+        )  # fmt: skip
+        return judge(out, checks=checks, strict=strict)
 
 
 def capture(
@@ -120,6 +123,7 @@ def capture(
         The manifest, also written to ``out/manifest.json``, beside ``out/traces/``.
     """
     from parity.capture import capture as run
+    from parity.capture.rundir import locked
     from parity.checkpoint import resolve_checkpoint
     from parity.derived import DERIVED, layers
     from parity.documented.asking import documented_values
@@ -134,9 +138,10 @@ def capture(
         "progress": progress,
     }  # fmt: skip
     derive = (documented_values, *DERIVED, *((layers,) if each_layer else ()))
-    if not goldens:
-        return run(directories, out=out, derive=derive, **asked)
-    return _with_goldens(directories, goldens, out, derive, asked)
+    with locked(out):
+        if not goldens:
+            return run(directories, out=out, derive=derive, **asked)
+        return _with_goldens(directories, goldens, out, derive, asked)
 
 
 def _with_goldens(
@@ -167,21 +172,24 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
 
     Raises:
         RecordError, TraceError: the directory holds no readable run.
+        CaptureError: another run is at work in the directory.
         OutputError: the report cannot be written.
         NothingToJudge: no such check.
     """
+    from parity.capture.rundir import locked
     from parity.judge import judge as run
     from parity.records import RecordError, write_record
     from parity.show.html import write_page
 
     if directory.is_file():
         raise RecordError(f"{directory}: a file: what is judged is a run's directory, with its manifest and its traces")
-    report = run(directory, checks=checks, strict=strict)
-    for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
-        try:
-            write(report, path)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    with locked(directory):
+        report = run(directory, checks=checks, strict=strict)
+        for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
+            try:
+                write(report, path)
+            except OSError as error:
+                raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     return report
 
 

@@ -1,8 +1,10 @@
 """Which implementations there are. Importing this imports no framework; ``get_backend`` imports one adapter.
 
 A third party adds one with an entry point of the group ``encdec_parity.backends`` whose value is ``module:Class``; the
-module imports its framework inside functions, and the class may carry ``lacking`` (capability -> why) and
-``class_name`` (the model class it loads).
+module imports its framework inside functions, and the class may carry ``lacking`` (capability -> why), ``class_name``
+(the model class it loads) and ``depends_on`` (names of the distributions that its answers depend on, such as
+``("torch", "my-kernels")``; an empty tuple: none besides its own). Only where it says ``depends_on`` are its answers
+found again in the cache, and only under the same versions of these; otherwise it is run anew each time.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ class Entry:
     """Attentions it can be told to use."""
     about: str = "model"
     """What it loads of a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
+    cached: bool = True
+    """Whether what its answers depend on is known, so that one may be found again."""
 
 
 _LIBRARY = SourceRoot(
@@ -125,9 +129,23 @@ def find_entry(name: str) -> Entry:
 
 def _third_party(point: EntryPoint) -> Entry:
     """All of a third party's package counts as source: nothing is known of how it is laid out."""
-    distributions = (point.dist.name,) if point.dist else ()
+    depends_on = _depends_on(point)
+    own = (point.dist.name,) if point.dist else ()
     variants = ("eager", "sdpa")
-    return Entry(point.module, point.attr, distributions, (SourceRoot(point.module.split(".")[0]),), variants)
+    return Entry(
+        point.module, point.attr, (*own, *(depends_on or ())), (SourceRoot(point.module.split(".")[0]),), variants,
+        cached=depends_on is not None,
+    )  # fmt: skip
+
+
+def _depends_on(point: EntryPoint) -> tuple[str, ...] | None:
+    """What the class says its answers depend on; None where it says nothing, or cannot be imported here."""
+    try:
+        declared = getattr(point.load(), "depends_on", None)
+    except (ImportError, AttributeError):
+        return None
+    words = [declared] if isinstance(declared, str) else declared
+    return None if words is None else tuple(map(str, words))
 
 
 def get_backend(name: str) -> Backend:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,34 +116,6 @@ class TraceCache:
 def trace_key(**parts: Any) -> str:
     """sha256 over everything a trace depends on, named; 64 hex digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def own_sources(root: Path, backend: str) -> str:
-    """sha256 over the sources of ours that shape a backend's trace: ``reference``, its adapter, capture, shared words.
-
-    Args:
-        root: the folder that holds the packages ``parity`` and ``reference``.
-    """
-    from parity.capture.probe import add_file
-
-    digest = hashlib.sha256()
-    for path in _own_files(root, backend):
-        add_file(digest, path.relative_to(root).as_posix(), path)
-    return digest.hexdigest()[:32]
-
-
-def _own_files(root: Path, backend: str) -> Iterator[Path]:
-    """All but other backends' adapters, whose files begin with their module's name, and what each can be asked."""
-    from parity.backends import BACKENDS, MUTANT_HOSTS
-
-    adapters = {name: entry.module.rpartition(".")[2] for name, entry in (BACKENDS | MUTANT_HOSTS).items()}
-    # A mutant is an altered reference behind that reference's adapter.
-    others = () if backend in MUTANT_HOSTS else tuple(set(adapters.values()) - {adapters.get(backend)})
-    shared = [root / "parity" / f"{name}.py" for name in ("cases", "subjects", "traces")]
-    folders = [root / "reference", root / "parity" / "backends", root / "parity" / "capture"]
-    for path in sorted([*shared, *(path for folder in folders for path in folder.rglob("*.py"))]):
-        if path.parent.name != "backends" or not path.name.startswith((*others, "capabilities")):
-            yield path
 
 
 def _is_part(path: Path) -> bool:

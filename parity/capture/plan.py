@@ -167,22 +167,26 @@ class Place:
         return [name for library in ("torch", "jax") for name in cuda.get(library, {}).get("devices", [])]
 
 
-def make_task(place: Place, subject: Subject, checkpoint: Any, case: Case, own: str, cache: Any) -> Task:
+def make_task(
+    place: Place, subject: Subject, checkpoint: Any, case: Case, own: str, cache: Any, run: str = ""
+) -> Task:  # fmt: skip
     """The task of one cell; its id is the key its trace is cached under.
 
     Args:
         checkpoint: ``parity.checkpoint.Checkpoint``.
-        own: digest of our own sources (``cache.own_sources``).
+        own: digest of our own sources (``sources.OwnSources``).
         cache: ``cache.TraceCache``.
+        run: names this run, and stands in the key where it is not known what a backend's answers depend on.
     """
-    versions = {name: place.facts["versions"].get(name) for name in find_entry(subject.backend).distributions}
+    entry = find_entry(subject.backend)
+    versions = {name: place.facts["versions"].get(name) for name in entry.distributions}
     depends = {
         "checkpoint_digest": checkpoint.digest, "model_class": checkpoint.model_class,
         "case_digest": case.digest, "backend": subject.backend,
         "variant": subject.variant, "dtype": subject.dtype, "device": place.device_name(subject.device),
         "threads": 1 if Variant.parse(subject.variant).one_thread else THREADS,
         "sources": place.facts["sources"][subject.backend], "parity_sources": own, "versions": versions,
-        "python": place.facts["python"], "environment": place.environment,
+        "python": place.facts["python"], "environment": place.environment, **({} if entry.cached else {"run": run}),
     }  # fmt: skip
     key = trace_key(**depends)
     provenance = {**depends, "checkpoint": checkpoint.name, "case": case.name, "stack": place.name, "key": key}

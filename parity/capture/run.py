@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,11 +17,13 @@ from typing import Any
 
 from parity import __version__
 from parity.anatomy import Anatomy
-from parity.capture.cache import TraceCache, default_cache, own_sources
+from parity.backends import find_entry
+from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import LocalProcesses
 from parity.capture.plan import REFERENCES, Asked, Cell, Place, make_task, subjects
 from parity.capture.probe import probe
-from parity.capture.rundir import MANIFEST, clear, link, prepare, trace_name
+from parity.capture.rundir import MANIFEST, clear, link, locked, prepare, trace_name
+from parity.capture.sources import OwnSources
 from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
@@ -78,6 +81,21 @@ def capture(
         CheckpointError: a checkpoint cannot be read (``reference.errors``).
         StackError: a stack is not there (``parity.stacks``).
     """
+    with locked(out):
+        return _capture(
+            checkpoints, out, cache, backends, stacks, device, dtypes, model_class, cases, derive, rows, time_limit,
+            jobs, progress, executor, candidates,
+        )  # fmt: skip
+
+
+def _capture(
+    checkpoints: Sequence[Path], out: Path, cache: Path | None, backends: Sequence[str] | None, stacks: Sequence[str],
+    device: str, dtypes: Sequence[str], model_class: str | None, cases: MakeCases | None, derive: Sequence[Derive],
+    rows: list[dict[str, Any]] | None, time_limit: float, jobs: int | None,
+    progress: Callable[[Event], None] | None, executor: Executor | None,
+    candidates: Mapping[str, Sequence[Subject]] | None,
+) -> Manifest:  # fmt: skip
+    """``capture``, while nothing else writes to the run directory."""
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     found = _inspect(checkpoints, model_class)  # bad input leaves an earlier run's directory as it was
     store = TraceCache(cache or default_cache())
@@ -90,7 +108,7 @@ def capture(
     run.plan(found, stacks, backends, device, dtypes, candidates)
     clear(out)
     planned = time.monotonic()
-    with _ended_by_sigterm():
+    with _ended_by_sigterm(), run.uncached_removed():
         run.ask({name: _asked(point, rows, cases) for name, point in run.checkpoints.items()})
         for more in derive:
             run.ask(more(run.manifest(started, {}), out))
@@ -143,7 +161,10 @@ class _Run:
         self.asked: list[Asked] = []
         self.cases: dict[str, list[Case]] = {}
         self.records: list[TraceRecord] = []
+        self._sources = OwnSources(ROOT)
         self._own: dict[str, str] = {}
+        self._name = uuid.uuid4().hex
+        self._uncached: set[str] = set()
         self._done = self._total = self._cached = 0
 
     def plan(
@@ -213,10 +234,22 @@ class _Run:
     def _cell(self, index: int, name: str, case: Case) -> Cell:
         subject = self.asked[index].subject
         if subject.backend not in self._own:
-            self._own[subject.backend] = own_sources(ROOT, subject.backend)
+            self._own[subject.backend] = self._sources.digest(subject.backend)
         own = self._own[subject.backend]
-        task = make_task(self.places[subject.stack], subject, self.checkpoints[name], case, own, self.cache)
+        task = make_task(self.places[subject.stack], subject, self.checkpoints[name], case, own, self.cache, self._name)
+        if not find_entry(subject.backend).cached:
+            self._uncached.add(task.id)
         return Cell(index, name, case, task)
+
+    @contextlib.contextmanager
+    def uncached_removed(self) -> Iterator[None]:
+        """Takes out of the cache, at the end, what no run may find again: answers of which it is not known what they
+        depend on. Until then other cases are made from them."""
+        try:
+            yield
+        finally:
+            for key in self._uncached:
+                self.cache.path(key).unlink(missing_ok=True)
 
     def _record(self, cell: Cell, result: Result | None, cached: bool) -> TraceRecord:
         result = result or Result("captured")

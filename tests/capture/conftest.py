@@ -66,6 +66,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     found = Bench(tmp_path)
     install_fake(found.site)
     monkeypatch.syspath_prepend(str(found.site))
+    # This process imports it too, to read what it declares.
+    monkeypatch.delitem(sys.modules, "parity_fake", raising=False)
     found.environment.update(PYTHONPATH=str(found.site), FAKE_LOG=str(tmp_path / "log"))
     return found
 

@@ -86,6 +86,7 @@ class FakeModel:
 class Fake:
     class_name = "Fake"
     lacking = {"head_masks": "the fake has no heads"}  # noqa: RUF012
+    depends_on = ()
 
     def setup(self, *, threads, device, cache):
         note("setup")

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from parity.capture.cache import TraceCache, own_sources, trace_key
+from parity.capture.cache import TraceCache, trace_key
 from parity.traces import Trace
 
 HOUR = 3600.0
@@ -75,36 +75,3 @@ def test_a_key_depends_on_every_part():
     changed = [{**parts, "threads": 1}, {**parts, "versions": {"torch": "2"}}, {**parts, "more": None}]
     assert len({trace_key(**parts), *(trace_key(**other) for other in changed)}) == 4
     assert trace_key(**parts) == trace_key(**dict(reversed(parts.items())))
-
-
-def test_our_own_sources_count(tmp_path):
-    for name in ("parity/backends/a.py", "parity/capture/b.py", "reference/c.py", "parity/checks/d.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x = 1\n")
-    for name in ("cases", "subjects", "tensors", "traces"):
-        (tmp_path / "parity" / f"{name}.py").write_text("")
-    before = own_sources(tmp_path, "hf-torch")
-    (tmp_path / "parity/checks/d.py").write_text("x = 2\n")
-    assert own_sources(tmp_path, "hf-torch") == before
-    (tmp_path / "reference/c.py").write_text("x = 2\n")
-    assert own_sources(tmp_path, "hf-torch") != before
-
-
-def test_another_backends_adapter_does_not_count(tmp_path):
-    adapters = tmp_path / "parity" / "backends"
-    adapters.mkdir(parents=True)
-    for name in ("cases", "subjects", "traces"):
-        (tmp_path / "parity" / f"{name}.py").write_text("")
-    names = ("hf_torch", "hf_flax", "hf_flax_decoding", "libraries", "capabilities")
-    for name in names:
-        (adapters / f"{name}.py").write_text("1")
-    before = {backend: own_sources(tmp_path, backend) for backend in ("hf-torch", "hf-flax")}
-    changed = {}
-    for name in names:
-        (adapters / f"{name}.py").write_text("2")
-        changed[name] = [backend for backend in before if own_sources(tmp_path, backend) != before[backend]]
-        (adapters / f"{name}.py").write_text("1")
-    assert changed == {
-        "hf_torch": ["hf-torch"], "hf_flax": ["hf-flax"], "hf_flax_decoding": ["hf-flax"],
-        "libraries": ["hf-torch", "hf-flax"], "capabilities": [],
-    }  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import shutil
 
 import pytest
 
-from parity.capture import CaptureError
+from parity.capture import CaptureError, capture
 from parity.capture.cache import TraceCache
 from parity.cases import Case
 from parity.records import Manifest, read_record
@@ -164,3 +165,45 @@ def test_an_earlier_runs_traces_do_not_stay(scene):
     manifest = play(scene.folder, lambda config, rows, generation: [case("other")])
     names = {path.name for path in (scene.folder / "run" / "traces").iterdir()}
     assert names == {record.path.removeprefix("traces/") for record in manifest.traces}
+
+
+def test_a_third_party_that_does_not_say_what_it_depends_on_is_never_found_again(scene):
+    source = scene.site / "parity_fake" / "__init__.py"
+    source.write_text(source.read_text().replace("depends_on = ()", "depends_on = None"))
+    play(scene.folder)
+    before = calls(scene)
+    assert not any(record.cached for record in play(scene.folder).traces)
+    assert calls(scene) == 2 * before
+    assert TraceCache(scene.folder / "cache").list() == []
+    assert all((scene.folder / "run" / record.path).is_file() for record in play(scene.folder).traces)
+
+
+def test_another_version_of_what_a_third_party_depends_on_is_asked_again(scene):
+    information = scene.site / "parity_below-1.0.dist-info"
+    information.mkdir()
+    source = scene.site / "parity_fake" / "__init__.py"
+    source.write_text(source.read_text().replace("depends_on = ()", 'depends_on = ("parity-below",)'))
+    for version, cached in (("1.0", False), ("1.0", True), ("2.0", False)):
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: parity-below\nVersion: {version}\n")
+        assert {record.cached for record in play(scene.folder).traces} == {cached}
+
+
+def test_two_runs_into_one_directory_are_one_and_a_line(scene):
+    refused = []
+
+    def derive(manifest, out):
+        with pytest.raises(CaptureError, match=r"/run: another run is at work in this directory") as error:
+            contextvars.Context().run(play, scene.folder)
+        refused.append(str(error.value))
+        return {}
+
+    manifest = play(scene.folder, derive=[derive])
+    assert len(refused) == 1 and "\n" not in refused[0]
+    assert manifest.traces and not (scene.folder / "run" / ".lock").exists()
+    assert play(scene.folder).traces
+
+
+def test_a_run_that_never_begins_leaves_no_directory(scene):
+    with pytest.raises(CaptureError, match="no checkpoint was named"):
+        capture([], out=scene.folder / "new" / "run", cache=scene.folder / "cache")
+    assert not (scene.folder / "new").exists()

@@ -133,6 +133,7 @@ class KerasHub:
     """Loads a checkpoint into keras-hub's BART, on Keras 3's PyTorch backend."""
 
     class_name = "keras_hub.models.BartBackbone"
+    depends_on = ("keras-hub", "keras", "torch", "numpy")
     lacking = {  # noqa: RUF012
         **{word: "the witness is asked for one pass in float32 on the CPU" for word in WORDS if word not in CAN},
         "load": "keras-hub has no place for the position tables' first two rows and for final_logits_bias",

@@ -1,0 +1,114 @@
+"""Which of our own sources shape a backend's trace: what a worker imports, followed from file to file.
+
+Nothing is imported to find out. An import inside of a function counts, because a worker calls such functions; in a
+package's ``__init__`` only what runs when the package is imported does, and what type checkers alone read never does.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from parity.backends import MUTANT_HOSTS, find_entry
+
+PACKAGES = ("parity", "reference")
+WORKER = "parity.capture.worker"
+MUTANTS = "parity.mutants"
+"""Followed for mutants alone: what each can be asked stands in the capabilities, where others look up a class."""
+
+
+class OwnSources:
+    """The sources below one folder, each read once.
+
+    Args:
+        root: the folder that holds the packages ``parity`` and ``reference``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._of_module: dict[str, list[Path]] = {}
+        self._read: dict[Path, tuple[bytes, frozenset[str]]] = {}
+
+    def digest(self, backend: str) -> str:
+        """sha256 over names and contents of ``files``, first 32 hex digits."""
+        digest = hashlib.sha256()
+        for path in self.files(backend):
+            digest.update(f"{path.relative_to(self._root).as_posix()}\0".encode() + self._content(path)[0])
+        return digest.hexdigest()[:32]
+
+    def files(self, backend: str) -> list[Path]:
+        """Files of the worker, of the backend's adapter, and of everything of ours that they import, sorted.
+
+        Of a third party's backend the modules of ours that its package names count.
+        """
+        module = find_entry(backend).module
+        ours = module.partition(".")[0] in PACKAGES
+        waiting = [WORKER, *([module] if ours else sorted(_named_by_package(module)))]
+        seen, found = set(waiting), set()
+        while waiting:
+            for file in self._files_of(waiting.pop()):
+                found.add(file)
+                new = self._content(file)[1] - seen
+                seen |= new
+                waiting += [name for name in new if backend in MUTANT_HOSTS or not name.startswith(MUTANTS)]
+        return sorted(found)
+
+    def _files_of(self, module: str) -> list[Path]:
+        """A module's file and the ``__init__`` of every package around it; none for what is no module."""
+        if module not in self._of_module:
+            around = self._files_of(module.rpartition(".")[0]) if "." in module else []
+            place = self._root.joinpath(*module.split("."))
+            own = (place / "__init__.py", place.with_suffix(".py"))
+            self._of_module[module] = [*around, *(file for file in own if file.is_file())]
+        return self._of_module[module]
+
+    def _content(self, file: Path) -> tuple[bytes, frozenset[str]]:
+        """A file's digest, and the modules of ours that it imports."""
+        if file not in self._read:
+            content = file.read_bytes()
+            named = _imports(ast.parse(content), inside_functions=file.name != "__init__.py")
+            self._read[file] = (hashlib.sha256(content).digest(), frozenset(filter(_is_ours, named)))
+        return self._read[file]
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in PACKAGES
+
+
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
+"""Where a statement holds others."""
+
+
+def _imports(node: ast.AST, inside_functions: bool) -> Iterator[str]:
+    """Modules that are imported; of ``from a import b`` both ``a`` and ``a.b``, whatever ``b`` is.
+
+    Imports are statements, so that no expression need be looked into.
+    """
+    for field in _BLOCKS:
+        for child in getattr(node, field, ()):
+            if isinstance(child, ast.Import):
+                yield from (alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom) and child.module and not child.level:
+                yield child.module
+                yield from (f"{child.module}.{alias.name}" for alias in child.names)
+            elif isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
+                yield from _imports(ast.Module(child.orelse, []), inside_functions)
+            elif inside_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _imports(child, inside_functions)
+
+
+def _named_by_package(module: str) -> set[str]:
+    """Modules of ours that a third party's package imports anywhere; empty where the package is not found here."""
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    if spec is None:
+        return set()
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    files = [file for folder in folders for file in folder.rglob("*.py")] or [Path(spec.origin or "")]
+    named: set[str] = set()
+    for file in files:
+        if file.is_file():
+            named.update(filter(_is_ours, _imports(ast.parse(file.read_bytes()), inside_functions=True)))
+    return named

@@ -1,0 +1,124 @@
+"""Our own sources in a trace's key: all that a worker imports, and nothing that it does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parity.capture.sources import OwnSources
+from parity.cases import Case
+from parity.resources import fixture
+
+ROOT = Path(__file__).parents[2]
+
+ASK = """
+import importlib.util, json, sys
+from pathlib import Path
+job = json.loads(sys.stdin.read())
+spec = importlib.util.spec_from_file_location("__worker__", job["worker"])
+worker = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(worker)
+sys.meta_path.insert(0, worker.Graft())
+class Silent:
+    def send(self, event, **content):
+        assert content.get("outcome", "captured") == "captured", content
+asked = worker.Worker(job, Silent())
+asked.start()
+asked.run()
+files = [getattr(module, "__file__", None) for name, module in sys.modules.items()
+         if name.partition(".")[0] in ("parity", "reference")]
+print(json.dumps([file for file in files if file]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "operations"),
+    [
+        ("file", {"load": {}, "config": {}, "tokenize": {"texts": ["a b"], "pairs": [["a", "b"]], "short": 5}}),
+        ("reference-torch", {"load": {}, "forward": {}, "generate": {"arguments": {"max_length": 4}}, "gradients": {}}),
+    ],
+)  # fmt: skip
+def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
+    inputs = {"input_ids": [[0, 5, 2]], "attention_mask": [[1, 1, 1]]}
+    full = {**inputs, "decoder_input_ids": [[2, 0, 5]], "decoder_attention_mask": [[1, 1, 1]]}
+    asked = {"generate": inputs, "forward": full, "gradients": {**inputs, "labels": [[0, 5, 2]]}}
+    tasks = [
+        {
+            "id": name, "variant": "eager", "dtype": "float64", "checkpoint": str(fixture("bart-tiny")),
+            "model_class": "BartForConditionalGeneration", "out": str(tmp_path / name), "provenance": {},
+            "case": Case(name, name, asked.get(name, {}), settings).to_json(),
+        }
+        for name, settings in operations.items()
+    ]  # fmt: skip
+    worker = ROOT / "parity" / "capture" / "worker.py"
+    job = {"backend": backend, "device": "cpu", "threads": 1, "cache": str(tmp_path), "tasks": tasks}
+    answer = subprocess.run(
+        [sys.executable, "-c", ASK], input=json.dumps({**job, "worker": str(worker)}), capture_output=True, text=True,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    imported = {Path(file) for file in json.loads(answer.stdout.splitlines()[-1])} | {worker}
+    assert imported - set(OwnSources(ROOT).files(backend)) == set()
+    assert {path.name for path in imported} >= {"operations.py", "traces.py", "worker.py"}
+
+
+def written(root, files):
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return root
+
+
+FILES = {
+    "parity/__init__.py": "", "parity/capture/__init__.py": "def later():\n    import parity.capture.run\n",
+    "parity/capture/worker.py": "def main():\n    from parity.capture import operations\n",
+    "parity/capture/operations.py": "import numpy\nif True:\n    import parity.cases\n",
+    "parity/capture/run.py": "", "parity/cases.py": "try:\n    import parity.batch\nexcept ImportError:\n    pass\n",
+    "parity/batch.py": "", "parity/records.py": "", "parity/backends/__init__.py": "",
+    "parity/backends/hf_torch.py": "from __future__ import annotations\nfrom parity.backends import libraries\n",
+    "parity/backends/hf_flax.py": "from parity.backends import libraries, hf_flax_decoding\n",
+    "parity/backends/hf_flax_decoding.py": "",
+    "parity/backends/capabilities.py": "def f():\n    import parity.mutants\n",
+    "parity/backends/libraries.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import parity.records\n"
+    "class A:\n    def f(self):\n        import reference.names.table\n",
+    "parity/backends/hf_config.py": "from parity.backends.capabilities import f\n", "parity/mutants/__init__.py": "",
+    "reference/__init__.py": "", "reference/names/__init__.py": "from reference.names import layouts\n",
+    "reference/names/table.py": "", "reference/names/layouts.py": "", "reference/other.py": "",
+}  # fmt: skip
+
+
+def test_files_are_followed_from_import_to_import(tmp_path):
+    root = written(tmp_path, FILES)
+    before = {backend: OwnSources(root).digest(backend) for backend in ("hf-torch", "hf-flax", "hf-config")}
+    changed = {}
+    for name, content in FILES.items():
+        (root / name).write_text(content + "# edited\n")
+        changed[name] = [backend for backend in before if OwnSources(root).digest(backend) != before[backend]]
+        (root / name).write_text(content)
+    everyone, frameworks, nobody = list(before), ["hf-torch", "hf-flax"], []
+    assert changed == {
+        "parity/__init__.py": everyone, "parity/capture/__init__.py": everyone, "parity/capture/worker.py": everyone,
+        "parity/capture/operations.py": everyone, "parity/capture/run.py": nobody, "parity/cases.py": everyone,
+        "parity/batch.py": everyone, "parity/records.py": nobody, "parity/backends/__init__.py": everyone,
+        "parity/backends/hf_torch.py": ["hf-torch"], "parity/backends/hf_flax.py": ["hf-flax"],
+        "parity/backends/hf_flax_decoding.py": ["hf-flax"], "parity/backends/capabilities.py": ["hf-config"],
+        "parity/backends/libraries.py": frameworks, "parity/backends/hf_config.py": ["hf-config"],
+        "parity/mutants/__init__.py": nobody, "reference/__init__.py": frameworks,
+        "reference/names/__init__.py": frameworks, "reference/names/table.py": frameworks,
+        "reference/names/layouts.py": frameworks, "reference/other.py": nobody,
+    }  # fmt: skip
+
+
+def test_modules_of_ours_that_a_third_party_imports_count(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "someones"
+    written(package, {"__init__.py": "", "deep.py": "def f():\n    import reference.other\n"})
+    information = tmp_path / "site" / "someones-1.dist-info"
+    point = "[encdec_parity.backends]\nsomeones = someones:Kind\n"
+    written(information, {"METADATA": "Name: someones\nVersion: 1\n", "entry_points.txt": point})
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    files = OwnSources(written(tmp_path, FILES)).files("someones")
+    assert tmp_path / "reference" / "other.py" in files and tmp_path / "parity" / "cases.py" in files
