@@ -17,7 +17,7 @@ LABELS = {"labels", "start_positions"}
 
 Rows = list[Any]
 
-ABOUT = {"config": "config", "tokenize": "tokenizer"}
+ABOUT = {"config": "config", "tokenize": "tokenizer", "weight_files": "weights"}
 """What an operation is put to, where that is no model: a backend answers only what it is about."""
 
 
@@ -35,7 +35,8 @@ class Case:
     operation: str
     """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``,
     ``score``, ``generation_settings``, ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``load_as``,
-    ``frozen_gradients``, ``each_layer``, ``config`` or ``tokenize`` (``parity.capture.operations``)."""
+    ``frozen_gradients``, ``each_layer``, ``config``, ``tokenize`` or ``weight_files``
+    (``parity.capture.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     """How it is asked, where that is no array: the sizes of decoding steps, the arguments of ``generate``."""
@@ -55,7 +56,7 @@ class Case:
 
     @property
     def about(self) -> str:
-        """``model``, ``config`` or ``tokenizer``."""
+        """``model``, ``config``, ``tokenizer``, or ``weights``, which only the files themselves answer."""
         return ABOUT.get(self.operation, "model")
 
     def brings(self, tensor: str) -> bool:

@@ -52,6 +52,10 @@ class Evidence:
             raise LookupError(f"no trace of {case!r} for {self.subject.label}: name it in the check's cases or also")
         return trace
 
+    def cases(self, operation: str) -> list[Case]:
+        """The run's cases of one operation about this checkpoint."""
+        return [case for case in self._run.cases.values() if case.operation == operation]
+
     @property
     def answer(self) -> str:
         """The tensor that a pass is made for: logits, or the last states where there is no head."""
@@ -67,6 +71,15 @@ class Evidence:
     def read_by_us(self) -> Trace:
         """What our own readers say of the files that the cell's case is about; it may hold what they raised."""
         return self._of_the_file(self.case.name)
+
+    @property
+    def implementations(self) -> list[tuple[SubjectRecord, tuple[int, ...]]]:
+        """The candidates of the run that load this checkpoint's model, each with its version of transformers; ``()``
+        where its stack has none."""
+        environments = self._run.manifest.environments
+        found = [subject for _, subject in self._run.subjects("candidate") if subject.about == "model"]
+        texts = [environments.get(each.environment, {}).get("versions", {}).get("transformers") for each in found]
+        return [(each, Version(text).release if text else ()) for each, text in zip(found, texts, strict=True)]
 
     def _of_the_file(self, case: str) -> Trace:
         trace = self._run.trace(self._run.file_index(self.subject.dtype), case)

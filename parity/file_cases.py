@@ -1,10 +1,11 @@
-"""Questions about the files beside the weights: ``config.json``, and those of a tokenizer.
+"""Questions about files: ``config.json``, those of a tokenizer, and weights that a directory holds more than once.
 
-They are put to the library's config and tokenizer classes and to our own readers of these files, not to models.
+Configs and tokenizers are put to the library's classes and to our own readers, the last to our readers alone.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -20,6 +21,7 @@ from reference.errors import CheckpointError
 from reference.tokenizer.added import read_settings
 from reference.tokenizer.serialised import SERIALISED_FILE
 from reference.tokenizer.vocabulary import read_merges, read_vocabulary
+from reference.weights import find_weights, weight_files
 
 VOCABULARY = ("vocab.json", "merges.txt")
 """What a BART tokenizer is made of (BART page, ``BartTokenizer``: ``vocab_file``, ``merges_file``)."""
@@ -55,7 +57,28 @@ def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
     cases = [Case("config", "config", settings=settings, requires=("config",), notes={"class": named})]
     if not anatomy.composed:
         cases.append(_tokenize(path))
+    return [*cases, *_weight_files(path)]
+
+
+def _weight_files(path: Path) -> list[Case]:
+    """A comparison with the weight file that is read first for each other one, whole or an index of shards."""
+    _, files = find_weights(path)
+    cases = []
+    for other, file in weight_files(path):
+        if file.name == files[0].name:
+            continue
+        why = _no_reader(other.name)
+        notes = {"roles": ["file"], **({"lacking": {f"read_{other.name}": why}} if why else {})}
+        needs = (f"read_{other.name}",) if why else ()
+        name = f"weight-files.{file.name}"
+        cases.append(Case(name, "weight_files", settings={"file": file.name}, requires=needs, notes=notes))
     return cases
+
+
+def _no_reader(format: str) -> str:
+    """Why files of a format cannot be read here; "" where they can."""
+    lacks = format == "h5" and importlib.util.find_spec("h5py") is None
+    return "tf_model.h5 is read by the package h5py, which is not installed" if lacks else ""
 
 
 def _fields(names: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from parity.backends import own_files
 from parity.backends.base import LoadReport
 from parity.backends.reference_outputs import file_report
 from parity.subjects import Variant
+from reference.weights import Weights
 
 
 class WeightFile:
@@ -36,9 +37,7 @@ class WeightFile:
 class WeightFileModel:
     """An opened set of weight files."""
 
-    def __init__(
-        self, checkpoint: Path, weights: Mapping[str, np.ndarray], report: LoadReport, dtype: str, class_name: str
-    ) -> None:
+    def __init__(self, checkpoint: Path, weights: Weights, report: LoadReport, dtype: str, class_name: str) -> None:
         self._checkpoint, self._weights, self._dtype = checkpoint, weights, dtype
         self.report, self.class_name = report, class_name
 
@@ -52,6 +51,12 @@ class WeightFileModel:
     def configuration(self, **asked: Any) -> dict[str, Any]:
         """``config.json`` as it stands, whatever is asked."""
         return own_files.configuration(self._checkpoint)
+
+    def compare_weight_files(self, file: str) -> dict[str, Any]:
+        """Another weight file of the directory against this one (``weight_files_compared``)."""
+        from parity.backends.weight_files_compared import compare_weight_files
+
+        return compare_weight_files(self._checkpoint, self._weights, file, self.class_name)
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[Sequence[str]], short: int) -> dict[str, Any]:
         """What our own tokenizer makes of the texts; how rows are cut and padded follows from that."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Finding, Result
+from parity.weight_precedence import file_read
 from reference.names import table_of
 
 _FILE = "definition of a checkpoint: config.json states the parameters, the weight file holds them"
@@ -41,6 +43,60 @@ def file_is_complete(evidence: Evidence) -> Iterator[Result]:
     for name, parameter in parameters.items():
         count = parameter["non_finite"]
         yield Finding(count == 0, f"{name} holds {count} values that are NaN or infinite", name)
+
+
+@check(
+    "FILE05",
+    claim="all weight files of the directory hold the same parameters, bit for bit where their types are the same",
+    source="main classes, from_pretrained: of several weight files the class loads the one that it looks for first, so "
+    "that one checkpoint is one set of weights",
+    usually="one format was saved anew after training and the others were left as they were, or shards of an earlier "
+    "save lie beside a whole file",
+    cases=("weight-files.*",),
+    needs_oracle=False,
+    role="file",
+)
+def weight_files_are_one_model(evidence: Evidence) -> Iterator[Result]:
+    """Each framework reads another file: the same directory is then two models, and no library says so.
+
+    Where two files hold a parameter in different types, they are compared in the less precise of these.
+    """
+    facts = evidence.trace.facts
+    read, file, who = facts["read"], facts["file"], _who_reads(evidence)
+    compared, differing = facts["compared"], facts["differing"]
+    yield Finding(compared > 0, f"{file} holds no parameter that {read} holds: {who}", file)
+    if differing:
+        worst = facts["differs"][0]
+        what = f"{read} and {file} differ in {differing} of {compared} parameters, most in {worst['name']}"
+        yield Finding(False, f"{what}: {_parting(worst)}; {who}", worst["name"])
+    for each in facts["differs"][1:]:
+        yield Finding(False, f"{each['name']}: {_parting(each)}, in {read} and {file}", each["name"])
+    for holder, lacks, names in ((read, file, facts["missing"]), (file, read, facts["added"])):
+        for name in names:
+            yield Finding(False, f"{name} is in {holder} and missing from {lacks}; {who}", name)
+    for name in facts["unequal_duplicates"]:
+        yield Finding(False, f"{file}: {name} differs from the table it is tied to", name)
+
+
+def _parting(difference: dict[str, Any]) -> str:
+    if "shapes" in difference:
+        return "shapes {} and {}".format(*difference["shapes"])
+    size = difference["relative"]
+    relative = "" if size is None else f", {size:.2g} of the tensor's root mean square apart"
+    return "{} and {} at {}{}".format(*difference["values"], difference["at"], relative)
+
+
+def _who_reads(evidence: Evidence) -> str:
+    """Which of the directory's weight files each implementation of the run reads."""
+    facts = evidence.trace.facts
+    there = {case.settings["file"] for case in evidence.cases("weight_files")} | {facts["read"]}
+    readers: dict[str, list[str]] = {}
+    for subject, version in evidence.implementations:
+        name = file_read(subject.backend, version, there, subject.backend in facts["from_pt"])
+        if name is not None:
+            readers.setdefault(name, []).append(subject.label)
+    found = [f"{name} is read by {', '.join(dict.fromkeys(labels))}" for name, labels in readers.items()]
+    return "; ".join(found) or "which of them is read depends on the library"
 
 
 @check(

@@ -61,6 +61,24 @@ def find_weights(directory: Path, format: str | None = None) -> tuple[Format, li
     raise CheckpointError(directory, f"no weight file: none of {names}, whole or in shards")
 
 
+def weight_files(directory: Path) -> list[tuple[Format, Path]]:
+    """Every whole weight file of a directory and every index of shards, in the order in which they are chosen.
+
+    Shards that no index names belong to none of them.
+    """
+    names = [(known, name) for known in FORMATS for name in (known.file, known.index)]
+    return [(known, directory / name) for known, name in names if (directory / name).is_file()]
+
+
+def files_of(known: Format, path: Path) -> list[Path]:
+    """One of ``weight_files`` with the shards that it names, where it is an index.
+
+    Raises:
+        CheckpointError: a shard is missing or lies outside the directory, or the index names none.
+    """
+    return [path, *_shards(path.parent, known)] if path.name == known.index else [path]
+
+
 def _shards(directory: Path, known: Format) -> list[Path]:
     """The shards an index names, each once, in the order of their names."""
     path = directory / known.index

@@ -1,0 +1,51 @@
+"""Which weight file of a directory each implementation reads, where there are several: from names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+_SAFE, _BIN, _H5, _MSGPACK = "model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"
+_OF_PT = (_BIN, f"{_BIN}.index.json")
+
+Order = tuple[str, ...]
+
+
+def _with_index(*names: str) -> Order:
+    return tuple(each for name in names for each in (name, f"{name}.index.json"))
+
+
+def order_of(backend: str, version: Sequence[int], from_pt: bool = False) -> Order | None:
+    """Names of weight files, the one that is read first in front.
+
+    Sources: transformers 4.37.2 and 4.57.6, ``modeling_utils.py``, ``modeling_tf_utils.py`` and
+    ``modeling_flax_utils.py``, and 5.23.0, ``modeling_utils.py``, each where a local directory is looked through;
+    ``reference.weights.FORMATS`` for our own.
+
+    Args:
+        version: major, minor and patch of the installed transformers; anything for a reference.
+        from_pt: whether that flag is passed (``hf-tf`` and ``hf-flax``).
+
+    Returns:
+        None for a backend that nothing is known of.
+    """
+    if backend.startswith("reference-"):
+        return _with_index(_SAFE, _BIN, _H5, _MSGPACK)
+    if backend == "hf-torch":
+        return _with_index(_SAFE, _BIN)
+    if backend == "hf-flax":
+        return (*_with_index(_MSGPACK), _SAFE, *(_OF_PT if from_pt else ()))
+    if backend == "hf-tf":
+        # 4.37 looks for its own format before the shards of safetensors, which it cannot read.
+        sharded = (_SAFE, *_with_index(_H5)) if tuple(version) < (4, 38) else _with_index(_SAFE, _H5)
+        return (*(_OF_PT if from_pt else ()), *sharded)
+    return None
+
+
+def file_read(backend: str, version: Sequence[int], there: Collection[str], from_pt: bool = False) -> str | None:
+    """The first of a backend's names that is among those of a directory; None where none is, or nothing is known.
+
+    Args:
+        there: names of the directory's files.
+        version, from_pt: as for ``order_of``.
+    """
+    return next((name for name in order_of(backend, version, from_pt) or () if name in there), None)
