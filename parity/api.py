@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from parity.capture.run import MakeCases
     from parity.compare import Comparison
     from parity.inputs import Row
-    from parity.records import Manifest, Report
+    from parity.records import Manifest, Report, Unreadable
     from parity.sides import Side, Who
 
 RUNS = Path("runs")
@@ -124,18 +124,18 @@ def capture(
     """
     from parity.capture import capture as run
     from parity.capture.rundir import locked
-    from parity.checkpoint import resolve_checkpoint
     from parity.derived import DERIVED, layers
     from parity.documented.asking import documented_values
 
     check_settings(device, dtypes)
-    directories = [resolve_checkpoint(str(text), offline, cache) for text in checkpoints]
+    directories, unreadable = _found([str(text) for text in checkpoints], offline, cache)
     rows = _rows(inputs, directories, model_class) if inputs else None
     out = out or new_run_directory()
     asked: dict[str, Any] = {
         "cache": cache, "backends": backends, "stacks": tuple(stacks), "device": device, "dtypes": tuple(dtypes),
         "rows": rows, "model_class": model_class, "cases": cases, "time_limit": time_limit, "jobs": jobs,
-        "progress": progress,
+        "progress": progress, "unreadable": unreadable,
+        "options": _given(inputs=inputs, model_class=model_class, time_limit=time_limit, each_layer=each_layer),
     }  # fmt: skip
     derive = (documented_values, *DERIVED, *((layers,) if each_layer else ()))
     with locked(out):
@@ -144,19 +144,51 @@ def capture(
         return _with_goldens(directories, goldens, out, derive, asked)
 
 
+def _given(**options: Any) -> dict[str, Any]:
+    """Of a run's options those that are not the default, as JSON can hold them (``Manifest.options``)."""
+    defaults = {"inputs": None, "model_class": None, "time_limit": 600.0, "each_layer": False}
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in options.items()
+        if value != defaults[name]
+    }
+
+
+def _found(texts: list[str], offline: bool, cache: Path | None) -> tuple[list[Path], list[Unreadable]]:
+    """The directories that are there, and which of those named are not.
+
+    Raises:
+        CheckpointError: none is there.
+    """
+    from parity.capture.run import NothingReadable
+    from parity.checkpoint import resolve_checkpoint
+    from parity.records import Unreadable
+    from reference.errors import CheckpointError
+
+    found, unreadable, last = [], [], None
+    for text in texts:
+        try:
+            found.append(resolve_checkpoint(text, offline, cache))
+        except CheckpointError as error:
+            unreadable.append(Unreadable(name=text, cause=str(error)))
+            last = error
+    if not found and last is not None:
+        raise last if len(unreadable) == 1 else NothingReadable(unreadable)
+    return found, unreadable
+
+
 def _with_goldens(
     directories: list[Path], stacks: Sequence[str], out: Path, derive: Sequence[Any], asked: dict[str, Any]
 ) -> Manifest:
     """A capture whose manifest holds the goldens too, as subjects that were asked before."""
     from parity.capture import capture as run
-    from parity.checkpoint import inspect_checkpoint
     from parity.golden.joined import find_bundles, joined, with_goldens
     from parity.golden.store import GoldenError
     from parity.records import write_record
 
     if asked["device"] != "cpu" or asked["dtypes"] != ("float32",):
         raise GoldenError("--golden: goldens are of float32 on the CPU, and judged beside nothing else")
-    found = [inspect_checkpoint(directory, asked["model_class"]) for directory in directories]
+    found = [each for _, each in _readable(directories, asked["model_class"])]
     bundles = find_bundles({each.name: each.digest for each in found}, stacks)
     manifest = run(directories, out=out, derive=[with_goldens(each, bundles) for each in derive], **asked)
     manifest = joined(manifest, out, bundles)
@@ -293,24 +325,45 @@ def new_run_directory() -> Path:
 
 
 def exit_code(report: Report) -> int:
-    """0: only pass, known and skip; 1: any fail or error; 2: nothing could be asked, every cell was skipped."""
+    """0: only pass, known and skip; 1: any fail or error; 2: a checkpoint is unreadable, or every cell was skipped."""
     totals = report.totals
     if totals.fail or totals.error:
         return 1
+    if report.unreadable:
+        return 2
     return 0 if totals.passed or totals.known else 2
 
 
 def _rows(inputs: Path, directories: Sequence[Path], model_class: str | None) -> list[Row]:
     """One list of rows for all checkpoints, checked against each."""
-    from parity.checkpoint import inspect_checkpoint
     from parity.inputs import InputsError, read_inputs
 
     found: list[tuple[Path, Any]] = []
-    for directory in directories:
-        found.append((directory, read_inputs(inputs, directory, inspect_checkpoint(directory, model_class).anatomy)))
+    for directory, checkpoint in _readable(directories, model_class):
+        found.append((directory, read_inputs(inputs, directory, checkpoint.anatomy)))
     for directory, rows in found[1:]:
         if rows != found[0][1]:
             raise InputsError(
                 f"{inputs}: {found[0][0]} and {directory} encode its texts differently: audit one at a time"
             )
     return found[0][1]
+
+
+def _readable(directories: Sequence[Path], model_class: str | None) -> list[tuple[Path, Any]]:
+    """Those checkpoints that can be read; the capture records the others.
+
+    Raises:
+        CheckpointError: none can be read.
+    """
+    from parity.checkpoint import inspect_checkpoint
+    from reference.errors import CheckpointError
+
+    found, last = [], None
+    for directory in directories:
+        try:
+            found.append((directory, inspect_checkpoint(directory, model_class)))
+        except CheckpointError as error:
+            last = error
+    if not found and last is not None:
+        raise last
+    return found

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from parity.anatomy import Anatomy, anatomy_of
+from parity.causes import explained, notices_of, refusal
+from parity.records import Notice
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
 from reference.generation import GENERATION_FILE, GenerationSettings
@@ -54,6 +56,8 @@ class Checkpoint:
     """Of the weights our own readers take: ``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
     weight_bytes: int
     """Size of those weight files."""
+    notices: tuple[Notice, ...] = ()
+    """What is the matter with it, in a user's words (``parity.causes``)."""
 
     @property
     def anatomy(self) -> Anatomy:
@@ -72,12 +76,22 @@ def inspect_checkpoint(path: Path, model_class: str | None = None) -> Checkpoint
 
     Raises:
         CheckpointError: no such directory, no or a broken ``config.json`` or ``generation_config.json``, a
-            ``model_type`` or class that is not judged here, inconsistent sizes, no weight file or an unreadable one.
+            ``model_type`` or class that is not judged here, inconsistent sizes, no weight file or an unreadable one,
+            quantised weights. Where the cause is known in a user's words, they stand first.
     """
+    try:
+        return _inspect(path, model_class)
+    except CheckpointError as error:
+        raise explained(path, error) from error
+
+
+def _inspect(path: Path, model_class: str | None) -> Checkpoint:
     config = filled(read_json(path, CONFIG_FILE), read_config(path))
     anatomy = anatomy_of(config, model_class, path / CONFIG_FILE)
     known, weights = find_weights(path)
-    open_weights(known, weights)
+    opened = open_weights(known, weights)
+    if (refused := refusal(path, opened)) is not None:
+        raise refused
     files = _files(path, weights)
     return Checkpoint(
         name=_name(path),
@@ -89,6 +103,7 @@ def inspect_checkpoint(path: Path, model_class: str | None = None) -> Checkpoint
         files=files,
         format=known.name,
         weight_bytes=sum(file.stat().st_size for file in weights),
+        notices=tuple(notices_of(path, opened, anatomy)),
     )
 
 
@@ -200,7 +215,7 @@ def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = No
     if path.is_dir():
         return path
     if path.exists():
-        raise CheckpointError(text, "not a directory")
+        raise explained(path, CheckpointError(text, "not a directory"))
     if _looks_like_path(text):
         raise CheckpointError(text, "no such directory")
     return _fetch(text, offline, cache)

@@ -11,7 +11,8 @@ import typer
 from parity import __version__
 from parity.cli_golden import golden_app
 from parity.cli_reports import reports_app
-from parity.exits import EXIT_CODES, INTERRUPTED, guarded
+from parity.display import printable
+from parity.exits import EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded
 
 app = typer.Typer(
     name="parity",
@@ -164,6 +165,9 @@ def capture(
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
     print(f"{answered} of {len(manifest.traces)} traces captured: {out}\njudge them: parity judge {out}")
+    for each in manifest.unreadable:
+        print(f"parity: {printable(each.cause, 1000)}", file=sys.stderr)
+    raise typer.Exit(NOTHING_ASKED if manifest.unreadable else 0)
 
 
 @app.command(epilog=EXIT_CODES)

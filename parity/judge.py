@@ -49,6 +49,7 @@ def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool 
         command=manifest.command,
         started=manifest.started,
         checkpoints=manifest.checkpoints,
+        unreadable=manifest.unreadable,
         environments=manifest.environments,
         subjects=manifest.subjects,
         verdicts=verdicts,

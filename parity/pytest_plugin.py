@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from parity.display import printable
+
 if TYPE_CHECKING:
     from parity.records import Report, Verdict
 
@@ -78,17 +80,37 @@ _only = pytest.StashKey[bool]()
 class Cells(pytest.Collector):
     """The cells of one report."""
 
-    def collect(self) -> list[Cell]:
-        """A test for each, in the report's order."""
+    def collect(self) -> list[Cell | NotRead]:
+        """A test for each, in the report's order, behind those of checkpoints that could not be read."""
         report = _read(Path(self.config.stash[_run]))
         seen: dict[str, int] = {}
-        found = []
+        found: list[Cell | NotRead] = [
+            NotRead.from_parent(self, name=f"unreadable#{number}", cause=each.cause)
+            for number, each in enumerate(report.unreadable, 1)
+        ]
         for verdict in report.verdicts:
             name = _name(verdict)
             seen[name] = seen.get(name, 0) + 1
             name += f"#{seen[name]}" if seen[name] > 1 else ""
             found.append(Cell.from_parent(self, name=name, verdict=verdict))
         return found
+
+
+class NotRead(pytest.Item):
+    """A checkpoint that was named beside others and could not be read: it fails."""
+
+    def __init__(self, *, cause: str, **given: Any) -> None:
+        super().__init__(**given)
+        self.cause = cause
+
+    def runtest(self) -> None:
+        raise CellFailed(printable(self.cause, 1000))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        return str(excinfo.value) if isinstance(excinfo.value, CellFailed) else super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return Path("parity"), None, self.name
 
 
 class Cell(pytest.Item):

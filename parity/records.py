@@ -28,6 +28,25 @@ class _Record(BaseModel):
 R = TypeVar("R", bound="_Record")
 
 
+class Notice(_Record):
+    """A cause in the words of whoever has the checkpoint, said once, before anything about its tensors."""
+
+    id: str
+    """What kind it is: ``common-prefix``, ``git-lfs-pointer`` …"""
+    cause: str
+    advice: str
+    """What to do about it."""
+
+
+class Unreadable(_Record):
+    """A checkpoint that was named and could not be audited, beside others that were."""
+
+    name: str
+    """As it was named."""
+    cause: str
+    """One line that names the file and the cause."""
+
+
 class CheckpointRecord(_Record):
     """One checkpoint of a run."""
 
@@ -40,6 +59,8 @@ class CheckpointRecord(_Record):
     """``config.json`` with the documented defaults filled in."""
     documented_class: str
     """What it is loaded as, by its PyTorch name."""
+    notices: list[Notice] = Field(default_factory=list)
+    """What is the matter with it in a user's words (``parity.causes``), to be read before any tensor."""
 
 
 class SubjectRecord(_Record):
@@ -97,6 +118,10 @@ class Manifest(_Record):
     started: str
     """ISO 8601, UTC."""
     checkpoints: list[CheckpointRecord]
+    unreadable: list[Unreadable] = Field(default_factory=list)
+    """Named beside them, and not audited."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the run was given besides checkpoints, where it is not the default: by it a cell can be run again."""
     environments: dict[str, dict[str, Any]]
     """By stack: interpreter, versions of libraries, digests of their sources, machine."""
     subjects: list[SubjectRecord]
@@ -252,6 +277,8 @@ class Report(_Record):
     command: list[str]
     started: str
     checkpoints: list[CheckpointRecord]
+    unreadable: list[Unreadable] = Field(default_factory=list)
+    """Checkpoints that were named and could not be audited, each with its cause."""
     environments: dict[str, dict[str, Any]]
     subjects: list[SubjectRecord]
     verdicts: list[Verdict]

@@ -114,7 +114,7 @@ def test_below_a_directory_that_exists_a_name_is_a_path(tmp_path, monkeypatch):
 
 
 def test_a_file_is_no_checkpoint(copy):
-    with pytest.raises(CheckpointError, match=r"config\.json: not a directory$"):
+    with pytest.raises(CheckpointError, match=r"config\.json: a single file: .* \[not a directory\]$"):
         resolve_checkpoint(str(copy / "config.json"))
 
 

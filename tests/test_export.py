@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from parity import export
 from parity.cli import run
 from parity.gate import gate, update
-from parity.records import write_record
+from parity.records import Unreadable, write_record
 from tests.fabricated import failure, report, verdict
 from tests.profiles import examples
 
@@ -144,3 +144,14 @@ def test_a_check_is_explained(capsys):
     assert run(["explain", "num01"]) == 0
     assert run(["explain", "NUM99"]) == 2
     assert "NUM99" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_was_not_read_is_in_every_export():
+    made = MIXED.model_copy(update={"unreadable": [Unreadable(name="broken", cause="broken: empty\n::error::x")]})
+    root = ET.fromstring(export.junit(made))
+    assert (root.get("tests"), root.get("errors")) == ("6", "2")
+    assert len(root.findall(".//testcase")) == 6
+    assert json.loads(export.jsonl(made).splitlines()[0])["unreadable"][0]["name"] == "broken"
+    assert any("broken: empty" in line for line in export.annotations(made))
+    assert "broken: empty" in export.summary(made)
+    assert not any(line.startswith("::error::x") for line in export.summary(made).splitlines())

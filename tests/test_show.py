@@ -9,10 +9,13 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from parity.api import exit_code
 from parity.capture import Event
+from parity.records import Notice, Unreadable
 from parity.show import Progress, show_report
 from parity.show.console import duration, size, tell
 from parity.show.failures import INDENT, block, groups
+from parity.show.html.page import render
 from parity.show.matrix import worst
 from parity.show.report import cost_line, known_lines, skip_lines, totals_line
 from tests.fabricated import failure, report, verdict
@@ -209,3 +212,33 @@ def test_progress_without_a_terminal_is_a_few_lines_on_standard_error(capsys):
 def test_sizes_and_durations_for_people():
     assert [size(count) for count in (0, 999, 1_500, 2_340_000, 8e9)] == ["0 B", "999 B", "2 kB", "2 MB", "8.0 GB"]
     assert [duration(seconds) for seconds in (0.04, 59.94, 125)] == ["0.0 s", "59.9 s", "2 min 05 s"]
+
+
+def test_notices_and_what_was_not_read_stand_first_and_once(capsys):
+    """A cause in its owner's words comes before any tensor; control characters in it do nothing."""
+    notice = Notice(id="common-prefix", cause="every name begins with 'x\x1b[31m.'", advice="strip it")
+    one = report(verdict(), failure())
+    one = one.model_copy(
+        update={
+            "checkpoints": [each.model_copy(update={"notices": [notice]}) for each in one.checkpoints],
+            "unreadable": [Unreadable(name="broken", cause="broken: an empty directory\n::error::")],
+        }
+    )
+    text = shown(one, capsys)
+    first = [line.rstrip() for line in text.splitlines()[:3]]
+    assert first == [
+        "unread    broken: an empty directory\\n::error::",
+        "notice    every name begins with 'x\\x1b[31m.'",
+        "          do: strip it",
+    ]
+    assert text.count("strip it") == 1 and "\x1b" not in text
+    page = render(one)
+    assert page.index("an empty directory") < page.index("strip it") < page.index('id="matrix"')
+    assert "\x1b" not in page
+
+
+@pytest.mark.parametrize(("cells", "code"), [([verdict()], 2), ([verdict(), failure()], 1), ([], 2)])
+def test_an_unreadable_checkpoint_beside_others_is_never_success(cells, code):
+    made = report(*cells, unreadable=[Unreadable(name="broken", cause="broken: an empty directory")])
+    assert exit_code(made) == code
+    assert exit_code(report(verdict())) == 0

@@ -26,14 +26,23 @@ from parity.capture.rundir import MANIFEST, clear, link, locked, prepare, trace_
 from parity.capture.sources import OwnSources
 from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
 from parity.cases import Case
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
+from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, Unreadable, write_record
 from parity.subjects import Subject
+from reference.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
 MakeCases = Callable[[Anatomy, list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
 Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
 """Makes cases from what was captured so far (the manifest and the run directory), by checkpoint; each names its
 parents by digest."""
+
+
+class NothingReadable(CheckpointError):
+    """None of several checkpoints can be read; the message names each with its cause."""
+
+    def __init__(self, unreadable: Sequence[Unreadable]) -> None:
+        causes = "; ".join(each.cause for each in unreadable)
+        super().__init__(f"none of {len(unreadable)} checkpoints can be read", causes)
 
 
 def capture(
@@ -54,6 +63,8 @@ def capture(
     progress: Callable[[Event], None] | None = None,
     executor: Executor | None = None,
     candidates: Mapping[str, Sequence[Subject]] | None = None,
+    unreadable: Sequence[Unreadable] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Asks every subject every case about these checkpoints and writes a run directory.
 
@@ -75,16 +86,20 @@ def capture(
         executor: runs the tasks; processes on this machine by default.
         candidates: by a checkpoint's name, who is judged on it, instead of what the stacks offer. No two of these
             checkpoints may be of one class.
+        unreadable: checkpoints that were named beside these and cannot be found; a part of the record.
+        options: what else the run was given, for the record (``Manifest.options``).
+
+    A checkpoint that cannot be read is left out, and recorded as unreadable, where another can.
 
     Raises:
         CaptureError: nothing can be asked, or traces cannot be written. What was captured stays in the cache.
-        CheckpointError: a checkpoint cannot be read (``reference.errors``).
+        CheckpointError: no checkpoint can be read (``reference.errors``).
         StackError: a stack is not there (``parity.stacks``).
     """
     with locked(out):
         return _capture(
             checkpoints, out, cache, backends, stacks, device, dtypes, model_class, cases, derive, rows, time_limit,
-            jobs, progress, executor, candidates,
+            jobs, progress, executor, candidates, unreadable, options,
         )  # fmt: skip
 
 
@@ -93,23 +108,27 @@ def _capture(
     device: str, dtypes: Sequence[str], model_class: str | None, cases: MakeCases | None, derive: Sequence[Derive],
     rows: list[dict[str, Any]] | None, time_limit: float, jobs: int | None,
     progress: Callable[[Event], None] | None, executor: Executor | None,
-    candidates: Mapping[str, Sequence[Subject]] | None,
+    candidates: Mapping[str, Sequence[Subject]] | None, unreadable: Sequence[Unreadable],
+    options: Mapping[str, Any] | None,
 ) -> Manifest:  # fmt: skip
     """``capture``, while nothing else writes to the run directory."""
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    found = _inspect(checkpoints, model_class)  # bad input leaves an earlier run's directory as it was
+    # Bad input leaves an earlier run's directory as it was.
+    found, unread = _inspect(checkpoints, model_class, unreadable)
+    base = _base_cases(found, unread, rows, cases)
+    found = [each for each in found if each.name in base]
     store = TraceCache(cache or default_cache())
     prepare(out / "traces", "the run directory")
     prepare(store.traces, "the cache")
     store.remove_parts()
     if executor is None:
         executor = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
-    run = _Run(out, store, executor, progress or (lambda event: None))
+    run = _Run(out, store, executor, progress or (lambda event: None), unread, dict(options or {}))
     run.plan(found, stacks, backends, device, dtypes, candidates)
     clear(out)
     planned = time.monotonic()
     with _ended_by_sigterm(), run.uncached_removed():
-        run.ask({name: _asked(point, rows, cases) for name, point in run.checkpoints.items()})
+        run.ask(base)
         for more in derive:
             run.ask(more(run.manifest(started, {}), out))
     capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
@@ -121,6 +140,26 @@ def _capture(
     except OSError as error:
         raise CaptureError(f"{out / MANIFEST}: cannot be written: {error.strerror or error}") from error
     return manifest
+
+
+def _base_cases(
+    found: Sequence[Any], unread: list[Unreadable], rows: list[dict[str, Any]] | None, cases: MakeCases | None
+) -> dict[str, list[Case]]:
+    """The base cases by checkpoint; one that no case can be made of is recorded as unreadable, where another can be.
+
+    Raises:
+        CheckpointError: none can be made of any.
+    """
+    made, last = {}, None
+    for checkpoint in found:
+        try:
+            made[checkpoint.name] = _asked(checkpoint, rows, cases)
+        except CheckpointError as error:
+            unread.append(Unreadable(name=str(checkpoint.path), cause=str(error)))
+            last = error
+    if not made and last is not None:
+        raise last if len(unread) == 1 else NothingReadable(unread)
+    return made
 
 
 def _asked(checkpoint: Any, rows: list[dict[str, Any]] | None, cases: MakeCases | None) -> list[Case]:
@@ -136,26 +175,47 @@ def _asked(checkpoint: Any, rows: list[dict[str, Any]] | None, cases: MakeCases 
     return [*standard, *documented_cases(anatomy, standard), *file_cases(anatomy, checkpoint.path)]
 
 
-def _inspect(paths: Sequence[Path], model_class: str | None) -> list[Any]:
+def _inspect(
+    paths: Sequence[Path], model_class: str | None, unreadable: Sequence[Unreadable]
+) -> tuple[list[Any], list[Unreadable]]:
+    """Those that can be read, and those that cannot with their causes.
+
+    Raises:
+        CaptureError: none was named.
+        CheckpointError: none can be read; of several every cause is named.
+    """
     from parity.checkpoint import inspect_checkpoint
 
     if not paths:
         raise CaptureError("no checkpoint was named")
     seen: Counter[str] = Counter()
-    found = []
+    found, unread, last = [], list(unreadable), None
     for path in paths:
-        checkpoint = inspect_checkpoint(path, model_class)
+        try:
+            checkpoint = inspect_checkpoint(path, model_class)
+        except CheckpointError as error:
+            unread.append(Unreadable(name=str(path), cause=str(error)))
+            last = error
+            continue
         seen[checkpoint.name] += 1
         again = seen[checkpoint.name]
         found.append(replace(checkpoint, name=f"{checkpoint.name}-{again}") if again > 1 else checkpoint)
-    return found
+    if not found and len(unread) == 1 and last is not None:
+        raise last
+    if not found:
+        raise NothingReadable(unread)
+    return found, unread
 
 
 class _Run:
     """One capture as it grows: subjects, cases, and the traces so far."""
 
-    def __init__(self, out: Path, cache: TraceCache, executor: Executor, progress: Callable[[Event], None]) -> None:
+    def __init__(
+        self, out: Path, cache: TraceCache, executor: Executor, progress: Callable[[Event], None],
+        unreadable: list[Unreadable], options: dict[str, Any],
+    ) -> None:  # fmt: skip
         self.out, self.cache, self.executor, self.progress = out, cache, executor, progress
+        self.unreadable, self.options = unreadable, options
         self.checkpoints: dict[str, Any] = {}
         self.places: dict[str, Place] = {}
         self.asked: list[Asked] = []
@@ -284,10 +344,17 @@ class _Run:
             started=started,
             checkpoints=[
                 CheckpointRecord(
-                    name=name, path=str(c.path), digest=c.digest, config=c.config, documented_class=c.model_class
+                    name=name,
+                    path=str(c.path),
+                    digest=c.digest,
+                    config=c.config,
+                    documented_class=c.model_class,
+                    notices=list(c.notices),
                 )
                 for name, c in self.checkpoints.items()
             ],
+            unreadable=self.unreadable,
+            options=self.options,
             environments={name: place.facts for name, place in self.places.items()},
             subjects=[_subject_record(asked) for asked in self.asked],
             cases={name: [case.to_json() for case in cases] for name, cases in self.cases.items()},

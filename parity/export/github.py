@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from parity.display import printable
 from parity.gate import Gated
 from parity.records import Report
 from parity.show.console import WORST_FIRST, plural
 from parity.show.failures import Group, groups, headline, lines
 from parity.show.gate import WORDS, change_lines, ending, update_command
 from parity.show.matrix import subject_label, worst
-from parity.show.report import by_entry, environment_line, totals_line, usually
+from parity.show.report import by_entry, environment_line, notice_lines, totals_line, usually
 
 SHOWN_FAILURES = 20
 """Blocks in a summary, which may have a megabyte."""
@@ -35,7 +36,8 @@ def annotations(report: Report) -> list[str]:
     found = list(groups(verdict for verdict in report.verdicts if verdict.status in ("fail", "error")))
     told = [_annotation(" · ".join(headline(group)), _told(group, names=("first", "found", "error", "again")))
             for group in found]  # fmt: skip
-    return _at_most(told, "ways to fail")
+    unread = [_annotation("not read", printable(each.cause)) for each in report.unreadable]
+    return _at_most([*unread, *told], "ways to fail")
 
 
 def gate_summary(gated: Gated, report: Path, baseline: Path) -> str:
@@ -60,6 +62,9 @@ def gate_annotations(gated: Gated) -> list[str]:
 
 def _head(report: Report) -> Iterator[str]:
     yield f"### parity: {totals_line(report).plain}\n"
+    for line in notice_lines(report):
+        if line.plain.strip():
+            yield f"- {_cell(line.plain.strip())}"
     for name, environment in report.environments.items():
         yield f"- {_cell(environment_line(name, environment).plain)}"
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from parity.records import Report
 
-HEAD = ("schema_version", "parity_version", "command", "started", "strict", "selected", "environments")
+HEAD = (
+    "schema_version", "parity_version", "command", "started", "strict", "selected", "environments", "unreadable",
+)  # fmt: skip
 
 
 def jsonl(report: Report) -> str:
@@ -19,7 +21,8 @@ def jsonl(report: Report) -> str:
 def _lines(report: Report) -> Iterator[dict[str, Any]]:
     data = report.model_dump(mode="json", by_alias=True, include={*HEAD, "checkpoints", "verdicts", "totals"})
     checkpoints = {each["name"]: each["digest"] for each in data["checkpoints"]}
-    yield {"record": "run", **{name: data[name] for name in HEAD}, "checkpoints": checkpoints}
+    notices = {each["name"]: each["notices"] for each in data["checkpoints"] if each["notices"]}
+    yield {"record": "run", **{name: data[name] for name in HEAD}, "checkpoints": checkpoints, "notices": notices}
     for verdict in data["verdicts"]:
         yield {"record": "verdict", **verdict}
     yield {"record": "totals", **data["totals"]}

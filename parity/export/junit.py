@@ -26,11 +26,13 @@ def junit(report: Report) -> str:
     for verdict in report.verdicts:
         key = (verdict.checkpoint, subject_label(verdict), verdict.device, verdict.dtype, verdict.model_class)
         suites.setdefault(key, []).append(verdict)
-    root = ET.Element("testsuites", {"name": "parity", **_counts(report.verdicts)})
+    root = ET.Element("testsuites", {"name": "parity", **_counts(report.verdicts, len(report.unreadable))})
     if report.cost is not None:
         root.set("time", f"{report.cost.wall_seconds:.3f}")
     for key, verdicts in suites.items():
         root.append(_suite(report, key, verdicts))
+    if report.unreadable:
+        root.append(_unreadable(report))
     ET.indent(root, " ")
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
@@ -61,8 +63,19 @@ def _test(key: tuple[str, ...], verdict: Verdict) -> ET.Element:
     return test
 
 
-def _counts(verdicts: Iterable[Verdict]) -> dict[str, str]:
+def _unreadable(report: Report) -> ET.Element:
+    """A suite of checkpoints that could not be read: each is an error."""
+    suite = ET.Element("testsuite", {"name": "unreadable checkpoints", "timestamp": report.started,
+                                     **_counts([], len(report.unreadable))})  # fmt: skip
+    for each in report.unreadable:
+        test = ET.SubElement(suite, "testcase", {"classname": "unreadable", "name": _text(_line(each.name))})
+        ET.SubElement(test, "error", {"type": "unreadable", "message": _text(_line(each.cause))})
+    return suite
+
+
+def _counts(verdicts: Iterable[Verdict], unreadable: int = 0) -> dict[str, str]:
     counts = Counter(verdict.status for verdict in verdicts)
+    counts["error"] += unreadable
     skipped = counts["skip"] + counts["known"]
     found = {"tests": counts.total(), "failures": counts["fail"], "errors": counts["error"], "skipped": skipped}
     return {name: str(count) for name, count in found.items()}

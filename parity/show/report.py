@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
+from parity.display import printable
 from parity.records import Report, Verdict
 from parity.show.console import STYLES, console, duration, plural, size, tell
 from parity.show.failures import INDENT, block, groups, origins
 from parity.show.matrix import matrices, subject_label
 
+NOTICE_INDENT = 10
+"""Characters before what a notice says."""
+NOTICE_LENGTH = 700
+"""Characters of a notice that are shown."""
 SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax", "flax", "numpy")
 
 
 def show_report(report: Report, path: Path) -> None:
-    """Prints environments, matrix, totals, failures, known divergences, skips, cost and where report and page are."""
+    """Prints notices, environments, matrix, totals, failures, known divergences, skips, cost, and where report is."""
     out = console()
+    for line in notice_lines(report):
+        tell(out, line, NOTICE_INDENT)
     for name, environment in report.environments.items():
         tell(out, environment_line(name, environment), 10)
     for table in matrices(report, out.width):
@@ -44,6 +52,22 @@ def show_report(report: Report, path: Path) -> None:
     if report.cost is not None:
         tell(out, Text(cost_line(report), "bright_black"), 2)
     out.print(Text(f"report {path}\npage   {path.with_suffix('.html')}"))
+
+
+def notice_lines(report: Report) -> Iterator[Text]:
+    """What could not be read and what is the matter with the others, in their owner's words; then an empty line."""
+    told = False
+    for each in report.unreadable:
+        told = True
+        yield Text.assemble(("unread    ", STYLES["fail"]), printable(each.cause, NOTICE_LENGTH))
+    for checkpoint in report.checkpoints:
+        for notice in checkpoint.notices:
+            told = True
+            where = f"{printable(checkpoint.name)}: " if len(report.checkpoints) > 1 else ""
+            yield Text.assemble(("notice    ", STYLES["known"]), where, printable(notice.cause, NOTICE_LENGTH))
+            yield Text.assemble(("          do: ", "bright_black"), printable(notice.advice, NOTICE_LENGTH))
+    if told:
+        yield Text("")
 
 
 def environment_line(name: str, environment: dict[str, Any]) -> Text:

@@ -41,7 +41,7 @@ def slow_cases(anatomy, rows, generation):
     return [case(f"slow-{index}", SLOW, row=index) for index in range(SLOW_CASES)]
 
 
-def checkpoints(paths, model_class):
+def checkpoints(paths, model_class, unreadable):
     from dataclasses import dataclass
 
     @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def checkpoints(paths, model_class):
         path: Path
         digest: str = "0" * 64
         weight_bytes: int = 0
+        notices: tuple = ()
 
         @property
         def config(self):
@@ -67,7 +68,7 @@ def checkpoints(paths, model_class):
         def generation(self):
             return {"max_length": 20}
 
-    return [Checkpoint(path.name, path) for path in paths]
+    return [Checkpoint(path.name, path) for path in paths], list(unreadable)
 
 
 def play(folder, cases=ordinary_cases, subjects=SUBJECTS, **options):

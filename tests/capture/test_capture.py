@@ -7,11 +7,14 @@ import shutil
 
 import pytest
 
+from fixtures.make import CHECKPOINTS
 from parity.capture import CaptureError, capture
 from parity.capture.cache import TraceCache
+from parity.capture.run import _inspect
 from parity.cases import Case
-from parity.records import Manifest, read_record
+from parity.records import Manifest, Unreadable, read_record
 from parity.traces import Trace
+from reference.errors import CheckpointError
 from tests.capture.fake_backend import ABORT, RAISE
 from tests.capture.scene import case, play
 
@@ -207,3 +210,23 @@ def test_a_run_that_never_begins_leaves_no_directory(scene):
     with pytest.raises(CaptureError, match="no checkpoint was named"):
         capture([], out=scene.folder / "new" / "run", cache=scene.folder / "cache")
     assert not (scene.folder / "new").exists()
+
+
+def test_one_that_cannot_be_read_is_recorded_beside_those_that_can(tmp_path):
+    """It ends nothing; where none can be read the run ends, and every cause is named."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    found, unread = _inspect([broken, CHECKPOINTS / "bart-odd"], None, [Unreadable(name="nowhere", cause="nowhere: x")])
+    assert [each.name for each in found] == ["bart-odd"]
+    assert [each.name for each in unread] == ["nowhere", str(broken)] and "an empty directory" in unread[1].cause
+    with pytest.raises(CheckpointError, match=r"^[^;]*broken: an empty directory"):
+        _inspect([broken], None, [])
+    with pytest.raises(CheckpointError, match=r"^none of 2 checkpoints can be read: .*nowhere: x; .*broken: an empty"):
+        _inspect([broken], None, [Unreadable(name="nowhere", cause="nowhere: x")])
+
+
+def test_what_was_not_read_and_what_the_run_was_given_are_in_its_record(scene):
+    unread = [Unreadable(name="nowhere", cause="nowhere: no such directory")]
+    play(scene.folder, unreadable=unread, options={"inputs": "a b.jsonl"})
+    manifest = read_record(Manifest, scene.folder / "run" / "manifest.json")
+    assert (manifest.unreadable, manifest.options) == (unread, {"inputs": "a b.jsonl"})

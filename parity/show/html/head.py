@@ -53,6 +53,8 @@ def _answer(report: Report) -> tuple[str, str]:
         return "fail", f"{len(failing)} of {plural(len(asked), 'backend')} fail on {where}: {_listed(failing)}"
     if totals.error:
         return "error", f"No full answer on {where}: {plural(totals.error, 'verdict')} could not be reached"
+    if report.unreadable:
+        return "error", f"{plural(len(report.unreadable), 'checkpoint')} could not be read; the others are {where}"
     if not totals.passed and not totals.known:
         return "skip", f"Nothing could be asked of {where}: every cell was skipped"
     agree = f"{plural(len(asked), 'backend')} {'agree' if len(asked) != 1 else 'agrees with the oracle'} on {where}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from parity.display import printable
 from parity.records import Report
 from parity.resources import data
 from parity.show.console import plural
@@ -21,6 +22,7 @@ from parity.show.html.matrix import matrix_views
 from parity.show.html.parts import Parts
 from parity.show.html.provenance import provenance_view
 from parity.show.html.texts import text_views
+from parity.show.report import NOTICE_LENGTH
 
 SHOWN_BEGINNINGS = 5
 """Places where failures begin that the page's head names."""
@@ -75,6 +77,7 @@ def _templates() -> Environment:
     environment.filters["plural"] = plural
     environment.filters["short"] = short
     environment.filters["breakable"] = breakable
+    environment.filters["printable"] = lambda text: printable(text, NOTICE_LENGTH)
     return environment
 
 

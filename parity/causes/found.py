@@ -1,0 +1,94 @@
+"""All causes together: those that refuse a checkpoint, and those that are said above its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from parity.anatomy import Anatomy
+from parity.causes import directories, files, models, tensors
+from parity.causes.looking import json_object, names_in
+from parity.records import Notice
+from reference.config import CONFIG_FILE
+from reference.errors import CheckpointError
+from reference.weights import FORMATS
+from reference.weights.stored import Opened
+
+LOOKED_AT = 64
+"""Files of a directory whose first bytes are looked at."""
+_STEMS = "|".join(re.escape(Path(known.file).stem) for known in FORMATS)
+_WEIGHTS = re.compile(rf"({_STEMS})(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?")
+_TEXTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json",
+          "merges.txt", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "spiece.model",
+          "sentencepiece.bpe.model")  # fmt: skip
+
+
+def explained(path: Path, error: CheckpointError) -> CheckpointError:
+    """The same refusal with its cause in the user's words first, where one is found; else the error itself."""
+    notice = _reason_to_refuse(path, error)
+    if notice is None:
+        return error
+    where = "" if error.path == str(path) else f"{Path(error.path).name}: "
+    return CheckpointError(path, f"{notice.cause}. What to do: {notice.advice} [{where}{error.cause}]")
+
+
+def refusal(path: Path, opened: Opened) -> CheckpointError | None:
+    """Why a checkpoint that can be read is not audited all the same: its weights are codes for numbers."""
+    notice = tensors.quantised(json_object(path, CONFIG_FILE) or {}, opened)
+    return None if notice is None else CheckpointError(path, f"{notice.cause}. What to do: {notice.advice}")
+
+
+def _reason_to_refuse(path: Path, error: CheckpointError) -> Notice | None:
+    if path.exists() and not path.is_dir():
+        return directories.kind_of_file(path)
+    raw, names = json_object(path, CONFIG_FILE), names_in(path)[0]
+    file = Path(error.path)
+    broken = files.notice_of(file) if file.parent == path else None
+    if broken is not None:
+        return broken
+    if raw is not None:
+        unusable = tensors.quantised(raw) or models.refusal(raw)
+        # A model that is not audited is none in any other form either; an adapter's or an export's config says less.
+        if unusable is not None:
+            return unusable
+    kind = tensors.unread_dtype(error.cause) or next(files.unfinished(path, names), None) or directories.kind_of(path)
+    return kind or _cut_short(error)
+
+
+def _cut_short(error: CheckpointError) -> Notice | None:
+    """A weight file that ends too soon, as a download or a full disk leaves it."""
+    if not re.search(r"^truncated|larger than the file|truncated or damaged", error.cause):
+        return None
+    name = Path(error.path).name
+    return Notice(
+        id="truncated-file",
+        cause=f"{name} ends before its last tensor: a download, a copy or a save that was cut short",
+        advice=f"fetch or save {name} again",
+    )
+
+
+def notices_of(path: Path, opened: Opened, anatomy: Anatomy) -> list[Notice]:
+    """What is said once, above the tensors, of a checkpoint that can be audited."""
+    return list(_unique(_all(path, opened, anatomy)))
+
+
+def _all(path: Path, opened: Opened, anatomy: Anatomy) -> Iterator[Notice]:
+    yield from tensors.notices_of_names(opened, anatomy.table, anatomy.model_class)
+    names = names_in(path)[0]
+    for name in sorted(name for name in names if name in _TEXTS or _WEIGHTS.fullmatch(name))[:LOOKED_AT]:
+        notice = files.notice_of(path / name)
+        if notice is not None:
+            yield notice
+    yield from files.unfinished(path, names)
+    beside = directories.adapter(directories.Listing(path))
+    if beside is not None:
+        yield beside
+
+
+def _unique(notices: Iterable[Notice]) -> Iterator[Notice]:
+    seen = set()
+    for notice in notices:
+        if (notice.id, notice.cause) not in seen:
+            seen.add((notice.id, notice.cause))
+            yield notice

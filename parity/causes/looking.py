@@ -1,0 +1,64 @@
+"""Looking at a directory without trusting it: names, first bytes and small JSON files; None where there is nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reference.config import read_json
+from reference.errors import CheckpointError
+
+MOST_NAMES = 20_000
+"""Names of a directory that are looked at."""
+LARGEST_JSON = 16_000_000
+"""Bytes of a JSON file that is read for what it says of a directory."""
+
+
+def names_in(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of a directory's files and of its folders; none where it cannot be listed."""
+    files, folders = [], []
+    try:
+        with os.scandir(path) as entries:
+            for entry, _ in zip(entries, range(MOST_NAMES), strict=False):
+                (folders if entry.is_dir() else files).append(entry.name)
+    except OSError:
+        return frozenset(), frozenset()
+    return frozenset(files), frozenset(folders)
+
+
+def first_bytes(path: Path, count: int = 512) -> bytes | None:
+    """The first bytes of a regular file; None of anything else, or where it cannot be read."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return file.read(count)
+    except (OSError, ValueError):
+        return None
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a regular file; None of anything else."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def json_object(directory: Path, name: str) -> Mapping[str, Any] | None:
+    """A small JSON object; None where the file is anything else."""
+    size = size_of(directory / name)
+    if size is None or size > LARGEST_JSON:
+        return None
+    try:
+        content = read_json(directory, name)
+    except CheckpointError:
+        return None
+    return content if isinstance(content, Mapping) else None
+
+
+def word(value: Any, default: str = "") -> str:
+    """A text from a JSON file, if it is one of a length that can be shown."""
+    return value if isinstance(value, str) and 0 < len(value) <= 200 else default

@@ -1,0 +1,198 @@
+"""What the names and types of a file's tensors say: wrapped, adapted, quantised, or of another model altogether."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from parity.causes.looking import word
+from parity.records import Notice
+from reference.names import Table, entry_in
+from reference.weights.stored import Opened
+
+WRAPPERS = {
+    "_orig_mod": ("torch.compile", "model._orig_mod"),
+    "module": ("DataParallel or DistributedDataParallel", "model.module"),
+    "_fsdp_wrapped_module": ("FullyShardedDataParallel", "the model gathered with FSDP's full state dict"),
+    "_checkpoint_wrapped_module": ("activation checkpointing", "the model inside the wrapper"),
+    "_forward_module": ("Lightning Fabric", "the model inside the wrapper"),
+    "base_model.model": ("PEFT", "model.merge_and_unload()"),
+}
+"""What a wrapper puts into the names of what it wraps, who does it, and what to save instead."""
+
+_ADAPTED = re.compile(
+    r"\.(base_layer|lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|modules_to_save|original_module|ia3_l|"
+    r"hada_w[12]_[ab]|oft_[rR]|vera_lambda_[bd])(\.|$)|^prompt_encoder\."
+)
+_QUANTISED = (
+    ("bitsandbytes 8-bit", re.compile(r"\.(SCB|weight_format)$")),
+    (
+        "bitsandbytes 4-bit",
+        re.compile(r"\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.bitsandbytes__\w+)$"),
+    ),
+    ("GPTQ", re.compile(r"\.(g_idx)$")),
+    ("AWQ or GPTQ", re.compile(r"\.(qweight|qzeros)$")),
+    ("HQQ", re.compile(r"\.W_q$")),
+    ("AQLM", re.compile(r"\.codebooks$")),
+    ("compressed-tensors", re.compile(r"\.(weight_packed|weight_zero_point)$")),
+    ("Quanto", re.compile(r"\.(_data|_scale|input_scale|output_scale)$")),
+    ("float8 or int8 with scales", re.compile(r"\.(weight_scale|weight_scale_inv|weight_scales|scale_weight)$")),
+)
+"""By which names of tensors each way to quantise is known (transformers 4.57.6, quantizers/; the packages' own)."""
+QUANTISED_DTYPES = ("int8", "uint8")
+UNREAD_DTYPE = re.compile(r"unknown dtype '(F8_\w+|F4\w*|F6\w*|U16|U32|U64|I4|U4|C64)")
+"""What our reader says of a type in which no BART is computed."""
+DEQUANTISE = (
+    "audit the checkpoint that it was quantised from, or load it where its package is installed, call "
+    "model.dequantize() and save_pretrained(), and audit that"
+)
+FEW = 4
+
+
+def quantised(config: Mapping[str, Any], opened: Opened | None = None) -> Notice | None:
+    """How weights were quantised; None where nothing says that they were.
+
+    Args:
+        config: ``config.json`` as it stands.
+        opened: the weights' headers, where they can be read.
+    """
+    stated = config.get("quantization_config")
+    if isinstance(stated, Mapping) and stated:
+        method = word(stated.get("quant_method")) or next(
+            (f"bitsandbytes {bits}-bit" for bits in (8, 4) if stated.get(f"load_in_{bits}bit")), "a method not named"
+        )
+        return _quantised(f"{method}, by quantization_config in config.json")
+    if opened is None:
+        return None
+    for method, pattern in _QUANTISED:
+        name = next((name for name in opened.tensors if pattern.search(name)), None)
+        if name is not None:
+            return _quantised(f"{method}, by the tensor {name}")
+    for name, stored in opened.tensors.items():
+        if stored.dtype in QUANTISED_DTYPES and len(stored.shape) > 1 and "position_ids" not in name:
+            return _quantised(f"{name} is {stored.dtype}")
+    return None
+
+
+def _quantised(how: str) -> Notice:
+    return Notice(
+        id="quantised-weights",
+        cause=f"the weights are quantised ({how}), so that they are not the parameters of the class but codes for them",
+        advice=DEQUANTISE,
+    )
+
+
+def unread_dtype(cause: str) -> Notice | None:
+    """What is said where our reader met a type of quantised weights."""
+    found = UNREAD_DTYPE.search(cause)
+    return _quantised(f"a tensor of the type {found[1]}") if found else None
+
+
+def notices_of_names(opened: Opened, table: Table, model_class: str) -> Iterator[Notice]:
+    """What is wrong with all names alike: adapted by PEFT, behind a prefix, below a key, or of another model."""
+    names, known = list(opened.tensors), _recognises(table, opened)
+    if not names:
+        yield from _below_a_key(opened)
+        return
+    recognised = _count(names, known)
+    if recognised == len(names):
+        return
+    adapted = [name for name in names if _ADAPTED.search(name)]
+    if adapted:
+        yield Notice(
+            id="peft-unmerged",
+            cause=f"the file holds a model as PEFT wraps it, not merged: {len(adapted)} of {len(names)} tensors are "
+            f"base_layer, lora_A, lora_B and the like ({adapted[0]})",
+            advice="merge it before saving: model = model.merge_and_unload(); model.save_pretrained(DIR)",
+        )
+        return
+    wrapped = _wrapped(names, known, recognised)
+    if wrapped is not None:
+        yield wrapped
+    elif not recognised:
+        shown = ", ".join(names[:FEW]) + (" …" if len(names) > FEW else "")
+        yield Notice(
+            id="another-models-weights",
+            cause=f"none of the file's {len(names)} tensor names is one that {model_class} has: {shown}",
+            advice="the weights are of another model or another library than config.json says; save both together, "
+            "by save_pretrained",
+        )
+
+
+def _recognises(table: Table, opened: Opened) -> Callable[[str], bool]:
+    def known(name: str) -> bool:
+        entry = entry_in(table, name, opened.layout) if name else None
+        return entry is not None and entry.role != "ignored"
+
+    return known
+
+
+def _count(names: Iterable[str], known: Callable[[str], bool]) -> int:
+    return sum(map(known, names))
+
+
+def _wrapped(names: Sequence[str], known: Callable[[str], bool], recognised: int) -> Notice | None:
+    """A prefix of all names, or a wrapper's word within them, without which more of them are the class's own."""
+    best, found = recognised, None
+    # A prefix of a whole name is the shortest that will do, but never half of a wrapper's: the class may take either.
+    prefixes = sorted(_common_prefixes(names), key=lambda prefix: not prefix.endswith(tuple(f"{w}." for w in WRAPPERS)))
+    for prefix in prefixes:
+        count = _count((name.removeprefix(prefix) for name in names), known)
+        if count > best:
+            best, found = count, _behind(prefix, names, count)
+    for word_, (by, instead) in WRAPPERS.items():
+        inside = re.compile(rf"(?:^|(?<=\.)){re.escape(word_)}\.")
+        holding = [name for name in names if inside.search(name)]
+        if holding and (count := _count((inside.sub("", name) for name in names), known)) > best:
+            best, found = count, _within(word_, by, instead, holding, names)
+    return found if best >= max(1, len(names) // 2) else None
+
+
+def _common_prefixes(names: Sequence[str]) -> list[str]:
+    """What every name begins with, up to each separator: ``_orig_mod.``, ``_orig_mod.model.``."""
+    low, high = min(names), max(names)
+    length = next((at for at, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low))
+    return [low[: at + 1] for at in range(min(length, 200)) if low[at] in "./"]
+
+
+def _behind(prefix: str, names: Sequence[str], count: int) -> Notice:
+    inside = [(by, instead) for word_, (by, instead) in WRAPPERS.items() if f".{word_}." in f".{prefix}"]
+    by = f", which {' and '.join(by for by, _ in inside)} puts there" if inside else ""
+    save = f"save the model inside, {inside[0][1]}, or" if inside else "save the model inside by save_pretrained, or"
+    return Notice(
+        id="common-prefix",
+        cause=f"every tensor name of the file begins with {prefix!r}{by}; without it {count} of {len(names)} are names "
+        "that the class has",
+        advice=f"{save} strip it: {{name.removeprefix({prefix!r}): tensor for name, tensor in tensors.items()}}",
+    )
+
+
+def _within(word_: str, by: str, instead: str, holding: Sequence[str], names: Sequence[str]) -> Notice:
+    return Notice(
+        id="wrapped-names",
+        cause=f"{len(holding)} of {len(names)} tensor names hold {word_!r}, which {by} puts there ({holding[0]})",
+        advice=f"save the model inside ({instead}), or strip it: "
+        f"{{name.replace({word_ + '.'!r}, ''): tensor for name, tensor in tensors.items()}}",
+    )
+
+
+def _below_a_key(opened: Opened) -> Iterator[Notice]:
+    """A training script's dictionary, in which the weights lie below a key."""
+    keys = [name for name in opened.others if len(name) <= 80]
+    inner = next((key for key in ("state_dict", "model_state_dict", "model", "module", "params") if key in keys), None)
+    if not keys:
+        yield Notice(
+            id="no-tensors",
+            cause="the weight file holds no tensor at all",
+            advice="save the model again by save_pretrained",
+        )
+        return
+    where = f"below {inner!r}" if inner else "below one of these keys"
+    yield Notice(
+        id="training-dictionary",
+        cause=f"the weight file is a training script's dictionary ({', '.join(keys[:FEW])}), no state dict: the "
+        f"weights lie {where}",
+        advice=f"load it with torch.load(…, weights_only=True) and save what lies {where} by itself, or call "
+        "save_pretrained on the model",
+    )
