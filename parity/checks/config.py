@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parity.checks.base import check
+from parity.display import printable
 from parity.evidence import Evidence
 from parity.file_cases import documented_configs, documented_value
 from parity.results import Finding, Result
+from parity.unread_fields import SEARCHED, unread_fields
 
 _PAGES = "BART page, BartConfig; encoder-decoder and speech-encoder-decoder pages, their configs"
 _SAVING = "configuration page, save_pretrained: it can be read again with from_pretrained"
@@ -160,3 +163,33 @@ def _of_the_kind(field: str, value: Any, default: Any) -> bool:
     if isinstance(default, float):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return type(value) is type(default)
+
+
+@check(
+    "FILE06",
+    claim="no field of config.json that nothing reads asks for another model than the one that is computed",
+    source="parity/documented/unread_fields.toml: early releases, fairseq's names, misspelt ones, with sources",
+    usually="a checkpoint converted from another architecture, a config of an early release, or a misspelt field",
+    cases=("config",),
+    needs_oracle=False,
+    role="file",
+)
+def no_field_asks_for_another_model(evidence: Evidence) -> Iterator[Result]:
+    """Every library loads such a checkpoint without a word, and computes another model than its author trained.
+
+    Only fields of a table are judged. What else a config holds besides says nothing of the computation.
+    """
+    raw, named = evidence.trace.facts["raw"], 0
+    for field in unread_fields(raw, evidence.config):
+        named += 1
+        what = (
+            f"config.json: {field.name} is {_short(field.value)}, and computed with is {_short(field.computed)}: it "
+            f"{field.why}, and no release of transformers from {SEARCHED} reads it"
+        )
+        yield Finding(field.harmless, what, field.name)
+    yield Finding(True, f"{named} fields of the table are in config.json")
+
+
+def _short(value: Any) -> str:
+    """A value as JSON writes it."""
+    return printable(json.dumps(value, default=repr), limit=60)

@@ -22,6 +22,7 @@ from parity.judge import judge
 from parity.records import SubjectRecord
 from parity.resources import fixture
 from parity.traces import Raised, Trace
+from parity.unread_fields import tables, unread_fields
 from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
 from reference.tokenizer.added import read_added
 from reference.tokenizer.vocabulary import read_merges, read_vocabulary
@@ -185,14 +186,24 @@ FAULTS = [
     ("FILE02", "bart-tiny", FILE, put("model_max_length", value=57), "and there are 56 positions"),
     ("FILE03", "bart-tiny", FILE, put("serialised", "tokens", value=[["te", 3, 4]]), "'te' has the id 3 in"),
     ("FILE03", "bart-tiny", FILE, put("serialised", "merge", value=[7, "t e", None]), "merge 7 is 't e' in"),
+    ("FILE06", "bart-tiny", FILE, put("raw", "normalize_before", value=True), "normalize_before is true, and computed"),
+    ("FILE06", "bart-tiny", FILE, put("raw", "extra_pos_embeddings", value=0), "extra_pos_embeddings is 0, and"),
+    ("FILE06", "bart-tiny", FILE, put("raw", "activation", value="relu"), "is not what bart reads, which is act"),
+    ("FILE06", "bart-tiny", FILE, put("raw", "no_scale_embedding", value=False), "no_scale_embedding is false, and"),
+    ("FILE06", "bart-tiny", FILE, put("raw", "decoder_start_token", value=0), "which is decoder_start_token_id"),
+    ("FILE06", "bert2gpt2", FILE, put("raw", "decoder", "layer_norm_eps", value=1), "decoder.layer_norm_eps is 1, and"),
+    ("FILE06", "bert2gpt2", FILE, put("raw", "encoder", "activation", value="relu"), "encoder.activation is"),
     ("FILE04", "bart-tiny", FILE, put("raw", "dropout", value="0.1"), "config.json: dropout is '0.1', where"),
     ("FILE04", "bart-tiny", FILE, put("raw", "use_cache", value=1), "config.json: use_cache is 1, where"),
 ]  # fmt: skip
 
 
+IN_CONFIG = {id for id, check in CHECKS.items() if check.family == "config"}
+
+
 @pytest.mark.parametrize(("check", "name", "subject", "alter", "found"), FAULTS)
 def test_a_fault_is_found_by_its_check(tmp_path, check, name, subject, alter, found):
-    operation = "config" if check.startswith("CONF") or check == "FILE04" else "tokenize"
+    operation = "config" if check in IN_CONFIG else "tokenize"
     report = judged(tmp_path, name, {(subject, operation): alter})
     failed = [verdict for verdict in cells(report, check, "fail") if verdict.backend == SUBJECTS[subject][0]]
     assert [found in verdict.reason for verdict in failed] == [True]
@@ -202,6 +213,38 @@ def test_a_fault_is_found_by_its_check(tmp_path, check, name, subject, alter, fo
 
 def test_every_check_of_files_has_a_fault():
     assert {fault[0] for fault in FAULTS} == OF_FILES
+
+
+HARMLESS = {
+    "normalize_before": False, "normalize_embedding": True, "static_position_embeddings": False,
+    "add_bias_logits": False, "add_final_layer_norm": False, "extra_pos_embeddings": 2,
+    "do_blenderbot_90_layernorm": False, "activation": None, "classif_dropout": 0.0, "output_past": True,
+    "save_step": 1, "prefix": " ", "somebody_s_own_field": 7,
+}  # fmt: skip
+"""What summarisers of 2020 carry, and a field that nobody knows."""
+
+
+def test_fields_that_nothing_reads_are_harmless_where_they_say_what_is_computed(tmp_path):
+    report = judged(tmp_path, "bart-tiny", {(FILE, "config"): lambda facts: facts["raw"].update(HARMLESS)})
+    assert [verdict.status for verdict in cells(report, "FILE06")] == ["pass"]
+
+
+def test_what_a_field_asks_for_depends_on_the_family():
+    """mBART normalises before its parts, and has one more normalisation at the end."""
+    raw = {"model_type": "mbart", "normalize_before": True, "add_final_layer_norm": True, "hidden_act": "relu"}
+    found = {field.name: field.harmless for field in unread_fields(raw, {**raw, "activation_function": "relu"})}
+    assert found == {"normalize_before": True, "add_final_layer_norm": True, "hidden_act": True}
+    bart = {**raw, "model_type": "bart"}
+    found = {field.name: field.harmless for field in unread_fields(bart, {**bart, "activation_function": "gelu"})}
+    assert found == dict.fromkeys(found, False) and len(found) == 3
+
+
+def test_no_documented_field_stands_in_the_table_of_its_own_family():
+    classes = {"bart": "BartConfig"}
+    for kind, named in classes.items():
+        documented = documented_configs()[named]["arguments"]
+        for row in (*tables()["switch"], *tables()["name"]):
+            assert kind not in row.get("computes", row.get("read")) or row["field"] not in documented, row
 
 
 def test_texts_are_made_of_which_merges_compete_and_of_the_last_ones():
