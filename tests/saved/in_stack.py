@@ -34,7 +34,8 @@ def sizes(recipe: dict, rng: np.random.Generator) -> dict:
     """Sizes of one BART: no two axes alike, as small as they may be."""
     heads, vocabulary = int(rng.integers(2, 5)), int(rng.integers(53, 97))
     return {
-        "vocab_size": BYTE_TOKENS if recipe["tokenizer"] else vocabulary, "d_model": heads * int(rng.integers(3, 7)) * 2,
+        "vocab_size": BYTE_TOKENS if recipe["tokenizer"] else vocabulary,
+        "d_model": heads * int(rng.integers(3, 7)) * 2,
         "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": heads, "decoder_attention_heads": heads,
         "encoder_ffn_dim": int(rng.integers(20, 40)), "decoder_ffn_dim": int(rng.integers(20, 40)),
         "max_position_embeddings": int(rng.integers(36, 48)),
@@ -115,7 +116,9 @@ def spread(model: object, rng: np.random.Generator) -> None:
 def composition(recipe: dict, rng: np.random.Generator) -> object:
     """As documented: of two configs, or of two checkpoints that were saved before; then the tokens are named."""
     width = 4 * int(rng.integers(4, 8))
-    encoder, decoder = (half(kind, width, rng, decodes) for kind, decodes in zip(recipe["halves"], (False, True)))
+    encoder, decoder = (
+        half(kind, width, rng, decodes) for kind, decodes in zip(recipe["halves"], (False, True), strict=True)
+    )
     composed = getattr(transformers, f"{PREFIX}{recipe['documented']}")
     if recipe["pretrained"] and FRAMEWORK == "torch":
         with tempfile.TemporaryDirectory() as folder:
