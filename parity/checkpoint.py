@@ -10,10 +10,11 @@ from typing import Any
 
 from parity.anatomy import Anatomy, anatomy_of
 from parity.causes import explained, notices_of, refusal
+from parity.in_force import generation_in_force
 from parity.records import Notice
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
-from reference.generation import GENERATION_FILE, GenerationSettings
+from reference.generation import GENERATION_FILE
 from reference.weights import FORMATS, find_weights, open_weights
 
 TOKENIZER_FILES = (
@@ -22,14 +23,6 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.bin", "*.msgpack", "*.h5", "*.txt")
 """The files fetched from a hub: no code, and of the weights every format, since each backend reads its own."""
-
-_NOT_JUDGED = {
-    "do_sample": False, "num_return_sequences": 1, "repetition_penalty": 1.0, "renormalize_logits": False,
-}  # fmt: skip
-"""Settings whose effect no check judges, with the values at which they have none."""
-_TOKENS = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
-_ONE_END = ("eos_token_id", "forced_eos_token_id")
-"""Of these the checks judge one token."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -48,8 +41,8 @@ class Checkpoint:
     model_class: str
     """The documented class it is loaded as, by its PyTorch name."""
     generation: dict[str, Any]
-    """The generation settings in force without arguments, by documented name; ``unknown`` says what of them nothing
-    here can follow or judge (then the others are the documented defaults), ``unknown_anyway`` what besides sampling."""
+    """The generation settings in force without arguments, by documented name, and which of them cannot be judged
+    (``parity.in_force``)."""
     files: tuple[str, ...]
     """Every file that matters (config, generation config, weights of all formats, tokenizer), sorted."""
     format: str
@@ -99,7 +92,7 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
         digest=_digest(path, files),
         config=config,
         model_class=anatomy.model_class,
-        generation=generation_in_force(path) if anatomy.generates else {},
+        generation=generation_in_force(path, anatomy.positions) if anatomy.generates else {},
         files=files,
         format=known.name,
         weight_bytes=sum(file.stat().st_size for file in weights),
@@ -116,45 +109,6 @@ def filled(raw: dict[str, Any], config: Config) -> dict[str, Any]:
     # bert-generation has no token types, and no field that says so.
     undocumented = ("others", "type_vocab_size") if config.model_type == "bert-generation" else ("others",)
     return {key: value for key, value in asdict(config).items() if key not in undocumented} | raw
-
-
-def generation_in_force(path: Path) -> dict[str, Any]:
-    """A checkpoint's generation settings without arguments (``Checkpoint.generation``).
-
-    What cannot be followed is left to the checks.
-
-    Raises:
-        CheckpointError: the file is no JSON object.
-    """
-    if (path / GENERATION_FILE).exists() and not isinstance(read_json(path, GENERATION_FILE), dict):
-        raise CheckpointError(path / GENERATION_FILE, "is not a JSON object")
-    try:
-        return _judgeable(GenerationSettings.read(path), path).to_dict()
-    except CheckpointError as error:
-        tokens = {name: getattr(read_config(path), name) for name in _TOKENS}
-        found = {**GenerationSettings.from_dict(tokens).to_dict(), "unknown": str(error)}
-    try:
-        _judgeable(GenerationSettings.read(path, do_sample=False), path)
-    except CheckpointError as error:
-        found["unknown_anyway"] = str(error)
-    return found
-
-
-def _judgeable(settings: GenerationSettings, path: Path) -> GenerationSettings:
-    """The settings, if the checks have a bound for what they ask for.
-
-    The reference follows more than that: what is drawn by chance has no one right text, and a penalty for repetition
-    or a second logarithm of a softmax stretches the errors that a logit's budget allows.
-
-    Raises:
-        CheckpointError: they ask for more.
-    """
-    file = path / GENERATION_FILE
-    for name, value in settings.to_dict().items():
-        if (name in _NOT_JUDGED and value != _NOT_JUDGED[name]) or (name in _ONE_END and isinstance(value, list)):
-            place = file if file.is_file() else path / CONFIG_FILE
-            raise CheckpointError(place, f"{name} is {value!r}, which no check judges")
-    return settings
 
 
 def hub_id(path: Path) -> str | None:

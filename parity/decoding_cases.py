@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from parity.anatomy import Anatomy
 from parity.cases import Case
+from parity.in_force import NOT_READ, not_followed, switched_off
 from reference.generation import GenerationSettings
 
 CHUNKS = (3, 2, 2)
@@ -81,14 +83,13 @@ def generation_cases(
     Args:
         full, mates, kept: as for ``step_cases``.
         alone: the row that stayed by itself, without its padding.
-        generation: the settings in force without arguments, by documented name (``parity.checkpoint``): where
-            ``unknown`` says that some cannot be followed, only cases that give arguments can be asked, and where
-            ``unknown_anyway`` does, none.
+        generation: the settings in force without arguments, by documented name (``parity.in_force``): where some
+            cannot be judged, cases that pass settings of their own switch those off, and the others are skipped.
         ordinary: tokens that mean nothing special.
     """
-    positions = anatomy.positions
-    short, eos = min(SHORT, positions), generation["eos_token_id"]
-    neutral = {**NEUTRAL, "max_length": short}
+    short, off = min(SHORT, anatomy.positions), switched_off(generation)
+    eos = off.get("eos_token_id", generation["eos_token_id"])
+    neutral = {**NEUTRAL, **off, "max_length": short}
     beams = {**neutral, "num_beams": 4}
     arguments = {
         "generate.defaults": {},
@@ -102,10 +103,10 @@ def generation_cases(
         "generate.length-penalty": {**beams, "length_penalty": 2.0},
         "generate.early-stopping": {**beams, "early_stopping": True},
     }
-    needs, notes = _known("generation_settings", {}, generation)
-    yield Case(
-        "generate.settings", "generation_settings", requires=needs, notes={**notes, "settings": dict(generation)}
-    )
+    if eos is None:
+        del arguments["generate.forced-eos"]
+    needs, notes = ("generation_settings",), _settings(generation)
+    yield Case("generate.settings", "generation_settings", requires=needs, notes=notes)
     for name, given in arguments.items():
         yield generation_case(name, anatomy, full, given, generation, {})
     yield generation_case("generate.alone", anatomy, alone, neutral, generation, kept)
@@ -129,9 +130,16 @@ def generation_case(
     return Case(name, "generate", source, {"arguments": arguments}, requires, notes=notes)
 
 
+def _settings(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """What a check must know to judge which settings a library holds; of those that cannot be read it judges none."""
+    known = {field.name for field in fields(GenerationSettings)}
+    notes = {"settings": {name: value for name, value in generation.items() if name in known}}
+    return {**notes, NOT_READ: generation[NOT_READ]} if generation.get(NOT_READ) else notes
+
+
 def _known(
     word: str, arguments: Mapping[str, Any], generation: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """What a case requires, and why nobody has it where settings are asked for that nothing here can follow."""
-    why = generation.get("unknown_anyway", "" if arguments else generation.get("unknown", ""))
+    why = not_followed(generation, arguments)
     return ((word, "other_searches"), {"lacking": {"other_searches": why}}) if why else ((word,), {})

@@ -1,4 +1,4 @@
-"""Settings that the reference follows and no check judges: cases that they decide are skipped, with the reason."""
+"""One generation setting that cannot be judged: only what depends on it is skipped, with the reason."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ import pytest
 
 from fixtures.make import CHECKPOINTS
 from parity.checkpoint import inspect_checkpoint
+from parity.in_force import MOST_BEAMS, NOT_FOLLOWED
 from parity.standard import standard_cases
+from reference.generation import GenerationSettings
+
+POSITIONS = 33
+"""Of ``bart-odd``."""
 
 
 @pytest.fixture
 def generating(tmp_path):
     """The generation cases of a checkpoint whose ``generation_config.json`` says these things too."""
 
-    def cases(**stored):
+    def cases(config=None, **stored):
         copy = tmp_path / "bart-copy"
         shutil.copytree(CHECKPOINTS / "bart-odd", copy)
-        file = copy / "generation_config.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), **stored}))
+        for name, more in (("generation_config.json", stored), ("config.json", config or {})):
+            content = json.loads((copy / name).read_text())
+            (copy / name).write_text(json.dumps({**content, **more}))
         checkpoint = inspect_checkpoint(copy)
         found = standard_cases(checkpoint.anatomy, None, checkpoint.generation)
         return {case.name: case for case in found if case.operation in ("generate", "generation_settings")}
@@ -28,42 +34,156 @@ def generating(tmp_path):
     return cases
 
 
+def assert_only_defaults_are_skipped(cases, why, name, switched_off=None):
+    for case in cases.values():
+        arguments = case.settings.get("arguments")
+        if arguments == {}:
+            assert case.notes["lacking"]["other_searches"].endswith(f".json: {why}"), case.notes["lacking"]
+        elif arguments is None:
+            assert case.requires == ("generation_settings",)
+        else:
+            assert "other_searches" not in case.requires and "lacking" not in case.notes
+            assert name in arguments, case.name
+            if switched_off is not None:
+                assert arguments[name] == switched_off[0]
+    assert sum(case.settings.get("arguments") == {} for case in cases.values()) == 2
+
+
 @pytest.mark.parametrize(
-    ("stored", "why"),
+    ("stored", "why", "switched_off"),
     [
-        ({"repetition_penalty": 1.2}, "repetition_penalty is 1.2"),
-        ({"renormalize_logits": True}, "renormalize_logits is True"),
-        ({"num_return_sequences": 2}, "num_return_sequences is 2"),
-        ({"eos_token_id": [2, 5]}, "eos_token_id is [2, 5]"),
-        ({"forced_eos_token_id": [2]}, "forced_eos_token_id is [2]"),
+        ({"repetition_penalty": 1.2}, "repetition_penalty is 1.2, which no check judges", 1.0),
+        ({"renormalize_logits": True}, "renormalize_logits is True, which no check judges", False),
+        ({"num_return_sequences": 2}, "num_return_sequences is 2, which no check judges", 1),
+        ({"eos_token_id": [2, 5]}, "eos_token_id is [2, 5], which no check judges", 2),
+        ({"do_sample": True, "num_beams": 1}, "do_sample is True, which no check judges", False),
+        ({"suppress_tokens": [5]}, "suppress_tokens is [5], which the reference does not do", None),
+        ({"begin_suppress_tokens": [5]}, "begin_suppress_tokens is [5], which the reference does not do", None),
+        ({"bad_words_ids": [[5]]}, "bad_words_ids is [[5]], which the reference does not do", None),
+        ({"diversity_penalty": 0.5}, "diversity_penalty is 0.5, which the reference does not do", 0),
+        ({"num_beam_groups": 2}, "num_beam_groups is 2, which the reference does not do", 1),
+        ({"encoder_no_repeat_ngram_size": 3}, "encoder_no_repeat_ngram_size is 3, which the reference does not do", 0),
+        ({"exponential_decay_length_penalty": [3, 1.1]}, "exponential_decay_length_penalty is [3, 1.1], which the "
+         "reference does not do", None),
     ],
-)
-def test_no_text_is_asked_for_where_a_setting_is_not_judged(generating, stored, why):
-    for case in generating(**stored).values():
-        assert "other_searches" in case.requires
-        assert case.notes["lacking"]["other_searches"].endswith(f"generation_config.json: {why}, which no check judges")
+)  # fmt: skip
+def test_cases_with_settings_of_their_own_switch_it_off_and_are_judged(generating, stored, why, switched_off):
+    (name, *_), cases = stored, generating(**stored)
+    assert_only_defaults_are_skipped(cases, why, name, (switched_off,))
+
+
+def test_what_a_case_passes_anyway_needs_no_switching_off(generating):
+    cases = generating(forced_eos_token_id=[2])
+    assert_only_defaults_are_skipped(cases, "forced_eos_token_id is [2], which no check judges", "forced_eos_token_id")
+    assert cases["generate.forced-eos"].settings["arguments"]["forced_eos_token_id"] == 2
 
 
 @pytest.mark.parametrize(
     ("stored", "why"),
     [
-        ({"num_beams": 1}, "do_sample is True, which no check judges"),
         ({}, "do_sample with num_beams 4 is beam sampling, which the reference does not do"),
         ({"num_beams": 1, "temperature": 0.0}, "temperature is 0.0, and text is drawn at one above 0"),
         ({"num_beams": 1, "min_p": 0.1}, "min_p is 0.1, which the reference does not do"),
     ],
 )
 def test_where_text_is_drawn_only_cases_that_search_instead_are_asked(generating, stored, why):
-    for name, case in generating(do_sample=True, **stored).items():
-        without_arguments = not case.settings.get("arguments")
-        assert ("other_searches" in case.requires) == without_arguments, name
-        if without_arguments:
-            assert case.notes["lacking"]["other_searches"].endswith(f"generation_config.json: {why}")
+    assert_only_defaults_are_skipped(generating(do_sample=True, **stored), why, "do_sample", (False,))
+
+
+def test_several_such_settings_are_all_named_and_all_switched_off(generating):
+    cases = generating(suppress_tokens=[5], repetition_penalty=2.0)
+    told = cases["generate.defaults"].notes["lacking"]["other_searches"]
+    assert "suppress_tokens is [5]" in told and "repetition_penalty is 2.0" in told
+    assert cases["generate.greedy"].settings["arguments"].items() >= {
+        "suppress_tokens": None, "repetition_penalty": 1.0
+    }.items()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stored", "why"),
+    [
+        ({"watermarking_config": {}}, "watermarking_config is {}, which the reference does not do"),
+        ({"forced_decoder_ids": [[1, 5]]}, "forced_decoder_ids is [[1, 5]], which the reference does not do"),
+        ({"pad_token_id": 10**30}, "outside the vocabulary of 97"),
+        ({"decoder_start_token_id": None, "bos_token_id": None}, "has neither decoder_start_token_id nor bos_token_id"),
+    ],
+)
+def test_what_no_argument_switches_off_in_every_version_skips_every_text_and_nothing_else(generating, stored, why):
+    for case in generating(**stored).values():
+        if case.operation == "generate":
+            assert why in case.notes["lacking"]["other_searches"]
         else:
-            assert case.settings["arguments"]["do_sample"] is False and not case.notes["settings"]["do_sample"]
+            assert case.requires == ("generation_settings",)
+
+
+BEYOND = f"is beyond the {POSITIONS} positions of the decoder"
+
+
+@pytest.mark.parametrize(
+    ("stored", "why", "name"),
+    [
+        ({"max_length": 10**9}, f"max_length 1,000,000,000 {BEYOND}", "max_length"),
+        ({"max_length": POSITIONS + 1}, f"max_length {POSITIONS + 1} {BEYOND}", "max_length"),
+        ({"max_new_tokens": 10**9}, f"max_new_tokens 1,000,000,000 {BEYOND}", "max_new_tokens"),
+        ({"max_new_tokens": POSITIONS}, f"max_new_tokens {POSITIONS} {BEYOND}", "max_new_tokens"),
+        ({"min_length": 10**9}, "min_length 1000000000 is longer than max_length 28", "min_length"),
+        ({"min_new_tokens": 10**9}, "min_length 1000000001 is longer than max_length 28", "min_new_tokens"),
+        ({"min_length": 29}, "min_length 29 is longer than max_length 28", "min_length"),
+        ({"min_new_tokens": 30}, "min_length 31 is longer than max_length 28", "min_new_tokens"),
+        ({"no_repeat_ngram_size": 10**9}, f"no_repeat_ngram_size 1,000,000,000 {BEYOND}", "no_repeat_ngram_size"),
+        ({"num_beams": 10**6}, f"num_beams 1,000,000 is beyond the {MOST_BEAMS} that are judged here", "num_beams"),
+        ({"num_return_sequences": 10**6}, "num_return_sequences is 1000000, more than num_beams 4",
+         "num_return_sequences"),
+        ({"max_length": -3}, "max_length is -3, not an integer of at least 1", "max_length"),
+        ({"max_length": 1e9}, "max_length is 1000000000.0, not an integer of at least 1", "max_length"),
+        ({"max_length": True}, "max_length is True, not an integer of at least 1", "max_length"),
+        ({"num_beams": "4"}, "num_beams is '4', not an integer of at least 1", "num_beams"),
+        ({"num_beams": 2.0}, "num_beams is 2.0, not an integer of at least 1", "num_beams"),
+        ({"length_penalty": "x" * 10**6}, "not a finite number", "length_penalty"),
+        ({"early_stopping": "sometimes"}, "early_stopping is 'sometimes', not true, false or 'never'",
+         "early_stopping"),
+    ],
+)  # fmt: skip
+def test_work_without_end_is_bounded_and_skips_by_name(generating, stored, why, name):
+    cases = generating(**stored)
+    told = cases["generate.defaults"].notes["lacking"]["other_searches"]
+    assert told.endswith(why) and len(told) < 600
+    assert_only_defaults_are_skipped(cases, told.rpartition(".json: ")[2], name)
+    for case in cases.values():
+        settings = GenerationSettings.from_dict(case.notes["settings"])
+        assert settings.max_length <= POSITIONS and settings.num_beams <= MOST_BEAMS
+
+
+@pytest.mark.parametrize("name", ["max_length", "num_beams", "max_new_tokens", "num_return_sequences"])
+def test_a_config_beside_the_file_is_bounded_too(generating, name):
+    cases = generating(config={name: 10**9})
+    told = cases["generate.defaults"].notes["lacking"]["other_searches"]
+    assert f"config.json: {name} 1,000,000,000 is beyond the" in told
+    assert_only_defaults_are_skipped(cases, told.rpartition(".json: ")[2], name)
+
+
+def test_new_tokens_that_are_stored_do_not_win_over_the_lengths_a_case_passes(generating):
+    for case in generating(max_new_tokens=9, min_new_tokens=3).values():
+        if arguments := case.settings.get("arguments"):
+            assert arguments["max_new_tokens"] is None and arguments["min_new_tokens"] is None
+            assert case.notes["settings"]["max_new_tokens"] is None
+        assert "lacking" not in case.notes
+
+
+def test_the_questions_of_a_checkpoint_whose_settings_are_all_judged_are_as_they_were(generating):
+    own = {"do_sample", "num_beams", "length_penalty", "min_length", "no_repeat_ngram_size", "early_stopping",
+           "forced_bos_token_id", "forced_eos_token_id", "max_length"}  # fmt: skip
+    for case in generating().values():
+        assert set(case.settings.get("arguments", ())) in (set(), own)
+        assert NOT_FOLLOWED not in case.notes["settings"]
 
 
 def test_what_only_sampling_looks_at_is_left_alone_where_nothing_is_drawn(generating):
     for case in generating(temperature=0.0, top_k=3, top_p=0.5, min_p=0.1).values():
         assert "other_searches" not in case.requires and "lacking" not in case.notes
         assert case.notes["settings"]["top_k"] == 3
+
+
+def test_without_an_end_no_case_forces_one(generating):
+    cases = generating(eos_token_id=None)
+    assert "generate.forced-eos" not in cases and "lacking" not in cases["generate.greedy"].notes

@@ -106,9 +106,9 @@ class ReferenceFlaxModel:
         return outputs.generated(generate(self._model, inputs, asked, outputs.dialect_called(dialect)))
 
     def generation_settings(self) -> Mapping[str, Any]:
-        from reference.generation import GenerationSettings
+        from reference.generation import held_settings
 
-        return GenerationSettings.read(self._checkpoint).to_dict()
+        return held_settings(self._checkpoint)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         from reference.in_flax import loss_and_gradients

@@ -117,9 +117,9 @@ class ReferenceTorchModel:
         return outputs.generated(generate(self._model, inputs, asked, outputs.dialect_called(dialect)))
 
     def generation_settings(self) -> Mapping[str, Any]:
-        from reference.generation import GenerationSettings
+        from reference.generation import held_settings
 
-        return GenerationSettings.read(self._checkpoint).to_dict()
+        return held_settings(self._checkpoint)
 
     def reachable(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], tolerance: float

@@ -126,10 +126,12 @@ def reachable(
     Only the reference can be asked. ``row`` says which source each of ``sequences`` belongs to, ``margins`` the
     smallest difference that had to go the other way for it (0 for the plain outcome).
     """
+    from reference.generation import DOCUMENTED, GenerationSettings
+
     with session.clock.backend():
         outcomes, exhausted = session.current().reachable(inputs, arguments, tolerance)
     width = max(len(tokens) for _, tokens, _ in outcomes)
-    pad = int(arguments["pad_token_id"])
+    pad = GenerationSettings.from_dict(arguments).fill(DOCUMENTED)
     sequences = np.array([[*tokens, *[pad] * (width - len(tokens))] for _, tokens, _ in outcomes], np.int64)
     rows = np.array([row for row, _, _ in outcomes], np.int64)
     margins = np.array([margin for _, _, margin in outcomes])

@@ -10,6 +10,7 @@ import numpy as np
 from parity.cases import Case
 from parity.checks.base import check
 from parity.evidence import Evidence
+from parity.in_force import NOT_READ
 from parity.results import Comparison, Finding, Result, Undecided
 from parity.texts import SEQUENCES, Choice, Text, common, cut, settings_of, unreadable
 from reference.generation import DOCUMENTED, GenerationSettings
@@ -53,7 +54,10 @@ def settings_in_force(evidence: Evidence) -> Iterator[Result]:
     held = evidence.trace.facts["settings"]
     wanted = GenerationSettings.from_dict(evidence.case.notes["settings"]).to_dict()
     defaults = GenerationSettings(decoder_start_token_id=wanted["bos_token_id"]).to_dict()
+    unread = set(evidence.case.notes.get(NOT_READ, ()))
     for name, value in wanted.items():
+        if name in unread:
+            continue
         found = held.get(name)
         found = defaults[name] if found is None else found
         same = found == value and isinstance(found, bool) == isinstance(value, bool)

@@ -81,7 +81,9 @@ def bare(write: Encode, text: str, special: set[int]) -> list[int]:
 def _text(value: Text, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     read, write = by
     source = _source(read, value.input) if value.recording is None else recorded(value.recording)
-    case = generation_case(name, anatomy, source, dict(value.arguments), generation_in_force(path), notes)
+    case = generation_case(
+        name, anatomy, source, dict(value.arguments), generation_in_force(path, anatomy.positions), notes
+    )
     forced = case.notes["settings"]["forced_bos_token_id"]
     special = anatomy.special | set(write("")) | ({forced} if isinstance(forced, int) else set())
     tokens = bare(write, value.expected, special)

@@ -14,12 +14,20 @@ from reference.generation.processors import log_softmax, processed
 from reference.generation.reachable import Outcome, Reachable, reachable
 from reference.generation.sampling import Draws, uniform_numbers
 from reference.generation.search import Beam, Hypothesis, Search, advance
-from reference.generation.settings import GENERATION_FILE, GenerationSettings
+from reference.generation.settings import (
+    GENERATION_FILE,
+    GenerationSettings,
+    held_settings,
+    settings_in_config,
+    stored_settings,
+)
+from reference.generation.validation import NEUTRAL_ARGUMENTS, SettingError, shown
 from reference.generation.warpers import warped
 
 __all__ = [
     "DOCUMENTED",
     "GENERATION_FILE",
+    "NEUTRAL_ARGUMENTS",
     "Beam",
     "Decoder",
     "Dialect",
@@ -30,15 +38,20 @@ __all__ = [
     "Outcome",
     "Reachable",
     "Search",
+    "SettingError",
     "TokenDraws",
     "TokenScores",
     "advance",
     "generate",
+    "held_settings",
     "log_softmax",
     "processed",
     "reachable",
     "score_draws",
     "score_tokens",
+    "settings_in_config",
+    "shown",
+    "stored_settings",
     "uniform_numbers",
     "warped",
 ]

@@ -10,9 +10,19 @@ from typing import Any
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
 from reference.generation.dialect import Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding, Twenty
-from reference.generation.validation import SEVERAL, TOKENS, check_known, check_neutral, check_value, conflict
+from reference.generation.validation import (
+    SEVERAL,
+    TOKENS,
+    SettingError,
+    check_known,
+    check_neutral,
+    check_value,
+    conflict,
+    shown,
+)
 
 GENERATION_FILE = "generation_config.json"
+OLD_FORCED_BEGIN = "force_bos_token_to_be_generated"
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,9 @@ class GenerationSettings:
             arguments: fields that win over the file's, as those of ``generate`` do; None takes the default.
 
         Raises:
-            CheckpointError: a value is not of its kind, a documented field that is not written here asks for
+            SettingError: a value is not of its kind, a documented field that is not written here asks for
                 something, no start token is known, or settings contradict each other.
+            CheckpointError: it is no JSON object, or an argument is no documented field.
         """
         place = GENERATION_FILE if path is None else path
         if not isinstance(data, Mapping):
@@ -90,19 +101,20 @@ class GenerationSettings:
         Raises:
             CheckpointError: neither can be read, or as ``from_dict``.
         """
-        config, path = read_config(directory), Path(directory) / GENERATION_FILE
-        if path.is_file():
-            data = read_json(directory, GENERATION_FILE)
-        else:
-            path = Path(directory) / CONFIG_FILE
-            data = _in_config(config)
+        config = read_config(directory)
+        data, path = stored_settings(directory, config)
         settings = cls.from_dict(data, path, **arguments)
-        for name in TOKENS:
-            outside = [token for token in _tokens(getattr(settings, name)) if token >= config.vocab_size]
-            if outside:
-                place = "an argument" if name in settings.passed else path
-                raise CheckpointError(place, f"{name} is {outside[0]}, outside the vocabulary of {config.vocab_size}")
+        settings.check_tokens(config.vocab_size, path)
         return settings
+
+    def check_tokens(self, vocabulary: int, place: Path | str) -> None:
+        """Raises SettingError where a token lies outside a vocabulary of this size."""
+        for name in TOKENS:
+            outside = [token for token in _tokens(getattr(self, name)) if token >= vocabulary]
+            if outside:
+                source = "an argument" if name in self.passed else place
+                cause = f"{name} is {shown(outside[0])}, outside the vocabulary of {vocabulary}"
+                raise SettingError(source, cause, name)
 
     def to_dict(self) -> dict[str, Any]:
         """By documented name, as JSON can hold it; ``from_dict`` reads it back, but for what came as an argument."""
@@ -159,12 +171,53 @@ class GenerationSettings:
         return token or 0
 
 
-def _in_config(config: Config) -> dict[str, Any]:
-    """What a ``config.json`` says of generating."""
+def stored_settings(directory: Path | str, config: Config | None = None) -> tuple[dict[str, Any], Path]:
+    """What a checkpoint says of generating, unchecked, and the file that says it.
+
+    That is ``generation_config.json``; without it the generation keys of ``config.json`` (``GenerationSettings.read``).
+
+    Args:
+        config: the content of ``config.json``, where it was read before.
+
+    Raises:
+        CheckpointError: neither can be read, or ``generation_config.json`` is no JSON object.
+    """
+    path = Path(directory) / GENERATION_FILE
+    if not path.is_file():
+        return settings_in_config(read_config(directory) if config is None else config), Path(directory) / CONFIG_FILE
+    data = read_json(directory, GENERATION_FILE)
+    if not isinstance(data, Mapping):
+        raise CheckpointError(path, f"holds {type(data).__name__}, not a JSON object")
+    return dict(data), path
+
+
+def held_settings(directory: Path | str) -> dict[str, Any]:
+    """What a checkpoint puts in force without arguments, by documented name, also where it cannot be followed.
+
+    Raises:
+        CheckpointError: as ``stored_settings``.
+    """
+    try:
+        return GenerationSettings.read(directory).to_dict()
+    except SettingError:
+        stored, _ = stored_settings(directory)
+        own = {name: stored[name] for name in _names() if stored.get(name) is not None}
+        return {**GenerationSettings(decoder_start_token_id=own.get("bos_token_id")).to_dict(), **own}
+
+
+def settings_in_config(config: Config) -> dict[str, Any]:
+    """What a ``config.json`` says of generating.
+
+    ``force_bos_token_to_be_generated`` is how summarisers said ``forced_bos_token_id = bos_token_id`` until 2021. The
+    libraries still read it so where no ``forced_bos_token_id`` is given (transformers 4.37.2 and 4.57.6,
+    ``BartConfig.__init__``; 5.23.0, ``GenerationConfig.__init__``), and of BART's family alone in both.
+    """
     own = {**config.others, **{name: getattr(config, name) for name in TOKENS if hasattr(config, name)}}
+    if config.model_type == "bart" and own["forced_bos_token_id"] is None and own.get(OLD_FORCED_BEGIN):
+        own["forced_bos_token_id"] = config.bos_token_id
     if not isinstance(config, EncoderDecoderConfig):
         return own
-    return {**_in_config(config.decoder), **{name: value for name, value in own.items() if value is not None}}
+    return {**settings_in_config(config.decoder), **{name: value for name, value in own.items() if value is not None}}
 
 
 def _tokens(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
@@ -179,13 +232,14 @@ def _names() -> set[str]:
 
 def _check_whole(settings: GenerationSettings, place: Path | str) -> None:
     if settings.decoder_start_token_id is None:
-        raise CheckpointError(place, "has neither decoder_start_token_id nor bos_token_id to start with")
+        cause = "has neither decoder_start_token_id nor bos_token_id to start with"
+        raise SettingError(place, cause, "decoder_start_token_id")
     lengths = settings.resolved(Dialect())
     if lengths.max_length < 2:
-        raise CheckpointError(place, "max_length is 1, which leaves no token after the start token")
+        raise SettingError(place, "max_length is 1, which leaves no token after the start token", "max_length")
     if lengths.min_length > lengths.max_length:
         cause = f"min_length {lengths.min_length} is longer than max_length {lengths.max_length}"
-        raise CheckpointError(place, cause)
+        raise SettingError(place, cause, "min_length" if settings.min_new_tokens is None else "min_new_tokens")
     if (found := conflict(settings)) is not None:
         name, cause = found
-        raise CheckpointError("an argument" if name in settings.passed else place, cause)
+        raise SettingError("an argument" if name in settings.passed else place, cause, name)

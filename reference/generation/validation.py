@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,32 @@ _NEUTRAL_IN_SAMPLING = {"min_p": (0,), "typical_p": (1,), "epsilon_cutoff": (0,)
 """The same of fields that count where ``do_sample`` is set, and nowhere else."""
 
 
+NEUTRAL_ARGUMENTS: dict[str, Any] = {
+    name: values[0] if values and not isinstance(values[0], list) else None
+    for name, values in {**_NEUTRAL, **_NEUTRAL_IN_SAMPLING}.items()
+}
+"""Of the fields that are not written here, what switches each off if it is passed to ``generate``."""
+
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 100
+
+
+def shown(value: Any) -> str:
+    """A setting's value as messages have it: a file's may be of any size, and is bounded before it is spelled."""
+    return _SHOWN.repr(value)
+
+
+class SettingError(CheckpointError):
+    """A generation setting that cannot be followed; ``setting`` is its name, "" where none alone is to blame."""
+
+    def __init__(self, path: Path | str, cause: str, setting: str = "") -> None:
+        super().__init__(path, cause)
+        self.setting = setting
+
+    def __reduce__(self) -> tuple[type[SettingError], tuple[str, str, str]]:
+        return SettingError, (self.path, self.cause, self.setting)
+
+
 def check_known(arguments: Mapping[str, Any], names: set[str]) -> None:
     """Raises CheckpointError where an argument is no documented field."""
     unknown = sorted(set(arguments) - names - set(_NEUTRAL) - set(_NEUTRAL_IN_SAMPLING))
@@ -50,7 +77,8 @@ def check_neutral(values: Mapping[str, Any], place: Path | str, arguments: Mappi
     for name, neutral in fields.items():
         if name in values and values[name] not in neutral:
             source = "an argument" if name in arguments else place
-            raise CheckpointError(source, f"{name} is {values[name]!r}, which the reference does not do")
+            cause = f"{name} is {shown(values[name])}, which the reference does not do"
+            raise SettingError(source, cause, name)
 
 
 def check_value(name: str, value: Any, place: Path | str) -> None:
@@ -58,24 +86,26 @@ def check_value(name: str, value: Any, place: Path | str) -> None:
     if name in TOKENS:
         _check_tokens(name, value, place)
     if name in _COUNTS and not (_whole(value) and value >= _COUNTS[name]):
-        raise CheckpointError(place, f"{name} is {value!r}, not an integer of at least {_COUNTS[name]}")
+        raise SettingError(place, f"{name} is {shown(value)}, not an integer of at least {_COUNTS[name]}", name)
     if name in _SWITCHES and value is not True and value is not False:
-        raise CheckpointError(place, f"{name} is {value!r}, not true or false")
+        raise SettingError(place, f"{name} is {shown(value)}, not true or false", name)
     if name in ("length_penalty", "temperature", "top_p") and not _finite(value):
-        raise CheckpointError(place, f"{name} is {value!r}, not a finite number")
+        raise SettingError(place, f"{name} is {shown(value)}, not a finite number", name)
     if name == "top_k" and not _whole(value):
-        raise CheckpointError(place, f"top_k is {value!r}, not an integer")
+        raise SettingError(place, f"top_k is {shown(value)}, not an integer", name)
     if name == "repetition_penalty" and not (_finite(value) and value > 0):
-        raise CheckpointError(place, f"repetition_penalty is {value!r}, not a finite number above 0")
+        raise SettingError(place, f"repetition_penalty is {shown(value)}, not a finite number above 0", name)
     if name == "early_stopping" and value is not True and value is not False and value != "never":
-        raise CheckpointError(place, f"early_stopping is {value!r}, not true, false or 'never'")
+        raise SettingError(place, f"early_stopping is {shown(value)}, not true, false or 'never'", name)
 
 
 def _check_tokens(name: str, value: Any, place: Path | str) -> None:
     several = name in SEVERAL and isinstance(value, list | tuple)
     tokens = value if several else [value]
     if not tokens or not all(_whole(token) and token >= 0 for token in tokens):
-        raise CheckpointError(place, f"{name} is {value!r}, not {'a list of token ids' if several else 'a token id'}")
+        raise SettingError(
+            place, f"{name} is {shown(value)}, not {'a list of token ids' if several else 'a token id'}", name
+        )
 
 
 def conflict(settings: GenerationSettings) -> tuple[str, str] | None:

@@ -1,0 +1,159 @@
+"""The generation settings of a checkpoint that are in force without arguments, and which of them cannot be judged.
+
+One setting that nothing here can follow, or that asks for endless work, is named with its reason. Texts that are asked
+for without arguments depend on it and are skipped; a case that passes settings of its own passes, for each of these,
+the value that switches it off as well, and is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reference.config import CONFIG_FILE, Config, read_config
+from reference.generation import (
+    GENERATION_FILE,
+    NEUTRAL_ARGUMENTS,
+    GenerationSettings,
+    SettingError,
+    settings_in_config,
+    shown,
+    stored_settings,
+)
+
+NOT_FOLLOWED = "not_followed"
+"""Key of the settings in force: by name, why a setting is not judged."""
+NOT_READ = "not_read"
+"""Key of the settings in force: those of ``NOT_FOLLOWED`` in whose place a stand-in is given."""
+
+MOST_BEAMS = 64
+"""Beams, and results of one source, up to which a search is judged: all of them are scored at every step, by every
+backend, and no published checkpoint of these families asks for a quarter as many."""
+LENGTHS = ("max_length", "min_length", "max_new_tokens", "min_new_tokens", "no_repeat_ngram_size")
+"""Counts of tokens, which the decoder's positions bound."""
+COUNTS = ("num_beams", "num_return_sequences")
+"""Counts of texts side by side, which ``MOST_BEAMS`` bounds."""
+
+_NOT_JUDGED = {
+    "do_sample": False, "num_return_sequences": 1, "repetition_penalty": 1.0, "renormalize_logits": False,
+}  # fmt: skip
+"""Settings whose effect no check judges, with the values at which they have none.
+
+The reference follows them; but what is drawn by chance has no one right text, and a penalty for repetition or a second
+logarithm of a softmax stretches the errors that a logit's budget allows.
+"""
+_ONE_END = ("eos_token_id", "forced_eos_token_id")
+"""Of these the checks judge one token."""
+_OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+"""Settings that count where text is drawn: where it is not, they may hold anything."""
+_NOT_EVERYWHERE = ("forced_decoder_ids", "watermarking_config", "stop_strings", "dola_layers", *_OF_SAMPLING)
+"""Settings that some judged version's ``generate`` does not take as an argument."""
+
+
+def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
+    """A checkpoint's generation settings without arguments, by documented name.
+
+    Args:
+        positions: tokens that the decoder has positions for.
+
+    Returns:
+        Every field of ``GenerationSettings``; ``NOT_FOLLOWED`` and ``NOT_READ`` besides, where there are such settings.
+
+    Raises:
+        CheckpointError: ``generation_config.json`` is no JSON object.
+    """
+    config = read_config(path)
+    stored, place = stored_settings(path, config)
+    found, reasons, not_read = dict(stored), {}, []
+    # Each round names one setting and takes it out; there are fewer rounds than settings.
+    while True:
+        try:
+            settings = GenerationSettings.from_dict(found, place)
+            settings.check_tokens(config.vocab_size, place)
+            _check_bounded(settings, positions, place)
+            break
+        except SettingError as error:
+            name = "do_sample" if error.setting in _OF_SAMPLING else error.setting
+            if name in not_read:
+                raise
+            reasons[name] = f"{place}: {error.cause}"
+            not_read.append(name)
+            found[name] = _stand_in(name, config, positions)
+    reasons |= {name: f"{place}: {why}" for name, why in _not_judged(settings)}
+    reasons = {**_unbounded_beside(path, config, positions), **reasons}
+    in_force = settings.to_dict()
+    return {**in_force, NOT_FOLLOWED: reasons, NOT_READ: not_read} if reasons else in_force
+
+
+def _stand_in(name: str, config: Config, positions: int) -> Any:
+    """What stands for a setting that is not read: the default, or what lets the others be read."""
+    if name == "max_length":
+        return max(2, min(GenerationSettings.max_length, positions))
+    if name == "decoder_start_token_id":
+        start = getattr(config, name, None)
+        return start if isinstance(start, int) else 0
+    return None
+
+
+def _check_bounded(settings: GenerationSettings, positions: int, place: Path) -> None:
+    """Raises SettingError where a setting asks for more work than is done here."""
+    for name in LENGTHS:
+        value = getattr(settings, name)
+        start = name.endswith("_new_tokens")
+        if value is not None and value + start > positions:
+            default = "" if name in settings.stored else ", the documented default,"
+            cause = f"{name} {value:,}{default} is beyond the {positions:,} positions of the decoder"
+            raise SettingError(place, cause, name)
+    for name in COUNTS:
+        value = getattr(settings, name)
+        if value > MOST_BEAMS:
+            raise SettingError(place, f"{name} {value:,} is beyond the {MOST_BEAMS} that are judged here", name)
+
+
+def _unbounded_beside(path: Path, config: Config, positions: int) -> dict[str, str]:
+    """Of a ``config.json`` beside a ``generation_config.json``, what asks for more work than is done here.
+
+    Some libraries take their settings from it all the same (``from_pt`` of TensorFlow; ``_from_model_config``).
+    """
+    if not (path / GENERATION_FILE).is_file():
+        return {}
+    found = {}
+    for name, value in settings_in_config(config).items():
+        limit = MOST_BEAMS if name in COUNTS else positions if name in LENGTHS else None
+        if limit is not None and isinstance(value, int) and value + name.endswith("_new_tokens") > limit:
+            cause = f"{name} {value:,} is beyond the {limit:,} that are judged here, and some libraries read it there"
+            found[name] = f"{path / CONFIG_FILE}: {cause}"
+    return found
+
+
+def _not_judged(settings: GenerationSettings) -> Iterator[tuple[str, str]]:
+    """Settings that the reference follows and for which the checks have no bound, each with its reason."""
+    for name, value in settings.to_dict().items():
+        if (name in _NOT_JUDGED and value != _NOT_JUDGED[name]) or (name in _ONE_END and isinstance(value, list)):
+            yield name, f"{name} is {shown(value)}, which no check judges"
+
+
+def switched_off(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments that switch off, in every backend, what no check judges, as far as there is such a value.
+
+    Args:
+        generation: the settings in force (``generation_in_force``).
+    """
+    found: dict[str, Any] = {}
+    for name in generation.get(NOT_FOLLOWED, ()):
+        if name in _NOT_JUDGED:
+            found[name] = _NOT_JUDGED[name]
+        elif name == "eos_token_id" and isinstance(generation[name], list):
+            found[name] = generation[name][0]
+        elif name in NEUTRAL_ARGUMENTS and name not in _NOT_EVERYWHERE:
+            found[name] = NEUTRAL_ARGUMENTS[name]
+    reasons = generation.get(NOT_FOLLOWED, ())
+    # They win over the lengths that a case passes.
+    new = [name for name in ("max_new_tokens", "min_new_tokens") if generation[name] is not None or name in reasons]
+    return found | dict.fromkeys(new)
+
+
+def not_followed(generation: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    """Why a case that passes these arguments is not judged: what is still in force in it; "" where nothing is."""
+    return "; ".join(why for name, why in generation.get(NOT_FOLLOWED, {}).items() if name not in arguments)
