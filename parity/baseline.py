@@ -1,13 +1,14 @@
 """The baseline: what an audit found of every cell, one line each, small enough to be kept and read in a diff.
 
-A failed or partial run can never become one: rows are ``pass``, ``known`` or ``skip``, and nothing else fits.
+A partial run can never become one, and a failed one only with a reason, which stands in the row of each failure.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,25 +19,32 @@ from parity.records import RecordError, in_words, parsed
 
 FORMAT = 1
 NOT_KEPT = ("--out", "--cache", "--jobs")
+SHOWN_FAILURE = 200
+"""Letters of what was said that a row keeps of a failure without a tensor."""
 MAKES_ONE = "parity gate REPORT --baseline FILE --update"
 
 
 class Row(NamedTuple):
     """What was found of one cell, over all runs that the baseline was made from."""
 
-    status: Literal["pass", "known", "skip"]
+    status: Literal["pass", "known", "skip", "fail"]
     low: float | None = None
     """Smallest error, in budgets; None where the cell is about no number."""
     high: float | None = None
     """Largest, where runs brought different ones."""
     entry: str = ""
-    """The ledger's, of a ``known`` one."""
+    """Of a ``known`` one, the ledger's or that of a file of known issues; of a ``fail`` the reason it was accepted."""
+    found: str = ""
+    """Of a ``fail``, what failed: the first divergent tensor, or what was said, its numbers left out."""
 
     @property
     def largest(self) -> float:
         """Largest error of all runs, in budgets; 0 where there is no number."""
         return self.high or self.low or 0.0
 
+
+Accepted = Callable[[Judged], str]
+"""From a failing verdict to the reason for which it is accepted, "" where it is not."""
 
 Rows = dict[str, dict[str, dict[str, dict[str, Row]]]]
 """By checkpoint, subject, check and case."""
@@ -88,9 +96,14 @@ def read_baseline(path: Path) -> Baseline:
         hint = f"; {MAKES_ONE} makes it" if isinstance(error, FileNotFoundError) else ""
         raise RecordError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     try:
-        return Baseline.model_validate_json(content)
+        baseline = Baseline.model_validate_json(content)
     except ValidationError as error:
         raise RecordError(f"{path}: {_unfit(content, error)}") from error
+    for cell, row in baseline.rows():
+        if row.status == "fail" and not row.entry:
+            cause = "is fail, and no reason is recorded: the baseline of a failed run is none"
+            raise RecordError(f"{path}: {' · '.join(cell)} {cause}")
+    return baseline
 
 
 def _unfit(content: bytes, error: ValidationError) -> str:
@@ -109,16 +122,19 @@ def _unfit(content: bytes, error: ValidationError) -> str:
     return in_words(error)
 
 
-def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport]) -> Baseline:
+def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport], accepted: Accepted | None = None) -> Baseline:
     """What several runs of the same audit agree on, with the range of each error.
+
+    Args:
+        accepted: gives the reason for which a failing cell is accepted, "" where there is none; by default none is.
 
     Raises:
         RecordError: one of the runs failed, was judged in part, asked nothing, or they disagree.
     """
     rows: dict[Cell, Row] = {}
     for path, report in zip(paths, reports, strict=True):
-        _could_be_baseline(path, report)
-        found = rows_of(report)
+        _could_be_baseline(path, report, accepted or (lambda verdict: ""))
+        found = rows_of(report, accepted)
         rows = rows or found
         if differs := next((cell for cell in sorted(rows.keys() | found) if not _alike(rows, found, cell)), None):
             raise RecordError(f"{path}: not what {paths[0]} found: {' · '.join(differs)}; what flickers is no baseline")
@@ -134,9 +150,17 @@ def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport]) -> Basel
     )
 
 
-def rows_of(report: JudgedReport) -> dict[Cell, Row]:
+def rows_of(report: JudgedReport, accepted: Accepted | None = None) -> dict[Cell, Row]:
     """A row for each verdict, whatever it is."""
-    return {verdict.cell: _row(verdict) for verdict in report.verdicts}
+    return {verdict.cell: _row(verdict, accepted) for verdict in report.verdicts}
+
+
+def failure_of(verdict: Judged) -> str:
+    """What failed: the first divergent tensor, or what was said, without its numbers, which another run may change."""
+    if verdict.first_divergence is not None:
+        return verdict.first_divergence.tensor
+    said = " ".join(verdict.reason[:4000].split())
+    return re.sub(r"0x[0-9a-fA-F]+|-?\d+(\.\d+)?(e[-+]?\d+)?", "#", said)[:SHOWN_FAILURE]
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
@@ -155,26 +179,34 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _could_be_baseline(path: Path, report: JudgedReport) -> None:
+def _could_be_baseline(path: Path, report: JudgedReport, accepted: Accepted) -> None:
     totals, why = report.totals, ""
-    if totals.fail or totals.error:
+    failing = [verdict for verdict in report.verdicts if verdict.status == "fail"]
+    if totals.error or not all(accepted(verdict) for verdict in failing):
         why = f"{totals.fail} fail, {totals.error} error: a failed run"
     elif report.selected:
         why = f"only {', '.join(report.selected)} was judged: a partial run"
-    elif not totals.passed and not totals.known:
+    elif not totals.passed and not totals.known and not failing:
         why = "nothing was asked: an empty run"
     if why:
-        raise RecordError(f"{path}: {why} cannot become the baseline")
+        hint = " (--accept-failures --reason TEXT takes its failures)" if totals.fail and not totals.error else ""
+        raise RecordError(f"{path}: {why} cannot become the baseline{hint}")
 
 
-def _row(verdict: Judged) -> Row:
+def _row(verdict: Judged, accepted: Accepted | None) -> Row:
+    if verdict.status == "fail" and accepted is not None:
+        return Row(verdict.status, verdict.budgets, None, accepted(verdict), failure_of(verdict))
     entry = verdict.evidence.ledger if verdict.status == "known" else ""
     return Row(verdict.status, verdict.budgets, None, entry)
 
 
 def _alike(rows: Mapping[Cell, Row], found: Mapping[Cell, Row], cell: Cell) -> bool:
     one, other = rows.get(cell), found.get(cell)
-    return one is not None and other is not None and (one.status, one.entry) == (other.status, other.entry)
+    return (
+        one is not None
+        and other is not None
+        and (one.status, one.entry, one.found) == (other.status, other.entry, other.found)
+    )
 
 
 def _joined(one: Row, other: Row) -> Row:

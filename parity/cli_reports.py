@@ -33,23 +33,35 @@ def gate(
         bool, typer.Option("--update", help="Write the baseline from this run, or what several agree on.")
     ] = False,
     drop: Annotated[bool, typer.Option("--drop", help="With --update: cells no longer there are meant to go.")] = False,
+    accept_failures: Annotated[
+        bool, typer.Option("--accept-failures", help="With --update: cells that fail are taken too, for a --reason.")
+    ] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why failures are accepted; recorded with each.")
+    ] = "",
     summary: Summary = None,
     annotate: Annotate = False,
 ) -> None:
     """Fail where a report is not what the baseline says: for worse, or for better without a word.
 
     A worse verdict, a cell that vanished, a new divergence, an error grown beyond its spread, and also an improvement,
-    which is accepted with --update. A failed or partial run never becomes a baseline. Example:
+    which is accepted with --update. A partial run never becomes a baseline, and a failed one only with
+    --accept-failures --reason TEXT: then another failure, or a pass, is what changed. Example:
     parity gate runs/today --baseline reports/baseline.json
     """
     from parity.gate import gate as hold
     from parity.gate import update as renew
     from parity.show.gate import show_gate, show_updated
 
+    reason = " ".join(reason.split())
+    if accept_failures != bool(reason):
+        raise GivenError("--accept-failures and --reason TEXT go together: a failure is accepted for a reason")
     if update:
         made = not baseline.exists()
-        show_updated(renew(reports, baseline, drop=drop), baseline, made)
+        show_updated(renew(reports, baseline, drop=drop, accept_failures=reason), baseline, made)
         return
+    if accept_failures:
+        raise GivenError("--accept-failures is for --update")
     if drop or len(reports) > 1:
         raise GivenError("--drop and several reports are for --update")
     gated = hold(reports[0], baseline)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from parity.baseline import Baseline, Row, baseline_of, read_baseline, write_baseline
+from parity.baseline import Baseline, Row, baseline_of, failure_of, read_baseline, write_baseline
 from parity.judged import Cell, Judged, JudgedReport, read_judged, versions_of
 from parity.records import RecordError, Status
 
@@ -34,8 +34,9 @@ class Change:
     """One cell that is not what the baseline says."""
 
     kind: Kind
-    """``worse`` verdict, ``vanished`` cell, it newly ``diverges`` (failed, or explained by the ledger), the error
-    ``grew`` beyond its spread; ``better`` verdict, the error ``shrank``, a ``new`` cell that passes or is skipped."""
+    """``worse`` verdict (or another failure than was accepted), ``vanished`` cell, it newly ``diverges`` (failed, or
+    explained by the ledger), the error ``grew`` beyond its spread; ``better`` verdict, the error ``shrank``, a ``new``
+    cell that passes or is skipped."""
     cell: Cell
     before: Row | None
     after: Judged | None
@@ -73,13 +74,16 @@ def gate(report: Path, baseline: Path) -> Gated:
     return Gated(found, list(changes(dict(known.rows()), found)), list(_versions(known, found)))
 
 
-def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False) -> list[Change]:
+def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accept_failures: str = "") -> list[Change]:
     """Makes a baseline of runs of the same audit, or brings one up to date.
 
-    Rows that the gate would pass stay as they are, so that a diff shows what changed and nothing else.
+    Rows that the gate would pass stay as they are, so that a diff shows what changed and nothing else; a failure that
+    was accepted before, and is the same, among them.
 
     Args:
         drop: cells that the baseline has and the runs do not are meant to be gone.
+        accept_failures: why cells that fail are accepted, recorded in each of their rows; "": none is. An error never
+            is.
 
     Returns:
         What changed; of a new baseline nothing.
@@ -88,12 +92,19 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False) -> li
         RecordError: a file cannot be read, a run is no baseline (``baseline_of``), or cells would vanish.
     """
     found = [read_judged(path) for path in reports]
-    new = baseline_of(reports, found)
-    if not baseline.exists():
+    known = read_baseline(baseline) if baseline.exists() else None
+    rows = dict(known.rows()) if known else {}
+
+    def accepted(verdict: Judged) -> str:
+        row = rows.get(verdict.cell)
+        same = row is not None and row.status == "fail" and row.found == failure_of(verdict)
+        return accept_failures or (row.entry if same else "")
+
+    new = baseline_of(reports, found, accepted)
+    if known is None:
         write_baseline(new, baseline)
         return []
-    known = read_baseline(baseline)
-    changed = list(changes(dict(known.rows()), found[-1]))
+    changed = list(changes(rows, found[-1]))
     vanished = [change.cell for change in changed if change.kind == "vanished"]
     if vanished and not drop:
         raise RecordError(
@@ -123,6 +134,8 @@ def _kind(before: Row | None, after: Judged) -> Kind | None:
         return _turned(before.status, after.status)
     if after.status == "known" and after.evidence.ledger != before.entry:
         return "diverges"
+    if after.status == "fail" and failure_of(after) != before.found:
+        return "worse"
     return _moved(before, after.budgets or 0.0)
 
 
@@ -130,7 +143,7 @@ def _turned(before: Status, after: Status) -> Kind:
     if after in ("fail", "error"):
         return "worse"
     if after == "known":
-        return "diverges"
+        return "better" if before == "fail" else "diverges"
     return "better" if after == "pass" else "worse"
 
 

@@ -275,7 +275,10 @@ def test_a_report_that_cannot_be_compared_is_one_line(tmp_path, written, capsys,
         (lambda text: text[:100], "not JSON"),
         (lambda text: "<!DOCTYPE html>", "a page for people, not the JSON beside it"),
         (lambda text: "[" * 100_000, "nested too deeply"),
-        (lambda text: text.replace('"pass"', '"fail"', 1), "is fail: the baseline of a failed run is none"),
+        (
+            lambda text: text.replace('"pass"', '"fail"', 1),
+            "is fail, and no reason is recorded: the baseline of a failed run is none",
+        ),
         (lambda text: text.replace('"baseline": 1', '"baseline": 7'), "baseline format 7, this version reads 1"),
         (lambda text: text.replace('"baseline": 1', '"schema_version": 1'), "no baseline"),
         (lambda text: text.replace('"runs"', '"rums"'), "Field required"),
@@ -330,3 +333,79 @@ def test_thirty_thousand_cells_are_held_in_a_second(tmp_path, written):
         assert gate(path, baseline).passed
         took.append(time.process_time() - begun)
     assert min(took) < 1.0
+
+
+def failing(tensor="logits", budgets: float = 9.0, **fields):
+    place = {"first_divergence": {"tensor": tensor}} if tensor else {}
+    return verdict("fail", error=budgets * 1e-6, budget=1e-6, **place, **fields)
+
+
+@pytest.mark.parametrize(
+    ("after", "kinds"),
+    [
+        (failing(), []),
+        (failing("decoder.hidden.1"), ["worse"]),
+        (failing(budgets=900.0), ["grew"]),
+        (failing(budgets=0.01), ["shrank"]),
+        (passed(), ["better"]),
+        (known(), ["better"]),
+        (verdict("error"), ["worse"]),
+        (verdict("skip"), ["worse"]),
+    ],
+)
+def test_an_accepted_failure_is_held_to_what_it_was(tmp_path, written, after, kinds):
+    baseline = tmp_path / "baseline.json"
+    update([written(failing(), ASKED)], baseline, accept_failures="waits for release 5.24")
+    (row,) = [row for _, row in read_baseline(baseline).rows() if row.status == "fail"]
+    assert (row.entry, row.found) == ("waits for release 5.24", "logits")
+    assert [change.kind for change in gate(written(after, ASKED, name="after.json"), baseline).changes] == kinds
+
+
+def test_what_was_raised_is_the_same_failure_whatever_numbers_it_names(tmp_path, written):
+    baseline = tmp_path / "baseline.json"
+    update([written(failing(None, reason="forward raised ValueError: at 0x7f41 in row 3"))], baseline,
+           accept_failures="known")  # fmt: skip
+    same, other = (written(failing(None, reason=reason), name=f"{number}.json") for number, reason in enumerate(
+        ["forward raised ValueError: at 0x9a02 in row 5", "forward raised KeyError: at 0x7f41 in row 3"]))  # fmt: skip
+    assert gate(same, baseline).passed and [each.kind for each in gate(other, baseline).changes] == ["worse"]
+
+
+def test_an_accepted_failure_stays_accepted_and_takes_no_other_with_it(tmp_path, written):
+    baseline = tmp_path / "baseline.json"
+    update([written(failing(), ASKED)], baseline, accept_failures="waits")
+    assert update([written(failing(), ASKED, name="same.json")], baseline) == []
+    another = written(failing(), failing(case="loss"), name="another.json")
+    with pytest.raises(RecordError, match=r"2 fail, 0 error: a failed run cannot .*--accept-failures --reason TEXT"):
+        update([another], baseline)
+    update([another], baseline, accept_failures="so does this")
+    assert {row.entry for _, row in read_baseline(baseline).rows()} == {"waits", "so does this"}
+
+
+def test_an_error_is_never_accepted(tmp_path, written):
+    with pytest.raises(RecordError, match=r"0 fail, 1 error: a failed run cannot become the baseline$"):
+        update([written(verdict("error"), ASKED)], tmp_path / "baseline.json", accept_failures="because")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--update", "--accept-failures"], "go together"),
+        (["--update", "--reason", "because"], "go together"),
+        (["--update", "--accept-failures", "--reason", "  "], "go together"),
+        (["--accept-failures", "--reason", "because"], "--accept-failures is for --update"),
+    ],
+)
+def test_failures_are_accepted_by_two_words_together(written, capsys, given, said):
+    assert run(["gate", str(written(failing())), *given]) == 2
+    assert said in one_line(capsys)
+
+
+def test_the_command_accepts_and_then_holds(tmp_path, written, capsys):
+    report, baseline = written(failing(), ASKED), tmp_path / "baseline.json"
+    accept = ["--update", "--accept-failures", "--reason", "waits for a release"]
+    assert run(["gate", str(report), "--baseline", str(baseline), *accept]) == 0
+    assert run(["gate", str(report), "--baseline", str(baseline)]) == 0
+    capsys.readouterr()
+    other = written(failing("encoder.last"), ASKED, name="other.json")
+    assert run(["gate", str(other), "--baseline", str(baseline)]) == 1
+    assert "another failure than the one accepted (waits for a release; it was logits)" in capsys.readouterr().out

@@ -78,6 +78,8 @@ def change_lines(changes: Iterable[Change]) -> Iterator[tuple[str, str]]:
 def _turn(change: Change) -> str:
     before = change.before.status if change.before else "none"
     after = change.after.status if change.after else "none"
+    if before == after == "fail":
+        return f"another failure than the one accepted ({change.before.entry}; it was {change.before.found})"
     return f"{before} → {after}" if before != after else before
 
 
