@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from parity.anatomy import Anatomy, anatomy_of
 from parity.causes import explained, notices_of, refusal
+from parity.file_facts import file_facts
 from parity.in_force import generation_in_force
-from parity.records import Notice
+from parity.records import FileFacts, Notice
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
 from reference.generation import GENERATION_FILE
@@ -51,6 +52,8 @@ class Checkpoint:
     """Size of those weight files."""
     notices: tuple[Notice, ...] = ()
     """What is the matter with it, in a user's words (``parity.causes``)."""
+    facts: FileFacts = field(default_factory=FileFacts)
+    """What the files hold, as conditions of known issues name it."""
 
     @property
     def anatomy(self) -> Anatomy:
@@ -86,17 +89,19 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
     if (refused := refusal(path, opened)) is not None:
         raise refused
     files = _files(path, weights)
+    generation = generation_in_force(path, anatomy.positions) if anatomy.generates else {}
     return Checkpoint(
         name=_name(path),
         path=path,
         digest=_digest(path, files),
         config=config,
         model_class=anatomy.model_class,
-        generation=generation_in_force(path, anatomy.positions) if anatomy.generates else {},
+        generation=generation,
         files=files,
         format=known.name,
         weight_bytes=sum(file.stat().st_size for file in weights),
         notices=tuple(notices_of(path, opened, anatomy)),
+        facts=file_facts(path, anatomy.model_class, files, generation),
     )
 
 

@@ -12,10 +12,8 @@ from typing import Annotated, Any, Literal
 from packaging.specifiers import SpecifierSet
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from parity.cases import Case
-from parity.checks.base import Check
 from parity.errors import GivenError
-from parity.records import SubjectRecord, Verdict
+from parity.records import CheckpointRecord, FileFacts, SubjectRecord, Verdict, WeightFacts
 from parity.results import Comparison, Result
 from parity.subjects import Variant
 
@@ -52,7 +50,8 @@ class Entry(BaseModel):
     devices: list[str] = Field(default_factory=list)
     dtypes: list[str] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
-    """Values of ``config.json`` under which it shows; ``encoder.model_type`` names a half's."""
+    """Values of ``config.json`` under which it shows, each the one given or one of a list; ``encoder.model_type`` names
+    a half's."""
     unless: dict[str, Any] = Field(default_factory=dict)
     """Values under which it does not show. A field that ``config.json`` does not name has its default, and that too is
     one of them."""
@@ -69,19 +68,50 @@ class Entry(BaseModel):
     ``AS_HELD``: it does so under the settings that the library holds without arguments, which are not the file's."""
     settings_lost: bool = False
     """The library holds other settings without arguments than the file's."""
+    files: list[str] = Field(default_factory=list)
+    """Files that the checkpoint has."""
+    formats: list[str] = Field(default_factory=list)
+    """Of the weight file that the backend reads: ``safetensors``, ``bin``, ``h5`` or ``msgpack``; empty: any."""
+    converted: bool | None = None
+    """Whether that file was written by another framework than the backend's."""
+    holds: list[str] = Field(default_factory=list)
+    """Parameters of the class, and other names of a tied table, that it holds, all of them."""
+    lacks: list[str] = Field(default_factory=list)
+    """The same that it does not hold, at least one of them. What is no name of the class is not lacking."""
+    generation: dict[str, Any] = Field(default_factory=dict)
+    """Settings of generation in force without arguments, each one of the listed values or the one given."""
+    says_tensors: bool = False
+    """``config.json`` itself names a field that ``tensors`` name."""
+    always: str = ""
+    """Why no condition on the checkpoint is needed: the cause is there whatever the files hold."""
     sometimes: str = ""
-    """Where a cell it names may rightly pass: what else must be so. Without this, a pass makes the entry stale."""
+    """Where a cell it names may rightly pass: what else must be so. Without this, every cell of the baseline that it
+    names has to show it (``unshown``)."""
     cause: str
     upstream: str
     """File and symbol in the library."""
     effect: str
     """What it does to users."""
 
-    def covers(self, check: Check, case: Case, subject: SubjectRecord, config: dict[str, Any], versions: dict) -> bool:
-        """Whether this entry speaks about a cell at all."""
+    @property
+    def conditional(self) -> bool:
+        """Whether it holds only for some checkpoints, by what their files say."""
+        by_file = (self.files, self.formats, self.holds, self.lacks, self.generation, self.config, self.unless)
+        # A file that was saved in the run itself is named by its case: who saved it, and in which form.
+        saved = bool(self.cases) and all(name.startswith("saved.") for name in self.cases)
+        return any(by_file) or self.converted is not None or self.says_tensors or saved
+
+    def covers(
+        self, check: str, case: str, subject: SubjectRecord, checkpoint: CheckpointRecord, versions: Mapping
+    ) -> bool:
+        """Whether this entry speaks about a cell at all: a check's id and a case's name, of a subject."""
+        return self.applies(check, case, subject, checkpoint) and self.is_of(versions)
+
+    def applies(self, check: str, case: str, subject: SubjectRecord, checkpoint: CheckpointRecord) -> bool:
+        """Whether the cell and the checkpoint's files meet its conditions, whatever the versions."""
+        if check not in self.checks or subject.backend not in self.backends:
+            return False
         limits = (
-            (self.checks, check.id),
-            (self.backends, subject.backend),
             (self.classes, subject.documented_class),
             (self.attention, Variant.parse(subject.variant).attention),
             (self.devices, subject.device),
@@ -89,13 +119,35 @@ class Entry(BaseModel):
         )
         if any(allowed and value not in allowed for allowed, value in limits):
             return False
-        if self.cases and not _names(self.cases, case.name):
+        if self.cases and not _names(self.cases, case):
             return False
-        if any(_named(config, name) != value for name, value in self.config.items()):
+        config = checkpoint.config
+        if any(not _is(_named(config, name), value) for name, value in self.config.items()):
             return False
         if any(_named(config, name) in (None, value) for name, value in self.unless.items()):
             return False
-        return self.is_of(versions)
+        return self._caused_by(checkpoint, subject)
+
+    def _caused_by(self, checkpoint: CheckpointRecord, subject: SubjectRecord) -> bool:
+        """Whether the files are such that the cause is there."""
+        of_the_weights = bool(self.formats or self.holds or self.lacks) or self.converted is not None
+        if not (of_the_weights or self.files or self.generation or self.says_tensors):
+            return True
+        facts = checkpoint.file_facts
+        if facts is None or not set(self.files) <= set(facts.files):
+            return False
+        if any(not _is(facts.generation.get(name), value) for name, value in self.generation.items()):
+            return False
+        if self.says_tensors and not any(_names(self.tensors, field) for field in facts.config_fields):
+            return False
+        if not of_the_weights:
+            return True
+        read = weights_read(facts, subject.backend)
+        if read is None or (self.formats and read.format not in self.formats):
+            return False
+        if self.converted is not None and (read.framework != _framework(subject.backend)) != self.converted:
+            return False
+        return set(self.holds) <= set(read.holds) and (not self.lacks or not set(self.lacks).isdisjoint(read.lacks))
 
     def is_of(self, versions: Mapping[str, str]) -> bool:
         """Whether it speaks about these versions of the distributions that it names."""
@@ -123,6 +175,35 @@ class Entry(BaseModel):
             return False
         places = {axis: config.get(name) for axis, name in self.only_at.items()}
         return not places or all(_only_at(result, places) for result in failed)
+
+
+def weights_read(facts: FileFacts, backend: str) -> WeightFacts | None:
+    """The weight file that a backend loads, by the libraries' own order; None where there is none that can be read.
+
+    transformers 4.37.2, 4.57.6 and 5.23.0, ``from_pretrained``: a class reads its framework's own file where there is
+    one (``parity.backends.libraries.route``). TensorFlow takes any safetensors file before ``tf_model.h5``, and with
+    ``from_pt=True`` ``pytorch_model.bin`` before a safetensors file; Flax its own file before any other.
+    """
+    own = _framework(backend)
+    by_format = {each.format: each for each in facts.weights}
+    converts = own in ("tf", "flax") and all(each.framework != own for each in facts.weights)
+    orders = {
+        "tf": ("bin", "safetensors") if converts else ("safetensors", "h5"),
+        "flax": ("safetensors", "bin") if converts else ("msgpack", "safetensors"),
+    }
+    order = orders.get(own, ("safetensors", "bin", "h5", "msgpack"))
+    return next((by_format[name] for name in order if name in by_format), None)
+
+
+def _framework(backend: str) -> str:
+    """The framework whose files a backend reads without a conversion: ``pt``, ``tf`` or ``flax``."""
+    last = backend.rpartition("-")[2]
+    return last if last in ("tf", "flax") else "pt"
+
+
+def _is(found: Any, wanted: Any) -> bool:
+    """Whether a value is the one that is wanted, or one of several."""
+    return found in wanted if isinstance(wanted, list) else found == wanted
 
 
 def _named(config: dict[str, Any], name: str) -> Any:

@@ -47,6 +47,34 @@ class Unreadable(_Record):
     """One line that names the file and the cause."""
 
 
+class WeightFacts(_Record):
+    """What the headers of one format's weight file say, or those of all of its shards."""
+
+    format: str
+    """``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
+    framework: str
+    """``pt``, ``tf`` or ``flax``: whose names stand in it."""
+    shards: int = 1
+    dtypes: list[str] = Field(default_factory=list)
+    holds: list[str] = Field(default_factory=list)
+    """Of the canonical names of the documented class, the other names of a tied table among them, those it holds …"""
+    lacks: list[str] = Field(default_factory=list)
+    """… and those it does not."""
+
+
+class FileFacts(_Record):
+    """What the files of a checkpoint hold, as far as the conditions of a known issue can name it."""
+
+    files: list[str] = Field(default_factory=list)
+    """Names of the files that were digested."""
+    weights: list[WeightFacts] = Field(default_factory=list)
+    """One for each format that is there and can be read, in the order in which our own readers prefer them."""
+    config_fields: list[str] = Field(default_factory=list)
+    """What ``config.json`` itself names, ``encoder.hidden_size`` in a half."""
+    generation: dict[str, Any] = Field(default_factory=dict)
+    """The settings of generation in force without arguments."""
+
+
 class CheckpointRecord(_Record):
     """One checkpoint of a run."""
 
@@ -61,6 +89,8 @@ class CheckpointRecord(_Record):
     """What it is loaded as, by its PyTorch name."""
     notices: list[Notice] = Field(default_factory=list)
     """What is the matter with it in a user's words (``parity.causes``), to be read before any tensor."""
+    file_facts: FileFacts | None = None
+    """None: nothing is known of its files, and no known issue that names them holds."""
 
 
 class SubjectRecord(_Record):

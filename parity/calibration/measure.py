@@ -121,7 +121,7 @@ def known_to_be_wrong(run: CheckpointRun, subject: SubjectRecord, case: Case) ->
         checks = [CHECKS[name] for name in entry.checks if CHECKS[name].family in ABOUT_NUMBERS]
         for check in checks:
             concerned = entry.config or entry.unless or case.name in check.cases
-            if concerned and entry.covers(check, case, subject, run.config, versions):
+            if concerned and entry.covers(check.id, case.name, subject, run.checkpoint, versions):
                 patterns |= set(entry.tensors or ["*"])
     return patterns
 

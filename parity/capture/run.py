@@ -350,6 +350,7 @@ class _Run:
                     config=c.config,
                     documented_class=c.model_class,
                     notices=list(c.notices),
+                    file_facts=c.facts,
                 )
                 for name, c in self.checkpoints.items()
             ],

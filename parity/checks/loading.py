@@ -11,11 +11,15 @@ from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Finding, Result
 from parity.weight_precedence import file_read
-from reference.names import table_of
+from reference.names import Entry, table_of
+from reference.names.layouts import SPELLINGS
 
 _FILE = "definition of a checkpoint: config.json states the parameters, the weight file holds them"
 _LOADING = "main classes, PreTrainedModel.from_pretrained: the model is loaded with the weights of the file"
 
+
+TIED_DIFFERS = " differs from the table it is tied to"
+"""How the report of the file's own load says so, behind the name in the file."""
 
 OUTPUT_TABLES = ("lm_head.weight", "lm_head.decoder.weight", "predictions.decoder.weight")
 """How the families call the table of an output head that is no input table's duplicate."""
@@ -172,9 +176,34 @@ def nothing_is_missing(evidence: Evidence) -> Iterator[Result]:
         harmless = (name in aliases and name in loaded) or carries_nothing(evidence, name)
         yield Finding(harmless, f"the library did not find {name} in the file and made it up", name)
     for name in report["unexpected"]:
-        yield Finding(carries_nothing(evidence, name), f"the library did not use {name} of the file", name)
+        harmless = carries_nothing(evidence, name) or _is_stored_twice(evidence, name)
+        yield Finding(harmless, f"the library did not use {name} of the file", name)
     for name in report["not_materialised"]:
         yield Finding(False, f"{name} is on a meta device, without values", name)
+
+
+def _is_stored_twice(evidence: Evidence, raw: str) -> bool:
+    """Whether a name of the file is another name of a table that the model has, and the file holds the same bits there.
+
+    transformers 4.x saves a tied table under all of its names in ``pytorch_model.bin``; TensorFlow and Flax have one.
+    """
+    entry = _meant(evidence, raw)
+    if entry is None or entry.role != "tied" or entry.name not in evidence.trace.facts["parameters"]:
+        return False
+    notes = evidence.file.facts["report"]["notes"]
+    differing = [note.removesuffix(TIED_DIFFERS) for note in notes if note.endswith(TIED_DIFFERS)]
+    same = {_spelling(raw), *evidence.anatomy.table.spelled(_spelling(raw))}
+    return not any(_spelling(name) in same for name in differing)
+
+
+def _meant(evidence: Evidence, raw: str) -> Entry | None:
+    return evidence.anatomy.table.entry(_spelling(raw))
+
+
+def _spelling(raw: str) -> str:
+    """A name as PyTorch spells it: a conversion reports what it did not use as the model's framework spells it."""
+    found = SPELLINGS["tf" if ":" in raw else "flax" if "/" in raw else "torch"](raw)
+    return found[0] if found else raw
 
 
 @check(

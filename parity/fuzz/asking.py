@@ -189,9 +189,8 @@ def _put(
 
 
 def is_alarm(verdict: Verdict) -> bool:
-    """Whether a verdict is a failure or an error; that a known divergence did not show on one example is neither."""
-    stale = verdict.status == "fail" and "ledger" in verdict.evidence
-    return verdict.status in ("fail", "error") and not stale
+    """Whether a verdict is a failure or an error."""
+    return verdict.status in ("fail", "error")
 
 
 def _asked(subject: Subject, checkpoint: Checkpoint) -> Asked:
@@ -221,7 +220,7 @@ def _version(distribution: str) -> str:
 def _manifest(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Manifest:
     record = CheckpointRecord(
         name=checkpoint.name, path=str(checkpoint.path), digest=checkpoint.digest, config=checkpoint.config,
-        documented_class=checkpoint.model_class,
+        documented_class=checkpoint.model_class, file_facts=checkpoint.facts,
     )  # fmt: skip
     subjects = [
         SubjectRecord(

@@ -77,6 +77,8 @@ def change_lines(changes: Iterable[Change]) -> Iterator[tuple[str, str]]:
 
 def _turn(change: Change) -> str:
     before = change.before.status if change.before else "none"
+    if change.before and change.before.entry and change.kind == "better":
+        before = f"{before} ({change.before.entry})"
     after = change.after.status if change.after else "none"
     if before == after == "fail":
         return f"another failure than the one accepted ({change.before.entry}; it was {change.before.found})"

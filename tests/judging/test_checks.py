@@ -10,7 +10,7 @@ import pytest
 from parity.checks import CHECKS
 from parity.judge import judge
 from parity.traces import Trace
-from tests.judging.conftest import CANDIDATE, cells
+from tests.judging.conftest import CANDIDATE, SUBJECTS, cells
 
 ELSEWHERE = ("config", "tokenizer", "saving", "documented", "LOAD05", "LAYER01")
 """Tested in ``test_files.py``, ``test_saving.py``, ``test_documented.py``, ``test_other_classes.py`` and
@@ -90,6 +90,7 @@ def longer(found: dict[str, np.ndarray]) -> None:
     found["sequences"] = np.pad(found["sequences"], [(0, 0), (0, 1)], constant_values=50)
 
 
+FILE = next(index for index, subject in enumerate(SUBJECTS) if subject.role == "file")
 SAME_AS_FORWARD = "replaced by the answer to the unchanged inputs"
 SAME_AS_STEPS = "replaced by steps whose rows were not exchanged"
 
@@ -198,6 +199,19 @@ def test_a_fault_is_caught_and_named(run_directory, honest, check, case, fault, 
     assert len(failed) == 1 and failed[0].reason
     if tensor is not None:
         assert failed[0].first_divergence.tensor == tensor
+
+
+def test_a_table_that_the_file_holds_twice_is_used_once_and_nothing_is_lost(run_directory):
+    """transformers 4.x saves the table under all its names in ``pytorch_model.bin``; a conversion says it used one."""
+    duplicates = ["lm_head.weight", "lm_head/kernel", "model/decoder/embed_tokens/kernel"]
+    unused = facts(lambda f: f["report"]["unexpected"].extend(duplicates))
+    report = judge(run_directory({"load": unused}), checks=["LOAD02"])
+    assert [verdict.status for verdict in cells(report, "LOAD02")] == ["pass"]
+    note = "lm_head.weight differs from the table it is tied to"
+    differs = facts(lambda f: f["report"]["notes"].append(note))
+    report = judge(run_directory({"load": unused, (FILE, "load"): differs}), checks=["LOAD02"])
+    (verdict,) = cells(report, "LOAD02", "fail")
+    assert verdict.evidence["tensors"] == duplicates[:2]
 
 
 def test_the_mean_of_a_loss_that_comes_as_several_numbers_is_compared_and_its_shape_is_wrong(run_directory):
