@@ -16,6 +16,7 @@ from parity.errors import GivenError
 from parity.records import CheckpointRecord, FileFacts, SubjectRecord, Verdict, WeightFacts
 from parity.results import Comparison, Result
 from parity.subjects import Variant
+from parity.weight_precedence import file_read
 
 Severity = Literal["critical", "high", "low"]
 
@@ -178,21 +179,19 @@ class Entry(BaseModel):
 
 
 def weights_read(facts: FileFacts, backend: str) -> WeightFacts | None:
-    """The weight file that a backend loads, by the libraries' own order; None where there is none that can be read.
+    """The weight file that a backend loads (``parity.weight_precedence``); None where none can be read.
 
-    transformers 4.37.2, 4.57.6 and 5.23.0, ``from_pretrained``: a class reads its framework's own file where there is
-    one (``parity.backends.libraries.route``). TensorFlow takes any safetensors file before ``tf_model.h5``, and with
-    ``from_pt=True`` ``pytorch_model.bin`` before a safetensors file; Flax its own file before any other.
+    A class reads its own framework's file where there is one, and otherwise PyTorch's with ``from_pt=True``; PyTorch's
+    class, where none of its files is there, TensorFlow's or Flax's.
     """
     own = _framework(backend)
-    by_format = {each.format: each for each in facts.weights}
-    converts = own in ("tf", "flax") and all(each.framework != own for each in facts.weights)
-    orders = {
-        "tf": ("bin", "safetensors") if converts else ("safetensors", "h5"),
-        "flax": ("safetensors", "bin") if converts else ("msgpack", "safetensors"),
-    }
-    order = orders.get(own, ("safetensors", "bin", "h5", "msgpack"))
-    return next((by_format[name] for name in order if name in by_format), None)
+    from_pt = own != "pt" and all(each.framework != own for each in facts.weights)
+    name = file_read(backend, (4, 57), facts.files, from_pt) or ""
+    found = next((each for each in facts.weights if name.startswith(STEMS[each.format])), None)
+    return found or next(iter(facts.weights), None)
+
+
+STEMS = {"safetensors": "model.", "bin": "pytorch_model.", "h5": "tf_model.", "msgpack": "flax_model."}
 
 
 def _framework(backend: str) -> str:

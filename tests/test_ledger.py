@@ -16,6 +16,7 @@ from parity.ledger import Entry, entries, weights_read
 from parity.records import CheckpointRecord, FileFacts, WeightFacts
 from parity.resources import fixture
 from parity.unshown import never_met, subject_of, unshown
+from reference.weights import FORMATS
 from tests.fabricated import subject
 
 BASELINE = Path(__file__).parents[1] / "reports" / "baseline.json"
@@ -77,8 +78,14 @@ def test_entries_that_no_fixture_shows_are_named(kept):
     assert set(never_met(kept[0], entries())) == set(SHOWN_ELSEWHERE)
 
 
+FILES = {known.name: known.file for known in FORMATS}
+
+
 def facts(*formats: tuple[str, str], **fields) -> FileFacts:
-    return FileFacts(weights=[WeightFacts(format=name, framework=kind) for name, kind in formats], **fields)
+    files = [FILES[name] for name, _ in formats]
+    return FileFacts(
+        files=files, weights=[WeightFacts(format=name, framework=kind) for name, kind in formats], **fields
+    )
 
 
 @pytest.mark.parametrize(
