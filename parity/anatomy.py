@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from reference.config import Config, EncoderDecoderConfig, SpeechConfig, StackShape, config_of
 from reference.config.classes import class_of, saved_class
+from reference.config.tokens import usable, why_unusable
 from reference.errors import CheckpointError
 from reference.names import Table, table_of
 
@@ -127,32 +128,50 @@ class Anatomy:
             self.raw,
             *(self.raw[half] for half in ("encoder", "decoder") if isinstance(self.raw.get(half), dict)),
         ]
-        return {half[name] for half in halves for name in names if isinstance(half.get(name), int)}
+        values = [half.get(name) for half in halves for name in names]
+        listed = [each for value in values for each in (value if isinstance(value, list) else [value])]
+        return {token for token in listed if isinstance(token, int)}
 
     @property
     def special(self) -> set[int]:
         """Tokens that mean something: padding, begin, end, start."""
         return self.tokens("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
+    def _token(self, name: str) -> int | None:
+        """A token of the config that the decoder's table has a row for, the decoder's own where it says none."""
+        found = usable(getattr(self.config, name), self.vocab)
+        decoder = getattr(self.config, "decoder", None)
+        return usable(getattr(decoder, name, None), self.vocab) if found is None and decoder is not None else found
+
     @property
     def end(self) -> int | None:
-        """The token that ends a text."""
-        return self.config.eos_token_id
+        """The token that ends a text, of several the first; None where there is none."""
+        return self._token("eos_token_id")
 
     @property
     def start(self) -> int | None:
-        """What the decoder is fed first."""
-        return self.config.decoder_start_token_id
+        """What the decoder is fed first; None where there is none."""
+        return self._token("decoder_start_token_id")
 
     @property
-    def pad(self) -> int:
-        """What fills rows of the decoder's text up."""
-        return self.config.pad_token_id
+    def pad(self) -> int | None:
+        """What fills rows of the decoder's text up; None where there is none."""
+        return self._token("pad_token_id")
 
     @property
     def source_pad(self) -> int:
-        """What fills rows of a text encoder's text up."""
-        return self.config.encoder.pad_token_id if self.composed else self.pad
+        """What fills rows of a text encoder's text up; any token where none is said, for a mask hides it."""
+        return usable((self.config.encoder if self.composed else self.config).pad_token_id, self.source_vocab) or 0
+
+    def lacking(self, *names: str) -> dict[str, str]:
+        """Of these tokens of the config itself those that cannot be used, by name, each with the reason."""
+        reasons = {name: why_unusable(name, getattr(self.config, name), self.vocab) for name in names}
+        return {name: why for name, why in reasons.items() if why}
+
+    @property
+    def lacking_to_shift(self) -> dict[str, str]:
+        """What labels, or a source, cannot be shifted right without, as far as the config lacks it."""
+        return self.lacking("decoder_start_token_id", "pad_token_id")
 
     def frames(self, samples: int, adapted: bool = True) -> int:
         """States that so many samples of audio become; without the adapter's shortening where ``adapted`` is false."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from parity.anatomy import Anatomy
 from parity.cases import IGNORED
+from reference.config.tokens import usable
 
 SOURCE_LENGTHS = (11, 5, 8)
 TARGET_LENGTHS = (7, 4, 6)
@@ -89,14 +90,16 @@ def ordinary_tokens(anatomy: Anatomy, vocab: int) -> np.ndarray:
 
 
 def synthetic_rows(anatomy: Anatomy, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Rows of ordinary tokens, each source with an end: what is asked about where nobody gives rows."""
+    """Rows of ordinary tokens, each source with an end if there is one: what is asked about where nobody gives rows."""
     words, targets = (ordinary_tokens(anatomy, vocab) for vocab in (anatomy.source_vocab, anatomy.vocab))
     rows = []
     for source, target in zip(SOURCE_LENGTHS, TARGET_LENGTHS, strict=True):
         source, target = min(source, anatomy.source_positions), min(target, anatomy.positions)
         row: dict[str, Any] = {}
         if anatomy.speech is None:
-            row["input_ids"] = [*rng.choice(words, source - 1).tolist(), anatomy.end]
+            end = usable(anatomy.end, anatomy.source_vocab)
+            last = rng.choice(words, 1).tolist() if end is None else [end]
+            row["input_ids"] = [*rng.choice(words, source - 1).tolist(), *last]
         else:
             row["input_values"] = rng.normal(0.0, 1.0, _samples(anatomy, source)).tolist()
         rows.append({**row, "labels": rng.choice(targets, target).tolist()})

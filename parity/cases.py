@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,17 @@ class Case:
             return False
         only = self.notes.get("only")
         return only is None or (role == "candidate" and [backend, variant] in only)
+
+    def without(self, lacking: Mapping[str, str]) -> Case:
+        """The same question, which nobody can be asked where a checkpoint lacks what it needs.
+
+        Args:
+            lacking: by name, why it is not there; with none the question stays as it is.
+        """
+        if not lacking:
+            return self
+        notes = {**self.notes, "lacking": {**self.notes.get("lacking", {}), **lacking}}
+        return replace(self, requires=(*self.requires, *lacking), notes=notes)
 
     @property
     def digest(self) -> str:

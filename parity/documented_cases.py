@@ -38,7 +38,8 @@ def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Ca
         cases.append(Case(f"load-as.{name}", "load_as", settings={"model_class": name}, requires=needs, notes=notes))
     for case in (case for case in standard if case.name == "gradients" and anatomy.speech is not None):
         needs = (*case.requires, "freeze")
-        cases.append(Case("frozen-gradients", "frozen_gradients", case.inputs, requires=needs, notes=notes))
+        told = {**notes, **{name: case.notes[name] for name in ("lacking",) if name in case.notes}}
+        cases.append(Case("frozen-gradients", "frozen_gradients", case.inputs, requires=needs, notes=told))
     return cases
 
 

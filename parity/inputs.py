@@ -159,15 +159,19 @@ def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
     known = slow.get_vocab()
     special = [tokenizers.AddedToken(t, lstrip=t == "<mask>") for t in ("<s>", "</s>", "<pad>", "<unk>", "<mask>")]
     slow.add_special_tokens([token for token in special if token.content in known])
-    first, last = config.get("bos_token_id"), config["eos_token_id"]
-    begin = [] if first is None else [first]
+    begin, end = (_as_list(config.get(name)) for name in ("bos_token_id", "eos_token_id"))
 
     def encoded(text: str, pair: str | None = None) -> list[int]:
         # As RoBERTa has pairs, the second text between two ends (tokenization_bart.py, 4.37.2).
-        following = [] if pair is None else [last, *slow.encode(pair).ids, last]
-        return [*begin, *slow.encode(text).ids, last, *following]
+        following = [] if pair is None else [*end, *slow.encode(pair).ids, *end]
+        return [*begin, *slow.encode(text).ids, *end, *following]
 
     return encoded
+
+
+def _as_list(token: Any) -> list[int]:
+    """One token of a config, of several the first; none where it says none."""
+    return [] if token is None else list(token[:1]) if isinstance(token, list) else [token]
 
 
 def _cause(error: BaseException) -> str:

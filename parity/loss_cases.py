@@ -22,11 +22,18 @@ def loss_cases(anatomy: Anatomy, full: Mapping[str, Any], labels: np.ndarray) ->
         labels: of a language head, int ``[batch, tgt]``.
     """
     if anatomy.head == "language":
-        yield from _language_cases(anatomy, dict(full), labels)
+        found = _language_cases(anatomy, dict(full), labels)
     elif anatomy.head == "labels":
-        yield from _classification_cases(anatomy, dict(full))
+        found = _classification_cases(anatomy, dict(full))
     elif anatomy.head == "span":
-        yield from _span_cases(dict(full))
+        found = _span_cases(dict(full))
+    else:
+        found = iter(())
+    # A decoder alone is fed what it is; behind an encoder the class shifts the labels, or the source, right.
+    lacking = {} if anatomy.alone else anatomy.lacking_to_shift
+    ends = anatomy.lacking("eos_token_id") if anatomy.head == "labels" else {}
+    for case in found:
+        yield case.without({**lacking, **ends})
 
 
 def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray) -> Iterator[Case]:

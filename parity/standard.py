@@ -99,7 +99,7 @@ def standard_cases(
     """
     rng = np.random.default_rng(SEED)
     questions = _questions(anatomy, rows, rng)
-    cases = [*_forward_cases(questions, rng)]
+    cases = [each.without(_lacking(questions, each)) for each in _forward_cases(questions, rng)]
     if questions.target is not None:
         mates = next((case.inputs for case in cases if case.name == "forward.other-mates"), questions.full)
         cases += step_cases(questions.full, mates, questions.kept, alone=anatomy.alone)
@@ -110,6 +110,18 @@ def standard_cases(
         inputs = (questions.full, mates, questions.alone, questions.kept)
         cases += generation_cases(*inputs, generation, anatomy, ordinary)
     return [*cases, *loss_cases(anatomy, questions.full, questions.labels)]
+
+
+def _lacking(questions: Questions, case: Case) -> dict[str, str]:
+    """Tokens that a pass needs and the config lacks.
+
+    A class that is not given decoder inputs makes them of the source, shifted right; a classifier reads off the ends.
+    """
+    anatomy, named = questions.anatomy, {"decoder_input_ids", "encoder_hidden_states"} & set(case.inputs)
+    if case.operation == "load" or named or case.notes.get("no_encoder"):
+        return {}
+    ends = anatomy.lacking("eos_token_id") if anatomy.head == "labels" else {}
+    return {**anatomy.lacking_to_shift, **ends}
 
 
 def _questions(anatomy: Anatomy, rows: list[dict[str, Any]] | None, rng: np.random.Generator) -> Questions:
@@ -125,12 +137,14 @@ def _questions(anatomy: Anatomy, rows: list[dict[str, Any]] | None, rng: np.rand
         states = as_single(rng.normal(0.0, 1.0, (*source.mask.shape, anatomy.decoder.d_model)))
         beside = Sequence("encoder_hidden_states", "encoder_attention_mask", states, source.mask)
         words = ordinary_tokens(anatomy, anatomy.vocab)
-        fed = np.where(mask > 0, np.where(labels == IGNORED, words[0], labels), anatomy.pad)
+        fed = np.where(mask > 0, np.where(labels == IGNORED, words[0], labels), anatomy.pad or 0)
         return Questions(anatomy, beside, Sequence("input_ids", "attention_mask", fed, mask, words), labels)
     if anatomy.head in ("labels", "span"):
         return Questions(anatomy, source, None, labels)
-    fed = shift_right(labels, anatomy.pad, anatomy.start)
     words = ordinary_tokens(anatomy, anatomy.vocab)
+    # Where the config has no start or padding, a decoder that is given its inputs computes with any other token.
+    start = words[0] if anatomy.start is None else anatomy.start
+    fed = shift_right(labels, anatomy.pad or 0, start)
     target = Sequence("decoder_input_ids", "decoder_attention_mask", fed, mask, words)
     return Questions(anatomy, source, target, labels)
 

@@ -223,11 +223,15 @@ def tokenizer_and_config_agree(evidence: Evidence) -> Iterator[Result]:
     yield Finding(facts["largest"] < size, f"token {facts['largest']} has no row in a table of {size}", "vocab_size")
     for name, role in (("pad_token_id", "pad_token"), ("bos_token_id", "bos_token"), ("eos_token_id", "eos_token")):
         token = facts["roles"].get(role)
-        same = config.get(name) is None or token is None or config[name] == token
+        known = config.get(name)
+        # Of ends a config may list several (generation page, eos_token_id).
+        same = known is None or token is None or (token in known if isinstance(known, list) else known == token)
         yield Finding(same, f"{name} is {config.get(name)}, and the tokenizer's {role} is {token}", name)
     for name in ("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"):
         number = config.get(name)
-        yield Finding(number is None or number <= facts["largest"], f"{name} is {number}, which is no token", name)
+        numbers = [] if number is None else number if isinstance(number, list) else [number]
+        known = all(0 <= each <= facts["largest"] for each in numbers)
+        yield Finding(known, f"{name} is {number}, which is no token", name)
     longest, places = facts["model_max_length"], config["max_position_embeddings"]
     fits = longest is None or longest <= places or longest >= UNLIMITED
     yield Finding(fits, f"model_max_length is {longest}, and there are {places} positions", "model_max_length")

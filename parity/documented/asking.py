@@ -110,18 +110,20 @@ def _words(value: Words, name: str, notes: Any, anatomy: Anatomy, by: tuple[Enco
     if parted := [word for word, each in zip(value.expected, tokens, strict=True) if len(each) != 1]:
         raise InputsError(f"{path}: its tokenizer has no token for {parted[0]!r}")
     notes = {**notes, "place": source["input_ids"][0].index(mask[0]), "tokens": [each[0] for each in tokens]}
-    return Case(name, "forward", source, requires=("default_decoder_inputs",), notes=notes)
+    made = Case(name, "forward", source, requires=("default_decoder_inputs",), notes=notes)
+    return made.without(anatomy.lacking_to_shift)
 
 
 def _loss(value: Loss, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     labels = dict(value.given) if value.target is None else {"labels": [by[1](value.target)]}
     inputs = {**_source(by[0], value.input, value.pair), **labels}
-    return Case(name, "forward", inputs, requires=("labels",), notes=notes)
+    return Case(name, "forward", inputs, requires=("labels",), notes=notes).without(anatomy.lacking_to_shift)
 
 
 def _states(value: States, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
-    fed = {"decoder_input_ids": [[anatomy.start]], "decoder_attention_mask": [[1]]}
-    return Case(name, "forward", {**_source(by[0], value.input), **fed}, notes=notes)
+    fed = {"decoder_input_ids": [[anatomy.start or 0]], "decoder_attention_mask": [[1]]}
+    made = Case(name, "forward", {**_source(by[0], value.input), **fed}, notes=notes)
+    return made.without({} if anatomy.start is not None else anatomy.lacking("decoder_start_token_id"))
 
 
 _MAKERS: dict[type, Callable[..., Case]] = {

@@ -15,19 +15,21 @@ from reference.config.fields import (
     check_rates,
     check_sizes,
     check_switches,
-    check_tokens,
     object_of,
     read_json,
 )
 from reference.config.shape import StackShape
+from reference.config.tokens import Tokens, check_tokens
 
 _SIZES = (
     "vocab_size", "max_position_embeddings", "d_model", "encoder_layers", "encoder_ffn_dim", "encoder_attention_heads",
     "decoder_layers", "decoder_ffn_dim", "decoder_attention_heads",
 )  # fmt: skip
 _SWITCHES = ("scale_embedding", "tie_word_embeddings", "use_cache")
-_TOKENS = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
-_OPTIONAL_TOKENS = ("bos_token_id", "forced_bos_token_id", "forced_eos_token_id")
+_TOKENS = (
+    "pad_token_id", "eos_token_id", "decoder_start_token_id", "bos_token_id", "forced_bos_token_id",
+    "forced_eos_token_id",
+)  # fmt: skip
 _RATES = ("dropout", "attention_dropout", "activation_dropout", "encoder_layerdrop", "decoder_layerdrop", "init_std")
 
 
@@ -36,7 +38,8 @@ class BartConfig:
     """A BART encoder-decoder, fields and defaults as documented (BART page, ``BartConfig``).
 
     Sizes are counts; ``*_dropout`` are probabilities, used in training only. ``others`` keeps the keys of the file
-    that say nothing about the computation (generation settings, labels, versions …).
+    that say nothing about the computation (generation settings, labels, versions …). A token id may be null or outside
+    the vocabulary: the model computes all the same what does not need it (``reference.config.tokens``).
     """
 
     vocab_size: int = 50265
@@ -58,17 +61,16 @@ class BartConfig:
     encoder_layerdrop: int | float = 0.0
     decoder_layerdrop: int | float = 0.0
     init_std: int | float = 0.02
-    pad_token_id: int = 1
-    bos_token_id: int | None = 0
-    eos_token_id: int = 2
-    decoder_start_token_id: int = 2
-    forced_bos_token_id: int | None = None
-    forced_eos_token_id: int | None = 2
+    pad_token_id: Tokens = 1
+    bos_token_id: Tokens = 0
+    eos_token_id: Tokens = 2
+    decoder_start_token_id: Tokens = 2
+    forced_bos_token_id: Tokens = None
+    forced_eos_token_id: Tokens = 2
     others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     MODEL_TYPES: ClassVar[tuple[str, ...]] = ("bart",)
     PRE_NORM: ClassVar[bool] = False
-    OPTIONAL_TOKENS: ClassVar[tuple[str, ...]] = _OPTIONAL_TOKENS
 
     @property
     def model_type(self) -> str:
@@ -112,7 +114,7 @@ class BartConfig:
 
         Raises:
             CheckpointError: ``model_type`` is absent or not ``bart``, a size is no positive integer, the heads do not
-                divide ``d_model``, the activation is not documented, or a token id lies outside the vocabulary.
+                divide ``d_model``, the activation is not documented, or a token id is no whole number.
         """
         place = CONFIG_FILE if path is None else path
         data = object_of(data, place)
@@ -124,7 +126,7 @@ class BartConfig:
         check_activation(values, "activation_function", place)
         for stack in ("encoder", "decoder"):
             check_heads(values, f"{stack}_attention_heads", "d_model", place)
-        check_tokens(values, (*_TOKENS, *_OPTIONAL_TOKENS), values["vocab_size"], place, cls.OPTIONAL_TOKENS)
+        check_tokens(values, _TOKENS, place)
         return cls(**values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod
@@ -144,4 +146,3 @@ class MBartConfig(BartConfig):
 
     MODEL_TYPES: ClassVar[tuple[str, ...]] = ("mbart",)
     PRE_NORM: ClassVar[bool] = True
-    OPTIONAL_TOKENS: ClassVar[tuple[str, ...]] = (*_OPTIONAL_TOKENS, "decoder_start_token_id")

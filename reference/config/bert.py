@@ -15,11 +15,11 @@ from reference.config.fields import (
     check_rates,
     check_sizes,
     check_switches,
-    check_tokens,
     object_of,
     read_json,
 )
 from reference.config.shape import StackShape
+from reference.config.tokens import Tokens, check_tokens, why_unusable
 from reference.errors import CheckpointError
 
 _SIZES = (
@@ -57,9 +57,9 @@ class BertConfig:
     tie_word_embeddings: bool = True
     is_decoder: bool = False
     add_cross_attention: bool = False
-    pad_token_id: int = 0
-    bos_token_id: int | None = None
-    eos_token_id: int | None = None
+    pad_token_id: Tokens = 0
+    bos_token_id: Tokens = None
+    eos_token_id: Tokens = None
     others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -68,7 +68,8 @@ class BertConfig:
 
         Raises:
             CheckpointError: another ``model_type``, a value of the wrong kind, heads that do not divide the width, an
-                activation or a kind of position that is not done here, or a token id outside the vocabulary.
+                activation or a kind of position that is not done here, a token id that is no whole number, or a RoBERTa
+                without the padding token that its positions are counted from.
         """
         place = CONFIG_FILE if path is None else path
         data = object_of(data, place)
@@ -83,8 +84,10 @@ class BertConfig:
         check_rates(values, ("layer_norm_eps",), place)
         check_activation(values, "hidden_act", place)
         check_heads(values, "num_attention_heads", "hidden_size", place)
-        tokens = ("pad_token_id", "bos_token_id", "eos_token_id")
-        check_tokens(values, tokens, values["vocab_size"], place, tokens[1:])
+        check_tokens(values, ("pad_token_id", "bos_token_id", "eos_token_id"), place)
+        why = why_unusable("pad_token_id", values["pad_token_id"], values["vocab_size"], "it")
+        if family == "roberta" and why:
+            raise CheckpointError(place, f"roberta numbers positions from its padding token on, and {why}")
         if family == "bert-generation":
             values["type_vocab_size"] = 0
         others = {key: value for key, value in data.items() if key not in values}

@@ -9,9 +9,10 @@ from typing import Any
 
 from reference.config.bart import BartConfig, MBartConfig
 from reference.config.bert import BertConfig
-from reference.config.fields import CONFIG_FILE, check_model_type, check_tokens, object_of, read_json
+from reference.config.fields import CONFIG_FILE, check_model_type, object_of, read_json
 from reference.config.gpt2 import Gpt2Config
 from reference.config.speech import SpeechConfig
+from reference.config.tokens import Tokens, check_tokens
 from reference.errors import CheckpointError
 
 FAMILIES: dict[str, Any] = {
@@ -32,16 +33,17 @@ _TOKENS = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
 class EncoderDecoderConfig:
     """Two configs in one file (encoder-decoder page, ``EncoderDecoderConfig``; the speech page likewise).
 
-    ``decoder_start_token_id`` and ``pad_token_id`` are needed as soon as labels are shifted or text is generated; they
-    stand in this config, and where they do not, the decoder's own are taken.
+    ``decoder_start_token_id`` and ``pad_token_id`` are needed as soon as labels are shifted; they stand in this config
+    and nowhere else, where the page on training has its reader put them. For generating, what is not said here is taken
+    from the decoder's config (``reference.generation.settings``).
     """
 
     model_type: str
     encoder: BertConfig | SpeechConfig
     decoder: BertConfig | Gpt2Config | BartConfig
-    decoder_start_token_id: int | None = None
-    pad_token_id: int | None = None
-    eos_token_id: int | None = None
+    decoder_start_token_id: Tokens = None
+    pad_token_id: Tokens = None
+    eos_token_id: Tokens = None
     others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -58,8 +60,8 @@ class EncoderDecoderConfig:
         encoder = _half(data, "encoder", ENCODERS[kind], place)
         decoder = _half(data, "decoder", DECODERS, place)
         _check_joined(encoder, decoder, data, place)
-        tokens = {name: _token(data, name) for name in _TOKENS}
-        check_tokens(tokens, _TOKENS, decoder.vocab_size, place, _TOKENS)
+        tokens = {name: data.get(name) for name in _TOKENS}
+        check_tokens(tokens, _TOKENS, place)
         others = {key: value for key, value in data.items() if key not in {"encoder", "decoder", *_TOKENS}}
         return cls(kind, encoder, decoder, **tokens, others=others)
 
@@ -99,8 +101,3 @@ def _check_joined(encoder: Any, decoder: Any, data: Mapping[str, Any], place: Pa
         raise CheckpointError(place, f"{cause} (cross_attention_hidden_size is {width})")
     if data.get("tie_encoder_decoder", False):
         raise CheckpointError(place, "tie_encoder_decoder is true; tied halves cannot be built")
-
-
-def _token(data: Mapping[str, Any], name: str) -> Any:
-    own = data.get(name)
-    return data["decoder"].get(name) if own is None else own

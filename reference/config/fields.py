@@ -91,20 +91,6 @@ def check_heads(values: Mapping[str, Any], heads: str, width: str, place: Path |
         raise CheckpointError(place, cause)
 
 
-def check_tokens(
-    values: Mapping[str, Any], names: Iterable[str], vocab: int, place: Path | str, optional: Collection[str] = ()
-) -> None:
-    """Token ids lie in the vocabulary; an optional one may be null."""
-    for name in names:
-        value = values[name]
-        if value is None and name in optional:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise CheckpointError(place, f"{name} is {value!r}, not a token id")
-        if not 0 <= value < vocab:
-            raise CheckpointError(place, f"{name} is {value}, outside the vocabulary of {vocab} (0 to {vocab - 1})")
-
-
 def _kind(value: Any) -> str:
     names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "null")

@@ -19,6 +19,7 @@ from reference.config.fields import (
     read_json,
 )
 from reference.config.shape import StackShape
+from reference.config.tokens import Tokens, check_tokens
 from reference.errors import CheckpointError
 
 _AS_PUBLISHED = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False}
@@ -38,9 +39,9 @@ class Gpt2Config:
     layer_norm_epsilon: int | float = 1e-5
     tie_word_embeddings: bool = True
     add_cross_attention: bool = False
-    bos_token_id: int | None = 50256
-    eos_token_id: int | None = 50256
-    pad_token_id: int | None = None
+    bos_token_id: Tokens = 50256
+    eos_token_id: Tokens = 50256
+    pad_token_id: Tokens = None
     others: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     model_type = "gpt2"
@@ -67,6 +68,7 @@ class Gpt2Config:
         check_rates(values, ("layer_norm_epsilon",), place)
         check_activation(values, "activation_function", place)
         check_heads(values, "n_head", "n_embd", place)
+        check_tokens(values, ("bos_token_id", "eos_token_id", "pad_token_id"), place)
         return cls(**values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod

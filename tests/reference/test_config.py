@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.config import BartConfig
+from reference.config.tokens import usable, why_unusable
 from reference.errors import CheckpointError
 from tests.profiles import examples
 
@@ -58,10 +59,11 @@ def test_reads_a_file_and_keeps_what_it_does_not_know_aside(tmp_path):
         ({"activation_function": ["gelu"]}, "unknown activation_function ['gelu']"),
         ({"scale_embedding": 1}, "scale_embedding is 1, not true or false"),
         ({"dropout": "much"}, "dropout is 'much', not a number of at least 0"),
-        ({"pad_token_id": 50265}, "pad_token_id is 50265, outside the vocabulary of 50265 (0 to 50264)"),
-        ({"eos_token_id": -1}, "eos_token_id is -1, outside the vocabulary"),
-        ({"decoder_start_token_id": None}, "decoder_start_token_id is None, not a token id"),
-        ({"forced_eos_token_id": 99999}, "forced_eos_token_id is 99999, outside the vocabulary"),
+        ({"pad_token_id": "1"}, "pad_token_id is '1', not a token id"),
+        ({"eos_token_id": True}, "eos_token_id is True, not a token id"),
+        ({"eos_token_id": [2, None]}, "eos_token_id is a list that holds no ids alone, not a token id"),
+        ({"decoder_start_token_id": 2**70}, "decoder_start_token_id is a number beyond 64 bits, not a token id"),
+        ({"forced_eos_token_id": []}, "forced_eos_token_id is a list that holds no ids alone, not a token id"),
     ],
 )
 def test_inconsistent_config_is_named(change, cause):
@@ -120,4 +122,18 @@ def test_any_values_give_a_config_or_one_line(values):
         assert "\n" not in str(error) and str(error).startswith("config.json: ")
     else:
         assert config.d_model % config.encoder_attention_heads == 0
-        assert 0 <= config.pad_token_id < config.vocab_size
+        assert usable(config.pad_token_id, config.vocab_size) in (None, config.pad_token_id)
+
+
+@pytest.mark.parametrize(
+    ("value", "one", "why"),
+    [(3, 3, ""), (0, 0, ""), (None, None, "says none"), (-1, None, "outside the table of 9 tokens (0 to 8)"),
+     (9, None, "outside the table of 9"), ([3, 4], 3, "lists several"), ([99], None, "lists several")],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["pad_token_id", "eos_token_id", "decoder_start_token_id"])
+def test_a_token_that_cannot_be_used_is_read_and_says_why(name, value, one, why):
+    """A model is built without any of them; only what needs one is told that it is not there."""
+    held = getattr(BartConfig.from_dict({**GOOD, "vocab_size": 9, name: value}), name)
+    assert (held, usable(held, 9)) == (value, one)
+    told = why_unusable(name, held, 9)
+    assert why in told and bool(told) == bool(why)

@@ -41,7 +41,11 @@ def test_every_family_is_read_by_its_model_type(model_type: str, tmp_path) -> No
         (BertConfig, {**BERT, "hidden_size": 13}, "num_attention_heads is 3, which does not divide hidden_size 13"),
         (BertConfig, {**BERT, "hidden_act": "mish"}, "unknown hidden_act 'mish'"),
         (BertConfig, {**BERT, "position_embedding_type": "relative_key"}, "only 'absolute' can be built"),
-        (BertConfig, {**BERT, "pad_token_id": 31}, "pad_token_id is 31, outside the vocabulary of 31"),
+        (
+            BertConfig,
+            {**BERT, "model_type": "roberta", "pad_token_id": 31},
+            "roberta numbers positions from its padding token on, and pad_token_id is 31 in it, outside the table",
+        ),
         (BertConfig, [1], "holds an array, not a JSON object"),
         (Gpt2Config, {**GPT2, "n_head": 5}, "n_head is 5, which does not divide n_embd 12"),
         (Gpt2Config, {**GPT2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is True"),
@@ -63,7 +67,7 @@ def test_every_family_is_read_by_its_model_type(model_type: str, tmp_path) -> No
             "the encoder's width 12 is not the decoder's 15, and no projection is made",
         ),
         (EncoderDecoderConfig, {**BOTH, "tie_encoder_decoder": True}, "tied halves cannot be built"),
-        (EncoderDecoderConfig, {**BOTH, "decoder_start_token_id": 31}, "decoder_start_token_id is 31, outside"),
+        (EncoderDecoderConfig, {**BOTH, "decoder_start_token_id": "31"}, "decoder_start_token_id is '31', not a token"),
     ],
 )
 def test_what_cannot_be_built_gets_one_line(reader: Any, data: Any, cause: str) -> None:
