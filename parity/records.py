@@ -130,6 +130,8 @@ class TraceRecord(_Record):
     case: str
     outcome: Outcome
     path: str | None = None
+    digest: str = ""
+    """sha256 that the trace's file holds of itself: another one in its place is refused."""
     reason: str = ""
     """For outcomes other than ``captured``: the signal, the limit, the harness's own exception."""
     cached: bool = False

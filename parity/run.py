@@ -15,7 +15,7 @@ from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, RecordError, SubjectRecord, TraceRecord, read_record
 from parity.subjects import Variant
 from parity.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
-from parity.traces import Trace
+from parity.traces import Trace, TraceError
 
 WITHOUT_TENSORS = (
     "generate", "reachable", "generation_settings", "save", "load_saved", "signature", "compose", "route",
@@ -89,14 +89,21 @@ class CheckpointRun:
         """The trace of one subject for one case; None where it was not captured.
 
         Raises:
-            TraceError: the manifest names it, but the file cannot be read.
+            TraceError: the manifest names it, but the file cannot be read, is damaged, or is another.
         """
         record = self.records.get((subject, case))
         if record is None or record.path is None:
             return None
         if (subject, case) not in self._traces:
-            self._traces[subject, case] = Trace.read(self.directory / record.path)
+            self._traces[subject, case] = Trace.read(self.directory / record.path, record.digest)
         return self._traces[subject, case]
+
+    def _readable(self, subject: int, case: str) -> Trace | None:
+        """A candidate's trace; None where it cannot be read, which is an error of its own cells and no other's."""
+        try:
+            return self.trace(subject, case)
+        except (TraceError, OSError):
+            return None
 
     def oracle(self, case: str) -> Trace | None:
         """The oracle's trace, or None where it has none or raised."""
@@ -152,7 +159,9 @@ class CheckpointRun:
     def _measure_all(self, case: str) -> CaseErrors:
         oracle = self.oracle(case)
         specs = [spec for spec in self.specs(case) if oracle is not None and spec.name in oracle.arrays]
-        traces = {index: self.trace(index, case) for index, _ in self.subjects("candidate", "yardstick")}
+        traces = {index: self._readable(index, case) for index, _ in self.subjects("candidate")}
+        # A yardstick's must be read: without one of its members a budget would be another.
+        traces |= {index: self.trace(index, case) for index, _ in self.subjects("yardstick")}
         answered = {index: trace for index, trace in traces.items() if trace is not None and not trace.raised}
         found = CaseErrors(specs, {}, [], {index: {} for index in answered})
         for spec in specs:

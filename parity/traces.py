@@ -3,6 +3,8 @@
 Arrays carry canonical names (``parity.tensors``) in data-flow order. What is no array (what was raised,
 which fields came back, which parameters were loaded) is JSON in the file's metadata, beside the provenance.
 Half-precision arrays are stored widened to float32, which is exact; ``dtypes`` keeps what the backend returned.
+The metadata also holds the file's own sha256, taken with zeros in its place: whatever bit of a trace changes, in an
+array, in the facts or in the header, the file is no longer read.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +25,14 @@ from safetensors.numpy import save_file
 
 from parity.errors import GivenError
 
-FORMAT = 1
+FORMAT = 2
 SKETCH_ABOVE = 1 << 18
 SKETCH_WIDTH = 16
 _SKETCH_ROWS = 64
+_NO_DIGEST = "0" * 64
+_DIGEST = b'"digest":"'
+"""How the digest's field begins in the header. Elsewhere in it every quotation mark within a text is escaped."""
+_PIECE = 1 << 20
 
 
 class TraceError(GivenError):
@@ -57,6 +64,8 @@ class Trace:
     raised: Raised | None = None
     dtypes: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    """sha256 of the file it was read from, or written to last."""
 
     def write(self, path: Path) -> None:
         """Writes the trace whole: to a temporary file beside ``path``, then renamed.
@@ -74,37 +83,76 @@ class Trace:
         os.close(handle)
         try:
             try:
-                save_file(arrays, temporary, metadata={"parity": json.dumps(head)})
+                save_file(arrays, temporary, metadata={"parity": json.dumps(head), "digest": _NO_DIGEST})
             except SafetensorError as error:
                 raise OSError(f"{path}: cannot be written: {error}") from error
+            with Path(temporary).open("r+b") as file:
+                _, self.digest, place = _digests(file)
+                file.seek(place)
+                file.write(self.digest.encode())
             os.replace(temporary, path)
         finally:
             if os.path.exists(temporary):
                 os.unlink(temporary)
 
     @classmethod
-    def read(cls, path: Path) -> Trace:
-        """Opens a trace; arrays are read from the file when asked for.
+    def read(cls, path: Path, digest: str = "") -> Trace:
+        """Opens a trace and compares its content with its digest; arrays are read from the file when asked for.
+
+        Args:
+            digest: what a run recorded of it; a whole trace of something else is refused as well.
 
         Raises:
-            TraceError: the file is missing, truncated, or no trace of this format.
+            TraceError: the file is missing, truncated, changed since it was written, or no trace of this format.
         """
         try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                stored, found, _ = _digests(file)
+            if stored != found:
+                raise TraceError(f"{path}: changed since it was written: its content has another digest")
+            if digest and digest != found:
+                raise TraceError(f"{path}: another trace than the one that the run recorded")
             with safe_open(path, framework="numpy") as file:
                 head = json.loads((file.metadata() or {})["parity"])
-        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+            if head["format"] != FORMAT:
+                raise TraceError(f"{path}: trace format {head['format']}, this version reads {FORMAT}")
+            raised = Raised(**head["raised"]) if head["raised"] else None
+            arrays = _FileArrays(path, status, head["order"])
+            return cls(arrays, head["facts"], raised, head["dtypes"], head["provenance"], found)
+        except TraceError:
+            raise
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise TraceError(f"{path}: not a readable trace: {error}") from error
-        if head["format"] != FORMAT:
-            raise TraceError(f"{path}: trace format {head['format']}, this version reads {FORMAT}")
-        raised = Raised(**head["raised"]) if head["raised"] else None
-        return cls(_FileArrays(path, head["order"]), head["facts"], raised, head["dtypes"], head["provenance"])
+
+
+def _digests(file: BufferedIOBase) -> tuple[str, str, int]:
+    """The digest that a trace file holds, that of its content, and where in the file the first stands.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    header = file.read(length) if length <= size else b""
+    place = header.find(_DIGEST) + len(_DIGEST)
+    end = place + len(_NO_DIGEST)
+    if place < len(_DIGEST) or header[end : end + 1] != b'"':
+        raise ValueError("it holds no digest of itself")
+    digest = hashlib.sha256(start + header[:place] + _NO_DIGEST.encode() + header[end:])
+    while piece := file.read(_PIECE):
+        digest.update(piece)
+    return header[place:end].decode("ascii", errors="replace"), digest.hexdigest(), len(start) + place
 
 
 class _FileArrays(Mapping[str, np.ndarray]):
     """The arrays of one trace file, each read when it is looked up."""
 
-    def __init__(self, path: Path, names: list[str]) -> None:
-        self._path, self._names, self._known = path, names, frozenset(names)
+    def __init__(self, path: Path, status: os.stat_result, names: list[str]) -> None:
+        """``status``: of the file when its digest was compared."""
+        self._path, self._status, self._names, self._known = path, status, names, frozenset(names)
         self._file: Any = None
 
     def __contains__(self, name: object) -> bool:
@@ -115,6 +163,9 @@ class _FileArrays(Mapping[str, np.ndarray]):
             raise KeyError(name)
         if self._file is None:
             self._file = safe_open(self._path, framework="numpy")
+            now, then = self._path.stat(), self._status
+            if (now.st_ino, now.st_size, now.st_mtime_ns) != (then.st_ino, then.st_size, then.st_mtime_ns):
+                raise TraceError(f"{self._path}: changed while it was judged")
         return self._file.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:

@@ -49,22 +49,23 @@ class TraceCache:
         """Where the trace of this key is or will be; a worker writes it there whole."""
         return self.traces / key[:2] / f"{key}.safetensors"
 
-    def find(self, key: str) -> Path | None:
-        """The trace's file, marked as used; None if it is absent or cannot be read."""
+    def find(self, key: str) -> Trace | None:
+        """The trace, its file marked as used; None if it is absent, damaged or that of another key."""
         path = self.path(key)
         try:
-            Trace.read(path)
+            trace = Trace.read(path)
             os.utime(path)
         except (TraceError, OSError):
             return None
-        return path
+        return trace if trace.provenance.get("key") == key else None
 
     def put(self, key: str, trace: Trace) -> Path:
-        """Writes a trace.
+        """Writes a trace, whose provenance then holds the key.
 
         Raises:
             OSError: the cache cannot be written.
         """
+        trace.provenance = {**trace.provenance, "key": key}
         trace.write(self.path(key))
         return self.path(key)
 

@@ -28,6 +28,7 @@ from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, Unreadable, write_record
 from parity.subjects import Subject
+from parity.traces import Trace, TraceError
 from reference.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -272,7 +273,10 @@ class _Run:
         cells = [self._cell(index, name, case) for name, new in cases.items() for case in new
                  for index, each in asked
                  if each.is_about(self.checkpoints[name].anatomy) and each.is_asked(case)]  # fmt: skip
-        cached = {cell.task.id for cell in cells if self.cache.find(cell.task.id)}
+        cached = {}
+        for key in dict.fromkeys(cell.task.id for cell in cells):
+            if (trace := self.cache.find(key)) is not None:
+                cached[key] = trace.digest
         missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in cached}
         self._total += len(missing) + len(cached)
         self._done += len(cached)
@@ -282,7 +286,7 @@ class _Run:
         self._show("captured")
         for cell in cells:
             # Two subjects can share a trace (a yardstick's member may be a candidate); its time counts once.
-            self.records.append(self._record(cell, results.get(cell.task.id), cell.task.id in cached))
+            self.records.append(self._record(cell, results.get(cell.task.id), cached.get(cell.task.id)))
             if (result := results.get(cell.task.id)) is not None:
                 results[cell.task.id] = replace(result, seconds=0.0, io_seconds=0.0)
 
@@ -311,16 +315,29 @@ class _Run:
             for key in self._uncached:
                 self.cache.path(key).unlink(missing_ok=True)
 
-    def _record(self, cell: Cell, result: Result | None, cached: bool) -> TraceRecord:
-        result = result or Result("captured")
-        path = None
+    def _record(self, cell: Cell, result: Result | None, cached: str | None) -> TraceRecord:
+        """What became of a cell; ``cached`` is the digest of its trace, where that was there before."""
+        result, path, digest = result or Result("captured"), None, cached or ""
         if result.outcome == "captured":
             path = f"traces/{trace_name(cell.checkpoint, self.asked[cell.subject].subject, cell.case.name)}"
             link(self.cache.path(cell.task.id), self.out / path)
+            if not cached:
+                digest, reason = self._written(self.out / path, cell.task.id)
+                if reason:
+                    result, path = replace(result, outcome="harness-error", reason=reason), None
         return TraceRecord(
             checkpoint=cell.checkpoint, subject=cell.subject, case=cell.case.name, outcome=result.outcome, path=path,
-            reason=result.reason, cached=cached, seconds=result.seconds, io_seconds=result.io_seconds,
+            digest=digest, reason=result.reason, cached=cached is not None, seconds=result.seconds,
+            io_seconds=result.io_seconds,
         )  # fmt: skip
+
+    def _written(self, path: Path, key: str) -> tuple[str, str]:
+        """The digest of the trace that a worker wrote, or why it is none."""
+        try:
+            trace = Trace.read(path)
+        except TraceError as error:
+            return "", str(error)
+        return (trace.digest, "") if trace.provenance.get("key") == key else ("", f"{path}: a trace of something else")
 
     def _on_event(self, kind: str, task: Task, result: Result | None) -> None:
         self._done += kind == "finished"
