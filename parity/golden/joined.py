@@ -101,7 +101,12 @@ def _records(bundle: Bundle, subject: SubjectRecord, place: int, checkpoint: str
             path = f"traces/{trace_name(checkpoint, who, case)}"
             trace.write(out / path)
             yield TraceRecord(
-                checkpoint=checkpoint, subject=place, case=case, outcome="captured", path=path, cached=True,
+                checkpoint=checkpoint,
+                subject=place,
+                case=case,
+                outcome="captured",
+                path=path,
+                cached=True,
                 digest=trace.digest,
             )
 

@@ -13,7 +13,7 @@ from parity.checks import CHECKS
 from parity.checks.base import Check
 from parity.judge import NothingToJudge, judge, planned_cells, select_checks
 from parity.ledger import Entry
-from parity.records import RecordError, Report
+from parity.records import Manifest, RecordError, Report, read_record
 from parity.results import Comparison
 from parity.run import CheckpointRun
 from parity.traces import Raised, Trace
@@ -249,3 +249,31 @@ def test_an_entry_does_not_excuse_a_cell_that_has_no_answer(run_directory, ledge
     no_truth = judge(run_directory({(ORACLE, "forward"): lambda trace: Trace(raised=raised)}), checks=["NUM04"])
     crashed = judge(run_directory(outcomes={(CANDIDATE, "forward"): ("crash", "SIGSEGV")}), checks=["NUM04"])
     assert only(no_truth, "NUM04").status == only(crashed, "NUM04").status == "fail"
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_damaged_trace_is_an_error_of_whatever_needs_it_and_changes_nothing_else(run_directory):
+    """Of a candidate only its own cells; of the oracle or a yardstick's member whatever is measured by it."""
+    folder = run_directory()
+    whole = {key(verdict): verdict for verdict in judge(folder).verdicts}
+    manifest = read_record(Manifest, folder / "manifest.json")
+    for role in ("candidate", "oracle", "yardstick"):
+        record = next(r for r in manifest.traces if r.case == "forward" and manifest.subjects[r.subject].role == role)
+        kept = (folder / record.path).read_bytes()
+        damage(folder / record.path)
+        after = judge(folder).verdicts
+        (folder / record.path).write_bytes(kept)
+        moved = [verdict for verdict in after if verdict.status != whole[key(verdict)].status]
+        assert moved and {verdict.status for verdict in moved} == {"error"}
+        assert all(record.path in verdict.reason for verdict in moved)
+        if role == "candidate":
+            assert {verdict.backend for verdict in moved} == {manifest.subjects[record.subject].backend}
+
+
+def key(verdict):
+    return (verdict.check, verdict.case, verdict.backend, verdict.variant, verdict.dtype)

@@ -1,0 +1,87 @@
+"""A trace is read as it was written, or not at all."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+from parity.traces import Raised, Trace, TraceError
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A trace with arrays, facts whose text looks like the digest's own field, and its bytes."""
+    arrays = {'a"digest":"': np.arange(7, dtype=np.float32), "b": np.zeros((2, 3)), "c": np.zeros(0)}
+    facts = {"text": f'"digest":"{"0" * 64}"', "list": [1, 2]}
+    trace = Trace(arrays, facts, Raised("E", "m", "f"), {"b": "float64"}, {"key": "k"})
+    path = tmp_path / "one.safetensors"
+    trace.write(path)
+    return trace, path, path.read_bytes()
+
+
+def refused(path, content, **told):
+    path.write_bytes(content)
+    with pytest.raises(TraceError) as error:
+        Trace.read(path, **told)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_whole_trace_is_read_and_named_by_its_digest(written):
+    trace, path, _ = written
+    again = Trace.read(path, trace.digest)
+    assert again.digest == trace.digest and len(set(trace.digest)) > 4
+    assert (again.facts, again.raised, again.dtypes, again.provenance) == (
+        trace.facts, trace.raised, trace.dtypes, trace.provenance,
+    )  # fmt: skip
+    assert all(np.array_equal(again.arrays[name], array) for name, array in trace.arrays.items())
+
+
+def test_no_bit_of_a_trace_can_change(written):
+    _, path, content = written
+    draw = random.Random(7)
+    for place in sorted(draw.sample(range(len(content)), 200)):
+        changed = bytearray(content)
+        changed[place] ^= 1 << draw.randrange(8)
+        refused(path, bytes(changed))
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 200, -1])
+def test_no_part_of_a_trace_is_read(written, length):
+    _, path, content = written
+    refused(path, content[:length])
+    refused(path, content + content[:length] + b"x")
+
+
+def test_a_head_that_was_edited_is_refused(written):
+    _, path, content = written
+    assert "another digest" in refused(path, content.replace(b"list", b"lost"))
+    assert "no digest" in refused(path, content.replace(b'"digest":"', b'"digesT":"'))
+
+
+def test_another_trace_in_its_place_is_refused(written):
+    trace, path, _ = written
+    other = Trace(facts={"of": "something else"})
+    other.write(path)
+    assert "another trace" in refused(path, path.read_bytes(), digest=trace.digest)
+
+
+def test_a_trace_that_is_exchanged_while_it_is_judged_is_refused(written):
+    trace, path, _ = written
+    opened = Trace.read(path)
+    Trace({"b": np.ones((2, 3))}).write(path)
+    with pytest.raises(TraceError, match="changed while it was judged"):
+        opened.arrays["b"]
+
+
+def test_an_earlier_format_is_named(written, monkeypatch):
+    trace, path, _ = written
+    monkeypatch.setattr("parity.traces.FORMAT", 1)
+    trace.write(path)
+    monkeypatch.undo()
+    with pytest.raises(TraceError, match="trace format 1, this version reads 2"):
+        Trace.read(path)
+    assert json.dumps(trace.facts)
