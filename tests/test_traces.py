@@ -70,7 +70,7 @@ def test_another_trace_in_its_place_is_refused(written):
 
 
 def test_a_trace_that_is_exchanged_while_it_is_judged_is_refused(written):
-    trace, path, _ = written
+    _, path, _ = written
     opened = Trace.read(path)
     Trace({"b": np.ones((2, 3))}).write(path)
     with pytest.raises(TraceError, match="changed while it was judged"):
