@@ -1,8 +1,14 @@
-"""What a checkpoint that cannot be read raises."""
+"""What a checkpoint that cannot be read raises, and how a value of it is named in a message."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+LONGEST_CAUSE = 600
+"""Characters of a cause; what is longer is cut."""
+_ENTRIES, _LEVELS, _DIGITS = 8, 3, 40
 
 
 class CheckpointError(ValueError):
@@ -10,9 +16,61 @@ class CheckpointError(ValueError):
 
     def __init__(self, path: str | os.PathLike[str], cause: str) -> None:
         self.path = os.fspath(path)
-        self.cause = " ".join(str(cause).split())
+        cause = str(cause)
+        self.cause = " ".join(cause[: LONGEST_CAUSE + 1].split())
+        if len(cause) > LONGEST_CAUSE:
+            self.cause = f"{self.cause[:LONGEST_CAUSE]}…"
         super().__init__(f"{self.path}: {self.cause}")
 
     def __reduce__(self) -> tuple[type[CheckpointError], tuple[str, str]]:
         # Two arguments made the one message: without this the error would not survive a process boundary.
         return CheckpointError, (self.path, self.cause)
+
+
+def brief(value: object, limit: int = 120) -> str:
+    """What ``repr`` gives for a small value; of a large one its beginning.
+
+    A value from a file may be a list that holds itself twice, 40 levels deep, or a number of a million digits:
+    ``repr`` of it never ends, or raises. Here at most 8 entries on 3 levels are looked at, and 40 digits.
+
+    Args:
+        value: anything that was read from a file.
+        limit: characters of the result.
+    """
+    text = "".join(_pieces(value, limit, _LEVELS))
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _pieces(value: object, limit: int, levels: int) -> Iterator[str]:
+    kind = type(value)
+    if kind in (str, bytes, bytearray):
+        yield f"{value[:limit]!r}" if len(value) <= limit else f"{value[:limit]!r}…"  # type: ignore[index]
+    elif kind is int:
+        yield f"{value}" if value.bit_length() < 4 * _DIGITS else f"an integer of {value.bit_length()} bits"  # type: ignore[attr-defined]
+    elif kind in (bool, float, type(None)):
+        yield repr(value)
+    elif kind in (list, tuple, dict):
+        yield from _entries(value, limit, levels)
+    elif isinstance(value, Mapping):
+        yield f"a mapping of {len(value)} entries"
+    else:
+        yield f"<{kind.__name__}>"
+
+
+def _entries(value: Any, limit: int, levels: int) -> Iterator[str]:
+    opening, closing = {list: "[]", tuple: "()", dict: "{}"}[type(value)]
+    if value and levels == 0:
+        yield f"{opening}…{closing}"
+        return
+    yield opening
+    for place, entry in enumerate(value.items() if isinstance(value, dict) else value):
+        if place == _ENTRIES:
+            yield f", … {len(value)} in all"
+            break
+        yield ", " if place else ""
+        if isinstance(value, dict):
+            yield from _pieces(entry[0], limit, levels - 1)
+            yield ": "
+            entry = entry[1]
+        yield from _pieces(entry, limit, levels - 1)
+    yield f",{closing}" if isinstance(value, tuple) and len(value) == 1 else closing

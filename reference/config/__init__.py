@@ -8,10 +8,11 @@ from typing import Any
 from reference.config.bart import BartConfig, MBartConfig
 from reference.config.bert import BertConfig
 from reference.config.composed import ENCODERS, FAMILIES, EncoderDecoderConfig
-from reference.config.fields import ACTIVATIONS, CONFIG_FILE, check_model_type, object_of, read_json
+from reference.config.fields import ACTIVATIONS, CONFIG_FILE, check_model_type, object_of
 from reference.config.gpt2 import Gpt2Config
 from reference.config.shape import StackShape
 from reference.config.speech import SpeechConfig
+from reference.files import read_json
 
 Config = BartConfig | BertConfig | Gpt2Config | SpeechConfig | EncoderDecoderConfig
 

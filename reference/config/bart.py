@@ -11,15 +11,16 @@ from reference.config.fields import (
     CONFIG_FILE,
     check_activation,
     check_heads,
+    check_labels,
     check_model_type,
     check_rates,
     check_sizes,
     check_switches,
     object_of,
-    read_json,
 )
 from reference.config.shape import StackShape
 from reference.config.tokens import Tokens, check_tokens
+from reference.files import read_json
 
 _SIZES = (
     "vocab_size", "max_position_embeddings", "d_model", "encoder_layers", "encoder_ffn_dim", "encoder_attention_heads",
@@ -85,7 +86,7 @@ class BartConfig:
     def num_labels(self) -> int:
         """Classes of a classification head: the entries of ``id2label``; 3 where the file has none, as documented."""
         labels = self.others.get("id2label")
-        return len(labels) if labels else self.others.get("num_labels", 3)
+        return len(labels) if labels else self.others.get("num_labels") or 3
 
     @property
     def problem_type(self) -> str | None:
@@ -123,6 +124,7 @@ class BartConfig:
         check_sizes(values, _SIZES, place)
         check_switches(values, _SWITCHES, place)
         check_rates(values, _RATES, place)
+        check_labels(data, place)
         check_activation(values, "activation_function", place)
         for stack in ("encoder", "decoder"):
             check_heads(values, f"{stack}_attention_heads", "d_model", place)

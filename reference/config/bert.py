@@ -16,11 +16,11 @@ from reference.config.fields import (
     check_sizes,
     check_switches,
     object_of,
-    read_json,
 )
 from reference.config.shape import StackShape
 from reference.config.tokens import Tokens, check_tokens, why_unusable
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
+from reference.files import read_json
 
 _SIZES = (
     "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
@@ -77,7 +77,7 @@ class BertConfig:
         names = [f for f in fields(cls) if f.name not in ("model_type", "others")]
         values = {f.name: data.get(f.name, _DEFAULTS[family].get(f.name, f.default)) for f in names}
         if data.get("position_embedding_type", "absolute") != "absolute":
-            cause = f"position_embedding_type is {data['position_embedding_type']!r}; only 'absolute' can be built"
+            cause = f"position_embedding_type is {brief(data['position_embedding_type'])}; only 'absolute' can be built"
             raise CheckpointError(place, cause)
         check_sizes(values, _SIZES, place)
         check_switches(values, ("tie_word_embeddings", "is_decoder", "add_cross_attention"), place)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reference.config.fields import CONFIG_FILE
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
 
 CLASSES = {
     "bart": ("BartForConditionalGeneration", "BartModel", "BartForSequenceClassification", "BartForQuestionAnswering",
@@ -52,6 +52,7 @@ def class_of(config: Any, asked: str | None = None, place: Path | str = CONFIG_F
     """
     known = CLASSES[config.model_type]
     if asked is not None and asked not in known:
-        cause = f"model_type {config.model_type!r} has no {asked} here; it has {', '.join(known)}"
+        named = asked if isinstance(asked, str) and asked.isidentifier() else brief(asked)
+        cause = f"model_type {config.model_type!r} has no {named} here; it has {', '.join(known)}"
         raise CheckpointError(place, cause)
     return known[0] if asked is None else asked

@@ -9,11 +9,12 @@ from typing import Any
 
 from reference.config.bart import BartConfig, MBartConfig
 from reference.config.bert import BertConfig
-from reference.config.fields import CONFIG_FILE, check_model_type, object_of, read_json
+from reference.config.fields import CONFIG_FILE, check_model_type, object_of
 from reference.config.gpt2 import Gpt2Config
 from reference.config.speech import SpeechConfig
 from reference.config.tokens import Tokens, check_tokens
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
+from reference.files import read_json
 
 FAMILIES: dict[str, Any] = {
     "bart": BartConfig, "mbart": MBartConfig, "bert": BertConfig, "roberta": BertConfig, "bert-generation": BertConfig,
@@ -98,6 +99,6 @@ def _check_joined(encoder: Any, decoder: Any, data: Mapping[str, Any], place: Pa
         cause = (
             f"the encoder's width {encoder.d_model} is not the decoder's {decoder.d_model}, and no projection is made"
         )
-        raise CheckpointError(place, f"{cause} (cross_attention_hidden_size is {width})")
+        raise CheckpointError(place, f"{cause} (cross_attention_hidden_size is {brief(width)})")
     if data.get("tie_encoder_decoder", False):
         raise CheckpointError(place, "tie_encoder_decoder is true; tied halves cannot be built")

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
 
 CONFIG_FILE = "config.json"
+LARGEST_SIZE, LARGEST_RATE = 2**31 - 1, 1e30
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
 """The documented ones (BART page, ``activation_function``); ``gelu`` is the exact one, by the error function."""
-
-
-def read_json(directory: Path | str, name: str) -> Any:
-    """The content of one JSON file of a checkpoint.
-
-    Raises:
-        CheckpointError: no such directory or file, or it is not UTF-8 JSON; line and column are named.
-    """
-    directory = Path(directory)
-    path = directory / name
-    if not directory.is_dir():
-        raise CheckpointError(directory, "not a directory" if directory.exists() else "no such directory")
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(path, "no such file") from error
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise CheckpointError(path, f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
-    except UnicodeDecodeError as error:
-        raise CheckpointError(
-            path, f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise CheckpointError(path, f"not JSON that can be read: {type(error).__name__}: {error}") from error
 
 
 def object_of(data: Any, place: Path | str) -> Mapping[str, Any]:
@@ -54,7 +27,7 @@ def check_model_type(data: Mapping[str, Any], known: Collection[str], place: Pat
     if "model_type" not in data:
         raise CheckpointError(place, f"has no model_type; only {words} can be read")
     if data["model_type"] not in known:
-        raise CheckpointError(place, f"unknown model_type {data['model_type']!r}; only {words} can be read")
+        raise CheckpointError(place, f"unknown model_type {brief(data['model_type'])}; only {words} can be read")
     return data["model_type"]
 
 
@@ -62,26 +35,37 @@ def check_sizes(values: Mapping[str, Any], names: Iterable[str], place: Path | s
     for name in names:
         value = values[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise CheckpointError(place, f"{name} is {value!r}, not a positive integer")
+            raise CheckpointError(place, f"{name} is {brief(value)}, not a positive integer")
+        if value > LARGEST_SIZE:
+            raise CheckpointError(place, f"{name} is {brief(value)}, more than any model has ({LARGEST_SIZE:,})")
 
 
 def check_switches(values: Mapping[str, Any], names: Iterable[str], place: Path | str) -> None:
     for name in names:
         if not isinstance(values[name], bool):
-            raise CheckpointError(place, f"{name} is {values[name]!r}, not true or false")
+            raise CheckpointError(place, f"{name} is {brief(values[name])}, not true or false")
 
 
 def check_rates(values: Mapping[str, Any], names: Iterable[str], place: Path | str) -> None:
     """Probabilities, deviations, epsilons: numbers of at least 0."""
     for name in names:
         value = values[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise CheckpointError(place, f"{name} is {value!r}, not a number of at least 0")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST_RATE:
+            raise CheckpointError(place, f"{name} is {brief(value)}, not a number of at least 0")
+
+
+def check_labels(others: Mapping[str, Any], place: Path | str) -> None:
+    """What says how many classes a head has, and what they are called."""
+    labels, count = others.get("id2label"), others.get("num_labels")
+    if labels is not None and not isinstance(labels, Mapping):
+        raise CheckpointError(place, f"id2label is {brief(labels)}, not a JSON object of ids and names")
+    if count is not None:
+        check_sizes(others, ("num_labels",), place)
 
 
 def check_activation(values: Mapping[str, Any], name: str, place: Path | str) -> None:
     if values[name] not in ACTIVATIONS:
-        raise CheckpointError(place, f"unknown {name} {values[name]!r}; known: {', '.join(ACTIVATIONS)}")
+        raise CheckpointError(place, f"unknown {name} {brief(values[name])}; known: {', '.join(ACTIVATIONS)}")
 
 
 def check_heads(values: Mapping[str, Any], heads: str, width: str, place: Path | str) -> None:

@@ -16,11 +16,11 @@ from reference.config.fields import (
     check_sizes,
     check_switches,
     object_of,
-    read_json,
 )
 from reference.config.shape import StackShape
 from reference.config.tokens import Tokens, check_tokens
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
+from reference.files import read_json
 
 _AS_PUBLISHED = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False}
 
@@ -60,7 +60,7 @@ class Gpt2Config:
         values = {f.name: data.get(f.name, f.default) for f in fields(cls) if f.name != "others"}
         for name, published in _AS_PUBLISHED.items():
             if data.get(name, published) != published:
-                raise CheckpointError(place, f"{name} is {data[name]!r}; only {published} can be built")
+                raise CheckpointError(place, f"{name} is {brief(data[name])}; only {published} can be built")
         check_sizes(values, ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"), place)
         if values["n_inner"] is not None:
             check_sizes(values, ("n_inner",), place)

@@ -9,6 +9,7 @@ from typing import Any
 
 from reference.config.fields import (
     CONFIG_FILE,
+    LARGEST_SIZE,
     check_activation,
     check_heads,
     check_model_type,
@@ -16,10 +17,10 @@ from reference.config.fields import (
     check_sizes,
     check_switches,
     object_of,
-    read_json,
 )
 from reference.config.shape import StackShape
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
+from reference.files import read_json
 
 _SIZES = (
     "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "num_conv_pos_embeddings",
@@ -74,6 +75,8 @@ class SpeechConfig:
         family = check_model_type(data, ("wav2vec2", "hubert"), place)
         names = [f for f in fields(cls) if f.name not in ("model_type", "others")]
         values = {f.name: data.get(f.name, f.default) for f in names}
+        if values["output_hidden_size"] is not None:
+            check_sizes(values, ("output_hidden_size",), place)
         check_sizes(values, _SIZES, place)
         check_switches(values, _SWITCHES, place)
         check_rates(values, ("layer_norm_eps",), place)
@@ -112,15 +115,17 @@ class SpeechConfig:
 
 
 def _sizes_of(value: Any, name: str, place: Path | str) -> tuple[int, ...]:
-    whole = isinstance(value, list | tuple) and all(isinstance(size, int) and size > 0 for size in value)
+    whole = isinstance(value, list | tuple) and all(type(size) is int and 0 < size <= LARGEST_SIZE for size in value)
     if not whole or not value:
-        raise CheckpointError(place, f"{name} is {value!r}, not a list of positive integers")
+        raise CheckpointError(place, f"{name} is {brief(value)}, not a list of positive integers")
     return tuple(value)
 
 
 def _check_kinds(values: Mapping[str, Any], data: Mapping[str, Any], family: str, place: Path | str) -> None:
     if values["feat_extract_norm"] not in ("group", "layer"):
-        raise CheckpointError(place, f"feat_extract_norm is {values['feat_extract_norm']!r}, not 'group' or 'layer'")
+        raise CheckpointError(
+            place, f"feat_extract_norm is {brief(values['feat_extract_norm'])}, not 'group' or 'layer'"
+        )
     lengths = {name: len(values[name]) for name in ("conv_dim", "conv_kernel", "conv_stride")}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length}" for name, length in lengths.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reference.config import read_json
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
 from reference.tokenizer.characters import WHITE_SPACE
 from reference.tokenizer.dialect import Blank
 from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id
@@ -113,10 +113,10 @@ def _decoder(data: Any, place: Path) -> tuple[dict[str, AddedToken], dict[str, i
     if not isinstance(data, dict):
         raise CheckpointError(place, "added_tokens_decoder is not a JSON object of ids and tokens")
     for number, value in data.items():
-        token = _token(value, f"added_tokens_decoder[{number!r}]", place)
+        token = _token(value, f"added_tokens_decoder[{brief(number)}]", place)
         check_id(token.text, int(number) if number.isascii() and number.isdigit() else number, place)
         if token.text in ids:
-            raise CheckpointError(place, f"added token {token.text!r} has two ids, {ids[token.text]} and {number}")
+            raise CheckpointError(place, f"added token {brief(token.text)} has two ids, {ids[token.text]} and {number}")
         known[token.text], ids[token.text] = token, int(number)
     return known, ids
 
@@ -125,9 +125,9 @@ def _token(value: Any, name: str, place: Path) -> AddedToken:
     if isinstance(value, str):
         value = {"content": value}
     if not isinstance(value, dict) or not isinstance(value.get("content"), str) or not value["content"]:
-        raise CheckpointError(place, f"{name} is {value!r}, neither a text nor an object with one as its content")
+        raise CheckpointError(place, f"{name} is {brief(value)}, neither a text nor an object with one as its content")
     if value.get("single_word"):
-        raise CheckpointError(place, f"{name}, {value['content']!r}, is a single_word token, which is not offered")
+        raise CheckpointError(place, f"{name}, {brief(value['content'])}, is a single_word token, which is not offered")
     flags = {flag: bool(value.get(flag, False)) for flag in ("special", "lstrip", "rstrip")}
     return AddedToken(value["content"], **flags)
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
 from reference.tokenizer.added import CONFIG_FILE, Added, Splitter, read_added, read_settings
 from reference.tokenizer.alphabet import SPACE, bytes_of, spelled
 from reference.tokenizer.dialect import DOCUMENTED, AddedText, Dialect, EmptyPair, Prefix, Spans, Unknown
@@ -237,11 +237,11 @@ def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, setting
         codecs.lookup_error(settings.get("errors", "replace"))
     except (LookupError, TypeError) as error:
         raise CheckpointError(
-            config, f"errors is {settings['errors']!r}, no way to treat bytes that are no text"
+            config, f"errors is {brief(settings['errors'])}, no way to treat bytes that are no text"
         ) from error
     for token, number in added.ids.items():
         if vocabulary.get(token, number) != number:
-            cause = f"added token {token!r} has the id {number}, but {vocabulary[token]} in {VOCABULARY_FILE}"
+            cause = f"added token {brief(token)} has the id {number}, but {vocabulary[token]} in {VOCABULARY_FILE}"
             raise CheckpointError(added.place, cause)
     ids = {**vocabulary, **added.ids}
     check_ids(ids, added.place if added.ids else directory / VOCABULARY_FILE)
@@ -250,4 +250,4 @@ def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, setting
             raise CheckpointError(added.place, f"{role} is null; no text can be encoded without it")
     for token in added.tokens:
         if token.text not in ids:
-            raise CheckpointError(added.place, f"unknown token {token.text!r}: no file gives it an id")
+            raise CheckpointError(added.place, f"unknown token {brief(token.text)}: no file gives it an id")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reference.config import read_json
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
 
 VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
 
@@ -30,7 +30,7 @@ def read_vocabulary(directory: Path | str) -> dict[str, int]:
 def check_id(token: str, number: Any, place: Path | str) -> None:
     """An id is a whole number of at least 0."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise CheckpointError(place, f"the id of {token!r} is {number!r}, not a whole number of at least 0")
+        raise CheckpointError(place, f"the id of {brief(token)} is {brief(number)}, not a whole number of at least 0")
 
 
 def check_ids(vocabulary: Mapping[str, int], place: Path | str) -> None:
@@ -43,7 +43,7 @@ def check_ids(vocabulary: Mapping[str, int], place: Path | str) -> None:
     for token, number in vocabulary.items():
         other = owners.setdefault(number, token)
         if other != token:
-            raise CheckpointError(place, f"{other!r} and {token!r} have the same id {number}")
+            raise CheckpointError(place, f"{brief(other)} and {brief(token)} have the same id {number}")
     missing = [number for number in range(len(owners)) if number not in owners]
     if missing:
         cause = f"no token has the id {missing[0]}: {len(owners)} tokens, the largest id is {max(owners)}"
@@ -62,14 +62,14 @@ def read_merges(directory: Path | str, vocabulary: Mapping[str, int]) -> dict[tu
     for number, line in _lines(place):
         words = line.split(" ")
         if len(words) != 2 or not all(words):
-            raise CheckpointError(place, f"line {number} is not two words: {line!r}")
+            raise CheckpointError(place, f"line {number} is not two words: {brief(line)}")
         pair = (words[0], words[1])
         if pair in ranks:
-            raise CheckpointError(place, f"line {number} repeats an earlier one: {line!r}")
+            raise CheckpointError(place, f"line {number} repeats an earlier one: {brief(line)}")
         for token in (*pair, pair[0] + pair[1]):
             if token not in vocabulary:
                 raise CheckpointError(
-                    place, f"line {number}, {line!r}: unknown token {token!r}, not in {VOCABULARY_FILE}"
+                    place, f"line {number}, {brief(line)}: unknown token {brief(token)}, not in {VOCABULARY_FILE}"
                 )
         ranks[pair] = len(ranks)
     return ranks

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reference.config import read_json
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
 from reference.weights.hdf5_file import open_hdf5
 from reference.weights.msgpack_file import open_msgpack
 from reference.weights.safetensors_file import open_safetensors
@@ -51,7 +51,7 @@ def find_weights(directory: Path, format: str | None = None) -> tuple[Format, li
     """
     wanted = [known for known in FORMATS if format in (None, known.name)]
     if not wanted:
-        raise ValueError(f"unknown format {format!r}: {', '.join(known.name for known in FORMATS)}")
+        raise ValueError(f"unknown format {brief(format)}: {', '.join(known.name for known in FORMATS)}")
     for known in wanted:
         if (directory / known.file).is_file():
             return known, [directory / known.file]
@@ -88,7 +88,7 @@ def _shards(directory: Path, known: Format) -> list[Path]:
         raise CheckpointError(path, "no usable weight_map: it must name a file for every tensor")
     for name in sorted(set(mapping.values())):
         if Path(name).name != name or "\\" in name or "\0" in name:
-            raise CheckpointError(path, f"names the shard {name!r}, which lies outside the directory")
+            raise CheckpointError(path, f"names the shard {brief(name)}, which lies outside the directory")
         if not (directory / name).is_file():
             raise CheckpointError(path, f"names the shard {name}, which is missing")
     return [directory / name for name in sorted(set(mapping.values()))]
@@ -110,7 +110,7 @@ def open_weights(known: Format, files: list[Path]) -> Opened:
             raise CheckpointError(path, f"layout {part.layout}, but the shard before it has {whole.layout}")
         twice = next((name for name in part.tensors if name in whole.tensors), None)
         if twice is not None:
-            raise CheckpointError(path, f"tensor {twice!r} stands in another shard too")
+            raise CheckpointError(path, f"tensor {brief(twice)} stands in another shard too")
         whole.tensors.update(part.tensors)
         whole.others += part.others
     if whole is None:

@@ -7,11 +7,10 @@ more is cut into chunks (flax 0.12.8, flax/serialization.py).
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedIOBase
@@ -20,16 +19,27 @@ from typing import Any
 
 import numpy as np
 
-from reference.errors import CheckpointError
-from reference.weights.stored import DTYPES, Opened, Stored, check_shape, read_span
+from reference.errors import CheckpointError, brief
+from reference.files import open_file
+from reference.weights.stored import (
+    DTYPES,
+    LONGEST_NAME,
+    MOST_TENSORS,
+    Opened,
+    Stored,
+    check_name,
+    check_shape,
+    read_span,
+)
 
 _ARRAYS = (1, 3)
 """Extension types of an array and of a numpy scalar."""
 _CHUNKED = "__msgpack_chunked_array__"
 _DEEPEST = 64
+_MOST_VALUES = 20 * MOST_TENSORS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Bytes:
     """Bytes or an extension, left in the file."""
 
@@ -38,66 +48,90 @@ class _Bytes:
     extension: int | None = None
 
 
-def open_msgpack(path: Path) -> Opened:
-    """Indexes a Flax file: leaves under their path, joined by ``/``.
+class _Reader:
+    """Values of a file, one after the other, up to an end; how many there may be is counted over the whole file."""
 
-    Raises:
-        CheckpointError: truncated, not a MessagePack map of arrays, bytes after its end, an unknown dtype, or an array
-            whose bytes do not fit its shape.
-    """
-    try:
-        with path.open("rb") as file:
-            tree = _walk(path, file)
-            leaves = {name: _leaf(path, file, name, value) for name, value in _flatten(path, tree)}
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
-    except EOFError as error:
-        raise CheckpointError(path, "truncated: the file ends inside a value") from error
-    except CheckpointError:
-        raise
-    except ValueError as error:
-        raise CheckpointError(path, f"not a Flax weight file: {error}") from error
-    return _join_chunks(path, leaves)
+    def __init__(self, file: BufferedIOBase, end: int) -> None:
+        self.file, self.end = file, end
+        self.left = _MOST_VALUES
 
+    def take(self, count: int) -> bytes:
+        content = self.file.read(count) if count <= LONGEST_NAME else b""
+        if len(content) != count:
+            raise EOFError if count <= LONGEST_NAME else ValueError(f"a text of {count:,} bytes")
+        return content
 
-def _walk(path: Path, file: BufferedIOBase) -> dict[str, Any]:
-    tree = _value(file, 0)
-    if not isinstance(tree, dict):
-        raise ValueError("its content is no map")
-    end, size = file.tell(), file.seek(0, io.SEEK_END)
-    if end != size:
-        raise CheckpointError(path, f"{size - end} bytes after its end belong to nothing")
-    return tree
+    def number(self, layout: str) -> int | float:
+        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
+    def skip(self, count: int, extension: int | None) -> _Bytes:
+        """Passes over bytes without reading them."""
+        start = self.file.tell()
+        if start + count > self.end:
+            raise EOFError
+        self.file.seek(start + count)
+        return _Bytes(start, count, extension)
 
-def _value(file: BufferedIOBase, depth: int) -> Any:
-    """The value at the file's position; bytes and extensions are left where they are."""
-    if depth > _DEEPEST:
-        raise ValueError(f"maps nested deeper than {_DEEPEST}")
-    tag = _take(file, 1)[0]
-    if tag in _SCALARS:
-        return _SCALARS[tag]
-    if tag in _NUMBERS:
-        return _number(file, _NUMBERS[tag])
-    kind, count = _header(file, tag)
-    if kind == "text":
-        return _take(file, count).decode()
-    if kind in ("bytes", "extension"):
-        extension = _take(file, 1)[0] if kind == "extension" else None
-        return _skip(file, count, extension)
-    if kind == "array":
-        return [_value(file, depth + 1) for _ in range(count)]
-    return _map(file, count, depth)
+    def value(self, depth: int) -> Any:
+        """The value at the file's position; bytes and extensions are left where they are."""
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"more than {_MOST_VALUES:,} values")
+        if depth > _DEEPEST:
+            raise ValueError(f"maps nested deeper than {_DEEPEST}")
+        tag = self.take(1)[0]
+        if tag in _SCALARS:
+            return _SCALARS[tag]
+        if tag in _NUMBERS:
+            return self.number(_NUMBERS[tag])
+        kind, count = self.header(tag)
+        if kind == "text":
+            return self.take(count).decode()
+        if kind in ("bytes", "extension"):
+            extension = self.take(1)[0] if kind == "extension" else None
+            return self.skip(count, extension)
+        if kind == "array":
+            return [self.value(depth + 1) for _ in range(count)]
+        return self.map(count, depth)
 
+    def map(self, count: int, depth: int) -> dict[str, Any]:
+        pairs: dict[str, Any] = {}
+        for _ in range(count):
+            key = self.value(depth + 1)
+            if not isinstance(key, str) or key in pairs:
+                raise ValueError("a map whose keys are not distinct texts")
+            pairs[key] = self.value(depth + 1)
+        return pairs
 
-def _map(file: BufferedIOBase, count: int, depth: int) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for _ in range(count):
-        key = _value(file, depth + 1)
-        if not isinstance(key, str) or key in pairs:
-            raise ValueError("a map whose keys are not distinct texts")
-        pairs[key] = _value(file, depth + 1)
-    return pairs
+    def header(self, tag: int) -> tuple[str, int]:
+        """Kind and length of a sized value."""
+        if tag in _SIZED:
+            kind, layout = _SIZED[tag]
+            return kind, int(self.number(layout))
+        if 0xD4 <= tag <= 0xD8:
+            return "extension", 1 << (tag - 0xD4)
+        for lowest, kind, mask in ((0xA0, "text", 0x1F), (0x90, "array", 0x0F), (0x80, "map", 0x0F)):
+            if lowest <= tag <= lowest + mask:
+                return kind, tag & mask
+        raise ValueError(f"byte {tag:#04x} at offset {self.file.tell() - 1} begins no value")
+
+    def array(self, name: str, found: _Bytes) -> tuple[object, object, object]:
+        """What an array's extension holds: shape, dtype's name, bytes; of its own bytes and no others."""
+        self.file.seek(found.start)
+        if self.take(1)[0] != 0x93:
+            raise ValueError(f"tensor {brief(name)} is not (shape, dtype, bytes)")
+        shape, dtype = self.shape(name), self.value(_DEEPEST)
+        data = self.value(_DEEPEST)
+        if self.file.tell() != found.start + found.length:
+            raise ValueError(f"tensor {brief(name)} is not (shape, dtype, bytes)")
+        return shape, dtype, data
+
+    def shape(self, name: str) -> list[Any]:
+        kind, count = self.header(self.take(1)[0])
+        # Counted before it is read: an extension of a few bytes could else send its reader through the whole file.
+        if kind != "array" or count > 32:
+            raise ValueError(f"tensor {brief(name)} has no usable shape")
+        return [self.value(_DEEPEST) for _ in range(count)]
 
 
 _SCALARS = {0xC0: None, 0xC2: False, 0xC3: True}
@@ -112,66 +146,68 @@ _SIZED = {
 }  # fmt: skip
 
 
-def _header(file: BufferedIOBase, tag: int) -> tuple[str, int]:
-    """Kind and length of a sized value."""
-    if tag in _SIZED:
-        kind, layout = _SIZED[tag]
-        return kind, int(_number(file, layout))
-    if 0xD4 <= tag <= 0xD8:
-        return "extension", 1 << (tag - 0xD4)
-    for lowest, kind, mask in ((0xA0, "text", 0x1F), (0x90, "array", 0x0F), (0x80, "map", 0x0F)):
-        if lowest <= tag <= lowest + mask:
-            return kind, tag & mask
-    raise ValueError(f"byte {tag:#04x} at offset {file.tell() - 1} begins no value")
+def open_msgpack(path: Path) -> Opened:
+    """Indexes a Flax file: leaves under their path, joined by ``/``.
+
+    Raises:
+        CheckpointError: truncated, not a MessagePack map of arrays, bytes after its end, an unknown dtype, an array
+            whose bytes do not fit its shape, or more values and longer names than any model has.
+    """
+    try:
+        with open_file(path) as file:
+            reader = _Reader(file, os.fstat(file.fileno()).st_size)
+            tree = _walk(path, reader)
+            leaves = {name: _leaf(path, reader, name, value) for name, value in _flatten(path, tree)}
+    except EOFError as error:
+        raise CheckpointError(path, "truncated: the file ends inside a value") from error
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(path, f"not a Flax weight file: {error}") from error
+    return _join_chunks(path, leaves)
 
 
-def _take(file: BufferedIOBase, count: int) -> bytes:
-    content = file.read(count)
-    if len(content) != count:
-        raise EOFError
-    return content
+def _walk(path: Path, reader: _Reader) -> dict[str, Any]:
+    tree = reader.value(0)
+    if not isinstance(tree, dict):
+        raise ValueError("its content is no map")
+    if (left := reader.end - reader.file.tell()) != 0:
+        raise CheckpointError(path, f"{left} bytes after its end belong to nothing")
+    return tree
 
 
-def _number(file: BufferedIOBase, layout: str) -> int | float:
-    return struct.unpack(layout, _take(file, struct.calcsize(layout)))[0]
+def _flatten(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every leaf under its path, in the order of the file."""
+    seen: set[str] = set()
+    below = [("", iter(tree.items()))]
+    while below:
+        prefix, entries = below[-1]
+        for key, value in entries:
+            if isinstance(value, dict):
+                below.append((f"{prefix}{key}/", iter(value.items())))
+                break
+            name = check_name(path, prefix + key)
+            if name in seen:
+                raise CheckpointError(path, f"the name {brief(name)} stands twice")
+            seen.add(name)
+            yield name, value
+        else:
+            below.pop()
 
 
-def _skip(file: BufferedIOBase, count: int, extension: int | None) -> _Bytes:
-    """Passes over bytes without reading them."""
-    start = file.tell()
-    if start + count > os.fstat(file.fileno()).st_size:
-        raise EOFError
-    file.seek(count, io.SEEK_CUR)
-    return _Bytes(start, count, extension)
-
-
-def _flatten(path: Path, tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves = []
-    for key, value in tree.items():
-        leaves += _flatten(path, value, f"{prefix}{key}/") if isinstance(value, dict) else [(prefix + key, value)]
-    names = [name for name, _ in leaves]
-    if not prefix and len(set(names)) != len(names):
-        raise CheckpointError(path, "a name stands twice")
-    return leaves
-
-
-def _leaf(path: Path, file: BufferedIOBase, name: str, value: Any) -> Stored | Any:
+def _leaf(path: Path, reader: _Reader, name: str, value: Any) -> Stored | Any:
     """An array of the file, or whatever else stands there."""
     if not isinstance(value, _Bytes) or value.extension not in _ARRAYS:
         return value
-    file.seek(value.start)
-    content = _value(file, _DEEPEST - 2)
-    if file.tell() != value.start + value.length or not isinstance(content, list) or len(content) != 3:
-        raise ValueError(f"tensor {name!r} is not (shape, dtype, bytes)")
-    shape, dtype, data = check_shape(path, name, content[0]), content[1], content[2]
+    sizes, dtype, data = reader.array(name, value)
+    shape = check_shape(path, name, sizes)
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise CheckpointError(path, f"tensor {name!r} has the unknown dtype {dtype!r:.40}")
+        raise CheckpointError(path, f"tensor {brief(name)} has the unknown dtype {brief(dtype, 40)}")
     wanted = math.prod(shape) * DTYPES[dtype].itemsize
     if not isinstance(data, _Bytes) or data.length != wanted:
         found = data.length if isinstance(data, _Bytes) else 0
-        raise CheckpointError(
-            path, f"tensor {name!r} is misaligned: it holds {found} bytes, {dtype} {list(shape)} needs {wanted}"
-        )
+        cause = f"is misaligned: it holds {found} bytes, {dtype} {list(shape)} needs {wanted}"
+        raise CheckpointError(path, f"tensor {brief(name)} {cause}")
     return Stored(shape, dtype, partial(_read, path, data.start, shape, DTYPES[dtype]))
 
 
@@ -181,17 +217,23 @@ def _read(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> n
 
 def _join_chunks(path: Path, leaves: dict[str, Any]) -> Opened:
     """Puts arrays back together that were cut: ``X/chunks/0``, ``X/chunks/1`` … and ``X/shape/0`` …"""
-    cut = [name.removesuffix(_CHUNKED) for name in leaves if name.endswith(f"/{_CHUNKED}")]
     opened = Opened("flax")
-    for place in cut:
-        parts = {name: leaves.pop(name) for name in list(leaves) if name.startswith(place)}
+    cut = {name.removesuffix(_CHUNKED): {} for name in leaves if name.endswith(f"/{_CHUNKED}")}
+    for name in list(leaves) if cut else ():
+        place = name if name.endswith(f"/{_CHUNKED}") else name.rpartition("/")[0].rpartition("/")[0] + "/"
+        if place.removesuffix(_CHUNKED) in cut:
+            cut[place.removesuffix(_CHUNKED)][name] = leaves.pop(name)
+    for place, parts in cut.items():
         shape = check_shape(path, place, _numbered(parts, f"{place}shape/"))
         chunks = _numbered(parts, f"{place}chunks/")
         whole = chunks and all(isinstance(c, Stored) and c.dtype == chunks[0].dtype for c in chunks)
         if not whole or sum(math.prod(c.shape) for c in chunks) != math.prod(shape):
-            raise CheckpointError(path, f"tensor {place[:-1]!r} is misaligned: its chunks do not make up {list(shape)}")
+            cause = f"is misaligned: its chunks do not make up {list(shape)}"
+            raise CheckpointError(path, f"tensor {brief(place[:-1])} {cause}")
         read: Callable[[], np.ndarray] = partial(_read_chunks, chunks, shape)
         opened.tensors[place[:-1]] = Stored(shape, chunks[0].dtype, read)
+    if len(opened.tensors) + len(leaves) > MOST_TENSORS:
+        raise CheckpointError(path, f"a map of {len(opened.tensors) + len(leaves):,} leaves")
     for name, value in leaves.items():
         if isinstance(value, Stored):
             opened.tensors[name] = value

@@ -6,17 +6,18 @@ library every backend reads it with.
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
+from reference.files import open_file, parse_json
 from reference.names import Layout
-from reference.weights.stored import DTYPES, Opened, Stored, check_shape, read_span
+from reference.weights.stored import DTYPES, MOST_TENSORS, Opened, Stored, check_name, check_shape, read_span
 
 _NAMES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
@@ -37,11 +38,13 @@ def open_safetensors(path: Path) -> Opened:
     metadata = header.pop("__metadata__", None) or {}
     saved_by = metadata.get("format", "pt") if isinstance(metadata, dict) else None
     if not isinstance(saved_by, str) or saved_by not in _LAYOUTS:
-        raise CheckpointError(path, f"metadata names the format {saved_by!r:.40}; known: {', '.join(_LAYOUTS)}")
+        raise CheckpointError(path, f"metadata names the format {brief(saved_by, 40)}; known: {', '.join(_LAYOUTS)}")
     opened = Opened(_LAYOUTS[saved_by])
+    if len(header) > MOST_TENSORS:
+        raise CheckpointError(path, f"a header of {len(header):,} tensors")
     spans = []
     for name, entry in header.items():
-        shape, dtype, begin, end = _read_entry(path, name, entry)
+        shape, dtype, begin, end = _read_entry(path, check_name(path, name), entry)
         spans.append((begin, end, name))
         opened.tensors[name] = Stored(shape, dtype, partial(_read, path, start + begin, shape, DTYPES[dtype]))
     _check_spans(path, spans, size - start)
@@ -54,52 +57,43 @@ def _read(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> n
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
     """The header, where the tensors begin, and the size of the file."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < 8:
+            raise CheckpointError(path, f"truncated: {size} bytes, not even the header's length")
+        length = int.from_bytes(file.read(8), "little")
+        if length > size - 8 or length > _LARGEST_HEADER:
+            raise CheckpointError(path, f"header of {length} bytes is larger than the file ({size} bytes)")
+        content = file.read(length)
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8:
-                raise CheckpointError(path, f"truncated: {size} bytes, not even the header's length")
-            if length > size - 8 or length > _LARGEST_HEADER:
-                raise CheckpointError(path, f"header of {length} bytes is larger than the file ({size} bytes)")
-            header = json.loads(file.read(length), object_pairs_hook=partial(_unique, path))
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(path, f"header is not JSON: {error}") from error
-    except ValueError as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(path, f"header is not JSON: {error}") from error
+        # Rust's reader wants UTF-8 and whole characters; a key that stands twice would hide a tensor.
+        content.decode()
+        header = parse_json(content, path, unique=True)
+    except CheckpointError as error:
+        raise CheckpointError(path, f"header is {error.cause}") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(path, f"header is not UTF-8 text: {error}") from error
     if not isinstance(header, dict):
         raise CheckpointError(path, "header is not a JSON object")
     return header, 8 + length, size
 
 
-def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON lets a key stand twice, which would hide a tensor."""
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen:
-            raise CheckpointError(path, f"header names {key!r} twice")
-        seen[key] = value
-    return seen
-
-
 def _read_entry(path: Path, name: str, entry: Any) -> tuple[tuple[int, ...], str, int, int]:
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry):
-        raise CheckpointError(path, f"tensor {name!r} lacks dtype, shape or data_offsets")
+        raise CheckpointError(path, f"tensor {brief(name)} lacks dtype, shape or data_offsets")
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in _NAMES:
-        raise CheckpointError(path, f"tensor {name!r} has the unknown dtype {entry['dtype']!r:.40}")
+        raise CheckpointError(path, f"tensor {brief(name)} has the unknown dtype {brief(entry['dtype'], 40)}")
     dtype = _NAMES[entry["dtype"]]
     shape = check_shape(path, name, entry["shape"])
     offsets = entry["data_offsets"]
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(o) is int and o >= 0 for o in offsets):
-        raise CheckpointError(path, f"tensor {name!r} has no usable data_offsets: {offsets!r:.80}")
+        raise CheckpointError(path, f"tensor {brief(name)} has no usable data_offsets: {brief(offsets, 80)}")
     begin, end = offsets
     wanted = math.prod(shape) * DTYPES[dtype].itemsize
     if end - begin != wanted:
-        message = f"tensor {name!r} is misaligned: offsets {offsets} hold {end - begin} bytes, {dtype} {list(shape)}"
+        message = (
+            f"tensor {brief(name)} is misaligned: offsets {offsets} hold {end - begin} bytes, {dtype} {list(shape)}"
+        )
         raise CheckpointError(path, f"{message} needs {wanted}")
     return shape, dtype, begin, end
 
@@ -109,9 +103,11 @@ def _check_spans(path: Path, spans: list[tuple[int, int, str]], size: int) -> No
     at, before = 0, ""
     for begin, end, name in sorted(spans):
         if begin < at:
-            raise CheckpointError(path, f"tensors {before!r} and {name!r} overlap at data offset {begin}")
+            raise CheckpointError(path, f"tensors {brief(before)} and {brief(name)} overlap at data offset {begin}")
         if begin > at:
-            raise CheckpointError(path, f"tensor {name!r} is misaligned: {begin - at} bytes before it belong to none")
+            raise CheckpointError(
+                path, f"tensor {brief(name)} is misaligned: {begin - at} bytes before it belong to none"
+            )
         at, before = end, name
     if at > size:
         raise CheckpointError(path, f"truncated: tensors need {at} bytes, {size} are there")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
+from reference.files import MEGABYTE, open_file
 from reference.names import Layout
 from reference.weights.cast import BFLOAT16
 
@@ -28,7 +29,17 @@ DTYPES: dict[str, np.dtype] = {
 """The types that are read, by the name used in findings. No float8: no BART is kept in one."""
 
 
-@dataclass(frozen=True)
+LARGEST_ARRAY = 1 << 48
+"""Elements that no array has."""
+LONGEST_NAME = 4096
+"""Characters of a tensor's name."""
+MOST_TENSORS = 100_000
+"""In one file; the largest BART has 512."""
+MOST_COPIES = 16
+"""How many times a file's size its tensors may take together (``check_amount``)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """One tensor of a file: what it says of itself, and how to read it.
 
@@ -39,6 +50,11 @@ class Stored:
     dtype: str
     read: Callable[[], np.ndarray]
     identity: object = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
 @dataclass
@@ -57,10 +73,8 @@ def read_span(path: Path, offset: int, count: int, dtype: np.dtype) -> np.ndarra
     Raises:
         CheckpointError: the file cannot be opened, or ended since it was indexed.
     """
-    try:
-        array = np.fromfile(path, dtype, count, offset=offset)
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
+    with open_file(path) as file:
+        array = np.fromfile(file, dtype, count, offset=offset)
     if array.size != count:
         raise CheckpointError(path, f"truncated: {count * dtype.itemsize} bytes wanted at offset {offset}")
     return array
@@ -72,8 +86,53 @@ def check_shape(path: Path, name: str, shape: object) -> tuple[int, ...]:
     Raises:
         CheckpointError: it is anything else.
     """
-    if not isinstance(shape, list | tuple) or not all(type(size) is int and size >= 0 for size in shape):
-        raise CheckpointError(path, f"tensor {name!r} has no usable shape: {shape!r:.80}")
-    if len(shape) > 32 or math.prod(shape) >= 1 << 48:
-        raise CheckpointError(path, f"tensor {name!r} has no usable shape: {shape!r:.80}")
-    return tuple(shape)
+    found = check_axes(path, name, shape)
+    # An axis of none beside others of immense size: numpy refuses that too.
+    if math.prod(size or 1 for size in found) >= LARGEST_ARRAY:
+        raise CheckpointError(path, f"tensor {brief(name)} has no usable shape: {brief(shape, 80)}")
+    return found
+
+
+def check_axes(path: Path, name: str, sizes: object) -> tuple[int, ...]:
+    """A non-negative integer of usual size for each axis of an array: its shape, or its strides.
+
+    Raises:
+        CheckpointError: it is anything else.
+    """
+    usable = isinstance(sizes, list | tuple) and len(sizes) <= 32
+    if not usable or not all(type(size) is int and 0 <= size < LARGEST_ARRAY for size in sizes):
+        raise CheckpointError(path, f"tensor {brief(name)} has no usable shape: {brief(sizes, 80)}")
+    return tuple(sizes)
+
+
+def check_name(path: Path, name: str) -> str:
+    """A tensor's name, if it is one that can be written down.
+
+    Raises:
+        CheckpointError: it is longer than any is, or holds half a surrogate pair, which no encoding can.
+    """
+    if len(name) > LONGEST_NAME:
+        raise CheckpointError(path, f"tensor {brief(name, 60)} has a name of {len(name):,} characters")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(path, f"tensor {brief(name)} has a name that is no text") from error
+    return name
+
+
+def check_amount(path: Path, size: int, wanted: int) -> None:
+    """That a file's tensors are not many times larger than the file.
+
+    Tensors may share bytes (tied tables have four names), be compressed, or never have been written; a file of a
+    kilobyte may say so of a terabyte.
+
+    Args:
+        size: bytes of the file.
+        wanted: bytes of all its tensors when each is read.
+
+    Raises:
+        CheckpointError: they are.
+    """
+    if wanted > MOST_COPIES * size + 64 * MEGABYTE:
+        cause = f"its tensors ask for {wanted:,} bytes, more than {MOST_COPIES} times what the file has ({size:,})"
+        raise CheckpointError(path, cause)

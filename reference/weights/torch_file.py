@@ -19,20 +19,36 @@ from typing import Any
 
 import numpy as np
 
-from reference.errors import CheckpointError
-from reference.weights.stored import DTYPES, Opened, Stored, check_shape, read_span
-from reference.weights.unpickle import BadPickle, Call, ForbiddenGlobal, Global, Persistent, load
+from reference.errors import CheckpointError, brief
+from reference.files import MEGABYTE, open_file
+from reference.weights.stored import (
+    DTYPES,
+    MOST_TENSORS,
+    Opened,
+    Stored,
+    check_amount,
+    check_axes,
+    check_name,
+    check_shape,
+    read_span,
+)
+from reference.weights.unpickle import LARGEST_KEY, BadPickle, Call, ForbiddenGlobal, Global, Persistent, load
 
 _STORAGES = {
     "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
     "ByteStorage": "uint8", "BoolStorage": "bool",
 }  # fmt: skip
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, IndexError, EOFError, OverflowError,
+)  # fmt: skip
+"""What a damaged central directory shows in, depending on the byte."""
 _REBUILD = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 _REBUILD_PARAMETER = ("torch._utils._rebuild_parameter",)
 _ORDERED = "collections.OrderedDict"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+_LARGEST_PICKLE, _LARGEST_DIRECTORY = 256, 64 * MEGABYTE
 
 
 @dataclass(frozen=True)
@@ -57,24 +73,25 @@ def open_torch(path: Path) -> Opened:
             (the name is given, nothing is run), an unknown dtype, or a tensor that reaches out of its storage.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             if file.read(4) == b"PK\x03\x04":
                 return _open_zip(path, file)
             file.seek(0)
             return _open_legacy(path, file)
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
     except (ForbiddenGlobal, BadPickle) as error:
         raise CheckpointError(path, str(error)) from error
 
 
 def _open_zip(path: Path, file: BufferedIOBase) -> Opened:
+    _check_directory(path, file)
     try:
         with zipfile.ZipFile(file) as archive:
-            entries = {entry.filename: entry for entry in archive.infolist()}
-    # A damaged central directory shows in any of these, depending on the byte.
-    except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, IndexError, EOFError) as error:
+            found = archive.infolist()
+    except _ZIP_ERRORS as error:
         raise CheckpointError(path, f"truncated or damaged zip archive: {error}") from error
+    entries = {entry.filename: entry for entry in found}
+    if len(entries) < len(found):
+        raise CheckpointError(path, "damaged zip archive: two of its entries have one name")
     roots = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
     if len(roots) != 1:
         raise CheckpointError(path, "a zip archive, but not one of torch.save: no single data.pkl")
@@ -83,10 +100,11 @@ def _open_zip(path: Path, file: BufferedIOBase) -> Opened:
         for name, entry in entries.items()
         if name.startswith(roots[0])
     }
-    order = _content(file, spans["byteorder"]) if "byteorder" in spans else b"little"
+    _check_apart(path, [(entries[roots[0] + name].header_offset, span) for name, span in spans.items()])
+    order = _content(path, file, spans["byteorder"], 1) if "byteorder" in spans else b"little"
     if order != b"little":
-        raise CheckpointError(path, f"byte order {order!r:.20} is not read, only little-endian")
-    content = load(io.BytesIO(_content(file, spans["data.pkl"])), _permitted)
+        raise CheckpointError(path, f"byte order {brief(order, 20)} is not read, only little-endian")
+    content = load(io.BytesIO(_content(path, file, spans["data.pkl"], _LARGEST_PICKLE)), _permitted)
     storages = {name.removeprefix("data/"): span for name, span in spans.items() if name.startswith("data/")}
     return _index(path, content, storages)
 
@@ -99,21 +117,47 @@ def _locate(path: Path, file: BufferedIOBase, entry: zipfile.ZipInfo) -> _Span:
     size = file.seek(0, io.SEEK_END)
     # zipfile corrects offsets by what it finds before the archive, so damage can make them negative or immense.
     if not 0 <= entry.header_offset < size:
-        raise CheckpointError(path, f"damaged zip archive: {entry.filename!r} lies outside the file")
+        raise CheckpointError(path, f"damaged zip archive: {brief(entry.filename)} lies outside the file")
     file.seek(entry.header_offset)
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
-        raise CheckpointError(path, f"damaged zip archive: {entry.filename!r} does not begin where it should")
+        raise CheckpointError(path, f"damaged zip archive: {brief(entry.filename)} does not begin where it should")
     if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-        raise CheckpointError(path, f"damaged zip archive: {entry.filename!r} is not stored as it is")
+        raise CheckpointError(path, f"damaged zip archive: {brief(entry.filename)} is not stored as it is")
     name_length, extra_length = struct.unpack("<HH", header[26:30])
     span = _Span(entry.header_offset + 30 + name_length + extra_length, entry.file_size)
     if span.offset + span.length > size:
-        raise CheckpointError(path, f"truncated: {entry.filename!r} reaches past the end of the file")
+        raise CheckpointError(path, f"truncated: {brief(entry.filename)} reaches past the end of the file")
     return span
 
 
-def _content(file: BufferedIOBase, span: _Span) -> bytes:
+def _check_directory(path: Path, file: BufferedIOBase) -> None:
+    """The archive's list of entries has a length that can be held; where it lies is for ``zipfile`` to find."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 66_000))
+    tail = file.read()
+    found = tail.rfind(b"PK\x05\x06")
+    if 0 <= found <= len(tail) - 22:
+        length = int.from_bytes(tail[found + 12 : found + 16], "little")
+        wide = tail.rfind(b"PK\x06\x06", 0, found)
+        if wide >= 0:
+            length = max(int.from_bytes(tail[wide + 40 : wide + 48], "little"), 0 if length == 0xFFFFFFFF else length)
+        if length > _LARGEST_DIRECTORY:
+            raise CheckpointError(path, f"a zip archive whose list of entries has {length:,} bytes")
+
+
+def _check_apart(path: Path, spans: list[tuple[int, _Span]]) -> None:
+    """No two entries share bytes: of one byte they could make as many as they like."""
+    end = 0
+    for start, span in sorted(spans, key=lambda each: (each[0], each[1].offset)):
+        if start < end:
+            raise CheckpointError(path, f"damaged zip archive: two of its entries overlap at byte {start}")
+        end = span.offset + span.length
+
+
+def _content(path: Path, file: BufferedIOBase, span: _Span, megabytes: int) -> bytes:
+    if span.length > megabytes * MEGABYTE:
+        raise CheckpointError(path, f"an entry of {span.length:,} bytes, which no file of torch.save has there")
     file.seek(span.offset)
     return file.read(span.length)
 
@@ -126,7 +170,7 @@ def _open_legacy(path: Path, file: BufferedIOBase) -> Opened:
     if protocol != _LEGACY_PROTOCOL or not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise BadPickle("not a file of torch.save this reads: another protocol, or of a big-endian machine")
     content, keys = load(file, _permitted), load(file, _permitted)
-    if not isinstance(keys, list):
+    if not isinstance(keys, list) or not all(map(_is_key, keys)):
         raise BadPickle("not a file of torch.save: it has no list of storages")
     dtypes = {str(p.content[2]): _NAMED.get(_storage_type(p)) for p in _storages(content)}
     end, storages = file.seek(0, io.SEEK_CUR), {}
@@ -136,7 +180,7 @@ def _open_legacy(path: Path, file: BufferedIOBase) -> Opened:
         header, dtype = file.read(8), dtypes.get(key)
         length = int.from_bytes(header, "little", signed=True) * (DTYPES[dtype].itemsize if dtype else 1)
         if len(header) < 8 or length < 0 or end + 8 + length > size:
-            raise CheckpointError(path, f"truncated: storage {key!r} reaches past the end of the file")
+            raise CheckpointError(path, f"truncated: storage {brief(key)} reaches past the end of the file")
         storages[key] = _Span(end + 8, length)
         end += 8 + length
     if end != size:
@@ -170,7 +214,12 @@ def _is_storage(value: Any) -> bool:
     content = value.content if isinstance(value, Persistent) else None
     if not isinstance(content, tuple) or len(content) < 5 or content[0] != "storage":
         return False
-    return isinstance(content[1], Global) and type(content[2]) in (str, int)
+    return isinstance(content[1], Global) and _is_key(content[2])
+
+
+def _is_key(value: Any) -> bool:
+    """A storage's name: a text, or a number of usual size, which no other value's text can be mistaken for."""
+    return type(value) is str or (type(value) is int and 0 <= value < LARGEST_KEY)
 
 
 _NAMED = {f"torch.{name}": dtype for name, dtype in _STORAGES.items()}
@@ -181,38 +230,45 @@ def _storage_type(storage: Persistent) -> str:
 
 
 def _index(path: Path, content: Any, storages: Mapping[str, _Span]) -> Opened:
-    opened = Opened("torch")
-    for name, value in _state(content).items():
+    whole, state = Opened("torch"), _state(content)
+    if len(state) > MOST_TENSORS:
+        raise CheckpointError(path, f"a state dict of {len(state):,} entries")
+    # A view may be larger than its storage, which strides of 0 repeat, or reach over much more than it holds.
+    wanted = reached = 0
+    for name, value in state.items():
         call = _tensor_call(value)
         if not isinstance(name, str):
-            raise CheckpointError(path, f"not a state dict: {name!r:.40} is no name")
+            raise CheckpointError(path, f"not a state dict: {brief(name, 40)} is no name")
         if call is None:
-            opened.others.append(name)
+            whole.others.append(check_name(path, name))
         else:
-            opened.tensors[name] = _tensor(path, name, call.arguments, storages)
-    return opened
+            whole.tensors[name], reach = _tensor(path, check_name(path, name), call.arguments, storages)
+            wanted, reached = wanted + whole.tensors[name].nbytes, reached + reach
+    check_amount(path, path.stat().st_size, max(wanted, reached))
+    return whole
 
 
-def _tensor(path: Path, name: str, arguments: tuple[Any, ...], storages: Mapping[str, _Span]) -> Stored:
-    """A view of a storage: ``(storage, offset, size, stride, …)``, in elements."""
+def _tensor(path: Path, name: str, arguments: tuple[Any, ...], storages: Mapping[str, _Span]) -> tuple[Stored, int]:
+    """A view of a storage, ``(storage, offset, size, stride, …)`` in elements; and the bytes that it reaches over."""
     storage, first, size, stride = arguments[:4]
     if not _is_storage(storage):
-        raise CheckpointError(path, f"tensor {name!r} refers to no storage")
+        raise CheckpointError(path, f"tensor {brief(name)} refers to no storage")
     dtype = _NAMED.get(_storage_type(storage))
     if dtype is None:
-        raise CheckpointError(path, f"tensor {name!r} has the unknown dtype of {_storage_type(storage)}")
+        raise CheckpointError(path, f"tensor {brief(name)} has the unknown dtype of {_storage_type(storage)}")
     span = storages.get(str(storage.content[2]))
     if span is None:
-        raise CheckpointError(path, f"tensor {name!r}: storage {storage.content[2]!r:.40} is not in the file")
-    shape, strides = check_shape(path, name, size), check_shape(path, name, stride)
+        raise CheckpointError(path, f"tensor {brief(name)}: storage {brief(storage.content[2], 40)} is not in the file")
+    shape, strides = check_shape(path, name, size), check_axes(path, name, stride)
     reach = sum((extent - 1) * step for extent, step in zip(shape, strides, strict=False)) + 1 if all(shape) else 0
     itemsize = DTYPES[dtype].itemsize
     if len(shape) != len(strides) or type(first) is not int or first < 0 or (first + reach) * itemsize > span.length:
         raise CheckpointError(
-            path, f"tensor {name!r} is misaligned: {list(shape)} from {first!r:.20} reaches out of its storage"
+            path,
+            f"tensor {brief(name)} is misaligned: {list(shape)} from {brief(first, 20)} reaches out of its storage",
         )
     read = partial(_read, path, span.offset + first * itemsize, reach, shape, strides, DTYPES[dtype])
-    return Stored(shape, dtype, read, (span, first, shape, strides, dtype))
+    return Stored(shape, dtype, read, (span, first, shape, strides, dtype)), reach * itemsize
 
 
 def _read(

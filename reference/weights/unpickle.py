@@ -1,56 +1,66 @@
 """Reads the pickle inside a PyTorch file without running anything of it.
 
 A pickle is a program for a stack machine. This machine knows the instructions ``torch.save`` writes and no other, and
-where a pickle calls a function it notes the name and the arguments: nothing is imported, nothing is called.
-Source: the Python library's ``pickletools``, whose ``genops`` cuts the instructions apart.
+where a pickle calls a function it notes the name and the arguments: nothing is imported, nothing is called. Time and
+memory are linear in the pickle's bytes, and its instructions are counted: one byte makes a list of 56.
+Source: the Python library's ``pickletools`` (the list ``opcodes``) for what each instruction and its argument is.
 """
 
 from __future__ import annotations
 
-import pickletools
-import warnings
+import codecs
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from io import BufferedIOBase
 from typing import Any
+
+MOST_INSTRUCTIONS = 4_000_000
+"""A state dict of 100,000 tensors takes two and a half million."""
+LONGEST_TEXT = 1 << 20
+"""Bytes of one text, number or name; a tensor's name has some sixty."""
+_MOST_DIGITS = 1000
+LARGEST_KEY = 1 << 60
+"""Numbers from here on are no key: those that have one hash can be told apart only one by one."""
 
 
 class ForbiddenGlobal(ValueError):
     """The pickle names something no weight file needs; ``name`` is ``module.name``."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"the pickle asks for {name}, which no weight file needs; nothing was run")
+        self.name = name if len(name) <= 200 else f"{name[:200]}…"
+        super().__init__(f"the pickle asks for {self.name}, which no weight file needs; nothing was run")
 
 
 class BadPickle(ValueError):
     """The bytes are no pickle, or one with an instruction a weight file does not need."""
 
 
-@dataclass(frozen=True)
 class Global:
     """A name the pickle refers to."""
 
-    name: str
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
-@dataclass
 class Call:
-    """A function the pickle wants called; ``items`` and ``state`` are what it adds to the result afterwards."""
+    """A function the pickle wants called; ``items`` is what it adds to the result afterwards."""
 
-    function: str
-    arguments: tuple[Any, ...]
-    items: dict[Any, Any] = field(default_factory=dict)
+    __slots__ = ("arguments", "function", "items")
+
+    def __init__(self, function: str, arguments: tuple[Any, ...]) -> None:
+        self.function, self.arguments = function, arguments
+        self.items: dict[Any, Any] = {}
 
 
-@dataclass(frozen=True)
 class Persistent:
     """What torch keeps outside the pickle: a storage."""
 
-    content: Any
+    __slots__ = ("content",)
 
-
-_MARK = object()
+    def __init__(self, content: Any) -> None:
+        self.content = content
 
 
 def load(file: BufferedIOBase, permitted: Callable[[str], bool]) -> Any:
@@ -61,168 +71,210 @@ def load(file: BufferedIOBase, permitted: Callable[[str], bool]) -> Any:
 
     Raises:
         ForbiddenGlobal: the pickle refers to another name.
-        BadPickle: truncated, garbage, or not what ``torch.save`` writes.
+        BadPickle: truncated, garbage, endless, or not what ``torch.save`` writes.
     """
-    machine = _Machine(permitted)
     try:
-        with warnings.catch_warnings():
-            # genops warns of odd escapes in a text, which garbage has; the text is of no use either way.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            for instruction, argument, _ in pickletools.genops(file):
-                machine.run(instruction.name, argument)
+        return _Machine(file, permitted).run()
     except (ForbiddenGlobal, BadPickle):
         raise
-    # genops and a stack that runs empty raise these on garbage; each means the same to the reader.
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        raise BadPickle(f"not a pickle of weights: {type(error).__name__}: {error}") from error
-    return machine.result
+    # A stack that runs empty and a text that is none raise these on garbage; each means the same to the reader.
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error) as error:
+        raise BadPickle(f"not a pickle of weights: {type(error).__name__}: {str(error)[:100]}") from error
 
 
 class _Machine:
     """The stack, the memo, and one method for each kind of instruction."""
 
-    def __init__(self, permitted: Callable[[str], bool]) -> None:
+    def __init__(self, file: BufferedIOBase, permitted: Callable[[str], bool]) -> None:
+        self.file, self.permitted = file, permitted
         self.stack: list[Any] = []
+        self.below: list[list[Any]] = []
+        """The stacks below each mark, the last mark's last."""
         self.memo: dict[int, Any] = {}
-        self.permitted = permitted
-        self.result: Any = None
 
-    def run(self, name: str, argument: Any) -> None:
-        if name in _LITERALS:
-            self.stack.append(argument)
-        elif name in _FRESH:
-            self.stack.append(_FRESH[name]())
-        elif name in _GETS:
-            self.stack.append(self.memo[argument])
-        elif name in _PUTS:
-            self.memo[argument] = self.stack[-1]
-        elif hasattr(self, f"do_{name.lower()}"):
-            getattr(self, f"do_{name.lower()}")(argument)
-        elif name not in ("PROTO", "FRAME"):
-            raise BadPickle(f"not a pickle of weights: it has the instruction {name}")
+    def run(self) -> Any:
+        read, steps = self.file.read, _STEPS
+        for _ in range(MOST_INSTRUCTIONS):
+            code = read(1)
+            if code == b".":
+                return self.stack.pop()
+            step = steps.get(code)
+            if step is None:
+                what = f"the instruction {code!r}" if code else "no end"
+                raise BadPickle(f"not a pickle of weights: it has {what}")
+            step(self)
+        raise BadPickle(f"not a pickle of weights: more than {MOST_INSTRUCTIONS:,} instructions")
 
-    def _to_mark(self) -> list[Any]:
-        """Everything above the last mark, taken off with the mark."""
-        at = max(index for index, value in enumerate(self.stack) if value is _MARK)
-        items = self.stack[at + 1 :]
-        del self.stack[at:]
-        return items
+    def take(self, count: int) -> bytes:
+        """So many bytes of the file."""
+        if not 0 <= count <= LONGEST_TEXT:
+            raise BadPickle(f"not a pickle of weights: a value of {count} bytes")
+        found = self.file.read(count)
+        if len(found) != count:
+            raise BadPickle("not a pickle of weights: it ends within a value")
+        return found
 
-    def _refer(self, name: str) -> None:
+    def number(self, layout: struct.Struct) -> Any:
+        return layout.unpack(self.take(layout.size))[0]
+
+    def line(self) -> bytes:
+        """What stands up to the line's end."""
+        found = self.file.readline(LONGEST_TEXT)
+        if not found.endswith(b"\n"):
+            raise BadPickle("not a pickle of weights: a line without an end")
+        return found[:-1]
+
+    def digits(self) -> str:
+        """A number written out, up to the line's end."""
+        if len(found := self.line()) > _MOST_DIGITS:
+            raise BadPickle(f"not a pickle of weights: a number of {len(found)} digits")
+        return found.decode("ascii")
+
+    def named(self) -> None:
+        """A module and a name, a line each."""
+        module, name = self.line().decode(), self.line().decode()
+        self.refer(f"{module}.{name}")
+
+    def items(self) -> list[Any]:
+        """Everything above the last mark, taken off with the mark: from here on ``stack`` is another list."""
+        found, self.stack = self.stack, self.below.pop()
+        return found
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def refer(self, name: str) -> None:
         if not self.permitted(name):
             raise ForbiddenGlobal(name)
         self.stack.append(Global(name))
 
-    def _call(self, function: Any, arguments: Any) -> None:
-        if not isinstance(function, Global) or not isinstance(arguments, tuple):
+    def call(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if type(function) is not Global or type(arguments) is not tuple:
             raise BadPickle(f"not a pickle of weights: it calls {type(function).__name__}")
         self.stack.append(Call(function.name, arguments))
 
-    def do_mark(self, _: Any) -> None:
-        self.stack.append(_MARK)
+    def mark(self) -> None:
+        self.below.append(self.stack)
+        self.stack = []
 
-    def do_stop(self, _: Any) -> None:
-        self.result = self.stack.pop()
+    def pop(self) -> None:
+        # Nothing above the mark: the mark itself is what is taken off.
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.items()
 
-    def do_pop(self, _: Any) -> None:
-        self.stack.pop()
+    def put(self, place: int) -> None:
+        if not 0 <= place <= MOST_INSTRUCTIONS:
+            raise BadPickle("not a pickle of weights: a place in its memory beyond its length")
+        self.memo[place] = self.stack[-1]
 
-    def do_none(self, _: Any) -> None:
-        self.stack.append(None)
-
-    def do_newtrue(self, _: Any) -> None:
-        self.stack.append(True)
-
-    def do_newfalse(self, _: Any) -> None:
-        self.stack.append(False)
-
-    def do_memoize(self, _: Any) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def do_global(self, argument: str) -> None:
-        self._refer(argument.replace(" ", "."))
-
-    def do_stack_global(self, _: Any) -> None:
+    def stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, str) or not isinstance(module, str):
+        if type(name) is not str or type(module) is not str:
             raise BadPickle("not a pickle of weights: a name that is no text")
-        self._refer(f"{module}.{name}")
+        self.refer(f"{module}.{name}")
 
-    def do_inst(self, argument: str) -> None:
-        self._refer(argument.replace(" ", "."))
+    def inst(self) -> None:
+        self.named()
         raise BadPickle("not a pickle of weights: it has the instruction INST")
 
-    def do_binpersid(self, _: Any) -> None:
-        self.stack.append(Persistent(self.stack.pop()))
-
-    def do_reduce(self, _: Any) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
-        self._call(function, arguments)
-
-    do_newobj = do_reduce
-
-    def do_build(self, _: Any) -> None:
+    def build(self) -> None:
         # The state is torch's ``_metadata`` (versions of modules), which says nothing of weights.
         self.stack.pop()
-        if not isinstance(self.stack[-1], Call):
+        if type(self.stack[-1]) is not Call:
             raise BadPickle("not a pickle of weights: it gives a state to what has none")
 
-    def do_tuple(self, _: Any) -> None:
-        self.stack.append(tuple(self._to_mark()))
-
-    def do_list(self, _: Any) -> None:
-        self.stack.append(self._to_mark())
-
-    def do_tuple1(self, _: Any) -> None:
-        self.stack[-1:] = [(self.stack[-1],)]
-
-    def do_tuple2(self, _: Any) -> None:
-        self.stack[-2:] = [(self.stack[-2], self.stack[-1])]
-
-    def do_tuple3(self, _: Any) -> None:
-        self.stack[-3:] = [(self.stack[-3], self.stack[-2], self.stack[-1])]
-
-    def do_dict(self, _: Any) -> None:
-        items = self._to_mark()
-        self.stack.append({})
-        self._add(items)
-
-    def do_setitem(self, _: Any) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._add([key, value])
-
-    def do_setitems(self, _: Any) -> None:
-        self._add(self._to_mark())
-
-    def _add(self, flat: list[Any]) -> None:
+    def add(self, flat: list[Any]) -> None:
         """Keys and values, in turn, into the mapping on top of the stack."""
         target = self.stack[-1]
-        mapping = target.items if isinstance(target, Call) else target
-        if not isinstance(mapping, dict):
+        mapping = target.items if type(target) is Call else target
+        if type(mapping) is not dict:
             raise BadPickle("not a pickle of weights: it adds items to what is no mapping")
         # Hashing a tuple of tuples of tuples … a million deep would end the process.
-        if not all(type(key) in (str, int) for key in flat[::2]):
-            raise BadPickle("not a pickle of weights: a key is neither text nor number")
+        for key in flat[::2]:
+            if type(key) is not str and not (type(key) is int and abs(key) < LARGEST_KEY):
+                raise BadPickle("not a pickle of weights: a key is neither text nor a number of usual size")
         mapping.update(zip(flat[::2], flat[1::2], strict=True))
 
-    def do_append(self, _: Any) -> None:
-        value = self.stack.pop()
-        self._extend([value])
-
-    def do_appends(self, _: Any) -> None:
-        self._extend(self._to_mark())
-
-    def _extend(self, values: list[Any]) -> None:
-        if not isinstance(self.stack[-1], list):
+    def extend(self, values: list[Any]) -> None:
+        if type(self.stack[-1]) is not list:
             raise BadPickle("not a pickle of weights: it appends to what is no list")
         self.stack[-1].extend(values)
 
+    def last(self, count: int) -> None:
+        """The last values become a tuple."""
+        if len(self.stack) < count:
+            raise BadPickle("not a pickle of weights: its stack runs empty")
+        self.stack[-count:] = [tuple(self.stack[-count:])]
 
-_LITERALS = frozenset((
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
-    "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES",
-    "BINBYTES8",
-))  # fmt: skip
-_FRESH: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
-_GETS = frozenset(("GET", "BINGET", "LONG_BINGET"))
-_PUTS = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
+    def dictionary(self) -> None:
+        items = self.items()
+        self.stack.append({})
+        self.add(items)
+
+    def set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self.add([key, value])
+
+
+def _pushes(read: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
+    return lambda m: m.stack.append(read(m))
+
+
+def _binary(layout: str, after: Callable[[_Machine, Any], Any] | None = None) -> Callable[[_Machine], Any]:
+    """Reads a number of this layout, and what it is the length of."""
+    packed = struct.Struct(layout)
+    return (lambda m: m.number(packed)) if after is None else (lambda m: after(m, m.number(packed)))
+
+
+def _text(m: _Machine, count: int) -> str:
+    return m.take(count).decode("utf-8", "surrogatepass")
+
+
+def _long(m: _Machine, count: int) -> int:
+    return int.from_bytes(m.take(count), "little", signed=True)
+
+
+def _literal(m: _Machine) -> str:
+    """STRING: a quoted text with escapes."""
+    line = m.line()
+    if len(line) < 2 or line[0] != line[-1] or line[0] not in b"\"'":
+        raise BadPickle("not a pickle of weights: a text without quotes")
+    return codecs.escape_decode(line[1:-1])[0].decode("ascii")
+
+
+def _integer(m: _Machine) -> int:
+    """INT, which says true and false as well."""
+    digits = m.digits()
+    return {"00": False, "01": True}[digits] if digits in ("00", "01") else int(digits)
+
+
+_take, _latin = _Machine.take, lambda m, count: m.take(count).decode("latin-1")
+_STEPS: dict[bytes, Callable[[_Machine], None]] = {
+    b"\x80": lambda m: m.take(1), b"\x95": lambda m: m.take(8),  # PROTO, FRAME
+    b"I": _pushes(_integer), b"L": _pushes(lambda m: int(m.digits().removesuffix("L"))),
+    b"J": _pushes(_binary("<i")), b"K": _pushes(_binary("<B")), b"M": _pushes(_binary("<H")),
+    b"\x8a": _pushes(_binary("<B", _long)), b"\x8b": _pushes(_binary("<i", _long)),
+    b"F": _pushes(lambda m: float(m.digits())), b"G": _pushes(_binary(">d")),
+    b"S": _pushes(_literal), b"T": _pushes(_binary("<i", _latin)), b"U": _pushes(_binary("<B", _latin)),
+    b"V": _pushes(lambda m: m.line().decode("raw-unicode-escape")),
+    b"X": _pushes(_binary("<I", _text)), b"\x8c": _pushes(_binary("<B", _text)), b"\x8d": _pushes(_binary("<Q", _text)),
+    b"B": _pushes(_binary("<I", _take)), b"C": _pushes(_binary("<B", _take)), b"\x8e": _pushes(_binary("<Q", _take)),
+    b"N": _pushes(lambda m: None), b"\x88": _pushes(lambda m: True), b"\x89": _pushes(lambda m: False),
+    b"}": _pushes(lambda m: {}), b"]": _pushes(lambda m: []), b")": _pushes(lambda m: ()),
+    b"(": _Machine.mark, b"0": _Machine.pop,
+    b"g": _pushes(lambda m: m.memo[int(m.digits())]),
+    b"h": _pushes(lambda m: m.memo[m.take(1)[0]]), b"j": _pushes(_binary("<I", lambda m, place: m.memo[place])),
+    b"p": lambda m: m.put(int(m.digits())), b"q": lambda m: m.put(m.take(1)[0]),
+    b"r": _binary("<I", _Machine.put), b"\x94": lambda m: m.put(len(m.memo)),
+    b"c": _Machine.named, b"\x93": _Machine.stack_global, b"i": _Machine.inst,
+    b"Q": lambda m: m.stack.append(Persistent(m.stack.pop())),
+    b"R": _Machine.call, b"\x81": _Machine.call, b"b": _Machine.build,
+    b"t": lambda m: m.push(tuple(m.items())), b"l": lambda m: m.push(m.items()),
+    b"\x85": lambda m: m.last(1), b"\x86": lambda m: m.last(2), b"\x87": lambda m: m.last(3),
+    b"d": _Machine.dictionary, b"s": _Machine.set_item, b"u": lambda m: m.add(m.items()),
+    b"a": lambda m: m.extend([m.stack.pop()]), b"e": lambda m: m.extend(m.items()),
+}  # fmt: skip
+"""What each instruction does, by its byte; STOP is not among them."""

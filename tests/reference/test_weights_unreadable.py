@@ -185,7 +185,10 @@ def entry(begin, end, shape=(1,), dtype="F32"):
         (header({"a": entry(4, 0)}, bytes(4)), "tensor 'a' is misaligned"),
         (header({"a": 1}), "tensor 'a' lacks dtype, shape or data_offsets"),
         (header({"__metadata__": {"format": "mlx"}}), "metadata names the format 'mlx'"),
-        ((20).to_bytes(8, "little") + b'{"a": {}, "a": {}  }', "header names 'a' twice"),
+        (
+            (20).to_bytes(8, "little") + b'{"a": {}, "a": {}  }',
+            "header is not JSON that can be read: it names 'a' twice",
+        ),
     ],
 )
 def test_damaged_safetensors_are_told(tmp_path, content, cause):

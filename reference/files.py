@@ -1,0 +1,191 @@
+"""Every file of a checkpoint is opened here, and its JSON read: within limits of kind, size, depth and number.
+
+A name in a directory may be a pipe, which is waited on for ever, or lead to a device that has no end; JSON of a few
+bytes may ask for more memory than there is. Each such file is one clear ``CheckpointError``, and costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reference.errors import CheckpointError, brief
+
+MEGABYTE = 1 << 20
+SIZES = {
+    "config.json": 16, "generation_config.json": 4, "tokenizer_config.json": 64, "special_tokens_map.json": 16,
+    "added_tokens.json": 32, "vocab.json": 64, "merges.txt": 64, "tokenizer.json": 128,
+}  # fmt: skip
+"""Megabytes that a file of this name may have: several times what the largest published ones take."""
+_OTHER_SIZE = 64
+DEEPEST = 64
+"""Levels that JSON may be nested; no file of a checkpoint needs ten, and readers of other libraries end at 128."""
+MOST_VALUES = 4_000_000
+"""Values in one file of JSON, by its commas, colons and opening brackets."""
+_DIGITS = 100
+_KINDS = (
+    (stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"),
+)  # fmt: skip
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a path leads to a regular file, links resolved; False as well where the system has no such name."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[io.BufferedReader]:
+    """A regular file, open for reading, links resolved.
+
+    Raises:
+        CheckpointError: it is missing, is no regular file (a pipe, a device, a directory), or cannot be read.
+    """
+    try:
+        # Asked before it is opened: to open a device may already do something; and after, for it may have changed.
+        _check_kind(path, path.stat())
+        # Without waiting, should it have become a pipe by now.
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    with os.fdopen(number, "rb") as file:
+        _check_kind(path, os.fstat(number))
+        try:
+            yield file
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+
+def _check_kind(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((word for test, word in _KINDS if test(found.st_mode)), "something else")
+        raise CheckpointError(path, f"is {kind}, not a regular file")
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    if isinstance(error, CheckpointError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return CheckpointError(path, "no such file")
+    return CheckpointError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
+def read_bytes(path: Path, megabytes: int | None = None) -> bytes:
+    """The content of a file that is held whole.
+
+    Args:
+        megabytes: the largest that it may be; None for what ``SIZES`` has for its name.
+
+    Raises:
+        CheckpointError: as ``open_file``, or it is larger.
+    """
+    limit = (SIZES.get(path.name, _OTHER_SIZE) if megabytes is None else megabytes) * MEGABYTE
+    with open_file(path) as file:
+        # One byte more than may be there, whatever the file system says of its size: /proc has files of size 0.
+        content = file.read(min(limit, os.fstat(file.fileno()).st_size + MEGABYTE) + 1)
+    if len(content) > limit:
+        raise CheckpointError(path, f"larger than {limit // MEGABYTE} MB, which no such file needs")
+    return content
+
+
+def read_json(directory: Path | str, name: str) -> Any:
+    """The content of one JSON file of a checkpoint.
+
+    Raises:
+        CheckpointError: no such directory or file, or it is not UTF-8 JSON; line and column are named.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise CheckpointError(directory, "not a directory" if directory.exists() else "no such directory")
+    path = directory / name
+    return parse_json(read_bytes(path), path)
+
+
+def parse_json(content: bytes, path: Path | str, unique: bool = False) -> Any:
+    """The value of a JSON text in UTF-8 (or UTF-16 or 32 with a mark, as Python's reader takes it).
+
+    A key that stands twice has its last value, as in every library, unless ``unique``.
+
+    Args:
+        path: what errors name.
+        unique: whether a key that stands twice is refused.
+
+    Raises:
+        CheckpointError: it is no JSON (line and column are named), is nested too deeply, holds too many values, a
+            number beyond float64 or of more than 100 digits, or NaN or Infinity, which are no JSON.
+    """
+    if sum(map(content.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
+        raise CheckpointError(path, f"not JSON that can be read: more than {MOST_VALUES:,} values")
+    try:
+        found = json.loads(
+            content,
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_no_constant,
+            object_pairs_hook=_unique if unique else None,
+        )
+    except json.JSONDecodeError as error:
+        raise CheckpointError(path, f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except UnicodeDecodeError as error:
+        cause = f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
+        raise CheckpointError(path, cause) from error
+    except RecursionError as error:
+        raise CheckpointError(path, f"not JSON that can be read: nested deeper than {DEEPEST} levels") from error
+    except ValueError as error:
+        raise CheckpointError(path, f"not JSON that can be read: {error}") from error
+    if _too_deep(found):
+        raise CheckpointError(path, f"not JSON that can be read: nested deeper than {DEEPEST} levels")
+    return found
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if len(text) > 1000:
+        raise ValueError(f"a number of {len(text)} digits")
+    if not math.isfinite(found := float(text)):
+        raise ValueError(f"the number {brief(text, 40)} is beyond every float")
+    return found
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"it holds {text}, which is no JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f"it names {brief(twice)} twice")
+    return found
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether lists and objects lie in each other deeper than ``DEEPEST``, level by level."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        inner: list[Any] = []
+        for each in level:
+            if type(each) is list:
+                inner += (entry for entry in each if type(entry) in (list, dict))
+            elif type(each) is dict:
+                inner += (entry for entry in each.values() if type(entry) in (list, dict))
+        if not inner:
+            return False
+        level = inner
+    return True
