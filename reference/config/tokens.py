@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reference.errors import CheckpointError, brief
+from reference.errors import CheckpointError
 
 Tokens = int | list[int] | None
 """What a config may say of one of its tokens."""
@@ -29,11 +29,22 @@ def check_tokens(values: Mapping[str, Any], names: Iterable[str], place: Path | 
         value = values[name]
         listed = [] if value is None else value if isinstance(value, list | tuple) else [value]
         if value in ([], ()) or not all(map(_is_id, listed)):
-            raise CheckpointError(place, f"{name} is {brief(value, 60)}, not a token id")
+            raise CheckpointError(place, f"{name} is {_shown(value)}, not a token id")
 
 
 def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST
+
+
+def _shown(value: Any) -> str:
+    """A few characters of anything that a JSON file can hold."""
+    if isinstance(value, str):
+        return repr(value[:60])
+    if isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):
+        return "a number beyond 64 bits"
+    return "a list that holds no ids alone" if isinstance(value, list | tuple) else "a JSON object"
 
 
 def usable(value: Any, vocab: int) -> int | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reference.errors import CheckpointError
+from reference.errors import CheckpointError, brief
 
 if TYPE_CHECKING:
     from reference.generation.settings import GenerationSettings
@@ -44,13 +43,10 @@ NEUTRAL_ARGUMENTS: dict[str, Any] = {
 }
 """Of the fields that are not written here, what switches each off if it is passed to ``generate``."""
 
-_SHOWN = reprlib.Repr()
-_SHOWN.maxstring = _SHOWN.maxother = 100
-
 
 def shown(value: Any) -> str:
     """A setting's value as messages have it: a file's may be of any size, and is bounded before it is spelled."""
-    return _SHOWN.repr(value)
+    return brief(value)
 
 
 class SettingError(CheckpointError):
