@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from parity.judged import Cell, Judged, JudgedReport, versions_of
-from parity.records import RecordError, in_words, parsed
+from parity.records import RecordError, in_words, parsed, validated
 
 FORMAT = 1
 NOT_KEPT = ("--out", "--cache", "--jobs")
@@ -96,7 +96,7 @@ def read_baseline(path: Path) -> Baseline:
         hint = f"; {MAKES_ONE} makes it" if isinstance(error, FileNotFoundError) else ""
         raise RecordError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     try:
-        baseline = Baseline.model_validate_json(content)
+        baseline = validated(Baseline, content)
     except ValidationError as error:
         raise RecordError(f"{path}: {_unfit(content, error)}") from error
     for cell, row in baseline.rows():
@@ -165,7 +165,7 @@ def failure_of(verdict: Judged) -> str:
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
     """Writes it whole or not at all: sorted, indented, a line for each cell."""
-    data = baseline.model_dump(mode="json", exclude={"cells"})
+    data = baseline.model_dump(exclude={"cells"})
     data["cells"] = {
         checkpoint: {
             subject: {check: {case: _trimmed(row) for case, row in cases.items()} for check, cases in checks.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from parity import __version__
 from parity.cli_golden import golden_app
 from parity.cli_reports import reports_app
 from parity.display import printable
-from parity.exits import EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded
+from parity.exits import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded
 
 app = typer.Typer(
     name="parity",
@@ -89,6 +90,9 @@ EachLayer = Annotated[
     bool, typer.Option("--each-layer", help="Also ask every layer alone, given the oracle's own states.")
 ]
 
+LONG = 4000
+"""Characters of a path that is shown."""
+
 
 @app.command(epilog=EXIT_CODES)
 @guarded
@@ -164,7 +168,8 @@ def capture(
             offline=offline, each_layer=each_layer, progress=progress,
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
-    print(f"{answered} of {len(manifest.traces)} traces captured: {out}\njudge them: parity judge {out}")
+    where, quoted = printable(out, LONG), printable(shlex.quote(str(out)), LONG)
+    print(f"{answered} of {len(manifest.traces)} traces captured: {where}\njudge them: parity judge {quoted}")
     for each in manifest.unreadable:
         print(f"parity: {printable(each.cause, 1000)}", file=sys.stderr)
     raise typer.Exit(NOTHING_ASKED if manifest.unreadable else 0)
@@ -189,7 +194,7 @@ def judge(
     raise typer.Exit(api.exit_code(report))
 
 
-@app.command()
+@app.command(epilog=DONE)
 @guarded
 def ledger(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]…", help="Only these entries, in full.")] = None,
@@ -207,7 +212,7 @@ def ledger(
 
 
 @app.command(
-    epilog="Exit code 0: every mutant is caught and named as before. 1: it falls short. 2: nothing could be asked."
+    epilog=f"Exit code 0: every mutant is caught and named as before. 1: it falls short, or nothing was asked. {ALWAYS}"
 )
 @guarded
 def selftest(
@@ -291,7 +296,7 @@ def fuzz(
 
 @app.command(
     epilog="Exit code 0: every example holds or is not compared. 1: one breaks, differs or a page cannot be read. "
-    "2: nothing could be run."
+    f"2: nothing could be run. {ALWAYS}"
 )
 @guarded
 def docs(
@@ -349,13 +354,14 @@ def docs(
         )  # fmt: skip
     write_docs(report, out)
     show_docs(report)
-    print(f"{out / 'documented.json'}")
+    print(printable(out / "documented.json", LONG))
     if report.interrupted:
-        print(f"parity: interrupted; the same command with --out {out} goes on from there", file=sys.stderr)
+        again = f"the same command with --out {printable(shlex.quote(str(out)), LONG)} goes on from there"
+        print(f"parity: interrupted; {again}", file=sys.stderr)
     raise typer.Exit(INTERRUPTED if report.interrupted else exit_code(report))
 
 
-@app.command()
+@app.command(epilog=f"Exit code 0: a backend can run in the stack main. 2: none can. {ALWAYS}")
 @guarded
 def doctor() -> None:
     """What can run on this machine, what cannot, why, and what to type."""
@@ -364,7 +370,7 @@ def doctor() -> None:
     raise typer.Exit(show(examine()))
 
 
-@app.command()
+@app.command(epilog=DONE)
 @guarded
 def schema(
     documented: Annotated[
@@ -377,7 +383,7 @@ def schema(
     sys.stdout.write(documented_schema_text() if documented else report_schema_text())
 
 
-@cache_app.command("list")
+@cache_app.command("list", epilog=DONE)
 @guarded
 def cache_list(cache: Cache = None) -> None:
     """Show the traces kept: how many, how large, of what."""
@@ -386,7 +392,7 @@ def cache_list(cache: Cache = None) -> None:
     show_cache(cache)
 
 
-@cache_app.command("clean")
+@cache_app.command("clean", epilog=DONE)
 @guarded
 def cache_clean(
     cache: Cache = None,

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from parity.exits import guarded
+from parity.exits import ALWAYS, DONE, guarded
 
 golden_app = typer.Typer(help="The kept answers of other stacks: write them, check them.", no_args_is_help=True)
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where traces are kept between runs.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes side by side.")]
 
 
-@golden_app.command("record")
+@golden_app.command("record", epilog=DONE)
 @guarded
 def golden_record(
     checkpoints: Annotated[
@@ -47,7 +47,7 @@ def golden_record(
 
 @golden_app.command(
     "check",
-    epilog="Exit code 0: all are there, whole, of today, and what the oracle allows. 1: one is not. 2: bad input.",
+    epilog=f"Exit code 0: all are there, whole, of today, and what the oracle allows. 1: one is not. {ALWAYS}",
 )
 @guarded
 def golden_check(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from parity.errors import GivenError
-from parity.exits import EXIT_CODES, guarded
+from parity.exits import ALWAYS, DONE, EXIT_CODES, guarded
 
 reports_app = typer.Typer()
 
@@ -20,9 +20,7 @@ Summary = Annotated[
 Annotate = Annotated[bool, typer.Option("--annotate", help="Print GitHub's annotations.")]
 
 
-@reports_app.command(
-    epilog="Exit code 0: every cell is as the baseline says. 1: one is not. 2: a file cannot be read or compared."
-)
+@reports_app.command(epilog=f"Exit code 0: every cell is as the baseline says. 1: one is not. {ALWAYS}")
 @guarded
 def gate(
     reports: Annotated[
@@ -76,7 +74,7 @@ def gate(
     raise typer.Exit(0 if gated.passed else 1)
 
 
-@reports_app.command()
+@reports_app.command(epilog=DONE)
 @guarded
 def export(
     path: Stored,
@@ -119,7 +117,7 @@ def show(path: Stored) -> None:
     raise typer.Exit(api.exit_code(report))
 
 
-@reports_app.command()
+@reports_app.command(epilog=DONE)
 @guarded
 def explain(
     checks: Annotated[
@@ -137,7 +135,7 @@ def explain(
 
 
 @reports_app.command(
-    epilog="Exit code 0: no more than honest implementations differ by. 1: something differs. 2: nothing to compare."
+    epilog=f"Exit code 0: no more than right implementations differ by. 1: something differs. {ALWAYS}"
 )
 @guarded
 def compare(

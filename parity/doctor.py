@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from parity.display import printable, sentence
 from parity.show.console import console, plural, size
 from parity.stacks import Row, StackError, find, resolve_stack, table, variable
 
@@ -123,11 +124,13 @@ def show(findings: Findings) -> int:
         for line in _stack_lines(finding):
             out.print(line)
     if findings.gpus:
-        out.print(f"\ncuda      {', '.join(findings.gpus)}: python -m nox -s parity-gpu")
+        out.print(f"\ncuda      {printable(', '.join(findings.gpus))}: python -m nox -s parity-gpu")
     else:
         out.print("\ncuda      no device (nvidia-smi lists none): runs with --device cuda cannot be made here")
     out.print(f"machine   {plural(findings.cores, 'core')}, {size(findings.memory)} of memory free for a run")
-    out.print(f"cache     {plural(findings.cache_traces, 'trace')}, {size(findings.cache_bytes)}: {findings.cache}")
+    out.print(
+        f"cache     {plural(findings.cache_traces, 'trace')}, {size(findings.cache_bytes)}: {printable(findings.cache)}"
+    )
     main = findings.stacks[0]
     if any(not why for why in main.backends.values()):
         out.print("\nnext      parity audit PATH/TO/CHECKPOINT")
@@ -141,11 +144,13 @@ def _stack_lines(finding: StackFinding) -> list[Text]:
     head.append(finding.row.purpose, "bright_black")
     lines = [head]
     if finding.interpreter is not None:
-        lines.append(Text(f"  {finding.interpreter}"))
+        lines.append(Text(f"  {printable(finding.interpreter, 1000)}"))
     if finding.problem:
-        lines.append(Text(f"  no   {finding.problem}; to make it: {finding.todo}", "yellow"))
+        lines.append(Text(f"  no   {sentence(finding.problem)}; to make it: {finding.todo}", "yellow"))
     for backend, why in finding.backends.items():
-        lines.append(Text(f"  no   {backend}: {why}", "yellow") if why else Text(f"  yes  {backend}", "green"))
+        lines.append(
+            Text(f"  no   {backend}: {sentence(why)}", "yellow") if why else Text(f"  yes  {backend}", "green")
+        )
     for line in finding.off_pins:
         lines.append(Text(f"  note {line}: verdicts may differ from the ledger's", "yellow"))
     return lines

@@ -121,7 +121,9 @@ class Cell(pytest.Item):
         self.verdict = verdict
 
     def runtest(self) -> None:
-        status, reason = self.verdict.status, " ".join(self.verdict.reason.split())
+        from parity.display import sentence
+
+        status, reason = self.verdict.status, sentence(self.verdict.reason)
         if status == "skip":
             pytest.skip(reason)
         if status == "known":
@@ -133,7 +135,7 @@ class Cell(pytest.Item):
         return str(excinfo.value) if isinstance(excinfo.value, CellFailed) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        return Path(self.verdict.checkpoint), None, self.name
+        return Path(self.name.partition("::")[0]), None, self.name
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +165,9 @@ def assert_parity(parity_audit: Callable[..., Report]) -> Callable[..., Report]:
         if wrong:
             pytest.fail(_block(wrong), pytrace=False)
         if not (report.totals.passed or report.totals.known):
-            pytest.fail(f"{checkpoint}: nothing could be asked, every cell is skipped", pytrace=False)
+            from parity.display import printable
+
+            pytest.fail(f"{printable(checkpoint)}: nothing could be asked, every cell is skipped", pytrace=False)
         return report
 
     return check
@@ -176,7 +180,7 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
         pytest.UsageError: bad input, in one line that names it.
     """
     from parity import api
-    from parity.exits import is_bad_input
+    from parity.exits import is_bad_input, one_line
     from parity.show import Progress
 
     out = config.getoption("--parity-out")
@@ -190,34 +194,37 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
             )  # fmt: skip
     except Exception as error:
         if is_bad_input(error):
-            raise pytest.UsageError(f"parity: {error}") from error
+            raise pytest.UsageError(f"parity: {one_line(error)}") from error
         raise
     return out
 
 
 def _read(path: Path) -> Report:
+    from parity.exits import one_line
     from parity.records import RecordError, Report, read_record, report_file
 
     try:
         return read_record(Report, report_file(path))
     except RecordError as error:
-        raise pytest.UsageError(f"parity: {error}") from error
+        raise pytest.UsageError(f"parity: {one_line(error)}") from error
 
 
 def _name(verdict: Verdict) -> str:
     """``bart-odd::hf-torch/sdpa::NUM01[forward-float32-cpu]``."""
+    from parity.display import printable
     from parity.show.matrix import subject_label
 
     where = f"{verdict.case}-{verdict.dtype}-{verdict.device}"
-    return f"{verdict.checkpoint}::{subject_label(verdict)}::{verdict.check}[{where}]"
+    return printable(f"{verdict.checkpoint}::{subject_label(verdict)}::{verdict.check}[{where}]", 1000)
 
 
 def _block(verdicts: list[Verdict]) -> str:
     def blocks() -> Iterator[str]:
+        from parity.display import shown
         from parity.show.failures import block, groups
         from parity.show.report import usually
 
-        for group in groups(verdicts):
+        for group in groups(shown(verdicts)):
             yield block(group, usually(group.example.check)).plain
 
     return "\n\n".join(blocks())

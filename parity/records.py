@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticSerializationError
 
 from parity.errors import GivenError
 from parity.subjects import Role
@@ -26,6 +29,7 @@ class _Record(BaseModel):
 
 
 R = TypeVar("R", bound="_Record")
+M = TypeVar("M", bound=BaseModel)
 
 
 class Notice(_Record):
@@ -333,10 +337,48 @@ class Report(_Record):
         return self
 
 
+_SPELLED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
+"""Characters inside JSON's strings that control who reads the file, or that UTF-8 cannot hold."""
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
+    """Data as JSON that any reader takes and any terminal shows.
+
+    Control characters and lone surrogates are spelled out (``\\u001b``, ``\\udfff``), so that the text can be encoded;
+    a number that is not finite, for which JSON has no word, is ``null``, as pydantic writes it.
+    """
+    try:
+        text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(data), indent=indent, ensure_ascii=False)
+    return _spelled(text)
+
+
+def _spelled(text: str) -> str:
+    return text if text.isascii() and "\x7f" not in text else _SPELLED.sub(lambda c: f"\\u{ord(c[0]):04x}", text)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, list | tuple) else data
+
+
 def write_record(record: BaseModel, path: Path) -> None:
-    """Writes a manifest or report as indented JSON, whole or not at all."""
+    """Writes a manifest or report as indented JSON, whole or not at all.
+
+    Text is stored as it is, whatever a checkpoint holds: lone surrogates, which UTF-8 has no bytes for, as JSON's
+    escapes (RFC 8259, section 8.2), which ``read_record`` reads back.
+    """
+    try:
+        text = _spelled(record.model_dump_json(by_alias=True, indent=1))
+    except PydanticSerializationError:
+        # Records are of JSON's own types; asked for them, pydantic encodes text on the way.
+        text = json_text(record.model_dump(mode="python", by_alias=True), indent=1)
     temporary = path.with_name(f".part-{path.name}")
-    temporary.write_text(record.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
+    temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
@@ -352,12 +394,31 @@ def read_record(kind: type[R], path: Path) -> R:
         hint = f"; parity judge {path.parent} makes it" if _only_captured(path) else ""
         raise RecordError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     try:
-        record = kind.model_validate_json(content)
+        record = validated(kind, content)
     except ValidationError as error:
         raise RecordError(f"{path}: {_unfit(content, error)}") from error
     if (version := getattr(record, "schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
         raise RecordError(f"{path}: {_other_version(version)}")
     return record
+
+
+def validated(kind: type[M], content: bytes) -> M:
+    """A record of a JSON file's bytes.
+
+    Raises:
+        ValidationError: it is no JSON, or does not fit.
+    """
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        # Pydantic's reader takes no lone surrogate, which Python's does.
+        if b"\\u" not in content or not any(each["type"] == "json_invalid" for each in error.errors()):
+            raise
+        try:
+            data = json.loads(content)
+        except (ValueError, RecursionError):
+            raise error from None
+        return kind.model_validate(data)
 
 
 def _only_captured(path: Path) -> bool:

@@ -76,7 +76,8 @@ def test_every_command_explains_itself(arguments, capsys):
 def test_the_help_of_what_judges_and_captures_tells_the_exit_codes(command, capsys):
     run([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "0: only pass, known and skip. 1: any fail or error. 2: nothing could be asked" in text
+    assert "0: only pass, known and skip. 1: any fail or error. 2: usage, input that cannot be read, or nothing" in text
+    assert "3: internal error, a bug of parity. 130: interrupted" in text
 
 
 def test_help_comes_at_once():
@@ -227,7 +228,7 @@ def test_a_directory_that_is_not_there_is_one_line(capsys):
 def test_a_bug_of_ours_is_one_line_that_names_the_details(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(api, "audit", lambda *arguments, **options: {}["missing"])
-    assert run(["audit", "a"]) == 2
+    assert run(["audit", "a"]) == 3
     line = one_line(capsys)
     assert line.startswith("parity: internal error, a bug of parity: KeyError: 'missing' (details: ")
     details = Path(line.partition("details: ")[2].rstrip(")"))

@@ -5,12 +5,11 @@ The forms are those of GitHub's documentation, "Workflow commands for GitHub Act
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from parity.display import printable
+from parity.display import markdown, markdown_code, printable, shown
 from parity.gate import Gated
 from parity.records import Report
 from parity.show.console import WORST_FIRST, plural
@@ -28,12 +27,14 @@ SHOWN_CHANGES = 100
 
 def summary(report: Report) -> str:
     """Totals, versions, a row for each subject, the failures as in the terminal, and the ledger's entries met."""
+    report = shown(report)
     return "\n".join([*_head(report), *_subjects(report), *_failures(report), *_known(report)]) + "\n"
 
 
 def annotations(report: Report) -> list[str]:
     """One ``::error`` for each way to fail; more than GitHub shows are counted in the last."""
-    found = list(groups(verdict for verdict in report.verdicts if verdict.status in ("fail", "error")))
+    verdicts = shown([verdict for verdict in report.verdicts if verdict.status in ("fail", "error")])
+    found = list(groups(verdicts))
     told = [_annotation(" · ".join(headline(group)), _told(group, names=("first", "found", "error", "again")))
             for group in found]  # fmt: skip
     unread = [_annotation("not read", printable(each.cause)) for each in report.unreadable]
@@ -42,21 +43,23 @@ def annotations(report: Report) -> list[str]:
 
 def gate_summary(gated: Gated, report: Path, baseline: Path) -> str:
     """What changed, as a table, and, where nothing is worse, the command that accepts it."""
-    text = [f"### {html.escape(ending(gated, baseline))}\n", *(f"- {_cell(line)}" for line in gated.versions)]
+    gated = shown(gated)
+    text = [f"### {markdown(ending(gated, baseline))}\n", *(f"- {markdown(line)}" for line in gated.versions)]
     rows = list(change_lines(gated.changes))
     if rows:
         text += ["\n| change | cells |\n|---|---|"]
-        text += [f"| {WORDS.get(kind, kind)} | {_cell(line)} |" for kind, line in rows[:SHOWN_CHANGES]]
+        text += [f"| {WORDS.get(kind, kind)} | {markdown(line)} |" for kind, line in rows[:SHOWN_CHANGES]]
         if len(rows) > SHOWN_CHANGES:
             text.append(f"\nand {len(rows) - SHOWN_CHANGES} lines more")
     if rows and not any(change.regression for change in gated.changes):
-        text.append(f"\nIf that is meant: `{update_command(report, baseline)}`")
+        text.append(f"\nIf that is meant: {markdown_code(update_command(report, baseline), 8000)}")
     return "\n".join(text) + "\n"
 
 
 def gate_annotations(gated: Gated) -> list[str]:
     """One ``::error`` for each line of the gate's changes."""
-    told = [_annotation(f"gate: {WORDS.get(kind, kind)}", line) for kind, line in change_lines(gated.changes)]
+    lines_told = change_lines(shown(gated.changes))
+    told = [_annotation(f"gate: {WORDS.get(kind, kind)}", line) for kind, line in lines_told]
     return _at_most(told, "changes")
 
 
@@ -64,9 +67,9 @@ def _head(report: Report) -> Iterator[str]:
     yield f"### parity: {totals_line(report).plain}\n"
     for line in notice_lines(report):
         if line.plain.strip():
-            yield f"- {_cell(line.plain.strip())}"
+            yield f"- {markdown(line.plain.strip())}"
     for name, environment in report.environments.items():
-        yield f"- {_cell(environment_line(name, environment).plain)}"
+        yield f"- {markdown(environment_line(name, environment).plain)}"
 
 
 def _subjects(report: Report) -> Iterator[str]:
@@ -75,11 +78,11 @@ def _subjects(report: Report) -> Iterator[str]:
     for verdict in report.verdicts:
         label = " · ".join((subject_label(verdict), verdict.device, verdict.dtype))
         found.setdefault(label, {}).setdefault(verdict.status, []).append(verdict.checkpoint)
-    yield f"\n{plural(len(names), 'checkpoint')}: {_cell(', '.join(names))}\n"
+    yield f"\n{plural(len(names), 'checkpoint')}: {markdown(', '.join(names))}\n"
     yield f"| subject | worst | {' | '.join(WORST_FIRST)} |\n|{'---|' * (len(WORST_FIRST) + 2)}"
     for label, statuses in found.items():
         counts = " | ".join(str(len(statuses.get(status, []))) for status in WORST_FIRST)
-        yield f"| {_cell(label)} | {worst(list(statuses))} | {counts} |"
+        yield f"| {markdown(label)} | {worst(list(statuses))} | {counts} |"
 
 
 def _failures(report: Report) -> Iterator[str]:
@@ -96,7 +99,9 @@ def _known(report: Report) -> Iterator[str]:
     met = by_entry(report)
     if met:
         yield "\n<details><summary>known divergences</summary>\n\n| entry | severity | cells |\n|---|---|---|"
-        yield from (f"| {_cell(entry)} | {severity} | {len(cells)} |" for (entry, severity), cells in met.items())
+        yield from (
+            f"| {markdown(entry)} | {markdown(severity)} | {len(cells)} |" for (entry, severity), cells in met.items()
+        )
         yield "\n</details>"
 
 
@@ -122,11 +127,6 @@ def _data(text: str) -> str:
 
 def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def _cell(text: str) -> str:
-    """A text on one line of Markdown, where nothing in it is markup."""
-    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 def joined(found: Iterable[str]) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from parity.records import Report
+from parity.display import shown
+from parity.records import Report, json_text
 
 HEAD = (
     "schema_version", "parity_version", "command", "started", "strict", "selected", "environments", "unreadable",
 )  # fmt: skip
 
+LONGEST = 100_000
+"""Characters of one text."""
+
 
 def jsonl(report: Report) -> str:
     """The whole file; each line is an object whose ``record`` is ``run``, ``verdict`` or ``totals``."""
-    return "".join(json.dumps(line) + "\n" for line in _lines(report))
+    # As JSON it could hold any text, but not every reader of JSON takes a lone surrogate, and messages are shown.
+    return "".join(json_text(line) + "\n" for line in _lines(shown(report, LONGEST)))
 
 
 def _lines(report: Report) -> Iterator[dict[str, Any]]:

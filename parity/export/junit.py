@@ -6,22 +6,20 @@ pytest writes an expected failure, and says which entry of the ledger expects it
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
+from parity.display import sentence, shown
 from parity.records import Report, Verdict
 from parity.show.failures import Group, lines
 from parity.show.matrix import subject_label
 from parity.show.report import usually
 
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 has no way to write (section 2.2)."""
-
 
 def junit(report: Report) -> str:
-    """The whole document."""
+    """The whole document. What is no character of XML 1.0 (section 2.2) is shown as an escape, as in every output."""
+    report = shown(report)
     suites: dict[tuple[str, ...], list[Verdict]] = {}
     for verdict in report.verdicts:
         key = (verdict.checkpoint, subject_label(verdict), verdict.device, verdict.dtype, verdict.model_class)
@@ -38,28 +36,26 @@ def junit(report: Report) -> str:
 
 
 def _suite(report: Report, key: tuple[str, ...], verdicts: list[Verdict]) -> ET.Element:
-    suite = ET.Element("testsuite", {"name": _text(" · ".join(key)), "timestamp": report.started, **_counts(verdicts)})
+    suite = ET.Element("testsuite", {"name": " · ".join(key), "timestamp": report.started, **_counts(verdicts)})
     environment = report.environments.get(verdicts[0].stack, {})
     properties = ET.SubElement(suite, "properties")
     for name, version in (environment.get("versions") or {}).items():
         if version:
-            ET.SubElement(properties, "property", {"name": _text(name), "value": _text(str(version))})
+            ET.SubElement(properties, "property", {"name": name, "value": str(version)})
     for verdict in verdicts:
         suite.append(_test(key, verdict))
     return suite
 
 
 def _test(key: tuple[str, ...], verdict: Verdict) -> ET.Element:
-    test = ET.Element(
-        "testcase", {"classname": _text(".".join(key)), "name": _text(f"{verdict.check}[{verdict.case}]")}
-    )
+    test = ET.Element("testcase", {"classname": ".".join(key), "name": f"{verdict.check}[{verdict.case}]"})
     if verdict.status in ("fail", "error"):
         told = lines(Group((verdict,)), usually(verdict.check))
         tag = "failure" if verdict.status == "fail" else "error"
-        element = ET.SubElement(test, tag, {"type": verdict.status, "message": _text(_line(verdict.reason))})
-        element.text = _text("\n".join(f"{name:<8} {line}" for name, line in told))
+        element = ET.SubElement(test, tag, {"type": verdict.status, "message": sentence(verdict.reason)})
+        element.text = "\n".join(f"{name:<8} {line}" for name, line in told)
     elif verdict.status in ("known", "skip"):
-        ET.SubElement(test, "skipped", {"type": verdict.status, "message": _text(_line(verdict.reason))})
+        ET.SubElement(test, "skipped", {"type": verdict.status, "message": sentence(verdict.reason)})
     return test
 
 
@@ -79,12 +75,3 @@ def _counts(verdicts: Iterable[Verdict], unreadable: int = 0) -> dict[str, str]:
     skipped = counts["skip"] + counts["known"]
     found = {"tests": counts.total(), "failures": counts["fail"], "errors": counts["error"], "skipped": skipped}
     return {name: str(count) for name, count in found.items()}
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _text(text: str) -> str:
-    r"""With what XML cannot hold spelled out: ``\x1b``."""
-    return _NO_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.compare import Compared, Comparison
+from parity.display import shown
 from parity.show.console import console, plural, tell
 from parity.show.gate import show_changes
 from parity.tensor_rows import TensorRow
@@ -22,7 +23,7 @@ def show_comparison(found: Comparison, everything: bool = False) -> None:
     Args:
         everything: the tensors of cases that agree, too.
     """
-    out = console()
+    out, found = console(), shown(found)
     for line in found.environments:
         out.print(Text(line, "bright_black"))
     for each in found.cases:

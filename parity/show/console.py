@@ -3,22 +3,68 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Iterable
+from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from parity.display import printable
 
 WIDTH_OF_FILES = 140
 STYLES = {"pass": "green", "known": "yellow", "skip": "bright_black", "fail": "bold red", "error": "bold magenta"}
 WORST_FIRST = ("error", "fail", "known", "pass", "skip")
 
 
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What no output of ours holds but for line breaks."""
+_COMMANDS = re.compile(r"^(\s*)::", re.MULTILINE)
+
+
+class PlainConsole(Console):
+    """A console that writes text, and nothing that text asks for.
+
+    Outside text is made printable where it is put into a line (``parity.display``), for only there is it known which
+    line breaks are ours. This is the second fence: markup and emoji codes are never interpreted, and a control
+    character that comes here all the same is escaped.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None and _CONTROLS.search(segment.text):
+                yield Segment(_CONTROLS.sub(lambda c: printable(c[0]), segment.text), segment.style)
+            else:
+                yield segment
+
+
+class _Log:
+    """A stream that is no terminal: no line of it is a command to GitHub's runner, wherever a table was wrapped."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(_COMMANDS.sub(r"\1\\x3a:", text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on the current standard stream; without a terminal, plain text of a fixed width (or ``COLUMNS``)."""
     stream = sys.stderr if stderr else sys.stdout
+    if stream is None:  # closed before we were started: `>&-`
+        stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 (it lives as long as the process)
     terminal = stream.isatty()
     width = None if terminal or "COLUMNS" in os.environ else WIDTH_OF_FILES
-    return Console(file=stream, width=width, highlight=False, soft_wrap=not terminal)
+    return PlainConsole(
+        file=stream if terminal else _Log(stream), width=width, highlight=False, soft_wrap=not terminal,
+        markup=False, emoji=False,
+    )  # fmt: skip
 
 
 def tell(out: Console, text: Text, indent: int) -> None:

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from parity.display import printable, sentence, shown
 from parity.docs.results import DocsReport, SourceRecord, Status
 from parity.records import write_record
 from parity.show.console import console, duration, plural
@@ -28,7 +29,7 @@ class DocsProgress:
     def __init__(self) -> None:
         self._console = console(stderr=True)
         self._bar = Bar(
-            TextColumn("[progress.description]{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(), console=self._console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("reading", total=None)
@@ -47,11 +48,11 @@ class DocsProgress:
 
     def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
         if self._console.is_terminal:
-            self._bar.update(self._task, description=Text(what).plain, completed=done, total=total or None)
+            self._bar.update(self._task, description=printable(what, 200), completed=done, total=total or None)
         elif problem or done < 2 or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             counted = f"{done} of {total} examples: " if total else ""
-            told = f"{counted}{what}" + (f": {problem}" if problem else "")
+            told = f"{counted}{printable(what)}" + (f": {sentence(problem)}" if problem else "")
             self._console.print(Text(f"[{duration(self._last_line - self._began)}] {told}"))
 
 
@@ -68,7 +69,7 @@ def write_docs(report: DocsReport, directory: Path) -> None:
 
 def show_docs(report: DocsReport) -> None:
     """The counts by stack, the pages' blocks, and every example that does not hold."""
-    out = console()
+    out, report = console(), shown(report)
     for source in report.sources:
         if source.error:
             out.print(Text(f"{source.name}: {source.error}", "bold red" if not source.blocks else ""))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from parity.coverage import DOCUMENTED
+from parity.display import markdown, markdown_code, shown
 from parity.docs.results import DocsReport, ExampleResult, StackRecord, StatementResult, Status
 
 SHOWN: tuple[Status, ...] = ("holds", "not compared", "differs", "breaks", "not reached", "not run")
@@ -26,7 +27,8 @@ WITH = {"stand-in": "tiny stand-ins for the checkpoints and data sets it names",
 
 
 def page(report: DocsReport) -> str:
-    """The whole page."""
+    """The whole page: what pages and libraries say stands in it as text and as code, never as markup."""
+    report = shown(report)
     parts = [
         HEAD.format(checkpoints=WITH[report.mode]).splitlines(),
         _section("By stack", _by_stack(report)),
@@ -62,15 +64,16 @@ def _by_stack(report: DocsReport) -> Iterator[str]:
     yield "|---|---|---|" + "---|" * (len(SHOWN) + 2)
     for stack in report.stacks:
         own = [each for each in report.examples if each.stack == stack.name]
-        versions = ", ".join(f"{name} {version}" for name, version in stack.versions.items())
-        yield f"| `{stack.name}` | {versions} | examples | {_counts(own)} |"
+        versions = markdown(", ".join(f"{name} {version}" for name, version in stack.versions.items()))
+        yield f"| {_row_code(stack.name)} | {versions} | examples | {_counts(own)} |"
         yield f"| | | statements | {_counts(_statements(own))} |"
 
 
 def _by_class(report: DocsReport) -> Iterator[str]:
     stacks = [stack for stack in report.stacks if any(each.stack == stack.name for each in report.sources)]
     for stack in stacks:
-        yield f"### `{stack.name}`: transformers {stack.versions.get('transformers', '?')}"
+        version = markdown(stack.versions.get("transformers", "?"))
+        yield f"### {markdown_code(stack.name)}: transformers {version}"
         yield ""
         yield f"| class | examples | statements | executed | {' | '.join(SHOWN)} |"
         yield "|---|---|" + "---|" * (len(SHOWN) + 2)
@@ -106,7 +109,7 @@ def _by_page(report: DocsReport) -> Iterator[str]:
             own = [each for each in report.examples if (each.source, each.stack) == (source.name, stack.name)]
             if own:
                 counts = _counts(_statements(own))
-                yield f"| {_cell(source.name)} | `{stack.name}` | {len(own)} | {counts} |"
+                yield f"| {_cell(source.name)} | {_row_code(stack.name)} | {len(own)} | {counts} |"
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,14 @@ def with_it(example: ExampleResult) -> str:
 def _wrong(report: DocsReport) -> Iterator[str]:
     for wrong in wrong_ones(report):
         first, statement = wrong.first, wrong.statement
-        yield f"- **{first.status}** in {', '.join(wrong.stacks)}: {', '.join(f'`{name}`' for name in wrong.names)}"
-        yield f"  - line {statement.line}: `{_line(first_line(statement.code))}`"
+        yield f"- **{first.status}** in {markdown(', '.join(wrong.stacks))}: {_codes(wrong.names)}"
+        yield f"  - line {statement.line}: {markdown_code(_line(first_line(statement.code)))}"
         frame = statement.raised.where if statement.raised else ""
-        yield f"  - {_line(statement.reason)}" + (f" ({frame})" if frame else "")
+        yield f"  - {_cell(statement.reason)}" + (f" ({markdown(frame)})" if frame else "")
         if first.diagnosis:
-            yield f"  - {first.diagnosis}"
+            yield f"  - {markdown(first.diagnosis)}"
         if first.corrected:
-            lines = "`, `".join(first.corrected.splitlines())
-            yield f"  - correct: `{lines}`{with_it(first)}"
+            yield f"  - correct: {_codes(first.corrected.splitlines())}{markdown(with_it(first))}"
 
 
 def _across(report: DocsReport) -> Iterator[str]:
@@ -173,15 +175,15 @@ def _across(report: DocsReport) -> Iterator[str]:
     ]  # fmt: skip
     if not rows:
         return
-    yield f"| example | {' | '.join(f'`{name}`' for name in names)} |"
+    yield f"| example | {' | '.join(map(_row_code, names))} |"
     yield "|---" * (len(names) + 1) + "|"
     for name, found in rows:
-        words = [_cell(_word(found[stack])) if stack in found else "–" for stack in names]
-        yield f"| `{name}` | {' | '.join(words)} |"
+        words = [_word(found[stack]) if stack in found else "–" for stack in names]
+        yield f"| {_row_code(name)} | {' | '.join(words)} |"
 
 
 def _word(example: ExampleResult) -> str:
-    return f"**{example.status}**: {example.reason}" if example.status in WRONG else example.status
+    return f"**{example.status}**: {_cell(example.reason)}" if example.status in WRONG else example.status
 
 
 def _not_compared(report: DocsReport) -> Iterator[str]:
@@ -192,7 +194,7 @@ def _not_compared(report: DocsReport) -> Iterator[str]:
         if each.status == "not compared"
     )
     for (reason, stack), count in sorted(counts.items()):
-        yield f"- {reason}: {count} in `{stack}`"
+        yield f"- {markdown(reason)}: {count} in {markdown_code(stack)}"
 
 
 def _not_run(report: DocsReport) -> Iterator[str]:
@@ -201,24 +203,24 @@ def _not_run(report: DocsReport) -> Iterator[str]:
         if example.status == "not run":
             reasons.setdefault((example.reason, example.stack), []).append(example.name)
     for (reason, stack), names in reasons.items():
-        yield f"- {_line(reason)}, in `{stack}`: {', '.join(f'`{name}`' for name in names)}"
+        yield f"- {_cell(reason)}, in {markdown_code(stack)}: {_codes(names)}"
 
 
 def _not_executed(report: DocsReport) -> Iterator[str]:
     for source in report.sources:
         for block in source.blocks:
             if block.kind in ("unreadable", "shell"):
-                yield f"- {source.name}:{block.line}: {block.kind}" + (
-                    f": {_line(block.reason)}" if block.reason else ""
-                )
+                why = f": {_cell(block.reason)}" if block.reason else ""
+                yield f"- {markdown(source.name)}:{block.line}: {block.kind}{why}"
 
 
 def _written(report: DocsReport) -> Iterator[str]:
     for example in report.examples:
         if example.wrote_outside:
-            yield f"- `{example.name}` in `{example.stack}`: {', '.join(example.wrote_outside)}"
+            written = markdown(", ".join(example.wrote_outside))
+            yield f"- {markdown_code(example.name)} in {markdown_code(example.stack)}: {written}"
     for path in report.changed:
-        yield f"- {path} changed while the examples ran"
+        yield f"- {markdown(path)} changed while the examples ran"
 
 
 def first_line(text: str) -> str:
@@ -226,9 +228,17 @@ def first_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[0]
 
 
+def _codes(texts: Iterable[str]) -> str:
+    return ", ".join(map(markdown_code, texts))
+
+
+def _row_code(name: str) -> str:
+    return markdown_code(name, in_table=True)
+
+
 def _cell(text: str) -> str:
-    """A line that breaks no table."""
-    return _line(text).replace("|", "\\|")
+    """A line that breaks no table and holds no markup; a long one is cut."""
+    return markdown(_line(text))
 
 
 def _line(text: str) -> str:

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from parity.display import printable, sentence, shown
 from parity.show.console import console, duration, plural, status_text
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def _failure_lines(failure: Failure, out: Path) -> Iterator[str]:
     verdict, example = failure.verdict, failure.example
     numbers, tokens, _ = example.size
     yield f"{verdict.check} {verdict.status} · {verdict.backend}/{verdict.variant} · {example.family} · {verdict.case}"
-    yield f"  {verdict.reason}"
+    yield f"  {sentence(verdict.reason)}"
     rows = plural(len(example.lengths), "row")
     yield f"  smallest: {numbers} numbers in the model, {plural(tokens, 'token')} in {rows}"
-    yield f"  kept in {out}" + (f"; no script: {failure.no_script}" if failure.no_script else "")
+    yield f"  kept in {printable(out)}" + (f"; no script: {sentence(failure.no_script)}" if failure.no_script else "")
 
 
 def figures(found: Found) -> Iterator[str]:
@@ -82,7 +83,7 @@ def figures(found: Found) -> Iterator[str]:
 
 def show_again(verdicts: list[Verdict]) -> None:
     """Prints what a stored example is judged now: every cell that is neither pass nor skip, and the totals."""
-    printer = console()
+    printer, verdicts = console(), shown(verdicts)
     for verdict in verdicts:
         if verdict.status not in ("pass", "skip"):
             where = f"{verdict.check} {verdict.case} {verdict.backend}/{verdict.variant}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from parity.display import printable, shown
 from parity.gate import Change, Gated
 from parity.show.console import console, plural, tell
 
@@ -22,7 +24,7 @@ WORDS = {"diverges": "new divergence"}
 
 def show_gate(gated: Gated, report: Path, baseline: Path) -> None:
     """Prints versions that changed, a line for each kind of change, and how it ends."""
-    out = console()
+    out, gated = console(), shown(gated)
     for line in gated.versions:
         out.print(Text(line, "bright_black"))
     show_changes(out, gated.changes, SHOWN)
@@ -33,7 +35,7 @@ def show_gate(gated: Gated, report: Path, baseline: Path) -> None:
 
 def show_changes(out: Console, changes: Iterable[Change], most: int) -> None:
     """Prints a line for each kind of change, the worst first; past ``most`` lines they are counted."""
-    lines = list(change_lines(changes))
+    lines = list(change_lines(shown(list(changes))))
     for kind, line in lines[:most]:
         tell(out, Text.assemble((f"{WORDS.get(kind, kind):<{INDENT}}", COLOURS.get(kind, "green")), line), INDENT)
     if len(lines) > most:
@@ -44,21 +46,22 @@ def ending(gated: Gated, baseline: Path) -> str:
     """``27977 cells, all as in reports/baseline.json``, or how many changed and how."""
     cells = plural(len(gated.report.verdicts), "cell")
     if gated.passed:
-        return f"gate passed: {cells}, all as in {baseline}"
+        return f"gate passed: {cells}, all as in {printable(baseline)}"
     counts = Counter(change.kind for change in gated.changes)
     told = ", ".join(f"{count} {WORDS.get(kind, kind)}" for kind, count in counts.items())
-    return f"gate failed: {cells}, not as in {baseline}: {told}"
+    return f"gate failed: {cells}, not as in {printable(baseline)}: {told}"
 
 
 def update_command(report: Path, baseline: Path) -> str:
-    return f"parity gate {report} --baseline {baseline} --update"
+    return printable(shlex.join(["parity", "gate", str(report), "--baseline", str(baseline), "--update"]), 8000)
 
 
 def show_updated(changed: list[Change], baseline: Path, made: bool) -> None:
     """Prints what a baseline says otherwise now; ``made``: there was none before."""
     out = console()
     show_changes(out, changed, SHOWN)
-    out.print(f"made: {baseline}" if made else f"{plural(len(changed), 'cell')} changed; written: {baseline}")
+    where = printable(baseline)
+    out.print(f"made: {where}" if made else f"{plural(len(changed), 'cell')} changed; written: {where}")
 
 
 def change_lines(changes: Iterable[Change]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from parity.display import printable, shown
 from parity.records import Report
 from parity.resources import goldens
 from parity.show.console import console, plural, size
@@ -21,7 +22,7 @@ def show_problems(found: Sequence[Problem]) -> None:
     """Prints a line for each, then how many files there are."""
     out = console()
     for problem in found:
-        out.print(Text.assemble((f"{problem.kind:<8} ", "bold red"), problem.what))
+        out.print(Text.assemble((f"{problem.kind:<8} ", "bold red"), printable(problem.what)))
     files = list(goldens().rglob("*.safetensors"))
     bytes_there = size(sum(path.stat().st_size for path in files))
     wrong = plural(len(found), "problem") if found else "none missing, unused, altered or stale"
@@ -30,7 +31,7 @@ def show_problems(found: Sequence[Problem]) -> None:
 
 def show_audited(report: Report) -> None:
     """Prints the totals of judging them, and a block for each failure."""
-    out = console()
+    out, report = console(), shown(report)
     for group in groups(v for v in report.verdicts if v.status in ("fail", "error")):
         out.print(block(group, usually(group.example.check)))
         out.print()

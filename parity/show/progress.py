@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from parity.display import sentence, shown
 from parity.show.console import console, duration
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Progress:
     def __init__(self) -> None:
         self._console = console(stderr=True)
         self._bar = Bar(
-            TextColumn("[progress.description]{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(), console=self._console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("planning", total=None)
@@ -43,6 +44,7 @@ class Progress:
             self._bar.stop()
 
     def __call__(self, event: Event) -> None:
+        event = shown(event, 200)
         if event.outcome and event.outcome != "captured":
             self._say(f"{event.label} · {event.checkpoint} · {event.case}: {event.outcome}: {event.reason}")
         if self._console.is_terminal:
@@ -60,4 +62,4 @@ class Progress:
 
     def _say(self, line: str) -> None:
         self._last_line = time.monotonic()
-        self._console.print(Text(f"[{duration(self._last_line - self._began)}] {line.splitlines()[0]}"))
+        self._console.print(Text(f"[{duration(self._last_line - self._began)}] {sentence(line)}"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from parity.display import printable
+from parity.display import printable, shown
 from parity.records import Report, Verdict
 from parity.show.console import STYLES, console, duration, plural, size, tell
 from parity.show.failures import INDENT, block, groups, origins
@@ -23,7 +23,7 @@ SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax
 
 def show_report(report: Report, path: Path) -> None:
     """Prints notices, environments, matrix, totals, failures, known divergences, skips, cost, and where report is."""
-    out = console()
+    out, report = console(), shown(report)
     for line in notice_lines(report):
         tell(out, line, NOTICE_INDENT)
     for name, environment in report.environments.items():
@@ -51,7 +51,7 @@ def show_report(report: Report, path: Path) -> None:
     out.print()
     if report.cost is not None:
         tell(out, Text(cost_line(report), "bright_black"), 2)
-    out.print(Text(f"report {path}\npage   {path.with_suffix('.html')}"))
+    out.print(Text(f"report {printable(path, 4000)}\npage   {printable(path.with_suffix('.html'), 4000)}"))
 
 
 def notice_lines(report: Report) -> Iterator[Text]:

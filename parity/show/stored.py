@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
+from parity.display import printable
 from parity.docs.stand_ins import kept, size_of
 from parity.show.console import console, duration, plural, size
 
@@ -35,14 +36,16 @@ def show_cache(folder: Path | None) -> None:
     for heading in ("traces", "size", "last used"):
         table.add_column(heading, justify="right")
     for key, count in sorted(counts.items()):
-        table.add_row(*key, str(count), size(sizes[key]), _age(youngest[key]))
+        table.add_row(*map(printable, key), str(count), size(sizes[key]), _age(youngest[key]))
     out = console()
     if entries:
         out.print(table)
-    out.print(f"{plural(len(entries), 'trace')}, {size(sum(entry.size for entry in entries))}: {cache.folder}")
+    out.print(
+        f"{plural(len(entries), 'trace')}, {size(sum(entry.size for entry in entries))}: {printable(cache.folder)}"
+    )
     stand_ins = kept(cache.folder)
     if stand_ins.is_dir():
-        out.print(f"stand-ins for documented examples, {size(size_of(stand_ins))}: {stand_ins}")
+        out.print(f"stand-ins for documented examples, {size(size_of(stand_ins))}: {printable(stand_ins)}")
 
 
 def clean_cache(folder: Path | None, older_than_days: float | None, down_to_gb: float | None) -> None:
@@ -53,12 +56,12 @@ def clean_cache(folder: Path | None, older_than_days: float | None, down_to_gb: 
         down_to=None if down_to_gb is None else int(down_to_gb * 1e9),
     )
     freed = size(sum(entry.size for entry in removed))
-    console().print(f"removed {plural(len(removed), 'trace')}, {freed}: {cache.folder}")
+    console().print(f"removed {plural(len(removed), 'trace')}, {freed}: {printable(cache.folder)}")
     stand_ins = kept(cache.folder)
     if older_than_days is None and down_to_gb is None and stand_ins.is_dir():
         freed = size(size_of(stand_ins))
         shutil.rmtree(stand_ins)
-        console().print(f"removed stand-ins for documented examples, {freed}: {stand_ins}")
+        console().print(f"removed stand-ins for documented examples, {freed}: {printable(stand_ins)}")
 
 
 def _open(folder: Path | None) -> TraceCache:

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from parity.display import printable
+from parity.display import printable, shown
 from parity.records import Report
 from parity.resources import data
 from parity.show.console import plural
@@ -34,6 +34,7 @@ def render(report: Report, beside: str = "report.json") -> str:
     Args:
         beside: the report's file, relative to the page.
     """
+    whole, report, beside = report, shown(report), printable(beside)
     findings, errors, parts = find(report), error_view(report), Parts()
     script = data("show/html/page.js").read_text(encoding="utf-8")
     page = _templates().get_template("page.html.jinja").render(
@@ -50,7 +51,7 @@ def render(report: Report, beside: str = "report.json") -> str:
         findings=findings,
         errors=errors,
         heat_steps=[short(step) for step in STEPS],
-        texts=text_views(report),
+        texts=text_views(whole),
         provenance=provenance_view(report),
     )  # fmt: skip
     return parts.put(page)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from parity.display import printable, shown
 from parity.records import GeneratedRow, Mark, Report
 from parity.show.html.anchors import anchor
 
@@ -68,7 +69,11 @@ class CheckpointTexts:
 
 
 def text_views(report: Report) -> list[CheckpointTexts]:
-    """A table for each case × row of each checkpoint: those on which not all agree, then the others."""
+    """A table for each case × row of each checkpoint: those on which not all agree, then the others.
+
+    Args:
+        report: as it was stored; a line break in a token is shown as one, whatever else it holds as an escape.
+    """
     tables: dict[tuple[str, str, int], list[GeneratedRow]] = {}
     for row in report.generated:
         tables.setdefault((row.checkpoint, row.case, row.row), []).append(row)
@@ -78,7 +83,8 @@ def text_views(report: Report) -> list[CheckpointTexts]:
         views.setdefault(checkpoint, []).append(_table(report, rows, pads.get(checkpoint)))
     for found in views.values():
         found.sort(key=lambda table: table.agrees)
-    return [CheckpointTexts(anchor("texts", name), name, found) for name, found in views.items()]
+    names = {name: printable(name, 1000) for name in views}
+    return shown([CheckpointTexts(anchor("texts", names[name]), name, found) for name, found in views.items()])
 
 
 def _table(report: Report, rows: list[GeneratedRow], pad: int | None) -> Table:
@@ -140,7 +146,7 @@ def _box(place: int, token: int, word: str, kind: str, mark: Mark | None, words:
 
 def _shown(word: str) -> str:
     """A word without the space before it; a line break, or nothing at all, is made visible."""
-    return word.removeprefix(" ").replace("\r", "").replace("\n", LINE_BREAK) or "∅"
+    return printable(word.removeprefix(" ").replace("\r", "").replace("\n", LINE_BREAK)) or "∅"
 
 
 def _end(tokens: list[int], pad: int | None) -> int:
