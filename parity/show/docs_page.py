@@ -160,7 +160,7 @@ def _wrong(report: DocsReport) -> Iterator[str]:
         if first.diagnosis:
             yield f"  - {markdown(first.diagnosis)}"
         if first.corrected:
-            yield f"  - correct: {_codes(first.corrected.splitlines())}{markdown(with_it(first))}"
+            yield f"  - correct: {_codes(first.corrected.splitlines())} {markdown(with_it(first))}".rstrip()
 
 
 def _across(report: DocsReport) -> Iterator[str]:
