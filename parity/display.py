@@ -20,27 +20,14 @@ T = TypeVar("T")
 MOST_MARKS = 3
 """Combining marks on one letter that are shown; more of them reach over the lines above and below."""
 PROSE = frozenset(
-    {
-        "reason",
-        "message",
-        "cause",
-        "advice",
-        "claim",
-        "note",
-        "why",
-        "problem",
-        "diagnosis",
-        "mended_reason",
-        "error",
-        "notes",
-    }
+    {"reason", "message", "claim", "note", "why", "problem", "diagnosis", "mended_reason", "error", "notes"}
 )
 """Fields that hold sentences, where a line break of a library's message is only a space."""
 PROSE_LIMIT = 4000
 LIMIT = 1000
 LINES = frozenset({"code", "corrected", "expected", "got", "output"})
 """Fields that hold lines of code or of output, each of which is shown as a line of its own."""
-LIMITS = dict.fromkeys(("again", "text", "source", "command", *LINES), 20_000)
+LIMITS = dict.fromkeys(("again", "text", "source", "command", "cause", "advice", *LINES), 20_000)
 """Characters of a report's field that are shown, where they are more than ``LIMIT``."""
 DEEPEST = 32
 """Levels of a nested value that are shown."""

@@ -64,8 +64,8 @@ def _unreadable(report: Report) -> ET.Element:
     suite = ET.Element("testsuite", {"name": "unreadable checkpoints", "timestamp": report.started,
                                      **_counts([], len(report.unreadable))})  # fmt: skip
     for each in report.unreadable:
-        test = ET.SubElement(suite, "testcase", {"classname": "unreadable", "name": _text(_line(each.name))})
-        ET.SubElement(test, "error", {"type": "unreadable", "message": _text(_line(each.cause))})
+        test = ET.SubElement(suite, "testcase", {"classname": "unreadable", "name": sentence(each.name)})
+        ET.SubElement(test, "error", {"type": "unreadable", "message": sentence(each.cause)})
     return suite
 
 
