@@ -18,7 +18,7 @@ LABELS = {"labels", "start_positions"}
 
 Rows = list[Any]
 
-ABOUT = {"config": "config", "tokenize": "tokenizer", "weight_files": "weights"}
+ABOUT = {"config": "config", "tokenize": "tokenizer", "tokenizer_files": "files", "weight_files": "files"}
 """What an operation is put to, where that is no model: a backend answers only what it is about."""
 
 
@@ -36,7 +36,7 @@ class Case:
     operation: str
     """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``,
     ``score``, ``generation_settings``, ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``load_as``,
-    ``frozen_gradients``, ``each_layer``, ``config``, ``tokenize`` or ``weight_files``
+    ``frozen_gradients``, ``each_layer``, ``config``, ``tokenize``, ``tokenizer_files`` or ``weight_files``
     (``parity.capture.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def about(self) -> str:
-        """``model``, ``config``, ``tokenizer``, or ``weights``, which only the files themselves answer."""
+        """``model``, ``config``, ``tokenizer``, or ``files``, of which only our own readers are asked."""
         return ABOUT.get(self.operation, "model")
 
     def brings(self, tensor: str) -> bool:

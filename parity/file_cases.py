@@ -19,7 +19,8 @@ from parity.resources import data
 from reference.config import CONFIG_FILE, read_json
 from reference.errors import CheckpointError
 from reference.tokenizer.added import read_settings
-from reference.tokenizer.serialised import SERIALISED_FILE
+from reference.tokenizer.inventory import WORDS_FILE
+from reference.tokenizer.serialised import SERIALISED_FILE, is_alone, ranks_of, read_serialised
 from reference.tokenizer.vocabulary import read_merges, read_vocabulary
 from reference.weights import find_weights, weight_files
 
@@ -28,6 +29,11 @@ VOCABULARY = ("vocab.json", "merges.txt")
 BYTE_LEVEL = ("BartTokenizer", "RobertaTokenizer", "TokenizersBackend")
 """What ``tokenizer_class`` says of such a tokenizer: RoBERTa's is the same, and transformers 5 may name only its own
 base class."""
+UNNAMED = "PreTrainedTokenizer"
+"""The base class that a ``tokenizer.json`` of any kind may be saved by."""
+PIECES_FILES = ("sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
+TOKENIZER_FILES = (*VOCABULARY, SERIALISED_FILE, WORDS_FILE, *PIECES_FILES)
+"""Each of which says that a checkpoint brings a tokenizer."""
 SHORT = 7
 """Tokens that a row is cut or padded to."""
 NO_FIELDS = ("model_type", "architectures", "transformers_version")
@@ -42,7 +48,7 @@ def documented_configs() -> dict[str, Any]:
 
 
 def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
-    """``config``, and for BART's own classes ``tokenize``.
+    """``config``, what the checkpoint's tokenizer is asked, and ``weight-files.NAME`` for each further weight file.
 
     Args:
         path: the checkpoint's directory.
@@ -55,9 +61,7 @@ def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
     halves = {half: _fields(raw[half]) for half in parts}
     settings = {"fields": fields, "common": list(documented["common"]), "halves": halves}
     cases = [Case("config", "config", settings=settings, requires=("config",), notes={"class": named})]
-    if not anatomy.composed:
-        cases.append(_tokenize(path))
-    return [*cases, *_weight_files(path)]
+    return [*cases, *_tokenizer_cases(anatomy, path), *_weight_files(path)]
 
 
 def _weight_files(path: Path) -> list[Case]:
@@ -85,35 +89,79 @@ def _fields(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name not in NO_FIELDS and not name.startswith("_"))
 
 
-def _tokenize(path: Path) -> Case:
-    why = _unread(path)
+def _tokenizer_cases(anatomy: Anatomy, path: Path) -> list[Case]:
+    """``tokenize``; where our own tokenizer is of another kind, ``tokenizer-files`` for what does not depend on it.
+
+    Of a composition, whose tokenizer is that of either half, neither where the checkpoint brings none.
+    """
+    there = [name for name in TOKENIZER_FILES if (path / name).is_file()]
+    if anatomy.composed and not there:
+        return []
+    why = _unread(path, anatomy.composed)
+    apart = bool(why) and any((path / name).is_file() for name in (SERIALISED_FILE, VOCABULARY[0], WORDS_FILE))
     texts = [*hostile_texts.texts(), *([] if why else hostile_texts.competing(_merges(path)))]
     settings = {"texts": texts, "pairs": hostile_texts.pairs(), "short": SHORT}
-    notes = {"lacking": {"tokenizer_files": why} if why else {}, "serialised": (path / SERIALISED_FILE).is_file()}
-    return Case("tokenize", "tokenize", settings=settings, requires=("tokenize", *notes["lacking"]), notes=notes)
+    serialised = (path / SERIALISED_FILE).is_file()
+    alone = not why and is_alone(path)
+    notes = {"lacking": {"tokenizer_files": why} if why else {}, "serialised": serialised and not alone}
+    notes |= {"ids_apart": True} if apart else {}
+    needs = ("tokenize", *notes["lacking"], *(("serialised_tokenizer",) if alone else ()))
+    cases = [Case("tokenize", "tokenize", settings=settings, requires=needs, notes=notes)]
+    if apart:
+        both = serialised and any((path / name).is_file() for name in (VOCABULARY[0], WORDS_FILE))
+        notes = {"roles": ["file"], "serialised": both}
+        cases.append(Case("tokenizer-files", "tokenizer_files", notes=notes))
+    return cases
 
 
 def _merges(path: Path) -> list[tuple[str, str]]:
     """The checkpoint's own, best first; none where they cannot be read, which is for the checks to say."""
     try:
+        if is_alone(path):
+            found = read_serialised(path)
+            return [] if found is None else list(ranks_of(found, path / SERIALISED_FILE))
         return list(read_merges(path, read_vocabulary(path)))
     except CheckpointError:
         return []
 
 
-def _unread(path: Path) -> str:
-    """Why a checkpoint's tokenizer cannot be asked about; "" where it can.
+def _unread(path: Path, composed: bool) -> str:
+    """Why a checkpoint's texts cannot be asked about; "" where they can.
 
-    One of BART's two files without the other is no other kind of tokenizer but a broken one, and is asked about.
+    One of BART's two files without the other, and without ``tokenizer.json``, is no other kind of tokenizer but a
+    broken one, and is asked about.
     """
-    if not any((path / name).is_file() for name in VOCABULARY):
-        return f"the checkpoint has no {' and no '.join(VOCABULARY)}"
     try:
         named = read_settings(path).get("tokenizer_class")
     except CheckpointError:
+        named = None
+    kind = str(named).removesuffix("Fast")
+    if is_alone(path):
+        return _not_ours(path, kind)
+    if not any((path / name).is_file() for name in VOCABULARY):
+        if (path / WORDS_FILE).is_file():
+            return "a WordPiece tokenizer is not written here"
+        pieces = next((name for name in PIECES_FILES if (path / name).is_file()), None)
+        if pieces is not None:
+            return f"{pieces} holds a SentencePiece model, which is not read here"
+        return f"the checkpoint has no {' and no '.join(VOCABULARY)}"
+    if composed and named is None and not all((path / name).is_file() for name in VOCABULARY):
+        return "one of vocab.json and merges.txt alone does not say which kind of tokenizer a composition has"
+    return "" if named is None or kind in BYTE_LEVEL else f"a tokenizer of type {named} is not written here"
+
+
+def _not_ours(path: Path, kind: str) -> str:
+    """Why the tokenizer of a ``tokenizer.json`` is none of ours; "" where it is, or where the file cannot be read."""
+    try:
+        found = read_serialised(path)
+    except CheckpointError:
         return ""
-    known = named is None or str(named).removesuffix("Fast") in BYTE_LEVEL
-    return "" if known else f"a tokenizer of type {named} is not written here"
+    if found is None or found.not_byte_level:
+        return f"a tokenizer of another kind than BART's is not written here: {found and found.not_byte_level}"
+    if kind not in ("None", *BYTE_LEVEL, UNNAMED):
+        return f"a tokenizer of type {kind} is not written here"
+    framed = kind in BYTE_LEVEL[:2] or found.frame
+    return "" if framed else "a tokenizer that puts nothing around a text is not written here"
 
 
 def documented_value(named: str, field: str, raw: Mapping[str, Any]) -> Any:

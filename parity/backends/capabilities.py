@@ -22,7 +22,7 @@ OPERATIONS = (
     "each_layer",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )  # fmt: skip
-OF_FILES = ("config", "tokenize", "offsets")
+OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer")
 """What the readers of configs and of tokenizers can be asked."""
 DOCUMENTED = ("signature", "compose", "modes", "freeze")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
@@ -101,7 +101,9 @@ def _of_files(backend: str, versions: Mapping[str, str]) -> tuple[list[str], dic
     missing = _not_installed(backend, versions)
     lacking = dict.fromkeys(words_of(backend), missing) if missing else {}
     if backend == "hf-tokenizer" and not missing and _major(versions) < 5:
-        lacking["offsets"] = f"BartTokenizer of transformers {versions['transformers']} returns no offsets"
+        named = f"BartTokenizer of transformers {versions['transformers']}"
+        lacking["offsets"] = f"{named} returns no offsets"
+        lacking["serialised_tokenizer"] = f"{named} is made of vocab.json and merges.txt, and reads no tokenizer.json"
     return [word for word in words_of(backend) if word not in lacking], lacking
 
 

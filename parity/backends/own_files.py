@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from reference.config import CONFIG_FILE, read_json
+from reference.errors import CheckpointError
 from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer, Dialect
 from reference.tokenizer.added import read_settings
-from reference.tokenizer.serialised import read_serialised
+from reference.tokenizer.inventory import frame_problems, read_inventory
+from reference.tokenizer.serialised import is_alone, read_serialised
 from reference.tokenizer.vocabulary import read_merges, read_vocabulary
 
 DIALECTS = {"documented": DOCUMENTED, "fast": FAST}
 """As the documents say it, and as the library's fast class was measured to do it."""
+SHOWN = 50
+"""Contradictions of a tokenizer's files that are listed."""
 
 
 def configuration(checkpoint: Path) -> dict[str, Any]:
@@ -39,8 +43,35 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
         "size": len(plain.ids),
         "largest": max(plain.tokens),
         "serialised": _serialised(checkpoint, plain),
+        "problems": _frame_problems(checkpoint),
         **{name: in_dialect(checkpoint, dialect, texts, pairs) for name, dialect in DIALECTS.items()},
     }
+
+
+def tokenizer_files(checkpoint: Path) -> dict[str, Any]:
+    """What the files say of the tokens of a tokenizer of any kind (``reference.tokenizer.inventory``).
+
+    Raises:
+        CheckpointError: a tokenizer's file is missing or malformed.
+    """
+    found = read_inventory(checkpoint)
+    if found is None:
+        raise CheckpointError(checkpoint, "holds no vocabulary that can be read")
+    return {
+        "kind": found.kind,
+        "file": found.place,
+        "model_max_length": read_settings(checkpoint).get("model_max_length"),
+        "roles": {role: found.ids.get(token) for role, token in found.roles.items()},
+        "size": len(found.ids),
+        "largest": max(found.ids.values(), default=-1),
+        "problems": list(found.problems[:SHOWN]),
+        "serialised": None if found.parting is None else {"tokens": [*map(list, found.parting[:SHOWN])], "merge": None},
+    }
+
+
+def _frame_problems(checkpoint: Path) -> list[str]:
+    serialised = read_serialised(checkpoint)
+    return [] if serialised is None else list(frame_problems(serialised))[:SHOWN]
 
 
 def _serialised(checkpoint: Path, plain: ByteLevelTokenizer) -> dict[str, Any] | None:
@@ -50,7 +81,7 @@ def _serialised(checkpoint: Path, plain: ByteLevelTokenizer) -> dict[str, Any] |
     which the two differ, with the pair that has it in each; None where none does.
     """
     other = read_serialised(checkpoint)
-    if other is None:
+    if other is None or is_alone(checkpoint):
         return None
     tokens = [token for token in {**other.ids, **plain.ids} if other.ids.get(token) != plain.ids.get(token)]
     ours = [" ".join(pair) for pair in read_merges(checkpoint, read_vocabulary(checkpoint))]

@@ -52,6 +52,10 @@ class WeightFileModel:
         """``config.json`` as it stands, whatever is asked."""
         return own_files.configuration(self._checkpoint)
 
+    def tokenizer_files(self) -> dict[str, Any]:
+        """What the files of a tokenizer say of its tokens, whatever its kind."""
+        return own_files.tokenizer_files(self._checkpoint)
+
     def compare_weight_files(self, file: str) -> dict[str, Any]:
         """Another weight file of the directory against this one (``weight_files_compared``)."""
         from parity.backends.weight_files_compared import compare_weight_files

@@ -260,7 +260,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "gradients": _gradients, "decode_steps": decoding.decode_steps, "generate": decoding.generate,
     "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
     "config": _of_files("configuration"), "tokenize": _of_files("tokenize"),
-    "weight_files": _of_files("compare_weight_files"),
+    "tokenizer_files": _of_files("tokenizer_files"), "weight_files": _of_files("compare_weight_files"),
     "save": _save, "load_saved": _load_saved, "signature": _signature, "compose": _compose, "route": _route,
     "each_layer": _each_layer, "load_as": _load_as, "frozen_gradients": _frozen_gradients,
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from parity.cases import Case
 from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Finding, Result
@@ -207,51 +208,105 @@ def special_tokens_are_those_of_the_files(evidence: Evidence) -> Iterator[Result
     yield Finding(theirs["size"] == ours["size"], f"there are {theirs['size']} tokens, not {ours['size']}", "size")
 
 
+def _judged_here(case: Case) -> bool:
+    """Whether what the files say of ids is judged on this case, and not on ``tokenizer-files``."""
+    return not case.notes.get("ids_apart")
+
+
 @check(
     "FILE02",
     claim="the tokenizer's files are whole and agree with config.json: vocabulary, special tokens, lengths",
     source="BART page, BartConfig: vocab_size is the number of tokens that input_ids can represent; pad_token_id …",
     usually="files of another model, a token added without a row in the table, or ids that were never filled in",
-    cases=("tokenize",),
+    cases=("tokenize", "tokenizer-files"),
     needs_oracle=False,
     role="file",
+    applies=_judged_here,
 )
 def tokenizer_and_config_agree(evidence: Evidence) -> Iterator[Result]:
-    """A table may have rows that no token uses, and never too few."""
-    facts, config = evidence.trace.facts, evidence.config
-    size = config["vocab_size"]
+    """A table may have rows that no token uses, and never too few.
+
+    A composition has two tables. Where they are not of one size, its tokenizer is that of the half whose table has
+    a row for each token and no more; where neither has, all that is claimed is that it fits the larger.
+    """
+    facts = evidence.trace.facts
+    for what in facts.get("problems", ()):
+        yield Finding(False, what, "files")
+    size, ids = max(_sizes(evidence).values()), _ids_of(evidence, facts["largest"] + 1)
     yield Finding(facts["largest"] < size, f"token {facts['largest']} has no row in a table of {size}", "vocab_size")
-    for name, role in (("pad_token_id", "pad_token"), ("bos_token_id", "bos_token"), ("eos_token_id", "eos_token")):
-        token = facts["roles"].get(role)
-        known = config.get(name)
+    if ids is not None:
+        yield from _special_tokens(facts, ids)
+    longest, places = facts["model_max_length"], _places(evidence)
+    fits = longest is None or places is None or longest <= places or longest >= UNLIMITED
+    yield Finding(fits, f"model_max_length is {longest}, and there are {places} positions", "model_max_length")
+
+
+ROLES_OF_IDS = (
+    ("pad_token_id", ("pad_token",)), ("bos_token_id", ("bos_token",)),
+    ("eos_token_id", ("eos_token", "sep_token")),
+)  # fmt: skip
+"""BERT's tokenizers have no end, and put the other behind a text."""
+
+
+def _special_tokens(facts: dict[str, Any], config: dict[str, Any]) -> Iterator[Result]:
+    for name, roles in ROLES_OF_IDS:
+        role = next((role for role in roles if facts["roles"].get(role) is not None), roles[0])
+        token, stated = facts["roles"].get(role), config.get(name)
         # Of ends a config may list several (generation page, eos_token_id).
-        same = known is None or token is None or (token in known if isinstance(known, list) else known == token)
-        yield Finding(same, f"{name} is {config.get(name)}, and the tokenizer's {role} is {token}", name)
+        same = stated is None or token is None or (token in stated if isinstance(stated, list) else token == stated)
+        yield Finding(same, f"{name} is {stated}, and the tokenizer's {role} is {token}", name)
     for name in ("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"):
         number = config.get(name)
         numbers = [] if number is None else number if isinstance(number, list) else [number]
         known = all(0 <= each <= facts["largest"] for each in numbers)
         yield Finding(known, f"{name} is {number}, which is no token", name)
-    longest, places = facts["model_max_length"], config["max_position_embeddings"]
-    fits = longest is None or longest <= places or longest >= UNLIMITED
-    yield Finding(fits, f"model_max_length is {longest}, and there are {places} positions", "model_max_length")
+
+
+def _sizes(evidence: Evidence) -> dict[str, int]:
+    """Rows of the tables that tokens are looked up in, by the half that has one: an encoder of audio has none."""
+    config = evidence.config
+    if not evidence.anatomy.composed:
+        return {"": config["vocab_size"]}
+    halves = ("decoder",) if evidence.anatomy.speech is not None else ("encoder", "decoder")
+    return {half: config[half]["vocab_size"] for half in halves}
+
+
+def _ids_of(evidence: Evidence, count: int) -> dict[str, Any] | None:
+    """The ids of special tokens that a tokenizer of ``count`` tokens is held against; None where it may be any half's.
+
+    Those of a composition stand in its own config, or where it has none in its decoder's.
+    """
+    sizes, config = _sizes(evidence), evidence.config
+    fitting = [half for half, size in sizes.items() if size == count or len(set(sizes.values())) == 1]
+    if not evidence.anatomy.composed or not fitting:
+        return None if not fitting else config
+    own = {name: value for name, value in config.items() if value is not None}
+    return {**config["decoder"], **own} if fitting[-1] == "decoder" else config["encoder"]
+
+
+def _places(evidence: Evidence) -> int | None:
+    """Positions of what reads the text; None where the encoder reads audio, whose samples are no tokens."""
+    if not evidence.anatomy.composed:
+        return evidence.config["max_position_embeddings"]
+    return None if evidence.anatomy.speech is not None else evidence.anatomy.config.encoder.positions
 
 
 @check(
     "FILE03",
-    claim="tokenizer.json holds the vocabulary of vocab.json and the merges of merges.txt",
+    claim="tokenizer.json holds the vocabulary of vocab.json and the merges of merges.txt, or the words of vocab.txt",
     source="BART page, BartTokenizerFast: vocab_file, merges_file, tokenizer_file: one tokenizer, in either form",
     usually="one of the files was edited or copied from another checkpoint, and the other was not made anew",
-    cases=("tokenize",),
+    cases=("tokenize", "tokenizer-files"),
     needs_oracle=False,
     role="file",
-    applies=lambda case: bool(case.notes.get("serialised")),
+    applies=lambda case: _judged_here(case) and bool(case.notes.get("serialised")),
 )
 def both_forms_are_one_tokenizer(evidence: Evidence) -> Iterator[Result]:
     """The slow class reads the one form and the fast class the other: the same text gets other tokens."""
     found = evidence.trace.facts["serialised"]
+    older = "vocab.txt" if evidence.trace.facts.get("kind") == "WordPiece" else "vocab.json"
     for token, there, here in found["tokens"]:
-        yield Finding(False, f"{token!r} has the id {there} in tokenizer.json, {here} in vocab.json", "vocabulary")
+        yield Finding(False, f"{token!r} has the id {there} in tokenizer.json, {here} in {older}", "vocabulary")
     rank, there, here = found["merge"] or (0, None, None)
     what = f"merge {rank} is {there!r} in tokenizer.json, {here!r} in merges.txt"
     yield Finding(found["merge"] is None, what, "merges")

@@ -61,11 +61,15 @@ def read_settings(directory: Path | str) -> dict[str, Any]:
     return settings
 
 
-def read_added(directory: Path | str, settings: Mapping[str, Any]) -> Added:
+def read_added(directory: Path | str, settings: Mapping[str, Any], older_roles: bool = False) -> Added:
     """The special and added tokens of a checkpoint.
 
     ``added_tokens_decoder`` of the settings says all; without it, the older files ``special_tokens_map.json`` and
     ``added_tokens.json`` are asked (as transformers 4.57.6 does, ``tokenization_utils_base.py:2234``).
+
+    Args:
+        older_roles: ``special_tokens_map.json`` says of what the settings are silent about which token has that role,
+            although there is an ``added_tokens_decoder``: so it is where that was made of ``tokenizer.json``.
 
     Raises:
         CheckpointError: a file is no JSON object, or a token in it is neither a text nor an object with ``content``.
@@ -73,6 +77,8 @@ def read_added(directory: Path | str, settings: Mapping[str, Any]) -> Added:
     place = Path(directory) / CONFIG_FILE
     known, ids = _decoder(settings.get("added_tokens_decoder", {}), place)
     named = {key: settings[key] for key in (*ROLES, _MORE) if key in settings}
+    if older_roles:
+        named = {k: v for k, v in _optional(directory, SPECIAL_FILE).items() if k in ROLES or k == _MORE} | named
     if "added_tokens_decoder" not in settings:
         named |= {k: v for k, v in _optional(directory, SPECIAL_FILE).items() if k in ROLES or k == _MORE}
         ids = _optional(directory, ADDED_FILE)

@@ -1,32 +1,78 @@
-"""``tokenizer.json``: the same tokenizer once more, in the form that the library's fast class reads."""
+"""``tokenizer.json``: a whole tokenizer in the form that the library's fast class reads, and since 5.0 alone writes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reference.config import read_json
-from reference.errors import CheckpointError
-from reference.tokenizer.vocabulary import check_id
+from reference.errors import CheckpointError, brief
+from reference.tokenizer.vocabulary import MERGES_FILE, VOCABULARY_FILE, check_id
 
 SERIALISED_FILE = "tokenizer.json"
+FLAGS = ("single_word", "lstrip", "rstrip", "special")
 
 
 @dataclass(frozen=True)
 class Serialised:
-    """What it says of tokens and merges (tokenizers 0.22.2, ``Tokenizer.to_str`` of a byte-level BPE)."""
+    """What it says (tokenizers 0.22.2, ``Tokenizer.to_str``)."""
 
-    ids: dict[str, int]
-    """Those of the vocabulary and of the added tokens."""
+    kind: str
+    """Of its model: ``BPE``, ``WordPiece``, ``Unigram`` or ``WordLevel``."""
+    vocabulary: dict[str, int]
+    """The model's own tokens."""
+    added: dict[str, int]
+    """Those found in a text before it is cut."""
     merges: tuple[str, ...]
-    """Pairs as ``merges.txt`` writes them, in its order."""
+    """Of a BPE, pairs as ``merges.txt`` writes them, in its order."""
+    flags: dict[str, dict[str, bool]]
+    """Of each added token."""
+    data: Mapping[str, Any]
+    """The whole file."""
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """Those of the vocabulary and of the added tokens."""
+        return {**self.vocabulary, **self.added}
+
+    @property
+    def not_byte_level(self) -> str:
+        """Why it is no byte-level BPE as ``vocab.json`` and ``merges.txt`` make one; "" where it is."""
+        if self.kind != "BPE":
+            return f"its model is a {self.kind}"
+        model, cut = self.data["model"], list(_parts(self.data.get("pre_tokenizer"), "pretokenizers"))
+        if self.data.get("normalizer") is not None:
+            return "it normalises texts"
+        if [part.get("type") for part in cut] != ["ByteLevel"] or not cut[0].get("use_regex", True):
+            return "its pre-tokenizer is not ByteLevel alone"
+        other = [name for name in ("dropout", "byte_fallback", "ignore_merges", "fuse_unk") if model.get(name)]
+        other += [name for name in ("continuing_subword_prefix", "end_of_word_suffix") if model.get(name)]
+        return f"its model sets {other[0]}" if other else ""
+
+    @property
+    def frame(self) -> list[tuple[str, int]]:
+        """Tokens that its post-processor puts around a text, each with the id it has there."""
+        return list(_framing(self.data.get("post_processor")))
+
+    def added_tokens_decoder(self) -> dict[str, dict[str, Any]]:
+        """Its added tokens as ``tokenizer_config.json`` of transformers 4.34 to 4.57 writes them."""
+        return {str(number): {"content": text, **self.flags[text]} for text, number in self.added.items()}
+
+
+def is_alone(directory: Path | str) -> bool:
+    """Whether a byte-level tokenizer must be read from it: one of the two files that it stands for is missing."""
+    folder = Path(directory)
+    both = all((folder / name).exists() for name in (VOCABULARY_FILE, MERGES_FILE))
+    return not both and (folder / SERIALISED_FILE).exists()
 
 
 def read_serialised(directory: Path | str) -> Serialised | None:
     """Reads the file; None where there is none.
 
     Raises:
-        CheckpointError: it is not JSON, or holds no vocabulary with merges, as every tokenizer of another kind.
+        CheckpointError: it is not JSON, holds no vocabulary, or of a BPE no merges, or an id is no whole number.
     """
     place = Path(directory) / SERIALISED_FILE
     if not place.exists():
@@ -34,11 +80,72 @@ def read_serialised(directory: Path | str) -> Serialised | None:
     data = read_json(directory, SERIALISED_FILE)
     try:
         model = data["model"]
-        ids = {**model["vocab"], **{token["content"]: token["id"] for token in data.get("added_tokens") or ()}}
+        # Releases before 0.9 of the library did not name the kind.
+        named = model.get("type")
+        kind = named[:40] if isinstance(named, str) else "BPE" if "merges" in model else "model without a name"
+        held = model["vocab"]
+        # A Unigram lists its pieces with their scores, in the order of their ids.
+        vocabulary = {piece[0]: place for place, piece in enumerate(held)} if isinstance(held, list) else dict(held)
+        tokens = list(data.get("added_tokens") or ())
+        added = {token["content"]: token["id"] for token in tokens}
+        flags = {token["content"]: {flag: bool(token.get(flag)) for flag in FLAGS} for token in tokens}
         # Older releases of the library write a pair as one text, later ones as a list of two.
-        merges = tuple(pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        pairs = model["merges"] if kind == "BPE" else ()
+        merges = tuple(pair if isinstance(pair, str) else " ".join(pair) for pair in pairs)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise CheckpointError(place, "holds no vocabulary with merges") from error
-    for token, number in ids.items():
+    found = Serialised(kind, vocabulary, added, merges, flags, data)
+    for token, number in (*vocabulary.items(), *added.items()):
+        if not isinstance(token, str):
+            raise CheckpointError(place, "holds a token that is no text")
         check_id(token, number, place)
-    return Serialised(ids, merges)
+    return found
+
+
+def ranks_of(serialised: Serialised, place: Path | str) -> dict[tuple[str, str], int]:
+    """Each merge's rank, 0 for the first, as ``read_merges`` has it.
+
+    Raises:
+        CheckpointError: a merge is not of two tokens, repeats an earlier one, or is of a token that has no id.
+    """
+    ranks: dict[tuple[str, str], int] = {}
+    for number, merge in enumerate(serialised.merges):
+        words = merge.split(" ")
+        if len(words) != 2 or not all(words):
+            raise CheckpointError(place, f"merge {number} is not of two tokens: {brief(merge)}")
+        pair = (words[0], words[1])
+        if pair in ranks:
+            raise CheckpointError(place, f"merge {number} repeats an earlier one: {brief(merge)}")
+        unknown = next((token for token in (*pair, "".join(pair)) if token not in serialised.vocabulary), None)
+        if unknown is not None:
+            raise CheckpointError(place, f"merge {number}, {brief(merge)}: unknown token {brief(unknown)}")
+        ranks[pair] = number
+    return ranks
+
+
+def _parts(part: Any, of: str) -> Iterator[Mapping[str, Any]]:
+    """The steps of a component, one after the other: those of a ``Sequence``, or the component itself."""
+    if not isinstance(part, Mapping):
+        return
+    inner = part.get(of)
+    if part.get("type") == "Sequence" and isinstance(inner, list):
+        for each in inner:
+            yield from _parts(each, of)
+    else:
+        yield part
+
+
+def _framing(processor: Any) -> Iterator[tuple[str, int]]:
+    for part in _parts(processor, "processors"):
+        if part.get("type") in ("RobertaProcessing", "BertProcessing"):
+            pairs = [part.get("cls"), part.get("sep")]
+        elif part.get("type") == "TemplateProcessing" and isinstance(part.get("special_tokens"), Mapping):
+            held = [each for each in part["special_tokens"].values() if isinstance(each, Mapping)]
+            pairs = [
+                pair for each in held for pair in zip(each.get("tokens") or (), each.get("ids") or (), strict=False)
+            ]
+        else:
+            continue
+        for pair in pairs:
+            if isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str):
+                yield pair[0], pair[1]

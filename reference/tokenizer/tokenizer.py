@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from reference.tokenizer.alphabet import SPACE, bytes_of, spelled
 from reference.tokenizer.dialect import DOCUMENTED, AddedText, Dialect, EmptyPair, Prefix, Spans, Unknown
 from reference.tokenizer.merging import Ranks, merged
 from reference.tokenizer.pieces import pieces
+from reference.tokenizer.serialised import SERIALISED_FILE, is_alone, ranks_of, read_serialised
 from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_ids, read_merges, read_vocabulary
 
 _WORDS_KEPT = 1 << 16
@@ -69,7 +70,8 @@ class ByteLevelTokenizer:
     def read(
         cls, directory: Path | str, add_prefix_space: bool | None = None, dialect: Dialect = DOCUMENTED
     ) -> ByteLevelTokenizer:
-        """Reads ``vocab.json`` and ``merges.txt``; the other files of a tokenizer where they are there.
+        """Reads ``vocab.json`` and ``merges.txt``, or ``tokenizer.json`` where one of them is missing; the other files
+        of a tokenizer where they are there.
 
         Args:
             directory: the checkpoint's.
@@ -82,9 +84,12 @@ class ByteLevelTokenizer:
         settings = read_settings(directory)
         if add_prefix_space is not None:
             settings = {**settings, "add_prefix_space": add_prefix_space}
-        vocabulary = read_vocabulary(directory)
-        ranks = read_merges(directory, vocabulary)
-        added = read_added(directory, settings)
+        if is_alone(directory):
+            vocabulary, ranks, added = _of_serialised(directory, settings)
+        else:
+            vocabulary = read_vocabulary(directory)
+            ranks = read_merges(directory, vocabulary)
+            added = read_added(directory, settings)
         _check(Path(directory), vocabulary, added, settings)
         return cls(vocabulary, ranks, added, settings, dialect)
 
@@ -222,6 +227,33 @@ def _encoding(placed: list[Placed], special: list[int]) -> Encoding:
     )
 
 
+def _of_serialised(
+    directory: Path | str, settings: Mapping[str, Any]
+) -> tuple[dict[str, int], dict[tuple[str, str], int], Added]:
+    """Vocabulary, ranks and added tokens of a checkpoint that has ``tokenizer.json`` alone.
+
+    Raises:
+        CheckpointError: it is malformed, or a tokenizer of another kind.
+    """
+    place = Path(directory) / SERIALISED_FILE
+    found = read_serialised(directory)
+    if found is None:
+        raise CheckpointError(place, "no such file")
+    if found.not_byte_level:
+        raise CheckpointError(place, f"no byte-level BPE: {found.not_byte_level}")
+    # The library adds what tokenizer_config.json lists to what the file itself holds.
+    listed = settings.get("added_tokens_decoder")
+    held = {**found.added_tokens_decoder(), **listed} if isinstance(listed, Mapping) else found.added_tokens_decoder()
+    added = read_added(directory, {**settings, "added_tokens_decoder": held}, older_roles=listed is None)
+    ids = {**found.added, **added.ids}
+    for token, number in found.added.items():
+        if ids[token] != number:
+            raise CheckpointError(
+                place, f"added token {brief(token)} has the id {number}, but {ids[token]} in {CONFIG_FILE}"
+            )
+    return found.vocabulary, ranks_of(found, place), replace(added, ids=ids, place=place)
+
+
 def _check_text(text: str) -> None:
     try:
         text.encode()
@@ -241,7 +273,8 @@ def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, setting
         ) from error
     for token, number in added.ids.items():
         if vocabulary.get(token, number) != number:
-            cause = f"added token {brief(token)} has the id {number}, but {vocabulary[token]} in {VOCABULARY_FILE}"
+            own = SERIALISED_FILE + "'s vocabulary" if added.place.name == SERIALISED_FILE else VOCABULARY_FILE
+            cause = f"added token {brief(token)} has the id {number}, but {vocabulary[token]} in {own}"
             raise CheckpointError(added.place, cause)
     ids = {**vocabulary, **added.ids}
     check_ids(ids, added.place if added.ids else directory / VOCABULARY_FILE)
