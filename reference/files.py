@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import os
 import stat
 from collections.abc import Iterator
@@ -114,15 +113,16 @@ def read_json(directory: Path | str, name: str) -> Any:
 def parse_json(content: bytes, path: Path | str, unique: bool = False) -> Any:
     """The value of a JSON text in UTF-8 (or UTF-16 or 32 with a mark, as Python's reader takes it).
 
-    A key that stands twice has its last value, as in every library, unless ``unique``.
+    A key that stands twice has its last value, and NaN and Infinity are numbers, as in the libraries that read configs;
+    ``unique`` is for formats that permit neither.
 
     Args:
         path: what errors name.
-        unique: whether a key that stands twice is refused.
+        unique: whether a key that stands twice is refused, and a number that is none.
 
     Raises:
-        CheckpointError: it is no JSON (line and column are named), is nested too deeply, holds too many values, a
-            number beyond float64 or of more than 100 digits, or NaN or Infinity, which are no JSON.
+        CheckpointError: it is no JSON (line and column are named), is nested too deeply, or holds too many values
+            or a whole number of more than 100 digits.
     """
     if sum(map(content.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
         raise CheckpointError(path, f"not JSON that can be read: more than {MOST_VALUES:,} values")
@@ -130,9 +130,7 @@ def parse_json(content: bytes, path: Path | str, unique: bool = False) -> Any:
         found = json.loads(
             content,
             parse_int=_whole,
-            parse_float=_finite,
-            parse_constant=_no_constant,
-            object_pairs_hook=_unique if unique else None,
+            **({"object_pairs_hook": _unique, "parse_constant": _refuse} if unique else {}),
         )
     except json.JSONDecodeError as error:
         raise CheckpointError(path, f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
@@ -154,16 +152,8 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _finite(text: str) -> float:
-    if len(text) > 1000:
-        raise ValueError(f"a number of {len(text)} digits")
-    if not math.isfinite(found := float(text)):
-        raise ValueError(f"the number {brief(text, 40)} is beyond every float")
-    return found
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"it holds {text}, which is no JSON")
+def _refuse(constant: str) -> float:
+    raise ValueError(f"it holds {constant}, which is no JSON")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
