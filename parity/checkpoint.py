@@ -17,6 +17,7 @@ from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_con
 from reference.errors import CheckpointError
 from reference.generation import GENERATION_FILE
 from reference.weights import FORMATS, find_weights, open_weights
+from reference.weights.bounds import check_amount_asked
 
 TOKENIZER_FILES = (
     "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
@@ -88,6 +89,7 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
     opened = open_weights(known, weights)
     if (refused := refusal(path, opened)) is not None:
         raise refused
+    check_amount_asked(anatomy.config, anatomy.model_class, opened, path / CONFIG_FILE)
     files = _files(path, weights)
     generation = generation_in_force(path, anatomy.positions) if anatomy.generates else {}
     return Checkpoint(

@@ -168,7 +168,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _too_deep(value: Any) -> bool:
     """Whether lists and objects lie in each other deeper than ``DEEPEST``, level by level."""
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         inner: list[Any] = []
         for each in level:
             if type(each) is list:

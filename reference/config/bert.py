@@ -11,6 +11,7 @@ from reference.config.fields import (
     CONFIG_FILE,
     check_activation,
     check_heads,
+    check_labels,
     check_model_type,
     check_rates,
     check_sizes,
@@ -83,6 +84,7 @@ class BertConfig:
         check_switches(values, ("tie_word_embeddings", "is_decoder", "add_cross_attention"), place)
         check_rates(values, ("layer_norm_eps",), place)
         check_activation(values, "hidden_act", place)
+        check_labels(data, place)
         check_heads(values, "num_attention_heads", "hidden_size", place)
         check_tokens(values, ("pad_token_id", "bos_token_id", "eos_token_id"), place)
         why = why_unusable("pad_token_id", values["pad_token_id"], values["vocab_size"], "it")

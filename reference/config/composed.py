@@ -9,7 +9,7 @@ from typing import Any
 
 from reference.config.bart import BartConfig, MBartConfig
 from reference.config.bert import BertConfig
-from reference.config.fields import CONFIG_FILE, check_model_type, object_of
+from reference.config.fields import CONFIG_FILE, check_labels, check_model_type, object_of
 from reference.config.gpt2 import Gpt2Config
 from reference.config.speech import SpeechConfig
 from reference.config.tokens import Tokens, check_tokens
@@ -57,6 +57,7 @@ class EncoderDecoderConfig:
         """
         place = CONFIG_FILE if path is None else path
         data = object_of(data, place)
+        check_labels(data, place)
         kind = check_model_type(data, tuple(ENCODERS), place)
         encoder = _half(data, "encoder", ENCODERS[kind], place)
         decoder = _half(data, "decoder", DECODERS, place)

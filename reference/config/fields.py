@@ -9,7 +9,7 @@ from typing import Any
 from reference.errors import CheckpointError, brief
 
 CONFIG_FILE = "config.json"
-LARGEST_SIZE, LARGEST_RATE = 2**31 - 1, 1e30
+LARGEST_SIZE, LARGEST_RATE, MOST_LABELS = 2**31 - 1, 1e30, 1_000_000
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
 """The documented ones (BART page, ``activation_function``); ``gelu`` is the exact one, by the error function."""
 
@@ -61,6 +61,9 @@ def check_labels(others: Mapping[str, Any], place: Path | str) -> None:
         raise CheckpointError(place, f"id2label is {brief(labels)}, not a JSON object of ids and names")
     if count is not None:
         check_sizes(others, ("num_labels",), place)
+        # The library's config makes a name for each, whatever the class.
+        if count > MOST_LABELS:
+            raise CheckpointError(place, f"num_labels is {count}, more than any head has ({MOST_LABELS:,})")
 
 
 def check_activation(values: Mapping[str, Any], name: str, place: Path | str) -> None:

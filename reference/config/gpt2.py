@@ -11,6 +11,7 @@ from reference.config.fields import (
     CONFIG_FILE,
     check_activation,
     check_heads,
+    check_labels,
     check_model_type,
     check_rates,
     check_sizes,
@@ -67,6 +68,7 @@ class Gpt2Config:
         check_switches(values, ("tie_word_embeddings", "add_cross_attention"), place)
         check_rates(values, ("layer_norm_epsilon",), place)
         check_activation(values, "activation_function", place)
+        check_labels(data, place)
         check_heads(values, "n_head", "n_embd", place)
         check_tokens(values, ("bos_token_id", "eos_token_id", "pad_token_id"), place)
         return cls(**values, others={key: value for key, value in data.items() if key not in values})

@@ -12,6 +12,7 @@ from reference.config.fields import (
     LARGEST_SIZE,
     check_activation,
     check_heads,
+    check_labels,
     check_model_type,
     check_rates,
     check_sizes,
@@ -82,6 +83,7 @@ class SpeechConfig:
         check_rates(values, ("layer_norm_eps",), place)
         for name in ("hidden_act", "feat_extract_activation"):
             check_activation(values, name, place)
+        check_labels(data, place)
         check_heads(values, "num_attention_heads", "hidden_size", place)
         check_heads(values, "num_conv_pos_embedding_groups", "hidden_size", place)
         for name in ("conv_dim", "conv_kernel", "conv_stride"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reference.config import read_json
 from reference.errors import CheckpointError, brief
+from reference.files import is_regular
 from reference.weights.hdf5_file import open_hdf5
 from reference.weights.msgpack_file import open_msgpack
 from reference.weights.safetensors_file import open_safetensors
@@ -53,9 +54,9 @@ def find_weights(directory: Path, format: str | None = None) -> tuple[Format, li
     if not wanted:
         raise ValueError(f"unknown format {brief(format)}: {', '.join(known.name for known in FORMATS)}")
     for known in wanted:
-        if (directory / known.file).is_file():
+        if is_regular(directory / known.file):
             return known, [directory / known.file]
-        if (directory / known.index).is_file():
+        if is_regular(directory / known.index):
             return known, [directory / known.index, *_shards(directory, known)]
     names = ", ".join(known.file for known in wanted)
     raise CheckpointError(directory, f"no weight file: none of {names}, whole or in shards")
@@ -89,8 +90,9 @@ def _shards(directory: Path, known: Format) -> list[Path]:
     for name in sorted(set(mapping.values())):
         if Path(name).name != name or "\\" in name or "\0" in name:
             raise CheckpointError(path, f"names the shard {brief(name)}, which lies outside the directory")
-        if not (directory / name).is_file():
-            raise CheckpointError(path, f"names the shard {name}, which is missing")
+        if not is_regular(directory / name):
+            shown = name if name.isprintable() and len(name) < 200 else brief(name)
+            raise CheckpointError(path, f"names the shard {shown}, which is missing")
     return [directory / name for name in sorted(set(mapping.values()))]
 
 
