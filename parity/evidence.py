@@ -218,6 +218,11 @@ class Evidence:
         """Root mean square of the oracle's tensor in the cell's case, or in another."""
         return self._run.scale(case or self.case.name, tensor)
 
+    def compared(self, spec: TensorSpec, error: Measured) -> Result:
+        """An error against the oracle in the cell's own case, held against its budget."""
+        signal = self._run.errors(self.case.name).signals[spec.name]
+        return self._compared(spec, error, 1.0, signal=signal)
+
     def _compared(
         self, spec: TensorSpec, error: Measured, factor: float, signal: float | None = None,
         origin: tuple[slice, ...] = (),

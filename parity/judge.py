@@ -12,6 +12,7 @@ from parity import __version__, ledger
 from parity.checks import CHECKS, Check
 from parity.errors import GivenError
 from parity.evidence import Evidence
+from parity.excused import left_over
 from parity.generated import generated_rows
 from parity.measured import case_records, measured_errors
 from parity.records import Cost, Manifest, Report, Status, Totals, Verdict
@@ -126,11 +127,24 @@ def verdict_of(cell: Cell, strict: bool = False) -> Verdict:
         if blocked is not None:
             return _with_ledger(cell, blocked, [], strict)
         results = list(cell.check.function(Evidence(cell.run, cell.index, cell.subject, cell.case)))
-        return _with_ledger(cell, from_results(cell, results), [r for r in results if not r.ok], strict)
+        judged = _with_ledger(cell, from_results(cell, results), [r for r in results if not r.ok], strict)
+        return _of_what_is_left(cell, judged, results)
     except (TraceError, OSError) as error:
         return make_verdict(cell, "error", f"a trace cannot be read: {error}")
     except Exception as error:  # a bug in a check is our error, one cell's, and never the end of the run
         return make_verdict(cell, "error", f"the check itself failed: {type(error).__name__}: {error}")
+
+
+def _of_what_is_left(cell: Cell, verdict: Verdict, results: list[Result]) -> Verdict:
+    """A failure told by what is not known of it, where a known divergence is a part of it (``parity.excused``)."""
+    if verdict.status != "fail" or "ledger" in verdict.evidence:
+        return verdict
+    left, excused = left_over(cell, results)
+    if not excused or all(result.ok for result in left):
+        return verdict
+    gone = {result.tensor for result in results} - {result.tensor for result in left}
+    told = from_results(cell, left, frozenset(filter(None, gone)))
+    return told.model_copy(update={"evidence": {**verdict.evidence, **told.evidence, "excused": excused}})
 
 
 def _lacking(cell: Cell) -> str:

@@ -150,6 +150,10 @@ class Entry(BaseModel):
             return False
         return set(self.holds) <= set(read.holds) and (not self.lacks or not set(self.lacks).isdisjoint(read.lacks))
 
+    def names_tensor(self, tensor: str | None) -> bool:
+        """Whether a tensor or parameter is one of those that may diverge."""
+        return _names(self.tensors, tensor)
+
     def is_of(self, versions: Mapping[str, str]) -> bool:
         """Whether it speaks about these versions of the distributions that it names."""
         return all(

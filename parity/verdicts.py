@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,12 @@ class Cell:
     subject: SubjectRecord
 
 
-def from_results(cell: Cell, results: list[Result]) -> Verdict:
-    """``pass``, ``fail``, or ``error`` where nothing was compared or nothing could have failed."""
+def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = frozenset()) -> Verdict:
+    """``pass``, ``fail``, or ``error`` where nothing was compared or nothing could have failed.
+
+    Args:
+        excused: tensors that are no first divergence, whatever they differ by.
+    """
     if not results:
         return make_verdict(cell, "error", "the check compared nothing, so it could not have failed")
     failed = [result for result in results if not result.ok]
@@ -36,7 +41,7 @@ def from_results(cell: Cell, results: list[Result]) -> Verdict:
     nearest = max(compared, key=lambda result: result.ratio, default=None)
     numbers = {"error": _number(nearest.error), "budget": _number(nearest.budget)} if nearest else {}
     if failed:
-        divergence = _first_divergence(cell, failed[0], compared)
+        divergence = _first_divergence(cell, failed[0], compared, excused)
         evidence = _evidence(failed, nearest) | _alone(cell, divergence)
         return make_verdict(cell, "fail", _reason(failed), first_divergence=divergence, **numbers, **evidence)
     undecided = next((result for result in results if isinstance(result, Undecided)), None)
@@ -70,7 +75,16 @@ def _reason(failed: list[Result]) -> str:
     at = ", ".join(f"{axis} {place}" for axis, place in first.at.items())
     against = "from the oracle" if first.against_oracle else "from the backend's own other answer"
     place = f" at [{at}]" if at else ""
+    if isinstance(first, Comparison) and not math.isfinite(first.error):
+        return f"{first.tensor}{place} is not finite{_beside(first)}{more}"
     return f"{first.tensor}{place} is {first.ratio:.3g} budgets {against}{more}"
+
+
+def _beside(comparison: Comparison) -> str:
+    """What the oracle has where a value is not finite."""
+    expected = comparison.worst.get("expected")
+    known = isinstance(expected, float) and math.isfinite(expected)
+    return f" where the oracle has {expected:+.6g}" if known and comparison.against_oracle else ""
 
 
 def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any]:
@@ -86,10 +100,15 @@ def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any
     return evidence | failed[0].evidence
 
 
-def _first_divergence(cell: Cell, first: Result, compared: list[Comparison]) -> Divergence | None:
-    """The first tensor out of budget in data-flow order, looked for among all tensors of the pass."""
+def _first_divergence(
+    cell: Cell, first: Result, compared: list[Comparison], excused: frozenset[str]
+) -> Divergence | None:
+    """The first tensor out of budget in data-flow order, looked for among all tensors of the pass but the excused."""
     if isinstance(first, Comparison) and first.against_oracle:
         everything = list(Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle())
+        # What was compared again without what is excused of it stands for itself, and what is excused for nothing.
+        held = {result.tensor: result for result in compared}
+        everything = [held.get(result.tensor, result) for result in everything if result.tensor not in excused]
         first = next((result for result in everything if not result.ok), first)
         compared = [result for result in everything if isinstance(result, Comparison)]
     if first.tensor is None:
@@ -152,24 +171,46 @@ def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Ver
 
 
 def _again(cell: Cell) -> str:
-    """The command that shows this cell again, and as little else as it can."""
-    subject = cell.subject
+    """The command that shows this cell again, and as little else as it can; every word quoted as a shell needs it."""
+    subject, options = cell.subject, cell.run.manifest.options
     variant = Variant.parse(subject.variant)
     if variant.mutant:
-        return f"parity selftest {variant.mutant}"
+        return shlex.join(["parity", "selftest", variant.mutant])
     # The file is no backend to choose but asked in every audit; beside a reader of configs nothing is computed.
     backend = "hf-config" if subject.role == "file" else subject.backend
     attention = variant.attention
-    words = ["parity audit", cell.run.checkpoint.path, "--backend", backend]
-    words[-1] += f"/{attention}" if attention != "eager" else ""
-    words += ["--check", cell.check.id]
+    words = ["parity", "audit", cell.run.checkpoint.path]
+    words += ["--backend", backend + (f"/{attention}" if attention != "eager" else ""), "--check", cell.check.id]
     if subject.kept:
         words += ["--golden", subject.stack.partition(" ")[0]]
-    elif subject.stack != "main":
-        interpreter = cell.run.manifest.environments[subject.environment].get("interpreter")
-        words += ["--stack", f"{subject.stack}={interpreter}" if interpreter else subject.stack]
+    words += [word for stack in _stacks(cell) for word in ("--stack", stack)]
+    if (saver := _saver(cell)) is not None and saver.backend != backend:
+        words += ["--backend", saver.backend]
     if subject.device != "cpu":
         words += ["--device", subject.device]
     if subject.dtype != "float32":
         words += ["--dtype", subject.dtype]
-    return " ".join(words)
+    words += ["--each-layer"] if "each-layer" in cell.run.cases else []
+    for name, option in (("model_class", "--class"), ("inputs", "--inputs"), ("known_issues", "--known-issues")):
+        if options.get(name):
+            words += [option, str(options[name])]
+    if "time_limit" in options:
+        words += ["--time-limit", f"{options['time_limit']:g}"]
+    return shlex.join(words)
+
+
+def _saver(cell: Cell) -> SubjectRecord | None:
+    """Of a cell about loading what another saved, who saved it: it has to run again, too."""
+    index = cell.case.notes.get("saver_index")
+    return None if index is None else cell.run.manifest.subjects[index]
+
+
+def _stacks(cell: Cell) -> list[str]:
+    """The stacks that a cell needs besides ``main``, as they were named or as interpreters."""
+    found = []
+    for each in (cell.subject, _saver(cell)):
+        if each is None or each.kept or each.stack == "main":
+            continue
+        interpreter = cell.run.manifest.environments[each.environment].get("interpreter")
+        found.append(f"{each.stack}={interpreter}" if interpreter else each.stack)
+    return list(dict.fromkeys(found))

@@ -45,6 +45,7 @@ FILES_OF_THE_JUDGE = (
     "tensor_rows",
     "outcomes",
     "evidence",
+    "excused",
     "results",
     "run",
     "measured",

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from parity.api import exit_code
 from parity.capture import Event
-from parity.records import Notice, Unreadable
+from parity.records import Divergence, Notice, Unreadable
 from parity.show import Progress, show_report
 from parity.show.console import duration, size, tell
-from parity.show.failures import INDENT, block, groups
+from parity.show.failures import INDENT, block, groups, usual_causes
 from parity.show.html.page import render
 from parity.show.matrix import worst
 from parity.show.report import cost_line, known_lines, skip_lines, totals_line
@@ -242,3 +242,40 @@ def test_an_unreadable_checkpoint_beside_others_is_never_success(cells, code):
     made = report(*cells, unreadable=[Unreadable(name="broken", cause="broken: an empty directory")])
     assert exit_code(made) == code
     assert exit_code(report(verdict())) == 0
+
+
+def _numeric(check: str, tensor: str, within: float | None, **fields):
+    first = Divergence(tensor=tensor, error=1e-2, budget=1e-6, inputs_within=within)
+    return failure(check=check, first_divergence=first, evidence={}, **fields)
+
+
+def test_one_likely_cause_for_what_diverges_first_and_none_for_what_follows():
+    """Of each checkpoint and backend by itself; what raises, or is of a file, has a cause of its own."""
+    found = [
+        _numeric("NUM02", "decoder.hidden.1", 900.0),
+        _numeric("NUM01", "encoder.hidden.1", 0.3),
+        verdict("fail", check="GEN01", backend="hf-flax", reason="row 0 is wrong"),
+        verdict("fail", check="TOK01", backend="hf-flax", reason="token 3"),
+        verdict("fail", check="CACHE01", backend="hf-flax", reason="r", evidence={"exception": "E", "frame": "f"}),
+        _numeric("NUM04", "logits", 0.2, backend="hf-tf"),
+        _numeric("NUM01", "encoder.hidden.0", 0.2, checkpoint="another"),
+    ]
+    made = list(groups(found))
+    causes = dict(zip((group.example.check + group.example.checkpoint for group in made),
+                      usual_causes(made, lambda check: f"because {check}"), strict=True))  # fmt: skip
+    follows = ("", "NUM01 at encoder.hidden.1")
+    assert causes == {
+        "NUM02bart-odd": follows, "NUM01bart-odd": ("because NUM01", ""), "GEN01bart-odd": follows,
+        "TOK01bart-odd": ("because TOK01", ""), "CACHE01bart-odd": ("because CACHE01", ""),
+        "NUM04bart-odd": ("because NUM04", ""), "NUM01another": ("because NUM01", ""),
+    }  # fmt: skip
+    text = block(made[0], *follows).plain
+    assert "  follows  from NUM01 at encoder.hidden.1" in text and "likely" not in text
+
+
+@pytest.mark.parametrize("check", ["FILE01", "LOAD01", "LOAD02"])
+def test_where_the_weights_are_others_all_that_is_computed_follows(check):
+    backend = "file" if check == "FILE01" else "hf-flax"
+    made = list(groups([_numeric("NUM01", "encoder.hidden.0", None),
+                        verdict("fail", check=check, backend=backend, reason="x is missing")]))  # fmt: skip
+    assert usual_causes(made, str) == [("", check), (check, "")]

@@ -13,7 +13,7 @@ from parity.display import markdown, markdown_code, printable, shown
 from parity.gate import Gated
 from parity.records import Report
 from parity.show.console import WORST_FIRST, plural
-from parity.show.failures import Group, groups, headline, lines
+from parity.show.failures import Group, groups, headline, lines, usual_causes
 from parity.show.gate import WORDS, change_lines, ending, update_command
 from parity.show.matrix import subject_label, worst
 from parity.show.report import by_entry, environment_line, notice_lines, totals_line, usually
@@ -35,7 +35,7 @@ def annotations(report: Report) -> list[str]:
     """One ``::error`` for each way to fail; more than GitHub shows are counted in the last."""
     verdicts = shown([verdict for verdict in report.verdicts if verdict.status in ("fail", "error")])
     found = list(groups(verdicts))
-    told = [_annotation(" · ".join(headline(group)), _told(group, names=("first", "found", "error", "again")))
+    told = [_annotation(" · ".join(headline(group)), _told(group, ("", ""), ("first", "found", "error", "again")))
             for group in found]  # fmt: skip
     unread = [_annotation("not read", printable(each.cause)) for each in report.unreadable]
     return _at_most([*unread, *told], "ways to fail")
@@ -87,8 +87,8 @@ def _subjects(report: Report) -> Iterator[str]:
 
 def _failures(report: Report) -> Iterator[str]:
     found = list(groups(verdict for verdict in report.verdicts if verdict.status in ("fail", "error")))
-    for group in found[:SHOWN_FAILURES]:
-        block = "\n".join([" · ".join(headline(group)), *(f"  {line}" for line in _told(group).splitlines())])
+    for group, cause in list(zip(found, usual_causes(found, usually), strict=True))[:SHOWN_FAILURES]:
+        block = "\n".join([" · ".join(headline(group)), *(f"  {line}" for line in _told(group, cause).splitlines())])
         fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", block)), 3)
         yield f"\n{fence}text\n{block}\n{fence}"
     if len(found) > SHOWN_FAILURES:
@@ -105,8 +105,8 @@ def _known(report: Report) -> Iterator[str]:
         yield "\n</details>"
 
 
-def _told(group: Group, names: Sequence[str] | None = None) -> str:
-    told = lines(group, usually(group.example.check))
+def _told(group: Group, cause: tuple[str, str], names: Sequence[str] | None = None) -> str:
+    told = lines(group, *cause)
     return "\n".join(f"{name:<8} {line}" for name, line in told if names is None or name in names)
 
 

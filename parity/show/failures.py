@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -107,13 +107,83 @@ def _cause(verdict: Verdict) -> tuple[str, ...]:
     return (verdict.check, verdict.reason)
 
 
-def block(group: Group, usually: str = "") -> Text:
+_OF_VALUES = ("FILE01", "LOAD01", "LOAD02", "LOAD03")
+"""Checks that find other weights in memory, or in the file, than there should be: then all that is computed differs."""
+_COMPUTED = ("attention", "cache", "generation", "invariance", "losses", "numbers")
+"""Families of checks on what a model computes."""
+
+
+def followed(found: Sequence[Group]) -> list[Group | None]:
+    """For each group the one that it follows from: of a checkpoint and a subject, what failed first; None for that one.
+
+    What is computed follows from weights that differ, and from the first tensor that left its budget while its inputs
+    were within theirs. What raises, or is no number (a class, a file, a tokenizer), has a cause of its own.
+    """
+    begun: dict[tuple[str, str], list[Group]] = {}
+    for group in found:
+        for key in _keys(group):
+            begun.setdefault(key, []).append(group)
+    firsts = {key: min(groups, key=_rank) for key, groups in begun.items() if _rank(min(groups, key=_rank)) < _NO_ROOT}
+    return [_root(group, firsts) for group in found]
+
+
+_NO_ROOT = 3
+
+
+def _keys(group: Group) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((verdict.checkpoint, subject_label(verdict)) for verdict in group.verdicts))
+
+
+def _rank(group: Group) -> int:
+    """How early a failure is: weights, the first divergence made where it shows, any other divergence, the rest."""
+    if set(group.checks) & {*_OF_VALUES} and "exception" not in group.example.evidence:
+        return 0
+    first = group.example.first_divergence
+    if first is None or first.budget is None or not _is_computed(group):
+        return _NO_ROOT
+    return 1 if _made_here(first.inputs_within) or first.inputs_within is None else 2
+
+
+def _is_computed(group: Group) -> bool:
+    from parity.checks import CHECKS
+
+    return all(check in CHECKS and CHECKS[check].family in _COMPUTED for check in group.checks)
+
+
+def _root(group: Group, firsts: Mapping[tuple[str, str], Group]) -> Group | None:
+    """The group that this one follows from, the same for all its subjects or the first of them."""
+    roots = [firsts.get(key) or firsts.get((key[0], "file")) for key in _keys(group)]
+    weights = [firsts[key[0], "file"] for key in _keys(group) if (key[0], "file") in firsts]
+    roots = weights or roots
+    if not all(roots) or group in roots or "exception" in group.example.evidence:
+        return None
+    return roots[0] if _is_computed(group) or set(group.checks) <= {*_OF_VALUES} else None
+
+
+def usual_causes(found: Sequence[Group], usually: Callable[[str], str]) -> list[tuple[str, str]]:
+    """For each group the check's list of usual causes, and what it follows from; one of the two is empty.
+
+    Args:
+        usually: by a check's id.
+    """
+    told = []
+    for group, root in zip(found, followed(found), strict=True):
+        told.append((usually(group.example.check), "") if root is None else ("", _named(root)))
+    return told
+
+
+def _named(group: Group) -> str:
+    first = group.example.first_divergence
+    return f"{_listed(group.checks)}" + (f" at {first.tensor}" if first is not None else "")
+
+
+def block(group: Group, usually: str = "", follows: str = "") -> Text:
     """The lines of one failure, the first its headline."""
     checks, status, where = headline(group)
     text = Text(f"{checks} ", "bold")
     text.append(status, STYLES[status])
     text.append(f" · {where}")
-    for name, line in lines(group, usually):
+    for name, line in lines(group, usually, follows):
         text.append(f"\n  {name:<8} ", "bright_black")
         text.append(line)
     return text
@@ -126,11 +196,12 @@ def headline(group: Group) -> tuple[str, str, str]:
     return _listed(group.checks), verdict.status, " · ".join(where)
 
 
-def lines(group: Group, usually: str = "") -> Iterable[tuple[str, str]]:
+def lines(group: Group, usually: str = "", follows: str = "") -> Iterable[tuple[str, str]]:
     """What the block says below its headline, each line with its name.
 
     Args:
         usually: the check's own list of usual causes.
+        follows: what failed first, where this only follows from it (``usual_causes``).
     """
     verdict, evidence = group.example, group.example.evidence
     first = verdict.first_divergence
@@ -156,6 +227,10 @@ def lines(group: Group, usually: str = "") -> Iterable[tuple[str, str]]:
         yield "oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
     if usually and verdict.status == "fail" and "exception" not in evidence:
         yield "likely", usually
+    if follows:
+        yield "follows", f"from {follows}"
+    if evidence.get("excused"):
+        yield "besides", f"known and left out here: {', '.join(evidence['excused'])}"
     if evidence.get("again"):
         yield "again", evidence["again"]
 

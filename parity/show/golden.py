@@ -11,7 +11,7 @@ from parity.display import printable, shown
 from parity.records import Report
 from parity.resources import goldens
 from parity.show.console import console, plural, size
-from parity.show.failures import block, groups
+from parity.show.failures import block, groups, usual_causes
 from parity.show.report import cost_line, totals_line, usually
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ def show_problems(found: Sequence[Problem]) -> None:
 def show_audited(report: Report) -> None:
     """Prints the totals of judging them, and a block for each failure."""
     out, report = console(), shown(report)
-    for group in groups(v for v in report.verdicts if v.status in ("fail", "error")):
-        out.print(block(group, usually(group.example.check)))
+    failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
+    for group, cause in zip(failures, usual_causes(failures, usually), strict=True):
+        out.print(block(group, *cause))
         out.print()
     out.print(totals_line(report))
     out.print(Text(cost_line(report), "bright_black"))

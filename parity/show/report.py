@@ -11,7 +11,7 @@ from rich.text import Text
 from parity.display import printable, shown
 from parity.records import Report, Verdict
 from parity.show.console import STYLES, console, duration, plural, size, tell
-from parity.show.failures import INDENT, block, groups, origins
+from parity.show.failures import INDENT, block, groups, origins, usual_causes
 from parity.show.matrix import matrices, subject_label
 
 NOTICE_INDENT = 10
@@ -33,9 +33,9 @@ def show_report(report: Report, path: Path) -> None:
         out.print(table)
     out.print(totals_line(report))
     failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
-    for group in failures:
+    for group, told in zip(failures, usual_causes(failures, usually), strict=True):
         out.print()
-        for line in block(group, usually(group.example.check)).split("\n"):
+        for line in block(group, *told).split("\n"):
             # A command may be copied: the terminal itself carries it over.
             out.print(line, soft_wrap=True) if line.plain.startswith("  again") else tell(out, line, INDENT)
     sections = {

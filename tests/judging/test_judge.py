@@ -13,7 +13,7 @@ from parity.checks import CHECKS
 from parity.checks.base import Check
 from parity.judge import NothingToJudge, judge, planned_cells, select_checks
 from parity.ledger import Entry
-from parity.records import Manifest, RecordError, Report, read_record
+from parity.records import Manifest, RecordError, Report, read_record, write_record
 from parity.results import Comparison
 from parity.run import CheckpointRun
 from parity.traces import Raised, Trace
@@ -233,7 +233,57 @@ def test_an_entry_may_hold_for_one_row_only(run_directory, ledgered):
     shared = "gradient.model.shared.weight"
     for rows, status in (([1], "known"), ([1, 5], "fail"), ([5], "fail")):
         directory = run_directory({"gradients": off(shared, 1.0, (rows,))})
-        assert only(judge(directory, checks=["GRAD01"]), "GRAD01", "gradients").status == status
+        verdict = only(judge(directory, checks=["GRAD01"]), "GRAD01", "gradients")
+        assert verdict.status == status
+        if status == "fail":
+            assert verdict.evidence["worst"]["index"]["rows"] == 5, "the row that is excused is no part of it"
+
+
+def test_a_failure_is_told_by_what_no_entry_excuses(run_directory, ledgered):
+    """The divergence that is known is larger, and comes first; the one that nobody knew is what is shown."""
+    known, other = "decoder.hidden.1", "logits"
+    ledgered(entry(checks=["NUM01", "NUM04"], tensors=[known]))
+    directory = run_directory({"forward": lambda trace: off(other, 1e-2)(off(known, 1.0)(trace))})
+    report = judge(directory, checks=["NUM01", "NUM04"])
+    assert only(report, "NUM01").status == "known"
+    verdict = only(report, "NUM04")
+    assert verdict.status == "fail" and verdict.evidence["worst"]["tensor"] == other
+
+
+def test_the_known_part_of_one_check_s_findings_is_left_out(run_directory, ledgered):
+    ledgered(entry(checks=["NUM01"], tensors=["encoder.hidden.1"]))
+    both = {"forward": lambda trace: off("decoder.hidden.1", 1e-2)(off("encoder.hidden.1", 1.0)(trace))}
+    verdict = only(judge(run_directory(both), checks=["NUM01"]), "NUM01")
+    assert verdict.status == "fail"
+    assert verdict.first_divergence.tensor == verdict.evidence["worst"]["tensor"] == "decoder.hidden.1"
+    assert verdict.evidence["excused"] == ["example"] and "encoder.hidden.1" not in verdict.reason
+
+
+def test_a_value_that_is_not_finite_is_said_to_be_that(run_directory):
+    def spoil(trace):
+        trace.arrays["encoder.hidden.1"][0, 2, 3] = np.inf
+        return trace
+
+    verdict = only(judge(run_directory({"forward": spoil}), checks=["NUM01"]), "NUM01")
+    assert "encoder.hidden.1 at [batch 0, src 2" in verdict.reason
+    assert "is not finite where the oracle has " in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({}, ""), ({"inputs": "my texts.jsonl"}, " --inputs 'my texts.jsonl'"), ({"model_class": "BartModel"},
+      " --class BartModel"), ({"time_limit": 30.0}, " --time-limit 30"), ({"known_issues": "a;b.toml"},
+      " --known-issues 'a;b.toml'")],
+)  # fmt: skip
+def test_the_command_that_shows_it_again_has_the_run_s_options(run_directory, options, words):
+    directory = run_directory({"forward": off("logits", 1e-3)})
+    manifest = read_record(Manifest, directory / "manifest.json")
+    elsewhere = [each.model_copy(update={"path": "my models/$(x)"}) for each in manifest.checkpoints]
+    write_record(
+        manifest.model_copy(update={"options": options, "checkpoints": elsewhere}), directory / "manifest.json"
+    )
+    verdict = only(judge(directory, checks=["NUM04"]), "NUM04")
+    assert verdict.evidence["again"] == f"parity audit 'my models/$(x)' --backend hf-torch --check NUM04{words}"
 
 
 def test_an_entry_may_ask_where_it_begins(run_directory, ledgered):

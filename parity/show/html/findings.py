@@ -9,7 +9,7 @@ from typing import get_args
 from parity import ledger
 from parity.ledger import Entry
 from parity.records import Report, Verdict
-from parity.show.failures import Group, Origin, groups, headline, lines, origins
+from parity.show.failures import Group, Origin, groups, headline, lines, origins, usual_causes
 from parity.show.html.anchors import curve_anchor
 from parity.show.matrix import subject_label
 from parity.show.report import by_entry, by_reason, usually
@@ -82,7 +82,11 @@ def find(report: Report) -> Findings:
     """The blocks of a report, each with an anchor that the matrix links to."""
     anchors: Anchors = {}
     failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
-    blocks = [_block(_point(anchors, f"failure-{n}", g.verdicts), g) for n, g in enumerate(failures, 1)]
+    causes = usual_causes(failures, usually)
+    blocks = [
+        _block(_point(anchors, f"failure-{n}", group.verdicts), group, *cause)
+        for n, (group, cause) in enumerate(zip(failures, causes, strict=True), 1)
+    ]
     beginnings = [(origin, blocks[failures.index(origin.groups[0])]) for origin in origins(failures)]
     entries = sorted(by_entry(report).items(), key=lambda item: SEVERITIES.get(item[0][1], len(SEVERITIES)))
     known = [
@@ -101,10 +105,10 @@ def _point(anchors: Anchors, anchor: str, verdicts: Iterable[Verdict]) -> str:
     return anchor
 
 
-def _block(anchor: str, group: Group) -> Block:
+def _block(anchor: str, group: Group, likely: str, follows: str) -> Block:
     checks, status, where = headline(group)
     curve = curve_anchor(group.example.checkpoint, group.example, subject_label(group.example))
-    return Block(anchor, status, checks, where, list(lines(group, usually(group.example.check))), curve)
+    return Block(anchor, status, checks, where, list(lines(group, likely, follows)), curve)
 
 
 def _known(anchor: str, name: str, severity: str, verdicts: list[Verdict]) -> Known:
