@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from parity.cases import Case
 from parity.records import GeneratedRow, Mark
 from parity.run import CheckpointRun
 from parity.texts import Choice, Text, judged, sequences_of
+from parity.tokenizer_apart import Apart, TokenizerError
 from parity.traces import TraceError
 
 Words = Callable[[list[int]], tuple[str, list[str]]]
@@ -97,9 +99,14 @@ def _tokenizer(checkpoint: Path) -> Words | None:
     if not file.is_file():
         return None
     try:
-        from tokenizers import Tokenizer
+        tokenizer = Apart("serialised", [file])
+    except TokenizerError:
+        return None  # a report without words is still a report
+    return partial(_words, tokenizer)
 
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception:  # the library raises no class of its own; a report without words is still a report
-        return None
-    return lambda tokens: (tokenizer.decode(tokens), [tokenizer.decode([token], False) for token in tokens])
+
+def _words(tokenizer: Apart, tokens: list[int]) -> tuple[str, list[str]]:
+    try:
+        return tokenizer.decode(tokens)
+    except TokenizerError:
+        return "", [""] * len(tokens)

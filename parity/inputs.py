@@ -14,8 +14,13 @@ from typing import Any, Protocol
 from parity.anatomy import Anatomy
 from parity.cases import IGNORED
 from parity.errors import GivenError
+from parity.tokenizer_apart import Apart, TokenizerError, TokenizerMissing
+from reference.errors import CheckpointError, brief
+from reference.files import parse_json, read_bytes
 
 Row = dict[str, list[int]]
+LARGEST, LONGEST_TEXT = 64, 1_000_000
+"""Megabytes of a file of inputs, and characters of one text."""
 
 
 class Encode(Protocol):
@@ -47,9 +52,12 @@ def read_inputs(path: Path, checkpoint: Path, anatomy: Anatomy) -> list[Row]:
             tokenizer; the message names the file and the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        # Not splitlines: it also cuts at characters that a text may hold.
+        lines = read_bytes(path, LARGEST).decode().replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError as error:
         raise InputsError(f"{path}: cannot be read: {_cause(error)}") from error
+    except CheckpointError as error:
+        raise InputsError(f"{path}: cannot be read: {error.cause}") from error
     if anatomy.speech is not None:
         raise InputsError(f"{path}: holds texts or ids, and {checkpoint} reads audio: leave --inputs out")
     encode = _Lazy(checkpoint, anatomy.raw)
@@ -79,9 +87,12 @@ class _Lazy:
 
 def _object(line: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputsError(f"broken JSON at column {error.colno}: {error.msg}") from error
+        found = parse_json(line.encode(), "row")
+    except CheckpointError as error:
+        broken = error.__cause__
+        if isinstance(broken, json.JSONDecodeError):
+            raise InputsError(f"broken JSON at column {broken.colno}: {broken.msg}") from broken
+        raise InputsError(error.cause) from error
     if not isinstance(found, dict):
         raise InputsError(f"a row is a JSON object, not {type(found).__name__}")
     return found
@@ -91,7 +102,7 @@ def _row(found: dict[str, Any], encode: Encode, anatomy: Anatomy) -> Row:
     kinds = [keys for keys in KEYS if set(found) <= keys]
     if not found or not kinds:
         unknown = sorted(set(found) - set().union(*KEYS))
-        what = f"unknown key {unknown[0]!r}" if unknown else "a row has text and target, or input_ids and labels"
+        what = f"unknown key {brief(unknown[0])}" if unknown else "a row has text and target, or input_ids and labels"
         raise InputsError(what)
     first, second = ("text", "target") if "text" in kinds[0] else ("input_ids", "labels")
     if first not in found:
@@ -110,6 +121,10 @@ def _ids(key: str, value: Any, encode: Encode) -> list[int]:
             raise InputsError(f"{key} is a string, not {type(value).__name__}")
         if not value:
             raise InputsError(f"{key} is empty")
+        if len(value) > LONGEST_TEXT:
+            raise InputsError(f"{key} has {len(value):,} characters, more than any model has positions for")
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise InputsError(f"{key} holds half a surrogate pair, which is no text")
         return encode(value)
     if not isinstance(value, list) or not all(type(token) is int for token in value):
         raise InputsError(f"{key} is a list of integers")
@@ -127,7 +142,7 @@ def _check_ids(name: str, ids: list[int], anatomy: Anatomy) -> None:
     for place, token in enumerate(ids):
         ignored = name == "labels" and token == IGNORED
         if not ignored and not 0 <= token < vocab:
-            raise InputsError(f"{name}[{place}] is {token}, outside the vocabulary of {vocab}")
+            raise InputsError(f"{name}[{place}] is {brief(token)}, outside the vocabulary of {vocab}")
 
 
 def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
@@ -136,35 +151,32 @@ def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
     The second is BART's slow tokenizer (BART page, ``BartTokenizer``): no space is put before the text, ``<s>`` and
     ``</s>`` go round it.
 
+    It is read in a process of its own (``parity.tokenizer_apart``).
+
     Raises:
-        InputsError: the ``tokenizers`` library is not installed, or the directory has no readable tokenizer files.
+        InputsError: the ``tokenizers`` library is not installed, or the directory has no readable tokenizer files. What
+            it returns raises it where a text has no answer.
     """
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise InputsError("texts need the tokenizers library: pip install tokenizers, or give input_ids") from error
     whole, vocab, merges = (checkpoint / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
-    if not whole.is_file() and not (vocab.is_file() and merges.is_file()):
+    if not whole.exists() and not (vocab.is_file() and merges.is_file()):
         raise InputsError(f"texts need {whole}, or vocab.json and merges.txt beside it; or give input_ids")
     try:
-        if whole.is_file():
-            fast = tokenizers.Tokenizer.from_file(str(whole))
-            # A file may say how a batch is to be cut and filled: a row is itself.
-            fast.no_padding()
-            fast.no_truncation()
-            return lambda text, pair=None: fast.encode(text, pair).ids
-        slow = tokenizers.ByteLevelBPETokenizer.from_file(str(vocab), str(merges), add_prefix_space=False)
-    except Exception as error:  # the library raises bare Exception for a file it cannot read
-        raise InputsError(f"{whole if whole.is_file() else vocab}: cannot be read: {_cause(error)}") from error
-    known = slow.get_vocab()
-    special = [tokenizers.AddedToken(t, lstrip=t == "<mask>") for t in ("<s>", "</s>", "<pad>", "<unk>", "<mask>")]
-    slow.add_special_tokens([token for token in special if token.content in known])
+        apart = Apart("serialised", [whole]) if whole.exists() else Apart("byte-level", [vocab, merges])
+    except TokenizerMissing as error:
+        raise InputsError(f"{error}, or give input_ids") from error
+    except TokenizerError as error:
+        raise InputsError(str(error)) from error
     begin, end = (_as_list(config.get(name)) for name in ("bos_token_id", "eos_token_id"))
 
     def encoded(text: str, pair: str | None = None) -> list[int]:
-        # As RoBERTa has pairs, the second text between two ends (tokenization_bart.py, 4.37.2).
-        following = [] if pair is None else [*end, *slow.encode(pair).ids, *end]
-        return [*begin, *slow.encode(text).ids, *end, *following]
+        try:
+            if whole.exists():
+                return apart.encode(text, pair)
+            # As RoBERTa has pairs, the second text between two ends (tokenization_bart.py, 4.37.2).
+            following = [] if pair is None else [*end, *apart.encode(pair), *end]
+            return [*begin, *apart.encode(text), *end, *following]
+        except TokenizerError as error:
+            raise InputsError(str(error)) from error
 
     return encoded
 

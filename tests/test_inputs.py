@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 from pathlib import Path
 
 import pytest
 
+from parity import tokenizer_apart
 from parity.anatomy import anatomy_of
 from parity.checkpoint import inspect_checkpoint
 from parity.inputs import InputsError, read_inputs, tokenizer
@@ -122,15 +122,10 @@ def test_broken_tokenizer_files_are_named(read, checkpoint, name):
         read('{"text": "a"}')
 
 
-def test_without_the_tokenizers_library_texts_say_what_to_install(read, monkeypatch):
-    real = builtins.__import__
-
-    def refuse(name, *arguments, **options):
-        if name == "tokenizers":
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+def test_without_the_tokenizers_library_texts_say_what_to_install(read, monkeypatch, tmp_path):
+    # It is read in a process of its own, which finds this in its place.
+    (tmp_path / "tokenizers.py").write_text("raise ImportError('none here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(InputsError, match="pip install tokenizers"):
         read('{"text": "a"}')
     assert read('{"input_ids": [3]}') == [{"input_ids": [3]}]
@@ -153,3 +148,19 @@ def test_ids_are_held_against_the_vocabulary_of_their_side(tmp_path):
     path.write_text(json.dumps({"input_ids": [3], "labels": [source - 1]}), encoding="utf-8")
     with pytest.raises(InputsError, match="outside the vocabulary"):
         read_inputs(path, composed.path, composed.anatomy)
+
+
+def test_a_tokenizer_that_never_answers_or_ends_its_process_is_one_line(tmp_path, monkeypatch):
+    """``tokenizer.json`` is read by a library that may panic or search for ever; a stand-in of it does both here."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(tokenizer_apart, "SECONDS", 2)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    for does, cause in (
+        ("import os; os.abort()", "the library that reads it ended"),
+        ("raise BaseException('panicked\\nat line 1')", "cannot be read: panicked"),
+        ("import time; time.sleep(60)", "gives no answer in 2 seconds"),
+    ):
+        (tmp_path / "tokenizers.py").write_text(f"class Tokenizer:\n    def from_file(file):\n        {does}\n")
+        with pytest.raises(InputsError) as error:
+            tokenizer(tmp_path, {})
+        assert str(error.value).startswith(f"{tmp_path / 'tokenizer.json'}: ") and cause in str(error.value)

@@ -12,7 +12,7 @@ from reference.config import read_json
 from reference.errors import CheckpointError, brief
 from reference.tokenizer.characters import WHITE_SPACE
 from reference.tokenizer.dialect import Blank
-from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id
+from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id, id_of
 
 CONFIG_FILE, SPECIAL_FILE, ADDED_FILE = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 ROLES = {
@@ -21,6 +21,8 @@ ROLES = {
 }  # fmt: skip
 """The documented tokens (BART page, ``BartTokenizer``)."""
 _MORE = "additional_special_tokens"
+MOST_ADDED = 20_000
+"""Tokens that are looked for in a text as they stand, each at every place of it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,12 @@ def read_added(directory: Path | str, settings: Mapping[str, Any], older_roles: 
     for role, usual in ROLES.items():
         value = named.get(role, usual)
         roles[role] = None if value is None else _told(value, role, place, known, older).text
-    for value in named.get(_MORE) or ():
+    more = named.get(_MORE) or []
+    if not isinstance(more, list):
+        raise CheckpointError(place, f"{_MORE} is {brief(more)}, not a list of tokens")
+    if len(known) + len(more) > MOST_ADDED:
+        raise CheckpointError(place, f"{len(known) + len(more):,} added tokens, more than any tokenizer has")
+    for value in more:
         _told(value, _MORE, place, known, older)
     return Added(roles, tuple(known.values()), ids, place)
 
@@ -120,7 +127,7 @@ def _decoder(data: Any, place: Path) -> tuple[dict[str, AddedToken], dict[str, i
         raise CheckpointError(place, "added_tokens_decoder is not a JSON object of ids and tokens")
     for number, value in data.items():
         token = _token(value, f"added_tokens_decoder[{brief(number)}]", place)
-        check_id(token.text, int(number) if number.isascii() and number.isdigit() else number, place)
+        check_id(token.text, id_of(number), place)
         if token.text in ids:
             raise CheckpointError(place, f"added token {brief(token.text)} has two ids, {ids[token.text]} and {number}")
         known[token.text], ids[token.text] = token, int(number)

@@ -9,9 +9,10 @@ from typing import Any
 
 from reference.config import read_json
 from reference.errors import CheckpointError, brief
+from reference.files import read_bytes
 from reference.tokenizer.added import ADDED_FILE, CONFIG_FILE, ROLES, SPECIAL_FILE
 from reference.tokenizer.serialised import SERIALISED_FILE, Serialised, read_serialised
-from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id, read_vocabulary
+from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id, id_of, read_vocabulary
 
 WORDS_FILE = "vocab.txt"
 _USUAL = {
@@ -114,9 +115,7 @@ def _read_words(place: Path) -> dict[str, int]:
         CheckpointError: the file cannot be read, is not UTF-8, or is empty.
     """
     try:
-        lines = place.read_bytes().decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
-    except OSError as error:
-        raise CheckpointError(place, f"cannot be read: {error.strerror or error}") from error
+        lines = read_bytes(place).decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise CheckpointError(place, f"not UTF-8 text: byte {error.start}") from error
     if lines == [""]:
@@ -130,7 +129,7 @@ def _listed(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[str, st
     for number, value in (decoder if isinstance(decoder, Mapping) else {}).items():
         text = value.get("content") if isinstance(value, Mapping) else value
         if isinstance(text, str):
-            yield CONFIG_FILE, text, int(number) if number.isascii() and number.isdigit() else number
+            yield CONFIG_FILE, text, id_of(number)
     for text, number in _object(folder, ADDED_FILE).items():
         yield ADDED_FILE, text, number
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from reference.config import read_json
 from reference.errors import CheckpointError, brief
+from reference.files import read_bytes
 
 VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
+LARGEST_ID = 2**31 - 1
 
 
 def read_vocabulary(directory: Path | str) -> dict[str, int]:
@@ -28,9 +30,22 @@ def read_vocabulary(directory: Path | str) -> dict[str, int]:
 
 
 def check_id(token: str, number: Any, place: Path | str) -> None:
-    """An id is a whole number of at least 0."""
+    """An id is a whole number of at least 0, and its token a text that can be written down."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise CheckpointError(place, f"the id of {brief(token)} is {brief(number)}, not a whole number of at least 0")
+    if number > LARGEST_ID:
+        raise CheckpointError(place, f"the id of {brief(token)} is {brief(number)}, more than any table has")
+    try:
+        token.encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            place, f"the token {brief(token)} holds half a surrogate pair, which is no text"
+        ) from error
+
+
+def id_of(key: str) -> int | str:
+    """The id that a key of a JSON object spells; the key itself where it spells none."""
+    return int(key) if key.isascii() and key.isdigit() and len(key) <= 18 else key
 
 
 def check_ids(vocabulary: Mapping[str, int], place: Path | str) -> None:
@@ -77,11 +92,7 @@ def read_merges(directory: Path | str, vocabulary: Mapping[str, int]) -> dict[tu
 
 def _lines(place: Path) -> list[tuple[int, str]]:
     try:
-        text = place.read_bytes().decode()
-    except FileNotFoundError as error:
-        raise CheckpointError(place, "no such file") from error
-    except OSError as error:
-        raise CheckpointError(place, f"cannot be read: {error.strerror}") from error
+        text = read_bytes(place).decode()
     except UnicodeDecodeError as error:
         raise CheckpointError(
             place, f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"

@@ -1,0 +1,131 @@
+"""A checkpoint's tokenizer as the library ``tokenizers`` reads it, in a process of its own with limits.
+
+A ``tokenizer.json`` holds patterns that can take for ever on a short text, and sizes that ask for any memory; the
+library may end the process that reads it. Here that ends the one that was started for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from parity.errors import GivenError
+from parity.resources import data
+from reference.errors import CheckpointError
+from reference.files import MEGABYTE, SIZES, open_file
+
+SECONDS = 60
+"""That reading the files, or one answer, may take."""
+_LONGEST_ANSWER = 64 * MEGABYTE
+
+
+class TokenizerError(GivenError):
+    """A tokenizer cannot be read, or gives no answer; the message names its file and the cause."""
+
+
+class TokenizerMissing(TokenizerError):
+    """The library ``tokenizers`` is not installed."""
+
+
+class Apart:
+    """One tokenizer, read once."""
+
+    def __init__(self, kind: str, files: Sequence[Path]) -> None:
+        """Starts the process and waits until it has read the files.
+
+        Args:
+            kind: ``serialised``, a ``tokenizer.json``; or ``byte-level``, a ``vocab.json`` and a ``merges.txt``.
+
+        Raises:
+            TokenizerMissing: the library is not installed.
+            TokenizerError: a file is no regular file, is too large, or is not read in time, or at all.
+        """
+        self.place = files[0]
+        for file in files:
+            _check_size(file)
+        self._process = subprocess.Popen(
+            # Without the script's folder among the places that modules are imported from.
+            [sys.executable, "-P", str(data("tokenizer_child.py")), kind, *map(str, files)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+        )
+        weakref.finalize(self, _end, self._process)
+        self._read = b""
+        told = self._line()
+        if "missing" in told:
+            raise TokenizerMissing(f"texts need the tokenizers library: pip install tokenizers ({told['missing']})")
+        if "error" in told:
+            raise TokenizerError(f"{self.place}: cannot be read: {_first_line(told['error'])}")
+
+    def encode(self, text: str, pair: str | None = None) -> list[int]:
+        """The tokens of a text, special ones among them; raises TokenizerError."""
+        return self._ask({"text": text, "pair": pair})
+
+    def decode(self, tokens: list[int]) -> tuple[str, list[str]]:
+        """A text, and the word of each of its tokens; raises TokenizerError."""
+        text, words = self._ask({"tokens": tokens})
+        return text, words
+
+    def _ask(self, what: dict[str, Any]) -> Any:
+        try:
+            self._process.stdin.write(json.dumps(what).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._gone() from error
+        told = self._line()
+        if "error" in told:
+            raise TokenizerError(f"{self.place}: gives no answer: {_first_line(told['error'])}")
+        return told["answer"]
+
+    def _line(self) -> dict[str, Any]:
+        """The next line that the process writes."""
+        until = time.monotonic() + SECONDS
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0, until - time.monotonic()))
+            if not ready or len(self._read) > _LONGEST_ANSWER:
+                _end(self._process)
+                raise TokenizerError(f"{self.place}: gives no answer in {SECONDS} seconds, or no end of one")
+            part = os.read(self._process.stdout.fileno(), MEGABYTE)
+            if not part:
+                raise self._gone()
+            self._read += part
+        line, _, self._read = self._read.partition(b"\n")
+        return json.loads(line)
+
+    def _gone(self) -> TokenizerError:
+        _end(self._process)
+        return TokenizerError(f"{self.place}: the library that reads it ended ({self._process.returncode})")
+
+
+def _check_size(file: Path) -> None:
+    try:
+        with open_file(file) as opened:
+            size = os.fstat(opened.fileno()).st_size
+    except CheckpointError as error:
+        raise TokenizerError(str(error)) from error
+    if size > SIZES[file.name] * MEGABYTE:
+        raise TokenizerError(f"{file}: larger than {SIZES[file.name]} MB, which no such file needs")
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        try:
+            pipe.close()
+        except OSError:
+            pass  # what was not yet written has nowhere to go
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")

@@ -1,0 +1,67 @@
+"""Reads one tokenizer with the library ``tokenizers`` and answers line by line: a script for a process of its own.
+
+Arguments: ``serialised FILE`` or ``byte-level VOCAB MERGES``. The first line that it writes says whether the tokenizer
+could be read; then each line of its input asks for one thing, and it answers with one line. It imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+
+MEMORY, SECONDS = 4 << 30, 300
+"""What the whole process may have: address space in bytes, and processor time."""
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        answer = _reader(sys.argv[1], sys.argv[2:])
+    except ImportError as error:
+        _tell({"missing": str(error)})
+        return
+    # The library raises bare Exception for a file it cannot read, and what is no Exception where it panics.
+    except BaseException as error:
+        _tell({"error": str(error)[:500] or type(error).__name__})
+        return
+    _tell({"ready": True})
+    for line in sys.stdin:
+        try:
+            _tell({"answer": answer(json.loads(line))})
+        except BaseException as error:
+            _tell({"error": str(error)[:500] or type(error).__name__})
+
+
+def _tell(what: dict) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def _reader(kind: str, files: list[str]):
+    import tokenizers
+
+    if kind == "serialised":
+        found = tokenizers.Tokenizer.from_file(files[0])
+        # A file may say how a batch is to be cut and filled: a row is itself.
+        found.no_padding()
+        found.no_truncation()
+    else:
+        found = tokenizers.ByteLevelBPETokenizer.from_file(*files, add_prefix_space=False)
+        known = found.get_vocab()
+        special = [tokenizers.AddedToken(t, lstrip=t == "<mask>") for t in ("<s>", "</s>", "<pad>", "<unk>", "<mask>")]
+        found.add_special_tokens([token for token in special if token.content in known])
+
+    def answer(asked: dict):
+        if "text" in asked:
+            return found.encode(asked["text"], asked.get("pair")).ids
+        tokens = asked["tokens"]
+        return [found.decode(tokens), [found.decode([token], False) for token in tokens]]
+
+    return answer
+
+
+if __name__ == "__main__":
+    main()
