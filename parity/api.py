@@ -50,6 +50,7 @@ def audit(
     time_limit: float = 600.0,
     jobs: int | None = None,
     strict: bool = False,
+    known_issues: Path | None = None,
     offline: bool = False,
     each_layer: bool = False,
     progress: Callable[[Event], None] | None = None,
@@ -73,6 +74,7 @@ def audit(
         time_limit: seconds one case may take in one backend.
         jobs: processes side by side; by default as many as cores and memory allow.
         strict: known divergences of severity critical count as fail.
+        known_issues: a file of your own expected failures (``parity.known_issues``).
         offline: refuse to fetch anything.
         each_layer: also ask every layer alone, given the oracle's own states (LAYER01).
         progress: called with each event of the capture.
@@ -84,10 +86,12 @@ def audit(
         CheckpointError, CaptureError, StackError, InputsError, RecordError, TraceError: bad input, in one line that
             names the file and the cause.
         NothingToJudge: no such check.
+        KnownIssuesError: the file of known issues cannot be used.
     """
     from parity.capture.rundir import locked
 
     check_names(checks)
+    _check_known_issues(known_issues, checkpoints)
     out = out or new_run_directory()
     with locked(out):
         capture(
@@ -95,7 +99,7 @@ def audit(
             device=device, dtypes=dtypes, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
             offline=offline, each_layer=each_layer, progress=progress,
         )  # fmt: skip
-        return judge(out, checks=checks, strict=strict)
+        return judge(out, checks=checks, strict=strict, known_issues=known_issues)
 
 
 def capture(
@@ -196,8 +200,10 @@ def _with_goldens(
     return manifest
 
 
-def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool = False) -> Report:
-    """Judges a captured run, wherever and whenever it was captured. Needs no framework.
+def judge(
+    directory: Path, *, checks: Sequence[str] | None = None, strict: bool = False, known_issues: Path | None = None
+) -> Report:
+    """Judges a captured run, wherever and whenever it was captured. Needs no framework; arguments as for ``audit``.
 
     Returns:
         The report, also written to ``directory/report.json`` and, for people, ``directory/report.html``.
@@ -216,7 +222,7 @@ def judge(directory: Path, *, checks: Sequence[str] | None = None, strict: bool 
     if directory.is_file():
         raise RecordError(f"{directory}: a file: what is judged is a run's directory, with its manifest and its traces")
     with locked(directory):
-        report = run(directory, checks=checks, strict=strict)
+        report = run(directory, checks=checks, strict=strict, known_issues=known_issues)
         for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
             try:
                 write(report, path)
@@ -315,6 +321,15 @@ def check_names(checks: Sequence[str] | None) -> None:
     from parity.judge import select_checks
 
     select_checks(checks)
+
+
+def _check_known_issues(path: Path | None, checkpoints: Sequence[str | Path]) -> None:
+    """Raises KnownIssuesError where a file of known issues cannot be used; before a long capture, not after."""
+    if path is not None:
+        from parity.known_issues import read_known_issues
+
+        given = (Path(each).expanduser() for each in checkpoints)
+        read_known_issues(Path(path), [each for each in given if each.is_dir()])
 
 
 def new_run_directory() -> Path:

@@ -85,6 +85,13 @@ Jobs = Annotated[
     typer.Option(metavar="N", min=1, help="Processes side by side. (default: what cores and memory allow)"),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Known divergences of severity critical count as fail.")]
+KnownIssues = Annotated[
+    Path | None,
+    typer.Option(
+        "--known-issues", metavar="FILE",
+        help="Your own expected failures, in the ledger's form: each with evidence, a reason and a date of expiry.",
+    ),
+]  # fmt: skip
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
 EachLayer = Annotated[
     bool, typer.Option("--each-layer", help="Also ask every layer alone, given the oracle's own states.")
@@ -111,6 +118,7 @@ def audit(
     time_limit: TimeLimit = 600.0,
     jobs: Jobs = None,
     strict: Strict = False,
+    known_issues: KnownIssues = None,
     offline: Offline = False,
     each_layer: EachLayer = False,
 ) -> None:
@@ -128,8 +136,8 @@ def audit(
         report = api.audit(
             checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack),
             goldens=golden or (), device=device, dtypes=dtype, inputs=inputs, model_class=model_class,
-            time_limit=time_limit, jobs=jobs, strict=strict, offline=offline, each_layer=each_layer,
-            progress=progress,
+            time_limit=time_limit, jobs=jobs, strict=strict, known_issues=known_issues, offline=offline,
+            each_layer=each_layer, progress=progress,
         )  # fmt: skip
     show_report(report, out / "report.json")
     raise typer.Exit(api.exit_code(report))
@@ -181,6 +189,7 @@ def judge(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's directory, from audit or capture.")],
     check: Checks = None,
     strict: Strict = False,
+    known_issues: KnownIssues = None,
 ) -> None:
     """Judge captured traces again; needs no framework, only numpy.
 
@@ -189,7 +198,7 @@ def judge(
     from parity import api
     from parity.show import show_report
 
-    report = api.judge(directory, checks=check, strict=strict)
+    report = api.judge(directory, checks=check, strict=strict, known_issues=known_issues)
     show_report(report, directory / "report.json")
     raise typer.Exit(api.exit_code(report))
 

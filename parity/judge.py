@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from parity.errors import GivenError
 from parity.evidence import Evidence
 from parity.excused import left_over
 from parity.generated import generated_rows
+from parity.known_issues import KnownIssue, read_known_issues
 from parity.measured import case_records, measured_errors
 from parity.records import Cost, Manifest, Report, Status, Totals, Verdict
 from parity.results import Result
@@ -28,23 +29,29 @@ class NothingToJudge(GivenError):
     """A selection of checks that names none."""
 
 
-def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool = False) -> Report:
+def judge(
+    directory: Path, *, checks: Iterable[str] | None = None, strict: bool = False, known_issues: Path | None = None
+) -> Report:
     """Judges every planned cell of a run directory.
 
     Args:
         directory: what ``parity capture`` wrote; it is only read.
         checks: ids or families to judge; all by default.
         strict: known divergences of severity critical count as failures.
+        known_issues: a file of expected failures (``parity.known_issues``).
 
     Raises:
         RecordError: the manifest cannot be read.
+        KnownIssuesError: the file of known issues cannot be used.
         NothingToJudge: a name in ``checks`` is neither an id nor a family.
     """
     begun = time.perf_counter()
     checks = list(checks or ())
     selected = select_checks(checks)
     manifest, runs = CheckpointRun.open_all(directory)
-    verdicts = [verdict for run in runs for verdict in verdicts_of(run, selected, strict)]
+    judged = [Path(checkpoint.path) for checkpoint in manifest.checkpoints]
+    issues = () if known_issues is None else read_known_issues(known_issues, judged)
+    verdicts = [verdict for run in runs for verdict in verdicts_of(run, selected, strict, issues)]
     return Report(
         parity_version=__version__,
         command=manifest.command,
@@ -64,11 +71,13 @@ def judge(directory: Path, *, checks: Iterable[str] | None = None, strict: bool 
     )
 
 
-def verdicts_of(run: CheckpointRun, checks: list[Check], strict: bool = False) -> list[Verdict]:
+def verdicts_of(
+    run: CheckpointRun, checks: list[Check], strict: bool = False, issues: Sequence[KnownIssue] = ()
+) -> list[Verdict]:
     """The verdict of every cell of one checkpoint's run."""
     undefined = set(cases_of_undefined_text(run))
     found = [
-        make_verdict(cell, "skip", PADDING_WRITTEN) if cell.case.name in undefined else verdict_of(cell, strict)
+        make_verdict(cell, "skip", PADDING_WRITTEN) if cell.case.name in undefined else verdict_of(cell, strict, issues)
         for cell in planned_cells(run, checks)
     ]
     return suspect_the_oracle(run, found)
@@ -117,17 +126,17 @@ def _says_something(run: CheckpointRun, check: Check, case: str) -> bool:
         return True
 
 
-def verdict_of(cell: Cell, strict: bool = False) -> Verdict:
-    """The one verdict of a cell, with the ledger taken into account."""
+def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = ()) -> Verdict:
+    """The one verdict of a cell, with the ledger, and then the user's known issues, taken into account."""
     lacking = _lacking(cell)
     if lacking:
         return make_verdict(cell, "skip", lacking)
     try:
         blocked = _not_answered(cell)
         if blocked is not None:
-            return _with_ledger(cell, blocked, [], strict)
+            return _with_ledger(cell, blocked, [], strict, issues)
         results = list(cell.check.function(Evidence(cell.run, cell.index, cell.subject, cell.case)))
-        judged = _with_ledger(cell, from_results(cell, results), [r for r in results if not r.ok], strict)
+        judged = _with_ledger(cell, from_results(cell, results), [r for r in results if not r.ok], strict, issues)
         return _of_what_is_left(cell, judged, results)
     except (TraceError, OSError) as error:
         return make_verdict(cell, "error", f"a trace cannot be read: {error}")
@@ -193,16 +202,20 @@ def _no_oracle(cell: Cell, name: str) -> Verdict:
     return make_verdict(cell, "error", f"the oracle has no answer to {name}: {why}")
 
 
-def _with_ledger(cell: Cell, verdict: Verdict, failed: list[Result], strict: bool) -> Verdict:
+def _with_ledger(
+    cell: Cell, verdict: Verdict, failed: list[Result], strict: bool, issues: Sequence[KnownIssue]
+) -> Verdict:
     """``known`` where an entry says exactly this. That an entry speaks of a cell which passes is no failure of it: the
     project's own gate holds the ledger to what the baseline says (``parity.unshown``)."""
     if verdict.status != "fail":
         return verdict
     versions = cell.run.manifest.environments[cell.subject.environment].get("versions", {})
-    for entry in ledger.entries():
+    for entry in (*ledger.entries(), *issues):
         if not entry.covers(cell.check.id, cell.case.name, cell.subject, cell.run.checkpoint, versions):
             continue
         if entry.explains(verdict, failed, cell.run.config):
+            if isinstance(entry, KnownIssue):
+                return entry.judged(verdict, strict)
             status = "fail" if strict and entry.severity == "critical" else "known"
             evidence = {**verdict.evidence, "ledger": entry.id, "severity": entry.severity}
             reason = f"{entry.id}: {entry.cause} [{verdict.reason}]"

@@ -40,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("golden", "STACK", "Judge this stack's kept answers too."),
     ):
         group.addoption(f"--parity-{name}", action="append", metavar=meta, default=[], help=told)
+    group.addoption("--parity-known-issues", metavar="FILE", help="Your own expected failures, in the ledger's form.")
     group.addoption("--parity-out", metavar="DIR", help="The run's directory. (default: runs/<UTC time>)")
 
 
@@ -185,12 +186,14 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
 
     out = config.getoption("--parity-out")
     out = Path(out) if out else api.new_run_directory()
+    known = config.getoption("--parity-known-issues")
     options = {name: config.getoption(f"--parity-{name}") for name in ("backend", "check", "stack", "golden")}
     try:
         with Progress() as progress:
             api.audit(
                 checkpoints, out=out, backends=options["backend"] or None, checks=options["check"] or None,
                 stacks=tuple(dict.fromkeys(["main", *options["stack"]])), goldens=options["golden"], progress=progress,
+                known_issues=Path(known) if known else None,
             )  # fmt: skip
     except Exception as error:
         if is_bad_input(error):
