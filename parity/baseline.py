@@ -14,8 +14,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from parity.display import printable
 from parity.judged import Cell, Judged, JudgedReport, versions_of
-from parity.records import RecordError, in_words, parsed, validated
+from parity.records import RecordError, in_words, parsed, record_bytes, validated
+from reference.errors import brief
 
 FORMAT = 1
 NOT_KEPT = ("--out", "--cache", "--jobs")
@@ -91,10 +93,10 @@ def read_baseline(path: Path) -> Baseline:
         RecordError: it is missing, no JSON, no baseline, or made from a failed run.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        hint = f"; {MAKES_ONE} makes it" if isinstance(error, FileNotFoundError) else ""
-        raise RecordError(f"{path}: cannot be read: {error.strerror}{hint}") from error
+        content = record_bytes(path)
+    except RecordError as error:
+        hint = f"; {MAKES_ONE} makes it" if isinstance(error.__cause__, FileNotFoundError) else ""
+        raise RecordError(f"{error}{hint}") from error
     try:
         baseline = validated(Baseline, content)
     except ValidationError as error:
@@ -114,11 +116,11 @@ def _unfit(content: bytes, error: ValidationError) -> str:
     if not isinstance(data, dict) or data.get("baseline") is None:
         return f"no baseline: {MAKES_ONE} makes one of a report"
     if data["baseline"] != FORMAT:
-        return f"baseline format {data['baseline']}, this version reads {FORMAT}"
+        return f"baseline format {brief(data['baseline'])}, this version reads {FORMAT}"
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
-    if first["loc"][0] == "cells" and first.get("input") in ("fail", "error"):
-        return f"{place} is {first['input']}: the baseline of a failed run is none"
+    if first["loc"][:1] == ("cells",) and first.get("input") in ("fail", "error"):
+        return f"{printable(place)} is {first['input']}: the baseline of a failed run is none"
     return in_words(error)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -12,10 +14,15 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
+from parity.display import printable
 from parity.errors import GivenError
 from parity.subjects import Role
+from reference.errors import CheckpointError, brief
+from reference.files import read_bytes
 
 SCHEMA_VERSION = 1
+LARGEST = 1024
+"""Megabytes of a manifest, report or baseline."""
 Status = Literal["pass", "fail", "known", "skip", "error"]
 Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-error"]
 
@@ -389,10 +396,10 @@ def read_record(kind: type[R], path: Path) -> R:
         RecordError: the file is missing, is no JSON, has another schema version or does not fit it.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        content = record_bytes(path)
+    except RecordError as error:
         hint = f"; parity judge {path.parent} makes it" if _only_captured(path) else ""
-        raise RecordError(f"{path}: cannot be read: {error.strerror}{hint}") from error
+        raise RecordError(f"{error}{hint}") from error
     try:
         record = validated(kind, content)
     except ValidationError as error:
@@ -400,6 +407,20 @@ def read_record(kind: type[R], path: Path) -> R:
     if (version := getattr(record, "schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
         raise RecordError(f"{path}: {_other_version(version)}")
     return record
+
+
+def record_bytes(path: Path) -> bytes:
+    """The content of a manifest, report or baseline.
+
+    Raises:
+        RecordError: it is missing, no regular file, larger than any is, or cannot be read.
+    """
+    try:
+        return read_bytes(path, LARGEST)
+    except CheckpointError as error:
+        missing = isinstance(error.__cause__, FileNotFoundError)
+        cause = os.strerror(errno.ENOENT) if missing else error.cause.removeprefix("cannot be read: ")
+        raise RecordError(f"{path}: cannot be read: {cause}") from error.__cause__
 
 
 def validated(kind: type[M], content: bytes) -> M:
@@ -463,9 +484,9 @@ def parsed(content: bytes) -> Any:
 def in_words(error: ValidationError) -> str:
     """The first field that does not fit, and why."""
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
+    place = printable(".".join(map(str, first["loc"])))
+    return f"{place}: {printable(first['msg'])}" if place else first["msg"].removeprefix("Value error, ")
 
 
 def _other_version(version: object) -> str:
-    return f"schema_version {version}, this version reads {SCHEMA_VERSION}"
+    return f"schema_version {brief(version)}, this version reads {SCHEMA_VERSION}"

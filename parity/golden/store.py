@@ -19,10 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from parity.display import printable
 from parity.errors import GivenError
-from parity.records import RecordError, SubjectRecord
+from parity.records import RecordError, SubjectRecord, in_words
 from parity.resources import goldens
 from parity.traces import Raised, Trace
+from reference.errors import CheckpointError, brief
+from reference.files import read_bytes
 
 FORMAT = 1
 INDEX = "index.json"
@@ -30,6 +33,10 @@ LARGEST = 5_000_000
 """Bytes all goldens may have together."""
 Key = tuple[str, str, str]
 """Backend, variant, case."""
+
+
+_ERRORS = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
+"""What a file raises that is no golden, depending on where it is none."""
 
 
 class GoldenError(GivenError):
@@ -118,14 +125,13 @@ def read_index() -> Index:
     """
     path = goldens() / INDEX
     try:
-        return Index.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return Index()
-    except OSError as error:
-        raise GoldenError(f"{path}: cannot be read: {error.strerror}") from error
+        return Index.model_validate_json(read_bytes(path))
+    except CheckpointError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return Index()
+        raise GoldenError(f"{path}: {error.cause}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise GoldenError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise GoldenError(f"{path}: {in_words(error)}") from error
 
 
 def write_index(index: Index) -> None:
@@ -152,18 +158,23 @@ def read_bundle(name: str, known: Provenance | None = None) -> Bundle:
     """
     path = goldens() / name
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, LARGEST // 1_000_000)
         if known is not None and digest(content) != known.sha256:
             raise GoldenError(f"{path}: altered: its digest is not the one that was recorded")
         with safe_open(path, framework="numpy") as file:
             head = json.loads((file.metadata() or {})["golden"])
             if head["format"] != FORMAT:
-                raise GoldenError(f"{path}: golden format {head['format']}, this version reads {FORMAT}")
+                raise GoldenError(f"{path}: golden format {brief(head['format'])}, this version reads {FORMAT}")
             traces = dict(_traces(file, head))
         subjects = [SubjectRecord.model_validate(subject) for subject in head["subjects"]]
-    except (OSError, SafetensorError, KeyError, ValidationError, json.JSONDecodeError) as error:
-        raise GoldenError(f"{path}: not a readable golden: {error}") from error
-    return Bundle(head["stack"], head["checkpoint"], head["environment"], subjects, head["cases"], traces)
+        bundle = Bundle(head["stack"], head["checkpoint"], head["environment"], subjects, head["cases"], traces)
+    except CheckpointError as error:
+        raise GoldenError(f"{path}: {error.cause}") from error
+    except _ERRORS as error:
+        if isinstance(error, GoldenError):
+            raise
+        raise GoldenError(f"{path}: not a readable golden: {printable(f'{type(error).__name__}: {error}')}") from error
+    return bundle
 
 
 def _traces(file: Any, head: dict[str, Any]) -> Iterator[tuple[Key, Trace]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +18,8 @@ from reference.tokenizer.serialised import SERIALISED_FILE, is_alone, ranks_of, 
 from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_ids, read_merges, read_vocabulary
 
 _WORDS_KEPT = 1 << 16
+_WAYS = ("strict", "ignore", "replace", "backslashreplace", "surrogateescape", "surrogatepass")
+"""What ``bytes.decode`` can be told to do with what is no text (Python's ``codecs`` page, "Error Handlers")."""
 _ARTEFACTS = (
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"),
     (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
@@ -265,12 +266,8 @@ def _check_text(text: str) -> None:
 def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, settings: Mapping[str, Any]) -> None:
     """What no single file shows: whether the files agree, and every special token has an id."""
     config = directory / CONFIG_FILE
-    try:
-        codecs.lookup_error(settings.get("errors", "replace"))
-    except (LookupError, TypeError) as error:
-        raise CheckpointError(
-            config, f"errors is {brief(settings['errors'])}, no way to treat bytes that are no text"
-        ) from error
+    if settings.get("errors", "replace") not in _WAYS:
+        raise CheckpointError(config, f"errors is {brief(settings['errors'])}, no way to treat bytes that are no text")
     for token, number in added.ids.items():
         if vocabulary.get(token, number) != number:
             own = SERIALISED_FILE + "'s vocabulary" if added.place.name == SERIALISED_FILE else VOCABULARY_FILE
