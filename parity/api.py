@@ -73,7 +73,7 @@ def audit(
             was saved by.
         time_limit: seconds one case may take in one backend.
         jobs: processes side by side; by default as many as cores and memory allow.
-        strict: known divergences of severity critical count as fail.
+        strict: known divergences count as fail where they are critical, or carried over to a version nobody measured.
         known_issues: a file of your own expected failures (``parity.known_issues``).
         offline: refuse to fetch anything.
         each_layer: also ask every layer alone, given the oracle's own states (LAYER01).

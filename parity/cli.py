@@ -84,7 +84,13 @@ Jobs = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Processes side by side. (default: what cores and memory allow)"),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Known divergences of severity critical count as fail.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Known divergences fail where they are critical or carried over.",
+    ),
+]
 KnownIssues = Annotated[
     Path | None,
     typer.Option(

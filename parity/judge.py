@@ -13,11 +13,12 @@ from parity.checks import CHECKS, Check
 from parity.errors import GivenError
 from parity.evidence import Evidence
 from parity.excused import left_over
+from parity.explained import Explanation, Failure, explain
 from parity.generated import generated_rows
 from parity.known_issues import KnownIssue, read_known_issues
 from parity.measured import case_records, measured_errors
 from parity.records import Cost, Manifest, Report, Status, Totals, Verdict
-from parity.results import Result
+from parity.results import Comparison, Result
 from parity.run import CheckpointRun
 from parity.suspicion import suspect_the_oracle
 from parity.traces import Raised, TraceError
@@ -37,7 +38,8 @@ def judge(
     Args:
         directory: what ``parity capture`` wrote; it is only read.
         checks: ids or families to judge; all by default.
-        strict: known divergences of severity critical count as failures.
+        strict: known divergences of severity critical count as failures, and so do those that were carried over to a
+            version that nobody measured.
         known_issues: a file of expected failures (``parity.known_issues``).
 
     Raises:
@@ -210,17 +212,46 @@ def _with_ledger(
     if verdict.status != "fail":
         return verdict
     versions = cell.run.manifest.environments[cell.subject.environment].get("versions", {})
-    for entry in (*ledger.entries(), *issues):
-        if not entry.covers(cell.check.id, cell.case.name, cell.subject, cell.run.checkpoint, versions):
-            continue
-        if entry.explains(verdict, failed, cell.run.config):
-            if isinstance(entry, KnownIssue):
-                return entry.judged(verdict, strict)
-            status = "fail" if strict and entry.severity == "critical" else "known"
-            evidence = {**verdict.evidence, "ledger": entry.id, "severity": entry.severity}
-            reason = f"{entry.id}: {entry.cause} [{verdict.reason}]"
-            return verdict.model_copy(update={"status": status, "reason": reason, "evidence": evidence})
-    return verdict
+    failure = Failure(
+        cell.check.id, cell.case.name, cell.subject, cell.run.checkpoint, versions, verdict, failed,
+        _follows(cell, failed),
+    )  # fmt: skip
+    found = explain(failure, ledger.entries())
+    if found is None or not found.measured:
+        # What somebody expects by name goes before what only resembles an entry.
+        for issue in issues:
+            if issue.covers(*failure.cell, versions) and issue.explains(verdict, failed, cell.run.config):
+                return issue.judged(verdict, strict)
+    return verdict if found is None else _known(verdict, found, strict)
+
+
+def _known(verdict: Verdict, found: Explanation, strict: bool) -> Verdict:
+    """The verdict of a cell that an entry explains, or that resembles one."""
+    entry = found.entry
+    if found.but:
+        reason = f"resembles {entry.id}, {found.carried_over}, but {found.but}: {verdict.reason}"
+        evidence = {**verdict.evidence, "resembles": entry.id, "but": found.but}
+        return verdict.model_copy(update={"reason": reason, "evidence": evidence})
+    # What was carried over is a guess, however good: nobody measured this version.
+    failing = strict and (entry.severity == "critical" or found.carried_over)
+    evidence = {**verdict.evidence, "ledger": entry.id, "severity": entry.severity}
+    told = verdict.reason
+    if found.carried_over:
+        evidence["carried_over"] = found.carried_over
+        told = f"carried over, {found.carried_over}: {told}"
+    reason = f"{entry.id}: {entry.cause} [{told}]"
+    return verdict.model_copy(update={"status": "fail" if failing else "known", "reason": reason, "evidence": evidence})
+
+
+def _follows(cell: Cell, failed: list[Result]) -> frozenset[str]:
+    """Tensors out of budget, some input of which is out of budget too."""
+    if not any(isinstance(result, Comparison) and result.against_oracle for result in failed):
+        return frozenset()
+    seen = Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle()
+    wrong = {result.tensor for result in seen if not result.ok}
+    return frozenset(
+        spec.name for spec in cell.run.specs(cell.case.name) if spec.name in wrong and wrong & set(spec.inputs)
+    )
 
 
 def _cost(manifest: Manifest, judging: float) -> Cost:

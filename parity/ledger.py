@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal
 
 from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from parity.errors import GivenError
 from parity.records import CheckpointRecord, FileFacts, SubjectRecord, Verdict, WeightFacts
-from parity.results import Comparison, Result
+from parity.results import Comparison, Finding, Result
 from parity.subjects import Variant
 from parity.weight_precedence import file_read
 
@@ -63,7 +65,13 @@ class Entry(BaseModel):
     only_at: dict[str, str] = Field(default_factory=dict)
     """Every slice out of budget lies there: an axis and the config's field that holds its index."""
     raises: str | None = None
-    """The exception it shows as."""
+    """The exception it shows as …"""
+    message: str = ""
+    """… a regular expression found in its message …"""
+    raised_in: list[str] = Field(default_factory=list)
+    """… and the deepest frame, one of these: ``*/modeling_flax_utils.py in from_pretrained``."""
+    findings: list[str] = Field(default_factory=list)
+    """Regular expressions: whatever was found and is no number is, as a whole, one of these."""
     dialect: str | None = None
     """The named way to search (``reference.generation.dialect``) in which the oracle writes the very same text; or
     ``AS_HELD``: it does so under the settings that the library holds without arguments, which are not the file's."""
@@ -155,17 +163,35 @@ class Entry(BaseModel):
         return _names(self.tensors, tensor)
 
     def is_of(self, versions: Mapping[str, str]) -> bool:
-        """Whether it speaks about these versions of the distributions that it names."""
-        return all(
-            versions.get(name) and any(SpecifierSet(spec).contains(versions[name], prereleases=True) for spec in specs)
-            for name, specs in self.versions.items()
-        )
+        """Whether it was measured at these versions of the distributions that it names."""
+        return all(versions.get(name) and self.is_of_version(name, versions[name]) for name in self.versions)
+
+    def is_of_version(self, name: str, version: str) -> bool:
+        """Whether it was measured at this version of one distribution."""
+        return matches(self.versions[name], version)
+
+    def names(self, result: Result) -> bool:
+        """Whether its evidence names what was found: the tensor, or the finding's own words."""
+        if self.findings:
+            return not isinstance(result, Finding) or self._says(result)
+        return _names(self.tensors or self.first, result.tensor)
+
+    def _says(self, result: Result) -> bool:
+        return any(re.fullmatch(pattern, result.what, re.DOTALL) for pattern in self.findings)
+
+    def _is_raised(self, evidence: Mapping[str, Any]) -> bool:
+        """Whether an exception is this one: its type, its message, and who raised it."""
+        if evidence.get("exception") != self.raises:
+            return False
+        if self.message and not re.search(self.message, str(evidence.get("message", ""))):
+            return False
+        frame = re.sub(r":\d+ in ", " in ", str(evidence.get("frame", "")))
+        return not self.raised_in or _names(self.raised_in, frame)
 
     def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any]) -> bool:
         """Whether what was found is what the entry says, no more and nothing else."""
-        exception = verdict.evidence.get("exception")
-        if exception is not None or self.raises is not None:
-            return exception == self.raises
+        if verdict.evidence.get("exception") is not None or self.raises is not None:
+            return self._is_raised(verdict.evidence)
         if not failed:
             # It failed for want of an answer or of an oracle, of which no entry speaks.
             return False
@@ -178,8 +204,20 @@ class Entry(BaseModel):
             return False
         if self.tensors and not all(_names(self.tensors, result.tensor) for result in failed):
             return False
+        if self.first and verdict.check.startswith("LOAD") and not all(self.names(result) for result in failed):
+            return False  # of loaded parameters none says anything of another
+        if self.findings and not all(self._says(result) for result in failed if isinstance(result, Finding)):
+            return False
         places = {axis: config.get(name) for axis, name in self.only_at.items()}
         return not places or all(_only_at(result, places) for result in failed)
+
+
+def matches(specifiers: Iterable[str], version: str) -> bool:
+    """Whether one of several PEP 440 specifiers holds for a version; for what is no version none does."""
+    try:
+        return any(SpecifierSet(each).contains(version, prereleases=True) for each in specifiers)
+    except InvalidVersion:
+        return False
 
 
 def weights_read(facts: FileFacts, backend: str) -> WeightFacts | None:
@@ -229,5 +267,14 @@ def _only_at(result: Result, places: dict[str, Any]) -> bool:
 @cache
 def entries() -> tuple[Entry, ...]:
     """All entries, in the order of the file."""
-    text = resources.files("parity").joinpath("ledger.toml").read_text(encoding="utf-8")
-    return tuple(Entry(**entry) for entry in tomllib.loads(text).get("divergence", []))
+    return tuple(Entry(**entry) for entry in _file().get("divergence", []))
+
+
+def measured_versions() -> dict[str, list[str]]:
+    """By distribution, the versions that the entries were measured at, whether they diverge or not."""
+    return _file()["measured"]
+
+
+@cache
+def _file() -> dict[str, Any]:
+    return tomllib.loads(resources.files("parity").joinpath("ledger.toml").read_text(encoding="utf-8"))

@@ -157,7 +157,7 @@ def _refused(evidence: Evidence) -> Iterator[Result]:
 
 def _told(evidence: Evidence) -> dict[str, Any]:
     raised = evidence.trace.raised
-    return {"raises": raised.type, "exception": raised.type, "frame": raised.frame}
+    return {"raises": raised.type, "exception": raised.type, "message": raised.message, "frame": raised.frame}
 
 
 def _tied(evidence: Evidence) -> Iterator[Result]:

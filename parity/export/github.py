@@ -16,7 +16,7 @@ from parity.show.console import WORST_FIRST, plural
 from parity.show.failures import Group, groups, headline, lines, usual_causes
 from parity.show.gate import WORDS, change_lines, ending, update_command
 from parity.show.matrix import subject_label, worst
-from parity.show.report import by_entry, environment_line, notice_lines, totals_line, usually
+from parity.show.report import by_entry, carried_words, environment_line, notice_lines, totals_line, usually
 
 SHOWN_FAILURES = 20
 """Blocks in a summary, which may have a megabyte."""
@@ -100,7 +100,8 @@ def _known(report: Report) -> Iterator[str]:
     if met:
         yield "\n<details><summary>known divergences</summary>\n\n| entry | severity | cells |\n|---|---|---|"
         yield from (
-            f"| {markdown(entry)} | {markdown(severity)} | {len(cells)} |" for (entry, severity), cells in met.items()
+            f"| {markdown(entry)} | {markdown(severity)} | {len(cells)}{markdown(carried_words(cells))} |"
+            for (entry, severity), cells in met.items()
         )
         yield "\n</details>"
 

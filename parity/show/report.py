@@ -86,9 +86,16 @@ def totals_line(report: Report) -> Text:
     for place, (status, count) in enumerate(shown):
         text.append(", " if place else "")
         text.append(f"{count} {status}", STYLES[status])
+    if carried := carried_over(report):
+        text.append(f" ({carried} of the known carried over to versions nobody measured)")
     if report.strict:
-        text.append(" (strict: known divergences of severity critical count as fail)")
+        text.append(" (strict: known divergences that are critical or carried over count as fail)")
     return text
+
+
+def carried_over(report: Report) -> int:
+    """How many cells are known only because an entry carries over to a version that nobody measured."""
+    return sum(verdict.status == "known" and "carried_over" in verdict.evidence for verdict in report.verdicts)
 
 
 def by_entry(report: Report) -> dict[tuple[str, str], list[Verdict]]:
@@ -99,6 +106,12 @@ def by_entry(report: Report) -> dict[tuple[str, str], list[Verdict]]:
             key = (str(verdict.evidence.get("ledger", "?")), str(verdict.evidence.get("severity", "?")))
             met.setdefault(key, []).append(verdict)
     return met
+
+
+def carried_words(verdicts: list[Verdict]) -> str:
+    """How many of an entry's cells were carried over, and from which versions; "" where none was."""
+    where = [str(v.evidence["carried_over"]) for v in verdicts if "carried_over" in v.evidence]
+    return f", {len(where)} of them carried over ({'; '.join(dict.fromkeys(where))})" if where else ""
 
 
 def by_reason(report: Report) -> dict[str, list[Verdict]]:
@@ -118,7 +131,8 @@ def known_lines(report: Report) -> list[str]:
         checks = ", ".join(dict.fromkeys(verdict.check for verdict in verdicts))
         # The reason is `ID: cause [what this cell found]`; one line for all its cells leaves the last part out.
         cause = verdicts[0].reason.removeprefix(f"{entry}: ").partition(" [")[0]
-        lines.append(f"{entry} ({severity}) · {subjects} · {checks} · {plural(len(verdicts), 'cell')}: {cause}")
+        cells = plural(len(verdicts), "cell") + carried_words(verdicts)
+        lines.append(f"{entry} ({severity}) · {subjects} · {checks} · {cells}: {cause}")
     return lines
 
 

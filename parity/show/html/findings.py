@@ -12,7 +12,7 @@ from parity.records import Report, Verdict
 from parity.show.failures import Group, Origin, groups, headline, lines, origins, usual_causes
 from parity.show.html.anchors import curve_anchor
 from parity.show.matrix import subject_label
-from parity.show.report import by_entry, by_reason, usually
+from parity.show.report import by_entry, by_reason, carried_words, usually
 
 SEVERITIES = {severity: rank for rank, severity in enumerate(get_args(ledger.Severity))}
 """The worst first."""
@@ -49,6 +49,8 @@ class Known:
     checkpoints: list[str]
     checks: list[str]
     cells: int
+    carried: str
+    """Behind the number of cells: how many were carried over, and from where."""
     cause: str
     found: str
     """What its first cell found."""
@@ -122,6 +124,7 @@ def _known(anchor: str, name: str, severity: str, verdicts: list[Verdict]) -> Kn
         checkpoints=_once(verdict.checkpoint for verdict in verdicts),
         checks=_once(verdict.check for verdict in verdicts),
         cells=len(verdicts),
+        carried=carried_words(verdicts),
         cause=cause,
         found=found.removesuffix("]"),
         entry=next((entry for entry in ledger.entries() if entry.id == name), None),

@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 from parity.records import Report, Verdict
 from parity.show.console import plural
+from parity.show.report import carried_over
 
 NAMED = 3
 """Up to so many checkpoints or backends are named; more are counted."""
@@ -63,6 +64,8 @@ def _answer(report: Report) -> tuple[str, str]:
     known = {str(v.evidence.get("ledger")): v.evidence.get("severity") for v in report.verdicts if v.status == "known"}
     critical = sum(severity == "critical" for severity in known.values())
     severe = f" ({critical} critical)" if critical else ""
+    carried = carried_over(report)
+    severe += f", {plural(carried, 'cell')} of them carried over to versions nobody measured" if carried else ""
     return "known", f"{agree}, except for {plural(len(known), 'known divergence')}{severe}"
 
 
