@@ -349,9 +349,13 @@ def docs(
 ) -> None:
     """Run the examples of documentation, unmodified, and say which of its promises hold.
 
-    This runs code from the documents you name, with your own rights: each example in its own process, with limits
-    of time and memory, a scratch folder and no network, but in no sandbox. With stand-ins, what depends on weights is
-    not compared. Writes documented.json and documented.md.
+    This runs code from the documents you name, with your own rights and in no sandbox. Each example gets a process of
+    its own with limits of time and memory, a scratch folder and an environment without your tokens; what it leaves
+    running is ended with it (daemons too, on Linux). Python's own connections are refused unless --network is given,
+    and the Hugging Face libraries are told to stay offline; programs that an example starts, and native code, can
+    still connect, and anything you may read or write it may, too. For pages you do not trust, use a container.
+
+    With stand-ins, what depends on weights is not compared. Writes documented.json and documented.md.
 
     Example: parity docs --installed --stack main --stack docs-4.37
     """

@@ -91,6 +91,10 @@ class Asking:
             })  # fmt: skip
             if found.mended is not None:
                 mended[number] = replace(each, block=found.mended)
+        for each in mended.values():
+            # A correction may name another checkpoint.
+            if ids_of(each.block):
+                self.shelf.lay_out(each.stack, [each.block])
         outcomes = self._outcomes(list(mended.values())) if mended else {}
         again = {number: (each, self._judged(each, outcomes)) for number, each in mended.items()}
         for number, (_, result) in again.items():

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from parity.docs.dependence import ids_of
 from parity.docs.examples import Block
-from parity.docs.stand_ins import lay_out
+from parity.docs.stand_ins import hub_ids, lay_out
 from parity.stacks import Stack
 
 
@@ -21,8 +21,9 @@ class Shelf(Protocol):
     fills: Path | None
     """The hub cache that examples may fill from the network; None: they get no network."""
 
-    def lay_out(self, stack: Stack) -> None:
-        """Makes what a stack's examples will find, before the first of them that loads anything."""
+    def lay_out(self, stack: Stack, blocks: Sequence[Block]) -> None:
+        """Makes what these examples will find in a stack, before the first of them that loads anything; what stands
+        there already stays."""
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         """Why an example that loads these cannot be run; empty where it can."""
@@ -41,24 +42,33 @@ class Shelf(Protocol):
 
 
 class StandIns:
-    """A hub cache of tiny stand-ins, laid out once for each stack and linked for each example."""
+    """A hub cache of the tiny stand-ins that examples name, laid out for each stack and linked for each example."""
 
     fills: Path | None = None
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="parity-stand-ins-", ignore_cleanup_errors=True)
         self._laid_out: dict[str, frozenset[str]] = {}
+        self._lacking: dict[str, str] = {}
 
-    def lay_out(self, stack: Stack) -> None:
-        self._home(stack).mkdir()
-        self._laid_out[stack.name] = lay_out(self._home(stack))
+    def lay_out(self, stack: Stack, blocks: Sequence[Block]) -> None:
+        wanted = {name for block in blocks for name in named_in(block)} - self.standing_in(stack) - set(self._lacking)
+        if wanted or stack.name not in self._laid_out:
+            found = lay_out(self._home(stack), ids=wanted)
+            self._laid_out[stack.name] = self.standing_in(stack) | found.ids
+            self._lacking |= found.lacking
 
     def _home(self, stack: Stack) -> Path:
         return Path(self._folder.name) / stack.name
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         absent = [name for name in ids if name not in self.standing_in(stack)]
-        return f"no stand-in for {', '.join(absent)}" if absent else ""
+        # Why is said alone where one thing is missing for all, so that it is said once for all examples.
+        whys = list(dict.fromkeys(self._lacking[name] for name in absent if name in self._lacking))
+        unknown = [name for name in absent if name not in self._lacking]
+        if unknown:
+            whys.append(f"no stand-in for {', '.join(unknown)}")
+        return "; ".join(whys)
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
         return self._laid_out.get(stack.name, frozenset())
@@ -100,7 +110,7 @@ class Real:
         found[prepared] = sorted(path.parent for path in prepared.glob("*/*/*/dataset_info.json"))
         return {entry: versions for entry, versions in found.items() if versions}
 
-    def lay_out(self, stack: Stack) -> None:
+    def lay_out(self, stack: Stack, blocks: Sequence[Block]) -> None:
         """Nothing: it is there."""
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
@@ -125,6 +135,12 @@ class Real:
 
     def close(self) -> None:
         """Nothing to be taken away."""
+
+
+def named_in(block: Block) -> set[str]:
+    """Ids with a stand-in that an example loads, or names in a text of its own: it may load by a variable."""
+    code = "".join(each.code for each in block.statements)
+    return {name for name in hub_ids() if f'"{name}"' in code or f"'{name}'" in code} | set(ids_of(block))
 
 
 def _link(source: str, target: str) -> None:

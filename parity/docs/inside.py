@@ -4,12 +4,13 @@
 ``roots`` (folders it may write to), ``answers`` (the file for what happens, a JSON line for each event, written at
 once, so that a process that is killed leaves what it did), ``parent`` and ``network``.
 
-It is no sandbox. Python's own connections and writes are seen, a library's native ones are not.
+It is no sandbox. Python's own connections and writes are seen; a library's native ones, and those of programs that the
+example starts, are not.
 """
 
 from __future__ import annotations
 
-# ruff: noqa: PTH100, PTH118, PTH123 (an audit hook must not do more than it has to)
+# ruff: noqa: PTH100, PTH118, PTH123, PTH208 (an audit hook must not do more than it has to)
 import ast
 import io
 import json
@@ -156,16 +157,84 @@ def describe(error: BaseException) -> dict[str, Any]:
     return {"type": name, "message": message[:KEPT], "where": where, "line": line, "text": text}
 
 
-def die_with_parent(parent: int) -> None:
-    """Linux kills this process with its parent, so that an interrupted run leaves nothing behind."""
-    if sys.platform == "linux":
-        import ctypes
-        import signal
+def supervised(parent: int) -> None:
+    """Goes on in a child, which this process waits for, and returns there alone.
 
-        parent_death_signal = 1
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:
+    On Linux everything that an example starts stays below this process, even what starts a session of its own and is
+    left by its parent (``PR_SET_CHILD_SUBREAPER``), and is ended when the example ends, or when the run is killed. The
+    process then ends as its child did. Elsewhere there is no such thing, and nothing is done.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+    import signal
+
+    parent_death_signal, child_subreaper = 1, 36
+    prctl = ctypes.CDLL(None).prctl
+    prctl(child_subreaper, 1, 0, 0, 0)
+    prctl(parent_death_signal, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: _leave(signal.SIGTERM))
+    if os.getppid() != parent:
+        os._exit(1)
+    own = os.getpid()
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        prctl(child_subreaper, 0, 0, 0, 0)
+        prctl(parent_death_signal, signal.SIGKILL)
+        if os.getppid() != own:
             os._exit(1)
+        return
+    while True:
+        pid, status = os.waitpid(-1, 0)  # what was left by its parent is reaped here, too
+        if pid == child:
+            _leave(
+                os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else os.WTERMSIG(status), os.WIFEXITED(status)
+            )
+
+
+def _leave(code: int, exited: bool = False) -> None:
+    """Ends everything below this process, then itself: by an exit code, or by the signal that ended the example."""
+    import signal
+
+    end_all()
+    if exited:
+        os._exit(code)
+    signal.signal(code, signal.SIG_DFL) if code not in (signal.SIGKILL, signal.SIGSTOP) else None
+    os.kill(os.getpid(), code)
+    os._exit(128 + code)
+
+
+def end_all(seconds: float = 5.0) -> None:
+    """Kills the children of this process until it has none: what they leave comes to it and is next."""
+    import signal
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for pid in children_of(os.getpid()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:  # it has ended, or is another user's
+                pass
+        try:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(0.005)
+        except ChildProcessError:
+            return
+
+
+def children_of(parent: int) -> list[int]:
+    """Process ids whose parent is this one, from ``/proc``."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                # The name of a program may hold blanks and brackets; what follows the last one is fixed (proc(5)).
+                if name.isdigit() and int(file.read().rpartition(b")")[2].split()[1]) == parent:
+                    found.append(int(name))
+        except (OSError, IndexError, ValueError):  # no process, or one that has ended
+            continue
+    return found
 
 
 def no_core_files() -> None:
@@ -178,8 +247,8 @@ def no_core_files() -> None:
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
-    die_with_parent(job["parent"])
     no_core_files()
+    supervised(job["parent"])
     # Python puts a script's own folder first, where our file names would hide other packages; a session has its
     # working directory there.
     sys.path[0] = ""

@@ -111,9 +111,10 @@ def docs(
     folders = [Path.cwd(), Path.home()]
     try:
         for stack in chosen:
-            if any(ids_of(asked.block) for asked in plan.asked if asked.stack == stack):
+            blocks = [asked.block for asked in plan.asked if asked.stack == stack and ids_of(asked.block)]
+            if blocks:
                 progress(f"checkpoints for {stack.name}")
-                shelf.lay_out(stack)
+                shelf.lay_out(stack, blocks)
         before = snapshot(folders)
         threads = max(1, cores() // jobs)
         runner = Runner(

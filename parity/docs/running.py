@@ -1,7 +1,10 @@
 """Runs an example in a process of its own: limits of time and memory, a scratch folder, an ``HF_HOME`` of its own.
 
 This is no sandbox: the code of a document runs with the rights of whoever asked for it. It is given a scratch folder to
-work in and a small environment, and what it writes elsewhere through Python is reported, not prevented.
+work in and a small environment. What it writes elsewhere through Python is reported, not prevented. Connections that
+Python itself makes are refused, and the Hugging Face libraries are told to stay offline; a program that the example
+starts, or native code, can connect all the same. What it started and left behind is ended with it, on Linux daemons
+too; elsewhere what starts a session of its own gets away.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ FOR_THE_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https
                    "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # fmt: skip
 LAST_WORDS = 2000
 GIGABYTE = 1_000_000_000
+ROUNDS = 20
+"""How often processes are looked for that were started while others were killed."""
 LOOK_EVERY = 0.1
 """Seconds between two looks at what an example holds; a fast one gets some hundred megabytes beyond the limit."""
 
@@ -136,13 +141,13 @@ class Runner:
             try:
                 ended = ending(child.wait(LOOK_EVERY))
             except subprocess.TimeoutExpired:
-                ended = self._too_much(child.pid, time.monotonic() - began)
+                ended = self._too_much(child, time.monotonic() - began)
         _kill(child)
         child.wait()
         return ended
 
-    def _too_much(self, group: int, seconds: float) -> str:
-        """Why a group of processes has to end now; empty where it may go on.
+    def _too_much(self, child: subprocess.Popen[bytes], seconds: float) -> str:
+        """Why a process and all below it have to end now; empty where they may go on.
 
         Resident memory is looked at: frameworks reserve far more addresses than they use, so that a limit on those
         would stop honest examples.
@@ -151,7 +156,7 @@ class Runner:
             return "was stopped"
         if seconds > self.time_limit:
             return f"took longer than {self.time_limit:g} s and was stopped"
-        if resident(_members(group)) > self.memory_limit * GIGABYTE:
+        if resident([psutil.Process(child.pid), *_below(child)]) > self.memory_limit * GIGABYTE:
             return f"held more than {self.memory_limit:g} GB of memory and was stopped"
         return ""
 
@@ -214,17 +219,26 @@ def environment_of(stack: Stack, home: Path, *, threads: int = 1, cache: Path | 
     return {**given, **own, **{name: value for name, value in stack.environment.items() if value}}
 
 
-def _members(group: int) -> Iterator[psutil.Process]:
-    """The processes of a group."""
-    for pid in psutil.pids():
-        try:
-            if os.getpgid(pid) == group:
-                yield psutil.Process(pid)
-        except (psutil.Error, OSError):  # it ended between being listed and being asked
-            continue
+def _below(child: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Every process that an example started and that is still there; ``inside.supervised`` keeps them below it."""
+    try:
+        return psutil.Process(child.pid).children(recursive=True)
+    except psutil.Error:  # it ended
+        return []
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Ends a process and all below it: these first, for what has lost its parent is below it no more."""
+    for _ in range(ROUNDS):
+        below = _below(child)
+        for each in below:
+            try:
+                each.kill()
+            except psutil.Error:  # it has ended, or is another user's
+                pass
+        if not below:
+            break
+        psutil.wait_procs(below, timeout=0.2)
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # nothing of it is left

@@ -79,6 +79,8 @@ def show_docs(report: DocsReport) -> None:
     for stack in report.stacks:
         if stack.absent and any(source.stack == stack.name for source in report.sources):
             out.print(Text(f"{stack.name} has no {', '.join(stack.absent)}"))
+    for why, count in Counter(each.reason for each in report.examples if each.status == "not run").items():
+        out.print(Text(f"{plural(count, 'example')} not run: {why}"))
     for wrong in wrong_ones(report):
         out.print(_failure(wrong, report))
     for example in report.examples:

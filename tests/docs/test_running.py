@@ -6,8 +6,10 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from parity.cli import run
@@ -256,3 +258,52 @@ def test_an_id_without_a_stand_in_is_not_run_and_not_passed(tmp_path):
     assert code == 2
     assert report.examples[0].status == "not run"
     assert report.examples[0].reason == "no stand-in for nobody/nothing"
+
+
+LEAVES = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open({pid!r}, "w").write(str(os.getpid()))
+        if {bare}:
+            os.execve("/bin/sleep", ["sleep", "300"], {{}})
+        time.sleep(300)
+    os._exit(0)
+while not os.path.exists({pid!r}) or not open({pid!r}).read():
+    time.sleep(0.01)
+{end}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps what lost its parent below the one that began it")
+@pytest.mark.parametrize(
+    ("end", "limit"),
+    [("print('done')", 60), ("os._exit(3)", 60), ("os.kill(os.getpid(), 9)", 60), ("time.sleep(60)", 2)],
+)
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_daemon_that_an_example_leaves_is_ended_with_it(tmp_path, end, limit, bare):
+    """It forks twice, in a session of its own, and with ``bare`` without anything of our environment."""
+    pid = tmp_path / "pid"
+    code = LEAVES.format(pid=str(pid), bare=bare, end=end)
+    _, report = ask(tmp_path, fence(code.strip()), "--time-limit", str(limit))
+    daemon = int(pid.read_text())
+    assert not psutil.pid_exists(daemon) or psutil.Process(daemon).status() == psutil.STATUS_ZOMBIE
+    assert report.examples[0].status == ("holds" if "print" in end else "breaks")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as above")
+def test_a_daemon_is_ended_when_the_run_itself_is_killed(tmp_path):
+    pid, page = tmp_path / "pid", tmp_path / "page.md"
+    page.write_text(fence(LEAVES.format(pid=str(pid), bare=True, end="time.sleep(60)").strip()), encoding="utf-8")
+    command = [sys.executable, "-m", "parity", "docs", str(page), "--out", str(tmp_path / "run")]
+    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (pid.exists() and pid.read_text()):
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    daemon = int(pid.read_text())
+    while time.monotonic() < until and psutil.pid_exists(daemon):
+        time.sleep(0.05)
+    assert not psutil.pid_exists(daemon)

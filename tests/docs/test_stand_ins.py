@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from parity.cli import run
+from parity.docs import stand_ins
 from parity.docs.stand_ins import StandInError, hub_ids, lay_out
 
 
@@ -18,7 +19,8 @@ from parity.docs.stand_ins import StandInError, hub_ids, lay_out
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hub cache of all of them; they are made once for a machine."""
     folder = tmp_path_factory.mktemp("home")
-    assert lay_out(folder) == hub_ids()
+    found = lay_out(folder)
+    assert (found.ids, found.lacking) == (hub_ids(), {})
     return folder
 
 
@@ -126,3 +128,65 @@ def test_what_is_kept_is_listed_and_goes_where_the_whole_cache_goes(
     assert kept.is_dir(), "only old traces were meant"
     assert run(["cache", "clean", "--cache", str(tmp_path)]) == 0
     assert not (tmp_path / "stand-ins").exists()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces the making by empty folders; holds which were asked for, in order."""
+    asked: list[str] = []
+
+    def make(folder: Path, names: list[str]) -> dict[str, str]:
+        asked.extend(names)
+        for name in names:
+            (folder / stand_ins.place_of(name)).mkdir(parents=True)
+        return {}
+
+    monkeypatch.setattr(stand_ins, "_make", make)
+    return asked
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:
+    find_spec = stand_ins.find_spec
+    monkeypatch.setattr(stand_ins, "find_spec", lambda name: None if name in absent else find_spec(name))
+
+
+def test_only_what_is_named_is_made_and_only_once(tmp_path: Path, made: list[str]) -> None:
+    names = {"facebook/bart-base", "gpt2", SPEECH, "nobody/knows"}
+    found = lay_out(tmp_path / "home", tmp_path / "cache", names)
+    assert (found.ids, found.lacking) == (names - {"nobody/knows"}, {})
+    assert set(made) == names - {"nobody/knows"}
+    for name in found.ids:
+        assert (tmp_path / "home" / stand_ins.place_of(name)).is_dir()
+    again = lay_out(tmp_path / "other", tmp_path / "cache", ["gpt2", "facebook/bart-large"])
+    assert again.ids == {"gpt2", "facebook/bart-large"}
+    assert made[3:] == ["facebook/bart-large"]
+
+
+def test_what_a_stand_in_needs_is_named_with_the_extra_and_the_others_are_made(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment of torch and transformers alone."""
+    without(monkeypatch, "sentencepiece", "google.protobuf", "pyarrow")
+    speech = "facebook/wav2vec2-xls-r-300m-en-to-15"
+    found = lay_out(tmp_path / "home", tmp_path / "cache", ["facebook/bart-base", speech, SPEECH])
+    assert made == ["facebook/bart-base"]
+    assert found.lacking == {
+        speech: "sentencepiece and protobuf are not installed: pip install 'encdec-parity[docs]'",
+        SPEECH: "pyarrow is not installed: pip install 'encdec-parity[docs]'",
+    }
+    without(monkeypatch, "torch")
+    assert stand_ins.cannot_make("gpt2") == "torch is not installed: pip install 'encdec-parity[main]'"
+
+
+def test_an_example_without_its_stand_in_is_not_run_and_says_why_once(
+    tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("parity.capture.cache.default_cache", lambda: tmp_path / "cache")
+    without(monkeypatch, "sentencepiece")
+    load = 'x = "no code"\nif False:\n    AutoTokenizer.from_pretrained("google/bert2bert_L-24_wmt_en_de")'
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"```py\n{code}\n```\n" for code in ("y = 1", load, f"{load}\nz = 2")), encoding="utf-8")
+    assert run(["docs", str(page), "--out", str(tmp_path / "run")]) == 0
+    out = capsys.readouterr().out
+    assert "2 examples not run: sentencepiece is not installed: pip install 'encdec-parity[docs]'\n" in out
+    assert made == []

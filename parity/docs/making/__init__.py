@@ -1,2 +1,2 @@
 """Makes the stand-ins, with the libraries of the stack ``main``, in a process of its own (``python -m
-parity.docs.making FOLDER``): nothing else imports this package."""
+parity.docs.making FOLDER ID…``): nothing else imports this package."""

@@ -83,8 +83,9 @@ def _unigram(row: Mapping[str, Any], folder: Path) -> None:
     model.normalizer_spec.add_dummy_prefix = True
     (folder / row["file"]).write_bytes(model.SerializeToString())
     fast = getattr(transformers, f"{row['class']}Fast", None)
-    if fast is not None:
-        _write_serialised(fast(str(folder / row["file"])), folder)
+    # In transformers 5 a name may end in Fast and be the slow class.
+    if fast is not None and hasattr(made := fast(str(folder / row["file"])), "backend_tokenizer"):
+        _write_serialised(made, folder)
 
 
 def _characters(row: Mapping[str, Any], folder: Path) -> None:
