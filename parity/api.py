@@ -145,7 +145,7 @@ def capture(
     with locked(out):
         if not goldens:
             return run(directories, out=out, derive=derive, **asked)
-        return _with_goldens(directories, goldens, out, derive, asked)
+        return _with_goldens(directories, goldens, out, derive, {**asked, "others_judged": True})
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -196,6 +196,9 @@ def _with_goldens(
     bundles = find_bundles({each.name: each.digest for each in found}, stacks)
     manifest = run(directories, out=out, derive=[with_goldens(each, bundles) for each in derive], **asked)
     manifest = joined(manifest, out, bundles)
+    if asked["backends"] is None:
+        # The stored answers are what is judged.
+        manifest = manifest.model_copy(update={"not_run": []})
     write_record(manifest, out / "manifest.json")
     return manifest
 
@@ -340,11 +343,12 @@ def new_run_directory() -> Path:
 
 
 def exit_code(report: Report) -> int:
-    """0: only pass, known and skip; 1: any fail or error; 2: a checkpoint is unreadable, or every cell was skipped."""
+    """0: only pass, known and skip; 1: any fail or error; 2: a checkpoint is unreadable, what was requested cannot run,
+    or every cell was skipped."""
     totals = report.totals
     if totals.fail or totals.error:
         return 1
-    if report.unreadable:
+    if report.unreadable or report.not_run:
         return 2
     return 0 if totals.passed or totals.known else 2
 

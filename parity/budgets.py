@@ -267,13 +267,15 @@ class Yardstick:
         """What the judged backend may differ from the oracle at a tensor.
 
         Args:
-            members: who measured it, where that does not follow from whether it is one of them.
+            members: who measured it, where that does not follow from how many references did.
         """
         error = self.error(tensor, judged)
         if error is None:
             return None
         rounding = self._roundings[tensor]
-        members = members or ("twin" if judged in self._errors else "ensemble")
+        # One reference alone reaches less far than two, whoever is judged by it.
+        others = [backend for backend, errors in self._errors.items() if backend != judged and tensor in errors]
+        members = members or ("twin" if len(others) < 2 else "ensemble")
         work: Work = "gradient" if self._specs[tensor][0].kind == "gradient" else "pass"
         factors = calibration(members, work, precision_of(self._unit_roundoff))
         return Budget(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from parity.cases import Case
 from parity.records import GeneratedRow, Mark
-from parity.run import CheckpointRun
+from parity.run import CheckpointRun, NoPeer
 from parity.texts import Choice, Text, judged, sequences_of
 from parity.tokenizer_apart import Apart, TokenizerError
 from parity.traces import TraceError
@@ -40,8 +40,8 @@ def _case_rows(run: CheckpointRun, case: Case, words: Words | None) -> Iterator[
                 own = subject.role == "oracle"
                 texts = [None] * len(sequences) if own else judged(run, index, case)
                 found[index] = (sequences.tolist(), texts, _returned_scores(run, index, case, len(sequences)))
-        except (TraceError, OSError):
-            continue  # what cannot be read is an error of its cells already
+        except (TraceError, OSError, NoPeer):
+            continue  # its cells say so already
     for row in range(case.batch):
         for index, (tokens, texts, scores) in found.items():
             yield _row(run, case, (row, index), tokens[row], texts[row], scores[row], words)

@@ -19,7 +19,8 @@ from parity.known_issues import KnownIssue, read_known_issues
 from parity.measured import case_records, measured_errors
 from parity.records import Cost, Manifest, Report, Status, Totals, Verdict
 from parity.results import Comparison, Result
-from parity.run import CheckpointRun
+from parity.run import CheckpointRun, NoPeer
+from parity.subjects import FLAX, TORCH
 from parity.suspicion import suspect_the_oracle
 from parity.traces import Raised, TraceError
 from parity.undefined import PADDING_WRITTEN, cases_of_undefined_text
@@ -60,6 +61,8 @@ def judge(
         started=manifest.started,
         checkpoints=manifest.checkpoints,
         unreadable=manifest.unreadable,
+        not_run=manifest.not_run,
+        tolerances=rests_on(manifest),
         environments=manifest.environments,
         subjects=manifest.subjects,
         verdicts=verdicts,
@@ -140,6 +143,8 @@ def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = 
         results = list(cell.check.function(Evidence(cell.run, cell.index, cell.subject, cell.case)))
         judged = _with_ledger(cell, from_results(cell, results), [r for r in results if not r.ok], strict, issues)
         return _of_what_is_left(cell, judged, results)
+    except NoPeer as error:
+        return make_verdict(cell, "skip", str(error))
     except (TraceError, OSError) as error:
         return make_verdict(cell, "error", f"a trace cannot be read: {error}")
     except Exception as error:  # a bug in a check is our error, one cell's, and never the end of the run
@@ -251,6 +256,23 @@ def _follows(cell: Cell, failed: list[Result]) -> frozenset[str]:
     wrong = {result.tensor for result in seen if not result.ok}
     return frozenset(
         spec.name for spec in cell.run.specs(cell.case.name) if spec.name in wrong and wrong & set(spec.inputs)
+    )
+
+
+def rests_on(manifest: Manifest) -> str:
+    """What the tolerances of a run rest on: which references measured the error that its precision makes."""
+    references = {subject.backend for subject in manifest.subjects if subject.role == "yardstick"}
+    orders = {subject.variant for subject in manifest.subjects if subject.role == "yardstick"}
+    if not references:
+        return "no reference computed anything: only what is compared exactly was judged"
+    if references == {TORCH, FLAX}:
+        return "the errors of both references (PyTorch and Flax), and the factors calibrated for the two together"
+    (alone,) = references
+    missing = "jax and flax" if alone == TORCH else "torch"
+    return (
+        f"the errors of {alone} alone, its sums taken in {len(orders)} ways, and the larger factors calibrated for one "
+        f"reference: {missing} not installed (pip install {missing.replace(' and ', ' ')} makes them tighter, and the "
+        "references themselves are judged)"
     )
 
 

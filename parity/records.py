@@ -128,6 +128,12 @@ class SubjectRecord(_Record):
     """Why each capability it lacks is missing."""
     environment: str
     """Key into the manifest's ``environments``."""
+    class_prefix: str | None = None
+    """Of a class of transformers what its name begins with, ``TF`` or ``Flax`` or nothing; None of any other."""
+    reference: bool = False
+    """Whether it is one of our own implementations, which share an author with the oracle."""
+    room_ahead: bool = False
+    """Whether its cache has room for all tokens to come, instead of growing by those that are fed."""
     kept: list[str] = Field(default_factory=list)
     """Of a golden, the cases that there are traces of, beside which it is asked nothing; empty: it was asked here."""
 
@@ -165,6 +171,8 @@ class Manifest(_Record):
     """Named beside them, and not audited."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What the run was given besides checkpoints, where it is not the default: by it a cell can be run again."""
+    not_run: list[str] = Field(default_factory=list)
+    """What was requested and cannot run, a line each, with what to install."""
     environments: dict[str, dict[str, Any]]
     """By stack: interpreter, versions of libraries, digests of their sources, machine."""
     subjects: list[SubjectRecord]
@@ -322,6 +330,10 @@ class Report(_Record):
     checkpoints: list[CheckpointRecord]
     unreadable: list[Unreadable] = Field(default_factory=list)
     """Checkpoints that were named and could not be audited, each with its cause."""
+    not_run: list[str] = Field(default_factory=list)
+    """What was requested and cannot run, a line each, with what to install."""
+    tolerances: str = ""
+    """What the tolerances rest on, in one sentence."""
     environments: dict[str, dict[str, Any]]
     subjects: list[SubjectRecord]
     verdicts: list[Verdict]

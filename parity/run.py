@@ -13,7 +13,7 @@ from parity.anatomy import Anatomy, anatomy_of
 from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, scale_of, signal
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, RecordError, SubjectRecord, TraceRecord, read_record
-from parity.subjects import Variant
+from parity.subjects import TORCH, Variant
 from parity.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
 from parity.traces import Trace, TraceError
 
@@ -22,6 +22,10 @@ WITHOUT_TENSORS = (
     "load_as", "frozen_gradients",
 )  # fmt: skip
 """Operations on a model whose answers hold no tensor of a pass."""
+
+
+class NoPeer(LookupError):
+    """A reference has no tolerance: there was no other one. The message says what to install."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,18 @@ class CheckpointRun:
         return yardstick
 
     def budget(self, subject: SubjectRecord, tensor: str) -> Budget | None:
-        return self.yardstick(subject).budget(tensor, subject.backend)
+        """What a subject may differ from the oracle at a tensor; None where no reference answered.
+
+        Raises:
+            NoPeer: the subject is a reference, and the other one was not there to measure it.
+        """
+        found = self.yardstick(subject).budget(tensor, subject.backend)
+        if found is None and not any(s.backend != subject.backend for _, s in self.subjects("yardstick")):
+            raise NoPeer(
+                f"{subject.backend} is measured by the other reference alone, and that cannot run here: "
+                f"pip install {'jax flax' if subject.backend == TORCH else 'torch'}"
+            )
+        return found
 
 
 def _is_zero_in_theory(spec: TensorSpec) -> bool:

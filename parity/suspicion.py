@@ -17,8 +17,9 @@ def suspect_the_oracle(run: CheckpointRun, verdicts: list[Verdict]) -> list[Verd
     The two references count as one witness, and so do several stacks or variants of one backend.
     """
     places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    ours = {subject.backend for subject in run.manifest.subjects if subject.reference}
     for place, verdict in enumerate(verdicts):
-        independent = not verdict.backend.startswith("reference-")
+        independent = verdict.backend not in ours
         if verdict.status in ("fail", "known") and verdict.first_divergence and independent:
             tensor = verdict.first_divergence.tensor
             places[verdict.check, verdict.case, verdict.device, verdict.dtype, tensor].append(place)

@@ -279,3 +279,17 @@ def test_where_the_weights_are_others_all_that_is_computed_follows(check):
     made = list(groups([_numeric("NUM01", "encoder.hidden.0", None),
                         verdict("fail", check=check, backend=backend, reason="x is missing")]))  # fmt: skip
     assert usual_causes(made, str) == [("", check), (check, "")]
+
+
+@pytest.mark.parametrize(("cells", "code"), [([verdict()], 2), ([verdict(), failure()], 1), ([verdict("skip")], 2)])
+def test_what_was_requested_and_cannot_run_is_never_success(cells, code, capsys):
+    line = "hf-tf cannot run in main: tensorflow is not installed (pip install tensorflow)"
+    made = report(*cells, not_run=[line])
+    assert exit_code(made) == code
+    assert " ".join(shown(made, capsys).split()).count(line) == 1 and line in render(made)
+
+
+def test_what_the_tolerances_rest_on_is_shown(capsys):
+    made = report(verdict(), tolerances="the errors of reference-torch alone")
+    assert "tolerances rest on the errors of reference-torch alone" in shown(made, capsys)
+    assert "Tolerances rest on the errors of reference-torch alone." in render(made)

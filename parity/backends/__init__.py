@@ -53,6 +53,20 @@ class Entry:
     """What it loads of a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
     cached: bool = True
     """Whether what its answers depend on is known, so that one may be found again."""
+    framework: str = ""
+    """What it computes with: ``torch``, ``tensorflow`` or ``jax``; empty where it computes nothing, or does not say."""
+    needs: tuple[tuple[str, ...], ...] = ()
+    """Without one distribution of each of these it cannot run."""
+    install: str = ""
+    """What ``pip install`` is given where one is missing."""
+    class_prefix: str | None = None
+    """Of a library's model classes: ``TF`` for ``TFBartModel``, empty for PyTorch's; None of any other backend."""
+    until: int | None = None
+    """The first major version of transformers without these classes."""
+    reference: bool = False
+    """Whether it is one of the two implementations of our own, each the other's peer and never its own."""
+    room_ahead: bool = False
+    """Whether its cache has room for all tokens to come, instead of growing by those that are fed."""
 
 
 _LIBRARY = SourceRoot(
@@ -75,26 +89,44 @@ _TOKENIZERS = SourceRoot(
 _TORCH = ("torch",)
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tf-keras", "tf_keras", "keras", "h5py")
 _JAX = ("jax", "jaxlib", "flax", "ml-dtypes")
+_TRANSFORMERS = ("transformers",)
 
 BACKENDS: dict[str, Entry] = {
     "reference-torch": Entry(
         "parity.backends.reference_torch", "ReferenceTorch", (*_TORCH, *_COMMON), (SourceRoot("reference"),),
-        ("eager", "sdpa"),
+        ("eager", "sdpa"), framework="torch", needs=(_TORCH,), install="torch", reference=True, room_ahead=True,
     ),
     "reference-flax": Entry(
-        "parity.backends.reference_flax", "ReferenceFlax", (*_JAX, *_COMMON), (SourceRoot("reference"),)
+        "parity.backends.reference_flax", "ReferenceFlax", (*_JAX, *_COMMON), (SourceRoot("reference"),),
+        framework="jax", needs=(("jax",), ("flax",)), install="jax flax", reference=True, room_ahead=True,
     ),
-    "hf-torch": Entry("parity.backends.hf_torch", "HfTorch", (*_TORCH, *_HUB), (_LIBRARY,), ("eager", "sdpa")),
+    "hf-torch": Entry(
+        "parity.backends.hf_torch", "HfTorch", (*_TORCH, *_HUB), (_LIBRARY,), ("eager", "sdpa"),
+        framework="torch", needs=(_TORCH, _TRANSFORMERS), install="torch transformers", class_prefix="",
+    ),
     # The TF and Flax classes read a PyTorch checkpoint through torch.
-    "hf-tf": Entry("parity.backends.hf_tf", "HfTf", (*_TENSORFLOW, *_TORCH, *_HUB), (_LIBRARY,)),
-    "hf-flax": Entry("parity.backends.hf_flax", "HfFlax", (*_JAX, *_TORCH, *_HUB), (_LIBRARY,)),
+    "hf-tf": Entry(
+        "parity.backends.hf_tf", "HfTf", (*_TENSORFLOW, *_TORCH, *_HUB), (_LIBRARY,),
+        framework="tensorflow", needs=(("tensorflow", "tensorflow-cpu"), _TRANSFORMERS),
+        install="'transformers<5' tensorflow tf-keras", class_prefix="TF", until=5,
+    ),
+    "hf-flax": Entry(
+        "parity.backends.hf_flax", "HfFlax", (*_JAX, *_TORCH, *_HUB), (_LIBRARY,),
+        framework="jax", needs=(("jax",), ("flax",), _TRANSFORMERS), install="'transformers<5' jax flax",
+        class_prefix="Flax", until=5,
+    ),
     "hf-config": Entry(
         "parity.backends.hf_config", "HfConfig", _HUB,
         (SourceRoot("transformers", ("configuration_utils.py", "models/**/configuration_*.py")),), about="config",
+        needs=(_TRANSFORMERS,), install="transformers",
     ),
-    "hf-tokenizer": Entry("parity.backends.hf_tokenizer", "HfTokenizer", _SPLIT, (_TOKENIZERS,), about="tokenizer"),
+    "hf-tokenizer": Entry(
+        "parity.backends.hf_tokenizer", "HfTokenizer", _SPLIT, (_TOKENIZERS,), about="tokenizer",
+        needs=(_TRANSFORMERS,), install="transformers",
+    ),
     "hf-tokenizer-fast": Entry(
-        "parity.backends.hf_tokenizer", "HfTokenizerFast", _SPLIT, (_TOKENIZERS,), about="tokenizer"
+        "parity.backends.hf_tokenizer", "HfTokenizerFast", _SPLIT, (_TOKENIZERS,), about="tokenizer",
+        needs=(_TRANSFORMERS,), install="transformers",
     ),
     "file": Entry("parity.backends.weight_file", "WeightFile", _COMMON, (SourceRoot("reference"),)),
 }  # fmt: skip
@@ -102,8 +134,12 @@ BACKENDS: dict[str, Entry] = {
 _FAULTY = (SourceRoot("reference"), SourceRoot("parity", ("mutants/*.py", "backends/*.py")))
 _OF_PAGES = (*_FAULTY, SourceRoot("parity", ("file_cases.py", "documented/configs.toml")))
 MUTANT_HOSTS: dict[str, Entry] = {
-    "mutant": Entry("parity.backends.mutant", "MutantTorch", (*_TORCH, *_COMMON), _FAULTY),
-    "mutant-flax": Entry("parity.backends.mutant", "MutantFlax", (*_JAX, *_COMMON), _FAULTY),
+    "mutant": Entry(
+        "parity.backends.mutant", "MutantTorch", (*_TORCH, *_COMMON), _FAULTY, framework="torch", room_ahead=True
+    ),
+    "mutant-flax": Entry(
+        "parity.backends.mutant", "MutantFlax", (*_JAX, *_COMMON), _FAULTY, framework="jax", room_ahead=True
+    ),
     "mutant-config": Entry("parity.backends.mutant_config", "MutantConfig", _COMMON, _OF_PAGES, about="config"),
     "mutant-tokenizer": Entry(
         "parity.backends.mutant_tokenizer", "MutantTokenizer", _COMMON, _FAULTY, about="tokenizer"

@@ -34,7 +34,6 @@ HALF = ("bfloat16", "float16")
 NEAR_TIES = "in {dtype} near ties between hypotheses are the rule, and no token of a beam search could be proven wrong"
 WORDS = (*OPERATIONS, *DTYPES, *DEVICES)
 
-_CLASS_PREFIX = {"hf-tf": "TF", "hf-flax": "Flax"}
 BART = "BartForConditionalGeneration"
 ABSENT = {
     "hf-tf": ("BartForQuestionAnswering", "BartForCausalLM", "SpeechEncoderDecoderModel"),
@@ -51,8 +50,6 @@ NO_SDPA = ("bert-generation",)
 """Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
 ``_sdpa_can_dispatch``). In 4.37.2 no composition has it (``PreTrainedModel._supports_sdpa``)."""
 _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
-_FRAMEWORKS = {"reference-torch": (("torch",),), "reference-flax": (("jax",), ("flax",)), "hf-torch": (("torch",),),
-               "hf-tf": (("tensorflow", "tensorflow-cpu"),), "hf-flax": (("jax",), ("flax",))}  # fmt: skip
 
 
 def capabilities(
@@ -73,7 +70,7 @@ def capabilities(
     variant = Variant.parse(str(variant))
     if find_entry(backend).about != "model":
         return _of_files(backend, versions)
-    missing = _not_installed(backend, versions) or _no_class(backend, versions, documented)
+    missing = cannot_run(backend, versions) or _no_class(backend, versions, documented)
     missing = missing or _no_half(backend, versions, families) or _no_attention(backend, variant, versions, families)
     lacking = dict.fromkeys(WORDS, missing) if missing else _lacking(backend, variant, versions, documented, families)
     if dtype in HALF:
@@ -83,6 +80,18 @@ def capabilities(
     # The oracle could not say whether the answer is right, whoever gives it.
     lacking.setdefault("other_searches", "of the ways to generate only greedy and beam search are written here")
     return [word for word in words_of(backend) if word not in lacking], lacking
+
+
+def install_hint(backend: str, versions: Mapping[str, str]) -> str:
+    """What to type so that a backend can run which cannot with these versions; "" where nothing of its is missing."""
+    entry = find_entry(backend)
+    if not cannot_run(backend, versions):
+        return ""
+    dropped = entry.until is not None and bool(versions.get("transformers")) and _major(versions) >= entry.until
+    if dropped:
+        # Another version of transformers beside today's needs an environment of its own.
+        return f"in another environment: pip install {entry.install}; then name its python with --stack"
+    return f"pip install {entry.install}" if entry.install else ""
 
 
 def words_of(backend: str) -> tuple[str, ...]:
@@ -98,7 +107,7 @@ def words_of(backend: str) -> tuple[str, ...]:
 
 def _of_files(backend: str, versions: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     """What a reader of configs or of tokenizers can be asked: of that, and of nothing else."""
-    missing = _not_installed(backend, versions)
+    missing = cannot_run(backend, versions)
     lacking = dict.fromkeys(words_of(backend), missing) if missing else {}
     if backend == "hf-tokenizer" and not missing and _major(versions) < 5:
         named = f"BartTokenizer of transformers {versions['transformers']}"
@@ -109,13 +118,13 @@ def _of_files(backend: str, versions: Mapping[str, str]) -> tuple[list[str], dic
 
 def library_class(backend: str, documented: str) -> str:
     """The name of the class that a backend loads: ``TFBartModel`` for ``BartModel``, its config or its tokenizer."""
-    if backend == "hf-config":
-        return config_class(documented)
-    if backend.startswith("hf-tokenizer"):
-        return "BartTokenizerFast" if backend.endswith("fast") else "BartTokenizer"
     if backend not in BACKENDS | MUTANT_HOSTS:
         return getattr(_third_party_class(backend), "class_name", backend)
-    return f"{_CLASS_PREFIX.get(backend, '')}{documented}"
+    if backend == "hf-config":
+        return config_class(documented)
+    if backend in ("hf-tokenizer", "hf-tokenizer-fast"):
+        return "BartTokenizerFast" if backend == "hf-tokenizer-fast" else "BartTokenizer"
+    return f"{find_entry(backend).class_prefix or ''}{documented}"
 
 
 def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str:
@@ -125,7 +134,7 @@ def _no_class(backend: str, versions: Mapping[str, str], documented: str) -> str
     if backend not in BACKENDS | MUTANT_HOSTS and documented != getattr(
         _third_party_class(backend), "documented_class", BART
     ):
-        return f"{backend} loads {_third_party_class(backend).class_name}, which is no {documented}"
+        return f"{backend} loads {library_class(backend, documented)}, which is no {documented}"
     return ""
 
 
@@ -133,7 +142,7 @@ def _no_half(backend: str, versions: Mapping[str, str], families: tuple[str, ...
     """Why a composition cannot be made of these halves; "" where it can."""
     for half, family in zip(_AUTO, families, strict=False):
         if family in WITHOUT.get(backend, {}).get(half, ()):
-            auto = f"{_CLASS_PREFIX[backend]}{_AUTO[half]}"
+            auto = f"{find_entry(backend).class_prefix}{_AUTO[half]}"
             return f"{auto} of transformers {versions['transformers']} has no {family} as {half}"
     return ""
 
@@ -151,17 +160,14 @@ def _no_attention(backend: str, variant: Variant, versions: Mapping[str, str], f
     return ""
 
 
-def _not_installed(backend: str, versions: Mapping[str, str]) -> str:
-    """Why nothing can be asked at all: a library is absent, or has dropped the class; "" where neither is so."""
-    for alternatives in _FRAMEWORKS.get(backend, ()):
-        if not any(name in versions for name in alternatives):
+def cannot_run(backend: str, versions: Mapping[str, str]) -> str:
+    """Why a backend cannot run at all: a library is absent, or has dropped its classes; "" where neither is so."""
+    entry = find_entry(backend)
+    for alternatives in entry.needs:
+        if not any(versions.get(name) for name in alternatives):
             return f"{alternatives[0]} is not installed"
-    if not backend.startswith("hf-"):
-        return ""
-    if "transformers" not in versions:
-        return "transformers is not installed"
-    if backend in _CLASS_PREFIX and _major(versions) >= 5:
-        return f"transformers {versions['transformers']} has no {_CLASS_PREFIX[backend]} classes"
+    if entry.until is not None and _major(versions) >= entry.until:
+        return f"transformers {versions['transformers']} has no {entry.class_prefix} classes"
     return ""
 
 
@@ -172,7 +178,7 @@ def _lacking(
         return {word: "a weight file computes nothing" for word in OPERATIONS if word != "load"}
     if backend in MUTANT_HOSTS:
         return _reference(variant) | _mutant(variant)
-    if backend.startswith("reference-"):
+    if find_entry(backend).reference:
         return _reference(variant)
     if backend == "hf-torch":
         return _hf_torch(variant, versions, documented, families) | _saves(backend, versions)

@@ -9,12 +9,13 @@ from typing import Any
 
 from parity.anatomy import Anatomy
 from parity.backends import BACKENDS, find_entry
+from parity.backends.capabilities import cannot_run, install_hint
 from parity.capture.cache import trace_key
 from parity.capture.tasks import THREADS, CaptureError, Task
 from parity.cases import ABOUT, Case
-from parity.subjects import FILE, ORACLE, Subject, Variant, yardstick_ensemble
+from parity.records import SubjectRecord
+from parity.subjects import FILE, FLAX, ORACLE, REFERENCES, TORCH, Subject, Variant, yardstick_ensemble
 
-REFERENCES = ("reference-torch", "reference-flax")
 DEFAULT_BACKENDS = tuple(name for name in BACKENDS if name != FILE.backend)
 DEFAULT_PRECISION = "+default-precision"
 OF_FILES = ("load", *ABOUT)
@@ -32,6 +33,15 @@ class Asked:
     lacking: dict[str, str] = field(default_factory=dict)
     families: tuple[str, ...] = ()
     """Of a composition, the model types of its halves: a framework may have the class and not what it is made of."""
+
+    @property
+    def is_candidate(self) -> bool:
+        return self.subject.role == "candidate"
+
+    @property
+    def can_run(self) -> bool:
+        """Whether anything at all can be computed by it: a model in its dtype on its device."""
+        return {self.subject.dtype, self.subject.device} <= self.can if self.about == "model" else bool(self.can)
 
     @property
     def about(self) -> str:
@@ -94,6 +104,101 @@ def subjects(
     ]
     _all_found(wanted, candidates)
     return found + candidates
+
+
+def add_peers(everyone: Sequence[Subject], versions: Mapping[str, str]) -> list[Subject]:
+    """The same subjects, of whose ensemble those references are left that can run in ``main``.
+
+    Args:
+        versions: of the distributions installed there.
+    """
+    able = [name for name in REFERENCES if not cannot_run(name, versions)]
+    if len(able) == len(REFERENCES):
+        return list(everyone)
+    settings = dict.fromkeys(
+        (s.device, s.dtype, DEFAULT_PRECISION if Variant.parse(s.variant).default_precision else "")
+        for s in everyone
+        if s.role == "yardstick"
+    )
+    members = [member for each in settings for member in yardstick_ensemble(*each, references=able)]
+    others = [s for s in everyone if s.role != "yardstick"]
+    first = next((place for place, s in enumerate(others) if s.role == "candidate"), len(others))
+    return [*others[:first], *members, *others[first:]]
+
+
+def without_peer(backend: str, versions: Mapping[str, str]) -> str:
+    """Why a reference that could run is not judged: nothing measures it but itself; "" for any other backend."""
+    if backend not in REFERENCES or cannot_run(backend, versions):
+        return ""
+    peer = FLAX if backend == TORCH else TORCH
+    why = cannot_run(peer, versions)
+    install = find_entry(peer).install
+    return f"{peer}, which alone measures {backend}, cannot run: {why} (pip install {install})" if why else ""
+
+
+def not_run(
+    asked: Sequence[Asked], wanted: Sequence[str] | None, requested: Sequence[str],
+    versions: Mapping[str, Mapping[str, str]],
+) -> list[str]:  # fmt: skip
+    """What was requested and cannot run, a line each that says why and what to install.
+
+    Requested is every backend that was named, in each stack that was (a reference in ``main``, where alone it runs).
+    Where none was named, each stack must have one that can run.
+
+    Args:
+        requested: names of stacks.
+        versions: by stack, of what is installed there.
+    """
+    kinds = dict.fromkeys((each.documented_class, each.families) for each in asked)
+    lines = []
+    for kind in kinds:
+        own = [each for each in asked if each.is_candidate and (each.documented_class, each.families) == kind]
+        for name in wanted or ():
+            backend = name.partition("/")[0]
+            for stack in ["main"] if backend in REFERENCES else requested:
+                lines.append(_unable(name, stack, own, versions[stack]))
+        for stack in requested if wanted is None else ():
+            there = [each for each in own if each.subject.stack == stack and each.about == "model"]
+            if not any(each.can_run for each in there):
+                lines.append(f"no implementation of {kind[0]} can run in {stack}: {_causes(there, versions[stack])}")
+    return list(dict.fromkeys(filter(None, lines)))
+
+
+def _unable(name: str, stack: str, own: Sequence[Asked], versions: Mapping[str, str]) -> str:
+    """Why a backend that was named, or one variant of it, cannot run in a stack; "" where it can."""
+    there = [
+        each
+        for each in own
+        if each.subject.stack == stack
+        and _is_wanted(each.subject.backend, each.subject.variant.partition("+")[0], [name])
+    ]
+    if any(each.can_run for each in there):
+        return ""
+    if not there:
+        return f"{name} cannot run in {stack}: the stack does not offer it"
+    return f"{name} cannot run in {stack}: {_causes(there, versions)}"
+
+
+def _causes(there: Sequence[Asked], versions: Mapping[str, str]) -> str:
+    """Why each of these cannot run, and what to install, each once."""
+    found = []
+    for each in there:
+        words = [each.subject.dtype, each.subject.device, *each.lacking]
+        why = next((each.lacking[word] for word in words if word in each.lacking), "it can be asked nothing")
+        hint = install_hint(each.subject.backend, versions)
+        found.append(f"{why} ({hint})" if hint else why)
+    return "; ".join(dict.fromkeys(found)) or "there is none"
+
+
+def subject_record(asked: Asked) -> SubjectRecord:
+    """What the manifest says of a subject."""
+    s, entry = asked.subject, find_entry(asked.subject.backend)
+    return SubjectRecord(
+        backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
+        label=s.label, model_class=asked.model_class, documented_class=asked.documented_class,
+        about=asked.about, families=list(asked.families), capabilities=sorted(asked.can), lacking=asked.lacking,
+        class_prefix=entry.class_prefix, reference=entry.reference, room_ahead=entry.room_ahead, environment=s.stack,
+    )  # fmt: skip
 
 
 def _computing(

@@ -18,16 +18,28 @@ from typing import Any
 from parity import __version__
 from parity.anatomy import Anatomy
 from parity.backends import find_entry
+from parity.backends.capabilities import cannot_run
 from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import LocalProcesses
-from parity.capture.plan import REFERENCES, Asked, Cell, Place, make_task, subjects
+from parity.capture.plan import (
+    REFERENCES,
+    Asked,
+    Cell,
+    Place,
+    add_peers,
+    make_task,
+    not_run,
+    subject_record,
+    subjects,
+    without_peer,
+)
 from parity.capture.probe import probe
 from parity.capture.rundir import MANIFEST, clear, link, locked, prepare, trace_name
 from parity.capture.sources import OwnSources
 from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
 from parity.cases import Case
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, Unreadable, write_record
-from parity.subjects import Subject
+from parity.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
+from parity.subjects import ORACLE, Subject
 from parity.traces import Trace, TraceError
 from reference.errors import CheckpointError
 
@@ -66,6 +78,7 @@ def capture(
     candidates: Mapping[str, Sequence[Subject]] | None = None,
     unreadable: Sequence[Unreadable] = (),
     options: Mapping[str, Any] | None = None,
+    others_judged: bool = False,
 ) -> Manifest:
     """Asks every subject every case about these checkpoints and writes a run directory.
 
@@ -89,6 +102,8 @@ def capture(
             checkpoints may be of one class.
         unreadable: checkpoints that were named beside these and cannot be found; a part of the record.
         options: what else the run was given, for the record (``Manifest.options``).
+        others_judged: answers that were captured elsewhere are judged beside these, so that there is something to judge
+            even where no backend can run here.
 
     A checkpoint that cannot be read is left out, and recorded as unreadable, where another can.
 
@@ -100,7 +115,7 @@ def capture(
     with locked(out):
         return _capture(
             checkpoints, out, cache, backends, stacks, device, dtypes, model_class, cases, derive, rows, time_limit,
-            jobs, progress, executor, candidates, unreadable, options,
+            jobs, progress, executor, candidates, unreadable, options, others_judged,
         )  # fmt: skip
 
 
@@ -110,7 +125,7 @@ def _capture(
     rows: list[dict[str, Any]] | None, time_limit: float, jobs: int | None,
     progress: Callable[[Event], None] | None, executor: Executor | None,
     candidates: Mapping[str, Sequence[Subject]] | None, unreadable: Sequence[Unreadable],
-    options: Mapping[str, Any] | None,
+    options: Mapping[str, Any] | None, others_judged: bool,
 ) -> Manifest:  # fmt: skip
     """``capture``, while nothing else writes to the run directory."""
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
@@ -125,7 +140,7 @@ def _capture(
     if executor is None:
         executor = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
     run = _Run(out, store, executor, progress or (lambda event: None), unread, dict(options or {}))
-    run.plan(found, stacks, backends, device, dtypes, candidates)
+    run.plan(found, stacks, backends, device, dtypes, candidates, others_judged)
     clear(out)
     planned = time.monotonic()
     with _ended_by_sigterm(), run.uncached_removed():
@@ -222,6 +237,7 @@ class _Run:
         self.asked: list[Asked] = []
         self.cases: dict[str, list[Case]] = {}
         self.records: list[TraceRecord] = []
+        self.not_run: list[str] = []
         self._sources = OwnSources(ROOT)
         self._own: dict[str, str] = {}
         self._name = uuid.uuid4().hex
@@ -231,6 +247,7 @@ class _Run:
     def plan(
         self, checkpoints: Sequence[Any], stacks: Sequence[str], wanted: Sequence[str] | None, device: str,
         dtypes: Sequence[str], candidates: Mapping[str, Sequence[Subject]] | None = None,
+        others_judged: bool = False,
     ) -> None:  # fmt: skip
         """Finds the stacks, describes them, and says who can be asked what."""
         from parity.stacks import resolve_stack
@@ -239,6 +256,7 @@ class _Run:
         found = [resolve_stack(text) for text in stacks]
         named = None if candidates is None else list(dict.fromkeys(s for each in candidates.values() for s in each))
         everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, dtypes, named)
+        requested = [stack.name for stack in found if stack.name != "main"] or ["main"]
         # The oracle, the yardstick and the file are asked in the running interpreter even if only others were named.
         for stack in {stack.name: stack for stack in [resolve_stack("main"), *found]}.values():
             names = sorted({s.backend for s in everyone if s.stack == stack.name})
@@ -246,22 +264,32 @@ class _Run:
             self.places[stack.name] = Place(stack.name, stack.interpreter, stack.environment, facts)
         if device == "cuda" and not any(place.cuda_devices() for place in self.places.values()):
             raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
+        everyone = add_peers(everyone, self.places["main"].facts["versions"])
+        _oracle_can_run(everyone, self.places["main"].facts["versions"])
         kinds = dict.fromkeys(each.anatomy.kind for each in checkpoints)
         chosen = {} if candidates is None else {each.anatomy.kind: set(candidates[each.name]) for each in checkpoints}
         self.asked = [
-            self._abilities(subject, *kind)
+            self._abilities(subject, *kind, by_name=candidates is not None or wanted is not None)
             for kind in kinds
             for subject in everyone
             if subject.role != "candidate" or not chosen or subject in chosen[kind]
         ]
+        versions = {name: place.facts["versions"] for name, place in self.places.items()}
+        self.not_run = [] if candidates is not None else not_run(self.asked, wanted, requested, versions)
+        if self.not_run and not others_judged and not any(each.can_run for each in self.asked if each.is_candidate):
+            raise CaptureError("; ".join(self.not_run))
 
-    def _abilities(self, subject: Any, documented: str, families: tuple[str, ...]) -> Asked:
+    def _abilities(self, subject: Any, documented: str, families: tuple[str, ...], by_name: bool) -> Asked:
+        """What a subject can be asked about models of a kind; a reference without its peer nothing, unless it is
+        judged by name."""
         from parity.backends.capabilities import capabilities, library_class
 
         versions = self.places[subject.stack].facts["versions"]
         can, lacking = capabilities(
             subject.backend, subject.variant, versions, subject.device, subject.dtype, documented, families
         )
+        if subject.role == "candidate" and not by_name and (why := without_peer(subject.backend, versions)):
+            can, lacking = [], dict.fromkeys([*can, *lacking], why)
         name = library_class(subject.backend, documented)
         return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
 
@@ -373,8 +401,9 @@ class _Run:
             ],
             unreadable=self.unreadable,
             options=self.options,
+            not_run=self.not_run,
             environments={name: place.facts for name, place in self.places.items()},
-            subjects=[_subject_record(asked) for asked in self.asked],
+            subjects=[subject_record(asked) for asked in self.asked],
             cases={name: [case.to_json() for case in cases] for name, cases in self.cases.items()},
             traces=self.records,
             seconds=seconds,
@@ -382,14 +411,15 @@ class _Run:
         )
 
 
-def _subject_record(asked: Asked) -> SubjectRecord:
-    s = asked.subject
-    return SubjectRecord(
-        backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
-        label=s.label, model_class=asked.model_class, documented_class=asked.documented_class,
-        about=asked.about, families=list(asked.families), capabilities=sorted(asked.can), lacking=asked.lacking,
-        environment=s.stack,
-    )  # fmt: skip
+def _oracle_can_run(everyone: Sequence[Subject], versions: Mapping[str, str]) -> None:
+    """Raises CaptureError where a model is to be judged and the oracle is not there to judge it by."""
+    judged = any(s.role == "candidate" and find_entry(s.backend).about == "model" for s in everyone)
+    why = cannot_run(ORACLE.backend, versions)
+    if judged and why:
+        raise CaptureError(
+            f"nothing can be judged: the float64 oracle computes with PyTorch, and {why} in the environment of this "
+            f"command: pip install {find_entry(ORACLE.backend).install}"
+        )
 
 
 def _oracle_first(tasks: Any) -> list[Task]:

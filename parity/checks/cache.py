@@ -100,9 +100,9 @@ def _documented(evidence: Evidence, fed: int) -> list[list[int | None]]:
     """Shapes after ``fed`` tokens, None where nothing is documented: Flax and the references keep room ahead."""
     case, decoder = evidence.case, evidence.anatomy.decoder
     room, source = sum(case.settings["sizes"]), lengths(evidence).get("src", 0)
-    if evidence.subject.model_class.startswith("Flax"):
+    if evidence.subject.class_prefix == "Flax":
         return [[case.batch, room, None, None]] * 4
-    length = room if evidence.subject.backend.startswith(("reference-", "mutant")) else fed
+    length = room if evidence.subject.room_ahead else fed
     own, cross = ([case.batch, decoder.heads, n, decoder.d_model // decoder.heads] for n in (length, source))
     return [own, own, cross, cross]
 

@@ -120,7 +120,7 @@ def future_is_unseen(evidence: Evidence) -> Iterator[Result]:
 def source_is_seen(evidence: Evidence) -> Iterator[Result]:
     """The last token of each source is exchanged; every state of that row must move."""
     for row, lengths in enumerate(evidence.case.notes["rows"]):
-        if not evidence.anatomy.alone:
+        if not evidence.anatomy.alone and "hidden_states" not in evidence.subject.lacking:
             yield evidence.changed("encoder.last", "forward.other-source", "forward", own_row(row, lengths))
         yield evidence.changed(evidence.answer, "forward.other-source", "forward", own_row(row, {}))
 

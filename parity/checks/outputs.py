@@ -84,7 +84,7 @@ def shapes_and_dtypes(evidence: Evidence) -> Iterator[Result]:
 
 def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
     anatomy, inputs = evidence.anatomy, evidence.case.inputs
-    if spec.kind == "loss" and evidence.subject.model_class.startswith("TF"):
+    if spec.kind == "loss" and evidence.subject.class_prefix == "TF":
         # TFSeq2SeqLMOutput documents a vector over the labels that are not ignored, TFSeq2SeqSequenceClassifierOutput
         # an array of one number; PyTorch's loss is a scalar.
         return (int(np.sum(np.array(inputs["labels"]) != IGNORED)) if anatomy.head == "language" else 1,)

@@ -20,20 +20,17 @@ from typing import Any
 from parity import __version__
 from parity.backends import find_entry, get_backend
 from parity.backends.capabilities import capabilities, library_class
-from parity.budgets import Budget
 from parity.capture.blame import is_ours, raised
 from parity.capture.operations import Clock, Session, perform
-from parity.capture.plan import Asked
+from parity.capture.plan import Asked, subject_record
 from parity.cases import Case
 from parity.checkpoint import Checkpoint
 from parity.derived import OF_TEXTS
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, Verdict
+from parity.records import CheckpointRecord, Manifest, TraceRecord, Verdict
 from parity.run import CheckpointRun
-from parity.subjects import FILE, ORACLE, Subject, Variant, yardstick_ensemble
+from parity.subjects import FILE, FLAX, ORACLE, TORCH, Subject, Variant, yardstick_ensemble
 from parity.traces import Trace
 
-IN_TORCH = ("sdpa", "eager+mirrored", "eager+permuted", "eager+permuted+mirrored", "sdpa+mirrored")
-"""The ensemble where nothing is compiled for each new shape: all sums of the torch reference in other orders."""
 AGAIN = {"eager+1-thread"}
 """Members that give another's bits again on the one thread that everything is computed on here."""
 FRAMEWORKS = ("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX")
@@ -58,9 +55,8 @@ class Plan:
 
     def subjects(self) -> list[Subject]:
         """The oracle, the file, the honest, then the candidates."""
-        honest = [Subject("reference-torch", variant, role="yardstick") for variant in ("eager", *IN_TORCH)]
-        if self.flax:
-            honest = [member for member in yardstick_ensemble("cpu", "float32") if member.variant not in AGAIN]
+        references = (TORCH, FLAX) if self.flax else (TORCH,)
+        honest = [m for m in yardstick_ensemble("cpu", "float32", references=references) if m.variant not in AGAIN]
         return [ORACLE, FILE, *honest, *self.candidates]
 
 
@@ -73,7 +69,8 @@ class Process:
 
     def __init__(self, backends: Iterable[str], cache: Path) -> None:
         names = list(dict.fromkeys(backends))
-        if any(name.startswith("hf-") and name != "hf-torch" for name in names):
+        libraries = [name for name in names if find_entry(name).class_prefix is not None]
+        if any(find_entry(name).framework != "torch" for name in libraries):
             # Each adapter tells the library to see its own framework alone; read when the library is imported.
             os.environ.update(dict.fromkeys(FRAMEWORKS, "AUTO"), TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
             import transformers  # noqa: F401
@@ -81,7 +78,7 @@ class Process:
         for backend in self._backends.values():
             # Models so small gain nothing by threads, which wait for each other.
             backend.setup(threads=1, device="cpu", cache=cache)
-        if any(name.startswith("hf-") for name in names):
+        if libraries:
             _quiet()
         self._models: dict[tuple[Any, ...], Any] = {}
 
@@ -128,9 +125,9 @@ def _quiet() -> None:
 class Live(CheckpointRun):
     """A run whose traces are in memory."""
 
-    def __init__(self, manifest: Manifest, cases: dict[str, Case], twins: bool) -> None:
+    def __init__(self, manifest: Manifest, cases: dict[str, Case]) -> None:
         super().__init__(Path(), manifest, manifest.checkpoints[0])
-        self.cases, self._twins = cases, twins
+        self.cases = cases
 
     def put(self, subject: int, case: str, trace: Trace | None, reason: str = "") -> None:
         """An answer; without one, why it is our fault that there is none."""
@@ -144,13 +141,9 @@ class Live(CheckpointRun):
     def trace(self, subject: int, case: str) -> Trace | None:
         return self._traces.get((subject, case))
 
-    def budget(self, subject: SubjectRecord, tensor: str) -> Budget | None:
-        """Where one backend alone is honest, it reaches less far: the factors of a twin, as ``tests/families`` does."""
-        return self.yardstick(subject).budget(tensor, subject.backend, "twin" if self._twins else None)
-
     def again(self) -> Live:
         """The same answers with nothing measured yet: what was, knew fewer of them."""
-        fresh = Live(self.manifest, self.cases, self._twins)
+        fresh = Live(self.manifest, self.cases)
         fresh.records, fresh._traces = self.records, self._traces
         return fresh
 
@@ -158,7 +151,7 @@ class Live(CheckpointRun):
 def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Case]) -> Live:
     """Puts the cases, and those derived from the texts that are written, to every subject of a plan."""
     asked = [_asked(subject, checkpoint) for subject in plan.subjects()]
-    run = Live(_manifest(checkpoint, asked), {}, twins=not plan.flax)
+    run = Live(_manifest(checkpoint, asked), {})
     known: dict[tuple[str, ...], Trace] = {}
     _put(process, run, asked, checkpoint, cases, known)
     for derive in OF_TEXTS if any(case.operation == "generate" for case in cases) else ():
@@ -222,14 +215,7 @@ def _manifest(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Manifest:
         name=checkpoint.name, path=str(checkpoint.path), digest=checkpoint.digest, config=checkpoint.config,
         documented_class=checkpoint.model_class, file_facts=checkpoint.facts,
     )  # fmt: skip
-    subjects = [
-        SubjectRecord(
-            backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
-            label=s.label, model_class=each.model_class, documented_class=each.documented_class, about=each.about,
-            families=list(each.families), capabilities=sorted(each.can), lacking=each.lacking, environment=s.stack,
-        )
-        for each, s in ((each, each.subject) for each in asked)
-    ]  # fmt: skip
+    subjects = [subject_record(each) for each in asked]
     return Manifest(
         parity_version=__version__, command=["parity", "fuzz"], started="", checkpoints=[record],
         environments={"main": {"versions": versions()}}, subjects=subjects, cases={checkpoint.name: []}, traces=[],

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from parity.backends import find_entry
 from parity.capture.rundir import trace_name
 from parity.cases import Case
 from parity.golden.kept import STACKS
@@ -66,7 +67,10 @@ def joined(manifest: Manifest, out: Path, bundles: Mapping[str, list[Bundle]]) -
         for bundle in bundles.get(checkpoint.name, ()):
             _same_questions(bundle, manifest, checkpoint)
             environments.setdefault(golden_stack(bundle.stack), bundle.environment)
-            for subject in bundle.subjects:
+            for stored in bundle.subjects:
+                # What follows from the backend's name is not stored with its answers.
+                prefix = find_entry(stored.backend).class_prefix
+                subject = stored.model_copy(update={"class_prefix": prefix})
                 place = _place(subjects, subject)
                 records += _records(bundle, subject, place, checkpoint.name, out)
     return manifest.model_copy(update={"subjects": subjects, "traces": records, "environments": environments})

@@ -28,10 +28,14 @@ def show_report(report: Report, path: Path) -> None:
         tell(out, line, NOTICE_INDENT)
     for name, environment in report.environments.items():
         tell(out, environment_line(name, environment), 10)
+    if report.tolerances and "alone" in report.tolerances:
+        tell(out, Text(f"tolerances rest on {report.tolerances}"), 10)
     for table in matrices(report, out.width):
         out.print()
         out.print(table)
     out.print(totals_line(report))
+    for line in report.not_run:
+        tell(out, Text.assemble(("not run   ", STYLES["fail"]), printable(line, NOTICE_LENGTH)), NOTICE_INDENT)
     failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
     for group, told in zip(failures, usual_causes(failures, usually), strict=True):
         out.print()

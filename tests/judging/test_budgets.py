@@ -111,9 +111,21 @@ def test_without_another_witness_there_is_no_budget():
 
 def test_an_exact_yardstick_leaves_the_floor():
     yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
-    yardstick.add("reference-flax", HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
+    for reference in ("reference-torch", "reference-flax"):
+        yardstick.add(reference, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
     factors = calibration("ensemble")
     expected = factors.k_slice * factors.c_slice * UNIT_ROUNDOFF["float32"]
+    assert yardstick.budget("encoder.hidden.0", "hf-torch").slice == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("alone", ["reference-torch", "reference-flax"])
+def test_whoever_one_reference_alone_measures_gets_the_factors_for_one(alone):
+    """Without JAX there is one: it reaches less far than two, so that its errors are multiplied by more."""
+    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+    yardstick.add(alone, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
+    one, two = calibration("twin"), calibration("ensemble")
+    expected = one.k_slice * one.c_slice * UNIT_ROUNDOFF["float32"]
+    assert one.k_slice > two.k_slice
     assert yardstick.budget("encoder.hidden.0", "hf-torch").slice == pytest.approx(expected)
 
 
@@ -166,7 +178,8 @@ def test_each_precision_has_factors_of_its_own():
     for dtype in ("float64", "float32", "bfloat16", "float16", "tf32"):
         unit = UNIT_ROUNDOFF[dtype]
         yardstick = Yardstick(unit)
-        yardstick.add("reference-torch", HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
+        for reference in ("reference-torch", "reference-flax"):
+            yardstick.add(reference, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
         budgets[dtype] = yardstick.budget("encoder.hidden.0", "hf-torch").slice / unit
     assert budgets["float64"] == pytest.approx(calibration("ensemble", precision="float64").k_slice)
     assert budgets["float32"] == pytest.approx(calibration("ensemble").k_slice)
@@ -177,7 +190,8 @@ def test_each_precision_has_factors_of_its_own():
 def test_gradients_have_factors_of_their_own():
     yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
     spec = TensorSpec("gradient.lm_head.weight", "gradient", ("rows", "columns"))
-    yardstick.add("reference-flax", spec, measure(np.ones((20, 40)), np.ones((20, 40))))
+    for reference in ("reference-torch", "reference-flax"):
+        yardstick.add(reference, spec, measure(np.ones((20, 40)), np.ones((20, 40))))
     factors = calibration("ensemble", "gradient")
     budget = yardstick.budget(spec.name, "hf-torch")
     assert budget.slice == pytest.approx(factors.k_slice * factors.c_slice * UNIT_ROUNDOFF["float32"])

@@ -26,8 +26,8 @@ import transformers  # noqa: E402
 
 PREFIX = {"torch": "", "tf": "TF", "flax": "Flax"}[FRAMEWORK]
 TOKENS = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-BYTE_TOKENS = 262
-"""Four special tokens, the bytes, and two merges."""
+BYTE_TOKENS = 263
+"""Five special tokens, the bytes, and two merges."""
 
 
 def sizes(recipe: dict, rng: np.random.Generator) -> dict:

@@ -1,0 +1,139 @@
+"""What is not installed: who is judged then, by what, and what was requested and cannot run."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.capture import CaptureError, run
+from parity.capture.cache import TraceCache
+from parity.capture.plan import add_peers, subjects
+from parity.checkpoint import inspect_checkpoint
+from parity.judge import rests_on
+from parity.records import SubjectRecord
+from parity.resources import fixture
+from parity.subjects import FLAX, TORCH, Subject, yardstick_ensemble
+
+V4 = {"torch": "2.13.0", "transformers": "4.57.6"}
+V5 = {"torch": "2.13.0", "transformers": "5.23.0"}
+JAX = {"jax": "0.10.2", "flax": "0.12.8"}
+TF = {"tensorflow-cpu": "2.21.0"}
+INSTALL = r"pip install 'transformers<5' tensorflow tf-keras"
+
+
+@pytest.fixture
+def planned(monkeypatch, tmp_path):
+    """A capture's plan about a fixture, as if these versions were installed."""
+
+    def plan(versions, wanted=None, stacks=("main",), name="bart-odd", dtypes=("float32",), others=False):
+        facts = {"versions": versions, "cpu": "x", "python": "3.11", "sources": {}}
+        monkeypatch.setattr(run, "probe", lambda *a, **k: facts)
+        found = run._Run(tmp_path, TraceCache(tmp_path), None, lambda event: None, [], {})
+        found.plan([inspect_checkpoint(fixture(name))], stacks, wanted, "cpu", dtypes, others_judged=others)
+        return found
+
+    return plan
+
+
+def judged(found):
+    return {each.subject.label for each in found.asked if each.is_candidate and each.can_run and each.about == "model"}
+
+
+def test_with_torch_and_transformers_5_alone_the_library_is_judged_and_no_reference(planned):
+    found = planned(V5)
+    assert judged(found) == {"hf-torch", "hf-torch/sdpa"} and found.not_run == []
+    lacking = {e.subject.label: set(e.lacking.values()) for e in found.asked if e.is_candidate and not e.can_run}
+    assert set(lacking) == {"reference-torch", "reference-torch/sdpa", "reference-flax", "hf-tf", "hf-flax"}
+    (why,) = lacking["reference-torch"]
+    assert why.startswith("reference-flax, which alone measures reference-torch, cannot run: jax is not installed")
+    assert "pip install jax flax" in why
+
+
+def test_one_reference_alone_is_asked_in_more_orders_of_its_sums(planned):
+    members = [each.subject for each in planned(V5).asked if each.subject.role == "yardstick"]
+    assert {member.backend for member in members} == {TORCH}
+    both = [each.subject for each in planned({**V4, **JAX}).asked if each.subject.role == "yardstick"]
+    assert len(members) > sum(member.backend == TORCH for member in both)
+    assert both == yardstick_ensemble("cpu", "float32")
+
+
+@pytest.mark.parametrize("dtypes", [["float32"], ["float32", "bfloat16"]])
+def test_the_ensemble_keeps_its_dtypes_and_its_place(dtypes):
+    everyone = subjects({"main": ("hf-torch",)}, None, "cuda", dtypes)
+    found = add_peers(everyone, V5)
+    settings = {(s.device, s.dtype, s.variant.endswith("precision")) for s in everyone if s.role == "yardstick"}
+    assert {(s.device, s.dtype, s.variant.endswith("precision")) for s in found if s.role == "yardstick"} == settings
+    assert [s.role for s in found] == sorted(
+        (s.role for s in found), key=["oracle", "file", "yardstick", "candidate"].index
+    )
+    assert add_peers(everyone, {**V4, **JAX}) == everyone
+
+
+def test_with_both_frameworks_both_references_are_judged(planned):
+    assert judged(planned({**V4, **JAX})) >= {"reference-torch", "reference-flax", "hf-torch", "hf-flax"}
+
+
+def test_a_reference_that_is_named_is_asked_without_its_peer(planned):
+    found = planned(V5, ["reference-torch/eager"])
+    assert judged(found) == {"reference-torch"} and found.not_run == []
+
+
+@pytest.mark.parametrize("versions", [{}, JAX, {**JAX, "transformers": "4.57.6"}])
+def test_without_torch_nothing_is_judged_and_the_line_says_what_to_install(planned, versions):
+    with pytest.raises(CaptureError, match=r"float64 oracle computes with PyTorch.*: pip install torch$"):
+        planned(versions)
+
+
+@pytest.mark.parametrize(
+    ("versions", "wanted", "line"),
+    [
+        (V5, ["hf-tf"], f"hf-tf cannot run in main: tensorflow is not installed \\(.*{INSTALL}"),
+        (V4, ["hf-flax"], r"hf-flax cannot run in main: jax is not installed \(pip install .* jax flax\)"),
+        ({**V5, **TF}, ["hf-tf"], "hf-tf cannot run in main: transformers 5.23.0 has no TF classes .*--stack"),
+        ({"torch": "2.13.0"}, None, "no implementation of Bart.* can run in main: .*transformers"),
+        (V5, ["reference-flax"], r"reference-flax cannot run in main: jax is not installed \(pip install jax flax\)"),
+    ],
+)  # fmt: skip
+def test_nothing_that_can_run_is_bad_input(planned, versions, wanted, line):
+    with pytest.raises(CaptureError, match=line):
+        planned(versions, wanted)
+
+
+@pytest.mark.parametrize(
+    ("versions", "wanted", "options", "lines"),
+    [
+        (V5, ["hf-torch", "hf-tf"], {}, ["hf-tf cannot run in main"]),
+        ({**V4, **TF}, ["hf-torch", "hf-tf"], {"name": "bart-causal"}, ["hf-tf cannot run in main"]),
+        ({**V4, **TF}, ["hf-tf", "hf-torch"], {"dtypes": ("float32",)}, []),
+        (V5, None, {}, []),
+        (V4, ["hf-config"], {}, []),
+        ({**V4, **JAX}, ["hf-torch", "hf-flax/eager"], {}, []),
+    ],
+)
+def test_beside_what_can_run_what_cannot_is_recorded(planned, versions, wanted, options, lines):
+    found = planned(versions, wanted, **options)
+    assert [line.partition(":")[0] for line in found.not_run] == lines
+
+
+def test_answers_from_elsewhere_are_judged_where_no_backend_can_run(planned):
+    """Goldens need the oracle alone."""
+    assert judged(planned({"torch": "2.13.0"}, others=True)) == set()
+
+
+def test_what_the_tolerances_rest_on_is_said():
+    def manifest(*members):
+        records = [_record(each) for each in members]
+        return type("Manifest", (), {"subjects": records})()
+
+    assert "both references" in rests_on(manifest(*yardstick_ensemble("cpu", "float32")))
+    alone = rests_on(manifest(*yardstick_ensemble("cpu", "float32", references=[TORCH])))
+    assert "reference-torch alone" in alone and "in 7 ways" in alone and "pip install jax flax" in alone
+    assert "reference-flax alone" in rests_on(manifest(Subject(FLAX, role="yardstick")))
+    assert "no reference" in rests_on(manifest())
+
+
+def _record(subject):
+    return SubjectRecord(
+        backend=subject.backend, variant=subject.variant, stack="main", device="cpu", dtype=subject.dtype,
+        role=subject.role, label=subject.label, model_class="B", documented_class="B", capabilities=[],
+        environment="main",
+    )  # fmt: skip
