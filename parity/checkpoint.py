@@ -10,19 +10,15 @@ from typing import Any
 
 from parity.anatomy import Anatomy, anatomy_of
 from parity.causes import explained, notices_of, refusal
+from parity.checkpoint_files import HandedFile, digested, examine, list_files, statuses
 from parity.file_facts import file_facts
 from parity.in_force import generation_in_force
 from parity.records import FileFacts, Notice
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
-from reference.generation import GENERATION_FILE
-from reference.weights import FORMATS, find_weights, open_weights
+from reference.weights import find_weights, open_weights
 from reference.weights.bounds import check_amount_asked
 
-TOKENIZER_FILES = (
-    "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
-    "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt",
-)  # fmt: skip
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.bin", "*.msgpack", "*.h5", "*.txt")
 """The files fetched from a hub: no code, and of the weights every format, since each backend reads its own."""
 
@@ -51,6 +47,12 @@ class Checkpoint:
     """Of the weights our own readers take: ``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
     weight_bytes: int
     """Size of those weight files."""
+    handed: tuple[HandedFile, ...] = ()
+    """The same files, each with what it was and its digest."""
+    unused: tuple[str, ...] = ()
+    """What else lies in the directory, and no backend is given."""
+    unexamined: Mapping[str, str] = field(default_factory=dict)
+    """Weight files that are not known to hold tensors alone, and why (``parity.checkpoint_files.examine``)."""
     notices: tuple[Notice, ...] = ()
     """What is the matter with it, in a user's words (``parity.causes``)."""
     facts: FileFacts = field(default_factory=FileFacts)
@@ -83,6 +85,8 @@ def inspect_checkpoint(path: Path, model_class: str | None = None) -> Checkpoint
 
 
 def _inspect(path: Path, model_class: str | None) -> Checkpoint:
+    listing = list_files(path)
+    before = statuses(listing)
     config = filled(read_json(path, CONFIG_FILE), read_config(path))
     anatomy = anatomy_of(config, model_class, path / CONFIG_FILE)
     known, weights = find_weights(path)
@@ -90,20 +94,26 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
     if (refused := refusal(path, opened)) is not None:
         raise refused
     check_amount_asked(anatomy.config, anatomy.model_class, opened, path / CONFIG_FILE)
-    files = _files(path, weights)
+    unexamined = examine(listing)
     generation = generation_in_force(path, anatomy.positions) if anatomy.generates else {}
+    notices, files = tuple(notices_of(path, opened, anatomy)), tuple(listing.paths)
+    facts = file_facts(path, anatomy.model_class, files, generation)
+    handed = digested(listing, before)  # after everything else that is read here
     return Checkpoint(
         name=_name(path),
         path=path,
-        digest=_digest(path, files),
+        digest=_digest(handed),
         config=config,
         model_class=anatomy.model_class,
         generation=generation,
         files=files,
         format=known.name,
         weight_bytes=sum(file.stat().st_size for file in weights),
-        notices=tuple(notices_of(path, opened, anatomy)),
-        facts=file_facts(path, anatomy.model_class, files, generation),
+        handed=handed,
+        unused=listing.unused,
+        unexamined=unexamined,
+        notices=notices,
+        facts=facts,
     )
 
 
@@ -134,28 +144,9 @@ def _name(path: Path) -> str:
     return parts[-1] if len(parts) > 1 else "checkpoint"
 
 
-def _files(path: Path, weights: list[Path]) -> tuple[str, ...]:
-    """Names of the files a backend may read. Weights of a format we do not take first count too: TF takes its own."""
-    wanted = {CONFIG_FILE, GENERATION_FILE, *TOKENIZER_FILES, *(file.name for file in weights)}
-    wanted |= {file.name for file in path.iterdir() if _WEIGHTS.fullmatch(file.name)}
-    return tuple(sorted(name for name in wanted if (path / name).is_file()))
-
-
-_STEMS = "|".join(re.escape(known.file.partition(".")[0]) for known in FORMATS)
-_WEIGHTS = re.compile(rf"({_STEMS})(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?")
-
-
-def _digest(path: Path, files: tuple[str, ...]) -> str:
-    """sha256 over each file's name, size and bytes, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in files:
-        try:
-            with (path / name).open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise CheckpointError(path / name, f"cannot be read: {error.strerror or error}") from error
-        digest.update(f"{name}\0{content}\n".encode())
-    return digest.hexdigest()
+def _digest(files: Sequence[HandedFile]) -> str:
+    """sha256 over each file's name and digest, in the order of the names."""
+    return hashlib.sha256("".join(f"{file.name}\0{file.sha256}\n" for file in files).encode()).hexdigest()
 
 
 def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = None) -> Path:

@@ -24,7 +24,8 @@ SCHEMA_VERSION = 1
 LARGEST = 1024
 """Megabytes of a manifest, report or baseline."""
 Status = Literal["pass", "fail", "known", "skip", "error"]
-Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-error"]
+Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-error", "changed"]
+"""``changed``: a file of the checkpoint was not, or not all the time, what was digested, and no answer was kept."""
 
 
 class RecordError(GivenError):
@@ -98,6 +99,8 @@ class CheckpointRecord(_Record):
     """``config.json`` with the documented defaults filled in."""
     documented_class: str
     """What it is loaded as, by its PyTorch name."""
+    unused_files: list[str] = Field(default_factory=list)
+    """What else lies in its directory: no backend is given it. A folder's name ends with a slash."""
     notices: list[Notice] = Field(default_factory=list)
     """What is the matter with it in a user's words (``parity.causes``), to be read before any tensor."""
     file_facts: FileFacts | None = None

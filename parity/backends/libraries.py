@@ -28,9 +28,15 @@ _BRACKETED = re.compile(r"[\[{]['\"(].*?[\]}](?=$|[\s.])")
 
 
 def quiet_offline_environment() -> None:
-    """No network, no telemetry, no warnings of tokenizers about forks; call before the library is imported."""
+    """No network, no telemetry, no code from pickles or from a hub, no warnings of tokenizers about forks.
+
+    Call it before the library is imported.
+    """
     settings = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     os.environ.update(settings, HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_NO_ADVISORY_WARNINGS="1")
+    # Whatever a library passes to torch.load (torch 2.6 and later, serialization.py), and code it found in its cache.
+    os.environ.update(TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", USE_HUB_KERNELS="0")
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     # The default; stated because a user's "error" would silence the warnings that belong in a load report.
     os.environ["TRANSFORMERS_VERBOSITY"] = "warning"
 
@@ -51,14 +57,30 @@ def stored_for(checkpoint: Path) -> set[str]:
     says nothing, or cannot be read, counts as PyTorch's, as the library's own default does.
     """
     names = {"pt": "pytorch_model.bin", "tf": "tf_model.h5", "flax": "flax_model.msgpack"}
-    found = {kind for kind, name in names.items() if any(checkpoint.glob(f"{name}*"))}
-    for path in sorted(checkpoint.glob("model*.safetensors"))[:1]:
+    # Names that a library looks for, and no others: what else lies there changes no route.
+    found = {kind for kind, name in names.items() if any((checkpoint / each).is_file() for each in _with_index(name))}
+    whole, index = (checkpoint / name for name in _with_index("model.safetensors"))
+    path = whole if whole.is_file() or not index.is_file() else checkpoint / _first_shard(index)
+    if path.is_file():
         try:
             with safe_open(path, framework="numpy") as file:
                 found.add((file.metadata() or {}).get("format", "pt"))
         except (SafetensorError, OSError):
             found.add("pt")
     return found
+
+
+def _with_index(name: str) -> tuple[str, str]:
+    return name, f"{name}.index.json"
+
+
+def _first_shard(index: Path) -> str:
+    """The first name of a shard that an index gives; the index's own, which no reader takes for weights, if none."""
+    try:
+        mapping = json.loads(index.read_bytes())["weight_map"]
+        return min(name for name in mapping.values() if isinstance(name, str))
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return index.name
 
 
 def route(checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from parity.traces import Raised
@@ -41,13 +42,17 @@ def is_ours(error: BaseException) -> bool:
     return all(_is_helper(file) for file in beyond)
 
 
-def raised(error: BaseException, phase: str) -> Raised:
-    """The exception as an answer: type, first lines of its message, deepest frame outside our own package."""
+def raised(error: BaseException, phase: str, shown: Callable[[str], str] = str) -> Raised:
+    """The exception as an answer: type, first lines of its message, deepest frame outside our own package.
+
+    Args:
+        shown: what stands in the place of a message, before it is cut (``parity.capture.handed.UsersPath.text``).
+    """
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not _inside(Path(frame.filename), OURS)] or list(frames)
     place = outside[-1] if outside else None
     where = f"{relative(place.filename)}:{place.lineno} in {place.name}" if place else ""
-    return Raised(type(error).__name__, str(error).strip()[:MESSAGE_LIMIT], where, phase)
+    return Raised(type(error).__name__, shown(str(error).strip())[:MESSAGE_LIMIT], where, phase)
 
 
 def relative(file: str) -> str:

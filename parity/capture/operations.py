@@ -16,6 +16,7 @@ from parity.backends.base import Field, Model
 from parity.backends.fed_layers import MEMORY
 from parity.backends.fields import flatten
 from parity.capture import decoding, saving
+from parity.capture.handed import UsersPath
 from parity.cases import Case
 from parity.subjects import Variant
 from parity.traces import SKETCH_ABOVE, Trace, digest_array, sketch
@@ -51,12 +52,13 @@ class Session:
     def __init__(
         self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock, *,
         model_class: str = "", load_other: Callable[..., Model] | None = None,
-        saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None,
+        saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None, paths: UsersPath | None = None,
     ) -> None:  # fmt: skip
         """``load_other``: loads what is not kept for the cases that follow, with other arguments of ``Backend.load``
-        than the task's own."""
+        than the task's own. ``paths``: puts the user's path where a library wrote that of ``checkpoint``."""
         self.load, self.current, self.variant, self.clock = load, current, variant, clock
         self.model_class, self.load_other, self.saved, self.checkpoint = model_class, load_other, saved, checkpoint
+        self.paths = paths or UsersPath("", "")
 
     def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
         """One call, until its numbers are there: frameworks may return before they have computed."""

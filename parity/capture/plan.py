@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +273,8 @@ class Place:
 
 
 def make_task(
-    place: Place, subject: Subject, checkpoint: Any, case: Case, own: str, cache: Any, run: str = ""
+    place: Place, subject: Subject, checkpoint: Any, case: Case, own: str, cache: Any, run: str = "",
+    refused: str = "",
 ) -> Task:  # fmt: skip
     """The task of one cell; its id is the key its trace is cached under.
 
@@ -282,6 +283,7 @@ def make_task(
         own: digest of our own sources (``sources.OwnSources``).
         cache: ``cache.TraceCache``.
         run: names this run, and stands in the key where it is not known what a backend's answers depend on.
+        refused: why the backend is not given the checkpoint (``parity.refusals``).
     """
     entry = find_entry(subject.backend)
     versions = {name: place.facts["versions"].get(name) for name in entry.distributions}
@@ -292,6 +294,7 @@ def make_task(
         "threads": 1 if Variant.parse(subject.variant).one_thread else THREADS,
         "sources": place.facts["sources"][subject.backend], "parity_sources": own, "versions": versions,
         "python": place.facts["python"], "environment": place.environment, **({} if entry.cached else {"run": run}),
+        **({"refused": refused} if refused else {}),
     }  # fmt: skip
     key = trace_key(**depends)
     provenance = {**depends, "checkpoint": checkpoint.name, "case": case.name, "stack": place.name, "key": key}
@@ -300,5 +303,6 @@ def make_task(
         backend=subject.backend, variant=subject.variant, device=subject.device, dtype=subject.dtype,
         checkpoint=checkpoint.path, model_class=checkpoint.model_class, weight_bytes=checkpoint.weight_bytes,
         case=case.to_json(), out=cache.path(key),
-        provenance=provenance, label=subject.label,
+        provenance=provenance, label=subject.label, refused=refused,
+        files=tuple({**asdict(file), "path": str(file.path)} for file in checkpoint.handed),
     )  # fmt: skip

@@ -21,6 +21,7 @@ from parity.backends import find_entry
 from parity.backends.capabilities import cannot_run
 from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import LocalProcesses
+from parity.capture.handed import FilesChanged, UsersPath
 from parity.capture.plan import (
     REFERENCES,
     Asked,
@@ -37,8 +38,10 @@ from parity.capture.probe import probe
 from parity.capture.rundir import MANIFEST, clear, link, locked, prepare, trace_name
 from parity.capture.sources import OwnSources
 from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
+from parity.capture.views import Views
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
+from parity.refusals import refusal
 from parity.subjects import ORACLE, Subject
 from parity.traces import Trace, TraceError
 from reference.errors import CheckpointError
@@ -139,11 +142,12 @@ def _capture(
     store.remove_parts()
     if executor is None:
         executor = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
-    run = _Run(out, store, executor, progress or (lambda event: None), unread, dict(options or {}))
+    views = Views(store.folder / "views")
+    run = _Run(out, store, views, executor, progress or (lambda event: None), unread, dict(options or {}))
     run.plan(found, stacks, backends, device, dtypes, candidates, others_judged)
     clear(out)
     planned = time.monotonic()
-    with _ended_by_sigterm(), run.uncached_removed():
+    with _ended_by_sigterm(), views, run.uncached_removed():
         run.ask(base)
         for more in derive:
             run.ask(more(run.manifest(started, {}), out))
@@ -227,10 +231,10 @@ class _Run:
     """One capture as it grows: subjects, cases, and the traces so far."""
 
     def __init__(
-        self, out: Path, cache: TraceCache, executor: Executor, progress: Callable[[Event], None],
+        self, out: Path, cache: TraceCache, views: Views, executor: Executor, progress: Callable[[Event], None],
         unreadable: list[Unreadable], options: dict[str, Any],
     ) -> None:  # fmt: skip
-        self.out, self.cache, self.executor, self.progress = out, cache, executor, progress
+        self.out, self.cache, self.views, self.executor, self.progress = out, cache, views, executor, progress
         self.unreadable, self.options = unreadable, options
         self.checkpoints: dict[str, Any] = {}
         self.places: dict[str, Place] = {}
@@ -242,6 +246,8 @@ class _Run:
         self._own: dict[str, str] = {}
         self._name = uuid.uuid4().hex
         self._uncached: set[str] = set()
+        self._views: dict[str, Path | str] = {}
+        self._refusals: dict[tuple[str, str], str] = {}
         self._done = self._total = self._cached = 0
 
     def plan(
@@ -310,13 +316,38 @@ class _Run:
         self._done += len(cached)
         self._cached += len(cached)
         self._show("planned")
-        results = self.executor.run(_oracle_first(missing.values()), self._on_event) if missing else {}
+        tasks, results = self._with_views(cells, missing)
+        results |= self.executor.run(_oracle_first(tasks), self._on_event) if tasks else {}
         self._show("captured")
         for cell in cells:
             # Two subjects can share a trace (a yardstick's member may be a candidate); its time counts once.
             self.records.append(self._record(cell, results.get(cell.task.id), cached.get(cell.task.id)))
             if (result := results.get(cell.task.id)) is not None:
                 results[cell.task.id] = replace(result, seconds=0.0, io_seconds=0.0)
+
+    def _with_views(
+        self, cells: Sequence[Cell], missing: Mapping[str, Task]
+    ) -> tuple[list[Task], dict[str, Result]]:  # fmt: skip
+        """The tasks with the private directories that their backends are given, made where they are first needed; and
+        how those ended whose checkpoint has changed since its digest was taken."""
+        tasks, ended = [], {}
+        for name, task in {cell.task.id: (cell.checkpoint, cell.task) for cell in cells}.values():
+            if task.id not in missing:
+                continue
+            if name not in self._views:
+                checkpoint = self.checkpoints[name]
+                try:
+                    unexamined = frozenset(checkpoint.unexamined)
+                    self._views[name] = self.views.make(checkpoint.path, checkpoint.handed, unexamined)
+                except FilesChanged as error:
+                    self._views[name] = str(error)
+            view = self._views[name]
+            if isinstance(view, Path):
+                tasks.append(replace(task, view=view))
+            else:
+                ended[task.id] = Result("changed", view)
+                self._on_event("finished", task, ended[task.id])
+        return tasks, ended
 
     def _has_judged(self, asked: Asked) -> bool:
         """Whether anything is held against an answer: oracle and yardstick are for models, where one is judged."""
@@ -328,7 +359,14 @@ class _Run:
         if subject.backend not in self._own:
             self._own[subject.backend] = self._sources.digest(subject.backend)
         own = self._own[subject.backend]
-        task = make_task(self.places[subject.stack], subject, self.checkpoints[name], case, own, self.cache, self._name)
+        checkpoint, about = self.checkpoints[name], (name, subject.backend)
+        if about not in self._refusals:
+            names = [file.name for file in checkpoint.handed]
+            self._refusals[about] = refusal(subject.backend, checkpoint.path, names, checkpoint.unexamined)
+        refused = self._refusals[about]
+        task = make_task(
+            self.places[subject.stack], subject, checkpoint, case, own, self.cache, self._name, refused
+        )  # fmt: skip
         if not find_entry(subject.backend).cached:
             self._uncached.add(task.id)
         return Cell(index, name, case, task)
@@ -355,9 +393,17 @@ class _Run:
                     result, path = replace(result, outcome="harness-error", reason=reason), None
         return TraceRecord(
             checkpoint=cell.checkpoint, subject=cell.subject, case=cell.case.name, outcome=result.outcome, path=path,
-            digest=digest, reason=result.reason, cached=cached is not None, seconds=result.seconds,
+            digest=digest, reason=self._with_users_path(cell.checkpoint, result.reason),
+            cached=cached is not None, seconds=result.seconds,
             io_seconds=result.io_seconds,
         )  # fmt: skip
+
+    def _with_users_path(self, checkpoint: str, reason: str) -> str:
+        """What a worker said as it ended, with the user's path."""
+        view = self._views.get(checkpoint)
+        if not isinstance(view, Path):
+            return reason
+        return UsersPath(str(view), str(self.checkpoints[checkpoint].path)).text(reason)
 
     def _written(self, path: Path, key: str) -> tuple[str, str]:
         """The digest of the trace that a worker wrote, or why it is none."""
@@ -394,6 +440,7 @@ class _Run:
                     digest=c.digest,
                     config=c.config,
                     documented_class=c.model_class,
+                    unused_files=list(c.unused),
                     notices=list(c.notices),
                     file_facts=c.facts,
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
+from parity.capture.locks import Held, leave, take
 from parity.capture.tasks import CaptureError
 from parity.subjects import Subject
 
@@ -35,45 +35,20 @@ def locked(out: Path) -> Iterator[None]:
         yield
         return
     new = [folder for folder in (place, *place.parents) if not folder.exists()]
-    descriptor = _take(out / LOCK)
+    try:
+        descriptor = take(out / LOCK)
+    except Held:
+        raise CaptureError(f"{out}: another run is at work in this directory; name another one") from None
     before = _HELD.set(_HELD.get() | {place})
     try:
         yield
     finally:
         _HELD.reset(before)
-        if descriptor is not None:
-            # While the lock is held, so that nobody else's file is taken away.
-            (out / LOCK).unlink(missing_ok=True)
-            os.close(descriptor)
+        leave(out / LOCK, descriptor)
         with contextlib.suppress(OSError):
             # Of a run that never began nothing stays, not even its directory.
             for folder in new:
                 folder.rmdir()
-
-
-def _take(path: Path) -> int | None:
-    """The descriptor that holds the lock; None where there can be no lock."""
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        except OSError:
-            # Whoever writes the first file there says why it cannot be written.
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two calls the one before may have taken its file away: then this lock is on nothing.
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            raise CaptureError(f"{path.parent}: another run is at work in this directory; name another one") from None
-        except FileNotFoundError:
-            pass
-        except OSError:
-            os.close(descriptor)
-            return None
-        os.close(descriptor)
 
 
 def prepare(folder: Path, what: str) -> None:

@@ -31,6 +31,7 @@ def save(session: Session, format: str, describe: Describe) -> Trace:
     with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
         with session.clock.backend():
             model.save(Path(folder), format)
+        session.paths.in_files(Path(folder))
         arrays = {f"{FILE}{name}": np.fromfile(path, np.uint8) for name, path in _files(Path(folder))}
         stored = _read(Path(folder), session.model_class, describe, held)
     files = {name.removeprefix(FILE): _facts(array) for name, array in arrays.items()}

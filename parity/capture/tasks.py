@@ -36,6 +36,12 @@ class Task:
     out: Path
     provenance: dict[str, Any]
     label: str = ""
+    view: Path | None = None
+    """The private directory that the backend is given; the checkpoint's own where there is none."""
+    files: tuple[dict[str, Any], ...] = ()
+    """What is in it, as it was digested (``parity.capture.handed.Handed``)."""
+    refused: str = ""
+    """Why the backend is not given the checkpoint; what others saved it may load."""
 
     @property
     def model(self) -> tuple[str, ...]:
@@ -47,6 +53,7 @@ class Task:
         return {
             "id": self.id, "variant": self.variant, "dtype": self.dtype, "checkpoint": str(self.checkpoint),
             "model_class": self.model_class, "case": self.case, "out": str(self.out), "provenance": self.provenance,
+            "view": str(self.view or self.checkpoint), "files": self.files, "refused": self.refused,
         }  # fmt: skip
 
 

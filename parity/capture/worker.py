@@ -106,6 +106,7 @@ class Worker:
         self.key: tuple[str, ...] | None = None
         self.model: Any = None
         self.load_failed: dict[tuple[str, ...], Any] = {}
+        self.handed: dict[str, Any] = {}
 
     def start(self) -> None:
         """Imports the backend's framework."""
@@ -128,12 +129,15 @@ class Worker:
 
     def answer(self, task: dict[str, Any]) -> None:
         """Asks one case and writes its trace, or says why there is none."""
+        from parity.capture.handed import UsersPath
         from parity.capture.operations import Clock
 
         began, clock = time.monotonic(), Clock()
         self.channel.send("started", id=task["id"])
-        trace, outcome, reason = self._ask(task, clock)
+        paths = UsersPath(task["view"], task["checkpoint"])
+        trace, outcome, reason = self._ask_unchanged(task, clock, paths)
         if trace is not None:
+            trace = paths.trace(trace)
             trace.provenance = {**task["provenance"], "seconds": clock.seconds}
             try:
                 trace.write(Path(task["out"]))
@@ -142,23 +146,47 @@ class Worker:
                 return
         own = time.monotonic() - began - clock.seconds
         times = {"seconds": clock.seconds, "io_seconds": own, "intervals": clock.intervals}
-        self.channel.send("finished", id=task["id"], outcome=outcome, reason=reason, **times)
+        self.channel.send("finished", id=task["id"], outcome=outcome, reason=paths.text(reason), **times)
 
-    def _ask(self, task: dict[str, Any], clock: Any) -> tuple[Any, str, str]:
+    def _ask_unchanged(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
+        """As ``_ask``; no answer where a file that it may rest on is not, or was not throughout, what was digested."""
+        from parity.capture.handed import FilesChanged, Handed
+
+        place = task["view"]
+        if place not in self.handed:
+            self.handed[place] = Handed(task["files"], task["checkpoint"])
+        try:
+            self.handed[place].before()
+            answer = self._ask(task, clock, paths)
+            self.handed[place].after()
+            return answer
+        except FilesChanged as error:
+            # Whatever was loaded may be of the other file.
+            self.load_failed = {key: value for key, value in self.load_failed.items() if key[0] != place}
+            self._free()
+            return None, "changed", str(error)
+
+    def _ask(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
         """The trace and ``captured``, or None, the outcome and its reason."""
         import traceback
 
         from parity.capture.blame import is_ours, is_out_of_memory, raised
+        from parity.capture.handed import Refused
         from parity.capture.operations import perform
         from parity.cases import Case
-        from parity.traces import Trace
+        from parity.traces import Raised, Trace, TraceError
 
-        key = (task["checkpoint"], task["model_class"], task["variant"], task["dtype"])
+        key = (task["view"], task["model_class"], task["variant"], task["dtype"])
         if key in self.load_failed:
             return self.load_failed[key]
         loading = [""]
         try:
-            return perform(Case.from_json(task["case"]), self._session(task, key, clock, loading)), "captured", ""
+            session = self._session(task, key, clock, loading, paths)
+            return perform(Case.from_json(task["case"]), session), "captured", ""
+        except Refused as error:
+            return Trace(raised=Raised("Refused", str(error), "before the library was called", "load")), "captured", ""
+        except TraceError as error:
+            return None, "harness-error", f"an answer that this case is made from: {error}"
         except Exception as error:
             phase = "load" if loading[0] else "call"
             if is_out_of_memory(error):
@@ -166,26 +194,31 @@ class Worker:
             elif is_ours(error):
                 answer = None, "harness-error", "".join(traceback.format_exception(error))[-4000:]
             else:
-                answer = Trace(raised=raised(error, phase)), "captured", ""
+                answer = Trace(raised=raised(error, phase, paths.text)), "captured", ""
         if loading[0] == "own":
             self.load_failed[key] = answer
         if answer[1] == "out-of-memory":
             self._free()
         return answer
 
-    def _session(self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str]) -> Any:
+    def _session(
+        self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any
+    ) -> Any:  # fmt: skip
+        from parity.capture.handed import Refused
         from parity.capture.operations import Session
         from parity.subjects import Variant
-        from parity.traces import Trace
+        from parity.traces import Trace, TraceError
 
         variant = Variant.parse(task["variant"])
 
         def load() -> Any:
+            if task["refused"]:
+                raise Refused(task["refused"])
             self._free()
             loading[0] = "own"
             with clock.backend():
                 model = self.backend.load(
-                    Path(task["checkpoint"]), variant, device=self.job["device"], dtype=task["dtype"],
+                    Path(task["view"]), variant, device=self.job["device"], dtype=task["dtype"],
                     model_class=task["model_class"],
                 )  # fmt: skip
             loading[0] = ""
@@ -194,9 +227,11 @@ class Worker:
             return model
 
         def load_other(**asked: Any) -> Any:
+            if task["refused"] and "checkpoint" not in asked:
+                raise Refused(task["refused"])
             self._free()
             loading[0] = "other"
-            told = {"checkpoint": Path(task["checkpoint"]), "model_class": task["model_class"], **asked}
+            told = {"checkpoint": Path(task["view"]), "model_class": task["model_class"], **asked}
             with clock.backend():
                 model = self.backend.load(variant=variant, device=self.job["device"], dtype=task["dtype"], **told)
             loading[0] = ""
@@ -205,11 +240,15 @@ class Worker:
         def saved() -> Any:
             # Traces stand side by side in the cache (parity.capture.cache), each under its key.
             key = task["case"]["notes"]["trace"]
-            return Trace.read(Path(task["out"]).parents[1] / key[:2] / f"{key}.safetensors")
+            trace = Trace.read(Path(task["out"]).parents[1] / key[:2] / f"{key}.safetensors")
+            if trace.provenance.get("key") != key:
+                raise TraceError(f"{key}: a trace of something else stands in its place")
+            return trace
 
         return Session(
             load, lambda: self.model if self.key == key else load(), variant, clock,
-            model_class=task["model_class"], load_other=load_other, saved=saved, checkpoint=Path(task["checkpoint"]),
+            model_class=task["model_class"], load_other=load_other, saved=saved, checkpoint=Path(task["view"]),
+            paths=paths,
         )  # fmt: skip
 
     def _free(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from parity.display import printable, shown
-from parity.records import Report, Verdict
+from parity.records import CheckpointRecord, Report, Verdict
 from parity.show.console import STYLES, console, duration, plural, size, tell
 from parity.show.failures import INDENT, block, groups, origins, usual_causes
 from parity.show.matrix import matrices, subject_label
@@ -18,6 +18,8 @@ NOTICE_INDENT = 10
 """Characters before what a notice says."""
 NOTICE_LENGTH = 700
 """Characters of a notice that are shown."""
+NAMED = 12
+"""Files that are present and not used, of which the name is shown."""
 SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax", "flax", "numpy")
 
 
@@ -45,6 +47,7 @@ def show_report(report: Report, path: Path) -> None:
     sections = {
         "known divergences": known_lines(report),
         "not asked": skip_lines(report),
+        "present, not used": unused_lines(report),
         "where failures begin": [f"{o.place}{o.inputs} · {o.where} · {o.checks}" for o in origins(failures)],
     }
     for title, lines in sections.items():
@@ -72,6 +75,17 @@ def notice_lines(report: Report) -> Iterator[Text]:
             yield Text.assemble(("          do: ", "bright_black"), printable(notice.advice, NOTICE_LENGTH))
     if told:
         yield Text("")
+
+
+def unused_lines(report: Report) -> list[str]:
+    """By checkpoint, what else lies in its directory and no backend was given."""
+    return [f"{printable(each.name)}: {unused_files(each)}" for each in report.checkpoints if each.unused_files]
+
+
+def unused_files(checkpoint: CheckpointRecord) -> str:
+    """Names of what no backend was given, the first ``NAMED`` of them."""
+    names, more = checkpoint.unused_files[:NAMED], len(checkpoint.unused_files) - NAMED
+    return ", ".join(printable(name, 80) for name in names) + (f" and {more} more" if more > 0 else "")
 
 
 def environment_line(name: str, environment: dict[str, Any]) -> Text:

@@ -50,6 +50,10 @@ def checkpoints(paths, model_class, unreadable):
         path: Path
         digest: str = "0" * 64
         weight_bytes: int = 0
+        handed: tuple = ()
+        unused: tuple = ()
+        unexamined: tuple = ()
+        facts: None = None
         notices: tuple = ()
 
         @property

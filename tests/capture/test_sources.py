@@ -48,6 +48,7 @@ def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
     asked = {"generate": inputs, "forward": full, "gradients": {**inputs, "labels": [[0, 5, 2]]}}
     tasks = [
         {
+            "files": [], "refused": "", "view": str(fixture("bart-tiny")),
             "id": name, "variant": "eager", "dtype": "float64", "checkpoint": str(fixture("bart-tiny")),
             "model_class": "BartForConditionalGeneration", "out": str(tmp_path / name), "provenance": {},
             "case": Case(name, name, asked.get(name, {}), settings).to_json(),

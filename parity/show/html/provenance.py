@@ -7,7 +7,7 @@ from typing import Any
 
 from parity.records import CaseRecord, Cost, Report
 from parity.show.console import duration, size
-from parity.show.report import cost_line
+from parity.show.report import cost_line, unused_files
 
 NAMED_APART = ("versions", "sources", "python")
 
@@ -31,6 +31,8 @@ class Provenance:
     """By checkpoint, each case with the shapes of its inputs in words."""
     cost: list[tuple[str, str]]
     summary: str
+    unused: dict[str, str]
+    """By checkpoint, the names of what else lies in its directory."""
 
 
 def provenance_view(report: Report) -> Provenance:
@@ -40,6 +42,7 @@ def provenance_view(report: Report) -> Provenance:
         cases={name: [(case, _shapes(case)) for case in cases] for name, cases in report.cases.items()},
         cost=_cost(report.cost) if report.cost else [],
         summary=cost_line(report),
+        unused={each.name: unused_files(each) for each in report.checkpoints if each.unused_files},
     )
 
 

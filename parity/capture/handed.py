@@ -1,0 +1,144 @@
+"""What a worker is handed of a checkpoint: whether the files still are what was digested, and by what path they go.
+
+A worker loads from a private directory (``parity.capture.views``). Files may change while it does: before and after
+each case every file's device, inode, size and times are looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from parity.traces import Trace
+
+SHORTEST = 24
+"""Characters of a private path from which on a piece of it at the end of a text, which was cut there, is left out."""
+
+
+class FilesChanged(Exception):
+    """A file is no longer what was digested; the message names it. What was loaded of it is no answer."""
+
+
+class Refused(Exception):
+    """The backend is not given this checkpoint; the message says why (``parity.refusals``)."""
+
+
+class Handed:
+    """The files of one checkpoint, as they were when their digests were taken.
+
+    Args:
+        files: for each its ``name``, ``path`` (where it is, links resolved), ``status`` (``status_of``) and ``sha256``.
+        directory: the user's, for messages.
+    """
+
+    def __init__(self, files: Iterable[Mapping[str, Any]], directory: str) -> None:
+        self._files, self._directory = list(files), directory
+        self._known = {file["name"]: tuple(file["status"]) for file in self._files}
+        self._other: dict[str, tuple[int, ...]] = {}
+
+    def before(self) -> None:
+        """Before a case: where a file's status is another, it is digested again.
+
+        Raises:
+            FilesChanged: a file has other content, or is gone.
+        """
+        for file in self._files:
+            status = self._status(file)
+            if status == self._known[file["name"]]:
+                continue
+            # A file that was only touched, or exchanged and put back, is the same; one that is not is read only once.
+            if status == self._other.get(file["name"]) or _sha256(file["path"]) != file["sha256"]:
+                self._other[file["name"]] = status
+                raise FilesChanged(f"{self._directory}/{file['name']}: changed since the run began")
+            if self._status(file) != status:
+                raise FilesChanged(f"{self._directory}/{file['name']}: changed while it was read")
+            self._known[file["name"]] = status
+
+    def after(self) -> None:
+        """After a case.
+
+        Raises:
+            FilesChanged: a file's status is not that of ``before``: it was exchanged, maybe there and back again.
+        """
+        for file in self._files:
+            if self._status(file) != self._known[file["name"]]:
+                raise FilesChanged(f"{self._directory}/{file['name']}: changed while it was used")
+
+    def _status(self, file: Mapping[str, Any]) -> tuple[int, ...]:
+        try:
+            return status_of(file["path"])
+        except OSError as error:
+            name = f"{self._directory}/{file['name']}"
+            raise FilesChanged(f"{name}: is no longer there: {error.strerror or error}") from error
+
+
+def status_of(path: str | Path) -> tuple[int, int, int, int, int]:
+    """Device, inode, size, and when a file's content and its entry changed, in nanoseconds."""
+    found = os.stat(path)  # noqa: PTH116 (a worker asks this of every file twice for each case)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _sha256(path: str) -> str:
+    """A file's digest; empty where it cannot be read, or is no regular file any more."""
+    try:
+        if not Path(path).is_file():
+            return ""
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+class UsersPath:
+    """Puts the user's path where a library wrote the private one.
+
+    Args:
+        private: the directory that the backend was given.
+        users: the directory that the user named.
+    """
+
+    def __init__(self, private: str, users: str) -> None:
+        self._private, self._users = private, users
+        # As it stands, and as JSON writes it.
+        self._forms = {private: users, json.dumps(private)[1:-1]: json.dumps(users)[1:-1]}
+
+    def text(self, text: str) -> str:
+        """The text with the user's path; of a private path that was cut at the end of the text nothing stays."""
+        if self._private == self._users:
+            return text
+        for private, users in self._forms.items():
+            text = text.replace(private, users)
+        cut = next((n for n in range(len(self._private) - 1, SHORTEST, -1) if text.endswith(self._private[:n])), 0)
+        return f"{text[:-cut]}…" if cut else text
+
+    def value(self, value: Any) -> Any:
+        """JSON with all its texts and names so."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.value(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(self.value, value)) if not hasattr(value, "_fields") else value
+        return value
+
+    def trace(self, trace: Trace) -> Trace:
+        """A trace whose facts and exception name the user's path."""
+        raised = trace.raised and replace(trace.raised, message=self.text(trace.raised.message))
+        return replace(trace, facts=self.value(trace.facts), raised=raised)
+
+    def in_files(self, folder: Path) -> None:
+        """Rewrites the JSON files that a library saved into a folder."""
+        if self._private == self._users:
+            return
+        for path in folder.glob("*.json"):
+            content = path.read_bytes()
+            changed = content
+            for private, users in self._forms.items():
+                changed = changed.replace(private.encode(), users.encode(errors="surrogatepass"))
+            if changed != content:
+                path.write_bytes(changed)

@@ -1,0 +1,155 @@
+"""Which backends are not given a checkpoint, and why: what they would read of it is not known to hold data alone.
+
+A library chooses one of several weight files by the names that are there. Where the file it would choose cannot be
+examined, or a config names code, or files elsewhere, the backend's cells fail by that reason, and the library is never
+called: no other file takes the place of the one that a user would get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from parity.backends import BACKENDS, MUTANT_HOSTS, find_entry
+from parity.backends.libraries import route
+from parity.checkpoint_files import (
+    CONFIG_FILE,
+    TOKENIZER_CONFIG,
+    explicit_weights,
+    is_plain,
+    json_object,
+    versioned_names,
+)
+from parity.weight_precedence import file_read
+
+OURS = ("reference-torch", "reference-flax", "file", *MUTANT_HOSTS)
+"""These run nothing that a file holds, and say themselves what they cannot read."""
+_TF1 = "model.ckpt.index"
+_FLAGS = {"hf-torch": ("pt", ("tf", "flax")), "hf-tf": ("tf", ("pt",)), "hf-flax": ("flax", ("pt",))}
+"""As the adapters call ``libraries.route``."""
+
+
+def refusal(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> str:
+    """Why a backend is not given a checkpoint; empty where it is.
+
+    Args:
+        names: the files of the directory that are handed over.
+        unexamined: those of them that cannot be examined, and why.
+    """
+    if backend in OURS:
+        return ""
+    return next((reason for rule in _RULES for reason in rule(backend, directory, names, unexamined)), "")
+
+
+def chosen(backend: str, flags: Collection[str], names: Collection[str]) -> set[str]:
+    """Weight files that a library may choose from these, in any release from 4.37 to 5.23, under these flags.
+
+    Sources: ``parity.weight_precedence``; for ``from_tf`` and ``from_flax`` transformers 4.37.2 and 4.57.6,
+    modeling_utils.py, ``from_pretrained``.
+    """
+    first = [file_read(backend, version, names, "from_pt" in flags) for version in ((4, 37, 2), (4, 57, 6))]
+    if backend == "hf-torch" and "from_tf" in flags:
+        # A composition is loaded by its TensorFlow class first (modeling_encoder_decoder.py).
+        first = [next((name for name in (_TF1, "tf_model.h5") if name in names), None), *first]
+        first += [file_read("hf-tf", version, names) for version in ((4, 37, 2), (4, 57, 6))]
+    if backend == "hf-torch" and "from_flax" in flags and "flax_model.msgpack" in names:
+        first = ["flax_model.msgpack"]
+    return {name for name in first if name is not None}
+
+
+def _of_weights(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
+    if backend not in BACKENDS:
+        # Of somebody else's it is not known which file it would choose.
+        read: Collection[str] = names
+    elif backend in _FLAGS:
+        flags = route(directory, *_FLAGS[backend])
+        beside = [_TF1] if (directory / _TF1).exists() else []
+        read = chosen(backend, flags, [*names, *beside])
+        if _TF1 in read:
+            yield f"{_TF1} would be read by this backend, and nothing here can examine a checkpoint of TensorFlow 1"
+        if backend == "hf-torch":
+            read |= set(explicit_weights(directory, names))
+    else:
+        return
+    for name in sorted(read):
+        if name in unexamined:
+            yield f"{name}, which this backend would read, is not known to hold tensors alone: {unexamined[name]}"
+
+
+def _explicit(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
+    if backend != "hf-torch" and backend in BACKENDS:
+        return
+    for name in explicit_weights(directory, names):
+        if not is_plain(name):
+            yield f"{CONFIG_FILE} names transformers_weights {name!r:.100}, which lies outside the directory"
+        elif not name.endswith((".safetensors", ".safetensors.index.json")):
+            yield f"{CONFIG_FILE} names transformers_weights {name!r:.100}, which is of no known format"
+
+
+def _versioned(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
+    about = find_entry(backend).about
+    for holder in (CONFIG_FILE, *([TOKENIZER_CONFIG] if about == "tokenizer" or backend not in BACKENDS else [])):
+        for name in versioned_names(directory, holder) if holder in names else ():
+            if not is_plain(name):
+                yield f"{holder} names the file {name!r:.100} for some version, which lies outside the directory"
+
+
+def _kernels(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
+    """An attention that is a hub's repository is fetched and imported where the package ``kernels`` is installed."""
+    if backend not in ("hf-torch",) and backend in BACKENDS:
+        return
+    for name in configs_of(directory, names):
+        for key, value in _settings(json_object(directory, name)):
+            if "attn_implementation" in key and any("/" in text for text in _texts(value)):
+                yield f"{name} names the attention {value!r:.100}, which a library would fetch and import"
+
+
+def _tokenizer(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
+    """Names of a tokenizer's files in its config go before those in the directory, wherever they are.
+
+    Source: transformers 4.37.2 and 4.57.6, tokenization_utils_base.py, ``_from_pretrained``: a resolved file is passed
+    on only where the config has no argument of that name, and ``init_inputs`` are passed on as they are.
+    """
+    if (backend in BACKENDS and find_entry(backend).about != "tokenizer") or TOKENIZER_CONFIG not in names:
+        return
+    settings = json_object(directory, TOKENIZER_CONFIG)
+    for key, value in settings.items():
+        if key in _TOKENIZER_ARGUMENTS and isinstance(value, str):
+            yield f"{TOKENIZER_CONFIG} names a file of its own as {key}, {value!r:.100}, which a library would read"
+    if any(_texts(settings.get("init_inputs"))):
+        yield f"{TOKENIZER_CONFIG} has init_inputs, which a library would read files by"
+
+
+_TOKENIZER_ARGUMENTS = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "vocab", "merges", "sp_model_file")
+_RULES: tuple[Callable[[str, Path, Collection[str], Mapping[str, str]], Iterator[str]], ...] = (
+    _versioned, _explicit, _kernels, _tokenizer, _of_weights,
+)  # fmt: skip
+
+
+def configs_of(directory: Path, names: Collection[str]) -> list[str]:
+    """``config.json`` and what it names for other versions, where they are there."""
+    return [name for name in (CONFIG_FILE, *versioned_names(directory, CONFIG_FILE)) if name in names]
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings of a config and of its halves, at any depth, which is the file's to choose: no recursion."""
+    waiting: list[Any] = [config]
+    while waiting:
+        for key, value in waiting.pop().items():
+            yield key, value
+            if isinstance(value, dict):
+                waiting.append(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value, at any depth."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
