@@ -26,8 +26,10 @@ from reference.weights import FORMATS
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_FILES = (
     "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
-    "tokenizer.json", TOKENIZER_CONFIG, "vocab.json", "vocab.txt",
+    "tekken.json", "tiktoken.model", "tokenizer.json", "tokenizer.model", TOKENIZER_CONFIG, "vocab.json", "vocab.txt",
 )  # fmt: skip
+"""Of the classes that are audited; ``tekken.json``, ``tiktoken.model`` and ``tokenizer.model`` are what a library takes
+where there is no ``tokenizer.json`` (transformers 4.57.6 and 5.23.0, tokenization_utils_base.py)."""
 OPENED_BY_SUFFIX = dict(zip((".safetensors", ".bin", ".h5", ".msgpack"), FORMATS, strict=True))
 """How the libraries tell a shard's format: by its name, whatever index names it."""
 LISTED = 200

@@ -77,8 +77,8 @@ class Handed:
             raise FilesChanged(f"{name}: is no longer there: {error.strerror or error}") from error
 
 
-def status_of(path: str | Path) -> tuple[int, int, int, int, int]:
-    """Device, inode, size, and when a file's content and its entry changed, in nanoseconds."""
+def status_of(path: str | Path | int) -> tuple[int, int, int, int, int]:
+    """Device, inode, size, and when a file's content and its entry changed, in nanoseconds; of a path or a descriptor."""
     found = os.stat(path)  # noqa: PTH116 (a worker asks this of every file twice for each case)
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 

@@ -1,13 +1,14 @@
 """Private directories, one for each checkpoint of a run: backends are given these, and never the user's own.
 
 One holds the files that are handed over (``parity.checkpoint_files``) and nothing else. Small files are copies, whose
-digests are taken while they are copied; a large one is a link to the file itself, for a copy of gigabytes would cost
-more than it is worth: a hard link would change the user's file (its times and its count of links), and needs the same
-file system. What becomes of such a file meanwhile is looked at before and after each case (``parity.capture.handed``).
+digests are taken while they are copied. A large one is a link to the file, which the run holds open: a copy of gigabytes
+costs more than it is worth, and a hard link would change the user's file (its times, its count of links) and needs the
+same file system. What is written into it meanwhile shows in its times (``parity.capture.handed``).
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -39,6 +40,7 @@ class Views:
         self._own: Path | None = None
         self._lock: int | None = None
         self._made = 0
+        self._held: list[int] = []
 
     def __enter__(self) -> Views:
         self.sweep()
@@ -53,6 +55,8 @@ class Views:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for descriptor in self._held:
+            os.close(descriptor)
         if self._own is not None:
             shutil.rmtree(self._own, ignore_errors=True)
             leave(self._own / _LOCK, self._lock)
@@ -94,10 +98,25 @@ class Views:
                 elif file.status[2] <= COPIED:
                     self._copy(directory, file, place / file.name)
                 else:
-                    (place / file.name).symlink_to(file.path)
+                    (place / file.name).symlink_to(self._opened(directory, file))
         except OSError as error:
             raise CaptureError(f"{place}: cannot be written: {error.strerror or error}") from error
         return place
+
+    def _opened(self, directory: Path, file: HandedFile) -> Path:
+        """What a link to a file is to lead to: the file held open here, whatever is put in its place or in that of a
+        folder around it; where the system has no such path, or too many are open, the file by its own path."""
+        try:
+            descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                return file.path
+            raise FilesChanged(f"{directory / file.name}: can no longer be read: {error.strerror}") from error
+        self._held.append(descriptor)
+        if status_of(descriptor) != file.status:
+            raise FilesChanged(f"{directory / file.name}: changed since the run began")
+        held = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+        return held if held.exists() else file.path
 
     def _copy(self, directory: Path, file: HandedFile, target: Path) -> None:
         digest = hashlib.sha256()

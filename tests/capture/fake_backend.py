@@ -2,11 +2,14 @@
 
 The first input id says how a call behaves; a file ``load`` in the checkpoint how a load does; the environment
 variable ``FAKE_SETUP`` how starting does. Every call and load is noted in the file ``FAKE_LOG`` names.
+Its weights are the number in the checkpoint's ``vocab.txt``, which is read again by each call. Before and after a load,
+and before and after a call, it runs the programs that ``FAKE_MEANWHILE`` names: somebody who exchanges files meanwhile.
 """
 
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +25,13 @@ def note(text):
 
 def hang():
     time.sleep(3600)
+
+
+def meanwhile(model_class, step):
+    """What somebody else does: ``MODEL_CLASS/STEP.sh`` in the folder that ``FAKE_MEANWHILE`` names."""
+    script = Path(os.environ.get("FAKE_MEANWHILE", "/nowhere"), model_class, f"{step}.sh")
+    if script.exists():
+        subprocess.run(["/bin/sh", str(script)], check=True)
 
 
 def misbehave(how):
@@ -50,10 +60,10 @@ def misbehave(how):
 class FakeModel:
     class_name = "Fake"
 
-    def __init__(self, weights):
+    def __init__(self, weights, file, model_class):
         from parity.backends.base import LoadReport
 
-        self.report, self.weights = LoadReport(), weights
+        self.report, self.weights, self.file, self.model_class = LoadReport(), weights, file, model_class
 
     def parameters(self):
         yield "weight", self.weights
@@ -64,7 +74,10 @@ class FakeModel:
         ids = inputs["input_ids"]
         note(f"call {ids[0, 0]}")
         misbehave(int(ids[:, 0].max()))
-        logits = np.asarray(ids[:, :, None] * self.weights[:1], dtype=np.float32)
+        meanwhile(self.model_class, "call")
+        again = float(self.file.read_text()) if self.file.exists() else 0.0
+        meanwhile(self.model_class, "called")
+        logits = np.asarray(ids[:, :, None] * self.weights[:1] + again, dtype=np.float32)
         fields = {"logits": logits, "encoder_hidden_states": (logits, logits + 1), "past_key_values": object()}
         return tuple(fields.values()) if as_tuple else fields
 
@@ -104,7 +117,10 @@ class Fake:
         import numpy as np
 
         note(f"load {checkpoint.name} {variant} {dtype}")
-        behaviour = checkpoint / "load"
+        behaviour, file = checkpoint / "load", checkpoint / "vocab.txt"
         if behaviour.exists():
             misbehave(int(behaviour.read_text()))
-        return FakeModel(np.arange(5, dtype=dtype) + 1)
+        meanwhile(model_class, "load")
+        first = float(file.read_text()) if file.exists() else 1.0
+        meanwhile(model_class, "loaded")
+        return FakeModel(np.arange(5, dtype=dtype) + first, file, model_class)
