@@ -78,7 +78,7 @@ class Handed:
 
 
 def status_of(path: str | Path | int) -> tuple[int, int, int, int, int]:
-    """Device, inode, size, and when a file's content and its entry changed, in nanoseconds; of a path or a descriptor."""
+    """Device, inode, size, and when a file's content and its entry changed, in nanoseconds."""
     found = os.stat(path)  # noqa: PTH116 (a worker asks this of every file twice for each case)
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 

@@ -1,7 +1,7 @@
 """Private directories, one for each checkpoint of a run: backends are given these, and never the user's own.
 
 One holds the files that are handed over (``parity.checkpoint_files``) and nothing else. Small files are copies, whose
-digests are taken while they are copied. A large one is a link to the file, which the run holds open: a copy of gigabytes
+digests are taken while they are copied. A large one is a link to the file, which the run holds open: a copy of it
 costs more than it is worth, and a hard link would change the user's file (its times, its count of links) and needs the
 same file system. What is written into it meanwhile shows in its times (``parity.capture.handed``).
 """
