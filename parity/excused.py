@@ -22,14 +22,17 @@ from parity.verdicts import Cell
 Places = dict[str, Any]
 
 
-def left_over(cell: Cell, results: Sequence[Result]) -> tuple[list[Result], list[str]]:
+def left_over(cell: Cell, results: Sequence[Result], first: str | None = None) -> tuple[list[Result], list[str]]:
     """The results without what entries of the ledger excuse in them, and the ids of these entries.
+
+    Args:
+        first: the tensor of the first divergence, which some entries ask for.
 
     An entry excuses the tensors that it names, in the slices that it names; one that is about what is raised or how a
     text was searched excuses nothing less than a whole cell.
     """
     left, ids = list(results), []
-    for entry in _entries_about(cell):
+    for entry in _entries_about(cell, first):
         kept = [_without(cell, entry, result) for result in left]
         if any(new is not old for new, old in zip(kept, left, strict=True)):
             ids.append(entry.id)
@@ -37,11 +40,16 @@ def left_over(cell: Cell, results: Sequence[Result]) -> tuple[list[Result], list
     return left, ids
 
 
-def _entries_about(cell: Cell) -> Iterable[Entry]:
+def _entries_about(cell: Cell, first: str | None) -> Iterable[Entry]:
     versions = cell.run.manifest.environments[cell.subject.environment].get("versions", {})
     for entry in ledger.entries():
         whole = entry.raises is not None or entry.dialect is not None or entry.settings_lost or not entry.tensors
-        if not whole and entry.covers(cell.check.id, cell.case.name, cell.subject, cell.run.checkpoint, versions):
+        begins = not entry.first or entry.begins_at(first)
+        if (
+            not whole
+            and begins
+            and entry.covers(cell.check.id, cell.case.name, cell.subject, cell.run.checkpoint, versions)
+        ):
             yield entry
 
 

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from parity import __version__, ledger
+from parity.causes.values import notices_of_values
 from parity.checks import CHECKS, Check
 from parity.errors import GivenError
 from parity.evidence import Evidence
@@ -17,7 +18,7 @@ from parity.explained import Explanation, Failure, explain
 from parity.generated import generated_rows
 from parity.known_issues import KnownIssue, read_known_issues
 from parity.measured import case_records, measured_errors
-from parity.records import Cost, Manifest, Report, Status, Totals, Verdict
+from parity.records import CheckpointRecord, Cost, Manifest, Report, Status, Totals, Verdict
 from parity.results import Comparison, Result
 from parity.run import CheckpointRun, NoPeer
 from parity.subjects import FLAX, TORCH
@@ -54,12 +55,18 @@ def judge(
     manifest, runs = CheckpointRun.open_all(directory)
     judged = [Path(checkpoint.path) for checkpoint in manifest.checkpoints]
     issues = () if known_issues is None else read_known_issues(known_issues, judged)
+    if known_issues is not None:
+        # The command that shows a cell again is told of them too.
+        options = {**manifest.options, "known_issues": str(known_issues)}
+        manifest = manifest.model_copy(update={"options": options})
+        for run in runs:
+            run.manifest = manifest
     verdicts = [verdict for run in runs for verdict in verdicts_of(run, selected, strict, issues)]
     return Report(
         parity_version=__version__,
         command=manifest.command,
         started=manifest.started,
-        checkpoints=manifest.checkpoints,
+        checkpoints=[_noticed(run) for run in runs],
         unreadable=manifest.unreadable,
         not_run=manifest.not_run,
         tolerances=rests_on(manifest),
@@ -74,6 +81,12 @@ def judge(
         generated=[row for run in runs for row in generated_rows(run)],
         cost=_cost(manifest, time.perf_counter() - begun),
     )
+
+
+def _noticed(run: CheckpointRun) -> CheckpointRecord:
+    """A checkpoint's record with what the run shows of its values (``parity.causes.values``)."""
+    found = [each for each in notices_of_values(run) if each not in run.checkpoint.notices]
+    return run.checkpoint.model_copy(update={"notices": [*run.checkpoint.notices, *found]})
 
 
 def verdicts_of(
@@ -155,7 +168,8 @@ def _of_what_is_left(cell: Cell, verdict: Verdict, results: list[Result]) -> Ver
     """A failure told by what is not known of it, where a known divergence is a part of it (``parity.excused``)."""
     if verdict.status != "fail" or "ledger" in verdict.evidence:
         return verdict
-    left, excused = left_over(cell, results)
+    first = verdict.first_divergence.tensor if verdict.first_divergence else None
+    left, excused = left_over(cell, results, first)
     if not excused or all(result.ok for result in left):
         return verdict
     gone = {result.tensor for result in results} - {result.tensor for result in left}

@@ -162,6 +162,10 @@ class Entry(BaseModel):
         """Whether a tensor or parameter is one of those that may diverge."""
         return _names(self.tensors, tensor)
 
+    def begins_at(self, tensor: str | None) -> bool:
+        """Whether the first divergence is one that it names."""
+        return _names(self.first, tensor)
+
     def is_of(self, versions: Mapping[str, str]) -> bool:
         """Whether it was measured at these versions of the distributions that it names."""
         return all(versions.get(name) and self.is_of_version(name, versions[name]) for name in self.versions)

@@ -46,6 +46,7 @@ FILES_OF_THE_JUDGE = (
     "outcomes",
     "evidence",
     "excused",
+    "initial_values",
     "results",
     "run",
     "measured",

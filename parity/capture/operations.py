@@ -132,7 +132,22 @@ def _described(array: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
     """What the trace says of one parameter, and its rows' checksums."""
     digest, checksums = _checked(array)
     facts = {"shape": list(array.shape), "dtype": _dtype_name(array), "digest": digest}
-    return {**facts, "non_finite": _count_non_finite(array)}, checksums
+    fill = _fill(array)
+    filled = {} if fill is None else {"fill": fill}
+    return {**facts, "non_finite": _count_non_finite(array), **filled}, checksums
+
+
+def _fill(array: np.ndarray) -> float | None:
+    """The one finite value that all elements have: as the bits say it, where numpy does not know the type."""
+    flat = array.reshape(-1)
+    # Nearly all arrays show by their first few elements that they are none of this.
+    if not flat.size or (flat[:64] != flat[0]).any() or (flat != flat[0]).any():
+        return None
+    value = flat[:1]
+    if array.dtype == np.uint16:
+        value = (value.astype(np.uint32) << 16).view(np.float32)
+    found = float(value[0])
+    return found if np.isfinite(found) else None
 
 
 def _checked(array: np.ndarray) -> tuple[str, np.ndarray]:

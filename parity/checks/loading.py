@@ -9,6 +9,7 @@ import numpy as np
 
 from parity.checks.base import check
 from parity.evidence import Evidence
+from parity.initial_values import made_of
 from parity.results import Finding, Result
 from parity.weight_precedence import file_read
 from reference.names import Entry, table_of
@@ -35,9 +36,11 @@ OUTPUT_TABLES = ("lm_head.weight", "lm_head.decoder.weight", "predictions.decode
     role="file",
 )
 def file_is_complete(evidence: Evidence) -> Iterator[Result]:
-    """A parameter that is missing will be random in some backend; one that is not finite spoils all of them."""
+    """A parameter that is missing is initialised anew by each backend; one that is not finite spoils all of them."""
     trace = evidence.trace
     report, parameters = trace.facts["report"], trace.facts["parameters"]
+    # The file's values are rounded to the type under test, in which a finite one may be infinite.
+    rounded = f" in {evidence.subject.dtype}" if evidence.subject.dtype == "float16" else ""
     for name in report["missing"]:
         yield Finding(False, f"{name} is missing from the file", name)
     for name in report["unexpected"]:
@@ -46,7 +49,7 @@ def file_is_complete(evidence: Evidence) -> Iterator[Result]:
         yield Finding(False, note, note.split(" ")[0])
     for name, parameter in parameters.items():
         count = parameter["non_finite"]
-        yield Finding(count == 0, f"{name} holds {count} values that are NaN or infinite", name)
+        yield Finding(count == 0, f"{name} holds {count} values that are NaN or infinite{rounded}", name)
 
 
 @check(
@@ -170,11 +173,13 @@ def nothing_is_missing(evidence: Evidence) -> Iterator[Result]:
         yield Finding(name in loaded, f"{name} is in the file but not in the model", name)
     for name in loaded:
         known = name in stored or name in aliases or carries_nothing(evidence, name)
-        yield Finding(known, f"{name} is in the model but not in the file, so its values are random", name)
+        what = "" if known else made_of(evidence.trace, name, stored)
+        yield Finding(known, f"{name} is in the model but not in the file: {what}", name)
     for name in report["missing"]:
         # A tied duplicate or a buffer of zeros that the bits show to be right was only not stored twice.
         harmless = (name in aliases and name in loaded) or carries_nothing(evidence, name)
-        yield Finding(harmless, f"the library did not find {name} in the file and made it up", name)
+        what = "" if harmless else made_of(evidence.trace, name, stored)
+        yield Finding(harmless, f"the library did not find {name} in the file: {what}", name)
     for name in report["unexpected"]:
         harmless = carries_nothing(evidence, name) or _is_stored_twice(evidence, name)
         yield Finding(harmless, f"the library did not use {name} of the file", name)
@@ -277,7 +282,8 @@ def what_is_shared_is_loaded(evidence: Evidence) -> Iterator[Result]:
                 yield Finding(loaded[each]["digest"] == held, f"{each} differs from the file", each)
             else:
                 told = bool({*names} & {*report["missing"]}) or not rows[f"rows.{each}"].any()
-                yield Finding(told, f"{each} is not in the file, is made up, and nothing says so", each)
+                what = "" if told else made_of(evidence.trace, each, stored)
+                yield Finding(told, f"{each} is not in the file, and nothing says so: {what}", each)
     for name in report["missing"]:
         there = [each for each in _one_table(name, groups) if each in stored]
         tied = any(name in group and len(group) > 1 for group in table.groups)

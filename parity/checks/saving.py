@@ -16,6 +16,7 @@ from parity.anatomy import anatomy_of
 from parity.checks.base import check
 from parity.checks.loading import carries_nothing, table_names, tied_groups_of
 from parity.evidence import Evidence
+from parity.initial_values import made_of
 from parity.results import Finding, Result
 from parity.traces import FILE
 
@@ -25,6 +26,7 @@ _SAVING = (
 CLEAR = ("OSError", "ValueError", "RuntimeError", "ImportError", "NotImplementedError", "SafetensorError")
 """Exceptions by which a library says that it will not load a file. What Python itself raises in the midst of work
 (KeyError, AttributeError, UnicodeDecodeError) tells a user nothing."""
+_IN_MEMORY = "in the model that was loaded"
 Parameters = Mapping[str, Mapping[str, Any]]
 
 
@@ -94,7 +96,7 @@ def _same_fields(loaded: Any, saved: Any, half: str) -> Iterator[Result]:
     "SAVE03",
     claim="what a class saved, it or a later version of it loads as the same bits, and tied tables are one again",
     source=_SAVING,
-    usually="a table that was tied when it was saved is made up when it is loaded",
+    usually="a table that was tied when it was saved is initialised anew when it is loaded",
     cases=("saved.*.own",),
     requires=("load",),
     needs_oracle=False,
@@ -109,7 +111,7 @@ def own_files_come_back(evidence: Evidence) -> Iterator[Result]:
     "SAVE04",
     claim="what one framework saved, another loads by the documented flag, the same bits and tied tables one again",
     source="main classes, from_pretrained: from_tf, from_flax and from_pt load a save file of another framework",
-    usually="a name that the conversion does not map, so that the parameter is made up, or a kernel not transposed",
+    usually="a name that the conversion does not map, so that a parameter is random, or a kernel not transposed",
     cases=("saved.*.from_*",),
     requires=("load",),
     needs_oracle=False,
@@ -179,7 +181,7 @@ def _tied(evidence: Evidence) -> Iterator[Result]:
 def _loaded(evidence: Evidence) -> Iterator[Result]:
     """What was loaded against what the saver held, and what the library says of the load."""
     report, loaded = evidence.trace.facts["report"], evidence.trace.facts["parameters"]
-    yield from _equal(evidence, loaded, evidence.saved.facts["parameters"], "in the model that was loaded")
+    yield from _equal(evidence, loaded, evidence.saved.facts["parameters"], _IN_MEMORY)
     for name in report["not_materialised"]:
         yield Finding(False, f"{name} is on a meta device, without values", name)
 
@@ -197,7 +199,9 @@ def _equal(evidence: Evidence, found: Parameters, held: Parameters, where: str) 
     for name in found:
         group = table_names(evidence, name)
         known = any(each in held for each in group) or carries_nothing(evidence, name)
-        yield Finding(known, f"{name} {where} was never saved, so its values are made up", name)
+        loaded = where == _IN_MEMORY and not known
+        what = f": {made_of(evidence.trace, name, held)}" if loaded else ""
+        yield Finding(known, f"{name} {where} was never saved{what}", name)
         if name not in held and (table := next((each for each in group if each in held), None)):
             same = found[name]["digest"] == held[table]["digest"]
             yield Finding(same, f"{name} {where} {_unlike(found[name], held[table])}", name)

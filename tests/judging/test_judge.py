@@ -327,3 +327,43 @@ def test_a_damaged_trace_is_an_error_of_whatever_needs_it_and_changes_nothing_el
 
 def key(verdict):
     return (verdict.check, verdict.case, verdict.backend, verdict.variant, verdict.dtype)
+
+
+def _in_float16(change):
+    records = [_subject_record(subject) for subject in SUBJECTS]
+    records[CANDIDATE] = records[CANDIDATE].model_copy(
+        update={"dtype": "float16", "capabilities": [*records[CANDIDATE].capabilities, "float16"]}
+    )
+    return {"subjects": records, "alter": change}
+
+
+def test_values_beyond_float16_are_said_once_and_first(run_directory):
+    """The first tensor that leaves the range, from the oracle; where none does, the first that is not finite."""
+
+    def large(trace):
+        trace.arrays["encoder.hidden.2"][0, 1, 2] = 3e5
+        return trace
+
+    def spoiled(trace):
+        trace.arrays["decoder.hidden.1"][:] = np.nan
+        return trace
+
+    for change, words in (
+        ({(ORACLE, "forward"): large}, "encoder.hidden.2 reaches 300,000 in float64"),
+        ({"forward": spoiled}, "decoder.hidden.1 is not finite in float16 (hf-torch)"),
+    ):
+        (notice,) = judge(run_directory(**_in_float16(change)), checks=["NUM01"]).checkpoints[0].notices
+        assert notice.id == "float16-range" and words in notice.cause and "bfloat16" in notice.advice
+    assert judge(run_directory(**_in_float16({})), checks=["NUM01"]).checkpoints[0].notices == []
+    assert judge(run_directory({(ORACLE, "forward"): large}), checks=["NUM01"]).checkpoints[0].notices == []
+
+
+def test_weights_that_are_not_finite_are_said_once(run_directory):
+    def damaged(trace):
+        trace.facts["parameters"]["model.shared.weight"]["non_finite"] = 3
+        return trace
+
+    (notice,) = judge(run_directory({(1, "load"): damaged}), checks=["NUM01"]).checkpoints[0].notices
+    assert (
+        notice.id == "weights-not-finite" and "3 weights are NaN or infinite, the first in model.shared" in notice.cause
+    )
