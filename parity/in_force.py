@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reference.config import CONFIG_FILE, Config, read_config
+from reference.config.tokens import usable
 from reference.generation import (
     GENERATION_FILE,
     NEUTRAL_ARGUMENTS,
@@ -91,8 +92,8 @@ def _stand_in(name: str, config: Config, positions: int) -> Any:
     if name == "max_length":
         return max(2, min(GenerationSettings.max_length, positions))
     if name == "decoder_start_token_id":
-        start = getattr(config, name, None)
-        return start if isinstance(start, int) else 0
+        # What the config says may be what cannot be read; every table has a first row.
+        return usable(getattr(config, name, None), config.vocab_size) or 0
     return None
 
 

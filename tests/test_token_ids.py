@@ -104,3 +104,19 @@ def test_the_library_needs_them_for_labels_alone(tmp_path, token):
     assert torch.isfinite(model(input_ids=ids, decoder_input_ids=ids).logits).all()
     with pytest.raises(ValueError, match=f"Make sure to set the {token}"):
         model(input_ids=ids, labels=ids)
+
+
+@pytest.mark.parametrize("name", ["bert2bert", "bart-odd"])
+@pytest.mark.parametrize("token", ["pad_token_id", "eos_token_id", "decoder_start_token_id"])
+@pytest.mark.parametrize("value", [None, -1, OUTSIDE, [2, 3]])
+@pytest.mark.parametrize("beside", [True, False], ids=["in both files", "in config.json alone"])
+def test_whatever_an_id_is_everything_else_is_asked(tmp_path, name, token, value, beside):
+    """In config.json, in the halves and in generation_config.json alike: never a refusal of the whole checkpoint."""
+    generation = json.loads((CHECKPOINTS / name / "generation_config.json").read_text())
+    path = changed(tmp_path, name, generation={**generation, token: value}, **{token: value})
+    if not beside:
+        (path / "generation_config.json").unlink()
+    found = inspect_checkpoint(path)
+    cases = standard_cases(found.anatomy, None, found.generation)
+    able = {case.name for case in cases if not case.notes.get("lacking")}
+    assert {"load", "forward", "decode-steps"} <= able and len(cases) > 30
