@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.defaults import SAVE_LIMIT
 from parity.errors import GivenError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def audit(
     known_issues: Path | None = None,
     offline: bool = False,
     each_layer: bool = False,
+    save_limit: float = SAVE_LIMIT,
     progress: Callable[[Event], None] | None = None,
 ) -> Report:
     """Captures and judges: ``capture`` then ``judge``, nothing more.
@@ -77,6 +79,7 @@ def audit(
         known_issues: a file of your own expected failures (``parity.known_issues``).
         offline: refuse to fetch anything.
         each_layer: also ask every layer alone, given the oracle's own states (LAYER01).
+        save_limit: GB that all saved copies of one checkpoint may take together; above, saving is skipped.
         progress: called with each event of the capture.
 
     Returns:
@@ -97,7 +100,7 @@ def audit(
         capture(
             checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, goldens=goldens, cases=cases,
             device=device, dtypes=dtypes, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
-            offline=offline, each_layer=each_layer, progress=progress,
+            offline=offline, each_layer=each_layer, save_limit=save_limit, progress=progress,
         )  # fmt: skip
         return judge(out, checks=checks, strict=strict, known_issues=known_issues)
 
@@ -119,6 +122,7 @@ def capture(
     jobs: int | None = None,
     offline: bool = False,
     each_layer: bool = False,
+    save_limit: float = SAVE_LIMIT,
     progress: Callable[[Event], None] | None = None,
 ) -> Manifest:
     """Asks every backend every case and keeps the answers; arguments as for ``audit``.
@@ -128,7 +132,7 @@ def capture(
     """
     from parity.capture import capture as run
     from parity.capture.rundir import locked
-    from parity.derived import DERIVED, layers
+    from parity.derived import layers, stages
     from parity.documented.asking import documented_values
 
     check_settings(device, dtypes)
@@ -139,9 +143,11 @@ def capture(
         "cache": cache, "backends": backends, "stacks": tuple(stacks), "device": device, "dtypes": tuple(dtypes),
         "rows": rows, "model_class": model_class, "cases": cases, "time_limit": time_limit, "jobs": jobs,
         "progress": progress, "unreadable": unreadable,
-        "options": _given(inputs=inputs, model_class=model_class, time_limit=time_limit, each_layer=each_layer),
+        "options": _given(
+            inputs=inputs, model_class=model_class, time_limit=time_limit, each_layer=each_layer, save_limit=save_limit
+        ),
     }  # fmt: skip
-    derive = (documented_values, *DERIVED, *((layers,) if each_layer else ()))
+    derive = (documented_values, *stages(save_limit), *((layers,) if each_layer else ()))
     with locked(out):
         if not goldens:
             return run(directories, out=out, derive=derive, **asked)
@@ -150,7 +156,7 @@ def capture(
 
 def _given(**options: Any) -> dict[str, Any]:
     """Of a run's options those that are not the default, as JSON can hold them (``Manifest.options``)."""
-    defaults = {"inputs": None, "model_class": None, "time_limit": 600.0, "each_layer": False}
+    defaults = {"inputs": None, "model_class": None, "time_limit": 600.0, "each_layer": False, "save_limit": SAVE_LIMIT}
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in options.items()

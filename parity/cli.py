@@ -12,6 +12,7 @@ import typer
 from parity import __version__
 from parity.cli_golden import golden_app
 from parity.cli_reports import reports_app
+from parity.defaults import SAVE_LIMIT
 from parity.display import printable
 from parity.exits import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded
 
@@ -99,6 +100,10 @@ KnownIssues = Annotated[
     ),
 ]  # fmt: skip
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
+SaveLimit = Annotated[
+    float,
+    typer.Option(metavar="GB", min=0, help="What all saved copies of one checkpoint may take; above, none is saved."),
+]
 EachLayer = Annotated[
     bool, typer.Option("--each-layer", help="Also ask every layer alone, given the oracle's own states.")
 ]
@@ -127,6 +132,7 @@ def audit(
     known_issues: KnownIssues = None,
     offline: Offline = False,
     each_layer: EachLayer = False,
+    save_limit: SaveLimit = SAVE_LIMIT,
 ) -> None:
     """Capture a checkpoint in every backend, judge it, show where they part.
 
@@ -143,7 +149,7 @@ def audit(
             checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack),
             goldens=golden or (), device=device, dtypes=dtype, inputs=inputs, model_class=model_class,
             time_limit=time_limit, jobs=jobs, strict=strict, known_issues=known_issues, offline=offline,
-            each_layer=each_layer, progress=progress,
+            each_layer=each_layer, save_limit=save_limit, progress=progress,
         )  # fmt: skip
     show_report(report, out / "report.json")
     raise typer.Exit(api.exit_code(report))
@@ -166,6 +172,7 @@ def capture(
     jobs: Jobs = None,
     offline: Offline = False,
     each_layer: EachLayer = False,
+    save_limit: SaveLimit = SAVE_LIMIT,
 ) -> None:
     """Ask every backend and keep the answers; judge them later, or on another machine.
 
@@ -179,7 +186,7 @@ def capture(
         manifest = api.capture(
             checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), goldens=golden or (),
             device=device, dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
-            offline=offline, each_layer=each_layer, progress=progress,
+            offline=offline, each_layer=each_layer, save_limit=save_limit, progress=progress,
         )  # fmt: skip
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
     where, quoted = printable(out, LONG), printable(shlex.quote(str(out)), LONG)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from parity.cases import Case
+from parity.defaults import SAVE_LIMIT
 from parity.ends import PLAIN, end_cases
 from parity.records import Manifest
 from parity.run import CheckpointRun
@@ -51,10 +53,12 @@ DIALECTS = {
 }
 
 
-def ends(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
+def ends(manifest: Manifest, directory: Path, save_limit: float = SAVE_LIMIT) -> Mapping[str, list[Case]]:
     """What the oracle's own text makes a question to everyone, when a text may end and what a given one is worth; and
     saving, so that backends need be started once for both."""
-    return _by_checkpoint(manifest, directory, lambda run: chain(_cases_of_the_oracle(run), save_cases(run)))
+    return _by_checkpoint(
+        manifest, directory, lambda run: chain(_cases_of_the_oracle(run), save_cases(run, save_limit))
+    )
 
 
 def scores(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
@@ -89,6 +93,11 @@ def layers(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
 
 SAVING = (saves, loads)
 DERIVED = (ends, scores, ties, dialects)
+
+
+def stages(save_limit: float) -> tuple[Callable[[Manifest, Path], Mapping[str, list[Case]]], ...]:
+    """``DERIVED`` where all copies of a checkpoint that are saved may take so many GB."""
+    return partial(ends, save_limit=save_limit), *DERIVED[1:]
 
 
 def _by_checkpoint(

@@ -1,13 +1,16 @@
 """Cases about saving: every candidate saves, and every candidate loads what each of them saved.
 
-What is asked, and what the documents promise of it, stands in ``saving.toml``. Saved files are kept in traces, so only
-small weights are saved: a large checkpoint would fill the cache with copies of itself.
+What is asked, and what the documents promise of it, stands in ``saving.toml``. Saved files travel in traces, from
+whoever saves to whoever loads. All copies of a checkpoint together stay below a limit that the user sets, and below
+what there is room for on the disk; large ones are let go when the run has loaded them (``Trace`` fact ``let_go``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +19,13 @@ from importlib import resources
 from typing import Any
 
 from parity.cases import Case
+from parity.defaults import SAVE_LIMIT
 from parity.run import CheckpointRun
 from parity.traces import Trace, TraceError
 
-LIMIT = 1 << 24
-"""Bytes of a checkpoint's parameters, in float32, up to which it is saved: a run keeps some twenty copies of them."""
+GB = 1_000_000_000
+ROOM = 2
+"""A copy lies in a trace, and once more in a scratch folder while it is written or loaded."""
 EAGER = "eager"
 """Attention changes no weight, so that the eager variant speaks for the others."""
 
@@ -60,19 +65,40 @@ def promise_for(case: Case, loader: str) -> Promise:
     return next(each for each in found if each.route == case.settings["route"])
 
 
-def save_cases(run: CheckpointRun) -> Iterator[Case]:
-    """One for each form of saving, put to those that have it; none where the weight file itself cannot be read."""
+def save_cases(run: CheckpointRun, limit: float = SAVE_LIMIT) -> Iterator[Case]:
+    """One for each form of saving, put to those that have it; none where the weight file itself cannot be read.
+
+    Args:
+        limit: GB that the copies may take together.
+    """
     size = _size(run)
     if size is None:
         return
+    why = _no_room(run, size, limit)
     for name in dict.fromkeys(each for saver in _table()["formats"] for each in formats(saver)):
         needs, notes = (f"save_{name}",), {"only": [[s, EAGER] for s in _table()["formats"] if name in formats(s)]}
-        if size > LIMIT:
-            too_large = (
-                f"{size >> 20} MiB of parameters are more than the {LIMIT >> 20} MiB up to which copies are kept"
-            )
-            needs, notes = (*needs, "small_weights"), {**notes, "lacking": {"small_weights": too_large}}
+        if why:
+            needs, notes = (*needs, "room_to_save"), {**notes, "lacking": {"room_to_save": why}}
         yield Case(f"save.{name}", "save", settings={"format": name}, requires=needs, notes=notes)
+
+
+def _no_room(run: CheckpointRun, size: int, limit: float) -> str:
+    """Why the copies of a checkpoint of this size are not saved; "" where they are."""
+    savers = [subject for _, subject in run.subjects("candidate")
+              if subject.variant == EAGER and subject.backend in _table()["formats"]]  # fmt: skip
+    copies = sum(f"save_{name}" in subject.capabilities for subject in savers for name in formats(subject.backend))
+    needed = copies * size
+    if needed > limit * GB:
+        return (
+            f"{copies} copies of {size / GB:.2f} GB of parameters are more than the limit of {limit:g} GB: "
+            f"--save-limit {math.ceil(10 * needed / GB) / 10:g}"
+        )
+    free = shutil.disk_usage(run.directory if run.directory.is_dir() else tempfile.gettempdir()).free
+    if ROOM * needed > free:
+        return (
+            f"{copies} copies of {size / GB:.2f} GB of parameters need more than the {free / GB:.1f} GB that are free"
+        )
+    return ""
 
 
 def saved_cases(run: CheckpointRun) -> Iterator[Case]:

@@ -194,8 +194,9 @@ def _again(cell: Cell) -> str:
     for name, option in (("model_class", "--class"), ("inputs", "--inputs"), ("known_issues", "--known-issues")):
         if options.get(name):
             words += [option, str(options[name])]
-    if "time_limit" in options:
-        words += ["--time-limit", f"{options['time_limit']:g}"]
+    for name, option in (("time_limit", "--time-limit"), ("save_limit", "--save-limit")):
+        if name in options:
+            words += [option, f"{options[name]:g}"]
     return shlex.join(words)
 
 

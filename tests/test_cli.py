@@ -134,7 +134,7 @@ def test_audit_hands_on_what_was_asked(asked):
     del asked["report"], asked["progress"]
     assert asked == {
         "goldens": (),
-        "each_layer": False,
+        "each_layer": False, "save_limit": 8.0,
         "checkpoints": ["a", "b"], "backends": ["hf-torch/sdpa", "hf-tf"], "checks": ["NUM01"], "device": "cuda",
         "dtypes": ["bfloat16"], "stacks": ["main", "x=/y"], "inputs": Path("i.jsonl"), "out": Path("o"),
         "model_class": "BartModel",

@@ -36,6 +36,7 @@ from parity.capture.plan import (
 )
 from parity.capture.probe import probe
 from parity.capture.rundir import MANIFEST, clear, link, locked, prepare, trace_name
+from parity.capture.saving import without_large_files
 from parity.capture.sources import OwnSources
 from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
 from parity.capture.views import Views
@@ -151,6 +152,7 @@ def _capture(
         run.ask(base)
         for more in derive:
             run.ask(more(run.manifest(started, {}), out))
+        run.let_go_of_copies()
     capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
     # The phases add up to the wall time: in `backends` at least one of them was at work, in `capture` none.
     seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - working)}
@@ -370,6 +372,20 @@ class _Run:
         if not find_entry(subject.backend).cached:
             self._uncached.add(task.id)
         return Cell(index, name, case, task)
+
+    def let_go_of_copies(self) -> None:
+        """Takes large saved files out of the run and the cache: they were loaded, and each is as large as the model."""
+        for place, record in enumerate(self.records):
+            operation = next(c.operation for c in self.cases[record.checkpoint] if c.name == record.case)
+            if operation != "save" or record.path is None:
+                continue
+            path = self.out / record.path
+            trace = Trace.read(path, record.digest)
+            small = without_large_files(trace)
+            if small is not None:
+                self._uncached.add(trace.provenance["key"])
+                small.write(path)  # by a rename: the cache's own link keeps the whole one until it is removed
+                self.records[place] = record.model_copy(update={"digest": small.digest})
 
     @contextlib.contextmanager
     def uncached_removed(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from parity.backends.base import Model
     from parity.capture.operations import Session
 
+LARGE = 1 << 24
+"""Bytes of a saved file from which on no run keeps it."""
 Describe = Callable[[np.ndarray], tuple[dict[str, Any], np.ndarray]]
 
 
@@ -32,7 +34,8 @@ def save(session: Session, format: str, describe: Describe) -> Trace:
         with session.clock.backend():
             model.save(Path(folder), format)
         session.paths.in_files(Path(folder))
-        arrays = {f"{FILE}{name}": np.fromfile(path, np.uint8) for name, path in _files(Path(folder))}
+        # Mapped, not read: the files may be as large as the model. They are there until the last array is gone.
+        arrays = {f"{FILE}{name}": _mapped(path) for name, path in _files(Path(folder))}
         stored = _read(Path(folder), session.model_class, describe, held)
     files = {name.removeprefix(FILE): _facts(array) for name, array in arrays.items()}
     facts = {"files": files, "parameters": held, "tied": model.report.tied, "stored": stored}
@@ -59,7 +62,7 @@ def unpack(arrays: Mapping[str, np.ndarray], folder: Path) -> None:
     for name in arrays:
         if name.startswith(FILE):
             # A name is a plain one: a trace from elsewhere must not write outside of the folder.
-            (folder / Path(name.removeprefix(FILE)).name).write_bytes(arrays[name].tobytes())
+            arrays[name].tofile(folder / Path(name.removeprefix(FILE)).name)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -67,7 +70,23 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _facts(array: np.ndarray) -> dict[str, Any]:
-    return {"bytes": int(array.size), "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
+    return {"bytes": int(array.size), "sha256": hashlib.sha256(memoryview(array)).hexdigest()}
+
+
+def _mapped(path: Path) -> np.ndarray:
+    return np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
+
+
+def without_large_files(trace: Trace) -> Trace | None:
+    """A saving's trace without the files that only loading needed, which its fact ``let_go`` names; None: it has none.
+
+    What they were stays known: each file's size and digest stand among the facts.
+    """
+    large = [name for name, said in trace.facts.get("files", {}).items() if said["bytes"] > LARGE]
+    if not large:
+        return None
+    kept = {name: trace.arrays[name] for name in trace.arrays if name.removeprefix(FILE) not in large}
+    return replace(trace, arrays=kept, facts={**trace.facts, "let_go": large}, digest="")
 
 
 def _read(folder: Path, model_class: str, describe: Describe, held: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def saved_files_hold_the_model(evidence: Evidence) -> Iterator[Result]:
     """The files are read without the library that wrote them, and held against what it had in memory."""
     facts, arrays = evidence.trace.facts, evidence.trace.arrays
     for name, said in facts["files"].items():
-        whole = hashlib.sha256(arrays[f"{FILE}{name}"].tobytes()).hexdigest() == said["sha256"]
+        if name in facts.get("let_go", ()):
+            continue  # large, and gone since it was loaded; what was read of it stands among the facts
+        whole = hashlib.sha256(memoryview(arrays[f"{FILE}{name}"])).hexdigest() == said["sha256"]
         yield Finding(whole, f"{name} is not what was saved: its digest is another", name)
     stored = facts["stored"]
     if "unreadable" in stored:

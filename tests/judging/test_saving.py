@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from parity.capture.saving import _mapped, unpack, without_large_files
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.resources import fixture
@@ -141,12 +142,54 @@ def test_every_promise_has_a_source_and_stands_once():
     assert promise_for(case, "hf-torch").outcome == "same"
 
 
-@pytest.mark.parametrize(("width", "lacks"), [(8, False), (1 << 12, True)])
-def test_large_weights_are_not_copied_and_the_reason_is_named(width, lacks):
-    trace = Trace({}, {"parameters": {"weight": described(1, width, width)}})
-    run = SimpleNamespace(subjects=lambda role: iter([(0, None)]), trace=lambda index, case: trace)
-    cases = list(save_cases(run))
+@pytest.mark.parametrize(
+    ("limit", "free", "why"),
+    [
+        (1.0, 10**12, ""),
+        (0.1, 10**12, "2 copies of 0.07 GB of parameters are more than the limit of 0.1 GB: --save-limit 0.2"),
+        (1.0, 200_000_000, "2 copies of 0.07 GB of parameters need more than the 0.2 GB that are free"),
+    ],
+)
+def test_large_weights_are_saved_within_limits_and_the_reason_is_named(monkeypatch, tmp_path, limit, free, why):
+    """The size of a copy alone says nothing: what counts is how many there are."""
+    trace = Trace({}, {"parameters": {"weight": described(1, 1 << 12, 1 << 12)}})
+    savers = [SimpleNamespace(backend="hf-torch", variant=v, capabilities=["save_safetensors", "save_bin"])
+              for v in ("eager", "sdpa")]  # fmt: skip
+    run = SimpleNamespace(
+        subjects=lambda role: iter(enumerate(savers if role == "candidate" else [None])),
+        trace=lambda index, case: trace, directory=tmp_path,
+    )  # fmt: skip
+    monkeypatch.setattr("parity.saving.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    cases = list(save_cases(run, limit))
     assert {case.settings["format"] for case in cases} == {"safetensors", "sharded", "bin", "h5", "msgpack"}
     for case in cases:
-        assert ("small_weights" in case.requires) == lacks
-        assert ("64 MiB" in case.notes.get("lacking", {}).get("small_weights", "")) == lacks
+        assert ("room_to_save" in case.requires) == bool(why)
+        assert case.notes.get("lacking", {}).get("room_to_save", "") == why
+
+
+def test_large_files_are_let_go_and_what_they_were_stays_known(monkeypatch, anatomy, saving):
+    assert without_large_files(saving) is None
+    monkeypatch.setattr("parity.capture.saving.LARGE", 8)
+    small = without_large_files(saving)
+    assert set(saving.facts["files"]) == {"config.json", "model.safetensors"} == set(small.facts["let_go"])
+    monkeypatch.setattr("parity.capture.saving.LARGE", saving.facts["files"]["config.json"]["bytes"])
+    assert without_large_files(saving) is None
+    saving.arrays["file.model.safetensors"] = np.zeros(5000, np.uint8)
+    saving.facts["files"]["model.safetensors"]["bytes"] = 5000
+    small = without_large_files(saving)
+    assert small.facts["let_go"] == ["model.safetensors"] and list(small.arrays) == ["file.config.json"]
+    assert wrong("SAVE01", anatomy, small) == [] == wrong("SAVE02", anatomy, small)
+    assert wrong("SAVE01", anatomy, saving)  # the whole one is another than its digest says
+
+
+def test_saved_files_are_mapped_and_come_back_whole(tmp_path):
+    """They may be as large as the model: nothing reads them whole, and they outlive the folder they were saved in."""
+    folder, back = tmp_path / "saved", tmp_path / "back"
+    folder.mkdir(), back.mkdir()
+    (folder / "a").write_bytes(b"xyz" * 99)
+    (folder / "empty").write_bytes(b"")
+    arrays = {f"file.{path.name}": _mapped(path) for path in folder.iterdir()}
+    for path in folder.iterdir():
+        path.unlink()
+    unpack(arrays, back)
+    assert {path.name: path.read_bytes() for path in back.iterdir()} == {"a": b"xyz" * 99, "empty": b""}

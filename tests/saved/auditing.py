@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 import time
@@ -23,6 +24,8 @@ def audit_all(
     found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     names = [path.name for path in sorted(folder.iterdir()) if (path / "config.json").is_file()]
     left = [name for name in names if fnmatchcase(name, only) and name not in found]
+    # In an order that an interrupted run has seen something of every kind.
+    left.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
     for start in range(0, len(left), chunk):
         part = left[start : start + chunk]
         begun = time.monotonic()
