@@ -23,15 +23,22 @@ def documented_calls() -> dict[str, Any]:
 
 
 def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Case]:
-    """``signature``; of a composition also ``compose``, its halves joined again, and what a conversion flag does; of a
+    """What the documents say of a class's calls and loads.
+
+    ``signature``; ``plain-load``, what a load without arguments gives, and its answer to the inputs that ``standard``
+    asks of a pass; of a composition also ``compose``, its halves joined again, and what a conversion flag does; of a
     BART ``load-as.CLASS``, its file loaded by each other class; of a speech model ``frozen-gradients``, what
-    ``standard`` asks of gradients with its feature encoder frozen."""
+    ``standard`` asks of gradients with its feature encoder frozen.
+    """
     notes, settings = {"only": LIBRARIES}, {"methods": list(METHODS)}
     cases = [Case("signature", "signature", settings=settings, requires=("signature",), notes=notes)]
     if anatomy.composed:
         cases.append(Case("compose", "compose", requires=("compose",), notes=notes))
     if anatomy.composed and anatomy.speech is None:
         cases.append(Case("route", "route", requires=("load",), notes={"only": [["hf-tf", "eager"]]}))
+    for case in (case for case in standard if case.name == "forward"):
+        needs = (*case.requires, "load", "plain_load")
+        cases.append(Case("plain-load", "plain_load", case.inputs, requires=needs, notes={"only": LIBRARIES[:1]}))
     others = () if anatomy.composed else CLASSES[anatomy.config.model_type]
     for name in (name for name in others if name != anatomy.model_class):
         needs = ("load", f"as_{name}")

@@ -76,10 +76,49 @@ class Evidence:
     def implementations(self) -> list[tuple[SubjectRecord, tuple[int, ...]]]:
         """The candidates of the run that load this checkpoint's model, each with its version of transformers; ``()``
         where its stack has none."""
-        environments = self._run.manifest.environments
         found = [subject for _, subject in self._run.subjects("candidate") if subject.about == "model"]
-        texts = [environments.get(each.environment, {}).get("versions", {}).get("transformers") for each in found]
-        return [(each, Version(text).release if text else ()) for each, text in zip(found, texts, strict=True)]
+        return [(each, self._version_of(each)) for each in found]
+
+    def in_other_stacks(self, case: str) -> list[tuple[SubjectRecord, tuple[int, ...], Trace]]:
+        """What the same backend answered elsewhere, told in the same way to compute: with its version of transformers;
+        none that raised."""
+        own = self.subject
+        alike = ("backend", "variant", "device", "dtype", "role")
+        found = []
+        for index, other in self._run.subjects(own.role):
+            if index == self._index or any(getattr(own, name) != getattr(other, name) for name in alike):
+                continue
+            trace = self._run.trace(index, case)
+            if trace is not None and trace.raised is None:
+                found.append((other, self._version_of(other), trace))
+        return found
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The subject's version of transformers."""
+        return self._version_of(self.subject)
+
+    def _version_of(self, subject: SubjectRecord) -> tuple[int, ...]:
+        text = self._run.manifest.environments.get(subject.environment, {}).get("versions", {}).get("transformers")
+        return Version(text).release if text else ()
+
+    @property
+    def stated_dtype(self) -> str | None:
+        """The dtype of the checkpoint's own (``FileFacts.dtype``); None where nothing is known of its files."""
+        facts = self._run.checkpoint.file_facts
+        return None if facts is None else facts.dtype
+
+    def distance(self, trace: Trace, tensor: str, case: str) -> tuple[float, float | None] | None:
+        """How far a tensor of a trace is from the oracle's in a case, relative to its scale, the worst slice; beside it
+        the subject's own tolerance. None where the two cannot be compared."""
+        oracle = self._run.oracle(case)
+        if oracle is None or tensor not in oracle.arrays or tensor not in trace.arrays:
+            return None
+        actual, truth = trace.arrays[tensor].astype(np.float64), oracle.arrays[tensor]
+        if actual.shape != truth.shape:
+            return None
+        budget = self.budget(tensor)
+        return measure(actual, truth, self.scale(tensor, case)).slice, budget.slice if budget else None
 
     def _of_the_file(self, case: str) -> Trace:
         trace = self._run.trace(self._run.file_index(self.subject.dtype), case)

@@ -105,13 +105,22 @@ def _tokenizer_cases(anatomy: Anatomy, path: Path) -> list[Case]:
     alone = not why and is_alone(path)
     notes = {"lacking": {"tokenizer_files": why} if why else {}, "serialised": serialised and not alone}
     notes |= {"ids_apart": True} if apart else {}
-    needs = ("tokenize", *notes["lacking"], *(("serialised_tokenizer",) if alone else ()))
+    needs = ("tokenize", *notes["lacking"], *(("serialised_tokenizer",) if alone else ()), *_form_of_merges(path))
     cases = [Case("tokenize", "tokenize", settings=settings, requires=needs, notes=notes)]
     if apart:
         both = serialised and any((path / name).is_file() for name in (VOCABULARY[0], WORDS_FILE))
         notes = {"roles": ["file"], "serialised": both}
         cases.append(Case("tokenizer-files", "tokenizer_files", notes=notes))
     return cases
+
+
+def _form_of_merges(path: Path) -> tuple[str, ...]:
+    """What a reader of ``tokenizer.json`` must know of how it writes merges; nothing where it cannot be read."""
+    try:
+        found = read_serialised(path)
+    except CheckpointError:
+        return ()
+    return ("paired_merges",) if found is not None and found.paired else ()
 
 
 def _merges(path: Path) -> list[tuple[str, str]]:

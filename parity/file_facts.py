@@ -34,10 +34,13 @@ def file_facts(
     """
     config = read_config(directory)
     table = table_of(config, model_class)
+    raw = read_json(directory, CONFIG_FILE)
+    weights = [facts for known in FORMATS if (facts := _weights(directory, known.name, table)) is not None]
     return FileFacts(
         files=sorted(files),
-        weights=[facts for known in FORMATS if (facts := _weights(directory, known.name, table)) is not None],
-        config_fields=sorted(_fields(read_json(directory, CONFIG_FILE))),
+        weights=weights,
+        dtype=_dtype(raw, weights),
+        config_fields=sorted(_fields(raw)),
         generation=dict(generation),
     )
 
@@ -66,6 +69,15 @@ def _names_of(raw: str, opened: Opened, table: Table) -> list[str]:
     spelled = SPELLINGS[opened.layout](raw)
     known = table.spelled(spelled[0]) if spelled else ()
     return [name for name in known if name in table.tied or name in table.shapes][:1]
+
+
+def _dtype(raw: Mapping[str, Any], weights: list[WeightFacts]) -> str | None:
+    """As transformers 5 settles it without arguments (5.23.0, modeling_utils.py, ``_get_dtype``)."""
+    stated = raw.get("dtype", raw.get("torch_dtype"))
+    if isinstance(stated, str):
+        return stated.removeprefix("torch.")
+    stored = [dtype for dtype in (weights[0].dtypes if weights else ()) if "float" in dtype]
+    return stored[0] if len(stored) == 1 else None
 
 
 def _fields(raw: Mapping[str, Any]) -> Iterable[str]:

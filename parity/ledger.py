@@ -89,6 +89,8 @@ class Entry(BaseModel):
     """The same that it does not hold, at least one of them. What is no name of the class is not lacking."""
     generation: dict[str, Any] = Field(default_factory=dict)
     """Settings of generation in force without arguments, each one of the listed values or the one given."""
+    dtype: list[str] = Field(default_factory=list)
+    """The dtype that the checkpoint states or is stored in (``FileFacts.dtype``) is one of these."""
     says_tensors: bool = False
     """``config.json`` itself names a field that ``tensors`` name."""
     always: str = ""
@@ -105,7 +107,16 @@ class Entry(BaseModel):
     @property
     def conditional(self) -> bool:
         """Whether it holds only for some checkpoints, by what their files say."""
-        by_file = (self.files, self.formats, self.holds, self.lacks, self.generation, self.config, self.unless)
+        by_file = (
+            self.files,
+            self.formats,
+            self.holds,
+            self.lacks,
+            self.generation,
+            self.config,
+            self.unless,
+            self.dtype,
+        )
         # A file that was saved in the run itself is named by its case: who saved it, and in which form.
         saved = bool(self.cases) and all(name.startswith("saved.") for name in self.cases)
         return any(by_file) or self.converted is not None or self.says_tensors or saved
@@ -140,12 +151,14 @@ class Entry(BaseModel):
     def _caused_by(self, checkpoint: CheckpointRecord, subject: SubjectRecord) -> bool:
         """Whether the files are such that the cause is there."""
         of_the_weights = bool(self.formats or self.holds or self.lacks) or self.converted is not None
-        if not (of_the_weights or self.files or self.generation or self.says_tensors):
+        if not (of_the_weights or self.files or self.generation or self.says_tensors or self.dtype):
             return True
         facts = checkpoint.file_facts
         if facts is None or not set(self.files) <= set(facts.files):
             return False
         if any(not _is(facts.generation.get(name), value) for name, value in self.generation.items()):
+            return False
+        if self.dtype and facts.dtype not in self.dtype:
             return False
         if self.says_tensors and not any(_names(self.tensors, field) for field in facts.config_fields):
             return False

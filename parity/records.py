@@ -85,6 +85,9 @@ class FileFacts(_Record):
     """What ``config.json`` itself names, ``encoder.hidden_size`` in a half."""
     generation: dict[str, Any] = Field(default_factory=dict)
     """The settings of generation in force without arguments."""
+    dtype: str | None = None
+    """What ``config.json`` states (``dtype`` or ``torch_dtype``), or else what the first format's floats are stored in;
+    None where these are of several."""
 
 
 class CheckpointRecord(_Record):

@@ -19,7 +19,7 @@ from parity.traces import Trace, TraceError
 
 WITHOUT_TENSORS = (
     "generate", "reachable", "generation_settings", "save", "load_saved", "signature", "compose", "route",
-    "load_as", "frozen_gradients",
+    "load_as", "frozen_gradients", "plain_load",
 )  # fmt: skip
 """Operations on a model whose answers hold no tensor of a pass."""
 

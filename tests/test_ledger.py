@@ -26,6 +26,7 @@ SHOWN_ELSEWHERE = {
     "hf-tf-classifier-wants-end-2": "the classifier of the fixtures ends with token 2",
     "hf-tf-classifier-labels-switch-the-cache-off": "hf-labels-switch-the-cache-off speaks of it first",
     "hf-flax-composition-encode-token-types-roberta-rows": "the RoBERTa of the fixtures has one type of token",
+    "hf-torch-plain-load-keeps-dtype": "every fixture is stored in float32, and none states another dtype",
     "hf-config-two-labels-become-three": "the classifier of the fixtures has labels of its own names",
 }
 """Entries that no fixture shows, and why; ``reports/divergences`` has a script for each cause."""

@@ -6,6 +6,7 @@ head mask with sdpa attention and ignores it) is a divergence, and stays a capab
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,12 +20,12 @@ OPERATIONS = (
     "cache_output", "gradients", "decode_steps", "cross_cache", "reorder_cache", "generate", "beam_search",
     "no_repeat_ngram", "generation_settings", "other_searches", "save_safetensors", "save_sharded", "save_bin",
     "save_h5", "save_msgpack", "from_pt", "from_tf", "from_flax", "signature", "compose", "modes", "freeze",
-    "each_layer",
+    "plain_load", "each_layer",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )  # fmt: skip
-OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer")
+OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
 """What the readers of configs and of tokenizers can be asked."""
-DOCUMENTED = ("signature", "compose", "modes", "freeze")
+DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the family."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
@@ -113,6 +114,10 @@ def _of_files(backend: str, versions: Mapping[str, str]) -> tuple[list[str], dic
         named = f"BartTokenizer of transformers {versions['transformers']}"
         lacking["offsets"] = f"{named} returns no offsets"
         lacking["serialised_tokenizer"] = f"{named} is made of vocab.json and merges.txt, and reads no tokenizer.json"
+    reader = versions.get("tokenizers", "")
+    if backend == "hf-tokenizer-fast" and [int(part) for part in re.findall(r"\d+", reader)[:2]] < [0, 20] and reader:
+        # tokenizers 0.20.0, models/bpe: merges that hold spaces are written as pairs.
+        lacking["paired_merges"] = f"tokenizers {reader} reads merges as texts, and tokenizer.json has them as pairs"
     return [word for word in words_of(backend) if word not in lacking], lacking
 
 
@@ -257,6 +262,7 @@ def _hf_tf(versions: Mapping[str, str], documented: str, families: tuple[str, ..
         **{dtype: reason for dtype in DTYPES if dtype != "float32"},
         "reorder_cache": f"{name} reorders its cache inside of generate only",
         "modes": f"{name} has no mode of its own: its call takes training",
+        "plain_load": f"{name} takes no dtype, attention or device: every load of it is a plain one",
         **{f"as_{other}": _no_class("hf-tf", versions, other) for other in ABSENT["hf-tf"] if other in CLASSES["bart"]},
         "cuda": "no stack brings a TensorFlow built for CUDA",
     }
@@ -272,6 +278,7 @@ def _hf_flax(versions: Mapping[str, str], documented: str) -> dict[str, str]:
         "cross_cache": f"{name} keeps no keys and values of the source",
         "reorder_cache": f"{name} reorders its cache inside of generate only",
         "modes": f"{name} has no mode of its own: its call takes train",
+        "plain_load": f"{name} computes in float32 without arguments, as it is asked to with them",
     }
     if _minor(versions) > 37:
         # 4.37.2 has no such processor and ignores the argument, which is a divergence; measured with JAX 0.10.2.

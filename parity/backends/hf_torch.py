@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -60,6 +61,21 @@ class HfTorch:
         model = model if report.not_materialised else model.to(device)
         return HfTorchModel(model.eval(), table, report, variant, self.threads)
 
+    def load_plain(self, checkpoint: Path, model_class: str) -> HfTorchModel:
+        """Loads with nothing but the directory, and changes nothing of what comes; raises what the library raises.
+
+        Where none of PyTorch's own files is there, with the flag that a user must then pass.
+        """
+        import transformers
+
+        flags = libraries.route(checkpoint, "pt", ("tf", "flax"))
+        with libraries.notes_of_load():
+            model = getattr(transformers, model_class).from_pretrained(checkpoint, **flags)
+        table = table_of(read_config(checkpoint), model_class)
+        # Fused attention gives no weights, and those of a plain load are not asked for.
+        variant = Variant("sdpa")
+        return HfTorchModel(model, table, LoadReport(training=model.training), variant, self.threads)
+
 
 ENCODER_ONLY = ("input_ids", "input_values", "head_mask")
 """Inputs of a whole call that are the encoder's alone."""
@@ -78,6 +94,17 @@ class HfTorchModel(hf_documented.Documented):
         for raw, tensor in self._model.state_dict().items():
             if not tensor.is_meta:
                 yield libraries.parameter_name(raw, "torch", self._table)[0], bits_on_host(tensor)
+
+    def as_loaded(self) -> dict[str, Any]:
+        """How many parameters are of which dtype and on which device, the attention, and whether it is in training."""
+        parameters = list(self._model.parameters())
+        dtypes = Counter(str(each.dtype).removeprefix("torch.") for each in parameters)
+        return {
+            "dtypes": dict(dtypes),
+            "devices": dict(Counter(str(each.device) for each in parameters)),
+            "attention": getattr(self._model.config, "_attn_implementation", None),
+            "training": self._model.training,
+        }
 
     def save(self, folder: Path, format: str) -> None:
         """``save_pretrained``; from 5.0 on it has one form, and no argument that names it."""

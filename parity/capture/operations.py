@@ -24,6 +24,8 @@ from parity.traces import SKETCH_ABOVE, Trace, digest_array, sketch
 HALF = ("bfloat16", "float16")
 LARGE = 1 << 24
 """Bytes from which on a parameter is worth recognising."""
+ANSWERS = ("logits", "start_logits", "decoder.last")
+"""What a pass is made for, by class."""
 Arrays = dict[str, np.ndarray]
 
 
@@ -53,12 +55,14 @@ class Session:
         self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock, *,
         model_class: str = "", load_other: Callable[..., Model] | None = None,
         saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None, paths: UsersPath | None = None,
+        load_plain: Callable[[], Any] | None = None,
     ) -> None:  # fmt: skip
         """``load_other``: loads what is not kept for the cases that follow, with other arguments of ``Backend.load``
-        than the task's own. ``paths``: puts the user's path where a library wrote that of ``checkpoint``."""
+        than the task's own; ``load_plain``: with none but the directory. ``paths``: puts the user's path where a
+        library wrote that of ``checkpoint``."""
         self.load, self.current, self.variant, self.clock = load, current, variant, clock
         self.model_class, self.load_other, self.saved, self.checkpoint = model_class, load_other, saved, checkpoint
-        self.paths = paths or UsersPath("", "")
+        self.paths, self.load_plain = paths or UsersPath("", ""), load_plain
 
     def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
         """One call, until its numbers are there: frameworks may return before they have computed."""
@@ -260,6 +264,17 @@ def _frozen_gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Tra
     return Trace(facts={"moved": sorted(name for name, array in gradients.items() if np.any(array))})
 
 
+def _plain_load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """What a load without arguments gives, and its answer: logits, or the last states where there is no head."""
+    model = session.load_plain()
+    facts = model.as_loaded()
+    with session.clock.backend():
+        fields = model.call(inputs)
+    arrays, dtypes, _ = flatten(fields, model.to_numpy)
+    kept = [name for name in ANSWERS if name in arrays][:1]
+    return Trace({name: arrays[name] for name in kept}, facts, dtypes={name: dtypes[name] for name in kept})
+
+
 def _route(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     return Trace(facts={"route": session.current().report.route})
 
@@ -277,7 +292,9 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "gradients": _gradients, "decode_steps": decoding.decode_steps, "generate": decoding.generate,
     "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
     "config": _of_files("configuration"), "tokenize": _of_files("tokenize"),
-    "tokenizer_files": _of_files("tokenizer_files"), "weight_files": _of_files("compare_weight_files"),
+    "tokenizer_files": _of_files("tokenizer_files"),
+    "weight_files": _of_files("compare_weight_files"),
+    "plain_load": _plain_load,
     "save": _save, "load_saved": _load_saved, "signature": _signature, "compose": _compose, "route": _route,
     "each_layer": _each_layer, "load_as": _load_as, "frozen_gradients": _frozen_gradients,
 }  # fmt: skip

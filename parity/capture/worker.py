@@ -237,6 +237,16 @@ class Worker:
             loading[0] = ""
             return model
 
+        def load_plain() -> Any:
+            if task["refused"]:
+                raise Refused(task["refused"])
+            self._free()
+            loading[0] = "other"
+            with clock.backend():
+                model = self.backend.load_plain(Path(task["view"]), task["model_class"])
+            loading[0] = ""
+            return model
+
         def saved() -> Any:
             # Traces stand side by side in the cache (parity.capture.cache), each under its key.
             key = task["case"]["notes"]["trace"]
@@ -248,7 +258,7 @@ class Worker:
         return Session(
             load, lambda: self.model if self.key == key else load(), variant, clock,
             model_class=task["model_class"], load_other=load_other, saved=saved, checkpoint=Path(task["view"]),
-            paths=paths,
+            paths=paths, load_plain=load_plain,
         )  # fmt: skip
 
     def _free(self) -> None:

@@ -202,3 +202,77 @@ def the_frozen_encoder_stands_still(evidence: Evidence) -> Iterator[Result]:
         yield Finding(name not in moved if frozen else (name in moved) == free.get(name, False), f"{name} {what}", name)
     frozen = [name for name, moves in free.items() if moves and name.startswith(FEATURE_ENCODER)]
     yield Finding(bool(frozen), "no parameter of a feature encoder has a gradient without the freeze", "gradients")
+
+
+PLAIN = "main classes, PreTrainedModel.from_pretrained: dtype, device_map, attn_implementation; model.eval() by default"
+
+
+@check(
+    "DOC07",
+    claim="loaded with nothing but its directory, a model has the dtype, the device and the mode that its version "
+    "documents, and those that it has in every other version",
+    source=PLAIN,
+    usually="a default of from_pretrained that changed between versions: 5 keeps the dtype of the file, 4 widens it",
+    cases=("plain-load",),
+    requires=("load", "plain_load"),
+    needs_oracle=False,
+)
+def plain_loads_are_documented(evidence: Evidence) -> Iterator[Result]:
+    """Nobody who leaves an argument out is told that it means something else since an update.
+
+    What differs between versions is said of the newer one, with how far the answers move. Two attentions are two orders
+    of the same sums: they may differ where no answer does.
+    """
+    facts, older = evidence.trace.facts, _older(evidence)
+    wanted = _documented_dtype(evidence)
+    found = _words(facts["dtypes"])
+    what = f"parameters are {found}; {_release(evidence.version)} documents {wanted}"
+    yield Finding(wanted is None or found == wanted, what, "documented-dtype")
+    yield Finding(_words(facts["devices"]) == "cpu", f"the model is on {_words(facts['devices'])}", "device")
+    yield Finding(facts["training"] is False, "the model is in training mode", "training")
+    for field, noun in (
+        ("dtypes", "dtype"),
+        ("devices", "device"),
+        ("training", "training"),
+        ("attention", "attention"),
+    ):
+        own = _words(facts[field])
+        for label, trace in older:
+            theirs = _words(trace.facts[field])
+            moves, apart = _moves(evidence, trace, label)
+            ok = own == theirs or (field == "attention" and not apart)
+            yield Finding(ok, f"{noun} is {own}, and {theirs} in {label}: {moves}", noun)
+
+
+def _older(evidence: Evidence) -> list[tuple[str, Trace]]:
+    """The same load in each older version of the run, and of one of the same version in the stack named before."""
+    own = (evidence.version, evidence.subject.label)
+    found = evidence.in_other_stacks(evidence.case.name)
+    return [(f"{each.label} ({_release(version)})", trace) for each, version, trace in found
+            if (version, each.label) < own]  # fmt: skip
+
+
+def _documented_dtype(evidence: Evidence) -> str | None:
+    """Of a load without ``dtype``: float32 before 5.0, since then what the checkpoint states or is stored in."""
+    return evidence.stated_dtype if evidence.version >= (5,) else "float32"
+
+
+def _moves(evidence: Evidence, other: Trace, label: str) -> tuple[str, bool]:
+    """How far the two answers are from the oracle's, in words; and whether one is out of the subject's tolerance."""
+    name = next(iter(evidence.trace.arrays), "")
+    own, theirs = (evidence.distance(trace, name, "forward") for trace in (evidence.trace, other))
+    if own is None or theirs is None:
+        return "how far the answers move cannot be said without the oracle's", True
+    limit = own[1]
+    tolerance = "" if limit is None else f" (tolerance in {evidence.subject.dtype}: {limit:.2g})"
+    words = f"{name} are {own[0]:.2g} of their scale from the oracle's, {theirs[0]:.2g} in {label}{tolerance}"
+    return words, limit is None or max(own[0], theirs[0]) > limit
+
+
+def _words(found: Any) -> str:
+    """What most are, or one after the other where there are several."""
+    return " and ".join(sorted(found)) if isinstance(found, dict) else str(found)
+
+
+def _release(version: tuple[int, ...]) -> str:
+    return f"transformers {'.'.join(map(str, version))}"

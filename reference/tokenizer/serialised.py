@@ -38,6 +38,12 @@ class Serialised:
         return {**self.vocabulary, **self.added}
 
     @property
+    def paired(self) -> bool:
+        """Whether its merges are lists of two, which releases of tokenizers before 0.20 cannot read."""
+        merges = self.data["model"].get("merges")
+        return isinstance(merges, list) and any(isinstance(merge, list) for merge in merges[:1])
+
+    @property
     def not_byte_level(self) -> str:
         """Why it is no byte-level BPE as ``vocab.json`` and ``merges.txt`` make one; "" where it is."""
         if self.kind != "BPE":

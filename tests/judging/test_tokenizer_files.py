@@ -126,7 +126,7 @@ def reason(place: Path, check: str = "FILE02") -> str:
 def test_a_tokenizer_as_5_saves_it_is_read_as_one_of_vocabulary_and_merges(tmp_path):
     place = as_saved_by_5(tmp_path)
     (case,) = (case for case in file_cases(inspect_checkpoint(place).anatomy, place) if case.operation == "tokenize")
-    assert case.requires == ("tokenize", "serialised_tokenizer") and not case.notes["lacking"]
+    assert case.requires == ("tokenize", "serialised_tokenizer", "paired_merges") and not case.notes["lacking"]
     told = [own_files.tokenize(each, case.settings["texts"], case.settings["pairs"])
             for each in (place, fixture("bart-tiny"))]  # fmt: skip
     assert {**told[0], "serialised": None} == {**told[1], "serialised": None}
@@ -138,6 +138,12 @@ def test_who_can_read_it_is_declared():
     assert "reads no tokenizer.json" in lacking["serialised_tokenizer"]
     for name, version in (("hf-tokenizer", "5.23.0"), ("hf-tokenizer-fast", "4.37.2"), ("file", "")):
         assert "serialised_tokenizer" in capabilities(name, "eager", {"transformers": version} if version else {})[0]
+
+
+def test_pairs_of_merges_are_no_question_to_a_reader_of_texts():
+    for version, reads in (("0.15.2", False), ("0.22.2", True)):
+        versions = {"transformers": "4.57.6", "tokenizers": version}
+        assert ("paired_merges" in capabilities("hf-tokenizer-fast", "eager", versions)[0]) == reads
 
 
 def another_model(place: Path) -> None:
