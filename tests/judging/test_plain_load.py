@@ -62,6 +62,11 @@ def test_versions_that_load_alike_pass(judged):
     assert {stack: status for stack, (status, _) in found.items()} == dict.fromkeys(STACKS, "pass")
 
 
+def test_half_precision_in_another_attention_is_told_as_half_precision_alone(judged):
+    loads = {"docs-4.37": {**AS_DOCUMENTED, "attention": "eager"}, "current": HALF}
+    assert judged(loads, {"current": 1e-3}, dtype="float16")["current"][0] == "known"
+
+
 def test_one_version_alone_is_held_against_its_own_documents(judged):
     assert judged({"current": HALF}, dtype="float16")["current"][0] == "pass"
 
@@ -98,7 +103,10 @@ def test_another_dtype_than_the_file_s_is_not_excused(judged):
 
 def test_another_attention_is_a_finding_only_where_answers_move(judged):
     eager = {**AS_DOCUMENTED, "attention": "eager"}
-    assert judged({"docs-4.37": eager, "main": AS_DOCUMENTED}, dtype="float32")["main"][0] == "pass"
+    loads = {"docs-4.37": eager, "main": AS_DOCUMENTED}
+    assert judged(loads, dtype="float32")["main"][0] == "pass"
+    # That the older version's answers are wrong is no fault of the newer one's.
+    assert judged(loads, {"docs-4.37": 0.4}, dtype="float32")["main"][0] == "pass"
 
 
 def test_another_attention_whose_answers_move_fails(judged):
