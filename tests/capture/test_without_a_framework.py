@@ -27,7 +27,10 @@ def planned(monkeypatch, tmp_path):
     def plan(versions, wanted=None, stacks=("main",), name="bart-odd", dtypes=("float32",), others=False):
         facts = {"versions": versions, "cpu": "x", "python": "3.11", "sources": {}}
         monkeypatch.setattr(run, "probe", lambda *a, **k: facts)
-        found = run._Run(tmp_path, TraceCache(tmp_path), None, lambda event: None, [], {})
+        found = run._Run(
+            out=tmp_path, cache=TraceCache(tmp_path), views=None, executor=None, progress=lambda event: None,
+            unreadable=[], options={},
+        )  # fmt: skip
         found.plan([inspect_checkpoint(fixture(name))], stacks, wanted, "cpu", dtypes, others_judged=others)
         return found
 
