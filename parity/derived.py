@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -198,16 +198,31 @@ def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
 
 
 def _held_cases(run: CheckpointRun, case: Case, parents: tuple[str, ...]) -> Iterator[Case]:
-    """What the oracle writes under the settings that a subject holds, where they are not the documented ones."""
+    """What the oracle writes under the settings that a subject holds, where they are not the documented ones.
+
+    In every dialect: a library that holds other settings searches in its own way all the same.
+    """
     holders: dict[str, tuple[dict[str, Any], list[int]]] = {}
     for index, _ in run.subjects("candidate"):
         if held := held_otherwise(run, index, case):
             holders.setdefault(json.dumps(held, sort_keys=True), (held, []))[1].append(index)
+    passed = case.settings.get("arguments", {})
     for number, (held, subjects) in enumerate(holders.values()):
-        notes = {"roles": ["oracle"], "of": case.name, "dialect": AS_HELD, "settings": held, "subjects": subjects}
-        yield Case(
-            f"{case.name}.as-held-{number}", "generate", case.inputs, {"arguments": held}, notes=notes, parents=parents
-        )
+        twenty = held["max_length"] == 20 and held["max_new_tokens"] is None and "max_length" not in passed
+        for longer in ({}, {"max_new_tokens": 20}) if twenty else ({},):
+            notes = {"roles": ["oracle"], "of": case.name, "dialect": AS_HELD, "settings": {**held, **longer},
+                     "subjects": subjects}  # fmt: skip
+            asked = replace(case, notes=notes)
+            for spoken in (None, *(name for name in DIALECTS if may_differ(DIALECTS[name], asked))):
+                # What the case switched off besides is in force nowhere.
+                settings = {"arguments": {**passed, **held, **longer}, **({"dialect": spoken} if spoken else {})}
+                words = [
+                    f"{case.name}.as-held-{number}",
+                    *(["longer"] if longer else ()),
+                    *([spoken] if spoken else ()),
+                ]
+                label = "-".join(words).lower().replace("_", "-")
+                yield Case(label, "generate", case.inputs, settings, notes=notes, parents=parents)
 
 
 def may_differ(spoken: Dialect, case: Case) -> bool:

@@ -28,6 +28,9 @@ NOT_FOLLOWED = "not_followed"
 NOT_READ = "not_read"
 """Key of the settings in force: those of ``NOT_FOLLOWED`` in whose place a stand-in is given."""
 
+FROM_MODEL_CONFIG = "_from_model_config"
+"""Key of ``generation_config.json`` by which 4.x takes ``config.json`` for it; kept, as a cause of what differs."""
+
 MOST_BEAMS = 64
 """Beams, and results of one source, up to which a search is judged: all of them are scored at every step, by every
 backend, and no published checkpoint of these families asks for a quarter as many."""
@@ -84,6 +87,8 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
     reasons |= {name: f"{place}: {why}" for name, why in _not_judged(settings)}
     reasons = {**_unbounded_beside(path, config, positions), **reasons}
     in_force = settings.to_dict()
+    if place.name == GENERATION_FILE and stored.get(FROM_MODEL_CONFIG):
+        in_force[FROM_MODEL_CONFIG] = True
     return {**in_force, NOT_FOLLOWED: reasons, NOT_READ: not_read} if reasons else in_force
 
 

@@ -20,6 +20,7 @@ from parity.cases import Case
 from parity.records import SubjectRecord
 from parity.run import CheckpointRun
 from parity.traces import Trace, digest_array
+from reference.errors import CheckpointError
 from reference.generation import DOCUMENTED, GenerationSettings
 
 Word = Literal["match", "tie-flip", "wrong", "undecided"]
@@ -103,17 +104,22 @@ def sequences_of(run: CheckpointRun, index: int, case: Case) -> np.ndarray | Non
 
 
 def held_otherwise(run: CheckpointRun, index: int, case: Case) -> dict[str, Any]:
-    """The settings that a subject says it has in force, where they are not those of the file and a case names none.
+    """The settings in force in a case, by what a subject says it holds, where they are not those of the file.
 
-    Empty where they are the same, where the case passes its own, or where nobody said.
+    What the case passes is in force in both. Empty where they are the same, where nobody said, or where no text is
+    documented under them.
     """
-    trace = run.trace(index, SETTINGS) if SETTINGS in run.cases and not case.settings.get("arguments") else None
+    trace = run.trace(index, SETTINGS) if SETTINGS in run.cases else None
     if trace is None or trace.raised or "settings" not in trace.facts:
         return {}
     wanted = GenerationSettings.from_dict(case.notes["settings"]).to_dict()
     defaults = GenerationSettings(decoder_start_token_id=wanted["bos_token_id"]).to_dict()
-    held = {name: trace.facts["settings"].get(name) for name in wanted}
-    held = {name: defaults[name] if value is None else value for name, value in held.items()}
+    held = {**trace.facts["settings"], **case.settings.get("arguments", {})}
+    held = {name: defaults[name] if held.get(name) is None else held[name] for name in wanted}
+    try:
+        GenerationSettings.from_dict(held)
+    except CheckpointError:
+        return {}
     return held if held != wanted else {}
 
 
@@ -299,9 +305,14 @@ def explaining(run: CheckpointRun, index: int, *cases: Case, scores: bool = Fals
 
 
 def _reproduces(run: CheckpointRun, index: int, case: Case, dialect: str, scores: bool) -> bool:
-    asked = next((c for c in derived(run, "generate", case.name) if c.notes["dialect"] == dialect
-                  and index in c.notes.get("subjects", [index])), None)  # fmt: skip
-    theirs = run.oracle(asked.name) if asked else None
+    asked = [c for c in derived(run, "generate", case.name) if c.notes["dialect"] == dialect
+             and index in c.notes.get("subjects", [index])]  # fmt: skip
+    return any(_writes(run, index, case, each, scores) for each in asked)
+
+
+def _writes(run: CheckpointRun, index: int, case: Case, asked: Case, scores: bool) -> bool:
+    """Whether the oracle's answer to a derived case is the subject's text, and its scores too where they are asked."""
+    theirs = run.oracle(asked.name)
     ours, settings = sequences_of(run, index, case), settings_of(case)
     if ours is None or theirs is None:
         return False

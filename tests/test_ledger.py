@@ -23,6 +23,10 @@ BASELINE = Path(__file__).parents[1] / "reports" / "baseline.json"
 ENCODER, DECODER = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
 SHOWN_ELSEWHERE = {
     "hf-torch-default-length-is-21-text": "no fixture's beams end at the default length",
+    "hf-torch-default-length-is-21-text-unless-given": "no fixture's beams end at the default length",
+    "hf-torch-beams-fill-with-the-end-where-padding-is-0": "no fixture that pads with 0 ends a row of beams early",
+    "hf-config-wins-over-generation-config": "no fixture says _from_model_config",
+    "hf-config-wins-over-generation-config-text": "no fixture says _from_model_config",
     "hf-tf-classifier-wants-end-2": "the classifier of the fixtures ends with token 2",
     "hf-tf-classifier-labels-switch-the-cache-off": "hf-labels-switch-the-cache-off speaks of it first",
     "hf-flax-composition-encode-token-types-roberta-rows": "the RoBERTa of the fixtures has one type of token",

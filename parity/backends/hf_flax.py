@@ -132,7 +132,7 @@ class HfFlaxModel(hf_documented.Documented):
         return HfFlaxModel(joined, self._config, self._table, LoadReport(), self._variant)
 
     def generation_settings(self) -> Mapping[str, Any]:
-        return libraries.generation_settings(self._model.generation_config)
+        return libraries.generation_settings(self._model)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         """Of the documented loss of its own logits: the classes take no labels and compute none.

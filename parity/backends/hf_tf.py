@@ -149,7 +149,7 @@ class HfTfModel(hf_documented.Documented):
         return HfTfModel(joined, self._table, LoadReport())
 
     def generation_settings(self) -> Mapping[str, Any]:
-        return libraries.generation_settings(self._model.generation_config)
+        return libraries.generation_settings(self._model)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         """By ``tf.GradientTape``; the embedding's sparse gradient is made dense."""

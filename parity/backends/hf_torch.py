@@ -164,7 +164,7 @@ class HfTorchModel(hf_documented.Documented):
             return libraries.generated(self._model.generate(**given, **libraries.generate_arguments(settings)))
 
     def generation_settings(self) -> Mapping[str, Any]:
-        return libraries.generation_settings(self._model.generation_config)
+        return libraries.generation_settings(self._model)
 
     def composed(self, checkpoint: Path) -> HfTorchModel:
         """``from_encoder_decoder_pretrained`` of the halves this composition was made of."""

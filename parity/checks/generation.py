@@ -13,7 +13,7 @@ from parity.evidence import Evidence
 from parity.in_force import NOT_READ
 from parity.results import Comparison, Finding, Result, Undecided
 from parity.texts import SEQUENCES, Choice, Text, common, cut, settings_of, unreadable
-from reference.generation import DOCUMENTED, GenerationSettings
+from reference.generation import DOCUMENTED, Dialect, GenerationSettings, dialect
 
 _CASES = tuple(
     f"generate.{name}"
@@ -190,7 +190,9 @@ def lengths_are_kept(evidence: Evidence) -> Iterator[Result]:
         ended = len(tokens) > 1 and tokens[-1] == settings.eos_token_id
         before_end, length = len(tokens) - ended, len(tokens)
         at_bound = length >= settings.max_length or bool(settings.min_length and before_end <= settings.min_length)
-        long, short = length > settings.max_length, ended and before_end < settings.min_length
+        # An end that is forced comes at max_length, whatever min_length says.
+        forced = length == settings.max_length and tokens[-1] in settings.forced_ends
+        long, short = length > settings.max_length, ended and not forced and before_end < settings.min_length
         named = {"at": {"batch": row}, **_explained(evidence)} if long or short else {}
         what = f"row {row} has {length} tokens, max_length is {settings.max_length}"
         yield Finding(not long, what, SEQUENCES, named, at_bound)
@@ -233,11 +235,16 @@ def padding_after_the_end(evidence: Evidence) -> Iterator[Result]:
     yield from _readable(evidence)
     settings = settings_of(evidence.case)
     fill = settings.fill(DOCUMENTED)
-    for (row, tokens), whole in zip(_rows(evidence), evidence.trace.arrays.get(SEQUENCES, ()), strict=False):
+    rows = list(zip(_rows(evidence), evidence.trace.arrays.get(SEQUENCES, ()), strict=False))
+    fillers = {int(token) for (_, tokens), whole in rows for token in whole[len(tokens) :]}
+    spoken = [name for name, each in vars(dialect).items() if isinstance(each, Dialect) and each != DOCUMENTED
+              and fillers == {settings.fill(each)}]  # fmt: skip
+    for (row, tokens), whole in rows:
         rest = [int(token) for token in whole[len(tokens) :]]
         place = next((len(tokens) + i for i, token in enumerate(rest) if token != fill), None)
         what = f"row {row} has {whole[place] if place else None} at position {place}, after its end; padding is {fill}"
-        yield Finding(place is None, what, SEQUENCES, {"at": {"batch": row, "tgt": place}} if place else {}, bool(rest))
+        told = {"at": {"batch": row, "tgt": place}, "dialects": spoken} if place else {}
+        yield Finding(place is None, what, SEQUENCES, told, bool(rest))
 
 
 def _rows(evidence: Evidence) -> Iterator[tuple[int, list[int]]]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from parity import ledger
 from parity.cases import Case
+from parity.checks import CHECKS
 from parity.derived import DIALECTS, may_differ
 from parity.judge import judge
 from parity.records import Report, Verdict
-from parity.texts import cut, settings_of, table_of
+from parity.run import CheckpointRun
+from parity.texts import cut, held_otherwise, settings_of, table_of
 from parity.traces import Trace
+from reference.generation import GenerationSettings
 from tests.judging.conftest import CANDIDATE, cells
 from tests.judging.test_judge import entry
 
@@ -230,3 +234,45 @@ def test_what_fills_rows_makes_no_other_text():
     repeated_ends = np.array([[2, 5, 2, 2, 2, 2], [2, 5, 6, 7, 2, 9]])
     assert np.array_equal(table_of(padded, settings), table_of(repeated_ends, settings))
     assert [cut(row, settings) for row in padded] == [[2, 5, 2], [2, 5, 6, 7, 2]]
+
+
+def asked_about(sequences: list[list[int]], **settings) -> SimpleNamespace:
+    """What a check looks at, of texts alone."""
+    notes = {"settings": GenerationSettings.from_dict({"bos_token_id": 1, "eos_token_id": 2, **settings}).to_dict()}
+    case = Case("generate.beams", "generate", {"input_ids": [[3]] * len(sequences)}, notes=notes)
+    trace = Trace({"sequences": np.array(sequences)})
+    nothing = {"dialects": list, "settings_held": dict}
+    return SimpleNamespace(case=case, trace=trace, anatomy=SimpleNamespace(vocab=9), **nothing)
+
+
+@pytest.mark.parametrize(("filler", "spoken"), [(0, None), (2, ["TORCH_4_57", "TORCH_5_23"]), (4, [])])
+def test_a_dialect_is_named_where_its_filling_stands_after_the_end(filler, spoken):
+    """Padding with 0, which beam search of today's library takes for none and fills with the end."""
+    evidence = asked_about([[1, 5, 6, 2], [1, 2, filler, filler]], pad_token_id=0, num_beams=2, max_length=4)
+    _, found = CHECKS["GEN07"].function(evidence)
+    assert found.ok == (spoken is None) and found.evidence.get("dialects") == spoken
+
+
+@pytest.mark.parametrize(("text", "forced", "ok"), [([1, 5, 2], 2, True), ([1, 5, 2], None, False), ([1, 2], 2, False)])
+def test_a_forced_end_comes_at_the_longest_length_whatever_the_shortest_is(text, forced, ok):
+    found = CHECKS["GEN05"].function(asked_about([text], max_length=3, min_length=3, forced_eos_token_id=forced))
+    assert all(each.ok for each in found) == ok
+
+
+@pytest.mark.parametrize(
+    ("held", "arguments", "differs"),
+    [
+        ({"decoder_start_token_id": 5}, {"num_beams": 1}, True),
+        ({"num_beams": 3}, {"num_beams": 1}, False),
+        ({"num_beams": 3}, {}, True),
+        ({"max_new_tokens": 6, "min_length": 10}, {"num_beams": 1}, False),
+        ({}, {}, False),
+    ],
+)
+def test_what_a_subject_holds_counts_where_a_case_does_not_pass_it(run_directory, held, arguments, differs):
+    (run,) = CheckpointRun.open_all(run_directory())[1]
+    own = run.cases["generate.settings"].notes["settings"]
+    in_force = GenerationSettings.from_dict(own, **arguments).to_dict()
+    case = Case("generate.x", "generate", {}, {"arguments": arguments}, notes={"settings": in_force})
+    run.trace = lambda index, name: Trace(facts={"settings": {**own, **held}})
+    assert bool(held_otherwise(run, CANDIDATE, case)) == differs

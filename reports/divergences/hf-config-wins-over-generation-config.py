@@ -1,0 +1,23 @@
+"""transformers 4.57.6: a generation_config.json with _from_model_config gives way to config.json in generate()."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import BartConfig, BartForConditionalGeneration
+
+sizes = {"d_model": 12, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
+heads = {"encoder_attention_heads": 3, "decoder_attention_heads": 3}
+config = BartConfig(vocab_size=50, max_position_embeddings=40, **sizes, **heads)
+with tempfile.TemporaryDirectory() as directory:
+    BartForConditionalGeneration(config).save_pretrained(directory)
+    path = Path(directory, "config.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "max_length": 12, "min_length": 12}))
+    edited = {"max_length": 6, "decoder_start_token_id": 2, "eos_token_id": 2, "_from_model_config": True}
+    Path(directory, "generation_config.json").write_text(json.dumps(edited))
+    model = BartForConditionalGeneration.from_pretrained(directory).eval()
+    length = model.generate(torch.tensor([[5, 6, 7, 2]])).shape[1]
+print(f"{length} tokens, where generation_config.json says max_length 6")
+sys.exit(length != 6)
