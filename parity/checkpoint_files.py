@@ -82,7 +82,7 @@ def list_files(directory: Path) -> Listing:
     if not directory.is_dir():
         raise CheckpointError(directory, "not a directory" if directory.exists() else "no such directory")
     try:
-        present = {entry.name: entry.is_dir() for entry in os.scandir(directory)}
+        present = {entry.name: entry.is_dir(follow_symlinks=False) for entry in os.scandir(directory)}
     except OSError as error:
         raise CheckpointError(directory, f"cannot be read: {error.strerror or error}") from error
     paths: dict[str, Path] = {}

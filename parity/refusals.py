@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.backends import BACKENDS, MUTANT_HOSTS, find_entry
+from parity.backends import BACKENDS, MUTANT_HOSTS
 from parity.backends.libraries import route
 from parity.checkpoint_files import (
     CONFIG_FILE,
@@ -88,8 +88,7 @@ def _explicit(backend: str, directory: Path, names: Collection[str], unexamined:
 
 
 def _versioned(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
-    about = find_entry(backend).about
-    for holder in (CONFIG_FILE, *([TOKENIZER_CONFIG] if about == "tokenizer" or backend not in BACKENDS else [])):
+    for holder in (CONFIG_FILE, *([TOKENIZER_CONFIG] if _reads_tokenizers(backend) else [])):
         for name in versioned_names(directory, holder) if holder in names else ():
             if not is_plain(name):
                 yield f"{holder} names the file {name!r:.100} for some version, which lies outside the directory"
@@ -111,7 +110,7 @@ def _tokenizer(backend: str, directory: Path, names: Collection[str], unexamined
     Source: transformers 4.37.2 and 4.57.6, tokenization_utils_base.py, ``_from_pretrained``: a resolved file is passed
     on only where the config has no argument of that name, and ``init_inputs`` are passed on as they are.
     """
-    if (backend in BACKENDS and find_entry(backend).about != "tokenizer") or TOKENIZER_CONFIG not in names:
+    if not _reads_tokenizers(backend) or TOKENIZER_CONFIG not in names:
         return
     settings = json_object(directory, TOKENIZER_CONFIG)
     for key, value in settings.items():
@@ -119,6 +118,10 @@ def _tokenizer(backend: str, directory: Path, names: Collection[str], unexamined
             yield f"{TOKENIZER_CONFIG} names a file of its own as {key}, {value!r:.100}, which a library would read"
     if any(_texts(settings.get("init_inputs"))):
         yield f"{TOKENIZER_CONFIG} has init_inputs, which a library would read files by"
+
+
+def _reads_tokenizers(backend: str) -> bool:
+    return backend not in BACKENDS or BACKENDS[backend].about == "tokenizer"
 
 
 _TOKENIZER_ARGUMENTS = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "vocab", "merges", "sp_model_file")
