@@ -14,7 +14,7 @@ from parity.capture import Event
 from parity.records import Divergence, Notice, Unreadable
 from parity.show import Progress, show_report
 from parity.show.console import duration, size, tell
-from parity.show.failures import INDENT, block, groups, usual_causes
+from parity.show.failures import INDENT, block, groups, origins, usual_causes
 from parity.show.html.page import render
 from parity.show.matrix import worst
 from parity.show.report import cost_line, known_lines, skip_lines, totals_line
@@ -279,6 +279,12 @@ def test_where_the_weights_are_others_all_that_is_computed_follows(check):
     made = list(groups([_numeric("NUM01", "encoder.hidden.0", None),
                         verdict("fail", check=check, backend=backend, reason="x is missing")]))  # fmt: skip
     assert usual_causes(made, str) == [("", check), (check, "")]
+
+
+def test_what_only_follows_begins_nowhere():
+    made = list(groups([verdict("fail", check="FILE01", backend="file", reason="x is missing"),
+                        verdict("fail", check="NUM04", reason="no truth to hold this against: x is missing")]))  # fmt: skip
+    assert [origin.place for origin in origins(made)] == ["x is missing"]
 
 
 @pytest.mark.parametrize(("cells", "code"), [([verdict()], 2), ([verdict(), failure()], 1), ([verdict("skip")], 2)])

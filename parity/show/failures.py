@@ -73,15 +73,25 @@ class Origin:
 
 
 def origins(found: Iterable[Group]) -> list[Origin]:
-    """Where failures begin: first those whose inputs were still right, of these the one that most cells name."""
+    """Where failures begin: first those whose inputs were still right, of these the one that most cells name.
+
+    What follows from another failure (``followed``) begins nowhere, unless it begins at the same tensor.
+    """
     places: dict[tuple[str, ...], list[Group]] = {}
-    for group in found:
+    found = list(found)
+    for group in (
+        each for each, root in zip(found, followed(found), strict=True) if root is None or _alike(each, root)
+    ):
         verdict = group.example
         first = verdict.first_divergence
         place = _cause(verdict) if first is None else (first.tensor, str(_made_here(first.inputs_within)))
         places.setdefault((verdict.status, *place), []).append(group)
     made = [Origin(tuple(members)) for members in places.values()]
     return sorted(made, key=lambda origin: (not _made_here(origin.inputs_within), -len(origin.verdicts)))
+
+
+def _has_place(group: Group) -> bool:
+    return group.example.first_divergence is not None
 
 
 def _made_here(inputs_within: float | None) -> bool:
