@@ -75,13 +75,11 @@ class Origin:
 def origins(found: Iterable[Group]) -> list[Origin]:
     """Where failures begin: first those whose inputs were still right, of these the one that most cells name.
 
-    What follows from another failure (``followed``) begins nowhere, unless it begins at the same tensor.
+    What follows from another failure (``followed``) begins nowhere, unless it names a tensor of its own.
     """
     places: dict[tuple[str, ...], list[Group]] = {}
     found = list(found)
-    for group in (
-        each for each, root in zip(found, followed(found), strict=True) if root is None or _alike(each, root)
-    ):
+    for group in (each for each, root in zip(found, followed(found), strict=True) if root is None or _has_place(each)):
         verdict = group.example
         first = verdict.first_divergence
         place = _cause(verdict) if first is None else (first.tensor, str(_made_here(first.inputs_within)))
