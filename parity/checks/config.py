@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,12 +24,24 @@ def _documented(evidence: Evidence) -> dict[str, Any]:
 
 
 def _same(field: str, found: Mapping[str, Any], wanted: Any, about: str, wants: str) -> Finding:
-    """One attribute held against its value. Numbers are one where JSON has them as one: 1 and 1.0, not 1 and true."""
+    """One attribute compared with its value."""
     value = found.get(field, MISSING)
     if value is MISSING:
         return Finding(False, f"{about} has no {field}; {wants} is {wanted!r}", field)
-    same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
-    return Finding(same, f"{field} is {value!r} {about}; {wants} is {wanted!r}", field)
+    return Finding(_equal(value, wanted), f"{field} is {value!r} {about}; {wants} is {wanted!r}", field)
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    """Whether two JSON values are the same: 1 and 1.0 are, 1 and true are not, NaN is NaN."""
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    if isinstance(value, list) and isinstance(wanted, list):
+        return len(value) == len(wanted) and all(map(_equal, value, wanted))
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return value.keys() == wanted.keys() and all(_equal(value[name], wanted[name]) for name in value)
+    if isinstance(value, float) and isinstance(wanted, float) and math.isnan(wanted):
+        return math.isnan(value)
+    return value == wanted
 
 
 @check(

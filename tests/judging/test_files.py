@@ -16,6 +16,7 @@ from parity.backends import own_files
 from parity.cases import Case
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
+from parity.checks.config import _equal
 from parity.file_cases import documented_configs, file_cases
 from parity.hostile_texts import competing
 from parity.judge import judge
@@ -308,3 +309,11 @@ def test_a_fault_of_the_files_is_shown_again_by_a_command_that_runs(tmp_path):
     report = judged(tmp_path, "bart-tiny", {(FILE, "tokenize"): put("largest", value=487)})
     (failed,) = cells(report, "FILE02", "fail")
     assert failed.evidence["again"] == "parity audit bart-tiny --backend hf-config --check FILE02"
+
+
+def test_values_of_a_config_are_compared_as_json():
+    nan = float("nan")
+    for value, wanted in [(1, 1.0), (nan, nan), ([1, nan], [1.0, nan]), ({"x": [nan]}, {"x": [nan]}), (None, None)]:
+        assert _equal(value, wanted)
+    for value, wanted in [(1, True), (nan, 1.0), (1.0, nan), ([True], [1]), ([1], [1, 1]), ({"x": 0}, {"x": False})]:
+        assert not _equal(value, wanted)
