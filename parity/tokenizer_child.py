@@ -15,9 +15,9 @@ MEMORY, SECONDS = 4 << 30, 300
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for what, limit in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
+        highest = resource.getrlimit(what)[1]
+        resource.setrlimit(what, (limit if highest == resource.RLIM_INFINITY else min(limit, highest), highest))
     try:
         answer = _reader(sys.argv[1], sys.argv[2:])
     except ImportError as error:

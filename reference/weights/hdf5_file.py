@@ -1,9 +1,18 @@
-"""Reads ``tf_model.h5``: Keras variables as HDF5 datasets, named by their scopes. Needs ``h5py``."""
+"""Reads ``tf_model.h5``: Keras variables as HDF5 datasets, named by their scopes. Needs ``h5py``.
+
+That library runs in a process of its own (``hdf5_child``), which some damaged files end. What Keras writes lies in one
+piece and is then read from the file as it stands.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import select
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,81 +22,131 @@ import numpy as np
 from reference.errors import CheckpointError, brief
 from reference.files import open_file
 from reference.weights.cast import BFLOAT16
-from reference.weights.stored import DTYPES, MOST_TENSORS, Opened, Stored, check_amount, check_name, check_shape
+from reference.weights.stored import DTYPES, Opened, Stored, check_amount, check_name, check_shape, read_span
 
 _NAMES = {dtype.str: name for name, dtype in DTYPES.items() if name != "bfloat16"}
-_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError)
-"""What h5py raises on a damaged file, depending on where the damage is."""
+_OPAQUE = ("|V2", BFLOAT16.str)
+"""What Keras writes bfloat16 as: two bytes without a meaning."""
+_MOST_OBJECTS = 20_000
+"""Groups and tensors of one file; the largest BART has some 2,000."""
+_SECONDS = 120
 
 
 def open_hdf5(path: Path) -> Opened:
     """Indexes every dataset of an HDF5 file under its whole path.
 
     Raises:
-        CheckpointError: h5py is not installed, or the file is truncated, damaged, has an unknown dtype, or takes its
-            data from another file (external or virtual datasets).
+        CheckpointError: h5py is not installed, or the file is truncated, damaged, has an unknown dtype, takes its data
+            from another file (external or virtual datasets), or asks for much more than it has.
     """
-    h5py = _import(path)
-    opened, visited = Opened("tf"), 0
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
-
-    def visit(name: str | bytes, item: Any) -> None:
-        nonlocal visited
-        visited += 1
-        if visited > MOST_TENSORS:
-            raise CheckpointError(path, f"holds more than {MOST_TENSORS:,} groups and tensors")
-        if isinstance(name, bytes):
-            raise CheckpointError(path, f"holds a name that is no UTF-8: {brief(name)}")
-        if isinstance(item, h5py.Dataset):
-            opened.tensors[name] = _index(path, check_name(path, name), item, size)
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except CheckpointError:
-        raise
-    except _ERRORS as error:
-        raise CheckpointError(path, f"not a readable HDF5 file: {brief(str(error), 300)[1:-1]}") from error
+    opened = Opened("tf")
+    told, _ = _asked(path, "index", str(path.absolute()), _MOST_OBJECTS)
+    for found in told["datasets"]:
+        opened.tensors[found["name"]] = _stored(path, check_name(path, found["name"]), found, size)
     check_amount(path, size, sum(stored.nbytes for stored in opened.tensors.values()))
     return opened
 
 
-def _import(path: Path) -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise CheckpointError(path, f"needs the package h5py, which is not installed: {error}") from error
-    return h5py
+class _Child:
+    """The process, started at the first file and again after one that ended it."""
+
+    def __init__(self) -> None:
+        self.owner, self.process, self.read = 0, None, b""
+
+    def ask(self, path: Path, *what: Any) -> tuple[dict[str, Any], bytes]:
+        """An answer and the bytes that follow it.
+
+        Raises:
+            CheckpointError: there is none, or it says what is wrong with the file.
+        """
+        try:
+            if self.process is None or self.owner != os.getpid():
+                self._start()
+            self.process.stdin.write(json.dumps(what).encode() + b"\n")
+            self.process.stdin.flush()
+            until = time.monotonic() + _SECONDS
+            while b"\n" not in self.read:
+                self._more(until)
+            line, _, self.read = self.read.partition(b"\n")
+            told = json.loads(line)
+            while len(self.read) < told.get("bytes", 0):
+                self._more(until)
+        except (OSError, ValueError, EOFError) as error:
+            ended = self._stop()
+            cause = "is not read in time" if isinstance(error, TimeoutError) else f"the library ended ({ended})"
+            raise CheckpointError(path, f"not a readable HDF5 file: {cause}") from error
+        content, self.read = self.read, b""
+        return told, content
+
+    def _start(self) -> None:
+        script = Path(__file__).with_name("hdf5_child.py")
+        # -P: without the script's folder among the places that modules are imported from.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self.owner, self.read = os.getpid(), b""
+
+    def _more(self, until: float) -> None:
+        if not select.select([self.process.stdout], [], [], max(0, until - time.monotonic()))[0]:
+            raise TimeoutError
+        part = os.read(self.process.stdout.fileno(), 1 << 20)
+        if not part:
+            raise EOFError
+        self.read += part
+
+    def _stop(self) -> int | None:
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        process.kill()
+        return process.wait()
 
 
-def _index(path: Path, name: str, item: Any, size: int) -> Stored:
-    h5py = _import(path)
-    made = item.id.get_create_plist()
-    if made.get_external_count() or made.get_layout() == h5py.h5d.VIRTUAL:
+_CHILD = _Child()
+
+
+def _asked(path: Path, *what: Any) -> tuple[dict[str, Any], bytes]:
+    told, content = _CHILD.ask(path, *what)
+    if "missing" in told:
+        raise CheckpointError(path, f"needs the package h5py, which is not installed: {told['missing']}")
+    if "error" in told:
+        cause = brief(told["error"], 300)[1:-1]
+        raise CheckpointError(path, cause if told["refused"] else f"not a readable HDF5 file: {cause}")
+    return told, content
+
+
+def _stored(path: Path, name: str, found: dict[str, Any], size: int) -> Stored:
+    if found["elsewhere"]:
         raise CheckpointError(path, f"tensor {brief(name)} takes its data from another file")
-    found = item.dtype
-    # Keras writes bfloat16 as two opaque bytes.
-    dtype = "bfloat16" if found.str in ("|V2", BFLOAT16.str) else _NAMES.get(found.newbyteorder("<").str)
-    if dtype is None or found.names or found.subdtype:
-        kind = "of several fields" if found.names else found.str[:20]
-        raise CheckpointError(path, f"tensor {brief(name)} has the unknown dtype {kind}")
-    if item.shape is None:
+    kind = found["dtype"]
+    dtype = "bfloat16" if kind in _OPAQUE else kind and _NAMES.get(np.dtype(kind).newbyteorder("<").str)
+    if not dtype:
+        raise CheckpointError(path, f"tensor {brief(name)} has the unknown dtype {kind or 'of several fields'}")
+    if found["shape"] is None:
         raise CheckpointError(path, f"tensor {brief(name)} has no shape")
-    shape = check_shape(path, name, tuple(int(size) for size in item.shape))
-    if made.get_layout() == h5py.h5d.CHUNKED:
+    shape = check_shape(path, name, found["shape"])
+    if found["chunk"] is not None:
         # A chunk is held whole to read one element of it, and may be much larger than the array.
-        chunk = check_shape(path, name, tuple(int(extent) for extent in made.get_chunk()))
+        chunk = check_shape(path, name, found["chunk"])
         check_amount(path, size, math.prod(chunk) * DTYPES[dtype].itemsize)
-    return Stored(shape, dtype, partial(_read, path, name, DTYPES[dtype]))
+    return Stored(shape, dtype, partial(_read, path, name, shape, (kind, dtype), found["offset"]))
 
 
-def _read(path: Path, name: str, dtype: np.dtype) -> np.ndarray:
-    h5py = _import(path)
-    try:
-        with h5py.File(path, "r") as file:
-            array = file[name][()]
-    except _ERRORS as error:
-        cause = brief(str(error), 300)[1:-1]
-        raise CheckpointError(path, f"tensor {brief(name)} cannot be read: {cause}") from error
-    return array.view(dtype) if array.dtype.kind == "V" else array.astype(dtype, copy=False)
+def _read(
+    path: Path, name: str, shape: tuple[int, ...], kinds: tuple[str, str], offset: int | None
+) -> np.ndarray:  # fmt: skip
+    kind, dtype = np.dtype(kinds[0]), DTYPES[kinds[1]]
+    if offset is None:
+        _, content = _asked(path, "read", str(path.absolute()), name)
+        if len(content) != math.prod(shape) * kind.itemsize:
+            raise CheckpointError(path, f"tensor {brief(name)} cannot be read: {len(content)} bytes of it came")
+        array = np.frombuffer(bytearray(content), kind)
+    else:
+        array = read_span(path, offset, math.prod(shape), kind)
+    array = array.view(dtype) if kind.kind == "V" else array.astype(dtype, copy=False)
+    return array.reshape(shape)

@@ -1,0 +1,89 @@
+"""Looks into HDF5 files with ``h5py`` and writes what they hold: a script for a process of its own.
+
+The library that reads HDF5 ends its process on some damaged files, and has no bound for what a file may ask of it.
+Each line of its input is ``["index", FILE, MOST]`` or ``["read", FILE, NAME]``. The answer is a line of JSON; where it
+has ``bytes``, so many bytes follow: the dataset in C order. It imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+
+MEMORY, SECONDS = 8 << 30, 60
+"""What the process may have: address space in bytes, and processor time for one answer."""
+
+
+def main() -> None:
+    _limit(resource.RLIMIT_AS, MEMORY)
+    _limit(resource.RLIMIT_CORE, 0)
+    for line in sys.stdin:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + SECONDS)
+        content = b""
+        try:
+            told, content = _answer(*json.loads(line))
+        except ImportError as error:
+            told = {"missing": str(error)}
+        except Exception as error:
+            told = {"error": f"{error}"[:300], "refused": isinstance(error, _Refused)}
+        sys.stdout.buffer.write(json.dumps(told).encode() + b"\n" + content)
+        sys.stdout.buffer.flush()
+
+
+def _limit(what: int, limit: int) -> None:
+    highest = resource.getrlimit(what)[1]
+    resource.setrlimit(what, (limit if highest == resource.RLIM_INFINITY else min(limit, highest), highest))
+
+
+def _answer(does: str, path: str, more) -> tuple[dict, bytes]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if does == "index":
+            return {"datasets": _index(h5py, file, more)}, b""
+        content = file[more][()].tobytes()
+        return {"bytes": len(content)}, content
+
+
+class _Refused(Exception):
+    """What is wrong, in our words."""
+
+
+def _index(h5py, file, most: int) -> list:
+    """Of every dataset: name, shape, dtype (None for what no weight has), where its bytes begin, and its chunk."""
+    found: list = []
+    visited = 0
+
+    def visit(name, item) -> None:
+        nonlocal visited
+        visited += 1
+        if visited > most:
+            raise _Refused(f"holds more than {most:,} groups and tensors")
+        if isinstance(name, bytes):
+            raise _Refused(f"holds a name that is no UTF-8: {name[:100]!r}")
+        if isinstance(item, h5py.Dataset):
+            found.append(_described(h5py, name, item))
+
+    file.visititems(visit)
+    return found
+
+
+def _described(h5py, name: str, item) -> dict:
+    made = item.id.get_create_plist()
+    layout = made.get_layout()
+    kind = item.dtype
+    plain = kind.names is None and kind.subdtype is None
+    return {
+        "name": name,
+        "elsewhere": bool(made.get_external_count()) or layout == h5py.h5d.VIRTUAL,
+        "dtype": kind.str[:20] if plain else None,
+        "shape": None if item.shape is None else [int(size) for size in item.shape],
+        "offset": item.id.get_offset() if layout == h5py.h5d.CONTIGUOUS else None,
+        "chunk": [int(size) for size in made.get_chunk()] if layout == h5py.h5d.CHUNKED else None,
+    }
+
+
+if __name__ == "__main__":
+    main()

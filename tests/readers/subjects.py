@@ -1,0 +1,254 @@
+"""Every reader of files from outside, with what makes inputs for it: a directory, altered, and how it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from parity import inputs
+from parity.anatomy import anatomy_of
+from parity.baseline import read_baseline
+from parity.checkpoint import inspect_checkpoint
+from parity.file_cases import file_cases
+from parity.golden import store
+from parity.records import Manifest, Report, read_record
+from parity.resources import fixture, fixtures
+from reference.config import BartConfig
+from reference.tokenizer import ByteLevelTokenizer
+from reference.tokenizer.inventory import read_inventory
+from reference.weights import find_weights, open_weights, read_weights
+from tests.fabricated import failure, report, verdict
+from tests.readers import weights
+from tests.readers.values import altered, written, wrong
+
+CONFIG = BartConfig.from_dict({"model_type": "bart", "vocab_size": 10, "d_model": 16, "encoder_layers": 1})
+
+
+@dataclass(frozen=True)
+class Reader:
+    """``make`` fills an empty directory, ``read`` reads it; what either is given beside it is drawn at random."""
+
+    make: Callable[[Path, random.Random], None]
+    read: Callable[[Path], object]
+
+
+def _weights(name: str) -> Reader:
+    file, content = weights.FILES[name]
+    known = {"zip": "bin", "legacy": "bin"}.get(name, name)
+    return Reader(lambda place, draw: _put(place / file, content(draw)), lambda place: _read_all(place, known))
+
+
+def _put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _read_all(place: Path, known: str) -> None:
+    """Headers, every array, and the findings that are made of them."""
+    found, files = find_weights(place, known)
+    for stored in open_weights(found, files).tensors.values():
+        stored.read()
+    whole = read_weights(place, CONFIG, known)
+    list(whole.surplus), whole.tied_differs, whole.not_finite
+
+
+@cache
+def _configs() -> list[tuple[Path, dict]]:
+    return [(place, json.loads((place / "config.json").read_text())) for place in fixtures()]
+
+
+def _make_config(place: Path, draw: random.Random) -> None:
+    origin, config = draw.choice(_configs())
+    os.link(origin / "model.safetensors", place / "model.safetensors")
+    data = altered(config, draw) if draw.random() < 0.97 else wrong(draw)
+    if isinstance(data, dict) and draw.random() < 0.1:
+        data[draw.choice(("id2label", "num_labels", "architectures", "problem_type", "quantization_config"))] = wrong(
+            draw
+        )
+    _put(place / "config.json", written(data, draw))
+    if draw.random() < 0.3 and (origin / "generation_config.json").exists():
+        stored = json.loads((origin / "generation_config.json").read_text())
+        names = (
+            "max_length",
+            "num_beams",
+            "eos_token_id",
+            "early_stopping",
+            "suppress_tokens",
+            "length_penalty",
+            "top_k",
+        )
+        stored[draw.choice(names)] = wrong(draw)
+        _put(place / "generation_config.json", written(altered(stored, draw), draw))
+    if draw.random() < 0.02:
+        name = draw.choice(("config.json", "generation_config.json"))
+        (place / name).unlink(missing_ok=True)
+        draw.choice((os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")))(place / name)
+
+
+def _read_config(place: Path) -> None:
+    found = inspect_checkpoint(place)
+    file_cases(found.anatomy, place)
+
+
+@cache
+def _tokenizer_files() -> dict[str, object]:
+    """A small vocabulary: what is altered should be read in no time."""
+    place = fixture("bart-tiny")
+    vocabulary = json.loads((place / "vocab.json").read_text())
+    merges = [line for line in (place / "merges.txt").read_text().split("\n") if line and not line.startswith("#")][:40]
+    letters = [token for token in vocabulary if len(token) == 1]
+    kept = ["<s>", "<pad>", "</s>", "<unk>", *letters, *("".join(line.split()) for line in merges), "<mask>"]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(kept))}
+    whole = json.loads((place / "tokenizer.json").read_text())
+    whole["model"] |= {"vocab": vocabulary, "merges": merges}
+    for token in whole["added_tokens"]:
+        token["id"] = vocabulary.get(token["content"], 0)
+    names = ("tokenizer_config.json", "special_tokens_map.json")
+    others = {name: json.loads((place / name).read_text()) for name in names}
+    decoder = {str(vocabulary[token["content"]]): dict(token) for token in whole["added_tokens"]}
+    others["tokenizer_config.json"]["added_tokens_decoder"] = decoder
+    return {"vocab.json": vocabulary, "merges.txt": merges, "tokenizer.json": whole, "added_tokens.json": {"<x>": len(vocabulary)}, **others}  # fmt: skip  # noqa: E501
+
+
+def _make_tokenizer(place: Path, draw: random.Random) -> None:
+    files = dict(_tokenizer_files())
+    names = [name for name in files if name != "added_tokens.json" or draw.random() < 0.3]
+    if draw.random() < 0.4:
+        names = [name for name in names if draw.random() < 0.6]
+    broken = set(draw.sample(names, min(len(names), draw.choice((0, 1, 1, 2)))))
+    for name in names:
+        data = files[name]
+        if name == "merges.txt":
+            lines = altered(data, draw) if name in broken else data
+            text = "#version: 0.2\n" + "\n".join(line if isinstance(line, str) else str(line)[:100] for line in lines)
+            _put(place / name, weights.cut(text.encode("utf-8", "replace"), draw) if name in broken else text.encode())
+        elif name in broken:
+            _put(place / name, written(altered(data, draw) if draw.random() < 0.95 else wrong(draw), draw))
+        else:
+            _put(place / name, json.dumps(data).encode())
+    if draw.random() < 0.1:
+        _put(place / "vocab.txt", weights.cut(b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\na\n\xff", draw))
+
+
+def _read_tokenizer(place: Path) -> None:
+    for read in (read_inventory, _encode):
+        try:
+            read(place)
+        except inputs.CheckpointError as error:
+            last = error
+        else:
+            last = None
+    if last is not None:
+        raise last
+
+
+def _encode(place: Path) -> None:
+    tokenizer = ByteLevelTokenizer.read(place)
+    row = tokenizer.encode("A text, <mask> with 'things' é \x1f in it\n", "and  another").ids
+    tokenizer.decode(row, True)
+
+
+_IDS, _TEXTS = {"input_ids": [0, 5, 2], "labels": [0, 4, -100]}, {"text": "a b", "target": "c"}
+
+
+def _make_inputs(place: Path, draw: random.Random) -> None:
+    rows = [draw.choice((_IDS, _TEXTS)) for _ in range(draw.choice((0, 1, 3)))]
+    lines = [written(altered(row, draw), draw) if draw.random() < 0.6 else json.dumps(row).encode() for row in rows]
+    _put(place / "rows.jsonl", weights.cut(draw.choice((b"\n", b"\r\n", b"\n\n")).join(lines), draw))
+
+
+def _read_inputs(place: Path) -> None:
+    anatomy = anatomy_of(_configs()[0][1])
+    # The library's own reader runs in another process, and is not what is tried here.
+    with mock.patch.object(inputs, "tokenizer", lambda *_: lambda text, pair=None: [len(text.encode()) % 5]):
+        inputs.read_inputs(place / "rows.jsonl", place, anatomy)
+
+
+@cache
+def _golden() -> tuple[dict, dict]:
+    """The head of a small one, and its arrays."""
+    with safe_open(store.goldens() / "main/bart-bare.safetensors", framework="numpy") as file:
+        return json.loads(file.metadata()["golden"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _make_golden(place: Path, draw: random.Random) -> None:
+    head, arrays = _golden()
+    head = altered(head, draw) if draw.random() < 0.95 else wrong(draw)
+    metadata = {"golden": written(head, draw).decode("utf-8", "replace")} if draw.random() < 0.97 else {}
+    arrays = {name: array for name, array in arrays.items() if draw.random() < 0.999}
+    _put(place / "x.safetensors", weights.cut(save(arrays, metadata=metadata), draw))
+    index = json.loads((fixture("bart-odd").parent.parent / "golden/index.json").read_text())
+    index["files"] = dict(list(index["files"].items())[:2])
+    _put(
+        place / "index.json", written(altered(index, draw), draw) if draw.random() < 0.5 else json.dumps(index).encode()
+    )
+
+
+def _read_golden(place: Path) -> None:
+    with mock.patch.object(store, "goldens", lambda: place):
+        store.read_index()
+        store.read_bundle("x.safetensors")
+
+
+@cache
+def _report() -> dict:
+    return json.loads(report(verdict(), failure()).model_dump_json(by_alias=True))
+
+
+@cache
+def _manifest() -> dict:
+    whole = _report()
+    shared = {
+        key: whole[key] for key in ("parity_version", "command", "started", "checkpoints", "environments", "subjects")
+    }
+    return {"schema_version": 1, **shared, "cases": {}, "traces": []}
+
+
+@cache
+def _baseline() -> dict:
+    whole = json.loads((fixture("bart-odd").parent.parent.parent / "reports/baseline.json").read_text())
+    name, subjects = next(iter(whole["cells"].items()))
+    whole["cells"] = {name: {next(iter(subjects)): next(iter(subjects.values()))}}
+    return whole
+
+
+def _record(name: str, data: Callable[[], dict], read: Callable[[Path], object]) -> Reader:
+    return Reader(
+        lambda place, draw: _put(place / name, written(altered(data(), draw), draw)), lambda place: read(place / name)
+    )
+
+
+def _read_index(place: Path) -> None:
+    known, files = find_weights(place)
+    for stored in open_weights(known, files).tensors.values():
+        stored.read()
+
+
+READERS: dict[str, Reader] = {
+    **{name: _weights(name) for name in weights.FILES},
+    "index": Reader(weights.write_index, _read_index),
+    "config": Reader(_make_config, _read_config),
+    "tokenizer": Reader(_make_tokenizer, _read_tokenizer),
+    "inputs": Reader(_make_inputs, _read_inputs),
+    "golden": Reader(_make_golden, _read_golden),
+    "report": _record("report.json", _report, lambda path: read_record(Report, path)),
+    "manifest": _record("manifest.json", _manifest, lambda path: read_record(Manifest, path)),
+    "baseline": _record("baseline.json", _baseline, read_baseline),
+}
+"""By name."""
+
+
+def emptied(place: Path) -> Path:
+    """The directory, new."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    return place
