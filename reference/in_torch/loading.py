@@ -135,7 +135,8 @@ def to_host(tensor: Tensor) -> np.ndarray:
 
 
 def from_host(array: np.ndarray) -> Tensor:
-    """A copy of a host array as a tensor; NumPy itself has no bfloat16, so its bits are carried over."""
-    if array.dtype.name == "bfloat16":
+    """A copy of a host array as a tensor; NumPy itself has no bfloat16, so its bits are carried over, in uint16 where
+    ``ml_dtypes`` is absent: no parameter is a number of that type."""
+    if array.dtype.name in ("bfloat16", "uint16"):
         return torch.tensor(array.view(np.uint16)).view(torch.bfloat16)
     return torch.tensor(array)
