@@ -284,3 +284,10 @@ def test_names_from_outside_do_not_break_the_line(copy):
     (copy / WEIGHTS).unlink()
     (copy / "a\n::error::b.safetensors").write_bytes(b"")
     assert "::error::b" in refused(copy)
+
+
+@pytest.mark.parametrize(("value", "said"), [(10**6, True), (-1, True), ([2, 10**6], True), (None, False), (1, False)])
+def test_tokens_without_a_row_in_the_table_are_said_once(copy, value, said):
+    configured(copy, eos_token_id=value)
+    found = [notice for notice in notices(copy) if notice.id == "token-outside-table"]
+    assert len(found) == said and all("eos_token_id" in notice.cause for notice in found)

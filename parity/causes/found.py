@@ -9,6 +9,7 @@ from pathlib import Path
 from parity.anatomy import Anatomy
 from parity.causes import directories, files, models, tensors
 from parity.causes.looking import json_object, names_in
+from parity.causes.tokens import notices_of_tokens
 from parity.records import Notice
 from reference.config import CONFIG_FILE
 from reference.errors import CheckpointError
@@ -75,6 +76,7 @@ def notices_of(path: Path, opened: Opened, anatomy: Anatomy) -> list[Notice]:
 
 def _all(path: Path, opened: Opened, anatomy: Anatomy) -> Iterator[Notice]:
     yield from tensors.notices_of_names(opened, anatomy.table, anatomy.model_class)
+    yield from notices_of_tokens(anatomy)
     names = names_in(path)[0]
     for name in sorted(name for name in names if name in _TEXTS or _WEIGHTS.fullmatch(name))[:LOOKED_AT]:
         notice = files.notice_of(path / name)
