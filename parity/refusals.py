@@ -94,6 +94,16 @@ def _versioned(backend: str, directory: Path, names: Collection[str], unexamined
                 yield f"{holder} names the file {name!r:.100} for some version, which lies outside the directory"
 
 
+def _halves(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
+    """A half is made anew of its own part of the config, in a directory where nothing else of it is."""
+    for name in configs_of(directory, names):
+        for half in ("encoder", "decoder"):
+            own = json_object(directory, name).get(half)
+            for key in ("transformers_weights", "configuration_files"):
+                if isinstance(own, dict) and own.get(key) is not None:
+                    yield f"{name} names {key} of its {half} alone, which a library would look for elsewhere"
+
+
 def _kernels(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
     """An attention that is a hub's repository is fetched and imported where the package ``kernels`` is installed."""
     if backend not in ("hf-torch",) and backend in BACKENDS:
@@ -126,7 +136,7 @@ def _reads_tokenizers(backend: str) -> bool:
 
 _TOKENIZER_ARGUMENTS = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "vocab", "merges", "sp_model_file")
 _RULES: tuple[Callable[[str, Path, Collection[str], Mapping[str, str]], Iterator[str]], ...] = (
-    _versioned, _explicit, _kernels, _tokenizer, _of_weights,
+    _versioned, _explicit, _halves, _kernels, _tokenizer, _of_weights,
 )  # fmt: skip
 
 

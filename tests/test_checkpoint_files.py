@@ -220,6 +220,13 @@ def test_files_for_other_versions_of_a_library_are_viewed_or_refused(directory, 
     assert set(refusals(directory)) == set(LIBRARIES)
 
 
+@pytest.mark.parametrize("key", ["transformers_weights", "configuration_files"])
+def test_what_a_half_names_alone_is_not_looked_for(directory, key):
+    change(directory, decoder={key: ["config.9.json"]})
+    found = list_files(directory)
+    assert f"{key} of its decoder" in refusal("hf-torch", directory, list(found.paths), {})
+
+
 def test_a_stranger_to_the_table_is_given_nothing_that_cannot_be_examined(directory):
     assert refusals(directory, "somebodys") == {}
     (directory / "flax_model.msgpack").write_bytes(b"\xff")
