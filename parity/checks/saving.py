@@ -76,7 +76,9 @@ def saved_config_is_the_loaded_one(evidence: Evidence) -> Iterator[Result]:
     # Later versions keep settings of generation in their own file, and only there.
     beside = evidence.trace.arrays.get(f"{FILE}generation_config.json")
     kept = {} if beside is None else json.loads(beside.tobytes())
-    config = anatomy_of({**kept, **json.loads(raw.tobytes())}, evidence.subject.documented_class).config
+    # What the loaded config says nothing of is no field of it: a composition without an end has its decoder's there.
+    said = {name: value for name, value in kept.items() if evidence.anatomy.raw.get(name) is not None}
+    config = anatomy_of({**said, **json.loads(raw.tobytes())}, evidence.subject.documented_class).config
     yield from _same_fields(evidence.anatomy.config, config, "")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from parity.anatomy import anatomy_of
 from parity.capture.saving import _mapped, unpack, without_large_files
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
@@ -101,6 +103,19 @@ def test_another_config_is_found(anatomy, saving):
     assert "scale_embedding is False, and True was loaded" in wrong("SAVE02", anatomy, saving)[0].what
     del saving.arrays["file.config.json"]
     assert "no config.json" in wrong("SAVE02", anatomy, saving)[0].what
+
+
+@pytest.mark.parametrize(("loaded", "beside", "found"), [(None, 2, 0), (2, 2, 0), (2, 3, 1), (2, None, 1)])
+def test_an_end_that_the_loaded_config_does_not_name_may_be_named_beside(loaded, beside, found):
+    """A composition saved without one has its decoder's in generation_config.json; one that was named stays."""
+    config = json.loads((fixture("bert2bert") / "config.json").read_text())
+    saved = {name: value for name, value in config.items() if name != "eos_token_id"}
+    composed = anatomy_of({**saved, **({} if loaded is None else {"eos_token_id": loaded})})
+    files = {"config.json": saved, "generation_config.json": {} if beside is None else {"eos_token_id": beside}}
+    arrays = {f"file.{name}": np.frombuffer(json.dumps(said).encode(), np.uint8) for name, said in files.items()}
+    subject = SimpleNamespace(documented_class="EncoderDecoderModel")
+    evidence = SimpleNamespace(trace=Trace(arrays, {}), anatomy=composed, subject=subject)
+    assert sum(not result.ok for result in CHECKS["SAVE02"].function(evidence)) == found
 
 
 @pytest.mark.parametrize("check", ["SAVE03", "SAVE04", "SAVE05"])

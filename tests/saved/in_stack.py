@@ -113,6 +113,19 @@ def spread(model: object, rng: np.random.Generator) -> None:
         model.params = unflatten_dict({k: drawn("/".join(k), tuple(v.shape), None) for k, v in flat.items()})
 
 
+def one_table(model: object) -> None:
+    """Documented is one table for source and target, also where the head has its own; transformers 5 then has three."""
+    import torch
+
+    named = dict(model.named_parameters())
+    prefix = "model." if "model.shared.weight" in named else ""
+    with torch.no_grad():
+        for half in ("encoder", "decoder"):
+            own = named.get(f"{prefix}{half}.embed_tokens.weight")
+            if own is not None and f"{prefix}shared.weight" in named:
+                own.copy_(named[f"{prefix}shared.weight"])
+
+
 def composition(recipe: dict, rng: np.random.Generator) -> object:
     """As documented: of two configs, or of two checkpoints that were saved before; then the tokens are named."""
     width = 4 * int(rng.integers(4, 8))
@@ -175,6 +188,8 @@ def make(recipe: dict, out: Path) -> None:
         model.build_in_name_scope() if hasattr(model, "build_in_name_scope") else model(model.dummy_inputs)
     if recipe["spread"]:
         spread(model, rng)
+    if FRAMEWORK == "torch" and not recipe["halves"]:
+        one_table(model)
     if recipe["tokenizer"]:
         with tempfile.TemporaryDirectory() as folder:
             words = tokenizer(Path(folder))
