@@ -273,12 +273,18 @@ def compare(
 
 def _named(text: str) -> tuple[str, str, Who | None]:
     """A side as it is spelled, what it is, and who of it is asked."""
-    from parity.sides import Who
+    from parity.backends import find_entry
+    from parity.sides import CompareError, Who
 
     what, named, words = text.partition("::")
     who = Who.parse(words) if named else None
     if who is not None:
         check_settings(who.device, [who.dtype])
+        if not (Path(what) / "manifest.json").is_file():
+            try:
+                find_entry(who.backend)
+            except KeyError as error:
+                raise CompareError(f"{text}: {error.args[0]}") from error
     return text, what, who
 
 

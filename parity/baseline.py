@@ -6,7 +6,6 @@ A partial run can never become one, and a failed one only with a reason, which s
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from parity.display import printable
+from parity.files import write_whole
 from parity.judged import Cell, Judged, JudgedReport, versions_of
 from parity.records import RecordError, in_words, parsed, record_bytes, validated
 from reference.errors import brief
@@ -175,10 +175,7 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
         }
         for checkpoint, subjects in baseline.cells.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{path.name}")
-    temporary.write_text("\n".join(_indented(data)) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, "\n".join(_indented(data)) + "\n")
 
 
 def _could_be_baseline(path: Path, report: JudgedReport, accepted: Accepted) -> None:

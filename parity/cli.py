@@ -14,7 +14,8 @@ from parity.cli_golden import golden_app
 from parity.cli_reports import reports_app
 from parity.defaults import SAVE_LIMIT
 from parity.display import printable
-from parity.exits import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded
+from parity.exits import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
+from parity.files import check_writable
 
 app = typer.Typer(
     name="parity",
@@ -258,6 +259,8 @@ def selftest(
     if listed:
         show_mutants()
         return
+    if out is not None:
+        check_writable(out)
     with Progress() as progress:
         found = run(mutants, cache=cache, jobs=jobs, progress=progress)
     if out is not None:
@@ -406,7 +409,7 @@ def schema(
     """Print the JSON Schema of report.json."""
     from parity.schema import documented_schema_text, report_schema_text
 
-    sys.stdout.write(documented_schema_text() if documented else report_schema_text())
+    print(documented_schema_text() if documented else report_schema_text(), end="")
 
 
 @cache_app.command("list", epilog=DONE)
@@ -463,4 +466,8 @@ def run(arguments: list[str] | None = None) -> int:
         app(arguments, prog_name="parity")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except UnicodeError as error:
+        # What was typed, in bytes of no encoding, stands in typer's own words about it.
+        say(one_line(error))
+        return NOTHING_ASKED
     return 0

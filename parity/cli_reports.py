@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +69,7 @@ def gate(
         if summary is not None:
             forms.append(summary, forms.gate_summary(gated, reports[0], baseline))
         if annotate:
-            sys.stdout.write(forms.joined(forms.gate_annotations(gated)))
+            print(forms.joined(forms.gate_annotations(gated)), end="")
     raise typer.Exit(0 if gated.passed else 1)
 
 
@@ -101,7 +100,7 @@ def export(
     if summary is not None:
         forms.append(summary, forms.summary(report))
     if annotate:
-        sys.stdout.write(forms.joined(forms.annotations(report)))
+        print(forms.joined(forms.annotations(report)), end="")
 
 
 @reports_app.command(epilog=EXIT_CODES)

@@ -59,11 +59,11 @@ def guarded(command: C) -> C:
             _to_nowhere()
             raise typer.Exit(NOTHING_ASKED) from None
         except KeyboardInterrupt:
-            _say("interrupted; every trace captured so far is kept, the same command goes on from there")
+            say("interrupted; every trace captured so far is kept, the same command goes on from there")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             bad_input = is_bad_input(error)
-            _say(one_line(error) if bad_input else _crash(error))
+            say(one_line(error) if bad_input else _crash(error))
             raise typer.Exit(NOTHING_ASKED if bad_input else INTERNAL_ERROR) from None
 
     return wrapper  # type: ignore[return-value]
@@ -114,12 +114,13 @@ def _crash(error: BaseException) -> str:
     except OSError:
         # Nowhere to put it: then the traceback itself is all that is left to give.
         for line in text.splitlines():
-            _say(printable(line, LONGEST))
+            say(printable(line, LONGEST))
         return told
     return f"{told} (details: {printable(path)})"
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Writes a line to standard error as far as that can be."""
     try:
         if sys.stderr is not None:
             print(f"parity: {line}", file=sys.stderr, flush=True)

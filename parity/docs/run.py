@@ -107,6 +107,11 @@ def docs(
             raise DocsError(f"{wanted}: no example is called so; there are {', '.join(names[:3])}{others}")
     if only:
         plan.asked = [asked for asked in plan.asked if any(is_called(asked.name, wanted) for wanted in only)]
+    if keep is not None:
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DocsError(f"{keep.parent}: cannot be written: {error.strerror}") from error
     shelf: Shelf = Real(network=network) if checkpoints == "real" else StandIns()
     folders = [Path.cwd(), Path.home()]
     try:
@@ -149,6 +154,8 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
             plan.sources.append(SourceRecord(name=str(path), kind="page", error=why))
             continue
         plan.add(source, stacks, None)
+    if not installed and not plan.asked:
+        return plan
     for stack in stacks:
         progress(f"reading {stack.name}")
         found = look_into(stack, docstrings=installed)

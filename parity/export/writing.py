@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from parity.api import OutputError
+from parity.files import write_whole
 
 
 def write(path: Path, text: str) -> None:
@@ -15,13 +16,7 @@ def write(path: Path, text: str) -> None:
         OutputError: it cannot be written.
     """
 
-    def whole() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".part-{path.name}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-
-    _told(path, whole)
+    _told(path, lambda: write_whole(path, text))
 
 
 def append(path: Path, text: str) -> None:

@@ -43,11 +43,18 @@ class PlainConsole(Console):
 class _Log:
     """A stream that is no terminal: no line of it is a command to GitHub's runner, wherever a table was wrapped."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[str], name: str) -> None:
+        self._stream, self._name = stream, name
 
     def write(self, text: str) -> int:
-        self._stream.write(_COMMANDS.sub(r"\1\\x3a:", text))
+        try:
+            self._stream.write(_COMMANDS.sub(r"\1\\x3a:", text))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self._name == "standard output":
+                raise OSError(error.errno, error.strerror, self._name) from error
+            # Nobody can read how far the work is, which is no reason to give it up.
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -56,13 +63,13 @@ class _Log:
 
 def console(*, stderr: bool = False) -> Console:
     """A console on the current standard stream; without a terminal, plain text of a fixed width (or ``COLUMNS``)."""
-    stream = sys.stderr if stderr else sys.stdout
+    stream, name = (sys.stderr, "standard error") if stderr else (sys.stdout, "standard output")
     if stream is None:  # closed before we were started: `>&-`
         stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 (it lives as long as the process)
     terminal = stream.isatty()
     width = None if terminal or "COLUMNS" in os.environ else WIDTH_OF_FILES
     return PlainConsole(
-        file=stream if terminal else _Log(stream), width=width, highlight=False, soft_wrap=not terminal,
+        file=stream if terminal else _Log(stream, name), width=width, highlight=False, soft_wrap=not terminal,
         markup=False, emoji=False,
     )  # fmt: skip
 

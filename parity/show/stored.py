@@ -12,6 +12,7 @@ from rich.table import Table
 
 from parity.display import printable
 from parity.docs.stand_ins import kept, size_of
+from parity.errors import GivenError
 from parity.show.console import console, duration, plural, size
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ def clean_cache(folder: Path | None, older_than_days: float | None, down_to_gb: 
 def _open(folder: Path | None) -> TraceCache:
     from parity.capture.cache import TraceCache, default_cache
 
-    return TraceCache(folder or default_cache())
+    folder = folder or default_cache()
+    if folder.exists() and not folder.is_dir():
+        raise GivenError(f"{folder}: a file: a cache is a directory")
+    return TraceCache(folder)
 
 
 def _age(seconds: float) -> str:
