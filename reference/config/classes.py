@@ -41,11 +41,11 @@ def saved_class(config: Any, place: Path | str = CONFIG_FILE) -> str:
     return class_of(config, name, place)
 
 
-def class_of(config: Any, asked: str | None = None, place: Path | str = CONFIG_FILE) -> str:
+def class_of(config: Any, asked: object = None, place: Path | str = CONFIG_FILE) -> str:
     """The class a checkpoint is to be built as.
 
     Args:
-        asked: a documented class, or None.
+        asked: a documented class, None, or whatever a file has in its place.
 
     Raises:
         CheckpointError: the family has none of that name.

@@ -9,6 +9,7 @@ Source: the Python library's ``pickletools`` (the list ``opcodes``) for what eac
 from __future__ import annotations
 
 import codecs
+import gc
 import struct
 from collections.abc import Callable
 from io import BufferedIOBase
@@ -73,6 +74,9 @@ def load(file: BufferedIOBase, permitted: Callable[[str], bool]) -> Any:
         ForbiddenGlobal: the pickle refers to another name.
         BadPickle: truncated, garbage, endless, or not what ``torch.save`` writes.
     """
+    collecting = gc.isenabled()
+    # Millions of values are made and none is garbage: looking for some, again and again, takes most of the time.
+    gc.disable()
     try:
         return _Machine(file, permitted).run()
     except (ForbiddenGlobal, BadPickle):
@@ -80,6 +84,9 @@ def load(file: BufferedIOBase, permitted: Callable[[str], bool]) -> Any:
     # A stack that runs empty and a text that is none raise these on garbage; each means the same to the reader.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error) as error:
         raise BadPickle(f"not a pickle of weights: {type(error).__name__}: {str(error)[:100]}") from error
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class _Machine:
@@ -88,8 +95,8 @@ class _Machine:
     def __init__(self, file: BufferedIOBase, permitted: Callable[[str], bool]) -> None:
         self.file, self.permitted = file, permitted
         self.stack: list[Any] = []
-        self.below: list[list[Any]] = []
-        """The stacks below each mark, the last mark's last."""
+        self.marks: list[int] = []
+        """How many values lie below each mark, the last mark's last."""
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
@@ -136,8 +143,10 @@ class _Machine:
         self.refer(f"{module}.{name}")
 
     def items(self) -> list[Any]:
-        """Everything above the last mark, taken off with the mark: from here on ``stack`` is another list."""
-        found, self.stack = self.stack, self.below.pop()
+        """Everything above the last mark, taken off with the mark."""
+        at = self.marks.pop()
+        found = self.stack[at:]
+        del self.stack[at:]
         return found
 
     def push(self, value: Any) -> None:
@@ -155,15 +164,14 @@ class _Machine:
         self.stack.append(Call(function.name, arguments))
 
     def mark(self) -> None:
-        self.below.append(self.stack)
-        self.stack = []
+        self.marks.append(len(self.stack))
 
     def pop(self) -> None:
         # Nothing above the mark: the mark itself is what is taken off.
-        if self.stack:
-            self.stack.pop()
+        if self.marks and self.marks[-1] == len(self.stack):
+            self.marks.pop()
         else:
-            self.items()
+            self.stack.pop()
 
     def put(self, place: int) -> None:
         if not 0 <= place <= MOST_INSTRUCTIONS:
