@@ -22,7 +22,7 @@ from reference.tokenizer.added import read_settings
 from reference.tokenizer.inventory import WORDS_FILE
 from reference.tokenizer.serialised import SERIALISED_FILE, is_alone, ranks_of, read_serialised
 from reference.tokenizer.vocabulary import read_merges, read_vocabulary
-from reference.weights import find_weights, weight_files
+from reference.weights import Format, files_of, find_weights, open_weights, weight_files
 
 VOCABULARY = ("vocab.json", "merges.txt")
 """What a BART tokenizer is made of (BART page, ``BartTokenizer``: ``vocab_file``, ``merges_file``)."""
@@ -75,8 +75,18 @@ def _weight_files(path: Path) -> list[Case]:
         notes = {"roles": ["file"], **({"lacking": {f"read_{other.name}": why}} if why else {})}
         needs = (f"read_{other.name}",) if why else ()
         name = f"weight-files.{file.name}"
-        cases.append(Case(name, "weight_files", settings={"file": file.name}, requires=needs, notes=notes))
+        settings = {"file": file.name, "unreadable": "" if why else _unreadable(other, file)}
+        cases.append(Case(name, "weight_files", settings=settings, requires=needs, notes=notes))
     return cases
+
+
+def _unreadable(known: Format, file: Path) -> str:
+    """Why a weight file cannot be read; "" where it can. Whoever compares is not given one that cannot."""
+    try:
+        open_weights(known, files_of(known, file))
+    except CheckpointError as error:
+        return error.cause
+    return ""
 
 
 def _no_reader(format: str) -> str:

@@ -56,10 +56,19 @@ class WeightFileModel:
         """What the files of a tokenizer say of its tokens, whatever its kind."""
         return own_files.tokenizer_files(self._checkpoint)
 
-    def compare_weight_files(self, file: str) -> dict[str, Any]:
-        """Another weight file of the directory against this one (``weight_files_compared``)."""
-        from parity.backends.weight_files_compared import compare_weight_files
+    def compare_weight_files(self, file: str, unreadable: str = "") -> dict[str, Any]:
+        """Another weight file of the directory against this one (``weight_files_compared``).
 
+        Args:
+            unreadable: why it cannot be read, where that is known already.
+
+        Raises:
+            CheckpointError: it cannot be read, which was not known.
+        """
+        from parity.backends.weight_files_compared import compare_weight_files, not_compared
+
+        if unreadable:
+            return not_compared(self._checkpoint, self._weights, file, unreadable)
         return compare_weight_files(self._checkpoint, self._weights, file, self.class_name)
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[Sequence[str]], short: int) -> dict[str, Any]:

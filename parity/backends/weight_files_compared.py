@@ -45,9 +45,18 @@ def compare_weight_files(checkpoint: Path, weights: Weights, file: str, model_cl
         "added": [name for name in other if name not in weights],
         "differing": len(found), "differs": found[:SHOWN], "unequal_duplicates": other.tied_differs,
         "dtypes": [sorted(set(each.dtypes.values())) for each in (weights, other)],
-        "from_pt": [name for name, own in (("hf-tf", "tf"), ("hf-flax", "flax"))
-                    if libraries.route(checkpoint, own, ("pt",))],
+        "from_pt": _from_pt(checkpoint),
     }  # fmt: skip
+
+
+def not_compared(checkpoint: Path, weights: Weights, file: str, cause: str) -> dict[str, Any]:
+    """What is said instead of a file that cannot be read: ``unreadable``, its cause."""
+    return {"read": weights.files[0].name, "file": file, "unreadable": cause, "from_pt": _from_pt(checkpoint)}
+
+
+def _from_pt(checkpoint: Path) -> list[str]:
+    """The backends for which a user must pass that flag here."""
+    return [name for name, own in (("hf-tf", "tf"), ("hf-flax", "flax")) if libraries.route(checkpoint, own, ("pt",))]
 
 
 def _opened(checkpoint: Path, file: str, model_class: str) -> Weights:

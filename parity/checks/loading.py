@@ -70,6 +70,9 @@ def weight_files_are_one_model(evidence: Evidence) -> Iterator[Result]:
     """
     facts = evidence.trace.facts
     read, file, who = facts["read"], facts["file"], _who_reads(evidence)
+    if "unreadable" in facts:
+        yield Finding(False, f"{file} cannot be read: {facts['unreadable']}; {who}", file)
+        return
     compared, differing = facts["compared"], facts["differing"]
     yield Finding(compared > 0, f"{file} holds no parameter that {read} holds: {who}", file)
     if differing:

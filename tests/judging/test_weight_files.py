@@ -162,6 +162,14 @@ def test_a_failure_says_which_implementation_reads_which_file(tmp_path):
     assert "model.safetensors is read by hf-torch; pytorch_model.bin is read by hf-tf" in verdict.reason
 
 
+def test_a_file_that_holds_more_than_tensors_is_named_and_not_read(tmp_path):
+    def write(weights: Weights, folder: Path) -> None:
+        torch.save({"a": print}, folder / "pytorch_model.bin")
+
+    (verdict,) = verdicts(tmp_path, same, write)
+    assert verdict.status == "fail" and "pytorch_model.bin cannot be read: " in verdict.reason
+
+
 def test_a_format_without_a_reader_is_skipped_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(file_cases.importlib.util, "find_spec", lambda name: None)
 
