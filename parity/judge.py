@@ -19,13 +19,18 @@ from parity.generated import generated_rows
 from parity.known_issues import KnownIssue, read_known_issues
 from parity.measured import case_records, measured_errors
 from parity.records import CheckpointRecord, Cost, Manifest, Report, Status, Totals, Verdict
-from parity.results import Comparison, Result
+from parity.results import Comparison, Finding, Result
 from parity.run import CheckpointRun, NoPeer
 from parity.subjects import FLAX, TORCH
 from parity.suspicion import suspect_the_oracle
 from parity.traces import Raised, TraceError
 from parity.undefined import PADDING_WRITTEN, cases_of_undefined_text
 from parity.verdicts import Cell, from_results, make_verdict
+
+OF_LOADING = (
+    "load", "load_as", "load_saved", "plain_load", "generation_settings", "signature", "save", "compose", "route",
+)  # fmt: skip
+"""Operations that compute nothing with the parameters that ``load`` brought."""
 
 
 class NothingToJudge(GivenError):
@@ -150,6 +155,8 @@ def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = 
     if lacking:
         return make_verdict(cell, "skip", lacking)
     try:
+        if empty := _without_values(cell):
+            return _with_ledger(cell, from_results(cell, empty), empty, strict, issues)
         blocked = _not_answered(cell)
         if blocked is not None:
             return _with_ledger(cell, blocked, [], strict, issues)
@@ -175,6 +182,17 @@ def _of_what_is_left(cell: Cell, verdict: Verdict, results: list[Result]) -> Ver
     gone = {result.tensor for result in results} - {result.tensor for result in left}
     told = from_results(cell, left, frozenset(filter(None, gone)))
     return told.model_copy(update={"evidence": {**verdict.evidence, **told.evidence, "excused": excused}})
+
+
+def _without_values(cell: Cell) -> list[Result]:
+    """What is wrong with whatever a model computes that loading left without values: it has none, or raises, by which
+    operation looks at them first."""
+    if cell.case.about != "model" or cell.subject.role != "candidate" or cell.case.operation in OF_LOADING:
+        return []
+    load = cell.run.trace(cell.index, "load") if "load" in cell.run.cases else None
+    absent = load.facts["report"]["not_materialised"] if load is not None and load.raised is None else []
+    what = f"{len(absent)} parameters are on a meta device, and what has no values computes none"
+    return [Finding(False, what)] if absent else []
 
 
 def _lacking(cell: Cell) -> str:

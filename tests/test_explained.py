@@ -39,6 +39,7 @@ def record_of(entry: Entry) -> CheckpointRecord:
     framework = own if not entry.converted else "pt" if own != "pt" else "tf"
     weights = [WeightFacts(format=format, framework=framework, holds=entry.holds, lacks=entry.lacks)]
     facts = FileFacts(
+        dtype=(entry.dtype or ["float32"])[0],
         files=[*entry.files, f"{STEMS[format]}{format}"], weights=weights, generation=entry.generation,
         config_fields=[shown(name) for name in entry.tensors],
     )  # fmt: skip
@@ -69,6 +70,10 @@ EXAMPLES = (
     "model.encoder.layers.0.fc1.weight is not in the model that was loaded",
     "model.encoder.layers.0.fc1.weight is on a meta device, without values",
     "max_length is 20, documented is 14",
+    "model.shared.weight is in the file but not in the model",
+    "model.shared.weight is not in the model",
+    "94 parameters are on a meta device, and what has no values computes none",
+    "Error no file named model.safetensors, or pytorch_model.bin, found in directory x.",
     "``config.do_stable_layer_norm is False`` is currently not supported.",
     "{{function_node __wrapped__StridedSlice_device}} slice index -1 of dimension 1 out of bounds.",
 )
@@ -77,7 +82,8 @@ EXAMPLES = (
 
 def words_of(pattern: str) -> str:
     """Words that a regular expression of the ledger matches: an example, or its own where it says them plainly."""
-    return next((each for each in EXAMPLES if re.search(pattern, each)), pattern)
+    whole = (each for each in EXAMPLES if re.fullmatch(pattern, each))
+    return next(whole, next((each for each in EXAMPLES if re.search(pattern, each)), pattern))
 
 
 def failure_of(entry: Entry, check: str, versions: dict[str, str]) -> Failure:

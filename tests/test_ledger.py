@@ -22,6 +22,8 @@ from tests.fabricated import subject
 BASELINE = Path(__file__).parents[1] / "reports" / "baseline.json"
 ENCODER, DECODER = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
 SHOWN_ELSEWHERE = {
+    "hf-torch-no-file-of-its-own": "every fixture has a file of PyTorch's",
+    "hf-torch-from-flax-meta-loaded": "every fixture has a file of PyTorch's",
     "hf-torch-default-length-is-21-text": "no fixture's beams end at the default length",
     "hf-torch-default-length-is-21-text-unless-given": "no fixture's beams end at the default length",
     "hf-torch-beams-fill-with-the-end-where-padding-is-0": "no fixture that pads with 0 ends a row of beams early",

@@ -44,21 +44,25 @@ class HfTorch:
         dtype_argument = "dtype" if libraries.version_of("transformers") >= (4, 56) else "torch_dtype"
         flags = libraries.flags_of(route, checkpoint, "pt", ("tf", "flax"))
         compute_as(variant, self.threads)
-        # A route is asked for by itself: 4.37.2 and 4.57.6 hand a dtype on to the TensorFlow class that is converted.
         asked = {"attn_implementation": variant.attention, "output_loading_info": True}
         asked[dtype_argument] = getattr(torch, dtype)
+        # 4.37.2 and 4.57.6 have nothing to say of a load from Flax, and the first breaks when it is asked; a dtype they
+        # hand on to the TensorFlow class that is converted. 5.x drops the flag unread.
+        converts = bool(flags) and libraries.version_of("transformers") < (5,)
+        if converts and not route:
+            asked = {"attn_implementation": variant.attention}
         with libraries.notes_of_load() as notes:
             loaded = getattr(transformers, model_class).from_pretrained(
                 checkpoint, local_files_only=True, **flags, **({} if route else asked)
             )
-        # 4.37.2 and 4.57.6 have nothing to say of a load from Flax, and the first breaks when it is asked.
-        model, info = (loaded, {"missing_keys": [], "unexpected_keys": []}) if route else loaded
+        model, info = (loaded, {"missing_keys": [], "unexpected_keys": []}) if route or converts else loaded
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
         report.route = libraries.route_name(flags)
         report.notes = libraries.shortened(notes + libraries.loading_errors(info))
         # What is on a meta device cannot be moved, and that is for a check to find.
-        model = model if report.not_materialised else model.to(device)
+        if not report.not_materialised:
+            model = model.to(device=device, dtype=getattr(torch, dtype) if converts and not route else None)
         return HfTorchModel(model.eval(), table, report, variant, self.threads)
 
     def load_plain(self, checkpoint: Path, model_class: str) -> HfTorchModel:

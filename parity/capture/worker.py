@@ -115,12 +115,19 @@ class Worker:
         began = time.monotonic()
         self.backend = get_backend(self.job["backend"])
         cache = Path(self.job["cache"])
-        routes = {task["case"]["settings"].get("route") for task in self.job["tasks"]}
-        converts = {"converts": True} if self.job["backend"] == "hf-torch" and routes & CONVERTED else {}
+        converts = {"converts": True} if self.job["backend"] == "hf-torch" and self._converts() else {}
         self.backend.setup(threads=self.job["threads"], device=self.job["device"], cache=cache, **converts)
         # What a framework made while it was imported stays; without this each collection would look through all of it.
         gc.freeze()
         self.channel.send("ready", intervals=[(began, time.monotonic())])
+
+    def _converts(self) -> bool:
+        """Whether a file of TensorFlow or Flax is loaded by PyTorch: asked for, or all that a checkpoint has."""
+        from parity.backends.libraries import route
+
+        routes = {task["case"]["settings"].get("route") for task in self.job["tasks"]}
+        places = {Path(task["view"] or task["checkpoint"]) for task in self.job["tasks"]}
+        return bool(routes & CONVERTED) or any(route(place, "pt", ("tf", "flax")) for place in places)
 
     def run(self) -> None:
         for task in self.job["tasks"]:

@@ -129,6 +129,7 @@ def loaded_bits_equal_the_file(evidence: Evidence) -> Iterator[Result]:
         same = parameter["digest"] == stored["digest"]
         what = "" if same else _difference(evidence, name, aliases.get(name, name))
         yield Finding(same, f"{name} differs from the file: {what}", name)
+    yield from _without_values(evidence)
 
 
 def _difference(evidence: Evidence, name: str, stored_name: str) -> str:
@@ -229,6 +230,13 @@ def two_loads_are_equal(evidence: Evidence) -> Iterator[Result]:
     for name, parameter in first.items():
         same = parameter["digest"] == second.get(name) or carries_nothing(evidence, name)
         yield Finding(same, f"{name} differs between two loads", name)
+    yield from _without_values(evidence)
+
+
+def _without_values(evidence: Evidence) -> Iterator[Result]:
+    """What was left on a meta device has no bits to compare: a load of which nothing came is wrong, not unjudged."""
+    for name in evidence.trace.facts["report"]["not_materialised"]:
+        yield Finding(False, f"{name} is on a meta device, without values", name)
 
 
 @check(
