@@ -8,6 +8,7 @@ makes a checkpoint does not decide what is wrong with it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterable
@@ -61,10 +62,17 @@ class KnownIssue(Entry):
             raise ValueError("checks and backends name what it is about, and may not be empty")
         if unknown := [name for name in self.checks if name not in CHECKS]:
             raise ValueError(f"no check is called {unknown[0]}")
-        if not (self.first or self.tensors or self.found or self.raises or self.dialect):
-            raise ValueError("gives no evidence: first, tensors, found, raises or dialect")
-        if self.raises and not self.found:
-            raise ValueError("raises needs found besides: words of the message, which tell this exception from others")
+        if not (self.first or self.tensors or self.found or self.findings or self.raises or self.dialect):
+            raise ValueError("gives no evidence: first, tensors, found, findings, raises or dialect")
+        if self.raises and not (self.found or self.message):
+            raise ValueError("raises needs found or message besides, which tell this exception from others")
+        for pattern in (self.message, *self.findings):
+            try:
+                vague = pattern and (re.search(pattern, "") or re.fullmatch(pattern, "\N{SNOWMAN}", re.DOTALL))
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+            if vague:
+                raise ValueError(f"{pattern!r} is no evidence: it holds of anything")
         if vague := [each for each in (*self.first, *self.tensors, self.found) if each and not each.strip("*?. ")]:
             raise ValueError(f"{vague[0]!r} is no evidence: it holds of anything")
         try:
