@@ -42,7 +42,7 @@ from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
 from parity.capture.views import Views
 from parity.cases import Case
 from parity.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
-from parity.refusals import refusal
+from parity.refusals import OURS, refusal
 from parity.subjects import ORACLE, Subject
 from parity.traces import Trace, TraceError
 from reference.errors import CheckpointError
@@ -248,7 +248,7 @@ class _Run:
         self._own: dict[str, str] = {}
         self._name = uuid.uuid4().hex
         self._uncached: set[str] = set()
-        self._views: dict[str, Path | str] = {}
+        self._views: dict[tuple[str, frozenset[str]], Path | str] = {}
         self._refusals: dict[tuple[str, str], str] = {}
         self._done = self._total = self._cached = 0
 
@@ -336,14 +336,16 @@ class _Run:
         for name, task in {cell.task.id: (cell.checkpoint, cell.task) for cell in cells}.values():
             if task.id not in missing:
                 continue
-            if name not in self._views:
-                checkpoint = self.checkpoints[name]
+            checkpoint = self.checkpoints[name]
+            # Our own readers run nothing of a file, and say better than anyone what is the matter with it.
+            empty = frozenset() if task.backend in OURS else frozenset(checkpoint.unexamined)
+            about = (name, empty)
+            if about not in self._views:
                 try:
-                    unexamined = frozenset(checkpoint.unexamined)
-                    self._views[name] = self.views.make(checkpoint.path, checkpoint.handed, unexamined)
+                    self._views[about] = self.views.make(checkpoint.path, checkpoint.handed, empty)
                 except FilesChanged as error:
-                    self._views[name] = str(error)
-            view = self._views[name]
+                    self._views[about] = str(error)
+            view = self._views[about]
             if isinstance(view, Path):
                 tasks.append(replace(task, view=view))
             else:
@@ -416,10 +418,10 @@ class _Run:
 
     def _with_users_path(self, checkpoint: str, reason: str) -> str:
         """What a worker said as it ended, with the user's path."""
-        view = self._views.get(checkpoint)
-        if not isinstance(view, Path):
-            return reason
-        return UsersPath(str(view), str(self.checkpoints[checkpoint].path)).text(reason)
+        for (name, _), view in self._views.items():
+            if name == checkpoint and isinstance(view, Path):
+                reason = UsersPath(str(view), str(self.checkpoints[checkpoint].path)).text(reason)
+        return reason
 
     def _written(self, path: Path, key: str) -> tuple[str, str]:
         """The digest of the trace that a worker wrote, or why it is none."""
