@@ -214,7 +214,9 @@ def _not_answered(cell: Cell) -> Verdict | None:
             return make_verdict(cell, "error", f"{name} was planned and never captured")
         if record.outcome != "captured":
             status: Status = "fail" if record.outcome == "crash" else "error"
-            return make_verdict(cell, status, f"{record.outcome} in {name}: {record.reason}", outcome=record.outcome)
+            # Which case met a file that had changed says nothing: whatever comes after meets it too.
+            why = record.reason if record.outcome == "changed" else f"{record.outcome} in {name}: {record.reason}"
+            return make_verdict(cell, status, why, outcome=record.outcome)
         raised = cell.run.trace(cell.index, name).raised
         if raised is not None and not cell.check.reads_raised:
             return _raised_verdict(cell, name, raised)

@@ -167,6 +167,16 @@ def test_an_index_that_cannot_be_examined_stops_who_would_read_it(directory, con
     assert cause in examine(list_files(directory))["model.safetensors.index.json"]
 
 
+def test_a_file_that_leads_to_another_is_not_examined(directory):
+    h5py = pytest.importorskip("h5py")
+    for name, lead in {"link": h5py.ExternalLink("/elsewhere.h5", "/a"), "here": h5py.SoftLink("/b")}.items():
+        with h5py.File(directory / "tf_model.h5", "w") as file:
+            file["b"] = np.zeros(3, np.float32)
+            file["group/" + name] = lead
+        told = inspect_checkpoint(directory).unexamined
+        assert ("from another file" in told["tf_model.h5"]) if name == "link" else told == {}
+
+
 def test_a_program_of_torch_is_no_state_dict(directory):
     with zipfile.ZipFile(directory / "pytorch_model.bin", "w") as archive:
         archive.writestr("a/data.pkl", pickle.dumps({}, 2))

@@ -66,7 +66,17 @@ def _index(h5py, file, most: int) -> list:
         if isinstance(item, h5py.Dataset):
             found.append(_described(h5py, name, item))
 
+    def follow(name, link) -> None:
+        nonlocal visited
+        visited += 1
+        if visited > 2 * most:
+            raise _Refused(f"holds more than {most:,} links")
+        if isinstance(link, h5py.ExternalLink):
+            # Nobody follows it here, and whoever loads the file by name would.
+            raise _Refused(f"takes {name[:100]!r} from another file")
+
     file.visititems(visit)
+    file.visititems_links(follow)
     return found
 
 
