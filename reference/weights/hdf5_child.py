@@ -66,17 +66,17 @@ def _index(h5py, file, most: int) -> list:
         if isinstance(item, h5py.Dataset):
             found.append(_described(h5py, name, item))
 
-    def follow(name, link) -> None:
+    def follow(name, link) -> str | None:
         nonlocal visited
         visited += 1
-        if visited > 2 * most:
-            raise _Refused(f"holds more than {most:,} links")
-        if isinstance(link, h5py.ExternalLink):
-            # Nobody follows it here, and whoever loads the file by name would.
-            raise _Refused(f"takes {name[:100]!r} from another file")
+        if visited > 3 * most:
+            return f"holds more than {most:,} links"
+        # Nobody follows it here, and whoever loads the file by name would. What is returned ends the visit.
+        return f"takes {name[:100]!r} from another file" if isinstance(link, h5py.ExternalLink) else None
 
     file.visititems(visit)
-    file.visititems_links(follow)
+    if refused := file.visititems_links(follow):
+        raise _Refused(refused)
     return found
 
 
