@@ -367,3 +367,9 @@ def test_weights_that_are_not_finite_are_said_once(run_directory):
     assert (
         notice.id == "weights-not-finite" and "3 weights are NaN or infinite, the first in model.shared" in notice.cause
     )
+
+
+def test_an_answer_of_files_that_changed_is_an_error_that_names_the_file(run_directory):
+    reason = "checkpoint/model.safetensors: changed while it was used"
+    report = judge(run_directory(outcomes={(CANDIDATE, "forward"): ("changed", reason)}), checks=["NUM04"])
+    assert (only(report, "NUM04").status, only(report, "NUM04").reason) == ("error", reason)
