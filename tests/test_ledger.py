@@ -22,8 +22,11 @@ from tests.fabricated import subject
 BASELINE = Path(__file__).parents[1] / "reports" / "baseline.json"
 ENCODER, DECODER = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
 SHOWN_ELSEWHERE = {
+    "hf-torch-untied-tables-apart": "the untied fixture's file holds the table once",
     "hf-torch-no-file-of-its-own": "every fixture has a file of PyTorch's",
     "hf-torch-from-flax-meta-loaded": "every fixture has a file of PyTorch's",
+    "hf-torch-5-foreign-safetensors-random-loaded": "every fixture has a file of PyTorch's",
+    "hf-torch-5-foreign-safetensors-random-numbers": "every fixture has a file of PyTorch's",
     "hf-torch-default-length-is-21-text": "no fixture's beams end at the default length",
     "hf-torch-default-length-is-21-text-unless-given": "no fixture's beams end at the default length",
     "hf-torch-beams-fill-with-the-end-where-padding-is-0": "no fixture that pads with 0 ends a row of beams early",
@@ -131,11 +134,13 @@ def saved(tmp_path: Path, *tables: str, source: str = "bart-untied") -> Path:
 @pytest.mark.parametrize(("tables", "random"), [((), True), ((ENCODER,), True), ((ENCODER, DECODER), False)])
 def test_tables_are_random_only_where_the_file_lacks_one(tmp_path, tables, random):
     record = record_of(saved(tmp_path, *tables))
-    untied = [entry for entry in entries() if "untied-tables" in entry.id]
+    untied = [entry for entry in entries() if "untied-tables" in entry.id and entry.lacks]
     for entry in untied:
         who = subject(entry.backends[0])
         case = entry.cases[0].replace("*", "x") if entry.cases else "load"
         assert entry.applies(entry.checks[0], case, who, record) == random, entry.id
+    (apart,) = (entry for entry in entries() if entry.id == "hf-torch-untied-tables-apart")
+    assert apart.applies("LOAD04", "load", subject(), record) != random, "there they are apart, and right"
 
 
 def test_a_bin_file_under_all_names_is_no_cause_for_a_decoder_alone(tmp_path):
