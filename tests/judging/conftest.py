@@ -152,12 +152,13 @@ def run_directory(
             )
 
         def manifest() -> Manifest:
-            config = inspect_checkpoint(fixture("bart-odd")).config
+            found = inspect_checkpoint(fixture("bart-odd"))
             return Manifest(
                 parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00",
                 checkpoints=[
                     CheckpointRecord(
-                        name="bart-odd", path="bart-odd", digest="0", config=config, documented_class=CLASS
+                        name="bart-odd", path="bart-odd", digest="0", config=found.config, documented_class=CLASS,
+                        file_facts=found.facts,
                     )
                 ],
                 environments={"main": {"versions": versions or {"transformers": "0.1"}}},
