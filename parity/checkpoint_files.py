@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 from parity.capture.handed import status_of
 from reference.config import CONFIG_FILE, read_json
 from reference.errors import CheckpointError
+from reference.files import check_regular
 from reference.generation import GENERATION_FILE
 from reference.weights import FORMATS
 
@@ -122,13 +122,8 @@ def regular(path: Path) -> Path | None:
         return None
     except (OSError, RuntimeError) as error:  # a link to itself is one or the other, by version
         raise CheckpointError(path, f"cannot be followed: {getattr(error, 'strerror', None) or error}") from error
-    if not stat.S_ISREG(mode):
-        raise CheckpointError(path, f"not a regular file: {_KINDS.get(stat.S_IFMT(mode), 'something else')}")
+    check_regular(path, mode)
     return found
-
-
-_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFDIR: "a folder",
-          stat.S_IFSOCK: "a socket"}  # fmt: skip
 
 
 def is_plain(name: str) -> bool:

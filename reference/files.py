@@ -29,10 +29,8 @@ DEEPEST = 64
 MOST_VALUES = 4_000_000
 """Values in one file of JSON, by its commas, colons and opening brackets."""
 _DIGITS = 100
-_KINDS = (
-    (stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"),
-)  # fmt: skip
+_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+          stat.S_IFSOCK: "a socket"}  # fmt: skip
 
 
 def is_regular(path: Path) -> bool:
@@ -52,23 +50,23 @@ def open_file(path: Path) -> Iterator[io.BufferedReader]:
     """
     try:
         # Asked before it is opened: to open a device may already do something; and after, for it may have changed.
-        _check_kind(path, path.stat())
+        check_regular(path, path.stat().st_mode)
         # Without waiting, should it have become a pipe by now.
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     with os.fdopen(number, "rb") as file:
-        _check_kind(path, os.fstat(number))
+        check_regular(path, os.fstat(number).st_mode)
         try:
             yield file
         except OSError as error:
             raise _unreadable(path, error) from error
 
 
-def _check_kind(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kind = next((word for test, word in _KINDS if test(found.st_mode)), "something else")
-        raise CheckpointError(path, f"is {kind}, not a regular file")
+def check_regular(path: Path, mode: int) -> None:
+    """Raises a CheckpointError that says what a path is, where its mode is not that of a regular file."""
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(path, f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a regular file")
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
