@@ -134,7 +134,7 @@ def test_audit_hands_on_what_was_asked(asked):
     del asked["report"], asked["progress"]
     assert asked == {
         "goldens": (),
-        "each_layer": False, "save_limit": 8.0,
+        "each_layer": False, "save_limit": 8.0, "known_issues": None,
         "checkpoints": ["a", "b"], "backends": ["hf-torch/sdpa", "hf-tf"], "checks": ["NUM01"], "device": "cuda",
         "dtypes": ["bfloat16"], "stacks": ["main", "x=/y"], "inputs": Path("i.jsonl"), "out": Path("o"),
         "model_class": "BartModel",
@@ -192,7 +192,9 @@ def test_the_ledger_is_a_table_worst_first(capsys):
     assert run(["ledger"]) == 0
     text = capsys.readouterr().out
     assert all(entry.id in text for entry in entries())
-    assert text.index("critical ") < text.index("high ") < text.index("low ")
+    ranks = [line.split()[0] for line in text.splitlines() if line.startswith(("critical ", "high ", "low "))]
+    assert list(dict.fromkeys(ranks)) == ["critical", "high", "low"] and len(ranks) == len(entries())
+    assert ranks == sorted(ranks, key=["critical", "high", "low"].index)
     assert text.splitlines()[-1].startswith(f"{len(entries())} of {len(entries())} entries: ")
 
 

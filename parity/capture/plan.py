@@ -142,25 +142,33 @@ def not_run(
 ) -> list[str]:  # fmt: skip
     """What was requested and cannot run, a line each that says why and what to install.
 
-    Requested is every backend that was named, in each stack that was (a reference in ``main``, where alone it runs).
-    Where none was named, each stack must have one that can run.
+    Requested is every backend that was named, in each stack that was (a reference in ``main``, where alone it runs):
+    it must be able to run for one of the checkpoints. Every checkpoint must have one that can run: of those that were
+    named, in any stack; where none was, in each stack.
 
     Args:
         requested: names of stacks.
         versions: by stack, of what is installed there.
     """
-    kinds = dict.fromkeys((each.documented_class, each.families) for each in asked)
+    candidates = [each for each in asked if each.is_candidate]
     lines = []
-    for kind in kinds:
-        own = [each for each in asked if each.is_candidate and (each.documented_class, each.families) == kind]
-        for name in wanted or ():
-            backend = name.partition("/")[0]
-            for stack in ["main"] if backend in REFERENCES else requested:
-                lines.append(_unable(name, stack, own, versions[stack]))
-        for stack in requested if wanted is None else ():
-            there = [each for each in own if each.subject.stack == stack and each.about == "model"]
-            if not any(each.can_run for each in there):
-                lines.append(f"no implementation of {kind[0]} can run in {stack}: {_causes(there, versions[stack])}")
+    for name in wanted or ():
+        for stack in ["main"] if name.partition("/")[0] in REFERENCES else requested:
+            lines.append(_unable(name, stack, candidates, versions[stack]))
+    models = [each for each in candidates if each.about == "model"]
+    if wanted is not None and not any(each.can_run for each in models):
+        return _once(lines)
+    for kind in dict.fromkeys((each.documented_class, each.families) for each in asked):
+        own = [each for each in models if (each.documented_class, each.families) == kind]
+        for stacks in [_once(["main", *requested])] if wanted is not None else [[stack] for stack in requested]:
+            there = {stack: [each for each in own if each.subject.stack == stack] for stack in stacks}
+            if not any(each.can_run for several in there.values() for each in several):
+                why = "; ".join(_once(_causes(several, versions[stack]) for stack, several in there.items()))
+                lines.append(f"no implementation of {kind[0]} can run in {' or '.join(stacks)}: {why}")
+    return _once(lines)
+
+
+def _once(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, lines)))
 
 

@@ -22,16 +22,17 @@ INSTALL = r"pip install 'transformers<5' tensorflow tf-keras"
 
 @pytest.fixture
 def planned(monkeypatch, tmp_path):
-    """A capture's plan about a fixture, as if these versions were installed."""
+    """A capture's plan about fixtures, as if these versions were installed."""
 
-    def plan(versions, wanted=None, stacks=("main",), name="bart-odd", dtypes=("float32",), others=False):
+    def plan(versions, wanted=None, stacks=("main",), names=("bart-odd",), dtypes=("float32",), others=False):
         facts = {"versions": versions, "cpu": "x", "python": "3.11", "sources": {}}
         monkeypatch.setattr(run, "probe", lambda *a, **k: facts)
         found = run._Run(
             out=tmp_path, cache=TraceCache(tmp_path), views=None, executor=None, progress=lambda event: None,
             unreadable=[], options={},
         )  # fmt: skip
-        found.plan([inspect_checkpoint(fixture(name))], stacks, wanted, "cpu", dtypes, others_judged=others)
+        checkpoints = [inspect_checkpoint(fixture(name)) for name in names]
+        found.plan(checkpoints, stacks, wanted, "cpu", dtypes, others_judged=others)
         return found
 
     return plan
@@ -105,7 +106,14 @@ def test_nothing_that_can_run_is_bad_input(planned, versions, wanted, line):
     ("versions", "wanted", "options", "lines"),
     [
         (V5, ["hf-torch", "hf-tf"], {}, ["hf-tf cannot run in main"]),
-        ({**V4, **TF}, ["hf-torch", "hf-tf"], {"name": "bart-causal"}, ["hf-tf cannot run in main"]),
+        ({**V4, **TF}, ["hf-torch", "hf-tf"], {"names": ["bart-causal"]}, ["hf-tf cannot run in main"]),
+        ({**V4, **TF}, ["hf-torch", "hf-tf"], {"names": ["bart-odd", "bart-causal"]}, []),
+        (
+            {**V4, **TF},
+            ["hf-tf", "hf-config"],
+            {"names": ["bart-odd", "bart-causal"]},
+            ["no implementation of BartForCausalLM can run in main"],
+        ),
         ({**V4, **TF}, ["hf-tf", "hf-torch"], {"dtypes": ("float32",)}, []),
         (V5, None, {}, []),
         (V4, ["hf-config"], {}, []),

@@ -12,9 +12,9 @@ from parity.judge import judge
 from parity.traces import Trace
 from tests.judging.conftest import CANDIDATE, SUBJECTS, cells
 
-ELSEWHERE = ("config", "tokenizer", "saving", "documented", "LOAD05", "LAYER01")
-"""Tested in ``test_files.py``, ``test_saving.py``, ``test_documented.py``, ``test_other_classes.py`` and
-``tests/product/test_each_layer.py``."""
+ELSEWHERE = ("config", "tokenizer", "saving", "documented", "FILE05", "LOAD05", "LAYER01")
+"""Tested in ``test_files.py``, ``test_saving.py``, ``test_documented.py``, ``test_weight_files.py``,
+``test_other_classes.py`` and ``tests/product/test_each_layer.py``."""
 OF_MODELS = {check.id for check in CHECKS.values() if not {check.id, check.family} & {*ELSEWHERE}}
 Alter = Callable[[Trace], Trace]
 Q_PROJ = "model.decoder.layers.1.self_attn.q_proj.weight"

@@ -45,7 +45,8 @@ def loaded_as(tmp_path):
 
     def run(alter=lambda facts, rows: None):
         names = [row.name for row in table_of(checkpoint.anatomy.config, OTHER).rows]
-        facts = {"parameters": {name: copy.deepcopy(stored.get(name, {"digest": "f" * 32})) for name in names},
+        facts = {"parameters": {name: copy.deepcopy(stored.get(name, {"digest": "f" * 32, "non_finite": 0}))
+                                for name in names},
                  "report": {"missing": ["qa_outputs.weight", "qa_outputs.bias"], "not_materialised": []}}  # fmt: skip
         rows = {f"rows.{name}": np.ones(2, np.uint64) for name in names}
         alter(facts, rows)
