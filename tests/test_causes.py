@@ -77,6 +77,36 @@ def test_a_prefix_that_the_class_has_is_none(copy):
     assert notices(copy) == []
 
 
+def test_a_prefix_that_stands_twice_is_none_of_the_class(copy):
+    rewritten(copy, lambda name: "model." + name)
+    (notice,) = notices(copy)
+    assert notice.id == "common-prefix" and "'model.'" in notice.cause
+
+
+@pytest.mark.parametrize(
+    ("fixture", "rename", "said"),
+    [
+        ("bart-odd", lambda name: name.replace("model.", "bart.", 1), "begin with 'bart.' where "),
+        ("bart-odd", lambda name: name.replace("model.encoder", "student.model.encoder"), "begin with 'student.', so"),
+        ("bert2bert", lambda name: name.replace("decoder.bert.", "decoder.", 1), "class has 'decoder.bert.'"),
+        ("bert2bert", lambda name: name.removeprefix("encoder."), "lack the 'encoder.' that they begin with"),
+    ],
+    ids=["another family's prefix", "a prefix of one half", "a half's own prefix left out", "a half without its place"],
+)
+def test_another_beginning_of_many_names_is_said_once(tmp_path, fixture, rename, said):
+    path = shutil.copytree(CHECKPOINTS / fixture, tmp_path / "copy")
+    rewritten(path, rename)
+    (notice,) = notices(path)
+    found = notice.cause.replace("EncoderDecoderModel", "class")
+    assert notice.id == "other-prefix" and said in found, notice.cause
+
+
+def test_names_of_which_one_is_the_classs_are_another_models_too(copy):
+    rewritten(copy, lambda name: name.replace(".", "/"))
+    (notice,) = notices(copy)
+    assert notice.id == "another-models-weights" and notice.cause.startswith("only 1 of the file's")
+
+
 @pytest.mark.parametrize("prefix", ["base_model.model.", ""])
 def test_an_unmerged_adapter_is_named_as_that_and_not_as_a_prefix(copy, prefix):
     adapted = "self_attn.q_proj."
@@ -149,6 +179,15 @@ FILES = {
 }
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_mark_that_the_libraries_do_not_read_is_named(copy, encoding):
+    config = copy / "config.json"
+    text = config.read_text()
+    config.write_bytes(("\ufeff" + text if encoding == "utf-16-be" else text).encode(encoding))
+    (notice,) = notices(copy)
+    assert notice.id == "byte-order-mark" and notice.cause.startswith("config.json begins with")
+
+
 @pytest.mark.parametrize("what", FILES)
 def test_what_a_file_is_instead_comes_first(copy, what):
     name, damage, word = FILES[what]
@@ -192,6 +231,12 @@ def _adapter(path):
     (path / "adapter_model.safetensors").write_bytes(b"")
 
 
+def _adapterhub(path):
+    _written("pytorch_adapter.bin")(path)
+    content = {"config": {"mh_adapter": True}, "model_name": "facebook/bart-base", "model_type": "bart"}
+    (path / "adapter_config.json").write_text(json.dumps(content))
+
+
 def _converted(path):
     _written("model.bin", "shared_vocabulary.json")(path)
     (path / "config.json").write_text('{"add_source_bos": false}')
@@ -222,6 +267,15 @@ DIRECTORIES = {
     "told variant='fp16'": _written("model.fp16.safetensors", keep=CONFIG),
     "shards (model-00001-of-00002.safetensors": _written("model-00001-of-00002.safetensors", keep=CONFIG),
     "weights.safetensors: no name that": _written("weights.safetensors", keep=CONFIG),
+    "rust-bert": _written("rust_model.ot", keep=CONFIG),
+    "ExecuTorch": _written("model.pte", keep=CONFIG),
+    "PaddlePaddle": _written("model_state.pdparams", keep=CONFIG),
+    "NVIDIA NeMo": _written("bart.nemo"),
+    "TorchServe": _written("bart.mar"),
+    "an archive, and no checkpoint": _written("bart.large.tar.gz"),
+    "arrays of NumPy": _written("params.npz", keep=CONFIG),
+    "AdapterHub": _adapterhub,
+    "weights without their config.json": lambda path: _emptied(path, WEIGHTS),
     "a tokenizer without its model": _written("tokenizer.json", "tokenizer_config.json"),
     "a download of 2 bytes so far": _written("model.safetensors.incomplete", keep=CONFIG),
 }
@@ -242,6 +296,18 @@ def _emptied_but_folders(path):
     for file in path.iterdir():
         if file.is_file():
             file.unlink()
+
+
+@pytest.mark.parametrize("name", ["config.json", "merges.txt", WEIGHTS])
+def test_a_file_that_leads_to_itself_is_what_is_wrong_and_not_the_directory(copy, name):
+    (copy / name).unlink(missing_ok=True)
+    (copy / name).symlink_to(name)
+    assert refused(copy).startswith(f"{copy / name}: cannot be followed")
+
+
+def test_a_cause_is_said_once(copy):
+    configured(copy, quantization_config={"quant_method": "gptq"})
+    assert refused(copy).count("the weights are quantised") == 1
 
 
 def test_a_single_file_is_answered_with_its_directory(copy):

@@ -63,6 +63,14 @@ def adapter(listing: Listing) -> Notice | None:
     if not found:
         return None
     content = json_object(listing.path, "adapter_config.json") or {}
+    if "peft_type" not in content and "config" in content and not listing.has_weights:
+        return Notice(
+            id="adapterhub-adapter",
+            cause=f"an adapter of the package adapters (AdapterHub) for {word(content.get('model_name'), 'a model')}: "
+            "only what was trained beside it, not a whole model",
+            advice="load it into that model (model.load_adapter), merge it where its kind can be (model.merge_adapter),"
+            " save the model by save_pretrained, and audit that",
+        )
     base, kind = word(content.get("base_model_name_or_path"), "?"), word(content.get("peft_type"), "PEFT")
     merge = (
         f"AutoPeftModelForSeq2SeqLM.from_pretrained({listing.path.name!r}).merge_and_unload().save_pretrained('merged')"
@@ -246,6 +254,19 @@ _others = (
     ),
     _listed("diffusers-pipeline", "a pipeline of diffusers", "it holds no text model of its own", "model_index.json"),
     _listed("mlx-weights", "weights saved for MLX", AUDIT_SOURCE, "weights.npz", "weights.*.npz"),
+    _listed("numpy-arrays", "arrays of NumPy, not weights that from_pretrained loads", AUDIT_SOURCE, "*.npz"),
+    _listed("rust-bert-weights", "weights converted for rust-bert", AUDIT_SOURCE, "*.ot"),
+    _listed("executorch-program", "a program of ExecuTorch", AUDIT_SOURCE, "*.pte"),
+    _listed("paddle-weights", "weights of PaddlePaddle", AUDIT_SOURCE, "*.pdparams", "*.pdmodel"),
+    _listed(
+        "nemo-archive", "an archive of NVIDIA NeMo",
+        "convert it with NeMo's script for its model, save it by save_pretrained, and audit that", "*.nemo",
+    ),
+    _listed("torchserve-archive", "an archive of TorchServe", AUDIT_SOURCE, "*.mar"),
+    _listed(
+        "archive", "an archive, and no checkpoint beside it", "unpack it and name the directory that is in it",
+        "*.zip", "*.tar", "*.tar.*", "*.tgz", "*.7z",
+    ),
 )  # fmt: skip
 
 
@@ -285,6 +306,17 @@ def _stems() -> list[tuple[str, str]]:
     return [(Path(known.file).stem, Path(known.file).suffix) for known in FORMATS]
 
 
+def _without_config(listing: Listing) -> Notice | None:
+    """Whole weights whose sizes nothing says."""
+    if CONFIG_FILE in listing.files or not listing.has_weights:
+        return None
+    return Notice(
+        id="weights-without-config",
+        cause=f"weights without their {CONFIG_FILE}, which says what model they are of",
+        advice=f"put the {CONFIG_FILE} beside them that the model was trained with: model.config.save_pretrained(DIR)",
+    )
+
+
 def _only_tokenizer(listing: Listing) -> Notice | None:
     if not listing.like("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model"):
         return None
@@ -299,7 +331,7 @@ def _only_tokenizer(listing: Listing) -> Notice | None:
 
 _RULES: tuple[Callable[[Listing], Notice | None], ...] = (
     _empty, adapter, _ctranslate2, _fairseq, _onnx, _keras, _sharded_training, *_others, _trainer, _nested,
-    _other_names, _only_tokenizer,
+    _other_names, _without_config, _only_tokenizer,
 )  # fmt: skip
 """In order: the first that knows a directory says what it is."""
 

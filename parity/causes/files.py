@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ def notice_of(path: Path) -> Notice | None:
             cause=f"{name} is empty (0 bytes): a download or a copy that was cut short",
             advice=f"fetch {name} again",
         )
-    return _pointer(head, name) or _answer(head, name) or _other_kind(head, name)
+    return _pointer(head, name) or _answer(head, name) or _marked(head, name) or _other_kind(head, name)
 
 
 def _pointer(head: bytes, name: str) -> Notice | None:
@@ -49,6 +50,22 @@ def _pointer(head: bytes, name: str) -> Notice | None:
         cause=f"{name} is a git-lfs pointer, a few lines that stand for a file{whole}, and not that file",
         advice="run git lfs install and git lfs pull in the clone, or fetch it with hf download",
     )
+
+
+def _marked(head: bytes, name: str) -> Notice | None:
+    """JSON as an editor saves it under Windows: our reader takes it, the libraries' readers of configs do not."""
+    mark = next((mark for mark in _MARKS if head.startswith(mark)), None)
+    if mark is None or not name.endswith(".json"):
+        return None
+    return Notice(
+        id="byte-order-mark",
+        cause=f"{name} begins with a byte order mark ({_MARKS[mark]}), at which the libraries end with an error",
+        advice=f"save {name} as UTF-8 without a mark",
+    )
+
+
+_MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16 or 32", codecs.BOM_UTF16_BE: "UTF-16",
+          codecs.BOM_UTF32_BE: "UTF-32"}  # fmt: skip
 
 
 def _answer(head: bytes, name: str) -> Notice | None:

@@ -28,7 +28,7 @@ _TEXTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_
 def explained(path: Path, error: CheckpointError) -> CheckpointError:
     """The same refusal with its cause in the user's words first, where one is found; else the error itself."""
     notice = _reason_to_refuse(path, error)
-    if notice is None:
+    if notice is None or error.cause.startswith(notice.cause):
         return error
     where = "" if error.path == str(path) else f"{Path(error.path).name}: "
     return CheckpointError(path, f"{notice.cause}. What to do: {notice.advice} [{where}{error.cause}]")

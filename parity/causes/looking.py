@@ -22,10 +22,18 @@ def names_in(path: Path) -> tuple[frozenset[str], frozenset[str]]:
     try:
         with os.scandir(path) as entries:
             for entry, _ in zip(entries, range(MOST_NAMES), strict=False):
-                (folders if entry.is_dir() else files).append(entry.name)
+                (folders if _is_folder(entry) else files).append(entry.name)
     except OSError:
         return frozenset(), frozenset()
     return frozenset(files), frozenset(folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """False as well of a link that leads to itself, which cannot be followed."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def first_bytes(path: Path, count: int = 512) -> bytes | None:

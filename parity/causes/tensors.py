@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,8 @@ DEQUANTISE = (
     "model.dequantize() and save_pretrained(), and audit that"
 )
 FEW = 4
+MOSTLY = 10
+"""A file of which less than this part are names of the class is another model's, whatever the two have in common."""
 
 
 def quantised(config: Mapping[str, Any], opened: Opened | None = None) -> Notice | None:
@@ -107,14 +110,17 @@ def notices_of_names(opened: Opened, table: Table, model_class: str) -> Iterator
             advice="merge it before saving: model = model.merge_and_unload(); model.save_pretrained(DIR)",
         )
         return
-    wrapped = _wrapped(names, known, recognised)
+    wrapped = _wrapped(names, known, recognised) or _renamed(opened, table, known, model_class)
     if wrapped is not None:
         yield wrapped
-    elif not recognised:
-        shown = ", ".join(names[:FEW]) + (" …" if len(names) > FEW else "")
+    elif recognised * MOSTLY < len(names):
+        strange = [name for name in names if not known(name)]
+        shown = ", ".join(strange[:FEW]) + (" …" if len(strange) > FEW else "")
+        count = f"only {recognised}" if recognised else "none"
         yield Notice(
             id="another-models-weights",
-            cause=f"none of the file's {len(names)} tensor names is one that {model_class} has: {shown}",
+            cause=f"{count} of the file's {len(names)} tensor names {'are' if recognised > 1 else 'is'} one that "
+            f"{model_class} has: {shown}",
             advice="the weights are of another model or another library than config.json says; save both together, "
             "by save_pretrained",
         )
@@ -175,6 +181,49 @@ def _within(word_: str, by: str, instead: str, holding: Sequence[str], names: Se
         advice=f"save the model inside ({instead}), or strip it: "
         f"{{name.replace({word_ + '.'!r}, ''): tensor for name, tensor in tensors.items()}}",
     )
+
+
+def _renamed(opened: Opened, table: Table, known: Callable[[str], bool], model_class: str) -> Notice | None:
+    """A beginning that many names have instead of the class's own, by how they end: ``bart.encoder…`` for ``model.``.
+
+    Asked of names that the class has not and of parameters that the file lacks, whose shapes agree.
+    """
+    if opened.layout != "torch":
+        return None
+    found = (entry_in(table, name, opened.layout) for name in opened.tensors)
+    held = {entry.name for entry in found if entry is not None}
+    lacking: dict[str, list[str]] = {}
+    for name in (name for name in table.shapes if name not in held):
+        for tail in _tails(name):
+            lacking.setdefault(tail, []).append(name)
+    strange = [name for name in opened.tensors if not known(name)]
+    pairs: Counter[tuple[str, str]] = Counter()
+    for name in strange:
+        tail = next((tail for tail in _tails(name) if len(lacking.get(tail, ())) == 1), None)
+        if tail is not None and table.shapes[lacking[tail][0]] == opened.tensors[name].shape:
+            pairs[name.removesuffix(tail), lacking[tail][0].removesuffix(tail)] += 1
+    (theirs, ours), count = next(iter(pairs.most_common(1)), (("", ""), 0))
+    if count <= max(FEW, len(strange) // 2):
+        return None
+    if theirs:
+        differ = f"begin with {theirs!r}" + (f" where {model_class} has {ours!r}" if ours else "")
+    else:
+        differ = f"lack the {ours!r} that they begin with in {model_class}"
+    return Notice(
+        id="other-prefix",
+        cause=f"{count} of {len(opened.tensors)} tensor names {differ}, so that {model_class} finds none of them",
+        advice=f"save the model by save_pretrained of {model_class}, or rename them: {{{ours!r} + "
+        f"name.removeprefix({theirs!r}): tensor for name, tensor in tensors.items()}}, for these names alone",
+    )
+
+
+def _tails(name: str) -> Iterator[str]:
+    """A name from each of its words on, the longest first."""
+    words = name.split(".")[-_MOST_WORDS:]
+    return (".".join(words[at:]) for at in range(len(words)))
+
+
+_MOST_WORDS = 16
 
 
 def _below_a_key(opened: Opened) -> Iterator[Notice]:

@@ -105,10 +105,16 @@ class Table:
         return list(found.values())
 
     def spelled(self, raw: str) -> tuple[str, ...]:
-        """How a name of a PyTorch file may be meant: as it is, with the prefix of a class with a head, without it."""
+        """How a name of a PyTorch file may be meant: as it is, or as one saved from the bare model or from one with a
+        head, of which our names have the prefix or have it not. What has it twice is nobody's.
+        """
         for pattern, replacement in self.spellings:
             raw = re.sub(pattern, replacement, raw)
-        return raw, self.prefix + raw, raw.removeprefix(self.prefix)
+        return raw, self.prefix + raw if self._prefixed else raw.removeprefix(self.prefix)
+
+    @cached_property
+    def _prefixed(self) -> bool:
+        return any(row.name.startswith(self.prefix) for row in self.rows)
 
     def expected(self) -> dict[str, Parameter]:
         """Canonical parameters, each once, in data-flow order."""
