@@ -19,7 +19,7 @@ from typing import Any
 from parity.capture.handed import status_of
 from reference.config import CONFIG_FILE, read_json
 from reference.errors import CheckpointError
-from reference.files import check_regular
+from reference.files import check_regular, check_size, largest
 from reference.generation import GENERATION_FILE
 from reference.weights import FORMATS
 
@@ -77,7 +77,8 @@ def list_files(directory: Path) -> Listing:
     """Finds what is handed over; config files are read for what they name, and nothing else is opened.
 
     Raises:
-        CheckpointError: no such directory; or a file of a known name is, after its links, no regular file.
+        CheckpointError: no such directory; or a file of a known name is, after its links, no regular file, or is no
+            weight file and larger than any such file (``reference.files.SIZES``), which would be digested and read.
     """
     if not directory.is_dir():
         raise CheckpointError(directory, "not a directory" if directory.exists() else "no such directory")
@@ -91,6 +92,8 @@ def list_files(directory: Path) -> Listing:
     def add(names: Iterable[str]) -> None:
         for name in names:
             if name in present and name not in paths and (found := regular(directory / name)) is not None:
+                if Path(name).suffix not in OPENED_BY_SUFFIX:
+                    check_size(directory / name, found.stat().st_size, largest(name))
                 paths[name] = found
 
     add((CONFIG_FILE, GENERATION_FILE, *TOKENIZER_FILES))

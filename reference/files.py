@@ -86,13 +86,23 @@ def read_bytes(path: Path, megabytes: int | None = None) -> bytes:
     Raises:
         CheckpointError: as ``open_file``, or it is larger.
     """
-    limit = (SIZES.get(path.name, _OTHER_SIZE) if megabytes is None else megabytes) * MEGABYTE
+    limit = largest(path.name) if megabytes is None else megabytes * MEGABYTE
     with open_file(path) as file:
         # One byte more than may be there, whatever the file system says of its size: /proc has files of size 0.
         content = file.read(min(limit, os.fstat(file.fileno()).st_size + MEGABYTE) + 1)
-    if len(content) > limit:
-        raise CheckpointError(path, f"larger than {limit // MEGABYTE} MB, which no such file needs")
+    check_size(path, len(content), limit)
     return content
+
+
+def largest(name: str) -> int:
+    """Bytes that a file of a checkpoint may have which is no weight file."""
+    return SIZES.get(name, _OTHER_SIZE) * MEGABYTE
+
+
+def check_size(path: Path, size: int, limit: int) -> None:
+    """Raises CheckpointError where a file has more bytes than ``limit``."""
+    if size > limit:
+        raise CheckpointError(path, f"larger than {limit // MEGABYTE} MB, which no such file needs")
 
 
 def read_json(directory: Path | str, name: str) -> Any:

@@ -122,6 +122,17 @@ def test_what_is_no_regular_file_is_refused_unopened(directory, name, kind):
     assert name in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json", "spiece.model",
+             "special_tokens_map.json", "pytorch_model.bin.index.json"]
+)  # fmt: skip
+def test_what_is_no_weight_file_has_a_size_and_is_not_even_digested_beyond_it(directory, name):
+    with (directory / name).open("wb") as file:
+        file.truncate(3 << 30)
+    with pytest.raises(CheckpointError, match=f"{name}: larger than [0-9]+ MB"):
+        inspect_checkpoint(directory)
+
+
 def test_a_link_to_nothing_is_no_file(directory):
     (directory / "pytorch_model.bin").symlink_to("nowhere")
     found = inspect_checkpoint(directory)

@@ -17,7 +17,7 @@ ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
 def object_of(data: Any, place: Path | str) -> Mapping[str, Any]:
     """What a config file holds, if it is a JSON object."""
     if not isinstance(data, Mapping):
-        raise CheckpointError(place, f"holds {_kind(data)}, not a JSON object")
+        raise CheckpointError(place, f"holds {kind_of(data)}, not a JSON object")
     return data
 
 
@@ -78,6 +78,7 @@ def check_heads(values: Mapping[str, Any], heads: str, width: str, place: Path |
         raise CheckpointError(place, cause)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, where an object was expected."""
     names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "null")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
+from reference.config.fields import kind_of
 from reference.errors import CheckpointError
 from reference.generation.dialect import Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding, Twenty
 from reference.generation.validation import (
@@ -75,7 +76,7 @@ class GenerationSettings:
         """
         place = GENERATION_FILE if path is None else path
         if not isinstance(data, Mapping):
-            raise CheckpointError(place, f"holds {type(data).__name__}, not a JSON object")
+            raise CheckpointError(place, f"holds {kind_of(data)}, not a JSON object")
         merged = {name: value for name, value in data.items() if value is not None and name not in arguments}
         given = {name: value for name, value in arguments.items() if value is not None}
         names = _names()
@@ -187,7 +188,7 @@ def stored_settings(directory: Path | str, config: Config | None = None) -> tupl
         return settings_in_config(read_config(directory) if config is None else config), Path(directory) / CONFIG_FILE
     data = read_json(directory, GENERATION_FILE)
     if not isinstance(data, Mapping):
-        raise CheckpointError(path, f"holds {type(data).__name__}, not a JSON object")
+        raise CheckpointError(path, f"holds {kind_of(data)}, not a JSON object")
     return dict(data), path
 
 
