@@ -122,8 +122,12 @@ def loaded_bits_equal_the_file(evidence: Evidence) -> Iterator[Result]:
     """Compares digests, and where they differ names the rows by their checksums."""
     ours, theirs = evidence.trace, evidence.file
     aliases = {name: group[0] for group in tied_groups_of(evidence) for name in group}
+    stored_ones = theirs.facts["parameters"]
+    if not any(aliases.get(name, name) in stored_ones for name in ours.facts["parameters"]):
+        yield Finding(False, "no parameter of the model is in the file, so that none was loaded from it")
+        return
     for name, parameter in ours.facts["parameters"].items():
-        stored = theirs.facts["parameters"].get(aliases.get(name, name))
+        stored = stored_ones.get(aliases.get(name, name))
         if stored is None:
             continue
         same = parameter["digest"] == stored["digest"]
@@ -180,8 +184,9 @@ def nothing_is_missing(evidence: Evidence) -> Iterator[Result]:
         what = "" if known else made_of(evidence.trace, name, stored)
         yield Finding(known, f"{name} is in the model but not in the file: {what}", name)
     for name in report["missing"]:
-        # A tied duplicate or a buffer of zeros that the bits show to be right was only not stored twice.
-        harmless = (name in aliases and name in loaded) or carries_nothing(evidence, name)
+        # A tied duplicate that the bits show to be right was only not stored twice; a buffer need not be stored.
+        tied = name in aliases and name in loaded
+        harmless = tied or carries_nothing(evidence, name) or _is_the_buffer(evidence, name)
         what = "" if harmless else made_of(evidence.trace, name, stored)
         yield Finding(harmless, f"the library did not find {name} in the file: {what}", name)
     for name in report["unexpected"]:
@@ -189,6 +194,14 @@ def nothing_is_missing(evidence: Evidence) -> Iterator[Result]:
         yield Finding(harmless, f"the library did not use {name} of the file", name)
     for name in report["not_materialised"]:
         yield Finding(False, f"{name} is on a meta device, without values", name)
+
+
+def _is_the_buffer(evidence: Evidence, name: str) -> bool:
+    """Whether a name is a buffer's that holds what the file means, zeros where it does not say."""
+    entry = evidence.anatomy.table.entry(name)
+    loaded, stored = evidence.trace.facts["parameters"].get(name), evidence.file.facts["parameters"].get(name)
+    buffer = entry is not None and entry.role == "buffer"
+    return buffer and loaded is not None and stored is not None and loaded["digest"] == stored["digest"]
 
 
 def _is_stored_twice(evidence: Evidence, raw: str) -> bool:

@@ -11,7 +11,6 @@ from reference.names.bart import (
     POSITION_OFFSET,
     SHARED,
     expected_parameters,
-    is_bare,
     tied_groups,
     trainable,
 )
@@ -32,7 +31,6 @@ __all__ = [
     "Table",
     "entry_in",
     "expected_parameters",
-    "is_bare",
     "table_of",
     "tied_groups",
     "trainable",

@@ -7,12 +7,11 @@ models/bart/modeling_bart.py), in the order the forward pass meets them. Everyth
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from reference.config import BartConfig
-from reference.names.table import Layout, Parameter, Row, Table, linear, matrix
+from reference.names.table import Parameter, Row, Table, linear, matrix
 
 SHARED = "model.shared.weight"
 HEAD = "lm_head.weight"
@@ -76,20 +75,6 @@ def tied_groups(config: BartConfig) -> list[list[str]]:
 def trainable(config: BartConfig) -> list[str]:
     """Canonical names a gradient is taken by; ``final_logits_bias`` is a buffer in PyTorch, so it is not one."""
     return [name for name in expected_parameters(config) if name != LOGITS_BIAS]
-
-
-def is_bare(raw: str, layout: Layout) -> bool:
-    """Whether a file with this name in it was saved from the bare ``BartModel``, which has no head.
-
-    PyTorch and Flax then leave out ``model.``; TF names the outermost scope after the class. A TF file split into
-    shards keeps no such scope, so there a bare model cannot be told from one that lost its head.
-    """
-    if layout == "tf":
-        return re.search(r"(^|/)tf_bart_model(_\d+)?/", raw) is not None
-    return raw.removeprefix("params/").startswith(_STACKS)
-
-
-_STACKS = ("shared.", "encoder.", "decoder.", "shared/", "encoder/", "decoder/")
 
 
 def table(config: BartConfig, model_class: str) -> Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reference.config import Config
-from reference.names import LOGITS_BIAS, Entry, Layout, Parameter, entry_in, is_bare, table_of
+from reference.names import LOGITS_BIAS, Entry, Layout, Parameter, entry_in, table_of
 from reference.weights.files import find_weights, open_weights
 from reference.weights.stored import Opened, Stored
 
@@ -40,7 +40,7 @@ class Weights(Mapping[str, np.ndarray]):
         self._found: dict[str, tuple[Stored, bool]] = {}
         self._duplicates: dict[str, tuple[str, Stored, bool]] = {}
         self._sort(opened, entry)
-        self._permit_bare(opened)
+        self._permit_no_bias()
         self._check_shapes()
         self.missing: list[str] = [name for name in self._expected if name not in self._found]
         """Canonical names the file does not hold."""
@@ -68,11 +68,13 @@ class Weights(Mapping[str, np.ndarray]):
             self._found[entry.name] = (stored, entry.transposed)
             self.raw[entry.name] = raw
 
-    def _permit_bare(self, opened: Opened) -> None:
-        """The one place where a parameter may lack: a file of the bare ``BartModel`` has no head and so no
-        ``final_logits_bias``, which is then zero (BartForConditionalGeneration starts it at zero)."""
-        wanted = LOGITS_BIAS in self._expected and LOGITS_BIAS not in self._found
-        if wanted and any(is_bare(raw, opened.layout) for raw in opened.tensors):
+    def _permit_no_bias(self) -> None:
+        """The one place where a parameter may lack: ``final_logits_bias`` is then zero, as in every framework.
+
+        A file of the bare ``BartModel`` has no head, and what saves trained parameters alone leaves the buffer out.
+        Source: transformers 4.37.2 to 5.23.0, ``_keys_to_ignore_on_load_missing`` of BartForConditionalGeneration.
+        """
+        if self._found and LOGITS_BIAS in self._expected and LOGITS_BIAS not in self._found:
             shape = self._expected[LOGITS_BIAS].shape
             self._found[LOGITS_BIAS] = (Stored(shape, "float32", lambda: np.zeros(shape, np.float32)), False)
 

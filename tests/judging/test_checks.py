@@ -59,6 +59,11 @@ def reordered(found: dict) -> None:
     found["fields"].insert(0, found["fields"].pop())
 
 
+def others(found: dict) -> None:
+    """A model of which the file holds nothing."""
+    found["parameters"] = {f"_orig_mod.{name}": each for name, each in found["parameters"].items()}
+
+
 def tied_apart(found: dict) -> None:
     found["parameters"]["lm_head.weight"] = found["parameters"]["model.shared.weight"]
     found["report"]["tied"] = []
@@ -97,6 +102,7 @@ SAME_AS_STEPS = "replaced by steps whose rows were not exchanged"
 FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     # check, case, fault, the tensor or parameter that must be named
     ("LOAD01", "load", wrong_bit, Q_PROJ),
+    ("LOAD01", "load", facts(others), None),
     ("LOAD02", "load", facts(lambda f: f["parameters"].pop(Q_PROJ)), Q_PROJ),
     ("LOAD02", "load", facts(lambda f: f["report"]["missing"].append(Q_PROJ)), Q_PROJ),
     ("LOAD02", "load", facts(lambda f: f["report"]["unexpected"].append(Q_PROJ)), Q_PROJ),
@@ -212,6 +218,17 @@ def test_a_table_that_the_file_holds_twice_is_used_once_and_nothing_is_lost(run_
     report = judge(run_directory({"load": unused, (FILE, "load"): differs}), checks=["LOAD02"])
     (verdict,) = cells(report, "LOAD02", "fail")
     assert verdict.evidence["tensors"] == duplicates[:2]
+
+
+def test_a_buffer_of_zeros_need_not_be_in_the_file(run_directory):
+    """Flax names it as missing; PyTorch's classes and TensorFlow's do not look for it."""
+    bias = "final_logits_bias"
+    zero = facts(lambda f: f["parameters"][bias].update(digest="0" * 32))
+    missing = facts(lambda f: (f["parameters"][bias].update(digest="0" * 32), f["report"]["missing"].append(bias)))
+    report = judge(run_directory({"load": missing, (FILE, "load"): zero}), checks=["LOAD02"])
+    assert [verdict.status for verdict in cells(report, "LOAD02")] == ["pass"]
+    report = judge(run_directory({"load": missing}), checks=["LOAD02"])
+    assert [verdict.status for verdict in cells(report, "LOAD02")] == ["fail"]
 
 
 def test_the_mean_of_a_loss_that_comes_as_several_numbers_is_compared_and_its_shape_is_wrong(run_directory):

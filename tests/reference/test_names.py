@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reference.config import BartConfig, config_of
-from reference.names import Entry, entry_in, expected_parameters, is_bare, table_of, tied_groups, trainable
+from reference.names import Entry, entry_in, expected_parameters, table_of, tied_groups, trainable
 
 SIZES = {
     "model_type": "bart", "vocab_size": 97, "max_position_embeddings": 33, "d_model": 24,
@@ -174,19 +174,3 @@ def test_an_untied_head_is_a_parameter():
     assert entry_in(table_of(UNTIED), "lm_head.weight", "torch") == Entry("lm_head.weight", False, "parameter")
     assert entry_in(table_of(UNTIED), "lm_head/kernel", "flax") == Entry("lm_head.weight", True, "parameter")
     assert tied_groups(UNTIED) == [tied_groups(TIED)[0][:3]]
-
-
-@pytest.mark.parametrize(
-    ("raw", "layout", "bare"),
-    [
-        ("shared.weight", "torch", True),
-        ("model.shared.weight", "torch", False),
-        ("final_logits_bias", "torch", False),
-        ("decoder/layers/0/fc1/kernel", "flax", True),
-        ("model/decoder/layers/0/fc1/kernel", "flax", False),
-        ("model/tf_bart_model_2/model/decoder/layers.0/fc1/kernel:0", "tf", True),
-        ("model/tf_bart_for_conditional_generation/model/decoder/layers.0/fc1/kernel:0", "tf", False),
-    ],
-)
-def test_bare_models_are_recognised(raw, layout, bare):
-    assert is_bare(raw, layout) is bare

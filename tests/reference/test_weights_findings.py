@@ -52,10 +52,16 @@ def test_missing_surplus_and_misshapen_are_named(read, tensors):
         weights["model.decoder.layers.0.fc2.bias"]
 
 
-def test_a_head_without_its_bias_is_missing_it(read, tensors):
-    """Only a file of the bare model may lack it."""
+def test_a_head_without_its_bias_has_zeros(read, tensors):
+    """No library looks for the buffer, and what saves trained parameters alone leaves it out."""
     del tensors["final_logits_bias"]
-    assert read(tensors).missing == ["final_logits_bias"]
+    weights = read(tensors)
+    assert weights.missing == [] and not weights["final_logits_bias"].any()
+
+
+def test_of_a_file_that_holds_nothing_else_no_bias_is_made(read, tensors):
+    weights = read({f"module.{name}": tensor for name, tensor in tensors.items()})
+    assert "final_logits_bias" in weights.missing and len(weights) == 0
 
 
 def test_duplicates_must_equal_their_table(read, tensors):
