@@ -17,6 +17,8 @@ from reference.tokenizer.vocabulary import read_merges, read_vocabulary
 
 DIALECTS = {"documented": DOCUMENTED, "fast": FAST}
 """As the documents say it, and as the library's fast class was measured to do it."""
+LONGEST = 100
+"""Characters of a token that is named."""
 SHOWN = 50
 """Contradictions of a tokenizer's files that are listed."""
 
@@ -42,6 +44,7 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
         "roles": {role: plain.ids.get(token) for role, token in plain.roles.items()},
         "size": len(plain.ids),
         "largest": max(plain.tokens),
+        "called": plain.tokens[max(plain.tokens)][:LONGEST],
         "serialised": _serialised(checkpoint, plain),
         "problems": _frame_problems(checkpoint),
         **{name: in_dialect(checkpoint, dialect, texts, pairs) for name, dialect in DIALECTS.items()},
@@ -64,6 +67,7 @@ def tokenizer_files(checkpoint: Path) -> dict[str, Any]:
         "roles": {role: found.ids.get(token) for role, token in found.roles.items()},
         "size": len(found.ids),
         "largest": max(found.ids.values(), default=-1),
+        "called": max(found.ids, key=found.ids.__getitem__, default="")[:LONGEST],
         "problems": list(found.problems[:SHOWN]),
         "serialised": None if found.parting is None else {"tokens": [*map(list, found.parting[:SHOWN])], "merge": None},
     }

@@ -233,7 +233,9 @@ def tokenizer_and_config_agree(evidence: Evidence) -> Iterator[Result]:
     for what in facts.get("problems", ()):
         yield Finding(False, what, "files")
     size, ids = max(_sizes(evidence).values()), _ids_of(evidence, facts["largest"] + 1)
-    yield Finding(facts["largest"] < size, f"token {facts['largest']} has no row in a table of {size}", "vocab_size")
+    called = f": {facts['called']}" if facts.get("called") else ""
+    what = f"token {facts['largest']} has no row in a table of {size}{called}"
+    yield Finding(facts["largest"] < size, what, "vocab_size")
     if ids is not None:
         yield from _special_tokens(facts, ids)
     longest, places = facts["model_max_length"], _places(evidence)
