@@ -42,9 +42,9 @@ def rewritten(path, rename=lambda name: name, more=None, keep=lambda name: True)
     save_file({**tensors, **(more or {})}, path / WEIGHTS, metadata={"format": "pt"})
 
 
-def configured(path, **fields):
-    config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps({**config, **fields}))
+def configured(path, file="config.json", **fields):
+    config = json.loads((path / file).read_text())
+    (path / file).write_text(json.dumps({**config, **fields}))
 
 
 def test_a_whole_checkpoint_has_no_notice():
@@ -357,3 +357,27 @@ def test_tokens_without_a_row_in_the_table_are_said_once(copy, value, said):
     configured(copy, eos_token_id=value)
     found = [notice for notice in notices(copy) if notice.id == "token-outside-table"]
     assert len(found) == said and all("eos_token_id" in notice.cause for notice in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("eos_token_id", 10**6), ("forced_bos_token_id", 97), ("pad_token_id", -2)]
+)
+def test_a_token_of_the_generation_settings_without_a_row_is_said_with_its_file(copy, name, value):
+    configured(copy, file="generation_config.json", **{name: value})
+    (notice,) = notices(copy)
+    assert notice.id == "token-outside-table"
+    assert notice.cause.startswith("generation_config.json names") and f"{name} {value}" in notice.cause
+
+
+@pytest.mark.parametrize("value", ["2", True, [True, None], {}, 2.5])
+def test_what_is_no_token_in_the_generation_settings_is_not_said_to_lack_a_row(copy, value):
+    configured(copy, file="generation_config.json", eos_token_id=value)
+    assert notices(copy) == []
+
+
+@pytest.mark.parametrize("name", ["early_stopping", "num_return_sequences"])
+def test_a_setting_that_may_not_be_null_is_named(copy, name):
+    """With it transformers 4.x loads nothing; of the others null is the default."""
+    configured(copy, file="generation_config.json", num_beams=None, **{name: None})
+    (notice,) = notices(copy)
+    assert notice.id == "null-setting" and name in notice.cause and "num_beams" not in notice.cause

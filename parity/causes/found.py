@@ -9,10 +9,12 @@ from pathlib import Path
 from parity.anatomy import Anatomy
 from parity.causes import directories, files, models, tensors
 from parity.causes.looking import json_object, names_in
+from parity.causes.settings import notices_of_settings
 from parity.causes.tokens import notices_of_tokens
 from parity.records import Notice
 from reference.config import CONFIG_FILE
 from reference.errors import CheckpointError
+from reference.generation import GENERATION_FILE
 from reference.weights import FORMATS
 from reference.weights.stored import Opened
 
@@ -76,7 +78,9 @@ def notices_of(path: Path, opened: Opened, anatomy: Anatomy) -> list[Notice]:
 
 def _all(path: Path, opened: Opened, anatomy: Anatomy) -> Iterator[Notice]:
     yield from tensors.notices_of_names(opened, anatomy.table, anatomy.model_class)
-    yield from notices_of_tokens(anatomy)
+    stored = json_object(path, GENERATION_FILE) or {} if anatomy.generates else {}
+    yield from notices_of_tokens(anatomy, stored)
+    yield from notices_of_settings(stored)
     names = names_in(path)[0]
     for name in sorted(name for name in names if name in _TEXTS or _WEIGHTS.fullmatch(name))[:LOOKED_AT]:
         notice = files.notice_of(path / name)
