@@ -146,7 +146,9 @@ def _name(path: Path) -> str:
 
 def _digest(files: Sequence[HandedFile]) -> str:
     """sha256 over each file's name and digest, in the order of the names."""
-    return hashlib.sha256("".join(f"{file.name}\0{file.sha256}\n" for file in files).encode()).hexdigest()
+    told = "".join(f"{file.name}\0{file.sha256}\n" for file in files)
+    # A file's name need not be UTF-8.
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = None) -> Path:

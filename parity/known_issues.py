@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -21,13 +20,18 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import Field, ValidationError, model_validator
 
 from parity.checks import CHECKS
+from parity.display import printable
 from parity.errors import GivenError
 from parity.ledger import Entry, Severity, entries
 from parity.records import Verdict, in_words
 from parity.results import Result
+from reference.errors import CheckpointError, brief
+from reference.files import read_bytes
 
-LARGEST = 1 << 20
-"""Bytes of a file of known issues: some thousand entries."""
+LARGEST = 1
+"""Megabytes of a file of known issues: some thousand entries."""
+LONGEST_ID = 200
+"""Characters of an id that messages name."""
 
 
 class KnownIssuesError(GivenError):
@@ -124,13 +128,14 @@ def read_known_issues(path: Path, checkpoints: Iterable[Path] = ()) -> tuple[Kno
     data = _parsed(path)
     if not isinstance(data.get("divergence"), list) or set(data) != {"divergence"}:
         other = next((name for name in data if name != "divergence"), None)
-        cause = "holds no [[divergence]]" if other is None else f"{other!r} is not [[divergence]]"
+        cause = "holds no [[divergence]]" if other is None else f"{brief(other)} is not [[divergence]]"
         raise KnownIssuesError(f"{path}: {cause}")
     found: dict[str, KnownIssue] = {}
     taken = {entry.id for entry in entries()}
     for number, fields in enumerate(data["divergence"], 1):
         name = fields.get("id") if isinstance(fields, dict) else None
-        place = f"{path}: {name if isinstance(name, str) and name.strip() else f'entry {number}'}"
+        named = isinstance(name, str) and name.strip() and name == printable(name, LONGEST_ID)
+        place = f"{path}: {name if named else f'entry {number}'}"
         try:
             issue = KnownIssue.model_validate({**fields, "source": str(path)} if isinstance(fields, dict) else fields)
         except ValidationError as error:
@@ -158,17 +163,10 @@ def outside(path: Path, checkpoints: Iterable[Path]) -> None:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise KnownIssuesError(f"{path}: not a regular file")
-        if facts.st_size > LARGEST:
-            raise KnownIssuesError(f"{path}: {facts.st_size:,} bytes are more than the {LARGEST:,} of known issues")
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise KnownIssuesError(f"{path}: cannot be read: {error.strerror}") from error
+        return tomllib.loads(read_bytes(path, LARGEST).decode("utf-8"))
+    except CheckpointError as error:
+        raise KnownIssuesError(f"{path}: cannot be read: {error.cause.removeprefix('cannot be read: ')}") from error
     except UnicodeDecodeError as error:
         raise KnownIssuesError(f"{path}: not UTF-8 text: byte {error.start}") from error
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        if isinstance(error, KnownIssuesError):
-            raise
+    except (RecursionError, ValueError) as error:
         raise KnownIssuesError(f"{path}: not TOML: {' '.join(str(error).split())[:200]}") from error

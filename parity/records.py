@@ -503,7 +503,7 @@ def in_words(error: ValidationError) -> str:
     """The first field that does not fit, and why."""
     first = error.errors()[0]
     place = printable(".".join(map(str, first["loc"])))
-    return f"{place}: {printable(first['msg'])}" if place else first["msg"].removeprefix("Value error, ")
+    return f"{place}: {printable(first['msg'])}" if place else printable(first["msg"].removeprefix("Value error, "))
 
 
 def _other_version(version: object) -> str:

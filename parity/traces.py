@@ -24,6 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from parity.errors import GivenError
+from reference.errors import CheckpointError, brief
+from reference.files import open_file
 
 FORMAT = 2
 SKETCH_ABOVE = 1 << 18
@@ -106,7 +108,7 @@ class Trace:
             TraceError: the file is missing, truncated, changed since it was written, or no trace of this format.
         """
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 status = os.fstat(file.fileno())
                 stored, found, _ = _digests(file)
             if stored != found:
@@ -114,16 +116,19 @@ class Trace:
             if digest and digest != found:
                 raise TraceError(f"{path}: another trace than the one that the run recorded")
             with safe_open(path, framework="numpy") as file:
-                head = json.loads((file.metadata() or {})["parity"])
+                head, names = json.loads((file.metadata() or {})["parity"]), file.keys()
             if head["format"] != FORMAT:
-                raise TraceError(f"{path}: trace format {head['format']}, this version reads {FORMAT}")
+                raise TraceError(f"{path}: trace format {brief(head['format'])}, this version reads {FORMAT}")
+            if sorted(head["order"]) != sorted(names):
+                raise ValueError("the order that it gives is not that of its arrays")
             raised = Raised(**head["raised"]) if head["raised"] else None
             arrays = _FileArrays(path, status, head["order"])
             return cls(arrays, head["facts"], raised, head["dtypes"], head["provenance"], found)
         except TraceError:
             raise
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise TraceError(f"{path}: not a readable trace: {error}") from error
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+            cause = error.cause if isinstance(error, CheckpointError) else brief(str(error), 300)[1:-1]
+            raise TraceError(f"{path}: not a readable trace: {cause}") from error
 
 
 def _digests(file: BufferedIOBase) -> tuple[str, str, int]:

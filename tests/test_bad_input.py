@@ -25,7 +25,7 @@ FILES = {
     "latin.json": '{"a":"é"}'.encode("latin-1"), "digits.json": b'{"schema_version":' + b"9" * 5000 + b"}",
     "page.html": b"<!DOCTYPE html>", "nan.json": b"NaN",
 }  # fmt: skip
-NAMES = (*FILES, "absent", "directory", "loop", "a\x1b[31m\n::error::x", "\udcff", "x" * 5000)
+NAMES = (*FILES, "absent", "directory", "loop", "pipe", "endless", "a\x1b[31m\n::error::x", "\udcff", "x" * 5000)
 WORDS = (
     "nonsense",
     "",
@@ -66,6 +66,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(content)
     (folder / "directory").mkdir()
     (folder / "loop").symlink_to(folder / "loop")
+    os.mkfifo(folder / "pipe")  # at which a plain open waits for ever
+    (folder / "endless").symlink_to("/dev/zero")
     (folder / "PAGE").write_text("```py\nx = 1\n```\n")
     write_record(report(verdict()), folder / "GOOD")
     return folder

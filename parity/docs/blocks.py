@@ -202,7 +202,11 @@ def _end_of_script(lines: list[str], begin: int) -> int:
             break
     if not end:
         return 0
-    body = parse("\n".join(lines[begin:end])).body
+    try:
+        # With the line's end that made it whole: a backslash may stand before it.
+        body = parse("\n".join(lines[begin:end]) + "\n").body
+    except SyntaxError:  # it compiles, and is deeper than a tree of objects can be
+        return 0
     while body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Call | ast.Await):
         body.pop()
     return begin + body[-1].end_lineno if body else 0

@@ -13,7 +13,11 @@ from parity.docs.blocks import classify, fenced_block, unfenced_blocks
 from parity.docs.examples import Block, Source
 from parity.docs.restructured import with_fences
 from parity.errors import GivenError
+from reference.errors import CheckpointError
+from reference.files import read_bytes
 
+LARGEST = 16
+"""Megabytes of a page; the longest documents of the libraries have one."""
 ADDRESS = re.compile(r"https?:/")
 PROMPT = re.compile(r"^\s*>>>", re.MULTILINE)
 NON_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -33,9 +37,9 @@ def read_page(path: Path, name: str | None = None) -> Source:
     if why := _no_page(path):
         raise PageError(f"{path}: {why}")
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PageError(f"{path}: cannot be read: {error.strerror}") from error
+        content = read_bytes(path, LARGEST)
+    except CheckpointError as error:
+        raise PageError(f"{path}: cannot be read: {error.cause.removeprefix('cannot be read: ')}") from error
     text, notes = mend_encoding(_decode(content, path))
     return Source(name or path.name, "page", tuple(_blocks_of_page(text, path.suffix.lower())), tuple(notes))
 

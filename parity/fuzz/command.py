@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from parity.backends import find_entry
 from parity.capture.cache import default_cache
 from parity.capture.plan import REFERENCES
@@ -17,8 +19,11 @@ from parity.fuzz.example import AUDITED, Example
 from parity.fuzz.script import NoScript, script
 from parity.fuzz.search import Failure, Found, Search, judge_example
 from parity.ledger import NoSuchEntry, entries
-from parity.records import Verdict
+from parity.records import Verdict, in_words
 from parity.subjects import Subject
+from reference.config import config_of
+from reference.errors import CheckpointError, brief
+from reference.files import parse_json, read_bytes
 
 DEFAULT = ("hf-torch",)
 """Who is asked where nobody is named: no new shape costs it a compilation."""
@@ -115,16 +120,35 @@ def again(file: Path, backends: Sequence[str] | None = None, cache: Path | None 
 
     Raises:
         FuzzError: the file is no stored failure.
-        OSError: it cannot be read.
+    """
+    example, found_on = stored_failure(file)
+    plan = plan_of(backends or [found_on])
+    return judge_example(process_of(plan, cache), plan, example)[1]
+
+
+def stored_failure(file: Path) -> tuple[Example, str]:
+    """The example of a stored failure, and the backend and variant that it was found on.
+
+    Raises:
+        FuzzError: the file cannot be read, or is none.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        example = Example.from_json(json.dumps(content["example"]))
-        name = backends or ["/".join(content["verdict"][part] for part in ("backend", "variant"))]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {type(error).__name__}: {error}") from error
-    plan = plan_of(name)
-    return judge_example(process_of(plan, cache), plan, example)[1]
+        stored = _Stored.model_validate(parse_json(read_bytes(file), file))
+        if stored.example.family not in AUDITED:
+            raise FuzzError(f"{file}: no family is called {brief(stored.example.family)}")
+        config_of(stored.example.config)
+    except CheckpointError as error:
+        raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {error.cause}") from error
+    except ValidationError as error:
+        raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {in_words(error)}") from error
+    return stored.example, f"{stored.verdict.backend}/{stored.verdict.variant}"
+
+
+class _Stored(BaseModel):
+    """What ``keep`` writes."""
+
+    example: Example
+    verdict: Verdict
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:

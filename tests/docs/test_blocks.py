@@ -246,7 +246,7 @@ def test_a_page_that_is_no_text(tmp_path, content, message):
 
 
 def test_a_page_that_is_not_there(tmp_path):
-    with pytest.raises(PageError, match=r"page\.md: cannot be read: No such file"):
+    with pytest.raises(PageError, match=r"page\.md: cannot be read: no such file"):
         read_page(tmp_path / "page.md")
 
 
