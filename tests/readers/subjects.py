@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
 from parity import inputs
 from parity.anatomy import anatomy_of
 from parity.baseline import read_baseline
+from parity.causes.directories import kind_of
 from parity.checkpoint import inspect_checkpoint
+from parity.docs.dependence import ids_of
+from parity.docs.pages import read_page
 from parity.file_cases import file_cases
+from parity.fuzz.command import stored_failure
+from parity.fuzz.example import Example
 from parity.golden import store
+from parity.known_issues import read_known_issues
 from parity.records import Manifest, Report, read_record
 from parity.resources import fixture, fixtures
+from parity.traces import Raised, Trace
 from reference.config import BartConfig
 from reference.tokenizer import ByteLevelTokenizer
 from reference.tokenizer.inventory import read_inventory
 from reference.weights import find_weights, open_weights, read_weights
 from tests.fabricated import failure, report, verdict
 from tests.readers import weights
-from tests.readers.values import altered, written, wrong
+from tests.readers.values import TEXTS, altered, written, wrong
 
 CONFIG = BartConfig.from_dict({"model_type": "bart", "vocab_size": 10, "d_model": 16, "encoder_layers": 1})
 
@@ -97,6 +107,55 @@ def _make_config(place: Path, draw: random.Random) -> None:
 def _read_config(place: Path) -> None:
     found = inspect_checkpoint(place)
     file_cases(found.anatomy, place)
+
+
+_STRAY = (
+    "adapter_model.safetensors", "model.pt", "dict.txt", "model.bin", "modeling_x.py", "model.fp16.safetensors",
+    "pytorch_model-00001-of-00002.bin", "optimizer.pt", "model_index.json", "a\nb.json", "config.\x1b[31m.json",
+    "config.4.\udcff.json", "tokenizer.\udcff.json", "x.\udcff.safetensors", "chat_template.jinja", "spiece.model",
+)  # fmt: skip
+_BEGINNINGS = (
+    b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", b"<!DOCTYPE html>", b"{}", b"[1]",
+    b"GGUF\x03\x00\x00\x00", b"\x80\x02}.", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x1f\x8b", b"\xff" * 600,
+)  # fmt: skip
+
+
+def _make_directory(place: Path, draw: random.Random) -> None:
+    """A checkpoint with more in it than one: several weight files, indexes, an adapter, odd names, what is no file."""
+    origin, whole = draw.choice(_configs())
+    config = altered(whole, draw) if draw.random() < 0.2 else dict(whole)
+    if draw.random() < 0.8:
+        os.link(origin / "model.safetensors", place / "model.safetensors")
+    for name, (file, content) in weights.FILES.items():
+        if name != "safetensors" and draw.random() < 0.15:
+            _put(place / file, content(draw))
+    stray = draw.sample(_STRAY, draw.choice((0, 1, 4)))
+    for name in stray:
+        _put(place / name, draw.choice(_BEGINNINGS))
+    if draw.random() < 0.3:
+        known = draw.choice(("model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"))
+        shards = {f"x{number}": draw.choice((*stray, *_STRAY, *TEXTS)) for number in range(draw.randrange(3))}
+        _put(place / f"{known}.index.json", written({"weight_map": shards, "metadata": {}}, draw))
+    if draw.random() < 0.3:
+        adapter = {"base_model_name_or_path": "x/y", "peft_type": "LORA", "auto_mapping": None}
+        _put(place / "adapter_config.json", written(altered(adapter, draw), draw))
+    if draw.random() < 0.4:
+        key = draw.choice(("configuration_files", "transformers_weights", "quantization_config", "auto_map"))
+        config[key] = draw.choice((stray, *stray, wrong(draw)))
+    _put(place / "config.json", written(config, draw) if draw.random() < 0.1 else json.dumps(config).encode())
+    if draw.random() < 0.3:
+        settings = {"fast_tokenizer_files": stray if draw.random() < 0.7 else wrong(draw)}
+        _put(place / "tokenizer_config.json", written(settings, draw))
+    if draw.random() < 0.1:
+        name = draw.choice(("tokenizer.json", "pytorch_model.bin", "model.safetensors.index.json", "vocab.txt"))
+        (place / name).unlink(missing_ok=True)
+        target = draw.choice(("/dev/zero", "nowhere", name, "config.json", ".."))
+        draw.choice((os.mkfifo, os.mkdir, lambda path: path.symlink_to(target)))(place / name)
+
+
+def _read_directory(place: Path) -> None:
+    kind_of(place)
+    inspect_checkpoint(place)
 
 
 @cache
@@ -227,6 +286,96 @@ def _record(name: str, data: Callable[[], dict], read: Callable[[Path], object])
     )
 
 
+_ISSUE = {
+    "id": "mine", "checks": ["NUM01"], "backends": ["hf-torch"], "versions": {"transformers": [">=4"]},
+    "config": {"model_type": ["bart"]}, "checkpoints": ["bart-*"], "first": ["logits"], "tensors": ["decoder.*"],
+    "found": "is 3 budgets from", "raises": "ValueError", "message": "size .* 5", "findings": ["holds 3"],
+    "severity": "high", "reason": "measured by hand", "expires": "2999-01-01", "cases": ["forward"],
+}  # fmt: skip
+_NEEDED = ("id", "checks", "backends", "first", "reason", "expires")
+
+
+def _toml(value: object) -> str:
+    """JSON's texts, lists and numbers are TOML's, too; a date is what looks like one."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    text = json.dumps(value, ensure_ascii=False)
+    return {"NaN": "nan", "Infinity": "inf", "null": '""', '"2999-01-01"': "2999-01-01"}.get(text, text)
+
+
+def _make_issues(place: Path, draw: random.Random) -> None:
+    kept = {name: value for name, value in _ISSUE.items() if name in _NEEDED or draw.random() < 0.3}
+    data = {"divergence": [kept]} if draw.random() < 0.9 else {"divergence": [kept, kept]}
+    data = altered(data, draw) if draw.random() < 0.8 else data
+    text = "\n".join(f"{json.dumps(name)} = {_toml(value)}" for name, value in data.items())
+    if draw.random() < 0.1:
+        text = draw.choice(("[" * 5000, "x = " + "[" * 5000, "a." * 5000 + "b = 1", "x = " + "9" * 5000)) + "\n" + text
+    _put(place / "issues.toml", weights.cut(text.encode("utf-8", "surrogatepass"), draw))
+
+
+def _make_trace(place: Path, draw: random.Random) -> None:
+    """Whose digest is mostly its own, so that what is wrong with it is not that it changed."""
+    arrays = {name: np.ones((2, 3), np.float32) for name in ("encoder.embedding", "logits")}
+    raised = Raised("ValueError", "of no use", "x.py:1 in f") if draw.random() < 0.3 else None
+    facts = {"fields": ["logits"], "missing": [], "steps": [{"layout": {"x": [1, 2]}}]}
+    Trace(arrays, facts, raised, {"logits": "float32"}, {"backend": "hf-torch"}).write(place / "x.safetensors")
+    content = (place / "x.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    if draw.random() < 0.7:
+        head = altered(json.loads(header["__metadata__"]["parity"]), draw) if draw.random() < 0.95 else wrong(draw)
+        header["__metadata__"]["parity"] = written(head, draw).decode("utf-8", "replace")
+    text = json.dumps(altered(header, draw) if draw.random() < 0.3 else header, separators=(",", ":")).encode()
+    content = len(text).to_bytes(8, "little") + text + data
+    stored = re.search(rb'"digest":"([0-9a-f]{64})"', content)
+    if stored is not None and draw.random() < 0.9:
+        before, after = content[: stored.start(1)], content[stored.end(1) :]
+        content = before + hashlib.sha256(before + b"0" * 64 + after).hexdigest().encode() + after
+    _put(place / "x.safetensors", weights.cut(content, draw))
+
+
+def _read_trace(place: Path) -> None:
+    for array in Trace.read(place / "x.safetensors").arrays.values():
+        array.sum()
+
+
+_PAGES = (
+    "# Title\n\n```py\n>>> x = 1\n>>> x\n1\n```\n\n```bash\npip install x\n```\n\n    indented = 2\n",
+    "Title\n=====\n\n.. code-block:: python\n\n    >>> x = 1\n    >>> print(x)\n    1\n\nText::\n\n    y = 2\n",
+    ">>> from transformers import BartModel\n>>> BartModel.from\\_pretrained('x')\n",
+    "import sys\n\nprint(sys.path)\n",
+)
+_PIECES = (
+    "```", "~~~", ">>> ", "... ", "\\_", "    ", "\t", "<pre>", "|", "Ã©", "â€œ", "\ufeff", "\x1b[31m", "::error::x\n",
+    "\n", "[" * 3000, "(" * 3000, "> " * 2000, "* " * 2000, "`" * 5000, "def f(:\n", ".. code::", "x" * 100_000,
+    "9" * 6000, "f'{" * 200, "lambda " * 500, "-" * 9000, "a.b" * 5000, "\0", "\udcff", "'''", "\\\n", "<!--", "](",
+)  # fmt: skip
+
+
+def _make_page(place: Path, draw: random.Random) -> None:
+    text = draw.choice(_PAGES)
+    for _ in range(draw.choice((0, 1, 3, 8))):
+        at = draw.randrange(len(text) + 1)
+        text = text[:at] + draw.choice(_PIECES) * draw.choice((1, 1, 3)) + text[at:]
+    encoding = draw.choice(("utf-8",) * 9 + ("utf-16", "utf-8-sig", "latin-1", "utf-32"))
+    content = text.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace")
+    _put(place / f"page.{draw.choice(('md', 'rst', 'txt', 'py'))}", weights.cut(content, draw))
+
+
+def _read_page(place: Path) -> None:
+    page = read_page(next(place.iterdir()))
+    for block in page.blocks:
+        ids_of(block)
+
+
+@cache
+def _stored_failure() -> dict:
+    example = Example("bart", _configs()[0][1], {}, ((3, 2), (1, 4)), ((0, 1),))
+    return {"example": asdict(example), "verdict": json.loads(failure().model_dump_json())}
+
+
 def _read_index(place: Path) -> None:
     known, files = find_weights(place)
     for stored in open_weights(known, files).tensors.values():
@@ -237,12 +386,17 @@ READERS: dict[str, Reader] = {
     **{name: _weights(name) for name in weights.FILES},
     "index": Reader(weights.write_index, _read_index),
     "config": Reader(_make_config, _read_config),
+    "directory": Reader(_make_directory, _read_directory),
     "tokenizer": Reader(_make_tokenizer, _read_tokenizer),
     "inputs": Reader(_make_inputs, _read_inputs),
     "golden": Reader(_make_golden, _read_golden),
     "report": _record("report.json", _report, lambda path: read_record(Report, path)),
     "manifest": _record("manifest.json", _manifest, lambda path: read_record(Manifest, path)),
     "baseline": _record("baseline.json", _baseline, read_baseline),
+    "issues": Reader(_make_issues, lambda place: read_known_issues(place / "issues.toml")),
+    "trace": Reader(_make_trace, _read_trace),
+    "page": Reader(_make_page, _read_page),
+    "example": _record("failure.json", _stored_failure, stored_failure),
 }
 """By name."""
 
