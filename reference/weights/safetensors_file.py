@@ -65,6 +65,9 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
         if length > size - 8 or length > _LARGEST_HEADER:
             raise CheckpointError(path, f"header of {length} bytes is larger than the file ({size} bytes)")
         content = file.read(length)
+    # Counted before it is read: a header of 15 MB takes seconds, and then is refused all the same.
+    if (tensors := content.count(b'"data_offsets"')) > MOST_TENSORS:
+        raise CheckpointError(path, f"a header of {tensors:,} tensors")
     try:
         # Rust's reader wants UTF-8 and whole characters; a key that stands twice would hide a tensor.
         content.decode()
