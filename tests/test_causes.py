@@ -375,9 +375,23 @@ def test_what_is_no_token_in_the_generation_settings_is_not_said_to_lack_a_row(c
     assert notices(copy) == []
 
 
+@pytest.mark.parametrize("file", ["generation_config.json", "config.json"])
 @pytest.mark.parametrize("name", ["early_stopping", "num_return_sequences"])
-def test_a_setting_that_may_not_be_null_is_named(copy, name):
-    """With it transformers 4.x loads nothing; of the others null is the default."""
-    configured(copy, file="generation_config.json", num_beams=None, **{name: None})
+def test_a_setting_that_may_not_be_null_is_named(copy, file, name):
+    """With it transformers 4.x loads nothing, or generates nothing; of the others null is the default."""
+    if file == "config.json":
+        (copy / "generation_config.json").unlink()
+    configured(copy, file=file, num_beams=None, **{name: None})
     (notice,) = notices(copy)
-    assert notice.id == "null-setting" and name in notice.cause and "num_beams" not in notice.cause
+    assert notice.id == "null-setting" and notice.cause.startswith(f"{file} says null for {name},")
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_ids_that_no_file_says_are_named_where_a_release_has_no_default_for_them(copy, beside):
+    config = json.loads((copy / "config.json").read_text())
+    del config["eos_token_id"], config["decoder_start_token_id"]
+    (copy / "config.json").write_text(json.dumps(config))
+    if not beside:
+        (copy / "generation_config.json").unlink()
+    found = [notice.cause for notice in notices(copy) if notice.id == "ids-left-out"]
+    assert len(found) == (not beside) and all("leaves out eos_token_id, decoder_start_token_id," in c for c in found)

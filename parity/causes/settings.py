@@ -1,30 +1,47 @@
-"""Generation settings that a library cannot read, so that it loads nothing of the checkpoint."""
+"""Generation settings by which a library generates nothing, or by others than another release of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from parity.anatomy import Anatomy
 from parity.records import Notice
+from reference.config import CONFIG_FILE
 from reference.generation import GENERATION_FILE
 
 NEVER_NULL = ("early_stopping", "num_return_sequences")
 """Settings that 4.x compares before it asks whether they are set (transformers 4.37.2 and 4.57.6,
 generation/configuration_utils.py, ``validate``); 5.23.0 takes null for the default."""
+WITH_DEFAULTS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_eos_token_id")
+"""Ids that a BART's config has where the file leaves them out."""
 
 
-def notices_of_settings(stored: Mapping[str, Any]) -> Iterator[Notice]:
-    """One notice for all of them.
+def notices_of_settings(
+    anatomy: Anatomy, config: Mapping[str, Any], stored: Mapping[str, Any] | None
+) -> Iterator[Notice]:
+    """One notice of what is null, one of what is left out.
 
     Args:
-        stored: ``generation_config.json``; empty where there is none.
+        config: ``config.json`` as it stands.
+        stored: ``generation_config.json`` as it stands; None where there is none.
     """
-    null = [name for name in NEVER_NULL if name in stored and stored[name] is None]
+    place, settings = (CONFIG_FILE, config) if stored is None else (GENERATION_FILE, stored)
+    null = [name for name in NEVER_NULL if name in settings and settings[name] is None]
     if null:
         names = " and ".join(null)
         yield Notice(
             id="null-setting",
-            cause=f"{GENERATION_FILE} says null for {names}, at which transformers 4.x ends with an error while it "
-            "loads",
-            advice=f"leave {names} out of {GENERATION_FILE}: the default is then in force",
+            cause=f"{place} says null for {names}, at which transformers 4.x ends with an error where it loads the "
+            "model, or generates",
+            advice=f"leave {names} out of {place}: the default is then in force",
+        )
+    absent = [name for name in WITH_DEFAULTS if name not in config and getattr(anatomy.config, name, None) is not None]
+    if stored is None and absent:
+        yield Notice(
+            id="ids-left-out",
+            cause=f"{CONFIG_FILE} leaves out {', '.join(absent)}, and there is no {GENERATION_FILE}: transformers 4.x "
+            "generates by the documented defaults of these, 5.x without them, or ends with an error",
+            advice=f"write the ids into {CONFIG_FILE}, or save the model by save_pretrained of 4.x, which writes "
+            f"{GENERATION_FILE}",
         )
