@@ -13,8 +13,9 @@ from pathlib import Path
 from rich.text import Text
 
 from parity.display import printable, sentence
+from parity.resources import in_clone
 from parity.show.console import console, plural, size
-from parity.stacks import Row, StackError, find, resolve_stack, table, variable
+from parity.stacks import Row, StackError, find, how_to_make, resolve_stack, table
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,19 @@ def examine() -> Findings:
 
 
 def _stack(row: Row) -> StackFinding:
+    from parity.backends import find_entry
     from parity.backends.capabilities import capabilities, words_of
     from parity.capture import CaptureError
     from parity.capture.probe import probe
 
-    install = f"python -m nox -s {'parity' if row.name == 'main' else f'stack-{row.name}'}"
+    install = how_to_make(row)
+    if row.name == "main":
+        # What runs is the interpreter of this command; nothing but the two is needed to judge anything.
+        install = "python -m nox -s parity" if in_clone() else f"pip install {find_entry('hf-torch').install}"
     try:
         interpreter = Path(sys.executable) if row.name == "main" else find(row.name)
         if interpreter is None:
-            return StackFinding(row, None, "not installed here", f"{install}, or {variable(row.name)}=PATH/TO/PYTHON")
+            return StackFinding(row, None, "not installed here", install)
         stack = resolve_stack(row.name if row.name == "main" else f"{row.name}={interpreter}")
         facts = probe(row.name, interpreter, stack.environment, stack.backends)
     except (StackError, CaptureError) as error:
@@ -124,7 +129,8 @@ def show(findings: Findings) -> int:
         for line in _stack_lines(finding):
             out.print(line)
     if findings.gpus:
-        out.print(f"\ncuda      {printable(', '.join(findings.gpus))}: python -m nox -s parity-gpu")
+        todo = "python -m nox -s parity-gpu" if in_clone() else "parity audit PATH/TO/CHECKPOINT --device cuda"
+        out.print(f"\ncuda      {printable(', '.join(findings.gpus))}: {todo}")
     else:
         out.print("\ncuda      no device (nvidia-smi lists none): runs with --device cuda cannot be made here")
     out.print(f"machine   {plural(findings.cores, 'core')}, {size(findings.memory)} of memory free for a run")

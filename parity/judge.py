@@ -203,7 +203,11 @@ def _lacking(cell: Cell) -> str:
         needed += [cell.subject.device, cell.subject.dtype]
     missing = dict.fromkeys(name for name in needed if name not in cell.subject.capabilities)
     why = {**cell.subject.lacking, **cell.case.notes.get("lacking", {})}
-    return "; ".join(f"{name}: {why.get(name, 'not declared')}" for name in missing)
+    reasons = {name: why.get(name, "not declared") for name in missing}
+    cause = reasons.get(cell.subject.device, "")
+    if cause and set(reasons.values()) == {cause} and cell.subject.dtype in reasons:
+        return cause  # of the backend, which cannot run at all, whatever it would be asked
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
 
 def _not_answered(cell: Cell) -> Verdict | None:

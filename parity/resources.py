@@ -42,6 +42,11 @@ def _fixtures() -> Path:
     return PACKAGE / "fixtures"
 
 
+def in_clone() -> bool:
+    """Whether this is a clone, which nox makes the stacks in, and not an installed package."""
+    return (PACKAGE.parent / "noxfile.py").is_file()
+
+
 def data(name: str) -> Path:
     """A data file of the package: ``data("stacks.toml")``, ``data("constraints/main.txt")``."""
     return PACKAGE / name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.errors import GivenError
-from parity.resources import data
+from parity.resources import data, in_clone
 
 MAIN_ROW = "PARITY_MAIN"
 """Environment variable: the row of the table the running interpreter was made from (nox sets it)."""
@@ -86,10 +86,7 @@ def resolve_stack(text: str) -> Stack:
         raise StackError(f"{text}: no such stack; there are {', '.join(table())}, or give a path to a python")
     found = find(row.name)
     if found is None:
-        raise StackError(
-            f"{text}: not installed here; make it with 'python -m nox -s stack-{text}', "
-            f"or name its interpreter in {variable(text)}"
-        )
+        raise StackError(f"{text}: not installed here; to make it: {how_to_make(row)}")
     return _of_row(row, row.name, found)
 
 
@@ -108,6 +105,14 @@ def find(name: str) -> Path | None:
     # The stamp is written last: without it an installation was begun and not finished.
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     return python if python.is_file() and (folder / "parity-stack.json").is_file() else None
+
+
+def how_to_make(row: Row) -> str:
+    """What to type for a stack that is not here: in a clone nox makes it, an installed package has no noxfile."""
+    named = f"{variable(row.name)}=PATH/TO/PYTHON"
+    if in_clone():
+        return f"python -m nox -s stack-{row.name}, or {named}"
+    return f"in another environment pip install {' '.join(row.requires)}, then {named}"
 
 
 def variable(name: str) -> str:

@@ -167,7 +167,8 @@ def test_what_cannot_be_found_is_one_line(text, message):
 def test_a_stack_that_is_not_installed_says_how_to_make_it(monkeypatch, tmp_path):
     monkeypatch.setattr(stacks, "find", lambda name: None)
     with pytest.raises(
-        StackError, match=r"^docs-4\.37: not installed here; make it with 'python -m nox -s stack-docs-4\.37'"
+        StackError,
+        match=r"^docs-4\.37: not installed here; to make it: python -m nox -s stack-docs-4\.37, or PARITY_STACK_",
     ):
         resolve_stack("docs-4.37")
 

@@ -478,13 +478,18 @@ class _Run:
 
 def _oracle_can_run(everyone: Sequence[Subject], versions: Mapping[str, str]) -> None:
     """Raises CaptureError where a model is to be judged and the oracle is not there to judge it by."""
-    judged = any(s.role == "candidate" and find_entry(s.backend).about == "model" for s in everyone)
+    judged = [s for s in everyone if s.role == "candidate" and find_entry(s.backend).about == "model"]
     why = cannot_run(ORACLE.backend, versions)
-    if judged and why:
-        raise CaptureError(
-            f"nothing can be judged: the float64 oracle computes with PyTorch, and {why} in the environment of this "
-            f"command: pip install {find_entry(ORACLE.backend).install}"
-        )
+    if not judged or not why:
+        return
+    # Named at once, so that nobody is told of the library to be judged after installing what judges it.
+    own = [s.backend for s in judged if s.stack == "main" and not find_entry(s.backend).reference]
+    needed = [] if any(not cannot_run(name, versions) for name in own) else own[:1]
+    words = dict.fromkeys(" ".join(find_entry(name).install for name in (ORACLE.backend, *needed)).split())
+    raise CaptureError(
+        f"nothing can be judged: the float64 oracle computes with PyTorch, and {why} in the environment of this "
+        f"command: pip install {' '.join(words)}"
+    )
 
 
 def _oracle_first(tasks: Any) -> list[Task]:

@@ -81,10 +81,19 @@ def test_a_reference_that_is_named_is_asked_without_its_peer(planned):
     assert judged(found) == {"reference-torch"} and found.not_run == []
 
 
-@pytest.mark.parametrize("versions", [{}, JAX, {**JAX, "transformers": "4.57.6"}])
-def test_without_torch_nothing_is_judged_and_the_line_says_what_to_install(planned, versions):
-    with pytest.raises(CaptureError, match=r"float64 oracle computes with PyTorch.*: pip install torch$"):
-        planned(versions)
+@pytest.mark.parametrize(
+    ("versions", "wanted", "words"),
+    [
+        ({}, None, "torch transformers"),
+        (JAX, None, "torch transformers"),
+        ({**JAX, "transformers": "4.57.6"}, None, "torch"),
+        ({}, ["reference-flax"], "torch"),
+        ({}, ["hf-flax"], "torch 'transformers<5' jax flax"),
+    ],
+)
+def test_without_torch_nothing_is_judged_and_the_line_says_all_there_is_to_install(planned, versions, wanted, words):
+    with pytest.raises(CaptureError, match=rf"float64 oracle computes with PyTorch.*: pip install {words}$"):
+        planned(versions, wanted)
 
 
 @pytest.mark.parametrize(

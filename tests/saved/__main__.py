@@ -17,13 +17,16 @@ def main() -> None:
     parser.add_argument("--only", default="*", help="names that match this pattern")
     parser.add_argument("--stack", action="append", default=[], help="as parity audit takes them; main is asked too")
     parser.add_argument("--backend", action="append", help="as parity audit takes them")
+    parser.add_argument("--check", action="append", help="ids or families; only what they read is asked")
+    parser.add_argument("--case", action="append", help="of that, only cases whose names match this pattern")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--chunk", type=int, default=8, help="checkpoints of one audit")
     given = parser.parse_args()
     if given.command == "make":
         make_all(given.folder, given.only)
     elif given.command == "audit":
-        audit_all(given.folder, given.out, given.only, given.stack, given.backend, given.cache, given.chunk)
+        asked = (given.check, given.case or ["*"])
+        audit_all(given.folder, given.out, given.only, given.stack, given.backend, given.cache, given.chunk, *asked)
         print(table(given.out))
     else:
         print(table(given.out))

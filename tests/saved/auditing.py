@@ -11,16 +11,26 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from parity import audit
+from parity.capture import run as capturing
+from parity.cases import Case
+from parity.checks import CHECKS
+from parity.defaults import SAVE_LIMIT
 from parity.errors import GivenError
 
 
 def audit_all(
     folder: Path, out: Path, only: str, stacks: Sequence[str], backends: Sequence[str] | None, cache: Path | None,
-    chunk: int,
+    chunk: int, checks: Sequence[str] | None = None, cases: Sequence[str] = ("*",),
 ) -> None:  # fmt: skip
-    """Audits every checkpoint of ``folder`` that ``out`` says nothing of, and adds what is found to it."""
+    """Audits every checkpoint of ``folder`` that ``out`` says nothing of, and adds what is found to it.
+
+    Args:
+        checks: ids or families, as ``audit`` takes them; only what they read is asked. None is every check.
+        cases: of these cases, only those whose names match one of these patterns.
+    """
     found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     names = [path.name for path in sorted(folder.iterdir()) if (path / "config.json").is_file()]
     left = [name for name in names if fnmatchcase(name, only) and name not in found]
@@ -29,7 +39,8 @@ def audit_all(
     for start in range(0, len(left), chunk):
         part = left[start : start + chunk]
         begun = time.monotonic()
-        found |= _audited(folder, part, ["main", *stacks], backends, cache)
+        with _narrowed(checks, cases):
+            found |= _audited(folder, part, ["main", *stacks], backends, cache, checks)
         scratch = out.with_suffix(".part")
         scratch.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         scratch.replace(out)
@@ -38,20 +49,47 @@ def audit_all(
         print(f"{done} of {len(names)}: {seconds:.0f} s for {len(part)}, {bad} with failures", flush=True)
 
 
+def _narrowed(checks: Sequence[str] | None, patterns: Sequence[str]) -> Any:
+    """Within it, an audit asks of its cases those alone that these checks read and that one of the patterns matches.
+
+    An audit of some checks captures what all of them read, so that its budgets are those of every other audit.
+    """
+    wanted = [each for each in CHECKS.values() if checks is None or each.id in checks or each.family in checks]
+    read = [pattern for each in wanted for pattern in (*each.cases, *each.also)]
+    asked = capturing._asked
+
+    def some(*arguments: Any) -> list[Case]:
+        named = [(case, case.name) for case in asked(*arguments)]
+        return [case for case, name in named if _matches(name, read) and _matches(name, patterns)]
+
+    return mock.patch.object(capturing, "_asked", some)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def _audited(
-    folder: Path, names: Sequence[str], stacks: Sequence[str], backends: Sequence[str] | None, cache: Path | None
-) -> dict[str, Any]:
+    folder: Path, names: Sequence[str], stacks: Sequence[str], backends: Sequence[str] | None, cache: Path | None,
+    checks: Sequence[str] | None,
+) -> dict[str, Any]:  # fmt: skip
     """What an audit says of each; where it cannot read one, of each alone."""
+    saves = checks is None or any(
+        each.family == "saving" and {each.id, each.family} & {*checks} for each in CHECKS.values()
+    )
     try:
         with tempfile.TemporaryDirectory(prefix="parity-saved-") as run:
             report = audit(
-                [folder / name for name in names], out=Path(run), stacks=stacks, backends=backends, cache=cache
-            )
+                [folder / name for name in names], out=Path(run), stacks=stacks, backends=backends, cache=cache,
+                checks=checks, save_limit=SAVE_LIMIT if saves else 0,
+            )  # fmt: skip
     except GivenError as error:
         if len(names) == 1:
             return {names[0]: {"refused": str(error)}}
         return {
-            key: value for name in names for key, value in _audited(folder, [name], stacks, backends, cache).items()
+            key: value
+            for name in names
+            for key, value in _audited(folder, [name], stacks, backends, cache, checks).items()
         }
     found: dict[str, Any] = {name: {"cells": []} for name in names}
     for verdict in report.verdicts:
