@@ -227,15 +227,12 @@ def _leaves(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[st
 
 def _report(model: Any, notes: list[str], table: Table) -> LoadReport:
     """The class returns no loading info: what is missing or unused stands in its warnings only."""
-
-    def listed(*phrases: str) -> list[str]:
-        return [raw for note in notes if any(phrase in note for phrase in phrases) for raw in libraries.names_in(note)]
-
     raw = [name for name, _ in _leaves(model.params, ())]
+    new = libraries.listed(notes, "newly initialized")
     held = {libraries.parameter_name(name, "flax", table)[0] for name in raw}
     return LoadReport(
-        missing=sorted({libraries.parameter_name(name, "flax", table)[0] for name in listed("newly initialized")}),
-        unexpected=sorted(listed("were not used when")),
+        missing=sorted({libraries.parameter_name(name, "flax", table)[0] for name in new}),
+        unexpected=sorted(libraries.listed(notes, "were not used when")),
         # A table that has no leaf of its own can only be read from the shared one.
         tied=[[group[0], *(name for name in group[1:] if name not in held)] for group in _table_names(table)],
         not_materialised=sorted(name for name, leaf in _leaves(model.params, ()) if not hasattr(leaf, "__array__")),

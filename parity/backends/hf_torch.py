@@ -55,7 +55,10 @@ class HfTorch:
             loaded = getattr(transformers, model_class).from_pretrained(
                 checkpoint, local_files_only=True, **flags, **({} if route else asked)
             )
-        model, info = (loaded, {"missing_keys": [], "unexpected_keys": []}) if route or converts else loaded
+        if route:
+            model, info = loaded, {"missing_keys": [], "unexpected_keys": []}
+        else:
+            model, info = (loaded, libraries.conversion_info(notes, model_class)) if converts else loaded
         table = table_of(read_config(checkpoint), model_class)
         report = _report(model, info, table)
         report.route = libraries.route_name(flags)

@@ -24,6 +24,7 @@ from reference.names.layouts import SPELLINGS
 
 NOTE_LENGTH = 1000
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_CONVERTED = ("Flax", "TF 2.0")
 _BRACKETED = re.compile(r"[\[{]['\"(].*?[\]}](?=$|[\s.])")
 
 
@@ -167,6 +168,23 @@ def names_in(message: str) -> list[str]:
         return []
     listed = ast.literal_eval(found.group())
     return sorted("/".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in listed)
+
+
+def listed(notes: Iterable[str], *phrases: str) -> list[str]:
+    """The names that those notes list which hold one of these phrases."""
+    return [name for note in notes if any(phrase in note for phrase in phrases) for name in names_in(note)]
+
+
+def conversion_info(notes: Iterable[str], model_class: str) -> dict[str, list[str]]:
+    """Of a conversion to PyTorch what ``output_loading_info`` says of other loads: it stands in its warnings only.
+
+    A composition's halves are converted before it is, and warn under their own names, so that its own class is looked
+    for. Sources: ``modeling_flax_pytorch_utils.py`` and ``modeling_tf_pytorch_utils.py`` of 4.37.2 and 4.57.6.
+    """
+    notes = list(notes)
+    new = (f"weights of {model_class} were not initialized from the {kind} model" for kind in _CONVERTED)
+    unused = (f"{kind} model were not used when initializing the PyTorch model {model_class}:" for kind in _CONVERTED)
+    return {"missing_keys": listed(notes, *new), "unexpected_keys": listed(notes, *unused)}
 
 
 def loading_errors(info: Mapping[str, Any]) -> list[str]:

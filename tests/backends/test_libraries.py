@@ -119,3 +119,16 @@ def test_loading_errors_are_notes() -> None:
 def test_versions() -> None:
     assert libraries.version_of("numpy") >= (1, 26)
     assert libraries.version_of("no-such-distribution") == ()
+
+
+@pytest.mark.parametrize("kind", ["Flax", "TF 2.0"])
+def test_a_conversion_to_torch_says_in_its_warnings_alone_what_is_new_and_what_was_not_used(kind):
+    new = f"were not initialized from the {kind} model and are newly initialized"
+    notes = [
+        f"Some weights of the {kind} model were not used when initializing the PyTorch model BartModel: ['a.bias']",
+        f"Some weights of BartModel {new}: ['b.weight'] You",
+    ]
+    others = [f"Some weights of BertModel {new}: ['c'] You", "Some layers of BartModel are newly initialized: ['d']"]
+    found = libraries.conversion_info([*notes, *others], "BartModel")
+    assert found == {"missing_keys": ["b.weight"], "unexpected_keys": ["a.bias"]}
+    assert libraries.conversion_info(others, "BartModel") == {"missing_keys": [], "unexpected_keys": []}
