@@ -136,9 +136,9 @@ def stored_failure(file: Path) -> tuple[Example, str]:
         stored = _Stored.model_validate(parse_json(read_bytes(file), file))
         if stored.example.family not in AUDITED:
             raise FuzzError(f"{file}: no family is called {brief(stored.example.family)}")
-        config_of(stored.example.config)
+        config_of(stored.example.config, file)
     except CheckpointError as error:
-        raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {error.cause}") from error
+        raise FuzzError(str(error)) from error
     except ValidationError as error:
         raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {in_words(error)}") from error
     return stored.example, f"{stored.verdict.backend}/{stored.verdict.variant}"

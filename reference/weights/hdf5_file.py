@@ -6,10 +6,12 @@ piece and is then read from the file as it stands.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -53,31 +55,33 @@ class _Child:
     """The process, started at the first file and again after one that ended it."""
 
     def __init__(self) -> None:
-        self.owner, self.process, self.read = 0, None, b""
+        self.owner, self.process, self.read = 0, None, bytearray()
 
-    def ask(self, path: Path, *what: Any) -> tuple[dict[str, Any], bytes]:
+    def ask(self, path: Path, *what: Any) -> tuple[dict[str, Any], bytearray]:
         """An answer and the bytes that follow it.
 
         Raises:
             CheckpointError: there is none, or it says what is wrong with the file.
         """
         try:
-            if self.process is None or self.owner != os.getpid():
+            if self.process is not None and (self.owner != os.getpid() or self.process.poll() is not None):
+                self.stop()
+            if self.process is None:
                 self._start()
             self.process.stdin.write(json.dumps(what).encode() + b"\n")
             self.process.stdin.flush()
             until = time.monotonic() + _SECONDS
-            while b"\n" not in self.read:
+            while (end := self.read.find(b"\n")) < 0:
                 self._more(until)
-            line, _, self.read = self.read.partition(b"\n")
-            told = json.loads(line)
+            told = json.loads(self.read[:end])
+            del self.read[: end + 1]
             while len(self.read) < told.get("bytes", 0):
-                self._more(until)
+                self._more(time.monotonic() + _SECONDS)
         except (OSError, ValueError, EOFError) as error:
-            ended = self._stop()
-            cause = "is not read in time" if isinstance(error, TimeoutError) else f"the library ended ({ended})"
+            ended = self.stop()
+            cause = "is not read in time" if isinstance(error, TimeoutError) else _how(ended)
             raise CheckpointError(path, f"not a readable HDF5 file: {cause}") from error
-        content, self.read = self.read, b""
+        content, self.read = self.read, bytearray()
         return told, content
 
     def _start(self) -> None:
@@ -88,8 +92,10 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a group of its own: what answers is ended with it
+            env={**os.environ, "HDF5_PLUGIN_PRELOAD": "::"},  # a file's filters load no library
         )
-        self.owner, self.read = os.getpid(), b""
+        self.owner, self.read = os.getpid(), bytearray()
 
     def _more(self, until: float) -> None:
         if not select.select([self.process.stdout], [], [], max(0, until - time.monotonic()))[0]:
@@ -99,18 +105,37 @@ class _Child:
             raise EOFError
         self.read += part
 
-    def _stop(self) -> int | None:
+    def stop(self) -> int | None:
+        """Ends the process and whatever answers in it, and says how it had ended; None where there was none.
+
+        One that the process before a fork had started is left to that.
+        """
         process, self.process = self.process, None
         if process is None:
             return None
-        process.kill()
-        return process.wait()
+        code = None
+        if self.owner == os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # what was not yet written has nowhere to go
+        return code
+
+
+def _how(ended: int | None) -> str:
+    if ended is None:
+        return "the library cannot be started"
+    if ended == -signal.SIGXCPU:
+        return "the library takes too long"
+    return f"the library ended ({signal.Signals(-ended).name if ended < 0 else ended})"
 
 
 _CHILD = _Child()
 
 
-def _asked(path: Path, *what: Any) -> tuple[dict[str, Any], bytes]:
+def _asked(path: Path, *what: Any) -> tuple[dict[str, Any], bytearray]:
     told, content = _CHILD.ask(path, *what)
     if "missing" in told:
         raise CheckpointError(path, f"needs the package h5py, which is not installed: {told['missing']}")
@@ -130,22 +155,24 @@ def _stored(path: Path, name: str, found: dict[str, Any], size: int) -> Stored:
     if found["shape"] is None:
         raise CheckpointError(path, f"tensor {brief(name)} has no shape")
     shape = check_shape(path, name, found["shape"])
+    held = 0
     if found["chunk"] is not None:
         # A chunk is held whole to read one element of it, and may be much larger than the array.
-        chunk = check_shape(path, name, found["chunk"])
-        check_amount(path, size, math.prod(chunk) * DTYPES[dtype].itemsize)
-    return Stored(shape, dtype, partial(_read, path, name, shape, (kind, dtype), found["offset"]))
+        held = math.prod(check_shape(path, name, found["chunk"])) * DTYPES[dtype].itemsize
+        check_amount(path, size, held)
+    return Stored(shape, dtype, partial(_read, path, name, shape, (kind, dtype), found["offset"], 2 * held))
 
 
 def _read(
-    path: Path, name: str, shape: tuple[int, ...], kinds: tuple[str, str], offset: int | None
+    path: Path, name: str, shape: tuple[int, ...], kinds: tuple[str, str], offset: int | None, held: int
 ) -> np.ndarray:  # fmt: skip
     kind, dtype = np.dtype(kinds[0]), DTYPES[kinds[1]]
+    size = math.prod(shape) * kind.itemsize
     if offset is None:
-        _, content = _asked(path, "read", str(path.absolute()), name)
-        if len(content) != math.prod(shape) * kind.itemsize:
+        _, content = _asked(path, "read", str(path.absolute()), name, size, held)
+        if len(content) != size:
             raise CheckpointError(path, f"tensor {brief(name)} cannot be read: {len(content)} bytes of it came")
-        array = np.frombuffer(bytearray(content), kind)
+        array = np.frombuffer(content, kind)
     else:
         array = read_span(path, offset, math.prod(shape), kind)
     array = array.view(dtype) if kind.kind == "V" else array.astype(dtype, copy=False)

@@ -77,7 +77,7 @@ def test_no_script_is_written_of_a_failure_of_our_own(process, library):
     (["--backend", "hf-config"], "--backend hf-config: it is asked about no model"),
     (["--backend", "hf-torch/fused"], "--backend hf-torch/fused: its variants are eager, sdpa"),
     (["--known", "nothing"], "--known nothing: the ledger has no such entry"),
-    (["--again", "none.json"], "none.json: No such file or directory"),
+    (["--again", "none.json"], "none.json: no such file"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_2(arguments, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reference.errors import CheckpointError
-from reference.weights import find_weights, open_weights, read_weights
+from reference.weights import find_weights, hdf5_file, open_weights, read_weights
 from tests.readers import fuzz
 from tests.readers.subjects import CONFIG, READERS, Reader
 from tests.readers.weights import doubled, packed, sizes
@@ -67,6 +69,47 @@ def test_a_file_that_ends_the_library_is_refused(tmp_path):
     (tmp_path / "tf_model.h5").write_bytes((CORPUS / "ends-the-library.h5").read_bytes())
     with pytest.raises(CheckpointError, match="not a readable HDF5 file: the library ended"):
         read_weights(tmp_path, CONFIG, "h5")
+
+
+def in_chunks(place, megabytes):
+    h5py = pytest.importorskip("h5py", reason="reads tf_model.h5")
+    with h5py.File(place / "tf_model.h5", "w") as file:
+        file.create_dataset("model/kernel:0", data=np.ones((megabytes, 1 << 18), np.float32), chunks=(1, 1 << 18))
+    return opened(place)
+
+
+def test_a_dataset_in_chunks_is_read_in_time_that_grows_with_its_size(tmp_path):
+    """It comes through a pipe in hundreds of pieces, each of which was put to all before it."""
+    whole = in_chunks(tmp_path, 48)
+    began = time.process_time()
+    assert whole.tensors["model/kernel:0"].read().sum() == 48 << 18
+    assert time.process_time() - began < 2
+
+
+def test_the_process_that_reads_hdf5_is_started_again_where_it_was_ended(tmp_path):
+    whole = in_chunks(tmp_path, 1)
+    os.kill(hdf5_file._CHILD.process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, hdf5_file._CHILD.process.pid, os.WEXITED | os.WNOWAIT)
+    assert whole.tensors["model/kernel:0"].read().all()
+
+
+def test_a_process_that_gives_no_answer_is_ended(tmp_path, monkeypatch):
+    whole = in_chunks(tmp_path, 1)
+    monkeypatch.setattr(hdf5_file, "_SECONDS", 0.1)
+    process = hdf5_file._CHILD.process
+    os.kill(process.pid, signal.SIGSTOP)
+    with pytest.raises(CheckpointError, match="not a readable HDF5 file: is not read in time"):
+        whole.tensors["model/kernel:0"].read()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_an_answer_has_a_limit_of_its_own_for_memory(tmp_path):
+    """A file says how large it is, and who believes it takes no more than is due."""
+    h5py = pytest.importorskip("h5py", reason="reads tf_model.h5")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", (700, 1 << 18), np.float32, chunks=(1, 1 << 18))
+    with pytest.raises(CheckpointError, match="not a readable HDF5 file: "):
+        hdf5_file._asked(tmp_path / "x.h5", "read", str(tmp_path / "x.h5"), "x", 0, 0)
 
 
 def pickled(place, *parts):
