@@ -110,8 +110,8 @@ class CheckpointRun:
             return None
 
     def oracle(self, case: str) -> Trace | None:
-        """The oracle's trace, or None where it has none or raised."""
-        trace = self.trace(self.oracle_index, case)
+        """The oracle's trace, or None where the run has no oracle, or it has none or raised."""
+        trace = self.trace(self.oracle_index, case) if any(self.subjects("oracle")) else None
         return None if trace is None or trace.raised else trace
 
     def scale(self, case: str, tensor: str) -> float:

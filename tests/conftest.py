@@ -1,4 +1,4 @@
-"""What every test runs under: the shapes in the signatures of ``reference`` are enforced, call by call."""
+"""What every test runs under: the shapes and types in the signatures of ``reference`` are enforced, call by call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from beartype import BeartypeConf
+from beartype.claw import beartype_packages
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +20,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 sys.path.insert(0, str(ROOT))
 from tests import profiles  # noqa: E402
 
-install_import_hook("reference", "beartype.beartype")
+# jaxtyping binds the arguments of every call, which is worth its time where there are arrays; the types of what reads
+# files and configs are enforced by beartype alone.
+install_import_hook(["reference.in_torch", "reference.in_flax"], "beartype.beartype")
+beartype_packages(
+    [f"reference.{name}" for name in ("config", "names", "weights", "tokenizer", "files", "errors")],
+    conf=BeartypeConf(claw_is_pep526=False),
+)
 
 profiles.register()

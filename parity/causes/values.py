@@ -20,7 +20,7 @@ def notices_of_values(run: CheckpointRun) -> list[Notice]:
     """Said once, above the cells that are not finite for it; nothing where a trace cannot be read."""
     try:
         return [*_of_weights(run), *_of_activations(run)]
-    except (TraceError, OSError, StopIteration, LookupError):
+    except (TraceError, OSError, LookupError):
         return []
 
 

@@ -55,9 +55,13 @@ def _subject_record(subject: Subject) -> SubjectRecord:
 
 
 @pytest.fixture(scope="session")
-def cases() -> dict[str, Case]:
-    anatomy = inspect_checkpoint(fixture("bart-odd")).anatomy
-    return {case.name: case for case in standard_cases(anatomy)}
+def inspected() -> Checkpoint:
+    return inspect_checkpoint(fixture("bart-odd"))
+
+
+@pytest.fixture(scope="session")
+def cases(inspected: Checkpoint) -> dict[str, Case]:
+    return {case.name: case for case in standard_cases(inspected.anatomy)}
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +125,7 @@ def _as_a_library(subject: Subject, trace: Trace) -> Trace:
 
 @pytest.fixture
 def run_directory(
-    tmp_path: Path, cases: dict[str, Case], honest: dict[tuple[int, str], Trace], ask: Ask
+    tmp_path: Path, inspected: Checkpoint, cases: dict[str, Case], honest: dict[tuple[int, str], Trace], ask: Ask
 ) -> Callable[..., Path]:
     """Writes a run directory; ``alter`` maps ``(subject, case)`` or a candidate's case to a change of that trace.
 
@@ -152,13 +156,12 @@ def run_directory(
             )
 
         def manifest() -> Manifest:
-            found = inspect_checkpoint(fixture("bart-odd"))
             return Manifest(
                 parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00",
                 checkpoints=[
                     CheckpointRecord(
-                        name="bart-odd", path="bart-odd", digest="0", config=found.config, documented_class=CLASS,
-                        file_facts=found.facts,
+                        name="bart-odd", path="bart-odd", digest="0", config=inspected.config, documented_class=CLASS,
+                        file_facts=inspected.facts,
                     )
                 ],
                 environments={"main": {"versions": versions or {"transformers": "0.1"}}},
