@@ -81,7 +81,8 @@ def _likeness(found: Explanation) -> bool:
 
 
 def _explains(entry: Entry, failure: Failure) -> bool:
-    return entry.explains(failure.verdict, list(failure.failed), failure.checkpoint.config)
+    attentions = "attentions" not in failure.subject.lacking
+    return entry.explains(failure.verdict, list(failure.failed), failure.checkpoint.config, attentions)
 
 
 def nearest(entry: Entry, versions: Mapping[str, str], measured: Mapping[str, Sequence[str]]) -> str:

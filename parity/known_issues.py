@@ -90,7 +90,9 @@ class KnownIssue(Entry):
         """Whether the last day is over (UTC)."""
         return (today or datetime.now(UTC).date()) > self.expires
 
-    def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any]) -> bool:
+    def explains(
+        self, verdict: Verdict, failed: list[Result], config: dict[str, Any], attentions: bool = True
+    ) -> bool:
         """Whether what was found is what the entry says, in a checkpoint that it speaks about."""
         if self.checkpoints and not any(fnmatchcase(verdict.checkpoint, each) for each in self.checkpoints):
             return False
@@ -99,7 +101,7 @@ class KnownIssue(Entry):
         # A cell may be wrong in several ways, of which its reason names the first.
         if self.found and not all(self.found in result.what for result in failed if result.what):
             return False
-        return super().explains(verdict, failed, config)
+        return super().explains(verdict, failed, config, attentions)
 
     def judged(self, verdict: Verdict, strict: bool, today: date | None = None) -> Verdict:
         """The verdict of a cell that it explains: ``known``; ``fail`` once it has expired, or where it is critical and

@@ -205,8 +205,15 @@ class Entry(BaseModel):
         frame = re.sub(r":\d+ in ", " in ", str(evidence.get("frame", "")))
         return not self.raised_in or _names(self.raised_in, frame)
 
-    def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any]) -> bool:
-        """Whether what was found is what the entry says, no more and nothing else."""
+    def explains(
+        self, verdict: Verdict, failed: list[Result], config: dict[str, Any], attentions: bool = True
+    ) -> bool:
+        """Whether what was found is what the entry says, no more and nothing else.
+
+        Args:
+            attentions: whether the subject gave its attentions. Where it did not (a golden keeps none), what is wrong in
+                one shows first in the state after it.
+        """
         if verdict.evidence.get("exception") is not None or self.raises is not None:
             return self._is_raised(verdict.evidence)
         if not failed:
@@ -217,7 +224,8 @@ class Entry(BaseModel):
         if self.settings_lost and not verdict.evidence.get("settings_held"):
             return False
         first = verdict.first_divergence.tensor if verdict.first_divergence else None
-        if self.first and not _names(self.first, first):
+        names = self.first if attentions else [*self.first, *map(_state_after, self.first)]
+        if self.first and not _names(names, first):
             return False
         if self.tensors and not all(_names(self.tensors, result.tensor) for result in failed):
             return False
@@ -227,6 +235,13 @@ class Entry(BaseModel):
             return False
         places = {axis: config.get(name) for axis, name in self.only_at.items()}
         return not places or all(_only_at(result, places) for result in failed)
+
+
+def _state_after(name: str) -> str:
+    """``decoder.hidden.1`` for ``decoder.attention.0``, the state that it goes into; any other name as it is."""
+    half, _, rest = name.partition(".")
+    kind, _, layer = rest.partition(".")
+    return f"{half}.hidden.{int(layer) + 1}" if kind.endswith("attention") and layer.isdecimal() else name
 
 
 def matches(specifiers: Iterable[str], version: str) -> bool:

@@ -173,6 +173,22 @@ def second_faults(entry: Entry, failure: Failure) -> dict[str, Failure]:
     return found
 
 
+def test_where_no_attention_is_kept_its_entry_shows_in_the_state_after_it():
+    """A golden keeps none. In a whole answer the same state, wrong behind a right attention, is another fault."""
+    entry = LEDGER["hf-torch-bert-generation-masks-nothing"]
+    failure = failure_of(entry, "NUM01", versions_of(entry, True))
+
+    def first_at(tensor: str, lacking: dict[str, str]) -> Explanation | None:
+        judged = failure.verdict.model_copy(update={"first_divergence": Divergence(tensor=tensor)})
+        who = failure.subject.model_copy(update={"lacking": lacking})
+        return only(entry, replace(failure, verdict=judged, subject=who))
+
+    kept_none = {"attentions": "a golden keeps none"}
+    assert first_at("decoder.hidden.1", kept_none) == Explanation(entry)
+    assert first_at("decoder.hidden.1", {}) is None
+    assert first_at("decoder.hidden.2", kept_none) is None and first_at("encoder.hidden.1", kept_none) is None
+
+
 def test_what_is_computed_from_a_wrong_tensor_does_not_carry_over():
     entry = LEDGER["hf-torch-speech-last-layer-before-its-norm"]
     failure = failure_of(entry, "NUM01", versions_of(entry, False))
