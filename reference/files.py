@@ -27,7 +27,10 @@ _OTHER_SIZE = 64
 DEEPEST = 64
 """Levels that JSON may be nested; no file of a checkpoint needs ten, and readers of other libraries end at 128."""
 MOST_VALUES = 4_000_000
-"""Values in one file of JSON, by its commas, colons and opening brackets."""
+"""Values in one file of JSON, by its commas, colons and opening brackets …"""
+MOST_SETTINGS = 200_000
+"""… and in a config, which libraries copy and compare many times while they load: twice what 21,843 labels take."""
+_OF_SETTINGS = ("config.json", "generation_config.json")
 _DIGITS = 100
 _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
           stat.S_IFSOCK: "a socket"}  # fmt: skip
@@ -132,8 +135,9 @@ def parse_json(content: bytes, path: Path | str, unique: bool = False) -> Any:
         CheckpointError: it is no JSON (line and column are named), is nested too deeply, or holds too many values
             or a whole number of more than 100 digits.
     """
-    if sum(map(content.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
-        raise CheckpointError(path, f"not JSON that can be read: more than {MOST_VALUES:,} values")
+    most = MOST_SETTINGS if Path(path).name in _OF_SETTINGS else MOST_VALUES
+    if sum(map(content.count, (b",", b":", b"[", b"{"))) > most:
+        raise CheckpointError(path, f"not JSON that can be read: more than {most:,} values")
     try:
         found = json.loads(
             content,

@@ -20,6 +20,10 @@ Field = Any
 """A framework's array, None, or (nested) tuples of them, as the library returned it."""
 
 
+class NoAnswer(Exception):
+    """A library gave nothing where it should have raised: what an adapter raises in its place, and the library's."""
+
+
 @dataclass
 class LoadReport:
     """What a library says about a load, under canonical parameter names."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from parity.backends import libraries
+from parity.backends.base import NoAnswer
 from parity.subjects import Variant
 
 ROLES = ("bos_token", "eos_token", "sep_token", "cls_token", "unk_token", "pad_token", "mask_token")
@@ -42,7 +43,7 @@ class HfTokenizerFiles:
     """A checkpoint's tokenizer, with and without ``add_prefix_space``."""
 
     def __init__(self, kind: Any, checkpoint: Path) -> None:
-        self._kinds = {prefix: kind.from_pretrained(checkpoint, add_prefix_space=prefix) for prefix in (False, True)}
+        self._kinds = {prefix: _read(kind, checkpoint, add_prefix_space=prefix) for prefix in (False, True)}
         self._kind = kind
         self.class_name = type(self._kinds[False]).__name__
 
@@ -55,7 +56,7 @@ class HfTokenizerFiles:
         plain = self._kinds[False]
         with tempfile.TemporaryDirectory() as folder:
             plain.save_pretrained(folder)
-            again = self._kind.from_pretrained(folder)
+            again = _read(self._kind, Path(folder))
         return {
             "class": self.class_name,
             "roles": {role: getattr(plain, f"{role}_id") for role in ROLES},
@@ -66,6 +67,14 @@ class HfTokenizerFiles:
             "saved": [again(text)["input_ids"] for text in texts],
             "short": {f"{cut} {side}": _short(plain, texts, short, cut, side) for cut, side in product(SIDES, SIDES)},
         }
+
+
+def _read(kind: Any, directory: Path, **arguments: Any) -> Any:
+    """A tokenizer; 4.57.6 answers False where any RuntimeError was raised (tokenization_utils_base.py:2372)."""
+    found = kind.from_pretrained(directory, **arguments)
+    if not callable(found):
+        raise NoAnswer(f"{kind.__name__}.from_pretrained returned {found} and no tokenizer")
+    return found
 
 
 def _encoded(kind: Any, text: str, pair: str | None = None) -> dict[str, Any]:

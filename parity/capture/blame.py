@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from parity.backends.base import NoAnswer
 from parity.traces import Raised
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +30,10 @@ def is_ours(error: BaseException) -> bool:
     """Whether no library frame lies between our code and where it was raised.
 
     Frames of the standard library and of numpy that our code called directly are counted as ours. A name that
-    a library does not have (ImportError) is the library's.
+    a library does not have (ImportError) is the library's, and so is what it returned instead of raising.
     """
+    if isinstance(error, NoAnswer):
+        return False
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] not in ("parity", "reference"):
         return False
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]

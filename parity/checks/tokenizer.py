@@ -9,6 +9,7 @@ from parity.cases import Case
 from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.results import Finding, Result
+from reference.generation import shown
 
 _PAGE = "BART page, BartTokenizer and BartTokenizerFast: byte-level BPE, a space before a word is part of its token"
 _CALL = "tokenizer page, PreTrainedTokenizerBase.__call__"
@@ -239,7 +240,9 @@ def tokenizer_and_config_agree(evidence: Evidence) -> Iterator[Result]:
     if ids is not None:
         yield from _special_tokens(facts, ids)
     longest, places = facts["model_max_length"], _places(evidence)
-    fits = longest is None or places is None or longest <= places or longest >= UNLIMITED
+    number = longest is None or (isinstance(longest, int | float) and not isinstance(longest, bool))
+    yield Finding(number, f"model_max_length is {shown(longest)}, which is no number", "model_max_length")
+    fits = not number or longest is None or places is None or longest <= places or longest >= UNLIMITED
     yield Finding(fits, f"model_max_length is {longest}, and there are {places} positions", "model_max_length")
 
 

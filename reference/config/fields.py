@@ -9,7 +9,7 @@ from typing import Any
 from reference.errors import CheckpointError, brief
 
 CONFIG_FILE = "config.json"
-LARGEST_SIZE, LARGEST_RATE, MOST_LABELS = 2**31 - 1, 1e30, 1_000_000
+LARGEST_SIZE, LARGEST_RATE, MOST_LABELS = 2**31 - 1, 1e30, 100_000
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
 """The documented ones (BART page, ``activation_function``); ``gelu`` is the exact one, by the error function."""
 

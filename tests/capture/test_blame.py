@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from parity.backends.hf_tokenizer import HfTokenizerFiles
 from parity.capture import blame
 from parity.capture.operations import as_input
 from parity.subjects import Variant
@@ -46,6 +47,19 @@ def test_a_librarys_exception_is_its_own_answer(library):
 def test_a_library_frame_is_named_relative_to_its_site_packages(library):
     frame = blame.raised(caught(library.call, None), "call").frame
     assert frame == "somelib/model.py:4 in call"
+
+
+def test_a_tokenizer_that_a_library_returns_none_for_is_its_own_answer(tmp_path):
+    """transformers 4.57.6 returns False where the class raised a RuntimeError, as of JSON that is nested too deeply."""
+
+    class Kind:
+        @staticmethod
+        def from_pretrained(directory, **arguments):
+            return False
+
+    error = caught(HfTokenizerFiles, Kind, tmp_path)
+    assert not blame.is_ours(error)
+    assert blame.raised(error, "load").message == "Kind.from_pretrained returned False and no tokenizer"
 
 
 def test_what_our_own_code_raises_is_ours():

@@ -183,6 +183,7 @@ FAULTS = [
     ("TOK08", "bart-tiny", QUICK, put("size", value=488), "there are 488 tokens, not"),
     ("FILE02", "bart-tiny", FILE, put("largest", value=487), "token 487 has no row in a table of 487: <mask>"),
     ("FILE02", "bart-tiny", FILE, put("roles", "pad_token", value=3), "pad_token_id is 1, and the tokenizer's"),
+    ("FILE02", "bart-tiny", FILE, put("model_max_length", value="x"), "model_max_length is 'x', which is no number"),
     ("FILE02", "bart-tiny", FILE, put("largest", value=1), "decoder_start_token_id is 2, which is no token"),
     ("FILE02", "bart-tiny", FILE, put("model_max_length", value=57), "and there are 56 positions"),
     ("FILE03", "bart-tiny", FILE, put("serialised", "tokens", value=[["te", 3, 4]]), "'te' has the id 3 in"),

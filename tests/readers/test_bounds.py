@@ -113,3 +113,22 @@ def test_a_value_is_named_without_walking_it():
     assert len(brief("x" * 10**7)) <= 120 and len(brief(list(range(10**6)))) <= 120
     for small in (5, -1, True, None, 1.5, "a'b\n", [1, (2,)], {"a": [()]}, b"\xff"):
         assert brief(small) == repr(small)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+def test_a_config_holds_fewer_values_than_other_files(tmp_path, name):
+    """Libraries copy and compare it many times while they load: a million of its values take them minutes."""
+    text = json.dumps({"a": [0] * 250_000})
+    (tmp_path / name).write_text(text)
+    with pytest.raises(CheckpointError, match=f"{name}: not JSON that can be read: more than 200,000 values"):
+        read_json(tmp_path, name)
+    (tmp_path / "vocab.json").write_text(text)
+    assert len(read_json(tmp_path, "vocab.json")["a"]) == 250_000
+
+
+def test_labels_of_the_largest_heads_are_read(tmp_path):
+    labels = {str(number): f"LABEL_{number}" for number in range(21_843)}
+    (tmp_path / "config.json").write_text(
+        json.dumps({"id2label": labels, "label2id": {v: k for k, v in labels.items()}})
+    )
+    assert len(read_json(tmp_path, "config.json")["id2label"]) == 21_843
