@@ -211,8 +211,8 @@ class Entry(BaseModel):
         """Whether what was found is what the entry says, no more and nothing else.
 
         Args:
-            attentions: whether the subject gave its attentions. Where it did not (a golden keeps none), what is wrong in
-                one shows first in the state after it.
+            attentions: whether the subject gave its attentions. Where it did not (a golden keeps none), what is wrong
+                in one shows first in the state after it.
         """
         if verdict.evidence.get("exception") is not None or self.raises is not None:
             return self._is_raised(verdict.evidence)
