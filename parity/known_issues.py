@@ -90,9 +90,7 @@ class KnownIssue(Entry):
         """Whether the last day is over (UTC)."""
         return (today or datetime.now(UTC).date()) > self.expires
 
-    def explains(
-        self, verdict: Verdict, failed: list[Result], config: dict[str, Any], attentions: bool = True
-    ) -> bool:
+    def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any], attentions: bool = True) -> bool:
         """Whether what was found is what the entry says, in a checkpoint that it speaks about."""
         if self.checkpoints and not any(fnmatchcase(verdict.checkpoint, each) for each in self.checkpoints):
             return False

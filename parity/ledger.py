@@ -205,9 +205,7 @@ class Entry(BaseModel):
         frame = re.sub(r":\d+ in ", " in ", str(evidence.get("frame", "")))
         return not self.raised_in or _names(self.raised_in, frame)
 
-    def explains(
-        self, verdict: Verdict, failed: list[Result], config: dict[str, Any], attentions: bool = True
-    ) -> bool:
+    def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any], attentions: bool = True) -> bool:
         """Whether what was found is what the entry says, no more and nothing else.
 
         Args:
