@@ -28,7 +28,7 @@ from parity.undefined import PADDING_WRITTEN, cases_of_undefined_text
 from parity.verdicts import Cell, from_results, make_verdict
 
 OF_LOADING = (
-    "load", "load_as", "load_saved", "plain_load", "generation_settings", "signature", "save", "compose", "route",
+    "load", "load_as", "load_saved", "generation_settings", "signature", "save", "compose", "route",
 )  # fmt: skip
 """Operations that compute nothing with the parameters that ``load`` brought."""
 

@@ -83,6 +83,8 @@ class Entry(BaseModel):
     """Of the weight file that the backend reads: ``safetensors``, ``bin``, ``h5`` or ``msgpack``; empty: any."""
     converted: bool | None = None
     """Whether that file was written by another framework than the backend's."""
+    written_by: list[str] = Field(default_factory=list)
+    """The framework that wrote it: ``pt``, ``tf`` or ``flax``; empty: any."""
     holds: list[str] = Field(default_factory=list)
     """Parameters of the class, and other names of a tied table, that it holds, all of them."""
     lacks: list[str] = Field(default_factory=list)
@@ -110,6 +112,7 @@ class Entry(BaseModel):
         by_file = (
             self.files,
             self.formats,
+            self.written_by,
             self.holds,
             self.lacks,
             self.generation,
@@ -150,7 +153,7 @@ class Entry(BaseModel):
 
     def _caused_by(self, checkpoint: CheckpointRecord, subject: SubjectRecord) -> bool:
         """Whether the files are such that the cause is there."""
-        of_the_weights = bool(self.formats or self.holds or self.lacks) or self.converted is not None
+        of_the_weights = any((self.formats, self.written_by, self.holds, self.lacks)) or self.converted is not None
         if not (of_the_weights or self.files or self.generation or self.says_tensors or self.dtype):
             return True
         facts = checkpoint.file_facts
@@ -166,6 +169,8 @@ class Entry(BaseModel):
             return True
         read = weights_read(facts, subject.backend)
         if read is None or (self.formats and read.format not in self.formats):
+            return False
+        if self.written_by and read.framework not in self.written_by:
             return False
         if self.converted is not None and (read.framework != _framework(subject.backend)) != self.converted:
             return False

@@ -38,7 +38,8 @@ def record_of(entry: Entry) -> CheckpointRecord:
         place[field] = value[0] if isinstance(value, list) else value
     format = (entry.formats or ["safetensors"])[0]
     own = {"hf-tf": "tf", "hf-flax": "flax"}.get(entry.backends[0], "pt")
-    framework = own if not entry.converted else "pt" if own != "pt" else "tf"
+    converted = "pt" if own != "pt" else "tf"
+    framework = entry.written_by[0] if entry.written_by else converted if entry.converted else own
     weights = [WeightFacts(format=format, framework=framework, holds=entry.holds, lacks=entry.lacks)]
     facts = FileFacts(
         dtype=(entry.dtype or ["float32"])[0],
@@ -80,6 +81,11 @@ EXAMPLES = (
     "model.shared.weight differs between two loads",
     "model.shared.weight is in the file but not in the model",
     "model.shared.weight is not in the model",
+    "classification_head.dense.weight is not in the file, and nothing says so: its values are random",
+    "final_logits_bias differs from the file: 1 of 1 rows (0)",
+    "model.shared.weight differs from the file",
+    "module transformers has no attribute TFBartForCausalLM",
+    "the model is in training mode",
     "94 parameters are on a meta device, and what has no values computes none",
     "Error no file named model.safetensors, or pytorch_model.bin, found in directory x.",
     "``config.do_stable_layer_norm is False`` is currently not supported.",

@@ -101,10 +101,10 @@ BACKENDS: dict[str, Entry] = {
         framework="jax", needs=(("jax",), ("flax",)), install="jax flax", reference=True, room_ahead=True,
     ),
     "hf-torch": Entry(
-        "parity.backends.hf_torch", "HfTorch", (*_TORCH, *_HUB), (_LIBRARY,), ("eager", "sdpa"),
+        "parity.backends.hf_torch", "HfTorch", (*_TORCH, *_HUB, *_TENSORFLOW, *_JAX), (_LIBRARY,), ("eager", "sdpa"),
         framework="torch", needs=(_TORCH, _TRANSFORMERS), install="torch transformers", class_prefix="",
     ),
-    # The TF and Flax classes read a PyTorch checkpoint through torch.
+    # The TF and Flax classes read a PyTorch checkpoint through torch; before 5.0 it reads theirs through them.
     "hf-tf": Entry(
         "parity.backends.hf_tf", "HfTf", (*_TENSORFLOW, *_TORCH, *_HUB), (_LIBRARY,),
         framework="tensorflow", needs=(("tensorflow", "tensorflow-cpu"), _TRANSFORMERS),

@@ -305,7 +305,7 @@ def what_is_shared_is_loaded(evidence: Evidence) -> Iterator[Result]:
             if held is not None:
                 yield Finding(loaded[each]["digest"] == held, f"{each} differs from the file", each)
             else:
-                told = bool({*names} & {*report["missing"]}) or not rows[f"rows.{each}"].any()
+                told = any(_names(said, names) for said in report["missing"]) or not rows[f"rows.{each}"].any()
                 what = "" if told else made_of(evidence.trace, each, stored)
                 yield Finding(told, f"{each} is not in the file, and nothing says so: {what}", each)
     for name in report["missing"]:
@@ -314,6 +314,11 @@ def what_is_shared_is_loaded(evidence: Evidence) -> Iterator[Result]:
         yield Finding(not there or tied, f"the library did not find {name}, which is in the file", name)
     for name in report["not_materialised"]:
         yield Finding(False, f"{name} is on a meta device, without values", name)
+
+
+def _names(said: str, names: Iterable[str]) -> bool:
+    """Whether a library names a parameter: by a name of its own, or, as TensorFlow does, by that of its layer."""
+    return any(name == said or name.startswith(f"{said}.") for name in names)
 
 
 def _one_table(name: str, groups: Iterable[list[str]]) -> list[str]:

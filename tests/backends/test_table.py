@@ -82,3 +82,9 @@ def test_a_third_partys_entry_point_is_a_backend(third_party: str) -> None:
     can, lacking = capabilities(third_party, "eager", {})
     assert lacking.items() >= Borrowed.lacking.items() and "load" in can and "tuple" not in can
     assert library_class(third_party, "BartForConditionalGeneration") == "OtherBart"
+
+
+def test_the_libraries_that_pytorch_converts_foreign_files_with_are_a_part_of_its_keys():
+    """Otherwise what an environment without them raised is found again where they are installed."""
+    for other in ("hf-tf", "hf-flax"):
+        assert set(BACKENDS[other].distributions) <= set(BACKENDS["hf-torch"].distributions)

@@ -12,7 +12,7 @@ from parity.checkpoint import inspect_checkpoint
 from parity.judge import judge
 from parity.records import SubjectRecord
 from parity.resources import fixture
-from parity.traces import Trace
+from parity.traces import Raised, Trace
 from reference.names import table_of
 from tests.judging.conftest import write_facts
 
@@ -69,6 +69,11 @@ def test_what_begins_with_zeros_is_not_made_up(loaded_as):
     assert loaded_as(silent_zeros).status == "pass"
 
 
+@pytest.mark.parametrize(("said", "status"), [("qa_outputs", "pass"), ("qa_out", "fail"), ("model", "fail")])
+def test_a_layer_that_is_named_names_its_weights(loaded_as, said, status):
+    assert loaded_as(lambda facts, rows: facts["report"].update(missing=[said])).status == status
+
+
 @pytest.mark.parametrize(
     ("alter", "named"),
     [
@@ -119,3 +124,18 @@ def test_a_frozen_feature_encoder_passes(frozen):
 def test_a_fault_of_freezing_is_named(frozen, free, moved, named):
     verdict = frozen(free, moved)
     assert verdict.status == "fail" and named in verdict.evidence["tensors"], verdict.reason
+
+
+def test_a_plain_load_without_values_is_told_by_that_and_not_by_what_met_it_first(tmp_path):
+    """transformers 4.57.6 leaves what Flax or TensorFlow saved on the meta device, and its first call raises."""
+    checkpoint = inspect_checkpoint(fixture("bart-odd"))
+    absent = {"parameters": {}, "report": {"not_materialised": [KERNEL, HEAD]}}
+    raised = Raised("RuntimeError", "Tensor.item() cannot be called on meta tensors", "torch/x.py:1 in f")
+    case = Case("plain-load", "plain_load", requires=("plain_load",))
+    answers = {
+        (0, "load"): Trace(facts={"parameters": {}}),
+        (1, "load"): Trace(facts=absent),
+        (1, case.name): Trace(raised=raised),
+    }
+    verdict = _judged(tmp_path, checkpoint, "DOC07", case, ["plain_load"], answers)
+    assert verdict.status == "fail" and verdict.reason.startswith("2 parameters are on a meta device")
