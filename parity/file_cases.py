@@ -36,9 +36,10 @@ TOKENIZER_FILES = (*VOCABULARY, SERIALISED_FILE, WORDS_FILE, *PIECES_FILES)
 """Each of which says that a checkpoint brings a tokenizer."""
 SHORT = 7
 """Tokens that a row is cut or padded to."""
-NO_FIELDS = ("model_type", "architectures", "transformers_version")
+NO_FIELDS = ("model_type", "architectures", "transformers_version", "attn_implementation", "transformers_weights")
 """What a config.json says of the class and of who wrote it: every save writes it anew. So are names that begin with an
-underscore, which are the library's own notes (``_name_or_path``)."""
+underscore, which are the library's own notes (``_name_or_path``). The last two say how to load, which is done while the
+file is read, and are no fields of what was read."""
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
@@ -318,3 +319,12 @@ def test_values_of_a_config_are_compared_as_json():
         assert _equal(value, wanted)
     for value, wanted in [(1, True), (nan, 1.0), (1.0, nan), ([True], [1]), ([1], [1, 1]), ({"x": 0}, {"x": False})]:
         assert not _equal(value, wanted)
+
+
+def test_what_says_how_to_load_is_no_field_of_a_config(tmp_path):
+    """The library takes it out while it reads (transformers 4.57.6, configuration_utils.py)."""
+    place = shutil.copytree(fixture("bart-tiny"), tmp_path / "checkpoint")
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**config, "attn_implementation": "eager", "note": 1}))
+    (case,) = (case for case in file_cases(inspect_checkpoint(place).anatomy, place) if case.name == "config")
+    assert "note" in case.settings["fields"] and "attn_implementation" not in case.settings["fields"]
