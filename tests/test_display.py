@@ -51,6 +51,8 @@ from parity.tensor_rows import TensorRow
 from tests import fabricated
 from tests.profiles import examples
 
+pytest_plugins = "pytester"
+
 SPEAKS = (
     "\r\n::error::pwn\n  ::add-mask::x\n##[error]old\x1b[31mred\x1b]0;title\x07\x9b2J\x85\x7f\x00\t\x08\x0b\x0c"
     "\u2028::x\u2029"
@@ -129,11 +131,12 @@ def report() -> Report:
     return hostile(Report, **fields)
 
 
-def assert_harmless(text: str, own: str = r"\Z.") -> None:
+def assert_harmless(text: str, own: str = r"\Z.", longest: int = 300_000) -> None:
     """No character controls anything but line breaks, and no line is a command to GitHub that we did not write.
 
     Args:
         own: how the lines begin that are commands on purpose.
+        longest: characters of a line.
     """
     text.encode()
     odd = {c for c in text if not c.isprintable() and c != "\n"}
@@ -142,7 +145,7 @@ def assert_harmless(text: str, own: str = r"\Z.") -> None:
     for line in text.split("\n"):
         assert not line.lstrip().startswith("::") or re.match(own, line), line[:200]
         assert "##[" not in line
-    assert max(map(len, text.split("\n"))) < 300_000
+    assert max(map(len, text.split("\n"))) < longest
 
 
 class Elements(HTMLParser):
@@ -274,6 +277,51 @@ def test_numbers_that_are_not_finite_stay_json_beside_a_surrogate(tmp_path):
 
 
 # --- every output ---
+
+
+LONG = f"{OPENS} é".replace("\U000e0041", "") * 30_000
+"""Ten megabytes of the same; a file may hold that as a name."""
+
+
+def lengthened(value: Any) -> Any:
+    """The same with every hostile text ten megabytes long: one object, so that it costs no more."""
+    if isinstance(value, str):
+        return LONG if "\x1b" in value else value
+    if isinstance(value, dict):
+        return {key: lengthened(each) for key, each in value.items()}
+    return [lengthened(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.fixture(scope="module")
+def endless(report: Report) -> Report:
+    """One checkpoint's part of it."""
+    own = report.model_copy(update={
+        "verdicts": [v for v in report.verdicts if v.checkpoint == OPENS], "checkpoints": report.checkpoints[:1],
+        "generated": report.generated[:1], "cases": {},
+    })  # fmt: skip
+    data = lengthened(own.model_dump(by_alias=True))
+    data["totals"] = Totals(**Counter(v.status for v in own.verdicts)).model_dump(by_alias=True)
+    return Report.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("output", "most"),
+    [
+        (lambda r: show_report(r, Path(OPENS)), 1 << 20),
+        (render, 3 << 20),
+        (export.junit, 1 << 20),
+        (export.jsonl, 8 << 20),
+        (lambda r: export.joined(export.annotations(r)), 1 << 20),
+        (export.summary, 1 << 20),
+        (lambda r: f"{_block(r.verdicts)}\n{_name(r.verdicts[0])}", 1 << 20),
+    ],
+    ids=["terminal", "page", "junit", "jsonl", "annotations", "summary", "pytest"],
+)
+def test_no_output_grows_with_the_length_of_a_text(endless, output, most, capsys):
+    assert len(LONG) > 10_000_000
+    text = output(endless) or capsys.readouterr().out
+    assert len(text) < most
+    assert_harmless(text, own="::error title=[^:,\n]*::", longest=most)
 
 
 def test_the_terminal(report, capsys, monkeypatch):
@@ -420,6 +468,34 @@ def test_the_pytest_plugin(report):
         assert_harmless(_name(verdict))
         assert "\n" not in _name(verdict)
     assert_harmless(_block(report.verdicts))
+
+
+def test_the_commands_on_a_stored_report(report, tmp_path, capsys):
+    write_record(report, tmp_path / "report.json")
+    stored = str(tmp_path / "report.json")
+    files = {name: tmp_path / f"out\x1b.{name}" for name in ("junit", "jsonl", "summary")}
+    given = [part for name, file in files.items() for part in (f"--{name}", str(file))]
+    assert run(["show", stored]) == 1
+    assert run(["export", stored, "--annotate", *given]) == 0
+    told = capsys.readouterr()
+    assert_harmless(told.out + told.err, own="::error title=[^:,\n]*::")
+    for file in files.values():
+        assert_harmless(file.read_text(encoding="utf-8"))
+
+
+def test_a_run_of_pytest(report, pytester):
+    """The terminal in every form that it has, and pytest's own JUnit XML."""
+    some = {(v.status, v.error): v for v in report.verdicts[:20]}.values()
+    write_record(report.model_copy(update={
+        "verdicts": list(some), "totals": Totals(**Counter(v.status for v in some))}), pytester.path / "report.json",
+    )  # fmt: skip
+    given = ["-p", "parity.pytest_plugin", "-p", "no:cacheprovider", "--parity-report", "report.json"]
+    ended = pytester.runpytest_inprocess(*given, "-rA", "-vv", "--junitxml", "junit.xml")
+    assert ended.ret == 1
+    for stream in (ended.outlines, ended.errlines):
+        assert_harmless("\n".join(stream))
+    assert_harmless((pytester.path / "junit.xml").read_text(encoding="utf-8"))
+    ET.parse(pytester.path / "junit.xml")
 
 
 def test_an_error_is_one_harmless_line(capsys, monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ HEAD = (
     "schema_version", "parity_version", "command", "started", "strict", "selected", "environments", "unreadable",
 )  # fmt: skip
 
-LONGEST = 100_000
+LONGEST = 20_000
 """Characters of one text."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from parity.records import write_record
+from parity.resources import fixture
 from tests.fabricated import failure, report, verdict
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +62,11 @@ def test_without_the_option_nothing_changes(project):
     assert ended.returncode == 0 and "1 passed" in ended.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--parity-report", "none.json"], ["--parity", "./none"]])
+@pytest.mark.parametrize("arguments", [
+    ["--parity-report", "none.json"],
+    ["--parity", "./none"],
+    ["--parity", str(fixture("bart-odd")), "--parity-known-issues", "none.toml"],
+])  # fmt: skip
 def test_bad_input_is_a_usage_error(project, arguments):
     ended = run_pytest(project, *arguments)
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR, ended.stdout
