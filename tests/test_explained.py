@@ -87,6 +87,7 @@ EXAMPLES = (
     "module transformers has no attribute TFBartForCausalLM",
     "the model is in training mode",
     "94 parameters are on a meta device, and what has no values computes none",
+    "no parameter of the model is in the file, so that none was loaded from it",
     "Error no file named model.safetensors, or pytorch_model.bin, found in directory x.",
     "``config.do_stable_layer_norm is False`` is currently not supported.",
     "{{function_node __wrapped__StridedSlice_device}} slice index -1 of dimension 1 out of bounds.",
