@@ -101,6 +101,45 @@ def test_another_beginning_of_many_names_is_said_once(tmp_path, fixture, rename,
     assert notice.id == "other-prefix" and said in found, notice.cause
 
 
+def test_names_of_a_bare_model_beside_its_head_are_named(copy):
+    """A bare model's file alone has no notice: every class loads it."""
+    rewritten(copy, lambda name: name.removeprefix("model."))
+    (notice,) = notices(copy)
+    assert notice.id == "bare-beside-head" and "beside final_logits_bias" in notice.cause
+    rewritten(copy, keep=lambda name: name != "final_logits_bias")
+    assert notices(copy) == []
+
+
+@pytest.mark.parametrize("rows", [96, 99])
+def test_a_table_of_another_size_is_said_once_and_not_for_each_tensor(copy, rows):
+    configured(copy, vocab_size=rows)
+    (notice,) = notices(copy)
+    assert notice.id == "other-size"
+    assert f"vocab_size is {rows}, and the tables of tokens have 97 rows" in notice.cause
+
+
+def test_sizes_that_differ_along_another_axis_are_named_by_it(copy):
+    configured(copy, decoder_ffn_dim=30)
+    (notice,) = notices(copy)
+    assert notice.id == "other-size" and "30 along the axis ffn, where the file has 28" in notice.cause
+
+
+def test_sizes_that_differ_in_several_ways_are_left_to_the_checks(copy):
+    configured(copy, decoder_ffn_dim=30, vocab_size=99)
+    assert notices(copy) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [("quantization_config", {}, "empty-quantisation"), ("quantization_config", "gptq", "empty-quantisation"),
+     ("torch_dtype", "float17", "unknown-dtype"), ("dtype", "os.system", "unknown-dtype"),
+     ("torch_dtype", "torch.float16", ""), ("dtype", "bfloat16", ""), ("torch_dtype", None, ""), ("dtype", 5, "")],
+)  # fmt: skip
+def test_a_field_at_which_libraries_end_with_an_error_is_named(copy, field, value, said):
+    configured(copy, **{field: value})
+    assert [notice.id for notice in notices(copy)] == [said] * bool(said)
+
+
 def test_names_of_which_one_is_the_classs_are_another_models_too(copy):
     rewritten(copy, lambda name: name.replace(".", "/"))
     (notice,) = notices(copy)

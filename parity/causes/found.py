@@ -77,10 +77,12 @@ def notices_of(path: Path, opened: Opened, anatomy: Anatomy) -> list[Notice]:
 
 
 def _all(path: Path, opened: Opened, anatomy: Anatomy) -> Iterator[Notice]:
+    raw = json_object(path, CONFIG_FILE) or {}
+    yield from tensors.notices_of_loading(raw)
     yield from tensors.notices_of_names(opened, anatomy.table, anatomy.model_class)
     stored = json_object(path, GENERATION_FILE)
     if anatomy.generates:
-        yield from notices_of_settings(anatomy, json_object(path, CONFIG_FILE) or {}, stored)
+        yield from notices_of_settings(anatomy, raw, stored)
     yield from notices_of_tokens(anatomy, (anatomy.generates and stored) or {})
     names = names_in(path)[0]
     for name in sorted(name for name in names if name in _TEXTS or _WEIGHTS.fullmatch(name))[:LOOKED_AT]:

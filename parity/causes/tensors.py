@@ -9,6 +9,7 @@ from typing import Any
 
 from parity.causes.looking import word
 from parity.records import Notice
+from reference.errors import brief
 from reference.names import Table, entry_in
 from reference.weights.stored import Opened
 
@@ -44,6 +45,8 @@ _QUANTISED = (
 QUANTISED_DTYPES = ("int8", "uint8")
 UNREAD_DTYPE = re.compile(r"unknown dtype '(F8_\w+|F4\w*|F6\w*|U16|U32|U64|I4|U4|C64)")
 """What our reader says of a type in which no BART is computed."""
+DTYPES_OF_TORCH = ("float32", "float", "float64", "double", "float16", "half", "bfloat16", "float8_e4m3fn",
+                   "float8_e5m2")  # fmt: skip
 DEQUANTISE = (
     "audit the checkpoint that it was quantised from, or load it where its package is installed, call "
     "model.dequantize() and save_pretrained(), and audit that"
@@ -78,6 +81,29 @@ def quantised(config: Mapping[str, Any], opened: Opened | None = None) -> Notice
     return None
 
 
+def notices_of_loading(config: Mapping[str, Any]) -> Iterator[Notice]:
+    """Fields of ``config.json`` at which a library ends with an error before it reads any weight.
+
+    Sources: transformers 4.57.6, ``PretrainedConfig.__init__`` (torch_dtype), ``get_hf_quantizer``.
+    """
+    stated = config.get("quantization_config")
+    if stated is not None and not (isinstance(stated, Mapping) and stated):
+        yield Notice(
+            id="empty-quantisation",
+            cause="quantization_config in config.json names no method, and the weights are not quantised: libraries "
+            "end with an error where the field is there at all",
+            advice="take quantization_config out of config.json",
+        )
+    for name in ("dtype", "torch_dtype"):
+        value = config.get(name)
+        if isinstance(value, str) and value.removeprefix("torch.") not in DTYPES_OF_TORCH:
+            yield Notice(
+                id="unknown-dtype",
+                cause=f"{name} in config.json is {brief(value, 40)}, which is no type of torch",
+                advice=f"write the type that the weights are in, as float32, or take {name} out",
+            )
+
+
 def _quantised(how: str) -> Notice:
     return Notice(
         id="quantised-weights",
@@ -100,6 +126,8 @@ def notices_of_names(opened: Opened, table: Table, model_class: str) -> Iterator
         return
     recognised = _count(names, known)
     if recognised == len(names):
+        yield from _bare_beside_head(names, table, model_class)
+        yield from _other_size(opened, table)
         return
     adapted = [name for name in names if _ADAPTED.search(name)]
     if adapted:
@@ -214,6 +242,56 @@ def _renamed(opened: Opened, table: Table, known: Callable[[str], bool], model_c
         cause=f"{count} of {len(opened.tensors)} tensor names {differ}, so that {model_class} finds none of them",
         advice=f"save the model by save_pretrained of {model_class}, or rename them: {{{ours!r} + "
         f"name.removeprefix({theirs!r}): tensor for name, tensor in tensors.items()}}, for these names alone",
+    )
+
+
+def _bare_beside_head(names: Sequence[str], table: Table, model_class: str) -> Iterator[Notice]:
+    """Names of a bare model together with its head's, which no class saves.
+
+    Source: transformers 4.57.6, modeling_utils.py, "The state dictionary of the model you are trying to load is
+    corrupted".
+    """
+    exact = {*table.shapes, *table.tied}
+    bare = [name for name in names if name not in exact and table.prefix and table.prefix + name in exact]
+    head = [name for name in names if name in exact and not name.startswith(table.prefix)]
+    if bare and head:
+        yield Notice(
+            id="bare-beside-head",
+            cause=f"{len(bare)} of {len(names)} tensor names lack the {table.prefix!r} that they begin with in "
+            f"{model_class}, beside {head[0]}, which a model without a head has not: transformers 4.x takes the file "
+            "for damaged",
+            advice=f"put {table.prefix!r} before them ({bare[0]} …), or save the model by save_pretrained",
+        )
+
+
+def _other_size(opened: Opened, table: Table) -> Iterator[Notice]:
+    """That tensors are of another size than the config asks for, where all differ along one axis and alike."""
+    expected, differing, sizes = table.expected(), [], set()
+    for name, stored in opened.tensors.items():
+        entry = entry_in(table, name, opened.layout)
+        if entry is None or entry.name not in expected:
+            continue
+        shape = stored.shape[::-1] if entry.transposed else stored.shape
+        wanted = expected[entry.name]
+        if len(shape) == len(wanted.shape) and shape != wanted.shape:
+            differing.append(name)
+            axes = zip(wanted.axes, shape, wanted.shape, strict=True)
+            sizes |= {(axis, found, asked) for axis, found, asked in axes if found != asked}
+    if len(sizes) != 1:
+        return
+    ((axis, found, asked),) = sizes
+    where = f"it asks for {asked:,} along the axis {axis}, where the file has {found:,}"
+    advice = "put the config beside the weights that they were saved with, by save_pretrained"
+    if axis == "vocab":
+        where = f"vocab_size is {asked:,}, and the tables of tokens have {found:,} rows"
+        advice = (
+            f"set vocab_size to {found} if the rows are the tokenizer's, or resize the model "
+            "(model.resize_token_embeddings(N)) and save both together by save_pretrained"
+        )
+    yield Notice(
+        id="other-size",
+        cause=f"config.json is of another size than the weights ({len(differing)} tensors, as {differing[0]}): {where}",
+        advice=advice,
     )
 
 
