@@ -95,7 +95,7 @@ class Case:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Case:
-        tuples = {name: tuple(data[name]) for name in ("requires", "undefined", "parents")}
+        tuples = {name: tuple(data.get(name, ())) for name in ("requires", "undefined", "parents")}
         return cls(**{**data, **tuples})
 
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from parity.anatomy import Anatomy, anatomy_of
 from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, scale_of, signal
 from parity.cases import Case
-from parity.records import CheckpointRecord, Manifest, RecordError, SubjectRecord, TraceRecord, read_record
+from parity.records import (
+    CheckpointRecord,
+    Manifest,
+    RecordError,
+    SubjectRecord,
+    TraceRecord,
+    in_words,
+    read_record,
+)
 from parity.subjects import TORCH, Variant
 from parity.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
 from parity.traces import Trace, TraceError
+from reference.errors import brief
 
 WITHOUT_TENSORS = (
     "generate", "reachable", "generation_settings", "save", "load_saved", "signature", "compose", "route",
@@ -38,6 +48,29 @@ class CaseErrors:
     """Tensors where the oracle is not finite."""
     errors: dict[int, dict[str, Measured | str]]
     """By subject, then tensor; a string says why the two could not be compared."""
+
+
+_CASE, _CASE_FIELDS = TypeAdapter(Case), {field.name for field in fields(Case)}
+
+
+def _inconsistent(manifest: Manifest) -> str | None:
+    """What a manifest that is spelled rightly names and does not hold, as one that was edited may."""
+    for checkpoint in manifest.checkpoints:
+        if checkpoint.name not in manifest.cases:
+            return f"it holds no cases of the checkpoint {brief(checkpoint.name)}"
+        for number, case in enumerate(manifest.cases[checkpoint.name]):
+            if unknown := sorted(case.keys() - _CASE_FIELDS):
+                return f"cases.{brief(checkpoint.name)[1:-1]}.{number}: no field is called {brief(unknown[0])}"
+            try:
+                _CASE.validate_python(case)
+            except ValidationError as error:
+                return f"cases.{brief(checkpoint.name)[1:-1]}.{number}.{in_words(error)}"
+    for subject in manifest.subjects:
+        if subject.environment not in manifest.environments:
+            return f"it holds no environment {brief(subject.environment)}"
+    if any(not 0 <= trace.subject < len(manifest.subjects) for trace in manifest.traces):
+        return "a trace is of a subject that it does not hold"
+    return None
 
 
 class CheckpointRun:
@@ -68,9 +101,11 @@ class CheckpointRun:
         """Opens every checkpoint of a run directory.
 
         Raises:
-            RecordError: the manifest cannot be read, or it came without its traces.
+            RecordError: the manifest cannot be read, names what it does not hold, or came without its traces.
         """
         manifest = read_record(Manifest, directory / "manifest.json")
+        if (wrong := _inconsistent(manifest)) is not None:
+            raise RecordError(f"{directory / 'manifest.json'}: {wrong}")
         paths = [record.path for record in manifest.traces if record.path]
         if paths and not any((directory / path).is_file() for path in paths):
             raise RecordError(f"{directory}: a manifest without its traces: bring the whole directory of the run")
@@ -84,10 +119,18 @@ class CheckpointRun:
 
     @cached_property
     def oracle_index(self) -> int:
-        return next(index for index, _ in self.subjects("oracle"))
+        return self._one("oracle", (index for index, _ in self.subjects("oracle")))
 
     def file_index(self, dtype: str) -> int:
-        return next(index for index, subject in self.subjects("file") if subject.dtype == dtype)
+        return self._one("file", (index for index, subject in self.subjects("file") if subject.dtype == dtype))
+
+    def _one(self, role: str, found: Iterator[int]) -> int:
+        index = next(found, None)
+        if index is None:
+            raise RecordError(
+                f"{self.directory / 'manifest.json'}: {self.checkpoint.name} has no subject of role {role}"
+            )
+        return index
 
     def trace(self, subject: int, case: str) -> Trace | None:
         """The trace of one subject for one case; None where it was not captured.

@@ -21,6 +21,7 @@ from safetensors.numpy import save
 from parity import inputs
 from parity.anatomy import anatomy_of
 from parity.baseline import read_baseline
+from parity.cases import Case
 from parity.causes.directories import kind_of
 from parity.checkpoint import inspect_checkpoint
 from parity.docs.dependence import ids_of
@@ -30,14 +31,15 @@ from parity.fuzz.command import stored_failure
 from parity.fuzz.example import Example
 from parity.golden import store
 from parity.known_issues import read_known_issues
-from parity.records import Manifest, Report, read_record
+from parity.records import Report, read_record
 from parity.resources import fixture, fixtures
+from parity.run import CheckpointRun
 from parity.traces import Raised, Trace
 from reference.config import BartConfig
 from reference.tokenizer import ByteLevelTokenizer
 from reference.tokenizer.inventory import read_inventory
 from reference.weights import find_weights, open_weights, read_weights
-from tests.fabricated import failure, report, verdict
+from tests.fabricated import failure, report, subject, verdict
 from tests.readers import weights
 from tests.readers.values import TEXTS, altered, written, wrong
 
@@ -265,11 +267,20 @@ def _report() -> dict:
 
 @cache
 def _manifest() -> dict:
-    whole = _report()
-    shared = {
-        key: whole[key] for key in ("parity_version", "command", "started", "checkpoints", "environments", "subjects")
-    }
-    return {"schema_version": 1, **shared, "cases": {}, "traces": []}
+    whole = json.loads(report(verdict(), subjects=[subject()]).model_dump_json(by_alias=True))
+    shared = ("parity_version", "command", "started", "checkpoints", "environments", "subjects")
+    cases = [Case("load", "load"), Case("forward", "forward", {"input_ids": [[0, 5, 2]]}, requires=("labels",))]
+    asked = {"checkpoint": "bart-odd", "subject": 0, "case": "load", "outcome": "crash", "reason": "signal 11"}
+    whole["checkpoints"][0]["config"] = _configs()[0][1]
+    return {"schema_version": 1, **{name: whole[name] for name in shared},
+            "cases": {"bart-odd": [case.to_json() for case in cases]}, "traces": [asked]}  # fmt: skip
+
+
+def _read_manifest(path: Path) -> None:
+    _, runs = CheckpointRun.open_all(path.parent)
+    for run in runs:
+        for _, asked in run.subjects("candidate"):
+            [case.is_for(asked.backend, asked.variant) for case in run.cases.values()]
 
 
 @cache
@@ -391,7 +402,7 @@ READERS: dict[str, Reader] = {
     "inputs": Reader(_make_inputs, _read_inputs),
     "golden": Reader(_make_golden, _read_golden),
     "report": _record("report.json", _report, lambda path: read_record(Report, path)),
-    "manifest": _record("manifest.json", _manifest, lambda path: read_record(Manifest, path)),
+    "manifest": _record("manifest.json", _manifest, _read_manifest),
     "baseline": _record("baseline.json", _baseline, read_baseline),
     "issues": Reader(_make_issues, lambda place: read_known_issues(place / "issues.toml")),
     "trace": Reader(_make_trace, _read_trace),
