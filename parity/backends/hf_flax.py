@@ -48,9 +48,9 @@ class HfFlax:
             model = getattr(transformers, f"Flax{model_class}").from_pretrained(
                 checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags
             )
-        if dtype != "float32":
-            cast = {"bfloat16": model.to_bf16, "float16": model.to_fp16}[dtype]
-            model.params = cast(model.params)
+        # The argument is what is computed in; the parameters stay in the file's dtype until they are told.
+        cast = {"float32": model.to_fp32, "bfloat16": model.to_bf16, "float16": model.to_fp16}[dtype]
+        model.params = cast(model.params)
         config = read_config(checkpoint)
         table = table_of(config, model_class)
         report = _report(model, notes, table)
