@@ -196,7 +196,8 @@ def _again(cell: Cell) -> str:
             words += [option, str(options[name])]
     for name, option in (("time_limit", "--time-limit"), ("save_limit", "--save-limit")):
         if name in options:
-            words += [option, f"{options[name]:g}"]
+            # No limit is infinity, which JSON does not have.
+            words += [option, f"{options[name]:g}" if isinstance(options[name], int | float) else "inf"]
     return shlex.join(words)
 
 

@@ -275,7 +275,7 @@ def test_a_value_that_is_not_finite_is_said_to_be_that(run_directory):
     ("options", "words"),
     [({}, ""), ({"inputs": "my texts.jsonl"}, " --inputs 'my texts.jsonl'"), ({"model_class": "BartModel"},
       " --class BartModel"), ({"time_limit": 30.0}, " --time-limit 30"), ({"known_issues": "a;b.toml"},
-      " --known-issues 'a;b.toml'")],
+      " --known-issues 'a;b.toml'"), ({"time_limit": float("inf")}, " --time-limit inf")],
 )  # fmt: skip
 def test_the_command_that_shows_it_again_has_the_run_s_options(run_directory, options, words):
     directory = run_directory({"forward": off("logits", 1e-3)})
