@@ -76,6 +76,10 @@ def settings_in_force(evidence: Evidence) -> Iterator[Result]:
 def greedy_takes_the_best(evidence: Evidence) -> Iterator[Result]:
     """The gap to the better token is 0, or within what honest errors can turn round (a tie), or the token is wrong."""
     yield from _readable(evidence)
+    if evidence.budget("logits") is None:
+        # As of every other number: where a precision holds the model's values in no order of sums, its texts are wrong.
+        yield Finding(False, "logits has no budget: no honest implementation answered", "logits")
+        return
     texts, signal = evidence.texts(), evidence.choice_signal()
     choices = sorted((c for text in texts for c in text.choices), key=lambda choice: (choice.position, choice.row))
     wrong = any(choice.word == "wrong" for choice in choices)

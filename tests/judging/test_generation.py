@@ -123,6 +123,18 @@ def test_a_tolerance_that_no_choice_could_exceed_is_an_error(run_directory):
     assert verdict.status == "error" and "could not have failed" in verdict.reason
 
 
+def test_greedy_text_of_a_precision_in_which_nobody_has_numbers_fails_as_the_numbers_do(run_directory, honest):
+    def overflown(trace: Trace) -> Trace:
+        for name, array in trace.arrays.items():
+            if np.issubdtype(array.dtype, np.floating):
+                trace.arrays[name] = np.full_like(array, np.nan)
+        return trace
+
+    changes = {key: overflown for key, trace in honest.items() if key[0] in (2, 3) and "logits" in trace.arrays}
+    verdict = only(judge(run_directory(changes), checks=["GEN02"]), "GEN02", "generate.greedy")
+    assert verdict.status == "fail" and "no honest implementation answered" in verdict.reason
+
+
 def test_a_forbidden_token_is_wrong_whatever_its_logit(run_directory):
     verdict = only(judge(run_directory({"generate.no-repeat": token(0, 5, 46)})), "GEN02", "generate.no-repeat")
     assert verdict.status == "fail"
