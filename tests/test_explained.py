@@ -85,6 +85,7 @@ EXAMPLES = (
     "final_logits_bias differs from the file: 1 of 1 rows (0)",
     "model.shared.weight differs from the file",
     "module transformers has no attribute TFBartForCausalLM",
+    "Incompatible shapes for broadcasting: (1, 1, 1, 169) and requested shape (1, 1, 36, 36)",
     "the model is in training mode",
     "94 parameters are on a meta device, and what has no values computes none",
     "no parameter of the model is in the file, so that none was loaded from it",
