@@ -73,7 +73,7 @@ def test_what_only_sampling_looks_at_may_hold_anything_where_nothing_is_drawn(ch
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
-        ([], "generation_config.json: holds list, not a JSON object"),
+        ([], "generation_config.json: holds an array, not a JSON object"),
         ({"max_length": "9"}, "generation_config.json: max_length is '9', not an integer of at least 1"),
         ({"num_beams": True}, "generation_config.json: num_beams is True, not an integer of at least 1"),
         ({"eos_token_id": -1}, "generation_config.json: eos_token_id is -1, not a token id"),
