@@ -33,6 +33,8 @@ SHOWN_ELSEWHERE = {
     "hf-flax-sharded-safetensors-loaded": "every fixture is one file",
     "hf-tf-sharded-safetensors-loaded": "every fixture is one file",
     "hf-torch-whole-of-an-untied-causal-model-random": "the decoder alone of the fixtures is tied",
+    "hf-tf-and-flax-bfloat16-in-a-bin": "every fixture has a safetensors file, in float32",
+    "hf-torch-5-untied-bert-biases-apart": "no fixture is an untied BERT",
     "hf-torch-5-untied-bert-loses-its-bias": "no fixture is an untied BERT",
     "hf-torch-5-untied-bert-loses-its-bias-numbers": "no fixture is an untied BERT",
     "hf-torch-5-untied-bert-loses-its-bias-plain": "no fixture is an untied BERT",
