@@ -54,6 +54,12 @@ SHOWN_ELSEWHERE = {
     "hf-tf-classifier-labels-switch-the-cache-off": "hf-labels-switch-the-cache-off speaks of it first",
     "hf-flax-composition-encode-token-types-roberta-rows": "the RoBERTa of the fixtures has one type of token",
     "hf-torch-plain-load-keeps-dtype": "every fixture is stored in float32, and none states another dtype",
+    "hf-torch-dtype-before-torch-dtype": "no fixture states a dtype",
+    "hf-torch-5-untied-bert-has-two-biases-gradients": "every BERT of the fixtures is tied",
+    "hf-torch-5-untied-bert-loses-its-bias-saved": "every BERT of the fixtures is tied",
+    "hf-torch-untied-bert-saved-with-two-biases": "every BERT of the fixtures is tied",
+    "hf-tf-untied-bert-head-ignored": "every BERT of the fixtures is tied",
+    "hf-tf-untied-bert-head-ignored-text": "every BERT of the fixtures is tied",
     "hf-config-two-labels-become-three": "the classifier of the fixtures has labels of its own names",
 }
 """Entries that no fixture shows, and why; ``reports/divergences`` has a script for each cause."""
