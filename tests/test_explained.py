@@ -70,6 +70,8 @@ EXAMPLES = (
     "value 11 (encoder_hidden_states[0]) of the tuple is not the dictionary's",
     "value 3 (past_key_values[0][1]) of the tuple is not the dictionary's",
     "model.encoder.layers.0.fc1.weight in the model that was loaded holds other values than were saved",
+    "the saved files cannot be read: saved/pytorch_model.bin: the pickle asks for "
+    "torch._utils._rebuild_meta_tensor_no_storage, which no weight file needs",
     "model.encoder.layers.0.fc1.weight in the model that was loaded has dtype bfloat16, and float32 was saved",
     "model.encoder.layers.0.fc1.weight in the model that was loaded was never saved: its values are random",
     "model.encoder.layers.0.fc1.weight is not in the model that was loaded",

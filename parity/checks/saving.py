@@ -19,6 +19,7 @@ from parity.evidence import Evidence
 from parity.initial_values import made_of
 from parity.results import Finding, Result
 from parity.traces import FILE
+from reference.generation.settings import OLD_FORCED_BEGIN
 
 _SAVING = (
     "main classes, PreTrainedModel.save_pretrained: the model and its configuration, so that from_pretrained has both"
@@ -83,7 +84,9 @@ def saved_config_is_the_loaded_one(evidence: Evidence) -> Iterator[Result]:
 
 
 def _same_fields(loaded: Any, saved: Any, half: str) -> Iterator[Result]:
-    """An ``output_hidden_size`` that is left out is documented to be the encoder's own, and may be written out."""
+    """What is left out and documented to be another field's value may be written out: ``output_hidden_size`` is the
+    encoder's own, and ``force_bos_token_to_be_generated``, as summarisers were saved, makes the first token the
+    beginning's (``BartConfig`` of transformers 4.x reads it as ``forced_bos_token_id``)."""
     if type(loaded) is not type(saved):
         yield Finding(False, f"{half or 'the config'} is of another kind: {saved.model_type}")
         return
@@ -92,8 +95,17 @@ def _same_fields(loaded: Any, saved: Any, half: str) -> Iterator[Result]:
         if hasattr(ours, "__dataclass_fields__"):
             yield from _same_fields(ours, theirs, f"{half}{name}.")
         else:
-            filled = name == "output_hidden_size" and ours is None and theirs == saved.hidden_size
+            filled = ours is None and theirs is not None and theirs == _written_out(name, loaded, saved)
             yield Finding(ours == theirs or filled, f"{half}{name} is {theirs!r}, and {ours!r} was loaded")
+
+
+def _written_out(name: str, loaded: Any, saved: Any) -> Any:
+    """The value that a field has where it is left out; None where it has none."""
+    if name == "output_hidden_size":
+        return saved.hidden_size
+    if name == "forced_bos_token_id" and loaded.others.get(OLD_FORCED_BEGIN):
+        return loaded.bos_token_id
+    return None
 
 
 @check(

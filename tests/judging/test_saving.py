@@ -105,6 +105,19 @@ def test_another_config_is_found(anatomy, saving):
     assert "no config.json" in wrong("SAVE02", anatomy, saving)[0].what
 
 
+@pytest.mark.parametrize(("loaded", "saved", "found"), [(True, 0, 0), (True, 5, 1), (False, 0, 1), (True, None, 0)])
+def test_an_old_summariser_s_first_token_may_be_written_out(loaded, saved, found):
+    """``BartConfig`` of 4.x reads ``force_bos_token_to_be_generated`` as ``forced_bos_token_id``, and saves that."""
+    config = json.loads((fixture("bart-odd") / "config.json").read_text()) | {"bos_token_id": 0}
+    config.pop("forced_bos_token_id", None)
+    old = anatomy_of({**config, "force_bos_token_to_be_generated": loaded})
+    written = json.dumps(config if saved is None else {**config, "forced_bos_token_id": saved})
+    trace = Trace({"file.config.json": np.frombuffer(written.encode(), np.uint8)}, {})
+    subject = SimpleNamespace(documented_class="BartForConditionalGeneration")
+    evidence = SimpleNamespace(trace=trace, anatomy=old, subject=subject)
+    assert sum(not result.ok for result in CHECKS["SAVE02"].function(evidence)) == found
+
+
 @pytest.mark.parametrize(("loaded", "beside", "found"), [(None, 2, 0), (2, 2, 0), (2, 3, 1), (2, None, 1)])
 def test_an_end_that_the_loaded_config_does_not_name_may_be_named_beside(loaded, beside, found):
     """A composition saved without one has its decoder's in generation_config.json; one that was named stays."""
