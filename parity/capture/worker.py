@@ -32,6 +32,8 @@ CONVERTED = {"from_tf", "from_flax"}
 """Routes of loading for which a worker of PyTorch needs the other frameworks as well."""
 LARGE = 1 << 26
 """Bytes of a checkpoint from which on its model must be gone before another is loaded."""
+TRIES = 3
+"""How often a case is asked whose files were touched meanwhile."""
 
 
 class Graft(importlib.abc.MetaPathFinder):
@@ -156,22 +158,38 @@ class Worker:
         self.channel.send("finished", id=task["id"], outcome=outcome, reason=paths.text(reason), **times)
 
     def _ask_unchanged(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
-        """As ``_ask``; no answer where a file that it may rest on is not, or was not throughout, what was digested."""
+        """As ``_ask``; no answer where a file that it may rest on is not, or was not throughout, what was digested.
+
+        A file that is the same again was linked to, touched, or exchanged and put back: which, nobody can tell, so that
+        the case is asked again.
+        """
         from parity.capture.handed import FilesChanged, Handed
 
         place = task["view"]
         if place not in self.handed:
             self.handed[place] = Handed(task["files"], task["checkpoint"])
-        try:
-            self.handed[place].before()
+        handed = self.handed[place]
+        reason = ""
+        for _ in range(TRIES):
+            try:
+                handed.before()
+            except FilesChanged as error:
+                reason = str(error)
+                self._forget(place)
+                break
             answer = self._ask(task, clock, paths)
-            self.handed[place].after()
-            return answer
-        except FilesChanged as error:
-            # Whatever was loaded may be of the other file.
-            self.load_failed = {key: value for key, value in self.load_failed.items() if key[0] != place}
-            self._free()
-            return None, "changed", str(error)
+            try:
+                handed.after()
+                return answer
+            except FilesChanged as error:
+                reason = str(error)
+                self._forget(place)
+        return None, "changed", reason
+
+    def _forget(self, place: str) -> None:
+        """Whatever was loaded from there may be of another file."""
+        self.load_failed = {key: value for key, value in self.load_failed.items() if key[0] != place}
+        self._free()
 
     def _ask(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
         """The trace and ``captured``, or None, the outcome and its reason."""

@@ -99,6 +99,23 @@ def test_a_file_that_was_only_touched_is_the_same(bench):
     assert result.outcome == "captured"
 
 
+@pytest.mark.parametrize("step", ["load", "loaded", "call", "called"])
+@pytest.mark.parametrize("does", ["ln {f} {f}.linked", "touch {f}", "chmod 600 {f}"])
+def test_a_file_that_is_touched_once_while_it_is_used_is_asked_again(bench, does, step):
+    """A backup's link, a copy's chmod: its content is what it was, and the second answer is kept."""
+    model = written(bench.folder)
+    once = f"mkdir {bench.folder}/done 2>/dev/null && {does.format(f=model / 'vocab.txt')} || true"
+    (bench.folder / "once").mkdir()
+    (bench.folder / "once" / f"{step}.sh").write_text(once)
+    bench.environment["FAKE_MEANWHILE"] = str(bench.folder)
+    files = handed(model)
+    with Views(bench.folder / "views") as made:
+        view = made.make(model, files, frozenset())
+        task = bench.task(FINE, checkpoint=model, view=view, files=as_json(files), model_class="once")
+        (result,) = bench.run([task])
+    assert (bench.folder / "done").is_dir() and result.outcome == "captured", result.reason
+
+
 def test_a_file_that_changed_before_a_worker_saw_it_is_named(bench):
     model = written(bench.folder)
     files = handed(model)

@@ -104,20 +104,11 @@ def _inside(numbers: list[tuple[str, int]], seed: int, writing: int) -> None:
     limit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 8 * (MEGABYTES << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     signal.signal(signal.SIGPROF, _too_slow)
-    with tempfile.TemporaryDirectory(dir=_beside()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         for reader, number in numbers:
             told = one(reader, number, seed, Path(folder) / "x")
             # Unbuffered, so that what ends the process is the input after the last that was told.
             os.write(writing, json.dumps(told).encode() + b"\n")
-
-
-def _beside() -> str | None:
-    """Memory where the system has it: the inputs are many and small. Links to fixtures need their own file system."""
-    from parity.resources import fixture
-
-    home = fixture("bart-odd").parent.parent.parent / "runs"
-    home.mkdir(exist_ok=True)
-    return str(home)
 
 
 def _too_slow(*_: object) -> None:

@@ -80,7 +80,7 @@ def _configs() -> list[tuple[Path, dict]]:
 
 def _make_config(place: Path, draw: random.Random) -> None:
     origin, config = draw.choice(_configs())
-    os.link(origin / "model.safetensors", place / "model.safetensors")
+    shutil.copyfile(origin / "model.safetensors", place / "model.safetensors")
     data = altered(config, draw) if draw.random() < 0.97 else wrong(draw)
     if isinstance(data, dict) and draw.random() < 0.1:
         data[draw.choice(("id2label", "num_labels", "architectures", "problem_type", "quantization_config"))] = wrong(
@@ -127,7 +127,7 @@ def _make_directory(place: Path, draw: random.Random) -> None:
     origin, whole = draw.choice(_configs())
     config = altered(whole, draw) if draw.random() < 0.2 else dict(whole)
     if draw.random() < 0.8:
-        os.link(origin / "model.safetensors", place / "model.safetensors")
+        shutil.copyfile(origin / "model.safetensors", place / "model.safetensors")
     for name, (file, content) in weights.FILES.items():
         if name != "safetensors" and draw.random() < 0.15:
             _put(place / file, content(draw))
