@@ -90,7 +90,9 @@ def test_what_the_library_raises_goes_through_unchanged(backend: str, tmp_path: 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda place: [(place / name).unlink() for name in ("vocab.json", "merges.txt")], "no vocab.json and no"),
+        (lambda place: [(place / name).unlink() for name in ("vocab.json", "merges.txt", "tokenizer.json")],
+         "no vocab.json and no"),
+        (lambda place: [(place / name).unlink() for name in ("vocab.json", "merges.txt")], ""),
         (lambda place: (place / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizerFast"}'),
          "a tokenizer of type BertTokenizerFast is not written here"),
         (lambda place: (place / "vocab.json").unlink(), ""),
@@ -102,9 +104,8 @@ def test_another_tokenizer_is_not_asked_about_and_half_a_one_is(change, why: str
     place = tmp_path / "changed"
     shutil.copytree(fixture("bart-tiny"), place)
     change(place)
-    (case,) = (
-        c for c in file_cases(inspect_checkpoint(fixture("bart-tiny")).anatomy, place) if c.operation != "config"
-    )
+    cases = file_cases(inspect_checkpoint(fixture("bart-tiny")).anatomy, place)
+    (case,) = (each for each in cases if each.operation == "tokenize")
     assert why in case.notes["lacking"].get("tokenizer_files", "") and bool(case.notes["lacking"]) == bool(why)
 
 
@@ -121,7 +122,17 @@ def test_the_file_says_where_its_two_forms_differ(tmp_path: Path) -> None:
     assert asked_of_the_file(fixture("bart-tiny")) == {"tokens": [], "merge": None}
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"model": {"vocab": [], "merges": []}}', '{"model": {"vocab": {}}}'])
+@pytest.mark.parametrize("content", ['{"model": {"vocab": [], "merges": []}}', '{"model": {"vocab": {}}}'])
+def test_a_serialised_tokenizer_without_a_token_lacks_all_of_them(content: str, tmp_path: Path) -> None:
+    place = tmp_path / "other"
+    shutil.copytree(fixture("bart-tiny"), place)
+    vocabulary = json.loads((place / "vocab.json").read_text(encoding="utf-8"))
+    (place / "tokenizer.json").write_text(content, encoding="utf-8")
+    found = asked_of_the_file(place)["tokens"]
+    assert {token for token, there, _ in found if there is None} >= set(vocabulary)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]"])
 def test_a_serialised_tokenizer_of_another_kind_is_named(content: str, tmp_path: Path) -> None:
     from reference.errors import CheckpointError
 

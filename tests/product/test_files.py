@@ -73,6 +73,14 @@ def cut(name: str):
     return change
 
 
+def without(*names: str):
+    def change(place: Path) -> None:
+        for name in names:
+            (place / name).unlink()
+
+    return change
+
+
 def stated(**fields):
     def change(place: Path) -> None:
         raw = json.loads((place / "config.json").read_text(encoding="utf-8"))
@@ -87,8 +95,8 @@ def stated(**fields):
         (exchanged, "FILE03", "in tokenizer.json"),
         (cut("merges.txt"), "FILE02", "merges.txt: line "),
         (cut("vocab.json"), "FILE02", "vocab.json: not JSON"),
-        (lambda place: (place / "vocab.json").unlink(), "FILE02", "vocab.json: no such file"),
-        (lambda place: (place / "merges.txt").unlink(), "FILE02", "merges.txt: no such file"),
+        (without("vocab.json", "tokenizer.json"), "FILE02", "vocab.json: no such file"),
+        (without("merges.txt", "tokenizer.json"), "FILE02", "merges.txt: no such file"),
         (lambda place: (place / "tokenizer.json").write_text("{}"), "FILE03", "tokenizer.json: holds no vocabulary"),
         (stated(classifier_dropout="much"), "FILE04", "config.json: classifier_dropout is 'much'"),
         (stated(pad_token_id=3), "FILE02", "pad_token_id is 3"),
