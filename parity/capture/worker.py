@@ -173,12 +173,7 @@ class Worker:
         for _ in range(TRIES):
             try:
                 handed.before()
-            except FilesChanged as error:
-                reason = str(error)
-                self._forget(place)
-                break
-            answer = self._ask(task, clock, paths)
-            try:
+                answer = self._ask(task, clock, paths)
                 handed.after()
                 return answer
             except FilesChanged as error:
