@@ -1,7 +1,7 @@
 """Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``lint``, ``stack-NAME`` for other
 stacks.
 
-Each stack of ``parity/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and keep: it is
+Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and keep: it is
 installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
 interpreter is used.
 """
@@ -25,7 +25,7 @@ from typing import Any
 import nox
 
 ROOT = Path(__file__).parent
-STACKS = tomllib.loads((ROOT / "parity" / "stacks.toml").read_text(encoding="utf-8"))
+STACKS = tomllib.loads((ROOT / "parity" / "core" / "data" / "stacks.toml").read_text(encoding="utf-8"))
 STAMP = "parity-stack.json"
 NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: what of those is used, the stack has already."""
@@ -143,7 +143,11 @@ def _project() -> dict[str, Any]:
 
 
 def _pins_digest(name: str) -> str:
-    files = [ROOT / "pyproject.toml", ROOT / "parity" / "stacks.toml", ROOT / "parity" / "constraints" / f"{name}.txt"]
+    files = [
+        ROOT / "pyproject.toml",
+        ROOT / "parity" / "core" / "data" / "stacks.toml",
+        ROOT / "parity" / "constraints" / f"{name}.txt",
+    ]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

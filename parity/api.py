@@ -15,15 +15,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parity.defaults import SAVE_LIMIT
-from parity.errors import GivenError
+from parity.core.defaults import SAVE_LIMIT
+from parity.core.errors import GivenError
 
 if TYPE_CHECKING:
     from parity.capture import Event
     from parity.capture.run import MakeCases
     from parity.compare import Comparison
+    from parity.core.records import Manifest, Report, Unreadable
     from parity.inputs import Row
-    from parity.records import Manifest, Report, Unreadable
     from parity.sides import Side, Who
 
 RUNS = Path("runs")
@@ -172,7 +172,7 @@ def _found(texts: list[str], offline: bool, cache: Path | None) -> tuple[list[Pa
     """
     from parity.capture.run import NothingReadable
     from parity.checkpoint import resolve_checkpoint
-    from parity.records import Unreadable
+    from parity.core.records import Unreadable
     from reference.errors import CheckpointError
 
     found, unreadable, last = [], [], None
@@ -192,9 +192,9 @@ def _with_goldens(
 ) -> Manifest:
     """A capture whose manifest holds the goldens too, as subjects that were asked before."""
     from parity.capture import capture as run
+    from parity.core.records import write_record
     from parity.golden.joined import find_bundles, joined, with_goldens
     from parity.golden.store import GoldenError
-    from parity.records import write_record
 
     if asked["device"] != "cpu" or asked["dtypes"] != ("float32",):
         raise GoldenError("--golden: goldens are of float32 on the CPU, and judged beside nothing else")
@@ -224,8 +224,8 @@ def judge(
         NothingToJudge: no such check.
     """
     from parity.capture.rundir import locked
+    from parity.core.records import RecordError, write_record
     from parity.judge import judge as run
-    from parity.records import RecordError, write_record
     from parity.show.html import write_page
 
     if directory.is_file():

@@ -13,10 +13,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from parity.display import printable
-from parity.files import write_whole
+from parity.core.display import printable
+from parity.core.files import write_whole
+from parity.core.records import RecordError, in_words, parsed, record_bytes, validated
 from parity.judged import Cell, Judged, JudgedReport, versions_of
-from parity.records import RecordError, in_words, parsed, record_bytes, validated
 from reference.errors import brief
 
 FORMAT = 1

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.anatomy import Anatomy
-from parity.cases import IGNORED
+from parity.core.case import IGNORED
+from parity.core.model_spec import Anatomy
 from reference.config.tokens import usable
 
 SOURCE_LENGTHS = (11, 5, 8)

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parity.anatomy import Anatomy, anatomy_of
 from parity.causes import explained, notices_of, refusal
 from parity.checkpoint_files import HandedFile, digested, examine, list_files, statuses
+from parity.core.model_spec import Anatomy, anatomy_of
+from parity.core.records import FileFacts, Notice
 from parity.file_facts import file_facts
 from parity.in_force import generation_in_force
-from parity.records import FileFacts, Notice
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
 from reference.weights import find_weights, open_weights

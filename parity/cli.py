@@ -12,10 +12,10 @@ import typer
 from parity import __version__
 from parity.cli_golden import golden_app
 from parity.cli_reports import reports_app
-from parity.defaults import SAVE_LIMIT
-from parity.display import printable
+from parity.core.defaults import SAVE_LIMIT
+from parity.core.display import printable
+from parity.core.files import check_writable
 from parity.exits import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
-from parity.files import check_writable
 
 app = typer.Typer(
     name="parity",

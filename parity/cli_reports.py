@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from parity.errors import GivenError
+from parity.core.errors import GivenError
 from parity.exits import ALWAYS, DONE, EXIT_CODES, guarded
 
 reports_app = typer.Typer()
@@ -88,7 +88,7 @@ def export(
     parity export runs/ci --junit parity.xml --summary "$GITHUB_STEP_SUMMARY" --annotate
     """
     from parity import export as forms
-    from parity.records import Report, read_record, report_file
+    from parity.core.records import Report, read_record, report_file
 
     if not (junit or jsonl or summary or annotate):
         raise GivenError("say what to write: --junit, --jsonl, --summary or --annotate")
@@ -108,7 +108,7 @@ def export(
 def show(path: Stored) -> None:
     """Show a stored report as its audit did: the matrix, each failure, known divergences, what was not asked."""
     from parity import api
-    from parity.records import Report, read_record, report_file
+    from parity.core.records import Report, read_record, report_file
     from parity.show import show_report
 
     report = read_record(Report, report_file(path))

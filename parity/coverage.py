@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from parity.records import Report, Verdict, read_record
+from parity.core.records import Report, Verdict, read_record
 
 BART = ("BartModel", "BartForConditionalGeneration", "BartForSequenceClassification", "BartForQuestionAnswering",
         "BartForCausalLM")  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.anatomy import Anatomy
-from parity.cases import Case
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy
 from parity.in_force import NOT_READ, not_followed, switched_off
 from reference.generation import GenerationSettings
 

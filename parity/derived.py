@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from parity.cases import Case
-from parity.defaults import SAVE_LIMIT
+from parity.core.case import Case
+from parity.core.defaults import SAVE_LIMIT
+from parity.core.records import Manifest
+from parity.core.trace import TraceError, digest_array
 from parity.ends import PLAIN, end_cases
-from parity.records import Manifest
 from parity.run import CheckpointRun
 from parity.saving import save_cases, saved_cases
 from parity.texts import (
@@ -35,7 +36,6 @@ from parity.texts import (
     settings_of,
     table_of,
 )
-from parity.traces import TraceError, digest_array
 from reference.generation import DOCUMENTED, GenerationSettings, dialect
 from reference.generation.dialect import Dialect
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from parity.core.stacks import Stack, resolve_stack, table
 from parity.dialect_bank import BATCH, INPUTS, Case, cases, jobs, ours
-from parity.stacks import Stack, resolve_stack, table
 from reference.generation import Dialect, Generated, GenerationSettings
 from reference.generation import dialect as dialects
 from reference.generation.dialect import Unfinished

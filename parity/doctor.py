@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.text import Text
 
-from parity.display import printable, sentence
-from parity.resources import in_clone
+from parity.core.display import printable, sentence
+from parity.core.resources import in_clone
+from parity.core.stacks import Row, StackError, find, how_to_make, resolve_stack, table
 from parity.show.console import console, plural, size
-from parity.stacks import Row, StackError, find, how_to_make, resolve_stack, table
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from parity.anatomy import Anatomy
-from parity.cases import Case
-from parity.resources import data
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy
+from parity.core.resources import data
 from reference.config.classes import CLASSES
 
 METHODS = ("forward", "call", "__call__", "encode", "decode", "generate", "from_encoder_decoder_pretrained")

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parity.cases import Case
+from parity.core.case import Case
+from parity.core.trace import digest_array
 from parity.texts import settings_of
-from parity.traces import digest_array
 from reference.generation import GenerationSettings
 
 PLAIN = "generate.greedy"

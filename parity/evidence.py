@@ -10,12 +10,12 @@ from packaging.version import Version
 
 from parity import texts
 from parity.budgets import Budget, Measured, measure
-from parity.cases import Case
-from parity.records import SubjectRecord
+from parity.core.case import Case
+from parity.core.records import SubjectRecord
+from parity.core.tensors import TensorSpec
+from parity.core.trace import Trace
 from parity.results import Comparison, Finding, Result
 from parity.run import CheckpointRun
-from parity.tensors import TensorSpec
-from parity.traces import Trace
 
 Region = Callable[[TensorSpec], tuple[slice, ...] | None]
 """The part of a tensor that a claim is about, axis by axis; None where it says nothing of that tensor."""

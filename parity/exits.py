@@ -15,8 +15,8 @@ from typing import TypeVar
 
 import typer
 
-from parity.display import printable, sentence
-from parity.errors import GivenError
+from parity.core.display import printable, sentence
+from parity.core.errors import GivenError
 from reference.errors import CheckpointError
 
 OK = 0

@@ -14,8 +14,8 @@ from json import loads
 
 from packaging.version import InvalidVersion, Version
 
+from parity.core.records import CheckpointRecord, SubjectRecord, Verdict
 from parity.ledger import Entry, matches, measured_versions
-from parity.records import CheckpointRecord, SubjectRecord, Verdict
 from parity.results import Comparison, Result
 
 FACTOR = 3.0

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from parity import hostile_texts
-from parity.anatomy import Anatomy, config_class
-from parity.cases import Case
-from parity.resources import data
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy, config_class
+from parity.core.resources import data
 from reference.config import CONFIG_FILE, read_json
 from reference.errors import CheckpointError
 from reference.tokenizer.added import read_settings

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.records import FileFacts, WeightFacts
+from parity.core.records import FileFacts, WeightFacts
 from reference.config import CONFIG_FILE, read_config, read_json
 from reference.errors import CheckpointError
 from reference.names import Table, table_of

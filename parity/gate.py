@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from parity.baseline import Baseline, Row, baseline_of, failure_of, read_baseline, write_baseline
+from parity.core.records import RecordError, Status
 from parity.judged import Cell, Judged, JudgedReport, read_judged, versions_of
-from parity.records import RecordError, Status
 
 Kind = Literal["worse", "vanished", "diverges", "grew", "better", "shrank", "new"]
 REGRESSIONS: tuple[Kind, ...] = ("worse", "vanished", "diverges", "grew")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from parity.traces import Trace
+from parity.core.trace import Trace
 
 _WORDS = {0.0: "zeros", 1.0: "ones"}
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from parity.anatomy import Anatomy
-from parity.cases import IGNORED
-from parity.errors import GivenError
+from parity.core.case import IGNORED
+from parity.core.errors import GivenError
+from parity.core.model_spec import Anatomy
 from parity.tokenizer_apart import Apart, TokenizerError, TokenizerMissing
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes

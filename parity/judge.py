@@ -11,19 +11,19 @@ from pathlib import Path
 from parity import __version__, ledger
 from parity.causes.values import notices_of_values
 from parity.checks import CHECKS, Check
-from parity.errors import GivenError
+from parity.core.errors import GivenError
+from parity.core.records import CheckpointRecord, Cost, Manifest, Report, Status, Totals, Verdict
+from parity.core.subject import FLAX, TORCH
+from parity.core.trace import Raised, TraceError
 from parity.evidence import Evidence
 from parity.excused import left_over
 from parity.explained import Explanation, Failure, explain
 from parity.generated import generated_rows
 from parity.known_issues import KnownIssue, read_known_issues
 from parity.measured import case_records, measured_errors
-from parity.records import CheckpointRecord, Cost, Manifest, Report, Status, Totals, Verdict
 from parity.results import Comparison, Finding, Result
 from parity.run import CheckpointRun, NoPeer
-from parity.subjects import FLAX, TORCH
 from parity.suspicion import suspect_the_oracle
-from parity.traces import Raised, TraceError
 from parity.undefined import PADDING_WRITTEN, cases_of_undefined_text
 from parity.verdicts import Cell, from_results, make_verdict
 

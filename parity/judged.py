@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from parity.records import SCHEMA_VERSION, RecordError, Status, Totals, read_record, report_file
-from parity.subjects import Subject
+from parity.core.records import SCHEMA_VERSION, RecordError, Status, Totals, read_record, report_file
+from parity.core.subject import Subject
 
 SHOWN_DIGITS = 3
 """Significant digits of an error that are kept: what is left out is far below the spread between two machines."""

@@ -20,10 +20,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import Field, ValidationError, model_validator
 
 from parity.checks import CHECKS
-from parity.display import printable
-from parity.errors import GivenError
+from parity.core.display import printable
+from parity.core.errors import GivenError
+from parity.core.records import Verdict, in_words
 from parity.ledger import Entry, Severity, entries
-from parity.records import Verdict, in_words
 from parity.results import Result
 from reference.errors import CheckpointError, brief
 from reference.files import read_bytes

@@ -14,10 +14,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from parity.errors import GivenError
-from parity.records import CheckpointRecord, FileFacts, SubjectRecord, Verdict, WeightFacts
+from parity.core.errors import GivenError
+from parity.core.records import CheckpointRecord, FileFacts, SubjectRecord, Verdict, WeightFacts
+from parity.core.subject import Variant
 from parity.results import Comparison, Finding, Result
-from parity.subjects import Variant
 from parity.weight_precedence import file_read
 
 Severity = Literal["critical", "high", "low"]

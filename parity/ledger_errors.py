@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from parity.baseline import Baseline, read_baseline
-from parity.resources import data
+from parity.core.resources import data
 
 BASELINE = Path(__file__).resolve().parents[1] / "reports" / "baseline.json"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.anatomy import Anatomy
-from parity.cases import IGNORED, Case
+from parity.core.case import IGNORED, Case
+from parity.core.model_spec import Anatomy
 
 LABELS = ("labels",)
 YARDSTICK = {"sets_yardstick": True}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from parity.budgets import Budget, Measured
-from parity.records import CaseRecord, MeasuredError, SubjectRecord
+from parity.core.records import CaseRecord, MeasuredError, SubjectRecord
+from parity.core.tensors import TensorSpec
+from parity.core.trace import TraceError
 from parity.run import CheckpointRun
-from parity.tensors import TensorSpec
-from parity.traces import TraceError
 
 Bounds = dict[str, tuple[Budget, Budget] | None]
 """By tensor: yardstick and budget; None where no honest implementation answered."""

@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from parity.checks import CHECKS
+from parity.core.records import Verdict
+from parity.core.subject import Variant
 from parity.mutants import MUTANTS, UNCHANGED, Mutant
-from parity.records import Verdict
 from parity.run import CheckpointRun
-from parity.subjects import Variant
 
 TOLERANCES = {"1e-5": 1e-5, "1e-3": 1e-3}
 """Absolute ones, as tests of libraries compare outputs with."""

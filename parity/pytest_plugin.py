@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from parity.display import printable
+from parity.core.display import printable
 
 if TYPE_CHECKING:
-    from parity.records import Report, Verdict
+    from parity.core.records import Report, Verdict
 
 RUN = "parity_run"
 """What a worker of pytest-xdist is told the run's directory under."""
@@ -122,7 +122,7 @@ class Cell(pytest.Item):
         self.verdict = verdict
 
     def runtest(self) -> None:
-        from parity.display import sentence
+        from parity.core.display import sentence
 
         status, reason = self.verdict.status, sentence(self.verdict.reason)
         if status == "skip":
@@ -166,7 +166,7 @@ def assert_parity(parity_audit: Callable[..., Report]) -> Callable[..., Report]:
         if wrong:
             pytest.fail(_block(wrong), pytrace=False)
         if not (report.totals.passed or report.totals.known):
-            from parity.display import printable
+            from parity.core.display import printable
 
             pytest.fail(f"{printable(checkpoint)}: nothing could be asked, every cell is skipped", pytrace=False)
         return report
@@ -203,8 +203,8 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
 
 
 def _read(path: Path) -> Report:
+    from parity.core.records import RecordError, Report, read_record, report_file
     from parity.exits import one_line
-    from parity.records import RecordError, Report, read_record, report_file
 
     try:
         return read_record(Report, report_file(path))
@@ -214,7 +214,7 @@ def _read(path: Path) -> Report:
 
 def _name(verdict: Verdict) -> str:
     """``bart-odd::hf-torch/sdpa::NUM01[forward-float32-cpu]``."""
-    from parity.display import printable
+    from parity.core.display import printable
     from parity.show.matrix import subject_label
 
     where = f"{verdict.case}-{verdict.dtype}-{verdict.device}"
@@ -223,7 +223,7 @@ def _name(verdict: Verdict) -> str:
 
 def _block(verdicts: list[Verdict]) -> str:
     def blocks() -> Iterator[str]:
-        from parity.display import shown
+        from parity.core.display import shown
         from parity.show.failures import block, groups
         from parity.show.report import usually
 

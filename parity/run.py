@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from parity.anatomy import Anatomy, anatomy_of
 from parity.budgets import UNIT_ROUNDOFF, Budget, Measured, Yardstick, measure, root_mean_square, scale_of, signal
-from parity.cases import Case
-from parity.records import (
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy, anatomy_of
+from parity.core.records import (
     CheckpointRecord,
     Manifest,
     RecordError,
@@ -22,9 +22,9 @@ from parity.records import (
     in_words,
     read_record,
 )
-from parity.subjects import TORCH, Variant
-from parity.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
-from parity.traces import Trace, TraceError
+from parity.core.subject import TORCH, Variant
+from parity.core.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
+from parity.core.trace import Trace, TraceError
 from reference.errors import brief
 
 WITHOUT_TENSORS = (

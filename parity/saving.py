@@ -18,10 +18,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from parity.cases import Case
-from parity.defaults import SAVE_LIMIT
+from parity.core.case import Case
+from parity.core.defaults import SAVE_LIMIT
+from parity.core.trace import Trace, TraceError
 from parity.run import CheckpointRun
-from parity.traces import Trace, TraceError
 
 GB = 1_000_000_000
 ROOM = 2

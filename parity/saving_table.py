@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity.cases import Case
-from parity.records import Report, Verdict
+from parity.core.case import Case
+from parity.core.records import Report, Verdict
 
 LOADS = ("SAVE03", "SAVE04", "SAVE05")
 SAVERS = ["hf-torch/eager", "hf-tf", "hf-flax"]
@@ -66,9 +66,9 @@ def _word(verdict: Verdict) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Captures, judges and writes."""
     from parity.capture import capture
+    from parity.core.records import write_record
     from parity.derived import SAVING
     from parity.judge import judge
-    from parity.records import write_record
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path)

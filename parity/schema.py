@@ -6,10 +6,10 @@ import json
 
 from pydantic import BaseModel
 
+from parity.core.records import SCHEMA_VERSION, Report
+from parity.core.resources import data
 from parity.docs.results import SCHEMA_VERSION as DOCS_VERSION
 from parity.docs.results import DocsReport
-from parity.records import SCHEMA_VERSION, Report
-from parity.resources import data
 
 
 def report_schema_text() -> str:
@@ -30,5 +30,5 @@ def _text(record: type[BaseModel], title: str) -> str:
 
 
 if __name__ == "__main__":
-    data("report.schema.json").write_text(report_schema_text(), encoding="utf-8")
+    data("core/data/report.schema.json").write_text(report_schema_text(), encoding="utf-8")
     data("documented.schema.json").write_text(documented_schema_text(), encoding="utf-8")

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from parity.checks import CHECKS
+from parity.core.records import Verdict
+from parity.core.resources import fixture
+from parity.core.subject import Subject, Variant
 from parity.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
 from parity.mutants.floor import Floor, floor
 from parity.outcomes import Outcome, cell, largest, of_mutants, outcome
-from parity.records import Verdict
-from parity.resources import fixture
 from parity.run import CheckpointRun
-from parity.subjects import Subject, Variant
 
 if TYPE_CHECKING:
     from parity.capture import Event

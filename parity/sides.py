@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.errors import GivenError
-from parity.records import SubjectRecord
+from parity.core.errors import GivenError
+from parity.core.records import SubjectRecord
 
 
 class CompareError(GivenError):

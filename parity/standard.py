@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.anatomy import Anatomy
 from parity.batch import Sequence, as_single, labels_of, ordinary_tokens, source_of, synthetic_rows
-from parity.cases import IGNORED, Case, shift_right
+from parity.core.case import IGNORED, Case, shift_right
+from parity.core.model_spec import Anatomy
 from parity.decoding_cases import generation_cases, step_cases
 from parity.loss_cases import loss_cases
 from reference.generation import GenerationSettings

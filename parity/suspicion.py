@@ -6,8 +6,8 @@ from collections import defaultdict
 from itertools import combinations
 
 from parity.budgets import measure
+from parity.core.records import Verdict
 from parity.evidence import SELF_COMPARISON
-from parity.records import Verdict
 from parity.run import CheckpointRun
 
 

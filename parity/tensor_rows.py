@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from parity.budgets import Measured, measure
-from parity.records import SubjectRecord
+from parity.core.records import SubjectRecord
+from parity.core.trace import Trace
 from parity.run import CheckpointRun
-from parity.traces import Trace
 
 
 @dataclass(frozen=True)

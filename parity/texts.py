@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 
 from parity.budgets import UNIT_ROUNDOFF
-from parity.cases import Case
-from parity.records import SubjectRecord
+from parity.core.case import Case
+from parity.core.records import SubjectRecord
+from parity.core.trace import Trace, digest_array
 from parity.run import CheckpointRun
-from parity.traces import Trace, digest_array
 from reference.errors import CheckpointError
 from reference.generation import DOCUMENTED, GenerationSettings
 

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parity.errors import GivenError
-from parity.resources import data
+from parity.core.errors import GivenError
+from parity.core.resources import data
 from reference.errors import CheckpointError
 from reference.files import MEGABYTE, SIZES, open_file
 

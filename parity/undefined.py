@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from parity.core.trace import TraceError
 from parity.run import CheckpointRun
 from parity.texts import cut, sequences_of, settings_of
-from parity.traces import TraceError
 
 PADDING_WRITTEN = (
     "the oracle's text holds the padding token, which RoBERTa counts no position for where a text is read at once, "

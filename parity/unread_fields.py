@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from parity.resources import data
+from parity.core.resources import data
 
 HALVES = ("encoder", "decoder")
 SEARCHED = "4.37.2 to 5.23.0"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from parity.baseline import Baseline
+from parity.core.records import CheckpointRecord, SubjectRecord
+from parity.core.subject import Subject
 from parity.judged import Cell
 from parity.ledger import Entry
-from parity.records import CheckpointRecord, SubjectRecord
-from parity.subjects import Subject
 
 
 def unshown(

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from parity.budgets import Measured
-from parity.cases import Case
 from parity.checks import Check
+from parity.core.case import Case
+from parity.core.records import Divergence, Status, SubjectRecord, Verdict
+from parity.core.subject import Variant
 from parity.evidence import Evidence
-from parity.records import Divergence, Status, SubjectRecord, Verdict
 from parity.results import Comparison, Finding, Result, Undecided
 from parity.run import CheckpointRun
-from parity.subjects import Variant
 
 
 @dataclass(frozen=True)

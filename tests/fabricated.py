@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from parity.records import (
+from parity.core.records import (
     CheckpointRecord,
     Cost,
     Divergence,

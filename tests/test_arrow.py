@@ -27,7 +27,7 @@ FORBIDDEN = {
     "reference/in_flax": ("torch", "tensorflow", "reference.in_torch"),
     "reference/weights": FRAMEWORKS,
     "reference/tokenizer": ("numpy", "regex", "tokenizers", *FRAMEWORKS),
-    "parity/backends": ("parity.capture", "parity.checks", "parity.judge", "parity.records", "pydantic", *COMMAND),
+    "parity/backends": ("parity.capture", "parity.checks", "parity.judge", "parity.core.records", "pydantic", *COMMAND),
     # The probe, in its own process, asks torch and jax for CUDA devices.
     "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
     "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),

@@ -13,8 +13,8 @@ import pytest
 
 from parity import api
 from parity.cli import run
-from parity.records import write_record
-from parity.resources import fixture
+from parity.core.records import write_record
+from parity.core.resources import fixture
 from tests.fabricated import report, verdict
 
 FILES = {

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from fixtures.make import CHECKPOINTS
 from parity.checkpoint import inspect_checkpoint, resolve_checkpoint
-from parity.records import Notice
+from parity.core.records import Notice
 from reference.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"

@@ -17,8 +17,8 @@ from parity.backends import libraries
 from parity.capture.views import Views
 from parity.checkpoint import inspect_checkpoint
 from parity.checkpoint_files import examine, list_files
+from parity.core.resources import fixture
 from parity.refusals import chosen, refusal
-from parity.resources import fixture
 from reference.errors import CheckpointError
 
 LIBRARIES = ("hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer", "hf-tokenizer-fast")

@@ -13,10 +13,10 @@ import pytest
 from parity import __version__, api
 from parity.capture import CaptureError
 from parity.cli import run
+from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
+from parity.core.resources import fixture
+from parity.core.subject import FILE, ORACLE, Subject
 from parity.ledger import entries
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
-from parity.resources import fixture
-from parity.subjects import FILE, ORACLE, Subject
 from reference.errors import CheckpointError
 from tests.fabricated import failure, report, verdict
 
@@ -322,7 +322,7 @@ def test_a_report_that_cannot_be_written_is_one_line(tmp_path, capsys, name):
 def test_cache_is_listed_and_cleaned(tmp_path, capsys):
     import numpy as np
 
-    from parity.traces import Trace
+    from parity.core.trace import Trace
 
     trace = Trace(
         {"logits": np.zeros((2, 3), np.float32)}, provenance={"backend": "hf-torch", "checkpoint": "bart-odd"}

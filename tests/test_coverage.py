@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from parity import coverage
+from parity.core.records import write_record
 from parity.coverage import DOCUMENTED, page, read_sections, sections
-from parity.records import write_record
 from tests.fabricated import report, verdict
 
 

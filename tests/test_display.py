@@ -27,7 +27,9 @@ from parity import export
 from parity.capture import Event
 from parity.cli import run
 from parity.compare import Compared, Comparison
-from parity.display import markdown, markdown_code, printable, sentence, shown
+from parity.core.display import markdown, markdown_code, printable, sentence, shown
+from parity.core.errors import GivenError
+from parity.core.records import MeasuredError, Report, Totals, Verdict, json_text, read_record, write_record
 from parity.docs.results import (
     BlockRecord,
     DocsReport,
@@ -38,10 +40,8 @@ from parity.docs.results import (
     StatementResult,
     totals_of,
 )
-from parity.errors import GivenError
 from parity.gate import gate, update
 from parity.pytest_plugin import _block, _name
-from parity.records import MeasuredError, Report, Totals, Verdict, json_text, read_record, write_record
 from parity.show import Progress, show_report
 from parity.show.compare import show_comparison
 from parity.show.docs import DocsProgress, show_docs
@@ -513,7 +513,7 @@ def test_an_error_is_one_harmless_line(capsys, monkeypatch, tmp_path):
 def test_the_cache(tmp_path, capsys):
     import numpy as np
 
-    from parity.traces import Trace
+    from parity.core.trace import Trace
 
     folder = tmp_path / "[red]x\x1b[31m"
     trace = Trace(
@@ -526,8 +526,8 @@ def test_the_cache(tmp_path, capsys):
 
 
 def test_the_doctor(capsys):
+    from parity.core.stacks import table
     from parity.doctor import Findings, StackFinding, show
-    from parity.stacks import table
 
     row = next(iter(table().values()))
     finding = StackFinding(row, Path(f"/bin/{OPENS}"), OPENS, "nox", {}, {"hf-torch": OPENS})

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from parity.baseline import read_baseline
+from parity.core.records import CheckpointRecord, Divergence, FileFacts, WeightFacts
+from parity.core.resources import data
 from parity.explained import Explanation, Failure, explain, measured_errors, nearest
 from parity.ledger import STEMS, Entry, entries, measured_versions
 from parity.ledger_errors import BASELINE, errors_of, text_of
-from parity.records import CheckpointRecord, Divergence, FileFacts, WeightFacts
-from parity.resources import data
 from parity.results import Comparison, Finding, Result
 from tests.fabricated import BART, subject, verdict
 
@@ -248,7 +248,7 @@ def test_a_version_is_beside_a_measured_one_of_its_line(specs, version, near):
 
 
 def test_every_version_of_an_entry_and_of_a_stack_is_measured():
-    from parity.stacks import table
+    from parity.core.stacks import table
 
     pins = [dict(pin.split("==") for pin in stack.requires if "==" in pin) for stack in table().values()]
     for name, versions in measured_versions().items():

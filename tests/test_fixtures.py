@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fixtures.make import CHECKPOINTS, END_BIASES, FIXTURES, PROVENANCE, make_fixture
-from parity.anatomy import HEADS
 from parity.checkpoint import inspect_checkpoint
+from parity.core.model_spec import HEADS
 from reference.config import BartConfig
 from reference.weights import read_weights
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from parity.baseline import baseline_of, read_baseline
 from parity.cli import run
+from parity.core.records import RecordError, write_record
 from parity.gate import FACTOR, SPREAD, changes, gate, update
 from parity.judged import JudgedReport
-from parity.records import RecordError, write_record
 from tests.fabricated import failure, report, verdict
 from tests.profiles import examples
 

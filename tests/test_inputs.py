@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from parity import tokenizer_apart
-from parity.anatomy import anatomy_of
 from parity.checkpoint import inspect_checkpoint
+from parity.core.model_spec import anatomy_of
+from parity.core.resources import fixture
 from parity.inputs import InputsError, read_inputs, tokenizer
-from parity.resources import fixture
 
 CONFIG = {"model_type": "bart", "vocab_size": 20, "max_position_embeddings": 6, "bos_token_id": 0, "eos_token_id": 2}
 ALPHABET = {"<s>": 0, "<pad>": 1, "</s>": 2, "<mask>": 3, "a": 4, "b": 5, "ab": 6, "Ġ": 7}

@@ -14,9 +14,9 @@ import yaml
 
 from parity.checkpoint import inspect_checkpoint
 from parity.cli import run
+from parity.core.records import write_record
+from parity.core.resources import fixtures
 from parity.gate import update
-from parity.records import write_record
-from parity.resources import fixtures
 from tests.fabricated import failure, report, verdict
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +81,7 @@ def test_what_the_audit_leaves_is_what_the_gate_reads():
 
 
 def test_sessions_of_the_workflow_exist():
-    from parity.stacks import table
+    from parity.core.stacks import table
 
     text = WORKFLOW.read_text(encoding="utf-8")
     assert set(re.findall(r"stack-([\w.-]+)|--stack ([\w.-]+)", text)) and all(

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from parity.baseline import read_baseline
 from parity.checkpoint import inspect_checkpoint
+from parity.core.records import CheckpointRecord, FileFacts, WeightFacts
+from parity.core.resources import fixture
 from parity.ledger import Entry, entries, weights_read
-from parity.records import CheckpointRecord, FileFacts, WeightFacts
-from parity.resources import fixture
 from parity.unshown import never_met, subject_of, unshown
 from reference.weights import FORMATS
 from tests.fabricated import subject

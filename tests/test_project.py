@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 import parity
-from parity.resources import data, fixture, fixtures
+from parity.core.resources import data, fixture, fixtures
 from parity.schema import report_schema_text
 from tests.fabricated import failure, report, verdict
 from tests.test_cli import COMMANDS
@@ -41,7 +41,7 @@ def test_the_top_level_holds_nothing_else():
 
 
 def test_the_published_schema_is_the_one_the_reports_follow():
-    text = data("report.schema.json").read_text(encoding="utf-8")
+    text = data("core/data/report.schema.json").read_text(encoding="utf-8")
     assert text == report_schema_text(), "run: python -m parity.schema"
 
 
@@ -166,7 +166,7 @@ def test_a_wheel_holds_all_that_the_installed_command_needs(wheel):
 
 def test_the_installed_command_finds_its_data_and_fixtures(wheel, tmp_path):
     wheel.extractall(tmp_path)
-    code = "import parity; from parity.resources import *; from parity.stacks import table; print(parity.__file__); "
+    code = "import parity; from parity.core.resources import *; from parity.core.stacks import table; print(parity.__file__); "
     code += "print(fixture('bart-odd')); print(*table())"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-c", code]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from parity.api import exit_code
 from parity.capture import Event
-from parity.records import Divergence, Notice, Unreadable
+from parity.core.records import Divergence, Notice, Unreadable
 from parity.show import Progress, show_report
 from parity.show.console import duration, size, tell
 from parity.show.failures import INDENT, block, groups, origins, usual_causes

@@ -13,10 +13,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from parity import stacks
 from parity.backends import BACKENDS
-from parity.resources import data
-from parity.stacks import StackError, find, resolve_stack, table, variable
+from parity.core import stacks
+from parity.core.resources import data
+from parity.core.stacks import StackError, find, resolve_stack, table, variable
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("main", "docs-4.37", "current", "gpu")
@@ -97,7 +97,9 @@ def test_the_extra_for_examples_is_what_the_stacks_install_for_them():
 
 def test_the_table_in_contributing_is_the_table():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert stacks.as_markdown() in text, "run: python -m parity.stacks, and put what it prints into CONTRIBUTING.md"
+    assert stacks.as_markdown() in text, (
+        "run: python -m parity.core.stacks, and put what it prints into CONTRIBUTING.md"
+    )
 
 
 def test_main_is_the_running_interpreter():

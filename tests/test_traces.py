@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from parity.traces import Raised, Trace, TraceError
+from parity.core.trace import Raised, Trace, TraceError
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_trace_that_is_exchanged_while_it_is_judged_is_refused(written):
 
 def test_an_earlier_format_is_named(written, monkeypatch):
     trace, path, _ = written
-    monkeypatch.setattr("parity.traces.FORMAT", 1)
+    monkeypatch.setattr("parity.core.trace.FORMAT", 1)
     trace.write(path)
     monkeypatch.undo()
     with pytest.raises(TraceError, match="trace format 1, this version reads 2"):

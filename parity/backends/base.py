@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from parity.subjects import Variant
+from parity.core.subject import Variant
 
 Field = Any
 """A framework's array, None, or (nested) tuples of them, as the library returned it."""

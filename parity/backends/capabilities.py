@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from parity.anatomy import config_class
 from parity.backends import BACKENDS, MUTANT_HOSTS, find_entry
-from parity.subjects import Variant
+from parity.core.model_spec import config_class
+from parity.core.subject import Variant
 from reference.config.classes import CLASSES
 
 OPERATIONS = (

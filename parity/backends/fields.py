@@ -32,7 +32,7 @@ _WHOLE = {
 def flatten(
     fields: Mapping[str, Any], to_numpy: ToNumpy
 ) -> tuple[dict[str, np.ndarray], dict[str, str], list[dict[str, Any]]]:
-    """Arrays under the names of ``parity.tensors``, in data-flow order, and one fact per field.
+    """Arrays under the names of ``parity.core.tensors``, in data-flow order, and one fact per field.
 
     A field the table does not know (the cache) gives a fact and no array, so that nothing is dropped unseen.
 
@@ -72,7 +72,7 @@ def _named_parts(field: str, value: Any) -> list[tuple[str, Any]] | None:
 
 
 def _flow(name: str) -> tuple[int, ...]:
-    """Sort key of a canonical name: the order of ``parity.tensors.forward_tensors``."""
+    """Sort key of a canonical name: the order of ``parity.core.tensors.forward_tensors``."""
     if name in _WHOLE:
         return _WHOLE[name]
     stack, kind, index = name.split(".")

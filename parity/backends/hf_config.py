@@ -12,7 +12,7 @@ from typing import Any
 from parity.backends import libraries
 from parity.backends.capabilities import library_class
 from parity.backends.hf_documented import FLAGS, HALVES
-from parity.subjects import Variant
+from parity.core.subject import Variant
 
 
 class HfConfig:

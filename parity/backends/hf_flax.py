@@ -13,8 +13,8 @@ from parity.backends import fed_layers, hf_documented, jax_arrays, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
 from parity.backends.hf_flax_decoding import CachedDecoder, encoded_by, seen_states
 from parity.backends.hf_flax_losses import LABELS, documented_loss
-from parity.cases import shift_right
-from parity.subjects import Variant
+from parity.core.case import shift_right
+from parity.core.subject import Variant
 from reference.config import Config, read_config
 from reference.names import HEAD, SHARED, Table, table_of
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from parity.cases import IGNORED
+from parity.core.case import IGNORED
 
 LABELS = ("labels", "start_positions", "end_positions")
 """Inputs of the documented call that only a loss is computed from."""

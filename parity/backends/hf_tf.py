@@ -11,7 +11,7 @@ import numpy as np
 
 from parity.backends import fed_layers, hf_documented, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step
-from parity.subjects import Variant
+from parity.core.subject import Variant
 from reference.config import read_config
 from reference.names import HEAD, SHARED, Table, table_of
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from parity.backends import libraries
 from parity.backends.base import NoAnswer
-from parity.subjects import Variant
+from parity.core.subject import Variant
 
 ROLES = ("bos_token", "eos_token", "sep_token", "cls_token", "unk_token", "pad_token", "mask_token")
 SIDES = ("right", "left")

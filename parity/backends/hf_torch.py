@@ -14,7 +14,7 @@ import numpy as np
 from parity.backends import fed_layers, hf_documented, libraries
 from parity.backends.base import Field, LoadReport, Reorder, Step, fed_names
 from parity.backends.torch_arrays import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
-from parity.subjects import Variant
+from parity.core.subject import Variant
 from reference.config import read_config
 from reference.names import Table, table_of
 

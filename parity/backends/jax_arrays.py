@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.subjects import Variant
+from parity.core.subject import Variant
 
 
 def set_up(threads: int, device: str, cache: Path) -> None:

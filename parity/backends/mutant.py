@@ -10,8 +10,8 @@ from typing import Any
 from parity.backends.base import Model
 from parity.backends.reference_flax import ReferenceFlax
 from parity.backends.reference_torch import ReferenceTorch
+from parity.core.subject import Variant
 from parity.mutants import applied
-from parity.subjects import Variant
 
 
 class MutantTorch:

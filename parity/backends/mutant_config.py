@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.anatomy import config_class
 from parity.backends import own_files
+from parity.core.model_spec import config_class
+from parity.core.subject import Variant
 from parity.file_cases import documented_configs
 from parity.mutants import applied
-from parity.subjects import Variant
 
 FLAGS = ("is_decoder", "add_cross_attention")
 Fields = dict[str, Any]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends import own_files
+from parity.core.subject import Variant
 from parity.mutants import applied
-from parity.subjects import Variant
 from reference.tokenizer import DOCUMENTED, ByteLevelTokenizer
 from reference.tokenizer.added import CONFIG_FILE, AddedToken, read_added, read_settings
 from reference.tokenizer.vocabulary import MERGES_FILE, VOCABULARY_FILE, read_merges, read_vocabulary

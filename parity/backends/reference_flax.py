@@ -13,7 +13,7 @@ from parity.backends import fed_layers, jax_arrays
 from parity.backends import reference_outputs as outputs
 from parity.backends.base import Field, LoadReport, Model, Reorder, Step
 from parity.backends.mirrored import MirroredModel, MirroredWeights
-from parity.subjects import Variant
+from parity.core.subject import Variant
 
 
 class ReferenceFlax:

@@ -14,7 +14,7 @@ from parity.backends import reference_outputs as outputs
 from parity.backends.base import Field, LoadReport, Model, Reorder, Step
 from parity.backends.mirrored import MirroredModel, MirroredWeights
 from parity.backends.torch_arrays import compute_as, on_host, set_deterministic
-from parity.subjects import Variant
+from parity.core.subject import Variant
 
 
 class ReferenceTorch:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.subjects import Variant
+from parity.core.subject import Variant
 
 
 def set_deterministic(threads: int) -> None:

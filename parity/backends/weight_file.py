@@ -11,7 +11,7 @@ import numpy as np
 from parity.backends import own_files
 from parity.backends.base import LoadReport
 from parity.backends.reference_outputs import file_report
-from parity.subjects import Variant
+from parity.core.subject import Variant
 from reference.weights import Weights
 
 

@@ -16,16 +16,16 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from parity.anatomy import Anatomy
 from parity.calibration.about import about
 from parity.calibration.draw import rows
 from parity.calibration.measure import wait_passively
 from parity.calibration.plan import Chunk, chunks
 from parity.capture import capture
-from parity.cases import Case
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy
+from parity.core.records import Report, Verdict
 from parity.derived import DERIVED
 from parity.judge import judge
-from parity.records import Report, Verdict
 from parity.standard import standard_cases
 
 PAIR = 2

@@ -16,19 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from parity.anatomy import Anatomy
 from parity.budgets import Measured
 from parity.calibration.draw import rows
 from parity.calibration.plan import Chunk, is_asked
 from parity.capture import capture
-from parity.cases import Case
 from parity.checks import CHECKS
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy
+from parity.core.records import SubjectRecord
+from parity.core.tensors import TensorSpec
 from parity.derived import YARDSTICK_TEXT, scores
 from parity.ledger import entries
-from parity.records import SubjectRecord
 from parity.run import CheckpointRun
 from parity.standard import standard_cases
-from parity.tensors import TensorSpec
 
 MEASURED = ("forward", "encode_decode", "gradients", "decode_steps", "score")
 """Operations whose answers are tensors with a budget."""

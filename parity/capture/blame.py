@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from parity.backends.base import NoAnswer
-from parity.traces import Raised
+from parity.core.trace import Raised
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ROOT / "parity"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.traces import Trace, TraceError
+from parity.core.trace import Trace, TraceError
 
 PARTS_OLDER_THAN = 900.0
 """Seconds after which a half-written file is nobody's any more."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from parity.backends.base import Reorder, Step
 from parity.backends.fields import flatten
-from parity.traces import Trace
+from parity.core.trace import Trace
 
 if TYPE_CHECKING:
     from parity.capture.operations import Session

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from parity.traces import Trace
+from parity.core.trace import Trace
 
 SHORTEST = 24
 """Characters of a private path from which on a piece of it at the end of a text, which was cut there, is left out."""

@@ -17,9 +17,9 @@ from parity.backends.fed_layers import MEMORY
 from parity.backends.fields import flatten
 from parity.capture import decoding, saving
 from parity.capture.handed import UsersPath
-from parity.cases import Case
-from parity.subjects import Variant
-from parity.traces import SKETCH_ABOVE, Trace, digest_array, sketch
+from parity.core.case import Case
+from parity.core.subject import Variant
+from parity.core.trace import SKETCH_ABOVE, Trace, digest_array, sketch
 
 HALF = ("bfloat16", "float16")
 LARGE = 1 << 24

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parity.anatomy import Anatomy
 from parity.backends import BACKENDS, find_entry
 from parity.backends.capabilities import cannot_run, install_hint
 from parity.capture.cache import trace_key
 from parity.capture.tasks import THREADS, CaptureError, Task
-from parity.cases import ABOUT, Case
-from parity.records import SubjectRecord
-from parity.subjects import FILE, FLAX, ORACLE, REFERENCES, TORCH, Subject, Variant, yardstick_ensemble
+from parity.core.case import ABOUT, Case
+from parity.core.model_spec import Anatomy
+from parity.core.records import SubjectRecord
+from parity.core.subject import FILE, FLAX, ORACLE, REFERENCES, TORCH, Subject, Variant, yardstick_ensemble
 
 DEFAULT_BACKENDS = tuple(name for name in BACKENDS if name != FILE.backend)
 DEFAULT_PRECISION = "+default-precision"

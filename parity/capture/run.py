@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from parity import __version__
-from parity.anatomy import Anatomy
 from parity.backends import find_entry
 from parity.backends.capabilities import cannot_run
 from parity.capture.cache import TraceCache, default_cache
@@ -40,11 +39,12 @@ from parity.capture.saving import without_large_files
 from parity.capture.sources import OwnSources
 from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
 from parity.capture.views import Views
-from parity.cases import Case
-from parity.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy
+from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
+from parity.core.subject import ORACLE, Subject
+from parity.core.trace import Trace, TraceError
 from parity.refusals import OURS, refusal
-from parity.subjects import ORACLE, Subject
-from parity.traces import Trace, TraceError
 from reference.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def capture(
         out: the run directory; an earlier run's manifest and traces in it are replaced.
         cache: where traces are kept between runs; by default the user's cache directory.
         backends: ``hf-torch`` or ``hf-torch/sdpa``; all of each stack by default. The oracle is asked where a model is.
-        stacks: as ``parity.stacks.resolve_stack`` takes them. The references run in ``main`` whatever is named.
+        stacks: as ``parity.core.stacks.resolve_stack`` takes them. The references run in ``main`` whatever is named.
         device: ``cpu`` or ``cuda``.
         model_class: the documented class to load all of them as, by its PyTorch name; by default the one each was
             saved by.
@@ -114,7 +114,7 @@ def capture(
     Raises:
         CaptureError: nothing can be asked, or traces cannot be written. What was captured stays in the cache.
         CheckpointError: no checkpoint can be read (``reference.errors``).
-        StackError: a stack is not there (``parity.stacks``).
+        StackError: a stack is not there (``parity.core.stacks``).
     """
     with locked(out):
         return _capture(
@@ -258,7 +258,7 @@ class _Run:
         others_judged: bool = False,
     ) -> None:  # fmt: skip
         """Finds the stacks, describes them, and says who can be asked what."""
-        from parity.stacks import resolve_stack
+        from parity.core.stacks import resolve_stack
 
         self.checkpoints = {checkpoint.name: checkpoint for checkpoint in checkpoints}
         found = [resolve_stack(text) for text in stacks]

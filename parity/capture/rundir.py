@@ -12,7 +12,7 @@ from pathlib import Path
 
 from parity.capture.locks import Held, leave, take
 from parity.capture.tasks import CaptureError
-from parity.subjects import Subject
+from parity.core.subject import Subject
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parity.traces import FILE, Trace
+from parity.core.trace import FILE, Trace
 
 if TYPE_CHECKING:
     from parity.backends.base import Model

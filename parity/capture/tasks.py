@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from parity.errors import GivenError
+from parity.core.errors import GivenError
 
 THREADS = 2
 """Threads a worker computes with, on every machine: sums are split by thread, so numbers are bit-stable only then."""
@@ -59,7 +59,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """How one task ended. ``outcome`` is one of ``parity.records.Outcome``."""
+    """How one task ended. ``outcome`` is one of ``parity.core.records.Outcome``."""
 
     outcome: str
     reason: str = ""

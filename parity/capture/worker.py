@@ -193,8 +193,8 @@ class Worker:
         from parity.capture.blame import is_ours, is_out_of_memory, raised
         from parity.capture.handed import Refused
         from parity.capture.operations import perform
-        from parity.cases import Case
-        from parity.traces import Raised, Trace, TraceError
+        from parity.core.case import Case
+        from parity.core.trace import Raised, Trace, TraceError
 
         key = (task["view"], task["model_class"], task["variant"], task["dtype"])
         if key in self.load_failed:
@@ -226,8 +226,8 @@ class Worker:
     ) -> Any:  # fmt: skip
         from parity.capture.handed import Refused
         from parity.capture.operations import Session
-        from parity.subjects import Variant
-        from parity.traces import Trace, TraceError
+        from parity.core.subject import Variant
+        from parity.core.trace import Trace, TraceError
 
         variant = Variant.parse(task["variant"])
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from parity.causes.looking import json_object, names_in, word
-from parity.records import Notice
+from parity.core.records import Notice
 from reference.config import CONFIG_FILE
 from reference.weights import FORMATS
 

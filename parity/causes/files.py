@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from parity.causes.looking import first_bytes, size_of
-from parity.records import Notice
+from parity.core.records import Notice
 
 LFS = b"version https://git-lfs.github.com/spec/"
 _PAGE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|body|\?xml)", re.IGNORECASE)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from parity.anatomy import Anatomy
 from parity.causes import directories, files, models, tensors
 from parity.causes.looking import json_object, names_in
 from parity.causes.settings import notices_of_settings
 from parity.causes.tokens import notices_of_tokens
-from parity.records import Notice
+from parity.core.model_spec import Anatomy
+from parity.core.records import Notice
 from reference.config import CONFIG_FILE
 from reference.errors import CheckpointError
 from reference.generation import GENERATION_FILE

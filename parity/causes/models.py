@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from parity.anatomy import HEADS
 from parity.causes.looking import word
-from parity.records import Notice
+from parity.core.model_spec import HEADS
+from parity.core.records import Notice
 from reference.config.composed import DECODERS, ENCODERS
 
 _TEXT, _SPEECH = (", ".join(ENCODERS[kind]) for kind in ("encoder-decoder", "speech-encoder-decoder"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from parity.anatomy import Anatomy
-from parity.records import Notice
+from parity.core.model_spec import Anatomy
+from parity.core.records import Notice
 from reference.config import CONFIG_FILE
 from reference.generation import GENERATION_FILE
 

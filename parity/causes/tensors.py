@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from parity.causes.looking import word
-from parity.records import Notice
+from parity.core.records import Notice
 from reference.errors import brief
 from reference.names import Table, entry_in
 from reference.weights.stored import Opened

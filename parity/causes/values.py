@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parity.records import Notice
+from parity.core.records import Notice
+from parity.core.trace import Trace, TraceError
 from parity.run import CheckpointRun
-from parity.traces import Trace, TraceError
 
 LARGEST = 65504.0
 """Of float16 (IEEE 754-2019, binary16)."""

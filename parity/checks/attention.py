@@ -9,9 +9,9 @@ import numpy as np
 from parity.budgets import UNIT_ROUNDOFF
 from parity.checks.base import check
 from parity.checks.invariance import row_lengths
+from parity.core.tensors import TensorSpec
 from parity.evidence import Evidence, whole
 from parity.results import Comparison, Finding, Result
-from parity.tensors import TensorSpec
 
 _ATTENTIONS = "BART page, encoder_attentions, decoder_attentions, cross_attentions: weights after the softmax"
 _KINDS = ("attention", "cross-attention")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from parity.cases import Case
+from parity.core.case import Case
 from parity.evidence import Evidence
 from parity.results import Result
 

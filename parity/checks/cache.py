@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from parity.checks.base import check
 from parity.checks.invariance import kept_lengths, own_row
 from parity.checks.outputs import lengths
+from parity.core.tensors import TensorSpec
 from parity.evidence import Evidence, whole
 from parity.results import Finding, Result
-from parity.tensors import TensorSpec
 
 _CACHE = "BART page, past_key_values and use_cache: pre-computed keys and values speed up decoding, and change nothing"
 _LAYOUT = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parity.checks.base import check
-from parity.display import printable
+from parity.core.display import printable
 from parity.evidence import Evidence
 from parity.file_cases import documented_configs, documented_value
 from parity.results import Finding, Result

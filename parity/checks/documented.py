@@ -9,10 +9,10 @@ import numpy as np
 
 from parity.checks.base import check
 from parity.checks.loading import table_names
+from parity.core.trace import Trace
 from parity.documented_cases import documented_calls
 from parity.evidence import Evidence
 from parity.results import Finding, Result
-from parity.traces import Trace
 
 _PAGES = "BART, encoder-decoder and speech-encoder-decoder pages, the signature of each class's call"
 _COMPOSING = "encoder-decoder page, from_encoder_decoder_pretrained, and its way from PyTorch to TensorFlow"

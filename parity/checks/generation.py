@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.cases import Case
 from parity.checks.base import check
+from parity.core.case import Case
 from parity.evidence import Evidence
 from parity.in_force import NOT_READ
 from parity.results import Comparison, Finding, Result, Undecided

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from parity.checks.base import check
+from parity.core.tensors import TensorSpec
 from parity.evidence import Evidence, Region, whole
 from parity.results import Finding, Result
-from parity.tensors import TensorSpec
 
 _MASK = "BART page, attention_mask: 0 for tokens that are masked, which attention does not look at"
 _CAUSAL = "BART page, decoder_attention_mask: a causal mask is used by default; Vaswani et al. 2017, section 3.1"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.anatomy import Anatomy
-from parity.cases import IGNORED
 from parity.checks.base import check
+from parity.core.case import IGNORED
+from parity.core.model_spec import Anatomy
 from parity.evidence import SELF_COMPARISON, Evidence, whole
 from parity.results import Comparison, Finding, Result
 from parity.run import mean_loss

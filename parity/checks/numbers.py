@@ -92,6 +92,6 @@ def layers_alone(evidence: Evidence) -> Iterator[Result]:
 def gradients(evidence: Evidence) -> Iterator[Result]:
     """Gradients run against the data flow, so the first divergent one stands nearest to the loss.
 
-    Of a model with ReLU only those before the last ReLU are claimed (``parity.tensors.gradient_tensors``).
+    Of a model with ReLU only those before the last ReLU are claimed (``parity.core.tensors.gradient_tensors``).
     """
     yield from evidence.against_oracle("gradient")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parity.cases import IGNORED, LABELS
 from parity.checks.base import check
+from parity.core.case import IGNORED, LABELS
+from parity.core.tensors import TensorSpec
 from parity.evidence import Evidence
 from parity.results import Finding, Result
-from parity.tensors import TensorSpec
 
 _OUTPUT = "BART page, Seq2SeqLMOutput (FlaxSeq2SeqLMOutput, TFSeq2SeqLMOutput): fields and their shapes"
 

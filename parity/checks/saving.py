@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from parity.anatomy import anatomy_of
 from parity.checks.base import check
 from parity.checks.loading import carries_nothing, table_names, tied_groups_of
+from parity.core.model_spec import anatomy_of
+from parity.core.trace import FILE
 from parity.evidence import Evidence
 from parity.initial_values import made_of
 from parity.results import Finding, Result
-from parity.traces import FILE
 from reference.generation.settings import OLD_FORCED_BEGIN
 
 _SAVING = (

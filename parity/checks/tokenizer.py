@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from parity.cases import Case
 from parity.checks.base import check
+from parity.core.case import Case
 from parity.evidence import Evidence
 from parity.results import Finding, Result
 from reference.generation import shown

@@ -4,7 +4,7 @@ An *example* is one block of code, run in one process; a *statement* is one ``>>
 a plain script. It is code from a file: it runs only because somebody asked for it, and nothing here is a sandbox.
 """
 
-from parity.errors import GivenError
+from parity.core.errors import GivenError
 
 
 class DocsError(GivenError):

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from parity.core.stacks import Stack
 from parity.docs.checkpoints import Shelf
 from parity.docs.dependence import ids_of
 from parity.docs.diagnosis import diagnose
@@ -16,7 +17,6 @@ from parity.docs.judging import judge, not_run
 from parity.docs.kept import Kept
 from parity.docs.results import ExampleResult
 from parity.docs.running import Outcome, Runner
-from parity.stacks import Stack
 
 Key = tuple[str, str, tuple[str, ...]]
 """Of what is run once: stack, kind of block, code."""

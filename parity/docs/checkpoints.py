@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from parity.core.stacks import Stack
 from parity.docs.dependence import ids_of
 from parity.docs.examples import Block
 from parity.docs.stand_ins import hub_ids, lay_out
-from parity.stacks import Stack
 
 
 class Shelf(Protocol):

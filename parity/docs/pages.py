@@ -9,10 +9,10 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
+from parity.core.errors import GivenError
 from parity.docs.blocks import classify, fenced_block, unfenced_blocks
 from parity.docs.examples import Block, Source
 from parity.docs.restructured import with_fences
-from parity.errors import GivenError
 from reference.errors import CheckpointError
 from reference.files import read_bytes
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from parity import __version__
 from parity.capture.probe import cores
+from parity.core.stacks import Stack, resolve_stack
 from parity.docs import DocsError
 from parity.docs.asking import Asked, Asking, Say
 from parity.docs.checkpoints import Real, Shelf, StandIns
@@ -22,7 +23,6 @@ from parity.docs.results import BlockRecord, DocsReport, Mode, SourceRecord, Sta
 from parity.docs.running import Runner
 from parity.docs.sources import look_into, names_of
 from parity.docs.watching import snapshot, what_changed
-from parity.stacks import Stack, resolve_stack
 
 
 @dataclass

@@ -26,8 +26,8 @@ import psutil
 
 from parity.capture.child import ending
 from parity.capture.memory import resident
+from parity.core.stacks import Stack
 from parity.docs.examples import Block
-from parity.stacks import Stack
 
 INSIDE = Path(__file__).with_name("inside.py")
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")

@@ -22,9 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from parity.display import sentence
-from parity.errors import GivenError
-from parity.resources import PACKAGE, data
+from parity.core.display import sentence
+from parity.core.errors import GivenError
+from parity.core.resources import PACKAGE, data
 
 LIBRARIES = (
     "transformers",

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from parity.errors import GivenError
-from parity.resources import catalogues
+from parity.core.errors import GivenError
+from parity.core.resources import catalogues
 
 
 class CatalogueError(GivenError):

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from parity.display import markdown, markdown_code, printable, shown
+from parity.core.display import markdown, markdown_code, printable, shown
+from parity.core.records import Report
 from parity.gate import Gated
-from parity.records import Report
 from parity.show.console import WORST_FIRST, plural
 from parity.show.failures import Group, groups, headline, lines, usual_causes
 from parity.show.gate import WORDS, change_lines, ending, update_command

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from parity.display import shown
-from parity.records import Report, json_text
+from parity.core.display import shown
+from parity.core.records import Report, json_text
 
 HEAD = (
     "schema_version", "parity_version", "command", "started", "strict", "selected", "environments", "unreadable",

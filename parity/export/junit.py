@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from parity.display import sentence, shown
-from parity.records import Report, Verdict
+from parity.core.display import sentence, shown
+from parity.core.records import Report, Verdict
 from parity.show.failures import Group, lines
 from parity.show.matrix import subject_label
 from parity.show.report import usually

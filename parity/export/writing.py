@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from parity.api import OutputError
-from parity.files import write_whole
+from parity.core.files import write_whole
 
 
 def write(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ asked (``asking``) and judged by the same checks as an audit's. ``search`` draws
 shrunk, and ``script`` shows it without this project; ``pair`` asks a fixed, numbered set of examples.
 """
 
-from parity.errors import GivenError
+from parity.core.errors import GivenError
 
 
 class FuzzError(GivenError):

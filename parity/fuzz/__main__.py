@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from parity.calibration.about import about
+from parity.core.records import Verdict
 from parity.fuzz.asking import Plan, Process, is_alarm
 from parity.fuzz.command import plan_of, process_of
 from parity.fuzz.coverage import Coverage
 from parity.fuzz.example import AUDITED, Example, drawn
 from parity.fuzz.search import judge_example
-from parity.records import Verdict
 from parity.show.console import console
 
 COMMAND = "python -m parity.fuzz"

@@ -23,13 +23,13 @@ from parity.backends.capabilities import capabilities, library_class
 from parity.capture.blame import is_ours, raised
 from parity.capture.operations import Clock, Session, perform
 from parity.capture.plan import Asked, subject_record
-from parity.cases import Case
 from parity.checkpoint import Checkpoint
+from parity.core.case import Case
+from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Verdict
+from parity.core.subject import FILE, FLAX, ORACLE, TORCH, Subject, Variant, yardstick_ensemble
+from parity.core.trace import Trace
 from parity.derived import OF_TEXTS
-from parity.records import CheckpointRecord, Manifest, TraceRecord, Verdict
 from parity.run import CheckpointRun
-from parity.subjects import FILE, FLAX, ORACLE, TORCH, Subject, Variant, yardstick_ensemble
-from parity.traces import Trace
 
 AGAIN = {"eager+1-thread"}
 """Members that give another's bits again on the one thread that everything is computed on here."""

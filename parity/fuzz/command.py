@@ -13,14 +13,14 @@ from parity.backends import find_entry
 from parity.capture.cache import default_cache
 from parity.capture.plan import REFERENCES
 from parity.capture.tasks import CaptureError
+from parity.core.records import Verdict, in_words
+from parity.core.subject import Subject
 from parity.fuzz import FuzzError
 from parity.fuzz.asking import Plan, Process, is_alarm, versions
 from parity.fuzz.example import AUDITED, Example
 from parity.fuzz.script import NoScript, script
 from parity.fuzz.search import Failure, Found, Search, judge_example
 from parity.ledger import NoSuchEntry, entries
-from parity.records import Verdict, in_words
-from parity.subjects import Subject
 from reference.config import config_of
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from parity.anatomy import HEADS, Anatomy
 from parity.batch import as_single, ordinary_tokens
 from parity.calibration.plan import LARGEST_GAIN
-from parity.cases import IGNORED, Case
 from parity.checkpoint import Checkpoint
+from parity.core.case import IGNORED, Case
+from parity.core.model_spec import HEADS, Anatomy
 from parity.fuzz.architectures import FAMILIES, is_scale, widest
 from parity.standard import standard_cases
 from reference import composing
@@ -215,8 +215,8 @@ def _batch(
     shape: Choices, rest: Choices, config: Mapping[str, Any]
 ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
     """Lengths of the rows, and which labels are ignored."""
-    from parity.anatomy import anatomy_of
     from parity.checkpoint import filled
+    from parity.core.model_spec import anatomy_of
 
     anatomy = anatomy_of(filled(dict(config), config_of(dict(config))))
     limits = (anatomy.source_positions if anatomy.speech is None else max(LENGTHS), anatomy.positions)

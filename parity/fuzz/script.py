@@ -14,11 +14,11 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from parity.cases import Case
+from parity.core.case import Case
+from parity.core.resources import data
+from parity.core.subject import Variant
 from parity.fuzz.asking import versions
 from parity.fuzz.search import Failure
-from parity.resources import data
-from parity.subjects import Variant
 
 LINES = 40
 """Of code: what is neither blank nor in the docstring."""

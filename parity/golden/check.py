@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parity.checkpoint import inspect_checkpoint
+from parity.core.records import Report
+from parity.core.resources import fixtures, goldens
+from parity.core.stacks import table
 from parity.golden.kept import STACKS, golden_cases
 from parity.golden.store import INDEX, LARGEST, GoldenError, Index, file_name, read_bundle, read_index
-from parity.records import Report
-from parity.resources import fixtures, goldens
-from parity.stacks import table
 
 if TYPE_CHECKING:
     from parity.capture import Event

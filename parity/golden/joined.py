@@ -11,12 +11,12 @@ from typing import Any
 
 from parity.backends import find_entry
 from parity.capture.rundir import trace_name
-from parity.cases import Case
+from parity.core.case import Case
+from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord
+from parity.core.resources import goldens
+from parity.core.subject import Subject
 from parity.golden.kept import STACKS
 from parity.golden.store import Bundle, GoldenError, read_bundle, read_index
-from parity.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord
-from parity.resources import goldens
-from parity.subjects import Subject
 
 Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
 

@@ -13,6 +13,10 @@ import numpy as np
 
 from parity.budgets import measure
 from parity.capture import Event, capture
+from parity.core.records import Manifest
+from parity.core.resources import fixtures, goldens
+from parity.core.stacks import resolve_stack
+from parity.core.trace import Trace
 from parity.golden.joined import as_golden
 from parity.golden.kept import BACKENDS, LACKING, SEED, STACKS, golden_cases, trimmed
 from parity.golden.store import (
@@ -27,11 +31,7 @@ from parity.golden.store import (
     write_bundle,
     write_index,
 )
-from parity.records import Manifest
-from parity.resources import fixtures, goldens
 from parity.run import CheckpointRun
-from parity.stacks import resolve_stack
-from parity.traces import Trace
 
 
 def record(

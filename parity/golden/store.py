@@ -19,11 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from parity.display import printable
-from parity.errors import GivenError
-from parity.records import RecordError, SubjectRecord, in_words
-from parity.resources import goldens
-from parity.traces import Raised, Trace
+from parity.core.display import printable
+from parity.core.errors import GivenError
+from parity.core.records import RecordError, SubjectRecord, in_words
+from parity.core.resources import goldens
+from parity.core.trace import Raised, Trace
 from reference.errors import CheckpointError, brief
 from reference.files import read_bytes
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.compare import Compared, Comparison
-from parity.display import shown
+from parity.core.display import shown
 from parity.show.console import console, plural, tell
 from parity.show.gate import show_changes
 from parity.tensor_rows import TensorRow

@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from parity.display import printable
+from parity.core.display import printable
 
 WIDTH_OF_FILES = 140
 STYLES = {"pass": "green", "known": "yellow", "skip": "bright_black", "fail": "bold red", "error": "bold magenta"}
@@ -27,7 +27,7 @@ _COMMANDS = re.compile(r"^(\s*)::", re.MULTILINE)
 class PlainConsole(Console):
     """A console that writes text, and nothing that text asks for.
 
-    Outside text is made printable where it is put into a line (``parity.display``), for only there is it known which
+    Outside text is made printable where it is put into a line (``parity.core.display``), for only there is it known which
     line breaks are ours. This is the second fence: markup and emoji codes are never interpreted, and a control
     character that comes here all the same is escaped.
     """

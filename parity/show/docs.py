@@ -13,9 +13,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from parity.display import printable, sentence, shown
+from parity.core.display import printable, sentence, shown
+from parity.core.records import write_record
 from parity.docs.results import DocsReport, SourceRecord, Status
-from parity.records import write_record
 from parity.show.console import console, duration, plural
 from parity.show.docs_page import SHOWN, Wrong, first_line, page, with_it, wrong_ones
 

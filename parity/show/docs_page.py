@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from parity.core.display import markdown, markdown_code, shown
 from parity.coverage import DOCUMENTED
-from parity.display import markdown, markdown_code, shown
 from parity.docs.results import DocsReport, ExampleResult, StackRecord, StatementResult, Status
 
 SHOWN: tuple[Status, ...] = ("holds", "not compared", "differs", "breaks", "not reached", "not run")

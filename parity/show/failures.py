@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from parity.records import Verdict
+from parity.core.records import Verdict
 from parity.show.console import STYLES
 from parity.show.matrix import subject_label
 

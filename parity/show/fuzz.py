@@ -12,12 +12,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from parity.display import printable, sentence, shown
+from parity.core.display import printable, sentence, shown
 from parity.show.console import console, duration, plural, status_text
 
 if TYPE_CHECKING:
+    from parity.core.records import Verdict
     from parity.fuzz.search import Failure, Found
-    from parity.records import Verdict
 
 SECONDS_BETWEEN_LINES = 15.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from parity.display import printable, shown
+from parity.core.display import printable, shown
 from parity.gate import Change, Gated
 from parity.show.console import console, plural, tell
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from parity.display import printable, shown
-from parity.records import Report
-from parity.resources import goldens
+from parity.core.display import printable, shown
+from parity.core.records import Report
+from parity.core.resources import goldens
 from parity.show.console import console, plural, size
 from parity.show.failures import block, groups, usual_causes
 from parity.show.report import cost_line, totals_line, usually

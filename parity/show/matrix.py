@@ -9,9 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from parity.records import Report, Verdict
+from parity.core.records import Report, Verdict
+from parity.core.subject import Subject
 from parity.show.console import WORST_FIRST, status_text
-from parity.subjects import Subject
 
 SEPARATE_CHECKPOINTS = 4
 """Up to so many checkpoints have a matrix each; more share one, each cell the worst over all."""

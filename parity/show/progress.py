@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from parity.display import sentence, shown
+from parity.core.display import sentence, shown
 from parity.show.console import console, duration
 
 if TYPE_CHECKING:

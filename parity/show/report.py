@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from parity.display import printable, shown
-from parity.records import CheckpointRecord, Report, Verdict
+from parity.core.display import printable, shown
+from parity.core.records import CheckpointRecord, Report, Verdict
 from parity.show.console import STYLES, console, duration, plural, size, tell
 from parity.show.failures import INDENT, block, groups, origins, usual_causes
 from parity.show.matrix import matrices, subject_label

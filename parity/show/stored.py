@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from parity.display import printable
+from parity.core.display import printable
+from parity.core.errors import GivenError
 from parity.docs.stand_ins import kept, size_of
-from parity.errors import GivenError
 from parity.show.console import console, duration, plural, size
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 from parity.backends import get_backend
 from parity.backends.base import Reorder
 from parity.backends.fields import flatten
-from parity.subjects import Variant
+from parity.core.subject import Variant
 from tests.backends.samples import (
     CHECKPOINT,
     LAYERS,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from parity.cases import IGNORED
+from parity.core.case import IGNORED
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "bart-odd"

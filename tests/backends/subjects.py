@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from packaging.utils import canonicalize_name
 
-from parity.anatomy import anatomy_of
 from parity.backends.capabilities import capabilities
-from parity.tensors import forward_tensors
+from parity.core.model_spec import anatomy_of
+from parity.core.tensors import forward_tensors
 from tests.backends.samples import CONFIG
 
 ASKED = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity.anatomy import anatomy_of
-from parity.tensors import forward_tensors
+from parity.core.model_spec import anatomy_of
+from parity.core.tensors import forward_tensors
 from reference.config import BartConfig
 from reference.names import expected_parameters, tied_groups, trainable
 from reference.weights import cast, read_weights

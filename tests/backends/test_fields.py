@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.anatomy import anatomy_of
 from parity.backends.fields import flatten
-from parity.tensors import forward_tensors
+from parity.core.model_spec import anatomy_of
+from parity.core.tensors import forward_tensors
 
 CONFIG = {"model_type": "bart", "encoder_layers": 2, "decoder_layers": 11}
 

@@ -13,9 +13,9 @@ from parity.backends.capabilities import capabilities, library_class
 from parity.backends.libraries import plain
 from parity.capture.operations import Clock, Session, perform
 from parity.checkpoint import inspect_checkpoint
+from parity.core.resources import fixture
+from parity.core.subject import Variant
 from parity.file_cases import file_cases
-from parity.resources import fixture
-from parity.subjects import Variant
 
 transformers = pytest.importorskip("transformers", reason="asks the installed library's classes")
 

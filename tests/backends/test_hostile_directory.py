@@ -12,7 +12,7 @@ import pytest
 
 from parity.capture.views import Views
 from parity.checkpoint import inspect_checkpoint
-from parity.resources import fixture
+from parity.core.resources import fixture
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ def watch(event, arguments):
         print(event, arguments[-1])
 sys.addaudithook(watch)
 from parity.backends import get_backend
-from parity.subjects import Variant
+from parity.core.subject import Variant
 for name in ("hf-torch", "hf-config", "hf-tokenizer", "hf-tokenizer-fast"):
     backend = get_backend(name)
     backend.setup(threads=1, device="cpu", cache=out)

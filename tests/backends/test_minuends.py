@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from parity.backends import get_backend
-from parity.subjects import Variant
+from parity.core.subject import Variant
 from tests.backends.samples import CHECKPOINT, CONFIG, labelled
 
 torch = pytest.importorskip("torch")

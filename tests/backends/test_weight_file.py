@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from parity.backends import get_backend
-from parity.subjects import Variant
+from parity.core.subject import Variant
 from reference.config import BartConfig
 from reference.names import expected_parameters
 from reference.weights import cast

@@ -12,7 +12,7 @@ import pytest
 
 from parity.capture.executor import LocalProcesses
 from parity.capture.tasks import Result, Task
-from parity.cases import Case
+from parity.core.case import Case
 
 HERE = Path(__file__).parent
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from parity.anatomy import anatomy_of
 from parity.capture import capture, run
-from parity.cases import Case
-from parity.subjects import Subject
+from parity.core.case import Case
+from parity.core.model_spec import anatomy_of
+from parity.core.subject import Subject
 from tests.capture.fake_backend import FINE, SLOW
 
 SUBJECTS = [
@@ -86,7 +86,7 @@ def play(folder, cases=ordinary_cases, subjects=SUBJECTS, **options):
         # The fake stands in for the oracle, whose framework its stack does not name.
         mock.patch.object(run, "add_peers", lambda everyone, versions: everyone),
         mock.patch.object(run, "_oracle_can_run", lambda *asked: None),
-        mock.patch("parity.stacks.resolve_stack", lambda text: stack),
+        mock.patch("parity.core.stacks.resolve_stack", lambda text: stack),
     ):
         return capture(
             [model], **{"out": folder / "run", "cache": folder / "cache", "cases": cases, "time_limit": 20.0, **options}

@@ -11,8 +11,8 @@ import pytest
 from parity.backends.hf_tokenizer import HfTokenizerFiles
 from parity.capture import blame
 from parity.capture.operations import as_input
-from parity.subjects import Variant
-from parity.traces import Trace, TraceError
+from parity.core.subject import Variant
+from parity.core.trace import Trace, TraceError
 
 
 def caught(function, *arguments):

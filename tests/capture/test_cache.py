@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from parity.capture.cache import TraceCache, trace_key
-from parity.traces import Trace
+from parity.core.trace import Trace
 
 HOUR = 3600.0
 

@@ -11,9 +11,9 @@ from fixtures.make import CHECKPOINTS
 from parity.capture import CaptureError, capture
 from parity.capture.cache import TraceCache
 from parity.capture.run import _inspect
-from parity.cases import Case
-from parity.records import Manifest, Unreadable, read_record
-from parity.traces import Trace
+from parity.core.case import Case
+from parity.core.records import Manifest, Unreadable, read_record
+from parity.core.trace import Trace
 from reference.errors import CheckpointError
 from tests.capture.fake_backend import ABORT, RAISE
 from tests.capture.scene import case, play

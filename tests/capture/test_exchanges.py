@@ -13,7 +13,7 @@ from parity.capture import views
 from parity.capture.handed import FilesChanged
 from parity.capture.views import Views
 from parity.checkpoint_files import digested, list_files, statuses
-from parity.traces import Trace
+from parity.core.trace import Trace
 from tests.capture.fake_backend import FINE
 
 OURS, OTHER = "7", "9"

@@ -8,7 +8,7 @@ import pytest
 
 from parity.capture.executor import LocalProcesses
 from parity.capture.tasks import CaptureError, covered
-from parity.traces import Trace
+from parity.core.trace import Trace
 from tests.capture.fake_backend import ABORT, EXIT, FINE, HANG, KILLED, LEAVE, NO_MEMORY, PRINT, RAISE, SLOW
 
 

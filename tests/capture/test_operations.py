@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from parity.backends.base import LoadReport, Step
 from parity.capture.operations import Clock, Session, as_input, perform, row_checksums
-from parity.cases import Case
-from parity.subjects import Variant
-from parity.traces import SKETCH_ABOVE, digest_array, sketch
+from parity.core.case import Case
+from parity.core.subject import Variant
+from parity.core.trace import SKETCH_ABOVE, digest_array, sketch
 
 
 class Model:

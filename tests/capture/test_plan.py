@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from parity.anatomy import anatomy_of
 from parity.capture import CaptureError
 from parity.capture.plan import Asked, subjects
-from parity.cases import Case
-from parity.subjects import FILE, ORACLE, Subject
+from parity.core.case import Case
+from parity.core.model_spec import anatomy_of
+from parity.core.subject import FILE, ORACLE, Subject
 
 ALL = ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from parity.capture.sources import OwnSources
-from parity.cases import Case
-from parity.resources import fixture
+from parity.core.case import Case
+from parity.core.resources import fixture
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,14 +77,14 @@ def written(root, files):
 FILES = {
     "parity/__init__.py": "", "parity/capture/__init__.py": "def later():\n    import parity.capture.run\n",
     "parity/capture/worker.py": "def main():\n    from parity.capture import operations\n",
-    "parity/capture/operations.py": "import numpy\nif True:\n    import parity.cases\n",
-    "parity/capture/run.py": "", "parity/cases.py": "try:\n    import parity.batch\nexcept ImportError:\n    pass\n",
-    "parity/batch.py": "", "parity/records.py": "", "parity/backends/__init__.py": "",
+    "parity/capture/operations.py": "import numpy\nif True:\n    import parity.core.case\n",
+    "parity/capture/run.py": "", "parity/core/case.py": "try:\n    import parity.batch\nexcept ImportError:\n    pass\n",
+    "parity/batch.py": "", "parity/core/records.py": "", "parity/backends/__init__.py": "",
     "parity/backends/hf_torch.py": "from __future__ import annotations\nfrom parity.backends import libraries\n",
     "parity/backends/hf_flax.py": "from parity.backends import libraries, hf_flax_decoding\n",
     "parity/backends/hf_flax_decoding.py": "",
     "parity/backends/capabilities.py": "def f():\n    import parity.mutants\n",
-    "parity/backends/libraries.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import parity.records\n"
+    "parity/backends/libraries.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import parity.core.records\n"
     "class A:\n    def f(self):\n        import reference.names.table\n",
     "parity/backends/hf_config.py": "from parity.backends.capabilities import f\n", "parity/mutants/__init__.py": "",
     "reference/__init__.py": "", "reference/names/__init__.py": "from reference.names import layouts\n",
@@ -103,8 +103,8 @@ def test_files_are_followed_from_import_to_import(tmp_path):
     everyone, frameworks, nobody = list(before), ["hf-torch", "hf-flax"], []
     assert changed == {
         "parity/__init__.py": everyone, "parity/capture/__init__.py": everyone, "parity/capture/worker.py": everyone,
-        "parity/capture/operations.py": everyone, "parity/capture/run.py": nobody, "parity/cases.py": everyone,
-        "parity/batch.py": everyone, "parity/records.py": nobody, "parity/backends/__init__.py": everyone,
+        "parity/capture/operations.py": everyone, "parity/capture/run.py": nobody, "parity/core/case.py": everyone,
+        "parity/batch.py": everyone, "parity/core/records.py": nobody, "parity/backends/__init__.py": everyone,
         "parity/backends/hf_torch.py": ["hf-torch"], "parity/backends/hf_flax.py": ["hf-flax"],
         "parity/backends/hf_flax_decoding.py": ["hf-flax"], "parity/backends/capabilities.py": ["hf-config"],
         "parity/backends/libraries.py": frameworks, "parity/backends/hf_config.py": ["hf-config"],

@@ -8,10 +8,10 @@ from parity.capture import CaptureError, run
 from parity.capture.cache import TraceCache
 from parity.capture.plan import add_peers, subjects
 from parity.checkpoint import inspect_checkpoint
+from parity.core.records import SubjectRecord
+from parity.core.resources import fixture
+from parity.core.subject import FLAX, TORCH, Subject, yardstick_ensemble
 from parity.judge import rests_on
-from parity.records import SubjectRecord
-from parity.resources import fixture
-from parity.subjects import FLAX, TORCH, Subject, yardstick_ensemble
 
 V4 = {"torch": "2.13.0", "transformers": "4.57.6"}
 V5 = {"torch": "2.13.0", "transformers": "5.23.0"}

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 
 from parity import api
-from parity.anatomy import HEADS
 from parity.capture import capture
-from parity.cases import Case
 from parity.checkpoint import hub_id, inspect_checkpoint
 from parity.checks.documented import documented_values_hold
+from parity.core.case import Case
+from parity.core.model_spec import HEADS
+from parity.core.records import CheckpointRecord
+from parity.core.trace import Trace
 from parity.docs.stand_ins import hub_ids, lay_out
 from parity.documented import catalogue
 from parity.documented.asking import LACKED, case_of, documented_values
 from parity.documented.catalogue import CatalogueError, read_catalogue
 from parity.judge import judge
-from parity.records import CheckpointRecord
 from parity.results import Finding
-from parity.traces import Trace
 from tests.docs.real import joined
 
 VALUES = {value.id: value for value in read_catalogue()}

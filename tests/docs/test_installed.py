@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from parity.core.stacks import find, resolve_stack
 from parity.docs.docstrings import documented_members
 from parity.docs.sources import docstring, look_into
-from parity.stacks import find, resolve_stack
 
 ROOT = Path(__file__).parents[2]
 DOCTEST = {"main": 344, "docs-4.37": 351, "current": 137}

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from parity.core.resources import data
 from parity.docs.results import (
     BlockRecord,
     DocsReport,
@@ -18,7 +19,6 @@ from parity.docs.results import (
     StatementResult,
     totals_of,
 )
-from parity.resources import data
 from parity.schema import documented_schema_text
 from parity.show.docs import show_docs
 from parity.show.docs_page import page

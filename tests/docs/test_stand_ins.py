@@ -63,7 +63,7 @@ def test_every_tokenizer_fits_its_model_and_spells_any_text(home: Path) -> None:
     code = """
 import json, tomllib
 from transformers import AutoConfig, AutoTokenizer
-from parity.resources import data
+from parity.core.resources import data
 table = tomllib.loads(data("docs/stand_ins.toml").read_text())
 for name, row in table["checkpoint"].items():
     if "vocabulary" not in row or "Speech" in row["class"]:

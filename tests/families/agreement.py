@@ -16,7 +16,7 @@ from tests.families.example import Example
 from tests.families.judging import Compared, judged, logit_error
 
 MEMBERS = ("sdpa", "eager+mirrored", "eager+permuted", "eager+permuted+mirrored", "sdpa+mirrored")
-"""Those of ``parity.subjects.yardstick_ensemble`` that torch has, and their combinations: fused attention returns no
+"""Those of ``parity.core.subject.yardstick_ensemble`` that torch has, and their combinations: fused attention returns no
 attentions, for which the other three are all there is (one alone is one sample of what honest rounding does)."""
 BY_LOSS_UTILS = ("BertLMHeadModel", "RobertaForCausalLM", "GPT2LMHeadModel", "BertGenerationDecoder")
 """Classes of the library that take their loss of the logits in float32, whatever the model's precision
@@ -36,7 +36,7 @@ def _with_torch(asked: Example) -> Judgement:
     yield from _library(asked, truth, members)
     found, singles = _comparable(asked, of_library(asked, "float32")), _members(asked, "float32", "eager")
     truth, singles = _comparable(asked, truth), [_comparable(asked, each) for each in singles]
-    # Behind a kink no gradient is claimed where roundings come near to it (parity.tensors.gradient_tensors).
+    # Behind a kink no gradient is claimed where roundings come near to it (parity.core.tensors.gradient_tensors).
     names = [n for n in truth if n in found and not (asked.has_kinks and kind_of(n) == "gradient")]
     for each in judged(asked, found, truth, singles, "float32", names):
         yield "library float32", each

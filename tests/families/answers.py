@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.subjects import Variant
-from parity.tensors import TensorSpec
+from parity.core.subject import Variant
+from parity.core.tensors import TensorSpec
 from reference import in_flax, in_torch
 from reference.in_torch.labels import cross_entropy
 from reference.names import table_of
@@ -28,7 +28,7 @@ PIECES = (slice(0, 3), slice(3, None))
 
 
 def kind_of(name: str) -> str:
-    """What ``parity.tensors`` calls a tensor of this sort."""
+    """What ``parity.core.tensors`` calls a tensor of this sort."""
     if name.startswith("gradient of "):
         return "gradient"
     for word, kind in (("cache", "cache"), ("loss", "loss"), ("cross_attentions", "cross-attention"),

@@ -48,7 +48,7 @@ class Example:
 
     @property
     def has_kinks(self) -> bool:
-        """Whether one of its activations has no derivative somewhere (``parity.tensors.gradient_tensors``)."""
+        """Whether one of its activations has no derivative somewhere (``parity.core.tensors.gradient_tensors``)."""
         return '"relu"' in json.dumps(self.model.config.to_dict())
 
     @cached_property

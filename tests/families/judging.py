@@ -23,7 +23,7 @@ from parity.budgets import (
     scale_of,
 )
 from parity.budgets import signal as signal_of
-from parity.tensors import TensorSpec
+from parity.core.tensors import TensorSpec
 from tests.families.answers import Answers, spec_of
 from tests.families.example import Example
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from parity.core.subject import Subject
 from parity.fuzz.asking import Plan, Process
-from parity.subjects import Subject
 
 
 @pytest.fixture(scope="session")

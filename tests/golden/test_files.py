@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from parity import resources
 from parity.checkpoint import inspect_checkpoint
 from parity.cli import run
+from parity.core import resources
+from parity.core.records import CheckpointRecord, Manifest
+from parity.core.resources import fixtures, goldens
+from parity.core.trace import Trace
 from parity.golden.check import problems
 from parity.golden.joined import find_bundles, joined
 from parity.golden.kept import CASES, STACKS, golden_cases
 from parity.golden.store import LARGEST, GoldenError, digest, read_bundle, read_index
-from parity.records import CheckpointRecord, Manifest
-from parity.resources import fixtures, goldens
-from parity.traces import Trace
 
 ROOT = Path(__file__).parents[2]
 NAME = "docs-4.37/bart-odd.safetensors"

@@ -16,15 +16,15 @@ import pytest
 
 from parity.backends import get_backend
 from parity.capture.operations import Clock, Session, perform
-from parity.cases import Case
 from parity.checkpoint import Checkpoint, inspect_checkpoint
+from parity.core.case import Case
+from parity.core.records import CheckpointRecord, Manifest, Report, SubjectRecord, TraceRecord, write_record
+from parity.core.resources import fixture
+from parity.core.subject import Subject, Variant
+from parity.core.trace import Trace
 from parity.derived import DERIVED
-from parity.records import CheckpointRecord, Manifest, Report, SubjectRecord, TraceRecord, write_record
-from parity.resources import fixture
 from parity.sides import Side
 from parity.standard import standard_cases
-from parity.subjects import Subject, Variant
-from parity.traces import Trace
 
 CAPABILITIES = [
     "labels", "attentions", "head_masks", "gradients", "default_decoder_inputs", "encode_decode", "tuple",

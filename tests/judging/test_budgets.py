@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.anatomy import anatomy_of
 from parity.budgets import BLOCK, UNIT_ROUNDOFF, Yardstick, calibration, measure, root_mean_square, scale_of, signal
-from parity.tensors import TensorSpec, gradient_tensors, score_tensors
+from parity.core.model_spec import anatomy_of
+from parity.core.tensors import TensorSpec, gradient_tensors, score_tensors
 
 RNG = np.random.default_rng(0)
 HIDDEN = TensorSpec("encoder.hidden.0", "hidden", ("batch", "src", "d_model"))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from parity.checks import CHECKS
+from parity.core.trace import Trace
 from parity.judge import judge
-from parity.traces import Trace
 from tests.judging.conftest import CANDIDATE, SUBJECTS, cells
 
 ELSEWHERE = ("config", "tokenizer", "saving", "documented", "FILE05", "LOAD05", "LAYER01")

@@ -14,7 +14,7 @@ import pytest
 from parity import api
 from parity.cli import run
 from parity.compare import compare
-from parity.resources import fixture
+from parity.core.resources import fixture
 from parity.sides import Side, Who
 from tests.judging.test_compare import first, scaled
 

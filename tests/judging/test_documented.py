@@ -7,14 +7,14 @@ import json
 
 import pytest
 
-from parity.cases import Case
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
+from parity.core.case import Case
+from parity.core.records import SubjectRecord
+from parity.core.resources import fixture
+from parity.core.trace import Trace
 from parity.documented_cases import documented_calls, documented_cases
 from parity.judge import judge
-from parity.records import SubjectRecord
-from parity.resources import fixture
-from parity.traces import Trace
 from tests.judging.conftest import write_facts
 
 CLASSES = {

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from parity.backends import own_files
-from parity.cases import Case
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.checks.config import _equal
+from parity.core.case import Case
+from parity.core.records import SubjectRecord
+from parity.core.resources import fixture
+from parity.core.trace import Raised, Trace
 from parity.file_cases import documented_configs, file_cases
 from parity.hostile_texts import competing
 from parity.judge import judge
-from parity.records import SubjectRecord
-from parity.resources import fixture
-from parity.traces import Raised, Trace
 from parity.unread_fields import tables, unread_fields
 from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
 from reference.tokenizer.added import read_added

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from parity import ledger
-from parity.cases import Case
 from parity.checks import CHECKS
+from parity.core.case import Case
+from parity.core.records import Report, Verdict
+from parity.core.trace import Trace
 from parity.derived import DIALECTS, may_differ
 from parity.judge import judge
-from parity.records import Report, Verdict
 from parity.run import CheckpointRun
 from parity.texts import cut, held_otherwise, settings_of, table_of
-from parity.traces import Trace
 from reference.generation import GenerationSettings
 from tests.judging.conftest import CANDIDATE, cells
 from tests.judging.test_judge import entry

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from parity.capture.operations import _described
+from parity.core.trace import Trace
 from parity.initial_values import made_of
-from parity.traces import Trace
 
 DRAWN = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 HALF = np.full((3, 4), 0x3F80, np.uint16)  # bfloat16's 1, where numpy does not know the type

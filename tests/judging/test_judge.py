@@ -11,12 +11,12 @@ import pytest
 from parity import ledger
 from parity.checks import CHECKS
 from parity.checks.base import Check
+from parity.core.records import Manifest, RecordError, Report, read_record, write_record
+from parity.core.trace import Raised, Trace
 from parity.judge import NothingToJudge, judge, planned_cells, select_checks
 from parity.ledger import Entry
-from parity.records import Manifest, RecordError, Report, read_record, write_record
 from parity.results import Comparison
 from parity.run import CheckpointRun
-from parity.traces import Raised, Trace
 from tests.judging.conftest import CANDIDATE, SUBJECTS, _subject_record, cells
 from tests.judging.test_checks import off
 

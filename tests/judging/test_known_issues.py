@@ -11,10 +11,10 @@ import pytest
 from parity import ledger
 from parity.api import audit
 from parity.cli import run
-from parity.errors import GivenError
+from parity.core.errors import GivenError
+from parity.core.trace import Raised, Trace
 from parity.judge import judge
 from parity.known_issues import KnownIssuesError, read_known_issues
-from parity.traces import Raised, Trace
 from tests.judging.conftest import CANDIDATE, cells
 from tests.judging.test_checks import off
 

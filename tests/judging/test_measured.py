@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from parity.core.records import MeasuredError, Report
 from parity.judge import judge
-from parity.records import MeasuredError, Report
 from tests.judging.conftest import CANDIDATE, cells
 from tests.judging.test_checks import arrays, off
 

@@ -7,12 +7,12 @@ import copy
 import numpy as np
 import pytest
 
-from parity.cases import Case
 from parity.checkpoint import inspect_checkpoint
+from parity.core.case import Case
+from parity.core.records import SubjectRecord
+from parity.core.resources import fixture
+from parity.core.trace import Raised, Trace
 from parity.judge import judge
-from parity.records import SubjectRecord
-from parity.resources import fixture
-from parity.traces import Raised, Trace
 from reference.names import table_of
 from tests.judging.conftest import write_facts
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from parity.checkpoint import inspect_checkpoint
+from parity.core.records import FileFacts, Manifest, WeightFacts, read_record, write_record
+from parity.core.resources import fixture
+from parity.core.trace import Trace
 from parity.documented_cases import documented_cases
 from parity.file_facts import _dtype
 from parity.judge import judge
-from parity.records import FileFacts, Manifest, WeightFacts, read_record, write_record
-from parity.resources import fixture
-from parity.traces import Trace
 from tests.judging.conftest import CANDIDATE, SUBJECTS, _subject_record, write_facts
 
 STACKS = {"main": "4.57.6", "current": "5.23.0", "docs-4.37": "4.37.2"}

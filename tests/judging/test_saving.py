@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from parity.anatomy import anatomy_of
 from parity.capture.saving import _mapped, unpack, without_large_files
 from parity.checkpoint import inspect_checkpoint
 from parity.checks import CHECKS
-from parity.resources import fixture
+from parity.core.model_spec import anatomy_of
+from parity.core.resources import fixture
+from parity.core.trace import Raised, Trace
 from parity.saving import promise_for, promises, save_cases
-from parity.traces import Raised, Trace
 
 SQUARE = "model.encoder.layers.0.self_attn.q_proj.weight"
 TABLE, HEAD = "model.shared.weight", "lm_head.weight"

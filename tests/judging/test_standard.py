@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.anatomy import anatomy_of
-from parity.cases import IGNORED, Case, shift_right
+from parity.core.case import IGNORED, Case, shift_right
+from parity.core.model_spec import anatomy_of
 from parity.standard import standard_cases
 
 CONFIG = {

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from parity.cases import Case
-from parity.traces import Trace, TraceError
+from parity.core.case import Case
+from parity.core.trace import Trace, TraceError
 from parity.undefined import cases_of_undefined_text
 
 PAD, END, WORD = 1, 2, 7

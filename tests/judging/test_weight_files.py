@@ -16,10 +16,10 @@ from parity import file_cases
 from parity.backends import get_backend
 from parity.capture.operations import Clock, Session, perform
 from parity.checkpoint import inspect_checkpoint
+from parity.core.records import SubjectRecord, Verdict
+from parity.core.resources import fixture
+from parity.core.subject import Variant
 from parity.judge import judge
-from parity.records import SubjectRecord, Verdict
-from parity.resources import fixture
-from parity.subjects import Variant
 from parity.weight_precedence import file_read
 from tests.judging.conftest import cells, write_facts
 

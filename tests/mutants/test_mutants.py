@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from parity.checks import CHECKS
+from parity.core.resources import fixture
+from parity.core.subject import Variant
 from parity.judge import NothingToJudge
 from parity.mutants import FAMILIES, MUTANTS, UNCHANGED, Patches, applied
 from parity.mutants.floor import floor
 from parity.outcomes import Outcome
-from parity.resources import fixture
 from parity.selftest import Selftest, below, select
 from parity.show.selftest import score
-from parity.subjects import Variant
 
 torch = pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from parity.records import CaseRecord, CheckpointRecord, Report
-from parity.resources import data
+from parity.core.records import CaseRecord, CheckpointRecord, Report
+from parity.core.resources import data
 from parity.show.html import render, write_page
 from parity.show.html.page import short
 from tests.fabricated import failure, generated, measured, report, subject, verdict

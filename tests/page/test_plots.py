@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from parity.records import Divergence
+from parity.core.records import Divergence
 from parity.show.html import errors, render
 from parity.show.html.errors import error_view
 from parity.show.html.plots import decades_of, is_outside, plot

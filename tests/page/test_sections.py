@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parity import ledger
-from parity.records import Divergence
+from parity.core.records import Divergence
 from parity.show.failures import groups, lines
 from parity.show.html import render
 from parity.show.html.head import command_line, head_view, when

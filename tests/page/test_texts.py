@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.records import CheckpointRecord, Mark
+from parity.core.records import CheckpointRecord, Mark
 from parity.show.html import render
 from parity.show.html.texts import text_views
 from tests.fabricated import generated, report, subject, verdict

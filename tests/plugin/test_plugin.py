@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.records import write_record
-from parity.resources import fixture
+from parity.core.records import write_record
+from parity.core.resources import fixture
 from tests.fabricated import failure, report, verdict
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from parity.records import Report, read_record
+from parity.core.records import Report, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 Audit = Callable[..., tuple[int, Report]]

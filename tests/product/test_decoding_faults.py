@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.records import Report, Verdict
-from parity.resources import fixture
+from parity.core.records import Report, Verdict
+from parity.core.resources import fixture
 from tests.product.conftest import audited
 from tests.product.shadow import shadow_interpreter, shadow_line
 

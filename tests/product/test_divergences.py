@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from parity.core.stacks import Stack, find, resolve_stack, table
 from parity.ledger import Entry, entries
-from parity.stacks import Stack, find, resolve_stack, table
 
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "divergences"
 SCRIPTS = sorted(FOLDER.glob("*.py"))

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from parity.resources import fixture
+from parity.core.resources import fixture
 from tests.product.shadow import shadow_transformers
 
 MODULE = "models/bart/modeling_bart.py"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from parity.core.resources import fixture
+from parity.core.stacks import find
 from parity.coverage import sections
-from parity.resources import fixture
-from parity.stacks import find
 
 READERS = ("hf-config", "hf-tokenizer", "hf-tokenizer-fast")
 ONLY = [word for name in READERS for word in ("--backend", name)] + ["--check", "config", "--check", "tokenizer"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from parity.resources import fixture
+from parity.core.resources import fixture
 
 NAME = "model.decoder.layers.1.fc2.weight"
 

@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from parity import audit, resources
+from parity import audit
+from parity.core import resources
+from parity.core.records import Report, read_record
+from parity.core.resources import fixture
+from parity.core.stacks import find
+from parity.core.trace import Trace
 from parity.golden import record as recording
 from parity.golden.check import ASKED_HERE
 from parity.golden.kept import golden_cases
 from parity.golden.store import GoldenError, digest, read_bundle, read_index, write_bundle, write_index
-from parity.records import Report, read_record
-from parity.resources import fixture
-from parity.stacks import find
-from parity.traces import Trace
 from tests.product.conftest import LONGEST, ROOT
 
 NAME = "main/bart-odd.safetensors"

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
-from parity.records import Manifest, Report, read_record
-from parity.resources import fixture
+from parity.core.records import Manifest, Report, read_record
+from parity.core.resources import fixture
 from tests.product.conftest import ROOT
 from tests.product.shadow import shadow_transformers
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from parity.capture import capture
+from parity.core.resources import fixture
+from parity.core.trace import Trace
 from parity.derived import SAVING
 from parity.judge import judge
-from parity.resources import fixture
 from parity.saving_table import base_cases, matrix
-from parity.traces import Trace
 
 
 @pytest.fixture(scope="module")

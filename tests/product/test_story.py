@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.resources import fixture
+from parity.core.resources import fixture
 from tests.product.conftest import ROOT
 from tests.product.shadow import shadow_transformers
 from tests.product.test_faults import FAULTS, MODULE
@@ -53,6 +53,6 @@ def test_a_fault_in_the_library_closes_the_gate_until_it_is_removed(audit, tmp_p
 
 
 def _failed(run: Path) -> int:
-    from parity.records import Report, read_record
+    from parity.core.records import Report, read_record
 
     return read_record(Report, run / "report.json").totals.fail

@@ -24,8 +24,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from parity.display import printable
-from parity.errors import GivenError
+from parity.core.display import printable
+from parity.core.errors import GivenError
 from reference.errors import CheckpointError
 from tests.readers.subjects import READERS, emptied
 

@@ -19,11 +19,14 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from parity import inputs
-from parity.anatomy import anatomy_of
 from parity.baseline import read_baseline
-from parity.cases import Case
 from parity.causes.directories import kind_of
 from parity.checkpoint import inspect_checkpoint
+from parity.core.case import Case
+from parity.core.model_spec import anatomy_of
+from parity.core.records import Report, read_record
+from parity.core.resources import fixture, fixtures
+from parity.core.trace import Raised, Trace
 from parity.docs.dependence import ids_of
 from parity.docs.pages import read_page
 from parity.file_cases import file_cases
@@ -31,10 +34,7 @@ from parity.fuzz.command import stored_failure
 from parity.fuzz.example import Example
 from parity.golden import store
 from parity.known_issues import read_known_issues
-from parity.records import Report, read_record
-from parity.resources import fixture, fixtures
 from parity.run import CheckpointRun
-from parity.traces import Raised, Trace
 from reference.config import BartConfig
 from reference.tokenizer import ByteLevelTokenizer
 from reference.tokenizer.inventory import read_inventory

@@ -11,7 +11,7 @@ import tracemalloc
 import pytest
 
 from parity.checkpoint import inspect_checkpoint
-from parity.resources import fixture
+from parity.core.resources import fixture
 from reference.config import config_of, read_config
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes, read_json

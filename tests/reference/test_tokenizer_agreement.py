@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parity.resources import fixture
+from parity.core.resources import fixture
 from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
 from reference.tokenizer.characters import LETTER, NUMBER, WHITE, kinds
 from reference.tokenizer.dialect import Letters

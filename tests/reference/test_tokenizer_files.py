@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from parity.resources import fixture
+from parity.core.resources import fixture
 from reference.errors import CheckpointError
 from reference.tokenizer import ByteLevelTokenizer
 

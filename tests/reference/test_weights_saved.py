@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fixtures.make import CHECKPOINTS, FIXTURES, make_weights
-from parity.anatomy import anatomy_of
+from parity.core.model_spec import anatomy_of
 from reference.config import BartConfig
 from reference.weights import cast, read_weights
 

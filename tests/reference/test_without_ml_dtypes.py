@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from parity.resources import fixture
+from parity.core.resources import fixture
 from reference.in_torch.loading import from_host
 
 ROOT = Path(__file__).resolve().parents[2]

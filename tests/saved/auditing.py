@@ -15,10 +15,10 @@ from unittest import mock
 
 from parity import audit
 from parity.capture import run as capturing
-from parity.cases import Case
 from parity.checks import CHECKS
-from parity.defaults import SAVE_LIMIT
-from parity.errors import GivenError
+from parity.core.case import Case
+from parity.core.defaults import SAVE_LIMIT
+from parity.core.errors import GivenError
 
 
 def audit_all(

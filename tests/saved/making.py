@@ -10,7 +10,7 @@ from collections import defaultdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from parity.stacks import resolve_stack
+from parity.core.stacks import resolve_stack
 from tests.saved.recipes import Recipe, recipes
 
 SCRIPT = Path(__file__).with_name("in_stack.py")

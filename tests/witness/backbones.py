@@ -19,9 +19,9 @@ from safetensors.numpy import save_file
 from parity.backends.mirrored import WIDTHS
 from parity.backends.torch_arrays import compute_as
 from parity.budgets import UNIT_ROUNDOFF, Yardstick, measure
+from parity.core.subject import Variant, yardstick_ensemble
+from parity.core.tensors import TensorSpec
 from parity.fuzz import architectures as draw
-from parity.subjects import Variant, yardstick_ensemble
-from parity.tensors import TensorSpec
 from reference import in_flax, in_torch
 from reference.config import read_config
 from reference.names import Table, table_of

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from parity.core.resources import fixture
 from parity.fuzz import architectures as draw
-from parity.resources import fixture
 from reference.config import BartConfig
 from reference.names import table_of
 from tests.witness.backbones import CONFIGS, write, write_weights

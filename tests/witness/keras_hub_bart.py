@@ -32,7 +32,7 @@ import numpy as np
 from parity.backends.base import Field, LoadReport
 from parity.backends.capabilities import WORDS
 from parity.backends.torch_arrays import on_host, set_deterministic
-from parity.subjects import Variant
+from parity.core.subject import Variant
 from reference.config import BartConfig
 from reference.names import LOGITS_BIAS, POSITION_OFFSET
 from reference.weights import read_weights

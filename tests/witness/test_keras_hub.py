@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from parity.budgets import measure
+from parity.core.resources import fixture
 from parity.judge import judge
-from parity.resources import fixture
 from parity.run import CheckpointRun
 from reference.config import BartConfig
 from reference.names import LOGITS_BIAS, expected_parameters

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from parity.core.resources import data
 from parity.docs.making.models import write_checkpoint
 from parity.docs.making.speech import write_speech
 from parity.docs.making.vocabularies import write_vocabulary
-from parity.resources import data
 
 
 def make(folder: Path, names: Sequence[str]) -> None:

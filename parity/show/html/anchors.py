@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from parity.records import SubjectRecord, Verdict
+from parity.core.records import SubjectRecord, Verdict
 
 
 def anchor(*words: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from parity.records import MeasuredError, Report, SubjectRecord
+from parity.core.records import MeasuredError, Report, SubjectRecord
 from parity.show.console import WORST_FIRST
 from parity.show.html.anchors import anchor, curve_anchor
 from parity.show.html.heat import HeatMap, heat_map

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from parity import ledger
+from parity.core.records import Report, Verdict
 from parity.ledger import Entry
-from parity.records import Report, Verdict
 from parity.show.failures import Group, Origin, groups, headline, lines, origins, usual_causes
 from parity.show.html.anchors import curve_anchor
 from parity.show.matrix import subject_label

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
 
-from parity.records import Report, Verdict
+from parity.core.records import Report, Verdict
 from parity.show.console import plural
 from parity.show.report import carried_over
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from parity.records import MeasuredError
+from parity.core.records import MeasuredError
 
 STEPS = (0.1, 0.3, 1.0, 10.0, 1000.0)
 """Where one shade ends and the next begins; the budget is one of them."""

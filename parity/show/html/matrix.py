@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from parity.checks import CHECKS
-from parity.records import Report, Verdict
+from parity.core.records import Report, Verdict
 from parity.show.console import plural
 from parity.show.html.anchors import anchor
 from parity.show.html.findings import Anchors

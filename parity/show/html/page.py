@@ -10,9 +10,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from parity.display import printable, shown
-from parity.records import Report
-from parity.resources import data
+from parity.core.display import printable, shown
+from parity.core.records import Report
+from parity.core.resources import data
 from parity.show.console import plural
 from parity.show.html.errors import error_view, first_curve
 from parity.show.html.findings import find

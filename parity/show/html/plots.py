@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from parity.records import MeasuredError
+from parity.core.records import MeasuredError
 
 HEIGHT = 170
 """Of the logarithmic part."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from parity.records import CaseRecord, Cost, Report
+from parity.core.records import CaseRecord, Cost, Report
 from parity.show.console import duration, size
 from parity.show.report import cost_line, unused_files
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from parity.display import printable, shown
-from parity.records import GeneratedRow, Mark, Report
+from parity.core.display import printable, shown
+from parity.core.records import GeneratedRow, Mark, Report
 from parity.show.html.anchors import anchor
 
 SYMBOLS = {"wrong": "✗", "undecided": "?", "tie-flip": "≈", "match": "="}

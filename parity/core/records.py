@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
-from parity.display import printable
-from parity.errors import GivenError
-from parity.subjects import Role
+from parity.core.display import printable
+from parity.core.errors import GivenError
+from parity.core.subject import Role
 from reference.errors import CheckpointError, brief
 from reference.files import read_bytes
 
@@ -111,7 +111,7 @@ class CheckpointRecord(_Record):
 
 
 class SubjectRecord(_Record):
-    """One subject of a run (``parity.subjects.Subject``) and what it can be asked."""
+    """One subject of a run (``parity.core.subject.Subject``) and what it can be asked."""
 
     backend: str
     variant: str
@@ -183,7 +183,7 @@ class Manifest(_Record):
     """By stack: interpreter, versions of libraries, digests of their sources, machine."""
     subjects: list[SubjectRecord]
     cases: dict[str, list[dict[str, Any]]]
-    """By checkpoint: ``parity.cases.Case.to_json``."""
+    """By checkpoint: ``parity.core.case.Case.to_json``."""
     traces: list[TraceRecord]
     seconds: dict[str, float] = Field(default_factory=dict)
     """Wall time by phase (``plan``, ``capture``)."""
@@ -259,7 +259,7 @@ class CaseRecord(_Record):
     name: str
     operation: str
     digest: str
-    """Of what was asked (``parity.cases.Case.digest``): equal digests, equal questions."""
+    """Of what was asked (``parity.core.case.Case.digest``): equal digests, equal questions."""
     shapes: dict[str, list[int]] = Field(default_factory=dict)
     """By input: ``{"input_ids": [batch, src], …}``."""
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.errors import GivenError
-from parity.resources import data, in_clone
+from parity.core.errors import GivenError
+from parity.core.resources import data, in_clone
 
 MAIN_ROW = "PARITY_MAIN"
 """Environment variable: the row of the table the running interpreter was made from (nox sets it)."""
@@ -56,7 +56,7 @@ class Stack:
 
 def table() -> dict[str, Row]:
     """The rows of ``stacks.toml`` by name."""
-    content = tomllib.loads(data("stacks.toml").read_text(encoding="utf-8"))
+    content = tomllib.loads(data("core/data/stacks.toml").read_text(encoding="utf-8"))
     return {name: _row(name, fields) for name, fields in content.items()}
 
 

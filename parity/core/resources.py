@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def fixture(name: str) -> Path:
@@ -48,5 +48,5 @@ def in_clone() -> bool:
 
 
 def data(name: str) -> Path:
-    """A data file of the package: ``data("stacks.toml")``, ``data("constraints/main.txt")``."""
+    """A data file of the package: ``data("core/data/stacks.toml")``, ``data("constraints/main.txt")``."""
     return PACKAGE / name

@@ -1,6 +1,6 @@
 """A trace: everything one subject produced for one case, in one safetensors file.
 
-Arrays carry canonical names (``parity.tensors``) in data-flow order. What is no array (what was raised,
+Arrays carry canonical names (``parity.core.tensors``) in data-flow order. What is no array (what was raised,
 which fields came back, which parameters were loaded) is JSON in the file's metadata, beside the provenance.
 Half-precision arrays are stored widened to float32, which is exact; ``dtypes`` keeps what the backend returned.
 The metadata also holds the file's own sha256, taken with zeros in its place: whatever bit of a trace changes, in an
@@ -23,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from parity.errors import GivenError
+from parity.core.errors import GivenError
 from reference.errors import CheckpointError, brief
 from reference.files import open_file
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from parity.anatomy import KINKED, Anatomy
+from parity.core.model_spec import KINKED, Anatomy
 from reference.names import Row
 
 
