@@ -21,9 +21,9 @@ from parity.core.errors import GivenError
 if TYPE_CHECKING:
     from parity.capture import Event
     from parity.capture.run import MakeCases
+    from parity.cases.inputs import Row
     from parity.compare import Comparison
     from parity.core.records import Manifest, Report, Unreadable
-    from parity.inputs import Row
     from parity.sides import Side, Who
 
 RUNS = Path("runs")
@@ -70,7 +70,7 @@ def audit(
         cases: makes the cases, instead of the standard ones (``parity.capture.run.capture``).
         device: ``cpu`` or ``cuda``.
         dtypes: among ``float64 float32 bfloat16 float16``.
-        inputs: a JSON Lines file (``parity.inputs``); by default a synthetic batch made for the checkpoint.
+        inputs: a JSON Lines file (``parity.cases.inputs``); by default a synthetic batch made for the checkpoint.
         model_class: the documented class to load the checkpoints as, by its PyTorch name; by default the one that each
             was saved by.
         time_limit: seconds one case may take in one backend.
@@ -132,8 +132,8 @@ def capture(
     """
     from parity.capture import capture as run
     from parity.capture.rundir import locked
+    from parity.cases.documented_values import documented_values
     from parity.derived import layers, stages
-    from parity.documented.asking import documented_values
 
     check_settings(device, dtypes)
     directories, unreadable = _found([str(text) for text in checkpoints], offline, cache)
@@ -171,7 +171,7 @@ def _found(texts: list[str], offline: bool, cache: Path | None) -> tuple[list[Pa
         CheckpointError: none is there.
     """
     from parity.capture.run import NothingReadable
-    from parity.checkpoint import resolve_checkpoint
+    from parity.checkpoint.inspection import resolve_checkpoint
     from parity.core.records import Unreadable
     from reference.errors import CheckpointError
 
@@ -313,7 +313,7 @@ def _only(names: Sequence[str]) -> MakeCases:
     """The standard cases of these names, and the pass that sets the yardstick."""
 
     def make(anatomy: Any, rows: Any, generation: dict[str, Any]) -> list[Any]:
-        from parity.standard import standard_cases
+        from parity.cases.standard import standard_cases
 
         wanted = [*names, "forward"]
         return [case for case in standard_cases(anatomy, rows, generation)
@@ -367,7 +367,7 @@ def exit_code(report: Report) -> int:
 
 def _rows(inputs: Path, directories: Sequence[Path], model_class: str | None) -> list[Row]:
     """One list of rows for all checkpoints, checked against each."""
-    from parity.inputs import InputsError, read_inputs
+    from parity.cases.inputs import InputsError, read_inputs
 
     found: list[tuple[Path, Any]] = []
     for directory, checkpoint in _readable(directories, model_class):
@@ -386,7 +386,7 @@ def _readable(directories: Sequence[Path], model_class: str | None) -> list[tupl
     Raises:
         CheckpointError: none can be read.
     """
-    from parity.checkpoint import inspect_checkpoint
+    from parity.checkpoint.inspection import inspect_checkpoint
     from reference.errors import CheckpointError
 
     found, last = [], None

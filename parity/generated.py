@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from parity.checkpoint.tokenizer_process import Apart, TokenizerError
 from parity.core.case import Case
 from parity.core.records import GeneratedRow, Mark
 from parity.core.trace import TraceError
 from parity.run import CheckpointRun, NoPeer
 from parity.texts import Choice, Text, judged, sequences_of
-from parity.tokenizer_apart import Apart, TokenizerError
 
 Words = Callable[[list[int]], tuple[str, list[str]]]
 """A text, and the word of each of its tokens."""

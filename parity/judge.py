@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from parity import __version__, ledger
-from parity.causes.values import notices_of_values
+from parity.checkpoint.diagnosis.values import notices_of_values
 from parity.checks import CHECKS, Check
 from parity.core.errors import GivenError
 from parity.core.records import CheckpointRecord, Cost, Manifest, Report, Status, Totals, Verdict
@@ -89,7 +89,7 @@ def judge(
 
 
 def _noticed(run: CheckpointRun) -> CheckpointRecord:
-    """A checkpoint's record with what the run shows of its values (``parity.causes.values``)."""
+    """A checkpoint's record with what the run shows of its values (``parity.checkpoint.diagnosis.values``)."""
     found = [each for each in notices_of_values(run) if each not in run.checkpoint.notices]
     return run.checkpoint.model_copy(update={"notices": [*run.checkpoint.notices, *found]})
 

@@ -14,11 +14,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from parity.checkpoint.weight_precedence import file_read
 from parity.core.errors import GivenError
 from parity.core.records import CheckpointRecord, FileFacts, SubjectRecord, Verdict, WeightFacts
 from parity.core.subject import Variant
 from parity.results import Comparison, Finding, Result
-from parity.weight_precedence import file_read
 
 Severity = Literal["critical", "high", "low"]
 
@@ -256,7 +256,7 @@ def matches(specifiers: Iterable[str], version: str) -> bool:
 
 
 def weights_read(facts: FileFacts, backend: str) -> WeightFacts | None:
-    """The weight file that a backend loads (``parity.weight_precedence``); None where none can be read.
+    """The weight file that a backend loads (``parity.checkpoint.weight_precedence``); None where none can be read.
 
     A class reads its own framework's file where there is one, and otherwise PyTorch's with ``from_pt=True``; PyTorch's
     class, where none of its files is there, TensorFlow's or Flax's.

@@ -13,7 +13,7 @@ from typing import Any
 
 from parity.backends import BACKENDS, MUTANT_HOSTS
 from parity.backends.libraries import route
-from parity.checkpoint_files import (
+from parity.checkpoint.files import (
     CONFIG_FILE,
     TOKENIZER_CONFIG,
     explicit_weights,
@@ -21,7 +21,7 @@ from parity.checkpoint_files import (
     json_object,
     versioned_names,
 )
-from parity.weight_precedence import file_read
+from parity.checkpoint.weight_precedence import file_read
 
 OURS = ("reference-torch", "reference-flax", "file", *MUTANT_HOSTS)
 """These run nothing that a file holds, and say themselves what they cannot read."""
@@ -45,7 +45,7 @@ def refusal(backend: str, directory: Path, names: Collection[str], unexamined: M
 def chosen(backend: str, flags: Collection[str], names: Collection[str]) -> set[str]:
     """Weight files that a library may choose from these, in any release from 4.37 to 5.23, under these flags.
 
-    Sources: ``parity.weight_precedence``; for ``from_tf`` and ``from_flax`` transformers 4.37.2 and 4.57.6,
+    Sources: ``parity.checkpoint.weight_precedence``; for ``from_tf`` and ``from_flax`` transformers 4.37.2 and 4.57.6,
     modeling_utils.py, ``from_pretrained``.
     """
     first = [file_read(backend, version, names, "from_pt" in flags) for version in ((4, 37, 2), (4, 57, 6))]

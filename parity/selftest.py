@@ -102,7 +102,7 @@ def select(names: Sequence[str] | None) -> list[Mutant]:
 
 def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:
     """Fixtures that are captured together: no two of one class, for subjects are put to a class."""
-    from parity.checkpoint import inspect_checkpoint
+    from parity.checkpoint.inspection import inspect_checkpoint
 
     rounds: list[dict[tuple[str, tuple[str, ...]], str]] = []
     for name in dict.fromkeys(name for mutant in chosen for name in mutant.fixtures):

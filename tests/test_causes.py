@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from fixtures.make import CHECKPOINTS
-from parity.checkpoint import inspect_checkpoint, resolve_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
 from parity.core.records import Notice
 from reference.errors import CheckpointError
 

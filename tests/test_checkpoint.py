@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from fixtures.make import CHECKPOINTS, FIXTURES
-from parity.checkpoint import inspect_checkpoint, resolve_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
 from reference.errors import CheckpointError
 
 

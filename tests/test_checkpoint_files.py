@@ -15,8 +15,8 @@ from safetensors.numpy import save_file
 
 from parity.backends import libraries
 from parity.capture.views import Views
-from parity.checkpoint import inspect_checkpoint
-from parity.checkpoint_files import examine, list_files
+from parity.checkpoint.files import examine, list_files
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 from parity.refusals import chosen, refusal
 from reference.errors import CheckpointError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fixtures.make import CHECKPOINTS, END_BIASES, FIXTURES, PROVENANCE, make_fixture
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.model_spec import HEADS
 from reference.config import BartConfig
 from reference.weights import read_weights

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from parity import tokenizer_apart
-from parity.checkpoint import inspect_checkpoint
+from parity.cases.inputs import InputsError, read_inputs, tokenizer
+from parity.checkpoint.inspection import inspect_checkpoint, tokenizer_process
 from parity.core.model_spec import anatomy_of
 from parity.core.resources import fixture
-from parity.inputs import InputsError, read_inputs, tokenizer
 
 CONFIG = {"model_type": "bart", "vocab_size": 20, "max_position_embeddings": 6, "bos_token_id": 0, "eos_token_id": 2}
 ALPHABET = {"<s>": 0, "<pad>": 1, "</s>": 2, "<mask>": 3, "a": 4, "b": 5, "ab": 6, "Ġ": 7}
@@ -153,7 +152,7 @@ def test_ids_are_held_against_the_vocabulary_of_their_side(tmp_path):
 def test_a_tokenizer_that_never_answers_or_ends_its_process_is_one_line(tmp_path, monkeypatch):
     """``tokenizer.json`` is read by a library that may panic or search for ever; a stand-in of it does both here."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(tokenizer_apart, "SECONDS", 2)
+    monkeypatch.setattr(tokenizer_process, "SECONDS", 2)
     (tmp_path / "tokenizer.json").write_text("{}")
     for does, cause in (
         ("import os; os.abort()", "the library that reads it ended"),

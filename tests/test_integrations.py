@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.cli import run
 from parity.core.records import write_record
 from parity.core.resources import fixtures

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from parity.baseline import read_baseline
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import CheckpointRecord, FileFacts, WeightFacts
 from parity.core.resources import fixture
 from parity.ledger import Entry, entries, weights_read

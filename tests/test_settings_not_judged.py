@@ -8,9 +8,9 @@ import shutil
 import pytest
 
 from fixtures.make import CHECKPOINTS
-from parity.checkpoint import inspect_checkpoint
-from parity.in_force import MOST_BEAMS, NOT_FOLLOWED
-from parity.standard import standard_cases
+from parity.cases.standard import standard_cases
+from parity.checkpoint.generation_settings import MOST_BEAMS, NOT_FOLLOWED
+from parity.checkpoint.inspection import inspect_checkpoint
 from reference.generation import GenerationSettings
 
 POSITIONS = 33

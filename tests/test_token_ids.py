@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fixtures.make import CHECKPOINTS
-from parity.checkpoint import inspect_checkpoint
-from parity.standard import standard_cases
+from parity.cases.standard import standard_cases
+from parity.checkpoint.inspection import inspect_checkpoint
 
 OUTSIDE = 1_000_000
 SHIFTED = {

@@ -132,7 +132,7 @@ BACKENDS: dict[str, Entry] = {
 }  # fmt: skip
 
 _FAULTY = (SourceRoot("reference"), SourceRoot("parity", ("mutants/*.py", "backends/*.py")))
-_OF_PAGES = (*_FAULTY, SourceRoot("parity", ("file_cases.py", "documented/configs.toml")))
+_OF_PAGES = (*_FAULTY, SourceRoot("parity", ("cases/files.py", "cases/data/configs.toml")))
 MUTANT_HOSTS: dict[str, Entry] = {
     "mutant": Entry(
         "parity.backends.mutant", "MutantTorch", (*_TORCH, *_COMMON), _FAULTY, framework="torch", room_ahead=True

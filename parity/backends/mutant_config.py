@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends import own_files
+from parity.cases.files import documented_configs
 from parity.core.model_spec import config_class
 from parity.core.subject import Variant
-from parity.file_cases import documented_configs
 from parity.mutants import applied
 
 FLAGS = ("is_decoder", "add_cross_attention")

@@ -21,12 +21,12 @@ from parity.calibration.draw import rows
 from parity.calibration.measure import wait_passively
 from parity.calibration.plan import Chunk, chunks
 from parity.capture import capture
+from parity.cases.standard import standard_cases
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.records import Report, Verdict
 from parity.derived import DERIVED
 from parity.judge import judge
-from parity.standard import standard_cases
 
 PAIR = 2
 """Architectures audited together: with many checkpoints of each, small chunks cost little more and lose less."""

@@ -20,6 +20,7 @@ from parity.budgets import Measured
 from parity.calibration.draw import rows
 from parity.calibration.plan import Chunk, is_asked
 from parity.capture import capture
+from parity.cases.standard import standard_cases
 from parity.checks import CHECKS
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
@@ -28,7 +29,6 @@ from parity.core.tensors import TensorSpec
 from parity.derived import YARDSTICK_TEXT, scores
 from parity.ledger import entries
 from parity.run import CheckpointRun
-from parity.standard import standard_cases
 
 MEASURED = ("forward", "encode_decode", "gradients", "decode_steps", "score")
 """Operations whose answers are tensors with a budget."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from parity.core.files import status_of
 from parity.core.trace import Trace
 
 SHORTEST = 24
@@ -75,12 +75,6 @@ class Handed:
         except OSError as error:
             name = f"{self._directory}/{file['name']}"
             raise FilesChanged(f"{name}: is no longer there: {error.strerror or error}") from error
-
-
-def status_of(path: str | Path | int) -> tuple[int, int, int, int, int]:
-    """Device, inode, size, and when a file's content and its entry changed, in nanoseconds."""
-    found = os.stat(path)  # noqa: PTH116 (a worker asks this of every file twice for each case)
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _sha256(path: str) -> str:

@@ -287,7 +287,7 @@ def make_task(
     """The task of one cell; its id is the key its trace is cached under.
 
     Args:
-        checkpoint: ``parity.checkpoint.Checkpoint``.
+        checkpoint: ``parity.checkpoint.inspection.Checkpoint``.
         own: digest of our own sources (``sources.OwnSources``).
         cache: ``cache.TraceCache``.
         run: names this run, and stands in the key where it is not known what a backend's answers depend on.

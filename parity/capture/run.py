@@ -96,7 +96,7 @@ def capture(
         model_class: the documented class to load all of them as, by its PyTorch name; by default the one each was
             saved by.
         cases: makes the cases from an anatomy, ``rows`` and generation settings; by default
-            ``parity.standard.standard_cases``, ``parity.documented_cases`` and ``parity.file_cases``.
+            ``parity.cases.standard.standard_cases``, ``parity.cases.documented_api`` and ``parity.cases.files``.
         derive: run in order after the base cases; each sees what the ones before it brought.
         time_limit: seconds for each case, and for starting a worker.
         jobs: workers at a time; by default by cores and memory.
@@ -189,9 +189,9 @@ def _asked(checkpoint: Any, rows: list[dict[str, Any]] | None, cases: MakeCases 
     anatomy = checkpoint.anatomy
     if cases is not None:
         return cases(anatomy, rows, checkpoint.generation)
-    from parity.documented_cases import documented_cases
-    from parity.file_cases import file_cases
-    from parity.standard import standard_cases
+    from parity.cases.documented_api import documented_cases
+    from parity.cases.files import file_cases
+    from parity.cases.standard import standard_cases
 
     standard = list(standard_cases(anatomy, rows, checkpoint.generation))
     return [*standard, *documented_cases(anatomy, standard), *file_cases(anatomy, checkpoint.path)]
@@ -206,7 +206,7 @@ def _inspect(
         CaptureError: none was named.
         CheckpointError: none can be read; of several every cause is named.
     """
-    from parity.checkpoint import inspect_checkpoint
+    from parity.checkpoint.inspection import inspect_checkpoint
 
     if not paths:
         raise CaptureError("no checkpoint was named")

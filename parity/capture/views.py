@@ -1,6 +1,6 @@
 """Private directories, one for each checkpoint of a run: backends are given these, and never the user's own.
 
-One holds the files that are handed over (``parity.checkpoint_files``) and nothing else. Small files are copies, whose
+One holds the files that are handed over (``parity.checkpoint.files``) and nothing else. Small files are copies, whose
 digests are taken while they are copied. A large one is a link to the file, which the run holds open: a copy of it
 costs more than it is worth, and a hard link would change the user's file (its times, its count of links) and needs the
 same file system. What is written into it meanwhile shows in its times (``parity.capture.handed``).
@@ -17,10 +17,11 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from parity.capture.handed import FilesChanged, status_of
+from parity.capture.handed import FilesChanged
 from parity.capture.locks import Held, leave, take
 from parity.capture.tasks import CaptureError
-from parity.checkpoint_files import HandedFile
+from parity.checkpoint.files import HandedFile
+from parity.core.files import status_of
 
 COPIED = 64 << 20
 """Bytes up to which a file is copied."""

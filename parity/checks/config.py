@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from parity.cases.files import documented_configs, documented_value
+from parity.checkpoint.unread_fields import SEARCHED, unread_fields
 from parity.checks.base import check
 from parity.core.display import printable
 from parity.evidence import Evidence
-from parity.file_cases import documented_configs, documented_value
 from parity.results import Finding, Result
-from parity.unread_fields import SEARCHED, unread_fields
 
 _PAGES = "BART page, BartConfig; encoder-decoder and speech-encoder-decoder pages, their configs"
 _SAVING = "configuration page, save_pretrained: it can be read again with from_pretrained"
@@ -181,7 +181,7 @@ def _of_the_kind(field: str, value: Any, default: Any) -> bool:
 @check(
     "FILE06",
     claim="no field of config.json that nothing reads asks for another model than the one that is computed",
-    source="parity/documented/unread_fields.toml: early releases, fairseq's names, misspelt ones, with sources",
+    source="parity/checkpoint/data/unread_fields.toml: early releases, fairseq's names, misspelt ones, with sources",
     usually="a checkpoint converted from another architecture, a config of an early release, or a misspelt field",
     cases=("config",),
     needs_oracle=False,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from parity.cases.documented_api import documented_calls
 from parity.checks.base import check
 from parity.checks.loading import table_names
 from parity.core.trace import Trace
-from parity.documented_cases import documented_calls
 from parity.evidence import Evidence
 from parity.results import Finding, Result
 

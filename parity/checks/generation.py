@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from parity.checkpoint.generation_settings import NOT_READ
 from parity.checks.base import check
 from parity.core.case import Case
 from parity.evidence import Evidence
-from parity.in_force import NOT_READ
 from parity.results import Comparison, Finding, Result, Undecided
 from parity.texts import SEQUENCES, Choice, Text, common, cut, settings_of, unreadable
 from reference.generation import DOCUMENTED, Dialect, GenerationSettings, dialect

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from parity.checkpoint.weight_precedence import file_read
 from parity.checks.base import check
 from parity.evidence import Evidence
 from parity.initial_values import made_of
 from parity.results import Finding, Result
-from parity.weight_precedence import file_read
 from reference.names import Entry, table_of
 from reference.names.layouts import SPELLINGS
 

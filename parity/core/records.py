@@ -105,7 +105,7 @@ class CheckpointRecord(_Record):
     unused_files: list[str] = Field(default_factory=list)
     """What else lies in its directory: no backend is given it. A folder's name ends with a slash."""
     notices: list[Notice] = Field(default_factory=list)
-    """What is the matter with it in a user's words (``parity.causes``), to be read before any tensor."""
+    """What is the matter with it in a user's words (``parity.checkpoint.diagnosis``), to be read before any tensor."""
     file_facts: FileFacts | None = None
     """None: nothing is known of its files, and no known issue that names them holds."""
 

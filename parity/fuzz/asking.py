@@ -23,7 +23,7 @@ from parity.backends.capabilities import capabilities, library_class
 from parity.capture.blame import is_ours, raised
 from parity.capture.operations import Clock, Session, perform
 from parity.capture.plan import Asked, subject_record
-from parity.checkpoint import Checkpoint
+from parity.checkpoint.inspection import Checkpoint
 from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Verdict
 from parity.core.subject import FILE, FLAX, ORACLE, TORCH, Subject, Variant, yardstick_ensemble

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from parity.batch import as_single, ordinary_tokens
 from parity.calibration.plan import LARGEST_GAIN
-from parity.checkpoint import Checkpoint
+from parity.cases.batch import as_single, ordinary_tokens
+from parity.cases.standard import standard_cases
+from parity.checkpoint.inspection import Checkpoint
 from parity.core.case import IGNORED, Case
 from parity.core.model_spec import HEADS, Anatomy
 from parity.fuzz.architectures import FAMILIES, is_scale, widest
-from parity.standard import standard_cases
 from reference import composing
 from reference.config import config_of
 from reference.generation import GENERATION_FILE
@@ -134,7 +134,7 @@ class Example:
         return [_masked(case) if self.masked and case.name == "forward.other-mates" else case for case in kept]
 
     def rows(self, anatomy: Anatomy) -> Iterator[dict[str, Any]]:
-        """The batch, row by row, as ``parity.standard.standard_cases`` takes it."""
+        """The batch, row by row, as ``parity.cases.standard.standard_cases`` takes it."""
         rng = np.random.default_rng([self.seed, 1])
         words, targets = (ordinary_tokens(anatomy, vocab) for vocab in (anatomy.source_vocab, anatomy.vocab))
         for number, (source, target) in enumerate(self.lengths):
@@ -215,7 +215,7 @@ def _batch(
     shape: Choices, rest: Choices, config: Mapping[str, Any]
 ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
     """Lengths of the rows, and which labels are ignored."""
-    from parity.checkpoint import filled
+    from parity.checkpoint.inspection import filled
     from parity.core.model_spec import anatomy_of
 
     anatomy = anatomy_of(filled(dict(config), config_of(dict(config))))

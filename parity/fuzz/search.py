@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.core.records import Verdict
 from parity.fuzz.asking import Live, Plan, Process, ask, is_alarm

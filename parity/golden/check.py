@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import Report
 from parity.core.resources import fixtures, goldens
 from parity.core.stacks import table

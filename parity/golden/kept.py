@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from parity.cases.standard import SEED, standard_cases
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.tensors import forward_tensors
 from parity.core.trace import Trace
-from parity.standard import SEED, standard_cases
 
 __all__ = ["BACKENDS", "CASES", "LACKING", "SEED", "STACKS", "golden_cases", "trimmed"]
 

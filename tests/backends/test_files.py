@@ -12,10 +12,10 @@ from parity.backends import BACKENDS, get_backend
 from parity.backends.capabilities import capabilities, library_class
 from parity.backends.libraries import plain
 from parity.capture.operations import Clock, Session, perform
-from parity.checkpoint import inspect_checkpoint
+from parity.cases.files import file_cases
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 from parity.core.subject import Variant
-from parity.file_cases import file_cases
 
 transformers = pytest.importorskip("transformers", reason="asks the installed library's classes")
 

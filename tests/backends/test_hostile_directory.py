@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from parity.capture.views import Views
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ import pytest
 from parity.backends import get_backend
 from parity.backends.mirrored import MirroredWeights, reversed_axes
 from parity.capture.operations import Clock, Session, perform
-from parity.checkpoint import inspect_checkpoint
+from parity.cases.standard import standard_cases
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 from parity.core.subject import Variant, yardstick_ensemble
 from parity.core.trace import Trace
-from parity.standard import standard_cases
 from reference.config import BartConfig
 from reference.names import table_of
 from reference.weights import read_weights

@@ -9,14 +9,14 @@ import pytest
 
 from parity import backends
 from parity.backends import find_entry
-from parity.checkpoint import inspect_checkpoint
+from parity.cases.documented_api import documented_cases
+from parity.cases.standard import standard_cases
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.core.resources import fixture
 from parity.core.subject import Subject
-from parity.documented_cases import documented_cases
 from parity.fuzz.asking import Plan, Process, ask
 from parity.judge import verdicts_of
-from parity.standard import standard_cases
 
 POINT = EntryPoint("hf-mine", "tests.backends.logits_alone:LogitsAlone", backends.ENTRY_POINTS)
 

@@ -12,7 +12,7 @@ import pytest
 from parity.capture import views
 from parity.capture.handed import FilesChanged
 from parity.capture.views import Views
-from parity.checkpoint_files import digested, list_files, statuses
+from parity.checkpoint.files import digested, list_files, statuses
 from parity.core.trace import Trace
 from tests.capture.fake_backend import FINE
 

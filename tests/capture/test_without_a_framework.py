@@ -7,7 +7,7 @@ import pytest
 from parity.capture import CaptureError, run
 from parity.capture.cache import TraceCache
 from parity.capture.plan import add_peers, subjects
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
 from parity.core.subject import FLAX, TORCH, Subject, yardstick_ensemble

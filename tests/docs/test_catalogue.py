@@ -13,16 +13,16 @@ import pytest
 
 from parity import api
 from parity.capture import capture
-from parity.checkpoint import hub_id, inspect_checkpoint
+from parity.cases import catalogue
+from parity.cases.catalogue import CatalogueError, read_catalogue
+from parity.cases.documented_values import LACKED, case_of, documented_values
+from parity.checkpoint.inspection import hub_id, inspect_checkpoint
 from parity.checks.documented import documented_values_hold
 from parity.core.case import Case
 from parity.core.model_spec import HEADS
 from parity.core.records import CheckpointRecord
 from parity.core.trace import Trace
 from parity.docs.stand_ins import hub_ids, lay_out
-from parity.documented import catalogue
-from parity.documented.asking import LACKED, case_of, documented_values
-from parity.documented.catalogue import CatalogueError, read_catalogue
 from parity.judge import judge
 from parity.results import Finding
 from tests.docs.real import joined

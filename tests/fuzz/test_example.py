@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.checkpoint import Checkpoint, inspect_checkpoint
+from parity.checkpoint.inspection import Checkpoint, inspect_checkpoint
 from parity.core.case import IGNORED, Case
 from parity.fuzz.coverage import AXES, Coverage
 from parity.fuzz.example import AUDITED, ON_EITHER_SIDE, Example, drawn

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.cli import run
 from parity.core import resources
 from parity.core.records import CheckpointRecord, Manifest
@@ -134,7 +134,7 @@ def test_what_is_wrong_is_found_named_and_fails(copied, change, kind, capsys):
 
 
 def test_other_questions_make_a_golden_stale(copied, monkeypatch):
-    monkeypatch.setattr("parity.batch.TARGET_LENGTHS", (7, 3, 6))
+    monkeypatch.setattr("parity.cases.batch.TARGET_LENGTHS", (7, 3, 6))
     assert {problem.kind for problem in problems()} == {"stale"}
 
 

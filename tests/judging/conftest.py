@@ -16,7 +16,8 @@ import pytest
 
 from parity.backends import get_backend
 from parity.capture.operations import Clock, Session, perform
-from parity.checkpoint import Checkpoint, inspect_checkpoint
+from parity.cases.standard import standard_cases
+from parity.checkpoint.inspection import Checkpoint, inspect_checkpoint
 from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, Report, SubjectRecord, TraceRecord, write_record
 from parity.core.resources import fixture
@@ -24,7 +25,6 @@ from parity.core.subject import Subject, Variant
 from parity.core.trace import Trace
 from parity.derived import DERIVED
 from parity.sides import Side
-from parity.standard import standard_cases
 
 CAPABILITIES = [
     "labels", "attentions", "head_masks", "gradients", "default_decoder_inputs", "encode_decode", "tuple",

@@ -16,11 +16,11 @@ from parity.calibration import alarms, measure, table, tail
 from parity.calibration.draw import LONGEST_TEXT, architecture, deviation, generation, rows, write_checkpoint
 from parity.calibration.measure import Row, known_to_be_wrong, read, rows_of, still_drawn, write
 from parity.calibration.plan import LARGEST_GAIN, NARROWEST, Chunk, chunks, is_asked
+from parity.cases.standard import standard_cases
 from parity.core.model_spec import anatomy_of
 from parity.core.trace import Trace
 from parity.judge import judge
 from parity.run import CheckpointRun
-from parity.standard import standard_cases
 from reference.config import BartConfig
 from reference.generation import GenerationSettings
 from tests.conftest import ROOT

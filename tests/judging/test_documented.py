@@ -7,13 +7,13 @@ import json
 
 import pytest
 
-from parity.checkpoint import inspect_checkpoint
+from parity.cases.documented_api import documented_calls, documented_cases
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.core.case import Case
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
 from parity.core.trace import Trace
-from parity.documented_cases import documented_calls, documented_cases
 from parity.judge import judge
 from tests.judging.conftest import write_facts
 

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.case import Case
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from parity.checkpoint import inspect_checkpoint
+from parity.cases.documented_api import documented_cases
+from parity.checkpoint.facts import _dtype
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import FileFacts, Manifest, WeightFacts, read_record, write_record
 from parity.core.resources import fixture
 from parity.core.trace import Trace
-from parity.documented_cases import documented_cases
-from parity.file_facts import _dtype
 from parity.judge import judge
 from tests.judging.conftest import CANDIDATE, SUBJECTS, _subject_record, write_facts
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from parity.capture.saving import _mapped, unpack, without_large_files
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.core.model_spec import anatomy_of
 from parity.core.resources import fixture

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parity.cases.standard import standard_cases
 from parity.core.case import IGNORED, Case, shift_right
 from parity.core.model_spec import anatomy_of
-from parity.standard import standard_cases
 
 CONFIG = {
     "model_type": "bart", "vocab_size": 97, "max_position_embeddings": 33, "d_model": 24,

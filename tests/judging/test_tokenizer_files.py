@@ -14,13 +14,13 @@ from parity.backends import get_backend, own_files
 from parity.backends.capabilities import capabilities
 from parity.capture.blame import raised
 from parity.capture.operations import Clock, Session, perform
-from parity.checkpoint import inspect_checkpoint
+from parity.cases.files import file_cases
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.case import Case
 from parity.core.records import Report, SubjectRecord
 from parity.core.resources import fixture
 from parity.core.subject import Variant
 from parity.core.trace import Trace
-from parity.file_cases import file_cases
 from parity.judge import judge
 from reference.errors import CheckpointError
 from tests.judging.conftest import cells, write_facts

@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from parity import file_cases
 from parity.backends import get_backend
 from parity.capture.operations import Clock, Session, perform
-from parity.checkpoint import inspect_checkpoint
+from parity.cases import files
+from parity.checkpoint.inspection import inspect_checkpoint
+from parity.checkpoint.weight_precedence import file_read
 from parity.core.records import SubjectRecord, Verdict
 from parity.core.resources import fixture
 from parity.core.subject import Variant
 from parity.judge import judge
-from parity.weight_precedence import file_read
 from tests.judging.conftest import cells, write_facts
 
 Weights = dict[str, np.ndarray]
@@ -57,7 +57,7 @@ def verdicts(
         save_file(weights, place / "model.safetensors")
     write(other({name: array.copy() for name, array in weights.items()}), place)
     checkpoint = inspect_checkpoint(place)
-    cases = [case for case in file_cases.file_cases(checkpoint.anatomy, place) if case.operation == "weight_files"]
+    cases = [case for case in files.file_cases(checkpoint.anatomy, place) if case.operation == "weight_files"]
     backend = get_backend("file")
     asked = {"device": "cpu", "dtype": "float32", "model_class": checkpoint.model_class}
     model = backend.load(place, Variant(), **asked)
@@ -171,7 +171,7 @@ def test_a_file_that_holds_more_than_tensors_is_named_and_not_read(tmp_path):
 
 
 def test_a_format_without_a_reader_is_skipped_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_cases.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
 
     def write(weights: Weights, folder: Path) -> None:
         (folder / "tf_model.h5").write_bytes(b"")
@@ -182,7 +182,7 @@ def test_a_format_without_a_reader_is_skipped_by_name(tmp_path, monkeypatch):
 
 def test_one_weight_file_is_compared_with_nothing():
     path = fixture("bart-odd")
-    cases = file_cases.file_cases(inspect_checkpoint(path).anatomy, path)
+    cases = files.file_cases(inspect_checkpoint(path).anatomy, path)
     assert not [case for case in cases if case.operation == "weight_files"]
 
 

@@ -18,10 +18,11 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from parity import inputs
 from parity.baseline import read_baseline
-from parity.causes.directories import kind_of
-from parity.checkpoint import inspect_checkpoint
+from parity.cases import inputs
+from parity.cases.files import file_cases
+from parity.checkpoint.diagnosis.directories import kind_of
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.case import Case
 from parity.core.model_spec import anatomy_of
 from parity.core.records import Report, read_record
@@ -29,7 +30,6 @@ from parity.core.resources import fixture, fixtures
 from parity.core.trace import Raised, Trace
 from parity.docs.dependence import ids_of
 from parity.docs.pages import read_page
-from parity.file_cases import file_cases
 from parity.fuzz.command import stored_failure
 from parity.fuzz.example import Example
 from parity.golden import store

@@ -10,7 +10,7 @@ import tracemalloc
 
 import pytest
 
-from parity.checkpoint import inspect_checkpoint
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 from reference.config import config_of, read_config
 from reference.errors import CheckpointError, brief

@@ -18,10 +18,10 @@ from safetensors.numpy import save_file
 
 from parity.backends.fields import flatten
 from parity.capture import capture
-from parity.checkpoint import inspect_checkpoint
+from parity.cases.standard import standard_cases
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.case import Case
 from parity.core.subject import Variant
-from parity.standard import standard_cases
 from reference.config import BartConfig
 from reference.weights import read_weights
 from tests.witness.keras_hub_bart import BART, KerasHub

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from parity.causes.looking import json_object, names_in, word
+from parity.checkpoint.diagnosis.reading import json_object, names_in, word
 from parity.core.records import Notice
 from reference.config import CONFIG_FILE
 from reference.weights import FORMATS

@@ -9,6 +9,6 @@ so.
 
 from __future__ import annotations
 
-from parity.causes.found import explained, notices_of, refusal
+from parity.checkpoint.diagnosis.diagnose import explained, notices_of, refusal
 
 __all__ = ["explained", "notices_of", "refusal"]

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from parity.checkpoint.tokenizer_process import Apart, TokenizerError, TokenizerMissing
 from parity.core.case import IGNORED
 from parity.core.errors import GivenError
 from parity.core.model_spec import Anatomy
-from parity.tokenizer_apart import Apart, TokenizerError, TokenizerMissing
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes
 
@@ -37,7 +37,7 @@ class InputsError(GivenError):
 
 
 def read_inputs(path: Path, checkpoint: Path, anatomy: Anatomy) -> list[Row]:
-    """Rows for ``parity.standard.standard_cases``.
+    """Rows for ``parity.cases.standard.standard_cases``.
 
     Args:
         checkpoint: the directory whose tokenizer files encode the texts.
@@ -151,7 +151,7 @@ def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
     The second is BART's slow tokenizer (BART page, ``BartTokenizer``): no space is put before the text, ``<s>`` and
     ``</s>`` go round it.
 
-    It is read in a process of its own (``parity.tokenizer_apart``).
+    It is read in a process of its own (``parity.checkpoint.tokenizer_process``).
 
     Raises:
         InputsError: the ``tokenizers`` library is not installed, or the directory has no readable tokenizer files. What

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from parity import hostile_texts
+from parity.cases import tokenizer_texts
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy, config_class
 from parity.core.resources import data
@@ -44,8 +44,8 @@ file is read, and are no fields of what was read."""
 
 @cache
 def documented_configs() -> dict[str, Any]:
-    """``parity/documented/configs.toml``."""
-    return tomllib.loads(data("documented/configs.toml").read_text(encoding="utf-8"))
+    """``parity/cases/data/configs.toml``."""
+    return tomllib.loads(data("cases/data/configs.toml").read_text(encoding="utf-8"))
 
 
 def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
@@ -110,8 +110,8 @@ def _tokenizer_cases(anatomy: Anatomy, path: Path) -> list[Case]:
         return []
     why = _unread(path, anatomy.composed)
     apart = bool(why) and any((path / name).is_file() for name in (SERIALISED_FILE, VOCABULARY[0], WORDS_FILE))
-    texts = [*hostile_texts.texts(), *([] if why else hostile_texts.competing(_merges(path)))]
-    settings = {"texts": texts, "pairs": hostile_texts.pairs(), "short": SHORT}
+    texts = [*tokenizer_texts.texts(), *([] if why else tokenizer_texts.competing(_merges(path)))]
+    settings = {"texts": texts, "pairs": tokenizer_texts.pairs(), "short": SHORT}
     serialised = (path / SERIALISED_FILE).is_file()
     alone = not why and is_alone(path)
     notes = {"lacking": {"tokenizer_files": why} if why else {}, "serialised": serialised and not alone}

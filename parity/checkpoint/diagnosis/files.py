@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from parity.causes.looking import first_bytes, size_of
+from parity.checkpoint.diagnosis.reading import first_bytes, size_of
 from parity.core.records import Notice
 
 LFS = b"version https://git-lfs.github.com/spec/"

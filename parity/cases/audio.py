@@ -7,8 +7,8 @@ from unittest import mock
 
 import numpy as np
 
-from parity.documented.catalogue import Recording
-from parity.inputs import InputsError
+from parity.cases.catalogue import Recording
+from parity.cases.inputs import InputsError
 
 RATE = 16000
 """Samples in a second that every speech encoder here was trained with (``sampling_rate`` of its feature extractor)."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parity.capture.handed import status_of
+from parity.core.files import status_of
 from reference.config import CONFIG_FILE, read_json
 from reference.errors import CheckpointError
 from reference.files import check_regular, check_size, largest

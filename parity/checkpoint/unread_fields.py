@@ -32,8 +32,8 @@ class UnreadField:
 
 @cache
 def tables() -> dict[str, list[dict[str, Any]]]:
-    """``parity/documented/unread_fields.toml``: ``switch`` and ``name`` tables."""
-    return tomllib.loads(data("documented/unread_fields.toml").read_text(encoding="utf-8"))
+    """``parity/checkpoint/data/unread_fields.toml``: ``switch`` and ``name`` tables."""
+    return tomllib.loads(data("checkpoint/data/unread_fields.toml").read_text(encoding="utf-8"))
 
 
 def unread_fields(raw: Mapping[str, Any], filled: Mapping[str, Any]) -> Iterator[UnreadField]:
@@ -41,7 +41,7 @@ def unread_fields(raw: Mapping[str, Any], filled: Mapping[str, Any]) -> Iterator
 
     Args:
         raw: what ``config.json`` holds.
-        filled: the same with every documented default (``parity.checkpoint.Checkpoint.config``).
+        filled: the same with every documented default (``parity.checkpoint.inspection.Checkpoint.config``).
     """
     yield from _of_one(raw, filled, "")
     for half in HALVES:

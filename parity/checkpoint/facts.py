@@ -25,7 +25,7 @@ def file_facts(
 
     Args:
         model_class: the documented class that it is loaded as.
-        files: names of the files that count (``parity.checkpoint.Checkpoint.files``).
+        files: names of the files that count (``parity.checkpoint.inspection.Checkpoint.files``).
         generation: the settings of generation in force (``Checkpoint.generation``).
 
     Raises:

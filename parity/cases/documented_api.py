@@ -18,8 +18,8 @@ METHODS = ("forward", "call", "__call__", "encode", "decode", "generate", "from_
 
 @cache
 def documented_calls() -> dict[str, Any]:
-    """``parity/documented/calls.toml``: by class of the library, its source and the arguments of its methods."""
-    return tomllib.loads(data("documented/calls.toml").read_text(encoding="utf-8"))
+    """``parity/cases/data/calls.toml``: by class of the library, its source and the arguments of its methods."""
+    return tomllib.loads(data("cases/data/calls.toml").read_text(encoding="utf-8"))
 
 
 def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Case]:

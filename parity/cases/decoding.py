@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from parity.checkpoint.generation_settings import NOT_READ, not_followed, switched_off
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
-from parity.in_force import NOT_READ, not_followed, switched_off
 from reference.generation import GenerationSettings
 
 CHUNKS = (3, 2, 2)
@@ -83,7 +83,7 @@ def generation_cases(
     Args:
         full, mates, kept: as for ``step_cases``.
         alone: the row that stayed by itself, without its padding.
-        generation: the settings in force without arguments, by documented name (``parity.in_force``): where some
+        generation: the settings in force without arguments, by documented name (``parity.checkpoint.generation_settings``): where some
             cannot be judged, cases that pass settings of their own switch those off, and the others are skipped.
         ordinary: tokens that mean nothing special.
     """

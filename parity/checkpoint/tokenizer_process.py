@@ -53,7 +53,7 @@ class Apart:
             _check_size(file)
         self._process = subprocess.Popen(
             # Without the script's folder among the places that modules are imported from.
-            [sys.executable, "-P", str(data("tokenizer_child.py")), kind, *map(str, files)],
+            [sys.executable, "-P", str(data("checkpoint/tokenizer_child.py")), kind, *map(str, files)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from parity.causes import directories, files, models, tensors
-from parity.causes.looking import json_object, names_in
-from parity.causes.settings import notices_of_settings
-from parity.causes.tokens import notices_of_tokens
+from parity.checkpoint.diagnosis import directories, files, models, tensors
+from parity.checkpoint.diagnosis.reading import json_object, names_in
+from parity.checkpoint.diagnosis.settings import notices_of_settings
+from parity.checkpoint.diagnosis.tokens import notices_of_tokens
 from parity.core.model_spec import Anatomy
 from parity.core.records import Notice
 from reference.config import CONFIG_FILE

@@ -1,8 +1,8 @@
 """The standard questions put to every model: one batch, and what changes when one thing of it does.
 
 Which questions there are follows from the model's anatomy: a decoder alone has no source, a classifier is given no
-decoder inputs, only a model that writes text is asked to. Those about decoding stand in ``parity.decoding_cases``,
-those about losses in ``parity.loss_cases``.
+decoder inputs, only a model that writes text is asked to. Those about decoding stand in ``parity.cases.decoding``,
+those about losses in ``parity.cases.losses``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from parity.batch import Sequence, as_single, labels_of, ordinary_tokens, source_of, synthetic_rows
+from parity.cases.batch import Sequence, as_single, labels_of, ordinary_tokens, source_of, synthetic_rows
+from parity.cases.decoding import generation_cases, step_cases
+from parity.cases.losses import loss_cases
 from parity.core.case import IGNORED, Case, shift_right
 from parity.core.model_spec import Anatomy
-from parity.decoding_cases import generation_cases, step_cases
-from parity.loss_cases import loss_cases
 from reference.generation import GenerationSettings
 
 SEED = 20261121

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from parity.causes.looking import word
+from parity.checkpoint.diagnosis.reading import word
 from parity.core.model_spec import HEADS
 from parity.core.records import Notice
 from reference.config.composed import DECODERS, ENCODERS

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parity.causes import explained, notices_of, refusal
-from parity.checkpoint_files import HandedFile, digested, examine, list_files, statuses
+from parity.checkpoint.diagnosis import explained, notices_of, refusal
+from parity.checkpoint.facts import file_facts
+from parity.checkpoint.files import HandedFile, digested, examine, list_files, statuses
+from parity.checkpoint.generation_settings import generation_in_force
 from parity.core.model_spec import Anatomy, anatomy_of
 from parity.core.records import FileFacts, Notice
-from parity.file_facts import file_facts
-from parity.in_force import generation_in_force
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
 from reference.weights import find_weights, open_weights
@@ -40,7 +40,7 @@ class Checkpoint:
     """The documented class it is loaded as, by its PyTorch name."""
     generation: dict[str, Any]
     """The generation settings in force without arguments, by documented name, and which of them cannot be judged
-    (``parity.in_force``)."""
+    (``parity.checkpoint.generation_settings``)."""
     files: tuple[str, ...]
     """Every file that matters (config, generation config, weights of all formats, tokenizer), sorted."""
     format: str
@@ -52,9 +52,9 @@ class Checkpoint:
     unused: tuple[str, ...] = ()
     """What else lies in the directory, and no backend is given."""
     unexamined: Mapping[str, str] = field(default_factory=dict)
-    """Weight files that are not known to hold tensors alone, and why (``parity.checkpoint_files.examine``)."""
+    """Weight files that are not known to hold tensors alone, and why (``parity.checkpoint.files.examine``)."""
     notices: tuple[Notice, ...] = ()
-    """What is the matter with it, in a user's words (``parity.causes``)."""
+    """What is the matter with it, in a user's words (``parity.checkpoint.diagnosis``)."""
     facts: FileFacts = field(default_factory=FileFacts)
     """What the files hold, as conditions of known issues name it."""
 

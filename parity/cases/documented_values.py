@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from parity.checkpoint import generation_in_force, hub_id, resolve_checkpoint
+from parity.cases.audio import recorded
+from parity.cases.catalogue import Label, Loss, Span, States, Text, Tokens, Value, Words, read_catalogue
+from parity.cases.decoding import generation_case
+from parity.cases.files import SHORT
+from parity.cases.inputs import Encode, InputsError, tokenizer
+from parity.checkpoint.inspection import generation_in_force, hub_id, resolve_checkpoint
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy, anatomy_of
 from parity.core.records import CheckpointRecord, Manifest
-from parity.decoding_cases import generation_case
-from parity.documented.audio import recorded
-from parity.documented.catalogue import Label, Loss, Span, States, Text, Tokens, Value, Words, read_catalogue
-from parity.file_cases import SHORT
-from parity.inputs import Encode, InputsError, tokenizer
 from reference.errors import CheckpointError
 
 LACKED = "documented_input"

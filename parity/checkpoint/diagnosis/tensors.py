@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from parity.causes.looking import word
+from parity.checkpoint.diagnosis.reading import word
 from parity.core.records import Notice
 from reference.errors import brief
 from reference.names import Table, entry_in
