@@ -273,7 +273,7 @@ def compare(
 
 def _named(text: str) -> tuple[str, str, Who | None]:
     """A side as it is spelled, what it is, and who of it is asked."""
-    from parity.backends import find_entry
+    from parity.backends.registry import find_entry
     from parity.sides import CompareError, Who
 
     what, named, words = text.partition("::")

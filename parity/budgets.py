@@ -8,7 +8,7 @@ element on the same scale. Each is judged against its own budget::
 
 The yardstick is the largest such error in an ensemble of honest implementations (``parity.core.subject``); ``k`` and ``c``
 come from ``calibration.toml``, made by ``parity.calibration``. ``terms`` is known of a sum of terms that may all but
-cancel (``parity.backends.minuends``): no honest sum is closer than a rounding of its terms, even where all members
+cancel (``parity.backends.reference.softmax_cancellation``): no honest sum is closer than a rounding of its terms, even where all members
 happen to round none.
 """
 
@@ -122,7 +122,7 @@ def scale_of(spec: TensorSpec, arrays: Mapping[str, np.ndarray], minuends: Mappi
     """What the error of one of the oracle's ``arrays`` is relative to: its own size, or that of the one it names.
 
     Args:
-        minuends: by name, how large a tensor was before almost as much was subtracted (``parity.backends.minuends``).
+        minuends: by name, how large a tensor was before almost as much was subtracted (``parity.backends.reference.softmax_cancellation``).
             An error is a rounding of what was there before.
     """
     own = _size(spec.name, arrays, minuends or {})

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from parity.backends.mutants import MUTANTS, UNCHANGED, Mutant
 from parity.checks import CHECKS
 from parity.core.records import Verdict
 from parity.core.subject import Variant
-from parity.mutants import MUTANTS, UNCHANGED, Mutant
 from parity.run import CheckpointRun
 
 TOLERANCES = {"1e-5": 1e-5, "1e-3": 1e-3}

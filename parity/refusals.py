@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.backends import BACKENDS, MUTANT_HOSTS
-from parity.backends.libraries import route
+from parity.backends.hf.common import route
+from parity.backends.registry import BACKENDS, MUTANT_HOSTS
 from parity.checkpoint.files import (
     CONFIG_FILE,
     TOKENIZER_CONFIG,

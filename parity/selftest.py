@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
+from parity.backends.mutants.floor import Floor, floor
 from parity.checks import CHECKS
 from parity.core.records import Verdict
 from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
-from parity.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
-from parity.mutants.floor import Floor, floor
 from parity.outcomes import Outcome, cell, largest, of_mutants, outcome
 from parity.run import CheckpointRun
 

@@ -31,7 +31,14 @@ FORBIDDEN = {
     # The probe, in its own process, asks torch and jax for CUDA devices.
     "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
     "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
-    "parity/mutants": ("parity.capture", "parity.checks", "parity.judge", "transformers", "pydantic", *COMMAND),
+    "parity/backends/mutants": (
+        "parity.capture",
+        "parity.checks",
+        "parity.judge",
+        "transformers",
+        "pydantic",
+        *COMMAND,
+    ),
     "parity/golden": ("transformers", *FRAMEWORKS),
     "parity/show": ("parity.backends", "transformers", *FRAMEWORKS),
 }

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from parity.backends import BACKENDS
+from parity.backends.registry import BACKENDS
 from parity.core import stacks
 from parity.core.resources import data
 from parity.core.stacks import StackError, find, resolve_stack, table, variable

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from parity.backends import BACKENDS, MUTANT_HOSTS, find_entry
+from parity.backends.registry import BACKENDS, MUTANT_HOSTS, find_entry
 from parity.core.model_spec import config_class
 from parity.core.subject import Variant
 from reference.config.classes import CLASSES
@@ -228,7 +228,7 @@ def _reference(variant: Variant) -> dict[str, str]:
 
 def _mutant(variant: Variant) -> dict[str, str]:
     """Text is asked of faults that are about text: each costs the oracle cases of its own."""
-    from parity.mutants import MUTANTS, UNCHANGED
+    from parity.backends.mutants import MUTANTS, UNCHANGED
 
     if variant.mutant == UNCHANGED or MUTANTS[variant.mutant].writes:
         return {}

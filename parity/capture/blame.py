@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from parity.backends.base import NoAnswer
+from parity.backends.protocol import NoAnswer
 from parity.core.trace import Raised
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parity.backends.base import Reorder, Step
-from parity.backends.fields import flatten
+from parity.backends.output_names import flatten
+from parity.backends.protocol import Reorder, Step
 from parity.core.trace import Trace
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def decode_steps(
 
     Args:
         sizes: how many tokens each call is given.
-        reorder: ``at`` and ``rows`` of ``parity.backends.base.Reorder``.
+        reorder: ``at`` and ``rows`` of ``parity.backends.protocol.Reorder``.
     """
     model = session.current()
     order = Reorder(reorder["at"], _rows(reorder["rows"], session.variant.permuted)) if reorder else None

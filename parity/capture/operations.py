@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends.base import Field, Model
-from parity.backends.fed_layers import MEMORY
-from parity.backends.fields import flatten
+from parity.backends.layer_injection import MEMORY
+from parity.backends.output_names import flatten
+from parity.backends.protocol import Field, Model
 from parity.capture import decoding, saving
 from parity.capture.handed import UsersPath
 from parity.core.case import Case

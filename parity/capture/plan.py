@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parity.backends import BACKENDS, find_entry
 from parity.backends.capabilities import cannot_run, install_hint
+from parity.backends.registry import BACKENDS, find_entry
 from parity.capture.cache import trace_key
 from parity.capture.tasks import THREADS, CaptureError, Task
 from parity.core.case import ABOUT, Case

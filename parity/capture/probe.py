@@ -39,7 +39,7 @@ def probe(
     Raises:
         CaptureError: the interpreter cannot be started or does not answer.
     """
-    from parity.backends import find_entry
+    from parity.backends.registry import find_entry
 
     wanted = {
         name: {"distributions": entry.distributions, "sources": [(s.package, s.patterns) for s in entry.sources]}
@@ -137,7 +137,7 @@ def _all_sources(backends: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _sources(roots: Iterable[tuple[str, Sequence[str]]]) -> str | None:
-    from parity.backends import SourceRoot
+    from parity.backends.registry import SourceRoot
 
     digest = hashlib.sha256()
     for package, patterns in roots:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from parity import __version__
-from parity.backends import find_entry
 from parity.backends.capabilities import cannot_run
+from parity.backends.registry import find_entry
 from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import LocalProcesses
 from parity.capture.handed import FilesChanged, UsersPath

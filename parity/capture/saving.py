@@ -18,7 +18,7 @@ import numpy as np
 from parity.core.trace import FILE, Trace
 
 if TYPE_CHECKING:
-    from parity.backends.base import Model
+    from parity.backends.protocol import Model
     from parity.capture.operations import Session
 
 LARGE = 1 << 24

@@ -12,11 +12,11 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from parity.backends import MUTANT_HOSTS, find_entry
+from parity.backends.registry import MUTANT_HOSTS, find_entry
 
 PACKAGES = ("parity", "reference")
 WORKER = "parity.capture.worker"
-MUTANTS = "parity.mutants"
+MUTANTS = "parity.backends.mutants"
 """Followed for mutants alone: what each can be asked stands in the capabilities, where others look up a class."""
 
 

@@ -112,7 +112,7 @@ class Worker:
 
     def start(self) -> None:
         """Imports the backend's framework."""
-        from parity.backends import get_backend
+        from parity.backends.registry import get_backend
 
         began = time.monotonic()
         self.backend = get_backend(self.job["backend"])
@@ -125,7 +125,7 @@ class Worker:
 
     def _converts(self) -> bool:
         """Whether a file of TensorFlow or Flax is loaded by PyTorch: asked for, or all that a checkpoint has."""
-        from parity.backends.libraries import route
+        from parity.backends.hf.common import route
 
         routes = {task["case"]["settings"].get("route") for task in self.job["tasks"]}
         places = {Path(task["view"] or task["checkpoint"]) for task in self.job["tasks"]}

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from parity import __version__
-from parity.backends import find_entry, get_backend
 from parity.backends.capabilities import capabilities, library_class
+from parity.backends.registry import find_entry, get_backend
 from parity.capture.blame import is_ours, raised
 from parity.capture.operations import Clock, Session, perform
 from parity.capture.plan import Asked, subject_record

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from parity.backends import find_entry
+from parity.backends.registry import find_entry
 from parity.capture.cache import default_cache
 from parity.capture.plan import REFERENCES
 from parity.capture.tasks import CaptureError

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity.backends import find_entry
+from parity.backends.registry import find_entry
 from parity.capture.rundir import trace_name
 from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from parity.mutants import MUTANTS
-from parity.mutants.floor import floor
+from parity.backends.mutants import MUTANTS
+from parity.backends.mutants.floor import floor
 from parity.outcomes import TOLERANCES, Outcome
 from parity.selftest import Selftest, select
 from parity.show.console import console, duration, plural

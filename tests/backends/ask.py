@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends import get_backend
-from parity.backends.base import Reorder
-from parity.backends.fields import flatten
+from parity.backends.output_names import flatten
+from parity.backends.protocol import Reorder
+from parity.backends.registry import get_backend
 from parity.core.subject import Variant
 from tests.backends.samples import (
     CHECKPOINT,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends.base import Field
 from parity.backends.capabilities import DEVICES, DTYPES, WORDS
-from parity.backends.reference_torch import ReferenceTorch
+from parity.backends.protocol import Field
+from parity.backends.reference.torch import ReferenceTorch
 
 CAN = ("float32", "cpu")
 

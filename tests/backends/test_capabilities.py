@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.backends import BACKENDS
 from parity.backends.capabilities import DEVICES, DTYPES, OF_FILES, WITHOUT, capabilities, library_class, words_of
+from parity.backends.registry import BACKENDS
 from parity.core.resources import fixture
 
 MAIN = {"transformers": "4.57.6", "torch": "2.13.0", "tensorflow-cpu": "2.21.0", "jax": "0.10.2", "flax": "0.12.8"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends.fields import flatten
+from parity.backends.output_names import flatten
 from parity.core.model_spec import anatomy_of
 from parity.core.tensors import forward_tensors
 

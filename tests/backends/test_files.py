@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from parity.backends import BACKENDS, get_backend
 from parity.backends.capabilities import capabilities, library_class
-from parity.backends.libraries import plain
+from parity.backends.hf.common import plain
+from parity.backends.registry import BACKENDS, get_backend
 from parity.capture.operations import Clock, Session, perform
 from parity.cases.files import file_cases
 from parity.checkpoint.inspection import inspect_checkpoint
@@ -144,6 +144,6 @@ def test_a_serialised_tokenizer_of_another_kind_is_named(content: str, tmp_path:
 
 
 def asked_of_the_file(place: Path) -> dict:
-    from parity.backends import own_files
+    from parity.backends.reference import files
 
-    return own_files.tokenize(place, ["hello"], [])["serialised"]
+    return files.tokenize(place, ["hello"], [])["serialised"]

@@ -26,7 +26,7 @@ def watch(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
         print(event, arguments[-1])
 sys.addaudithook(watch)
-from parity.backends import get_backend
+from parity.backends.registry import get_backend
 from parity.core.subject import Variant
 for name in ("hf-torch", "hf-config", "hf-tokenizer", "hf-tokenizer-fast"):
     backend = get_backend(name)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from parity.backends import libraries
+from parity.backends.hf import common
 from reference.config import BartConfig
 from reference.names import table_of
 from tests.backends.samples import CHECKPOINT
@@ -20,7 +20,7 @@ BART = BartConfig.read(CHECKPOINT)
 
 def test_notes_hold_warnings_and_log_lines_once_each_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("transformers.somewhere")
-    with libraries.notes_of_load() as notes:
+    with common.notes_of_load() as notes:
         logger.warning("\x1b[1mSome weights\x1b[0m\nare  new")
         logger.warning("Some weights are new")
         logger.info("not this")
@@ -35,14 +35,14 @@ def test_notes_hold_warnings_and_log_lines_once_each_on_one_line(capsys: pytest.
 
 def test_a_list_of_every_parameter_is_read_whole_and_kept_short() -> None:
     names = [f"model.layers.{number}.weight" for number in range(200)]
-    with libraries.notes_of_load() as notes:
+    with common.notes_of_load() as notes:
         logging.getLogger("transformers").warning(f"newly initialized: {names}")
-    assert libraries.names_in(notes[0]) == sorted(names)
-    assert [len(note) for note in libraries.shortened(notes)] == [libraries.NOTE_LENGTH]
+    assert common.names_in(notes[0]) == sorted(names)
+    assert [len(note) for note in common.shortened(notes)] == [common.NOTE_LENGTH]
 
 
 def test_notes_are_kept_where_the_load_raises() -> None:
-    with pytest.raises(OSError), libraries.notes_of_load() as notes:
+    with pytest.raises(OSError), common.notes_of_load() as notes:
         logging.getLogger("transformers").warning("before it broke")
         raise OSError("broken")
     assert notes == ["before it broke"]
@@ -59,7 +59,7 @@ def test_notes_are_kept_where_the_load_raises() -> None:
     ],
 )
 def test_names_are_read_from_a_message(message: str, names: list[str]) -> None:
-    assert libraries.names_in(message) == names
+    assert common.names_in(message) == names
 
 
 @pytest.mark.parametrize(
@@ -81,18 +81,18 @@ def test_who_a_directory_was_written_for(tmp_path: Path, files: tuple[str, ...],
     if format is not None:
         metadata = {"format": format} if format else None
         save_file({"a": np.zeros(1)}, tmp_path / "model.safetensors", metadata=metadata)
-    assert libraries.stored_for(tmp_path) == stored
+    assert common.stored_for(tmp_path) == stored
 
 
 def test_a_conversion_flag_only_where_it_is_needed(tmp_path: Path) -> None:
-    assert libraries.route(tmp_path, "tf", ("pt",)) == {}
+    assert common.route(tmp_path, "tf", ("pt",)) == {}
     (tmp_path / "pytorch_model.bin").touch()
-    assert libraries.route(tmp_path, "tf", ("pt",)) == {"from_pt": True}
-    assert libraries.route(tmp_path, "pt", ("tf", "flax")) == {}
+    assert common.route(tmp_path, "tf", ("pt",)) == {"from_pt": True}
+    assert common.route(tmp_path, "pt", ("tf", "flax")) == {}
     (tmp_path / "tf_model.h5").touch()
-    assert libraries.route(tmp_path, "tf", ("pt",)) == {}
-    assert libraries.route_name({"from_pt": True}) == "from_pt=True"
-    assert libraries.route_name({}) == "plain"
+    assert common.route(tmp_path, "tf", ("pt",)) == {}
+    assert common.route_name({"from_pt": True}) == "from_pt=True"
+    assert common.route_name({}) == "plain"
 
 
 @pytest.mark.parametrize(
@@ -108,17 +108,17 @@ def test_a_conversion_flag_only_where_it_is_needed(tmp_path: Path) -> None:
     ],
 )
 def test_names_are_canonical_and_duplicates_keep_their_own(raw: str, layout: str, wanted: tuple) -> None:
-    assert libraries.parameter_name(raw, layout, table_of(BART)) == wanted
+    assert common.parameter_name(raw, layout, table_of(BART)) == wanted
 
 
 def test_loading_errors_are_notes() -> None:
     info = {"mismatched_keys": [("a", (1, 2), (2, 1))], "error_msgs": ["no"], "missing_keys": []}
-    assert libraries.loading_errors(info) == ["mismatched: a (1, 2) (2, 1)", "no"]
+    assert common.loading_errors(info) == ["mismatched: a (1, 2) (2, 1)", "no"]
 
 
 def test_versions() -> None:
-    assert libraries.version_of("numpy") >= (1, 26)
-    assert libraries.version_of("no-such-distribution") == ()
+    assert common.version_of("numpy") >= (1, 26)
+    assert common.version_of("no-such-distribution") == ()
 
 
 @pytest.mark.parametrize("kind", ["Flax", "TF 2.0"])
@@ -129,6 +129,6 @@ def test_a_conversion_to_torch_says_in_its_warnings_alone_what_is_new_and_what_w
         f"Some weights of BartModel {new}: ['b.weight'] You",
     ]
     others = [f"Some weights of BertModel {new}: ['c'] You", "Some layers of BartModel are newly initialized: ['d']"]
-    found = libraries.conversion_info([*notes, *others], "BartModel")
+    found = common.conversion_info([*notes, *others], "BartModel")
     assert found == {"missing_keys": ["b.weight"], "unexpected_keys": ["a.bias"]}
-    assert libraries.conversion_info(others, "BartModel") == {"missing_keys": [], "unexpected_keys": []}
+    assert common.conversion_info(others, "BartModel") == {"missing_keys": [], "unexpected_keys": []}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.backends import get_backend
+from parity.backends.registry import get_backend
 from parity.core.subject import Variant
 from tests.backends.samples import CHECKPOINT, CONFIG, labelled
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.backends import get_backend
-from parity.backends.mirrored import MirroredWeights, reversed_axes
+from parity.backends.reference.reversed_widths import MirroredWeights, reversed_axes
+from parity.backends.registry import get_backend
 from parity.capture.operations import Clock, Session, perform
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from parity import backends
-from parity.backends import find_entry
+from parity.backends.registry import find_entry
 from parity.cases.documented_api import documented_cases
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import pytest
 
-import parity.backends as backends
-from parity.backends import BACKENDS, SourceRoot, find_entry, get_backend
+import parity.backends.registry as backends
 from parity.backends.capabilities import capabilities, library_class
+from parity.backends.registry import BACKENDS, SourceRoot, find_entry, get_backend
 from tests.backends.samples import ROOT
 
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "transformers", "pydantic")

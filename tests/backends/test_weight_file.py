@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from parity.backends import get_backend
+from parity.backends.registry import get_backend
 from parity.core.subject import Variant
 from reference.config import BartConfig
 from reference.names import expected_parameters

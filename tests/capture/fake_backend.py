@@ -61,7 +61,7 @@ class FakeModel:
     class_name = "Fake"
 
     def __init__(self, weights, file, model_class):
-        from parity.backends.base import LoadReport
+        from parity.backends.protocol import LoadReport
 
         self.report, self.weights, self.file, self.model_class = LoadReport(), weights, file, model_class
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from parity.backends.hf_tokenizer import HfTokenizerFiles
+from parity.backends.hf.tokenizer import HfTokenizerFiles
 from parity.capture import blame
 from parity.capture.operations import as_input
 from parity.core.subject import Variant

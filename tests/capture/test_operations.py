@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.backends.base import LoadReport, Step
+from parity.backends.protocol import LoadReport, Step
 from parity.capture.operations import Clock, Session, as_input, perform, row_checksums
 from parity.core.case import Case
 from parity.core.subject import Variant

@@ -79,14 +79,14 @@ FILES = {
     "parity/capture/worker.py": "def main():\n    from parity.capture import operations\n",
     "parity/capture/operations.py": "import numpy\nif True:\n    import parity.core.case\n",
     "parity/capture/run.py": "", "parity/core/case.py": "try:\n    import parity.cases.batch\nexcept ImportError:\n    pass\n",
-    "parity/cases/batch.py": "", "parity/core/records.py": "", "parity/backends/__init__.py": "",
-    "parity/backends/hf_torch.py": "from __future__ import annotations\nfrom parity.backends import libraries\n",
-    "parity/backends/hf_flax.py": "from parity.backends import libraries, hf_flax_decoding\n",
-    "parity/backends/hf_flax_decoding.py": "",
-    "parity/backends/capabilities.py": "def f():\n    import parity.mutants\n",
-    "parity/backends/libraries.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import parity.core.records\n"
+    "parity/cases/batch.py": "", "parity/core/records.py": "", "parity/backends/registry.py": "",
+    "parity/backends/hf/torch.py": "from __future__ import annotations\nfrom parity.backends import libraries\n",
+    "parity/backends/hf/flax.py": "from parity.backends import libraries, hf_flax_decoding\n",
+    "parity/backends/hf/flax_cache.py": "",
+    "parity/backends/capabilities.py": "def f():\n    import parity.backends.mutants\n",
+    "parity/backends/hf/common.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import parity.core.records\n"
     "class A:\n    def f(self):\n        import reference.names.table\n",
-    "parity/backends/hf_config.py": "from parity.backends.capabilities import f\n", "parity/mutants/__init__.py": "",
+    "parity/backends/hf/config.py": "from parity.backends.capabilities import f\n", "parity/backends/mutants/__init__.py": "",
     "reference/__init__.py": "", "reference/names/__init__.py": "from reference.names import layouts\n",
     "reference/names/table.py": "", "reference/names/layouts.py": "", "reference/other.py": "",
 }  # fmt: skip
@@ -104,11 +104,11 @@ def test_files_are_followed_from_import_to_import(tmp_path):
     assert changed == {
         "parity/__init__.py": everyone, "parity/capture/__init__.py": everyone, "parity/capture/worker.py": everyone,
         "parity/capture/operations.py": everyone, "parity/capture/run.py": nobody, "parity/core/case.py": everyone,
-        "parity/cases/batch.py": everyone, "parity/core/records.py": nobody, "parity/backends/__init__.py": everyone,
-        "parity/backends/hf_torch.py": ["hf-torch"], "parity/backends/hf_flax.py": ["hf-flax"],
-        "parity/backends/hf_flax_decoding.py": ["hf-flax"], "parity/backends/capabilities.py": ["hf-config"],
-        "parity/backends/libraries.py": frameworks, "parity/backends/hf_config.py": ["hf-config"],
-        "parity/mutants/__init__.py": nobody, "reference/__init__.py": frameworks,
+        "parity/cases/batch.py": everyone, "parity/core/records.py": nobody, "parity/backends/registry.py": everyone,
+        "parity/backends/hf/torch.py": ["hf-torch"], "parity/backends/hf/flax.py": ["hf-flax"],
+        "parity/backends/hf/flax_cache.py": ["hf-flax"], "parity/backends/capabilities.py": ["hf-config"],
+        "parity/backends/hf/common.py": frameworks, "parity/backends/hf/config.py": ["hf-config"],
+        "parity/backends/mutants/__init__.py": nobody, "reference/__init__.py": frameworks,
         "reference/names/__init__.py": frameworks, "reference/names/table.py": frameworks,
         "reference/names/layouts.py": frameworks, "reference/other.py": nobody,
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """Any family's weights with every width reversed: the same function, every sum over a width in another order.
 
-As ``parity.backends.mirrored`` does for BART, on the table of names that every family has.
+As ``parity.backends.reference.reversed_widths`` does for BART, on the table of names that every family has.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.backends import get_backend
+from parity.backends.registry import get_backend
 from parity.capture.operations import Clock, Session, perform
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import Checkpoint, inspect_checkpoint

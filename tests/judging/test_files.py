@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from parity.backends import own_files
+from parity.backends.reference import files
 from parity.cases.files import documented_configs, file_cases
 from parity.cases.tokenizer_texts import competing
 from parity.checkpoint.inspection import inspect_checkpoint
@@ -76,7 +76,7 @@ def framed(ids: list[int], short: int, cut: str, side: str) -> dict[str, Any]:
 def read_by_us(name: str) -> dict[str, Any]:
     """What our own tokenizer says of a fixture's texts."""
     (case,) = (case for case in cases_of(name) if case.operation == "tokenize")
-    return own_files.tokenize(fixture(name), case.settings["texts"], case.settings["pairs"])
+    return files.tokenize(fixture(name), case.settings["texts"], case.settings["pairs"])
 
 
 def cases_of(name: str) -> list[Case]:
@@ -89,7 +89,7 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
     cases, traces = cases_of(name), {}
     for case in cases:
         if case.operation == "config":
-            said = own_files.configuration(found.path)
+            said = files.configuration(found.path)
             answers = {FILE: said, CONFIG: config_facts(case, said["raw"])}
         elif case.notes["lacking"]:
             continue

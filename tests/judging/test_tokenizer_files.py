@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from parity.backends import get_backend, own_files
 from parity.backends.capabilities import capabilities
+from parity.backends.reference import files
+from parity.backends.registry import get_backend
 from parity.capture.blame import raised
 from parity.capture.operations import Clock, Session, perform
 from parity.cases.files import file_cases
@@ -127,7 +128,7 @@ def test_a_tokenizer_as_5_saves_it_is_read_as_one_of_vocabulary_and_merges(tmp_p
     place = as_saved_by_5(tmp_path)
     (case,) = (case for case in file_cases(inspect_checkpoint(place).anatomy, place) if case.operation == "tokenize")
     assert case.requires == ("tokenize", "serialised_tokenizer", "paired_merges") and not case.notes["lacking"]
-    told = [own_files.tokenize(each, case.settings["texts"], case.settings["pairs"])
+    told = [files.tokenize(each, case.settings["texts"], case.settings["pairs"])
             for each in (place, fixture("bart-tiny"))]  # fmt: skip
     assert {**told[0], "serialised": None} == {**told[1], "serialised": None}
     assert statuses(place, "FILE02", "FILE03") == ["pass"]

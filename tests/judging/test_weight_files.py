@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from parity.backends import get_backend
+from parity.backends.registry import get_backend
 from parity.capture.operations import Clock, Session, perform
 from parity.cases import files
 from parity.checkpoint.inspection import inspect_checkpoint

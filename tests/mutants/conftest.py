@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parity.mutants.floor import floor
+from parity.backends.mutants.floor import floor
 from parity.selftest import Selftest, selftest
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Patches, applied
+from parity.backends.mutants.floor import floor
 from parity.checks import CHECKS
 from parity.core.resources import fixture
 from parity.core.subject import Variant
 from parity.judge import NothingToJudge
-from parity.mutants import FAMILIES, MUTANTS, UNCHANGED, Patches, applied
-from parity.mutants.floor import floor
 from parity.outcomes import Outcome
 from parity.selftest import Selftest, below, select
 from parity.show.selftest import score

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from parity.mutants import MUTANTS
-from parity.mutants.floor import floor
+from parity.backends.mutants import MUTANTS
+from parity.backends.mutants.floor import floor
 
 SIGNALS_PER_CHECK = {
     "CACHE01": 8,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from parity.backends.fields import flatten
+from parity.backends.output_names import flatten
 from parity.capture import capture
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint

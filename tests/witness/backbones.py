@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from parity.backends.mirrored import WIDTHS
-from parity.backends.torch_arrays import compute_as
+from parity.backends.reference.reversed_widths import WIDTHS
+from parity.backends.torch_util import compute_as
 from parity.budgets import UNIT_ROUNDOFF, Yardstick, measure
 from parity.core.subject import Variant, yardstick_ensemble
 from parity.core.tensors import TensorSpec

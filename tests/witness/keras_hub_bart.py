@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends.base import Field, LoadReport
 from parity.backends.capabilities import WORDS
-from parity.backends.torch_arrays import on_host, set_deterministic
+from parity.backends.protocol import Field, LoadReport
+from parity.backends.torch_util import on_host, set_deterministic
 from parity.core.subject import Variant
 from reference.config import BartConfig
 from reference.names import LOGITS_BIAS, POSITION_OFFSET

@@ -1,0 +1,290 @@
+"""What the three adapters of the Hugging Face library share: environment, loading routes, notes of a load, names."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from reference.names import Layout, Table, entry_in
+from reference.names.layouts import SPELLINGS
+
+NOTE_LENGTH = 1000
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_CONVERTED = ("Flax", "TF 2.0")
+_BRACKETED = re.compile(r"[\[{]['\"(].*?[\]}](?=$|[\s.])")
+
+
+def quiet_offline_environment() -> None:
+    """No network, no telemetry, no code from pickles or from a hub, no warnings of tokenizers about forks.
+
+    Call it before the library is imported.
+    """
+    settings = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    os.environ.update(settings, HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_NO_ADVISORY_WARNINGS="1")
+    # Whatever a library passes to torch.load (torch 2.6 and later, serialization.py), and code it found in its cache.
+    os.environ.update(TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", USE_HUB_KERNELS="0")
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    # The default; stated because a user's "error" would silence the warnings that belong in a load report.
+    os.environ["TRANSFORMERS_VERBOSITY"] = "warning"
+
+
+def version_of(distribution: str) -> tuple[int, ...]:
+    """Major, minor and patch of an installed distribution; ``()`` where it is not installed."""
+    try:
+        text = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ()
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def stored_for(checkpoint: Path) -> set[str]:
+    """Which frameworks the weight files of a directory were written for: ``pt``, ``tf``, ``flax``.
+
+    A safetensors file says in its metadata's ``format`` who wrote it (transformers, ``save_pretrained``); one that
+    says nothing, or cannot be read, counts as PyTorch's, as the library's own default does.
+    """
+    names = {"pt": "pytorch_model.bin", "tf": "tf_model.h5", "flax": "flax_model.msgpack"}
+    # Names that a library looks for, and no others: what else lies there changes no route.
+    found = {kind for kind, name in names.items() if any((checkpoint / each).is_file() for each in _with_index(name))}
+    whole, index = (checkpoint / name for name in _with_index("model.safetensors"))
+    path = whole if whole.is_file() or not index.is_file() else checkpoint / _first_shard(index)
+    if path.is_file():
+        try:
+            with safe_open(path, framework="numpy") as file:
+                found.add((file.metadata() or {}).get("format", "pt"))
+        except (SafetensorError, OSError):
+            found.add("pt")
+    return found
+
+
+def _with_index(name: str) -> tuple[str, str]:
+    return name, f"{name}.index.json"
+
+
+def _first_shard(index: Path) -> str:
+    """The first name of a shard that an index gives; the index's own, which no reader takes for weights, if none."""
+    try:
+        mapping = json.loads(index.read_bytes())["weight_map"]
+        return min(name for name in mapping.values() if isinstance(name, str))
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return index.name
+
+
+def route(checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
+    """The conversion flag a user must pass: none where the directory holds the framework's own files.
+
+    Args:
+        own: the framework's key of ``stored_for``.
+        others: keys the class has a ``from_…`` flag for, in the order of preference.
+    """
+    stored = stored_for(checkpoint)
+    if own in stored:
+        return {}
+    return {f"from_{other}": True for other in [kind for kind in others if kind in stored][:1]}
+
+
+def flags_of(asked: str | None, checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
+    """The flags of a load: those of the route that was asked for, or without one what a user must pass (``route``)."""
+    if asked is None:
+        return route(checkpoint, own, others)
+    return {} if asked == "plain" else {asked: True}
+
+
+def save_arguments(format: str, own: str, total: int) -> dict[str, Any]:
+    """What ``save_pretrained`` is told: nothing of a framework's default form, a third of the weights for ``sharded``.
+
+    Args:
+        own: the form that ``safe_serialization=False`` means; "" where a class writes safetensors alone.
+        total: bytes of the parameters.
+    """
+    chosen = {"safe_serialization": format != own} if own else {}
+    return {**chosen, "max_shard_size": max(total // 3, 1)} if format == "sharded" else chosen
+
+
+def route_name(flags: dict[str, bool]) -> str:
+    """``plain``, or the flag as a user writes it: ``from_pt=True``."""
+    return ", ".join(f"{name}={value}" for name, value in flags.items()) or "plain"
+
+
+class _Collector(logging.Handler):
+    def __init__(self, notes: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._notes = notes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._notes.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def notes_of_load() -> Iterator[list[str]]:
+    """Collects what the library warns or logs meanwhile, and keeps standard output clean.
+
+    The list is complete, one line per message, each once, when the context ends.
+    """
+    raw: list[str] = []
+    lines: list[str] = []
+    handler = _Collector(raw)
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("always")
+            yield lines
+    finally:
+        logger.removeHandler(handler)
+        # A deprecation inside a library is nobody's news about this checkpoint.
+        quiet = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+        raw += [str(warning.message) for warning in caught if not issubclass(warning.category, quiet)]
+        lines += list(dict.fromkeys(_one_line(text) for text in raw))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_ANSI.sub("", text).split())
+
+
+def shortened(notes: Iterable[str]) -> list[str]:
+    """Notes as a report keeps them; names are read from the whole ones, which may list every parameter."""
+    return [note[:NOTE_LENGTH] for note in notes]
+
+
+def names_in(message: str) -> list[str]:
+    """The parameter names a log message lists between brackets: strings, or tuples of path parts joined by ``/``."""
+    found = _BRACKETED.search(message)
+    if not found:
+        return []
+    listed = ast.literal_eval(found.group())
+    return sorted("/".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in listed)
+
+
+def listed(notes: Iterable[str], *phrases: str) -> list[str]:
+    """The names that those notes list which hold one of these phrases."""
+    return [name for note in notes if any(phrase in note for phrase in phrases) for name in names_in(note)]
+
+
+def conversion_info(notes: Iterable[str], model_class: str) -> dict[str, list[str]]:
+    """Of a conversion to PyTorch what ``output_loading_info`` says of other loads: it stands in its warnings only.
+
+    A composition's halves are converted before it is, and warn under their own names, so that its own class is looked
+    for. Sources: ``modeling_flax_pytorch_utils.py`` and ``modeling_tf_pytorch_utils.py`` of 4.37.2 and 4.57.6.
+    """
+    notes = list(notes)
+    new = (f"weights of {model_class} were not initialized from the {kind} model" for kind in _CONVERTED)
+    unused = (f"{kind} model were not used when initializing the PyTorch model {model_class}:" for kind in _CONVERTED)
+    return {"missing_keys": listed(notes, *new), "unexpected_keys": listed(notes, *unused)}
+
+
+def loading_errors(info: Mapping[str, Any]) -> list[str]:
+    """Misshapen entries and conversion errors: fields of the loading info that have no place of their own."""
+    misshapen = [" ".join(str(part) for part in entry) if isinstance(entry, tuple) else str(entry)
+                 for entry in info.get("mismatched_keys", ())]  # fmt: skip
+    return [f"mismatched: {entry}" for entry in sorted(misshapen)] + [str(e) for e in info.get("error_msgs", ())]
+
+
+def parameter_name(raw: str, layout: Layout, table: Table) -> tuple[str, bool, bool]:
+    """The canonical name, whether the array is stored transposed, and whether it is trained.
+
+    A duplicate of a tied table keeps its own PyTorch name, so that it can be seen to equal the table; what no model
+    computes with (a pooler) has one name in all layouts too. A name that the model has not stays as it is spelled.
+    """
+    entry = entry_in(table, raw, layout)
+    if entry is None:
+        return raw, False, True
+    if entry.role == "tied":
+        spelled = SPELLINGS[layout](raw)[0]
+        return next(alias for alias in table.spelled(spelled) if alias in table.tied), entry.transposed, True
+    return entry.name, entry.transposed, entry.role == "parameter"
+
+
+def parameter(array: np.ndarray, name: str, transposed: bool, table: Table) -> np.ndarray:
+    """An array in the canonical layout; one that differs by axes of size 1 alone (TF's GPT-2 biases) is reshaped."""
+    array = array.T if transposed else array
+    wanted = table.shapes.get(name, array.shape)
+    same = array.shape != wanted and [n for n in array.shape if n != 1] == [n for n in wanted if n != 1]
+    return array.reshape(wanted) if same else array
+
+
+def no_reorder(reorder: Any) -> None:
+    """Raises NotImplementedError where a cache is to be reordered (capability ``reorder_cache``)."""
+    if reorder is not None:
+        raise NotImplementedError("the library reorders caches inside of generate only")
+
+
+STEP_FIELDS = (
+    "logits", "last_hidden_state", "decoder_hidden_states", "hidden_states", "decoder_attentions", "attentions",
+    "cross_attentions",
+)  # fmt: skip
+"""What a decoding call may give besides its cache, whatever its class calls it."""
+
+
+def of_a_step(output: Mapping[str, Any]) -> dict[str, Any]:
+    """What a decoding call gave that is not its cache (``parity.backends.protocol.Step``)."""
+    return {name: output[name] for name in STEP_FIELDS if name in output}
+
+
+SOURCE = ("input_ids", "input_values", "attention_mask")
+"""What ``generate`` is given of a call's inputs."""
+
+
+def source_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a call's inputs those that ``generate`` takes."""
+    return {name: inputs[name] for name in SOURCE if name in inputs}
+
+
+def generate_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as a user passes them, and the form of the answer in which scores come.
+
+    Without settings nothing is added: the library's own defaults are what is asked about.
+    """
+    form = {"return_dict_in_generate": True, "output_scores": True}
+    return {**settings, **form} if settings else {}
+
+
+def generated(answer: Any) -> dict[str, Any]:
+    """What ``generate`` returned, its bare array of tokens or its output class, under documented names."""
+    sequences = getattr(answer, "sequences", answer)
+    scores = getattr(answer, "sequences_scores", None)
+    return {"sequences": sequences} if scores is None else {"sequences": sequences, "sequences_scores": scores}
+
+
+def generation_settings(model: Any) -> dict[str, Any]:
+    """The settings that are known here, as a library's ``generate`` uses them without arguments."""
+    from reference.generation import GenerationSettings
+
+    held = _in_force(model)
+    names = [field.name for field in dataclasses.fields(GenerationSettings) if field.name not in ("passed", "stored")]
+    return {name: getattr(held, name) for name in names if hasattr(held, name)}
+
+
+def _in_force(model: Any) -> Any:
+    """The ``GenerationConfig`` that ``generate`` starts from.
+
+    Where ``generation_config.json`` says ``_from_model_config``, 4.x makes it anew of ``config.json`` (PyTorch only if
+    that holds settings of its own), and says so in a warning: transformers 4.37.2 and 4.57.6, ``generate`` and
+    ``_prepare_generation_config`` of ``generation/utils.py``, ``tf_utils.py`` and ``flax_utils.py``.
+    """
+    held, config = model.generation_config, model.config
+    names = ("_get_non_default_generation_parameters", "_has_non_default_generation_parameters")
+    says = next((getattr(config, name) for name in names if hasattr(config, name)), None)
+    if says is None or not held._from_model_config or getattr(held, "_original_object_hash", None) != hash(held):
+        return held
+    in_torch = not type(model).__name__.startswith(("TF", "Flax"))
+    return held if in_torch and not says() else type(held).from_model_config(config)
+
+
+def plain(value: Any) -> Any:
+    """A value as a JSON file would hold it: torch's dtypes by their bare names, as the library writes them."""
+    return json.loads(json.dumps(value, default=lambda other: str(other).removeprefix("torch.")))

@@ -1,0 +1,100 @@
+"""The library's config classes: what they read, what they are without a file, and what comes back after saving."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from parity.backends.capabilities import library_class
+from parity.backends.hf import common as libraries
+from parity.backends.hf.documented import FLAGS, HALVES
+from parity.core.subject import Variant
+
+
+class HfConfig:
+    """Any documented config class of an installed transformers."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        """No network; the library is imported where it is first needed."""
+        libraries.quiet_offline_environment()
+
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+    ) -> HfConfigFile:  # fmt: skip
+        """``from_pretrained`` of the class that the documented model class has its config of."""
+        import transformers
+
+        kind = getattr(transformers, library_class("hf-config", model_class))
+        return HfConfigFile(kind, kind.from_pretrained(checkpoint))
+
+
+class HfConfigFile:
+    """One config as it was read."""
+
+    def __init__(self, kind: Any, config: Any) -> None:
+        self._kind, self._config = kind, config
+        self.class_name = type(config).__name__
+
+    def configuration(
+        self, fields: Iterable[str], common: Iterable[str], halves: Mapping[str, list[str]]
+    ) -> dict[str, Any]:
+        """Everything a claim about configs needs, as JSON has it.
+
+        Args:
+            fields: attributes to look up; one that is absent is left out of the answer.
+            common: attributes that every config is documented to have.
+            halves: of a composition, by half, its attributes.
+        """
+        wanted = [*fields, *common]
+        with tempfile.TemporaryDirectory() as folder:
+            self._config.save_pretrained(folder)
+            saved = self._kind.from_pretrained(folder)
+        again = self._kind.from_dict(json.loads(self._config.to_json_string(use_diff=False)))
+        return {
+            "class": self.class_name,
+            "arguments": _arguments(self._kind),
+            "bare": _bare(self._kind, wanted),
+            "read": self._values(self._config, wanted, halves),
+            "saved": self._values(saved, wanted, halves),
+            "json": self._values(again, wanted, halves),
+            **({"joined": self._joined()} if halves else {}),
+        }
+
+    def _values(self, config: Any, wanted: list[str], halves: Mapping[str, list[str]]) -> dict[str, Any]:
+        found = {"own": _attributes(config, wanted)}
+        for half, names in halves.items():
+            part = getattr(config, half)
+            found[half] = {"model_type": part.model_type, **_attributes(part, names)}
+        return found
+
+    def _joined(self) -> dict[str, Any]:
+        """What ``from_encoder_decoder_configs`` makes of two configs that say nothing of being halves."""
+        encoder, decoder = (type(getattr(self._config, half))() for half in HALVES)
+        joined = self._kind.from_encoder_decoder_configs(encoder, decoder)
+        return {half: _attributes(getattr(joined, half), FLAGS) for half in HALVES}
+
+
+def _arguments(kind: Any) -> list[list[Any]]:
+    """The constructor's arguments in order: name, default, whether it can be given by its place."""
+    found = []
+    for parameter in list(inspect.signature(kind.__init__).parameters.values())[1:]:
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            default = None if parameter.default is parameter.empty else parameter.default
+            found.append([parameter.name, libraries.plain(default), parameter.kind is parameter.POSITIONAL_OR_KEYWORD])
+    return found
+
+
+def _bare(kind: Any, wanted: list[str]) -> dict[str, Any]:
+    """What the constructor gives without arguments: attributes, or what it raises."""
+    try:
+        return {"own": _attributes(kind(), wanted)}
+    except Exception as error:  # what it is documented to do is for a check to say
+        return {"raised": type(error).__name__}
+
+
+def _attributes(config: Any, names: Iterable[str]) -> dict[str, Any]:
+    return {name: libraries.plain(getattr(config, name)) for name in names if hasattr(config, name)}

@@ -1,0 +1,79 @@
+"""What the three adapters of the Hugging Face library share of documented behaviour: signatures, and joining halves."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from parity.backends.hf import common
+
+FLAGS = ("is_decoder", "add_cross_attention")
+HALVES = ("encoder", "decoder")
+
+
+def signatures(kind: type, methods: Iterable[str]) -> dict[str, Any]:
+    """By method its parameters in order: name, default, and whether one must be given.
+
+    A method that the class has not is left out. ``**`` stands last where other names are taken too.
+    """
+    return {name: _parameters(getattr(kind, name)) for name in methods if hasattr(kind, name)}
+
+
+def _parameters(method: Any) -> list[list[Any]]:
+    found = []
+    for parameter in inspect.signature(method).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found.append(["**", None, False])
+        elif parameter.name not in ("self", "cls") and parameter.kind is not parameter.VAR_POSITIONAL:
+            must = parameter.default is parameter.empty
+            found.append([parameter.name, None if must else common.plain(parameter.default), must])
+    return found
+
+
+@contextmanager
+def halves(checkpoint: Path) -> Iterator[tuple[str, str]]:
+    """Both halves of a composition as directories of their own, as their PyTorch classes save them.
+
+    The parameters are read and named without any framework, so that the halves are those of the file itself: the
+    decoder's with its cross-attention, and without the map between two widths, which belongs to neither.
+    """
+    from reference.config import CONFIG_FILE, read_config, read_json
+    from reference.weights import read_weights
+
+    raw, weights = read_json(checkpoint, CONFIG_FILE), read_weights(checkpoint, read_config(checkpoint))
+    with tempfile.TemporaryDirectory(prefix="parity-halves-") as folder:
+        for half in HALVES:
+            place = Path(folder) / half
+            place.mkdir()
+            (place / CONFIG_FILE).write_text(json.dumps(raw[half]), encoding="utf-8")
+            own = {name.removeprefix(f"{half}."): np.ascontiguousarray(weights[name])
+                   for name in weights if name.startswith(f"{half}.")}  # fmt: skip
+            save_file(own, place / "model.safetensors", metadata={"format": "pt"})
+        yield str(Path(folder) / "encoder"), str(Path(folder) / "decoder")
+
+
+def in_training(model: Any) -> bool:
+    """Whether any module of a PyTorch composition's halves is in training mode, so that its dropout acts."""
+    return any(module.training for half in HALVES for module in getattr(model, half).modules())
+
+
+class Documented:
+    """What the three kinds of loaded model tell of themselves alike."""
+
+    _model: Any
+
+    def signatures(self, methods: Iterable[str]) -> dict[str, Any]:
+        """Parameters of the class's own methods."""
+        return signatures(type(self._model), methods)
+
+    def flags(self) -> Mapping[str, Any]:
+        """Whether the decoder of a composition is causal, and attends to the encoder."""
+        return {flag: getattr(self._model.config.decoder, flag, None) for flag in FLAGS}

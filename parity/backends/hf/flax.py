@@ -1,0 +1,246 @@
+"""The Flax classes of transformers, on JAX, jitted; 4.37 to 4.57."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends import jax_util, layer_injection
+from parity.backends.hf import common, documented
+from parity.backends.hf.flax_cache import CachedDecoder, encoded_by, seen_states
+from parity.backends.hf.flax_loss import LABELS, documented_loss
+from parity.backends.protocol import Field, LoadReport, Reorder, Step
+from parity.core.case import shift_right
+from parity.core.subject import Variant
+from reference.config import Config, read_config
+from reference.names import HEAD, SHARED, Table, table_of
+
+
+class HfFlax:
+    """Loads the Flax class as a user would, with ``from_pt=True`` where only PyTorch files are there."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        common.quiet_offline_environment()
+        os.environ.update(USE_TF="0", USE_JAX="1", USE_FLAX="1")
+        jax_util.set_up(threads, device, cache)
+
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
+    ) -> HfFlaxModel:  # fmt: skip
+        """Loads with ``dtype=``, and casts the parameters too in half precision: the first only sets the computation's.
+
+        Raises whatever ``from_pretrained`` raises.
+
+        Raises:
+            ValueError: a dtype, attention or thread count is asked for that the class has no way to be told.
+        """
+        import jax.numpy as jnp
+        import transformers
+
+        if dtype == "float64" or variant.attention != "eager" or variant.one_thread:
+            raise ValueError(f"hf-flax computes in float32, bfloat16 or float16, eager; not {dtype}, {variant}")
+        flags = common.flags_of(route, checkpoint, "flax", ("pt",))
+        with common.notes_of_load() as notes:
+            model = getattr(transformers, f"Flax{model_class}").from_pretrained(
+                checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags
+            )
+        # The argument is what is computed in; the parameters stay in the file's dtype until they are told.
+        cast = {"float32": model.to_fp32, "bfloat16": model.to_bf16, "float16": model.to_fp16}[dtype]
+        model.params = cast(model.params)
+        config = read_config(checkpoint)
+        table = table_of(config, model_class)
+        report = _report(model, notes, table)
+        report.route, report.notes = common.route_name(flags), common.shortened(notes)
+        return HfFlaxModel(model, config, table, report, variant)
+
+
+SHIFTS = ("ForConditionalGeneration", "EncoderDecoderModel")
+"""How the names of classes end whose decoder is fed the labels, shifted."""
+
+
+class HfFlaxModel(documented.Documented):
+    """One loaded model; each kind of call is compiled once per signature."""
+
+    def __init__(self, model: Any, config: Config, table: Table, report: LoadReport, variant: Variant) -> None:
+        import jax
+
+        self._model, self._config, self._table, self._variant = model, config, table, variant
+        self.class_name = type(model).__name__
+        self.report, self._frozen = report, {}
+        self._as_dict = jax.jit(lambda params, inputs: self._whole(params, inputs, True))
+        self._as_tuple = jax.jit(lambda params, inputs: self._whole(params, inputs, False))
+        self._in_two = jax.jit(self._encode_then_decode)
+        self._decoder = CachedDecoder(model)
+        self._loss = jax.jit(jax.value_and_grad(self._documented_loss))
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every leaf of ``model.params``, kernels transposed to PyTorch's ``[out, in]``."""
+        for name, array, _ in _named(self._model.params, self._table):
+            yield name, array
+
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``, whose default is msgpack."""
+        with common.notes_of_load():
+            self._model.save_pretrained(folder, **common.save_arguments(format, "msgpack", 0))
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
+        compiled = self._as_tuple if as_tuple else self._as_dict
+        with jax_util.precision(self._variant):
+            output = compiled(self._model.params, self._arrays(inputs))
+        return output if as_tuple else dict(output.items())
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        """``model.encode`` then ``model.decode``, whose fields are put under the names the whole call has."""
+        with jax_util.precision(self._variant):
+            return self._in_two(self._model.params, self._arrays(inputs))
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        """``model.init_cache`` and ``model.decode``, compiled once for each size of a piece.
+
+        Raises:
+            NotImplementedError: a reordered cache is asked for: the library does that inside of ``generate`` only.
+        """
+        common.no_reorder(reorder)
+        with jax_util.precision(self._variant):
+            # All at once: a generator would leave the precision to whoever asks for the next step.
+            return iter(list(self._decoder.steps(self._model.params, self._arrays(inputs), sizes)))
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
+        """``model.generate``, which has one form of answer: the class of beam search calls its scores ``scores``.
+
+        An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
+        """
+        given = self._arrays(common.source_of(inputs))
+        mask = {"attention_mask": given.pop("attention_mask")} if "attention_mask" in given else {}
+        # Audio or tokens, ``generate`` calls what it is given first ``input_ids``.
+        with jax_util.precision(self._variant):
+            answer = self._model.generate(*given.values(), **mask, **settings)
+        scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
+        return {"sequences": answer.sequences, **scores}
+
+    def composed(self, checkpoint: Path) -> HfFlaxModel:
+        """Halves saved by PyTorch's classes, each converted while they are joined."""
+        kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
+        with documented.halves(checkpoint) as (encoder, decoder):
+            joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
+        return HfFlaxModel(joined, self._config, self._table, LoadReport(), self._variant)
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        return common.generation_settings(self._model)
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """Of the documented loss of its own logits: the classes take no labels and compute none.
+
+        Behind an encoder the decoder's inputs are the labels shifted right (BART page, ``labels``) where none are
+        given; a class whose decoder is fed its source, or that has no encoder, is given its inputs as they are.
+        """
+        labels = {name: array for name, array in inputs.items() if name in LABELS}
+        inputs = {name: array for name, array in inputs.items() if name not in LABELS}
+        if self.class_name.endswith(SHIFTS) and "decoder_input_ids" not in inputs:
+            pad, start = self._config.pad_token_id, self._config.decoder_start_token_id
+            inputs["decoder_input_ids"] = shift_right(np.asarray(labels["labels"]), pad, start)
+        with jax_util.precision(self._variant):
+            loss, gradients = self._loss(self._model.params, self._arrays(inputs), jax_util.as_arrays(labels))
+        found = {}
+        for name, array, trained in _named(gradients, self._table):
+            if trained:
+                found[name] = array
+        return loss, found
+
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        """By flax's own way to intercept a module's call; compiled for this one question."""
+        import jax
+
+        def asked(params: Any, inputs: Mapping[str, Any], states: Mapping[str, Any]) -> dict[str, Any]:
+            with layer_injection.in_linen(states):
+                return self._encode_then_decode(params, inputs, states[layer_injection.MEMORY])
+
+        with jax_util.precision(self._variant):
+            return jax.jit(asked)(self._model.params, self._arrays(inputs), jax_util.as_arrays(states))
+
+    def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """With ``freeze_feature_encoder=True`` in the call, from here on."""
+        self._frozen = {"freeze_feature_encoder": True}
+        return self.gradients(inputs)
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        return jax_util.on_host(value)
+
+    def _arrays(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Under the class's own names: audio is ``inputs``, as the Flax page documents it."""
+        given = jax_util.as_arrays(inputs)
+        return {"inputs" if name == "input_values" else name: array for name, array in given.items()}
+
+    def _whole(self, params: Any, inputs: Mapping[str, Any], return_dict: bool) -> Any:
+        return self._model(
+            **inputs, params=params, output_hidden_states=True, output_attentions=True, return_dict=return_dict
+        )
+
+    def _encode_then_decode(self, params: Any, inputs: Mapping[str, Any], memory: Any = None) -> dict[str, Any]:
+        """``memory``: what the decoder is given in the place of the encoder's last states."""
+        asked = {"params": params, "output_hidden_states": True, "output_attentions": True}
+        encoded = encoded_by(self._model, inputs, **asked)
+        if memory is not None:
+            encoded = type(encoded)(last_hidden_state=memory, hidden_states=encoded.hidden_states)
+        mask = seen_states(self._model, inputs["attention_mask"], encoded.last_hidden_state)
+        decoded = self._model.decode(
+            inputs["decoder_input_ids"], encoded, mask, inputs.get("decoder_attention_mask"), **asked
+        )
+        fields = {
+            "logits": decoded.get("logits"),
+            "last_hidden_state": decoded.get("last_hidden_state"),
+            "decoder_hidden_states": decoded.hidden_states,
+            "decoder_attentions": decoded.attentions,
+            "cross_attentions": decoded.cross_attentions,
+            "encoder_last_hidden_state": encoded.last_hidden_state,
+            "encoder_hidden_states": encoded.hidden_states,
+            "encoder_attentions": encoded.attentions,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _documented_loss(self, params: Any, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
+        return documented_loss(self._model(**inputs, **self._frozen, params=params), labels, self._config)
+
+
+def _named(params: Any, table: Table) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """Canonical name, array on the host in canonical layout, and whether it is trained."""
+    for raw, leaf in _leaves(params, ()):
+        name, transposed, trained = common.parameter_name(raw, "flax", table)
+        yield name, common.parameter(np.asarray(leaf), name, transposed, table), trained
+
+
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield "/".join((*path, key)), value
+
+
+def _report(model: Any, notes: list[str], table: Table) -> LoadReport:
+    """The class returns no loading info: what is missing or unused stands in its warnings only."""
+    raw = [name for name, _ in _leaves(model.params, ())]
+    new = common.listed(notes, "newly initialized")
+    held = {common.parameter_name(name, "flax", table)[0] for name in raw}
+    return LoadReport(
+        missing=sorted({common.parameter_name(name, "flax", table)[0] for name in new}),
+        unexpected=sorted(common.listed(notes, "were not used when")),
+        # A table that has no leaf of its own can only be read from the shared one.
+        tied=[[group[0], *(name for name in group[1:] if name not in held)] for group in _table_names(table)],
+        not_materialised=sorted(name for name, leaf in _leaves(model.params, ()) if not hasattr(leaf, "__array__")),
+    )
+
+
+def _table_names(table: Table) -> list[list[str]]:
+    """The names PyTorch knows a shared table under, BART's head among them whether the config ties it or not."""
+    apart = [HEAD] if HEAD in table.shapes else []
+    return [[*group, *(apart if group[0] == SHARED else [])] for group in table.groups]

@@ -1,0 +1,234 @@
+"""The TensorFlow classes of transformers, run eagerly; 4.37 to 4.57."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends import layer_injection
+from parity.backends.hf import common, documented
+from parity.backends.protocol import Field, LoadReport, Reorder, Step
+from parity.core.subject import Variant
+from reference.config import read_config
+from reference.names import HEAD, SHARED, Table, table_of
+
+
+class HfTf:
+    """Loads the TensorFlow class as a user would, with ``from_pt=True`` where only PyTorch files are there."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        common.quiet_offline_environment()
+        os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", USE_TF="1", USE_FLAX="0", USE_JAX="0")
+        # Keras 3 is not what the TF classes were written for: with it they need tf-keras and this switch; with
+        # Keras 2 the switch makes TensorFlow look for a package that is not there.
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)
+        if common.version_of("keras") >= (3,):
+            os.environ["TF_USE_LEGACY_KERAS"] = "1"
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+        tf.get_logger().setLevel("ERROR")
+
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
+    ) -> HfTfModel:  # fmt: skip
+        """Raises whatever ``from_pretrained`` raises.
+
+        Raises:
+            ValueError: a dtype, attention or thread count is asked for that the class has no way to be told.
+        """
+        import tensorflow as tf
+        import transformers
+
+        if dtype != "float32" or variant.attention != "eager" or variant.one_thread:
+            raise ValueError(f"hf-tf computes in float32, eager, on the threads of its process; not {dtype}, {variant}")
+        flags = common.flags_of(route, checkpoint, "tf", ("pt",))
+        tf.config.experimental.enable_tensor_float_32_execution(variant.default_precision)
+        with common.notes_of_load() as notes:
+            model, info = getattr(transformers, f"TF{model_class}").from_pretrained(
+                checkpoint, local_files_only=True, output_loading_info=True, **flags
+            )
+        table = table_of(read_config(checkpoint), model_class)
+        report = _report(model, info, table)
+        report.route = common.route_name(flags)
+        report.notes = common.shortened(notes + common.loading_errors(info))
+        return HfTfModel(model, table, report)
+
+
+class HfTfModel(documented.Documented):
+    """One loaded model."""
+
+    def __init__(self, model: Any, table: Table, report: LoadReport) -> None:
+        self._model, self._table = model, table
+        self.class_name = type(model).__name__
+        self.report = report
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every variable of the model, kernels transposed to PyTorch's ``[out, in]``."""
+        for variable in self._model.weights:
+            name, transposed, _ = common.parameter_name(variable.name, "tf", self._table)
+            yield name, common.parameter(variable.numpy(), name, transposed, self._table)
+
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``, whose default is h5."""
+        with common.notes_of_load():
+            self._model.save_pretrained(folder, **common.save_arguments(format, "h5", 0))
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
+        output = self._forward(_tensors(inputs), return_dict=not as_tuple)
+        return output if as_tuple else dict(output.items())
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        """``model.get_encoder()``, then a call given ``encoder_outputs`` and None for ``input_ids``.
+
+        Keras refuses a call that leaves out the first argument, so the library's own ``generate`` passes None too
+        (transformers 4.57.6, modeling_tf_bart.py, ``prepare_inputs_for_generation``).
+        """
+        tensors = _tensors(inputs)
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
+        return dict(self._forward({"input_ids": None, **rest, "encoder_outputs": self._encoded(tensors)}).items())
+
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        """By the calls of the library's own layers, and ``encoder_outputs``."""
+        from transformers.modeling_tf_outputs import TFBaseModelOutput
+
+        tensors, fed = _tensors(inputs), _tensors(states)
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
+        memory = TFBaseModelOutput(last_hidden_state=fed[layer_injection.MEMORY])
+        with layer_injection.in_keras(_layers(self._model), fed):
+            encoded = self._encoded(tensors)
+            output = self._forward({"input_ids": None, **rest, "encoder_outputs": memory})
+        return {**output, "encoder_hidden_states": encoded.hidden_states}
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        """``model.get_encoder()``, then calls given its output, the cache and ``use_cache=True``.
+
+        Raises:
+            NotImplementedError: a reordered cache is asked for: the library does that inside of ``generate`` only.
+        """
+        from transformers.modeling_tf_outputs import TFBaseModelOutput
+
+        common.no_reorder(reorder)
+        tensors = _tensors(inputs)
+        # The form in which the library's own ``generate`` gives it (``prepare_inputs_for_generation``).
+        encoded = TFBaseModelOutput(last_hidden_state=self._encoded(tensors).last_hidden_state)
+        source = {"input_ids": None, "encoder_outputs": encoded, "attention_mask": tensors["attention_mask"]}
+        target, mask, cache, start = tensors["decoder_input_ids"], tensors["decoder_attention_mask"], None, 0
+        for size in sizes:
+            end = start + size
+            fed = {"decoder_input_ids": target[:, start:end], "decoder_attention_mask": mask[:, :end]}
+            output = self._forward({**source, **fed, "past_key_values": cache, "use_cache": True})
+            cache, start = output.past_key_values, end
+            yield Step(common.of_a_step(output), cache, [list(tensor.shape) for tensor in cache[0]])
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
+        """``model.generate``, eagerly; without settings nothing but the inputs is passed, and no scores are asked for.
+
+        An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
+        """
+        tensors = _tensors(common.source_of(inputs))
+        return common.generated(self._model.generate(**tensors, **common.generate_arguments(settings)))
+
+    def composed(self, checkpoint: Path) -> HfTfModel:
+        """The documented way: halves saved by PyTorch's classes, each converted while they are joined."""
+        kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
+        with documented.halves(checkpoint) as (encoder, decoder):
+            joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
+        joined(joined.dummy_inputs)  # Keras makes the head's variables when it is first called
+        return HfTfModel(joined, self._table, LoadReport())
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        return common.generation_settings(self._model)
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """By ``tf.GradientTape``; the embedding's sparse gradient is made dense."""
+        import tensorflow as tf
+
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self._forward(_tensors(inputs)).loss
+            # What Keras would minimise: ``train_step`` averages over the axis that the loss comes back with.
+            total = tf.reduce_mean(loss)
+        found = {}
+        for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
+            if gradient is not None:
+                name, transposed, _ = common.parameter_name(variable.name, "tf", self._table)
+                array = tf.convert_to_tensor(gradient).numpy()
+                found[name] = common.parameter(array, name, transposed, self._table)
+        return loss, found
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        array = value.numpy()
+        return (array.astype(np.float32) if value.dtype.name == "bfloat16" else array), value.dtype.name
+
+    def _encoded(self, tensors: Mapping[str, Any]) -> Any:
+        given = {name: tensors[name] for name in ("input_ids", "attention_mask", "head_mask") if name in tensors}
+        return self._model.get_encoder()(
+            **given, output_hidden_states=True, output_attentions=True, return_dict=True, training=False
+        )
+
+    def _forward(self, tensors: dict[str, Any], *, return_dict: bool = True) -> Any:
+        return self._model(
+            **tensors, output_hidden_states=True, output_attentions=True, return_dict=return_dict, training=False
+        )
+
+
+def _layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """The layers of both stacks, under the names of the states that they are given."""
+    for half in documented.HALVES:
+        # A composition's halves hold a model of their family, which is called after it; BART's are the stacks.
+        stack = getattr(model, half, None) or getattr(model.model, half)
+        family = getattr(stack, getattr(stack, "base_model_prefix", ""), stack)
+        stack = getattr(family, "encoder", family)
+        layers = getattr(stack, "layer", None) or getattr(stack, "h", None) or stack.layers
+        yield from ((f"{half}.hidden.{number}", layer) for number, layer in enumerate(layers))
+
+
+def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Integers as int32, which is what the library's tokenizers give TensorFlow, the rest as float32."""
+    import tensorflow as tf
+
+    def kind(array: np.ndarray) -> Any:
+        return tf.int32 if np.issubdtype(array.dtype, np.integer) else tf.float32
+
+    return {name: tf.constant(array, dtype=kind(array)) for name, array in inputs.items()}
+
+
+def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
+    # A conversion reports what it missed under PyTorch's names, a native load under TensorFlow's.
+    layouts = {raw: "tf" if "/" in raw or ":" in raw else "torch" for raw in info["missing_keys"]}
+    return LoadReport(
+        missing=sorted({common.parameter_name(raw, layout, table)[0] for raw, layout in layouts.items()}),
+        unexpected=sorted(info["unexpected_keys"]),
+        tied=_tied(model) if hasattr(model, "model") else [],
+    )
+
+
+def _tied(model: Any) -> list[list[str]]:
+    """Which of the four names of BART's embedding table are one variable, by what the layers hold.
+
+    Of a composition nothing is told: its tied head has no variable of its own, and so no name.
+    """
+    layers = {
+        SHARED: model.model.shared,
+        "model.encoder.embed_tokens.weight": model.model.encoder.embed_tokens,
+        "model.decoder.embed_tokens.weight": model.model.decoder.embed_tokens,
+        HEAD: model.get_output_embeddings(),
+    }
+    stores: dict[int, list[str]] = {}
+    for name, layer in layers.items():
+        if layer is not None and layer.weights:
+            stores.setdefault(id(layer.weights[0]), []).append(name)
+    return [names for names in stores.values() if len(names) > 1]

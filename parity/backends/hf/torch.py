@@ -1,0 +1,290 @@
+"""The PyTorch classes of transformers. Runs with 4.37 to 5.x."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends import layer_injection
+from parity.backends.hf import common, documented
+from parity.backends.protocol import Field, LoadReport, Reorder, Step, fed_names
+from parity.backends.torch_util import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
+from parity.core.subject import Variant
+from reference.config import read_config
+from reference.names import Table, table_of
+
+
+class HfTorch:
+    """Loads the PyTorch class as a user would, in evaluation mode."""
+
+    def setup(self, *, threads: int, device: str, cache: Path, converts: bool = False) -> None:
+        """``converts``: whether files of other frameworks will be loaded by their flags, which needs them."""
+        common.quiet_offline_environment()
+        # Documented switches: importing two more frameworks costs seconds and computes nothing here. With two
+        # of them at 1 the library switches one off (utils/import_utils.py); AUTO takes what is there.
+        own, others = ("AUTO", "AUTO") if converts else ("1", "0")
+        os.environ.update(USE_TORCH=own, USE_TF=others, USE_FLAX=others, USE_JAX=others)
+        self.threads = threads
+        set_deterministic(threads)
+
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        route: str | None = None,
+    ) -> HfTorchModel:  # fmt: skip
+        """Raises whatever ``from_pretrained`` raises."""
+        import torch
+        import transformers
+
+        # The argument's name changed in 4.56 (transformers 4.56.0, modeling_utils.py, from_pretrained).
+        dtype_argument = "dtype" if common.version_of("transformers") >= (4, 56) else "torch_dtype"
+        flags = common.flags_of(route, checkpoint, "pt", ("tf", "flax"))
+        compute_as(variant, self.threads)
+        asked = {"attn_implementation": variant.attention, "output_loading_info": True}
+        asked[dtype_argument] = getattr(torch, dtype)
+        # 4.37.2 and 4.57.6 have nothing to say of a load from Flax, and the first breaks when it is asked; a dtype they
+        # hand on to the TensorFlow class that is converted. 5.x drops the flag unread.
+        converts = bool(flags) and common.version_of("transformers") < (5,)
+        if converts and not route:
+            asked = {"attn_implementation": variant.attention}
+        with common.notes_of_load() as notes:
+            loaded = getattr(transformers, model_class).from_pretrained(
+                checkpoint, local_files_only=True, **flags, **({} if route else asked)
+            )
+        if route:
+            model, info = loaded, {"missing_keys": [], "unexpected_keys": []}
+        else:
+            model, info = (loaded, common.conversion_info(notes, model_class)) if converts else loaded
+        table = table_of(read_config(checkpoint), model_class)
+        report = _report(model, info, table)
+        report.route = common.route_name(flags)
+        report.notes = common.shortened(notes + common.loading_errors(info))
+        # What is on a meta device cannot be moved, and that is for a check to find.
+        if not report.not_materialised:
+            model = model.to(device=device, dtype=getattr(torch, dtype) if converts and not route else None)
+        return HfTorchModel(model.eval(), table, report, variant, self.threads)
+
+    def load_plain(self, checkpoint: Path, model_class: str) -> HfTorchModel:
+        """Loads with nothing but the directory, and changes nothing of what comes; raises what the library raises.
+
+        Where none of PyTorch's own files is there, with the flag that a user must then pass.
+        """
+        import transformers
+
+        flags = common.route(checkpoint, "pt", ("tf", "flax"))
+        with common.notes_of_load():
+            model = getattr(transformers, model_class).from_pretrained(checkpoint, **flags)
+        table = table_of(read_config(checkpoint), model_class)
+        # Fused attention gives no weights, and those of a plain load are not asked for.
+        variant = Variant("sdpa")
+        return HfTorchModel(model, table, LoadReport(training=model.training), variant, self.threads)
+
+
+ENCODER_ONLY = ("input_ids", "input_values", "head_mask")
+"""Inputs of a whole call that are the encoder's alone."""
+
+
+class HfTorchModel(documented.Documented):
+    """One loaded model."""
+
+    def __init__(self, model: Any, table: Table, report: LoadReport, variant: Variant, threads: int) -> None:
+        self._model, self._table, self._variant, self._threads = model, table, variant, threads
+        self.class_name = type(model).__name__
+        self.report = report
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Everything in the state dict: parameters, their tied names, and the buffer ``final_logits_bias``."""
+        for raw, tensor in self._model.state_dict().items():
+            if not tensor.is_meta:
+                yield common.parameter_name(raw, "torch", self._table)[0], bits_on_host(tensor)
+
+    def as_loaded(self) -> dict[str, Any]:
+        """How many parameters are of which dtype and on which device, the attention, and whether it is in training."""
+        parameters = list(self._model.parameters())
+        dtypes = Counter(str(each.dtype).removeprefix("torch.") for each in parameters)
+        return {
+            "dtypes": dict(dtypes),
+            "devices": dict(Counter(str(each.device) for each in parameters)),
+            "attention": getattr(self._model.config, "_attn_implementation", None),
+            "training": self._model.training,
+        }
+
+    def save(self, folder: Path, format: str) -> None:
+        """``save_pretrained``; from 5.0 on it has one form, and no argument that names it."""
+        total = sum(tensor.numel() * tensor.element_size() for tensor in self._model.state_dict().values())
+        own = "bin" if common.version_of("transformers") < (5,) else ""
+        with common.notes_of_load():
+            self._model.save_pretrained(folder, **common.save_arguments(format, own, total))
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
+        output = self._forward(self._tensors(inputs), return_dict=not as_tuple)
+        return output if as_tuple else dict(output.items())
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        """``model.get_encoder()``, then a call given ``encoder_outputs`` and all but ``input_ids``."""
+        tensors = self._tensors(inputs)
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ENCODER_ONLY}
+        return dict(self._forward({**rest, "encoder_outputs": self._encoded(tensors)}).items())
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        """``model.get_encoder()``, then calls given its output, the cache and ``use_cache=True``.
+
+        A decoder alone is given the states of an encoder as they are.
+        """
+        tensors = self._tensors(inputs)
+        ids, seen = fed_names(tensors)
+        if ids == "decoder_input_ids":
+            encoded = self._encoded(tensors).last_hidden_state
+            source = {"encoder_outputs": (encoded,), "attention_mask": tensors["attention_mask"]}
+        else:
+            source = {name: tensor for name, tensor in tensors.items() if name.startswith("encoder_")}
+        target, mask, cache, start = tensors[ids], tensors[seen], None, 0
+        for size in sizes:
+            if reorder is not None and reorder.at == start:
+                rows = target.new_tensor(reorder.rows)
+                cache, source, mask = self._reordered(cache, rows), _rows(source, rows), mask[rows]
+            end = start + size
+            fed = {ids: target[:, start:end], seen: mask[:, :end]}
+            output = self._forward({**source, **fed, "past_key_values": cache, "use_cache": True})
+            cache, start = output.past_key_values, end
+            fields, kept = common.of_a_step(output), _layers(cache)
+            yield Step(fields, kept, [list(tensor.shape) for tensor in kept[0]])
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
+        """``model.generate``; without settings nothing but the inputs is passed, and no scores can be asked for.
+
+        An explicit None wins over the model's own setting in every release: arguments are written over it last
+        (transformers 4.37.2 to 5.23.0, generation/configuration_utils.py, ``GenerationConfig.update``).
+        """
+        import torch
+
+        compute_as(self._variant, self._threads)
+        tensors = self._tensors(inputs)
+        given = common.source_of(tensors)
+        with torch.no_grad():
+            return common.generated(self._model.generate(**given, **common.generate_arguments(settings)))
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        return common.generation_settings(self._model)
+
+    def composed(self, checkpoint: Path) -> HfTorchModel:
+        """``from_encoder_decoder_pretrained`` of the halves this composition was made of."""
+        kind = type(self._model)
+        with documented.halves(checkpoint) as (encoder, decoder):
+            joined = kind.from_encoder_decoder_pretrained(encoder, decoder)
+        report = LoadReport(training=documented.in_training(joined))
+        return HfTorchModel(joined, self._table, report, self._variant, self._threads)
+
+    def flags(self) -> Mapping[str, Any]:
+        """What a joined model says of itself: its decoder's kind, and its own mode."""
+        return {**super().flags(), "evaluates": not self._model.training}
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        self._model.zero_grad(set_to_none=True)
+        loss = self._forward(self._tensors(inputs), gradients=True).loss
+        loss.backward()
+        found = {}
+        for raw, parameter in self._model.named_parameters():
+            if parameter.grad is not None:
+                found[common.parameter_name(raw, "torch", self._table)[0]] = _gradient(parameter.grad)
+        self._model.zero_grad(set_to_none=True)
+        return loss.detach(), found
+
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        """By hooks on the library's own layers, and ``encoder_outputs``."""
+        tensors, fed = self._tensors(inputs), self._tensors(states)
+        rest = {name: tensor for name, tensor in tensors.items() if name not in ENCODER_ONLY}
+        with layer_injection.in_torch(self._model, fed):
+            encoded = self._encoded(tensors)
+            output = self._forward({**rest, "encoder_outputs": (fed[layer_injection.MEMORY],)})
+        return {**output, "encoder_hidden_states": encoded.hidden_states}
+
+    def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        """After ``model.freeze_feature_encoder()``, which nothing undoes."""
+        self._model.freeze_feature_encoder()
+        return self.gradients(inputs)
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        return on_host(value)
+
+    def _tensors(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return as_tensors(inputs, self._model.device, self._model.dtype)
+
+    def _asked_for(self) -> dict[str, bool]:
+        return {"output_hidden_states": True, "output_attentions": self._variant.attention == "eager"}
+
+    def _encoded(self, tensors: Mapping[str, Any]) -> Any:
+        """The encoder's own output, asked for all that a whole call is."""
+        import torch
+
+        given = {name: tensors[name] for name in (*ENCODER_ONLY, "attention_mask") if name in tensors}
+        compute_as(self._variant, self._threads)
+        with torch.no_grad():
+            return self._model.get_encoder()(**given, **self._asked_for(), return_dict=True)
+
+    def _reordered(self, cache: Any, rows: Any) -> Any:
+        """As the library's beam search does it: by the cache itself, or by the model where it is a plain tuple."""
+        if isinstance(cache, tuple):
+            return self._model._reorder_cache(cache, rows)
+        cache.reorder_cache(rows)
+        return cache
+
+    def _forward(self, tensors: dict[str, Any], *, return_dict: bool = True, gradients: bool = False) -> Any:
+        import torch
+
+        compute_as(self._variant, self._threads)
+        with nullcontext() if gradients else torch.no_grad():
+            return self._model(**tensors, **self._asked_for(), return_dict=return_dict)
+
+
+def _rows(source: Mapping[str, Any], rows: Any) -> dict[str, Any]:
+    """What the cache belongs to in the same order, as ``generate`` has it by repeating each source for its beams."""
+    return {
+        name: tuple(each[rows] for each in value) if isinstance(value, tuple) else value[rows]
+        for name, value in source.items()
+    }
+
+
+def _layers(cache: Any) -> tuple[tuple[Any, ...], ...]:
+    """Key and value, then the source's, layer by layer: the tuple of 4.37, or the caches inside of 4.57's and 5's."""
+    if isinstance(cache, tuple):
+        return cache
+    if not hasattr(cache, "self_attention_cache"):
+        return tuple((layer.keys, layer.values) for layer in cache.layers)
+    pairs = zip(cache.self_attention_cache.layers, cache.cross_attention_cache.layers, strict=True)
+    return tuple((own.keys, own.values, cross.keys, cross.values) for own, cross in pairs)
+
+
+def _gradient(tensor: Any) -> np.ndarray:
+    """In the dtype it was computed in, or widened where numpy is not told of that type (bfloat16, no ml_dtypes)."""
+    bits = bits_on_host(tensor)
+    return on_host(tensor)[0] if bits.dtype == np.uint16 else bits
+
+
+def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
+    """What ``output_loading_info`` says, and what the modules themselves show."""
+    stores: dict[tuple[Any, ...], list[str]] = {}
+    absent = []
+    for raw, tensor in model.state_dict().items():
+        name = common.parameter_name(raw, "torch", table)[0]
+        if tensor.is_meta:
+            absent.append(name)
+        else:
+            # The bytes' address alone would tie an empty tensor to anything.
+            stores.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(name)
+    return LoadReport(
+        missing=sorted({common.parameter_name(raw, "torch", table)[0] for raw in info["missing_keys"]}),
+        unexpected=sorted(info["unexpected_keys"]),
+        tied=[names for names in stores.values() if len(names) > 1],
+        not_materialised=absent,
+        training=model.training,
+    )

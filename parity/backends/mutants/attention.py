@@ -1,0 +1,191 @@
+"""Faults of attention: scale, heads, biases, what is dropped."""
+
+from __future__ import annotations
+
+from parity.backends.mutants.base import Patches, mutant
+
+WEIGHTS, STATES = "encoder.attention.0", "encoder.hidden.1"
+EAGER = "attention:ATTENTIONS[eager]"
+
+
+def _scaled(patch: Patches, factor) -> None:
+    """Queries multiplied by what ``factor`` makes of the arguments."""
+    patch(EAGER, lambda honest: lambda query, *others: honest(query * factor(query), *others))
+
+
+@mutant("attention-unscaled", "scores are not divided by the root of head_dim", WEIGHTS)
+def unscaled(patch: Patches) -> None:
+    _scaled(patch, lambda query: query.shape[-1] ** 0.5)
+
+
+@mutant("attention-scaled-by-width", "scores are divided by the root of d_model", WEIGHTS)
+def scaled_by_width(patch: Patches) -> None:
+    _scaled(patch, lambda query: query.shape[1] ** -0.5)
+
+
+@mutant(
+    "attention-scaled-twice", "queries are scaled when projected, and scores once more", WEIGHTS,
+    history="transformers scaled queries in the projection until its attention functions did so themselves",
+)  # fmt: skip
+def scaled_twice(patch: Patches) -> None:
+    _scaled(patch, lambda query: query.shape[-1] ** -0.5)
+
+
+@mutant(
+    "softmax-derivative-of-one-term", "softmax's derivative leaves out the sum that it subtracts: gradients alone err",
+    "gradient.model.decoder.layers.2.encoder_attn.k_proj.bias",
+)  # fmt: skip
+def derivative_of_one_term(patch: Patches) -> None:
+    def make(honest):
+        def attend(query, key, value, *others):
+            import torch
+
+            _, weights = honest(query, key, value, *others)
+            held = weights.detach()
+            # The numerator alone has a derivative: exp of the scores over a denominator that is held.
+            scores = query @ key.mT * query.shape[-1] ** -0.5
+            numerator = held * torch.exp(scores - scores.detach())
+            return (held + numerator - numerator.detach()) @ value, weights
+
+        return attend
+
+    patch(EAGER, make)
+
+
+@mutant(
+    "keys-without-a-gradient", "keys are cut off from the loss, as those of a cache are in inference",
+    "gradient.model.decoder.layers.2.encoder_attn.k_proj.weight",
+)  # fmt: skip
+def keys_without_a_gradient(patch: Patches) -> None:
+    patch(EAGER, lambda honest: lambda query, key, *others: honest(query, key.detach(), *others))
+
+
+@mutant("heads-merged-wrong", "heads are put side by side without bringing positions to the front", STATES)
+def merged_wrong(patch: Patches) -> None:
+    def make(honest):
+        def merge_heads(context):
+            batch, heads, length, head_dim = context.shape
+            return context.reshape(batch, length, heads * head_dim)
+
+        return merge_heads
+
+    patch("attention:merge_heads", make)
+
+
+@mutant("heads-interleaved", "the width is cut into head_dim pieces of one number for each head", WEIGHTS)
+def interleaved(patch: Patches) -> None:
+    def make(honest):
+        def split_heads(hidden, heads):
+            batch, length, d_model = hidden.shape
+            return hidden.reshape(batch, length, d_model // heads, heads).permute(0, 3, 1, 2)
+
+        return split_heads
+
+    patch("attention:split_heads", make)
+
+
+def _without_bias(patch: Patches, projection: str) -> None:
+    """One projection of every attention gives what it gives, less its bias."""
+
+    def make(honest):
+        def __init__(self, *arguments):
+            honest(self, *arguments)
+            linear = getattr(self, projection)
+            linear.register_forward_hook(lambda module, given, found: found - module.bias)
+
+        return __init__
+
+    patch("attention:Attention.__init__", make)
+
+
+@mutant("query-bias-missing", "queries are projected without their bias", WEIGHTS)
+def query_bias(patch: Patches) -> None:
+    _without_bias(patch, "q_proj")
+
+
+@mutant("value-bias-missing", "values are projected without their bias", STATES)
+def value_bias(patch: Patches) -> None:
+    _without_bias(patch, "v_proj")
+
+
+@mutant("key-bias-missing", "keys are projected without their bias, which no softmax can tell", "decoder.self_key.0")
+def key_bias(patch: Patches) -> None:
+    _without_bias(patch, "k_proj")
+
+
+@mutant("output-bias-missing", "what attention found is projected without its bias", STATES)
+def output_bias(patch: Patches) -> None:
+    _without_bias(patch, "out_proj")
+
+
+@mutant("dropout-in-evaluation", "a tenth of what the feed-forward network says is dropped", STATES)
+def dropout(patch: Patches) -> None:
+    def make(honest):
+        from torch.nn import functional
+
+        return lambda self, hidden: functional.dropout(honest(self, hidden), 0.1, training=True)
+
+    patch("layers:EncoderLayer.feed_forward", make)
+
+
+@mutant("head-mask-ignored", "no head is silenced", WEIGHTS)
+def head_mask_ignored(patch: Patches) -> None:
+    patch(EAGER, lambda honest: lambda query, key, value, keep, head_mask: honest(query, key, value, keep, None))
+
+
+@mutant("head-mask-inverted", "a head mask silences the heads it is to keep", WEIGHTS)
+def head_mask_inverted(patch: Patches) -> None:
+    def make(honest):
+        return lambda *given: honest(*given[:-1], None if given[-1] is None else 1 - given[-1])
+
+    patch(EAGER, make)
+
+
+@mutant("cross-head-mask-ignored", "a head mask for cross-attention silences nothing", "decoder.cross_attention.0")
+def cross_head_mask_ignored(patch: Patches) -> None:
+    patch("layers:DecoderLayer.forward", lambda honest: lambda self, *given: honest(self, *given[:-1], None))
+
+
+@mutant("weights-in-half", "the softmax is rounded to float16", WEIGHTS)
+def weights_in_half(patch: Patches) -> None:
+    def make(honest):
+        def attend(query, key, value, keep, head_mask):
+            weights = honest(query, key, value, keep, head_mask)[1].half().to(value.dtype)
+            return weights @ value, weights
+
+        return attend
+
+    patch(EAGER, make)
+
+
+@mutant("scores-in-bfloat16", "queries and keys are multiplied in bfloat16", WEIGHTS)
+def scores_in_bfloat16(patch: Patches) -> None:
+    def make(honest):
+        def attend(query, key, *others):
+            return honest(query.bfloat16().to(query.dtype), key.bfloat16().to(key.dtype), *others)
+
+        return attend
+
+    patch(EAGER, make)
+
+
+@mutant(
+    "one-head-a-thousandth-off",
+    "one head of one decoder layer attends by scores larger by a thousandth",
+    "decoder.attention.1",
+)
+def one_head(patch: Patches) -> None:
+    def make(honest):
+        def run(self, *given):
+            attention = self.layers[1].self_attn
+            attend, factors = attention.attend, [1.0] * attention.heads
+            factors[-1] = 1.001
+            attention.attend = lambda query, *others: attend(query * query.new_tensor(factors)[:, None, None], *others)
+            try:
+                return honest(self, *given)
+            finally:
+                attention.attend = attend
+
+        return run
+
+    patch("stacks:DecoderStack.run", make)

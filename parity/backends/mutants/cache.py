@@ -1,0 +1,162 @@
+"""Faults of the decoder's cache: what is kept, where, and for whom."""
+
+from __future__ import annotations
+
+from parity.backends.mutants.base import Patches, mutant
+
+KEY, CROSS = "decoder.self_key.0", "decoder.cross_key.0"
+
+
+@mutant("cache-written-one-early", "a step's keys and values overwrite those of the token before", KEY, writes=True)
+def one_early(patch: Patches) -> None:
+    patch("cache:KeysValues.written", lambda honest: lambda self, new, start: honest(self, new, max(start - 1, 0)))
+
+
+@mutant("cache-not-written", "what a step adds to the cache is lost to the next", KEY, writes=True)
+def not_written(patch: Patches) -> None:
+    def make(honest):
+        def step(self, ids, cache, *masks):
+            from reference.in_torch.cache import Cache
+
+            output, after = honest(self, ids, cache, *masks)
+            return output, (after if cache.length == 0 else Cache(cache.layers, after.length))
+
+        return step
+
+    patch("seq2seq:TextDecoder.step", make)
+
+
+@mutant(
+    "positions-ignore-the-past", "every step's tokens begin at position 0", "decoder.hidden.0", writes=True,
+    history="transformers #9183: RoBERTa's positions with a cache",
+)  # fmt: skip
+def positions(patch: Patches) -> None:
+    patch("bart:BartDecoder.embed", lambda honest: lambda self, embedded, start: honest(self, embedded, 0))
+
+
+@mutant("positions-one-ahead", "with a past, positions are counted from one too many", "decoder.hidden.0", writes=True)
+def positions_ahead(patch: Patches) -> None:
+    patch(
+        "bart:BartDecoder.embed",
+        lambda honest: lambda self, embedded, start: honest(self, embedded, start + 1 if start else 0),
+    )
+
+
+@mutant(
+    "cross-cache-stale", "the source's keys and values are those of the first source of that shape", CROSS, writes=True
+)
+def stale(patch: Patches) -> None:
+    def make(honest):
+        def empty_layers(self, memory, *size):
+            kept = self.__dict__.setdefault("_first_seen", {})
+            return kept.setdefault((tuple(memory.shape), *size), honest(self, memory, *size))
+
+        return empty_layers
+
+    patch("seq2seq:TextDecoder._empty_layers", make)
+
+
+@mutant(
+    "beams-not-reordered", "rows are exchanged and their own keys and values are not", "decoder.attention.0",
+    writes=True,
+    history="a class whose _reorder_cache is missing or does nothing",
+)  # fmt: skip
+def not_reordered(patch: Patches) -> None:
+    def reordered(honest):
+        def reordered(self, index):
+            if len(index) != len(self.layers[0].own.key):
+                return honest(self, index)
+            moved = honest(self, index)
+            layers = tuple(now._replace(own=was.own) for now, was in zip(moved.layers, self.layers, strict=True))
+            return type(self)(layers, self.length)
+
+        return reordered
+
+    patch("cache:Cache.reordered", reordered)
+    patch("generation:CachedDecoder.reorder", lambda honest: lambda self, rows: None)
+
+
+@mutant(
+    "source-not-reordered", "rows are exchanged and the source's keys and values are not", "decoder.cross_attention.0"
+)
+def source_not_reordered(patch: Patches) -> None:
+    def make(honest):
+        def reordered(self, index):
+            moved = honest(self, index)
+            layers = tuple(now._replace(cross=was.cross) for now, was in zip(moved.layers, self.layers, strict=True))
+            return type(self)(layers, self.length)
+
+        return reordered
+
+    patch("cache:Cache.reordered", make)
+
+
+@mutant("cache-cut-one-short", "the cache that is handed out lacks its last position", KEY)
+def cut_short(patch: Patches) -> None:
+    patch("cache:KeysValues.cut", lambda honest: lambda self, length: honest(self, length - 1))
+
+
+@mutant("cache-in-bfloat16", "keys and values are kept in bfloat16", KEY, writes=True)
+def in_bfloat16(patch: Patches) -> None:
+    def make(honest):
+        def written(self, new, start):
+            return honest(self, type(new)(*(array.bfloat16().to(array.dtype) for array in new)), start)
+
+        return written
+
+    patch("cache:KeysValues.written", make)
+
+
+@mutant("keys-and-values-exchanged", "the cache is handed out with values before keys", KEY)
+def exchanged(patch: Patches) -> None:
+    def make(honest):
+        def past_key_values(self):
+            return tuple((layer[1], layer[0], *layer[2:]) for layer in honest(self))
+
+        return past_key_values
+
+    patch("cache:Cache.past_key_values", make)
+
+
+@mutant(
+    "cross-mask-dropped-with-a-past",
+    "from the second step on the source's padding is seen",
+    "decoder.cross_attention.0",
+    writes=True,
+)
+def cross_mask_dropped(patch: Patches) -> None:
+    def make(honest):
+        def step(self, ids, cache, mask=None, own=None):
+            return honest(self, ids, cache, None if cache.length else mask, own)
+
+        return step
+
+    patch("seq2seq:TextDecoder.step", make)
+
+
+@mutant(
+    "chunk-sees-its-future", "tokens fed together with a past see each other, later ones too", "decoder.attention.0"
+)
+def chunk(patch: Patches) -> None:
+    def make(honest):
+        def causal_mask(attention_mask, start, queries):
+            keep = honest(attention_mask, start, queries)
+            return keep[:, :, -1:].expand(keep.shape) if start else keep
+
+        return causal_mask
+
+    patch("seq2seq:causal_mask", make)
+
+
+@mutant("window-of-four", "with a past a token sees only the last four positions", "decoder.attention.0", writes=True)
+def window(patch: Patches) -> None:
+    def make(honest):
+        def causal_mask(attention_mask, start, queries):
+            import torch
+
+            near = torch.arange(attention_mask.shape[1]) > start - 4
+            return honest(attention_mask, start, queries) & near if start else honest(attention_mask, start, queries)
+
+        return causal_mask
+
+    patch("seq2seq:causal_mask", make)

@@ -1,0 +1,172 @@
+"""Faults of joining an encoder to a decoder."""
+
+from __future__ import annotations
+
+from parity.backends.mutants.base import Patches, mutant
+
+WIDTHS, ROBERTA, GPT2 = "bert2bert-widths", "roberta2roberta", "bert2gpt2"
+CROSS = "decoder.cross_attention.0"
+
+
+@mutant("projection-skipped", "an encoder's states of another width are cut instead of projected", CROSS, on=WIDTHS)
+def projection_skipped(patch: Patches) -> None:
+    def make(honest):
+        return lambda self, states: states[..., : self.enc_to_dec_proj.out_features]
+
+    patch("encoder_decoder:EncoderDecoderModel.memory", make)
+
+
+@mutant(
+    "projection-without-bias", "the projection of the encoder's states lacks its bias", "decoder.hidden.1", on=WIDTHS
+)
+def projection_bias(patch: Patches) -> None:
+    # One vector added to every state adds one number to all scores of a query: no softmax can tell, the values do.
+    patch(
+        "encoder_decoder:EncoderDecoderModel.memory",
+        lambda honest: lambda self, states: honest(self, states) - self.enc_to_dec_proj.bias,
+    )
+
+
+@mutant(
+    "encoder-mask-not-passed", "the decoder is not told of the source's padding", CROSS, on=WIDTHS,
+    history="transformers #1455, from the review of the first PreTrainedEncoderDecoder",
+)  # fmt: skip
+def mask_not_passed(patch: Patches) -> None:
+    patch(
+        "encoder_decoder:EncoderDecoderModel.source_mask",
+        lambda honest: lambda self, mask, states: honest(self, None, states),
+    )
+
+
+@mutant("token-types-are-positions", "position ids are given where token types belong", "encoder.hidden.0", on=WIDTHS)
+def types_are_positions(patch: Patches) -> None:
+    def make(honest):
+        def forward(self, ids, start, types=None):
+            import torch
+
+            places = torch.arange(start, start + ids.shape[1], device=ids.device).clamp(max=len(self.types.weight) - 1)
+            return honest(self, ids, start, places.expand(ids.shape))
+
+        return forward
+
+    patch("bert:BertEmbeddings.forward", make)
+
+
+@mutant("token-types-left-out", "no token type is added where all are of type 0", "encoder.hidden.0", on=WIDTHS)
+def types_left_out(patch: Patches) -> None:
+    def make(honest):
+        def forward(self, ids, start, types=None):
+            return self.norm(self.words(ids) + self.positions(ids.shape[1], start))
+
+        return forward
+
+    patch("bert:BertEmbeddings.forward", make)
+
+
+@mutant("cross-attention-of-another-layer", "the layers' keys of the source change places", CROSS)
+def other_layer(patch: Patches) -> None:
+    patch("stacks:DecoderStack.nothing_past", lambda honest: lambda self, memory: honest(self, memory)[::-1])
+
+
+@mutant(
+    "encoder-state-before-last", "cross-attention looks at the encoder's last layer but one", "encoder.last", on=WIDTHS
+)
+def before_last(patch: Patches) -> None:
+    def make(honest):
+        def encode(self, *given):
+            from dataclasses import replace
+
+            found = honest(self, *given)
+            return replace(found, last_hidden_state=found.hidden_states[-2])
+
+        return encode
+
+    patch("encoder_decoder:EncoderDecoderModel.encode", make)
+
+
+@mutant(
+    "label-padding-seen", "padding among labels that were shifted is seen by the decoder", "decoder.attention.0",
+    on=WIDTHS, history="transformers #25271",
+)  # fmt: skip
+def label_padding(patch: Patches) -> None:
+    patch(
+        "encoder_decoder:EncoderDecoderModel.shifted",
+        lambda honest: lambda self, *given: (honest(self, *given)[0], None),
+    )
+
+
+@mutant("head-not-normalised", "the head's transformation ends without its normalisation", "logits", on=WIDTHS)
+def head_not_normalised(patch: Patches) -> None:
+    patch(
+        "bert:BertHead.forward",
+        lambda honest: (
+            lambda self, hidden, words: (
+                words.scores(self.activation(self.dense(hidden))) + self.bias
+                if self.output is None
+                else self.output(self.activation(self.dense(hidden))) + self.bias
+            )
+        ),
+    )
+
+
+@mutant("head-bias-dropped", "the head's bias is left out", "logits", on=WIDTHS)
+def head_bias(patch: Patches) -> None:
+    patch("bert:BertHead.forward", lambda honest: lambda self, *given: honest(self, *given) - self.bias)
+
+
+@mutant(
+    "positions-count-padding", "RoBERTa's positions count padding as well", "encoder.hidden.0", on=ROBERTA,
+    history="the ledger's hf-flax-composition-roberta-positions",
+)  # fmt: skip
+def positions_count(patch: Patches) -> None:
+    def make(honest):
+        return lambda self, ids, start: self.weight[self.offset + start : self.offset + start + ids.shape[1]].expand(
+            *ids.shape, -1
+        )
+
+    patch("embeddings:CountedPositions.of", make)
+
+
+@mutant("positions-from-zero", "RoBERTa's positions begin at row 0", "encoder.hidden.0", on=ROBERTA)
+def positions_from_zero(patch: Patches) -> None:
+    def make(honest):
+        def of(self, ids, start):
+            counted = ids != self.offset - 1
+            return self.weight[(counted.cumsum(dim=1) - 1 + start).clamp(min=0) * counted]
+
+        return of
+
+    patch("embeddings:CountedPositions.of", make)
+
+
+@mutant("last-norm-skipped", "GPT-2's normalisation behind its layers is left out", "decoder.hidden.2", on=GPT2)
+def last_norm(patch: Patches) -> None:
+    def make(honest):
+        def run(self, *given):
+            norm, self.layer_norm = self.layer_norm, None
+            try:
+                return honest(self, *given)
+            finally:
+                self.layer_norm = norm
+
+        return run
+
+    patch("stacks:DecoderStack.run", make)
+
+
+@mutant(
+    "cross-attention-left-out",
+    "GPT-2's layers do not look at the source",
+    "decoder.cross_attention.0",
+    "decoder.hidden.1",
+    on=GPT2,
+)
+def cross_left_out(patch: Patches) -> None:
+    def make(honest):
+        def __init__(self, *given):
+            honest(self, *given)
+            self.encoder_attn.out_proj.register_forward_hook(lambda module, _, found: found * 0)
+
+        return __init__
+
+    patch("layers:DecoderLayer.__init__", make)

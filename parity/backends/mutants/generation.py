@@ -1,0 +1,260 @@
+"""Faults of generated text: what is forced and forbidden, how beams are ranked, when a search ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from parity.backends.mutants.base import Patches, mutant
+
+WRITER = "hubert-bert"
+"""A fixture some of whose beams end before the longest length and others there."""
+RULES = "reference.generation.processors:ruled"
+ANY = "generate.*"
+BEAMS = (
+    "generate.defaults*",
+    "generate.beams*",
+    "generate.length-penalty*",
+    "generate.early-stopping*",
+    "generate.other-mates*",
+)
+DEFAULTS = ("generate.defaults*", "generate.other-mates*")
+"""The fixture's own settings, which ask for everything at once."""
+
+
+def _ruled(patch: Patches, changed) -> None:
+    """The rules of the next token are those of other settings."""
+    for place in (RULES, "reference.generation.generate:ruled"):
+        patch(place, lambda honest: lambda scores, tokens, settings: honest(scores, tokens, changed(settings)))
+
+
+def _asked(patch: Patches, changed) -> None:
+    """The whole search is that of other settings."""
+
+    def make(honest):
+        return lambda model, inputs, settings, *more: honest(model, inputs, changed(settings), *more)
+
+    patch("reference.in_torch:generate", make)
+
+
+def _spoken(patch: Patches, **choices) -> None:
+    """The search decides otherwise where nothing is documented for users to set."""
+
+    def make(honest):
+        return lambda model, inputs, settings, dialect: honest(model, inputs, settings, replace(dialect, **choices))
+
+    patch("reference.in_torch:generate", make)
+
+
+@mutant("forced-bos-ignored", "the first token is free", "generate.forced-bos", *DEFAULTS, writes=True)
+def forced_bos(patch: Patches) -> None:
+    _ruled(patch, lambda settings: replace(settings, forced_bos_token_id=None))
+
+
+@mutant("forced-eos-ignored", "the last token is free", "generate.forced-eos", *DEFAULTS, writes=True)
+def forced_eos(patch: Patches) -> None:
+    _ruled(patch, lambda settings: replace(settings, forced_eos_token_id=None))
+
+
+@mutant(
+    "forced-eos-one-early",
+    "the end is forced one token before the longest length",
+    "generate.forced-eos",
+    *DEFAULTS,
+    writes=True,
+)
+def forced_eos_early(patch: Patches) -> None:
+    def changed(settings):
+        return replace(settings, max_length=settings.max_length - 1)
+
+    _ruled(patch, changed)
+
+
+@mutant("min-length-ignored", "a text may end at once", "generate.min-length", "generate.end-*", *DEFAULTS, writes=True)
+def min_length_ignored(patch: Patches) -> None:
+    _ruled(patch, lambda settings: replace(settings, min_length=0))
+
+
+@mutant("min-length-one-less", "a text may end one token too early", "generate.end-forbidden", *DEFAULTS, writes=True)
+def min_length_less(patch: Patches) -> None:
+    _ruled(patch, lambda settings: replace(settings, min_length=max(0, settings.min_length - 1)))
+
+
+@mutant(
+    "min-length-one-more", "a text must have one token more than asked", "generate.end-*", *DEFAULTS, writes=True,
+    history="Flax's search of transformers 4.57.6 (the ledger's hf-flax-min-length-one-more)",
+)  # fmt: skip
+def min_length_more(patch: Patches) -> None:
+    _ruled(patch, lambda settings: replace(settings, min_length=settings.min_length + bool(settings.min_length)))
+
+
+@mutant("max-length-one-less", "texts are one token shorter than allowed", ANY, writes=True)
+def max_length_less(patch: Patches) -> None:
+    _asked(patch, lambda settings: replace(settings, max_length=settings.max_length - 1))
+
+
+@mutant("max-length-one-more", "texts are one token longer than allowed", ANY, writes=True)
+def max_length_more(patch: Patches) -> None:
+    _asked(patch, lambda settings: replace(settings, max_length=settings.max_length + 1))
+
+
+@mutant(
+    "ngrams-one-longer", "n-grams are forbidden that are one token longer", "generate.no-repeat", *DEFAULTS, writes=True
+)
+def ngrams_longer(patch: Patches) -> None:
+    _ruled(
+        patch,
+        lambda settings: replace(
+            settings, no_repeat_ngram_size=settings.no_repeat_ngram_size and settings.no_repeat_ngram_size + 1
+        ),
+    )
+
+
+@mutant(
+    "ngrams-not-forbidden", "n-grams may repeat", "generate.no-repeat", *DEFAULTS, writes=True,
+    history="Flax's search of transformers 4.37.2 (the ledger's hf-flax-repeats-are-not-forbidden)",
+)  # fmt: skip
+def ngrams_ignored(patch: Patches) -> None:
+    _ruled(patch, lambda settings: replace(settings, no_repeat_ngram_size=0))
+
+
+@mutant(
+    "penalty-counts-the-start", "length_penalty divides by a length that counts the start token", *BEAMS, writes=True,
+    history="transformers #25455 and #23127: which length a score is divided by",
+)  # fmt: skip
+def penalty_of_whole(patch: Patches) -> None:
+    from reference.generation.dialect import PenalisedLength
+
+    _spoken(patch, penalised_length=PenalisedLength.WHOLE)
+
+
+@mutant(
+    "length-penalty-ignored", "length_penalty is 1 whatever is asked", "generate.length-penalty", *DEFAULTS, writes=True
+)
+def penalty_ignored(patch: Patches) -> None:
+    _asked(patch, lambda settings: replace(settings, length_penalty=1.0))
+
+
+@mutant("length-penalty-inverted", "scores are multiplied by the length's power", *BEAMS, writes=True,
+        history="transformers #18208: its docstring said so")  # fmt: skip
+def penalty_inverted(patch: Patches) -> None:
+    _asked(patch, lambda settings: replace(settings, length_penalty=-settings.length_penalty))
+
+
+@mutant("early-stopping-always", "a search stops as soon as it has num_beams texts", *BEAMS, on=WRITER, writes=True)
+def early_stopping(patch: Patches) -> None:
+    _asked(patch, lambda settings: replace(settings, early_stopping=True))
+
+
+@mutant("early-stopping-ignored", "a search that has num_beams texts goes on", *BEAMS, on=WRITER, writes=True)
+def never_early(patch: Patches) -> None:
+    _asked(patch, lambda settings: replace(settings, early_stopping=False))
+
+
+@mutant(
+    "ends-among-candidates", "an end counts among the best 2 * num_beams candidates", *BEAMS, writes=True,
+    history="Flax's search (the ledger's hf-flax-beams)",
+)  # fmt: skip
+def ends_among_candidates(patch: Patches) -> None:
+    from reference.generation.dialect import EndRank
+
+    _spoken(patch, end_rank=EndRank.AMONG_CANDIDATES)
+
+
+@mutant("one-beam-less", "beams are searched with one less than asked", *BEAMS, writes=True)
+def beam_less(patch: Patches) -> None:
+    _asked(
+        patch,
+        lambda settings: (
+            replace(settings, num_beams=max(1, settings.num_beams - 1)) if settings.num_beams > 2 else settings
+        ),
+    )
+
+
+@mutant("scores-are-logits", "beams add up logits instead of log-probabilities", *BEAMS, writes=True)
+def logits_added(patch: Patches) -> None:
+    patch("reference.generation.generate:log_softmax", lambda honest: lambda logits: logits)
+
+
+@mutant(
+    "unfinished-last", "beams cut off at the longest length count only where nothing has finished", *BEAMS,
+    on=WRITER, writes=True,
+    history="TensorFlow's and Flax's searches (the ledger's hf-tf-beams, hf-flax-beams)",
+)  # fmt: skip
+def unfinished_last(patch: Patches) -> None:
+    from reference.generation.dialect import Unfinished
+
+    _spoken(patch, unfinished=Unfinished.LAST_RESORT)
+
+
+@mutant("filled-with-the-end", "a row is filled up with the end token instead of padding", ANY, writes=True)
+def filled(patch: Patches) -> None:
+    def make(honest):
+        def generate(model, inputs, settings, *more):
+            import numpy as np
+
+            found = honest(model, inputs, settings, *more)
+            places = np.arange(found.sequences.shape[1])[None, :] >= found.lengths[:, None]
+            return replace(found, sequences=np.where(places, 2, found.sequences))
+
+        return generate
+
+    patch("reference.in_torch:generate", make)
+
+
+@mutant("score-of-the-runner-up", "the text returned is right and its score another's", *BEAMS, writes=True)
+def other_score(patch: Patches) -> None:
+    def make(honest):
+        def generate(*given):
+            found = honest(*given)
+            return found if found.scores is None else replace(found, scores=found.scores * 1.01)
+
+        return generate
+
+    patch("reference.in_torch:generate", make)
+
+
+@mutant(
+    "settings-file-not-read",
+    "generation_config.json's beams are not among the settings in force",
+    "generate.settings",
+    *DEFAULTS,
+    writes=True,
+)
+def settings_lost(patch: Patches) -> None:
+    def make(honest):
+        read = honest.__func__
+        return classmethod(
+            lambda cls, *given, **named: replace(read(cls, *given, **named), num_beams=named.get("num_beams", 1))
+        )
+
+    patch("reference.generation.settings:GenerationSettings.read", make)
+
+
+@mutant(
+    "source-mask-ignored-when-generating", "generating sees the source's padding, a pass does not", ANY, writes=True
+)
+def generating_unmasked(patch: Patches) -> None:
+    def make(honest):
+        return lambda self, model, inputs, capacity: honest(
+            self, model, {name: array for name, array in inputs.items() if name != "attention_mask"}, capacity
+        )
+
+    patch("generation:CachedDecoder.__init__", make)
+
+
+@mutant(
+    "source-mask-inverted-when-generating",
+    "generating sees the source's padding alone",
+    ANY,
+    on="bert2gpt2",
+    writes=True,
+)
+def generating_inverted(patch: Patches) -> None:
+    def make(honest):
+        def __init__(self, *given):
+            honest(self, *given)
+            self.source_mask = 1 - self.source_mask
+
+        return __init__
+
+    patch("generation:CachedDecoder.__init__", make)

@@ -1,0 +1,117 @@
+"""Faults of heads: from states to scores."""
+
+from __future__ import annotations
+
+from parity.backends.mutants.base import Patches, mutant
+
+LABELS, SPAN = "bart-labels", "bart-span"
+
+
+def _scored(patch: Patches, compute) -> None:
+    """BART's logits become what ``compute`` makes of the model, its states and its honest logits."""
+
+    def make(honest):
+        return lambda self, hidden: compute(self, hidden, honest(self, hidden))
+
+    patch("bart:BartForConditionalGeneration.score", make)
+
+
+@mutant(
+    "logits-bias-dropped", "final_logits_bias is left out", "logits",
+    history="transformers #9193: TensorFlow's resizing lost it",
+)  # fmt: skip
+def bias_dropped(patch: Patches) -> None:
+    _scored(patch, lambda self, hidden, logits: logits - self.final_logits_bias)
+
+
+@mutant("logits-bias-twice", "final_logits_bias is added twice", "logits")
+def bias_twice(patch: Patches) -> None:
+    _scored(patch, lambda self, hidden, logits: logits + self.final_logits_bias)
+
+
+@mutant("head-scaled", "the tied head multiplies by the scaled table", "logits")
+def scaled(patch: Patches) -> None:
+    _scored(
+        patch, lambda self, hidden, logits: logits + (self.model.shared.scale - 1) * self.model.shared.scores(hidden)
+    )
+
+
+@mutant(
+    "head-scaled-as-t5", "the tied head divides states by the root of the width", "logits",
+    history="transformers' T5 scales where its table is tied; BART does not",
+)  # fmt: skip
+def scaled_as_t5(patch: Patches) -> None:
+    _scored(
+        patch,
+        lambda self, hidden, logits: (
+            self.model.shared.scores(hidden * hidden.shape[-1] ** -0.5) + self.final_logits_bias
+        ),
+    )
+
+
+@mutant("head-untied", "the head has a table of its own, whose last row was never read from the file", "logits")
+def untied(patch: Patches) -> None:
+    def compute(self, hidden, logits):
+        found = logits.clone()
+        found[..., -1] = self.final_logits_bias[0, -1]
+        return found
+
+    _scored(patch, compute)
+
+
+@mutant("logits-in-float16", "logits are rounded to float16", "logits")
+def logits_in_float16(patch: Patches) -> None:
+    _scored(patch, lambda self, hidden, logits: logits.half().to(logits.dtype))
+
+
+@mutant("tied-head-of-causal-scaled", "the decoder alone scores by half its table", "logits", on="bart-causal")
+def causal_scaled(patch: Patches) -> None:
+    patch("bart:BartForCausalLM.score", lambda honest: lambda self, hidden: honest(self, hidden) / 2)
+
+
+@mutant(
+    "classified-at-the-row-s-end", "a text's class is read at the last column, padding or not", "logits", on=LABELS,
+    history="transformers' classifiers of decoders took the last column where no padding token was known",
+)  # fmt: skip
+def last_column(patch: Patches) -> None:
+    patch("bart_heads:last_ends", lambda honest: lambda ids, eos: honest(ids, eos) * 0 + ids.shape[1] - 1)
+
+
+@mutant("classified-at-the-start", "a text's class is read at its first token, as BERT's", "logits", on=LABELS)
+def first_column(patch: Patches) -> None:
+    patch("bart_heads:last_ends", lambda honest: lambda ids, eos: honest(ids, eos) * 0)
+
+
+@mutant("tanh-left-out", "the classifier's two maps have nothing between them", "logits", on=LABELS)
+def tanh_left_out(patch: Patches) -> None:
+    patch(
+        "bart_heads:ClassificationHead.forward",
+        lambda honest: lambda self, hidden: self.out_proj(self.dense(hidden)),
+    )
+
+
+@mutant(
+    "start-and-end-swapped", "the scores of an answer's first and last position change places", "start_logits", on=SPAN
+)
+def swapped(patch: Patches) -> None:
+    def make(honest):
+        def __init__(self, *given):
+            honest(self, *given)
+            self.qa_outputs.register_forward_hook(lambda module, _, found: found.flip(-1))
+
+        return __init__
+
+    patch("bart_heads:BartForQuestionAnswering.__init__", make)
+
+
+@mutant("answer-loss-summed", "the losses of an answer's two ends are added and not averaged", "loss", on=SPAN)
+def summed(patch: Patches) -> None:
+    patch("bart_heads:position_loss", lambda honest: lambda *given: 2 * honest(*given))
+
+
+@mutant("answer-clamped", "an answer outside of the text counts as its last position", "loss", on=SPAN)
+def clamped(patch: Patches) -> None:
+    patch(
+        "bart_heads:position_loss",
+        lambda honest: lambda logits, places: honest(logits, places.clamp(0, logits.shape[1] - 1)),
+    )

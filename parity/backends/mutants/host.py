@@ -1,0 +1,75 @@
+"""The references with one fault put in (``parity.backends.mutants``), named by the variant: ``eager+mutant-NAME``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from parity.backends.mutants import applied
+from parity.backends.protocol import Model
+from parity.backends.reference.flax import ReferenceFlax
+from parity.backends.reference.torch import ReferenceTorch
+from parity.core.subject import Variant
+
+
+class MutantTorch:
+    """``reference-torch``, altered while it loads and while it answers, and at no other time."""
+
+    honest: type = ReferenceTorch
+
+    def __init__(self) -> None:
+        self._backend = self.honest()
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        self._backend.setup(threads=threads, device=device, cache=cache)
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
+        """Raises KeyError where the variant names no mutant."""
+        plain = replace(variant, mutant="")
+        with applied(variant.mutant):
+            model = self._backend.load(checkpoint, plain, device=device, dtype=dtype, model_class=model_class)
+        return MutantModel(model, variant.mutant)
+
+
+class MutantFlax(MutantTorch):
+    """``reference-flax``, altered likewise."""
+
+    honest = ReferenceFlax
+
+    def load(self, checkpoint: Path, variant: Variant, **how: Any) -> Model:
+        import jax
+
+        from reference.in_flax import loading
+
+        # What was built and traced before a change would be found again after it.
+        jax.clear_caches()
+        loading.outline.cache_clear()
+        return super().load(checkpoint, variant, **how)
+
+
+class MutantModel:
+    """A loaded reference whose every answer is computed with the fault in place."""
+
+    def __init__(self, model: Model, name: str) -> None:
+        self._model, self._name = model, name
+        self.class_name, self.report, self.to_numpy = model.class_name, model.report, model.to_numpy
+
+    def __getattr__(self, method: str) -> Any:
+        """``call``, ``encode_then_decode``, ``generate``, ``generation_settings``, ``gradients``."""
+        given = getattr(self._model, method)
+
+        def altered(*arguments: Any, **keywords: Any) -> Any:
+            with applied(self._name):
+                return given(*arguments, **keywords)
+
+        return altered
+
+    def parameters(self) -> Iterator[Any]:
+        with applied(self._name):
+            yield from self._model.parameters()
+
+    def decode_steps(self, *arguments: Any, **keywords: Any) -> Iterator[Any]:
+        with applied(self._name):
+            yield from self._model.decode_steps(*arguments, **keywords)

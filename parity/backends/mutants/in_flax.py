@@ -1,0 +1,43 @@
+"""The same machinery on the reference in Flax, so that nothing here depends on PyTorch."""
+
+from __future__ import annotations
+
+from parity.backends.mutants.base import Patches, mutant
+
+FLAX = "reference.in_flax."
+
+
+@mutant("flax-logits-bias-dropped", "in Flax, final_logits_bias is left out", "logits", backend="mutant-flax")
+def bias_dropped(patch: Patches) -> None:
+    def make(honest):
+        return lambda self, hidden: honest(self, hidden) - self.final_logits_bias
+
+    patch(f"{FLAX}bart:BartForConditionalGeneration.score", make)
+
+
+@mutant(
+    "flax-gelu-by-tanh",
+    "in Flax, gelu is approximated by tanh, its library's default",
+    "encoder.hidden.1",
+    backend="mutant-flax",
+)
+def gelu_by_tanh(patch: Patches) -> None:
+    def make(honest):
+        import jax
+
+        return lambda hidden: jax.nn.gelu(hidden, approximate=True)
+
+    patch(f"{FLAX}activations:ACTIVATIONS[gelu]", make)
+
+
+@mutant(
+    "flax-positions-begin-early",
+    "in Flax, positions begin one row early in the table",
+    "encoder.hidden.0",
+    backend="mutant-flax",
+)
+def position_offset(patch: Patches) -> None:
+    patch(
+        f"{FLAX}embeddings:LearnedPositions.__call__",
+        lambda honest: lambda self, length, start=0: honest(self, length, start - 1),
+    )

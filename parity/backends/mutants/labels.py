@@ -1,0 +1,128 @@
+"""Faults of labels and losses: what is shifted, what is counted, what is averaged over."""
+
+from __future__ import annotations
+
+from parity.backends.mutants.base import Patches, mutant
+
+SHIFT, LOSS = "seq2seq:shift_right", "seq2seq:cross_entropy"
+FED = "decoder.hidden.0"
+
+
+@mutant("labels-not-shifted", "the decoder is fed the labels themselves", FED)
+def not_shifted(patch: Patches) -> None:
+    patch(SHIFT, lambda honest: lambda tokens, pad, start: tokens.masked_fill(tokens < 0, pad))
+
+
+@mutant("labels-shifted-twice", "the decoder is fed labels shifted by two", FED)
+def shifted_twice(patch: Patches) -> None:
+    patch(SHIFT, lambda honest: lambda tokens, pad, start: honest(honest(tokens, pad, start), pad, start))
+
+
+@mutant("labels-shifted-from-padding", "labels are shifted behind the padding token", FED)
+def from_padding(patch: Patches) -> None:
+    patch(SHIFT, lambda honest: lambda tokens, pad, start: honest(tokens, pad, pad))
+
+
+@mutant(
+    "labels-wrapped", "the first decoder input is the row's last token that is no padding, as mBART's", FED,
+    history="transformers #7112 and #14139: each family shifts in its own way",
+)  # fmt: skip
+def wrapped(patch: Patches) -> None:
+    def make(honest):
+        def shift_right(tokens, pad, start):
+            shifted = honest(tokens, pad, start).clone()
+            kept = tokens.masked_fill(tokens < 0, pad) != pad
+            last = (kept.sum(1) - 1).clamp(min=0)
+            shifted[:, 0] = tokens.masked_fill(tokens < 0, pad).gather(1, last[:, None])[:, 0]
+            return shifted
+
+        return shift_right
+
+    patch(SHIFT, make)
+
+
+@mutant("ignored-labels-fed-as-0", "a label of -100 is fed to the decoder as token 0", FED)
+def ignored_fed(patch: Patches) -> None:
+    patch(SHIFT, lambda honest: lambda tokens, pad, start: honest(tokens, 0, start))
+
+
+@mutant("ignored-labels-counted", "a label of -100 is counted, as token 0", "loss")
+def ignored_counted(patch: Patches) -> None:
+    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.clamp(min=0), *more))
+
+
+@mutant(
+    "padding-ignored-too", "labels that are the padding token are left out of the loss", "loss",
+    history="TensorFlow's BART: modeling_tf_bart.py, TFBartForConditionalGeneration.call",
+)  # fmt: skip
+def padding_ignored(patch: Patches) -> None:
+    patch(
+        LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.masked_fill(labels == 1, -100), *more)
+    )
+
+
+@mutant("mean-over-all-positions", "the loss is divided by all positions, ignored ones too", "loss")
+def over_all(patch: Patches) -> None:
+    def make(honest):
+        return lambda logits, labels, *more: honest(logits, labels, *more) * (labels >= 0).sum() / labels.numel()
+
+    patch(LOSS, make)
+
+
+@mutant(
+    "mean-of-rows", "the loss is the mean of every row's own mean", "loss",
+    history="what gradient accumulation made of uneven rows until transformers 4.46",
+)  # fmt: skip
+def of_rows(patch: Patches) -> None:
+    def make(honest):
+        def cross_entropy(logits, labels, *more):
+            rows = [honest(logits[row : row + 1], labels[row : row + 1], *more) for row in range(len(labels))]
+            counted = [row for row, kept in zip(rows, (labels >= 0).any(1), strict=True) if kept]
+            return sum(counted) / len(counted) if counted else rows[0]
+
+        return cross_entropy
+
+    patch(LOSS, make)
+
+
+@mutant("loss-summed", "the loss is a sum", "loss")
+def summed(patch: Patches) -> None:
+    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels, *more) * (labels >= 0).sum())
+
+
+@mutant("label-smoothing-left-on", "a tenth of every label's weight is spread over the vocabulary", "loss")
+def smoothing(patch: Patches) -> None:
+    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels, 0.1))
+
+
+@mutant("label-smoothing-a-thousandth", "a thousandth of every label's weight is spread", "loss")
+def little_smoothing(patch: Patches) -> None:
+    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels, 0.001))
+
+
+@mutant(
+    "no-labels-no-loss", "a batch whose labels are all ignored has a loss of 0", "loss",
+    history="a division guarded by one, as in transformers' TensorFlow losses",
+)  # fmt: skip
+def guarded(patch: Patches) -> None:
+    patch(LOSS, lambda honest: lambda *given: honest(*given).nan_to_num(0.0))
+
+
+@mutant(
+    "causal-labels-shifted", "BART's decoder alone compares each position with the label after it", "loss",
+    on="bart-causal", history="transformers #14139: BERT's and GPT-2's do, BART's does not",
+)  # fmt: skip
+def causal_shifted(patch: Patches) -> None:
+    patch("bart:BartForCausalLM.labels_are_next", lambda honest: True)
+
+
+@mutant(
+    "gradient-of-a-table-halved",
+    "the shared table's gradient counts the head's part alone",
+    "gradient.model.shared.weight",
+)
+def gradient_halved(patch: Patches) -> None:
+    def make(honest):
+        return lambda self, ids: (honest(self, ids)).detach()
+
+    patch("embeddings:TokenEmbedding.forward", make)

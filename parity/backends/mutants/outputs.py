@@ -1,0 +1,114 @@
+"""Faults of what is handed out: parameters, fields, shapes, dtypes, and what one row may know of another."""
+
+from __future__ import annotations
+
+from parity.backends.mutants.base import Patches, mutant
+from parity.backends.mutants.loading import LAYER, changed
+
+ADAPTER = "parity.backends.reference.outputs:"
+PARAMETERS = "reference.in_torch:canonical_parameters"
+
+
+def _whole(patch: Patches, change) -> None:
+    """The fields of a call become what ``change`` makes of a dict of them."""
+    patch(f"{ADAPTER}whole", lambda honest: lambda output: change(dict(honest(output))))
+
+
+@mutant("parameter-left-out", "one parameter is not among the model's", f"{LAYER}fc1.bias")
+def left_out(patch: Patches) -> None:
+    def make(honest):
+        return lambda model: ((name, array) for name, array in honest(model) if name != f"{LAYER}fc1.bias")
+
+    patch(PARAMETERS, make)
+
+
+@mutant(
+    "parameter-random-each-time", "one weight is drawn at every load", f"{LAYER}fc1.weight",
+    history="the ledger's hf-torch-untied-tables-random",
+)  # fmt: skip
+def random_each_time(patch: Patches) -> None:
+    def change(held):
+        import numpy as np
+
+        array = held[f"{LAYER}fc1.weight"]
+        held[f"{LAYER}fc1.weight"] = np.random.default_rng().normal(0, 0.02, array.shape).astype(array.dtype)
+
+    changed(patch, change)
+
+
+@mutant("tied-head-copied", "the tied head is a copy of the table, which training would drive apart", "lm_head.weight")
+def head_copied(patch: Patches) -> None:
+    def make(honest):
+        def parameters(model):
+            held = dict(honest(model))
+            yield from held.items()
+            yield "lm_head.weight", held["model.shared.weight"].copy()
+
+        return parameters
+
+    patch(PARAMETERS, make)
+    patch(f"{ADAPTER}one_table", lambda honest: lambda table, held: [])
+
+
+@mutant("attentions-not-returned", "the encoder's attentions are asked for and do not come", "encoder.attention.0")
+def attentions_lost(patch: Patches) -> None:
+    def change(fields):
+        fields.pop("encoder_attentions", None)
+        return fields
+
+    _whole(patch, change)
+
+
+@mutant("fields-in-another-order", "an output's fields come in another order than documented", "forward")
+def another_order(patch: Patches) -> None:
+    _whole(patch, lambda fields: dict(reversed(fields.items())))
+
+
+@mutant("loss-in-an-array", "the loss is an array of one number instead of a number", "loss")
+def loss_in_array(patch: Patches) -> None:
+    _whole(patch, lambda fields: {name: each[None] if name == "loss" else each for name, each in fields.items()})
+
+
+@mutant(
+    "logits-promoted", "logits come in float64 where the model was loaded in float32", "logits",
+    history="JAX and NumPy promote where a constant is of another dtype",
+)  # fmt: skip
+def promoted(patch: Patches) -> None:
+    _whole(patch, lambda fields: {name: each.double() if name == "logits" else each for name, each in fields.items()})
+
+
+@mutant("cache-axes-moved", "the cache is held as [batch, length, heads, head_dim]", "decoder.self_key.0")
+def axes_moved(patch: Patches) -> None:
+    def make(honest):
+        return lambda cache: [[batch, length, heads, size] for batch, heads, length, size in honest(cache)]
+
+    patch(f"{ADAPTER}_layout", make)
+
+
+@mutant(
+    "rows-know-each-other",
+    "when generating, every row is given the mean of the batch's logits",
+    "generate.*",
+    writes=True,
+)
+def rows_know(patch: Patches) -> None:
+    def make(honest):
+        def logits(self, tokens):
+            found = honest(self, tokens)
+            return found * 0 + found.mean(axis=0)
+
+        return logits
+
+    patch("generation:CachedDecoder.logits", make)
+
+
+@mutant("batch-statistics", "a decoder's normalisation takes its mean over the batch", "decoder.hidden.0")
+def batch_statistics(patch: Patches) -> None:
+    def make(honest):
+        def embed(self, embedded, start):
+            found = honest(self, embedded, start)
+            return found - 0.1 * found.mean(dim=0, keepdim=True)
+
+        return embed
+
+    patch("bart:BartDecoder.embed", make)

@@ -1,0 +1,153 @@
+"""Faults of speech encoders: how long, how normalised, how positions are made."""
+
+from __future__ import annotations
+
+from parity.backends.mutants.base import Patches, mutant
+
+SPEECH = "wav2vec2-mbart"
+FIRST, WEIGHTS, LAST = "encoder.hidden.0", "encoder.attention.0", "encoder.last"
+
+
+@mutant("one-frame-too-many", "a row's frames are counted as one more", FIRST, on=SPEECH,
+        history="the lengths that convolutions leave, rounded up instead of down")  # fmt: skip
+def frame_too_many(patch: Patches) -> None:
+    patch("speech:frames_left", lambda honest: lambda *given: honest(*given) + 1)
+
+
+@mutant("one-frame-too-few", "a row's frames are counted as one less", FIRST, on=SPEECH)
+def frame_too_few(patch: Patches) -> None:
+    patch("speech:frames_left", lambda honest: lambda *given: honest(*given) - 1)
+
+
+@mutant("strides-alone-shorten", "lengths are divided by strides and kernels are forgotten", FIRST, on=SPEECH)
+def strides_alone(patch: Patches) -> None:
+    patch(
+        "speech:frames_left",
+        lambda honest: lambda samples, kernels, strides: honest(samples, tuple(1 for _ in kernels), strides),
+    )
+
+
+@mutant(
+    "features-not-normalised", "the first convolution's channels go on as they are", FIRST, on=SPEECH,
+    history="transformers #13512: audio normalised wrongly in three releases",
+)  # fmt: skip
+def not_normalised(patch: Patches) -> None:
+    def make(honest):
+        def forward(self, frames):
+            return self.activation(self.conv(frames))
+
+        return forward
+
+    patch("speech:FeatureLayer.forward", make)
+
+
+@mutant("projection-not-normalised", "features are projected without their normalisation", FIRST, on=SPEECH)
+def projection_not_normalised(patch: Patches) -> None:
+    patch("speech:FeatureProjection.forward", lambda honest: lambda self, frames: self.linear(frames))
+
+
+@mutant(
+    "weight-norm-of-channels", "the positions' kernel is normalised for each channel instead of each tap", FIRST,
+    on=SPEECH, history="transformers #11617: the same in TensorFlow's first conversion",
+)  # fmt: skip
+def weight_norm(patch: Patches) -> None:
+    def make(honest):
+        def forward(self, hidden):
+            from reference.in_torch.convolution import convolve
+
+            direction = self.direction
+            weight = self.length * direction / direction.square().sum((1, 2), keepdim=True).sqrt()
+            found = convolve(hidden, weight, self.bias, 1, weight.shape[2] // 2)
+            return self.activation(found[:, : hidden.shape[1]])
+
+        return forward
+
+    patch("speech:ConvolutionalPositions.forward", make)
+
+
+@mutant(
+    "weight-norm-forgotten", "the positions' kernel is its direction, without its lengths", FIRST, on=SPEECH,
+    history="transformers #26796: weight_g and weight_v reported as not used",
+)  # fmt: skip
+def weight_norm_forgotten(patch: Patches) -> None:
+    def make(honest):
+        def forward(self, hidden):
+            from reference.in_torch.convolution import convolve
+
+            found = convolve(hidden, self.direction, self.bias, 1, self.direction.shape[2] // 2)
+            return self.activation(found[:, : hidden.shape[1]])
+
+        return forward
+
+    patch("speech:ConvolutionalPositions.forward", make)
+
+
+@mutant(
+    "positions-one-frame-late",
+    "the frame that an even kernel makes too many is left off at the wrong end",
+    FIRST,
+    on=SPEECH,
+)
+def positions_late(patch: Patches) -> None:
+    def make(honest):
+        return lambda hidden, weight, bias, stride, padding: honest(hidden, weight, bias, stride, padding).roll(-1, 1)
+
+    patch("speech:convolve", make)
+
+
+@mutant("positions-left-out", "no positions are added", FIRST, on=SPEECH)
+def positions_left_out(patch: Patches) -> None:
+    patch("speech:ConvolutionalPositions.forward", lambda honest: lambda self, hidden: hidden * 0)
+
+
+@mutant(
+    "adapter-stride-in-masks",
+    "the adapter's shortening is forgotten where padding is hidden from the decoder",
+    "decoder.cross_attention.0",
+    on=SPEECH,
+)
+def adapter_forgotten(patch: Patches) -> None:
+    def make(honest):
+        def source_mask(self, mask, states):
+            adapter, self.adapter = self.adapter, None
+            try:
+                return honest(self, mask, states)
+            finally:
+                self.adapter = adapter
+
+        return source_mask
+
+    patch("speech:SpeechEncoder.source_mask", make)
+
+
+@mutant("adapter-gate-exchanged", "the adapter's values and gates are taken for each other", LAST, on=SPEECH)
+def gate(patch: Patches) -> None:
+    def make(honest):
+        def __init__(self, config):
+            honest(self, config)
+            for layer in self.layers:
+                layer.register_forward_hook(lambda module, _, found: found.roll(found.shape[2] // 2, 2))
+
+        return __init__
+
+    patch("speech:Adapter.__init__", make)
+
+
+@mutant("adapter-not-normalised", "the adapter's projection is not normalised", LAST, on=SPEECH)
+def adapter_norm(patch: Patches) -> None:
+    def make(honest):
+        def forward(self, hidden):
+            norm, self.norm = self.norm, None
+            try:
+                if self.linear is not None:
+                    hidden = self.linear(hidden)
+                linear, self.linear = self.linear, None
+                found = honest(self, hidden)
+                self.linear = linear
+                return found
+            finally:
+                self.norm = norm
+
+        return forward
+
+    patch("speech:Adapter.forward", make)

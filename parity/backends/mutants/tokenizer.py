@@ -1,0 +1,288 @@
+"""Faults of tokenizers: what a text becomes, its frame, its masks, its offsets, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+from parity.backends.mutants.base import Patches, mutant
+
+fault = partial(mutant, on="bart-tiny", backend="mutant-tokenizer")
+TOKENIZER = "reference.tokenizer.tokenizer:"
+OURS = TOKENIZER + "ByteLevelTokenizer."
+HOST = "parity.backends.mutants.tokenizer_host:"
+
+
+def _texts_first(patch: Patches, change) -> None:
+    """Every text is another before it is encoded: what ``change`` makes of it and of ``add_prefix_space``."""
+    patch(
+        f"{OURS}_placed",
+        lambda honest: lambda self, text: honest(self, change(text, self.add_prefix_space)),
+    )
+
+
+def _read_with(patch: Patches, prefix: bool) -> None:
+    """The tokenizer is read as if ``add_prefix_space`` were this, whatever was asked."""
+
+    def make(honest):
+        return classmethod(lambda kind, directory, asked=None, *dialect: honest.__func__(
+            kind, directory, prefix, *dialect))  # fmt: skip
+
+    patch(f"{OURS}read", make)
+
+
+def _ranks(patch: Patches, change) -> None:
+    """The merges, best first, are in another order, or others: what ``change`` makes of their list."""
+    patch(
+        f"{TOKENIZER}read_merges",
+        lambda honest: lambda *asked: {pair: rank for rank, pair in enumerate(change(list(honest(*asked))))},
+    )
+
+
+def _encoded(patch: Patches, change) -> None:
+    """A framed row is what ``change`` makes of it; bare ones stay."""
+
+    def make(honest):
+        def encode(self, text, pair=None, add_special_tokens=True):
+            found = honest(self, text, pair, add_special_tokens)
+            return change(self, found) if add_special_tokens else found
+
+        return encode
+
+    patch(f"{OURS}encode", make)
+
+
+def _kept(found, places):
+    """An encoding without the tokens that are not at ``places``."""
+    fields = ("ids", "special_tokens_mask", "token_type_ids", "offsets")
+    return replace(found, **{name: tuple(getattr(found, name)[place] for place in places) for name in fields})
+
+
+@fault(
+    "prefix-space-never", "add_prefix_space puts no space before a text", "ids",
+    history="transformers #2947, #11057: the setting had no effect on the fast tokenizer",
+)  # fmt: skip
+def prefix_never(patch: Patches) -> None:
+    _read_with(patch, False)
+
+
+@fault(
+    "prefix-space-always", "every text gets a space before it", "ids",
+    history="transformers #2899, of #2778: a space before every text that is framed, by default",
+)  # fmt: skip
+def prefix_always(patch: Patches) -> None:
+    _read_with(patch, True)
+
+
+@fault(
+    "prefix-space-doubled", "add_prefix_space puts a space before a text that begins with one", "ids",
+    history="simpletransformers #459: the space was added whatever the text began with",
+)  # fmt: skip
+def prefix_doubled(patch: Patches) -> None:
+    _texts_first(patch, lambda text, prefix: " " + text if prefix and text[:1].isspace() else text)
+
+
+@fault("merges-exchanged", "two merges that stand side by side and take the same symbol change places", "ids")
+def merges_exchanged(patch: Patches) -> None:
+    def change(merges):
+        """The last two of that kind."""
+        beside = list(enumerate(pairwise(merges)))
+        place = next(place for place, (one, other) in reversed(beside) if one[1] == other[0] or one[0] == other[1])
+        return [*merges[:place], merges[place + 1], merges[place], *merges[place + 2 :]]
+
+    _ranks(patch, change)
+
+
+@fault(
+    "merges-longest-first", "merges are taken by the length of what they make, not by their rank", "ids",
+    history="gigatoken #18: the rank of a merge taken from elsewhere than its place in the list",
+)  # fmt: skip
+def merges_longest_first(patch: Patches) -> None:
+    _ranks(patch, lambda merges: sorted(merges, key=lambda pair: -len("".join(pair))))
+
+
+@fault("last-merge-lost", "the last line of merges.txt is not read", "ids",
+       history="tiktoken #598: it was, where the file does not end with a line's end")  # fmt: skip
+def last_merge(patch: Patches) -> None:
+    _ranks(patch, lambda merges: merges[:-1])
+
+
+@fault("lower-cased", "a text is made lower case first", "ids")
+def lower_cased(patch: Patches) -> None:
+    _texts_first(patch, lambda text, prefix: text.lower())
+
+
+@fault("unicode-composed", "a text is brought to Unicode's composed form first, which merges of bytes never see", "ids")
+def composed(patch: Patches) -> None:
+    import unicodedata
+
+    _texts_first(patch, lambda text, prefix: unicodedata.normalize("NFC", text))
+
+
+@fault("characters-for-bytes", "a character is looked up as it stands, not as the bytes of its UTF-8 form", "ids")
+def characters_for_bytes(patch: Patches) -> None:
+    from reference.tokenizer.alphabet import SPACE
+
+    patch(f"{TOKENIZER}spelled", lambda honest: lambda text: text.replace(" ", SPACE))
+
+
+@fault("spaces-kept-together", "a run of spaces takes the one that belongs to the word behind it", "ids",
+       history="huggingface-tokenizer-in-cxx #10: RE2 cannot look ahead; lattice #519")  # fmt: skip
+def kept_together(patch: Patches) -> None:
+    def make(honest):
+        def pieces(text, letters):
+            begin = None
+            for start, stop in honest(text, letters):
+                start, begin = start if begin is None else begin, None
+                run = text[start:stop].isspace() and text[stop : stop + 1] == " "
+                begin = stop + run
+                yield start, begin
+
+        return pieces
+
+    patch(f"{TOKENIZER}pieces", make)
+
+
+@fault(
+    "special-tokens-not-found", "a special token in a text is cut up as text", "ids",
+    history="tokenizers #275: <mask> and <pad> cut into letters",
+)  # fmt: skip
+def not_found(patch: Patches) -> None:
+    def make(honest):
+        return lambda self, text: iter([(None, 0, len(text))] if text else [])
+
+    patch("reference.tokenizer.added:Splitter.split", make)
+
+
+@fault(
+    "mask-leaves-its-space", "the space before a mask is a token of its own", "ids",
+    history="transformers #3057: the fast tokenizer gave <mask> and the space before it apart",
+)  # fmt: skip
+def leaves_space(patch: Patches) -> None:
+    def make(honest):
+        def read_added(*asked):
+            found = honest(*asked)
+            return replace(found, tokens=tuple(replace(token, lstrip=False) for token in found.tokens))
+
+        return read_added
+
+    patch(f"{TOKENIZER}read_added", make)
+
+
+@fault("end-not-added", "a row is framed by its start alone", "ids")
+def end_not_added(patch: Patches) -> None:
+    _encoded(patch, lambda self, found: _kept(found, range(len(found.ids) - 1)))
+
+
+@fault("start-doubled", "a row begins with two starts", "ids",
+       history="vllm #27515, llama.cpp #7107: a template holds the start, and the tokenizer adds it")  # fmt: skip
+def start_doubled(patch: Patches) -> None:
+    _encoded(patch, lambda self, found: _kept(found, (0, *range(len(found.ids)))))
+
+
+@fault(
+    "pair-with-one-end", "one end stands between two texts instead of two", "ids",
+    history="PreSumm #200, simpletransformers #163: one separator, as in BERT",
+)  # fmt: skip
+def one_end(patch: Patches) -> None:
+    def change(self, found):
+        end = self.ids[self.roles["sep_token"]]
+        special = zip(found.ids, found.special_tokens_mask, strict=True)
+        ends = [place for place, told in enumerate(special) if told == (end, 1)]
+        dropped = ends[1:2] if len(ends) == 3 else []
+        return _kept(found, [place for place in range(len(found.ids)) if place not in dropped])
+
+    _encoded(patch, change)
+
+
+@fault(
+    "special-tokens-of-the-text-marked", "a special token written in the text is marked as one of the frame's",
+    "special_tokens_mask", history="transformers #7578, #12936: slow and fast tokenizers marked different ones",
+)  # fmt: skip
+def text_marked(patch: Patches) -> None:
+    _encoded(patch, lambda self, found: replace(found, special_tokens_mask=self.special_tokens_mask(found.ids)))
+
+
+@fault(
+    "offsets-with-their-space", "a token's span begins at the space before its word", "offsets",
+    history="transformers #3796, mended by tokenizers #236",
+)  # fmt: skip
+def untrimmed(patch: Patches) -> None:
+    patch(f"{TOKENIZER}_trimmed", lambda honest: lambda start, end, leading, trailing: (start, end))
+
+
+@fault("cleaned-up-unasked", "spaces before punctuation are taken out of every decoded text", "whole",
+       history="transformers #21119, tokenizers #1164: decoding swallows a space by default")  # fmt: skip
+def cleaned_up(patch: Patches) -> None:
+    def make(honest):
+        return lambda self, ids, skip_special_tokens=False, clean_up=None: honest(self, ids, skip_special_tokens, True)
+
+    patch(f"{OURS}decode", make)
+
+
+@fault("special-tokens-not-skipped", "skip_special_tokens leaves them in the text", "skipped")
+def not_skipped(patch: Patches) -> None:
+    def make(honest):
+        return lambda self, ids, skip_special_tokens=False, clean_up=None: honest(self, ids, False, clean_up)
+
+    patch(f"{OURS}decode", make)
+
+
+@fault("cut-through-the-frame", "a row that is too long loses its end", "ids",
+       history="trainite #161: the end was cut off with the text")  # fmt: skip
+def through_the_frame(patch: Patches) -> None:
+    def make(honest):
+        def fitted(tokenizer, text, short, cut, side):
+            whole = list(tokenizer.encode(text).ids)
+            if len(whole) <= short:
+                return honest(tokenizer, text, short, cut, side)
+            return {"ids": whole[:short] if cut == "right" else whole[-short:], "attention_mask": [1] * short}
+
+        return fitted
+
+    patch(f"{HOST}fitted", make)
+
+
+@fault("cut-on-the-right-always", "truncation_side has no effect", "ids",
+       history="transformers #12913, tokenizers #779: for long there was one side only")  # fmt: skip
+def right_always(patch: Patches) -> None:
+    patch(f"{HOST}shortened", lambda honest: lambda bare, room, cut: honest(bare, room, "right"))
+
+
+@fault("padding-attended-to", "the mask of a padded row has a 1 for its padding", "attention_mask")
+def padding_attended(patch: Patches) -> None:
+    def make(honest):
+        def fitted(*asked):
+            found = honest(*asked)
+            return {**found, "attention_mask": [1] * len(found["ids"])}
+
+        return fitted
+
+    patch(f"{HOST}fitted", make)
+
+
+@fault(
+    "mask-s-space-lost-in-saving", "what a token takes along is not written when the tokenizer is saved", "ids",
+    history="transformers #13571, #26773: a saved tokenizer is read as another",
+)  # fmt: skip
+def lost_in_saving(patch: Patches) -> None:
+    patch(f"{HOST}as_json", lambda honest: lambda token: honest(replace(token, lstrip=False, rstrip=False)))
+
+
+@fault("padding-is-the-end", "the end is given as padding as well", "pad_token",
+       history="llm-course #33: what it was trained on never ended")  # fmt: skip
+def padding_is_end(patch: Patches) -> None:
+    def make(honest):
+        def role_ids(tokenizer):
+            found = honest(tokenizer)
+            return {**found, "pad_token": found["eos_token"]}
+
+        return role_ids
+
+    patch(f"{HOST}role_ids", make)
+
+
+@fault("added-tokens-counted-twice", "the vocabulary's size counts added tokens that it has already", "size")
+def counted_twice(patch: Patches) -> None:
+    patch(f"{HOST}size", lambda honest: lambda tokenizer: honest(tokenizer) + len(tokenizer.special))

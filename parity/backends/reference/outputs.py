@@ -1,0 +1,155 @@
+"""What the two reference backends share: outputs as fields, and what a load can be told to have found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from parity.backends.protocol import Field, LoadReport, Reorder, Step, fed_names
+
+DECODER_MASKS = ("decoder_attention_mask", "decoder_head_mask", "cross_attn_head_mask")
+
+
+def encoder_inputs(model: Any) -> tuple[str, str, str]:
+    """What a reference's ``encode`` takes, in its order."""
+    return model.main_input, "attention_mask", "head_mask"
+
+
+def decoder_masks(model: Any, given: Mapping[str, Any], memory: Any) -> list[Any]:
+    """What a reference's ``decode`` takes behind the encoder's states, in its order."""
+    return [model.source_mask(given.get("attention_mask"), memory), *map(given.get, DECODER_MASKS)]
+
+
+def fed(model: Any, given: Mapping[str, Any], memory: Any = None) -> tuple[Any, Any]:
+    """The encoder alone, then the decoder given its last states, or ``memory`` in their place: both outputs."""
+    encoded = model.encode(*map(given.get, encoder_inputs(model)))
+    memory = encoded.last_hidden_state if memory is None else memory
+    return encoded, model.decode(given["decoder_input_ids"], memory, *decoder_masks(model, given, memory))
+
+
+def whole(output: Any) -> Mapping[str, Field]:
+    """An output's fields without the Nones, in its order; the bare model's behind those of a head."""
+    named = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+    states = named.pop("states", None)
+    if states is not None:
+        named |= {name: value for name, value in whole(states).items() if name != "last_hidden_state"}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def in_two(model: Any, encoded: Any, decoded: Any) -> Mapping[str, Field]:
+    """An ``EncoderOutput`` and a ``DecoderOutput`` under the names, and in the order, of the whole call."""
+    named = {
+        _scored(model): decoded.logits,
+        "decoder_hidden_states": decoded.hidden_states,
+        "decoder_attentions": decoded.attentions,
+        "cross_attentions": decoded.cross_attentions,
+        "encoder_last_hidden_state": encoded.last_hidden_state,
+        "encoder_hidden_states": encoded.hidden_states,
+        "encoder_attentions": encoded.attentions,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _scored(model: Any) -> str:
+    """What the decoder's scores are: those of a bare model are its last states."""
+    return "last_hidden_state" if model.model_class == "BartModel" else "logits"
+
+
+def in_steps(
+    model: Any, as_inputs: Any, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None
+) -> Iterator[Step]:
+    """``Model.decode_steps`` of either reference; the room is as long as what is fed.
+
+    Args:
+        as_inputs: of the model's own package.
+    """
+    given = as_inputs(model, inputs)
+    ids, seen = fed_names(given)
+    memory, memory_mask = given.get("encoder_hidden_states"), given.get("encoder_attention_mask")
+    if ids == "decoder_input_ids":
+        memory = model.encode(*map(given.get, encoder_inputs(model))).last_hidden_state
+        memory_mask = model.source_mask(given["attention_mask"], memory)
+    cache, start = model.start_cache(memory, sum(sizes)), 0
+    masks = [memory_mask, given[seen]]
+    for size in sizes:
+        if reorder is not None and reorder.at == start:
+            rows = as_inputs(model, {"rows": np.array(reorder.rows)})["rows"]
+            cache, masks = cache.reordered(rows), [mask[rows] for mask in masks]
+        end = start + size
+        output, cache = model.step(given[ids][:, start:end], cache, *masks)
+        yield Step(_of_a_step(model, output, end), cache.past_key_values(), _layout(cache))
+        start = end
+
+
+def _of_a_step(model: Any, output: Any, end: int) -> Mapping[str, Field]:
+    """A ``DecoderOutput`` under the names of the whole call, self-attention cut to the tokens fed."""
+    own = output.attentions and tuple(weights[..., :end] for weights in output.attentions)
+    named = {
+        _scored(model): output.logits,
+        "decoder_hidden_states": output.hidden_states,
+        "decoder_attentions": own,
+        "cross_attentions": output.cross_attentions,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _layout(cache: Any) -> list[list[int]]:
+    return [list(array.shape) for array in (*cache.layers[0].own, *cache.layers[0].cross)]
+
+
+def dialect_called(name: str | None) -> Any:
+    """A constant of ``reference.generation.dialect``; the documented one where none is named."""
+    from reference.generation import dialect
+
+    return getattr(dialect, name or "DOCUMENTED")
+
+
+def generated(found: Any) -> Mapping[str, Field]:
+    """A ``reference.generation.Generated`` under the names that libraries use."""
+    fields = {"sequences": found.sequences}
+    return fields if found.scores is None else {**fields, "sequences_scores": found.scores}
+
+
+def every_outcome(
+    scorer: Any, batch: int, settings: Any, tolerance: float
+) -> tuple[list[tuple[int, list[int], float]], bool]:
+    """What each row's search could end in (row, tokens, margin), and whether there was more than was looked at.
+
+    Args:
+        scorer: from a row to its scorer of prefixes (``reference.generation.reachable``).
+    """
+    from reference.generation import DOCUMENTED, reachable
+
+    found, exhausted = [], False
+    for row in range(batch):
+        results = reachable(scorer(row), settings, DOCUMENTED, tolerance)
+        found += [(row, list(outcome.tokens), outcome.margin) for outcome in results.outcomes]
+        exhausted |= results.exhausted
+    return found, exhausted
+
+
+def no_tuple(as_tuple: bool) -> None:
+    """Raises NotImplementedError where a tuple is asked for (capability ``tuple``)."""
+    if as_tuple:
+        raise NotImplementedError("the reference returns one dataclass and has no tuple form")
+
+
+def file_report(weights: Any) -> LoadReport:
+    """What the weight files hold that they should not, and lack that they should.
+
+    Args:
+        weights: ``reference.weights.Weights``.
+    """
+    report = LoadReport(missing=sorted(weights.missing), unexpected=sorted(weights.surplus))
+    for name, (found, wanted) in sorted(weights.misshapen.items()):
+        report.notes.append(f"{name} has shape {list(found)}, wanted is {list(wanted)}")
+    report.notes += [f"{name} differs from the table it is tied to" for name in sorted(weights.tied_differs)]
+    return report
+
+
+def one_table(table: Any, held: Collection[str]) -> list[list[str]]:
+    """The names of shared tables that the model has no array of its own for, behind the one that it has."""
+    return [[group[0], *(name for name in group[1:] if name not in held)] for group in table.groups]

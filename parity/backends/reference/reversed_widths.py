@@ -1,0 +1,118 @@
+"""A reference whose every width runs backwards: the same function, with every sum over a width in another order.
+
+A yardstick is worth as much as its members differ. With batches and threads permuted, small models give the same bits
+again; with their widths reversed they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parity.backends.protocol import Field, Model, Reorder, Step
+
+if TYPE_CHECKING:
+    from reference.names import Table
+
+WIDTHS = {"d_model": 1, "ffn": 1, "memory": 1, "group": 1, "in": 1, "gates": 2}
+"""Axes of parameters that run backwards, and of how many pieces each in itself; with them the heads, and what each head
+holds. Channels of convolutions keep their order, and so do queries, keys and values in one array (axis ``out``)."""
+
+Flip = Callable[[Any, tuple[int, ...]], Any]
+
+
+class MirroredWeights(Mapping[str, np.ndarray]):
+    """A checkpoint's weights, each reversed along its widths when it is looked up."""
+
+    def __init__(self, table: Table, weights: Mapping[str, np.ndarray]) -> None:
+        self._weights, self._axes = weights, reversed_axes(table)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.ascontiguousarray(reversed_along(self._weights[name], self._axes[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._weights
+
+
+class MirroredModel:
+    """A reference that was given mirrored weights, asked and answering the right way round.
+
+    Args:
+        flip: reverses an array of the framework along axes: ``torch.flip``, ``jax.numpy.flip``.
+    """
+
+    def __init__(self, model: Model, table: Table, flip: Flip) -> None:
+        self._model, self._axes, self._flip = model, reversed_axes(table), flip
+        self.class_name, self.report, self.to_numpy = model.class_name, model.report, model.to_numpy
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """As the checkpoint has them."""
+        return ((name, reversed_along(array, self._axes[name])) for name, array in self._model.parameters())
+
+    def call(self, inputs: Mapping[str, np.ndarray], **keywords: Any) -> Mapping[str, Field]:
+        return self._restored(self._model.call(mirrored_inputs(inputs), **keywords))
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        return self._restored(self._model.encode_then_decode(mirrored_inputs(inputs)))
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        for step in self._model.decode_steps(mirrored_inputs(inputs), sizes, reorder):
+            cache = [[self._flip(kept, (1, 3)) for kept in layer] for layer in step.cache]
+            yield Step(self._restored(step.fields), cache, step.layout)
+
+    def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], **others: Any) -> Any:
+        """Texts and scores have no widths."""
+        return self._model.generate(inputs, settings, **others)
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        return self._model.generation_settings()
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        loss, found = self._model.gradients(mirrored_inputs(inputs))
+        return loss, {name: reversed_along(array, self._axes[name]) for name, array in found.items()}
+
+    def _restored(self, fields: Mapping[str, Field]) -> Mapping[str, Field]:
+        return {name: self._restore(name, value) for name, value in fields.items()}
+
+    def _restore(self, name: str, value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return tuple(self._restore(name, each) for each in value)
+        axes = (1,) if name.endswith("attentions") else (2,) if "hidden_state" in name else ()
+        return self._flip(value, axes) if axes else value
+
+
+def mirrored_inputs(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The heads of head masks (``[layers, heads]``) and the width of states the other way round; the rest has none."""
+    return {name: _mirrored(name, array) for name, array in inputs.items()}
+
+
+def _mirrored(name: str, array: np.ndarray) -> np.ndarray:
+    wide = name.endswith("head_mask") or name == "encoder_hidden_states"
+    return array[..., ::-1].copy() if wide else array
+
+
+def reversed_axes(table: Table) -> dict[str, tuple[tuple[int, int], ...]]:
+    """By canonical name, the axes of a parameter that are widths, and in how many pieces each runs backwards."""
+    found = {}
+    for row in table.rows:
+        pieces = WIDTHS | {"out": row.part[1] if row.part else 1}
+        words = enumerate(row.parameter.axes)
+        found[row.name] = tuple((axis, pieces[word]) for axis, word in words if word in pieces)
+    return found
+
+
+def reversed_along(array: np.ndarray, axes: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """An array with each of these axes, or each of an axis's pieces, the other way round."""
+    for axis, pieces in axes:
+        array = np.concatenate([np.flip(piece, axis) for piece in np.split(array, pieces, axis)], axis)
+    return array

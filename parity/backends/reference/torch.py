@@ -1,0 +1,161 @@
+# Twin: parity/backends/reference/flax.py
+"""The reference in PyTorch (``reference.in_torch``) as a backend; in float64 on CPU it is the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends import layer_injection
+from parity.backends.protocol import Field, LoadReport, Model, Reorder, Step
+from parity.backends.reference import outputs
+from parity.backends.reference import softmax_cancellation as minuends
+from parity.backends.reference.reversed_widths import MirroredModel, MirroredWeights
+from parity.backends.torch_util import compute_as, on_host, set_deterministic
+from parity.core.subject import Variant
+
+
+class ReferenceTorch:
+    """Loads the reference model from the weight files themselves."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        self.threads = threads
+        set_deterministic(threads)
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
+        """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen."""
+        import torch
+
+        from reference import in_torch
+        from reference.config import read_config
+        from reference.names import table_of
+        from reference.weights import read_weights
+
+        config = read_config(checkpoint)
+        weights = read_weights(checkpoint, config, model_class=model_class)
+        precision = "default" if variant.default_precision else "highest"
+        settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
+        table = table_of(config, model_class)
+        given = MirroredWeights(table, weights) if variant.mirrored else weights
+        model = in_torch.build(config, given, model_class=model_class, place=checkpoint, **settings)
+        report, state = outputs.file_report(weights), model.state_dict()
+        report.tied = outputs.one_table(table, state)
+        report.not_materialised = [name for name, tensor in state.items() if tensor.is_meta]
+        report.training = model.training
+        loaded = ReferenceTorchModel(model, checkpoint, report, variant, self.threads)
+        return MirroredModel(loaded, table, torch.flip) if variant.mirrored else loaded
+
+
+class ReferenceTorchModel:
+    """One loaded reference model."""
+
+    def __init__(self, model: Any, checkpoint: Path, report: LoadReport, variant: Variant, threads: int) -> None:
+        self._model, self._checkpoint, self._variant, self._threads = model, checkpoint, variant, threads
+        self.class_name = model.model_class
+        self.report = report
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        from reference.in_torch import canonical_parameters
+
+        return canonical_parameters(self._model)
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
+        """Raises NotImplementedError where ``as_tuple``: the reference returns one dataclass."""
+        import torch
+
+        from reference.in_torch import as_inputs
+
+        outputs.no_tuple(as_tuple)
+        compute_as(self._variant, self._threads)
+        with torch.no_grad():
+            return outputs.whole(self._model(**as_inputs(self._model, inputs)))
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        import torch
+
+        from reference.in_torch import as_inputs
+
+        compute_as(self._variant, self._threads)
+        given = as_inputs(self._model, inputs)
+        with torch.no_grad():
+            return outputs.in_two(self._model, *outputs.fed(self._model, given))
+
+    def each_layer_alone(
+        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Mapping[str, Field]:
+        import torch
+
+        from reference.in_torch import as_inputs
+
+        compute_as(self._variant, self._threads)
+        given, fed = as_inputs(self._model, inputs), as_inputs(self._model, states)
+        with torch.no_grad(), layer_injection.in_torch(self._model, fed):
+            return outputs.in_two(self._model, *outputs.fed(self._model, given, fed[layer_injection.MEMORY]))
+
+    def decode_steps(
+        self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
+    ) -> Iterator[Step]:
+        import torch
+
+        from reference.in_torch import as_inputs
+
+        compute_as(self._variant, self._threads)
+        with torch.no_grad():
+            yield from outputs.in_steps(self._model, as_inputs, inputs, sizes, reorder)
+
+    def generate(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], dialect: str | None = None
+    ) -> Mapping[str, Field]:
+        """Under the documented dialect of beam search, or another (a name of ``reference.generation.dialect``)."""
+        from reference.generation import GenerationSettings
+        from reference.in_torch import generate
+
+        compute_as(self._variant, self._threads)
+        asked = GenerationSettings.read(self._checkpoint, **settings)
+        return outputs.generated(generate(self._model, inputs, asked, outputs.dialect_called(dialect)))
+
+    def generation_settings(self) -> Mapping[str, Any]:
+        from reference.generation import held_settings
+
+        return held_settings(self._checkpoint)
+
+    def reachable(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], tolerance: float
+    ) -> tuple[list[tuple[int, list[int], float]], bool]:
+        """``outputs.every_outcome``, each prefix scored by a full pass of its own."""
+        from reference.generation import GenerationSettings
+
+        compute_as(self._variant, self._threads)
+        asked = GenerationSettings.read(self._checkpoint, **settings)
+        return outputs.every_outcome(
+            lambda row: self._scorer(inputs, row), len(inputs[self._model.main_input]), asked, tolerance
+        )
+
+    def _scorer(self, inputs: Mapping[str, np.ndarray], row: int) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
+        def logits(texts: Sequence[Sequence[int]]) -> np.ndarray:
+            source = {name: array[[row] * len(texts)] for name, array in inputs.items()}
+            fields = self.call({**source, "decoder_input_ids": np.array(texts)})
+            return fields["logits"][:, -1].double().cpu().numpy()
+
+        return logits
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        from reference.in_torch import loss_and_gradients
+
+        compute_as(self._variant, self._threads)
+        return loss_and_gradients(self._model, inputs)
+
+    def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+        """``parity.backends.reference.softmax_cancellation``; empty but for the oracle, known by its precision and attention."""
+        import torch
+
+        if next(self._model.parameters()).dtype != torch.float64 or self._variant.attention != "eager":
+            return {}
+        compute_as(self._variant, self._threads)
+        return minuends.sizes(self._model, inputs)
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        return on_host(value)

@@ -1,0 +1,93 @@
+"""The files themselves, read without any framework: what every backend must have loaded. It computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from parity.backends.protocol import LoadReport
+from parity.backends.reference import files
+from parity.backends.reference.outputs import file_report
+from parity.core.subject import Variant
+from reference.weights import Weights
+
+
+class WeightFile:
+    """The pseudo-backend ``file``."""
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        """Nothing to set up."""
+
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+    ) -> WeightFileModel:  # fmt: skip
+        """Raises ``reference.errors.CheckpointError`` where a file cannot be read; what it lacks is in the report."""
+        from reference.config import read_config
+        from reference.weights import read_weights
+
+        weights = read_weights(checkpoint, read_config(checkpoint), model_class=model_class)
+        report = file_report(weights)
+        report.route = weights.format
+        return WeightFileModel(checkpoint, weights, report, dtype, model_class)
+
+
+class WeightFileModel:
+    """An opened set of weight files."""
+
+    def __init__(self, checkpoint: Path, weights: Weights, report: LoadReport, dtype: str, class_name: str) -> None:
+        self._checkpoint, self._weights, self._dtype = checkpoint, weights, dtype
+        self.report, self.class_name = report, class_name
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The file's values in the dtype asked for, rounded to nearest even; one tensor in memory at a time."""
+        from reference.weights import cast
+
+        for name in self._weights:
+            yield name, cast(self._weights[name], self._dtype)
+
+    def configuration(self, **asked: Any) -> dict[str, Any]:
+        """``config.json`` as it stands, whatever is asked."""
+        return files.configuration(self._checkpoint)
+
+    def tokenizer_files(self) -> dict[str, Any]:
+        """What the files of a tokenizer say of its tokens, whatever its kind."""
+        return files.tokenizer_files(self._checkpoint)
+
+    def compare_weight_files(self, file: str, unreadable: str = "") -> dict[str, Any]:
+        """Another weight file of the directory against this one (``weight_files_compared``).
+
+        Args:
+            unreadable: why it cannot be read, where that is known already.
+
+        Raises:
+            CheckpointError: it cannot be read, which was not known.
+        """
+        from parity.backends.reference.weight_comparison import compare_weight_files, not_compared
+
+        if unreadable:
+            return not_compared(self._checkpoint, self._weights, file, unreadable)
+        return compare_weight_files(self._checkpoint, self._weights, file, self.class_name)
+
+    def tokenize(self, texts: Sequence[str], pairs: Sequence[Sequence[str]], short: int) -> dict[str, Any]:
+        """What our own tokenizer makes of the texts; how rows are cut and padded follows from that."""
+        return files.tokenize(self._checkpoint, texts, pairs)
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> NoReturn:
+        raise _computes_nothing()
+
+    def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> NoReturn:
+        raise _computes_nothing()
+
+    def gradients(self, inputs: Mapping[str, np.ndarray]) -> NoReturn:
+        raise _computes_nothing()
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        array = np.asarray(value)
+        return array, array.dtype.name
+
+
+def _computes_nothing() -> NotImplementedError:
+    return NotImplementedError("a weight file computes nothing")
