@@ -19,8 +19,8 @@ from parity.core.defaults import SAVE_LIMIT
 from parity.core.errors import GivenError
 
 if TYPE_CHECKING:
-    from parity.capture import Event
-    from parity.capture.run import MakeCases
+    from parity.capture.pipeline import MakeCases
+    from parity.capture.task import Event
     from parity.cases.inputs import Row
     from parity.compare import Comparison
     from parity.core.records import Manifest, Report, Unreadable
@@ -67,7 +67,7 @@ def audit(
         checks: ids or families; by default every check.
         stacks: names of the table, paths to interpreters, or ``NAME=PATH``.
         goldens: stacks whose kept answers are judged too (``parity.golden``), installed or not.
-        cases: makes the cases, instead of the standard ones (``parity.capture.run.capture``).
+        cases: makes the cases, instead of the standard ones (``parity.capture.pipeline.capture``).
         device: ``cpu`` or ``cuda``.
         dtypes: among ``float64 float32 bfloat16 float16``.
         inputs: a JSON Lines file (``parity.cases.inputs``); by default a synthetic batch made for the checkpoint.
@@ -91,7 +91,7 @@ def audit(
         NothingToJudge: no such check.
         KnownIssuesError: the file of known issues cannot be used.
     """
-    from parity.capture.rundir import locked
+    from parity.capture.run_directory import locked
 
     check_names(checks)
     _check_known_issues(known_issues, checkpoints)
@@ -130,8 +130,8 @@ def capture(
     Returns:
         The manifest, also written to ``out/manifest.json``, beside ``out/traces/``.
     """
-    from parity.capture import capture as run
-    from parity.capture.rundir import locked
+    from parity.capture.pipeline import capture as run
+    from parity.capture.run_directory import locked
     from parity.cases.documented_values import documented_values
     from parity.derived import layers, stages
 
@@ -170,7 +170,7 @@ def _found(texts: list[str], offline: bool, cache: Path | None) -> tuple[list[Pa
     Raises:
         CheckpointError: none is there.
     """
-    from parity.capture.run import NothingReadable
+    from parity.capture.pipeline import NothingReadable
     from parity.checkpoint.inspection import resolve_checkpoint
     from parity.core.records import Unreadable
     from reference.errors import CheckpointError
@@ -191,7 +191,7 @@ def _with_goldens(
     directories: list[Path], stacks: Sequence[str], out: Path, derive: Sequence[Any], asked: dict[str, Any]
 ) -> Manifest:
     """A capture whose manifest holds the goldens too, as subjects that were asked before."""
-    from parity.capture import capture as run
+    from parity.capture.pipeline import capture as run
     from parity.core.records import write_record
     from parity.golden.joined import find_bundles, joined, with_goldens
     from parity.golden.store import GoldenError
@@ -223,7 +223,7 @@ def judge(
         OutputError: the report cannot be written.
         NothingToJudge: no such check.
     """
-    from parity.capture.rundir import locked
+    from parity.capture.run_directory import locked
     from parity.core.records import RecordError, write_record
     from parity.judge import judge as run
     from parity.show.html import write_page

@@ -71,8 +71,8 @@ def examine() -> Findings:
 def _stack(row: Row) -> StackFinding:
     from parity.backends.capabilities import capabilities, words_of
     from parity.backends.registry import find_entry
-    from parity.capture import CaptureError
     from parity.capture.probe import probe
+    from parity.capture.task import CaptureError
 
     install = how_to_make(row)
     if row.name == "main":

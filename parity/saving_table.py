@@ -65,7 +65,7 @@ def _word(verdict: Verdict) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Captures, judges and writes."""
-    from parity.capture import capture
+    from parity.capture.pipeline import capture
     from parity.core.records import write_record
     from parity.derived import SAVING
     from parity.judge import judge

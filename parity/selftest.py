@@ -24,7 +24,7 @@ from parity.outcomes import Outcome, cell, largest, of_mutants, outcome
 from parity.run import CheckpointRun
 
 if TYPE_CHECKING:
-    from parity.capture import Event
+    from parity.capture.task import Event
 
 Progress = Callable[["Event"], None]
 
@@ -118,7 +118,7 @@ def _capture(
     chosen: Sequence[Mutant], fixtures: Sequence[str], out: Path, cache: Path | None, jobs: int | None,
     progress: Progress | None,
 ) -> None:  # fmt: skip
-    from parity.capture import capture
+    from parity.capture.pipeline import capture
     from parity.derived import DERIVED, layers
 
     capture(

@@ -78,7 +78,7 @@ def nothing_is_captured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     """Bad input is found before anything starts, and what is written goes nowhere else."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("parity.capture.child.Child.__init__", lambda *a, **o: pytest.fail("captured"))
+    monkeypatch.setattr("parity.capture.worker_process.Child.__init__", lambda *a, **o: pytest.fail("captured"))
     monkeypatch.setenv("COLUMNS", "200")
 
 

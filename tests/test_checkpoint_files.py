@@ -14,11 +14,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from parity.backends.hf import common
+from parity.capture.refusals import chosen, refusal
 from parity.capture.views import Views
 from parity.checkpoint.files import examine, list_files
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
-from parity.refusals import chosen, refusal
 from reference.errors import CheckpointError
 
 LIBRARIES = ("hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer", "hf-tokenizer-fast")

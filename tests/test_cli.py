@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from parity import __version__, api
-from parity.capture import CaptureError
+from parity.capture.task import CaptureError
 from parity.cli import run
 from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
 from parity.core.resources import fixture

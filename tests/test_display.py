@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from parity import export
-from parity.capture import Event
+from parity.capture.task import Event
 from parity.cli import run
 from parity.compare import Compared, Comparison
 from parity.core.display import markdown, markdown_code, printable, sentence, shown

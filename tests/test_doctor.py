@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parity import doctor
-from parity.capture import CaptureError
+from parity.capture.task import CaptureError
 from parity.cli import run
 from parity.core.stacks import table, variable
 from parity.doctor import Findings, StackFinding, show

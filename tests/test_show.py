@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from parity.api import exit_code
-from parity.capture import Event
+from parity.capture.task import Event
 from parity.core.records import Divergence, Notice, Unreadable
 from parity.show import Progress, show_report
 from parity.show.console import duration, size, tell

@@ -20,7 +20,7 @@ from parity.calibration.about import about
 from parity.calibration.draw import rows
 from parity.calibration.measure import wait_passively
 from parity.calibration.plan import Chunk, chunks
-from parity.capture import capture
+from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy

@@ -19,7 +19,7 @@ import numpy as np
 from parity.budgets import Measured
 from parity.calibration.draw import rows
 from parity.calibration.plan import Chunk, is_asked
-from parity.capture import capture
+from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
 from parity.checks import CHECKS
 from parity.core.case import Case

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity.capture.child import Child, ending
 from parity.capture.memory import PeakMemory, available, estimate
-from parity.capture.probe import cores
-from parity.capture.tasks import THREADS, CaptureError, Result, Task, Usage, covered
+from parity.capture.task import THREADS, CaptureError, Result, Task, Usage, covered
+from parity.capture.worker.environment import cores
+from parity.capture.worker_process import Child, ending
 
 OnEvent = Callable[[str, Task, Result | None], None]
 TICK = 0.1

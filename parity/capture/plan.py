@@ -10,7 +10,7 @@ from typing import Any
 from parity.backends.capabilities import cannot_run, install_hint
 from parity.backends.registry import BACKENDS, find_entry
 from parity.capture.cache import trace_key
-from parity.capture.tasks import THREADS, CaptureError, Task
+from parity.capture.task import THREADS, CaptureError, Task
 from parity.core.case import ABOUT, Case
 from parity.core.model_spec import Anatomy
 from parity.core.records import SubjectRecord
@@ -291,7 +291,7 @@ def make_task(
         own: digest of our own sources (``sources.OwnSources``).
         cache: ``cache.TraceCache``.
         run: names this run, and stands in the key where it is not known what a backend's answers depend on.
-        refused: why the backend is not given the checkpoint (``parity.refusals``).
+        refused: why the backend is not given the checkpoint (``parity.capture.refusals``).
     """
     entry = find_entry(subject.backend)
     versions = {name: place.facts["versions"].get(name) for name in entry.distributions}

@@ -15,7 +15,7 @@ from pathlib import Path
 from parity.backends.registry import MUTANT_HOSTS, find_entry
 
 PACKAGES = ("parity", "reference")
-WORKER = "parity.capture.worker"
+WORKER = "parity.capture.worker.main"
 MUTANTS = "parity.backends.mutants"
 """Followed for mutants alone: what each can be asked stands in the capabilities, where others look up a class."""
 

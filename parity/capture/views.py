@@ -3,7 +3,7 @@
 One holds the files that are handed over (``parity.checkpoint.files``) and nothing else. Small files are copies, whose
 digests are taken while they are copied. A large one is a link to the file, which the run holds open: a copy of it
 costs more than it is worth, and a hard link would change the user's file (its times, its count of links) and needs the
-same file system. What is written into it meanwhile shows in its times (``parity.capture.handed``).
+same file system. What is written into it meanwhile shows in its times (``parity.capture.worker.handed_files``).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from parity.capture.handed import FilesChanged
 from parity.capture.locks import Held, leave, take
-from parity.capture.tasks import CaptureError
+from parity.capture.task import CaptureError
+from parity.capture.worker.handed_files import FilesChanged
 from parity.checkpoint.files import HandedFile
 from parity.core.files import status_of
 
@@ -83,7 +83,7 @@ class Views:
         Args:
             directory: the user's, for messages.
             unexamined: names of files that are in it empty: a library chooses as it would in the user's directory, and
-                whoever would read one is not given the checkpoint (``parity.refusals``).
+                whoever would read one is not given the checkpoint (``parity.capture.refusals``).
 
         Raises:
             FilesChanged: a file is no longer what was digested, or is gone.

@@ -27,7 +27,7 @@ LACKED = "documented_input"
 
 
 def documented_values(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
-    """By checkpoint what the catalogue asks of it. Nothing captured is read (``parity.capture.run.Derive``)."""
+    """By checkpoint what the catalogue asks of it. Nothing captured is read (``parity.capture.pipeline.Derive``)."""
     catalogue = read_catalogue()
     return {record.name: list(_cases(record, catalogue)) for record in manifest.checkpoints}
 

@@ -37,7 +37,7 @@ class Case:
     """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``,
     ``score``, ``generation_settings``, ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``load_as``,
     ``frozen_gradients``, ``plain_load``, ``each_layer``, ``config``, ``tokenize``, ``tokenizer_files`` or
-    ``weight_files`` (``parity.capture.operations``)."""
+    ``weight_files`` (``parity.capture.worker.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     """How it is asked, where that is no array: the sizes of decoding steps, the arguments of ``generate``."""

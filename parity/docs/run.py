@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from parity import __version__
-from parity.capture.probe import cores
+from parity.capture.worker.environment import cores
 from parity.core.stacks import Stack, resolve_stack
 from parity.docs import DocsError
 from parity.docs.asking import Asked, Asking, Say

@@ -24,8 +24,8 @@ from typing import Any
 
 import psutil
 
-from parity.capture.child import ending
 from parity.capture.memory import resident
+from parity.capture.worker_process import ending
 from parity.core.stacks import Stack
 from parity.docs.examples import Block
 

@@ -20,9 +20,10 @@ from typing import Any
 from parity import __version__
 from parity.backends.capabilities import capabilities, library_class
 from parity.backends.registry import find_entry, get_backend
-from parity.capture.blame import is_ours, raised
-from parity.capture.operations import Clock, Session, perform
 from parity.capture.plan import Asked, subject_record
+from parity.capture.worker.exceptions import is_ours, raised
+from parity.capture.worker.operations import perform
+from parity.capture.worker.session import Clock, Session
 from parity.checkpoint.inspection import Checkpoint
 from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Verdict
@@ -86,7 +87,7 @@ class Process:
         """What a subject answers, which may be what its library raised.
 
         Raises:
-            Exception: whatever is our own fault (``parity.capture.blame``).
+            Exception: whatever is our own fault (``parity.capture.worker.exceptions``).
         """
         key = (subject.backend, subject.variant, subject.dtype, checkpoint)
         variant, loading = Variant.parse(subject.variant), [False]

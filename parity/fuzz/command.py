@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from parity.backends.registry import find_entry
 from parity.capture.cache import default_cache
 from parity.capture.plan import REFERENCES
-from parity.capture.tasks import CaptureError
+from parity.capture.task import CaptureError
 from parity.core.records import Verdict, in_words
 from parity.core.subject import Subject
 from parity.fuzz import FuzzError

@@ -16,7 +16,7 @@ from parity.golden.kept import STACKS, golden_cases
 from parity.golden.store import INDEX, LARGEST, GoldenError, Index, file_name, read_bundle, read_index
 
 if TYPE_CHECKING:
-    from parity.capture import Event
+    from parity.capture.task import Event
 
 ASKED_HERE = "reference-torch/eager"
 """Somebody has to be judged, or the oracle is not asked; the yardstick has this answer already."""

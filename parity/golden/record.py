@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from parity.budgets import measure
-from parity.capture import Event, capture
+from parity.capture.pipeline import capture
+from parity.capture.task import Event
 from parity.core.records import Manifest
 from parity.core.resources import fixtures, goldens
 from parity.core.stacks import resolve_stack

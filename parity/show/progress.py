@@ -14,7 +14,7 @@ from parity.core.display import sentence, shown
 from parity.show.console import console, duration
 
 if TYPE_CHECKING:
-    from parity.capture import Event
+    from parity.capture.task import Event
 
 SECONDS_BETWEEN_LINES = 15.0
 

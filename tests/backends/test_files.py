@@ -11,7 +11,8 @@ import pytest
 from parity.backends.capabilities import capabilities, library_class
 from parity.backends.hf.common import plain
 from parity.backends.registry import BACKENDS, get_backend
-from parity.capture.operations import Clock, Session, perform
+from parity.capture.worker.operations import perform
+from parity.capture.worker.session import Clock, Session
 from parity.cases.files import file_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture

@@ -9,7 +9,8 @@ import pytest
 
 from parity.backends.reference.reversed_widths import MirroredWeights, reversed_axes
 from parity.backends.registry import get_backend
-from parity.capture.operations import Clock, Session, perform
+from parity.capture.worker.operations import perform
+from parity.capture.worker.session import Clock, Session
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from parity.capture.executor import LocalProcesses
-from parity.capture.tasks import Result, Task
+from parity.capture.task import Result, Task
 from parity.core.case import Case
 
 HERE = Path(__file__).parent

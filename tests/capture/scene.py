@@ -10,7 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from parity.capture import capture, run
+from parity.capture import pipeline
+from parity.capture.pipeline import capture
 from parity.core.case import Case
 from parity.core.model_spec import anatomy_of
 from parity.core.subject import Subject
@@ -81,11 +82,11 @@ def play(folder, cases=ordinary_cases, subjects=SUBJECTS, **options):
     model.mkdir(exist_ok=True)
     stack = SimpleNamespace(name="main", interpreter=Path(sys.executable), environment={}, backends=("fake",))
     with (
-        mock.patch.object(run, "subjects", lambda *asked: subjects),
-        mock.patch.object(run, "_inspect", checkpoints),
+        mock.patch.object(pipeline, "subjects", lambda *asked: subjects),
+        mock.patch.object(pipeline, "_inspect", checkpoints),
         # The fake stands in for the oracle, whose framework its stack does not name.
-        mock.patch.object(run, "add_peers", lambda everyone, versions: everyone),
-        mock.patch.object(run, "_oracle_can_run", lambda *asked: None),
+        mock.patch.object(pipeline, "add_peers", lambda everyone, versions: everyone),
+        mock.patch.object(pipeline, "_oracle_can_run", lambda *asked: None),
         mock.patch("parity.core.stacks.resolve_stack", lambda text: stack),
     ):
         return capture(

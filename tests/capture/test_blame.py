@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from parity.backends.hf.tokenizer import HfTokenizerFiles
-from parity.capture import blame
-from parity.capture.operations import as_input
+from parity.capture.worker import exceptions
+from parity.capture.worker.operations import as_input
 from parity.core.subject import Variant
 from parity.core.trace import Trace, TraceError
 
@@ -37,15 +37,15 @@ def library(tmp_path):
 
 def test_a_librarys_exception_is_its_own_answer(library):
     error = caught(library.parse)
-    assert not blame.is_ours(error)
+    assert not exceptions.is_ours(error)
     # The deepest frame is the standard library's, which the library called.
-    assert blame.raised(error, "call").frame.startswith("json/decoder.py:")
-    divided = blame.raised(caught(library.call, lambda: 1 / 0), "load")
+    assert exceptions.raised(error, "call").frame.startswith("json/decoder.py:")
+    divided = exceptions.raised(caught(library.call, lambda: 1 / 0), "load")
     assert (divided.type, divided.message, divided.phase) == ("ZeroDivisionError", "division by zero", "load")
 
 
 def test_a_library_frame_is_named_relative_to_its_site_packages(library):
-    frame = blame.raised(caught(library.call, None), "call").frame
+    frame = exceptions.raised(caught(library.call, None), "call").frame
     assert frame == "somelib/model.py:4 in call"
 
 
@@ -58,34 +58,34 @@ def test_a_tokenizer_that_a_library_returns_none_for_is_its_own_answer(tmp_path)
             return False
 
     error = caught(HfTokenizerFiles, Kind, tmp_path)
-    assert not blame.is_ours(error)
-    assert blame.raised(error, "load").message == "Kind.from_pretrained returned False and no tokenizer"
+    assert not exceptions.is_ours(error)
+    assert exceptions.raised(error, "load").message == "Kind.from_pretrained returned False and no tokenizer"
 
 
 def test_what_our_own_code_raises_is_ours():
-    assert blame.is_ours(caught(Variant.parse, "odd"))
-    assert blame.is_ours(caught(as_input, [[1], [2, 3]]))
-    assert isinstance(caught(Trace.read, blame.ROOT / "nowhere"), TraceError)
+    assert exceptions.is_ours(caught(Variant.parse, "odd"))
+    assert exceptions.is_ours(caught(as_input, [[1], [2, 3]]))
+    assert isinstance(caught(Trace.read, exceptions.ROOT / "nowhere"), TraceError)
 
 
 def test_numpy_called_by_us_is_ours_and_called_by_a_library_is_not(library, monkeypatch):
-    monkeypatch.setattr(blame, "OURS", blame.ROOT / "tests")
+    monkeypatch.setattr(exceptions, "OURS", exceptions.ROOT / "tests")
 
     def stack():
         np.stack([np.zeros(2), np.zeros(3)])
 
-    assert blame.is_ours(caught(stack))
-    monkeypatch.setattr(blame, "OURS", blame.ROOT / "parity")
-    assert not blame.is_ours(caught(library.call, stack))
+    assert exceptions.is_ours(caught(stack))
+    monkeypatch.setattr(exceptions, "OURS", exceptions.ROOT / "parity")
+    assert not exceptions.is_ours(caught(library.call, stack))
 
 
 def test_a_name_a_library_lacks_is_the_librarys_affair():
-    assert not blame.is_ours(ImportError("cannot import name 'TFBart'", name="transformers"))
-    assert blame.is_ours(ImportError("no", name="parity.backends.nowhere"))
+    assert not exceptions.is_ours(ImportError("cannot import name 'TFBart'", name="transformers"))
+    assert exceptions.is_ours(ImportError("no", name="parity.backends.nowhere"))
 
 
 def test_long_messages_are_cut():
-    assert len(blame.raised(ValueError("x" * 9999), "call").message) == blame.MESSAGE_LIMIT
+    assert len(exceptions.raised(ValueError("x" * 9999), "call").message) == exceptions.MESSAGE_LIMIT
 
 
 class OutOfMemoryError(RuntimeError):
@@ -104,4 +104,4 @@ class OutOfMemoryError(RuntimeError):
     ],
 )
 def test_out_of_memory_is_told_from_other_failures(error, expected):
-    assert blame.is_out_of_memory(error) is expected
+    assert exceptions.is_out_of_memory(error) is expected

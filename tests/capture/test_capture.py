@@ -8,9 +8,9 @@ import shutil
 import pytest
 
 from fixtures.make import CHECKPOINTS
-from parity.capture import CaptureError, capture
 from parity.capture.cache import TraceCache
-from parity.capture.run import _inspect
+from parity.capture.pipeline import _inspect, capture
+from parity.capture.task import CaptureError
 from parity.core.case import Case
 from parity.core.records import Manifest, Unreadable, read_record
 from parity.core.trace import Trace

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from parity.capture import views
-from parity.capture.handed import FilesChanged
 from parity.capture.views import Views
+from parity.capture.worker.handed_files import FilesChanged
 from parity.checkpoint.files import digested, list_files, statuses
 from parity.core.trace import Trace
 from tests.capture.fake_backend import FINE

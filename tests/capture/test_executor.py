@@ -7,7 +7,7 @@ import time
 import pytest
 
 from parity.capture.executor import LocalProcesses
-from parity.capture.tasks import CaptureError, covered
+from parity.capture.task import CaptureError, covered
 from parity.core.trace import Trace
 from tests.capture.fake_backend import ABORT, EXIT, FINE, HANG, KILLED, LEAVE, NO_MEMORY, PRINT, RAISE, SLOW
 

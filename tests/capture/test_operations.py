@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parity.backends.protocol import LoadReport, Step
-from parity.capture.operations import Clock, Session, as_input, perform, row_checksums
+from parity.capture.worker.operations import as_input, perform, row_checksums
+from parity.capture.worker.session import Clock, Session
 from parity.core.case import Case
 from parity.core.subject import Variant
 from parity.core.trace import SKETCH_ABOVE, digest_array, sketch
@@ -113,7 +114,7 @@ def test_load_tells_every_parameter_and_every_row():
 
 
 def test_a_tied_table_is_hashed_once_and_an_equal_copy_is_not_mistaken_for_it(monkeypatch):
-    from parity.capture import operations
+    from parity.capture.worker import operations
 
     monkeypatch.setattr(operations, "LARGE", 8)
     table = np.arange(24, dtype=np.float32).reshape(6, 4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from parity.capture import CaptureError
 from parity.capture.plan import Asked, subjects
+from parity.capture.task import CaptureError
 from parity.core.case import Case
 from parity.core.model_spec import anatomy_of
 from parity.core.subject import FILE, ORACLE, Subject

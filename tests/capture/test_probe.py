@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.capture import CaptureError
 from parity.capture.probe import child_environment, probe
+from parity.capture.task import CaptureError
 
 HERE = Path(sys.executable)
 

@@ -55,7 +55,7 @@ def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
         }
         for name, settings in operations.items()
     ]  # fmt: skip
-    worker = ROOT / "parity" / "capture" / "worker.py"
+    worker = ROOT / "parity" / "capture" / "worker" / "main.py"
     job = {"backend": backend, "device": "cpu", "threads": 1, "cache": str(tmp_path), "tasks": tasks}
     answer = subprocess.run(
         [sys.executable, "-c", ASK], input=json.dumps({**job, "worker": str(worker)}), capture_output=True, text=True,
@@ -64,7 +64,7 @@ def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
     assert answer.returncode == 0, answer.stderr
     imported = {Path(file) for file in json.loads(answer.stdout.splitlines()[-1])} | {worker}
     assert imported - set(OwnSources(ROOT).files(backend)) == set()
-    assert {path.name for path in imported} >= {"operations.py", "traces.py", "worker.py"}
+    assert {path.name for path in imported} >= {"operations.py", "trace.py", "main.py"}
 
 
 def written(root, files):
@@ -75,21 +75,29 @@ def written(root, files):
 
 
 FILES = {
-    "parity/__init__.py": "", "parity/capture/__init__.py": "def later():\n    import parity.capture.run\n",
-    "parity/capture/worker.py": "def main():\n    from parity.capture import operations\n",
-    "parity/capture/operations.py": "import numpy\nif True:\n    import parity.core.case\n",
-    "parity/capture/run.py": "", "parity/core/case.py": "try:\n    import parity.cases.batch\nexcept ImportError:\n    pass\n",
-    "parity/cases/batch.py": "", "parity/core/records.py": "", "parity/backends/registry.py": "",
-    "parity/backends/hf/torch.py": "from __future__ import annotations\nfrom parity.backends import libraries\n",
-    "parity/backends/hf/flax.py": "from parity.backends import libraries, hf_flax_decoding\n",
+    "parity/__init__.py": "",
+    "parity/capture/__init__.py": "def later():\n    import parity.capture.pipeline\n",
+    "parity/capture/worker/main.py": "def main():\n    from parity.capture.worker import operations\n",
+    "parity/capture/worker/operations.py": "import numpy\nif True:\n    import parity.core.case\n",
+    "parity/capture/pipeline.py": "",
+    "parity/core/case.py": "try:\n    import parity.cases.batch\nexcept ImportError:\n    pass\n",
+    "parity/cases/batch.py": "",
+    "parity/core/records.py": "",
+    "parity/backends/__init__.py": "",
+    "parity/backends/hf/torch.py": "from __future__ import annotations\nfrom parity.backends.hf import common\n",
+    "parity/backends/hf/flax.py": "from parity.backends.hf import common, flax_cache\n",
     "parity/backends/hf/flax_cache.py": "",
     "parity/backends/capabilities.py": "def f():\n    import parity.backends.mutants\n",
-    "parity/backends/hf/common.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import parity.core.records\n"
-    "class A:\n    def f(self):\n        import reference.names.table\n",
-    "parity/backends/hf/config.py": "from parity.backends.capabilities import f\n", "parity/backends/mutants/__init__.py": "",
-    "reference/__init__.py": "", "reference/names/__init__.py": "from reference.names import layouts\n",
-    "reference/names/table.py": "", "reference/names/layouts.py": "", "reference/other.py": "",
-}  # fmt: skip
+    "parity/backends/hf/common.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+    "    import parity.core.records\nclass A:\n    def f(self):\n        import reference.names.table\n",
+    "parity/backends/hf/config.py": "from parity.backends.capabilities import f\n",
+    "parity/backends/mutants/__init__.py": "",
+    "reference/__init__.py": "",
+    "reference/names/__init__.py": "from reference.names import layouts\n",
+    "reference/names/table.py": "",
+    "reference/names/layouts.py": "",
+    "reference/other.py": "",
+}
 
 
 def test_files_are_followed_from_import_to_import(tmp_path):
@@ -102,16 +110,28 @@ def test_files_are_followed_from_import_to_import(tmp_path):
         (root / name).write_text(content)
     everyone, frameworks, nobody = list(before), ["hf-torch", "hf-flax"], []
     assert changed == {
-        "parity/__init__.py": everyone, "parity/capture/__init__.py": everyone, "parity/capture/worker.py": everyone,
-        "parity/capture/operations.py": everyone, "parity/capture/run.py": nobody, "parity/core/case.py": everyone,
-        "parity/cases/batch.py": everyone, "parity/core/records.py": nobody, "parity/backends/registry.py": everyone,
-        "parity/backends/hf/torch.py": ["hf-torch"], "parity/backends/hf/flax.py": ["hf-flax"],
-        "parity/backends/hf/flax_cache.py": ["hf-flax"], "parity/backends/capabilities.py": ["hf-config"],
-        "parity/backends/hf/common.py": frameworks, "parity/backends/hf/config.py": ["hf-config"],
-        "parity/backends/mutants/__init__.py": nobody, "reference/__init__.py": frameworks,
-        "reference/names/__init__.py": frameworks, "reference/names/table.py": frameworks,
-        "reference/names/layouts.py": frameworks, "reference/other.py": nobody,
-    }  # fmt: skip
+        "parity/__init__.py": everyone,
+        "parity/capture/__init__.py": everyone,
+        "parity/capture/worker/main.py": everyone,
+        "parity/capture/worker/operations.py": everyone,
+        "parity/capture/pipeline.py": nobody,
+        "parity/core/case.py": everyone,
+        "parity/cases/batch.py": everyone,
+        "parity/core/records.py": nobody,
+        "parity/backends/__init__.py": everyone,
+        "parity/backends/hf/torch.py": ["hf-torch"],
+        "parity/backends/hf/flax.py": ["hf-flax"],
+        "parity/backends/hf/flax_cache.py": ["hf-flax"],
+        "parity/backends/capabilities.py": ["hf-config"],
+        "parity/backends/hf/common.py": frameworks,
+        "parity/backends/hf/config.py": ["hf-config"],
+        "parity/backends/mutants/__init__.py": nobody,
+        "reference/__init__.py": frameworks,
+        "reference/names/__init__.py": frameworks,
+        "reference/names/table.py": frameworks,
+        "reference/names/layouts.py": frameworks,
+        "reference/other.py": nobody,
+    }
 
 
 def test_modules_of_ours_that_a_third_party_imports_count(tmp_path, monkeypatch):
@@ -122,4 +142,4 @@ def test_modules_of_ours_that_a_third_party_imports_count(tmp_path, monkeypatch)
     written(information, {"METADATA": "Name: someones\nVersion: 1\n", "entry_points.txt": point})
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     files = OwnSources(written(tmp_path, FILES)).files("someones")
-    assert tmp_path / "reference" / "other.py" in files and tmp_path / "parity" / "cases.py" in files
+    assert tmp_path / "reference" / "other.py" in files and tmp_path / "parity" / "core" / "case.py" in files

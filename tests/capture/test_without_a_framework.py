@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from parity.capture import CaptureError, run
+from parity.capture import pipeline
 from parity.capture.cache import TraceCache
 from parity.capture.plan import add_peers, subjects
+from parity.capture.task import CaptureError
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
@@ -26,8 +27,8 @@ def planned(monkeypatch, tmp_path):
 
     def plan(versions, wanted=None, stacks=("main",), names=("bart-odd",), dtypes=("float32",), others=False):
         facts = {"versions": versions, "cpu": "x", "python": "3.11", "sources": {}}
-        monkeypatch.setattr(run, "probe", lambda *a, **k: facts)
-        found = run._Run(
+        monkeypatch.setattr(pipeline, "probe", lambda *a, **k: facts)
+        found = pipeline._Run(
             out=tmp_path, cache=TraceCache(tmp_path), views=None, executor=None, progress=lambda event: None,
             unreadable=[], options={},
         )  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from parity import api
-from parity.capture import capture
+from parity.capture.pipeline import capture
 from parity.cases import catalogue
 from parity.cases.catalogue import CatalogueError, read_catalogue
 from parity.cases.documented_values import LACKED, case_of, documented_values

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from parity.backends.registry import get_backend
-from parity.capture.operations import Clock, Session, perform
+from parity.capture.worker.operations import perform
+from parity.capture.worker.session import Clock, Session
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import Checkpoint, inspect_checkpoint
 from parity.core.case import Case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity.capture.operations import _described
+from parity.capture.worker.operations import _described
 from parity.core.trace import Trace
 from parity.initial_values import made_of
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from parity.capture.saving import _mapped, unpack, without_large_files
+from parity.capture.worker.saving import _mapped, unpack, without_large_files
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.checks import CHECKS
 from parity.core.model_spec import anatomy_of
@@ -197,10 +197,10 @@ def test_large_weights_are_saved_within_limits_and_the_reason_is_named(monkeypat
 
 def test_large_files_are_let_go_and_what_they_were_stays_known(monkeypatch, anatomy, saving):
     assert without_large_files(saving) is None
-    monkeypatch.setattr("parity.capture.saving.LARGE", 8)
+    monkeypatch.setattr("parity.capture.worker.saving.LARGE", 8)
     small = without_large_files(saving)
     assert set(saving.facts["files"]) == {"config.json", "model.safetensors"} == set(small.facts["let_go"])
-    monkeypatch.setattr("parity.capture.saving.LARGE", saving.facts["files"]["config.json"]["bytes"])
+    monkeypatch.setattr("parity.capture.worker.saving.LARGE", saving.facts["files"]["config.json"]["bytes"])
     assert without_large_files(saving) is None
     saving.arrays["file.model.safetensors"] = np.zeros(5000, np.uint8)
     saving.facts["files"]["model.safetensors"]["bytes"] = 5000

@@ -13,8 +13,9 @@ import pytest
 from parity.backends.capabilities import capabilities
 from parity.backends.reference import files
 from parity.backends.registry import get_backend
-from parity.capture.blame import raised
-from parity.capture.operations import Clock, Session, perform
+from parity.capture.worker.exceptions import raised
+from parity.capture.worker.operations import perform
+from parity.capture.worker.session import Clock, Session
 from parity.cases.files import file_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.case import Case

@@ -13,7 +13,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from parity.backends.registry import get_backend
-from parity.capture.operations import Clock, Session, perform
+from parity.capture.worker.operations import perform
+from parity.capture.worker.session import Clock, Session
 from parity.cases import files
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.checkpoint.weight_precedence import file_read

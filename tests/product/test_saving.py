@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity.capture import capture
+from parity.capture.pipeline import capture
 from parity.core.resources import fixture
 from parity.core.trace import Trace
 from parity.derived import SAVING

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from parity import audit
-from parity.capture import run as capturing
+from parity.capture import pipeline as capturing
 from parity.checks import CHECKS
 from parity.core.case import Case
 from parity.core.defaults import SAVE_LIMIT

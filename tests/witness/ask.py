@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from parity.backends.output_names import flatten
-from parity.capture import capture
+from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.case import Case

@@ -39,7 +39,7 @@ class Task:
     view: Path | None = None
     """The private directory that the backend is given; the checkpoint's own where there is none."""
     files: tuple[dict[str, Any], ...] = ()
-    """What is in it, as it was digested (``parity.capture.handed.Handed``)."""
+    """What is in it, as it was digested (``parity.capture.worker.handed_files.Handed``)."""
     refused: str = ""
     """Why the backend is not given the checkpoint; what others saved it may load."""
 

@@ -1,4 +1,4 @@
-"""The process that asks one backend: ``PYTHON worker.py`` reads one job from stdin, works, and reports line by line.
+"""The process that asks one backend: ``PYTHON main.py`` reads one job from stdin, works, and reports line by line.
 
 Any interpreter runs it. It makes the packages ``parity`` and ``reference`` importable from the folder it stands
 in, and nothing else of that folder: an old stack must not see our own site-packages. Events are JSON lines on a private
@@ -27,7 +27,7 @@ import threading
 import time
 from typing import Any
 
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 CONVERTED = {"from_tf", "from_flax"}
 """Routes of loading for which a worker of PyTorch needs the other frameworks as well."""
 LARGE = 1 << 26
@@ -138,8 +138,8 @@ class Worker:
 
     def answer(self, task: dict[str, Any]) -> None:
         """Asks one case and writes its trace, or says why there is none."""
-        from parity.capture.handed import UsersPath
-        from parity.capture.operations import Clock
+        from parity.capture.worker.handed_files import UsersPath
+        from parity.capture.worker.session import Clock
 
         began, clock = time.monotonic(), Clock()
         self.channel.send("started", id=task["id"])
@@ -163,7 +163,7 @@ class Worker:
         A file that is the same again was linked to, touched, or exchanged and put back: which, nobody can tell, so that
         the case is asked again.
         """
-        from parity.capture.handed import FilesChanged, Handed
+        from parity.capture.worker.handed_files import FilesChanged, Handed
 
         place = task["view"]
         if place not in self.handed:
@@ -190,9 +190,9 @@ class Worker:
         """The trace and ``captured``, or None, the outcome and its reason."""
         import traceback
 
-        from parity.capture.blame import is_ours, is_out_of_memory, raised
-        from parity.capture.handed import Refused
-        from parity.capture.operations import perform
+        from parity.capture.worker.exceptions import is_ours, is_out_of_memory, raised
+        from parity.capture.worker.handed_files import Refused
+        from parity.capture.worker.operations import perform
         from parity.core.case import Case
         from parity.core.trace import Raised, Trace, TraceError
 
@@ -224,8 +224,8 @@ class Worker:
     def _session(
         self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any
     ) -> Any:  # fmt: skip
-        from parity.capture.handed import Refused
-        from parity.capture.operations import Session
+        from parity.capture.worker.handed_files import Refused
+        from parity.capture.worker.session import Session
         from parity.core.subject import Variant
         from parity.core.trace import Trace, TraceError
 
@@ -311,7 +311,7 @@ def main() -> None:
     die_with_parent(job["parent"])
     no_core_files()
     if "--probe" in sys.argv[1:]:
-        from parity.capture.probe import describe
+        from parity.capture.worker.environment import describe
 
         channel.send("probed", facts=describe(job))
     else:

@@ -20,7 +20,6 @@ from parity.backends.capabilities import cannot_run
 from parity.backends.registry import find_entry
 from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import LocalProcesses
-from parity.capture.handed import FilesChanged, UsersPath
 from parity.capture.plan import (
     REFERENCES,
     Asked,
@@ -34,17 +33,18 @@ from parity.capture.plan import (
     without_peer,
 )
 from parity.capture.probe import probe
-from parity.capture.rundir import MANIFEST, clear, link, locked, prepare, trace_name
-from parity.capture.saving import without_large_files
+from parity.capture.refusals import OURS, refusal
+from parity.capture.run_directory import MANIFEST, clear, link, locked, prepare, trace_name
 from parity.capture.sources import OwnSources
-from parity.capture.tasks import CaptureError, Event, Executor, Result, Task
+from parity.capture.task import CaptureError, Event, Executor, Result, Task
 from parity.capture.views import Views
+from parity.capture.worker.handed_files import FilesChanged, UsersPath
+from parity.capture.worker.saving import without_large_files
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
 from parity.core.subject import ORACLE, Subject
 from parity.core.trace import Trace, TraceError
-from parity.refusals import OURS, refusal
 from reference.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.capture.probe import EVENT, WORKER, child_environment
+from parity.capture.probe import WORKER, child_environment
+from parity.capture.worker.environment import EVENT
 
 KEEP = 16_384
 """Bytes of stderr kept for the report."""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parity.backends.layer_injection import MEMORY
 from parity.backends.output_names import flatten
-from parity.backends.protocol import Field, Model
-from parity.capture import decoding, saving
-from parity.capture.handed import UsersPath
+from parity.backends.protocol import Field
+from parity.capture.worker import decoding, saving
+from parity.capture.worker.session import Arrays, Session, is_array, leaves
 from parity.core.case import Case
 from parity.core.subject import Variant
 from parity.core.trace import SKETCH_ABOVE, Trace, digest_array, sketch
@@ -26,51 +23,6 @@ LARGE = 1 << 24
 """Bytes from which on a parameter is worth recognising."""
 ANSWERS = ("logits", "start_logits", "decoder.last")
 """What a pass is made for, by class."""
-Arrays = dict[str, np.ndarray]
-
-
-class Clock:
-    """Which part of a case was the backend's own work."""
-
-    def __init__(self) -> None:
-        self.intervals: list[tuple[float, float]] = []
-
-    @property
-    def seconds(self) -> float:
-        return sum(end - start for start, end in self.intervals)
-
-    @contextmanager
-    def backend(self) -> Iterator[None]:
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.intervals.append((start, time.monotonic()))
-
-
-class Session:
-    """A loaded model and a way to load it afresh, as the worker hands it to an operation."""
-
-    def __init__(
-        self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock, *,
-        model_class: str = "", load_other: Callable[..., Model] | None = None,
-        saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None, paths: UsersPath | None = None,
-        load_plain: Callable[[], Any] | None = None,
-    ) -> None:  # fmt: skip
-        """``load_other``: loads what is not kept for the cases that follow, with other arguments of ``Backend.load``
-        than the task's own; ``load_plain``: with none but the directory. ``paths``: puts the user's path where a
-        library wrote that of ``checkpoint``."""
-        self.load, self.current, self.variant, self.clock = load, current, variant, clock
-        self.model_class, self.load_other, self.saved, self.checkpoint = model_class, load_other, saved, checkpoint
-        self.paths, self.load_plain = paths or UsersPath("", ""), load_plain
-
-    def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
-        """One call, until its numbers are there: frameworks may return before they have computed."""
-        model = self.current()
-        with self.clock.backend():
-            answer = getattr(model, method)(inputs, **keywords)
-            _wait(model, answer)
-        return answer
 
 
 def perform(case: Case, session: Session) -> Trace:
@@ -187,10 +139,10 @@ def _tuple(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     """The dict and the tuple of the same call, flattened in the library's own order."""
     to_numpy = session.current().to_numpy
     named = {name: value for name, value in session.call(inputs).items() if value is not None}
-    leaves = [leaf for name, value in named.items() for leaf in _leaves(value, name)]
-    bare = list(_leaves(tuple(session.call(inputs, as_tuple=True)), ""))
-    summaries = {"dict": [_summary(v, to_numpy) for _, v in leaves], "tuple": [_summary(v, to_numpy) for _, v in bare]}
-    return Trace(facts={**summaries, "names": [name for name, _ in leaves]})
+    parts = [leaf for name, value in named.items() for leaf in leaves(value, name)]
+    bare = list(leaves(tuple(session.call(inputs, as_tuple=True)), ""))
+    summaries = {"dict": [_summary(v, to_numpy) for _, v in parts], "tuple": [_summary(v, to_numpy) for _, v in bare]}
+    return Trace(facts={**summaries, "names": [name for name, _ in parts]})
 
 
 def _each_layer(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
@@ -344,28 +296,5 @@ def _unpermute(arrays: Mapping[str, np.ndarray], variant: Variant) -> Mapping[st
     return {name: array if name.startswith(whole) else array[::-1] for name, array in arrays.items()}
 
 
-def _is_array(value: Field) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype")
-
-
-def _leaves(value: Field, name: str) -> Iterator[tuple[str, Field]]:
-    if isinstance(value, (tuple, list)):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{name}[{index}]")
-    else:
-        yield name, value
-
-
 def _summary(value: Field, to_numpy: Callable[[Any], tuple[np.ndarray, str]]) -> str:
-    return digest_array(to_numpy(value)[0]) if _is_array(value) else type(value).__name__
-
-
-def _wait(model: Model, answer: Any) -> None:
-    """Until the device has finished: the smallest array is brought to the host, after what was queued before it."""
-    values = list(answer.values()) if isinstance(answer, Mapping) else [answer]
-    arrays = [leaf for value in values for _, leaf in _leaves(value, "") if _is_array(leaf)]
-    for array in arrays:
-        if hasattr(array, "block_until_ready"):
-            array.block_until_ready()
-    if arrays:
-        model.to_numpy(min(arrays, key=lambda array: int(np.prod(tuple(array.shape), dtype=np.int64))))
+    return digest_array(to_numpy(value)[0]) if is_array(value) else type(value).__name__

@@ -25,7 +25,7 @@ class FilesChanged(Exception):
 
 
 class Refused(Exception):
-    """The backend is not given this checkpoint; the message says why (``parity.refusals``)."""
+    """The backend is not given this checkpoint; the message says why (``parity.capture.refusals``)."""
 
 
 class Handed:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from parity.backends.output_names import flatten
 from parity.backends.protocol import Reorder, Step
+from parity.capture.worker.session import Session
 from parity.core.trace import Trace
-
-if TYPE_CHECKING:
-    from parity.capture.operations import Session
 
 CACHED = ("self_key", "self_value", "cross_key", "cross_value")
 """Canonical names of what a layer keeps, in the documented order (BART page, ``past_key_values``)."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from parity.backends.protocol import NoAnswer
 from parity.core.trace import Raised
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OURS = ROOT / "parity"
 MESSAGE_LIMIT = 500
 _STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
@@ -49,7 +49,7 @@ def raised(error: BaseException, phase: str, shown: Callable[[str], str] = str) 
     """The exception as an answer: type, first lines of its message, deepest frame outside our own package.
 
     Args:
-        shown: what stands in the place of a message, before it is cut (``parity.capture.handed.UsersPath.text``).
+        shown: what stands in the place of a message, before it is cut (``parity.capture.worker.handed_files.UsersPath.text``).
     """
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not _inside(Path(frame.filename), OURS)] or list(frames)

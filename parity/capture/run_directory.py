@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from parity.capture.locks import Held, leave, take
-from parity.capture.tasks import CaptureError
+from parity.capture.task import CaptureError
 from parity.core.subject import Subject
 
 MANIFEST = "manifest.json"

@@ -11,15 +11,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from parity.backends.protocol import Model
+from parity.capture.worker.session import Session
 from parity.core.trace import FILE, Trace
-
-if TYPE_CHECKING:
-    from parity.backends.protocol import Model
-    from parity.capture.operations import Session
 
 LARGE = 1 << 24
 """Bytes of a saved file from which on no run keeps it."""

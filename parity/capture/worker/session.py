@@ -1,0 +1,85 @@
+"""One loaded model that a worker asks, and the time it takes; what operations are given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends.protocol import Field, Model
+from parity.capture.worker.handed_files import UsersPath
+from parity.core.subject import Variant
+from parity.core.trace import Trace
+
+Arrays = dict[str, np.ndarray]
+
+
+class Clock:
+    """Which part of a case was the backend's own work."""
+
+    def __init__(self) -> None:
+        self.intervals: list[tuple[float, float]] = []
+
+    @property
+    def seconds(self) -> float:
+        return sum(end - start for start, end in self.intervals)
+
+    @contextmanager
+    def backend(self) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.intervals.append((start, time.monotonic()))
+
+
+class Session:
+    """A loaded model and a way to load it afresh, as the worker hands it to an operation."""
+
+    def __init__(
+        self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock, *,
+        model_class: str = "", load_other: Callable[..., Model] | None = None,
+        saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None, paths: UsersPath | None = None,
+        load_plain: Callable[[], Any] | None = None,
+    ) -> None:  # fmt: skip
+        """``load_other``: loads what is not kept for the cases that follow, with other arguments of ``Backend.load``
+        than the task's own; ``load_plain``: with none but the directory. ``paths``: puts the user's path where a
+        library wrote that of ``checkpoint``."""
+        self.load, self.current, self.variant, self.clock = load, current, variant, clock
+        self.model_class, self.load_other, self.saved, self.checkpoint = model_class, load_other, saved, checkpoint
+        self.paths, self.load_plain = paths or UsersPath("", ""), load_plain
+
+    def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
+        """One call, until its numbers are there: frameworks may return before they have computed."""
+        model = self.current()
+        with self.clock.backend():
+            answer = getattr(model, method)(inputs, **keywords)
+            _wait(model, answer)
+        return answer
+
+
+def is_array(value: Field) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def leaves(value: Field, name: str) -> Iterator[tuple[str, Field]]:
+    if isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{name}[{index}]")
+    else:
+        yield name, value
+
+
+def _wait(model: Model, answer: Any) -> None:
+    """Until the device has finished: the smallest array is brought to the host, after what was queued before it."""
+    values = list(answer.values()) if isinstance(answer, Mapping) else [answer]
+    arrays = [leaf for value in values for _, leaf in leaves(value, "") if is_array(leaf)]
+    for array in arrays:
+        if hasattr(array, "block_until_ready"):
+            array.block_until_ready()
+    if arrays:
+        model.to_numpy(min(arrays, key=lambda array: int(np.prod(tuple(array.shape), dtype=np.int64))))
