@@ -76,7 +76,7 @@ def audit(
         time_limit: seconds one case may take in one backend.
         jobs: processes side by side; by default as many as cores and memory allow.
         strict: known divergences count as fail where they are critical, or carried over to a version nobody measured.
-        known_issues: a file of your own expected failures (``parity.known_issues``).
+        known_issues: a file of your own expected failures (``parity.judge.user_known_issues``).
         offline: refuse to fetch anything.
         each_layer: also ask every layer alone, given the oracle's own states (LAYER01).
         save_limit: GB that all saved copies of one checkpoint may take together; above, saving is skipped.
@@ -133,7 +133,7 @@ def capture(
     from parity.capture.pipeline import capture as run
     from parity.capture.run_directory import locked
     from parity.cases.documented_values import documented_values
-    from parity.derived import layers, stages
+    from parity.judge.followup.cases import layers, stages
 
     check_settings(device, dtypes)
     directories, unreadable = _found([str(text) for text in checkpoints], offline, cache)
@@ -225,7 +225,7 @@ def judge(
     """
     from parity.capture.run_directory import locked
     from parity.core.records import RecordError, write_record
-    from parity.judge import judge as run
+    from parity.judge.judge import judge as run
     from parity.show.html import write_page
 
     if directory.is_file():
@@ -333,7 +333,7 @@ def check_settings(device: str, dtypes: Sequence[str]) -> None:
 
 def check_names(checks: Sequence[str] | None) -> None:
     """Raises NothingToJudge where a name is neither a check's id nor a family; before a long capture, not after."""
-    from parity.judge import select_checks
+    from parity.judge.judge import select_checks
 
     select_checks(checks)
 
@@ -341,7 +341,7 @@ def check_names(checks: Sequence[str] | None) -> None:
 def _check_known_issues(path: Path | None, checkpoints: Sequence[str | Path]) -> None:
     """Raises KnownIssuesError where a file of known issues cannot be used; before a long capture, not after."""
     if path is not None:
-        from parity.known_issues import read_known_issues
+        from parity.judge.user_known_issues import read_known_issues
 
         given = (Path(each).expanduser() for each in checkpoints)
         read_known_issues(Path(path), [each for each in given if each.is_dir()])

@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from parity.baseline import rows_of
 from parity.core.records import SubjectRecord
 from parity.gate import Change, changes
+from parity.judge.captured_run import CheckpointRun
 from parity.judged import read_judged, versions_of
-from parity.run import CheckpointRun
 from parity.sides import CompareError, Side
 from parity.tensor_rows import TensorRow, tensor_rows
 

@@ -34,7 +34,7 @@ the stack itself are counted. `python -m parity.coverage REPORT` writes a table 
 them to the audits that they run.
 """
 _SAVED = re.compile(r"saved\.[^@]+@(?P<stack>.+?)\.[a-z0-9]+\.[a-z_]+$")
-"""Cases of ``parity.saving``: saver, stack, form and route."""
+"""Cases of ``parity.judge.followup.saving``: saver, stack, form and route."""
 NO_BACKEND = "the stack has no such backend"
 
 

@@ -1,6 +1,6 @@
 """``python -m parity.ledger_errors``: how large the error of each known issue is, from the baseline.
 
-It is what an issue is held to in a version that nobody measured (``parity.explained``). Written anew after the
+It is what an issue is held to in a version that nobody measured (``parity.judge.known_issue_match``). Written anew after the
 baseline; a test holds the two together.
 """
 
@@ -35,4 +35,4 @@ def text_of(errors: dict[str, dict[str, list[float]]]) -> str:
 
 
 if __name__ == "__main__":
-    data("ledger_errors.json").write_text(text_of(errors_of(read_baseline(BASELINE))), encoding="utf-8")
+    data("judge/data/known_issue_errors.json").write_text(text_of(errors_of(read_baseline(BASELINE))), encoding="utf-8")

@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from parity.backends.mutants import MUTANTS, UNCHANGED, Mutant
-from parity.checks import CHECKS
 from parity.core.records import Verdict
 from parity.core.subject import Variant
-from parity.run import CheckpointRun
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import CHECKS
 
 TOLERANCES = {"1e-5": 1e-5, "1e-3": 1e-3}
 """Absolute ones, as tests of libraries compare outputs with."""

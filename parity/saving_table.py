@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Captures, judges and writes."""
     from parity.capture.pipeline import capture
     from parity.core.records import write_record
-    from parity.derived import SAVING
-    from parity.judge import judge
+    from parity.judge.followup.cases import SAVING
+    from parity.judge.judge import judge
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path)

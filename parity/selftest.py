@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict
 
 from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
 from parity.backends.mutants.floor import Floor, floor
-from parity.checks import CHECKS
 from parity.core.records import Verdict
 from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import CHECKS
 from parity.outcomes import Outcome, cell, largest, of_mutants, outcome
-from parity.run import CheckpointRun
 
 if TYPE_CHECKING:
     from parity.capture.task import Event
@@ -70,7 +70,7 @@ def selftest(
         NothingToJudge: no mutant or family is called so.
         CaptureError: nothing could be captured.
     """
-    from parity.judge import judge
+    from parity.judge.judge import judge
 
     began, chosen = time.monotonic(), select(names)
     verdicts: list[Verdict] = []
@@ -90,7 +90,7 @@ def select(names: Sequence[str] | None) -> list[Mutant]:
     Raises:
         NothingToJudge: a name is unknown.
     """
-    from parity.judge import NothingToJudge
+    from parity.judge.judge import NothingToJudge
 
     unknown = sorted(set(names or ()) - set(MUTANTS) - set(FAMILIES))
     if unknown:
@@ -119,7 +119,7 @@ def _capture(
     progress: Progress | None,
 ) -> None:  # fmt: skip
     from parity.capture.pipeline import capture
-    from parity.derived import DERIVED, layers
+    from parity.judge.followup.cases import DERIVED, layers
 
     capture(
         [fixture(name) for name in fixtures], out=out, cache=cache, derive=(*DERIVED, layers), jobs=jobs,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parity.budgets import Measured, measure
 from parity.core.records import SubjectRecord
 from parity.core.trace import Trace
-from parity.run import CheckpointRun
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.tolerance import Measured, measure
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from parity.baseline import Baseline
 from parity.core.records import CheckpointRecord, SubjectRecord
 from parity.core.subject import Subject
+from parity.judge.known_issues import Entry
 from parity.judged import Cell
-from parity.ledger import Entry
 
 
 def unshown(

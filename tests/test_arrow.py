@@ -27,14 +27,21 @@ FORBIDDEN = {
     "reference/in_flax": ("torch", "tensorflow", "reference.in_torch"),
     "reference/weights": FRAMEWORKS,
     "reference/tokenizer": ("numpy", "regex", "tokenizers", *FRAMEWORKS),
-    "parity/backends": ("parity.capture", "parity.checks", "parity.judge", "parity.core.records", "pydantic", *COMMAND),
+    "parity/backends": (
+        "parity.capture",
+        "parity.judge.checks",
+        "parity.judge.judge",
+        "parity.core.records",
+        "pydantic",
+        *COMMAND,
+    ),
     # The probe, in its own process, asks torch and jax for CUDA devices.
-    "parity/capture": ("parity.checks", "parity.judge", "transformers", *COMMAND),
-    "parity/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
+    "parity/capture": ("parity.judge.checks", "parity.judge.judge", "transformers", *COMMAND),
+    "parity/judge/checks": ("parity.backends", "parity.capture", "transformers", *FRAMEWORKS, *COMMAND),
     "parity/backends/mutants": (
         "parity.capture",
-        "parity.checks",
-        "parity.judge",
+        "parity.judge.checks",
+        "parity.judge.judge",
         "transformers",
         "pydantic",
         *COMMAND,
@@ -71,10 +78,10 @@ FILES_OF_THE_JUDGE = (
     "traces",
     "cases",
 )
-FORBIDDEN |= {f"parity/{name}.py": FORBIDDEN["parity/checks"] for name in FILES_OF_THE_JUDGE}
+FORBIDDEN |= {f"parity/{name}.py": FORBIDDEN["parity/judge/checks"] for name in FILES_OF_THE_JUDGE}
 # Two files are scripts for the processes that examples run in. What makes the stand-ins (parity/docs/making)
 # runs in a process of its own, with every framework.
-DOCS = ("parity.checks", "parity.judge", "parity.backends", *FRAMEWORKS, *COMMAND)
+DOCS = ("parity.judge.checks", "parity.judge.judge", "parity.backends", *FRAMEWORKS, *COMMAND)
 FORBIDDEN |= {f"parity/docs/{file.name}": DOCS for file in sorted((ROOT / "parity/docs").glob("*.py"))} | {
     "parity/docs/inside.py": ("parity", "transformers", *FRAMEWORKS),
     "parity/docs/docstrings.py": ("parity", *FRAMEWORKS),

@@ -16,7 +16,7 @@ from parity.cli import run
 from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
 from parity.core.resources import fixture
 from parity.core.subject import FILE, ORACLE, Subject
-from parity.ledger import entries
+from parity.judge.known_issues import entries
 from reference.errors import CheckpointError
 from tests.fabricated import failure, report, verdict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity.ends import wanted_end
+from parity.judge.followup.eos_cases import wanted_end
 from reference.generation import GenerationSettings
 
 START, PAD, END = 2, 1, 9

@@ -134,7 +134,7 @@ def test_show_is_what_the_audit_showed(stored, capsys):
 
 
 def test_a_check_is_explained(capsys):
-    from parity.checks import CHECKS
+    from parity.judge.checks import CHECKS
 
     assert run(["explain", *CHECKS]) == 0
     out = capsys.readouterr().out

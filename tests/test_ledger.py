@@ -14,7 +14,7 @@ from parity.baseline import read_baseline
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import CheckpointRecord, FileFacts, WeightFacts
 from parity.core.resources import fixture
-from parity.ledger import Entry, entries, weights_read
+from parity.judge.known_issues import Entry, entries, weights_read
 from parity.unshown import never_met, subject_of, unshown
 from reference.weights import FORMATS
 from tests.fabricated import subject

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-import parity
 from parity.calibration.about import about
 from parity.calibration.measure import measure_all, read, still_drawn
 from parity.calibration.plan import chunks
 from parity.calibration.table import as_toml
+from parity.core.resources import data
 
 DTYPES = ("float32", "bfloat16", "float32", "float16", "float32", "float64")
 BACKENDS = ("reference-torch", "reference-flax", "hf-torch")
@@ -26,7 +26,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--ratios", type=Path, required=True, help="where what is measured is kept, to go on from")
     parser.add_argument("--jobs", type=int, default=2, help="chunks at a time")
-    parser.add_argument("--out", type=Path, default=Path(parity.__file__).with_name("calibration.toml"))
+    parser.add_argument("--out", type=Path, default=data("judge/data/calibration.toml"))
     return parser.parse_args()
 
 

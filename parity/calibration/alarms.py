@@ -25,8 +25,8 @@ from parity.cases.standard import standard_cases
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.records import Report, Verdict
-from parity.derived import DERIVED
-from parity.judge import judge
+from parity.judge.followup.cases import DERIVED
+from parity.judge.judge import judge
 
 PAIR = 2
 """Architectures audited together: with many checkpoints of each, small chunks cost little more and lose less."""

@@ -16,19 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from parity.budgets import Measured
 from parity.calibration.draw import rows
 from parity.calibration.plan import Chunk, is_asked
 from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
-from parity.checks import CHECKS
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.records import SubjectRecord
 from parity.core.tensors import TensorSpec
-from parity.derived import YARDSTICK_TEXT, scores
-from parity.ledger import entries
-from parity.run import CheckpointRun
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import CHECKS
+from parity.judge.followup.cases import YARDSTICK_TEXT, scores
+from parity.judge.known_issues import entries
+from parity.judge.tolerance import Measured
 
 MEASURED = ("forward", "encode_decode", "gradients", "decode_steps", "score")
 """Operations whose answers are tensors with a budget."""

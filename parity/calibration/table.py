@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from parity.budgets import UNIT_ROUNDOFF, Members, Precision, Work, class_name, precision_of
 from parity.calibration.tail import TAILS, reach
+from parity.judge.tolerance import UNIT_ROUNDOFF, Members, Precision, Work, class_name, precision_of
 
 FLOORS = {"slice": 1.0, "element": 4.0}
 """``c``, in unit roundoffs: one rounding of a result, and the largest of several over a tensor."""
@@ -26,7 +26,7 @@ budget beyond it could not fail, so what it bounds is never judged (``Comparison
 
 @dataclass(frozen=True)
 class Class:
-    """Ratios that share their factors (``parity.budgets.calibration``)."""
+    """Ratios that share their factors (``parity.judge.tolerance.calibration``)."""
 
     members: Members
     work: Work

@@ -84,7 +84,7 @@ def yardstick_ensemble(
 
     Torch and Flax, eager and SDPA, batch and widths reversed, one thread and all: each is a different order of
     the same sums. One reference alone is asked in more orders, and still reaches less far than two: its errors are
-    multiplied by the factors that were measured for one reference (``parity.budgets``).
+    multiplied by the factors that were measured for one reference (``parity.judge.tolerance``).
 
     Args:
         precision: ``""`` for the highest or ``"+default-precision"``.

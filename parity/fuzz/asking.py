@@ -29,8 +29,8 @@ from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Verdict
 from parity.core.subject import FILE, FLAX, ORACLE, TORCH, Subject, Variant, yardstick_ensemble
 from parity.core.trace import Trace
-from parity.derived import OF_TEXTS
-from parity.run import CheckpointRun
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.followup.cases import OF_TEXTS
 
 AGAIN = {"eager+1-thread"}
 """Members that give another's bits again on the one thread that everything is computed on here."""

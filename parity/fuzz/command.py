@@ -20,7 +20,7 @@ from parity.fuzz.asking import Plan, Process, is_alarm, versions
 from parity.fuzz.example import AUDITED, Example
 from parity.fuzz.script import NoScript, script
 from parity.fuzz.search import Failure, Found, Search, judge_example
-from parity.ledger import NoSuchEntry, entries
+from parity.judge.known_issues import NoSuchEntry, entries
 from reference.config import config_of
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.checks import CHECKS
 from parity.core.records import Verdict
 from parity.fuzz.asking import Live, Plan, Process, ask, is_alarm
 from parity.fuzz.coverage import Coverage
 from parity.fuzz.example import AUDITED, Example, drawn
-from parity.judge import verdicts_of
+from parity.judge.checks import CHECKS
+from parity.judge.judge import verdicts_of
 
 PER_ROUND = 8
 """Examples of one family before the next has its turn."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from parity.budgets import measure
 from parity.capture.pipeline import capture
 from parity.capture.task import Event
 from parity.core.records import Manifest
@@ -32,7 +31,8 @@ from parity.golden.store import (
     write_bundle,
     write_index,
 )
-from parity.run import CheckpointRun
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.tolerance import measure
 
 
 def record(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from parity import ledger
-from parity.checks import CHECKS, Check
-from parity.judge import select_checks
+from parity.judge import known_issues
+from parity.judge.checks import CHECKS, Check
+from parity.judge.judge import select_checks
 from parity.show.console import console, tell
 
 SHOWN_ENTRIES = 6
@@ -53,7 +53,7 @@ def _lines(check: Check) -> Iterator[tuple[str, str]]:
         yield "requires", ", ".join(check.requires)
     if check.role == "file":
         yield "about", "the files themselves, whatever reads them"
-    entries = [entry.id for entry in ledger.entries() if check.id in entry.checks]
+    entries = [entry.id for entry in known_issues.entries() if check.id in entry.checks]
     if entries:
         more = f" and {len(entries) - SHOWN_ENTRIES} more" if len(entries) > SHOWN_ENTRIES else ""
         yield "known", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity ledger ID)"

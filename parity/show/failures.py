@@ -153,7 +153,7 @@ def _rank(group: Group) -> int:
 
 
 def _is_computed(group: Group) -> bool:
-    from parity.checks import CHECKS
+    from parity.judge.checks import CHECKS
 
     return all(check in CHECKS and CHECKS[check].family in _COMPUTED for check in group.checks)
 

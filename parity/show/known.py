@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from parity.ledger import Entry, NoSuchEntry, entries
+from parity.judge.known_issues import Entry, NoSuchEntry, entries
 from parity.show.console import console
 
 COLOURS = {"critical": "bold red", "high": "yellow", "low": "bright_black"}

@@ -177,7 +177,7 @@ def cost_line(report: Report) -> str:
 
 
 def usually(check: str) -> str:
-    from parity.checks import CHECKS
+    from parity.judge.checks import CHECKS
 
     known = CHECKS.get(check)
     return known.usually if known else ""

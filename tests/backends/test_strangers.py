@@ -12,11 +12,11 @@ from parity.backends.registry import find_entry
 from parity.cases.documented_api import documented_cases
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.checks import CHECKS
 from parity.core.resources import fixture
 from parity.core.subject import Subject
 from parity.fuzz.asking import Plan, Process, ask
-from parity.judge import verdicts_of
+from parity.judge.checks import CHECKS
+from parity.judge.judge import verdicts_of
 
 POINT = EntryPoint("hf-mine", "tests.backends.logits_alone:LogitsAlone", backends.ENTRY_POINTS)
 

@@ -12,7 +12,7 @@ from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
 from parity.core.subject import FLAX, TORCH, Subject, yardstick_ensemble
-from parity.judge import rests_on
+from parity.judge.judge import rests_on
 
 V4 = {"torch": "2.13.0", "transformers": "4.57.6"}
 V5 = {"torch": "2.13.0", "transformers": "5.23.0"}

@@ -17,14 +17,14 @@ from parity.cases import catalogue
 from parity.cases.catalogue import CatalogueError, read_catalogue
 from parity.cases.documented_values import LACKED, case_of, documented_values
 from parity.checkpoint.inspection import hub_id, inspect_checkpoint
-from parity.checks.documented import documented_values_hold
 from parity.core.case import Case
 from parity.core.model_spec import HEADS
 from parity.core.records import CheckpointRecord
 from parity.core.trace import Trace
 from parity.docs.stand_ins import hub_ids, lay_out
-from parity.judge import judge
-from parity.results import Finding
+from parity.judge.checks.documented import documented_values_hold
+from parity.judge.judge import judge
+from parity.judge.results import Finding
 from tests.docs.real import joined
 
 VALUES = {value.id: value for value in read_catalogue()}

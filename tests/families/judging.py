@@ -1,4 +1,4 @@
-"""What one model may differ from another: measured on honest members, by the budgets of ``parity.budgets``.
+"""What one model may differ from another: measured on honest members, by the budgets of ``parity.judge.tolerance``.
 
 All members are the torch reference with its sums in other orders (fused attention, rows and widths reversed): one
 backend, as when ``reference-flax`` is judged in an audit, so the factors are those of a ``twin``. A yardstick from one
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parity.budgets import (
+from parity.core.tensors import TensorSpec
+from parity.judge.tolerance import (
     UNIT_ROUNDOFF,
     Measured,
     Yardstick,
@@ -22,8 +23,7 @@ from parity.budgets import (
     root_mean_square,
     scale_of,
 )
-from parity.budgets import signal as signal_of
-from parity.core.tensors import TensorSpec
+from parity.judge.tolerance import signal as signal_of
 from tests.families.answers import Answers, spec_of
 from tests.families.example import Example
 
@@ -77,7 +77,7 @@ def _compared(spec: TensorSpec, error: Measured, yardstick: Yardstick, shown: fl
 
 
 def logit_error(truth: Answers, members: Iterable[Answers], rounding: str) -> float:
-    """How far a logit may be off, absolutely: the largest element's budget (``parity.texts.logit_error``)."""
+    """How far a logit may be off, absolutely: the largest element's budget (``parity.judge.generated_text.logit_error``)."""
     unit, scale = UNIT_ROUNDOFF[rounding], root_mean_square(truth["logits"])
     honest = max(measure(member["logits"], truth["logits"], scale).element for member in members)
     factors = calibration("twin", "pass", precision_of(unit))

@@ -15,7 +15,7 @@ from parity.fuzz.command import plan_of, process_of
 from parity.fuzz.example import AUDITED
 from parity.fuzz.script import LINES, lines_of
 from parity.fuzz.search import judge_example
-from parity.undefined import PADDING_WRITTEN
+from parity.judge.undefined_behaviour import PADDING_WRITTEN
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
 SCRIPTS = sorted((REPORTS / "fuzz").glob("*.py"))

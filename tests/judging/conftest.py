@@ -24,7 +24,7 @@ from parity.core.records import CheckpointRecord, Manifest, Report, SubjectRecor
 from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
 from parity.core.trace import Trace
-from parity.derived import DERIVED
+from parity.judge.followup.cases import DERIVED
 from parity.sides import Side
 
 CAPABILITIES = [

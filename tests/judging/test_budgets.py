@@ -5,9 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.budgets import BLOCK, UNIT_ROUNDOFF, Yardstick, calibration, measure, root_mean_square, scale_of, signal
 from parity.core.model_spec import anatomy_of
 from parity.core.tensors import TensorSpec, gradient_tensors, score_tensors
+from parity.judge.tolerance import (
+    BLOCK,
+    UNIT_ROUNDOFF,
+    Yardstick,
+    calibration,
+    measure,
+    root_mean_square,
+    scale_of,
+    signal,
+)
 
 RNG = np.random.default_rng(0)
 HIDDEN = TensorSpec("encoder.hidden.0", "hidden", ("batch", "src", "d_model"))
@@ -76,7 +85,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
     expected = RNG.normal(size=(5, 9, 7))
     actual = expected + RNG.normal(size=expected.shape) * 1e-6
     at_once = measure(actual, expected)
-    monkeypatch.setattr("parity.budgets.BLOCK", 16)
+    monkeypatch.setattr("parity.judge.tolerance.BLOCK", 16)
     assert BLOCK > 16
     in_blocks = measure(actual, expected)
     assert (in_blocks.slice_at, in_blocks.element_at) == (at_once.slice_at, at_once.element_at)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from parity.budgets import UNIT_ROUNDOFF
 from parity.calibration import alarms, measure, table, tail
 from parity.calibration.draw import LONGEST_TEXT, architecture, deviation, generation, rows, write_checkpoint
 from parity.calibration.measure import Row, known_to_be_wrong, read, rows_of, still_drawn, write
@@ -19,8 +18,9 @@ from parity.calibration.plan import LARGEST_GAIN, NARROWEST, Chunk, chunks, is_a
 from parity.cases.standard import standard_cases
 from parity.core.model_spec import anatomy_of
 from parity.core.trace import Trace
-from parity.judge import judge
-from parity.run import CheckpointRun
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.judge import judge
+from parity.judge.tolerance import UNIT_ROUNDOFF
 from reference.config import BartConfig
 from reference.generation import GenerationSettings
 from tests.conftest import ROOT

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from parity.checks import CHECKS
 from parity.core.trace import Trace
-from parity.judge import judge
+from parity.judge.checks import CHECKS
+from parity.judge.judge import judge
 from tests.judging.conftest import CANDIDATE, SUBJECTS, cells
 
 ELSEWHERE = ("config", "tokenizer", "saving", "documented", "FILE05", "LOAD05", "LAYER01")

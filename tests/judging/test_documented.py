@@ -9,12 +9,12 @@ import pytest
 
 from parity.cases.documented_api import documented_calls, documented_cases
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.checks import CHECKS
 from parity.core.case import Case
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
 from parity.core.trace import Trace
-from parity.judge import judge
+from parity.judge.checks import CHECKS
+from parity.judge.judge import judge
 from tests.judging.conftest import write_facts
 
 CLASSES = {

@@ -18,13 +18,13 @@ from parity.cases.files import documented_configs, file_cases
 from parity.cases.tokenizer_texts import competing
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.checkpoint.unread_fields import tables, unread_fields
-from parity.checks import CHECKS
-from parity.checks.config import _equal
 from parity.core.case import Case
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
 from parity.core.trace import Raised, Trace
-from parity.judge import judge
+from parity.judge.checks import CHECKS
+from parity.judge.checks.config import _equal
+from parity.judge.judge import judge
 from reference.tokenizer import DOCUMENTED, FAST, ByteLevelTokenizer
 from reference.tokenizer.added import read_added
 from reference.tokenizer.vocabulary import read_merges, read_vocabulary

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from parity import ledger
-from parity.checks import CHECKS
 from parity.core.case import Case
 from parity.core.records import Report, Verdict
 from parity.core.trace import Trace
-from parity.derived import DIALECTS, may_differ
-from parity.judge import judge
-from parity.run import CheckpointRun
-from parity.texts import cut, held_otherwise, settings_of, table_of
+from parity.judge import known_issues
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import CHECKS
+from parity.judge.followup.cases import DIALECTS, may_differ
+from parity.judge.generated_text import cut, held_otherwise, settings_of, table_of
+from parity.judge.judge import judge
 from reference.generation import GenerationSettings
 from tests.judging.conftest import CANDIDATE, cells
 from tests.judging.test_judge import entry
@@ -202,7 +202,7 @@ def in_another_dialect(name: str = "generate.defaults") -> dict[tuple[int, str],
 @pytest.mark.parametrize(("dialect", "status"), [("TF", "known"), ("FLAX_4_57", "fail"), (None, "known")])
 def test_an_entry_may_ask_for_the_dialect_that_explains_a_text(run_directory, monkeypatch, dialect, status):
     known = entry(checks=["GEN03"], cases=["generate.defaults"], tensors=[], dialect=dialect)
-    monkeypatch.setattr(ledger, "entries", lambda: (known,))
+    monkeypatch.setattr(known_issues, "entries", lambda: (known,))
     report = judge(run_directory(in_another_dialect()), checks=["GEN03"])
     verdict = only(report, "GEN03", "generate.defaults")
     assert verdict.status == status and verdict.evidence["dialects"] == ["TF"]

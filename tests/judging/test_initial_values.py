@@ -7,7 +7,7 @@ import pytest
 
 from parity.capture.worker.operations import _described
 from parity.core.trace import Trace
-from parity.initial_values import made_of
+from parity.judge.initial_values import made_of
 
 DRAWN = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 HALF = np.full((3, 4), 0x3F80, np.uint16)  # bfloat16's 1, where numpy does not know the type

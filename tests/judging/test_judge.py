@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from parity import ledger
-from parity.checks import CHECKS
-from parity.checks.base import Check
 from parity.core.records import Manifest, RecordError, Report, read_record, write_record
 from parity.core.trace import Raised, Trace
-from parity.judge import NothingToJudge, judge, planned_cells, select_checks
-from parity.ledger import Entry
-from parity.results import Comparison
-from parity.run import CheckpointRun
+from parity.judge import known_issues
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import CHECKS
+from parity.judge.checks.registry import Check
+from parity.judge.judge import NothingToJudge, judge, planned_cells, select_checks
+from parity.judge.known_issues import Entry
+from parity.judge.results import Comparison
 from tests.judging.conftest import CANDIDATE, SUBJECTS, _subject_record, cells
 from tests.judging.test_checks import off
 
@@ -35,7 +35,7 @@ def entry(**changes) -> Entry:
 @pytest.fixture
 def ledgered(monkeypatch):
     def use(*entries: Entry) -> None:
-        monkeypatch.setattr(ledger, "entries", lambda: entries)
+        monkeypatch.setattr(known_issues, "entries", lambda: entries)
 
     use()
     return use
@@ -218,14 +218,16 @@ def test_an_unreadable_manifest_is_one_clear_line(tmp_path, content):
 
 def test_judging_needs_no_framework():
     blocked = "torch", "jax", "flax", "tensorflow", "transformers", "parity.backends"
-    code = f"import sys\nfor name in {blocked!r}: sys.modules[name] = None\nimport parity.judge, parity.checks"
+    code = (
+        f"import sys\nfor name in {blocked!r}: sys.modules[name] = None\nimport parity.judge.judge, parity.judge.checks"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_entry_of_the_ledger_names_checks_that_exist():
-    for known in ledger.entries():
+    for known in known_issues.entries():
         assert set(known.checks) <= set(CHECKS) and known.cause and known.upstream and known.effect
-    assert len({known.id for known in ledger.entries()}) == len(ledger.entries())
+    assert len({known.id for known in known_issues.entries()}) == len(known_issues.entries())
 
 
 def test_an_entry_may_hold_for_one_row_only(run_directory, ledgered):

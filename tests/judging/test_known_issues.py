@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from parity import ledger
 from parity.api import audit
 from parity.cli import run
 from parity.core.errors import GivenError
 from parity.core.trace import Raised, Trace
-from parity.judge import judge
-from parity.known_issues import KnownIssuesError, read_known_issues
+from parity.judge import known_issues as ledger
+from parity.judge.judge import judge
+from parity.judge.user_known_issues import KnownIssuesError, read_known_issues
 from tests.judging.conftest import CANDIDATE, cells
 from tests.judging.test_checks import off
 

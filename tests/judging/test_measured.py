@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parity.core.records import MeasuredError, Report
-from parity.judge import judge
+from parity.judge.judge import judge
 from tests.judging.conftest import CANDIDATE, cells
 from tests.judging.test_checks import arrays, off
 

@@ -12,7 +12,7 @@ from parity.core.case import Case
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
 from parity.core.trace import Raised, Trace
-from parity.judge import judge
+from parity.judge.judge import judge
 from reference.names import table_of
 from tests.judging.conftest import write_facts
 

@@ -13,7 +13,7 @@ from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import FileFacts, Manifest, WeightFacts, read_record, write_record
 from parity.core.resources import fixture
 from parity.core.trace import Trace
-from parity.judge import judge
+from parity.judge.judge import judge
 from tests.judging.conftest import CANDIDATE, SUBJECTS, _subject_record, write_facts
 
 STACKS = {"main": "4.57.6", "current": "5.23.0", "docs-4.37": "4.37.2"}

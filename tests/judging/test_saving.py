@@ -12,11 +12,11 @@ import pytest
 
 from parity.capture.worker.saving import _mapped, unpack, without_large_files
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.checks import CHECKS
 from parity.core.model_spec import anatomy_of
 from parity.core.resources import fixture
 from parity.core.trace import Raised, Trace
-from parity.saving import promise_for, promises, save_cases
+from parity.judge.checks import CHECKS
+from parity.judge.followup.saving import promise_for, promises, save_cases
 
 SQUARE = "model.encoder.layers.0.self_attn.q_proj.weight"
 TABLE, HEAD = "model.shared.weight", "lm_head.weight"
@@ -187,7 +187,7 @@ def test_large_weights_are_saved_within_limits_and_the_reason_is_named(monkeypat
         subjects=lambda role: iter(enumerate(savers if role == "candidate" else [None])),
         trace=lambda index, case: trace, directory=tmp_path,
     )  # fmt: skip
-    monkeypatch.setattr("parity.saving.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr("parity.judge.followup.saving.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
     cases = list(save_cases(run, limit))
     assert {case.settings["format"] for case in cases} == {"safetensors", "sharded", "bin", "h5", "msgpack"}
     for case in cases:

@@ -23,7 +23,7 @@ from parity.core.records import Report, SubjectRecord
 from parity.core.resources import fixture
 from parity.core.subject import Variant
 from parity.core.trace import Trace
-from parity.judge import judge
+from parity.judge.judge import judge
 from reference.errors import CheckpointError
 from tests.judging.conftest import cells, write_facts
 

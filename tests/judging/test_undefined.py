@@ -9,7 +9,7 @@ import pytest
 
 from parity.core.case import Case
 from parity.core.trace import Trace, TraceError
-from parity.undefined import cases_of_undefined_text
+from parity.judge.undefined_behaviour import cases_of_undefined_text
 
 PAD, END, WORD = 1, 2, 7
 SETTINGS = {"eos_token_id": END, "pad_token_id": PAD, "decoder_start_token_id": 0, "max_length": 8}

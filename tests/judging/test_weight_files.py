@@ -21,7 +21,7 @@ from parity.checkpoint.weight_precedence import file_read
 from parity.core.records import SubjectRecord, Verdict
 from parity.core.resources import fixture
 from parity.core.subject import Variant
-from parity.judge import judge
+from parity.judge.judge import judge
 from tests.judging.conftest import cells, write_facts
 
 Weights = dict[str, np.ndarray]

@@ -10,10 +10,10 @@ import pytest
 
 from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Patches, applied
 from parity.backends.mutants.floor import floor
-from parity.checks import CHECKS
 from parity.core.resources import fixture
 from parity.core.subject import Variant
-from parity.judge import NothingToJudge
+from parity.judge.checks import CHECKS
+from parity.judge.judge import NothingToJudge
 from parity.outcomes import Outcome
 from parity.selftest import Selftest, below, select
 from parity.show.selftest import score

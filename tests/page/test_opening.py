@@ -8,8 +8,8 @@ from statistics import median
 
 import pytest
 
-from parity import ledger
-from parity.checks import CHECKS
+from parity.judge import known_issues
+from parity.judge.checks import CHECKS
 from parity.show.html import write_page
 from tests.fabricated import generated, measured, report, subject, verdict
 from tests.page.browser import CHROMIUM, browser
@@ -27,7 +27,7 @@ STACKS = [
 def largest():
     """Numbers differ as real ones do: equal ones would be packed to nothing."""
     chance = random.Random(28_000)
-    known = cycle(ledger.entries())
+    known = cycle(known_issues.entries())
 
     def judged(name, check, who, case):
         fields = {"check": check.id, "claim": check.claim, "checkpoint": name, "case": case, "stack": who.stack,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from parity import ledger
 from parity.core.records import Divergence
+from parity.judge import known_issues
 from parity.show.failures import groups, lines
 from parity.show.html import render
 from parity.show.html.head import command_line, head_view, when
@@ -137,7 +137,7 @@ def test_a_failure_says_all_that_the_terminal_says():
 
 
 def test_known_divergences_say_what_the_ledger_says_the_critical_ones_first():
-    entry = ledger.entries()[0]
+    entry = known_issues.entries()[0]
     critical = known(entry.severity, entry.id, backend="hf-torch", variant="sdpa")
     made = page(known(), known(case="loss"), critical)
     blocks = [block.text for block in made.get("known").all("details")]

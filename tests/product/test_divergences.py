@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from parity.core.stacks import Stack, find, resolve_stack, table
-from parity.ledger import Entry, entries
+from parity.judge.known_issues import Entry, entries
 
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "divergences"
 SCRIPTS = sorted(FOLDER.glob("*.py"))

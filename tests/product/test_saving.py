@@ -8,8 +8,8 @@ import pytest
 from parity.capture.pipeline import capture
 from parity.core.resources import fixture
 from parity.core.trace import Trace
-from parity.derived import SAVING
-from parity.judge import judge
+from parity.judge.followup.cases import SAVING
+from parity.judge.judge import judge
 from parity.saving_table import base_cases, matrix
 
 

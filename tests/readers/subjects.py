@@ -33,8 +33,8 @@ from parity.docs.pages import read_page
 from parity.fuzz.command import stored_failure
 from parity.fuzz.example import Example
 from parity.golden import store
-from parity.known_issues import read_known_issues
-from parity.run import CheckpointRun
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.user_known_issues import read_known_issues
 from reference.config import BartConfig
 from reference.tokenizer import ByteLevelTokenizer
 from reference.tokenizer.inventory import read_inventory

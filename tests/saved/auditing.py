@@ -15,10 +15,10 @@ from unittest import mock
 
 from parity import audit
 from parity.capture import pipeline as capturing
-from parity.checks import CHECKS
 from parity.core.case import Case
 from parity.core.defaults import SAVE_LIMIT
 from parity.core.errors import GivenError
+from parity.judge.checks import CHECKS
 
 
 def audit_all(

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from parity.budgets import measure
 from parity.core.resources import fixture
-from parity.judge import judge
-from parity.run import CheckpointRun
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.judge import judge
+from parity.judge.tolerance import measure
 from reference.config import BartConfig
 from reference.names import LOGITS_BIAS, expected_parameters
 from tests.witness.ask import FAULTS

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from parity.budgets import root_mean_square, signal
+from parity.judge.tolerance import root_mean_square, signal
 from tests.witness.ask_backbones import FAULTS
 from tests.witness.backbones import CONFIGS, LAYERS, PACKAGES, batches, truth_of
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
-from parity import ledger
 from parity.core.records import Report, Verdict
-from parity.ledger import Entry
+from parity.judge import known_issues
+from parity.judge.known_issues import Entry
 from parity.show.failures import Group, Origin, groups, headline, lines, origins, usual_causes
 from parity.show.html.anchors import curve_anchor
 from parity.show.matrix import subject_label
 from parity.show.report import by_entry, by_reason, carried_words, usually
 
-SEVERITIES = {severity: rank for rank, severity in enumerate(get_args(ledger.Severity))}
+SEVERITIES = {severity: rank for rank, severity in enumerate(get_args(known_issues.Severity))}
 """The worst first."""
 
 Anchors = dict[int, str]
@@ -127,7 +127,7 @@ def _known(anchor: str, name: str, severity: str, verdicts: list[Verdict]) -> Kn
         carried=carried_words(verdicts),
         cause=cause,
         found=found.removesuffix("]"),
-        entry=next((entry for entry in ledger.entries() if entry.id == name), None),
+        entry=next((entry for entry in known_issues.entries() if entry.id == name), None),
     )
 
 

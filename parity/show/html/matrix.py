@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from parity.checks import CHECKS
 from parity.core.records import Report, Verdict
+from parity.judge.checks import CHECKS
 from parity.show.console import plural
 from parity.show.html.anchors import anchor
 from parity.show.html.findings import Anchors

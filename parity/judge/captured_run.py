@@ -1,0 +1,309 @@
+"""A captured run, opened for judging: its traces, and every error measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy, anatomy_of
+from parity.core.records import (
+    CheckpointRecord,
+    Manifest,
+    RecordError,
+    SubjectRecord,
+    TraceRecord,
+    in_words,
+    read_record,
+)
+from parity.core.subject import TORCH, Variant
+from parity.core.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
+from parity.core.trace import Trace, TraceError
+from parity.judge.tolerance import (
+    UNIT_ROUNDOFF,
+    Budget,
+    Measured,
+    Yardstick,
+    measure,
+    root_mean_square,
+    scale_of,
+    signal,
+)
+from reference.errors import brief
+
+WITHOUT_TENSORS = (
+    "generate", "reachable", "generation_settings", "save", "load_saved", "signature", "compose", "route",
+    "load_as", "frozen_gradients", "plain_load",
+)  # fmt: skip
+"""Operations on a model whose answers hold no tensor of a pass."""
+
+
+class NoPeer(LookupError):
+    """A reference has no tolerance: there was no other one. The message says what to install."""
+
+
+@dataclass(frozen=True)
+class CaseErrors:
+    """Every subject's error against the oracle in one case, tensor by tensor in data-flow order."""
+
+    specs: list[TensorSpec]
+    signals: dict[str, float]
+    undefined_by_oracle: list[str]
+    """Tensors where the oracle is not finite."""
+    errors: dict[int, dict[str, Measured | str]]
+    """By subject, then tensor; a string says why the two could not be compared."""
+
+
+_CASE, _CASE_FIELDS = TypeAdapter(Case), {field.name for field in fields(Case)}
+
+
+def _inconsistent(manifest: Manifest) -> str | None:
+    """What a manifest that is spelled rightly names and does not hold, as one that was edited may."""
+    for checkpoint in manifest.checkpoints:
+        if checkpoint.name not in manifest.cases:
+            return f"it holds no cases of the checkpoint {brief(checkpoint.name)}"
+        for number, case in enumerate(manifest.cases[checkpoint.name]):
+            if unknown := sorted(case.keys() - _CASE_FIELDS):
+                return f"cases.{brief(checkpoint.name)[1:-1]}.{number}: no field is called {brief(unknown[0])}"
+            try:
+                _CASE.validate_python(case)
+            except ValidationError as error:
+                return f"cases.{brief(checkpoint.name)[1:-1]}.{number}.{in_words(error)}"
+    for subject in manifest.subjects:
+        if subject.environment not in manifest.environments:
+            return f"it holds no environment {brief(subject.environment)}"
+    if any(not 0 <= trace.subject < len(manifest.subjects) for trace in manifest.traces):
+        return "a trace is of a subject that it does not hold"
+    return None
+
+
+class CheckpointRun:
+    """One checkpoint of a run and everything that was captured of it.
+
+    Args:
+        directory: the run directory, which ``manifest`` was read from.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest, checkpoint: CheckpointRecord) -> None:
+        self.directory, self.manifest, self.checkpoint = directory, manifest, checkpoint
+        self.config = checkpoint.config
+        self.cases = {case["name"]: Case.from_json(case) for case in manifest.cases[checkpoint.name]}
+        own = (record for record in manifest.traces if record.checkpoint == checkpoint.name)
+        self.records: dict[tuple[int, str], TraceRecord] = {(record.subject, record.case): record for record in own}
+        self._traces: dict[tuple[int, str], Trace] = {}
+        self._errors: dict[str, CaseErrors] = {}
+        self._scales: dict[tuple[str, str], float] = {}
+        self._yardsticks: dict[tuple[str, str, bool], Yardstick] = {}
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """What the checkpoint's model is made of."""
+        return anatomy_of(self.config, self.checkpoint.documented_class)
+
+    @classmethod
+    def open_all(cls, directory: Path) -> tuple[Manifest, list[CheckpointRun]]:
+        """Opens every checkpoint of a run directory.
+
+        Raises:
+            RecordError: the manifest cannot be read, names what it does not hold, or came without its traces.
+        """
+        manifest = read_record(Manifest, directory / "manifest.json")
+        if (wrong := _inconsistent(manifest)) is not None:
+            raise RecordError(f"{directory / 'manifest.json'}: {wrong}")
+        paths = [record.path for record in manifest.traces if record.path]
+        if paths and not any((directory / path).is_file() for path in paths):
+            raise RecordError(f"{directory}: a manifest without its traces: bring the whole directory of the run")
+        return manifest, [cls(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints]
+
+    def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
+        """Those that the checkpoint's class was put to, with their places in the manifest."""
+        for index, subject in enumerate(self.manifest.subjects):
+            if subject.role in roles and (subject.documented_class, tuple(subject.families)) == self.anatomy.kind:
+                yield index, subject
+
+    @cached_property
+    def oracle_index(self) -> int:
+        return self._one("oracle", (index for index, _ in self.subjects("oracle")))
+
+    def file_index(self, dtype: str) -> int:
+        return self._one("file", (index for index, subject in self.subjects("file") if subject.dtype == dtype))
+
+    def _one(self, role: str, found: Iterator[int]) -> int:
+        index = next(found, None)
+        if index is None:
+            raise RecordError(
+                f"{self.directory / 'manifest.json'}: {self.checkpoint.name} has no subject of role {role}"
+            )
+        return index
+
+    def trace(self, subject: int, case: str) -> Trace | None:
+        """The trace of one subject for one case; None where it was not captured.
+
+        Raises:
+            TraceError: the manifest names it, but the file cannot be read, is damaged, or is another.
+        """
+        record = self.records.get((subject, case))
+        if record is None or record.path is None:
+            return None
+        if (subject, case) not in self._traces:
+            self._traces[subject, case] = Trace.read(self.directory / record.path, record.digest)
+        return self._traces[subject, case]
+
+    def _readable(self, subject: int, case: str) -> Trace | None:
+        """A candidate's trace; None where it cannot be read, which is an error of its own cells and no other's."""
+        try:
+            return self.trace(subject, case)
+        except (TraceError, OSError):
+            return None
+
+    def oracle(self, case: str) -> Trace | None:
+        """The oracle's trace, or None where the run has no oracle, or it has none or raised."""
+        trace = self.trace(self.oracle_index, case) if any(self.subjects("oracle")) else None
+        return None if trace is None or trace.raised else trace
+
+    def scale(self, case: str, tensor: str) -> float:
+        """Root mean square of a tensor of the oracle's, once.
+
+        Raises:
+            LookupError: the oracle has no answer to the case.
+        """
+        if (case, tensor) not in self._scales:
+            oracle = self.oracle(case)
+            if oracle is None:
+                raise LookupError(f"the oracle has no answer to {case}")
+            self._scales[case, tensor] = root_mean_square(oracle.arrays[tensor])
+        return self._scales[case, tensor]
+
+    def error_scale(self, case: str, spec: TensorSpec) -> float | None:
+        """What an error in one of a case's tensors is relative to; None where the oracle has no such tensor."""
+        oracle = self.oracle(case)
+        if oracle is None or spec.name not in oracle.arrays:
+            return None
+        return scale_of(spec, oracle.arrays, oracle.facts.get("minuends"))
+
+    def specs(self, case: str) -> list[TensorSpec]:
+        """The canonical tensors that a case asks for, in data-flow order."""
+        asked = self.cases[case]
+        if asked.operation == "gradients":
+            oracle = self.oracle(case)
+            names = [name.removeprefix("gradient.") for name in oracle.arrays if name != "loss"] if oracle else []
+            return gradient_tensors(self.anatomy, names)
+        if asked.operation == "decode_steps":
+            return [spec for spec in decode_tensors(self.anatomy) if asked.brings(spec.name)]
+        if asked.operation == "score":
+            return score_tensors()
+        if asked.operation in WITHOUT_TENSORS or asked.about != "model":
+            return []
+        return [spec for spec in forward_tensors(self.anatomy) if asked.brings(spec.name)]
+
+    def errors(self, case: str) -> CaseErrors:
+        """Every captured subject measured against the oracle, once."""
+        if case not in self._errors:
+            self._errors[case] = self._measure_all(case)
+        return self._errors[case]
+
+    @property
+    def measured(self) -> dict[str, CaseErrors]:
+        """What ``errors`` was asked for so far, by case, in the order of the cases."""
+        return {name: self._errors[name] for name in self.cases if name in self._errors}
+
+    def _measure_all(self, case: str) -> CaseErrors:
+        oracle = self.oracle(case)
+        specs = [spec for spec in self.specs(case) if oracle is not None and spec.name in oracle.arrays]
+        traces = {index: self._readable(index, case) for index, _ in self.subjects("candidate")}
+        # A yardstick's must be read: without one of its members a budget would be another.
+        traces |= {index: self.trace(index, case) for index, _ in self.subjects("yardstick")}
+        answered = {index: trace for index, trace in traces.items() if trace is not None and not trace.raised}
+        found = CaseErrors(specs, {}, [], {index: {} for index in answered})
+        for spec in specs:
+            truth = oracle.arrays[spec.name]
+            if not np.isfinite(truth).all():
+                found.undefined_by_oracle.append(spec.name)
+            scale = self.error_scale(case, spec)
+            found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else _signal(spec, oracle, scale)
+            for index, trace in answered.items():
+                if spec.name in trace.arrays:
+                    actual = trace.arrays[spec.name]
+                    actual = mean_loss(actual) if spec.kind == "loss" else actual
+                    found.errors[index][spec.name] = _measured(actual, truth, scale)
+        return found
+
+    def yardstick(self, subject: SubjectRecord) -> Yardstick:
+        """The errors of honest implementations at a subject's device, dtype and matmul precision."""
+        default_precision = Variant.parse(subject.variant).default_precision
+        key = (subject.device, subject.dtype, default_precision)
+        if key not in self._yardsticks:
+            self._yardsticks[key] = self._measure_yardstick(*key)
+        return self._yardsticks[key]
+
+    def _measure_yardstick(self, device: str, dtype: str, default_precision: bool) -> Yardstick:
+        tf32 = default_precision and device == "cuda" and dtype == "float32"
+        yardstick = Yardstick(UNIT_ROUNDOFF["tf32" if tf32 else dtype])
+        for case in (case for case in self.cases.values() if case.notes.get("sets_yardstick")):
+            found, oracle = self.errors(case.name), self.oracle(case.name)
+            terms = oracle.facts.get("minuend_terms", {}) if oracle is not None else {}
+            for index, member in self.subjects("yardstick"):
+                same = (member.device, member.dtype) == (device, dtype)
+                if not same or Variant.parse(member.variant).default_precision != default_precision:
+                    continue
+                for spec in found.specs:
+                    measured = found.errors.get(index, {}).get(spec.name)
+                    if isinstance(measured, Measured) and np.isfinite(measured.slice):
+                        yardstick.add(member.backend, spec, measured, terms.get(spec.name, 0.0))
+        return yardstick
+
+    def budget(self, subject: SubjectRecord, tensor: str) -> Budget | None:
+        """What a subject may differ from the oracle at a tensor; None where no reference answered.
+
+        Raises:
+            NoPeer: the subject is a reference, and the other one was not there to measure it.
+        """
+        found = self.yardstick(subject).budget(tensor, subject.backend)
+        if found is None and not any(s.backend != subject.backend for _, s in self.subjects("yardstick")):
+            raise NoPeer(
+                f"{subject.backend} is measured by the other reference alone, and that cannot run here: "
+                f"pip install {'jax flax' if subject.backend == TORCH else 'torch'}"
+            )
+        return found
+
+
+def _is_zero_in_theory(spec: TensorSpec) -> bool:
+    """A gradient measured by another's size has none of its own, so exchanging its rows shows nothing."""
+    return spec.kind == "gradient" and spec.scale_from is not None
+
+
+def _signal(spec: TensorSpec, oracle: Trace, scale: float) -> float:
+    """``signal``; of a gradient with a minuend also the minuend, which is the answer that forgets to subtract."""
+    return max(signal(_told_apart(spec, oracle), scale), oracle.facts.get("minuends", {}).get(spec.name, 0.0) / scale)
+
+
+def _told_apart(spec: TensorSpec, oracle: Trace) -> np.ndarray:
+    """The tensor whose slices a wrong answer would exchange: of scores, which may be alike from token to token of a
+    text that repeats itself, those of other words at the same places."""
+    if spec.kind != "score":
+        return oracle.arrays[spec.name]
+    words = oracle.arrays[spec.scale_from or spec.name]
+    return words.reshape(-1, words.shape[-1]).T
+
+
+def mean_loss(given: np.ndarray) -> np.ndarray:
+    """The one number that a loss stands for, float64 ``[]``: of a number for each label or text their mean.
+
+    It is what is documented to be trained on, and what Keras makes of such an array (``train_step``). Which of the
+    two came back is a claim of its own (OUT02).
+    """
+    return np.asarray(np.mean(given, dtype=np.float64) if given.size else np.nan)
+
+
+def _measured(actual: np.ndarray, truth: np.ndarray, scale: float) -> Measured | str:
+    if truth.ndim == 0 and actual.size == 1:
+        # Whether a scalar comes as a scalar is a claim of its own (OUT02); its value can be compared all the same.
+        actual = actual.reshape(())
+    if actual.shape != truth.shape:
+        return f"has shape {list(actual.shape)} where the oracle has {list(truth.shape)}"
+    return measure(actual, truth, scale)

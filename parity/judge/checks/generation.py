@@ -1,0 +1,319 @@
+"""Generated text: settings, greedy and beam search, lengths, forced tokens, padding, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from parity.checkpoint.generation_settings import NOT_READ
+from parity.core.case import Case
+from parity.judge.checks.registry import check
+from parity.judge.evidence import Evidence
+from parity.judge.generated_text import SEQUENCES, Choice, Text, common, cut, settings_of, unreadable
+from parity.judge.results import Comparison, Finding, Result, Undecided
+from reference.generation import DOCUMENTED, Dialect, GenerationSettings, dialect
+
+_CASES = tuple(
+    f"generate.{name}"
+    for name in (
+        "defaults", "greedy", "min-length", "max-length", "forced-bos", "forced-eos", "no-repeat", "beams",
+        "length-penalty", "early-stopping", "alone", "other-mates", "end-forbidden", "end-allowed",
+    )
+)  # fmt: skip
+_CONFIG = "text generation page, GenerationConfig"
+_SCORES = "sequences_scores"
+
+
+def greedy(case: Case) -> bool:
+    """Whether a ``generate`` case searches greedily."""
+    return settings_of(case).num_beams == 1
+
+
+def scored(case: Case) -> bool:
+    """Whether a ``generate`` case asks for beams by argument, and so for their scores; defaults ask for nothing."""
+    return beams(case) and "num_beams" in case.settings["arguments"]
+
+
+def beams(case: Case) -> bool:
+    """Whether a ``generate`` case searches with beams."""
+    return not greedy(case)
+
+
+@check(
+    "GEN01",
+    claim="the generation settings in force without arguments are those of generation_config.json",
+    source=f"{_CONFIG}, from_pretrained; without that file the generation fields of config.json",
+    usually="the file is not read, or a class's own defaults win over it",
+    cases=("generate.settings",),
+    needs_oracle=False,
+)
+def settings_in_force(evidence: Evidence) -> Iterator[Result]:
+    """A setting that is lost changes text in silence. What a library holds as null is the documented default."""
+    held = evidence.trace.facts["settings"]
+    wanted = GenerationSettings.from_dict(evidence.case.notes["settings"]).to_dict()
+    defaults = GenerationSettings(decoder_start_token_id=wanted["bos_token_id"]).to_dict()
+    unread = set(evidence.case.notes.get(NOT_READ, ()))
+    for name, value in wanted.items():
+        if name in unread:
+            continue
+        found = held.get(name)
+        found = defaults[name] if found is None else found
+        same = found == value and isinstance(found, bool) == isinstance(value, bool)
+        yield Finding(same, f"{name} is {held.get(name)!r}, documented is {value!r}", None, {"setting": name})
+
+
+@check(
+    "GEN02",
+    claim="in greedy search every token is the best one after its prefix, in an uncached pass of the float64 oracle",
+    source=f"{_CONFIG}: num_beams=1 and do_sample=False is greedy decoding; min_length, forced_*_token_id, "
+    "no_repeat_ngram_size",
+    usually="a processor off by one, a cache that forgets, or a search that goes on after its end",
+    cases=_CASES,
+    applies=greedy,
+)
+def greedy_takes_the_best(evidence: Evidence) -> Iterator[Result]:
+    """The gap to the better token is 0, or within what honest errors can turn round (a tie), or the token is wrong."""
+    yield from _readable(evidence)
+    if evidence.budget("logits") is None:
+        # As of every other number: where a precision holds the model's values in no order of sums, its texts are wrong.
+        yield Finding(False, "logits has no budget: no honest implementation answered", "logits")
+        return
+    texts, signal = evidence.texts(), evidence.choice_signal()
+    choices = sorted((c for text in texts for c in text.choices), key=lambda choice: (choice.position, choice.row))
+    wrong = any(choice.word == "wrong" for choice in choices)
+    named = {"dialects": evidence.dialects()} if wrong else {}
+    for choice in choices:
+        yield _result(choice, named, choice.tolerance >= signal)
+
+
+@check(
+    "GEN03",
+    claim="beam search gives the text of the documented search, or one that near ties in it lead to",
+    source=f"{_CONFIG}: num_beams, early_stopping, length_penalty, max_length",
+    usually="when the search stops, whether unfinished beams count, or what the length penalty divides by",
+    cases=_CASES,
+    applies=beams,
+)
+def beams_find_the_documented_text(evidence: Evidence) -> Iterator[Result]:
+    """The first wrong step is where the text leaves every text that the oracle's search could have ended in."""
+    yield from _readable(evidence)
+    texts = evidence.texts()
+    named = {"dialects": evidence.dialects()} if any(text.word == "wrong" for text in texts) else {}
+    for text in sorted(texts, key=_first_position):
+        if not text.choices:
+            yield Finding(True, "", SEQUENCES)
+        for choice in text.choices:
+            yield _result(choice, named, vacuous=False)
+
+
+def _first_position(text: Text) -> int:
+    return min((choice.position for choice in text.choices if choice.word == "wrong"), default=len(text.tokens))
+
+
+def _readable(evidence: Evidence) -> Iterator[Result]:
+    problem = unreadable(evidence.trace.arrays.get(SEQUENCES), evidence.case, evidence.anatomy.vocab)
+    if problem:
+        yield Finding(False, problem, SEQUENCES)
+
+
+def _result(choice: Choice, named: dict[str, list[str]], vacuous: bool) -> Result:
+    """One choice as what a check yields, with the dialects that would explain a wrong one."""
+    if choice.word == "undecided":
+        return Undecided(choice.what, SEQUENCES)
+    evidence: dict = {}
+    if choice.word != "match":
+        told = ("word", "row", "position", "taken", "best", "margin", "tolerance")
+        evidence = {name: getattr(choice, name) for name in told}
+    if choice.word == "wrong":
+        evidence |= {"first_step": choice.position, **named}
+    place = {"batch": choice.row, "tgt": choice.position}
+    if choice.word == "wrong" and (choice.margin is None or choice.margin <= choice.tolerance):
+        return Finding(False, choice.what, SEQUENCES, {"at": place, **evidence})
+    return Comparison(
+        SEQUENCES, choice.margin or 0.0, choice.tolerance, "gap", place, against_oracle=True, vacuous=vacuous,
+        what=choice.what, evidence=evidence,
+    )  # fmt: skip
+
+
+@check(
+    "GEN04",
+    claim="the score returned with a text is the sum of its tokens' log-probabilities over its length's penalty",
+    source=f"{_CONFIG}, length_penalty; BeamSearchEncoderDecoderOutput, sequences_scores",
+    usually="another length in the penalty, a forced token counted, or the start token left in",
+    cases=_CASES,
+    applies=scored,
+)
+def returned_scores(evidence: Evidence) -> Iterator[Result]:
+    """Held against the oracle's score of the very same text, so that a wrong score is told from a wrong text."""
+    texts, returned = evidence.texts(), evidence.trace.arrays.get(_SCORES)
+    if returned is None or returned.shape != (evidence.case.batch,):
+        shape = "not returned" if returned is None else f"of shape {list(returned.shape)}, documented is [batch]"
+        yield Finding(False, f"{_SCORES} are {shape}", _SCORES)
+        return
+    bounds = [evidence.score_tolerance(text) for text in texts]
+    far = [
+        bound is not None and not abs(float(returned[text.row]) - text.oracle_score) <= bound
+        for text, bound in zip(texts, bounds, strict=True)
+    ]
+    named = {"dialects": evidence.dialects(scores=True)} if any(far) else {}
+    largest = max((abs(text.oracle_score) for text in texts if text.oracle_score is not None), default=0.0)
+    for text, bound, wrong in zip(texts, bounds, far, strict=True):
+        if bound is None:
+            yield Undecided(f"row {text.row}: the oracle was not asked about this text", _SCORES)
+            continue
+        score, expected = float(returned[text.row]), text.oracle_score
+        error = abs(score - expected) if np.isfinite(score) else float("inf")
+        what = f"row {text.row} is said to score {score:.6g}, and the oracle gives its text {expected:.6g}"
+        worst = {"index": {"batch": text.row}, "actual": score, "expected": expected}
+        yield Comparison(
+            _SCORES, error, bound, "gap", {"batch": text.row}, worst, against_oracle=True, what=what,
+            vacuous=bound >= largest, evidence=named if wrong else {},
+        )  # fmt: skip
+
+
+def _explained(evidence: Evidence) -> dict[str, Any]:
+    """What explains a wrong length: a dialect, or settings other than the file's."""
+    return {"dialects": evidence.dialects(), "settings_held": evidence.settings_held()}
+
+
+@check(
+    "GEN05",
+    claim="a text ends no sooner than after min_length tokens and has at most max_length, 20 where nothing is said",
+    source=f"{_CONFIG}: max_length (defaults to 20), min_length (defaults to 0), the start token among them",
+    usually="an end counted or not, a default of one class only, or a length counted without the start token",
+    cases=_CASES,
+    needs_oracle=False,
+)
+def lengths_are_kept(evidence: Evidence) -> Iterator[Result]:
+    """Put to the test by rows that reach a bound: without it they would have gone on, or ended sooner."""
+    yield from _readable(evidence)
+    settings = settings_of(evidence.case)
+    for row, tokens in _rows(evidence):
+        ended = len(tokens) > 1 and tokens[-1] == settings.eos_token_id
+        before_end, length = len(tokens) - ended, len(tokens)
+        at_bound = length >= settings.max_length or bool(settings.min_length and before_end <= settings.min_length)
+        # An end that is forced comes at max_length, whatever min_length says.
+        forced = length == settings.max_length and tokens[-1] in settings.forced_ends
+        long, short = length > settings.max_length, ended and not forced and before_end < settings.min_length
+        named = {"at": {"batch": row}, **_explained(evidence)} if long or short else {}
+        what = f"row {row} has {length} tokens, max_length is {settings.max_length}"
+        yield Finding(not long, what, SEQUENCES, named, at_bound)
+        what = f"row {row} ends after {before_end} tokens, min_length is {settings.min_length}"
+        yield Finding(not short, what, SEQUENCES, named)
+
+
+@check(
+    "GEN06",
+    claim="the first token after the start, or the last at max_length, is the one that the settings force",
+    source=f"{_CONFIG}: forced_bos_token_id, forced_eos_token_id",
+    usually="a token forced one place off, or another token's id",
+    cases=("generate.forced-bos", "generate.forced-eos"),
+    needs_oracle=False,
+)
+def forced_tokens_are_there(evidence: Evidence) -> Iterator[Result]:
+    """A text that has ended sooner has no last token to force; rows that have one are counted."""
+    yield from _readable(evidence)
+    settings = settings_of(evidence.case)
+    forced = ((1, settings.forced_bos_token_id), (settings.max_length - 1, settings.forced_eos_token_id))
+    for row, tokens in _rows(evidence):
+        for place, token in forced:
+            if token is not None:
+                reached = len(tokens) > place
+                what = f"row {row} has {tokens[place] if reached else None} at position {place}, forced is {token}"
+                at = {"at": {"batch": row, "tgt": place}}
+                yield Finding(not reached or tokens[place] == token, what, SEQUENCES, at, reached)
+
+
+@check(
+    "GEN07",
+    claim="after its end a row holds nothing but padding",
+    source=f"{_CONFIG}: pad_token_id, the id of the padding token",
+    usually="the end repeated, tokens of another beam, or a padding id of 0 read as none",
+    cases=_CASES,
+    needs_oracle=False,
+)
+def padding_after_the_end(evidence: Evidence) -> Iterator[Result]:
+    """Put to the test by rows that end before the longest one does."""
+    yield from _readable(evidence)
+    settings = settings_of(evidence.case)
+    fill = settings.fill(DOCUMENTED)
+    rows = list(zip(_rows(evidence), evidence.trace.arrays.get(SEQUENCES, ()), strict=False))
+    fillers = {int(token) for (_, tokens), whole in rows for token in whole[len(tokens) :]}
+    spoken = [name for name, each in vars(dialect).items() if isinstance(each, Dialect) and each != DOCUMENTED
+              and fillers == {settings.fill(each)}]  # fmt: skip
+    for (row, tokens), whole in rows:
+        rest = [int(token) for token in whole[len(tokens) :]]
+        place = next((len(tokens) + i for i, token in enumerate(rest) if token != fill), None)
+        what = f"row {row} has {whole[place] if place else None} at position {place}, after its end; padding is {fill}"
+        told = {"at": {"batch": row, "tgt": place}, "dialects": spoken} if place else {}
+        yield Finding(place is None, what, SEQUENCES, told, bool(rest))
+
+
+def _rows(evidence: Evidence) -> Iterator[tuple[int, list[int]]]:
+    """Each row's number and its tokens up to the end; none where they cannot be read."""
+    sequences, settings = evidence.trace.arrays.get(SEQUENCES), settings_of(evidence.case)
+    if not unreadable(sequences, evidence.case, evidence.anatomy.vocab):
+        yield from ((row, cut(tokens, settings)) for row, tokens in enumerate(sequences))
+
+
+@check(
+    "GEN08",
+    claim="a row's text does not depend on the other rows of its batch",
+    source="definition of a batch: rows are independent",
+    usually="a search that goes on for one row because another needs it, or beams of one row that reach another",
+    cases=("generate.other-mates",),
+    also=("generate.defaults",),
+)
+def mates_leave_the_text_alone(evidence: Evidence) -> Iterator[Result]:
+    """All tokens of the other rows are exchanged; where the texts differ, each must be a tie of the oracle's."""
+    row = evidence.case.notes["row"]
+    yield from _same_text(evidence, "generate.other-mates", row, "generate.defaults", row)
+
+
+@check(
+    "GEN09",
+    claim="a row gives the same text alone and without its padding as it does in a batch",
+    source="BART page, attention_mask: 0 for tokens that are masked; definition of a batch: rows are independent",
+    usually="a mask that is not repeated for every step, or padding that counts as text",
+    cases=("generate.alone",),
+    also=("generate.greedy",),
+)
+def padding_leaves_the_text_alone(evidence: Evidence) -> Iterator[Result]:
+    """The shortest row by itself; where the texts differ, each must be a tie of the oracle's."""
+    yield from _same_text(evidence, "generate.alone", 0, "generate.greedy", evidence.case.notes["row"])
+
+
+def _same_text(evidence: Evidence, one: str, one_row: int, other: str, other_row: int) -> Iterator[Result]:
+    found = [evidence.texts(case) for case in (one, other)]
+    if not all(found):
+        yield Finding(False, "sequences cannot be read as text", SEQUENCES)
+        return
+    first, second = found[0][one_row], found[1][other_row]
+    if first.tokens == second.tokens:
+        yield Finding(True, "", SEQUENCES)
+        return
+    choices = [choice for text in (first, second) for choice in text.choices]
+    if any(choice.word == "wrong" for choice in choices):
+        place = common(first.tokens, second.tokens)
+        tokens = [text.tokens[place] if place < len(text.tokens) else "nothing" for text in (first, second)]
+        what = f"row {other_row}, token {place}: {tokens[0]} in {one}, {tokens[1]} in {other}"
+        named = {"dialects": evidence.dialects(one, other), "first_step": place}
+        yield Finding(False, what, SEQUENCES, {"at": {"batch": one_row, "tgt": place}, **named})
+        return
+    for choice in choices:
+        if choice.word != "match":
+            yield _result(choice, {}, vacuous=False)
+
+
+@check(
+    "SCORE01",
+    claim="the log-probabilities of a given text, and its score, are within budget of the float64 oracle",
+    source="Lewis et al. 2019, section 2.1: the softmax over the decoder's outputs; text generation, sequences_scores",
+    usually="a fault in the logits at the text's own positions, beyond those of the other cases",
+    cases=("score.beams",),
+)
+def given_text_is_worth_the_same(evidence: Evidence) -> Iterator[Result]:
+    """The oracle's own text with beams, token by token, in one full pass of each backend."""
+    yield from evidence.against_oracle("score")

@@ -1,0 +1,129 @@
+"""Loss and labels: what is averaged over, and what the decoder is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from parity.core.case import IGNORED
+from parity.core.model_spec import Anatomy
+from parity.judge.captured_run import mean_loss
+from parity.judge.checks.registry import check
+from parity.judge.evidence import SELF_COMPARISON, Evidence, whole
+from parity.judge.results import Comparison, Finding, Result
+
+_LABELS = "BART page, labels: indices in [0, vocab) or -100; tokens set to -100 are ignored, the loss covers the others"
+_SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted right, -100 becomes the padding token"
+
+
+@check(
+    "LOSS01",
+    claim="the loss is within budget of the float64 oracle",
+    source=_LABELS + "; start_positions: clamped to the length, those outside are not taken into account",
+    usually="a mean over the wrong count, label smoothing left on, or -100 kept",
+    cases=("loss", "loss.row-ignored", "loss.padding-label", "loss.default-mask", "loss.outside", "loss.negative"),
+)
+def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
+    """One number: measured on the scale of the logits it comes from, with their error for a yardstick."""
+    yield from evidence.against_oracle("loss")
+
+
+@check(
+    "LOSS02",
+    claim="the loss is the documented one of the model's own logits: a mean over the labels that are not ignored",
+    source=_LABELS + "; of a classifier mean squared error or cross-entropy, of an answer's ends their mean",
+    usually="padding counted as a label, labels shifted once more, or a mean over all positions",
+    cases=("loss", "loss.row-ignored", "loss.padding-label"),
+)
+def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
+    """Computed here in float64 from the returned logits, so that a wrong loss is told from wrong logits."""
+    arrays = evidence.trace.arrays
+    if not {"loss", evidence.answer} <= set(arrays):
+        yield Finding(False, "loss or logits were not returned", "loss")
+        return
+    expected = documented_loss(evidence.anatomy, arrays, evidence.case.inputs)
+    actual, budget = float(mean_loss(arrays["loss"])), evidence.budget("loss")
+    if budget is None:
+        yield Finding(False, "the loss has no budget: no honest implementation answered", "loss")
+        return
+    error = abs(actual - expected) / max(evidence.scale(evidence.answer), abs(expected))
+    worst = {"actual": actual, "expected": expected}
+    limit = budget.times(SELF_COMPARISON).slice
+    yield Comparison("loss", error if np.isfinite(error) else float("inf"), limit, "slice", {}, worst)
+
+
+def documented_loss(anatomy: Anatomy, arrays: Mapping[str, np.ndarray], inputs: Mapping[str, Any]) -> float:
+    """What a call's loss is documented to be, of the logits it returned, in float64."""
+    if anatomy.head == "span":
+        ends = (("start_logits", "start_positions"), ("end_logits", "end_positions"))
+        return float(np.mean([cross_entropy(arrays[logits], np.array(inputs[places])) for logits, places in ends]))
+    labels, kind = np.array(inputs["labels"]), anatomy.config.problem_type if anatomy.head == "labels" else None
+    if anatomy.head == "labels" and (kind == "regression" or anatomy.labels == 1):
+        return float(np.mean((arrays["logits"].astype(np.float64) - labels) ** 2))
+    if labels.dtype.kind == "f":
+        scores = arrays["logits"].astype(np.float64)
+        return float(np.mean(np.logaddexp(0.0, scores) - labels * scores))
+    return cross_entropy(arrays["logits"], labels)
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of -log softmax(logits)[label] over the labels that are not -100, in float64.
+
+    Args:
+        logits: ``[batch, tgt, vocab]``, or ``[batch, classes]``.
+        labels: int, one for each row of logits.
+
+    Returns:
+        NaN where every label is ignored (a mean over nothing).
+    """
+    kept = labels != IGNORED
+    if not kept.any():
+        return float("nan")
+    scores = logits[kept].astype(np.float64)
+    top = scores.max(axis=-1)
+    normaliser = top + np.log(np.exp(scores - top[:, None]).sum(axis=-1))
+    return float(np.mean(normaliser - scores[np.arange(len(scores)), labels[kept]]))
+
+
+@check(
+    "LOSS03",
+    claim="with every label ignored the loss is a mean over nothing: NaN, and the logits are untouched",
+    source=_LABELS + " (none here, so 0/0)",
+    usually="a division guarded by one, which turns a batch without labels into a loss of 0",
+    cases=("loss.all-ignored",),
+)
+def all_ignored_is_undefined(evidence: Evidence) -> Iterator[Result]:
+    """Declared undefined: the pattern is the claim, and that the logits beside it still agree with the oracle."""
+    loss = evidence.trace.arrays.get("loss")
+    values = [] if loss is None else loss.reshape(-1).tolist()
+    yield Finding(values != [] and all(map(np.isnan, values)), f"the loss is {values}, not NaN", "loss")
+    yield from evidence.against_oracle("hidden", "logits")
+
+
+@check(
+    "SHIFT01",
+    claim="decoder inputs made from labels are: the start token, then the labels but the last, -100 read as padding",
+    source=_SHIFT,
+    usually="labels shifted not at all, twice, or with -100 looked up in the embedding table",
+    cases=("loss",),
+    also=("forward",),
+    applies=lambda case: bool(case.notes.get("shifts_labels")),
+)
+def labels_are_shifted(evidence: Evidence) -> Iterator[Result]:
+    """The pass given labels must equal the backend's own pass given the shifted labels as decoder inputs."""
+    yield from evidence.between("loss", "forward", whole, whole)
+
+
+@check(
+    "SHIFT02",
+    claim="without decoder inputs or labels the decoder is fed the source shifted right",
+    source="BART page, decoder_input_ids: if none are given they are made by shifting input_ids to the right",
+    usually="another start token, padding in the wrong place, or a default that only one framework has",
+    cases=("forward.defaults",),
+    requires=("default_decoder_inputs",),
+)
+def source_is_shifted(evidence: Evidence) -> Iterator[Result]:
+    """Every tensor of the pass with nothing but ``input_ids`` against the oracle's."""
+    yield from evidence.against_oracle()

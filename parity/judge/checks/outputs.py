@@ -1,0 +1,131 @@
+"""Outputs: which fields come back, in what order, of what shape and dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from parity.core.case import IGNORED, LABELS
+from parity.core.tensors import TensorSpec
+from parity.judge.checks.registry import check
+from parity.judge.evidence import Evidence
+from parity.judge.results import Finding, Result
+
+_OUTPUT = "BART page, Seq2SeqLMOutput (FlaxSeq2SeqLMOutput, TFSeq2SeqLMOutput): fields and their shapes"
+
+HEADS: dict[str, tuple[str, ...]] = {
+    "language": ("loss", "logits"), "none": ("last_hidden_state",), "labels": ("loss", "logits"),
+    "span": ("loss", "start_logits", "end_logits"),
+}  # fmt: skip
+"""What each head's output begins with."""
+SHARED = ("decoder_hidden_states", "decoder_attentions", "cross_attentions", "encoder_last_hidden_state",
+          "encoder_hidden_states", "encoder_attentions")  # fmt: skip
+ALONE = ("hidden_states", "attentions", "cross_attentions")
+"""What it ends with, behind an encoder and without one."""
+
+
+def documented_fields(evidence: Evidence) -> list[str]:
+    """The fields that a call with these inputs gives, in the documented order."""
+    anatomy, inputs, lacking = evidence.anatomy, evidence.case.inputs, evidence.subject.lacking
+    fields = [*HEADS[anatomy.head], "past_key_values", *(ALONE if anatomy.alone else SHARED)]
+    if not LABELS & set(inputs):
+        fields = [name for name in fields if name != "loss"]
+    if evidence.case.notes.get("no_encoder"):
+        fields.remove("cross_attentions")
+    if "attentions" in lacking and not evidence.subject.kept:  # those of a golden came back and were not kept
+        fields = [name for name in fields if not name.endswith("attentions")]
+    decoder = evidence.config.get("decoder", evidence.config)
+    if "cache_output" in lacking or not decoder.get("use_cache", True):
+        fields.remove("past_key_values")
+    return fields
+
+
+@check(
+    "OUT01",
+    claim="every documented output that was asked for comes back, in the documented order, and no other",
+    source=_OUTPUT,
+    usually="a flag that is not passed on, or an output class whose fields were moved",
+    cases=("forward", "loss"),
+    requires=("hidden_states",),
+    needs_oracle=False,
+)
+def fields_are_documented(evidence: Evidence) -> Iterator[Result]:
+    """The order is that of the tuple a caller unpacks."""
+    wanted = documented_fields(evidence)
+    found = [fact["field"] for fact in evidence.trace.facts["fields"]]
+    yield Finding(found == wanted, f"the fields are {', '.join(found)}; documented are {', '.join(wanted)}")
+
+
+@check(
+    "OUT02",
+    claim="every output has its documented shape, and the dtype that the model was loaded in",
+    source=_OUTPUT,
+    usually="a loss that is not a scalar, an axis moved, or a silent promotion to another precision",
+    cases=("forward", "loss", "forward.alone"),
+    needs_oracle=False,
+)
+def shapes_and_dtypes(evidence: Evidence) -> Iterator[Result]:
+    """Shapes follow from the config and the inputs, not from another backend. No tensor may go unmatched."""
+    trace, wanted = evidence.trace, evidence.expected_tensors()
+    for spec in wanted:
+        if spec.name not in trace.arrays:
+            yield Finding(False, f"{spec.name} was not returned", spec.name)
+            continue
+        shape, expected = trace.arrays[spec.name].shape, _shape(spec, evidence)
+        what = f"{spec.name} has shape {list(shape)}, documented is {list(expected)}"
+        yield Finding(shape == expected, what, spec.name)
+        dtype = trace.dtypes[spec.name]
+        same = dtype == evidence.subject.dtype
+        yield Finding(same, f"{spec.name} is {dtype}, loaded was {evidence.subject.dtype}", spec.name)
+    for name in set(trace.arrays) - {spec.name for spec in wanted}:
+        yield Finding(False, f"{name} came back and matches no documented tensor", name)
+
+
+def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
+    anatomy, inputs = evidence.anatomy, evidence.case.inputs
+    if spec.kind == "loss" and evidence.subject.class_prefix == "TF":
+        # TFSeq2SeqLMOutput documents a vector over the labels that are not ignored, TFSeq2SeqSequenceClassifierOutput
+        # an array of one number; PyTorch's loss is a scalar.
+        return (int(np.sum(np.array(inputs["labels"]) != IGNORED)) if anatomy.head == "language" else 1,)
+    stack = anatomy.encoder if spec.name.startswith("encoder") else anatomy.decoder
+    sizes = {"batch": evidence.case.batch, "d_model": anatomy.decoder.d_model, "heads": stack.heads,
+             "width": stack.d_model, "vocab": anatomy.vocab, **lengths(evidence)}  # fmt: skip
+    sizes["memory"] = 0 if anatomy.alone else anatomy.memory
+    if anatomy.head == "labels":
+        sizes["labels"] = anatomy.labels
+    return tuple(sizes[axis] for axis in spec.axes)
+
+
+def lengths(evidence: Evidence) -> dict[str, int]:
+    """How long the axes of sequences are: what the decoder is fed, and what the encoder hands to it."""
+    anatomy, inputs = evidence.anatomy, evidence.case.inputs
+    if anatomy.alone:
+        source = inputs.get("encoder_hidden_states")
+        return {"tgt": len(inputs["input_ids"][0]), **({"src": len(source[0])} if source else {})}
+    main = len(inputs[anatomy.main_input][0])
+    labels = inputs.get("labels") if anatomy.head == "language" else None
+    fed = inputs.get("decoder_input_ids") or labels
+    target = len(fed[0]) if fed else main
+    if anatomy.speech is None:
+        return {"src": main, "tgt": target}
+    return {"src": anatomy.frames(main), "frames": anatomy.frames(main, adapted=False), "tgt": target}
+
+
+@check(
+    "OUT03",
+    claim="the tuple and the dictionary form of an output hold the same values in the same order",
+    source="main classes, ModelOutput.to_tuple; BART page, return_dict",
+    usually="a field that is left out of one form, or a branch that computes something else",
+    cases=("forward.tuple",),
+    requires=("tuple",),
+    needs_oracle=False,
+)
+def tuple_equals_dict(evidence: Evidence) -> Iterator[Result]:
+    """Compared by digest, element by element."""
+    facts = evidence.trace.facts
+    ours, theirs = facts["tuple"], facts["dict"]
+    yield Finding(len(ours) == len(theirs), f"the tuple holds {len(ours)} values, the dictionary {len(theirs)}")
+    for place, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        name = facts["names"][place] if place < len(facts["names"]) else str(place)
+        yield Finding(one == other, f"value {place} ({name}) of the tuple is not the dictionary's", name)

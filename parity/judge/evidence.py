@@ -1,0 +1,314 @@
+"""What a check may look at: the traces of one subject for one case, the oracle's, and errors with their budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from packaging.version import Version
+
+from parity.core.case import Case
+from parity.core.records import SubjectRecord
+from parity.core.tensors import TensorSpec
+from parity.core.trace import Trace
+from parity.judge import generated_text as texts
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.results import Comparison, Finding, Result
+from parity.judge.tolerance import Budget, Measured, measure
+
+Region = Callable[[TensorSpec], tuple[slice, ...] | None]
+"""The part of a tensor that a claim is about, axis by axis; None where it says nothing of that tensor."""
+
+
+def whole(spec: TensorSpec) -> tuple[slice, ...]:
+    """The region that is all of a tensor."""
+    return ()
+
+
+SHOWN = 8
+"""Slices out of budget that a comparison names."""
+
+SELF_COMPARISON = 2.0
+"""Two answers of one backend may each be a budget away from the oracle, on either side."""
+
+
+class Evidence:
+    """One cell's view of a run."""
+
+    def __init__(self, run: CheckpointRun, index: int, subject: SubjectRecord, case: Case) -> None:
+        self._run, self._index = run, index
+        self.subject, self.case, self.config, self.anatomy = subject, case, run.config, run.anatomy
+
+    @property
+    def trace(self) -> Trace:
+        """The subject's answer to the cell's own case."""
+        return self.sibling(self.case.name)
+
+    def sibling(self, case: str) -> Trace:
+        """The subject's answer to another case; the judge has made sure that the check's ``also`` are there."""
+        trace = self._run.trace(self._index, case)
+        if trace is None:
+            raise LookupError(f"no trace of {case!r} for {self.subject.label}: name it in the check's cases or also")
+        return trace
+
+    def cases(self, operation: str) -> list[Case]:
+        """The run's cases of one operation about this checkpoint."""
+        return [case for case in self._run.cases.values() if case.operation == operation]
+
+    @property
+    def answer(self) -> str:
+        """The tensor that a pass is made for: logits, or the last states where there is no head."""
+        specs = self._run.specs(self.case.name)
+        return next(spec.name for spec in specs if spec.kind == "logits" or spec.name == "decoder.last")
+
+    @property
+    def file(self) -> Trace:
+        """The weight file's own load trace, cast to the subject's dtype."""
+        return self._of_the_file("load")
+
+    @property
+    def read_by_us(self) -> Trace:
+        """What our own readers say of the files that the cell's case is about; it may hold what they raised."""
+        return self._of_the_file(self.case.name)
+
+    @property
+    def implementations(self) -> list[tuple[SubjectRecord, tuple[int, ...]]]:
+        """The candidates of the run that load this checkpoint's model, each with its version of transformers; ``()``
+        where its stack has none."""
+        found = [subject for _, subject in self._run.subjects("candidate") if subject.about == "model"]
+        return [(each, self._version_of(each)) for each in found]
+
+    def in_other_stacks(self, case: str) -> list[tuple[SubjectRecord, tuple[int, ...], Trace]]:
+        """What the same backend answered elsewhere, told in the same way to compute: with its version of transformers;
+        none that raised."""
+        own = self.subject
+        alike = ("backend", "variant", "device", "dtype", "role")
+        found = []
+        for index, other in self._run.subjects(own.role):
+            if index == self._index or any(getattr(own, name) != getattr(other, name) for name in alike):
+                continue
+            trace = self._run.trace(index, case)
+            if trace is not None and trace.raised is None:
+                found.append((other, self._version_of(other), trace))
+        return found
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The subject's version of transformers."""
+        return self._version_of(self.subject)
+
+    def _version_of(self, subject: SubjectRecord) -> tuple[int, ...]:
+        text = self._run.manifest.environments.get(subject.environment, {}).get("versions", {}).get("transformers")
+        return Version(text).release if text else ()
+
+    @property
+    def stated_dtype(self) -> str | None:
+        """The dtype of the checkpoint's own (``FileFacts.dtype``); None where nothing is known of its files."""
+        facts = self._run.checkpoint.file_facts
+        return None if facts is None else facts.dtype
+
+    def distance(self, trace: Trace, tensor: str, case: str) -> tuple[float, float | None] | None:
+        """How far a tensor of a trace is from the oracle's in a case, relative to its scale, the worst slice; beside it
+        the subject's own tolerance. None where the two cannot be compared."""
+        oracle = self._run.oracle(case)
+        if oracle is None or tensor not in oracle.arrays or tensor not in trace.arrays:
+            return None
+        actual, truth = trace.arrays[tensor].astype(np.float64), oracle.arrays[tensor]
+        if actual.shape != truth.shape:
+            return None
+        budget = self.budget(tensor)
+        return measure(actual, truth, self.scale(tensor, case)).slice, budget.slice if budget else None
+
+    def _of_the_file(self, case: str) -> Trace:
+        trace = self._run.trace(self._run.file_index(self.subject.dtype), case)
+        if trace is None:
+            raise LookupError(f"{case} was not captured of the files themselves")
+        return trace
+
+    @property
+    def saved(self) -> Trace:
+        """Of a case in which something saved is loaded, the trace of its saving."""
+        notes = self.case.notes
+        trace = self._run.trace(notes["saver_index"], notes["save"])
+        if trace is None:
+            raise LookupError(f"what was saved as {notes['save']} was not captured")
+        return trace
+
+    @property
+    def saved_by_newer(self) -> bool:
+        """Whether a later version of the library saved what this subject loads."""
+        environments, subjects = self._run.manifest.environments, self._run.manifest.subjects
+        saver = subjects[self.case.notes["saver_index"]]
+        theirs, own = (environments[who.environment]["versions"]["transformers"] for who in (saver, self.subject))
+        return Version(theirs) > Version(own)
+
+    def expected_tensors(self, case: str | None = None) -> list[TensorSpec]:
+        """The canonical tensors this subject must return for a case, given what its variant can return."""
+        lacks = set(self.subject.lacking)
+        specs = self._run.specs(case or self.case.name)
+        if "hidden_states" in lacks:
+            # A class without a head answers with its last states, which are not among those.
+            specs = [spec for spec in specs if spec.kind != "hidden" or spec.name == "decoder.last"]
+        if "attentions" in lacks:
+            specs = [spec for spec in specs if spec.kind not in ("attention", "cross-attention")]
+        if "cross_cache" in lacks:
+            specs = [spec for spec in specs if not spec.name.startswith(("decoder.cross_key", "decoder.cross_value"))]
+        return specs
+
+    def oracle(self, case: str | None = None) -> Trace:
+        """The oracle's answer to the same case."""
+        trace = self._run.oracle(case or self.case.name)
+        if trace is None:
+            raise LookupError("the oracle has no answer: set needs_oracle on the check")
+        return trace
+
+    def texts(self, case: str | None = None) -> list[texts.Text]:
+        """The rows of what the subject generated in the cell's case, or in another, each held against the oracle."""
+        return texts.judged(self._run, self._index, self._named(case))
+
+    def dialects(self, *cases: str, scores: bool = False) -> list[str]:
+        """The named dialects that explain what the subject generated (``parity.judge.generated_text.explaining``)."""
+        return texts.explaining(self._run, self._index, *map(self._named, cases or (None,)), scores=scores)
+
+    def settings_held(self) -> dict[str, Any]:
+        """Settings in force without arguments, where they are not the file's (``parity.judge.generated_text.held_otherwise``)."""
+        return texts.held_otherwise(self._run, self._index, self.case)
+
+    def score_tolerance(self, text: texts.Text) -> float | None:
+        """How far the score returned with a text of the cell's case may be from the oracle's."""
+        return texts.score_tolerance(self._run, self.subject, self.case, text)
+
+    def choice_signal(self) -> float:
+        """How far apart two logits of one position usually are: what taking any token for the best would show."""
+        return texts.choice_signal(self._run)
+
+    def _named(self, case: str | None) -> Case:
+        return self._run.cases[case or self.case.name]
+
+    def budget(self, tensor: str) -> Budget | None:
+        return self._run.budget(self.subject, tensor)
+
+    def against_oracle(self, *kinds: str, names: tuple[str, ...] = ("",)) -> Iterator[Result]:
+        """Every tensor of the case within budget of the oracle, in data-flow order.
+
+        Args:
+            kinds: only these, or all.
+            names: only tensors whose names begin with one of them.
+        """
+        found = self._run.errors(self.case.name)
+        measured = found.errors[self._index]
+        for spec in self.expected_tensors():
+            if (kinds and spec.kind not in kinds) or spec.name in self.case.undefined:
+                continue
+            if not spec.name.startswith(names):
+                continue
+            if spec.name in found.undefined_by_oracle:
+                yield Finding(False, f"the oracle's {spec.name} is not finite", spec.name)
+            elif spec.name not in measured:
+                yield Finding(False, f"{spec.name} was not returned", spec.name)
+            elif isinstance(error := measured[spec.name], str):
+                yield Finding(False, f"{spec.name} {error}", spec.name)
+            else:
+                yield self._compared(spec, error, 1.0, signal=found.signals[spec.name])
+
+    def between(self, actual: str, expected: str, actual_part: Region, expected_part: Region) -> Iterator[Result]:
+        """Two of the subject's own answers, tensor by tensor, on the parts a claim is about.
+
+        Args:
+            actual, expected: names of the two cases.
+        """
+        first, second = self.sibling(actual), self.sibling(expected)
+        common = {spec.name for spec in self.expected_tensors(expected)}
+        for spec in (spec for spec in self.expected_tensors(actual) if spec.name in common):
+            if spec.name not in first.arrays or spec.name not in second.arrays:
+                yield Finding(False, f"{spec.name} was not returned", spec.name)
+                continue
+            place, other = actual_part(spec), expected_part(spec)
+            if place is None or other is None:
+                continue
+            ours, theirs = first.arrays[spec.name][place], second.arrays[spec.name][other]
+            if ours.shape != theirs.shape:
+                yield Finding(False, f"{spec.name} has shape {list(ours.shape)}, not {list(theirs.shape)}", spec.name)
+            else:
+                error = measure(ours, theirs, self.scale(spec.name, expected))
+                yield self._compared(spec, error, SELF_COMPARISON, origin=place)
+
+    def changed(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
+        """That two answers differ wherever the oracle's differ by more than honest errors could hide.
+
+        A claim that something does not depend on an input is empty where nothing depends on it. One process gives the
+        same bits for the same inputs (EVAL01), so any difference at all is a dependence. Where the oracle's own
+        answers are too near to each other to tell, that there is a difference anywhere must do.
+        """
+        spec = next(spec for spec in self.expected_tensors() if spec.name == tensor)
+
+        def moved(one: Trace, other: Trace) -> np.ndarray:
+            first, second = (trace.arrays[tensor][part(spec)].astype(np.float64) for trace in (one, other))
+            return np.abs(first - second).max(axis=-1)
+
+        budget, scale = self.budget(tensor), self.scale(tensor, expected)
+        limit = SELF_COMPARISON * budget.element * scale if budget else 0.0
+        difference = moved(self.sibling(actual), self.sibling(expected))
+        plain = moved(self.oracle(actual), self.oracle(expected)) > limit
+        still = ~(difference > 0)
+        unmoved = np.argwhere(still & plain if plain.any() else still & still.all())
+        at = f" at {unmoved[0].tolist()}" if len(unmoved) else ""
+        return Finding(not len(unmoved), f"{tensor}{at} does not depend on what was changed", tensor)
+
+    def scale(self, tensor: str, case: str | None = None) -> float:
+        """Root mean square of the oracle's tensor in the cell's case, or in another."""
+        return self._run.scale(case or self.case.name, tensor)
+
+    def compared(self, spec: TensorSpec, error: Measured) -> Result:
+        """An error against the oracle in the cell's own case, held against its budget."""
+        signal = self._run.errors(self.case.name).signals[spec.name]
+        return self._compared(spec, error, 1.0, signal=signal)
+
+    def _compared(
+        self, spec: TensorSpec, error: Measured, factor: float, signal: float | None = None,
+        origin: tuple[slice, ...] = (),
+    ) -> Result:  # fmt: skip
+        budget = self.budget(spec.name)
+        if budget is None:
+            return Finding(False, f"{spec.name} has no budget: no honest implementation answered", spec.name)
+        budget = budget.times(factor)
+        by_slice = error.slice * budget.element >= error.element * budget.slice
+        measure_name = "slice" if by_slice else "element"
+        starts = [place.start or 0 for place in origin] + [0] * (len(spec.axes) - len(origin))
+        index = _moved(error.slice_at if by_slice else error.element_at, starts)
+        over = np.argwhere(~(error.slices <= budget.slice)) + np.array(starts[:-1], int)
+        worst: dict[str, Any] = {}
+        if not self._sketched(spec.name):
+            worst["index"] = dict(zip(spec.axes, _moved(error.element_at, starts), strict=False))
+            worst |= {"actual": error.actual, "expected": error.expected}
+        return Comparison(
+            tensor=spec.name,
+            error=error.slice if by_slice else error.element,
+            budget=budget.slice if by_slice else budget.element,
+            measure=measure_name,
+            at=dict(zip(spec.axes[:-1] if self._sketched(spec.name) else spec.axes, index, strict=False)),
+            worst=worst,
+            first_step=_first_step(spec, over, _moved(error.element_at, starts)),
+            slices_over=len(over),
+            over_at=tuple(dict(zip(spec.axes, place.tolist(), strict=False)) for place in over[:SHOWN]),
+            against_oracle=signal is not None,
+            vacuous=signal is not None and budget.slice >= signal,
+        )
+
+    def _sketched(self, tensor: str) -> bool:
+        """Whether a trace holds projections of the tensor's last axis, whose columns mean nothing to a reader."""
+        return tensor in self.trace.facts.get("sketched", ())
+
+
+def _moved(index: tuple[int, ...], starts: list[int]) -> tuple[int, ...]:
+    """A place in a part as a place in the whole."""
+    return tuple(place + start for place, start in zip(index, starts, strict=False))
+
+
+def _first_step(spec: TensorSpec, over: np.ndarray, largest: tuple[int, ...]) -> int | None:
+    """The smallest target position among the slices out of budget, or that of the largest element."""
+    if "tgt" not in spec.axes[:-1]:
+        return None
+    axis = spec.axes.index("tgt")
+    return int(over[:, axis].min()) if len(over) else largest[axis]

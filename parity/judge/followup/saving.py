@@ -1,0 +1,150 @@
+"""Cases about saving: every candidate saves, and every candidate loads what each of them saved.
+
+What is asked, and what the documents promise of it, stands in ``saving.toml``. Saved files travel in traces, from
+whoever saves to whoever loads. All copies of a checkpoint together stay below a limit that the user sets, and below
+what there is room for on the disk; large ones are let go when the run has loaded them (``Trace`` fact ``let_go``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from parity.core.case import Case
+from parity.core.defaults import SAVE_LIMIT
+from parity.core.resources import data
+from parity.core.trace import Trace, TraceError
+from parity.judge.captured_run import CheckpointRun
+
+GB = 1_000_000_000
+ROOM = 2
+"""A copy lies in a trace, and once more in a scratch folder while it is written or loaded."""
+EAGER = "eager"
+"""Attention changes no weight, so that the eager variant speaks for the others."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What the documents say of a loader and a route, given a saver's files."""
+
+    saver: str
+    loader: str
+    route: str
+    """``plain``, or the conversion flag that is passed: ``from_pt``, ``from_tf``, ``from_flax``."""
+    outcome: str
+    """``same`` or ``same-or-error``."""
+    source: str
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(data("judge/data/saving.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def promises() -> tuple[Promise, ...]:
+    """All rows of the table, in its order."""
+    return tuple(Promise(**row) for row in _table()["promise"])
+
+
+def formats(saver: str) -> list[str]:
+    """The forms in which a backend is asked to save."""
+    return _table()["formats"][saver]
+
+
+def promise_for(case: Case, loader: str) -> Promise:
+    """What is promised where this backend loads what stands in a ``saved`` case."""
+    found = (each for each in promises() if (each.saver, each.loader) == (case.notes["saver"], loader))
+    return next(each for each in found if each.route == case.settings["route"])
+
+
+def save_cases(run: CheckpointRun, limit: float = SAVE_LIMIT) -> Iterator[Case]:
+    """One for each form of saving, put to those that have it; none where the weight file itself cannot be read.
+
+    Args:
+        limit: GB that the copies may take together.
+    """
+    size = _size(run)
+    if size is None:
+        return
+    why = _no_room(run, size, limit)
+    for name in dict.fromkeys(each for saver in _table()["formats"] for each in formats(saver)):
+        needs, notes = (f"save_{name}",), {"only": [[s, EAGER] for s in _table()["formats"] if name in formats(s)]}
+        if why:
+            needs, notes = (*needs, "room_to_save"), {**notes, "lacking": {"room_to_save": why}}
+        yield Case(f"save.{name}", "save", settings={"format": name}, requires=needs, notes=notes)
+
+
+def _no_room(run: CheckpointRun, size: int, limit: float) -> str:
+    """Why the copies of a checkpoint of this size are not saved; "" where they are."""
+    savers = [subject for _, subject in run.subjects("candidate")
+              if subject.variant == EAGER and subject.backend in _table()["formats"]]  # fmt: skip
+    copies = sum(f"save_{name}" in subject.capabilities for subject in savers for name in formats(subject.backend))
+    needed = copies * size
+    if needed > limit * GB:
+        return (
+            f"{copies} copies of {size / GB:.2f} GB of parameters are more than the limit of {limit:g} GB: "
+            f"--save-limit {math.ceil(10 * needed / GB) / 10:g}"
+        )
+    free = shutil.disk_usage(run.directory if run.directory.is_dir() else tempfile.gettempdir()).free
+    if ROOM * needed > free:
+        return (
+            f"{copies} copies of {size / GB:.2f} GB of parameters need more than the {free / GB:.1f} GB that are free"
+        )
+    return ""
+
+
+def saved_cases(run: CheckpointRun) -> Iterator[Case]:
+    """Each saved set of files, put to each loader by each route that the table names."""
+    for index, subject in run.subjects("candidate"):
+        for case in [case for case in run.cases.values() if case.operation == "save"]:
+            trace = _answer(run, index, case.name)
+            if trace is None:
+                continue
+            base = {"saver": subject.backend, "saver_index": index, "save": case.name,
+                    "trace": trace.provenance.get("key", "")}  # fmt: skip
+            saved = f"saved.{subject.backend}@{subject.stack}.{case.settings['format']}"
+            for word, rows in _routes(subject.backend).items():
+                notes = {**base, "only": [[each.loader, EAGER] for each in rows]}
+                needs = ("load", word) if word.startswith("from_") else ("load",)
+                settings, parents = {"route": rows[0].route}, (saved_digest(trace),)
+                yield Case(f"{saved}.{word}", "load_saved", {}, settings, needs, notes=notes, parents=parents)
+
+
+def _routes(saver: str) -> dict[str, list[Promise]]:
+    """Rows of the table by the last word of their case: ``own``, the flag, or ``plain`` of what is foreign."""
+    found: dict[str, list[Promise]] = {}
+    for each in promises():
+        if each.saver == saver:
+            found.setdefault("own" if each.loader == saver else each.route, []).append(each)
+    return found
+
+
+def saved_digest(trace: Trace) -> str:
+    """Of the saved files' names and bytes, first 32 hex digits, so that equal files are loaded once."""
+    told = "".join(f"{name}:{facts['sha256']}" for name, facts in sorted(trace.facts["files"].items()))
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _answer(run: CheckpointRun, index: int, case: str) -> Trace | None:
+    try:
+        trace = run.trace(index, case)
+    except (TraceError, OSError):
+        return None
+    return None if trace is None or trace.raised else trace
+
+
+def _size(run: CheckpointRun) -> int | None:
+    """Bytes of all parameters in float32, as the weight file's own trace tells them."""
+    index = next((index for index, _ in run.subjects("file")), None)
+    trace = None if index is None else _answer(run, index, "load")
+    if trace is None:
+        return None
+    return 4 * sum(math.prod(each["shape"]) for each in trace.facts["parameters"].values())

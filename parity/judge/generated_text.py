@@ -1,0 +1,327 @@
+"""Generated text held against the oracle, and the three words for it: match, tie-flip, wrong.
+
+In greedy search every token is held against an uncached full pass of the oracle over the very same prefix. Following
+the text's own prefix, each choice that was really made is judged, and after a tie the two need no bringing together.
+With beams a text depends on what was dropped long before, so it is held against the oracle's own search, and
+where it differs against every result that search could have had with near ties turned round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from parity.core.case import Case
+from parity.core.records import SubjectRecord
+from parity.core.trace import Trace, digest_array
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.tolerance import UNIT_ROUNDOFF
+from reference.errors import CheckpointError
+from reference.generation import DOCUMENTED, GenerationSettings
+
+Word = Literal["match", "tie-flip", "wrong", "undecided"]
+SEQUENCES = "sequences"
+SETTINGS = "generate.settings"
+"""The case that asks which settings are in force without arguments."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One token of a text, beside the one that the oracle would have taken there."""
+
+    row: int
+    position: int
+    taken: int
+    best: int
+    margin: float | None
+    """By how much the oracle prefers its own: greedy, that token's logit; beams, its whole text's score (negative where
+    it gives this text more, and its documented search returns another). None where no number can be given."""
+    tolerance: float
+    word: Word
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One row of what a subject generated."""
+
+    row: int
+    tokens: list[int]
+    """The start token first, cut after the end."""
+    choices: tuple[Choice, ...]
+    """Greedy: all of them; beams: at most the first by which it parts from the oracle's."""
+    oracle_score: float | None = None
+    """What the oracle gives this text; None in greedy search."""
+
+    @property
+    def word(self) -> Word:
+        """The worst of its choices."""
+        words = {choice.word for choice in self.choices}
+        return next((word for word in ("wrong", "undecided", "tie-flip") if word in words), "match")
+
+
+def settings_of(case: Case) -> GenerationSettings:
+    """What a ``generate`` case asks for, every length as documented."""
+    return GenerationSettings.from_dict(case.notes["settings"]).resolved(DOCUMENTED)
+
+
+def cut(row: np.ndarray, settings: GenerationSettings) -> list[int]:
+    """The tokens of a row up to its end; the start token, which may be the same one, does not count as an end."""
+    tokens = [int(token) for token in row]
+    ends = [place for place, token in enumerate(tokens) if place and token in settings.ends]
+    return tokens[: ends[0] + 1] if ends else tokens
+
+
+def table_of(sequences: np.ndarray, settings: GenerationSettings) -> np.ndarray:
+    """The texts without what fills rows: equal tables, equal texts. int64 ``[batch, length]``, at most max_length."""
+    rows = [cut(row, settings)[: settings.max_length] for row in sequences]
+    table = np.full((len(rows), max(2, *map(len, rows))), settings.fill(DOCUMENTED), np.int64)
+    for row, tokens in zip(table, rows, strict=True):
+        row[: len(tokens)] = tokens
+    return table
+
+
+def unreadable(sequences: np.ndarray | None, case: Case, vocab: int) -> str:
+    """Why an array cannot be judged as text, as the end of a sentence; "" where it can."""
+    batch = case.batch
+    if sequences is None:
+        return "sequences were not returned"
+    if sequences.ndim != 2 or len(sequences) != batch or not sequences.shape[1]:
+        return f"sequences have shape {list(sequences.shape)}, documented is [{batch}, length]"
+    outside = sequences[(sequences < 0) | (sequences >= vocab)]
+    return f"sequences hold token {outside[0]}, outside the vocabulary of {vocab}" if outside.size else ""
+
+
+def sequences_of(run: CheckpointRun, index: int, case: Case) -> np.ndarray | None:
+    """What a subject generated, if it answered and it can be read as text."""
+    trace = run.trace(index, case.name)
+    found = trace.arrays.get(SEQUENCES) if trace is not None and not trace.raised else None
+    return None if unreadable(found, case, run.anatomy.vocab) else found
+
+
+def held_otherwise(run: CheckpointRun, index: int, case: Case) -> dict[str, Any]:
+    """The settings in force in a case, by what a subject says it holds, where they are not those of the file.
+
+    What the case passes is in force in both. Empty where they are the same, where nobody said, or where no text is
+    documented under them.
+    """
+    trace = run.trace(index, SETTINGS) if SETTINGS in run.cases else None
+    if trace is None or trace.raised or "settings" not in trace.facts:
+        return {}
+    wanted = GenerationSettings.from_dict(case.notes["settings"]).to_dict()
+    defaults = GenerationSettings(decoder_start_token_id=wanted["bos_token_id"]).to_dict()
+    held = {**trace.facts["settings"], **case.settings.get("arguments", {})}
+    held = {name: defaults[name] if held.get(name) is None else held[name] for name in wanted}
+    try:
+        GenerationSettings.from_dict(held)
+    except CheckpointError:
+        return {}
+    return held if held != wanted else {}
+
+
+def derived(run: CheckpointRun, operation: str, of: str) -> Iterator[Case]:
+    """Cases made from the answers to another."""
+    for case in run.cases.values():
+        if case.operation == operation and case.notes.get("of") == of:
+            yield case
+
+
+def logit_error(run: CheckpointRun, subject: SubjectRecord) -> float | None:
+    """How far one of the subject's logits may be from the oracle's, absolutely: the largest element's budget.
+
+    None where there is no such number: no honest implementation answered, or the oracle's logits are not finite.
+    """
+    budget = run.budget(subject, "logits")
+    if budget is None or run.oracle("forward") is None:
+        return None
+    error = budget.element * run.scale("forward", "logits")
+    return error if math.isfinite(error) else None
+
+
+def choice_tolerance(run: CheckpointRun, subject: SubjectRecord) -> float | None:
+    """Two logits of one row that honest errors can exchange are no further apart than twice the largest error."""
+    error = logit_error(run, subject)
+    return None if error is None else 2 * error
+
+
+def choice_signal(run: CheckpointRun) -> float:
+    """The root mean square difference of two logits of one position of the oracle's."""
+    logits = run.oracle("forward").arrays["logits"]
+    return float(np.sqrt(2 * logits.var(axis=-1).mean()))
+
+
+def search_tolerance(run: CheckpointRun, subject: SubjectRecord, case: Case) -> float | None:
+    """A bound on the error of the difference of two summed log-probabilities, to two digits, rounded up.
+
+    A log-probability is a logit less the logarithm of a sum over all of them, whose error is a mean of theirs under the
+    probabilities. With no logit off by more than ε the two together are off by about ε, since ε is that of the worst
+    of all logits and a mean is far below it; so a sum over n tokens is off by n·ε, and the difference of two by 2·n·ε.
+    """
+    error = logit_error(run, subject)
+    if error is None:
+        return None
+    bound = 2 * (settings_of(case).max_length - 1) * error
+    digit = 10.0 ** (math.floor(math.log10(bound)) - 1)
+    return float(f"{math.ceil(bound / digit) * digit:.2g}")
+
+
+def score_tolerance(
+    run: CheckpointRun, subject: SubjectRecord, case: Case, text: Text, penalised: bool = True
+) -> float | None:
+    """How far a returned score may be from the oracle's: each of n log-probabilities off by twice a logit's error.
+
+    Adding them up rounds n times (Higham 2002, section 4.2: at most n unit roundoffs of the sum of magnitudes); the
+    penalty that divides the sum divides its error. Without ``penalised`` it is the sum's own, as in dialects that
+    return sums.
+    """
+    error, steps, penalty = logit_error(run, subject), len(text.tokens) - 1, settings_of(case).length_penalty
+    if error is None or text.oracle_score is None:
+        return None
+    divisor = float(steps) ** penalty
+    rounding = steps * UNIT_ROUNDOFF[subject.dtype] * abs(text.oracle_score) * divisor
+    return (2 * steps * error + rounding) / (divisor if penalised else 1.0)
+
+
+def judged(run: CheckpointRun, index: int, case: Case) -> list[Text]:
+    """Every row of a subject's answer to a ``generate`` case; none where it gave no readable text."""
+    sequences, settings = sequences_of(run, index, case), settings_of(case)
+    if sequences is None:
+        return []
+    scores = _scores(run, case, table_of(sequences, settings))
+    judge = _greedy if settings.num_beams == 1 else _beams
+    return [judge(run, index, case, row, cut(tokens, settings), scores) for row, tokens in enumerate(sequences)]
+
+
+def _scores(run: CheckpointRun, case: Case, table: np.ndarray) -> Trace | None:
+    """What the oracle says of these very texts."""
+    digest = digest_array(table)
+    return next((run.oracle(c.name) for c in derived(run, "score", case.name) if digest in c.parents), None)
+
+
+def _greedy(
+    run: CheckpointRun, index: int, case: Case, row: int, tokens: list[int], scores: Trace | None
+) -> Text:  # fmt: skip
+    settings, subject = settings_of(case), run.manifest.subjects[index]
+    tolerance = choice_tolerance(run, subject)
+    if scores is None or tolerance is None:
+        return Text(row, tokens, (_undecided(row, tokens, settings, scores is None),))
+    taken, best, ids, counted = (
+        scores.arrays[name][row] for name in ("token_scores", "best_scores", "best_tokens", "counted")
+    )
+    choices = list(_framed(row, tokens, settings))
+    for step in range(min(len(tokens), settings.max_length) - 1):
+        if counted[step]:
+            margin, best_token = float(best[step] - taken[step]), int(ids[step])
+            choices.append(_choice(row, step + 1, tokens[step + 1], best_token, margin, tolerance))
+    return Text(row, tokens, tuple(sorted(choices, key=lambda choice: choice.position)))
+
+
+def _choice(row: int, position: int, taken: int, best: int, margin: float, tolerance: float) -> Choice:
+    word: Word = "match" if taken == best else "tie-flip" if margin <= tolerance else "wrong"
+    what = f"row {row}, token {position}: {taken} where the oracle has {best}, "
+    what += "which is forbidden" if math.isinf(margin) else f"by {margin:.3g} (tied below {tolerance:.3g})"
+    return Choice(row, position, taken, best, margin if math.isfinite(margin) else None, tolerance, word, what)
+
+
+def _framed(row: int, tokens: list[int], settings: GenerationSettings) -> Iterator[Choice]:
+    """What is wrong however likely the tokens are: the first one, and where the text stops."""
+    start, last, fill = settings.decoder_start_token_id, settings.max_length, settings.fill(DOCUMENTED)
+    if tokens[0] != start:
+        what = f"row {row} begins with {tokens[0]}, not with decoder_start_token_id {start}"
+        yield Choice(row, 0, tokens[0], start, None, 0.0, "wrong", what)
+    if len(tokens) > last:
+        what = f"row {row} goes on after max_length {last} and has {len(tokens)} tokens"
+        yield Choice(row, last, tokens[last], fill, None, 0.0, "wrong", what)
+    if len(tokens) < last and (len(tokens) == 1 or tokens[-1] not in settings.ends):
+        what = f"row {row} stops after {len(tokens)} of {last} tokens without an end"
+        yield Choice(row, len(tokens), fill, fill, None, 0.0, "wrong", what)
+
+
+def _undecided(row: int, tokens: list[int], settings: GenerationSettings, unasked: bool) -> Choice:
+    what = "the oracle was not asked about this text" if unasked else "no honest implementation gave logits a budget"
+    return Choice(row, 1, tokens[-1], settings.fill(DOCUMENTED), None, 0.0, "undecided", f"row {row}: {what}")
+
+
+def _beams(
+    run: CheckpointRun, index: int, case: Case, row: int, tokens: list[int], scores: Trace | None
+) -> Text:  # fmt: skip
+    settings, plain = settings_of(case), run.oracle(case.name)
+    score = float(scores.arrays["sequences_scores"][row]) if scores else None
+    if plain is None:
+        return Text(row, tokens, (_undecided(row, tokens, settings, True),), score)
+    wanted = cut(plain.arrays[SEQUENCES][row], settings)
+    if tokens == wanted:
+        return Text(row, tokens, (), score)
+    asked = next((c for c in derived(run, "reachable", case.name) if index in c.notes["subjects"]), None)
+    ways = run.oracle(asked.name) if asked else None
+    if asked is None or ways is None:
+        return Text(row, tokens, (_undecided(row, tokens, settings, True),), score)
+    tolerance = asked.settings["tolerance"]
+    own = np.flatnonzero(ways.arrays["row"] == row)
+    outcomes = {tuple(cut(ways.arrays[SEQUENCES][i], settings)): float(ways.arrays["margins"][i]) for i in own}
+    if (margin := outcomes.get(tuple(tokens))) is not None:
+        place = common(tokens, wanted)
+        what = f"row {row}, token {place}: the texts part at a tie of {margin:.3g} (tied below {tolerance:.3g})"
+        choice = Choice(row, place, tokens[place], wanted[place], margin, tolerance, "tie-flip", what)
+    else:
+        behind = float(plain.arrays["sequences_scores"][row]) - score if score is not None else None
+        choice = _lost(row, tokens, [list(outcome) for outcome in outcomes], behind, tolerance)
+        if ways.facts["exhausted"]:
+            what = f"row {row}: more ties below {tolerance:.3g} than can be followed, so this text may be one of them"
+            choice = Choice(row, choice.position, choice.taken, choice.best, behind, tolerance, "undecided", what)
+    return Text(row, tokens, (choice,), score)
+
+
+def _lost(row: int, tokens: list[int], outcomes: list[list[int]], behind: float | None, tolerance: float) -> Choice:
+    """The first token that no reachable result has after the same prefix."""
+    nearest = max(outcomes, key=lambda outcome: common(tokens, outcome))
+    place = common(tokens, nearest)
+    taken, best = (text[place] if place < len(text) else text[-1] for text in (tokens, nearest))
+    what = f"row {row}, token {place}: {taken} where the documented search has {best}"
+    if behind is not None:
+        what += f"; the oracle scores the whole text {abs(behind):.3g} {'below' if behind >= 0 else 'above'} its own"
+    return Choice(row, place, taken, best, behind, tolerance, "wrong", what)
+
+
+def common(one: list[int], other: list[int]) -> int:
+    """The length of the common beginning of two different texts."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def explaining(run: CheckpointRun, index: int, *cases: Case, scores: bool = False) -> list[str]:
+    """The named dialects in which the oracle itself writes exactly what the subject wrote, in all of these cases.
+
+    Args:
+        scores: the dialect's score of each text must be the subject's too.
+    """
+    found = [{c.notes["dialect"] for c in derived(run, "generate", case.name)} for case in cases]
+    names = sorted(set.intersection(*found)) if found else []
+    return [name for name in names if all(_reproduces(run, index, case, name, scores) for case in cases)]
+
+
+def _reproduces(run: CheckpointRun, index: int, case: Case, dialect: str, scores: bool) -> bool:
+    asked = [c for c in derived(run, "generate", case.name) if c.notes["dialect"] == dialect
+             and index in c.notes.get("subjects", [index])]  # fmt: skip
+    return any(_writes(run, index, case, each, scores) for each in asked)
+
+
+def _writes(run: CheckpointRun, index: int, case: Case, asked: Case, scores: bool) -> bool:
+    """Whether the oracle's answer to a derived case is the subject's text, and its scores too where they are asked."""
+    theirs = run.oracle(asked.name)
+    ours, settings = sequences_of(run, index, case), settings_of(case)
+    if ours is None or theirs is None:
+        return False
+    same = [cut(row, settings) for row in ours] == [cut(row, settings) for row in theirs.arrays[SEQUENCES]]
+    if not (same and scores):
+        return same
+    mine, its = (trace.arrays.get("sequences_scores") for trace in (run.trace(index, case.name), theirs))
+    texts, subject = judged(run, index, case), run.manifest.subjects[index]
+    bounds = [score_tolerance(run, subject, case, text, penalised=False) for text in texts]
+    if mine is None or its is None or None in bounds:
+        return False
+    return bool((np.abs(mine.astype(np.float64) - its) <= np.array(bounds)).all())

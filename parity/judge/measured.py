@@ -1,0 +1,99 @@
+"""Every error that judging measured, as rows of the report: what the plots show beside the verdicts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from parity.core.records import CaseRecord, MeasuredError, SubjectRecord
+from parity.core.tensors import TensorSpec
+from parity.core.trace import TraceError
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.tolerance import Budget, Measured
+
+Bounds = dict[str, tuple[Budget, Budget] | None]
+"""By tensor: yardstick and budget; None where no honest implementation answered."""
+
+
+def measured_errors(run: CheckpointRun) -> list[MeasuredError]:
+    """One row for each candidate × case × tensor that a check has asked for; nothing more is measured for them.
+
+    Tensors for which a case has no answer by definition (``Case.undefined``) are left out, as in judging.
+    """
+    rows = []
+    for index, subject in run.subjects("candidate"):
+        bounds: Bounds = {}
+        for case, found in run.measured.items():
+            for spec in found.specs:
+                error = found.errors.get(index, {}).get(spec.name)
+                if error is None or spec.name in run.cases[case].undefined:
+                    continue
+                if spec.name not in bounds:
+                    bounds[spec.name] = _bounds(run, subject, spec.name)
+                rows.append(
+                    MeasuredError(
+                        checkpoint=run.checkpoint.name,
+                        subject=index,
+                        case=case,
+                        tensor=spec.name,
+                        kind=spec.kind,
+                        places=_places(case, spec, error, bounds[spec.name]),
+                        **_numbers(error, bounds[spec.name]),
+                    )
+                )
+    return rows
+
+
+def case_records(run: CheckpointRun) -> list[CaseRecord]:
+    """The cases of a checkpoint, with the shapes of their inputs."""
+    return [
+        CaseRecord(
+            name=case.name,
+            operation=case.operation,
+            digest=case.digest,
+            shapes={name: _shape(rows) for name, rows in case.inputs.items()},
+        )
+        for case in run.cases.values()
+    ]
+
+
+def _bounds(run: CheckpointRun, subject: SubjectRecord, tensor: str) -> tuple[Budget, Budget] | None:
+    try:
+        yardstick = run.yardstick(subject)
+    except (TraceError, OSError):
+        # A yardstick's trace cannot be read: the cells that needed it are errors already.
+        return None
+    error, budget = yardstick.error(tensor, subject.backend), yardstick.budget(tensor, subject.backend)
+    return (error, budget) if error and budget else None
+
+
+def _numbers(error: Measured | str, bounds: tuple[Budget, Budget] | None) -> dict[str, Any]:
+    """What a row says beyond what it is about."""
+    known: dict[str, Any] = {"yardstick": bounds[0].slice, "budget": bounds[1].slice} if bounds else {}
+    if isinstance(error, str):
+        return {**known, "note": error}
+    known["at"] = list(error.slice_at)
+    if not math.isfinite(error.slice):
+        return {**known, "note": "is not finite where the oracle is, or the other way round"}
+    if bounds:
+        known["budgets"] = max(error.slice / bounds[1].slice, error.element / bounds[1].element)
+    return {**known, "error": error.slice}
+
+
+def _places(case: str, spec: TensorSpec, error: Measured | str, bounds: tuple[Budget, Budget] | None) -> list[float]:
+    """Position by position the worst row's error in budgets, to three digits; empty where there is no such thing."""
+    by_position = case == "forward" and spec.axes[0] == "batch" and len(spec.axes) == 3
+    if not by_position or isinstance(error, str) or bounds is None:
+        return []
+    worst = error.slices.max(axis=0) / bounds[1].slice
+    return [float(f"{place:.3g}") for place in worst] if np.isfinite(worst).all() else []
+
+
+def _shape(rows: object) -> list[int]:
+    shape = []
+    while isinstance(rows, list):
+        shape.append(len(rows))
+        rows = rows[0] if rows else None
+    return shape

@@ -1,0 +1,112 @@
+"""What every subject wrote, row by row, as the report shows it: the oracle's line first, each other one marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from parity.checkpoint.tokenizer_process import Apart, TokenizerError
+from parity.core.case import Case
+from parity.core.records import GeneratedRow, Mark
+from parity.core.trace import TraceError
+from parity.judge.captured_run import CheckpointRun, NoPeer
+from parity.judge.generated_text import Choice, Text, judged, sequences_of
+
+Words = Callable[[list[int]], tuple[str, list[str]]]
+"""A text, and the word of each of its tokens."""
+
+WRITES = ("oracle", "candidate")
+
+
+def generated_rows(run: CheckpointRun) -> list[GeneratedRow]:
+    """One for each ``generate`` case × row × subject that answered; what was asked in another dialect is left out."""
+    words = _tokenizer(Path(run.checkpoint.path))
+    return [
+        row
+        for case in run.cases.values()
+        if case.operation == "generate" and "dialect" not in case.notes
+        for row in _case_rows(run, case, words)
+    ]
+
+
+def _case_rows(run: CheckpointRun, case: Case, words: Words | None) -> Iterator[GeneratedRow]:
+    found = {}
+    for index, subject in run.subjects(*WRITES):
+        try:
+            sequences = sequences_of(run, index, case)
+            if sequences is not None:
+                own = subject.role == "oracle"
+                texts = [None] * len(sequences) if own else judged(run, index, case)
+                found[index] = (sequences.tolist(), texts, _returned_scores(run, index, case, len(sequences)))
+        except (TraceError, OSError, NoPeer):
+            continue  # its cells say so already
+    for row in range(case.batch):
+        for index, (tokens, texts, scores) in found.items():
+            yield _row(run, case, (row, index), tokens[row], texts[row], scores[row], words)
+
+
+def _row(
+    run: CheckpointRun, case: Case, place: tuple[int, int], tokens: list[int], text: Text | None, score: float | None,
+    words: Words | None,
+) -> GeneratedRow:  # fmt: skip
+    row, index = place
+    written, each = words(tokens) if words else (None, None)
+    word = text.word if text else "match"
+    return GeneratedRow(
+        checkpoint=run.checkpoint.name,
+        case=case.name,
+        row=row,
+        source=words(_source(case, row))[0] if words and "input_ids" in case.inputs else None,
+        subject=index,
+        text=written,
+        tokens=tokens,
+        words=each,
+        verdict=word,
+        marks=[_mark(choice) for choice in text.choices if choice.word != "match"] if text else [],
+        score=score,
+        oracle_score=text.oracle_score if text else score,
+    )
+
+
+def _source(case: Case, row: int) -> list[int]:
+    """The tokens that a row was made from, without its padding."""
+    masked = zip(case.inputs["input_ids"][row], case.inputs["attention_mask"][row], strict=True)
+    return [token for token, seen in masked if seen]
+
+
+def _mark(choice: Choice) -> Mark:
+    return Mark(
+        position=choice.position,
+        kind=choice.word,
+        margin=choice.margin,
+        tolerance=choice.tolerance,
+        oracle_token=choice.best,
+    )
+
+
+def _returned_scores(run: CheckpointRun, index: int, case: Case, batch: int) -> list[float | None]:
+    returned = run.trace(index, case.name).arrays.get("sequences_scores")
+    if returned is None or returned.shape != (batch,):
+        return [None] * batch
+    return [float(score) if math.isfinite(score) else None for score in returned]
+
+
+def _tokenizer(checkpoint: Path) -> Words | None:
+    """The checkpoint's own, where it has one and the library that reads it is installed."""
+    file = checkpoint / "tokenizer.json"
+    if not file.is_file():
+        return None
+    try:
+        tokenizer = Apart("serialised", [file])
+    except TokenizerError:
+        return None  # a report without words is still a report
+    return partial(_words, tokenizer)
+
+
+def _words(tokenizer: Apart, tokens: list[int]) -> tuple[str, list[str]]:
+    try:
+        return tokenizer.decode(tokens)
+    except TokenizerError:
+        return "", [""] * len(tokens)

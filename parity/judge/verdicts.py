@@ -1,0 +1,218 @@
+"""From what a check yielded to the one verdict of its cell: what is wrong, where it began, and how to see it again."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from parity.core.case import Case
+from parity.core.records import Divergence, Status, SubjectRecord, Verdict
+from parity.core.subject import Variant
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import Check
+from parity.judge.evidence import Evidence
+from parity.judge.results import Comparison, Finding, Result, Undecided
+from parity.judge.tolerance import Measured
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One claim about one subject's answer to one case."""
+
+    run: CheckpointRun
+    check: Check
+    case: Case
+    index: int
+    subject: SubjectRecord
+
+
+def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = frozenset()) -> Verdict:
+    """``pass``, ``fail``, or ``error`` where nothing was compared or nothing could have failed.
+
+    Args:
+        excused: tensors that are no first divergence, whatever they differ by.
+    """
+    if not results:
+        return make_verdict(cell, "error", "the check compared nothing, so it could not have failed")
+    failed = [result for result in results if not result.ok]
+    compared = [result for result in results if isinstance(result, Comparison)]
+    nearest = max(compared, key=lambda result: result.ratio, default=None)
+    numbers = {"error": _number(nearest.error), "budget": _number(nearest.budget)} if nearest else {}
+    if failed:
+        divergence = _first_divergence(cell, failed[0], compared, excused)
+        evidence = _evidence(failed, nearest) | _alone(cell, divergence)
+        return make_verdict(cell, "fail", _reason(failed), first_divergence=divergence, **numbers, **evidence)
+    undecided = next((result for result in results if isinstance(result, Undecided)), None)
+    if undecided:
+        return make_verdict(cell, "error", undecided.what, **numbers)
+    vacuous = next((result for result in compared if result.vacuous), None)
+    if vacuous:
+        reason = f"could not have failed: the budget of {vacuous.tensor} is as large as a wrong answer's error"
+        return make_verdict(cell, "error", reason, **numbers)
+    return make_verdict(cell, "pass", "", **numbers, compared=len(results), **_seen(results))
+
+
+def _seen(results: list[Result]) -> dict[str, Any]:
+    """What a pass rests on where that is worth saying: choices that were ties, instances that tested the claim."""
+    told = [result.evidence for result in results if not isinstance(result, Undecided)]
+    flips = [evidence for evidence in told if evidence.get("word") == "tie-flip"]
+    exercised = [r.exercised for r in results if isinstance(r, Finding) and r.exercised is not None]
+    seen: dict[str, Any] = {"tie_flips": flips} if flips else {}
+    if any(evidence.get("raises") for evidence in told):
+        seen["raises"] = [evidence["raises"] for evidence in told if evidence.get("raises")]
+    return {**seen, "exercised": sum(exercised), "looked_at": len(exercised)} if exercised else seen
+
+
+def _reason(failed: list[Result]) -> str:
+    first = failed[0]
+    steps = [result.first_step for result in failed if isinstance(result, Comparison) and result.first_step is not None]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    if first.what:
+        return first.what + more
+    more += f"; first wrong step: {min(steps)}" if steps else ""
+    at = ", ".join(f"{axis} {place}" for axis, place in first.at.items())
+    against = "from the oracle" if first.against_oracle else "from the backend's own other answer"
+    place = f" at [{at}]" if at else ""
+    if isinstance(first, Comparison) and not math.isfinite(first.error):
+        return f"{first.tensor}{place} is not finite{_beside(first)}{more}"
+    return f"{first.tensor}{place} is {first.ratio:.3g} budgets {against}{more}"
+
+
+def _beside(comparison: Comparison) -> str:
+    """What the oracle has where a value is not finite."""
+    expected = comparison.worst.get("expected")
+    known = isinstance(expected, float) and math.isfinite(expected)
+    return f" where the oracle has {expected:+.6g}" if known and comparison.against_oracle else ""
+
+
+def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any]:
+    named = list(dict.fromkeys(result.tensor for result in failed if result.tensor))
+    evidence: dict[str, Any] = {"tensors": named[:20], "failed": len(failed)}
+    if nearest is not None and not nearest.ok:
+        worst = {name: _number(value) if isinstance(value, float) else value for name, value in nearest.worst.items()}
+        evidence["worst"] = {"tensor": nearest.tensor, "measure": nearest.measure, **worst}
+        evidence["slices_over"] = nearest.slices_over
+    steps = [result.first_step for result in failed if isinstance(result, Comparison) and result.first_step is not None]
+    if steps:
+        evidence["first_step"] = min(steps)
+    return evidence | failed[0].evidence
+
+
+def _first_divergence(
+    cell: Cell, first: Result, compared: list[Comparison], excused: frozenset[str]
+) -> Divergence | None:
+    """The first tensor out of budget in data-flow order, looked for among all tensors of the pass but the excused."""
+    if isinstance(first, Comparison) and first.against_oracle:
+        everything = list(Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle())
+        # What was compared again without what is excused of it stands for itself, and what is excused for nothing.
+        held = {result.tensor: result for result in compared}
+        everything = [held.get(result.tensor, result) for result in everything if result.tensor not in excused]
+        first = next((result for result in everything if not result.ok), first)
+        compared = [result for result in everything if isinstance(result, Comparison)]
+    if first.tensor is None:
+        return None
+    if isinstance(first, Finding):
+        return Divergence(tensor=first.tensor, at=first.evidence.get("at", {}))
+    ratios = {result.tensor: result.ratio for result in compared}
+    specs = {spec.name: spec for spec in cell.run.specs(cell.case.name)}
+    inputs = [ratios[name] for name in specs[first.tensor].inputs if name in ratios] if first.tensor in specs else []
+    return Divergence(
+        tensor=first.tensor,
+        at=first.at,
+        error=_number(first.error),
+        budget=_number(first.budget),
+        inputs_within=_number(max(inputs)) if inputs else None,
+    )
+
+
+def _alone(cell: Cell, divergence: Divergence | None) -> dict[str, Any]:
+    """Where every layer was asked alone: how far the first divergent tensor is off if its layer is given the truth."""
+    asked = cell.run.cases.get("each-layer")
+    if asked is None or divergence is None or divergence.error is None or ".hidden." not in divergence.tensor:
+        return {}
+    if cell.run.oracle(asked.name) is None:
+        return {}
+    measured = cell.run.errors(asked.name).errors.get(cell.index, {}).get(divergence.tensor)
+    budget = cell.run.budget(cell.subject, divergence.tensor)
+    if not isinstance(measured, Measured) or budget is None:
+        return {}
+    return {"alone": _number(max(measured.slice / budget.slice, measured.element / budget.element))}
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no infinity and no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Verdict:
+    """A verdict of this cell; details that are no field of their own become evidence."""
+    fields = {name: details.pop(name) for name in ("error", "budget", "first_divergence") if name in details}
+    subject, checkpoint = cell.subject, cell.run.checkpoint
+    if status in ("fail", "error"):
+        details["again"] = _again(cell)
+    return Verdict(
+        check=cell.check.id,
+        claim=cell.check.claim,
+        checkpoint=checkpoint.name,
+        model_class=subject.model_class,
+        case=cell.case.name,
+        backend=subject.backend,
+        variant=subject.variant,
+        stack=subject.stack,
+        device=subject.device,
+        dtype=subject.dtype,
+        status=status,
+        reason=reason,
+        evidence=details,
+        **fields,
+    )
+
+
+def _again(cell: Cell) -> str:
+    """The command that shows this cell again, and as little else as it can; every word quoted as a shell needs it."""
+    subject, options = cell.subject, cell.run.manifest.options
+    variant = Variant.parse(subject.variant)
+    if variant.mutant:
+        return shlex.join(["parity", "selftest", variant.mutant])
+    # The file is no backend to choose but asked in every audit; beside a reader of configs nothing is computed.
+    backend = "hf-config" if subject.role == "file" else subject.backend
+    attention = variant.attention
+    words = ["parity", "audit", cell.run.checkpoint.path]
+    words += ["--backend", backend + (f"/{attention}" if attention != "eager" else ""), "--check", cell.check.id]
+    if subject.kept:
+        words += ["--golden", subject.stack.partition(" ")[0]]
+    words += [word for stack in _stacks(cell) for word in ("--stack", stack)]
+    if (saver := _saver(cell)) is not None and saver.backend != backend:
+        words += ["--backend", saver.backend]
+    if subject.device != "cpu":
+        words += ["--device", subject.device]
+    if subject.dtype != "float32":
+        words += ["--dtype", subject.dtype]
+    words += ["--each-layer"] if "each-layer" in cell.run.cases else []
+    for name, option in (("model_class", "--class"), ("inputs", "--inputs"), ("known_issues", "--known-issues")):
+        if options.get(name):
+            words += [option, str(options[name])]
+    for name, option in (("time_limit", "--time-limit"), ("save_limit", "--save-limit")):
+        if name in options:
+            # No limit is infinity, which JSON does not have.
+            words += [option, f"{options[name]:g}" if isinstance(options[name], int | float) else "inf"]
+    return shlex.join(words)
+
+
+def _saver(cell: Cell) -> SubjectRecord | None:
+    """Of a cell about loading what another saved, who saved it: it has to run again, too."""
+    index = cell.case.notes.get("saver_index")
+    return None if index is None else cell.run.manifest.subjects[index]
+
+
+def _stacks(cell: Cell) -> list[str]:
+    """The stacks that a cell needs besides ``main``, as they were named or as interpreters."""
+    found = []
+    for each in (cell.subject, _saver(cell)):
+        if each is None or each.kept or each.stack == "main":
+            continue
+        interpreter = cell.run.manifest.environments[each.environment].get("interpreter")
+        found.append(f"{each.stack}={interpreter}" if interpreter else each.stack)
+    return list(dict.fromkeys(found))
