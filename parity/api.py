@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity.core.defaults import SAVE_LIMIT
-from parity.core.errors import GivenError
+from parity.core.errors import GivenError, OutputError
 
 if TYPE_CHECKING:
     from parity.capture.pipeline import MakeCases
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 """Where runs are kept when no directory is named, below the working directory."""
-
-
-class OutputError(GivenError):
-    """A report cannot be written; the message names the file and the cause."""
 
 
 def audit(
@@ -226,7 +222,7 @@ def judge(
     from parity.capture.run_directory import locked
     from parity.core.records import RecordError, write_record
     from parity.judge.judge import judge as run
-    from parity.show.html import write_page
+    from parity.report.html import write_page
 
     if directory.is_file():
         raise RecordError(f"{directory}: a file: what is judged is a run's directory, with its manifest and its traces")

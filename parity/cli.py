@@ -141,7 +141,8 @@ def audit(
     parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check numbers
     """
     from parity import api
-    from parity.show import Progress, show_report
+    from parity.report.progress import Progress
+    from parity.report.terminal import show_report
 
     api.check_names(check)
     out = out or api.new_run_directory()
@@ -180,7 +181,7 @@ def capture(
     The run's directory can be moved anywhere; parity judge DIR needs no framework.
     """
     from parity import api
-    from parity.show import Progress
+    from parity.report.progress import Progress
 
     out = out or api.new_run_directory()
     with Progress() as progress:
@@ -210,7 +211,7 @@ def judge(
     Writes report.json and report.html into the directory.
     """
     from parity import api
-    from parity.show import show_report
+    from parity.report.terminal import show_report
 
     report = api.judge(directory, checks=check, strict=strict, known_issues=known_issues)
     show_report(report, directory / "report.json")
@@ -229,7 +230,7 @@ def ledger(
     ] = None,
 ) -> None:
     """The known divergences of named library versions: as a table, or each in full with its cause and line."""
-    from parity.show.known import show_ledger
+    from parity.report.known_issues import show_ledger
 
     show_ledger(ids or [], backend or [], severity or [])
 
@@ -252,8 +253,8 @@ def selftest(
 
     Every mutant is one small change of our own reference, judged as any backend is, on fixtures that come along.
     """
+    from parity.report.progress import Progress
     from parity.selftest import selftest as run
-    from parity.show import Progress
     from parity.show.selftest import show_mutants, show_selftest, write_table
 
     if listed:
@@ -416,7 +417,7 @@ def schema(
 @guarded
 def cache_list(cache: Cache = None) -> None:
     """Show the traces kept: how many, how large, of what."""
-    from parity.show import show_cache
+    from parity.show.stored import show_cache
 
     show_cache(cache)
 
@@ -435,7 +436,7 @@ def cache_clean(
     ] = None,
 ) -> None:
     """Remove kept traces: all of them, and stand-ins for documented examples, or as the options say."""
-    from parity.show import clean_cache
+    from parity.show.stored import clean_cache
 
     clean_cache(cache, older_than, down_to)
 

@@ -36,7 +36,7 @@ def golden_record(
     """
     from parity.golden.kept import STACKS
     from parity.golden.record import record
-    from parity.show import Progress
+    from parity.report.progress import Progress
 
     with Progress() as progress:
         written = record(
@@ -60,7 +60,7 @@ def golden_check(
     """Fail where a golden is missing, unused, altered or stale, or where the oracle of today contradicts it."""
     from parity import api
     from parity.golden.check import audit_goldens, problems
-    from parity.show import Progress
+    from parity.report.progress import Progress
     from parity.show.golden import show_audited, show_problems
 
     found = problems()

@@ -64,7 +64,7 @@ def gate(
     gated = hold(reports[0], baseline)
     show_gate(gated, reports[0], baseline)
     if summary is not None or annotate:
-        from parity import export as forms
+        from parity.report import export as forms
 
         if summary is not None:
             forms.append(summary, forms.gate_summary(gated, reports[0], baseline))
@@ -87,8 +87,8 @@ def export(
     Example, in a GitHub workflow:
     parity export runs/ci --junit parity.xml --summary "$GITHUB_STEP_SUMMARY" --annotate
     """
-    from parity import export as forms
     from parity.core.records import Report, read_record, report_file
+    from parity.report import export as forms
 
     if not (junit or jsonl or summary or annotate):
         raise GivenError("say what to write: --junit, --jsonl, --summary or --annotate")
@@ -109,7 +109,7 @@ def show(path: Stored) -> None:
     """Show a stored report as its audit did: the matrix, each failure, known divergences, what was not asked."""
     from parity import api
     from parity.core.records import Report, read_record, report_file
-    from parity.show import show_report
+    from parity.report.terminal import show_report
 
     report = read_record(Report, report_file(path))
     show_report(report, report_file(path))
@@ -128,7 +128,7 @@ def explain(
 
     Example: parity explain NUM01
     """
-    from parity.show.explain import show_checks
+    from parity.report.explain import show_checks
 
     show_checks(checks or [])
 
@@ -157,7 +157,7 @@ def compare(
     parity compare runs/monday runs/tuesday --case '*'
     """
     from parity import api
-    from parity.show import Progress
+    from parity.report.progress import Progress
     from parity.show.compare import show_comparison
 
     with Progress() as progress:

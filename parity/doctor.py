@@ -15,7 +15,7 @@ from rich.text import Text
 from parity.core.display import printable, sentence
 from parity.core.resources import in_clone
 from parity.core.stacks import Row, StackError, find, how_to_make, resolve_stack, table
-from parity.show.console import console, plural, size
+from parity.report.console import console, plural, size
 
 
 @dataclass(frozen=True)

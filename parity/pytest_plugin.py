@@ -182,7 +182,7 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
     """
     from parity import api
     from parity.exits import is_bad_input, one_line
-    from parity.show import Progress
+    from parity.report.progress import Progress
 
     out = config.getoption("--parity-out")
     out = Path(out) if out else api.new_run_directory()
@@ -215,7 +215,7 @@ def _read(path: Path) -> Report:
 def _name(verdict: Verdict) -> str:
     """``bart-odd::hf-torch/sdpa::NUM01[forward-float32-cpu]``."""
     from parity.core.display import printable
-    from parity.show.matrix import subject_label
+    from parity.report.matrix import subject_label
 
     where = f"{verdict.case}-{verdict.dtype}-{verdict.device}"
     return printable(f"{verdict.checkpoint}::{subject_label(verdict)}::{verdict.check}[{where}]", 1000)
@@ -224,8 +224,8 @@ def _name(verdict: Verdict) -> str:
 def _block(verdicts: list[Verdict]) -> str:
     def blocks() -> Iterator[str]:
         from parity.core.display import shown
-        from parity.show.failures import block, groups
-        from parity.show.report import usually
+        from parity.report.failures import block, groups
+        from parity.report.terminal import usually
 
         for group in groups(shown(verdicts)):
             yield block(group, usually(group.example.check)).plain

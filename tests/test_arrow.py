@@ -19,7 +19,7 @@ COMMAND = (
     "parity.pytest_plugin",
     "parity.cli_golden",
     "parity.cli_reports",
-    "parity.export",
+    "parity.report.export",
 )
 FORBIDDEN = {
     "reference": ("transformers", "parity"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from parity import coverage
 from parity.core.records import write_record
-from parity.coverage import DOCUMENTED, page, read_sections, sections
+from parity.report import coverage
+from parity.report.coverage import DOCUMENTED, page, read_sections, sections
 from tests.fabricated import report, verdict
 
 

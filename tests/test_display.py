@@ -23,7 +23,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from parity import export
 from parity.capture.task import Event
 from parity.cli import run
 from parity.compare import Compared, Comparison
@@ -42,11 +41,13 @@ from parity.docs.results import (
 )
 from parity.gate import gate, update
 from parity.pytest_plugin import _block, _name
-from parity.show import Progress, show_report
+from parity.report import export
+from parity.report.html.page import render
+from parity.report.progress import Progress
+from parity.report.terminal import show_report
 from parity.show.compare import show_comparison
 from parity.show.docs import DocsProgress, show_docs
 from parity.show.docs_page import page
-from parity.show.html.page import render
 from parity.tensor_rows import TensorRow
 from tests import fabricated
 from tests.profiles import examples
@@ -359,7 +360,7 @@ def test_the_packed_parts_of_a_page(report, monkeypatch):
     import base64
     import zlib
 
-    monkeypatch.setattr("parity.show.html.parts.ROOM", 0)
+    monkeypatch.setattr("parity.report.html.parts.ROOM", 0)
     packed = re.findall(r'<script type="application/zlib">([^<]*)</script>', render(report))
     assert packed
     for part in packed:

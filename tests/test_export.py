@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity import export
 from parity.cli import run
 from parity.core.records import Unreadable, write_record
 from parity.gate import gate, update
+from parity.report import export
 from tests.fabricated import failure, report, verdict
 from tests.profiles import examples
 

@@ -12,12 +12,12 @@ from rich.text import Text
 from parity.api import exit_code
 from parity.capture.task import Event
 from parity.core.records import Divergence, Notice, Unreadable
-from parity.show import Progress, show_report
-from parity.show.console import duration, size, tell
-from parity.show.failures import INDENT, block, groups, origins, usual_causes
-from parity.show.html.page import render
-from parity.show.matrix import worst
-from parity.show.report import cost_line, known_lines, skip_lines, totals_line
+from parity.report.console import duration, size, tell
+from parity.report.failures import INDENT, block, groups, origins, usual_causes
+from parity.report.html.page import render
+from parity.report.matrix import worst
+from parity.report.progress import Progress
+from parity.report.terminal import cost_line, known_lines, show_report, skip_lines, totals_line
 from tests.fabricated import failure, report, verdict
 
 

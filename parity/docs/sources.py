@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from parity.core.stacks import Stack
-from parity.coverage import DOCUMENTED
 from parity.docs import DocsError
 from parity.docs.examples import Source
 from parity.docs.pages import blocks_of
 from parity.docs.running import environment_of, make_home
+from parity.report.coverage import DOCUMENTED
 
 SCRIPT = Path(__file__).with_name("docstrings.py")
 LIMIT = 300.0

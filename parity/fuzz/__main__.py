@@ -25,7 +25,7 @@ from parity.fuzz.command import plan_of, process_of
 from parity.fuzz.coverage import Coverage
 from parity.fuzz.example import AUDITED, Example, drawn
 from parity.fuzz.search import judge_example
-from parity.show.console import console
+from parity.report.console import console
 
 COMMAND = "python -m parity.fuzz"
 SEED = 20261126

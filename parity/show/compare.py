@@ -10,7 +10,7 @@ from rich.text import Text
 
 from parity.compare import Compared, Comparison
 from parity.core.display import shown
-from parity.show.console import console, plural, tell
+from parity.report.console import console, plural, tell
 from parity.show.gate import show_changes
 from parity.tensor_rows import TensorRow
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from parity.core.display import printable, sentence, shown
 from parity.core.records import write_record
 from parity.docs.results import DocsReport, SourceRecord, Status
-from parity.show.console import console, duration, plural
+from parity.report.console import console, duration, plural
 from parity.show.docs_page import SHOWN, Wrong, first_line, page, with_it, wrong_ones
 
 STYLES: dict[Status, str] = {"breaks": "bold red", "differs": "bold red", "holds": "green", "not compared": "yellow"}

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from parity.core.display import markdown, markdown_code, shown
-from parity.coverage import DOCUMENTED
 from parity.docs.results import DocsReport, ExampleResult, StackRecord, StatementResult, Status
+from parity.report.coverage import DOCUMENTED
 
 SHOWN: tuple[Status, ...] = ("holds", "not compared", "differs", "breaks", "not reached", "not run")
 WRONG: tuple[Status, ...] = ("breaks", "differs")

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.core.display import printable, sentence, shown
-from parity.show.console import console, duration, plural, status_text
+from parity.report.console import console, duration, plural, status_text
 
 if TYPE_CHECKING:
     from parity.core.records import Verdict

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from parity.core.display import printable, shown
 from parity.gate import Change, Gated
-from parity.show.console import console, plural, tell
+from parity.report.console import console, plural, tell
 
 SHOWN = 40
 """Lines of changes; more are counted."""

@@ -10,9 +10,9 @@ from rich.text import Text
 from parity.core.display import printable, shown
 from parity.core.records import Report
 from parity.core.resources import goldens
-from parity.show.console import console, plural, size
-from parity.show.failures import block, groups, usual_causes
-from parity.show.report import cost_line, totals_line, usually
+from parity.report.console import console, plural, size
+from parity.report.failures import block, groups, usual_causes
+from parity.report.terminal import cost_line, totals_line, usually
 
 if TYPE_CHECKING:
     from parity.golden.check import Problem

@@ -11,8 +11,8 @@ from rich.table import Table
 from parity.backends.mutants import MUTANTS
 from parity.backends.mutants.floor import floor
 from parity.outcomes import TOLERANCES, Outcome
+from parity.report.console import console, duration, plural
 from parity.selftest import Selftest, select
-from parity.show.console import console, duration, plural
 
 SHOWN_CHECKS = 6
 """Checks named in a row; the others are counted."""
@@ -107,7 +107,7 @@ def write_table(found: Selftest, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    from parity.api import OutputError
+    from parity.core.errors import OutputError
 
     try:
         path.write_text("\n".join(_markdown(found)) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from rich.table import Table
 from parity.core.display import printable
 from parity.core.errors import GivenError
 from parity.docs.stand_ins import kept, size_of
-from parity.show.console import console, duration, plural, size
+from parity.report.console import console, duration, plural, size
 
 if TYPE_CHECKING:
     from parity.capture.cache import TraceCache

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from parity.calibration.about import about
 from parity.fuzz.architectures import FAMILIES
-from parity.show.console import console as printer
+from parity.report.console import console as printer
 from tests.families.agreement import compared
 from tests.families.answers import REFERENCES
 from tests.families.compiling import forget_compiled, on_one_thread

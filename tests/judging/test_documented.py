@@ -128,7 +128,7 @@ def test_every_one_of_these_checks_has_a_fault():
 
 
 def test_every_documented_call_is_of_a_documented_class():
-    from parity.coverage import DOCUMENTED
+    from parity.report.coverage import DOCUMENTED
 
     models = {name for name in DOCUMENTED if not name.endswith(("Config", "Tokenizer", "TokenizerFast"))}
     assert set(documented_calls()) == models

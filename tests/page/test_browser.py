@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parity.show.html import render
+from parity.report.html import render
 from tests.fabricated import failure, verdict
 from tests.page.browser import CHROMIUM, browser
 from tests.page.test_page import full
@@ -25,7 +25,7 @@ def tab():
 @pytest.fixture
 def packed(monkeypatch):
     """Every page counts as large."""
-    monkeypatch.setattr("parity.show.html.parts.ROOM", 1000)
+    monkeypatch.setattr("parity.report.html.parts.ROOM", 1000)
 
 
 def address(tmp_path, report=None) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from parity.show.html import render
-from parity.show.html.heat import STEPS, heat_map
+from parity.report.html import render
+from parity.report.html.heat import STEPS, heat_map
 from tests.fabricated import measured, report, subject, verdict
 from tests.page.reading import read
 

@@ -10,7 +10,7 @@ import pytest
 
 from parity.judge import known_issues
 from parity.judge.checks import CHECKS
-from parity.show.html import write_page
+from parity.report.html import write_page
 from tests.fabricated import generated, measured, report, subject, verdict
 from tests.page.browser import CHROMIUM, browser
 

@@ -11,8 +11,8 @@ import pytest
 
 from parity.core.records import CaseRecord, CheckpointRecord, Report
 from parity.core.resources import data
-from parity.show.html import render, write_page
-from parity.show.html.page import short
+from parity.report.html import render, write_page
+from parity.report.html.page import short
 from tests.fabricated import failure, generated, measured, report, subject, verdict
 from tests.page.reading import read, unpack
 
@@ -96,7 +96,7 @@ def test_a_large_page_is_packed_and_says_the_same(monkeypatch):
     """Past ``ROOM`` the parts of each checkpoint are packed, and who and what was asked of all of them; unpacked they
     are what a small page shows."""
     whole = read(render(full()))
-    monkeypatch.setattr("parity.show.html.parts.ROOM", 1000)
+    monkeypatch.setattr("parity.report.html.parts.ROOM", 1000)
     packed = render(full())
     folded, opened = read(packed), read(unpack(packed))
     parts = [
@@ -160,7 +160,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_every_word_stands_out_from_its_paper(scheme):
     """At least 4.5 to 1 (WCAG 2.2, success criterion 1.4.3)."""
-    css = data("show/html/page.css").read_text(encoding="utf-8")
+    css = data("report/html/page.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", css.split("}")[scheme]))
     pairs = [(ink, paper) for ink in ("ink", "quiet", "link", "outside") for paper in ("paper", "shade")]
     pairs += [(status, f"{status}-paper") for status in ("pass", "known", "fail", "error", "skip")]

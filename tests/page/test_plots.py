@@ -7,9 +7,9 @@ import re
 import pytest
 
 from parity.core.records import Divergence
-from parity.show.html import errors, render
-from parity.show.html.errors import error_view
-from parity.show.html.plots import decades_of, is_outside, plot
+from parity.report.html import errors, render
+from parity.report.html.errors import error_view
+from parity.report.html.plots import decades_of, is_outside, plot
 from tests.fabricated import failure, measured, report, subject, verdict
 from tests.page.reading import read
 

@@ -6,9 +6,9 @@ import pytest
 
 from parity.core.records import Divergence
 from parity.judge import known_issues
-from parity.show.failures import groups, lines
-from parity.show.html import render
-from parity.show.html.head import command_line, head_view, when
+from parity.report.failures import groups, lines
+from parity.report.html import render
+from parity.report.html.head import command_line, head_view, when
 from tests.fabricated import failure, measured, report, subject, verdict
 from tests.page.reading import Element, read
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from parity.core.records import CheckpointRecord, Mark
-from parity.show.html import render
-from parity.show.html.texts import text_views
+from parity.report.html import render
+from parity.report.html.texts import text_views
 from tests.fabricated import generated, report, subject, verdict
 from tests.page.reading import read
 

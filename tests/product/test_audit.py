@@ -15,7 +15,7 @@ import pytest
 from parity.core.records import Report
 from parity.core.resources import fixtures
 from parity.core.stacks import find
-from parity.coverage import LIBRARIES, read_sections, renew, sections
+from parity.report.coverage import LIBRARIES, read_sections, renew, sections
 
 EXPECTED = Path(__file__).with_name("verdicts.txt")
 COVERAGE = Path(__file__).parents[2] / "COVERAGE.md"

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from parity.core.resources import fixture
-from parity.show.failures import groups, lines
+from parity.report.failures import groups, lines
 from tests.product.shadow import shadow_transformers
 from tests.product.test_faults import FAULTS, MODULE
 

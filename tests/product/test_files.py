@@ -10,7 +10,7 @@ import pytest
 
 from parity.core.resources import fixture
 from parity.core.stacks import find
-from parity.coverage import sections
+from parity.report.coverage import sections
 
 READERS = ("hf-config", "hf-tokenizer", "hf-tokenizer-fast")
 ONLY = [word for name in READERS for word in ("--backend", name)] + ["--check", "config", "--check", "tokenizer"]

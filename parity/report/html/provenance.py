@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from parity.core.records import CaseRecord, Cost, Report
-from parity.show.console import duration, size
-from parity.show.report import cost_line, unused_files
+from parity.report.console import duration, size
+from parity.report.terminal import cost_line, unused_files
 
 NAMED_APART = ("versions", "sources", "python")
 

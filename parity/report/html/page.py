@@ -13,16 +13,16 @@ from markupsafe import Markup
 from parity.core.display import printable, shown
 from parity.core.records import Report
 from parity.core.resources import data
-from parity.show.console import plural
-from parity.show.html.errors import error_view, first_curve
-from parity.show.html.findings import find
-from parity.show.html.head import head_view
-from parity.show.html.heat import STEPS
-from parity.show.html.matrix import matrix_views
-from parity.show.html.parts import Parts
-from parity.show.html.provenance import provenance_view
-from parity.show.html.texts import text_views
-from parity.show.report import NOTICE_LENGTH
+from parity.report.console import plural
+from parity.report.html.errors import error_view, first_curve
+from parity.report.html.findings import find
+from parity.report.html.head import head_view
+from parity.report.html.heat import STEPS
+from parity.report.html.matrix import matrix_views
+from parity.report.html.parts import Parts
+from parity.report.html.provenance import provenance_view
+from parity.report.html.texts import text_views
+from parity.report.terminal import NOTICE_LENGTH
 
 SHOWN_BEGINNINGS = 5
 """Places where failures begin that the page's head names."""
@@ -36,7 +36,7 @@ def render(report: Report, beside: str = "report.json") -> str:
     """
     whole, report, beside = report, shown(report), printable(beside)
     findings, errors, parts = find(report), error_view(report), Parts()
-    script = data("show/html/page.js").read_text(encoding="utf-8")
+    script = data("report/html/page.js").read_text(encoding="utf-8")
     page = _templates().get_template("page.html.jinja").render(
         report=report,
         parts=parts,
@@ -72,7 +72,7 @@ def write_page(report: Report, path: Path) -> None:
 def _templates() -> Environment:
     # Always escaped: what a model is called and what a library raised are written by others.
     environment = Environment(
-        loader=FileSystemLoader(data("show/html")), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(data("report/html")), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["plural"] = plural

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from parity.core.display import printable, shown
 from parity.core.records import GeneratedRow, Mark, Report
-from parity.show.html.anchors import anchor
+from parity.report.html.anchors import anchor
 
 SYMBOLS = {"wrong": "✗", "undecided": "?", "tie-flip": "≈", "match": "="}
 """The worst first."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from parity.core.records import Report, Verdict
 from parity.judge.checks import CHECKS
-from parity.show.console import plural
-from parity.show.html.anchors import anchor
-from parity.show.html.findings import Anchors
-from parity.show.html.head import counted
-from parity.show.matrix import subject_label, worst
+from parity.report.console import plural
+from parity.report.html.anchors import anchor
+from parity.report.html.findings import Anchors
+from parity.report.html.head import counted
+from parity.report.matrix import subject_label, worst
 
 
 @dataclass(frozen=True)

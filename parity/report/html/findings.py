@@ -9,10 +9,10 @@ from typing import get_args
 from parity.core.records import Report, Verdict
 from parity.judge import known_issues
 from parity.judge.known_issues import Entry
-from parity.show.failures import Group, Origin, groups, headline, lines, origins, usual_causes
-from parity.show.html.anchors import curve_anchor
-from parity.show.matrix import subject_label
-from parity.show.report import by_entry, by_reason, carried_words, usually
+from parity.report.failures import Group, Origin, groups, headline, lines, origins, usual_causes
+from parity.report.html.anchors import curve_anchor
+from parity.report.matrix import subject_label
+from parity.report.terminal import by_entry, by_reason, carried_words, usually
 
 SEVERITIES = {severity: rank for rank, severity in enumerate(get_args(known_issues.Severity))}
 """The worst first."""

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from parity.core.records import Report, Verdict
 from parity.core.subject import Subject
-from parity.show.console import WORST_FIRST, status_text
+from parity.report.console import WORST_FIRST, status_text
 
 SEPARATE_CHECKPOINTS = 4
 """Up to so many checkpoints have a matrix each; more share one, each cell the worst over all."""

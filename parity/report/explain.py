@@ -10,7 +10,7 @@ from rich.text import Text
 from parity.judge import known_issues
 from parity.judge.checks import CHECKS, Check
 from parity.judge.judge import select_checks
-from parity.show.console import console, tell
+from parity.report.console import console, tell
 
 SHOWN_ENTRIES = 6
 

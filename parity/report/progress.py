@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from parity.core.display import sentence, shown
-from parity.show.console import console, duration
+from parity.report.console import console, duration
 
 if TYPE_CHECKING:
     from parity.capture.task import Event

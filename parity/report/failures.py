@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from parity.core.records import Verdict
-from parity.show.console import STYLES
-from parity.show.matrix import subject_label
+from parity.report.console import STYLES
+from parity.report.matrix import subject_label
 
 MANY = 4
 INDENT = 11

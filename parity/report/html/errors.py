@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from parity.core.records import MeasuredError, Report, SubjectRecord
-from parity.show.console import WORST_FIRST
-from parity.show.html.anchors import anchor, curve_anchor
-from parity.show.html.heat import HeatMap, heat_map
-from parity.show.html.plots import Plot, decades_of, is_outside, plot
-from parity.show.matrix import subject_label, worst
+from parity.report.console import WORST_FIRST
+from parity.report.html.anchors import anchor, curve_anchor
+from parity.report.html.heat import HeatMap, heat_map
+from parity.report.html.plots import Plot, decades_of, is_outside, plot
+from parity.report.matrix import subject_label, worst
 
 MOST_POINTS = 12_000
 """About 1 MB of a packed page. Past it, folded plots whose tensors are all inside are counted and not drawn."""

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.judge.known_issues import Entry, NoSuchEntry, entries
-from parity.show.console import console
+from parity.report.console import console
 
 COLOURS = {"critical": "bold red", "high": "yellow", "low": "bright_black"}
 WORST_FIRST = tuple(COLOURS)

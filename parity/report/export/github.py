@@ -12,11 +12,11 @@ from pathlib import Path
 from parity.core.display import markdown, markdown_code, printable, shown
 from parity.core.records import Report
 from parity.gate import Gated
-from parity.show.console import WORST_FIRST, plural
-from parity.show.failures import Group, groups, headline, lines, usual_causes
+from parity.report.console import WORST_FIRST, plural
+from parity.report.failures import Group, groups, headline, lines, usual_causes
+from parity.report.matrix import subject_label, worst
+from parity.report.terminal import by_entry, carried_words, environment_line, notice_lines, totals_line, usually
 from parity.show.gate import WORDS, change_lines, ending, update_command
-from parity.show.matrix import subject_label, worst
-from parity.show.report import by_entry, carried_words, environment_line, notice_lines, totals_line, usually
 
 SHOWN_FAILURES = 20
 """Blocks in a summary, which may have a megabyte."""

@@ -1,4 +1,4 @@
-"""Which documented classes an audit has checked: ``python -m parity.coverage REPORT`` writes ``COVERAGE.md``.
+"""Which documented classes an audit has checked: ``python -m parity.report.coverage REPORT`` writes ``COVERAGE.md``.
 
 The documents name 23 classes (BART page, encoder-decoder page, speech-encoder-decoder page of transformers 4.37). Each
 is a row, whether an audit asks it or not, so that none is left out unseen.
@@ -30,7 +30,7 @@ INTRODUCTION = """# Which documented classes are checked
 
 Cells of an audit of all fixtures (`nox -s parity -- --stack docs-4.37 --stack current`), by stack and class of the
 library: check × fixture × case × attention. Of files that one stack saves and another loads, those of `main` and of
-the stack itself are counted. `python -m parity.coverage REPORT` writes a table for each stack of the report; tests hold
+the stack itself are counted. `python -m parity.report.coverage REPORT` writes a table for each stack of the report; tests hold
 them to the audits that they run.
 """
 _SAVED = re.compile(r"saved\.[^@]+@(?P<stack>.+?)\.[a-z0-9]+\.[a-z_]+$")
@@ -90,7 +90,7 @@ def renew(place: Path, report: Report) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m parity.coverage", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m parity.report.coverage", description=__doc__.partition("\n")[0])
     parser.add_argument("report", type=Path, help="report.json of an audit of all fixtures")
     parser.add_argument("--out", type=Path, default=Path("COVERAGE.md"))
     asked = parser.parse_args()

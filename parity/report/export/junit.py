@@ -12,9 +12,9 @@ from xml.etree import ElementTree as ET
 
 from parity.core.display import sentence, shown
 from parity.core.records import Report, Verdict
-from parity.show.failures import Group, lines
-from parity.show.matrix import subject_label
-from parity.show.report import usually
+from parity.report.failures import Group, lines
+from parity.report.matrix import subject_label
+from parity.report.terminal import usually
 
 
 def junit(report: Report) -> str:

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import PurePath
 
 from parity.core.records import Report, Verdict
-from parity.show.console import plural
-from parity.show.report import carried_over
+from parity.report.console import plural
+from parity.report.terminal import carried_over
 
 NAMED = 3
 """Up to so many checkpoints or backends are named; more are counted."""

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from parity.core.display import printable, shown
 from parity.core.records import CheckpointRecord, Report, Verdict
-from parity.show.console import STYLES, console, duration, plural, size, tell
-from parity.show.failures import INDENT, block, groups, origins, usual_causes
-from parity.show.matrix import matrices, subject_label
+from parity.report.console import STYLES, console, duration, plural, size, tell
+from parity.report.failures import INDENT, block, groups, origins, usual_causes
+from parity.report.matrix import matrices, subject_label
 
 NOTICE_INDENT = 10
 """Characters before what a notice says."""

@@ -4,6 +4,6 @@ Each module makes the view of one section, plain values that a template of the s
 hold no logic but loops, the page no script, and every value is escaped: names and messages come from others.
 """
 
-from parity.show.html.page import render, write_page
+from parity.report.html.page import render, write_page
 
 __all__ = ["render", "write_page"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from parity.api import OutputError
+from parity.core.errors import OutputError
 from parity.core.files import write_whole
 
 
