@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from parity.capture.pipeline import MakeCases
     from parity.capture.task import Event
     from parity.cases.inputs import Row
-    from parity.compare import Comparison
     from parity.core.records import Manifest, Report, Unreadable
-    from parity.sides import Side, Who
+    from parity.tools.compare.compare import Comparison
+    from parity.tools.compare.selector import Side, Who
 
 RUNS = Path("runs")
 """Where runs are kept when no directory is named, below the working directory."""
@@ -62,7 +62,7 @@ def audit(
         backends: names, or ``name/variant``; by default every one the stacks offer.
         checks: ids or families; by default every check.
         stacks: names of the table, paths to interpreters, or ``NAME=PATH``.
-        goldens: stacks whose kept answers are judged too (``parity.golden``), installed or not.
+        goldens: stacks whose kept answers are judged too (``parity.tools.golden``), installed or not.
         cases: makes the cases, instead of the standard ones (``parity.capture.pipeline.capture``).
         device: ``cpu`` or ``cuda``.
         dtypes: among ``float64 float32 bfloat16 float16``.
@@ -189,8 +189,8 @@ def _with_goldens(
     """A capture whose manifest holds the goldens too, as subjects that were asked before."""
     from parity.capture.pipeline import capture as run
     from parity.core.records import write_record
-    from parity.golden.joined import find_bundles, joined, with_goldens
-    from parity.golden.store import GoldenError
+    from parity.tools.golden.inject import find_bundles, joined, with_goldens
+    from parity.tools.golden.store import GoldenError
 
     if asked["device"] != "cpu" or asked["dtypes"] != ("float32",):
         raise GoldenError("--golden: goldens are of float32 on the CPU, and judged beside nothing else")
@@ -246,7 +246,7 @@ def compare(
     offline: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Comparison:
-    """Compares two sides tensor by tensor (``parity.compare``): run directories, or checkpoints, captured here.
+    """Compares two sides tensor by tensor (``parity.tools.compare.compare``): run directories, or checkpoints, captured here.
 
     Args:
         one, other: ``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``; of a checkpoint ``hf-torch`` where nobody
@@ -257,7 +257,7 @@ def compare(
         CompareError: a side is not so spelled, or there is nothing in common.
         CheckpointError, CaptureError, StackError, RecordError, TraceError: a side cannot be had or read.
     """
-    from parity.compare import compare as run
+    from parity.tools.compare.compare import compare as run
 
     asked = {"cache": cache, "jobs": jobs, "offline": offline, "progress": progress, "cases": _only(cases)}
     # Both are read before one is captured, which takes long.
@@ -270,7 +270,7 @@ def compare(
 def _named(text: str) -> tuple[str, str, Who | None]:
     """A side as it is spelled, what it is, and who of it is asked."""
     from parity.backends.registry import find_entry
-    from parity.sides import CompareError, Who
+    from parity.tools.compare.selector import CompareError, Who
 
     what, named, words = text.partition("::")
     who = Who.parse(words) if named else None
@@ -286,7 +286,7 @@ def _named(text: str) -> tuple[str, str, Who | None]:
 
 def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, Any]) -> Side:
     """One side of a comparison; a checkpoint is captured into ``folder``."""
-    from parity.sides import CompareError, Side, Who
+    from parity.tools.compare.selector import CompareError, Side, Who
 
     path = Path(what)
     if path.is_dir() and not any((path / name).is_file() for name in ("manifest.json", "report.json", "config.json")):

@@ -254,8 +254,8 @@ def selftest(
     Every mutant is one small change of our own reference, judged as any backend is, on fixtures that come along.
     """
     from parity.report.progress import Progress
-    from parity.selftest import selftest as run
-    from parity.show.selftest import show_mutants, show_selftest, write_table
+    from parity.tools.selftest.render import show_mutants, show_selftest, write_table
+    from parity.tools.selftest.selftest import selftest as run
 
     if listed:
         show_mutants()
@@ -304,8 +304,8 @@ def fuzz(
     parity fuzz --minutes 10 --family bart --backend hf-torch/sdpa
     """
     from parity import api
-    from parity.fuzz import command
-    from parity.show.fuzz import FuzzProgress, show_again, show_fuzz
+    from parity.tools.fuzz import command
+    from parity.tools.fuzz.render import FuzzProgress, show_again, show_fuzz
 
     if again is not None:
         verdicts = command.again(again, backend, cache)
@@ -371,9 +371,9 @@ def docs(
     Example: parity docs --installed --stack main --stack docs-4.37
     """
     from parity import api
-    from parity.docs.run import docs as run
-    from parity.docs.run import exit_code
-    from parity.show.docs import DocsProgress, show_docs, write_docs
+    from parity.tools.examples.render import DocsProgress, show_docs, write_docs
+    from parity.tools.examples.run import docs as run
+    from parity.tools.examples.run import exit_code
 
     out = out or api.new_run_directory()
     with DocsProgress() as progress:
@@ -395,7 +395,7 @@ def docs(
 @guarded
 def doctor() -> None:
     """What can run on this machine, what cannot, why, and what to type."""
-    from parity.doctor import examine, show
+    from parity.tools.doctor import examine, show
 
     raise typer.Exit(show(examine()))
 
@@ -417,7 +417,7 @@ def schema(
 @guarded
 def cache_list(cache: Cache = None) -> None:
     """Show the traces kept: how many, how large, of what."""
-    from parity.show.stored import show_cache
+    from parity.tools.cache import show_cache
 
     show_cache(cache)
 
@@ -436,7 +436,7 @@ def cache_clean(
     ] = None,
 ) -> None:
     """Remove kept traces: all of them, and stand-ins for documented examples, or as the options say."""
-    from parity.show.stored import clean_cache
+    from parity.tools.cache import clean_cache
 
     clean_cache(cache, older_than, down_to)
 

@@ -34,9 +34,9 @@ def golden_record(
     A golden gives way only to one that is no farther from the float64 oracle, or for a written reason. Example:
     parity golden record --stack docs-4.37
     """
-    from parity.golden.kept import STACKS
-    from parity.golden.record import record
     from parity.report.progress import Progress
+    from parity.tools.golden.record import record
+    from parity.tools.golden.selection import STACKS
 
     with Progress() as progress:
         written = record(
@@ -59,9 +59,9 @@ def golden_check(
 ) -> None:
     """Fail where a golden is missing, unused, altered or stale, or where the oracle of today contradicts it."""
     from parity import api
-    from parity.golden.check import audit_goldens, problems
     from parity.report.progress import Progress
-    from parity.show.golden import show_audited, show_problems
+    from parity.tools.golden.check import audit_goldens, problems
+    from parity.tools.golden.render import show_audited, show_problems
 
     found = problems()
     show_problems(found)

@@ -46,9 +46,9 @@ def gate(
     --accept-failures --reason TEXT: then another failure, or a pass, is what changed. Example:
     parity gate runs/today --baseline reports/baseline.json
     """
-    from parity.gate import gate as hold
-    from parity.gate import update as renew
-    from parity.show.gate import show_gate, show_updated
+    from parity.tools.gate.gate import gate as hold
+    from parity.tools.gate.gate import update as renew
+    from parity.tools.gate.render import show_gate, show_updated
 
     reason = " ".join(reason.split())
     if accept_failures != bool(reason):
@@ -65,11 +65,12 @@ def gate(
     show_gate(gated, reports[0], baseline)
     if summary is not None or annotate:
         from parity.report import export as forms
+        from parity.tools.gate.github import gate_annotations, gate_summary
 
         if summary is not None:
-            forms.append(summary, forms.gate_summary(gated, reports[0], baseline))
+            forms.append(summary, gate_summary(gated, reports[0], baseline))
         if annotate:
-            print(forms.joined(forms.gate_annotations(gated)), end="")
+            print(forms.joined(gate_annotations(gated)), end="")
     raise typer.Exit(0 if gated.passed else 1)
 
 
@@ -158,7 +159,7 @@ def compare(
     """
     from parity import api
     from parity.report.progress import Progress
-    from parity.show.compare import show_comparison
+    from parity.tools.compare.render import show_comparison
 
     with Progress() as progress:
         found = api.compare(

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from parity.core.records import SCHEMA_VERSION, Report
 from parity.core.resources import data
-from parity.docs.results import SCHEMA_VERSION as DOCS_VERSION
-from parity.docs.results import DocsReport
+from parity.tools.examples.results import SCHEMA_VERSION as DOCS_VERSION
+from parity.tools.examples.results import DocsReport
 
 
 def report_schema_text() -> str:
@@ -31,4 +31,4 @@ def _text(record: type[BaseModel], title: str) -> str:
 
 if __name__ == "__main__":
     data("core/data/report.schema.json").write_text(report_schema_text(), encoding="utf-8")
-    data("documented.schema.json").write_text(documented_schema_text(), encoding="utf-8")
+    data("tools/examples/documented.schema.json").write_text(documented_schema_text(), encoding="utf-8")

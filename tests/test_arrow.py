@@ -14,7 +14,7 @@ COMMAND = (
     "parity.cli",
     "parity.api",
     "parity.show",
-    "parity.doctor",
+    "parity.tools.doctor",
     "parity.exits",
     "parity.pytest_plugin",
     "parity.cli_golden",
@@ -46,7 +46,7 @@ FORBIDDEN = {
         "pydantic",
         *COMMAND,
     ),
-    "parity/golden": ("transformers", *FRAMEWORKS),
+    "parity/tools/golden": ("transformers", *FRAMEWORKS),
     "parity/show": ("parity.backends", "transformers", *FRAMEWORKS),
 }
 FILES_OF_THE_JUDGE = (
@@ -79,12 +79,14 @@ FILES_OF_THE_JUDGE = (
     "cases",
 )
 FORBIDDEN |= {f"parity/{name}.py": FORBIDDEN["parity/judge/checks"] for name in FILES_OF_THE_JUDGE}
-# Two files are scripts for the processes that examples run in. What makes the stand-ins (parity/docs/making)
+# Two files are scripts for the processes that examples run in. What makes the stand-ins (parity/tools/examples/making)
 # runs in a process of its own, with every framework.
 DOCS = ("parity.judge.checks", "parity.judge.judge", "parity.backends", *FRAMEWORKS, *COMMAND)
-FORBIDDEN |= {f"parity/docs/{file.name}": DOCS for file in sorted((ROOT / "parity/docs").glob("*.py"))} | {
-    "parity/docs/inside.py": ("parity", "transformers", *FRAMEWORKS),
-    "parity/docs/docstrings.py": ("parity", *FRAMEWORKS),
+FORBIDDEN |= {
+    f"parity/tools/examples/{file.name}": DOCS for file in sorted((ROOT / "parity/tools/examples").glob("*.py"))
+} | {
+    "parity/tools/examples/runner.py": ("parity", "transformers", *FRAMEWORKS),
+    "parity/tools/examples/docstrings.py": ("parity", *FRAMEWORKS),
 }
 
 

@@ -25,11 +25,20 @@ from pydantic import BaseModel
 
 from parity.capture.task import Event
 from parity.cli import run
-from parity.compare import Compared, Comparison
 from parity.core.display import markdown, markdown_code, printable, sentence, shown
 from parity.core.errors import GivenError
 from parity.core.records import MeasuredError, Report, Totals, Verdict, json_text, read_record, write_record
-from parity.docs.results import (
+from parity.pytest_plugin import _block, _name
+from parity.report import export
+from parity.report.html.page import render
+from parity.report.progress import Progress
+from parity.report.terminal import show_report
+from parity.tools.compare.compare import Compared, Comparison
+from parity.tools.compare.render import show_comparison
+from parity.tools.compare.tensor_diff import TensorRow
+from parity.tools.examples.markdown import page
+from parity.tools.examples.render import DocsProgress, show_docs
+from parity.tools.examples.results import (
     BlockRecord,
     DocsReport,
     ExampleResult,
@@ -39,16 +48,8 @@ from parity.docs.results import (
     StatementResult,
     totals_of,
 )
-from parity.gate import gate, update
-from parity.pytest_plugin import _block, _name
-from parity.report import export
-from parity.report.html.page import render
-from parity.report.progress import Progress
-from parity.report.terminal import show_report
-from parity.show.compare import show_comparison
-from parity.show.docs import DocsProgress, show_docs
-from parity.show.docs_page import page
-from parity.tensor_rows import TensorRow
+from parity.tools.gate.gate import gate, update
+from parity.tools.gate.github import gate_summary
 from tests import fabricated
 from tests.profiles import examples
 
@@ -419,7 +420,7 @@ def test_the_gate(gated, capsys):
     assert found.changes
     assert run(["gate", str(now), "--baseline", str(baseline), "--annotate"]) == 1
     assert_harmless(capsys.readouterr().out, own="::error title=gate%3A [^:,\n]*::")
-    text = export.gate_summary(*gated)
+    text = gate_summary(*gated)
     assert_harmless(text)
     assert_plain_markdown(text)
 
@@ -528,7 +529,7 @@ def test_the_cache(tmp_path, capsys):
 
 def test_the_doctor(capsys):
     from parity.core.stacks import table
-    from parity.doctor import Findings, StackFinding, show
+    from parity.tools.doctor import Findings, StackFinding, show
 
     row = next(iter(table().values()))
     finding = StackFinding(row, Path(f"/bin/{OPENS}"), OPENS, "nox", {}, {"hf-torch": OPENS})
@@ -537,7 +538,7 @@ def test_the_doctor(capsys):
 
 
 def test_goldens(report, capsys):
-    from parity.show.golden import show_audited, show_problems
+    from parity.tools.golden.render import show_audited, show_problems
 
     show_audited(report)
     show_problems([SimpleNamespace(kind="missing", what=OPENS)])

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from parity.baseline import read_baseline
 from parity.core.records import CheckpointRecord, Divergence, FileFacts, WeightFacts
 from parity.core.resources import data
 from parity.judge.known_issue_match import Explanation, Failure, explain, measured_errors, nearest
 from parity.judge.known_issues import STEMS, Entry, entries, measured_versions
 from parity.judge.results import Comparison, Finding, Result
-from parity.ledger_errors import BASELINE, errors_of, text_of
+from parity.tools.gate.baseline import read_baseline
+from parity.tools.gate.known_issue_errors import BASELINE, errors_of, text_of
 from tests.fabricated import BART, subject, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -218,7 +218,9 @@ def test_an_entry_names_its_evidence(entry):
 
 def test_the_errors_that_are_kept_are_those_of_the_baseline():
     kept = data("judge/data/known_issue_errors.json").read_text(encoding="utf-8")
-    assert kept == text_of(errors_of(read_baseline(BASELINE))), "python -m parity.ledger_errors writes them"
+    assert kept == text_of(errors_of(read_baseline(BASELINE))), (
+        "python -m parity.tools.gate.known_issue_errors writes them"
+    )
 
 
 def test_findings_are_held_to_what_the_checks_say():

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from parity.cli import run
 from parity.core.records import Unreadable, write_record
-from parity.gate import gate, update
 from parity.report import export
+from parity.tools.gate.gate import gate, update
+from parity.tools.gate.github import gate_annotations, gate_summary
 from tests.fabricated import failure, report, verdict
 from tests.profiles import examples
 
@@ -90,8 +91,8 @@ def test_the_gate_s_changes_can_be_exported(tmp_path, capsys):
     write_record(report(failure()), bad)
     update([good], baseline)
     gated = gate(bad, baseline)
-    assert "| worse | NUM01 · hf-flax cpu" in export.gate_summary(gated, bad, baseline)
-    (line,) = export.gate_annotations(gated)
+    assert "| worse | NUM01 · hf-flax cpu" in gate_summary(gated, bad, baseline)
+    (line,) = gate_annotations(gated)
     assert line.startswith("::error title=gate%3A worse::NUM01") and "first at decoder.hidden.1" in line
     summary = tmp_path / "summary.md"
     options = ["--baseline", str(baseline), "--summary", str(summary), "--annotate"]

@@ -16,7 +16,7 @@ from parity.checkpoint.inspection import inspect_checkpoint
 from parity.cli import run
 from parity.core.records import write_record
 from parity.core.resources import fixtures
-from parity.gate import update
+from parity.tools.gate.gate import update
 from tests.fabricated import failure, report, verdict
 
 ROOT = Path(__file__).parents[1]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from parity.baseline import read_baseline
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import CheckpointRecord, FileFacts, WeightFacts
 from parity.core.resources import fixture
 from parity.judge.known_issues import Entry, entries, weights_read
-from parity.unshown import never_met, subject_of, unshown
+from parity.tools.gate.baseline import read_baseline
+from parity.tools.gate.unseen_issues import never_met, subject_of, unshown
 from reference.weights import FORMATS
 from tests.fabricated import subject
 

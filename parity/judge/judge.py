@@ -252,7 +252,7 @@ def _with_ledger(
     cell: Cell, verdict: Verdict, failed: list[Result], strict: bool, issues: Sequence[KnownIssue]
 ) -> Verdict:
     """``known`` where an entry says exactly this. That an entry speaks of a cell which passes is no failure of it: the
-    project's own gate holds the ledger to what the baseline says (``parity.unshown``)."""
+    project's own gate holds the ledger to what the baseline says (``parity.tools.gate.unseen_issues``)."""
     if verdict.status != "fail":
         return verdict
     versions = cell.run.manifest.environments[cell.subject.environment].get("versions", {})

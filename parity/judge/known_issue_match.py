@@ -23,7 +23,7 @@ FACTOR = 3.0
 
 In the baseline the errors of one entry and check are within a factor of 7 of each other over all fixtures and stacks
 where the fault is the same sum left out (the padding row's gradient: 3.8e4 to 1.9e5 budgets in 72 cells), and mostly
-within 2. The gate allows the error of one known cell the same factor between two machines (``parity.gate.FACTOR``)."""
+within 2. The gate allows the error of one known cell the same factor between two machines (``parity.tools.gate.gate.FACTOR``)."""
 
 
 @dataclass(frozen=True)
@@ -159,5 +159,5 @@ def _error_disagrees(entry: Entry, failure: Failure, budgets: float) -> str:
 @cache
 def measured_errors() -> dict[str, dict[str, tuple[float, float]]]:
     """By entry and check, the smallest and the largest error in budgets that the baseline has
-    (``python -m parity.ledger_errors`` writes them)."""
+    (``python -m parity.tools.gate.known_issue_errors`` writes them)."""
     return loads(data("judge/data/known_issue_errors.json").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ element on the same scale. Each is judged against its own budget::
     budget = k · max(yardstick, c · unit roundoff · max(1, terms / scale))
 
 The yardstick is the largest such error in an ensemble of honest implementations (``parity.core.subject``); ``k`` and ``c``
-come from ``calibration.toml``, made by ``parity.calibration``. ``terms`` is known of a sum of terms that may all but
+come from ``calibration.toml``, made by ``parity.tools.calibrate``. ``terms`` is known of a sum of terms that may all but
 cancel (``parity.backends.reference.softmax_cancellation``): no honest sum is closer than a rounding of its terms, even where all members
 happen to round none.
 """

@@ -14,9 +14,9 @@ from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 from parity.core.subject import Subject
-from parity.fuzz.asking import Plan, Process, ask
 from parity.judge.checks import CHECKS
 from parity.judge.judge import verdicts_of
+from parity.tools.fuzz.asking import Plan, Process, ask
 
 POINT = EntryPoint("hf-mine", "tests.backends.logits_alone:LogitsAlone", backends.ENTRY_POINTS)
 

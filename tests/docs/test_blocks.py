@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.docs.pages import PageError, blocks_of, mend_encoding, read_page
+from parity.tools.examples.pages import PageError, blocks_of, mend_encoding, read_page
 
 SESSION = ">>> x = 1\n>>> # a comment\n>>> x\n1\n"
 

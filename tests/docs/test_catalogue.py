@@ -21,10 +21,10 @@ from parity.core.case import Case
 from parity.core.model_spec import HEADS
 from parity.core.records import CheckpointRecord
 from parity.core.trace import Trace
-from parity.docs.stand_ins import hub_ids, lay_out
 from parity.judge.checks.documented import documented_values_hold
 from parity.judge.judge import judge
 from parity.judge.results import Finding
+from parity.tools.examples.stand_ins import hub_ids, lay_out
 from tests.docs.real import joined
 
 VALUES = {value.id: value for value in read_catalogue()}

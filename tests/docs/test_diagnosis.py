@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from parity.docs.blocks import classify
-from parity.docs.diagnosis import Diagnosis, diagnose
-from parity.docs.earlier import goes_on_from, names_bound
-from parity.docs.judging import judge
-from parity.docs.mending import without_argument
-from parity.docs.running import Answer, Outcome
+from parity.tools.examples.blocks import classify
+from parity.tools.examples.diagnosis import Diagnosis, diagnose
+from parity.tools.examples.earlier_names import goes_on_from, names_bound
+from parity.tools.examples.edits import without_argument
+from parity.tools.examples.judging import judge
+from parity.tools.examples.process import Answer, Outcome
 from tests.docs.test_judging import raised
 
 NO_NAME = raised("NameError", "name 'x' is not defined")

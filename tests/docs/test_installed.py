@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from parity.core.stacks import find, resolve_stack
-from parity.docs.docstrings import documented_members
-from parity.docs.sources import docstring, look_into
+from parity.tools.examples.docstrings import documented_members
+from parity.tools.examples.sources import docstring, look_into
 
 ROOT = Path(__file__).parents[2]
 DOCTEST = {"main": 344, "docs-4.37": 351, "current": 137}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from parity.docs.blocks import classify
-from parity.docs.dependence import ids_of, read_all
-from parity.docs.judging import agrees, judge, structure_differs
-from parity.docs.running import Answer, Outcome
+from parity.tools.examples.blocks import classify
+from parity.tools.examples.dependence import ids_of, read_all
+from parity.tools.examples.judging import agrees, judge, structure_differs
+from parity.tools.examples.process import Answer, Outcome
 
 LOADED = """\
 from transformers import AutoTokenizer, BartModel

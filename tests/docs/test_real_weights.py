@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.docs import stand_ins
-from parity.docs.results import DocsReport
+from parity.tools.examples import stand_ins
+from parity.tools.examples.results import DocsReport
 from tests.docs.real import TOKENIZER, joined, lay_out, minilm
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from parity.core.resources import data
-from parity.docs.results import (
+from parity.schema import documented_schema_text
+from parity.tools.examples.markdown import page
+from parity.tools.examples.render import show_docs
+from parity.tools.examples.results import (
     BlockRecord,
     DocsReport,
     ExampleResult,
@@ -19,9 +22,6 @@ from parity.docs.results import (
     StatementResult,
     totals_of,
 )
-from parity.schema import documented_schema_text
-from parity.show.docs import show_docs
-from parity.show.docs_page import page
 
 
 def statement(status: str, **more) -> StatementResult:
@@ -122,7 +122,7 @@ def test_totals_that_do_not_add_up_cannot_be_written(report):
 
 
 def test_the_published_schema_is_the_one_that_documented_json_follows():
-    assert data("documented.schema.json").read_text(encoding="utf-8") == documented_schema_text(), (
+    assert data("tools/examples/documented.schema.json").read_text(encoding="utf-8") == documented_schema_text(), (
         "run: python -m parity.schema"
     )
 

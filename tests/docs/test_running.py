@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from parity.cli import run
-from parity.docs.results import DocsReport
+from parity.tools.examples.results import DocsReport
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from parity.cli import run
-from parity.docs import stand_ins
-from parity.docs.stand_ins import StandInError, hub_ids, lay_out
+from parity.tools.examples import stand_ins
+from parity.tools.examples.stand_ins import StandInError, hub_ids, lay_out
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_every_tokenizer_fits_its_model_and_spells_any_text(home: Path) -> None:
 import json, tomllib
 from transformers import AutoConfig, AutoTokenizer
 from parity.core.resources import data
-table = tomllib.loads(data("docs/stand_ins.toml").read_text())
+table = tomllib.loads(data("tools/examples/stand_ins.toml").read_text())
 for name, row in table["checkpoint"].items():
     if "vocabulary" not in row or "Speech" in row["class"]:
         continue

@@ -18,9 +18,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from parity.calibration.about import about
-from parity.fuzz.architectures import FAMILIES
 from parity.report.console import console as printer
+from parity.tools.calibrate.about import about
+from parity.tools.fuzz.architectures import FAMILIES
 from tests.families.agreement import compared
 from tests.families.answers import REFERENCES
 from tests.families.compiling import forget_compiled, on_one_thread

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.fuzz.architectures import FAMILIES, widest
+from parity.tools.fuzz.architectures import FAMILIES, widest
 from reference.config import Config, config_of
 from reference.names import Table, table_of
 from tests.families import library

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.calibration.plan import LARGEST_GAIN
+from parity.tools.calibrate.plan import LARGEST_GAIN
 
 BATCH, SRC, TGT, LONGEST = 3, 7, 5, 9
 SAMPLES = 150

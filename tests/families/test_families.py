@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from parity.fuzz.architectures import FAMILIES
-from parity.fuzz.search import Choices
+from parity.tools.fuzz.architectures import FAMILIES
+from parity.tools.fuzz.search import Choices
 from tests.families.agreement import compared
 from tests.families.example import Example, example, example_of
 from tests.profiles import examples

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.fuzz import architectures as draw
+from parity.tools.fuzz import architectures as draw
 from reference.config import BartConfig
 from reference.names import table_of
 from tests.families import formulas

@@ -10,8 +10,8 @@ import pytest
 
 from parity.checkpoint.inspection import Checkpoint, inspect_checkpoint
 from parity.core.case import IGNORED, Case
-from parity.fuzz.coverage import AXES, Coverage
-from parity.fuzz.example import AUDITED, ON_EITHER_SIDE, Example, drawn
+from parity.tools.fuzz.coverage import AXES, Coverage
+from parity.tools.fuzz.example import AUDITED, ON_EITHER_SIDE, Example, drawn
 
 
 def example(family: str, number: int = 0) -> Example:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from parity.fuzz.__main__ import PAIR, numbered, numbers, search, summary, together
-from parity.fuzz.asking import is_alarm
-from parity.fuzz.command import plan_of, process_of
-from parity.fuzz.example import AUDITED
-from parity.fuzz.script import LINES, lines_of
-from parity.fuzz.search import judge_example
 from parity.judge.undefined_behaviour import PADDING_WRITTEN
+from parity.tools.fuzz.__main__ import PAIR, numbered, numbers, search, summary, together
+from parity.tools.fuzz.asking import is_alarm
+from parity.tools.fuzz.command import plan_of, process_of
+from parity.tools.fuzz.example import AUDITED
+from parity.tools.fuzz.script import LINES, lines_of
+from parity.tools.fuzz.search import judge_example
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
 SCRIPTS = sorted((REPORTS / "fuzz").glob("*.py"))

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, note
 from hypothesis import strategies as st
 
 from parity.core.subject import Subject
-from parity.fuzz.asking import Plan, Process, is_alarm
-from parity.fuzz.example import AUDITED, drawn
-from parity.fuzz.search import Choices, judge_example
+from parity.tools.fuzz.asking import Plan, Process, is_alarm
+from parity.tools.fuzz.example import AUDITED, drawn
+from parity.tools.fuzz.search import Choices, judge_example
 from tests.profiles import examples
 
 LIBRARY = Plan((Subject("hf-torch"), Subject("hf-torch", "sdpa")))

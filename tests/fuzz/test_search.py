@@ -11,12 +11,12 @@ import pytest
 
 from parity.cli import run
 from parity.core.subject import Subject
-from parity.fuzz import search as searching
-from parity.fuzz.asking import Plan, is_alarm
-from parity.fuzz.command import keep
-from parity.fuzz.example import drawn
-from parity.fuzz.script import LINES, NoScript, lines_of, script
-from parity.fuzz.search import Search, judge_example
+from parity.tools.fuzz import search as searching
+from parity.tools.fuzz.asking import Plan, is_alarm
+from parity.tools.fuzz.command import keep
+from parity.tools.fuzz.example import drawn
+from parity.tools.fuzz.script import LINES, NoScript, lines_of, script
+from parity.tools.fuzz.search import Search, judge_example
 
 FAULTS = {"cache-written-one-early": "CACHE01", "padding-row-zero": "NUM01", "beams-not-reordered": "CACHE06"}
 """Faults of other kinds, and a check that sees each in a few examples."""

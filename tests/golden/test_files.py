@@ -16,10 +16,10 @@ from parity.core import resources
 from parity.core.records import CheckpointRecord, Manifest
 from parity.core.resources import fixtures, goldens
 from parity.core.trace import Trace
-from parity.golden.check import problems
-from parity.golden.joined import find_bundles, joined
-from parity.golden.kept import CASES, STACKS, golden_cases
-from parity.golden.store import LARGEST, GoldenError, digest, read_bundle, read_index
+from parity.tools.golden.check import problems
+from parity.tools.golden.inject import find_bundles, joined
+from parity.tools.golden.selection import CASES, STACKS, golden_cases
+from parity.tools.golden.store import LARGEST, GoldenError, digest, read_bundle, read_index
 
 ROOT = Path(__file__).parents[2]
 NAME = "docs-4.37/bart-odd.safetensors"
@@ -215,7 +215,7 @@ def test_another_question_or_class_is_no_run_for_a_golden(manifest, tmp_path):
 
 
 def test_checking_the_files_imports_no_framework():
-    code = "import sys; from parity.golden.check import problems; assert not problems(); print(*sys.modules)"
+    code = "import sys; from parity.tools.golden.check import problems; assert not problems(); print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     loaded = {name.partition(".")[0] for name in ended.stdout.split()}
     assert loaded.isdisjoint({"torch", "tensorflow", "jax", "flax", "transformers", "keras"})

@@ -25,7 +25,7 @@ from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
 from parity.core.trace import Trace
 from parity.judge.followup.cases import DERIVED
-from parity.sides import Side
+from parity.tools.compare.selector import Side
 
 CAPABILITIES = [
     "labels", "attentions", "head_masks", "gradients", "default_decoder_inputs", "encode_decode", "tuple",

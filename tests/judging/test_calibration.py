@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from parity.calibration import alarms, measure, table, tail
-from parity.calibration.draw import LONGEST_TEXT, architecture, deviation, generation, rows, write_checkpoint
-from parity.calibration.measure import Row, known_to_be_wrong, read, rows_of, still_drawn, write
-from parity.calibration.plan import LARGEST_GAIN, NARROWEST, Chunk, chunks, is_asked
 from parity.cases.standard import standard_cases
 from parity.core.model_spec import anatomy_of
 from parity.core.trace import Trace
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.judge import judge
 from parity.judge.tolerance import UNIT_ROUNDOFF
+from parity.tools.calibrate import alarms, measure, table, tail
+from parity.tools.calibrate.draw import LONGEST_TEXT, architecture, deviation, generation, rows, write_checkpoint
+from parity.tools.calibrate.measure import Row, known_to_be_wrong, read, rows_of, still_drawn, write
+from parity.tools.calibrate.plan import LARGEST_GAIN, NARROWEST, Chunk, chunks, is_asked
 from reference.config import BartConfig
 from reference.generation import GenerationSettings
 from tests.conftest import ROOT

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from parity.cli import run
-from parity.compare import compare
-from parity.sides import CompareError, Who
+from parity.tools.compare.compare import compare
+from parity.tools.compare.selector import CompareError, Who
 
 WHO = Who("hf-torch")
 
@@ -114,7 +114,7 @@ def test_another_dtype_has_other_bits_and_the_same_shapes(two_runs):
 
 
 def test_a_number_without_a_budget_is_told(two_runs):
-    from parity.show.compare import summary
+    from parity.tools.compare.render import summary
 
     def moved(trace):
         trace.arrays["sequences_scores"] = trace.arrays["sequences_scores"] * 1.001

@@ -13,9 +13,9 @@ import pytest
 
 from parity import api
 from parity.cli import run
-from parity.compare import compare
 from parity.core.resources import fixture
-from parity.sides import Side, Who
+from parity.tools.compare.compare import compare
+from parity.tools.compare.selector import Side, Who
 from tests.judging.test_compare import first, scaled
 
 

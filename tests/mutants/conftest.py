@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from parity.backends.mutants.floor import floor
-from parity.selftest import Selftest, selftest
+from parity.tools.selftest.selftest import Selftest, selftest
+from parity.tools.selftest.thresholds import floor
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Patches, applied
-from parity.backends.mutants.floor import floor
 from parity.core.resources import fixture
 from parity.core.subject import Variant
 from parity.judge.checks import CHECKS
 from parity.judge.judge import NothingToJudge
-from parity.outcomes import Outcome
-from parity.selftest import Selftest, below, select
-from parity.show.selftest import score
+from parity.tools.selftest.outcome import Outcome
+from parity.tools.selftest.render import score
+from parity.tools.selftest.selftest import Selftest, below, select
+from parity.tools.selftest.thresholds import floor
 
 torch = pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parity.backends.mutants import MUTANTS
-from parity.backends.mutants.floor import floor
+from parity.tools.selftest.thresholds import floor
 
 SIGNALS_PER_CHECK = {
     "CACHE01": 8,

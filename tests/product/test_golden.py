@@ -20,10 +20,10 @@ from parity.core.records import Report, read_record
 from parity.core.resources import fixture
 from parity.core.stacks import find
 from parity.core.trace import Trace
-from parity.golden import record as recording
-from parity.golden.check import ASKED_HERE
-from parity.golden.kept import golden_cases
-from parity.golden.store import GoldenError, digest, read_bundle, read_index, write_bundle, write_index
+from parity.tools.golden import record as recording
+from parity.tools.golden.check import ASKED_HERE
+from parity.tools.golden.selection import golden_cases
+from parity.tools.golden.store import GoldenError, digest, read_bundle, read_index, write_bundle, write_index
 from tests.product.conftest import LONGEST, ROOT
 
 NAME = "main/bart-odd.safetensors"

@@ -10,7 +10,7 @@ from parity.core.resources import fixture
 from parity.core.trace import Trace
 from parity.judge.followup.cases import SAVING
 from parity.judge.judge import judge
-from parity.saving_table import base_cases, matrix
+from parity.tools.save_load_matrix import base_cases, matrix
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from parity.baseline import read_baseline
 from parity.cases import inputs
 from parity.cases.files import file_cases
 from parity.checkpoint.diagnosis.directories import kind_of
@@ -28,13 +27,14 @@ from parity.core.model_spec import anatomy_of
 from parity.core.records import Report, read_record
 from parity.core.resources import fixture, fixtures
 from parity.core.trace import Raised, Trace
-from parity.docs.dependence import ids_of
-from parity.docs.pages import read_page
-from parity.fuzz.command import stored_failure
-from parity.fuzz.example import Example
-from parity.golden import store
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.user_known_issues import read_known_issues
+from parity.tools.examples.dependence import ids_of
+from parity.tools.examples.pages import read_page
+from parity.tools.fuzz.command import stored_failure
+from parity.tools.fuzz.example import Example
+from parity.tools.gate.baseline import read_baseline
+from parity.tools.golden import store
 from reference.config import BartConfig
 from reference.tokenizer import ByteLevelTokenizer
 from reference.tokenizer.inventory import read_inventory

@@ -20,8 +20,8 @@ from parity.backends.reference.reversed_widths import WIDTHS
 from parity.backends.torch_util import compute_as
 from parity.core.subject import Variant, yardstick_ensemble
 from parity.core.tensors import TensorSpec
-from parity.fuzz import architectures as draw
 from parity.judge.tolerance import UNIT_ROUNDOFF, Yardstick, measure
+from parity.tools.fuzz import architectures as draw
 from reference import in_flax, in_torch
 from reference.config import read_config
 from reference.names import Table, table_of

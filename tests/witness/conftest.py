@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 
 from parity.core.resources import fixture
-from parity.fuzz import architectures as draw
+from parity.tools.fuzz import architectures as draw
 from reference.config import BartConfig
 from reference.names import table_of
 from tests.witness.backbones import CONFIGS, write, write_weights

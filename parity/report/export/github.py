@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
-from parity.core.display import markdown, markdown_code, printable, shown
+from parity.core.display import markdown, printable, shown
 from parity.core.records import Report
-from parity.gate import Gated
 from parity.report.console import WORST_FIRST, plural
 from parity.report.failures import Group, groups, headline, lines, usual_causes
 from parity.report.matrix import subject_label, worst
 from parity.report.terminal import by_entry, carried_words, environment_line, notice_lines, totals_line, usually
-from parity.show.gate import WORDS, change_lines, ending, update_command
 
 SHOWN_FAILURES = 20
 """Blocks in a summary, which may have a megabyte."""
 SHOWN_ANNOTATIONS = 10
 """Of each kind GitHub shows ten for a step."""
-SHOWN_CHANGES = 100
 
 
 def summary(report: Report) -> str:
@@ -35,32 +31,10 @@ def annotations(report: Report) -> list[str]:
     """One ``::error`` for each way to fail; more than GitHub shows are counted in the last."""
     verdicts = shown([verdict for verdict in report.verdicts if verdict.status in ("fail", "error")])
     found = list(groups(verdicts))
-    told = [_annotation(" · ".join(headline(group)), _told(group, ("", ""), ("first", "found", "error", "again")))
+    told = [annotation(" · ".join(headline(group)), _told(group, ("", ""), ("first", "found", "error", "again")))
             for group in found]  # fmt: skip
-    unread = [_annotation("not read", printable(each.cause)) for each in report.unreadable]
-    return _at_most([*unread, *told], "ways to fail")
-
-
-def gate_summary(gated: Gated, report: Path, baseline: Path) -> str:
-    """What changed, as a table, and, where nothing is worse, the command that accepts it."""
-    gated = shown(gated)
-    text = [f"### {markdown(ending(gated, baseline))}\n", *(f"- {markdown(line)}" for line in gated.versions)]
-    rows = list(change_lines(gated.changes))
-    if rows:
-        text += ["\n| change | cells |\n|---|---|"]
-        text += [f"| {WORDS.get(kind, kind)} | {markdown(line)} |" for kind, line in rows[:SHOWN_CHANGES]]
-        if len(rows) > SHOWN_CHANGES:
-            text.append(f"\nand {len(rows) - SHOWN_CHANGES} lines more")
-    if rows and not any(change.regression for change in gated.changes):
-        text.append(f"\nIf that is meant: {markdown_code(update_command(report, baseline), 8000)}")
-    return "\n".join(text) + "\n"
-
-
-def gate_annotations(gated: Gated) -> list[str]:
-    """One ``::error`` for each line of the gate's changes."""
-    lines_told = change_lines(shown(gated.changes))
-    told = [_annotation(f"gate: {WORDS.get(kind, kind)}", line) for kind, line in lines_told]
-    return _at_most(told, "changes")
+    unread = [annotation("not read", printable(each.cause)) for each in report.unreadable]
+    return at_most([*unread, *told], "ways to fail")
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -111,15 +85,15 @@ def _told(group: Group, cause: tuple[str, str], names: Sequence[str] | None = No
     return "\n".join(f"{name:<8} {line}" for name, line in told if names is None or name in names)
 
 
-def _annotation(title: str, message: str) -> str:
+def annotation(title: str, message: str) -> str:
     return f"::error title={_property(title)}::{_data(message)}"
 
 
-def _at_most(told: list[str], what: str) -> list[str]:
+def at_most(told: list[str], what: str) -> list[str]:
     if len(told) <= SHOWN_ANNOTATIONS:
         return told
     rest = len(told) - SHOWN_ANNOTATIONS + 1
-    return [*told[: SHOWN_ANNOTATIONS - 1], _annotation("parity", f"{rest} more {what}: see the report")]
+    return [*told[: SHOWN_ANNOTATIONS - 1], annotation("parity", f"{rest} more {what}: see the report")]
 
 
 def _data(text: str) -> str:

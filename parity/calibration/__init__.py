@@ -1,1 +1,0 @@
-"""Where ``k`` and ``c`` come from: honest backends on random checkpoints (``python -m parity.calibration``)."""

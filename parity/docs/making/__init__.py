@@ -1,2 +1,0 @@
-"""Makes the stand-ins, with the libraries of the stack ``main``, in a process of its own (``python -m
-parity.docs.making FOLDER ID…``): nothing else imports this package."""

@@ -1,0 +1,48 @@
+"""``python -m parity.tools.calibrate``: measures, or reads again what was measured, and writes ``calibration.toml``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from parity.core.resources import data
+from parity.tools.calibrate.about import about
+from parity.tools.calibrate.measure import measure_all, read, still_drawn
+from parity.tools.calibrate.plan import chunks
+from parity.tools.calibrate.table import as_toml
+
+DTYPES = ("float32", "bfloat16", "float32", "float16", "float32", "float64")
+BACKENDS = ("reference-torch", "reference-flax", "hf-torch")
+SEED = 20261121
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m parity.tools.calibrate", description=__doc__)
+    parser.add_argument("--architectures", type=int, default=64)
+    parser.add_argument("--draws", type=int, default=4, help="checkpoints of each architecture")
+    parser.add_argument("--dear", type=int, default=3, help="chunks in which every backend is measured")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--ratios", type=Path, required=True, help="where what is measured is kept, to go on from")
+    parser.add_argument("--jobs", type=int, default=2, help="chunks at a time")
+    parser.add_argument("--out", type=Path, default=data("judge/data/calibration.toml"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parsed()
+    todo = list(chunks(asked.seed, asked.architectures, asked.draws, DTYPES, BACKENDS, asked.dear))
+    measure_all(todo, asked.ratios, asked.jobs, lambda line: print(line, flush=True))
+    found = still_drawn(read(asked.ratios))
+    said = {
+        **about("python -m parity.tools.calibrate"),
+        "architectures": asked.architectures,
+        "checkpoints": len(np.unique(np.char.add(found["chunk"], found["checkpoint"]))),
+        "comparisons": 2 * len(found["tensor"]),
+    }
+    asked.out.write_text(as_toml(found, said), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Full audits of fresh random checkpoints, where nothing should fail: ``python -m parity.tools.calibrate.alarms``.
+
+Every check is judged on honest implementations, with the factors in force. What fails or errs is an alarm, and each is
+either a fault of theirs, for the ledger, or a fault of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from parity.capture.pipeline import capture
+from parity.cases.standard import standard_cases
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy
+from parity.core.records import Report, Verdict
+from parity.judge.followup.cases import DERIVED
+from parity.judge.judge import judge
+from parity.tools.calibrate.about import about
+from parity.tools.calibrate.draw import rows
+from parity.tools.calibrate.measure import wait_passively
+from parity.tools.calibrate.plan import Chunk, chunks
+
+PAIR = 2
+"""Architectures audited together: with many checkpoints of each, small chunks cost little more and lose less."""
+BACKENDS = ("reference-torch", "reference-flax", "hf-torch")
+SEED = 20270103
+"""Neither that of the calibration nor one whose alarms were looked into: what set the factors cannot test them."""
+
+
+def audit_all(todo: list[Chunk], into: Path, jobs: int) -> None:
+    """Audits the chunks that have no file in ``into`` yet, ``jobs`` at a time."""
+    wait_passively()
+    into.mkdir(parents=True, exist_ok=True)
+    todo = [chunk for chunk in todo if not _file(into, chunk).exists()]
+    with ProcessPoolExecutor(jobs) as pool:
+        running = {pool.submit(audit_chunk, chunk, into): chunk for chunk in todo}
+        for number, done in enumerate(as_completed(running), start=1):
+            print(f"{number}/{len(todo)} {running[done].name}: {done.result()}", flush=True)
+
+
+def audit_chunk(chunk: Chunk, into: Path) -> str:
+    """Audits one chunk and keeps its totals and alarms; returns the totals in words."""
+    scratch = Path(tempfile.mkdtemp(prefix="parity-alarms-"))
+    try:
+        checkpoints = chunk.write(scratch / "random")
+        if not checkpoints:
+            # Every draw of these architectures is passed over (``parity.tools.calibrate.plan``).
+            return _keep(into, chunk, {"checkpoints": 0, "totals": {}, "known": {}, "nearest": 0.0, "alarms": []})
+        capture(
+            checkpoints, out=scratch / "run", cache=scratch / "cache", backends=chunk.backends, dtypes=[chunk.dtype],
+            cases=_cases, derive=DERIVED, jobs=1,
+        )  # fmt: skip
+        report = judge(scratch / "run")
+    finally:
+        shutil.rmtree(scratch)
+    return _keep(into, chunk, {"checkpoints": len(checkpoints), **summary(report, chunk)})
+
+
+def _keep(into: Path, chunk: Chunk, found: dict[str, Any]) -> str:
+    part = _file(into, chunk).with_suffix(".part")
+    part.write_text(json.dumps(found), encoding="utf-8")
+    part.rename(_file(into, chunk))
+    return " ".join(f"{name}={count}" for name, count in found["totals"].items()) or "nothing to audit"
+
+
+def _cases(anatomy: Anatomy, _: Any, generation: dict[str, Any]) -> list[Case]:
+    return standard_cases(anatomy, rows(anatomy.raw), generation)
+
+
+def summary(report: Report, chunk: Chunk) -> dict[str, Any]:
+    """Totals, how often each entry of the ledger was met, how near to its budget what passed came, every alarm."""
+    known = Counter(v.evidence["ledger"] for v in report.verdicts if v.status == "known")
+    alarms = [_alarm(verdict, chunk) for verdict in report.verdicts if verdict.status in ("fail", "error")]
+    totals = Counter(verdict.status for verdict in report.verdicts)
+    nearest = max((v.error / v.budget for v in report.verdicts if v.status == "pass" and v.budget), default=0.0)
+    return {"totals": totals, "known": known, "nearest": nearest, "alarms": alarms}
+
+
+def _alarm(verdict: Verdict, chunk: Chunk) -> dict[str, Any]:
+    found = {
+        "seed": chunk.seed, "checkpoint": verdict.checkpoint, "dtype": verdict.dtype, "backend": verdict.backend,
+        "variant": verdict.variant, "check": verdict.check, "case": verdict.case, "status": verdict.status,
+        "reason": verdict.reason,
+    }  # fmt: skip
+    first = verdict.first_divergence
+    return found if first is None else {**found, "first": first.model_dump(exclude_none=True)}
+
+
+def _file(into: Path, chunk: Chunk) -> Path:
+    return into / f"{chunk.name}.json"
+
+
+def together(into: Path) -> dict[str, Any]:
+    """All chunks' files as one."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(into.glob("*.json"))]
+    return {
+        "checkpoints": sum(part["checkpoints"] for part in found),
+        "totals": dict(sum((Counter(part["totals"]) for part in found), Counter())),
+        "known": dict(sum((Counter(part["known"]) for part in found), Counter())),
+        "nearest": max(part["nearest"] for part in found),
+        "alarms": [alarm for part in found for alarm in part["alarms"]],
+    }
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """What is printed of it."""
+    totals = ", ".join(f"{count} {name}" for name, count in found["totals"].items())
+    yield f"{found['checkpoints']} checkpoints: {totals}; what passed came up to {found['nearest']:.2f} budgets"
+    for alarm in found["alarms"]:
+        place = f"{alarm['seed']}/{alarm['checkpoint']} {alarm['dtype']}"
+        yield f"{alarm['check']} {alarm['status']} {alarm['backend']}/{alarm['variant']} {place}: {alarm['reason']}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m parity.tools.calibrate.alarms", description=__doc__)
+    parser.add_argument("--architectures", type=int, default=42)
+    parser.add_argument(
+        "--draws", type=int, default=17, help="checkpoints of each architecture, which XLA compiles for once"
+    )
+    parser.add_argument("--dtype", action="append", help="taken in turn, a chunk each; float32 by default")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--parts", type=Path, required=True, help="where each chunk's result is kept, to go on from")
+    parser.add_argument("--jobs", type=int, default=2, help="chunks at a time")
+    parser.add_argument("--out", type=Path, default=Path("reports/alarms.json"))
+    asked = parser.parse_args()
+    todo = chunks(asked.seed, asked.architectures, asked.draws, asked.dtype or ["float32"], BACKENDS, size=PAIR)
+    audit_all(list(todo), asked.parts, asked.jobs)
+    found = together(asked.parts)
+    print(*lines(found), sep="\n")
+    text = json.dumps({**about("python -m parity.tools.calibrate.alarms"), "seed": asked.seed, **found}, indent=1)
+    asked.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

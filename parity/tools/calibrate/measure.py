@@ -1,0 +1,171 @@
+"""Errors of honest backends against the oracle, a row for each tensor, chunk by chunk, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.capture.pipeline import capture
+from parity.cases.standard import standard_cases
+from parity.core.case import Case
+from parity.core.model_spec import Anatomy
+from parity.core.records import SubjectRecord
+from parity.core.tensors import TensorSpec
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import CHECKS
+from parity.judge.followup.cases import YARDSTICK_TEXT, scores
+from parity.judge.known_issues import entries
+from parity.judge.tolerance import Measured
+from parity.tools.calibrate.draw import rows
+from parity.tools.calibrate.plan import Chunk, is_asked
+
+MEASURED = ("forward", "encode_decode", "gradients", "decode_steps", "score")
+"""Operations whose answers are tensors with a budget."""
+
+ABOUT_NUMBERS = ("numbers", "losses", "attention", "invariance", "cache", "generation")
+"""Families of checks; what the ledger says of the others (fields, loading) leaves the numbers as they are."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison with the oracle: errors and yardsticks, without factors and floors."""
+
+    checkpoint: str
+    subject: str
+    """The candidate's label."""
+    dtype: str
+    case: str
+    tensor: str
+    kind: str
+    size: int
+    slices: int
+    slice: float
+    slice_yardstick: float
+    element: float
+    element_yardstick: float
+
+
+def measure_all(todo: list[Chunk], into: Path, jobs: int, report: Callable[[str], None]) -> None:
+    """Measures the chunks that are not in ``into`` yet, ``jobs`` at a time."""
+    wait_passively()
+    into.mkdir(parents=True, exist_ok=True)
+    todo = [chunk for chunk in todo if not _file(into, chunk).exists()]
+    with ProcessPoolExecutor(jobs) as pool:
+        running = {pool.submit(measure_chunk, chunk, into): chunk for chunk in todo}
+        for number, done in enumerate(as_completed(running), start=1):
+            report(f"{number}/{len(todo)} {running[done].name}: {done.result()} comparisons")
+
+
+def wait_passively() -> None:
+    """Threads that wait for each other by spinning starve the processes beside them; sums are split the same."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def measure_chunk(chunk: Chunk, into: Path) -> int:
+    """Captures and measures one chunk, and leaves nothing but its file; returns how many comparisons it holds."""
+    scratch = Path(tempfile.mkdtemp(prefix="parity-calibration-"))
+    try:
+        capture(
+            chunk.write(scratch / "random"), out=scratch / "run", cache=scratch / "cache", backends=chunk.backends,
+            dtypes=[chunk.dtype], cases=_cases, derive=[scores], jobs=1,
+        )  # fmt: skip
+        _, runs = CheckpointRun.open_all(scratch / "run")
+        measured = [row for run in runs for row in rows_of(run)]
+        write(_file(into, chunk), measured)
+        return len(measured)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _cases(anatomy: Anatomy, _: Any, generation: dict[str, Any]) -> list[Case]:
+    """Those whose answers are tensors, and the text that everyone scores, which the oracle alone is to write."""
+    cases = standard_cases(anatomy, rows(anatomy.raw), generation)
+    text = [replace(case, notes={**case.notes, "roles": ["oracle"]}) for case in cases if case.name == YARDSTICK_TEXT]
+    return [case for case in cases if case.operation in MEASURED] + text
+
+
+def rows_of(run: CheckpointRun) -> Iterator[Row]:
+    """Every candidate's errors, tensor by tensor, over all cases that the oracle answers."""
+    for case in run.cases.values():
+        if case.operation not in MEASURED or run.oracle(case.name) is None:
+            continue
+        found = run.errors(case.name)
+        for index, subject in run.subjects("candidate"):
+            wrong = known_to_be_wrong(run, subject, case)
+            for spec in found.specs:
+                measured = found.errors.get(index, {}).get(spec.name)
+                known = any(fnmatchcase(spec.name, pattern) for pattern in wrong)
+                if isinstance(measured, Measured) and not known and spec.name not in case.undefined:
+                    yield from _row(run, subject, case.name, spec, measured)
+
+
+def known_to_be_wrong(run: CheckpointRun, subject: SubjectRecord, case: Case) -> set[str]:
+    """Patterns of the tensors that the ledger says this answer has wrong, also where the fault is small enough to pass.
+
+    An entry that depends on the config is taken to speak of every case under it: what it names is what was seen.
+    """
+    versions = run.manifest.environments[subject.environment]["versions"]
+    patterns: set[str] = set()
+    for entry in entries():
+        checks = [CHECKS[name] for name in entry.checks if CHECKS[name].family in ABOUT_NUMBERS]
+        for check in checks:
+            concerned = entry.config or entry.unless or case.name in check.cases
+            if concerned and entry.covers(check.id, case.name, subject, run.checkpoint, versions):
+                patterns |= set(entry.tensors or ["*"])
+    return patterns
+
+
+def _row(run: CheckpointRun, subject: SubjectRecord, case: str, spec: TensorSpec, measured: Measured) -> Iterator[Row]:
+    yardstick = run.yardstick(subject).error(spec.name, subject.backend)
+    if yardstick is not None:
+        yield Row(
+            run.checkpoint.name, subject.label, subject.dtype, case, spec.name, spec.kind, measured.size,
+            measured.slices.size, measured.slice, yardstick.slice, measured.element, yardstick.element,
+        )  # fmt: skip
+
+
+def _file(into: Path, chunk: Chunk) -> Path:
+    return into / f"{chunk.name}.csv.gz"
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Whole or not at all."""
+    part = path.with_suffix(".part")
+    with gzip.open(part, "wt", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in fields(Row))
+        writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in asdict(row).values()] for row in rows)
+    part.rename(path)
+
+
+def read(directory: Path) -> dict[str, np.ndarray]:
+    """All that was measured into a directory, as columns by the names of ``Row``; ``chunk`` is the file's name."""
+    columns: dict[str, list[str]] = {field.name: [] for field in fields(Row)} | {"chunk": []}
+    for path in sorted(directory.glob("*.csv.gz")):
+        with gzip.open(path, "rt", newline="") as file:
+            for row in csv.DictReader(file):
+                for name, value in row.items():
+                    columns[name].append(value)
+                columns["chunk"].append(path.name)
+    kinds = {field.name: field.type for field in fields(Row)}
+    return {name: np.array(values, {"int": int, "float": float}.get(kinds.get(name), str))
+            for name, values in columns.items()}  # fmt: skip
+
+
+def still_drawn(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows of the checkpoints that would be drawn today: what is passed over may have been measured before."""
+    names = np.char.add(np.char.add(found["chunk"], "-"), found["checkpoint"])
+    unique, index = np.unique(names, return_inverse=True)
+    chosen = np.array([is_asked(*(int(name.split("-")[place]) for place in (0, -2, -1))) for name in unique])[index]
+    return {name: column[chosen] for name, column in found.items()}

@@ -1,0 +1,1 @@
+"""``parity compare``: two checkpoints, versions, dtypes or runs, tensor by tensor."""

@@ -1,0 +1,84 @@
+"""``parity compare``: tensors of two sides, one under the other in data-flow order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from parity.core.display import shown
+from parity.report.console import console, plural, tell
+from parity.tools.compare.compare import Compared, Comparison
+from parity.tools.compare.tensor_diff import TensorRow
+from parity.tools.gate.render import show_changes
+
+SHOWN_ROWS = 60
+
+
+def show_comparison(found: Comparison, everything: bool = False) -> None:
+    """Prints what is of another version, then each case: a line where both sides agree, else its tensors.
+
+    Args:
+        everything: the tensors of cases that agree, too.
+    """
+    out, found = console(), shown(found)
+    for line in found.environments:
+        out.print(Text(line, "bright_black"))
+    for each in found.cases:
+        tell(out, Text.assemble((_title(each), "bold"), f": {summary(each)}"), 2)
+        if everything or each.first is not None:
+            out.print(_table(each))
+    for line in found.one_sided:
+        tell(out, Text(line, "bright_black"), 2)
+    show_changes(out, found.changes, SHOWN_ROWS)
+    differing = sum(each.first is not None for each in found.cases)
+    told = (
+        f"{differing} {'differ' if differing > 1 else 'differs'}"
+        if differing
+        else "none differs by more than honest implementations do"
+    )
+    verdicts = f"; {plural(len(found.changes), 'verdict')} not the same" if found.changes else ""
+    out.print(f"{plural(len(found.cases), 'case')} compared: {told}{verdicts}")
+
+
+def summary(each: Compared) -> str:
+    """``14 tensors, 3 of them equal in every bit, the largest difference 0.31 of both budgets at logits``."""
+    if not each.rows:
+        return "both raise the same" if each.case else ""
+    equal = sum(row.error == 0 for row in each.rows)
+    text = f"{plural(len(each.rows), 'tensor')}, {equal} equal in every bit"
+    measured = [row for row in each.rows if row.share is not None]
+    if measured and equal < len(each.rows):
+        worst = max(measured, key=lambda row: row.share)
+        text += f", the largest difference {worst.share:.3g} of both budgets at {worst.name}"
+    if unjudged := sum(row.unjudged for row in each.rows):
+        text += f", {unjudged} other numbers without a budget"
+    return f"{text}; first to differ: {each.first.name}" if each.first else text
+
+
+def _title(each: Compared) -> str:
+    one, other = each.subjects
+    return f"{each.checkpoint} · {each.case} · {one} ↔ {other}"
+
+
+def _table(each: Compared) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading, where in (("tensor", "left"), ("error", "right"), ("of both budgets", "right"), ("", "left")):
+        table.add_column(heading, justify=where)
+    rows = [row for row in each.rows if row.error != 0] if len(each.rows) > SHOWN_ROWS else each.rows
+    for row in rows[:SHOWN_ROWS]:
+        table.add_row(*_cells(row, row is each.first))
+    if len(rows) > SHOWN_ROWS:
+        table.add_row(f"and {len(rows) - SHOWN_ROWS} more")
+    return table
+
+
+def _cells(row: TensorRow, first: bool) -> Iterator[Text]:
+    style = "bold red" if row.differs else ""
+    yield Text(row.name, style)
+    yield Text("" if row.error is None else "equal" if row.error == 0 else f"{row.error:.2e}")
+    yield Text("" if row.share is None or row.error == 0 else f"{row.share:.3g}", style)
+    at = f"at {list(row.at)}" if row.at and row.error != 0 else ""
+    yield Text(" ".join(word for word in (row.note, at, "← first" if first else "") if word))

@@ -1,0 +1,146 @@
+"""Asks examples of stacks, several at a time: what was kept is not asked again, and what broke is asked as mended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from parity.core.stacks import Stack
+from parity.tools.examples.checkpoints import Shelf
+from parity.tools.examples.dependence import ids_of
+from parity.tools.examples.diagnosis import diagnose
+from parity.tools.examples.earlier_names import goes_on_from
+from parity.tools.examples.judging import judge, not_run
+from parity.tools.examples.model import Block
+from parity.tools.examples.outcome_store import Kept
+from parity.tools.examples.process import Outcome, Runner
+from parity.tools.examples.results import ExampleResult
+
+Key = tuple[str, str, tuple[str, ...]]
+"""Of what is run once: stack, kind of block, code."""
+CORRECTIONS = 3
+"""How many one after another an example may get."""
+
+
+class Say(Protocol):
+    """What progress is told to."""
+
+    def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
+        """What is done, how many examples are done, of how many, and what was wrong with the last one."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One example in one stack."""
+
+    name: str
+    source: str
+    stack: Stack
+    block: Block
+    earlier: tuple[Block, ...] = ()
+    """The examples that stand before it in its page or docstring."""
+
+    @property
+    def key(self) -> Key:
+        """The same code in the same stack is run once, however many docstrings hold it."""
+        return self.stack.name, self.block.kind, tuple(each.code for each in self.block.statements)
+
+
+@dataclass
+class Asking:
+    """Asks examples and judges what comes back.
+
+    Args:
+        facts: by stack what an outcome depends on: its interpreter and versions.
+        jobs: examples at a time.
+    """
+
+    shelf: Shelf
+    runner: Runner
+    kept: Kept
+    facts: dict[str, str]
+    jobs: int
+    progress: Say
+
+    def results(self, asked: Sequence[Asked]) -> list[ExampleResult]:
+        """What became of each, in order: run where it can be, then mended as far as that is known."""
+        lacking = [self.shelf.lacks(ids_of(each.block), each.stack) for each in asked]
+        outcomes = self._outcomes([each for each, lacks in zip(asked, lacking, strict=True) if not lacks])
+        results = [self._judged(each, outcomes, lacks) for each, lacks in zip(asked, lacking, strict=True)]
+        broken = {n: (each, results[n]) for n, each in enumerate(asked) if results[n].status == "breaks"}
+        for _ in range(CORRECTIONS):
+            broken = self._mend(broken, results)
+        return results
+
+    def _mend(
+        self, broken: dict[int, tuple[Asked, ExampleResult]], results: list[ExampleResult]
+    ) -> dict[int, tuple[Asked, ExampleResult]]:
+        """Writes a diagnosis to the results of what broke; returns what became of those that could be mended."""
+        mended: dict[int, Asked] = {}
+        for number, (each, result) in broken.items():
+            found = diagnose(each.block, result) or goes_on_from(result, each.earlier)
+            if found is None:
+                continue
+            first = results[number]
+            before = still_so(first.corrected, found.mended or each.block)
+            results[number] = first.model_copy(update={
+                "diagnosis": "; ".join(filter(None, (first.diagnosis, found.text))),
+                "corrected": "\n".join(filter(None, (*before, found.corrected))),
+            })  # fmt: skip
+            if found.mended is not None:
+                mended[number] = replace(each, block=found.mended)
+        for each in mended.values():
+            # A correction may name another checkpoint.
+            if ids_of(each.block):
+                self.shelf.lay_out(each.stack, [each.block])
+        outcomes = self._outcomes(list(mended.values())) if mended else {}
+        again = {number: (each, self._judged(each, outcomes)) for number, each in mended.items()}
+        for number, (_, result) in again.items():
+            told = {"mended": result.status, "mended_reason": result.reason}
+            results[number] = results[number].model_copy(update=told)
+        return again
+
+    def _judged(self, asked: Asked, outcomes: dict[Key, Outcome], lacks: str = "") -> ExampleResult:
+        if lacks:
+            return not_run(asked.name, asked.source, asked.block, asked.stack.name, lacks)
+        outcome = outcomes.get(asked.key) or Outcome(not_begun="interrupted before it was run")
+        standing_in = self.shelf.standing_in(asked.stack)
+        return judge(asked.name, asked.source, asked.block, asked.stack.name, outcome, standing_in)
+
+    def _outcomes(self, asked: Sequence[Asked]) -> dict[Key, Outcome]:
+        """Runs each code once in each stack; after an interruption only those that came to their end are there."""
+        once = {each.key: each for each in reversed(asked)}
+        kept = {key: self.kept.find(each.block, *self._about(each)) for key, each in once.items()}
+        outcomes = {key: outcome for key, outcome in kept.items() if outcome is not None}
+        pool = ThreadPoolExecutor(self.jobs)
+        try:
+            missing = [each for each in reversed(once.values()) if each.key not in outcomes]
+            waiting = {pool.submit(self.runner.run, each.block, each.stack): each for each in missing}
+            self.progress("running", len(outcomes), len(once))
+            with self.runner.stopping():
+                for future in as_completed(waiting):
+                    each, outcome = waiting[future], future.result()
+                    if self.runner.stopped:
+                        break
+                    self.kept.keep(outcome, each.block, *self._about(each))
+                    outcomes[each.key] = outcome
+                    self.progress(f"{each.stack.name} · {each.name}", len(outcomes), len(once), outcome.problem)
+        except KeyboardInterrupt:
+            self.runner.stop()
+        except BaseException:
+            self.runner.stop()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return outcomes
+
+    def _about(self, asked: Asked) -> tuple[str, str]:
+        return self.facts[asked.stack.name], self.shelf.about(asked.block, asked.stack)
+
+
+def still_so(corrected: str, block: Block) -> list[str]:
+    """The lines of earlier corrections that stand in a block: a later one may have changed the same statement again."""
+    code = "".join(each.code for each in block.statements)
+    return [line for line in corrected.splitlines() if line.removeprefix("... ") in code]

@@ -1,0 +1,198 @@
+"""What became of a documented statement: holds, breaks, differs, or what it would need to be compared."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from parity.tools.examples.blocks import parse
+from parity.tools.examples.dependence import Needs, ids_of, read_all
+from parity.tools.examples.model import Block, Statement
+from parity.tools.examples.process import Answer, Outcome
+from parity.tools.examples.results import ExampleResult, Raised, StatementResult, Status
+
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(e[-+]?\d+)?(?![\w.])")
+WORST_FIRST: tuple[Status, ...] = ("breaks", "differs", "not compared", "not reached", "not run", "holds")
+NO_NETWORK = ("no network: ", "OfflineModeIsEnabled", "outgoing traffic has been disabled", "couldn't connect to",
+              "Cannot find the requested files in the disk cache", "LocalEntryNotFoundError")  # fmt: skip
+
+
+def not_run(name: str, source: str, block: Block, stack: str, reason: str) -> ExampleResult:
+    """The result of an example that was not run."""
+    statements = [
+        StatementResult(line=each.line, code=each.code, expected=each.expected, status="not run", reason=reason)
+        for each in block.statements
+    ]
+    return ExampleResult(
+        name=name, source=source, stack=stack, line=block.line, status="not run", reason=reason,
+        needs=list(ids_of(block)), statements=statements,
+    )  # fmt: skip
+
+
+def judge(
+    name: str, source: str, block: Block, stack: str, outcome: Outcome, standing_in: frozenset[str]
+) -> ExampleResult:
+    """Judges one example.
+
+    Args:
+        standing_in: ids of which the example saw a stand-in instead of the real thing.
+    """
+    if outcome.not_begun:
+        return not_run(name, source, block, stack, outcome.not_begun)
+    needs, ids = read_all([each.code for each in block.statements])
+    statements = []
+    for number, statement in enumerate(block.statements):
+        own = needs[number] & standing_in
+        if number < len(outcome.answers):
+            raised = _placed(outcome.answers[number].raised, block.line)
+            statements.append(_judge_one(statement, outcome.answers[number], raised, own, block.kind == "session"))
+        elif number == len(outcome.answers) and outcome.ended:
+            statements.append(_told(statement, "breaks", reason=outcome.ended))
+        else:
+            statements.append(_told(statement, "not reached"))
+    status = worst([each.status for each in statements if each.status != "not reached"])
+    decisive = next((each for each in statements if each.status == status), None)
+    return ExampleResult(
+        name=name, source=source, stack=stack, line=block.line, status=status,
+        reason=decisive.reason if decisive else "", needs=list(ids), statements=statements,
+        wrote_outside=list(outcome.wrote_outside), seconds=round(outcome.seconds, 2),
+    )  # fmt: skip
+
+
+def worst(statuses: Sequence[Status]) -> Status:
+    """The one that decides about an example."""
+    return min(statuses, key=WORST_FIRST.index, default="not run")
+
+
+def _told(statement: Statement, status: Status, **more: object) -> StatementResult:
+    return StatementResult(line=statement.line, code=statement.code, expected=statement.expected, status=status, **more)
+
+
+def _placed(raised: dict[str, Any] | None, begin: int) -> Raised | None:
+    """An exception with its line in the document, of a block that begins there."""
+    if raised is None:
+        return None
+    return Raised.model_validate(raised | ({"line": raised["line"] + begin - 1} if raised["line"] else {}))
+
+
+def _judge_one(
+    statement: Statement, answer: Answer, raised: Raised | None, needs: Needs, session: bool
+) -> StatementResult:
+    got = answer.output
+    told = {"got": got, "raised": raised, "seconds": round(answer.seconds, 3)}
+    if raised is not None:
+        if _documents_this(statement.expected, raised):
+            return _told(statement, "holds", reason="raises what is documented", **told)
+        if raised.type == "AssertionError" and (needs.values or (needs.widths and _has_numbers(statement.code))):
+            return _told(statement, "not compared", reason=_lacks(needs), **told)
+        if any(mark in f"{raised.type}: {raised.message}" for mark in NO_NETWORK):
+            return _told(statement, "not run", reason=f"needs the network: {raised.first_line}", **told)
+        if raised.type == "AssertionError" and _asserts(statement.code):
+            return _told(statement, "differs", reason=f"what is asserted is not so: {raised.first_line}", **told)
+        return _told(statement, "breaks", reason=f"{raised.type}: {raised.first_line}", **told)
+    if _is_value_assertion(statement.code, needs):
+        return _told(statement, "not compared", reason=_lacks(needs), **told)
+    if not session or not statement.expected:
+        return _told(statement, "holds", **told)
+    if needs.values:
+        problem = "" if needs.shapes else structure_differs(statement.expected, got)
+        status: Status = "differs" if problem else "not compared"
+        return _told(statement, status, reason=problem or _lacks(needs), **told)
+    if agrees(statement.expected, got):
+        return _told(statement, "holds", **told)
+    if needs.widths and (_is_no_truth(statement.expected) or _has_numbers(statement.code)):
+        problem = structure_differs(statement.expected, got)
+        return _told(statement, "differs" if problem else "not compared", reason=problem or _lacks(needs), **told)
+    problem = f"shows {_short(got)}, documented is {_short(statement.expected)}"
+    return _told(statement, "differs", reason=problem, **told)
+
+
+def _lacks(needs: Needs) -> str:
+    return f"needs {', '.join(sorted(needs.values or needs.widths))}"
+
+
+def _is_no_truth(expected: str) -> bool:
+    """Whether what is documented is anything but ``True`` or ``False``: it may hold a width then."""
+    return expected.strip() not in ("True", "False")
+
+
+def _has_numbers(code: str) -> bool:
+    """Whether numbers stand in it, which may be widths of the real checkpoint."""
+    constants = (node.value for node in _nodes(code) if isinstance(node, ast.Constant))
+    return any(isinstance(value, int | float) and not isinstance(value, bool) for value in constants)
+
+
+def _nodes(code: str) -> Iterator[ast.AST]:
+    """Of a statement's tree; none, where the stack's Python reads what ours does not."""
+    try:
+        yield from ast.walk(parse(code))
+    except SyntaxError:
+        return
+
+
+def _is_value_assertion(code: str, needs: Needs) -> bool:
+    """Whether it asserts something about weights that are not there: that it held says nothing."""
+    return bool(needs.values) and _asserts(code)
+
+
+def _asserts(code: str) -> bool:
+    return any(isinstance(node, ast.Assert) for node in _nodes(code))
+
+
+def _documents_this(expected: str, raised: Raised) -> bool:
+    """Whether the document shows the traceback of this very exception."""
+    shown = expected.strip().splitlines()
+    return (
+        bool(shown) and shown[0].startswith("Traceback") and shown[-1].strip() == raised.text.strip().splitlines()[-1]
+    )
+
+
+def agrees(expected: str, got: str) -> bool:
+    """Whether the output is the documented one: white space aside, ``...`` for anything, and numbers to the digits
+    that the document gives."""
+    checker = doctest.OutputChecker()
+    if checker.check_output(expected, got, FLAGS):
+        return True
+    numbers = [found[0] for found in NUMBER.finditer(expected)]
+    others = [found[0] for found in NUMBER.finditer(got)]
+    if not numbers or len(numbers) != len(others) or NUMBER.sub("#", expected).split() != NUMBER.sub("#", got).split():
+        return False
+    return all(_rounds_to(other, number) for number, other in zip(numbers, others, strict=True))
+
+
+def _rounds_to(given: str, documented: str) -> bool:
+    mantissa, _, exponent = documented.lower().partition("e")
+    unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+    return abs(float(given) - float(documented)) <= unit / 2 * (1 + 1e-9)
+
+
+def structure_differs(expected: str, got: str) -> str:
+    """How the type or the lengths of a shown value differ from the documented ones; empty where they do not, or where
+    they cannot be read."""
+    try:
+        documented, shown = ast.literal_eval(expected.strip()), ast.literal_eval(got.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ""
+    return _structure(documented, shown, "the value")
+
+
+def _structure(documented: object, shown: object, what: str) -> str:
+    if type(documented) is not type(shown):
+        return f"{what} is of type {type(shown).__name__}, documented is {type(documented).__name__}"
+    if not isinstance(documented, list | tuple | dict):
+        return ""
+    if len(documented) != len(shown):
+        return f"{what} has length {len(shown)}, documented is {len(documented)}"
+    if isinstance(documented, dict):
+        return ""
+    pairs = enumerate(zip(documented, shown, strict=True))
+    return next((found for n, (one, two) in pairs if (found := _structure(one, two, f"{what}[{n}]"))), "")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return (line if len(line) <= 80 else f"{line[:77]}...") or "nothing"

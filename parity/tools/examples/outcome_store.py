@@ -1,0 +1,46 @@
+"""What became of examples, kept in a run's directory as soon as it is known: the same command goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from parity.tools.examples.model import Block
+from parity.tools.examples.process import INSIDE, Answer, Outcome
+
+
+class Kept:
+    """Outcomes below a directory, one file each, written whole; None: nothing is kept.
+
+    A file is named by everything that an outcome depends on: the code, what the stack holds, what stands in its hub
+    cache, the limits, and how examples are run.
+    """
+
+    def __init__(self, directory: Path | None, *limits: float) -> None:
+        self._directory = directory
+        self._common = [INSIDE.read_text(encoding="utf-8"), *map(str, limits)]
+
+    def _path(self, block: Block, *about: str) -> Path:
+        told = [*self._common, *about, block.kind, *(each.code for each in block.statements)]
+        return self._directory / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]}.json"
+
+    def find(self, block: Block, *about: str) -> Outcome | None:
+        """The outcome of this code before; ``about`` is what else it depends on."""
+        if self._directory is None or not self._path(block, *about).is_file():
+            return None
+        found = json.loads(self._path(block, *about).read_text(encoding="utf-8"))
+        answers = tuple(Answer(**each) for each in found.pop("answers"))
+        return Outcome(answers=answers, wrote_outside=tuple(found.pop("wrote_outside")), **found)
+
+    def keep(self, outcome: Outcome, block: Block, *about: str) -> None:
+        """Keeps it; a process that did not start is asked again next time."""
+        if self._directory is None or outcome.not_begun:
+            return
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._path(block, *about)
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+        os.replace(temporary, path)

@@ -1,0 +1,260 @@
+"""Runs an example in a process of its own: limits of time and memory, a scratch folder, an ``HF_HOME`` of its own.
+
+This is no sandbox: the code of a document runs with the rights of whoever asked for it. It is given a scratch folder to
+work in and a small environment. What it writes elsewhere through Python is reported, not prevented. Connections that
+Python itself makes are refused, and the Hugging Face libraries are told to stay offline; a program that the example
+starts, or native code, can connect all the same. What it started and left behind is ended with it, on Linux daemons
+too; elsewhere what starts a session of its own gets away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from parity.capture.memory import resident
+from parity.capture.worker_process import ending
+from parity.core.stacks import Stack
+from parity.tools.examples.model import Block
+
+INSIDE = Path(__file__).with_name("inside.py")
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
+"""What an example inherits: no token, no path of the user's."""
+FOR_THE_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "HF_ENDPOINT",
+                   "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # fmt: skip
+LAST_WORDS = 2000
+GIGABYTE = 1_000_000_000
+ROUNDS = 20
+"""How often processes are looked for that were started while others were killed."""
+LOOK_EVERY = 0.1
+"""Seconds between two looks at what an example holds; a fast one gets some hundred megabytes beyond the limit."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one statement that was begun."""
+
+    output: str = ""
+    raised: dict[str, Any] | None = None
+    """``type``, ``message``, ``where``, ``line`` and ``text`` of what it raised."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the process of an example."""
+
+    answers: tuple[Answer, ...] = ()
+    """Of the statements that came to an end, in order."""
+    ended: str = ""
+    """How the process ended in the statement after these, where it did: ``took longer than 120 s``."""
+    not_begun: str = ""
+    """Why not even the first statement was begun; that says nothing of the example."""
+    wrote_outside: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def problem(self) -> str:
+        """What it raised or how it ended, in one line; empty where it came to its end."""
+        raised = next((each.raised for each in self.answers if each.raised), None)
+        said = f"{raised['type']}: {raised['message']}" if raised else self.not_begun or self.ended
+        return (said.splitlines() or [""])[0][:200]
+
+
+@dataclass
+class Runner:
+    """Runs examples; ``stop`` ends those that are running.
+
+    Args:
+        furnish: fills the folder that is ``HF_HOME`` for an example in a stack.
+        time_limit: seconds.
+        memory_limit: gigabytes that an example and all it starts may hold together.
+        threads: of each process.
+        cache: the hub cache that may be filled from the network; None: no network.
+    """
+
+    furnish: Callable[[Path, Stack, Block], None]
+    time_limit: float = 120.0
+    memory_limit: float = 6.0
+    threads: int = 1
+    cache: Path | None = None
+    _live: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, block: Block, stack: Stack) -> Outcome:
+        """Runs one example.
+
+        Raises:
+            OSError: the interpreter cannot be started.
+        """
+        with tempfile.TemporaryDirectory(prefix="parity-docs-", ignore_cleanup_errors=True) as folder:
+            return self._run(block, stack, Path(folder).resolve())
+
+    def _run(self, block: Block, stack: Stack, folder: Path) -> Outcome:
+        work, home = folder / "work", make_home(folder)
+        work.mkdir()
+        self.furnish(home / "huggingface", stack, block)
+        job, answers, complaints = folder / "job.json", folder / "answers.jsonl", folder / "stderr.txt"
+        content = {
+            "statements": [(each.code, each.line - block.line + 1) for each in block.statements],
+            "session": block.kind == "session",
+            "roots": [str(folder)], "answers": str(answers), "parent": os.getpid(), "network": self.cache is not None,
+        }  # fmt: skip
+        job.write_text(json.dumps(content), encoding="utf-8")
+        began = time.monotonic()
+        with complaints.open("wb") as stderr:
+            child = subprocess.Popen(
+                [str(stack.interpreter), str(INSIDE), str(job)], cwd=work, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
+                env=environment_of(stack, home, threads=self.threads, cache=self.cache),
+            )  # fmt: skip
+        self._live.add(child)
+        ended = self._wait(child)
+        self._live.discard(child)
+        told = _told(answers)
+        if ended == "exit code 0":
+            ended = "" if told.get("done") else "left Python by itself with exit code 0"
+        return Outcome(
+            answers=tuple(Answer(each["output"], each["raised"], each["seconds"]) for each in told.get("ended", ())),
+            ended=ended,
+            not_begun="" if told.get("begun") else f"its process did not start ({ended}): {_last_line(complaints)}",
+            wrote_outside=tuple(each["path"] for each in told.get("wrote", ())),
+            seconds=time.monotonic() - began,
+        )
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> str:
+        """How it ended; whatever it started ends with it."""
+        began, ended = time.monotonic(), ""
+        while not ended:
+            try:
+                ended = ending(child.wait(LOOK_EVERY))
+            except subprocess.TimeoutExpired:
+                ended = self._too_much(child, time.monotonic() - began)
+        _kill(child)
+        child.wait()
+        return ended
+
+    def _too_much(self, child: subprocess.Popen[bytes], seconds: float) -> str:
+        """Why a process and all below it have to end now; empty where they may go on.
+
+        Resident memory is looked at: frameworks reserve far more addresses than they use, so that a limit on those
+        would stop honest examples.
+        """
+        if self.stopped:
+            return "was stopped"
+        if seconds > self.time_limit:
+            return f"took longer than {self.time_limit:g} s and was stopped"
+        if resident([psutil.Process(child.pid), *_below(child)]) > self.memory_limit * GIGABYTE:
+            return f"held more than {self.memory_limit:g} GB of memory and was stopped"
+        return ""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped.is_set()
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """An interruption stops the examples by itself: the exception may be raised where Python ignores it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handler(number: int, frame: object) -> None:
+            self.stop()
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def stop(self) -> None:
+        """Ends every example that is running, and every one that begins later."""
+        self._stopped.set()
+        for child in list(self._live):
+            _kill(child)
+
+
+def make_home(folder: Path) -> Path:
+    """Makes a home and a place for temporary files in a scratch folder."""
+    home = folder / "home"
+    for each in (home, home / "huggingface", folder / "tmp"):
+        each.mkdir()
+    return home
+
+
+def environment_of(stack: Stack, home: Path, *, threads: int = 1, cache: Path | None = None) -> dict[str, str]:
+    """What a stack's process is started with: a small environment, a home of its own.
+
+    Args:
+        home: stands for the user's home; ``huggingface`` in it is ``HF_HOME``.
+        cache: the hub cache that may be filled from the network; None: no network.
+    """
+    passed = (*PASSED_ON, *FOR_THE_NETWORK) if cache is not None else PASSED_ON
+    given = {name: os.environ[name] for name in passed if name in os.environ}
+    own = {
+        "HOME": str(home), "HF_HOME": str(home / "huggingface"), "XDG_CACHE_HOME": str(home),
+        "TMPDIR": str(home.parent / "tmp"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONUTF8": "1",
+        "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false",
+        "TF_CPP_MIN_LOG_LEVEL": "2", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "HF_HUB_DISABLE_TELEMETRY": "1",
+    }  # fmt: skip
+    if cache is None:
+        own |= dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1")
+    else:
+        own["HF_HUB_CACHE"] = str(cache)
+    return {**given, **own, **{name: value for name, value in stack.environment.items() if value}}
+
+
+def _below(child: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Every process that an example started and that is still there; ``inside.supervised`` keeps them below it."""
+    try:
+        return psutil.Process(child.pid).children(recursive=True)
+    except psutil.Error:  # it ended
+        return []
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Ends a process and all below it: these first, for what has lost its parent is below it no more."""
+    for _ in range(ROUNDS):
+        below = _below(child)
+        for each in below:
+            try:
+                each.kill()
+            except psutil.Error:  # it has ended, or is another user's
+                pass
+        if not below:
+            break
+        psutil.wait_procs(below, timeout=0.2)
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # nothing of it is left
+        pass
+
+
+def _told(answers: Path) -> dict[str, list[dict[str, Any]]]:
+    """What the process told, by kind of event; a line cut short by its end is left out."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    whole, _, _ = answers.read_bytes().rpartition(b"\n") if answers.exists() else (b"", b"", b"")
+    for line in whole.splitlines():
+        event = json.loads(line)
+        found.setdefault(event["event"], []).append(event)
+    return found
+
+
+def _last_line(complaints: Path) -> str:
+    text = complaints.read_bytes()[-LAST_WORDS:].decode(errors="replace")
+    return (text.strip().splitlines() or ["nothing on standard error"])[-1]

@@ -1,0 +1,137 @@
+"""What became of documented examples: on the terminal, and as a Markdown page."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from parity.core.display import printable, sentence, shown
+from parity.core.records import write_record
+from parity.report.console import console, duration, plural
+from parity.tools.examples.markdown import SHOWN, Wrong, first_line, page, with_it, wrong_ones
+from parity.tools.examples.results import DocsReport, SourceRecord, Status
+
+STYLES: dict[Status, str] = {"breaks": "bold red", "differs": "bold red", "holds": "green", "not compared": "yellow"}
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class DocsProgress:
+    """Progress on standard error: a bar in a terminal, a few plain lines anywhere else."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._bar = Bar(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), console=self._console, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("reading", total=None)
+        self._began, self._last_line = time.monotonic(), 0.0
+
+    def __enter__(self) -> DocsProgress:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
+        if self._console.is_terminal:
+            self._bar.update(self._task, description=printable(what, 200), completed=done, total=total or None)
+        elif problem or done < 2 or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            counted = f"{done} of {total} examples: " if total else ""
+            told = f"{counted}{printable(what)}" + (f": {sentence(problem)}" if problem else "")
+            self._console.print(Text(f"[{duration(self._last_line - self._began)}] {told}"))
+
+
+def write_docs(report: DocsReport, directory: Path) -> None:
+    """Writes ``documented.json`` and ``documented.md`` into a run's directory.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    write_record(report, directory / "documented.json")
+    (directory / "documented.md").write_text(page(report), encoding="utf-8")
+
+
+def show_docs(report: DocsReport) -> None:
+    """The counts by stack, the pages' blocks, and every example that does not hold."""
+    out, report = console(), shown(report)
+    for source in report.sources:
+        if source.error:
+            out.print(Text(f"{source.name}: {source.error}", "bold red" if not source.blocks else ""))
+        elif source.kind == "page":
+            out.print(Text(page_line(source)))
+    out.print(_table(report))
+    for stack in report.stacks:
+        if stack.absent and any(source.stack == stack.name for source in report.sources):
+            out.print(Text(f"{stack.name} has no {', '.join(stack.absent)}"))
+    for why, count in Counter(each.reason for each in report.examples if each.status == "not run").items():
+        out.print(Text(f"{plural(count, 'example')} not run: {why}"))
+    for wrong in wrong_ones(report):
+        out.print(_failure(wrong, report))
+    for example in report.examples:
+        if example.wrote_outside:
+            out.print(Text(f"{example.name} wrote outside its folder: {', '.join(example.wrote_outside)}", "bold red"))
+    for path in report.changed:
+        out.print(Text(f"changed while the examples ran: {path}"))
+    out.print(Text(f"{plural(len(report.examples), 'example')} in {duration(report.seconds)}"))
+
+
+def page_line(source: SourceRecord) -> str:
+    """``bart.md: 70 blocks: 27 session, 1 script, 42 signature``."""
+    kinds = Counter(block.kind for block in source.blocks)
+    return f"{source.name}: {plural(len(source.blocks), 'block')}: " + ", ".join(
+        f"{count} {kind}" for kind, count in kinds.items()
+    )
+
+
+def _table(report: DocsReport) -> Table:
+    table = Table("stack", "", "found", *SHOWN, box=None, pad_edge=False)
+    for stack in report.stacks:
+        for what, counts in (("examples", report.totals.examples), ("statements", report.totals.statements)):
+            own = counts.get(stack.name, {})
+            table.add_row(
+                f"{stack.name} (transformers {stack.versions.get('transformers', '?')})", what, str(sum(own.values())),
+                *(Text(str(own.get(status, 0)), STYLES.get(status, "") if own.get(status) else "") for status in SHOWN),
+            )  # fmt: skip
+    return table
+
+
+def _failure(wrong: Wrong, report: DocsReport) -> Text:
+    example, statement = wrong.first, wrong.statement
+    others = f" and {len(wrong.names) - 1} more with the same code" if len(wrong.names) > 1 else ""
+    text = Text(f"\n{wrong.names[0]} {example.status} · {', '.join(wrong.stacks)}{others}\n", "bold red")
+    text.append(f"  line     {statement.line}: {first_line(statement.code)}\n", "")
+    text.append(f"  {'raised' if statement.raised else 'why   '}   {statement.reason}\n", "")
+    if statement.raised is not None and statement.raised.where:
+        text.append(f"  where    {statement.raised.where}\n", "")
+    if example.diagnosis:
+        text.append(f"  likely   {example.diagnosis}\n", "")
+    if example.corrected:
+        text.append(f"  correct  {' · '.join(example.corrected.splitlines())}{with_it(example)}\n", "")
+    text.append(f"  again    parity docs {_again(wrong, report)}\n", "")
+    return text
+
+
+def _again(wrong: Wrong, report: DocsReport) -> str:
+    """What asks the same again: the page as it was named, which its short name may not find."""
+    name, source = wrong.names[0], wrong.first.source
+    page = next((each for each in report.command if Path(each).name == source), source)
+    real = "" if report.mode == "stand-in" else f" --checkpoints {report.mode}"
+    where = f"--stack {wrong.first.stack}{real} --example"
+    in_page = source != name.partition("#")[0]
+    return f"{shlex.quote(page)} {where} {shlex.quote(name)}" if in_page else f"--installed {where} {name}"

@@ -1,0 +1,158 @@
+"""What ``parity fuzz`` does: who is asked, what is kept of a failure, and how it is asked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from parity.backends.registry import find_entry
+from parity.capture.cache import default_cache
+from parity.capture.plan import REFERENCES
+from parity.capture.task import CaptureError
+from parity.core.records import Verdict, in_words
+from parity.core.subject import Subject
+from parity.judge.known_issues import NoSuchEntry, entries
+from parity.tools.fuzz import FuzzError
+from parity.tools.fuzz.asking import Plan, Process, is_alarm, versions
+from parity.tools.fuzz.example import AUDITED, Example
+from parity.tools.fuzz.script import NoScript, script
+from parity.tools.fuzz.search import Failure, Found, Search, judge_example
+from reference.config import config_of
+from reference.errors import CheckpointError, brief
+from reference.files import parse_json, read_bytes
+
+DEFAULT = ("hf-torch",)
+"""Who is asked where nobody is named: no new shape costs it a compilation."""
+NEVER = ("file",)
+
+
+def plan_of(backends: Sequence[str] | None) -> Plan:
+    """Who is judged, by names as in ``parity audit --backend``.
+
+    Raises:
+        CaptureError: no backend is called so, it has no such variant, or is about files beside the weights.
+    """
+    found = []
+    for text in backends or DEFAULT:
+        name, _, variant = text.partition("/")
+        try:
+            entry = find_entry(name)
+        except KeyError as error:
+            raise CaptureError(f"--backend {text}: {error.args[0]}") from error
+        if entry.about != "model" or name in NEVER:
+            raise CaptureError(f"--backend {text}: it is asked about no model, and a fuzz draws nothing else")
+        if variant and variant not in entry.variants:
+            raise CaptureError(f"--backend {text}: its variants are {', '.join(entry.variants)}")
+        found += [Subject(name, each) for each in ((variant,) if variant else entry.variants)]
+    compiles = any(each.backend in (*REFERENCES, "hf-flax") for each in found)
+    return Plan(tuple(dict.fromkeys(found)), flax=compiles)
+
+
+def process_of(plan: Plan, cache: Path | None = None) -> Process:
+    """This process, with all that a plan needs set up."""
+    names = [subject.backend for subject in plan.subjects()]
+    return Process(names, (cache or default_cache()) / "compiled")
+
+
+def fuzz(
+    *, out: Path, seconds: float, backends: Sequence[str] | None = None, families: Sequence[str] | None = None,
+    seed: int = 0, known: str = "", cache: Path | None = None, failures: int = 8,
+    progress: Callable[[Found, str], None] = lambda found, doing: None,
+) -> Found:  # fmt: skip
+    """Searches, and keeps every failure in ``out`` as soon as it is as small as it gets.
+
+    Raises:
+        CaptureError, FuzzError, NoSuchEntry: bad input.
+    """
+    plan = plan_of(backends)
+    unknown = sorted(set(families or ()) - set(AUDITED))
+    if unknown:
+        raise FuzzError(f"--family {unknown[0]}: no such family; there are {', '.join(AUDITED)}")
+    if known and known not in {entry.id for entry in entries()}:
+        raise NoSuchEntry(f"--known {known}: the ledger has no such entry")
+    out.mkdir(parents=True, exist_ok=True)
+    search = Search(
+        process_of(plan, cache), plan, families or AUDITED, seed=seed, known=known, progress=progress,
+        keep=lambda failure: keep(failure, out),
+    )  # fmt: skip
+    found = search.run(seconds=seconds, failures=1 if known else failures)
+    (out / "search.json").write_text(json.dumps(_summary(found, search), indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _summary(found: Found, search: Search) -> dict[str, Any]:
+    """What ``search.json`` holds: who was asked, by which seed, what came of it and what was covered."""
+    coverage = found.coverage
+    return {
+        "candidates": [subject.label for subject in search.plan.candidates], "families": list(search.families),
+        "seed": search.seed, "versions": versions(), "examples": coverage.examples, "cells": found.cells,
+        "seconds": round(found.seconds, 1), "nearest": found.nearest, "known": found.known,
+        "failures": [f"{f.verdict.check} {f.verdict.case} {f.verdict.backend}/{f.verdict.variant} {f.example.family}: "
+                     f"{f.verdict.reason}" for f in found.failures],
+        "covered": {axis: {str(value): number for value, number in counts.items()}
+                    for axis, counts in coverage.counts.items()},
+        "not_covered": {axis: list(map(str, values)) for axis, values in coverage.missing().items()},
+    }  # fmt: skip
+
+
+def keep(failure: Failure, out: Path) -> list[Path]:
+    """Writes a failure: the example and its verdict as JSON, and the script where there can be one."""
+    verdict = failure.verdict
+    stem = "-".join([verdict.check, verdict.backend, verdict.variant.replace("+", "-"), failure.example.family])
+    stored = out / f"{stem}.json"
+    content = {"example": json.loads(failure.example.to_json()), "verdict": json.loads(verdict.model_dump_json())}
+    stored.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    try:
+        text = script(failure)
+    except NoScript as why:
+        failure.no_script = str(why)
+        return [stored]
+    stored.with_suffix(".py").write_text(text, encoding="utf-8")
+    return [stored, stored.with_suffix(".py")]
+
+
+def again(file: Path, backends: Sequence[str] | None = None, cache: Path | None = None) -> list[Verdict]:
+    """What a stored failure's example is judged today, by the backend that it was found on, or others.
+
+    Raises:
+        FuzzError: the file is no stored failure.
+    """
+    example, found_on = stored_failure(file)
+    plan = plan_of(backends or [found_on])
+    return judge_example(process_of(plan, cache), plan, example)[1]
+
+
+def stored_failure(file: Path) -> tuple[Example, str]:
+    """The example of a stored failure, and the backend and variant that it was found on.
+
+    Raises:
+        FuzzError: the file cannot be read, or is none.
+    """
+    try:
+        stored = _Stored.model_validate(parse_json(read_bytes(file), file))
+        if stored.example.family not in AUDITED:
+            raise FuzzError(f"{file}: no family is called {brief(stored.example.family)}")
+        config_of(stored.example.config, file)
+    except CheckpointError as error:
+        raise FuzzError(str(error)) from error
+    except ValidationError as error:
+        raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {in_words(error)}") from error
+    return stored.example, f"{stored.verdict.backend}/{stored.verdict.variant}"
+
+
+class _Stored(BaseModel):
+    """What ``keep`` writes."""
+
+    example: Example
+    verdict: Verdict
+
+
+def exit_code(verdicts: Sequence[Verdict]) -> int:
+    """As an audit's."""
+    if any(is_alarm(verdict) for verdict in verdicts):
+        return 1
+    return 0 if any(verdict.status in ("pass", "known") for verdict in verdicts) else 2

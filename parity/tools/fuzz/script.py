@@ -1,0 +1,179 @@
+"""A failure as a script of its own: at most 40 lines that need the library alone, and exit with 1 while it diverges.
+
+What should have come out are the oracle's numbers, written into the script; what does is computed by the library
+from a checkpoint that the script writes first.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from parity.core.case import Case
+from parity.core.resources import data
+from parity.core.subject import Variant
+from parity.tools.fuzz.asking import versions
+from parity.tools.fuzz.search import Failure
+
+LINES = 40
+"""Of code: what is neither blank nor in the docstring."""
+WIDTH = 116
+LIBRARIES = {
+    "hf-torch": ("PyTorch", "torch", "", ""),
+    "hf-tf": ("TensorFlow", "tf", "TF", 'TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3"'),
+    "hf-flax": ("Flax", "flax", "Flax", 'JAX_PLATFORMS="cpu"'),
+}
+FIELDS = {
+    "encoder.hidden": "encoder_hidden_states", "encoder.attention": "encoder_attentions",
+    "decoder.hidden": "decoder_hidden_states", "decoder.attention": "decoder_attentions",
+    "decoder.cross_attention": "cross_attentions", "encoder.last": "encoder_last_hidden_state",
+    "decoder.last": "last_hidden_state",
+}  # fmt: skip
+"""By canonical name, the documented field; a decoder alone calls its own states and attentions without ``decoder_``."""
+
+
+class NoScript(ValueError):
+    """A failure cannot be shown by a script; the message says why."""
+
+
+def script(failure: Failure) -> str:
+    """The text of a script.
+
+    Raises:
+        NoScript: the backend is no library's, the failure is ours, or no number or text shows it.
+    """
+    verdict, example, run = failure.verdict, failure.example, failure.run
+    if verdict.backend not in LIBRARIES:
+        raise NoScript(f"{verdict.backend} is no library of its own")
+    if verdict.status == "error":
+        raise NoScript(f"the failure is ours: {verdict.reason}")
+    name, framework, prefix, environment = LIBRARIES[verdict.backend]
+    case = run.cases[verdict.case]
+    shown = _shown(failure, case, framework)
+    attention = Variant.parse(verdict.variant).attention
+    library = f"transformers {versions()['transformers']}, {name} ({attention} attention)"
+    generation = example.generation if case.operation == "generate" else {}
+    text = _template().render(
+        library=library, said=_text(f"{verdict.claim}. Here: {verdict.reason}."),
+        environment=environment, framework=framework, prefix=prefix, model_class=example.model_class,
+        config=_filled("config", example.config), generation=_filled("generation", generation) if generation else "",
+        inputs=_filled("inputs", case.inputs), aliases=_filled("aliases", sorted(example.table.tied)),
+        seed=example.seed, spread=example.spread,
+        raised=example.raised,
+        how=f', attn_implementation="{attention}"' if framework == "torch" else ", from_pt=True", **shown,
+    )  # fmt: skip
+    if lines_of(text) > LINES:
+        raise NoScript(f"it takes {lines_of(text)} lines, more than {LINES}")
+    return text
+
+
+def lines_of(text: str) -> int:
+    """Lines of code in a script: its docstring and blank lines aside."""
+    return len([line for line in text.split('"""', 2)[2].splitlines() if line.strip()])
+
+
+def _shown(failure: Failure, case: Case, framework: str) -> dict[str, Any]:
+    """How the library is called, what of its answer is shown, what it should be, and when the two differ."""
+    tensor, verdict = _tensor(failure), failure.verdict
+    if (exception := verdict.evidence.get("exception")) is not None:
+        call = _call(case, framework, "sequences" if case.operation == "generate" else "logits")
+        return _row(call, "what comes", "'an answer'", f"an answer and no {exception}", "0")
+    index = next(
+        i for i, subject in failure.run.subjects("candidate")
+        if (subject.backend, subject.variant) == (verdict.backend, verdict.variant)
+    )  # fmt: skip
+    ours, truth = failure.run.trace(index, case.name), failure.run.oracle(case.name)
+    if truth is None or tensor not in ours.arrays or tensor not in truth.arrays:
+        raise NoScript(f"no number shows it: {verdict.reason}")
+    call, found, expected = _call(case, framework, tensor), ours.arrays[tensor], truth.arrays[tensor]
+    if tensor == "sequences":
+        return _row(call, "the text", "found.tolist()", expected.tolist())
+    if found.shape != expected.shape:
+        return _row(call, f"the shape of {tensor}", "list(found.shape)", list(expected.shape))
+    difference = np.nan_to_num(np.abs(found.astype(np.float64) - expected), nan=np.inf, posinf=np.inf)
+    at = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), difference.shape))
+    number, bound = f"{float(expected[at]):.9g}", min(1.0, float(difference[at])) / 2
+    place = list(at) if at else ""
+    shown = f"float(found{place or '[()]'})"
+    return _row(call, f"{tensor}{place}", shown, number, f"not abs({shown} - {number}) < {bound:.2g}")
+
+
+def _row(call: list[str], place: str, shown: str, expected: Any, differs: str = "") -> dict[str, Any]:
+    differs = differs or f"{shown} != {expected}"
+    return {"call": call, "place": place, "shown": shown, "expected": expected, "differs": differs}
+
+
+def _tensor(failure: Failure) -> str:
+    """What a failure is shown by: the worst tensor, else the first that parts, else the text."""
+    verdict = failure.verdict
+    if verdict.case.startswith("generate"):
+        return "sequences"
+    if "worst" in verdict.evidence:
+        return verdict.evidence["worst"]["tensor"]
+    return verdict.first_divergence.tensor if verdict.first_divergence else ""
+
+
+def _call(case: Case, framework: str, tensor: str) -> list[str]:
+    """Lines that make ``found`` of the model."""
+    made = {"torch": "torch.tensor(a)", "tf": "tf.constant(a)", "flax": "np.array(a)"}[framework]
+    lines = [f"given = {{n: {made} for n, a in inputs.items()}}"]
+    if case.operation == "generate":
+        arguments = "".join(f", {name}={value!r}" for name, value in case.settings["arguments"].items())
+        end = ".sequences" if framework == "flax" else ""
+        return [*lines, f"found = np.array(model.generate(**given{arguments}){end})"]
+    if case.operation == "forward":
+        more = ", output_hidden_states=True" + (", output_attentions=True" if "attention" in tensor else "")
+        of = f"out.{_field(case, tensor)}"
+        found = f"{of}.detach().numpy()" if framework == "torch" else f"np.array({of})"
+        return [*lines, f"out = model(**given{more})", f"found = {found}"]
+    if case.operation == "gradients" and framework == "torch":
+        name = tensor.removeprefix("gradient.")
+        of = "out.loss.detach()" if tensor == "loss" else f'dict(model.named_parameters())["{name}"].grad'
+        return [*lines, "out = model(**given)", "out.loss.backward()", f"found = {of}.numpy()"]
+    raise NoScript(f"no script is written of {case.operation}")
+
+
+def _field(case: Case, tensor: str) -> str:
+    """Of the library's output: ``encoder_hidden_states[1]``."""
+    whole, _, number = tensor.rpartition(".")
+    if tensor in FIELDS or not number.isdigit():
+        return FIELDS.get(tensor, tensor)
+    field = FIELDS[whole]
+    alone = "decoder_input_ids" not in case.inputs and "encoder_hidden_states" in case.inputs
+    return f"{field.removeprefix('decoder_') if alone else field}[{number}]"
+
+
+def _filled(name: str, value: Any) -> str:
+    """An assignment of a dict or a list, in lines that are filled."""
+    if isinstance(value, Mapping):
+        parts, ends = [f"{key!r}: {each!r}" for key, each in value.items()], "{}"
+    else:
+        parts, ends = [repr(each) for each in value], "[]"
+    words = ", ".join(parts).replace("'", '"')
+    body = textwrap.indent(_wrapped([part.replace("'", '"') for part in parts]), "    ")
+    whole = f"{name} = {ends[0]}{words}{ends[1]}"
+    return whole if len(whole) <= WIDTH else f"{name} = {ends[0]}\n{body},\n{ends[1]}  # fmt: skip"
+
+
+def _text(words: str) -> str:
+    """For a docstring."""
+    return textwrap.fill(words.replace('"', "'").replace("\\", "/"), WIDTH, break_on_hyphens=False)
+
+
+def _wrapped(parts: Iterable[str]) -> str:
+    """Parts with commas between them, none broken in two: a name stays with its value."""
+    glued = ", ".join(part.replace(" ", "\0") for part in parts)
+    return textwrap.fill(glued, WIDTH - 4, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(data("tools/fuzz/script.py.jinja").read_text(encoding="utf-8"))

@@ -1,0 +1,236 @@
+"""The search: examples drawn by hypothesis, family by family, until time is up; what fails is shrunk."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from parity.checkpoint.inspection import inspect_checkpoint
+from parity.core.records import Verdict
+from parity.judge.checks import CHECKS
+from parity.judge.judge import verdicts_of
+from parity.tools.fuzz.asking import Live, Plan, Process, ask, is_alarm
+from parity.tools.fuzz.coverage import Coverage
+from parity.tools.fuzz.example import AUDITED, Example, drawn
+
+PER_ROUND = 8
+"""Examples of one family before the next has its turn."""
+SHRINKING = 40.0
+"""Processor seconds given to making one failure smaller."""
+
+
+class Diverged(AssertionError):
+    """An example failed; hypothesis makes smaller what raises this."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an example fails by: what its smaller ones must fail by as well."""
+
+    check: str
+    case: str
+    backend: str
+    variant: str
+    ledger: str = ""
+    """The entry that knows of it; "" for an alarm."""
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Wanted:
+        ledger = verdict.evidence.get("ledger", "")
+        return cls(verdict.check, verdict.case, verdict.backend, verdict.variant, ledger)
+
+
+@dataclass
+class Failure:
+    """The smallest example found that fails so, and its verdict."""
+
+    example: Example
+    verdict: Verdict
+    run: Live
+    no_script: str = ""
+    """Why there is no script of it, where there is none."""
+
+
+@dataclass
+class Found:
+    """What a search came to."""
+
+    seconds: float = 0.0
+    cells: int = 0
+    """Verdicts given, skipped cells aside."""
+    nearest: float = 0.0
+    """The largest error in budgets of anything that passed."""
+    known: dict[str, int] = field(default_factory=dict)
+    """By entry of the ledger, how many cells it explains."""
+    failures: list[Failure] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
+
+    def count(self, verdicts: Sequence[Verdict]) -> None:
+        for verdict in verdicts:
+            self.cells += verdict.status != "skip"
+            if verdict.status == "known":
+                self.known[verdict.evidence["ledger"]] = self.known.get(verdict.evidence["ledger"], 0) + 1
+            if verdict.status == "pass" and verdict.budget:
+                self.nearest = max(self.nearest, verdict.error / verdict.budget)
+
+
+def judge_example(
+    process: Process, plan: Plan, example: Example, wanted: Wanted | None = None
+) -> tuple[Live, list[Verdict]]:
+    """Writes an example's checkpoint, asks about it and judges the answers.
+
+    Args:
+        wanted: only this check and case of this candidate is judged, and only what it rests on is asked.
+    """
+    with tempfile.TemporaryDirectory(prefix="parity-fuzz-") as folder:
+        path = Path(folder) / example.family
+        example.write(path)
+        checkpoint = inspect_checkpoint(path)
+        cases = example.cases(checkpoint)
+        checks = list(CHECKS.values())
+        if wanted is not None:
+            checks, plan = [CHECKS[wanted.check]], plan.only(wanted.backend, wanted.variant)
+            names = {wanted.case, *checks[0].also}
+            about_text = wanted.case.startswith(("generate", "score"))
+            cases = [case for case in cases if case.name in names or case.notes.get("sets_yardstick")
+                     or (about_text and case.operation.startswith("generat"))]  # fmt: skip
+        run = ask(process, plan, checkpoint, cases)
+        return run, verdicts_of(run, checks)
+
+
+class Choices:
+    """What ``drawn`` asks of a generator, answered by hypothesis."""
+
+    def __init__(self, data: Any) -> None:
+        from hypothesis import strategies
+
+        self._data, self._st = data, strategies
+
+    def integers(self, low: int, high: int | None = None, size: int | None = None) -> Any:
+        import numpy as np
+
+        numbers = self._st.integers(*((0, low - 1) if high is None else (low, high - 1)))
+        return self._data.draw(numbers) if size is None else np.array([self._data.draw(numbers) for _ in range(size)])
+
+    def random(self) -> float:
+        return self._data.draw(self._st.integers(0, 99)) / 100
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        return self._data.draw(self._st.sampled_from(list(options)))
+
+
+class Search:
+    """A search as it goes on.
+
+    Args:
+        known: the id of an entry of the ledger that is to count as a failure, so as to be shown small.
+        progress: told of each example, and whether it is one of a failure being shrunk.
+        keep: given each failure as soon as it is as small as it gets.
+    """
+
+    def __init__(
+        self, process: Process, plan: Plan, families: Sequence[str] = AUDITED, *, seed: int = 0, known: str = "",
+        progress: Callable[[Found, str], None] = lambda found, doing: None,
+        keep: Callable[[Failure], Any] = lambda failure: None,
+    ) -> None:  # fmt: skip
+        self.process, self.plan, self.families = process, plan, tuple(families)
+        self.seed, self.known, self.progress, self.keep = seed, known, progress, keep
+        self.found = Found()
+        self._seen: set[tuple[str, ...]] = set()
+
+    def run(self, *, seconds: float | None = None, examples: int | None = None, failures: int = 8) -> Found:
+        """Goes on until time is up, so many examples were asked, or so many different failures were found."""
+        began = time.monotonic()
+        self._deadline = None if seconds is None else began + seconds
+        self._left = examples
+        for number, family in self._turns():
+            self._round(family, number)
+            self.found.seconds = time.monotonic() - began
+            if self._over() or len(self.found.failures) >= failures:
+                return self.found
+        return self.found
+
+    def _turns(self) -> Iterator[tuple[int, str]]:
+        number = 0
+        while True:
+            for family in self.families:
+                yield number, family
+                number += 1
+
+    def _over(self) -> bool:
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        return late or (self._left is not None and self._left <= 0)
+
+    def _round(self, family: str, number: int) -> None:
+        """A few examples of one family; the first failure is shrunk and kept."""
+        from hypothesis import HealthCheck, Phase, given, seed, settings
+        from hypothesis import strategies as st
+        from hypothesis.errors import HypothesisException
+
+        smallest: list[Failure] = []
+        since: list[float] = []
+
+        @seed(random.Random(f"{self.seed} {number}").getrandbits(32))
+        @settings(
+            max_examples=PER_ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate, Phase.shrink),
+        )  # fmt: skip
+        @given(st.data())
+        def holds(data: Any) -> None:
+            choices = Choices(data)
+            example = drawn(choices, choices, family)
+            if (not smallest and self._over()) or (since and time.process_time() - since[0] > SHRINKING):
+                return
+            failure = self._smaller(example, smallest[0]) if smallest else self._judge(example)
+            if failure is None:
+                return
+            since.append(time.process_time())
+            if not smallest or failure.example.size < smallest[0].example.size:
+                smallest[:] = [failure]
+            raise Diverged
+
+        try:
+            holds()
+        except (Diverged, HypothesisException, ExceptionGroup):
+            # Once time for shrinking is up nothing fails any more, which hypothesis calls flaky.
+            if not smallest:
+                raise
+        if smallest:
+            self.keep(smallest[0])
+            self.found.failures.append(smallest[0])
+            self._seen.add(self._kind(smallest[0].verdict))
+
+    def _judge(self, example: Example) -> Failure | None:
+        """Everything about one example; the first of its failures that is not known from before."""
+        self.progress(self.found, example.family)
+        run, verdicts = judge_example(self.process, self.plan, example)
+        self.found.count(verdicts)
+        self.found.coverage.add(example)
+        if self._left is not None:
+            self._left -= 1
+        for verdict in verdicts:
+            if self._counts(verdict) and self._kind(verdict) not in self._seen:
+                return Failure(example, verdict, run)
+        return None
+
+    def _counts(self, verdict: Verdict) -> bool:
+        if self.known:
+            return verdict.status == "known" and verdict.evidence["ledger"] == self.known
+        return is_alarm(verdict)
+
+    def _kind(self, verdict: Verdict) -> tuple[str, ...]:
+        """Failures that differ in nothing else are one."""
+        return verdict.check, verdict.backend, verdict.variant, verdict.status
+
+    def _smaller(self, example: Example, than: Failure) -> Failure | None:
+        """The same failure in a smaller example, if it shows there."""
+        self.progress(self.found, f"{example.family}, smaller")
+        run, verdicts = judge_example(self.process, self.plan, example, Wanted.of(than.verdict))
+        alike = (than.verdict.case, than.verdict.status)
+        same = [verdict for verdict in verdicts if (verdict.case, verdict.status) == alike and self._counts(verdict)]
+        return Failure(example, same[0], run) if same else None

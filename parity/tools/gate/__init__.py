@@ -1,0 +1,1 @@
+"""``parity gate``: what changed between a report and the baseline, from reports alone."""

@@ -1,0 +1,117 @@
+"""``parity gate``: what is no longer as the baseline says."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from parity.core.display import printable, shown
+from parity.report.console import console, plural, tell
+from parity.tools.gate.gate import Change, Gated
+
+SHOWN = 40
+"""Lines of changes; more are counted."""
+MANY = 4
+INDENT = 15
+COLOURS = {"worse": "bold red", "vanished": "bold red", "diverges": "bold red", "grew": "bold magenta"}
+WORDS = {"diverges": "new divergence"}
+
+
+def show_gate(gated: Gated, report: Path, baseline: Path) -> None:
+    """Prints versions that changed, a line for each kind of change, and how it ends."""
+    out, gated = console(), shown(gated)
+    for line in gated.versions:
+        out.print(Text(line, "bright_black"))
+    show_changes(out, gated.changes, SHOWN)
+    tell(out, Text(ending(gated, baseline)), 2)
+    if gated.changes and not any(change.regression for change in gated.changes):
+        out.print(f"if that is meant: {update_command(report, baseline)}")
+
+
+def show_changes(out: Console, changes: Iterable[Change], most: int) -> None:
+    """Prints a line for each kind of change, the worst first; past ``most`` lines they are counted."""
+    lines = list(change_lines(shown(list(changes))))
+    for kind, line in lines[:most]:
+        tell(out, Text.assemble((f"{WORDS.get(kind, kind):<{INDENT}}", COLOURS.get(kind, "green")), line), INDENT)
+    if len(lines) > most:
+        out.print(f"and {plural(len(lines) - most, 'line')} more")
+
+
+def ending(gated: Gated, baseline: Path) -> str:
+    """``27977 cells, all as in reports/baseline.json``, or how many changed and how."""
+    cells = plural(len(gated.report.verdicts), "cell")
+    if gated.passed:
+        return f"gate passed: {cells}, all as in {printable(baseline)}"
+    counts = Counter(change.kind for change in gated.changes)
+    told = ", ".join(f"{count} {WORDS.get(kind, kind)}" for kind, count in counts.items())
+    return f"gate failed: {cells}, not as in {printable(baseline)}: {told}"
+
+
+def update_command(report: Path, baseline: Path) -> str:
+    return printable(shlex.join(["parity", "gate", str(report), "--baseline", str(baseline), "--update"]), 8000)
+
+
+def show_updated(changed: list[Change], baseline: Path, made: bool) -> None:
+    """Prints what a baseline says otherwise now; ``made``: there was none before."""
+    out = console()
+    show_changes(out, changed, SHOWN)
+    where = printable(baseline)
+    out.print(f"made: {where}" if made else f"{plural(len(changed), 'cell')} changed; written: {where}")
+
+
+def change_lines(changes: Iterable[Change]) -> Iterator[tuple[str, str]]:
+    """Kind and line of changes that are alike: one check of one subject; of vanished ones all checks of a subject."""
+    groups: dict[tuple[str, ...], list[Change]] = {}
+    for change in changes:
+        check = "" if change.kind == "vanished" else change.cell.check
+        groups.setdefault((change.kind, check, change.cell.subject, _turn(change)), []).append(change)
+    order = (*COLOURS, "better", "shrank", "new")
+    for (kind, _, subject, turn), members in sorted(groups.items(), key=lambda item: order.index(item[0][0])):
+        cells = [change.cell for change in members]
+        checks, names = _listed(c.check for c in cells), _listed(c.checkpoint for c in cells)
+        cases = _listed(c.case for c in cells)
+        yield kind, f"{checks} · {subject} · {names} · {cases}: {turn}{_numbers(members)}{_why(members)}"
+
+
+def _turn(change: Change) -> str:
+    before = change.before.status if change.before else "none"
+    if change.before and change.before.entry and change.kind == "better":
+        before = f"{before} ({change.before.entry})"
+    after = change.after.status if change.after else "none"
+    if before == after == "fail":
+        return f"another failure than the one accepted ({change.before.entry}; it was {change.before.found})"
+    return f"{before} → {after}" if before != after else before
+
+
+def _numbers(members: list[Change]) -> str:
+    """The change of the error that is largest now."""
+    known = [change for change in members if change.after and change.after.budgets is not None]
+    if not known:
+        return ""
+    worst = max(known, key=lambda change: change.after.budgets)
+    before = "" if worst.before is None or worst.before.low is None else f"{worst.before.largest:.3g} → "
+    return f", {before}{worst.after.budgets:.3g} budgets"
+
+
+def _why(members: list[Change]) -> str:
+    """Where the first of them diverges, or what was found."""
+    told = next((change.after for change in members if change.after and change.after.status != "pass"), None)
+    if told is None:
+        return ""
+    if told.first_divergence is None:
+        return f", {' '.join(told.reason.split())[:200]}" if told.reason else ""
+    within = told.first_divergence.inputs_within
+    inputs = "" if within is None else f", its inputs agree to {within:.2g} budgets"
+    return f", first at {told.first_divergence.tensor}{inputs if (within or 0) <= 1 else ''}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(dict.fromkeys(names))
+    if len(names) <= MANY:
+        return ", ".join(names)
+    return f"{', '.join(names[: MANY - 1])} and {len(names) - MANY + 1} more"

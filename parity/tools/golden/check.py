@@ -1,0 +1,100 @@
+"""``parity golden check``: whether the goldens are whole, of what there is today, and still what the oracle says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parity.checkpoint.inspection import inspect_checkpoint
+from parity.core.records import Report
+from parity.core.resources import fixtures, goldens
+from parity.core.stacks import table
+from parity.tools.golden.selection import STACKS, golden_cases
+from parity.tools.golden.store import INDEX, LARGEST, GoldenError, Index, file_name, read_bundle, read_index
+
+if TYPE_CHECKING:
+    from parity.capture.task import Event
+
+ASKED_HERE = "reference-torch/eager"
+"""Somebody has to be judged, or the oracle is not asked; the yardstick has this answer already."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one golden."""
+
+    kind: str
+    """``missing``, ``unused``, ``altered``, ``stale`` or ``large``."""
+    what: str
+
+
+def problems() -> list[Problem]:
+    """Everything wrong that shows without computing: needs no framework.
+
+    Raises:
+        GoldenError: the index cannot be read.
+    """
+    index = read_index()
+    return [*_of_files(index), *_of_fixtures(index)]
+
+
+def audit_goldens(
+    cache: Path | None = None, jobs: int | None = None, progress: Callable[[Event], None] | None = None
+) -> Report:
+    """Judges every golden against the oracle of today, in a run that is not kept; only ``main`` is asked anything."""
+    from parity import api
+
+    with tempfile.TemporaryDirectory(prefix="parity-golden-") as folder:
+        return api.audit(
+            fixtures(), out=Path(folder), cache=cache, backends=[ASKED_HERE], goldens=STACKS, cases=golden_cases,
+            jobs=jobs, progress=progress,
+        )  # fmt: skip
+
+
+def _of_files(index: Index) -> Iterator[Problem]:
+    there = {path.relative_to(goldens()).as_posix(): path for path in goldens().rglob("*") if path.is_file()}
+    size = sum(path.stat().st_size for path in there.values())
+    if size > LARGEST:
+        yield Problem("large", f"{goldens()}: {size} bytes, where {LARGEST} are allowed")
+    for name in sorted(there.keys() - index.files.keys() - {INDEX}):
+        yield Problem("unused", f"{there[name]}: not in the index")
+    for name, known in index.files.items():
+        if name not in there:
+            yield Problem("missing", f"{goldens() / name}: in the index, and not there")
+            continue
+        try:
+            read_bundle(name, known)
+        except GoldenError as error:
+            yield Problem("altered", str(error))
+
+
+def _of_fixtures(index: Index) -> Iterator[Problem]:
+    checkpoints = [inspect_checkpoint(path) for path in fixtures()]
+    rows = table()
+    wanted = {file_name(stack, each.name): (stack, each) for stack in STACKS for each in checkpoints}
+    for name in sorted(index.files.keys() - wanted.keys()):
+        yield Problem("unused", f"{goldens() / name}: of no fixture or stack there is")
+    for name, (stack, checkpoint) in wanted.items():
+        known = index.files.get(name)
+        if known is None:
+            yield Problem("missing", f"{goldens() / name}: never recorded")
+            continue
+        if known.checkpoint != checkpoint.digest:
+            yield Problem("stale", f"{goldens() / name}: the fixture {checkpoint.name} is another than was recorded")
+            continue
+        pins = dict(pin.partition("[")[0].split("==") for pin in rows[stack].requires if "[" not in pin)
+        for library in sorted(pins.keys() & known.versions.keys()):
+            if known.versions[library].partition("+")[0] != pins[library]:
+                yield Problem("stale", f"{goldens() / name}: of {library} {known.versions[library]}, the stack {stack} "
+                                       f"has {pins[library]}")  # fmt: skip
+        asked = golden_cases(checkpoint.anatomy, None, checkpoint.generation)
+        try:
+            bundle = read_bundle(name)
+        except GoldenError:
+            continue  # said above
+        for case in asked:
+            if bundle.cases.get(case.name) != case.digest:
+                yield Problem("stale", f"{goldens() / name}: {case.name} is asked of other inputs today")

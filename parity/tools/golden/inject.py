@@ -1,0 +1,126 @@
+"""Goldens as subjects of a run: their traces are written beside the captured ones, and the manifest names them.
+
+A run is captured first; the oracle's word on the texts that goldens hold is asked for among the derived cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from parity.backends.registry import find_entry
+from parity.capture.run_directory import trace_name
+from parity.core.case import Case
+from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord
+from parity.core.resources import goldens
+from parity.core.subject import Subject
+from parity.tools.golden.selection import STACKS
+from parity.tools.golden.store import Bundle, GoldenError, read_bundle, read_index
+
+Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
+
+
+def golden_stack(name: str) -> str:
+    """What a stack is called in a run where its answers are goldens: ``docs-4.37 (golden)``."""
+    return f"{name} (golden)"
+
+
+def find_bundles(checkpoints: Mapping[str, str], stacks: Sequence[str]) -> dict[str, list[Bundle]]:
+    """The goldens of these stacks about each checkpoint.
+
+    Args:
+        checkpoints: digests by name; a golden is found by the digest, whatever the directory is called.
+
+    Raises:
+        GoldenError: a stack is none that goldens are kept of, or there is none about a checkpoint, or it was altered.
+    """
+    for stack in stacks:
+        if stack not in STACKS:
+            raise GoldenError(f"--golden {stack}: there are goldens of {', '.join(STACKS)}")
+    index = read_index()
+    found: dict[str, list[Bundle]] = {}
+    for name, digest in checkpoints.items():
+        for stack in stacks:
+            of_stack = {file: known for file, known in index.files.items() if file.startswith(f"{stack}/")}
+            file = next((file for file, known in of_stack.items() if known.checkpoint == digest), None)
+            if file is None:
+                raise GoldenError(f"{goldens()}: no golden of {stack} about {name}, as it is now: golden record")
+            found.setdefault(name, []).append(read_bundle(file, of_stack[file]))
+    return found
+
+
+def with_goldens(derive: Derive, bundles: Mapping[str, list[Bundle]]) -> Derive:
+    """The same derivation from a manifest that holds the goldens too."""
+    return lambda manifest, out: derive(joined(manifest, out, bundles), out)
+
+
+def joined(manifest: Manifest, out: Path, bundles: Mapping[str, list[Bundle]]) -> Manifest:
+    """The manifest with the goldens among its subjects, after all others; their traces are written.
+
+    Raises:
+        GoldenError: a golden answers another question than the run asks.
+    """
+    subjects, records = list(manifest.subjects), list(manifest.traces)
+    environments = dict(manifest.environments)
+    for checkpoint in manifest.checkpoints:
+        for bundle in bundles.get(checkpoint.name, ()):
+            _same_questions(bundle, manifest, checkpoint)
+            environments.setdefault(golden_stack(bundle.stack), bundle.environment)
+            for stored in bundle.subjects:
+                # What follows from the backend's name is not stored with its answers.
+                prefix = find_entry(stored.backend).class_prefix
+                subject = stored.model_copy(update={"class_prefix": prefix})
+                place = _place(subjects, subject)
+                records += _records(bundle, subject, place, checkpoint.name, out)
+    return manifest.model_copy(update={"subjects": subjects, "traces": records, "environments": environments})
+
+
+def _same_questions(bundle: Bundle, manifest: Manifest, checkpoint: CheckpointRecord) -> None:
+    if any(subject.documented_class != checkpoint.documented_class for subject in bundle.subjects):
+        raise GoldenError(f"{goldens()}: {checkpoint.name} is not kept as a {checkpoint.documented_class}")
+    asked = {case["name"]: Case.from_json(case).digest for case in manifest.cases[checkpoint.name]}
+    for name, digest in bundle.cases.items():
+        if asked.get(name) != digest:
+            why = "this run does not ask" if name not in asked else "this run asks of other inputs"
+            raise GoldenError(
+                f"{goldens()}: the golden of {bundle.stack} about {checkpoint.name} is of {name}, which {why}"
+            )
+
+
+def _place(subjects: list[SubjectRecord], subject: SubjectRecord) -> int:
+    """The subject's place; checkpoints of one class share it."""
+    same = (place for place, known in enumerate(subjects) if known == subject)
+    place = next(same, None)
+    if place is None:
+        subjects.append(subject)
+        place = len(subjects) - 1
+    return place
+
+
+def _records(bundle: Bundle, subject: SubjectRecord, place: int, checkpoint: str, out: Path) -> Iterator[TraceRecord]:
+    who = Subject(subject.backend, subject.variant, subject.stack, subject.device, subject.dtype)
+    for (backend, variant, case), trace in bundle.traces.items():
+        if (backend, variant) == (subject.backend, subject.variant):
+            path = f"traces/{trace_name(checkpoint, who, case)}"
+            trace.write(out / path)
+            yield TraceRecord(
+                checkpoint=checkpoint,
+                subject=place,
+                case=case,
+                outcome="captured",
+                path=path,
+                cached=True,
+                digest=trace.digest,
+            )
+
+
+def as_golden(subject: SubjectRecord, lacking: Mapping[str, str], kept: list[str]) -> dict[str, Any]:
+    """What a captured subject becomes when its answers are kept."""
+    stack = golden_stack(subject.stack)
+    who = Subject(subject.backend, subject.variant, stack, subject.device, subject.dtype)
+    return {
+        "stack": stack, "environment": stack, "label": who.label, "role": "candidate", "kept": kept,
+        "capabilities": [name for name in subject.capabilities if name not in lacking],
+        "lacking": {**subject.lacking, **lacking},
+    }  # fmt: skip

@@ -1,0 +1,40 @@
+"""``parity golden check``: what is wrong with the goldens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from parity.core.display import printable, shown
+from parity.core.records import Report
+from parity.core.resources import goldens
+from parity.report.console import console, plural, size
+from parity.report.failures import block, groups, usual_causes
+from parity.report.terminal import cost_line, totals_line, usually
+
+if TYPE_CHECKING:
+    from parity.tools.golden.check import Problem
+
+
+def show_problems(found: Sequence[Problem]) -> None:
+    """Prints a line for each, then how many files there are."""
+    out = console()
+    for problem in found:
+        out.print(Text.assemble((f"{problem.kind:<8} ", "bold red"), printable(problem.what)))
+    files = list(goldens().rglob("*.safetensors"))
+    bytes_there = size(sum(path.stat().st_size for path in files))
+    wrong = plural(len(found), "problem") if found else "none missing, unused, altered or stale"
+    out.print(f"{plural(len(files), 'file')} of goldens, {bytes_there}: {wrong}")
+
+
+def show_audited(report: Report) -> None:
+    """Prints the totals of judging them, and a block for each failure."""
+    out, report = console(), shown(report)
+    failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
+    for group, cause in zip(failures, usual_causes(failures, usually), strict=True):
+        out.print(block(group, *cause))
+        out.print()
+    out.print(totals_line(report))
+    out.print(Text(cost_line(report), "bright_black"))

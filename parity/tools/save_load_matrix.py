@@ -1,0 +1,95 @@
+"""The matrix of savers and loaders as Markdown: ``python -m parity.tools.save_load_matrix CHECKPOINT … [--stack NAME=PATH]``.
+
+Asks of each checkpoint only that it be saved and loaded, judges the family ``saving``, writes ``reports/saving.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from parity.core.case import Case
+from parity.core.records import Report, Verdict
+
+LOADS = ("SAVE03", "SAVE04", "SAVE05")
+SAVERS = ["hf-torch/eager", "hf-tf", "hf-flax"]
+HEAD = """# What each saved, and what each loaded of it
+
+Made by `python -m parity.tools.save_load_matrix` with transformers {versions}. A row is one saved set of files (saver, stack,
+form) and the way it is loaded; a column a loader in its stack. `same`: the saved weights bit for bit. `error`: it
+raised one that says so, where nothing is promised. **`known`**: the ledger's entry says what it does instead;
+**`fail`**: nothing says why. `–`: not asked, for a reason that the report names.
+"""
+
+
+def base_cases(anatomy: Any, rows: Any, generation: Any) -> list[Case]:
+    """The weight file alone is read, which says how large the weights are."""
+    return [Case("load", "load", requires=("load",), notes={"roles": ["file"]})]
+
+
+def matrix(report: Report) -> Iterator[str]:
+    """A table for each checkpoint, lines of Markdown."""
+    for checkpoint in report.checkpoints:
+        own = [v for v in report.verdicts if v.checkpoint == checkpoint.name and v.check in LOADS]
+        loaders = list(dict.fromkeys((v.backend, v.stack) for v in own))
+        yield from ("", f"## {checkpoint.name}", "")
+        yield "| saved, and how it is loaded | " + " | ".join(f"{name} {stack}" for name, stack in loaders) + " |"
+        yield "|---" * (len(loaders) + 1) + "|"
+        for case in dict.fromkeys(v.case for v in own):
+            cells = {(v.backend, v.stack): v for v in own if v.case == case}
+            words = [_word(cells[loader]) if loader in cells else "" for loader in loaders]
+            yield f"| `{case.removeprefix('saved.')}` | " + " | ".join(words) + " |"
+        yield from _wrong(report, checkpoint.name)
+
+
+def _wrong(report: Report, name: str) -> Iterator[str]:
+    """What is behind the cells that are not right, each cause once."""
+    causes: dict[str, int] = {}
+    for v in report.verdicts:
+        if v.checkpoint == name and v.status in ("fail", "known", "error"):
+            told = (
+                v.reason.partition(" [")[0] if v.status == "known" else f"{v.check}, {v.backend} {v.stack}: {v.reason}"
+            )
+            told = " ".join(told.split())[:240]
+            causes[told] = causes.get(told, 0) + 1
+    yield from ("", *(f"- {cause} ({count})" for cause, count in causes.items()))
+
+
+def _word(verdict: Verdict) -> str:
+    if verdict.status == "pass":
+        return "error" if verdict.evidence.get("raises") else "same"
+    return {"skip": "–"}.get(verdict.status, f"**{verdict.status}**")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Captures, judges and writes."""
+    from parity.capture.pipeline import capture
+    from parity.core.records import write_record
+    from parity.judge.followup.cases import SAVING
+    from parity.judge.judge import judge
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("--stack", action="append", default=[])
+    parser.add_argument("--backend", action="append")
+    parser.add_argument("--out", type=Path, default=Path("runs/saving"))
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--report", type=Path, default=Path("reports/saving.md"))
+    given = parser.parse_args(arguments)
+    manifest = capture(
+        given.checkpoints, out=given.out, cache=given.cache, backends=given.backend or SAVERS,
+        stacks=("main", *given.stack), cases=base_cases, derive=SAVING, jobs=given.jobs,
+    )  # fmt: skip
+    report = judge(given.out, checks=["saving"])
+    write_record(report, given.out / "report.json")
+    used = {name: facts["versions"].get("transformers") for name, facts in manifest.environments.items()}
+    versions = ", ".join(f"{version} ({name})" for name, version in used.items())
+    given.report.write_text("\n".join([HEAD.format(versions=versions), *matrix(report)]) + "\n", encoding="utf-8")
+    print(f"{given.report}: {report.totals}, {sum(manifest.seconds.values()):.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""How good the checks are at catching faults: every mutant captured and judged like any other candidate.
+
+The variant without a change is judged beside them on the same cells; where it does not pass, the selftest is void.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
+from parity.core.records import Verdict
+from parity.core.resources import fixture
+from parity.core.subject import Subject, Variant
+from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import CHECKS
+from parity.tools.selftest.outcome import Outcome, cell, largest, of_mutants, outcome
+from parity.tools.selftest.thresholds import Floor, floor
+
+if TYPE_CHECKING:
+    from parity.capture.task import Event
+
+Progress = Callable[["Event"], None]
+
+
+class Selftest(BaseModel):
+    """A selftest, as ``--json`` prints it."""
+
+    model_config = ConfigDict(frozen=True)
+    command: str
+    seconds: float
+    sound: list[str]
+    """What the unchanged variants failed: nothing, or the selftest is void."""
+    honest: dict[str, float]
+    """By fixture whose model was asked, the largest absolute difference of the unchanged variant's outputs from the
+    oracle's."""
+    outcomes: list[Outcome]
+    catches: dict[str, int]
+    """By check that judged a mutant, how many it caught."""
+    unneeded: list[str]
+    """Checks without which every mutant would be caught all the same."""
+    unasked: list[str]
+    """Checks that judged no mutant at all."""
+    below: list[str]
+    """Where it falls short of the floor, or the floor's list of holes is no longer true."""
+
+    @property
+    def passed(self) -> bool:
+        return not (self.sound or self.below)
+
+
+def selftest(
+    names: Sequence[str] | None = None, *, cache: Path | None = None, jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Selftest:  # fmt: skip
+    """Captures and judges mutants on small fixtures.
+
+    Args:
+        names: mutants, or families of them; all by default.
+        cache: where traces are kept; by default the user's cache directory.
+        jobs: processes side by side.
+
+    Raises:
+        NothingToJudge: no mutant or family is called so.
+        CaptureError: nothing could be captured.
+    """
+    from parity.judge.judge import judge
+
+    began, chosen = time.monotonic(), select(names)
+    verdicts: list[Verdict] = []
+    runs: dict[str, CheckpointRun] = {}
+    with tempfile.TemporaryDirectory(prefix="parity-selftest-") as folder:
+        for number, fixtures in enumerate(_rounds(chosen)):
+            out = Path(folder) / str(number)
+            _capture(chosen, fixtures, out, cache, jobs, progress)
+            verdicts += judge(out).verdicts
+            runs |= {run.checkpoint.name: run for run in CheckpointRun.open_all(out)[1]}
+        return _summed_up(names, chosen, of_mutants(verdicts), runs, began)
+
+
+def select(names: Sequence[str] | None) -> list[Mutant]:
+    """Mutants by name or family, family by family.
+
+    Raises:
+        NothingToJudge: a name is unknown.
+    """
+    from parity.judge.judge import NothingToJudge
+
+    unknown = sorted(set(names or ()) - set(MUTANTS) - set(FAMILIES))
+    if unknown:
+        known = f"families are {', '.join(FAMILIES)}; parity selftest --list names every mutant"
+        raise NothingToJudge(f"no mutant or family is called {', '.join(unknown)}; {known}")
+    found = [mutant for mutant in MUTANTS.values() if not names or {mutant.name, mutant.family} & set(names)]
+    return sorted(found, key=lambda mutant: FAMILIES.index(mutant.family))
+
+
+def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:
+    """Fixtures that are captured together: no two of one class, for subjects are put to a class."""
+    from parity.checkpoint.inspection import inspect_checkpoint
+
+    rounds: list[dict[tuple[str, tuple[str, ...]], str]] = []
+    for name in dict.fromkeys(name for mutant in chosen for name in mutant.fixtures):
+        kind = inspect_checkpoint(fixture(name)).anatomy.kind
+        free = next((each for each in rounds if kind not in each), None)
+        if free is None:
+            rounds.append(free := {})
+        free[kind] = name
+    return [list(each.values()) for each in rounds]
+
+
+def _capture(
+    chosen: Sequence[Mutant], fixtures: Sequence[str], out: Path, cache: Path | None, jobs: int | None,
+    progress: Progress | None,
+) -> None:  # fmt: skip
+    from parity.capture.pipeline import capture
+    from parity.judge.followup.cases import DERIVED, layers
+
+    capture(
+        [fixture(name) for name in fixtures], out=out, cache=cache, derive=(*DERIVED, layers), jobs=jobs,
+        progress=progress, candidates={name: list(_subjects(name, chosen)) for name in fixtures},
+    )  # fmt: skip
+
+
+def _subjects(name: str, chosen: Sequence[Mutant]) -> Iterator[Subject]:
+    """Who is judged on a fixture: each host unchanged, then its mutants."""
+    here = [mutant for mutant in chosen if name in mutant.fixtures]
+    for host in dict.fromkeys(mutant.backend for mutant in here):
+        for fault in [UNCHANGED, *(mutant.name for mutant in here if mutant.backend == host)]:
+            yield Subject(host, str(Variant(mutant=fault)))
+
+
+def _summed_up(
+    names: Sequence[str] | None, chosen: Sequence[Mutant], verdicts: dict[str, list[Verdict]],
+    runs: dict[str, CheckpointRun], began: float,
+) -> Selftest:  # fmt: skip
+    outcomes = [outcome(mutant, verdicts[mutant.name], runs) for mutant in chosen]
+    judged = dict.fromkeys(v.check for m in chosen for v in verdicts[m.name] if v.status != "skip")
+    counts = Counter(check for each in outcomes for check in each.caught_by)
+    alone = {each.caught_by[0] for each in outcomes if len(each.caught_by) == 1}
+    return Selftest(
+        command=" ".join(["parity selftest", *(names or ())]),
+        seconds=time.monotonic() - began,
+        sound=[cell(v) for v in verdicts[UNCHANGED] if v.status not in ("pass", "skip")],
+        honest={name: found for name, run in runs.items() if (found := _honest(run)) is not None},
+        outcomes=outcomes,
+        catches={check: counts[check] for check in judged},
+        unneeded=[check for check in judged if check not in alone],
+        unasked=[check for check in CHECKS if check not in judged],
+        below=list(below(outcomes, counts, judged)),
+    )
+
+
+def _honest(run: CheckpointRun) -> float | None:
+    models = [(index, subject) for index, subject in run.subjects("candidate") if subject.about == "model"]
+    unchanged = [index for index, subject in models if Variant.parse(subject.variant).mutant == UNCHANGED]
+    return max((largest(run, index) for index in unchanged), default=None)
+
+
+def below(outcomes: Sequence[Outcome], counts: Counter[str], judged: Collection[str]) -> Iterator[str]:
+    """Where outcomes fall short: of each mutant, of each family that was asked whole, and of checks where all were.
+
+    Args:
+        counts: by check, how many mutants it caught.
+        judged: checks that judged any.
+    """
+    held, asked = floor(), {each.name for each in outcomes}
+    for each in outcomes:
+        yield from _short_of(each, held.holes, held.astray)
+    whole = {m.family for m in MUTANTS.values()} - {m.family for m in MUTANTS.values() if m.name not in asked}
+    for family in sorted(whole):
+        caught = sum(bool(each.caught_by) for each in outcomes if each.family == family)
+        if caught < held.families.get(family, 0):
+            yield f"{family}: {caught} mutants caught, the floor is {held.families[family]}"
+    if asked == set(MUTANTS):
+        yield from _checks_below(counts, judged, held)
+        share = sum(each.localised for each in outcomes) / len(outcomes)
+        if share < held.localised:
+            yield f"{share:.1%} of the mutants are named where they were made, the floor is {held.localised:.0%}"
+
+
+def _checks_below(counts: Counter[str], judged: Collection[str], held: Floor) -> Iterator[str]:
+    for check, least in held.checks.items():
+        if counts[check] < least:
+            yield f"{check}: it catches {counts[check]} mutants, the floor is {least}"
+    for check in judged:
+        if check not in held.checks:
+            yield f"{check}: it judges mutants, and the floor has no number for it"
+
+
+def _short_of(each: Outcome, holes: dict[str, str], astray: dict[str, str]) -> Iterator[str]:
+    if not each.changed:
+        yield f"{each.name}: void, an answer on each of {', '.join(each.fixtures)} should differ"
+    yield from (f"{each.name}: {error}" for error in each.errors)
+    if not each.caught_by and each.name not in holes:
+        yield f"{each.name}: not caught ({each.what})"
+    if each.caught_by and each.name in holes:
+        yield f"{each.name}: caught, and the floor still calls it a hole"
+    if each.caught_by and not each.localised and each.name not in astray:
+        yield f"{each.name}: first named at {each.named}, and made at {', '.join(each.wanted)}"
+    if each.localised and each.name in astray:
+        yield f"{each.name}: named where it was made, and the floor still calls it astray"
