@@ -8,7 +8,7 @@ if sys.version_info < (3, 11):
 
 def main() -> None:
     try:
-        from parity.cli import run
+        from parity.cli.main import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("parity", "reference"):
             raise

@@ -181,7 +181,7 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
         pytest.UsageError: bad input, in one line that names it.
     """
     from parity import api
-    from parity.exits import is_bad_input, one_line
+    from parity.cli.exit_codes import is_bad_input, one_line
     from parity.report.progress import Progress
 
     out = config.getoption("--parity-out")
@@ -203,8 +203,8 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
 
 
 def _read(path: Path) -> Report:
+    from parity.cli.exit_codes import one_line
     from parity.core.records import RecordError, Report, read_record, report_file
-    from parity.exits import one_line
 
     try:
         return read_record(Report, report_file(path))

@@ -11,14 +11,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "tf_keras")
 COMMAND = (
-    "parity.cli",
+    "parity.cli.main",
     "parity.api",
     "parity.show",
     "parity.tools.doctor",
-    "parity.exits",
+    "parity.cli.exit_codes",
     "parity.pytest_plugin",
-    "parity.cli_golden",
-    "parity.cli_reports",
+    "parity.cli.golden",
+    "parity.cli.reports",
     "parity.report.export",
 )
 FORBIDDEN = {

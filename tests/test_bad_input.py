@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from parity import api
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.records import write_record
 from parity.core.resources import fixture
 from tests.fabricated import report, verdict

@@ -12,7 +12,7 @@ import pytest
 
 from parity import __version__, api
 from parity.capture.task import CaptureError
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
 from parity.core.resources import fixture
 from parity.core.subject import FILE, ORACLE, Subject

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from parity.capture.task import Event
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.display import markdown, markdown_code, printable, sentence, shown
 from parity.core.errors import GivenError
 from parity.core.records import MeasuredError, Report, Totals, Verdict, json_text, read_record, write_record

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parity.capture.task import CaptureError
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.stacks import table, variable
 from parity.tools import doctor
 from parity.tools.doctor import Findings, StackFinding, show

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.records import Unreadable, write_record
 from parity.report import export
 from parity.tools.gate.gate import gate, update

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.records import RecordError, write_record
 from parity.tools.gate.baseline import baseline_of, read_baseline
 from parity.tools.gate.gate import FACTOR, SPREAD, changes, gate, update
@@ -316,7 +316,7 @@ def test_a_baseline_that_is_made_is_not_told_as_one_that_changed(tmp_path, writt
 
 
 def test_the_gate_imports_nothing_heavy():
-    code = "import sys, parity.cli, parity.tools.gate.gate, parity.tools.gate.render; print(*sys.modules)"
+    code = "import sys, parity.cli.main, parity.tools.gate.gate, parity.tools.gate.render; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     loaded = {name.partition(".")[0] for name in ended.stdout.split()}
     assert loaded.isdisjoint({"numpy", "safetensors", "torch", "jax", "jinja2", "psutil"})

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.records import write_record
 from parity.core.resources import fixtures
 from parity.tools.gate.gate import update

@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 
 import parity
+from parity.cli.schema import report_schema_text
 from parity.core.resources import data, fixture, fixtures
-from parity.schema import report_schema_text
 from tests.fabricated import failure, report, verdict
 from tests.test_cli import COMMANDS
 
@@ -42,7 +42,7 @@ def test_the_top_level_holds_nothing_else():
 
 def test_the_published_schema_is_the_one_the_reports_follow():
     text = data("core/data/report.schema.json").read_text(encoding="utf-8")
-    assert text == report_schema_text(), "run: python -m parity.schema"
+    assert text == report_schema_text(), "run: python -m parity.cli.schema"
 
 
 def test_a_report_fits_the_schema_and_a_wrong_status_does_not():
@@ -74,7 +74,7 @@ def test_importing_the_package_imports_nothing_but_the_standard_library():
 
 
 def test_the_command_line_imports_no_framework():
-    code = "import sys, parity.cli, parity.api, parity.show; print(*sys.modules)"
+    code = "import sys, parity.cli.main, parity.api, parity.show; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     loaded = {name.partition(".")[0] for name in ended.stdout.split()}
     assert loaded.isdisjoint({"torch", "tensorflow", "jax", "flax", "transformers", "keras"})

@@ -87,7 +87,7 @@ def test_with_it_the_same_is_reached_and_what_is_fetched_fills_the_users_cache(t
 
 
 def test_it_is_of_no_use_with_stand_ins(tmp_path, capsys):
-    from parity.cli import run
+    from parity.cli.main import run
 
     (tmp_path / "page.md").write_text(fence("x = 1"), encoding="utf-8")
     assert run(["docs", str(tmp_path / "page.md"), "--network"]) == 2

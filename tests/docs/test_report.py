@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from parity.cli.schema import documented_schema_text
 from parity.core.resources import data
-from parity.schema import documented_schema_text
 from parity.tools.examples.markdown import page
 from parity.tools.examples.render import show_docs
 from parity.tools.examples.results import (
@@ -123,7 +123,7 @@ def test_totals_that_do_not_add_up_cannot_be_written(report):
 
 def test_the_published_schema_is_the_one_that_documented_json_follows():
     assert data("tools/examples/documented.schema.json").read_text(encoding="utf-8") == documented_schema_text(), (
-        "run: python -m parity.schema"
+        "run: python -m parity.cli.schema"
     )
 
 

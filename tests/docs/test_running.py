@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from parity.cli import run
+from parity.cli.main import run
 from parity.tools.examples.results import DocsReport
 
 ROOT = Path(__file__).parents[2]

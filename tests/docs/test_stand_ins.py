@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.cli import run
+from parity.cli.main import run
 from parity.tools.examples import stand_ins
 from parity.tools.examples.stand_ins import StandInError, hub_ids, lay_out
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.subject import Subject
 from parity.tools.fuzz import search as searching
 from parity.tools.fuzz.asking import Plan, is_alarm

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.cli import run
+from parity.cli.main import run
 from parity.core import resources
 from parity.core.records import CheckpointRecord, Manifest
 from parity.core.resources import fixtures, goldens

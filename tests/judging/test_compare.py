@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from parity.cli import run
+from parity.cli.main import run
 from parity.tools.compare.compare import compare
 from parity.tools.compare.selector import CompareError, Who
 

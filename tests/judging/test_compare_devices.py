@@ -12,7 +12,7 @@ import shutil
 import pytest
 
 from parity import api
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.resources import fixture
 from parity.tools.compare.compare import compare
 from parity.tools.compare.selector import Side, Who

@@ -18,7 +18,7 @@ class Block:
             raise ImportError(f"{{name}} is not to be imported here")
 
 sys.meta_path.insert(0, Block())
-from parity.cli import run
+from parity.cli.main import run
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from parity.api import audit
-from parity.cli import run
+from parity.cli.main import run
 from parity.core.errors import GivenError
 from parity.core.trace import Raised, Trace
 from parity.judge import known_issues as ledger

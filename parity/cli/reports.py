@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, guarded
 from parity.core.errors import GivenError
-from parity.exits import ALWAYS, DONE, EXIT_CODES, guarded
 
 reports_app = typer.Typer()
 

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from parity import __version__
-from parity.cli_golden import golden_app
-from parity.cli_reports import reports_app
+from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
+from parity.cli.golden import golden_app
+from parity.cli.reports import reports_app
 from parity.core.defaults import SAVE_LIMIT
 from parity.core.display import printable
 from parity.core.files import check_writable
-from parity.exits import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
 
 app = typer.Typer(
     name="parity",
@@ -408,7 +408,7 @@ def schema(
     ] = False,
 ) -> None:
     """Print the JSON Schema of report.json."""
-    from parity.schema import documented_schema_text, report_schema_text
+    from parity.cli.schema import documented_schema_text, report_schema_text
 
     print(documented_schema_text() if documented else report_schema_text(), end="")
 

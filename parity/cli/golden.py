@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from parity.exits import ALWAYS, DONE, guarded
+from parity.cli.exit_codes import ALWAYS, DONE, guarded
 
 golden_app = typer.Typer(help="The kept answers of other stacks: write them, check them.", no_args_is_help=True)
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where traces are kept between runs.")]
