@@ -1,8 +1,8 @@
 """Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``lint``, ``stack-NAME`` for other
 stacks.
 
-Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and keep: it is
-installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
+Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and
+keep: it is installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
 interpreter is used.
 """
 
@@ -160,8 +160,11 @@ def _variables(name: str) -> dict[str, str | None]:
 def _stacks_named(posargs: list[str]) -> list[str]:
     """The other rows of the table among ``--stack NAME`` and ``--stack=NAME``; interpreters by path are left alone."""
     pairs = zip(posargs, [*posargs, ""][1:], strict=True)
-    named = [following if given == "--stack" else given.removeprefix("--stack=") for given, following in pairs
-             if given.startswith("--stack")]  # fmt: skip
+    named = [
+        following if given == "--stack" else given.removeprefix("--stack=")
+        for given, following in pairs
+        if given.startswith("--stack")
+    ]
     return [name for name in dict.fromkeys(named) if name in STACKS and name != "main"]
 
 

@@ -94,10 +94,24 @@ def audit(
     out = out or new_run_directory()
     with locked(out):
         capture(
-            checkpoints, out=out, cache=cache, backends=backends, stacks=stacks, goldens=goldens, cases=cases,
-            device=device, dtypes=dtypes, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
-            offline=offline, each_layer=each_layer, save_limit=save_limit, progress=progress,
-        )  # fmt: skip
+            checkpoints,
+            out=out,
+            cache=cache,
+            backends=backends,
+            stacks=stacks,
+            goldens=goldens,
+            cases=cases,
+            device=device,
+            dtypes=dtypes,
+            inputs=inputs,
+            model_class=model_class,
+            time_limit=time_limit,
+            jobs=jobs,
+            offline=offline,
+            each_layer=each_layer,
+            save_limit=save_limit,
+            progress=progress,
+        )
         return judge(out, checks=checks, strict=strict, known_issues=known_issues)
 
 
@@ -136,13 +150,22 @@ def capture(
     rows = _rows(inputs, directories, model_class) if inputs else None
     out = out or new_run_directory()
     asked: dict[str, Any] = {
-        "cache": cache, "backends": backends, "stacks": tuple(stacks), "device": device, "dtypes": tuple(dtypes),
-        "rows": rows, "model_class": model_class, "cases": cases, "time_limit": time_limit, "jobs": jobs,
-        "progress": progress, "unreadable": unreadable,
+        "cache": cache,
+        "backends": backends,
+        "stacks": tuple(stacks),
+        "device": device,
+        "dtypes": tuple(dtypes),
+        "rows": rows,
+        "model_class": model_class,
+        "cases": cases,
+        "time_limit": time_limit,
+        "jobs": jobs,
+        "progress": progress,
+        "unreadable": unreadable,
         "options": _given(
             inputs=inputs, model_class=model_class, time_limit=time_limit, each_layer=each_layer, save_limit=save_limit
         ),
-    }  # fmt: skip
+    }
     derive = (documented_values, *stages(save_limit), *((layers,) if each_layer else ()))
     with locked(out):
         if not goldens:
@@ -246,7 +269,8 @@ def compare(
     offline: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Comparison:
-    """Compares two sides tensor by tensor (``parity.tools.compare.compare``): run directories, or checkpoints, captured here.
+    """Compares two sides tensor by tensor (``parity.tools.compare.compare``): run directories, or checkpoints,
+    captured here.
 
     Args:
         one, other: ``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``; of a checkpoint ``hf-torch`` where nobody
@@ -299,9 +323,14 @@ def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, 
         raise CompareError(f"{what}: no run's directory with its manifest: tensors are compared by their traces")
     who = who or Who("hf-torch")
     capture(
-        [what], out=folder, backends=[f"{who.backend}/{who.variant}"], dtypes=[who.dtype], device=who.device,
-        stacks=tuple(dict.fromkeys(["main", who.stack])), **asked,
-    )  # fmt: skip
+        [what],
+        out=folder,
+        backends=[f"{who.backend}/{who.variant}"],
+        dtypes=[who.dtype],
+        device=who.device,
+        stacks=tuple(dict.fromkeys(["main", who.stack])),
+        **asked,
+    )
     return Side(text, folder, who)
 
 
@@ -312,8 +341,11 @@ def _only(names: Sequence[str]) -> MakeCases:
         from parity.cases.standard import standard_cases
 
         wanted = [*names, "forward"]
-        return [case for case in standard_cases(anatomy, rows, generation)
-                if any(fnmatchcase(case.name, pattern) for pattern in wanted)]  # fmt: skip
+        return [
+            case
+            for case in standard_cases(anatomy, rows, generation)
+            if any(fnmatchcase(case.name, pattern) for pattern in wanted)
+        ]
 
     return make
 

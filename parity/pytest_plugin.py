@@ -29,9 +29,14 @@ class CellFailed(Exception):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("parity", "parity of encoder-decoder checkpoints")
-    group.addoption("--parity", action="append", metavar="CHECKPOINT", default=[],
-                    help="Audit this directory or hub id, a test for each cell; repeat for more. Other tests are "
-                         "collected only where they are named.")  # fmt: skip
+    group.addoption(
+        "--parity",
+        action="append",
+        metavar="CHECKPOINT",
+        default=[],
+        help="Audit this directory or hub id, a test for each cell; repeat for more. Other tests are "
+        "collected only where they are named.",
+    )
     group.addoption("--parity-report", metavar="REPORT", help="A test for each cell of a report that is there already.")
     for name, meta, told in (
         ("backend", "NAME[/VARIANT]", "Only this backend; repeat for more."),
@@ -191,10 +196,15 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
     try:
         with Progress() as progress:
             api.audit(
-                checkpoints, out=out, backends=options["backend"] or None, checks=options["check"] or None,
-                stacks=tuple(dict.fromkeys(["main", *options["stack"]])), goldens=options["golden"], progress=progress,
+                checkpoints,
+                out=out,
+                backends=options["backend"] or None,
+                checks=options["check"] or None,
+                stacks=tuple(dict.fromkeys(["main", *options["stack"]])),
+                goldens=options["golden"],
+                progress=progress,
                 known_issues=Path(known) if known else None,
-            )  # fmt: skip
+            )
     except Exception as error:
         if is_bad_input(error):
             raise pytest.UsageError(f"parity: {one_line(error)}") from error

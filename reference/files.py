@@ -19,9 +19,15 @@ from reference.errors import CheckpointError, brief
 
 MEGABYTE = 1 << 20
 SIZES = {
-    "config.json": 16, "generation_config.json": 4, "tokenizer_config.json": 64, "special_tokens_map.json": 16,
-    "added_tokens.json": 32, "vocab.json": 64, "merges.txt": 64, "tokenizer.json": 128,
-}  # fmt: skip
+    "config.json": 16,
+    "generation_config.json": 4,
+    "tokenizer_config.json": 64,
+    "special_tokens_map.json": 16,
+    "added_tokens.json": 32,
+    "vocab.json": 64,
+    "merges.txt": 64,
+    "tokenizer.json": 128,
+}
 """Megabytes that a file of this name may have: several times what the largest published ones take."""
 _OTHER_SIZE = 64
 DEEPEST = 64
@@ -32,8 +38,13 @@ MOST_SETTINGS = 200_000
 """… and in a config, which libraries copy and compare many times while they load: twice what 21,843 labels take."""
 _OF_SETTINGS = ("config.json", "generation_config.json")
 _DIGITS = 100
-_KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
-          stat.S_IFSOCK: "a socket"}  # fmt: skip
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 def is_regular(path: Path) -> bool:

@@ -15,22 +15,35 @@ from parity.core.records import (
     SubjectRecord,
     Totals,
     Verdict,
-)  # fmt: skip
+)
 
 BART = "BartForConditionalGeneration"
 COST = Cost(
-    wall_seconds=125.0, backend_seconds=120.0, judge_seconds=1.0, trace_io_seconds=2.0, own_share=0.04,
-    peak_memory=1_500_000_000, traces_cached=40, traces_captured=60,
-)  # fmt: skip
+    wall_seconds=125.0,
+    backend_seconds=120.0,
+    judge_seconds=1.0,
+    trace_io_seconds=2.0,
+    own_share=0.04,
+    peak_memory=1_500_000_000,
+    traces_cached=40,
+    traces_captured=60,
+)
 
 
 def verdict(status: str = "pass", **fields: Any) -> Verdict:
     """A verdict on ``hf-torch`` and one case of ``bart-odd``; ``fields`` override any of it."""
     usual = {
-        "check": "NUM01", "claim": "every hidden state is the oracle's", "checkpoint": "bart-odd",
-        "model_class": "BartForConditionalGeneration", "case": "forward", "backend": "hf-torch", "variant": "eager",
-        "stack": "main", "device": "cpu", "dtype": "float32",
-    }  # fmt: skip
+        "check": "NUM01",
+        "claim": "every hidden state is the oracle's",
+        "checkpoint": "bart-odd",
+        "model_class": "BartForConditionalGeneration",
+        "case": "forward",
+        "backend": "hf-torch",
+        "variant": "eager",
+        "stack": "main",
+        "device": "cpu",
+        "dtype": "float32",
+    }
     return Verdict(**{**usual, "status": status, **fields})
 
 
@@ -45,12 +58,15 @@ def failure(**fields: Any) -> Verdict:
         "reason": "decoder.hidden.1 at [batch 0, tgt 1] is 8.4e+04 budgets from the oracle",
         "evidence": {
             "worst": {
-                "tensor": "logits", "measure": "slice", "index": {"batch": 1, "tgt": 4, "vocab": 17},
-                "actual": -0.304518, "expected": 0.416160,
+                "tensor": "logits",
+                "measure": "slice",
+                "index": {"batch": 1, "tgt": 4, "vocab": 17},
+                "actual": -0.304518,
+                "expected": 0.416160,
             },
             "again": "parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
         },
-    }  # fmt: skip
+    }
     return verdict("fail", **{"backend": "hf-flax", **usual, **fields})
 
 
@@ -82,19 +98,33 @@ def subject(label: str = "hf-torch", **fields: Any) -> SubjectRecord:
     """A candidate in float32 on the CPU."""
     backend, _, variant = label.partition("/")
     usual = {
-        "backend": backend, "variant": variant or "eager", "stack": "main", "device": "cpu", "dtype": "float32",
-        "role": "candidate", "label": label, "model_class": BART, "documented_class": BART, "capabilities": [],
+        "backend": backend,
+        "variant": variant or "eager",
+        "stack": "main",
+        "device": "cpu",
+        "dtype": "float32",
+        "role": "candidate",
+        "label": label,
+        "model_class": BART,
+        "documented_class": BART,
+        "capabilities": [],
         "environment": "main",
-    }  # fmt: skip
+    }
     return SubjectRecord(**{**usual, **fields})
 
 
 def measured(tensor: str = "logits", error: float | None = 1e-7, **fields: Any) -> MeasuredError:
     """One tensor of the first subject's forward pass, against a budget of 1e-6."""
     usual: dict[str, Any] = {
-        "checkpoint": "bart-odd", "subject": 0, "case": "forward", "kind": "hidden", "budget": 1e-6,
-        "yardstick": 1.3e-7, "budgets": None if error is None else error / 1e-6, "at": [1, 2],
-    }  # fmt: skip
+        "checkpoint": "bart-odd",
+        "subject": 0,
+        "case": "forward",
+        "kind": "hidden",
+        "budget": 1e-6,
+        "yardstick": 1.3e-7,
+        "budgets": None if error is None else error / 1e-6,
+        "at": [1, 2],
+    }
     return MeasuredError(**{**usual, "tensor": tensor, "error": error, **fields})
 
 

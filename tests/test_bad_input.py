@@ -18,13 +18,21 @@ from parity.core.resources import fixture
 from tests.fabricated import report, verdict
 
 FILES = {
-    "empty": b"", "binary": bytes(range(256)), "zero.json": b"\0\0{}", "list.json": b"[]", "number.json": b"5",
-    "deep.json": b"[" * 100_000 + b"]" * 100_000, "half.json": b'{"schema_version":1,',
-    "bare.json": b'{"schema_version":1}', "later.json": b'{"schema_version":999}',
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "zero.json": b"\0\0{}",
+    "list.json": b"[]",
+    "number.json": b"5",
+    "deep.json": b"[" * 100_000 + b"]" * 100_000,
+    "half.json": b'{"schema_version":1,',
+    "bare.json": b'{"schema_version":1}',
+    "later.json": b'{"schema_version":999}',
     "surrogate.json": b'{"schema_version":1,"x":"\\udfff"}',
-    "latin.json": '{"a":"é"}'.encode("latin-1"), "digits.json": b'{"schema_version":' + b"9" * 5000 + b"}",
-    "page.html": b"<!DOCTYPE html>", "nan.json": b"NaN",
-}  # fmt: skip
+    "latin.json": '{"a":"é"}'.encode("latin-1"),
+    "digits.json": b'{"schema_version":' + b"9" * 5000 + b"}",
+    "page.html": b"<!DOCTYPE html>",
+    "nan.json": b"NaN",
+}
 NAMES = (*FILES, "absent", "directory", "loop", "pipe", "endless", "a\x1b[31m\n::error::x", "\udcff", "x" * 5000)
 WORDS = (
     "nonsense",
@@ -41,22 +49,38 @@ WORDS = (
 
 BART = str(fixture("bart-odd"))
 ON_FILES = {
-    "audit": ["audit", "FILE"], "capture": ["capture", "FILE"], "judge": ["judge", "FILE"], "show": ["show", "FILE"],
-    "gate": ["gate", "FILE", "--baseline", "GOOD"], "gate baseline": ["gate", "GOOD", "--baseline", "FILE"],
-    "gate update": ["gate", "FILE", "--update", "--baseline", "NEW"], "export": ["export", "FILE", "--annotate"],
-    "compare": ["compare", "FILE", "FILE"], "docs": ["docs", "FILE", "--out", "NEW"],
+    "audit": ["audit", "FILE"],
+    "capture": ["capture", "FILE"],
+    "judge": ["judge", "FILE"],
+    "show": ["show", "FILE"],
+    "gate": ["gate", "FILE", "--baseline", "GOOD"],
+    "gate baseline": ["gate", "GOOD", "--baseline", "FILE"],
+    "gate update": ["gate", "FILE", "--update", "--baseline", "NEW"],
+    "export": ["export", "FILE", "--annotate"],
+    "compare": ["compare", "FILE", "FILE"],
+    "docs": ["docs", "FILE", "--out", "NEW"],
     "fuzz": ["fuzz", "--again", "FILE"],
-    "golden record": ["golden", "record", "FILE"], "inputs": ["audit", BART, "--inputs", "FILE", "--out", "NEW"],
-}  # fmt: skip
+    "golden record": ["golden", "record", "FILE"],
+    "inputs": ["audit", BART, "--inputs", "FILE", "--out", "NEW"],
+}
 ON_WORDS = {
-    "explain": ["explain", "WORD"], "ledger": ["ledger", "WORD"], "ledger backend": ["ledger", "--backend", "WORD"],
-    "selftest": ["selftest", "WORD"], "check": ["audit", BART, "--check", "WORD"],
-    "dtype": ["audit", BART, "--dtype", "WORD"], "device": ["audit", BART, "--device", "WORD"],
-    "class": ["audit", BART, "--class", "WORD"], "backend": ["audit", BART, "--backend", "WORD"],
-    "jobs": ["audit", BART, "--jobs", "WORD"], "option": ["audit", BART, "--WORD"], "command": ["WORD"],
-    "golden": ["audit", BART, "--golden", "WORD"], "checkpoints": ["docs", "PAGE", "--checkpoints", "WORD"],
-    "family": ["fuzz", "--family", "WORD"], "side": ["compare", BART, f"{BART}::WORD"],
-}  # fmt: skip
+    "explain": ["explain", "WORD"],
+    "ledger": ["ledger", "WORD"],
+    "ledger backend": ["ledger", "--backend", "WORD"],
+    "selftest": ["selftest", "WORD"],
+    "check": ["audit", BART, "--check", "WORD"],
+    "dtype": ["audit", BART, "--dtype", "WORD"],
+    "device": ["audit", BART, "--device", "WORD"],
+    "class": ["audit", BART, "--class", "WORD"],
+    "backend": ["audit", BART, "--backend", "WORD"],
+    "jobs": ["audit", BART, "--jobs", "WORD"],
+    "option": ["audit", BART, "--WORD"],
+    "command": ["WORD"],
+    "golden": ["audit", BART, "--golden", "WORD"],
+    "checkpoints": ["docs", "PAGE", "--checkpoints", "WORD"],
+    "family": ["fuzz", "--family", "WORD"],
+    "side": ["compare", BART, f"{BART}::WORD"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +141,19 @@ def test_a_word_that_nobody_knows(command, there, capsys):
 @pytest.mark.parametrize(
     "command",
     [
-        ["export", "GOOD", "--junit", "OUT"], ["export", "GOOD", "--jsonl", "OUT"],
-        ["export", "GOOD", "--summary", "OUT"], ["gate", "GOOD", "--update", "--baseline", "OUT"],
-        ["selftest", "--out", "OUT"], ["docs", "PAGE", "--out", "OUT"],
+        ["export", "GOOD", "--junit", "OUT"],
+        ["export", "GOOD", "--jsonl", "OUT"],
+        ["export", "GOOD", "--summary", "OUT"],
+        ["gate", "GOOD", "--update", "--baseline", "OUT"],
+        ["selftest", "--out", "OUT"],
+        ["docs", "PAGE", "--out", "OUT"],
         ["audit", BART, "--backend", "hf-config", "--out", "OUT"],
-        ["capture", BART, "--backend", "hf-config", "--cache", "OUT"], ["cache", "list", "--cache", "OUT"],
+        ["capture", BART, "--backend", "hf-config", "--cache", "OUT"],
+        ["cache", "list", "--cache", "OUT"],
         ["cache", "clean", "--cache", "OUT"],
     ],
     ids=lambda command: " ".join(command[:1] + command[-2:-1]),
-)  # fmt: skip
+)
 def test_what_cannot_be_written_is_named_before_the_work(command, there, tmp_path, capsys):
     """A file where a folder has to be; also where root may write anything."""
     (tmp_path / "file").write_text("x")
@@ -179,7 +207,11 @@ def test_standard_streams_that_cannot_be_written(redirected, code, said):
     root = Path(api.__file__).parents[1]
     for command in ("explain NUM01", "schema") if "full" in redirected else ("schema",):
         ended = subprocess.run(
-            f"{sys.executable} -m parity {command} {redirected}", shell=True, capture_output=True, text=True, cwd=root,
+            f"{sys.executable} -m parity {command} {redirected}",
+            shell=True,
+            capture_output=True,
+            text=True,
+            cwd=root,
             check=False,
-        )  # fmt: skip
+        )
         assert ended.returncode == code and re.fullmatch(said, ended.stderr), (command, ended.stderr)

@@ -53,9 +53,15 @@ def test_a_whole_checkpoint_has_no_notice():
 
 @pytest.mark.parametrize(
     ("prefix", "by"),
-    [("_orig_mod.", "torch.compile"), ("module.", "DataParallel"), ("module._orig_mod.", "torch.compile"),
-     ("base_model.model.", "PEFT"), ("net.", ""), ("student.bart.", "")],
-)  # fmt: skip
+    [
+        ("_orig_mod.", "torch.compile"),
+        ("module.", "DataParallel"),
+        ("module._orig_mod.", "torch.compile"),
+        ("base_model.model.", "PEFT"),
+        ("net.", ""),
+        ("student.bart.", ""),
+    ],
+)
 def test_a_prefix_of_every_name_is_said_once_and_how_to_strip_it(copy, prefix, by):
     rewritten(copy, lambda name: prefix + name)
     (notice,) = notices(copy)
@@ -131,10 +137,17 @@ def test_sizes_that_differ_in_several_ways_are_left_to_the_checks(copy):
 
 @pytest.mark.parametrize(
     ("field", "value", "said"),
-    [("quantization_config", {}, "empty-quantisation"), ("quantization_config", "gptq", "empty-quantisation"),
-     ("torch_dtype", "float17", "unknown-dtype"), ("dtype", "os.system", "unknown-dtype"),
-     ("torch_dtype", "torch.float16", ""), ("dtype", "bfloat16", ""), ("torch_dtype", None, ""), ("dtype", 5, "")],
-)  # fmt: skip
+    [
+        ("quantization_config", {}, "empty-quantisation"),
+        ("quantization_config", "gptq", "empty-quantisation"),
+        ("torch_dtype", "float17", "unknown-dtype"),
+        ("dtype", "os.system", "unknown-dtype"),
+        ("torch_dtype", "torch.float16", ""),
+        ("dtype", "bfloat16", ""),
+        ("torch_dtype", None, ""),
+        ("dtype", 5, ""),
+    ],
+)
 def test_a_field_at_which_libraries_end_with_an_error_is_named(copy, field, value, said):
     configured(copy, **{field: value})
     assert [notice.id for notice in notices(copy)] == [said] * bool(said)
@@ -364,10 +377,19 @@ def test_an_adapter_beside_whole_weights_is_a_notice(copy):
 
 @pytest.mark.parametrize(
     ("kind", "near"),
-    [("mbart", "decoder of a composition"), ("t5", "nothing here is near"), ("pegasus", "nearest is BART"),
-     ("marian", "nearest is BART"), ("blenderbot", "mBART"), ("led", "nearest is BART"), ("m2m_100", "mBART"),
-     ("bert", "half of a composition"), ("gpt2", "decoder of a composition"), ("nobody-knows-it", "")],
-)  # fmt: skip
+    [
+        ("mbart", "decoder of a composition"),
+        ("t5", "nothing here is near"),
+        ("pegasus", "nearest is BART"),
+        ("marian", "nearest is BART"),
+        ("blenderbot", "mBART"),
+        ("led", "nearest is BART"),
+        ("m2m_100", "mBART"),
+        ("bert", "half of a composition"),
+        ("gpt2", "decoder of a composition"),
+        ("nobody-knows-it", ""),
+    ],
+)
 @pytest.mark.parametrize("model_class", [None, "MBartForCausalLM", "BartModel"])
 def test_a_model_that_is_not_audited_is_refused_in_one_way(copy, kind, near, model_class):
     """Whatever its classes are called: never that one class is missing and another there, which is refused in turn."""

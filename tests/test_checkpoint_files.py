@@ -68,18 +68,36 @@ def viewed(directory, tmp_path):
 def test_what_is_no_known_file_is_not_handed_over_and_is_listed(directory, tmp_path):
     (directory / "custom_generate").mkdir()
     others = (
-        "custom_generate/generate.py", "modeling.py", "adapter_config.json", "chat_template.jinja", "optimizer.pt",
-        "training_args.bin", "model.fp16.safetensors", "pytorch_model.bin.old", "preprocessor_config.json",
+        "custom_generate/generate.py",
+        "modeling.py",
+        "adapter_config.json",
+        "chat_template.jinja",
+        "optimizer.pt",
+        "training_args.bin",
+        "model.fp16.safetensors",
+        "pytorch_model.bin.old",
+        "preprocessor_config.json",
         "model-00001-of-00002.safetensors",
-    )  # fmt: skip
+    )
     for name in others:
         (directory / name).write_text("{}")
     found = inspect_checkpoint(directory)
     assert set(found.unused) >= {"custom_generate/", "provenance.json", *others[1:]}
-    assert set(viewed(directory, tmp_path)) == set(found.files) == {
-        "config.json", "generation_config.json", "merges.txt", "model.safetensors", "special_tokens_map.json",
-        "tokenizer.json", "tokenizer_config.json", "vocab.json",
-    } & set(found.files)  # fmt: skip
+    assert (
+        set(viewed(directory, tmp_path))
+        == set(found.files)
+        == {
+            "config.json",
+            "generation_config.json",
+            "merges.txt",
+            "model.safetensors",
+            "special_tokens_map.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "vocab.json",
+        }
+        & set(found.files)
+    )
     assert found.digest == inspect_checkpoint(fixture("bart-tiny")).digest
     assert refusals(directory) == {}
 
@@ -123,9 +141,18 @@ def test_what_is_no_regular_file_is_refused_unopened(directory, name, kind):
 
 
 @pytest.mark.parametrize(
-    "name", ["tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json", "spiece.model",
-             "special_tokens_map.json", "pytorch_model.bin.index.json"]
-)  # fmt: skip
+    "name",
+    [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "spiece.model",
+        "special_tokens_map.json",
+        "pytorch_model.bin.index.json",
+    ],
+)
 def test_what_is_no_weight_file_has_a_size_and_is_not_even_digested_beyond_it(directory, name):
     with (directory / name).open("wb") as file:
         file.truncate(3 << 30)

@@ -134,12 +134,24 @@ def test_audit_hands_on_what_was_asked(asked):
     del asked["report"], asked["progress"]
     assert asked == {
         "goldens": (),
-        "each_layer": False, "save_limit": 8.0, "known_issues": None,
-        "checkpoints": ["a", "b"], "backends": ["hf-torch/sdpa", "hf-tf"], "checks": ["NUM01"], "device": "cuda",
-        "dtypes": ["bfloat16"], "stacks": ["main", "x=/y"], "inputs": Path("i.jsonl"), "out": Path("o"),
+        "each_layer": False,
+        "save_limit": 8.0,
+        "known_issues": None,
+        "checkpoints": ["a", "b"],
+        "backends": ["hf-torch/sdpa", "hf-tf"],
+        "checks": ["NUM01"],
+        "device": "cuda",
+        "dtypes": ["bfloat16"],
+        "stacks": ["main", "x=/y"],
+        "inputs": Path("i.jsonl"),
+        "out": Path("o"),
         "model_class": "BartModel",
-        "cache": Path("c"), "time_limit": 9.0, "jobs": 1, "strict": True, "offline": True,
-    }  # fmt: skip
+        "cache": Path("c"),
+        "time_limit": 9.0,
+        "jobs": 1,
+        "strict": True,
+        "offline": True,
+    }
 
 
 def test_audit_s_own_choices(asked, capsys):
@@ -214,8 +226,10 @@ def test_the_ledger_can_be_asked_for_one_backend_and_severity(capsys):
         assert (entry.id in text.split()) == ("hf-tf" in entry.backends and entry.severity == "critical")
 
 
-@pytest.mark.parametrize(("arguments", "there"), [(["x"], entries()[0].id), (["--backend", "x"], "hf-tf"),
-                                                  (["--severity", "x"], "critical, high, low")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "there"),
+    [(["x"], entries()[0].id), (["--backend", "x"], "hf-tf"), (["--severity", "x"], "critical, high, low")],
+)
 def test_what_the_ledger_does_not_know_is_one_line(arguments, there, capsys):
     assert run(["ledger", *arguments]) == 2
     line = one_line(capsys)
@@ -255,22 +269,44 @@ def manifest(outcome: str, path: str | None = None) -> Manifest:
     asked = [ORACLE, FILE, Subject("hf-torch")]
     subjects = [
         SubjectRecord(
-            backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
-            label=s.label, model_class="Bart", documented_class=BART, capabilities=["load", "cpu", "float32"],
+            backend=s.backend,
+            variant=s.variant,
+            stack=s.stack,
+            device=s.device,
+            dtype=s.dtype,
+            role=s.role,
+            label=s.label,
+            model_class="Bart",
+            documented_class=BART,
+            capabilities=["load", "cpu", "float32"],
             environment="main",
         )
         for s in asked
-    ]  # fmt: skip
+    ]
     config = {"model_type": "bart"}
     trace = TraceRecord(checkpoint="c", subject=2, case="load", outcome=outcome, path=path, reason="SIGABRT")
     return Manifest(
-        parity_version="0", command=[], started="2026-11-21T00:00:00+00:00", environments={"main": {}},
+        parity_version="0",
+        command=[],
+        started="2026-11-21T00:00:00+00:00",
+        environments={"main": {}},
         checkpoints=[CheckpointRecord(name="c", path="/models/c", digest="0", config=config, documented_class=BART)],
         subjects=subjects,
-        cases={"c": [{"name": "load", "operation": "load", "inputs": {}, "requires": ["load"], "undefined": [],
-                      "notes": {}, "parents": []}]},
+        cases={
+            "c": [
+                {
+                    "name": "load",
+                    "operation": "load",
+                    "inputs": {},
+                    "requires": ["load"],
+                    "undefined": [],
+                    "notes": {},
+                    "parents": [],
+                }
+            ]
+        },
         traces=[trace],
-    )  # fmt: skip
+    )
 
 
 def test_judge_writes_its_report_beside_the_traces(tmp_path, capsys):

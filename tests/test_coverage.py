@@ -11,10 +11,13 @@ from tests.fabricated import report, verdict
 
 
 def of(stack: str, **status: int):
-    return report(*(
-        verdict(backend="hf-torch", stack=stack, model_class="BartModel", status=name, reason="lacks: a reason")
-        for name, count in status.items() for _ in range(count)
-    ))  # fmt: skip
+    return report(
+        *(
+            verdict(backend="hf-torch", stack=stack, model_class="BartModel", status=name, reason="lacks: a reason")
+            for name, count in status.items()
+            for _ in range(count)
+        )
+    )
 
 
 def test_every_documented_class_has_a_row_that_says_what_became_of_it():
@@ -32,10 +35,13 @@ def test_what_is_not_the_library_s_is_not_counted():
 @pytest.mark.parametrize(
     ("backend", "name"),
     [
-        ("hf-config", "BartConfig"), ("hf-config", "EncoderDecoderConfig"), ("hf-config", "SpeechEncoderDecoderConfig"),
-        ("hf-tokenizer", "BartTokenizer"), ("hf-tokenizer-fast", "BartTokenizerFast"),
+        ("hf-config", "BartConfig"),
+        ("hf-config", "EncoderDecoderConfig"),
+        ("hf-config", "SpeechEncoderDecoderConfig"),
+        ("hf-tokenizer", "BartTokenizer"),
+        ("hf-tokenizer-fast", "BartTokenizerFast"),
     ],
-)  # fmt: skip
+)
 def test_configs_and_tokenizers_have_rows_like_models(backend, name):
     told = report(*(verdict(status, backend=backend, model_class=name, reason="a: b") for status in ("pass", "known")))
     assert f"| `{name}` | 1 | 1 | 0 | – |" in sections(told)["main"]

@@ -96,9 +96,15 @@ def _value(kind: Any, name: str) -> Any:
 
 EVIDENCE = {
     "worst": {"tensor": OPENS, "measure": SPEAKS, "index": {OPENS: 3}, "actual": 1.0, "expected": 2.0},
-    "again": f"parity audit '{OPENS}' --inputs '{SPEAKS}'", "oracle_suspected": [OPENS], "frame": OPENS, "phase": OPENS,
-    "alone": 2.0, "ledger": OPENS, "severity": OPENS, OPENS: SPEAKS,
-}  # fmt: skip
+    "again": f"parity audit '{OPENS}' --inputs '{SPEAKS}'",
+    "oracle_suspected": [OPENS],
+    "frame": OPENS,
+    "phase": OPENS,
+    "alone": 2.0,
+    "ledger": OPENS,
+    "severity": OPENS,
+    OPENS: SPEAKS,
+}
 
 
 @pytest.fixture(scope="module")
@@ -113,23 +119,47 @@ def report() -> Report:
     ]
     role = {"role": "oracle"}
     fields = {
-        "verdicts": verdicts, "totals": Totals(**Counter(v.status for v in verdicts)), "schema_version": 1,
-        "checkpoints": [fabricated.checkpoint(name).model_copy(update={
-            "path": OPENS, "digest": SPEAKS, "config": {"note": SPEAKS, OPENS: 1, "pad_token_id": 1}})
-            for name in names],
-        "environments": {OPENS: {"python": SPEAKS, "versions": {"transformers": OPENS, "torch": SPEAKS, OPENS: OPENS},
-                                 "sources": {OPENS: SPEAKS}, OPENS: [SPEAKS], "machine": {OPENS: SPEAKS}}},
+        "verdicts": verdicts,
+        "totals": Totals(**Counter(v.status for v in verdicts)),
+        "schema_version": 1,
+        "checkpoints": [
+            fabricated.checkpoint(name).model_copy(
+                update={"path": OPENS, "digest": SPEAKS, "config": {"note": SPEAKS, OPENS: 1, "pad_token_id": 1}}
+            )
+            for name in names
+        ],
+        "environments": {
+            OPENS: {
+                "python": SPEAKS,
+                "versions": {"transformers": OPENS, "torch": SPEAKS, OPENS: OPENS},
+                "sources": {OPENS: SPEAKS},
+                OPENS: [SPEAKS],
+                "machine": {OPENS: SPEAKS},
+            }
+        },
         "subjects": [hostile(type(fabricated.subject()), **role)],
-        "measured": [hostile(MeasuredError, subject=0, checkpoint=names[0], error=2.0, budgets=3.0, budget=1.0,
-                             yardstick=0.3),
-                     hostile(MeasuredError, subject=0, checkpoint=names[0], error=None)],
-        "generated": [fabricated.generated(0, [5, 6], "wrong", checkpoint=name, case=OPENS, text=SPEAKS, source=OPENS,
-                                           words=[OPENS, f" {SPEAKS}"],
-                                           marks=[{"position": 0, "kind": "wrong", "oracle_token": 6}])
-                      for name in names],
-        "cases": {name: [{"name": OPENS, "operation": SPEAKS, "digest": OPENS, "shapes": {OPENS: [1, 2]}}]
-                  for name in names},
-    }  # fmt: skip
+        "measured": [
+            hostile(MeasuredError, subject=0, checkpoint=names[0], error=2.0, budgets=3.0, budget=1.0, yardstick=0.3),
+            hostile(MeasuredError, subject=0, checkpoint=names[0], error=None),
+        ],
+        "generated": [
+            fabricated.generated(
+                0,
+                [5, 6],
+                "wrong",
+                checkpoint=name,
+                case=OPENS,
+                text=SPEAKS,
+                source=OPENS,
+                words=[OPENS, f" {SPEAKS}"],
+                marks=[{"position": 0, "kind": "wrong", "oracle_token": 6}],
+            )
+            for name in names
+        ],
+        "cases": {
+            name: [{"name": OPENS, "operation": SPEAKS, "digest": OPENS, "shapes": {OPENS: [1, 2]}}] for name in names
+        },
+    }
     return hostile(Report, **fields)
 
 
@@ -183,8 +213,25 @@ def assert_plain_markdown(text: str) -> None:
 
     html = MarkdownIt("commonmark").enable("table").enable("strikethrough").render(text)
     found = Elements(html)
-    allowed = {"h1", "h2", "h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "code", "pre", "strong",
-               "details", "summary"}  # fmt: skip
+    allowed = {
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "ul",
+        "li",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "code",
+        "pre",
+        "strong",
+        "details",
+        "summary",
+    }
     assert set(found.elements) <= allowed
     assert not found.addresses and not found.comments
 
@@ -200,8 +247,10 @@ def test_what_is_printable_is_one_harmless_line_and_stays_so(text):
     assert "\n" not in one and len(one) < 240
     if len(text) <= 200 and len(one) <= 200:
         assert printable(one, 200) == one
-    assert_plain_markdown(f"- {markdown(text)}: {markdown_code(text)}\n\n| a | b |\n|---|---|\n"
-                          f"| {markdown(text)} | {markdown_code(text, in_table=True)} |")  # fmt: skip
+    assert_plain_markdown(
+        f"- {markdown(text)}: {markdown_code(text)}\n\n| a | b |\n|---|---|\n"
+        f"| {markdown(text)} | {markdown_code(text, in_table=True)} |"
+    )
 
 
 @examples(100)
@@ -297,10 +346,14 @@ def lengthened(value: Any) -> Any:
 @pytest.fixture(scope="module")
 def endless(report: Report) -> Report:
     """One checkpoint's part of it."""
-    own = report.model_copy(update={
-        "verdicts": [v for v in report.verdicts if v.checkpoint == OPENS], "checkpoints": report.checkpoints[:1],
-        "generated": report.generated[:1], "cases": {},
-    })  # fmt: skip
+    own = report.model_copy(
+        update={
+            "verdicts": [v for v in report.verdicts if v.checkpoint == OPENS],
+            "checkpoints": report.checkpoints[:1],
+            "generated": report.generated[:1],
+            "cases": {},
+        }
+    )
     data = lengthened(own.model_dump(by_alias=True))
     data["totals"] = Totals(**Counter(v.status for v in own.verdicts)).model_dump(by_alias=True)
     return Report.model_validate(data)
@@ -388,8 +441,9 @@ def test_github(report, tmp_path):
     for line in export.annotations(report):
         assert_harmless(line, own="::error title=[^:,\n]*::")
     assert_harmless(export.summary(report))
-    assert_plain_markdown(export.summary(report).replace("<details><summary>", "").replace("</summary>", "").replace(
-        "</details>", ""))  # fmt: skip
+    assert_plain_markdown(
+        export.summary(report).replace("<details><summary>", "").replace("</summary>", "").replace("</details>", "")
+    )
 
 
 @pytest.fixture
@@ -453,8 +507,11 @@ def test_documented_examples(capsys, tmp_path):
         for status in ("breaks", "not run", "not compared")
     ]
     examples_ += [each.model_copy(update={"stack": "other", "status": "differs"}) for each in examples_]
-    sources = [hostile(SourceRecord, kind=kind, blocks=[hostile(BlockRecord, kind=block)])
-               for kind in ("page", "docstring") for block in ("unreadable", "shell")]  # fmt: skip
+    sources = [
+        hostile(SourceRecord, kind=kind, blocks=[hostile(BlockRecord, kind=block)])
+        for kind in ("page", "docstring")
+        for block in ("unreadable", "shell")
+    ]
     stacks = [hostile(StackRecord, name=f"{OPENS}stack"), hostile(StackRecord, name="other")]
     made = hostile(DocsReport, examples=examples_, totals=totals_of(examples_), sources=sources, stacks=stacks)
     show_docs(made)
@@ -488,9 +545,10 @@ def test_the_commands_on_a_stored_report(report, tmp_path, capsys):
 def test_a_run_of_pytest(report, pytester):
     """The terminal in every form that it has, and pytest's own JUnit XML."""
     some = {(v.status, v.error): v for v in report.verdicts[:20]}.values()
-    write_record(report.model_copy(update={
-        "verdicts": list(some), "totals": Totals(**Counter(v.status for v in some))}), pytester.path / "report.json",
-    )  # fmt: skip
+    write_record(
+        report.model_copy(update={"verdicts": list(some), "totals": Totals(**Counter(v.status for v in some))}),
+        pytester.path / "report.json",
+    )
     given = ["-p", "parity.pytest_plugin", "-p", "no:cacheprovider", "--parity-report", "report.json"]
     ended = pytester.runpytest_inprocess(*given, "-rA", "-vv", "--junitxml", "junit.xml")
     assert ended.ret == 1

@@ -13,8 +13,15 @@ from parity.core.stacks import table, variable
 from parity.tools import doctor
 from parity.tools.doctor import Findings, StackFinding, show
 
-VERSIONS = {"transformers": "4.57.6", "torch": "2.13.0+cpu", "tensorflow-cpu": "2.21.0", "tf_keras": "2.21.0",
-            "jax": "0.10.2", "flax": "0.12.8", "numpy": "2.4.6"}  # fmt: skip
+VERSIONS = {
+    "transformers": "4.57.6",
+    "torch": "2.13.0+cpu",
+    "tensorflow-cpu": "2.21.0",
+    "tf_keras": "2.21.0",
+    "jax": "0.10.2",
+    "flax": "0.12.8",
+    "numpy": "2.4.6",
+}
 
 
 @pytest.fixture(autouse=True)

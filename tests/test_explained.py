@@ -43,9 +43,11 @@ def record_of(entry: Entry) -> CheckpointRecord:
     weights = [WeightFacts(format=format, framework=framework, holds=entry.holds, lacks=entry.lacks)]
     facts = FileFacts(
         dtype=(entry.dtype or ["float32"])[0],
-        files=[*entry.files, f"{STEMS[format]}{format}"], weights=weights, generation=entry.generation,
+        files=[*entry.files, f"{STEMS[format]}{format}"],
+        weights=weights,
+        generation=entry.generation,
         config_fields=[shown(name) for name in entry.tensors],
-    )  # fmt: skip
+    )
     given = {"pad_token_id": 1, **config}
     model_class = (entry.classes or [BART])[0]
     return CheckpointRecord(
@@ -237,13 +239,23 @@ def test_findings_are_held_to_what_the_checks_say():
 @pytest.mark.parametrize(
     ("specs", "version", "near"),
     [
-        (["==5.23.0"], "5.22.0", "5.23.0"), (["==5.23.0"], "5.24.0", "5.23.0"), (["==5.23.0"], "6.0.0", ""),
-        (["==5.23.0"], "5.24.0.dev0", "5.23.0"), (["==4.57.6"], "5.0.0", ""), (["==4.57.6"], "4.57.5", "4.57.6"),
-        (["==4.57.6"], "4.40.0", "4.57.6"), (["==4.37.2"], "4.40.0", "4.37.2"), (["==4.37.2"], "4.58.0", ""),
-        (["==4.37.2", "==4.57.6"], "4.40.0", "4.37.2"), (["==4.57.6"], "4.37.2", ""), (["==4.57.6"], "4.30.0", ""),
-        (["==4.57.6"], "no version", ""), (["==4.57.6"], "", ""), (["==5.23.0"], "5.23.0+local", ""),
+        (["==5.23.0"], "5.22.0", "5.23.0"),
+        (["==5.23.0"], "5.24.0", "5.23.0"),
+        (["==5.23.0"], "6.0.0", ""),
+        (["==5.23.0"], "5.24.0.dev0", "5.23.0"),
+        (["==4.57.6"], "5.0.0", ""),
+        (["==4.57.6"], "4.57.5", "4.57.6"),
+        (["==4.57.6"], "4.40.0", "4.57.6"),
+        (["==4.37.2"], "4.40.0", "4.37.2"),
+        (["==4.37.2"], "4.58.0", ""),
+        (["==4.37.2", "==4.57.6"], "4.40.0", "4.37.2"),
+        (["==4.57.6"], "4.37.2", ""),
+        (["==4.57.6"], "4.30.0", ""),
+        (["==4.57.6"], "no version", ""),
+        (["==4.57.6"], "", ""),
+        (["==5.23.0"], "5.23.0+local", ""),
     ],
-)  # fmt: skip
+)
 def test_a_version_is_beside_a_measured_one_of_its_line(specs, version, near):
     entry = LEDGER["hf-torch-untied-tables-random"].model_copy(update={"versions": {"transformers": specs}})
     assert nearest(entry, {"transformers": version}, measured_versions()) == (f"measured at {near}" if near else "")

@@ -33,15 +33,19 @@ def stored(tmp_path):
 def test_junit_has_a_test_for_each_cell_and_counts_them():
     root = ET.fromstring(export.junit(MIXED))
     assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "5", "failures": "1", "errors": "1", "skipped": "2",
-    }  # fmt: skip
+        "tests": "5",
+        "failures": "1",
+        "errors": "1",
+        "skipped": "2",
+    }
     suites = root.findall("testsuite")
     assert sum(int(suite.get("tests")) for suite in suites) == len(root.findall(".//testcase")) == 5
     (told,) = root.findall(".//failure")
     assert "decoder.hidden.1" in told.text and "again " in told.text and told.get("message") == failure().reason
     assert {skip.get("type"): skip.get("message") for skip in root.findall(".//skipped")} == {
-        "known": KNOWN.reason, "skip": SKIP.reason,
-    }  # fmt: skip
+        "known": KNOWN.reason,
+        "skip": SKIP.reason,
+    }
     assert root.find(".//property[@name='transformers']").get("value") == "4.57.6"
 
 
@@ -102,8 +106,11 @@ def test_the_gate_s_changes_can_be_exported(tmp_path, capsys):
 
 def test_export_writes_what_was_asked_for(stored, tmp_path, capsys):
     files = {name: tmp_path / "new" / name for name in ("a.xml", "a.jsonl", "a.md")}
-    options = [word for flag, file in zip(("--junit", "--jsonl", "--summary"), files.values(), strict=True)
-               for word in (flag, str(file))]  # fmt: skip
+    options = [
+        word
+        for flag, file in zip(("--junit", "--jsonl", "--summary"), files.values(), strict=True)
+        for word in (flag, str(file))
+    ]
     assert run(["export", str(stored.parent), *options, "--annotate"]) == 0
     assert all(file.stat().st_size for file in files.values())
     assert capsys.readouterr().out.startswith("::error title=NUM01 · fail")

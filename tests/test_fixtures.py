@@ -76,9 +76,14 @@ def test_every_axis_has_its_own_size(fixture):
     config = BartConfig.read(CHECKPOINTS / fixture.name)
     heads = (config.encoder_attention_heads, config.decoder_attention_heads)
     sizes = [
-        *heads, *(config.d_model // count for count in heads), config.d_model, config.encoder_ffn_dim,
-        config.decoder_ffn_dim, config.vocab_size, config.max_position_embeddings,
-    ]  # fmt: skip
+        *heads,
+        *(config.d_model // count for count in heads),
+        config.d_model,
+        config.encoder_ffn_dim,
+        config.decoder_ffn_dim,
+        config.vocab_size,
+        config.max_position_embeddings,
+    ]
     assert len(set(sizes)) == len(sizes)
     assert config.encoder_layers != config.decoder_layers
 
@@ -89,8 +94,9 @@ def test_every_class_and_composition_has_a_fixture():
     assert {anatomy.model_class for anatomy in anatomies.values()} == set(HEADS)
     pairs = {
         (anatomy.raw["encoder"]["model_type"], anatomy.raw["decoder"]["model_type"])
-        for anatomy in anatomies.values() if anatomy.composed
-    }  # fmt: skip
+        for anatomy in anatomies.values()
+        if anatomy.composed
+    }
     text = {("bert", "bert"), ("bert", "gpt2"), ("bert", "bart"), ("roberta", "roberta"), ("bert-generation",) * 2}
     assert pairs == text | {(e, d) for e in ("wav2vec2", "hubert") for d in ("bert", "bart", "mbart")}
     assert {anatomy.config.projects for anatomy in anatomies.values() if anatomy.composed} == {True, False}

@@ -363,10 +363,17 @@ def test_an_accepted_failure_is_held_to_what_it_was(tmp_path, written, after, ki
 
 def test_what_was_raised_is_the_same_failure_whatever_numbers_it_names(tmp_path, written):
     baseline = tmp_path / "baseline.json"
-    update([written(failing(None, reason="forward raised ValueError: at 0x7f41 in row 3"))], baseline,
-           accept_failures="known")  # fmt: skip
-    same, other = (written(failing(None, reason=reason), name=f"{number}.json") for number, reason in enumerate(
-        ["forward raised ValueError: at 0x9a02 in row 5", "forward raised KeyError: at 0x7f41 in row 3"]))  # fmt: skip
+    update(
+        [written(failing(None, reason="forward raised ValueError: at 0x7f41 in row 3"))],
+        baseline,
+        accept_failures="known",
+    )
+    same, other = (
+        written(failing(None, reason=reason), name=f"{number}.json")
+        for number, reason in enumerate(
+            ["forward raised ValueError: at 0x9a02 in row 5", "forward raised KeyError: at 0x7f41 in row 3"]
+        )
+    )
     assert gate(same, baseline).passed and [each.kind for each in gate(other, baseline).changes] == ["worse"]
 
 

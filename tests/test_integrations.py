@@ -58,8 +58,12 @@ def test_the_steps_after_the_audit_run_as_they_stand(tmp_path, cells, code):
     write_record(report(verdict()), tmp_path / "runs/ci/report.json")
     update([tmp_path / "runs/ci"], tmp_path / "reports/baseline.json")
     write_record(report(*cells), tmp_path / "runs/ci/report.json")
-    environment = {**os.environ, "PARITY": f"{sys.executable} -m parity", "PYTHONPATH": str(ROOT),
-                   "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PARITY": f"{sys.executable} -m parity",
+        "PYTHONPATH": str(ROOT),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+    }
     codes, told = {}, ""
     for step in steps():
         if step.get("name") in ("Gate", "Report"):

@@ -73,9 +73,13 @@ def record_of(path: Path, model_class: str | None = None) -> CheckpointRecord:
     """A checkpoint as a manifest has it."""
     found = inspect_checkpoint(path, model_class)
     return CheckpointRecord(
-        name=found.name, path=str(path), digest=found.digest, config=found.config, documented_class=found.model_class,
+        name=found.name,
+        path=str(path),
+        digest=found.digest,
+        config=found.config,
+        documented_class=found.model_class,
         file_facts=found.facts,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.id)
@@ -137,14 +141,22 @@ def facts(*formats: tuple[str, str], **fields) -> FileFacts:
         ([("safetensors", "tf")], {"hf-torch": "safetensors", "hf-tf": "safetensors"}),
         ([("h5", "tf")], {"hf-torch": "h5", "hf-tf": "h5"}),
     ],
-)  # fmt: skip
+)
 def test_which_file_a_library_reads(formats, read):
     assert {backend: weights_read(facts(*formats), backend).format for backend in read} == read
 
 
 def conditional(**fields) -> Entry:
-    usual = {"id": "x", "severity": "low", "backends": ["hf-torch"], "versions": {"transformers": "==5.23.0"},
-             "checks": ["NUM01"], "cause": "c", "upstream": "u", "effect": "e"}  # fmt: skip
+    usual = {
+        "id": "x",
+        "severity": "low",
+        "backends": ["hf-torch"],
+        "versions": {"transformers": "==5.23.0"},
+        "checks": ["NUM01"],
+        "cause": "c",
+        "upstream": "u",
+        "effect": "e",
+    }
     return Entry(**{**usual, **fields})
 
 
@@ -180,18 +192,28 @@ def test_a_bin_file_under_all_names_is_no_cause_for_a_decoder_alone(tmp_path):
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
-        ({"files": ["generation_config.json"]}, True), ({"files": ["vocab.json"]}, False),
-        ({"formats": ["safetensors"]}, True), ({"formats": ["bin", "h5"]}, False),
-        ({"converted": False}, True), ({"converted": True}, False),
-        ({"written_by": ["pt"]}, True), ({"written_by": ["tf", "flax"]}, False),
-        ({"holds": ["model.shared.weight"]}, True), ({"holds": ["model.shared.weight", ENCODER]}, False),
-        ({"lacks": [ENCODER, "model.shared.weight"]}, True), ({"lacks": ["model.shared.weight"]}, False),
-        ({"lacks": ["no.name.of.this.class"]}, False), ({"holds": ["no.name.of.this.class"]}, False),
-        ({"generation": {"max_length": 28, "num_beams": [1, 4]}}, True), ({"generation": {"max_length": 20}}, False),
-        ({"config": {"d_model": [8, 24]}}, True), ({"config": {"d_model": [8, 16]}}, False),
-        ({"says_tensors": True, "tensors": ["num_*"]}, True), ({"says_tensors": True, "tensors": ["absent"]}, False),
+        ({"files": ["generation_config.json"]}, True),
+        ({"files": ["vocab.json"]}, False),
+        ({"formats": ["safetensors"]}, True),
+        ({"formats": ["bin", "h5"]}, False),
+        ({"converted": False}, True),
+        ({"converted": True}, False),
+        ({"written_by": ["pt"]}, True),
+        ({"written_by": ["tf", "flax"]}, False),
+        ({"holds": ["model.shared.weight"]}, True),
+        ({"holds": ["model.shared.weight", ENCODER]}, False),
+        ({"lacks": [ENCODER, "model.shared.weight"]}, True),
+        ({"lacks": ["model.shared.weight"]}, False),
+        ({"lacks": ["no.name.of.this.class"]}, False),
+        ({"holds": ["no.name.of.this.class"]}, False),
+        ({"generation": {"max_length": 28, "num_beams": [1, 4]}}, True),
+        ({"generation": {"max_length": 20}}, False),
+        ({"config": {"d_model": [8, 24]}}, True),
+        ({"config": {"d_model": [8, 16]}}, False),
+        ({"says_tensors": True, "tensors": ["num_*"]}, True),
+        ({"says_tensors": True, "tensors": ["absent"]}, False),
     ],
-)  # fmt: skip
+)
 def test_a_condition_on_the_files(condition, holds):
     record, entry = record_of(fixture("bart-odd")), conditional(**condition)
     assert entry.conditional and entry.applies("NUM01", "forward", subject(), record) == holds

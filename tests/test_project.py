@@ -23,9 +23,21 @@ from tests.test_cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
-    "pyproject.toml", "noxfile.py", "parity", "reference", "fixtures", "tests", "reports", "README.md",
-    "ARCHITECTURE.md", "CONTRIBUTING.md", "COVERAGE.md", "DIALECTS.md", "CHANGELOG.md", "LICENSE",
-}  # fmt: skip
+    "pyproject.toml",
+    "noxfile.py",
+    "parity",
+    "reference",
+    "fixtures",
+    "tests",
+    "reports",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "COVERAGE.md",
+    "DIALECTS.md",
+    "CHANGELOG.md",
+    "LICENSE",
+}
 
 
 def tracked() -> list[str]:
@@ -59,9 +71,23 @@ def test_the_schema_has_every_field_that_readers_were_promised():
     schema = json.loads(report_schema_text())
     assert {"schema_version", "checkpoints", "environments", "verdicts", "totals"} <= set(schema["properties"])
     promised = {
-        "check", "claim", "checkpoint", "model_class", "case", "backend", "variant", "stack", "device", "dtype",
-        "status", "error", "budget", "first_divergence", "reason", "evidence",
-    }  # fmt: skip
+        "check",
+        "claim",
+        "checkpoint",
+        "model_class",
+        "case",
+        "backend",
+        "variant",
+        "stack",
+        "device",
+        "dtype",
+        "status",
+        "error",
+        "budget",
+        "first_divergence",
+        "reason",
+        "evidence",
+    }
     assert promised <= set(schema["$defs"]["Verdict"]["properties"])
     assert set(schema["$defs"]["Totals"]["properties"]) == {"pass", "fail", "known", "skip", "error"}
 
@@ -166,8 +192,8 @@ def test_a_wheel_holds_all_that_the_installed_command_needs(wheel):
 
 def test_the_installed_command_finds_its_data_and_fixtures(wheel, tmp_path):
     wheel.extractall(tmp_path)
-    code = "import parity; from parity.core.resources import *; from parity.core.stacks import table; print(parity.__file__); "
-    code += "print(fixture('bart-odd')); print(*table())"
+    code = "import parity; from parity.core.resources import *; from parity.core.stacks import table; "
+    code += "print(parity.__file__); print(fixture('bart-odd')); print(*table())"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-c", code]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)

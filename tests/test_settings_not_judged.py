@@ -63,10 +63,13 @@ def assert_only_defaults_are_skipped(cases, why, name, switched_off=None):
         ({"diversity_penalty": 0.5}, "diversity_penalty is 0.5, which the reference does not do", 0),
         ({"num_beam_groups": 2}, "num_beam_groups is 2, which the reference does not do", 1),
         ({"encoder_no_repeat_ngram_size": 3}, "encoder_no_repeat_ngram_size is 3, which the reference does not do", 0),
-        ({"exponential_decay_length_penalty": [3, 1.1]}, "exponential_decay_length_penalty is [3, 1.1], which the "
-         "reference does not do", None),
+        (
+            {"exponential_decay_length_penalty": [3, 1.1]},
+            "exponential_decay_length_penalty is [3, 1.1], which the reference does not do",
+            None,
+        ),
     ],
-)  # fmt: skip
+)
 def test_cases_with_settings_of_their_own_switch_it_off_and_are_judged(generating, stored, why, switched_off):
     (name, *_), cases = stored, generating(**stored)
     assert_only_defaults_are_skipped(cases, why, name, (switched_off,))
@@ -94,9 +97,10 @@ def test_several_such_settings_are_all_named_and_all_switched_off(generating):
     cases = generating(suppress_tokens=[5], repetition_penalty=2.0)
     told = cases["generate.defaults"].notes["lacking"]["other_searches"]
     assert "suppress_tokens is [5]" in told and "repetition_penalty is 2.0" in told
-    assert cases["generate.greedy"].settings["arguments"].items() >= {
-        "suppress_tokens": None, "repetition_penalty": 1.0
-    }.items()  # fmt: skip
+    assert (
+        cases["generate.greedy"].settings["arguments"].items()
+        >= {"suppress_tokens": None, "repetition_penalty": 1.0}.items()
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,18 +136,24 @@ BEYOND = f"is beyond the {POSITIONS} positions of the decoder"
         ({"min_new_tokens": 30}, "min_length 31 is longer than max_length 28", "min_new_tokens"),
         ({"no_repeat_ngram_size": 10**9}, f"no_repeat_ngram_size 1,000,000,000 {BEYOND}", "no_repeat_ngram_size"),
         ({"num_beams": 10**6}, f"num_beams 1,000,000 is beyond the {MOST_BEAMS} that are judged here", "num_beams"),
-        ({"num_return_sequences": 10**6}, "num_return_sequences is 1000000, more than num_beams 4",
-         "num_return_sequences"),
+        (
+            {"num_return_sequences": 10**6},
+            "num_return_sequences is 1000000, more than num_beams 4",
+            "num_return_sequences",
+        ),
         ({"max_length": -3}, "max_length is -3, not an integer of at least 1", "max_length"),
         ({"max_length": 1e9}, "max_length is 1000000000.0, not an integer of at least 1", "max_length"),
         ({"max_length": True}, "max_length is True, not an integer of at least 1", "max_length"),
         ({"num_beams": "4"}, "num_beams is '4', not an integer of at least 1", "num_beams"),
         ({"num_beams": 2.0}, "num_beams is 2.0, not an integer of at least 1", "num_beams"),
         ({"length_penalty": "x" * 10**6}, "not a finite number", "length_penalty"),
-        ({"early_stopping": "sometimes"}, "early_stopping is 'sometimes', not true, false or 'never'",
-         "early_stopping"),
+        (
+            {"early_stopping": "sometimes"},
+            "early_stopping is 'sometimes', not true, false or 'never'",
+            "early_stopping",
+        ),
     ],
-)  # fmt: skip
+)
 def test_work_without_end_is_bounded_and_skips_by_name(generating, stored, why, name):
     cases = generating(**stored)
     told = cases["generate.defaults"].notes["lacking"]["other_searches"]
@@ -171,8 +181,17 @@ def test_new_tokens_that_are_stored_do_not_win_over_the_lengths_a_case_passes(ge
 
 
 def test_the_questions_of_a_checkpoint_whose_settings_are_all_judged_are_as_they_were(generating):
-    own = {"do_sample", "num_beams", "length_penalty", "min_length", "no_repeat_ngram_size", "early_stopping",
-           "forced_bos_token_id", "forced_eos_token_id", "max_length"}  # fmt: skip
+    own = {
+        "do_sample",
+        "num_beams",
+        "length_penalty",
+        "min_length",
+        "no_repeat_ngram_size",
+        "early_stopping",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "max_length",
+    }
     for case in generating().values():
         assert set(case.settings.get("arguments", ())) in (set(), own)
         assert NOT_FOLLOWED not in case.notes["settings"]

@@ -261,14 +261,23 @@ def test_one_likely_cause_for_what_diverges_first_and_none_for_what_follows():
         _numeric("NUM01", "encoder.hidden.0", 0.2, checkpoint="another"),
     ]
     made = list(groups(found))
-    causes = dict(zip((group.example.check + group.example.checkpoint for group in made),
-                      usual_causes(made, lambda check: f"because {check}"), strict=True))  # fmt: skip
+    causes = dict(
+        zip(
+            (group.example.check + group.example.checkpoint for group in made),
+            usual_causes(made, lambda check: f"because {check}"),
+            strict=True,
+        )
+    )
     follows = ("", "NUM01 at encoder.hidden.1")
     assert causes == {
-        "NUM02bart-odd": follows, "NUM01bart-odd": ("because NUM01", ""), "GEN01bart-odd": follows,
-        "TOK01bart-odd": ("because TOK01", ""), "CACHE01bart-odd": ("because CACHE01", ""),
-        "NUM04bart-odd": ("because NUM04", ""), "NUM01another": ("because NUM01", ""),
-    }  # fmt: skip
+        "NUM02bart-odd": follows,
+        "NUM01bart-odd": ("because NUM01", ""),
+        "GEN01bart-odd": follows,
+        "TOK01bart-odd": ("because TOK01", ""),
+        "CACHE01bart-odd": ("because CACHE01", ""),
+        "NUM04bart-odd": ("because NUM04", ""),
+        "NUM01another": ("because NUM01", ""),
+    }
     text = block(made[0], *follows).plain
     assert "  follows  from NUM01 at encoder.hidden.1" in text and "likely" not in text
 
@@ -276,8 +285,14 @@ def test_one_likely_cause_for_what_diverges_first_and_none_for_what_follows():
 @pytest.mark.parametrize("check", ["FILE01", "LOAD01", "LOAD02"])
 def test_where_the_weights_are_others_all_that_is_computed_follows(check):
     backend = "file" if check == "FILE01" else "hf-flax"
-    made = list(groups([_numeric("NUM01", "encoder.hidden.0", None),
-                        verdict("fail", check=check, backend=backend, reason="x is missing")]))  # fmt: skip
+    made = list(
+        groups(
+            [
+                _numeric("NUM01", "encoder.hidden.0", None),
+                verdict("fail", check=check, backend=backend, reason="x is missing"),
+            ]
+        )
+    )
     assert usual_causes(made, str) == [("", check), (check, "")]
 
 

@@ -17,11 +17,17 @@ from parity.checkpoint.inspection import inspect_checkpoint
 
 OUTSIDE = 1_000_000
 SHIFTED = {
-    "bert2bert": {"loss", "loss.row-ignored", "loss.padding-label", "loss.default-mask", "loss.all-ignored",
-                  "gradients"},
+    "bert2bert": {
+        "loss",
+        "loss.row-ignored",
+        "loss.padding-label",
+        "loss.default-mask",
+        "loss.all-ignored",
+        "gradients",
+    },
     "bart-odd": {"forward.defaults", "loss", "loss.row-ignored", "loss.padding-label", "loss.all-ignored", "gradients"},
     "wav2vec2-bert": {"loss", "loss.row-ignored", "loss.padding-label", "loss.all-ignored", "gradients"},
-}  # fmt: skip
+}
 """What labels, or a source, are shifted right for."""
 
 

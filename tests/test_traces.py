@@ -35,8 +35,11 @@ def test_a_whole_trace_is_read_and_named_by_its_digest(written):
     again = Trace.read(path, trace.digest)
     assert again.digest == trace.digest and len(set(trace.digest)) > 4
     assert (again.facts, again.raised, again.dtypes, again.provenance) == (
-        trace.facts, trace.raised, trace.dtypes, trace.provenance,
-    )  # fmt: skip
+        trace.facts,
+        trace.raised,
+        trace.dtypes,
+        trace.provenance,
+    )
     assert all(np.array_equal(again.arrays[name], array) for name, array in trace.arrays.items())
 
 

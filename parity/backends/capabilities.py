@@ -16,13 +16,40 @@ from parity.core.subject import Variant
 from reference.config.classes import CLASSES
 
 OPERATIONS = (
-    "load", "labels", "hidden_states", "attentions", "head_masks", "default_decoder_inputs", "encode_decode", "tuple",
-    "cache_output", "gradients", "decode_steps", "cross_cache", "reorder_cache", "generate", "beam_search",
-    "no_repeat_ngram", "generation_settings", "other_searches", "save_safetensors", "save_sharded", "save_bin",
-    "save_h5", "save_msgpack", "from_pt", "from_tf", "from_flax", "signature", "compose", "modes", "freeze",
-    "plain_load", "each_layer",
+    "load",
+    "labels",
+    "hidden_states",
+    "attentions",
+    "head_masks",
+    "default_decoder_inputs",
+    "encode_decode",
+    "tuple",
+    "cache_output",
+    "gradients",
+    "decode_steps",
+    "cross_cache",
+    "reorder_cache",
+    "generate",
+    "beam_search",
+    "no_repeat_ngram",
+    "generation_settings",
+    "other_searches",
+    "save_safetensors",
+    "save_sharded",
+    "save_bin",
+    "save_h5",
+    "save_msgpack",
+    "from_pt",
+    "from_tf",
+    "from_flax",
+    "signature",
+    "compose",
+    "modes",
+    "freeze",
+    "plain_load",
+    "each_layer",
     *(f"as_{name}" for name in CLASSES["bart"]),
-)  # fmt: skip
+)
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
 """What the readers of configs and of tokenizers can be asked."""
 DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
@@ -54,9 +81,14 @@ _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 
 
 def capabilities(
-    backend: str, variant: str | Variant, versions: Mapping[str, str], device: str = "cpu", dtype: str = "float32",
-    documented: str = BART, families: tuple[str, ...] = (),
-) -> tuple[list[str], dict[str, str]]:  # fmt: skip
+    backend: str,
+    variant: str | Variant,
+    versions: Mapping[str, str],
+    device: str = "cpu",
+    dtype: str = "float32",
+    documented: str = BART,
+    families: tuple[str, ...] = (),
+) -> tuple[list[str], dict[str, str]]:
     """What the backend can be asked, and why each other word of ``WORDS`` is lacking.
 
     Args:
@@ -196,9 +228,11 @@ def _lacking(
     return alone | dict(getattr(_third_party_class(backend), "lacking", {}))
 
 
-_SAVES = {"hf-torch": ("save_safetensors", "save_sharded", "save_bin", "from_tf", "from_flax"),
-          "hf-tf": ("save_h5", "save_safetensors", "from_pt"),
-          "hf-flax": ("save_msgpack", "save_safetensors", "from_pt")}  # fmt: skip
+_SAVES = {
+    "hf-torch": ("save_safetensors", "save_sharded", "save_bin", "from_tf", "from_flax"),
+    "hf-tf": ("save_h5", "save_safetensors", "from_pt"),
+    "hf-flax": ("save_msgpack", "save_safetensors", "from_pt"),
+}
 
 
 def _saves(backend: str, versions: Mapping[str, str]) -> dict[str, str]:

@@ -19,14 +19,23 @@ _SERIES = {
     "cross_attentions": "decoder.cross_attention",
 }
 _SINGLE = {
-    "encoder_last_hidden_state": "encoder.last", "last_hidden_state": "decoder.last", "logits": "logits",
-    "start_logits": "start_logits", "end_logits": "end_logits", "loss": "loss",
-}  # fmt: skip
+    "encoder_last_hidden_state": "encoder.last",
+    "last_hidden_state": "decoder.last",
+    "logits": "logits",
+    "start_logits": "start_logits",
+    "end_logits": "end_logits",
+    "loss": "loss",
+}
 """Of a decoder alone ``hidden_states`` and ``attentions`` are the decoder's; no bare encoder is asked."""
 _WITHIN_LAYER = ("hidden", "attention", "cross_attention")
 _WHOLE = {
-    "encoder.last": (1,), "decoder.last": (3,), "logits": (3,), "start_logits": (3,), "end_logits": (4,), "loss": (5,),
-}  # fmt: skip
+    "encoder.last": (1,),
+    "decoder.last": (3,),
+    "logits": (3,),
+    "start_logits": (3,),
+    "end_logits": (4,),
+    "loss": (5,),
+}
 
 
 def flatten(

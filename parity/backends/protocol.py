@@ -1,8 +1,8 @@
 """What a backend is: load a checkpoint, then answer calls. The rest (naming, digests, traces) is the same for all.
 
-A new backend is one file with a class that meets ``Backend``, and one entry in ``parity.backends.registry.BACKENDS`` (or an
-entry point of the group ``encdec_parity.backends``). It runs in its own process, in its stack's interpreter, where
-nothing of ours but the standard library, numpy and safetensors may be imported.
+A new backend is one file with a class that meets ``Backend``, and one entry in ``parity.backends.registry.BACKENDS``
+(or an entry point of the group ``encdec_parity.backends``). It runs in its own process, in its stack's interpreter,
+where nothing of ours but the standard library, numpy and safetensors may be imported.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class Model(Protocol):
         self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
     ) -> Mapping[str, Field]:
         """``encode_then_decode`` in which every layer is given a state from elsewhere, and the decoder the encoder's
-        last (``parity.backends.layer_injection``): what each layer makes of it, under the fields of ``call``. A state that
-        is none of a layer's (capability ``each_layer``) is not passed."""
+        last (``parity.backends.layer_injection``): what each layer makes of it, under the fields of ``call``. A state
+        that is none of a layer's (capability ``each_layer``) is not passed."""
         ...
 
     def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:

@@ -18,8 +18,16 @@ from pathlib import Path
 from parity.backends.protocol import Backend, LoadReport, Model
 
 __all__ = [
-    "BACKENDS", "MUTANT_HOSTS", "Backend", "Entry", "LoadReport", "Model", "SourceRoot", "find_entry", "get_backend",
-]  # fmt: skip
+    "BACKENDS",
+    "MUTANT_HOSTS",
+    "Backend",
+    "Entry",
+    "LoadReport",
+    "Model",
+    "SourceRoot",
+    "find_entry",
+    "get_backend",
+]
 
 ENTRY_POINTS = "encdec_parity.backends"
 
@@ -72,13 +80,29 @@ class Entry:
 _LIBRARY = SourceRoot(
     "transformers",
     (
-        "*.py", "generation/**/*.py", "integrations/**/*.py", "loss/**/*.py", "utils/**/*.py", "models/auto/*.py",
-        *(f"models/{family}/*.py" for family in (
-            "bart", "mbart", "bert", "bert_generation", "roberta", "gpt2", "wav2vec2", "hubert", "encoder_decoder",
-            "speech_encoder_decoder",
-        )),
+        "*.py",
+        "generation/**/*.py",
+        "integrations/**/*.py",
+        "loss/**/*.py",
+        "utils/**/*.py",
+        "models/auto/*.py",
+        *(
+            f"models/{family}/*.py"
+            for family in (
+                "bart",
+                "mbart",
+                "bert",
+                "bert_generation",
+                "roberta",
+                "gpt2",
+                "wav2vec2",
+                "hubert",
+                "encoder_decoder",
+                "speech_encoder_decoder",
+            )
+        ),
     ),
-)  # fmt: skip
+)
 """What the library computes, loads and saves with: every family that is audited here."""
 _COMMON = ("numpy", "safetensors")
 _HUB = ("transformers", "tokenizers", "huggingface-hub", *_COMMON)
@@ -93,43 +117,91 @@ _TRANSFORMERS = ("transformers",)
 
 BACKENDS: dict[str, Entry] = {
     "reference-torch": Entry(
-        "parity.backends.reference.torch", "ReferenceTorch", (*_TORCH, *_COMMON), (SourceRoot("reference"),),
-        ("eager", "sdpa"), framework="torch", needs=(_TORCH,), install="torch", reference=True, room_ahead=True,
+        "parity.backends.reference.torch",
+        "ReferenceTorch",
+        (*_TORCH, *_COMMON),
+        (SourceRoot("reference"),),
+        ("eager", "sdpa"),
+        framework="torch",
+        needs=(_TORCH,),
+        install="torch",
+        reference=True,
+        room_ahead=True,
     ),
     "reference-flax": Entry(
-        "parity.backends.reference.flax", "ReferenceFlax", (*_JAX, *_COMMON), (SourceRoot("reference"),),
-        framework="jax", needs=(("jax",), ("flax",)), install="jax flax", reference=True, room_ahead=True,
+        "parity.backends.reference.flax",
+        "ReferenceFlax",
+        (*_JAX, *_COMMON),
+        (SourceRoot("reference"),),
+        framework="jax",
+        needs=(("jax",), ("flax",)),
+        install="jax flax",
+        reference=True,
+        room_ahead=True,
     ),
     "hf-torch": Entry(
-        "parity.backends.hf.torch", "HfTorch", (*_TORCH, *_HUB, *_TENSORFLOW, *_JAX), (_LIBRARY,), ("eager", "sdpa"),
-        framework="torch", needs=(_TORCH, _TRANSFORMERS), install="torch transformers", class_prefix="",
+        "parity.backends.hf.torch",
+        "HfTorch",
+        (*_TORCH, *_HUB, *_TENSORFLOW, *_JAX),
+        (_LIBRARY,),
+        ("eager", "sdpa"),
+        framework="torch",
+        needs=(_TORCH, _TRANSFORMERS),
+        install="torch transformers",
+        class_prefix="",
     ),
     # The TF and Flax classes read a PyTorch checkpoint through torch; before 5.0 it reads theirs through them.
     "hf-tf": Entry(
-        "parity.backends.hf.tensorflow", "HfTf", (*_TENSORFLOW, *_TORCH, *_HUB), (_LIBRARY,),
-        framework="tensorflow", needs=(("tensorflow", "tensorflow-cpu"), _TRANSFORMERS),
-        install="'transformers<5' tensorflow tf-keras", class_prefix="TF", until=5,
+        "parity.backends.hf.tensorflow",
+        "HfTf",
+        (*_TENSORFLOW, *_TORCH, *_HUB),
+        (_LIBRARY,),
+        framework="tensorflow",
+        needs=(("tensorflow", "tensorflow-cpu"), _TRANSFORMERS),
+        install="'transformers<5' tensorflow tf-keras",
+        class_prefix="TF",
+        until=5,
     ),
     "hf-flax": Entry(
-        "parity.backends.hf.flax", "HfFlax", (*_JAX, *_TORCH, *_HUB), (_LIBRARY,),
-        framework="jax", needs=(("jax",), ("flax",), _TRANSFORMERS), install="'transformers<5' jax flax",
-        class_prefix="Flax", until=5,
+        "parity.backends.hf.flax",
+        "HfFlax",
+        (*_JAX, *_TORCH, *_HUB),
+        (_LIBRARY,),
+        framework="jax",
+        needs=(("jax",), ("flax",), _TRANSFORMERS),
+        install="'transformers<5' jax flax",
+        class_prefix="Flax",
+        until=5,
     ),
     "hf-config": Entry(
-        "parity.backends.hf.config", "HfConfig", _HUB,
-        (SourceRoot("transformers", ("configuration_utils.py", "models/**/configuration_*.py")),), about="config",
-        needs=(_TRANSFORMERS,), install="transformers",
+        "parity.backends.hf.config",
+        "HfConfig",
+        _HUB,
+        (SourceRoot("transformers", ("configuration_utils.py", "models/**/configuration_*.py")),),
+        about="config",
+        needs=(_TRANSFORMERS,),
+        install="transformers",
     ),
     "hf-tokenizer": Entry(
-        "parity.backends.hf.tokenizer", "HfTokenizer", _SPLIT, (_TOKENIZERS,), about="tokenizer",
-        needs=(_TRANSFORMERS,), install="transformers",
+        "parity.backends.hf.tokenizer",
+        "HfTokenizer",
+        _SPLIT,
+        (_TOKENIZERS,),
+        about="tokenizer",
+        needs=(_TRANSFORMERS,),
+        install="transformers",
     ),
     "hf-tokenizer-fast": Entry(
-        "parity.backends.hf.tokenizer", "HfTokenizerFast", _SPLIT, (_TOKENIZERS,), about="tokenizer",
-        needs=(_TRANSFORMERS,), install="transformers",
+        "parity.backends.hf.tokenizer",
+        "HfTokenizerFast",
+        _SPLIT,
+        (_TOKENIZERS,),
+        about="tokenizer",
+        needs=(_TRANSFORMERS,),
+        install="transformers",
     ),
     "file": Entry("parity.backends.reference.weight_file", "WeightFile", _COMMON, (SourceRoot("reference"),)),
-}  # fmt: skip
+}
 
 _FAULTY = (SourceRoot("reference"), SourceRoot("parity", ("backends/**/*.py",)))
 _OF_PAGES = (*_FAULTY, SourceRoot("parity", ("cases/files.py", "cases/data/configs.toml")))
@@ -169,9 +241,13 @@ def _third_party(point: EntryPoint) -> Entry:
     own = (point.dist.name,) if point.dist else ()
     variants = ("eager", "sdpa")
     return Entry(
-        point.module, point.attr, (*own, *(depends_on or ())), (SourceRoot(point.module.split(".")[0]),), variants,
+        point.module,
+        point.attr,
+        (*own, *(depends_on or ())),
+        (SourceRoot(point.module.split(".")[0]),),
+        variants,
         cached=depends_on is not None,
-    )  # fmt: skip
+    )
 
 
 def _depends_on(point: EntryPoint) -> tuple[str, ...] | None:

@@ -99,9 +99,12 @@ class Crew:
         first = self._pending[0]
         tasks = [task.to_json() for task in self._pending]
         job = {
-            "backend": self.backend, "device": self.device, "threads": THREADS, "cache": str(self._compiled),
+            "backend": self.backend,
+            "device": self.device,
+            "threads": THREADS,
+            "cache": str(self._compiled),
             "tasks": tasks,
-        }  # fmt: skip
+        }
         self._ready, self._loaded, self._began = False, None, time.monotonic()
         self._deadline = self._began + self._limit
         self._on_event("starting", first, None)

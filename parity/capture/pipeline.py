@@ -118,19 +118,49 @@ def capture(
     """
     with locked(out):
         return _capture(
-            checkpoints, out, cache, backends, stacks, device, dtypes, model_class, cases, derive, rows, time_limit,
-            jobs, progress, executor, candidates, unreadable, options, others_judged,
-        )  # fmt: skip
+            checkpoints,
+            out,
+            cache,
+            backends,
+            stacks,
+            device,
+            dtypes,
+            model_class,
+            cases,
+            derive,
+            rows,
+            time_limit,
+            jobs,
+            progress,
+            executor,
+            candidates,
+            unreadable,
+            options,
+            others_judged,
+        )
 
 
 def _capture(
-    checkpoints: Sequence[Path], out: Path, cache: Path | None, backends: Sequence[str] | None, stacks: Sequence[str],
-    device: str, dtypes: Sequence[str], model_class: str | None, cases: MakeCases | None, derive: Sequence[Derive],
-    rows: list[dict[str, Any]] | None, time_limit: float, jobs: int | None,
-    progress: Callable[[Event], None] | None, executor: Executor | None,
-    candidates: Mapping[str, Sequence[Subject]] | None, unreadable: Sequence[Unreadable],
-    options: Mapping[str, Any] | None, others_judged: bool,
-) -> Manifest:  # fmt: skip
+    checkpoints: Sequence[Path],
+    out: Path,
+    cache: Path | None,
+    backends: Sequence[str] | None,
+    stacks: Sequence[str],
+    device: str,
+    dtypes: Sequence[str],
+    model_class: str | None,
+    cases: MakeCases | None,
+    derive: Sequence[Derive],
+    rows: list[dict[str, Any]] | None,
+    time_limit: float,
+    jobs: int | None,
+    progress: Callable[[Event], None] | None,
+    executor: Executor | None,
+    candidates: Mapping[str, Sequence[Subject]] | None,
+    unreadable: Sequence[Unreadable],
+    options: Mapping[str, Any] | None,
+    others_judged: bool,
+) -> Manifest:
     """``capture``, while nothing else writes to the run directory."""
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     # Bad input leaves an earlier run's directory as it was.
@@ -233,9 +263,15 @@ class _Run:
     """One capture as it grows: subjects, cases, and the traces so far."""
 
     def __init__(
-        self, out: Path, cache: TraceCache, views: Views, executor: Executor, progress: Callable[[Event], None],
-        unreadable: list[Unreadable], options: dict[str, Any],
-    ) -> None:  # fmt: skip
+        self,
+        out: Path,
+        cache: TraceCache,
+        views: Views,
+        executor: Executor,
+        progress: Callable[[Event], None],
+        unreadable: list[Unreadable],
+        options: dict[str, Any],
+    ) -> None:
         self.out, self.cache, self.views, self.executor, self.progress = out, cache, views, executor, progress
         self.unreadable, self.options = unreadable, options
         self.checkpoints: dict[str, Any] = {}
@@ -253,10 +289,15 @@ class _Run:
         self._done = self._total = self._cached = 0
 
     def plan(
-        self, checkpoints: Sequence[Any], stacks: Sequence[str], wanted: Sequence[str] | None, device: str,
-        dtypes: Sequence[str], candidates: Mapping[str, Sequence[Subject]] | None = None,
+        self,
+        checkpoints: Sequence[Any],
+        stacks: Sequence[str],
+        wanted: Sequence[str] | None,
+        device: str,
+        dtypes: Sequence[str],
+        candidates: Mapping[str, Sequence[Subject]] | None = None,
         others_judged: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Finds the stacks, describes them, and says who can be asked what."""
         from parity.core.stacks import resolve_stack
 
@@ -306,9 +347,13 @@ class _Run:
         for name, new in cases.items():
             self.cases.setdefault(name, []).extend(new)
         asked = [(index, each) for index, each in enumerate(self.asked) if self._has_judged(each)]
-        cells = [self._cell(index, name, case) for name, new in cases.items() for case in new
-                 for index, each in asked
-                 if each.is_about(self.checkpoints[name].anatomy) and each.is_asked(case)]  # fmt: skip
+        cells = [
+            self._cell(index, name, case)
+            for name, new in cases.items()
+            for case in new
+            for index, each in asked
+            if each.is_about(self.checkpoints[name].anatomy) and each.is_asked(case)
+        ]
         cached = {}
         for key in dict.fromkeys(cell.task.id for cell in cells):
             if (trace := self.cache.find(key)) is not None:
@@ -327,9 +372,7 @@ class _Run:
             if (result := results.get(cell.task.id)) is not None:
                 results[cell.task.id] = replace(result, seconds=0.0, io_seconds=0.0)
 
-    def _with_views(
-        self, cells: Sequence[Cell], missing: Mapping[str, Task]
-    ) -> tuple[list[Task], dict[str, Result]]:  # fmt: skip
+    def _with_views(self, cells: Sequence[Cell], missing: Mapping[str, Task]) -> tuple[list[Task], dict[str, Result]]:
         """The tasks with the private directories that their backends are given, made where they are first needed; and
         how those ended whose checkpoint has changed since its digest was taken."""
         tasks, ended = [], {}
@@ -368,9 +411,7 @@ class _Run:
             names = [file.name for file in checkpoint.handed]
             self._refusals[about] = refusal(subject.backend, checkpoint.path, names, checkpoint.unexamined)
         refused = self._refusals[about]
-        task = make_task(
-            self.places[subject.stack], subject, checkpoint, case, own, self.cache, self._name, refused
-        )  # fmt: skip
+        task = make_task(self.places[subject.stack], subject, checkpoint, case, own, self.cache, self._name, refused)
         if not find_entry(subject.backend).cached:
             self._uncached.add(task.id)
         return Cell(index, name, case, task)
@@ -410,11 +451,17 @@ class _Run:
                 if reason:
                     result, path = replace(result, outcome="harness-error", reason=reason), None
         return TraceRecord(
-            checkpoint=cell.checkpoint, subject=cell.subject, case=cell.case.name, outcome=result.outcome, path=path,
-            digest=digest, reason=self._with_users_path(cell.checkpoint, result.reason),
-            cached=cached is not None, seconds=result.seconds,
+            checkpoint=cell.checkpoint,
+            subject=cell.subject,
+            case=cell.case.name,
+            outcome=result.outcome,
+            path=path,
+            digest=digest,
+            reason=self._with_users_path(cell.checkpoint, result.reason),
+            cached=cached is not None,
+            seconds=result.seconds,
             io_seconds=result.io_seconds,
-        )  # fmt: skip
+        )
 
     def _with_users_path(self, checkpoint: str, reason: str) -> str:
         """What a worker said as it ended, with the user's path."""

@@ -137,9 +137,11 @@ def without_peer(backend: str, versions: Mapping[str, str]) -> str:
 
 
 def not_run(
-    asked: Sequence[Asked], wanted: Sequence[str] | None, requested: Sequence[str],
+    asked: Sequence[Asked],
+    wanted: Sequence[str] | None,
+    requested: Sequence[str],
     versions: Mapping[str, Mapping[str, str]],
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """What was requested and cannot run, a line each that says why and what to install.
 
     Requested is every backend that was named, in each stack that was (a reference in ``main``, where alone it runs):
@@ -202,11 +204,24 @@ def subject_record(asked: Asked) -> SubjectRecord:
     """What the manifest says of a subject."""
     s, entry = asked.subject, find_entry(asked.subject.backend)
     return SubjectRecord(
-        backend=s.backend, variant=s.variant, stack=s.stack, device=s.device, dtype=s.dtype, role=s.role,
-        label=s.label, model_class=asked.model_class, documented_class=asked.documented_class,
-        about=asked.about, families=list(asked.families), capabilities=sorted(asked.can), lacking=asked.lacking,
-        class_prefix=entry.class_prefix, reference=entry.reference, room_ahead=entry.room_ahead, environment=s.stack,
-    )  # fmt: skip
+        backend=s.backend,
+        variant=s.variant,
+        stack=s.stack,
+        device=s.device,
+        dtype=s.dtype,
+        role=s.role,
+        label=s.label,
+        model_class=asked.model_class,
+        documented_class=asked.documented_class,
+        about=asked.about,
+        families=list(asked.families),
+        capabilities=sorted(asked.can),
+        lacking=asked.lacking,
+        class_prefix=entry.class_prefix,
+        reference=entry.reference,
+        room_ahead=entry.room_ahead,
+        environment=s.stack,
+    )
 
 
 def _computing(
@@ -281,9 +296,15 @@ class Place:
 
 
 def make_task(
-    place: Place, subject: Subject, checkpoint: Any, case: Case, own: str, cache: Any, run: str = "",
+    place: Place,
+    subject: Subject,
+    checkpoint: Any,
+    case: Case,
+    own: str,
+    cache: Any,
+    run: str = "",
     refused: str = "",
-) -> Task:  # fmt: skip
+) -> Task:
     """The task of one cell; its id is the key its trace is cached under.
 
     Args:
@@ -296,21 +317,40 @@ def make_task(
     entry = find_entry(subject.backend)
     versions = {name: place.facts["versions"].get(name) for name in entry.distributions}
     depends = {
-        "checkpoint_digest": checkpoint.digest, "model_class": checkpoint.model_class,
-        "case_digest": case.digest, "backend": subject.backend,
-        "variant": subject.variant, "dtype": subject.dtype, "device": place.device_name(subject.device),
+        "checkpoint_digest": checkpoint.digest,
+        "model_class": checkpoint.model_class,
+        "case_digest": case.digest,
+        "backend": subject.backend,
+        "variant": subject.variant,
+        "dtype": subject.dtype,
+        "device": place.device_name(subject.device),
         "threads": 1 if Variant.parse(subject.variant).one_thread else THREADS,
-        "sources": place.facts["sources"][subject.backend], "parity_sources": own, "versions": versions,
-        "python": place.facts["python"], "environment": place.environment, **({} if entry.cached else {"run": run}),
+        "sources": place.facts["sources"][subject.backend],
+        "parity_sources": own,
+        "versions": versions,
+        "python": place.facts["python"],
+        "environment": place.environment,
+        **({} if entry.cached else {"run": run}),
         **({"refused": refused} if refused else {}),
-    }  # fmt: skip
+    }
     key = trace_key(**depends)
     provenance = {**depends, "checkpoint": checkpoint.name, "case": case.name, "stack": place.name, "key": key}
     return Task(
-        id=key, stack=place.name, interpreter=place.interpreter, environment=place.environment,
-        backend=subject.backend, variant=subject.variant, device=subject.device, dtype=subject.dtype,
-        checkpoint=checkpoint.path, model_class=checkpoint.model_class, weight_bytes=checkpoint.weight_bytes,
-        case=case.to_json(), out=cache.path(key),
-        provenance=provenance, label=subject.label, refused=refused,
+        id=key,
+        stack=place.name,
+        interpreter=place.interpreter,
+        environment=place.environment,
+        backend=subject.backend,
+        variant=subject.variant,
+        device=subject.device,
+        dtype=subject.dtype,
+        checkpoint=checkpoint.path,
+        model_class=checkpoint.model_class,
+        weight_bytes=checkpoint.weight_bytes,
+        case=case.to_json(),
+        out=cache.path(key),
+        provenance=provenance,
+        label=subject.label,
+        refused=refused,
         files=tuple({**asdict(file), "path": str(file.path)} for file in checkpoint.handed),
-    )  # fmt: skip
+    )

@@ -47,9 +47,13 @@ def _ask(
     command = [str(interpreter), str(WORKER), "--probe"]
     try:
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=child_environment(environment), bufsize=0,
-        )  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(environment),
+            bufsize=0,
+        )
     except OSError as error:
         raise CaptureError(f"{interpreter}: cannot be started as stack {stack}: {error.strerror}") from error
     limiter = threading.Timer(limit, child.kill)

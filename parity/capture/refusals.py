@@ -136,8 +136,13 @@ def _reads_tokenizers(backend: str) -> bool:
 
 _TOKENIZER_ARGUMENTS = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "vocab", "merges", "sp_model_file")
 _RULES: tuple[Callable[[str, Path, Collection[str], Mapping[str, str]], Iterator[str]], ...] = (
-    _versioned, _explicit, _halves, _kernels, _tokenizer, _of_weights,
-)  # fmt: skip
+    _versioned,
+    _explicit,
+    _halves,
+    _kernels,
+    _tokenizer,
+    _of_weights,
+)
 
 
 def configs_of(directory: Path, names: Collection[str]) -> list[str]:

@@ -51,10 +51,18 @@ class Task:
     def to_json(self) -> dict[str, Any]:
         """What the worker needs of it."""
         return {
-            "id": self.id, "variant": self.variant, "dtype": self.dtype, "checkpoint": str(self.checkpoint),
-            "model_class": self.model_class, "case": self.case, "out": str(self.out), "provenance": self.provenance,
-            "view": str(self.view or self.checkpoint), "files": self.files, "refused": self.refused,
-        }  # fmt: skip
+            "id": self.id,
+            "variant": self.variant,
+            "dtype": self.dtype,
+            "checkpoint": str(self.checkpoint),
+            "model_class": self.model_class,
+            "case": self.case,
+            "out": str(self.out),
+            "provenance": self.provenance,
+            "view": str(self.view or self.checkpoint),
+            "files": self.files,
+            "refused": self.refused,
+        }
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,14 @@ class Child:
             OSError: the interpreter cannot be started.
         """
         self.process = subprocess.Popen(
-            [str(interpreter), str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=child_environment(environment), start_new_session=True, bufsize=0,
-        )  # fmt: skip
+            [str(interpreter), str(WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(environment),
+            start_new_session=True,
+            bufsize=0,
+        )
         self.out, self.err = self.process.stdout.fileno(), self.process.stderr.fileno()
         os.set_blocking(self.out, False)
         os.set_blocking(self.err, False)

@@ -1,7 +1,7 @@
 """The golden catalogue: what documents say that published checkpoints answer, ``fixtures/documented/*.toml``.
 
-Each value names its source, the checkpoint, the class, what is asked, and the answer. ``parity.cases.documented_values`` puts
-it to every backend, the check DOC05 holds the answers against it.
+Each value names its source, the checkpoint, the class, what is asked, and the answer.
+``parity.cases.documented_values`` puts it to every backend, the check DOC05 holds the answers against it.
 """
 
 from __future__ import annotations

@@ -20,9 +20,15 @@ SHORT = 12
 """Tokens of a text that is generated to see one setting alone."""
 
 NEUTRAL: dict[str, Any] = {
-    "do_sample": False, "num_beams": 1, "length_penalty": 1.0, "min_length": 0, "no_repeat_ngram_size": 0,
-    "early_stopping": False, "forced_bos_token_id": None, "forced_eos_token_id": None,
-}  # fmt: skip
+    "do_sample": False,
+    "num_beams": 1,
+    "length_penalty": 1.0,
+    "min_length": 0,
+    "no_repeat_ngram_size": 0,
+    "early_stopping": False,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+}
 """Every setting that changes the text, at the documented value that changes nothing."""
 
 
@@ -75,15 +81,21 @@ def reordered(full: Mapping[str, Any], at: int, rows: list[int], fed: str) -> di
 
 
 def generation_cases(
-    full: Mapping[str, Any], mates: Mapping[str, Any], alone: Mapping[str, Any], kept: dict[str, Any],
-    generation: Mapping[str, Any], anatomy: Anatomy, ordinary: np.ndarray,
-) -> Iterator[Case]:  # fmt: skip
+    full: Mapping[str, Any],
+    mates: Mapping[str, Any],
+    alone: Mapping[str, Any],
+    kept: dict[str, Any],
+    generation: Mapping[str, Any],
+    anatomy: Anatomy,
+    ordinary: np.ndarray,
+) -> Iterator[Case]:
     """Generated text.
 
     Args:
         full, mates, kept: as for ``step_cases``.
         alone: the row that stayed by itself, without its padding.
-        generation: the settings in force without arguments, by documented name (``parity.checkpoint.generation_settings``): where some
+        generation: the settings in force without arguments, by documented name
+        (``parity.checkpoint.generation_settings``): where some
             cannot be judged, cases that pass settings of their own switch those off, and the others are skipped.
         ordinary: tokens that mean nothing special.
     """
@@ -114,9 +126,13 @@ def generation_cases(
 
 
 def generation_case(
-    name: str, anatomy: Anatomy, inputs: Mapping[str, Any], arguments: dict[str, Any], generation: Mapping[str, Any],
+    name: str,
+    anatomy: Anatomy,
+    inputs: Mapping[str, Any],
+    arguments: dict[str, Any],
+    generation: Mapping[str, Any],
     kept: dict[str, Any],
-) -> Case:  # fmt: skip
+) -> Case:
     """One question for a text; arguments as for ``generation_cases``, ``kept`` becomes its notes."""
     in_force = GenerationSettings.from_dict(generation, **arguments).to_dict()
     requires, notes = _known("generate", arguments, generation)

@@ -127,5 +127,10 @@ def _states(value: States, name: str, notes: Any, anatomy: Anatomy, by: tuple[En
 
 
 _MAKERS: dict[type, Callable[..., Case]] = {
-    Text: _text, Label: _label, Span: _span, Words: _words, Loss: _loss, States: _states,
-}  # fmt: skip
+    Text: _text,
+    Label: _label,
+    Span: _span,
+    Words: _words,
+    Loss: _loss,
+    States: _states,
+}

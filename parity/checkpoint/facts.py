@@ -18,9 +18,7 @@ FRAMEWORKS = {"torch": "pt", "tf": "tf", "flax": "flax"}
 """By the layout of a file's names, the framework that wrote it."""
 
 
-def file_facts(
-    directory: Path, model_class: str, files: Iterable[str], generation: Mapping[str, Any]
-) -> FileFacts:  # fmt: skip
+def file_facts(directory: Path, model_class: str, files: Iterable[str], generation: Mapping[str, Any]) -> FileFacts:
     """The facts of one checkpoint that has been found readable.
 
     Args:

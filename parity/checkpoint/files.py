@@ -25,17 +25,29 @@ from reference.weights import FORMATS
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_FILES = (
-    "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
-    "tekken.json", "tiktoken.model", "tokenizer.json", "tokenizer.model", TOKENIZER_CONFIG, "vocab.json", "vocab.txt",
-)  # fmt: skip
+    "added_tokens.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tekken.json",
+    "tiktoken.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    TOKENIZER_CONFIG,
+    "vocab.json",
+    "vocab.txt",
+)
 """Of the classes that are audited; ``tekken.json``, ``tiktoken.model`` and ``tokenizer.model`` are what a library takes
 where there is no ``tokenizer.json`` (transformers 4.57.6 and 5.23.0, tokenization_utils_base.py)."""
 OPENED_BY_SUFFIX = dict(zip((".safetensors", ".bin", ".h5", ".msgpack"), FORMATS, strict=True))
 """How the libraries tell a shard's format: by its name, whatever index names it."""
 LISTED = 200
 """Of the files that are present and not used, how many are named."""
-_VERSIONED = {CONFIG_FILE: ("configuration_files", re.compile(r"config\.(.*)\.json")),
-              TOKENIZER_CONFIG: ("fast_tokenizer_files", re.compile(r"tokenizer\.(.*)\.json"))}  # fmt: skip
+_VERSIONED = {
+    CONFIG_FILE: ("configuration_files", re.compile(r"config\.(.*)\.json")),
+    TOKENIZER_CONFIG: ("fast_tokenizer_files", re.compile(r"tokenizer\.(.*)\.json")),
+}
 """Fields that name files for other versions of a library, which are then read instead
 (transformers 4.37.2 to 5.23.0, ``get_configuration_file`` and ``get_fast_tokenizer_file``)."""
 _EXPLICIT = "transformers_weights"

@@ -40,8 +40,11 @@ COUNTS = ("num_beams", "num_return_sequences")
 """Counts of texts side by side, which ``MOST_BEAMS`` bounds."""
 
 _NOT_JUDGED = {
-    "do_sample": False, "num_return_sequences": 1, "repetition_penalty": 1.0, "renormalize_logits": False,
-}  # fmt: skip
+    "do_sample": False,
+    "num_return_sequences": 1,
+    "repetition_penalty": 1.0,
+    "renormalize_logits": False,
+}
 """Settings whose effect no check judges, with the values at which they have none.
 
 The reference follows them; but what is drawn by chance has no one right text, and a penalty for repetition or a second

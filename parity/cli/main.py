@@ -69,10 +69,11 @@ Inputs = Annotated[
 Class = Annotated[
     str | None,
     typer.Option(
-        "--class", metavar="NAME",
+        "--class",
+        metavar="NAME",
         help="Load it as this documented class, by its PyTorch name: BartModel. (default: the one it was saved by)",
     ),
-]  # fmt: skip
+]
 Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The run's directory. (default: runs/<UTC time>, new each time)"),
@@ -96,10 +97,11 @@ Strict = Annotated[
 KnownIssues = Annotated[
     Path | None,
     typer.Option(
-        "--known-issues", metavar="FILE",
+        "--known-issues",
+        metavar="FILE",
         help="Your own expected failures, in the ledger's form: each with evidence, a reason and a date of expiry.",
     ),
-]  # fmt: skip
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
 SaveLimit = Annotated[
     float,
@@ -148,11 +150,26 @@ def audit(
     out = out or api.new_run_directory()
     with Progress() as progress:
         report = api.audit(
-            checkpoints, out=out, cache=cache, backends=backend, checks=check, stacks=_with_main(stack),
-            goldens=golden or (), device=device, dtypes=dtype, inputs=inputs, model_class=model_class,
-            time_limit=time_limit, jobs=jobs, strict=strict, known_issues=known_issues, offline=offline,
-            each_layer=each_layer, save_limit=save_limit, progress=progress,
-        )  # fmt: skip
+            checkpoints,
+            out=out,
+            cache=cache,
+            backends=backend,
+            checks=check,
+            stacks=_with_main(stack),
+            goldens=golden or (),
+            device=device,
+            dtypes=dtype,
+            inputs=inputs,
+            model_class=model_class,
+            time_limit=time_limit,
+            jobs=jobs,
+            strict=strict,
+            known_issues=known_issues,
+            offline=offline,
+            each_layer=each_layer,
+            save_limit=save_limit,
+            progress=progress,
+        )
     show_report(report, out / "report.json")
     raise typer.Exit(api.exit_code(report))
 
@@ -186,10 +203,23 @@ def capture(
     out = out or api.new_run_directory()
     with Progress() as progress:
         manifest = api.capture(
-            checkpoints, out=out, cache=cache, backends=backend, stacks=_with_main(stack), goldens=golden or (),
-            device=device, dtypes=dtype, inputs=inputs, model_class=model_class, time_limit=time_limit, jobs=jobs,
-            offline=offline, each_layer=each_layer, save_limit=save_limit, progress=progress,
-        )  # fmt: skip
+            checkpoints,
+            out=out,
+            cache=cache,
+            backends=backend,
+            stacks=_with_main(stack),
+            goldens=golden or (),
+            device=device,
+            dtypes=dtype,
+            inputs=inputs,
+            model_class=model_class,
+            time_limit=time_limit,
+            jobs=jobs,
+            offline=offline,
+            each_layer=each_layer,
+            save_limit=save_limit,
+            progress=progress,
+        )
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
     where, quoted = printable(out, LONG), printable(shlex.quote(str(out)), LONG)
     print(f"{answered} of {len(manifest.traces)} traces captured: {where}\njudge them: parity judge {quoted}")
@@ -313,9 +343,15 @@ def fuzz(
         raise typer.Exit(command.exit_code(verdicts))
     out = out or api.new_run_directory()
     found = command.fuzz(
-        out=out, seconds=60 * minutes, backends=backend, families=family, seed=seed, known=known, cache=cache,
+        out=out,
+        seconds=60 * minutes,
+        backends=backend,
+        families=family,
+        seed=seed,
+        known=known,
+        cache=cache,
         progress=FuzzProgress(),
-    )  # fmt: skip
+    )
     show_fuzz(found, out)
     raise typer.Exit(1 if found.failures else 0 if found.cells else 2)
 
@@ -378,10 +414,18 @@ def docs(
     out = out or api.new_run_directory()
     with DocsProgress() as progress:
         report = run(
-            pages or [], installed=installed, stacks=stack or ["main"], checkpoints=checkpoints, network=network,
-            only=example or [], time_limit=time_limit, memory_limit=memory_limit, jobs=jobs, keep=out / "outcomes",
+            pages or [],
+            installed=installed,
+            stacks=stack or ["main"],
+            checkpoints=checkpoints,
+            network=network,
+            only=example or [],
+            time_limit=time_limit,
+            memory_limit=memory_limit,
+            jobs=jobs,
+            keep=out / "outcomes",
             progress=progress,
-        )  # fmt: skip
+        )
     write_docs(report, out)
     show_docs(report)
     print(printable(out / "documented.json", LONG))

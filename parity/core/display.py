@@ -103,8 +103,9 @@ def _shown(value: Any, name: str, limit: int | None, depth: int) -> Any:
     if depth > DEEPEST:
         return printable(value, limit or LIMIT)
     if isinstance(value, Mapping):
-        pairs = [(_shown(key, "", limit, depth), _shown(each, str(key), limit, depth + 1))
-                 for key, each in value.items()]  # fmt: skip
+        pairs = [
+            (_shown(key, "", limit, depth), _shown(each, str(key), limit, depth + 1)) for key, each in value.items()
+        ]
         same = all(old is new[0] and value[old] is new[1] for old, new in zip(value, pairs, strict=True))
         return value if same else dict(pairs)
     if isinstance(value, list | tuple | set | frozenset):

@@ -20,10 +20,14 @@ from reference.names import Table, table_of
 Head = Literal["language", "none", "labels", "span"]
 
 HEADS: dict[str, Head] = {
-    "BartForConditionalGeneration": "language", "BartModel": "none", "BartForSequenceClassification": "labels",
-    "BartForQuestionAnswering": "span", "BartForCausalLM": "language", "EncoderDecoderModel": "language",
+    "BartForConditionalGeneration": "language",
+    "BartModel": "none",
+    "BartForSequenceClassification": "labels",
+    "BartForQuestionAnswering": "span",
+    "BartForCausalLM": "language",
+    "EncoderDecoderModel": "language",
     "SpeechEncoderDecoderModel": "language",
-}  # fmt: skip
+}
 """The documented classes that are judged, by their PyTorch names, and what each puts on the decoder's states."""
 
 KINKED = ("relu",)

@@ -14,8 +14,16 @@ from parity.core.resources import data, in_clone
 
 MAIN_ROW = "PARITY_MAIN"
 """Environment variable: the row of the table the running interpreter was made from (nox sets it)."""
-ALL_BACKENDS = ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer",
-                "hf-tokenizer-fast")  # fmt: skip
+ALL_BACKENDS = (
+    "reference-torch",
+    "reference-flax",
+    "hf-torch",
+    "hf-tf",
+    "hf-flax",
+    "hf-config",
+    "hf-tokenizer",
+    "hf-tokenizer-fast",
+)
 
 
 class StackError(GivenError):

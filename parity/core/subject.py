@@ -19,7 +19,8 @@ class Variant:
     ``eager`` and ``sdpa`` name the attention; ``+default-precision`` lets the framework pick its matmul
     precision (TF32 on CUDA; without it every product runs at the highest); ``+permuted`` reverses the
     rows of the batch and puts the answers back in order; ``+mirrored`` does so with every width of the model, which
-    the references can; ``+1-thread`` computes on one thread. ``+mutant-NAME`` is a fault of ``parity.backends.mutants``.
+    the references can; ``+1-thread`` computes on one thread. ``+mutant-NAME`` is a fault of
+    ``parity.backends.mutants``.
     """
 
     attention: str = "eager"

@@ -37,9 +37,18 @@ from parity.judge.tolerance import (
 from reference.errors import brief
 
 WITHOUT_TENSORS = (
-    "generate", "reachable", "generation_settings", "save", "load_saved", "signature", "compose", "route",
-    "load_as", "frozen_gradients", "plain_load",
-)  # fmt: skip
+    "generate",
+    "reachable",
+    "generation_settings",
+    "save",
+    "load_saved",
+    "signature",
+    "compose",
+    "route",
+    "load_as",
+    "frozen_gradients",
+    "plain_load",
+)
 """Operations on a model whose answers hold no tensor of a pass."""
 
 

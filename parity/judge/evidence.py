@@ -172,7 +172,8 @@ class Evidence:
         return texts.explaining(self._run, self._index, *map(self._named, cases or (None,)), scores=scores)
 
     def settings_held(self) -> dict[str, Any]:
-        """Settings in force without arguments, where they are not the file's (``parity.judge.generated_text.held_otherwise``)."""
+        """Settings in force without arguments, where they are not the file's
+        (``parity.judge.generated_text.held_otherwise``)."""
         return texts.held_otherwise(self._run, self._index, self.case)
 
     def score_tolerance(self, text: texts.Text) -> float | None:
@@ -266,9 +267,13 @@ class Evidence:
         return self._compared(spec, error, 1.0, signal=signal)
 
     def _compared(
-        self, spec: TensorSpec, error: Measured, factor: float, signal: float | None = None,
+        self,
+        spec: TensorSpec,
+        error: Measured,
+        factor: float,
+        signal: float | None = None,
         origin: tuple[slice, ...] = (),
-    ) -> Result:  # fmt: skip
+    ) -> Result:
         budget = self.budget(spec.name)
         if budget is None:
             return Finding(False, f"{spec.name} has no budget: no honest implementation answered", spec.name)

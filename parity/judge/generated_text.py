@@ -202,9 +202,7 @@ def _scores(run: CheckpointRun, case: Case, table: np.ndarray) -> Trace | None:
     return next((run.oracle(c.name) for c in derived(run, "score", case.name) if digest in c.parents), None)
 
 
-def _greedy(
-    run: CheckpointRun, index: int, case: Case, row: int, tokens: list[int], scores: Trace | None
-) -> Text:  # fmt: skip
+def _greedy(run: CheckpointRun, index: int, case: Case, row: int, tokens: list[int], scores: Trace | None) -> Text:
     settings, subject = settings_of(case), run.manifest.subjects[index]
     tolerance = choice_tolerance(run, subject)
     if scores is None or tolerance is None:
@@ -246,9 +244,7 @@ def _undecided(row: int, tokens: list[int], settings: GenerationSettings, unaske
     return Choice(row, 1, tokens[-1], settings.fill(DOCUMENTED), None, 0.0, "undecided", f"row {row}: {what}")
 
 
-def _beams(
-    run: CheckpointRun, index: int, case: Case, row: int, tokens: list[int], scores: Trace | None
-) -> Text:  # fmt: skip
+def _beams(run: CheckpointRun, index: int, case: Case, row: int, tokens: list[int], scores: Trace | None) -> Text:
     settings, plain = settings_of(case), run.oracle(case.name)
     score = float(scores.arrays["sequences_scores"][row]) if scores else None
     if plain is None:
@@ -305,8 +301,11 @@ def explaining(run: CheckpointRun, index: int, *cases: Case, scores: bool = Fals
 
 
 def _reproduces(run: CheckpointRun, index: int, case: Case, dialect: str, scores: bool) -> bool:
-    asked = [c for c in derived(run, "generate", case.name) if c.notes["dialect"] == dialect
-             and index in c.notes.get("subjects", [index])]  # fmt: skip
+    asked = [
+        c
+        for c in derived(run, "generate", case.name)
+        if c.notes["dialect"] == dialect and index in c.notes.get("subjects", [index])
+    ]
     return any(_writes(run, index, case, each, scores) for each in asked)
 
 

@@ -29,8 +29,15 @@ from parity.judge.value_diagnosis import notices_of_values
 from parity.judge.verdicts import Cell, from_results, make_verdict
 
 OF_LOADING = (
-    "load", "load_as", "load_saved", "generation_settings", "signature", "save", "compose", "route",
-)  # fmt: skip
+    "load",
+    "load_as",
+    "load_saved",
+    "generation_settings",
+    "signature",
+    "save",
+    "compose",
+    "route",
+)
 """Operations that compute nothing with the parameters that ``load`` brought."""
 
 
@@ -173,7 +180,8 @@ def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = 
 
 
 def _of_what_is_left(cell: Cell, verdict: Verdict, results: list[Result]) -> Verdict:
-    """A failure told by what is not known of it, where a known divergence is a part of it (``parity.judge.unexplained``)."""
+    """A failure told by what is not known of it, where a known divergence is a part of it
+    (``parity.judge.unexplained``)."""
     if verdict.status != "fail" or "ledger" in verdict.evidence:
         return verdict
     first = verdict.first_divergence.tensor if verdict.first_divergence else None
@@ -257,9 +265,15 @@ def _with_ledger(
         return verdict
     versions = cell.run.manifest.environments[cell.subject.environment].get("versions", {})
     failure = Failure(
-        cell.check.id, cell.case.name, cell.subject, cell.run.checkpoint, versions, verdict, failed,
+        cell.check.id,
+        cell.case.name,
+        cell.subject,
+        cell.run.checkpoint,
+        versions,
+        verdict,
+        failed,
         _follows(cell, failed),
-    )  # fmt: skip
+    )
     found = explain(failure, ledger.entries())
     if found is None or not found.measured:
         # What somebody expects by name goes before what only resembles an entry.

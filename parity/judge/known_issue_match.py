@@ -23,7 +23,8 @@ FACTOR = 3.0
 
 In the baseline the errors of one entry and check are within a factor of 7 of each other over all fixtures and stacks
 where the fault is the same sum left out (the padding row's gradient: 3.8e4 to 1.9e5 budgets in 72 cells), and mostly
-within 2. The gate allows the error of one known cell the same factor between two machines (``parity.tools.gate.gate.FACTOR``)."""
+within 2. The gate allows the error of one known cell the same factor between two machines
+(``parity.tools.gate.gate.FACTOR``)."""
 
 
 @dataclass(frozen=True)

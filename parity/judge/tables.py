@@ -48,9 +48,14 @@ def _case_rows(run: CheckpointRun, case: Case, words: Words | None) -> Iterator[
 
 
 def _row(
-    run: CheckpointRun, case: Case, place: tuple[int, int], tokens: list[int], text: Text | None, score: float | None,
+    run: CheckpointRun,
+    case: Case,
+    place: tuple[int, int],
+    tokens: list[int],
+    text: Text | None,
+    score: float | None,
     words: Words | None,
-) -> GeneratedRow:  # fmt: skip
+) -> GeneratedRow:
     row, index = place
     written, each = words(tokens) if words else (None, None)
     word = text.word if text else "match"

@@ -6,10 +6,10 @@ element on the same scale. Each is judged against its own budget::
 
     budget = k · max(yardstick, c · unit roundoff · max(1, terms / scale))
 
-The yardstick is the largest such error in an ensemble of honest implementations (``parity.core.subject``); ``k`` and ``c``
-come from ``calibration.toml``, made by ``parity.tools.calibrate``. ``terms`` is known of a sum of terms that may all but
-cancel (``parity.backends.reference.softmax_cancellation``): no honest sum is closer than a rounding of its terms, even where all members
-happen to round none.
+The yardstick is the largest such error in an ensemble of honest implementations (``parity.core.subject``); ``k`` and
+``c`` come from ``calibration.toml``, made by ``parity.tools.calibrate``. ``terms`` is known of a sum of terms that may
+all but cancel (``parity.backends.reference.softmax_cancellation``): no honest sum is closer than a rounding of its
+terms, even where all members happen to round none.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ def scale_of(spec: TensorSpec, arrays: Mapping[str, np.ndarray], minuends: Mappi
     """What the error of one of the oracle's ``arrays`` is relative to: its own size, or that of the one it names.
 
     Args:
-        minuends: by name, how large a tensor was before almost as much was subtracted (``parity.backends.reference.softmax_cancellation``).
+        minuends: by name, how large a tensor was before almost as much was subtracted
+        (``parity.backends.reference.softmax_cancellation``).
             An error is a rounding of what was there before.
     """
     own = _size(spec.name, arrays, minuends or {})

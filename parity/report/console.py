@@ -27,8 +27,8 @@ _COMMANDS = re.compile(r"^(\s*)::", re.MULTILINE)
 class PlainConsole(Console):
     """A console that writes text, and nothing that text asks for.
 
-    Outside text is made printable where it is put into a line (``parity.core.display``), for only there is it known which
-    line breaks are ours. This is the second fence: markup and emoji codes are never interpreted, and a control
+    Outside text is made printable where it is put into a line (``parity.core.display``), for only there is it known
+    which line breaks are ours. This is the second fence: markup and emoji codes are never interpreted, and a control
     character that comes here all the same is escaped.
     """
 
@@ -69,9 +69,13 @@ def console(*, stderr: bool = False) -> Console:
     terminal = stream.isatty()
     width = None if terminal or "COLUMNS" in os.environ else WIDTH_OF_FILES
     return PlainConsole(
-        file=stream if terminal else _Log(stream, name), width=width, highlight=False, soft_wrap=not terminal,
-        markup=False, emoji=False,
-    )  # fmt: skip
+        file=stream if terminal else _Log(stream, name),
+        width=width,
+        highlight=False,
+        soft_wrap=not terminal,
+        markup=False,
+        emoji=False,
+    )
 
 
 def tell(out: Console, text: Text, indent: int) -> None:

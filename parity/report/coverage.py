@@ -14,15 +14,30 @@ from pathlib import Path
 
 from parity.core.records import Report, Verdict, read_record
 
-BART = ("BartModel", "BartForConditionalGeneration", "BartForSequenceClassification", "BartForQuestionAnswering",
-        "BartForCausalLM")  # fmt: skip
+BART = (
+    "BartModel",
+    "BartForConditionalGeneration",
+    "BartForSequenceClassification",
+    "BartForQuestionAnswering",
+    "BartForCausalLM",
+)
 DOCUMENTED = (
-    "BartConfig", "BartTokenizer", "BartTokenizerFast", *BART,
-    "TFBartModel", "TFBartForConditionalGeneration", "TFBartForSequenceClassification",
+    "BartConfig",
+    "BartTokenizer",
+    "BartTokenizerFast",
+    *BART,
+    "TFBartModel",
+    "TFBartForConditionalGeneration",
+    "TFBartForSequenceClassification",
     *(f"Flax{name}" for name in BART),
-    "EncoderDecoderConfig", "EncoderDecoderModel", "TFEncoderDecoderModel", "FlaxEncoderDecoderModel",
-    "SpeechEncoderDecoderConfig", "SpeechEncoderDecoderModel", "FlaxSpeechEncoderDecoderModel",
-)  # fmt: skip
+    "EncoderDecoderConfig",
+    "EncoderDecoderModel",
+    "TFEncoderDecoderModel",
+    "FlaxEncoderDecoderModel",
+    "SpeechEncoderDecoderConfig",
+    "SpeechEncoderDecoderModel",
+    "FlaxSpeechEncoderDecoderModel",
+)
 """In the order of the pages."""
 LIBRARIES = ("hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer", "hf-tokenizer-fast")
 HEAD = ("| class | checked | known to differ | not asked | why not |", "|---|---|---|---|---|")
@@ -30,8 +45,8 @@ INTRODUCTION = """# Which documented classes are checked
 
 Cells of an audit of all fixtures (`nox -s parity -- --stack docs-4.37 --stack current`), by stack and class of the
 library: check × fixture × case × attention. Of files that one stack saves and another loads, those of `main` and of
-the stack itself are counted. `python -m parity.report.coverage REPORT` writes a table for each stack of the report; tests hold
-them to the audits that they run.
+the stack itself are counted. `python -m parity.report.coverage REPORT` writes a table for each stack of the report;
+tests hold them to the audits that they run.
 """
 _SAVED = re.compile(r"saved\.[^@]+@(?P<stack>.+?)\.[a-z0-9]+\.[a-z_]+$")
 """Cases of ``parity.judge.followup.saving``: saver, stack, form and route."""
@@ -44,8 +59,10 @@ def sections(report: Report) -> dict[str, str]:
     for verdict in report.verdicts:
         if verdict.backend in LIBRARIES and _of_own_stacks(verdict):
             found.setdefault(verdict.stack, {}).setdefault(verdict.model_class, []).append(verdict)
-    return {stack: "\n".join([*HEAD, *(_row(name, classes.get(name)) for name in DOCUMENTED)]) + "\n"
-            for stack, classes in found.items()}  # fmt: skip
+    return {
+        stack: "\n".join([*HEAD, *(_row(name, classes.get(name)) for name in DOCUMENTED)]) + "\n"
+        for stack, classes in found.items()
+    }
 
 
 def _of_own_stacks(verdict: Verdict) -> bool:

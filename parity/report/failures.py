@@ -63,8 +63,12 @@ class Origin:
     @property
     def where(self) -> str:
         """Subjects, checkpoints, dtypes and devices."""
-        words = ([subject_label(v) for v in self.verdicts], [v.checkpoint for v in self.verdicts],
-                 [v.dtype for v in self.verdicts], [v.device for v in self.verdicts])  # fmt: skip
+        words = (
+            [subject_label(v) for v in self.verdicts],
+            [v.checkpoint for v in self.verdicts],
+            [v.dtype for v in self.verdicts],
+            [v.device for v in self.verdicts],
+        )
         return " · ".join(map(_listed, words))
 
     @property

@@ -26,10 +26,12 @@ def show_ledger(ids: list[str], backends: list[str], severities: list[str]) -> N
     _check("backend in the ledger", backends, [backend for entry in known for backend in entry.backends])
     _check("severity", severities, list(WORST_FIRST))
     chosen = [
-        entry for entry in sorted(known, key=lambda entry: WORST_FIRST.index(entry.severity))
-        if (not ids or entry.id in ids) and (not backends or set(backends) & set(entry.backends))
+        entry
+        for entry in sorted(known, key=lambda entry: WORST_FIRST.index(entry.severity))
+        if (not ids or entry.id in ids)
+        and (not backends or set(backends) & set(entry.backends))
         and (not severities or entry.severity in severities)
-    ]  # fmt: skip
+    ]
     out = console()
     out.print(*map(_whole, chosen), sep="\n") if ids else out.print(_table(chosen))
     counts = Counter(entry.severity for entry in chosen)

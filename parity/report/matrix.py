@@ -72,9 +72,13 @@ def _tables(title: str, verdicts: list[Verdict], width: int) -> Iterator[Table]:
 
 def _table(title: str, cells: dict[str, dict[str, list[str]]], claims: dict[str, str], width: int) -> Table:
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
         padding=(0, 1, 0, 0),
-    )  # fmt: skip
+    )
     asked = [check for check in claims if any(check in found for found in cells.values())]
     table.add_column("check", no_wrap=True, min_width=max(map(len, asked)))
     for label in cells:

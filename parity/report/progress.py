@@ -25,9 +25,13 @@ class Progress:
     def __init__(self) -> None:
         self._console = console(stderr=True)
         self._bar = Bar(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), console=self._console, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
         self._task = self._bar.add_task("planning", total=None)
         self._planned = 0
         self._began = self._last_line = time.monotonic()

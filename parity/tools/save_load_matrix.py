@@ -1,4 +1,5 @@
-"""The matrix of savers and loaders as Markdown: ``python -m parity.tools.save_load_matrix CHECKPOINT … [--stack NAME=PATH]``.
+"""The matrix of savers and loaders as Markdown: ``python -m parity.tools.save_load_matrix CHECKPOINT … [--stack
+NAME=PATH]``.
 
 Asks of each checkpoint only that it be saved and loaded, judges the family ``saving``, writes ``reports/saving.md``.
 """
@@ -17,9 +18,9 @@ LOADS = ("SAVE03", "SAVE04", "SAVE05")
 SAVERS = ["hf-torch/eager", "hf-tf", "hf-flax"]
 HEAD = """# What each saved, and what each loaded of it
 
-Made by `python -m parity.tools.save_load_matrix` with transformers {versions}. A row is one saved set of files (saver, stack,
-form) and the way it is loaded; a column a loader in its stack. `same`: the saved weights bit for bit. `error`: it
-raised one that says so, where nothing is promised. **`known`**: the ledger's entry says what it does instead;
+Made by `python -m parity.tools.save_load_matrix` with transformers {versions}. A row is one saved set of files (saver,
+stack, form) and the way it is loaded; a column a loader in its stack. `same`: the saved weights bit for bit. `error`:
+it raised one that says so, where nothing is promised. **`known`**: the ledger's entry says what it does instead;
 **`fail`**: nothing says why. `–`: not asked, for a reason that the report names.
 """
 
@@ -80,9 +81,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--report", type=Path, default=Path("reports/saving.md"))
     given = parser.parse_args(arguments)
     manifest = capture(
-        given.checkpoints, out=given.out, cache=given.cache, backends=given.backend or SAVERS,
-        stacks=("main", *given.stack), cases=base_cases, derive=SAVING, jobs=given.jobs,
-    )  # fmt: skip
+        given.checkpoints,
+        out=given.out,
+        cache=given.cache,
+        backends=given.backend or SAVERS,
+        stacks=("main", *given.stack),
+        cases=base_cases,
+        derive=SAVING,
+        jobs=given.jobs,
+    )
     report = judge(given.out, checks=["saving"])
     write_record(report, given.out / "report.json")
     used = {name: facts["versions"].get("transformers") for name, facts in manifest.environments.items()}

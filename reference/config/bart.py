@@ -23,14 +23,25 @@ from reference.config.tokens import Tokens, check_tokens
 from reference.files import read_json
 
 _SIZES = (
-    "vocab_size", "max_position_embeddings", "d_model", "encoder_layers", "encoder_ffn_dim", "encoder_attention_heads",
-    "decoder_layers", "decoder_ffn_dim", "decoder_attention_heads",
-)  # fmt: skip
+    "vocab_size",
+    "max_position_embeddings",
+    "d_model",
+    "encoder_layers",
+    "encoder_ffn_dim",
+    "encoder_attention_heads",
+    "decoder_layers",
+    "decoder_ffn_dim",
+    "decoder_attention_heads",
+)
 _SWITCHES = ("scale_embedding", "tie_word_embeddings", "use_cache")
 _TOKENS = (
-    "pad_token_id", "eos_token_id", "decoder_start_token_id", "bos_token_id", "forced_bos_token_id",
+    "pad_token_id",
+    "eos_token_id",
+    "decoder_start_token_id",
+    "bos_token_id",
+    "forced_bos_token_id",
     "forced_eos_token_id",
-)  # fmt: skip
+)
 _RATES = ("dropout", "attention_dropout", "activation_dropout", "encoder_layerdrop", "decoder_layerdrop", "init_std")
 
 

@@ -24,17 +24,27 @@ from reference.errors import CheckpointError, brief
 from reference.files import read_json
 
 _SIZES = (
-    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-    "max_position_embeddings", "type_vocab_size",
-)  # fmt: skip
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+)
 _DEFAULTS = {
     "bert": {},
     "roberta": {"vocab_size": 50265, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
     "bert-generation": {
-        "vocab_size": 50358, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
-        "intermediate_size": 4096, "bos_token_id": 2, "eos_token_id": 1,
+        "vocab_size": 50358,
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "bos_token_id": 2,
+        "eos_token_id": 1,
     },
-}  # fmt: skip
+}
 """Where the families' documented defaults are not BERT's (transformers 4.57.6, models/*/configuration_*.py)."""
 
 

@@ -9,8 +9,13 @@ from reference.config.fields import CONFIG_FILE
 from reference.errors import CheckpointError, brief
 
 CLASSES = {
-    "bart": ("BartForConditionalGeneration", "BartModel", "BartForSequenceClassification", "BartForQuestionAnswering",
-             "BartForCausalLM"),
+    "bart": (
+        "BartForConditionalGeneration",
+        "BartModel",
+        "BartForSequenceClassification",
+        "BartForQuestionAnswering",
+        "BartForCausalLM",
+    ),
     "mbart": ("MBartForCausalLM",),
     "bert": ("BertModel", "BertLMHeadModel"),
     "roberta": ("RobertaModel", "RobertaForCausalLM"),
@@ -20,7 +25,7 @@ CLASSES = {
     "hubert": ("HubertModel",),
     "encoder-decoder": ("EncoderDecoderModel",),
     "speech-encoder-decoder": ("SpeechEncoderDecoderModel",),
-}  # fmt: skip
+}
 
 
 _FRAMEWORKS = ("TF", "Flax")

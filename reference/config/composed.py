@@ -17,9 +17,15 @@ from reference.errors import CheckpointError, brief
 from reference.files import read_json
 
 FAMILIES: dict[str, Any] = {
-    "bart": BartConfig, "mbart": MBartConfig, "bert": BertConfig, "roberta": BertConfig, "bert-generation": BertConfig,
-    "gpt2": Gpt2Config, "wav2vec2": SpeechConfig, "hubert": SpeechConfig,
-}  # fmt: skip
+    "bart": BartConfig,
+    "mbart": MBartConfig,
+    "bert": BertConfig,
+    "roberta": BertConfig,
+    "bert-generation": BertConfig,
+    "gpt2": Gpt2Config,
+    "wav2vec2": SpeechConfig,
+    "hubert": SpeechConfig,
+}
 """By ``model_type``: what reads the config."""
 
 ENCODERS = {

@@ -24,9 +24,16 @@ from reference.errors import CheckpointError, brief
 from reference.files import read_json
 
 _SIZES = (
-    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "num_conv_pos_embeddings",
-    "num_conv_pos_embedding_groups", "num_adapter_layers", "adapter_kernel_size", "adapter_stride",
-)  # fmt: skip
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups",
+    "num_adapter_layers",
+    "adapter_kernel_size",
+    "adapter_stride",
+)
 _SWITCHES = ("conv_bias", "do_stable_layer_norm", "feat_proj_layer_norm", "conv_pos_batch_norm", "add_adapter")
 
 

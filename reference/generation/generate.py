@@ -74,7 +74,7 @@ def generate(
 
 def _one_by_one(
     decoder: Decoder, settings: GenerationSettings, dialect: Dialect, numbers: np.ndarray | None
-) -> Generated:  # fmt: skip
+) -> Generated:
     """One token after the other: drawn where there are numbers to draw by, else the best."""
     rows, fill = decoder.start(settings.num_return_sequences), settings.fill(dialect)
     rules = processed if numbers is None else ruled  # what is drawn is warped as well, and that has margins of its own

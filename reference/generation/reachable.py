@@ -100,9 +100,7 @@ def _follow(
     return False
 
 
-def _results(
-    search: Search, settings: GenerationSettings, tolerance: float
-) -> Iterator[tuple[Hypothesis, float]]:  # fmt: skip
+def _results(search: Search, settings: GenerationSettings, tolerance: float) -> Iterator[tuple[Hypothesis, float]]:
     """Which hypotheses could have been among the best that are returned, the better ones of a set first."""
     ranked = Ranked([h.score for h in search.finished], [1 / h.divisor for h in search.finished])
     for best, turned in choices(ranked, settings.num_return_sequences, tolerance):

@@ -22,9 +22,7 @@ class Draws:
     """The same with the token taken, so ``upper - lower`` is its probability."""
 
 
-def uniform_numbers(
-    seed: int, batch: int, settings: GenerationSettings, dialect: Dialect = DOCUMENTED
-) -> np.ndarray:  # fmt: skip
+def uniform_numbers(seed: int, batch: int, settings: GenerationSettings, dialect: Dialect = DOCUMENTED) -> np.ndarray:
     """As many uniform numbers as a text can need, by numpy's PCG64: float64 [steps, batch * num_return_sequences].
 
     The numbers of the first steps do not depend on how many steps there are.

@@ -13,24 +13,47 @@ if TYPE_CHECKING:
     from reference.generation.settings import GenerationSettings
 
 TOKENS = (
-    "forced_bos_token_id", "forced_eos_token_id", "pad_token_id", "eos_token_id", "bos_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "pad_token_id",
+    "eos_token_id",
+    "bos_token_id",
     "decoder_start_token_id",
-)  # fmt: skip
+)
 SEVERAL = ("forced_eos_token_id", "eos_token_id")
 """Fields that may hold a list of tokens as well."""
 
 _COUNTS = {
-    "max_length": 1, "min_length": 0, "num_beams": 1, "no_repeat_ngram_size": 0, "num_return_sequences": 1,
-    "max_new_tokens": 1, "min_new_tokens": 0,
-}  # fmt: skip
+    "max_length": 1,
+    "min_length": 0,
+    "num_beams": 1,
+    "no_repeat_ngram_size": 0,
+    "num_return_sequences": 1,
+    "max_new_tokens": 1,
+    "min_new_tokens": 0,
+}
 _SWITCHES = ("do_sample", "renormalize_logits")
 _NEUTRAL = {
-    "num_beam_groups": (1,), "diversity_penalty": (0,), "encoder_repetition_penalty": (1,),
-    "encoder_no_repeat_ngram_size": (0,), "bad_words_ids": (), "force_words_ids": (), "constraints": (),
-    "sequence_bias": (), "suppress_tokens": ([],), "begin_suppress_tokens": ([],), "forced_decoder_ids": ([],),
-    "exponential_decay_length_penalty": (), "guidance_scale": (1,), "penalty_alpha": (0,), "watermarking_config": (),
-    "stop_strings": (), "max_time": (), "dola_layers": (), "prompt_lookup_num_tokens": (),
-}  # fmt: skip
+    "num_beam_groups": (1,),
+    "diversity_penalty": (0,),
+    "encoder_repetition_penalty": (1,),
+    "encoder_no_repeat_ngram_size": (0,),
+    "bad_words_ids": (),
+    "force_words_ids": (),
+    "constraints": (),
+    "sequence_bias": (),
+    "suppress_tokens": ([],),
+    "begin_suppress_tokens": ([],),
+    "forced_decoder_ids": ([],),
+    "exponential_decay_length_penalty": (),
+    "guidance_scale": (1,),
+    "penalty_alpha": (0,),
+    "watermarking_config": (),
+    "stop_strings": (),
+    "max_time": (),
+    "dola_layers": (),
+    "prompt_lookup_num_tokens": (),
+}
 """Documented fields that would change a text and are not written here, with the values at which they do nothing."""
 
 _NEUTRAL_IN_SAMPLING = {"min_p": (0,), "typical_p": (1,), "epsilon_cutoff": (0,), "eta_cutoff": (0,)}

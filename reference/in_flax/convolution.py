@@ -43,9 +43,13 @@ def convolve(
     """The cross-correlation that networks call a convolution; ``given / group`` groups of channels by themselves."""
     groups = frames.shape[2] // weight.shape[1]
     made = jax.lax.conv_general_dilated(
-        frames, weight, (stride,), [(padding, padding)], dimension_numbers=("NHC", "OIH", "NHC"),
+        frames,
+        weight,
+        (stride,),
+        [(padding, padding)],
+        dimension_numbers=("NHC", "OIH", "NHC"),
         feature_group_count=groups,
-    )  # fmt: skip
+    )
     return made if bias is None else made + bias
 
 

@@ -36,9 +36,14 @@ class BartModel(BareBart):
         masks = (head_mask, decoder_head_mask, cross_attn_head_mask)
         found = super().forward(input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, *masks)
         return BareOutput(
-            found.logits, found.decoder_hidden_states, found.decoder_attentions, found.cross_attentions,
-            found.encoder_last_hidden_state, found.encoder_hidden_states, found.encoder_attentions,
-        )  # fmt: skip
+            found.logits,
+            found.decoder_hidden_states,
+            found.decoder_attentions,
+            found.cross_attentions,
+            found.encoder_last_hidden_state,
+            found.encoder_hidden_states,
+            found.encoder_attentions,
+        )
 
 
 class ClassificationHead(nn.Module):

@@ -8,14 +8,30 @@ from reference.config import BertConfig
 from reference.names.table import Parameter, Row, Table, linear, matrix, norm, stack
 
 LAYER = {
-    **{f"self_attn.{ours}": f"attention.{theirs}" for ours, theirs in (
-        ("q_proj", "self.query"), ("k_proj", "self.key"), ("v_proj", "self.value"), ("out_proj", "output.dense"))},
+    **{
+        f"self_attn.{ours}": f"attention.{theirs}"
+        for ours, theirs in (
+            ("q_proj", "self.query"),
+            ("k_proj", "self.key"),
+            ("v_proj", "self.value"),
+            ("out_proj", "output.dense"),
+        )
+    },
     "self_attn_layer_norm": "attention.output.LayerNorm",
-    **{f"encoder_attn.{ours}": f"crossattention.{theirs}" for ours, theirs in (
-        ("q_proj", "self.query"), ("k_proj", "self.key"), ("v_proj", "self.value"), ("out_proj", "output.dense"))},
+    **{
+        f"encoder_attn.{ours}": f"crossattention.{theirs}"
+        for ours, theirs in (
+            ("q_proj", "self.query"),
+            ("k_proj", "self.key"),
+            ("v_proj", "self.value"),
+            ("out_proj", "output.dense"),
+        )
+    },
     "encoder_attn_layer_norm": "crossattention.output.LayerNorm",
-    "fc1": "intermediate.dense", "fc2": "output.dense", "final_layer_norm": "output.LayerNorm",
-}  # fmt: skip
+    "fc1": "intermediate.dense",
+    "fc2": "output.dense",
+    "final_layer_norm": "output.LayerNorm",
+}
 PREFIX = {"bert": "bert.", "roberta": "roberta.", "bert-generation": "bert."}
 """What a class with a head puts before the bare model's names."""
 
@@ -44,9 +60,11 @@ def decoder_table(config: BertConfig, cross: bool) -> Table:
 
 def _embeddings(config: BertConfig, prefix: str) -> Iterator[Row]:
     width, name = config.hidden_size, f"{prefix}embeddings"
-    tables = [("words", "word", config.vocab_size, "vocab"),
-              ("positions", "position", config.max_position_embeddings, "position"),
-              ("types", "token_type", config.type_vocab_size, "type")]  # fmt: skip
+    tables = [
+        ("words", "word", config.vocab_size, "vocab"),
+        ("positions", "position", config.max_position_embeddings, "position"),
+        ("types", "token_type", config.type_vocab_size, "type"),
+    ]
     for ours, theirs, size, axis in tables:
         if size:
             yield from matrix(f"embeddings.{ours}", f"{name}.{theirs}_embeddings", (size, width), (axis, "d_model"))
@@ -56,8 +74,10 @@ def _embeddings(config: BertConfig, prefix: str) -> Iterator[Row]:
 def _head(config: BertConfig) -> Iterator[Row]:
     """BERT and RoBERTa transform the states once more; bert-generation does not."""
     width, vocab = config.hidden_size, config.vocab_size
-    transform = {"bert": ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),
-                 "roberta": ("lm_head.dense", "lm_head.layer_norm")}.get(config.model_type)  # fmt: skip
+    transform = {
+        "bert": ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),
+        "roberta": ("lm_head.dense", "lm_head.layer_norm"),
+    }.get(config.model_type)
     output = "cls.predictions" if config.model_type == "bert" else "lm_head"
     if transform:
         yield from linear("head.dense", transform[0], (width, width), ("d_model", "d_model"))

@@ -73,6 +73,8 @@ _TF_LEAVES = {"kernel": "weight", "gamma": "weight", "embeddings": "weight", "bi
 _TF_LEAVES["weight"] = "weight"  # tables of BERT's family, GPT-2's maps, the shared table of older libraries
 
 SPELLINGS: dict[Layout, Callable[[str], tuple[str, bool] | None]] = {
-    "torch": from_torch, "flax": from_flax, "tf": from_tf,
-}  # fmt: skip
+    "torch": from_torch,
+    "flax": from_flax,
+    "tf": from_tf,
+}
 """By layout: the canonical spelling of a name, and whether the array is stored transposed; None: no parameter."""

@@ -9,9 +9,11 @@ from reference.names.table import Parameter, Row, Table, linear, norm, stack
 
 LAYER = {
     **{f"self_attn.{name}": f"attention.{name}" for name in ("q_proj", "k_proj", "v_proj", "out_proj")},
-    "self_attn_layer_norm": "layer_norm", "final_layer_norm": "final_layer_norm",
-    "fc1": "feed_forward.intermediate_dense", "fc2": "feed_forward.output_dense",
-}  # fmt: skip
+    "self_attn_layer_norm": "layer_norm",
+    "final_layer_norm": "final_layer_norm",
+    "fc1": "feed_forward.intermediate_dense",
+    "fc2": "feed_forward.output_dense",
+}
 SPELLINGS = (
     (r"pos_conv_embed\.conv\.weight_g$", "pos_conv_embed.conv.parametrizations.weight.original0"),
     (r"pos_conv_embed\.conv\.weight_v$", "pos_conv_embed.conv.parametrizations.weight.original1"),

@@ -17,9 +17,13 @@ from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id, id_of, rea
 WORDS_FILE = "vocab.txt"
 _USUAL = {
     "WordPiece": {
-        "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]", "pad_token": "[PAD]", "mask_token": "[MASK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "unk_token": "[UNK]",
+        "pad_token": "[PAD]",
+        "mask_token": "[MASK]",
     },
-}  # fmt: skip
+}
 """The documented tokens (BERT page, ``BertTokenizer``), where no file names them."""
 
 

@@ -21,9 +21,17 @@ _WORDS_KEPT = 1 << 16
 _WAYS = ("strict", "ignore", "replace", "backslashreplace", "surrogateescape", "surrogatepass")
 """What ``bytes.decode`` can be told to do with what is no text (Python's ``codecs`` page, "Error Handlers")."""
 _ARTEFACTS = (
-    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"),
-    (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
-)  # fmt: skip
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
 """What ``clean_up_tokenization_spaces`` replaces, in this order (``tokenization_utils_base.py:4112`` of 4.57.6)."""
 
 Part = tuple[int, int, int, int, int]

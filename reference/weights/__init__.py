@@ -7,6 +7,14 @@ from reference.weights.files import FORMATS, Format, files_of, find_weights, ope
 from reference.weights.weights import Weights, read_weights
 
 __all__ = [
-    "BFLOAT16", "FORMATS", "Format", "Weights", "cast", "files_of", "find_weights", "open_weights", "read_weights",
+    "BFLOAT16",
+    "FORMATS",
+    "Format",
+    "Weights",
+    "cast",
+    "files_of",
+    "find_weights",
+    "open_weights",
+    "read_weights",
     "weight_files",
-]  # fmt: skip
+]

@@ -24,8 +24,12 @@ SPARE_NUMBERS, SPARE_TENSORS = 1 << 24, 1000
 """What a config may ask for besides, however little the files hold: it costs a moment."""
 _MOST_CONVOLUTIONS = 1000
 _LAYERS = (
-    "encoder_layers", "decoder_layers", "num_hidden_layers", "n_layer", "num_adapter_layers",
-)  # fmt: skip
+    "encoder_layers",
+    "decoder_layers",
+    "num_hidden_layers",
+    "n_layer",
+    "num_adapter_layers",
+)
 
 
 def check_amount_asked(config: Config, model_class: str | None, opened: Opened, place: Path | str) -> None:

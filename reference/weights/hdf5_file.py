@@ -165,7 +165,7 @@ def _stored(path: Path, name: str, found: dict[str, Any], size: int) -> Stored:
 
 def _read(
     path: Path, name: str, shape: tuple[int, ...], kinds: tuple[str, str], offset: int | None, held: int
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     kind, dtype = np.dtype(kinds[0]), DTYPES[kinds[1]]
     size = math.prod(shape) * kind.itemsize
     if offset is None:

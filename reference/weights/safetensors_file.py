@@ -20,9 +20,17 @@ from reference.names import Layout
 from reference.weights.stored import DTYPES, MOST_TENSORS, Opened, Stored, check_name, check_shape, read_span
 
 _NAMES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
-    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
-}  # fmt: skip
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
 _LAYOUTS: dict[str, Layout] = {"pt": "torch", "tf": "tf", "flax": "flax"}
 _LARGEST_HEADER = 100_000_000
 

@@ -35,13 +35,26 @@ from reference.weights.stored import (
 from reference.weights.unpickle import LARGEST_KEY, BadPickle, Call, ForbiddenGlobal, Global, Persistent, load
 
 _STORAGES = {
-    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
-    "ByteStorage": "uint8", "BoolStorage": "bool",
-}  # fmt: skip
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}
 _ZIP_ERRORS = (
-    zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, IndexError, EOFError, OverflowError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    ValueError,
+    struct.error,
+    NotImplementedError,
+    IndexError,
+    EOFError,
+    OverflowError,
+)
 """What a damaged central directory shows in, depending on the byte."""
 _REBUILD = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 _REBUILD_PARAMETER = ("torch._utils._rebuild_parameter",)

@@ -74,8 +74,11 @@ class Asked:
     def steps(self, name: str, model: Any, sizes: tuple[int, ...], reorder: Reorder | None = None) -> dict[str, Any]:
         steps = list(model.decode_steps(stepwise(), sizes, reorder))
         told = [self.keep(f"{name}-{index}", model, step.fields) for index, step in enumerate(steps)]
-        kept = {f"{layer} {place}": model.to_numpy(value) for layer, values in enumerate(steps[-1].cache)
-                for place, value in enumerate(values)}  # fmt: skip
+        kept = {
+            f"{layer} {place}": model.to_numpy(value)
+            for layer, values in enumerate(steps[-1].cache)
+            for place, value in enumerate(values)
+        }
         np.savez(self.folder / f"{name}-cache.npz", **{place: array for place, (array, _) in kept.items()})
         dtypes = sorted({dtype for _, dtype in kept.values()})
         return {"steps": told, "layouts": [step.layout for step in steps], "dtypes": dtypes}

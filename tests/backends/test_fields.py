@@ -23,11 +23,16 @@ def output() -> dict[str, Any]:
         return tuple(np.full(shape, index, np.float16) for index in range(count))
 
     return {
-        "loss": np.float16(1.0), "logits": np.zeros((2, 5, 7), np.float16), "past_key_values": object(),
-        "decoder_hidden_states": series(12, 2, 5, 3), "decoder_attentions": series(11, 2, 1, 5, 5),
-        "cross_attentions": series(11, 2, 1, 5, 4), "encoder_last_hidden_state": np.zeros((2, 4, 3), np.float16),
-        "encoder_hidden_states": series(3, 2, 4, 3), "encoder_attentions": series(2, 2, 1, 4, 4),
-    }  # fmt: skip
+        "loss": np.float16(1.0),
+        "logits": np.zeros((2, 5, 7), np.float16),
+        "past_key_values": object(),
+        "decoder_hidden_states": series(12, 2, 5, 3),
+        "decoder_attentions": series(11, 2, 1, 5, 5),
+        "cross_attentions": series(11, 2, 1, 5, 4),
+        "encoder_last_hidden_state": np.zeros((2, 4, 3), np.float16),
+        "encoder_hidden_states": series(3, 2, 4, 3),
+        "encoder_attentions": series(2, 2, 1, 4, 4),
+    }
 
 
 def test_the_order_is_the_data_flow_whatever_the_librarys() -> None:
@@ -50,8 +55,12 @@ def test_facts_tell_form_shapes_and_dtypes() -> None:
     assert facts["encoder_attentions"] == {"field": "encoder_attentions", **attention}
     assert facts["loss"]["kind"] == "array" and facts["loss"]["shapes"] == [[]]
     assert facts["past_key_values"] == {
-        "field": "past_key_values", "kind": "other", "type": "object", "shapes": [], "dtypes": [],
-    }  # fmt: skip
+        "field": "past_key_values",
+        "kind": "other",
+        "type": "object",
+        "shapes": [],
+        "dtypes": [],
+    }
 
 
 def test_a_field_of_another_form_is_a_fact_and_no_array() -> None:

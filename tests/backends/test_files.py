@@ -91,16 +91,20 @@ def test_what_the_library_raises_goes_through_unchanged(backend: str, tmp_path: 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda place: [(place / name).unlink() for name in ("vocab.json", "merges.txt", "tokenizer.json")],
-         "no vocab.json and no"),
+        (
+            lambda place: [(place / name).unlink() for name in ("vocab.json", "merges.txt", "tokenizer.json")],
+            "no vocab.json and no",
+        ),
         (lambda place: [(place / name).unlink() for name in ("vocab.json", "merges.txt")], ""),
-        (lambda place: (place / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizerFast"}'),
-         "a tokenizer of type BertTokenizerFast is not written here"),
+        (
+            lambda place: (place / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizerFast"}'),
+            "a tokenizer of type BertTokenizerFast is not written here",
+        ),
         (lambda place: (place / "vocab.json").unlink(), ""),
         (lambda place: (place / "tokenizer_config.json").write_text("{"), ""),
         (lambda place: (place / "tokenizer_config.json").unlink(), ""),
     ],
-)  # fmt: skip
+)
 def test_another_tokenizer_is_not_asked_about_and_half_a_one_is(change, why: str, tmp_path: Path) -> None:
     place = tmp_path / "changed"
     shutil.copytree(fixture("bart-tiny"), place)

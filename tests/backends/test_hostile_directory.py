@@ -56,8 +56,13 @@ def hostile(tmp_path):
     evil = ("AutoConfig", "AutoModel", "AutoModelForSeq2SeqLM", "AutoTokenizer")
     maps = {"auto_map": dict.fromkeys(evil, "evil/repo--modeling_evil.Evil"), "trust_remote_code": True}
     config = json.loads((place / "config.json").read_text())
-    own = {"custom_pipelines": {"x": {"impl": "modeling_evil.Evil"}}, "use_kernels": True, "_name_or_path": "/etc",
-           "processor_class": "Evil", "_commit_hash": "x"}  # fmt: skip
+    own = {
+        "custom_pipelines": {"x": {"impl": "modeling_evil.Evil"}},
+        "use_kernels": True,
+        "_name_or_path": "/etc",
+        "processor_class": "Evil",
+        "_commit_hash": "x",
+    }
     (place / "config.json").write_text(json.dumps({**config, **maps, **own}))
     settings = json.loads((place / "tokenizer_config.json").read_text())
     asked = {"tokenizer_class": "EvilTokenizer", "name_or_path": "/etc", "chat_template": "{{ x }}"}
@@ -79,11 +84,18 @@ def test_nothing_of_it_runs_is_fetched_or_opened(hostile, tmp_path):
         view = views.make(hostile, found.handed, frozenset(found.unexamined))
         answer = subprocess.run(
             [sys.executable, "-c", LOAD, str(hostile), str(view), str(tmp_path / "out")],
-            capture_output=True, text=True, cwd=ROOT, env={"PATH": "", "HOME": str(tmp_path)}, timeout=300,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={"PATH": "", "HOME": str(tmp_path)},
+            timeout=300,
+        )
     lines = answer.stdout.splitlines()
     assert [line for line in lines if line.startswith("loaded")] == [
-        "loaded hf-torch", "loaded hf-config", "loaded hf-tokenizer", "loaded hf-tokenizer-fast",
-    ], answer.stderr[-2000:]  # fmt: skip
+        "loaded hf-torch",
+        "loaded hf-config",
+        "loaded hf-tokenizer",
+        "loaded hf-tokenizer-fast",
+    ], answer.stderr[-2000:]
     assert [line for line in lines if not line.startswith("loaded")] == []
     assert not (tmp_path / "PWNED").exists()

@@ -21,8 +21,14 @@ from reference.names import table_of
 from reference.weights import read_weights
 
 ASKED = (
-    "forward", "forward.head-masks", "encode-decode", "decode-steps.reordered", "loss", "gradients", "generate.beams",
-)  # fmt: skip
+    "forward",
+    "forward.head-masks",
+    "encode-decode",
+    "decode-steps.reordered",
+    "loss",
+    "gradients",
+    "generate.beams",
+)
 CLASS = "BartForConditionalGeneration"
 REFERENCES = ("reference-torch", "reference-flax")
 

@@ -70,10 +70,17 @@ def test_the_librarys_sources_hold_what_decides() -> None:
     folder = Path(next(iter(spec.submodule_search_locations)))
     found = {str(path.relative_to(folder)) for path in BACKENDS["hf-tf"].sources[0].files(folder)}
     assert {
-        "modeling_utils.py", "modeling_tf_pytorch_utils.py", "activations.py", "modeling_attn_mask_utils.py",
-        "models/bart/modeling_bart.py", "models/bart/modeling_tf_bart.py", "models/bart/modeling_flax_bart.py",
-        "generation/utils.py", "integrations/sdpa_attention.py", "loss/loss_utils.py",
-    } <= found  # fmt: skip
+        "modeling_utils.py",
+        "modeling_tf_pytorch_utils.py",
+        "activations.py",
+        "modeling_attn_mask_utils.py",
+        "models/bart/modeling_bart.py",
+        "models/bart/modeling_tf_bart.py",
+        "models/bart/modeling_flax_bart.py",
+        "generation/utils.py",
+        "integrations/sdpa_attention.py",
+        "loss/loss_utils.py",
+    } <= found
 
 
 def test_a_third_partys_entry_point_is_a_backend(third_party: str) -> None:

@@ -44,12 +44,20 @@ class Bench:
         """One case; rows ``[[behaviour, 2], [0, 3]]``."""
         case = Case(f"{operation}-{behaviour}", operation, {"input_ids": [[behaviour, 2], [0, 3]]})
         values = {
-            "stack": "main", "interpreter": Path(sys.executable), "environment": self.environment, "backend": "fake",
-            "variant": "eager", "device": "cpu", "dtype": "float32", "checkpoint": self.checkpoint(),
+            "stack": "main",
+            "interpreter": Path(sys.executable),
+            "environment": self.environment,
+            "backend": "fake",
+            "variant": "eager",
+            "device": "cpu",
+            "dtype": "float32",
+            "checkpoint": self.checkpoint(),
             "model_class": "BartForConditionalGeneration",
-            "weight_bytes": 0, "case": case.to_json(), "provenance": {"checkpoint": "model", "backend": "fake"},
+            "weight_bytes": 0,
+            "case": case.to_json(),
+            "provenance": {"checkpoint": "model", "backend": "fake"},
             **changes,
-        }  # fmt: skip
+        }
         key = hashlib.sha256(repr(sorted(values.items(), key=str)).encode()).hexdigest()
         return Task(id=key, out=self.folder / "traces" / f"{key}.safetensors", **values)
 

@@ -31,9 +31,7 @@ def calls(bench):
 
 
 def asked(manifest, role):
-    return {
-        record.case for record in manifest.traces if manifest.subjects[record.subject].role == role
-    }  # fmt: skip
+    return {record.case for record in manifest.traces if manifest.subjects[record.subject].role == role}
 
 
 def test_each_part_is_asked_what_belongs_to_it(scene):

@@ -27,7 +27,7 @@ HOW = {
     ),
     "its folder's rename": ("mv {d} {d}.a; mv {d}.b {d}", "mv {d} {d}.b; mv {d}.a {d}"),
     "a link": ("ln -sf {f}.b {f}.l; mv {f}.l {f}", "mv {f}.c {f}"),
-}  # fmt: skip
+}
 WHEN = {
     "from the load on": ("load", None),
     "during the load, there and back": ("load", "loaded"),
@@ -75,7 +75,7 @@ def test_no_answer_is_of_another_file(bench, linked, monkeypatch):
             view = made.make(model, files, frozenset())
             tasks[how, when] = bench.task(
                 FINE, checkpoint=model, view=view, files=as_json(files), model_class=str(number)
-            )  # fmt: skip
+            )
         for name, result in zip(tasks, bench.run(list(tasks.values())), strict=True):
             outcomes[name] = result
     for (how, when), result in outcomes.items():

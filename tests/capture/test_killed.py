@@ -27,11 +27,13 @@ def killed(bench, monkeypatch):
     def end(number):
         path = os.pathsep.join([str(ROOT), str(bench.site)])
         script = subprocess.Popen(
-            [sys.executable, "-m", "tests.capture.scene", str(bench.folder)], cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", "tests.capture.scene", str(bench.folder)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+            stderr=subprocess.DEVNULL,
             # A shell starts what it puts into the background with Ctrl-C ignored, and children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        )
         wait_for(lambda: calls(bench) >= 3 or script.poll() is not None)
         workers = psutil.Process(script.pid).children(recursive=True)
         assert workers and script.poll() is None

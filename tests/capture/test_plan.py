@@ -27,8 +27,14 @@ def test_the_oracle_is_first_and_every_dtype_has_its_file():
 
 def test_every_backend_is_asked_in_each_of_its_variants():
     assert names(subjects({"main": ALL}, None, "cpu", ["float32"])) == [
-        "reference-torch", "reference-torch/sdpa", "reference-flax", "hf-torch", "hf-torch/sdpa", "hf-tf", "hf-flax",
-    ]  # fmt: skip
+        "reference-torch",
+        "reference-torch/sdpa",
+        "reference-flax",
+        "hf-torch",
+        "hf-torch/sdpa",
+        "hf-tf",
+        "hf-flax",
+    ]
 
 
 def test_references_are_asked_in_main_only():
@@ -54,8 +60,9 @@ def test_configs_and_tokenizers_are_read_once_whatever_computes():
     found = subjects(offered, None, "cuda", ["bfloat16", "float32"])
     readers = [each for each in found if each.backend in ("hf-config", "hf-tokenizer-fast")]
     assert [(each.label, each.device, each.dtype) for each in readers] == [
-        ("hf-config", "cpu", "bfloat16"), ("hf-tokenizer-fast", "cpu", "bfloat16"),
-    ]  # fmt: skip
+        ("hf-config", "cpu", "bfloat16"),
+        ("hf-tokenizer-fast", "cpu", "bfloat16"),
+    ]
 
 
 CONFIG = Case("config", "config", requires=("config",))
@@ -64,11 +71,13 @@ CONFIG = Case("config", "config", requires=("config",))
 @pytest.mark.parametrize(
     ("backend", "role", "expected"),
     [
-        ("hf-config", "candidate", [True, False]), ("hf-tokenizer", "candidate", [False, False]),
-        ("hf-torch", "candidate", [False, True]), ("file", "file", [True, True]),
+        ("hf-config", "candidate", [True, False]),
+        ("hf-tokenizer", "candidate", [False, False]),
+        ("hf-torch", "candidate", [False, True]),
+        ("file", "file", [True, True]),
         ("reference-torch", "oracle", [False, False]),
     ],
-)  # fmt: skip
+)
 def test_a_question_about_files_is_put_to_what_reads_them(backend, role, expected):
     can = frozenset({"config", "load", "cpu", "float32"})
     each = Asked(Subject(backend, role=role), "Bart", "Bart", can)

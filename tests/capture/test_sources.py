@@ -41,26 +41,36 @@ print(json.dumps([file for file in files if file]))
         ("file", {"load": {}, "config": {}, "tokenize": {"texts": ["a b"], "pairs": [["a", "b"]], "short": 5}}),
         ("reference-torch", {"load": {}, "forward": {}, "generate": {"arguments": {"max_length": 4}}, "gradients": {}}),
     ],
-)  # fmt: skip
+)
 def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
     inputs = {"input_ids": [[0, 5, 2]], "attention_mask": [[1, 1, 1]]}
     full = {**inputs, "decoder_input_ids": [[2, 0, 5]], "decoder_attention_mask": [[1, 1, 1]]}
     asked = {"generate": inputs, "forward": full, "gradients": {**inputs, "labels": [[0, 5, 2]]}}
     tasks = [
         {
-            "files": [], "refused": "", "view": str(fixture("bart-tiny")),
-            "id": name, "variant": "eager", "dtype": "float64", "checkpoint": str(fixture("bart-tiny")),
-            "model_class": "BartForConditionalGeneration", "out": str(tmp_path / name), "provenance": {},
+            "files": [],
+            "refused": "",
+            "view": str(fixture("bart-tiny")),
+            "id": name,
+            "variant": "eager",
+            "dtype": "float64",
+            "checkpoint": str(fixture("bart-tiny")),
+            "model_class": "BartForConditionalGeneration",
+            "out": str(tmp_path / name),
+            "provenance": {},
             "case": Case(name, name, asked.get(name, {}), settings).to_json(),
         }
         for name, settings in operations.items()
-    ]  # fmt: skip
+    ]
     worker = ROOT / "parity" / "capture" / "worker" / "main.py"
     job = {"backend": backend, "device": "cpu", "threads": 1, "cache": str(tmp_path), "tasks": tasks}
     answer = subprocess.run(
-        [sys.executable, "-c", ASK], input=json.dumps({**job, "worker": str(worker)}), capture_output=True, text=True,
+        [sys.executable, "-c", ASK],
+        input=json.dumps({**job, "worker": str(worker)}),
+        capture_output=True,
+        text=True,
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert answer.returncode == 0, answer.stderr
     imported = {Path(file) for file in json.loads(answer.stdout.splitlines()[-1])} | {worker}
     assert imported - set(OwnSources(ROOT).files(backend)) == set()

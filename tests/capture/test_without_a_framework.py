@@ -29,9 +29,14 @@ def planned(monkeypatch, tmp_path):
         facts = {"versions": versions, "cpu": "x", "python": "3.11", "sources": {}}
         monkeypatch.setattr(pipeline, "probe", lambda *a, **k: facts)
         found = pipeline._Run(
-            out=tmp_path, cache=TraceCache(tmp_path), views=None, executor=None, progress=lambda event: None,
-            unreadable=[], options={},
-        )  # fmt: skip
+            out=tmp_path,
+            cache=TraceCache(tmp_path),
+            views=None,
+            executor=None,
+            progress=lambda event: None,
+            unreadable=[],
+            options={},
+        )
         checkpoints = [inspect_checkpoint(fixture(name)) for name in names]
         found.plan(checkpoints, stacks, wanted, "cpu", dtypes, others_judged=others)
         return found
@@ -106,7 +111,7 @@ def test_without_torch_nothing_is_judged_and_the_line_says_all_there_is_to_insta
         ({"torch": "2.13.0"}, None, "no implementation of Bart.* can run in main: .*transformers"),
         (V5, ["reference-flax"], r"reference-flax cannot run in main: jax is not installed \(pip install jax flax\)"),
     ],
-)  # fmt: skip
+)
 def test_nothing_that_can_run_is_bad_input(planned, versions, wanted, line):
     with pytest.raises(CaptureError, match=line):
         planned(versions, wanted)
@@ -154,7 +159,15 @@ def test_what_the_tolerances_rest_on_is_said():
 
 def _record(subject):
     return SubjectRecord(
-        backend=subject.backend, variant=subject.variant, stack="main", device="cpu", dtype=subject.dtype,
-        role=subject.role, label=subject.label, model_class="B", documented_class="B", capabilities=[],
+        backend=subject.backend,
+        variant=subject.variant,
+        stack="main",
+        device="cpu",
+        dtype=subject.dtype,
+        role=subject.role,
+        label=subject.label,
+        model_class="B",
+        documented_class="B",
+        capabilities=[],
         environment="main",
-    )  # fmt: skip
+    )

@@ -48,8 +48,10 @@ def test_fences_inside_lists_are_found():
 def test_a_script_has_a_statement_for_each_of_its_top_level():
     (block,) = blocks_of("```py\nimport os\n\n@f\ndef g():\n    pass\nx = (1,\n  2)\n```\n")
     assert [(each.code, each.line) for each in block.statements] == [
-        ("import os\n", 2), ("@f\ndef g():\n    pass\n", 4), ("x = (1,\n  2)\n", 7),
-    ]  # fmt: skip
+        ("import os\n", 2),
+        ("@f\ndef g():\n    pass\n", 4),
+        ("x = (1,\n  2)\n", 7),
+    ]
 
 
 RST = """\
@@ -134,15 +136,22 @@ def test_what_is_no_page_is_told_with_what_to_do(name, told):
 def test_what_stands_behind_a_semicolon_is_of_the_same_statement():
     (block,) = blocks_of("```py\nx = 1; x += 1\nf(\n  x); y = 2\nz = 3\n```\n")
     assert [(each.code, each.line) for each in block.statements] == [
-        ("x = 1; x += 1\n", 2), ("f(\n  x); y = 2\n", 3), ("z = 3\n", 5),
-    ]  # fmt: skip
+        ("x = 1; x += 1\n", 2),
+        ("f(\n  x); y = 2\n", 3),
+        ("z = 3\n", 5),
+    ]
 
 
 @pytest.mark.parametrize(
     "text",
-    ["( **kwargs )", "( tokens )", "( a: List b: Optional = None ) → x.y = 'undefined';List[int]", "( config )",
-     "( input_ids: LongTensor = None **kwargs ) → transformers.Output or tuple(torch.FloatTensor)"],
-)  # fmt: skip
+    [
+        "( **kwargs )",
+        "( tokens )",
+        "( a: List b: Optional = None ) → x.y = 'undefined';List[int]",
+        "( config )",
+        "( input_ids: LongTensor = None **kwargs ) → transformers.Output or tuple(torch.FloatTensor)",
+    ],
+)
 def test_signatures_are_no_code(text):
     assert kinds(f"```py\n{text}\n```\n") == [("signature", 0)]
     assert kinds(f"word\n\n{text}\n\nword\n") == [("signature", 0)]

@@ -68,9 +68,12 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CheckpointRec
         assert hub_id(snapshot) == value.checkpoint
         checkpoint = inspect_checkpoint(snapshot, getattr(value, "model_class", None))
         found[value.id] = CheckpointRecord(
-            name=checkpoint.name, path=str(snapshot), digest=checkpoint.digest, config=checkpoint.config,
+            name=checkpoint.name,
+            path=str(snapshot),
+            digest=checkpoint.digest,
+            config=checkpoint.config,
             documented_class=checkpoint.model_class,
-        )  # fmt: skip
+        )
     return found
 
 
@@ -171,8 +174,9 @@ def test_an_audit_of_a_hub_id_asks_it_and_one_of_a_plain_directory_does_not(tmp_
     asked = {"backends": ["hf-tokenizer-fast"], "checks": ["DOC05"]}
     published = api.audit([snapshot], out=tmp_path / "published", **asked)
     assert {(each.case, each.status) for each in published.verdicts} == {
-        ("documented.bart-tokens", "pass"), ("documented.bart-tokens-after-a-blank", "pass"),
-    }  # fmt: skip
+        ("documented.bart-tokens", "pass"),
+        ("documented.bart-tokens-after-a-blank", "pass"),
+    }
     assert api.audit([tmp_path / "copy"], out=tmp_path / "plain", **asked).verdicts == []
 
 
@@ -188,9 +192,12 @@ def verdicts(
     monkeypatch.setattr(catalogue, "catalogues", lambda: files)
     backends = ["hf-torch/eager", "hf-flax", "reference-torch/eager", "reference-flax/eager"]
     capture(
-        [snapshot], out=out, backends=backends, cases=lambda *_: [Case("load", "load", requires=("load",))],
+        [snapshot],
+        out=out,
+        backends=backends,
+        cases=lambda *_: [Case("load", "load", requires=("load",))],
         derive=(documented_values,),
-    )  # fmt: skip
+    )
     return {(verdict.case, verdict.backend): verdict for verdict in judge(out, checks=["DOC05"]).verdicts}
 
 

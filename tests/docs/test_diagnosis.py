@@ -20,73 +20,97 @@ NO_NAME = raised("NameError", "name 'x' is not defined")
     [
         (">>> jnp.ones(2)\n", 0, raised("NameError", "name 'jnp' is not defined"), "import jax.numpy as jnp"),
         (
-            ">>> a = '''one\n>>> two'''\n>>> a\n", 0,
-            raised("SyntaxError", "unterminated triple-quoted string literal (detected at line 1)"), "... two'''",
+            ">>> a = '''one\n>>> two'''\n>>> a\n",
+            0,
+            raised("SyntaxError", "unterminated triple-quoted string literal (detected at line 1)"),
+            "... two'''",
         ),
         (
-            '>>> m = M.from_pretrained("a/b", forced_bos_token_id=0)\n>>> x = m.generate(i)\n', 0,
+            '>>> m = M.from_pretrained("a/b", forced_bos_token_id=0)\n>>> x = m.generate(i)\n',
+            0,
             raised("TypeError", "M.__init__() got an unexpected keyword argument 'forced_bos_token_id'"),
             "x = m.generate(i, forced_bos_token_id=0)",
         ),
         (
-            ">>> x = o.last_hidden_state\n", 0,
+            ">>> x = o.last_hidden_state\n",
+            0,
             raised("AttributeError", "'FlaxCausalLMOutput' object has no attribute 'last_hidden_state'"),
             "x = o.logits",
         ),
         (
-            ">>> m = AutoModelForCausalLM.f()\n", 0,
-            raised("ValueError", "Unrecognized configuration class <class 'x.EncoderDecoderConfig'> for this kind of "
-                   "AutoModel: AutoModelForCausalLM.\nModel type"),
+            ">>> m = AutoModelForCausalLM.f()\n",
+            0,
+            raised(
+                "ValueError",
+                "Unrecognized configuration class <class 'x.EncoderDecoderConfig'> for this kind of "
+                "AutoModel: AutoModelForCausalLM.\nModel type",
+            ),
             "m = AutoModelForSeq2SeqLM.f()",
         ),
         (
-            ">>> x = m.generate(\n...     i,\n... )\n", 0,
+            ">>> x = m.generate(\n...     i,\n... )\n",
+            0,
             raised("ValueError", "`decoder_start_token_id` or `bos_token_id` has to be defined for encoder-decoder."),
             "x = m.generate(\n    i,\ndecoder_start_token_id=m.config.decoder_start_token_id)",
         ),
         (
-            ">>> x = m.generate(i, max_length=12).sequences\n", 0,
+            ">>> x = m.generate(i, max_length=12).sequences\n",
+            0,
             raised("ValueError", "Unfeasable: the minimum length (56) is larger than the maximum length (12)"),
             "x = m.generate(i, max_length=12, min_length=0).sequences",
         ),
         (
-            '>>> m = TFM.from_pretrained("a/b")\n', 0,
+            '>>> m = TFM.from_pretrained("a/b")\n',
+            0,
             raised("TypeError", "'builtins.safe_open' object is not iterable"),
             'm = TFM.from_pretrained("a/b", from_pt=True)',
         ),
         (
-            '>>> m = TFM.from_encoder_decoder_pretrained("a/b", "c")\n', 0,
+            '>>> m = TFM.from_encoder_decoder_pretrained("a/b", "c")\n',
+            0,
             raised("TypeError", "'builtins.safe_open' object is not iterable"),
             'm = TFM.from_encoder_decoder_pretrained("a/b", "c", encoder_from_pt=True, decoder_from_pt=True)',
         ),
         (
-            '>>> m = BartForCausalLM.from_pretrained("a/b", add_cross_attention=False)\n', 0,
+            '>>> m = BartForCausalLM.from_pretrained("a/b", add_cross_attention=False)\n',
+            0,
             raised("TypeError", "BartForCausalLM.__init__() got an unexpected keyword argument 'add_cross_attention'"),
             'm = BartForCausalLM.from_pretrained("a/b")',
         ),
         (
-            'm = M.from_pretrained(n, device_map="auto", torch_dtype="auto")\n', 0,
-            raised("ValueError", "M does not support `device_map='auto'`. To implement support, the model class needs "
-                   "to implement the `_no_split_modules` attribute."),
+            'm = M.from_pretrained(n, device_map="auto", torch_dtype="auto")\n',
+            0,
+            raised(
+                "ValueError",
+                "M does not support `device_map='auto'`. To implement support, the model class needs "
+                "to implement the `_no_split_modules` attribute.",
+            ),
             'm = M.from_pretrained(n, torch_dtype="auto")',
         ),
         (
-            'm = M.from_pretrained(n, device_map="auto",attn_implementation="sdpa")\n', 0,
-            raised("ValueError", "M does not support an attention implementation through "
-                   "torch.nn.functional.scaled_dot_product_attention yet. Please request the support"),
+            'm = M.from_pretrained(n, device_map="auto",attn_implementation="sdpa")\n',
+            0,
+            raised(
+                "ValueError",
+                "M does not support an attention implementation through "
+                "torch.nn.functional.scaled_dot_product_attention yet. Please request the support",
+            ),
             'm = M.from_pretrained(n, device_map="auto")',
         ),
         (
-            ">>> x = m.decoder.config.eos_token_id\n", 0,
+            ">>> x = m.decoder.config.eos_token_id\n",
+            0,
             raised("AttributeError", "'FlaxSpeechEncoderDecoderModel' object has no attribute 'decoder'"),
             "x = m.config.decoder.eos_token_id",
         ),
         (
-            ">>> m = f()\n>>> m.save_pretrained('x')\n", 1,
-            raised("ValueError", "Weights for model 'm' have not yet been created. Weights are"), "m.build()",
+            ">>> m = f()\n>>> m.save_pretrained('x')\n",
+            1,
+            raised("ValueError", "Weights for model 'm' have not yet been created. Weights are"),
+            "m.build()",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_and_the_line_as_it_should_be(code, number, error, corrected):
     block = classify(code, "py", 1)
     answers = [Answer()] * number + [Answer(raised=error)]

@@ -71,8 +71,10 @@ def test_members_are_the_models_own():
 
     Derived.__module__ = Own.__module__
     assert documented_members(Derived) == [
-        ("", "Of the derived one."), ("forward", "Of the method."), ("from_parts", "Of a class method."),
-    ]  # fmt: skip
+        ("", "Of the derived one."),
+        ("forward", "Of the method."),
+        ("from_parts", "Of a class method."),
+    ]
 
 
 def test_statements_that_do_not_add_up_are_noted():

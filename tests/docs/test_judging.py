@@ -127,8 +127,10 @@ def test_an_assertion_about_weights_is_not_compared_whether_it_holds_or_not():
     page = f"{LOAD}>>> assert t('x') == 'y'\n>>> assert t.shape\n"
     failed = Answer(raised=raised("AssertionError"))
     assert [each.status for each in judged(page, Answer(), failed, failed).statements] == [
-        "holds", "not compared", "differs",
-    ]  # fmt: skip
+        "holds",
+        "not compared",
+        "differs",
+    ]
     assert judged(page, Answer(), Answer(), Answer()).statements[1].status == "not compared"
     assert judged(page, Answer(), Answer(), Answer(), standing_in=frozenset()).status == "holds"
 

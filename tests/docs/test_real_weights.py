@@ -78,9 +78,13 @@ def ask(home: Path, page: str, folder: Path) -> tuple[int, DocsReport]:
     (folder / "page.md").write_text(page, encoding="utf-8")
     command = [sys.executable, "-m", "parity", "docs", str(folder / "page.md"), "--checkpoints", "real"]
     ended = subprocess.run(
-        [*command, "--out", str(folder / "run"), "--jobs", "1"], cwd=ROOT, env={**os.environ, "HF_HOME": str(home)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*command, "--out", str(folder / "run"), "--jobs", "1"],
+        cwd=ROOT,
+        env={**os.environ, "HF_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode in (0, 1, 2), ended.stderr
     text = (folder / "run" / "documented.json").read_text(encoding="utf-8")
     return ended.returncode, DocsReport.model_validate(json.loads(text))

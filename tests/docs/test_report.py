@@ -32,9 +32,15 @@ def example(name: str, stack: str, *statements: StatementResult, **more) -> Exam
     status = min((each.status for each in statements), key=["breaks", "differs", "not compared", "holds"].index)
     decisive = next(each for each in statements if each.status == status)
     return ExampleResult(
-        name=name, source=name.partition("#")[0].partition(":")[0], stack=stack, line=2, status=status,
-        reason=decisive.reason, statements=list(statements), **more,
-    )  # fmt: skip
+        name=name,
+        source=name.partition("#")[0].partition(":")[0],
+        stack=stack,
+        line=2,
+        status=status,
+        reason=decisive.reason,
+        statements=list(statements),
+        **more,
+    )
 
 
 @pytest.fixture
@@ -52,20 +58,32 @@ def report() -> DocsReport:
     sources = [
         SourceRecord(name="BartModel.forward", kind="docstring", stack="old"),
         SourceRecord(name="BartModel.forward", kind="docstring", stack="new"),
-        SourceRecord(name="p.md", kind="page", blocks=[
-            BlockRecord(line=2, kind="session", example="p.md:2", statements=1),
-            BlockRecord(line=9, kind="unreadable", reason="json, not Python"), BlockRecord(line=12, kind="signature"),
-        ]),
+        SourceRecord(
+            name="p.md",
+            kind="page",
+            blocks=[
+                BlockRecord(line=2, kind="session", example="p.md:2", statements=1),
+                BlockRecord(line=9, kind="unreadable", reason="json, not Python"),
+                BlockRecord(line=12, kind="signature"),
+            ],
+        ),
         SourceRecord(name="bad.md", kind="page", error="not text: byte 0x89 at 0 is no utf-8"),
-    ]  # fmt: skip
+    ]
     stacks = [
         StackRecord(name="old", python="3.11", versions={"transformers": "4.37.2"}),
         StackRecord(name="new", python="3.11", versions={"transformers": "5.23.0"}, absent={"TFBartModel": "gone"}),
     ]
     return DocsReport(
-        parity_version="0", command=[], started="", mode="stand-in", stacks=stacks, sources=sources,
-        examples=examples, totals=totals_of(examples), changed=["/home/me/.new"],
-    )  # fmt: skip
+        parity_version="0",
+        command=[],
+        started="",
+        mode="stand-in",
+        stacks=stacks,
+        sources=sources,
+        examples=examples,
+        totals=totals_of(examples),
+        changed=["/home/me/.new"],
+    )
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,11 @@ HELD = "held = b'x' * 350_000_000; import time; time.sleep(60)"
 
 @pytest.mark.parametrize(
     "code",
-    ["held = b'x' * 700_000_000; import time; time.sleep(60)",
-     f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {HELD!r}])\n{HELD}"],
-)  # fmt: skip
+    [
+        "held = b'x' * 700_000_000; import time; time.sleep(60)",
+        f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {HELD!r}])\n{HELD}",
+    ],
+)
 def test_an_example_that_eats_memory_alone_or_with_what_it_starts_is_told_and_the_others_run(tmp_path, code):
     page = fence(code) + fence("held = b'x' * 350_000_000")
     code, report = ask(tmp_path, page, "--memory-limit", "0.6", "--time-limit", "30", "--jobs", "1")
@@ -100,8 +102,10 @@ def test_what_is_written_outside_is_told(tmp_path):
 
 def test_an_example_has_its_own_home_and_nothing_of_the_users_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
-    page = fence(">>> import os\n>>> 'HF_TOKEN' in os.environ\nFalse\n>>> os.environ['HF_HUB_OFFLINE']\n'1'\n"
-                 ">>> os.path.expanduser('~').endswith('home')\nTrue\n>>> os.listdir()\n[]")  # fmt: skip
+    page = fence(
+        ">>> import os\n>>> 'HF_TOKEN' in os.environ\nFalse\n>>> os.environ['HF_HUB_OFFLINE']\n'1'\n"
+        ">>> os.path.expanduser('~').endswith('home')\nTrue\n>>> os.listdir()\n[]"
+    )
     code, report = ask(tmp_path, page)
     assert (code, report.examples[0].status) == (0, "holds")
 
@@ -245,10 +249,13 @@ torch.float16
     told = [(each.status, each.reason) for each in report.examples[0].statements]
     assert [status for status, _ in told[:4]] == ["holds"] * 4
     assert told[4:] == [
-        ("not compared", "needs facebook/bart-large"), ("holds", ""), ("not compared", "needs facebook/bart-large"),
-        ("holds", ""), ("differs", "shows torch.float32, documented is torch.float16"),
         ("not compared", "needs facebook/bart-large"),
-    ]  # fmt: skip
+        ("holds", ""),
+        ("not compared", "needs facebook/bart-large"),
+        ("holds", ""),
+        ("differs", "shows torch.float32, documented is torch.float16"),
+        ("not compared", "needs facebook/bart-large"),
+    ]
 
 
 def test_an_id_without_a_stand_in_is_not_run_and_not_passed(tmp_path):

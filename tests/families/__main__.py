@@ -33,8 +33,13 @@ SHAPES = {"torch": 100, "flax": 4}
 def search(asked: argparse.Namespace, console: Console) -> None:
     """One line of JSON for each example that is not in ``asked.parts`` yet."""
     known = {tuple(row["example"]) for row in rows(asked.parts)}
-    todo = [(family, reference, number) for reference in asked.reference for family in asked.family or FAMILIES
-            for number in range(asked.examples) if (family, reference, number) not in known]  # fmt: skip
+    todo = [
+        (family, reference, number)
+        for reference in asked.reference
+        for family in asked.family or FAMILIES
+        for number in range(asked.examples)
+        if (family, reference, number) not in known
+    ]
     with asked.parts.open("a", encoding="utf-8") as file:
         for place, (family, reference, number) in enumerate(todo, start=1):
             shapes = asked.shapes or SHAPES[reference]

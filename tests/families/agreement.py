@@ -16,8 +16,8 @@ from tests.families.example import Example
 from tests.families.judging import Compared, judged, logit_error
 
 MEMBERS = ("sdpa", "eager+mirrored", "eager+permuted", "eager+permuted+mirrored", "sdpa+mirrored")
-"""Those of ``parity.core.subject.yardstick_ensemble`` that torch has, and their combinations: fused attention returns no
-attentions, for which the other three are all there is (one alone is one sample of what honest rounding does)."""
+"""Those of ``parity.core.subject.yardstick_ensemble`` that torch has, and their combinations: fused attention returns
+no attentions, for which the other three are all there is (one alone is one sample of what honest rounding does)."""
 BY_LOSS_UTILS = ("BertLMHeadModel", "RobertaForCausalLM", "GPT2LMHeadModel", "BertGenerationDecoder")
 """Classes of the library that take their loss of the logits in float32, whatever the model's precision
 (transformers 4.57.6, loss/loss_utils.py, ForCausalLMLoss)."""

@@ -31,8 +31,13 @@ def kind_of(name: str) -> str:
     """What ``parity.core.tensors`` calls a tensor of this sort."""
     if name.startswith("gradient of "):
         return "gradient"
-    for word, kind in (("cache", "cache"), ("loss", "loss"), ("cross_attentions", "cross-attention"),
-                       ("attentions", "attention"), ("logits", "logits")):  # fmt: skip
+    for word, kind in (
+        ("cache", "cache"),
+        ("loss", "loss"),
+        ("cross_attentions", "cross-attention"),
+        ("attentions", "attention"),
+        ("logits", "logits"),
+    ):
         if word in name:
             return kind
     return "hidden"

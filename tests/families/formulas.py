@@ -54,9 +54,14 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, heads: int, causal: b
 
 
 def bert(
-    w: Weights, prefix: str, ids: list[int], positions: list[int], sizes: tuple[int, int, float],
-    memory: np.ndarray | None = None, causal: bool = False,
-) -> np.ndarray:  # fmt: skip
+    w: Weights,
+    prefix: str,
+    ids: list[int],
+    positions: list[int],
+    sizes: tuple[int, int, float],
+    memory: np.ndarray | None = None,
+    causal: bool = False,
+) -> np.ndarray:
     """Devlin et al. 2019, section 3 and figure 2; ``sizes``: layers, heads, epsilon."""
     layers, heads, epsilon = sizes
     linear, table = dense(w), f"{prefix}embeddings."
@@ -115,9 +120,14 @@ def gpt2(w: Weights, ids: list[int], layers: int, heads: int, memory: np.ndarray
 
 
 def bart_stack(
-    w: Weights, stack: str, embedded: np.ndarray, layers: int, heads: int, pre: bool = False,
+    w: Weights,
+    stack: str,
+    embedded: np.ndarray,
+    layers: int,
+    heads: int,
+    pre: bool = False,
     memory: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Lewis et al. 2020, section 2.1, one half from embedded tokens on; ``pre``: mBART's order (Liu et al. 2020, 2.2).
 
     With ``memory`` it is the decoder: it looks at no later position, and at the encoder.

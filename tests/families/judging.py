@@ -77,7 +77,8 @@ def _compared(spec: TensorSpec, error: Measured, yardstick: Yardstick, shown: fl
 
 
 def logit_error(truth: Answers, members: Iterable[Answers], rounding: str) -> float:
-    """How far a logit may be off, absolutely: the largest element's budget (``parity.judge.generated_text.logit_error``)."""
+    """How far a logit may be off, absolutely: the largest element's budget
+    (``parity.judge.generated_text.logit_error``)."""
     unit, scale = UNIT_ROUNDOFF[rounding], root_mean_square(truth["logits"])
     honest = max(measure(member["logits"], truth["logits"], scale).element for member in members)
     factors = calibration("twin", "pass", precision_of(unit))

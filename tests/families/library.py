@@ -50,8 +50,9 @@ def _halves(config: dict[str, Any], transformers: Any) -> dict[str, Any]:
     """A composition's halves as configs of their own, with every default filled in."""
     filled = {
         which: transformers.AutoConfig.for_model(**config[which]).to_dict()
-        for which in ("encoder", "decoder") if isinstance(config.get(which), dict)
-    }  # fmt: skip
+        for which in ("encoder", "decoder")
+        if isinstance(config.get(which), dict)
+    }
     return {**config, **filled}
 
 

@@ -61,12 +61,16 @@ def test_encoders(reference: str, model_type: str, model_class: str) -> None:
 @pytest.mark.parametrize(
     ("model_type", "model_class", "prefix", "head"),
     [
-        ("bert", "BertLMHeadModel", "bert.",
-         ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions")),
+        (
+            "bert",
+            "BertLMHeadModel",
+            "bert.",
+            ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions"),
+        ),
         ("roberta", "RobertaForCausalLM", "roberta.", ("lm_head.dense", "lm_head.layer_norm", "lm_head")),
         ("bert-generation", "BertGenerationDecoder", "bert.", None),
     ],
-)  # fmt: skip
+)
 def test_bert_like_decoders(reference: str, model_type: str, model_class: str, prefix: str, head: Any) -> None:
     config = bert_like(model_type, is_decoder=True, add_cross_attention=True)
     weights, sizes = drawn(config, model_class), (LAYERS, HEADS, EPSILON)
@@ -91,10 +95,18 @@ def test_gpt2(reference: str) -> None:
 @pytest.mark.parametrize("family", ["bart", "mbart"])
 def test_bart_and_mbart_decoders(reference: str, family: str) -> None:
     reader = MBartConfig if family == "mbart" else BartConfig
-    config = reader.from_dict({
-        "model_type": family, "vocab_size": 31, "d_model": WIDTH, "decoder_layers": LAYERS, "decoder_ffn_dim": 20,
-        "decoder_attention_heads": HEADS, "encoder_attention_heads": HEADS, "max_position_embeddings": 17,
-    })  # fmt: skip
+    config = reader.from_dict(
+        {
+            "model_type": family,
+            "vocab_size": 31,
+            "d_model": WIDTH,
+            "decoder_layers": LAYERS,
+            "decoder_ffn_dim": 20,
+            "decoder_attention_heads": HEADS,
+            "encoder_attention_heads": HEADS,
+            "max_position_embeddings": 17,
+        }
+    )
     model_class = {"bart": "BartForCausalLM", "mbart": "MBartForCausalLM"}[family]
     weights = drawn(config, model_class)
     expected = formulas.bart_decoder(weights, IDS, HEADS, LAYERS, memory(), family == "mbart")

@@ -17,11 +17,22 @@ from tests.families.asked import Asked, assert_close, host, ragged
 PAD, START, END = 1, 4, 2
 LAYERS, HEADS = (2, 1), (3, 2)
 CONFIG = {
-    "model_type": "bart", "vocab_size": 31, "d_model": 12, "encoder_layers": LAYERS[0], "decoder_layers": LAYERS[1],
-    "encoder_attention_heads": HEADS[0], "decoder_attention_heads": HEADS[1], "encoder_ffn_dim": 20,
-    "decoder_ffn_dim": 14, "max_position_embeddings": 17, "scale_embedding": True, "pad_token_id": PAD,
-    "eos_token_id": END, "decoder_start_token_id": START, "id2label": {str(n): f"L{n}" for n in range(5)},
-}  # fmt: skip
+    "model_type": "bart",
+    "vocab_size": 31,
+    "d_model": 12,
+    "encoder_layers": LAYERS[0],
+    "decoder_layers": LAYERS[1],
+    "encoder_attention_heads": HEADS[0],
+    "decoder_attention_heads": HEADS[1],
+    "encoder_ffn_dim": 20,
+    "decoder_ffn_dim": 14,
+    "max_position_embeddings": 17,
+    "scale_embedding": True,
+    "pad_token_id": PAD,
+    "eos_token_id": END,
+    "decoder_start_token_id": START,
+    "id2label": {str(n): f"L{n}" for n in range(5)},
+}
 ROWS = [[0, 9, END, 7, 11, 6, END], [0, END, 8, 5, END], [0, 13, 12, END, 10, END]]
 """Two ends each: a text is classified at its last, which stands elsewhere in each row."""
 

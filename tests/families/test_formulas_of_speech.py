@@ -15,9 +15,16 @@ from tests.families.answers import REFERENCES
 from tests.families.asked import Asked, assert_close
 
 SIZES: dict[str, Any] = {
-    "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20, "conv_dim": [6, 8],
-    "conv_kernel": [5, 3], "conv_stride": [3, 2], "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2,
-}  # fmt: skip
+    "hidden_size": 12,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "conv_dim": [6, 8],
+    "conv_kernel": [5, 3],
+    "conv_stride": [3, 2],
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+}
 OVER_CHANNELS = {"feat_extract_norm": "layer", "conv_bias": True}
 LARGE = {"model_type": "wav2vec2", "do_stable_layer_norm": True, **OVER_CHANNELS}
 ADAPTER = {"add_adapter": True, "num_adapter_layers": 2}
@@ -28,19 +35,26 @@ KINDS: dict[str, dict[str, Any]] = {
     "wav2vec2 large with an adapter of another width": {**LARGE, **ADAPTER, "output_hidden_size": 10},
     "hubert base": {"model_type": "hubert", "feat_proj_layer_norm": False},
     "hubert large": {
-        "model_type": "hubert", "do_stable_layer_norm": True, **OVER_CHANNELS, "feat_proj_layer_norm": False,
+        "model_type": "hubert",
+        "do_stable_layer_norm": True,
+        **OVER_CHANNELS,
+        "feat_proj_layer_norm": False,
     },
     "hubert with stored norms": {"model_type": "hubert", "conv_pos_batch_norm": True},
-}  # fmt: skip
+}
 
 
 def drawn(kind: dict[str, Any]) -> tuple[SpeechConfig, dict[str, np.ndarray], formulas_of_speech.Speech]:
     config = SpeechConfig.from_dict({**SIZES, **kind})
     sizes = formulas_of_speech.Speech(
-        strides=config.conv_stride, layers=config.num_hidden_layers, heads=config.num_attention_heads,
-        groups=config.num_conv_pos_embedding_groups, over_time=config.feat_extract_norm == "group",
-        pre=config.do_stable_layer_norm, adapter_stride=config.adapter_stride,
-    )  # fmt: skip
+        strides=config.conv_stride,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        groups=config.num_conv_pos_embedding_groups,
+        over_time=config.feat_extract_norm == "group",
+        pre=config.do_stable_layer_norm,
+        adapter_stride=config.adapter_stride,
+    )
     return config, draw.weights(table_of(config), np.random.default_rng(0)), sizes
 
 

@@ -25,8 +25,10 @@ def failures(asked: Example) -> set[str]:
     return {what for what, each in compared(asked, "torch") if each.failed}
 
 
-@pytest.mark.parametrize(("family", "part"), [("bart-bare", "fc2.weight"), ("gpt2-causal", "c_attn.weight"),
-                                              ("wav2vec2bert", "conv_layers.0.conv.weight")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("family", "part"),
+    [("bart-bare", "fc2.weight"), ("gpt2-causal", "c_attn.weight"), ("wav2vec2bert", "conv_layers.0.conv.weight")],
+)
 def test_one_weight_that_is_a_little_off_is_found_in_float64(family: str, part: str) -> None:
     asked = example(family, 1, 0)
     assert not failures(asked)

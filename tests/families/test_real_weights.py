@@ -150,9 +150,13 @@ def test_real_speech_through_convolutions_of_the_published_size(spoken: list[np.
     import transformers
 
     config = transformers.Wav2Vec2Config(
-        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, conv_dim=(16,) * 7,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=20,
+        conv_dim=(16,) * 7,
         apply_spec_augment=False,
-    )  # fmt: skip
+    )
     config.num_conv_pos_embedding_groups, config._attn_implementation = 8, "eager"
     model = transformers.Wav2Vec2Model(config).double().eval()
     width = max(map(len, spoken))

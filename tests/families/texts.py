@@ -1,8 +1,8 @@
 """Generated text: equal in float64; in float32 equal too, or parted from the reference at a proven tie.
 
-As in an audit (``parity.judge.generated_text``): a greedy token may be one that the reference in float64 puts behind another by at
-most twice the budget of a logit, and with beams the text must be one that the reference's own search could have ended
-in with near ties turned round (``reference.generation.reachable``).
+As in an audit (``parity.judge.generated_text``): a greedy token may be one that the reference in float64 puts behind
+another by at most twice the budget of a logit, and with beams the text must be one that the reference's own search
+could have ended in with near ties turned round (``reference.generation.reachable``).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def _greedy(scorer: _Scorer, text: list[int], beams: int, logit_error: float) ->
 
 
 def _searched(scorer: _Scorer, text: list[int], beams: int, logit_error: float) -> tuple[float, float]:
-    """The largest near tie to be turned for the text, if it can be reached (``parity.judge.generated_text.search_tolerance``)."""
+    """The largest near tie to be turned for the text, if it can be reached
+    (``parity.judge.generated_text.search_tolerance``)."""
     tolerance = 2 * (library.LONGEST - 1) * logit_error
     found = reachable(scorer, settings(beams), tolerance=tolerance)
     margins = [outcome.margin for outcome in found.outcomes if _cut([outcome.tokens])[0] == text]

@@ -71,14 +71,17 @@ def test_no_script_is_written_of_a_failure_of_our_own(process, library):
         script(searching.Failure(example, ours, live))
 
 
-@pytest.mark.parametrize(("arguments", "line"), [
-    (["--family", "bert3"], "--family bert3: no such family; there are bart,"),
-    (["--backend", "hf-none"], "--backend hf-none: no backend is called 'hf-none'"),
-    (["--backend", "hf-config"], "--backend hf-config: it is asked about no model"),
-    (["--backend", "hf-torch/fused"], "--backend hf-torch/fused: its variants are eager, sdpa"),
-    (["--known", "nothing"], "--known nothing: the ledger has no such entry"),
-    (["--again", "none.json"], "none.json: no such file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--family", "bert3"], "--family bert3: no such family; there are bart,"),
+        (["--backend", "hf-none"], "--backend hf-none: no backend is called 'hf-none'"),
+        (["--backend", "hf-config"], "--backend hf-config: it is asked about no model"),
+        (["--backend", "hf-torch/fused"], "--backend hf-torch/fused: its variants are eager, sdpa"),
+        (["--known", "nothing"], "--known nothing: the ledger has no such entry"),
+        (["--again", "none.json"], "none.json: no such file"),
+    ],
+)
 def test_bad_input_is_one_line_and_2(arguments, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["fuzz", *arguments]) == 2

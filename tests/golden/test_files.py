@@ -118,12 +118,18 @@ def large(golden):
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        (missing, "missing"), (never_recorded, "missing"), (unused, "unused"), (of_no_fixture, "unused"),
-        (altered, "altered"), (truncated, "altered"), (another_fixture, "stale"), (another_version, "stale"),
+        (missing, "missing"),
+        (never_recorded, "missing"),
+        (unused, "unused"),
+        (of_no_fixture, "unused"),
+        (altered, "altered"),
+        (truncated, "altered"),
+        (another_fixture, "stale"),
+        (another_version, "stale"),
         (large, "large"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
-)  # fmt: skip
+)
 def test_what_is_wrong_is_found_named_and_fails(copied, change, kind, capsys):
     change(copied)
     found = problems()
@@ -176,13 +182,22 @@ def manifest():
     checkpoint = inspect_checkpoint(resources.fixture("bart-odd"))
     asked = golden_cases(checkpoint.anatomy, None, checkpoint.generation)
     record = CheckpointRecord(
-        name="bart-odd", path="bart-odd", digest=checkpoint.digest, config=checkpoint.config,
+        name="bart-odd",
+        path="bart-odd",
+        digest=checkpoint.digest,
+        config=checkpoint.config,
         documented_class=checkpoint.model_class,
-    )  # fmt: skip
+    )
     return Manifest(
-        parity_version="0", command=[], started="2026-11-26T00:00:00+00:00", checkpoints=[record], environments={},
-        subjects=[], traces=[], cases={"bart-odd": [case.to_json() for case in asked]},
-    )  # fmt: skip
+        parity_version="0",
+        command=[],
+        started="2026-11-26T00:00:00+00:00",
+        checkpoints=[record],
+        environments={},
+        subjects=[],
+        traces=[],
+        cases={"bart-odd": [case.to_json() for case in asked]},
+    )
 
 
 def test_a_run_gets_goldens_as_subjects_with_their_traces(manifest, tmp_path):

@@ -28,10 +28,26 @@ from parity.judge.followup.cases import DERIVED
 from parity.tools.compare.selector import Side
 
 CAPABILITIES = [
-    "labels", "attentions", "head_masks", "gradients", "default_decoder_inputs", "encode_decode", "tuple",
-    "hidden_states", "load", "float32", "float64", "cpu", "decode_steps", "cross_cache", "reorder_cache", "generate",
-    "beam_search", "no_repeat_ngram", "generation_settings",
-]  # fmt: skip
+    "labels",
+    "attentions",
+    "head_masks",
+    "gradients",
+    "default_decoder_inputs",
+    "encode_decode",
+    "tuple",
+    "hidden_states",
+    "load",
+    "float32",
+    "float64",
+    "cpu",
+    "decode_steps",
+    "cross_cache",
+    "reorder_cache",
+    "generate",
+    "beam_search",
+    "no_repeat_ngram",
+    "generation_settings",
+]
 CLASS = "BartForConditionalGeneration"
 LACKING = {"cache_output": "the reference keeps no cache"}
 SUBJECTS = (
@@ -49,10 +65,19 @@ Answers = dict[tuple[int, str], Trace]
 
 def _subject_record(subject: Subject) -> SubjectRecord:
     return SubjectRecord(
-        backend=subject.backend, variant=subject.variant, stack="main", device="cpu", dtype=subject.dtype,
-        role=subject.role, label=subject.label, model_class=CLASS, documented_class=CLASS,
-        capabilities=CAPABILITIES, lacking=LACKING, environment="main",
-    )  # fmt: skip
+        backend=subject.backend,
+        variant=subject.variant,
+        stack="main",
+        device="cpu",
+        dtype=subject.dtype,
+        role=subject.role,
+        label=subject.label,
+        model_class=CLASS,
+        documented_class=CLASS,
+        capabilities=CAPABILITIES,
+        lacking=LACKING,
+        environment="main",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -158,17 +183,24 @@ def run_directory(
 
         def manifest() -> Manifest:
             return Manifest(
-                parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00",
+                parity_version="0",
+                command=["test"],
+                started="2026-11-21T00:00:00+00:00",
                 checkpoints=[
                     CheckpointRecord(
-                        name="bart-odd", path="bart-odd", digest="0", config=inspected.config, documented_class=CLASS,
+                        name="bart-odd",
+                        path="bart-odd",
+                        digest="0",
+                        config=inspected.config,
+                        documented_class=CLASS,
                         file_facts=inspected.facts,
                     )
                 ],
                 environments={"main": {"versions": versions or {"transformers": "0.1"}}},
                 subjects=subjects or [_subject_record(subject) for subject in SUBJECTS],
-                cases={"bart-odd": [case.to_json() for case in everything.values()]}, traces=records,
-            )  # fmt: skip
+                cases={"bart-odd": [case.to_json() for case in everything.values()]},
+                traces=records,
+            )
 
         for (index, name), trace in honest.items():
             keep(index, name, trace)
@@ -215,10 +247,15 @@ def write_facts(
         name=name, path=name, digest="0", config=checkpoint.config, documented_class=checkpoint.model_class
     )
     manifest = Manifest(
-        parity_version="0", command=["test"], started="2026-11-21T00:00:00+00:00", checkpoints=[record],
-        environments={"main": {"versions": {"transformers": "0.1"}}}, subjects=subjects, traces=records,
+        parity_version="0",
+        command=["test"],
+        started="2026-11-21T00:00:00+00:00",
+        checkpoints=[record],
+        environments={"main": {"versions": {"transformers": "0.1"}}},
+        subjects=subjects,
+        traces=records,
         cases={name: [case.to_json() for case in cases]},
-    )  # fmt: skip
+    )
     write_record(manifest, folder / "manifest.json")
 
 

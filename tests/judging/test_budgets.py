@@ -213,9 +213,10 @@ def test_no_gradient_is_compared_behind_a_kink():
     assert len(gradient_tensors(anatomy_of(config), names)) == len(names)
     left = [spec.name for spec in gradient_tensors(anatomy_of({**config, "activation_function": "relu"}), names)]
     assert left == [
-        "gradient.lm_head.weight", "gradient.model.decoder.layers.1.final_layer_norm.bias",
+        "gradient.lm_head.weight",
+        "gradient.model.decoder.layers.1.final_layer_norm.bias",
         "gradient.model.decoder.layers.1.fc2.weight",
-    ]  # fmt: skip
+    ]
 
 
 def test_no_sum_is_held_closer_than_a_rounding_of_its_terms():

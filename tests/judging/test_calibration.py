@@ -83,8 +83,10 @@ def test_a_checkpoint_is_the_same_whenever_it_is_drawn(tmp_path):
 def test_chunks_take_the_dtypes_in_turn_and_the_dear_backends_first():
     found = list(chunks(1, 10, 3, ["float32", "bfloat16"], ["hf-torch"], dear=1))
     assert [(chunk.first, chunk.last, chunk.dtype) for chunk in found] == [
-        (0, 4, "float32"), (4, 8, "bfloat16"), (8, 10, "float32"),
-    ]  # fmt: skip
+        (0, 4, "float32"),
+        (4, 8, "bfloat16"),
+        (8, 10, "float32"),
+    ]
     assert [chunk.backends for chunk in found] == [None, ("hf-torch",), ("hf-torch",)]
 
 

@@ -129,8 +129,12 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("NUM04", "forward", arrays(lambda a: a.__setitem__("logits", a["logits"][:, ::-1])), "logits"),
     ("GRAD01", "gradients", scaled(f"gradient.{Q_PROJ}", 1.001), f"gradient.{Q_PROJ}"),
     ("GRAD01", "gradients", dropped(f"gradient.{Q_PROJ}"), f"gradient.{Q_PROJ}"),
-    ("GRAD01", "gradients", off("gradient.model.encoder.layers.0.self_attn.k_proj.bias", 1e-2),
-     "gradient.model.encoder.layers.0.self_attn.k_proj.bias"),
+    (
+        "GRAD01",
+        "gradients",
+        off("gradient.model.encoder.layers.0.self_attn.k_proj.bias", 1e-2),
+        "gradient.model.encoder.layers.0.self_attn.k_proj.bias",
+    ),
     ("LOSS01", "loss", scaled("loss", 1.001), "loss"),
     ("LOSS02", "loss", scaled("loss", 1.001), "loss"),
     ("LOSS01", "loss", spread(0.5, 1.51), "loss"),
@@ -184,7 +188,7 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("GEN09", "generate.alone", written(0, 3, 46), "sequences"),
     ("SCORE01", "score.beams", off("token_scores", 1e-3, (1, 4)), "token_scores"),
     ("SCORE01", "score.beams", scaled("sequences_scores", 1.001), "sequences_scores"),
-]  # fmt: skip
+]
 
 
 def test_an_honest_backend_passes_every_cell(run_directory):

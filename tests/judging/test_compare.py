@@ -107,8 +107,11 @@ def test_another_dtype_has_other_bits_and_the_same_shapes(two_runs):
     one, other = two_runs({"load": in_bfloat16})
     assert first(compare(one, other), "load").note == "dtype float32 ↔ bfloat16"
     path = other.directory / "manifest.json"
-    path.write_text(path.read_text().replace('"dtype": "float32",\n   "role": "candidate"',
-                                             '"dtype": "bfloat16",\n   "role": "candidate"'))  # fmt: skip
+    path.write_text(
+        path.read_text().replace(
+            '"dtype": "float32",\n   "role": "candidate"', '"dtype": "bfloat16",\n   "role": "candidate"'
+        )
+    )
     named = replace(one, who=WHO), replace(other, who=Who("hf-torch", dtype="bfloat16"))
     assert first(compare(*named, ["load"]), "load") is None
 

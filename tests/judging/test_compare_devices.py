@@ -100,9 +100,11 @@ def test_runs_of_two_dtypes_are_paired_too(run_directory, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [("bf16", "bf16: no such dtype; there are float64, float32, bfloat16, float16"),
-     ("float32:tpu", "tpu: no such device; there are cpu, cuda")],
-)  # fmt: skip
+    [
+        ("bf16", "bf16: no such dtype; there are float64, float32, bfloat16, float16"),
+        ("float32:tpu", "tpu: no such device; there are cpu, cuda"),
+    ],
+)
 def test_a_dtype_or_device_that_nobody_has_is_one_line_before_anything_is_captured(words, told, capsys):
     assert run(["compare", f"{fixture('bart-odd')}::hf-torch", f"{fixture('bart-odd')}::hf-torch:{words}"]) == 2
     assert capsys.readouterr().err == f"parity: {told}\n"

@@ -18,8 +18,10 @@ from parity.judge.judge import judge
 from tests.judging.conftest import write_facts
 
 CLASSES = {
-    "hf-torch": "EncoderDecoderModel", "hf-tf": "TFEncoderDecoderModel", "hf-flax": "FlaxEncoderDecoderModel",
-}  # fmt: skip
+    "hf-torch": "EncoderDecoderModel",
+    "hf-tf": "TFEncoderDecoderModel",
+    "hf-flax": "FlaxEncoderDecoderModel",
+}
 DEFAULTS = {"": None, "True": True, "False": False}
 ELSEWHERE = {"DOC05", "DOC06", "DOC07"}
 """The golden catalogue, of published checkpoints (tests/docs/test_catalogue.py); speech models (test_other_classes);
@@ -72,11 +74,20 @@ def judged(tmp_path, checkpoint):
 def _subject(backend, role, checkpoint):
     modes = ["modes"] if backend == "hf-torch" else []
     return SubjectRecord(
-        backend=backend, variant="eager", stack="main", device="cpu", dtype="float32", label=backend, role=role,
-        model_class=CLASSES.get(backend, ""), documented_class=checkpoint.model_class, environment="main",
+        backend=backend,
+        variant="eager",
+        stack="main",
+        device="cpu",
+        dtype="float32",
+        label=backend,
+        role=role,
+        model_class=CLASSES.get(backend, ""),
+        documented_class=checkpoint.model_class,
+        environment="main",
         families=list(checkpoint.anatomy.families),
-        capabilities=["load", "signature", "compose", "cpu", "float32", *modes], lacking={"modes": "the call takes it"},
-    )  # fmt: skip
+        capabilities=["load", "signature", "compose", "cpu", "float32", *modes],
+        lacking={"modes": "the call takes it"},
+    )
 
 
 @pytest.mark.parametrize("backend", CLASSES)
@@ -111,10 +122,15 @@ FAULTS = [
     ("DOC03", "hf-flax", "compose", lambda facts: facts["parameters"].update({HALF: {"digest": "0"}}), HALF),
     ("DOC03", "hf-tf", "compose", lambda facts: facts["parameters"].pop(HALF), HALF),
     ("DOC03", "hf-torch", "compose", lambda facts: facts.update(training=True), "training"),
-    ("DOC03", "hf-torch", "compose", lambda facts: facts["flags"].update(add_cross_attention=False),
-     "add_cross_attention"),
+    (
+        "DOC03",
+        "hf-torch",
+        "compose",
+        lambda facts: facts["flags"].update(add_cross_attention=False),
+        "add_cross_attention",
+    ),
     ("DOC04", "hf-tf", "route", lambda facts: facts.update(route="from_pt=True"), "route"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("check", "backend", "at", "alter", "names"), FAULTS, ids=[f"{f[0]}-{f[4]}" for f in FAULTS])

@@ -33,9 +33,12 @@ from tests.judging.conftest import cells, write_facts
 Alter = Callable[[dict[str, Any]], Any]
 ORACLE, FILE, CONFIG, SLOW, QUICK = range(5)
 SUBJECTS = (
-    ("reference-torch", "oracle", "model"), ("file", "file", "model"), ("hf-config", "candidate", "config"),
-    ("hf-tokenizer", "candidate", "tokenizer"), ("hf-tokenizer-fast", "candidate", "tokenizer"),
-)  # fmt: skip
+    ("reference-torch", "oracle", "model"),
+    ("file", "file", "model"),
+    ("hf-config", "candidate", "config"),
+    ("hf-tokenizer", "candidate", "tokenizer"),
+    ("hf-tokenizer-fast", "candidate", "tokenizer"),
+)
 OF_FILES = {id for id, check in CHECKS.items() if check.family in ("config", "tokenizer")}
 
 
@@ -48,18 +51,23 @@ def config_facts(case: Case, raw: dict[str, Any]) -> dict[str, Any]:
     read = {"own": own, **{half: raw[half] for half in case.settings["halves"]}}
     joined = {half: dict.fromkeys(("is_decoder", "add_cross_attention"), half == "decoder") for half in read}
     return {
-        "class": case.notes["class"], "arguments": [[name, value, True] for name, value in bare.items()],
-        "bare": {"own": bare} if bare else {"raised": "ValueError"}, "joined": joined,
+        "class": case.notes["class"],
+        "arguments": [[name, value, True] for name, value in bare.items()],
+        "bare": {"own": bare} if bare else {"raised": "ValueError"},
+        "joined": joined,
         **{way: copy.deepcopy(read) for way in ("read", "saved", "json")},
-    }  # fmt: skip
+    }
 
 
 def tokenizer_facts(case: Case, ours: dict[str, Any]) -> dict[str, Any]:
     """What a class gives that does all that is documented."""
     said, short = copy.deepcopy(ours["documented"]), case.settings["short"]
     whole = [row["ids"] for row in said["texts"]["False"]]
-    sides = {f"{cut} {side}": [framed(ids, short, cut, side) for ids in whole]
-             for cut in ("left", "right") for side in ("left", "right")}  # fmt: skip
+    sides = {
+        f"{cut} {side}": [framed(ids, short, cut, side) for ids in whole]
+        for cut in ("left", "right")
+        for side in ("left", "right")
+    }
     return {**said, "roles": ours["roles"], "size": ours["size"], "saved": copy.deepcopy(whole), "short": sides}
 
 
@@ -107,10 +115,20 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
     kind = {"documented_class": found.model_class, "families": list(found.anatomy.families), "environment": "main"}
     subjects = [
         SubjectRecord(
-            backend=backend, variant="eager", stack="main", device="cpu", dtype="float32", role=role, about=about,
-            label=backend, model_class=backend, capabilities=["config", "tokenize", "offsets"], **kind,
-        ) for backend, role, about in SUBJECTS
-    ]  # fmt: skip
+            backend=backend,
+            variant="eager",
+            stack="main",
+            device="cpu",
+            dtype="float32",
+            role=role,
+            about=about,
+            label=backend,
+            model_class=backend,
+            capabilities=["config", "tokenize", "offsets"],
+            **kind,
+        )
+        for backend, role, about in SUBJECTS
+    ]
     write_facts(folder, found, subjects, cases, traces)
     return judge(folder, checks=["config", "tokenizer"])
 
@@ -198,7 +216,7 @@ FAULTS = [
     ("FILE06", "bert2gpt2", FILE, put("raw", "encoder", "activation", value="relu"), "encoder.activation is"),
     ("FILE04", "bart-tiny", FILE, put("raw", "dropout", value="0.1"), "config.json: dropout is '0.1', where"),
     ("FILE04", "bart-tiny", FILE, put("raw", "use_cache", value=1), "config.json: use_cache is 1, where"),
-]  # fmt: skip
+]
 
 
 IN_CONFIG = {id for id, check in CHECKS.items() if check.family == "config"}
@@ -219,11 +237,20 @@ def test_every_check_of_files_has_a_fault():
 
 
 HARMLESS = {
-    "normalize_before": False, "normalize_embedding": True, "static_position_embeddings": False,
-    "add_bias_logits": False, "add_final_layer_norm": False, "extra_pos_embeddings": 2,
-    "do_blenderbot_90_layernorm": False, "activation": None, "classif_dropout": 0.0, "output_past": True,
-    "save_step": 1, "prefix": " ", "somebody_s_own_field": 7,
-}  # fmt: skip
+    "normalize_before": False,
+    "normalize_embedding": True,
+    "static_position_embeddings": False,
+    "add_bias_logits": False,
+    "add_final_layer_norm": False,
+    "extra_pos_embeddings": 2,
+    "do_blenderbot_90_layernorm": False,
+    "activation": None,
+    "classif_dropout": 0.0,
+    "output_past": True,
+    "save_step": 1,
+    "prefix": " ",
+    "somebody_s_own_field": 7,
+}
 """What summarisers of 2020 carry, and a field that nobody knows."""
 
 

@@ -239,9 +239,20 @@ def test_equal_texts_are_asked_about_once(run_directory):
 
 
 def test_what_fills_rows_makes_no_other_text():
-    settings = settings_of(Case("x", "generate", notes={"settings": {
-        "eos_token_id": 2, "pad_token_id": 1, "decoder_start_token_id": 2, "max_length": 6,
-    }}))  # fmt: skip
+    settings = settings_of(
+        Case(
+            "x",
+            "generate",
+            notes={
+                "settings": {
+                    "eos_token_id": 2,
+                    "pad_token_id": 1,
+                    "decoder_start_token_id": 2,
+                    "max_length": 6,
+                }
+            },
+        )
+    )
     padded = np.array([[2, 5, 2, 1, 1], [2, 5, 6, 7, 2]])
     repeated_ends = np.array([[2, 5, 2, 2, 2, 2], [2, 5, 6, 7, 2, 9]])
     assert np.array_equal(table_of(padded, settings), table_of(repeated_ends, settings))

@@ -25,10 +25,17 @@ ORACLE = 0
 
 def entry(**changes) -> Entry:
     fields = {
-        "id": "example", "severity": "low", "backends": ["hf-torch"], "versions": {"transformers": "<1"},
-        "checks": ["NUM04"], "cases": ["forward"], "tensors": ["logits"], "cause": "a reason", "upstream": "file.py: f",
+        "id": "example",
+        "severity": "low",
+        "backends": ["hf-torch"],
+        "versions": {"transformers": "<1"},
+        "checks": ["NUM04"],
+        "cases": ["forward"],
+        "tensors": ["logits"],
+        "cause": "a reason",
+        "upstream": "file.py: f",
         "effect": "none",
-    }  # fmt: skip
+    }
     return Entry(**{**fields, **changes})
 
 
@@ -150,11 +157,20 @@ def test_the_ledger_turns_exactly_its_own_failure_into_known(run_directory, ledg
 
 @pytest.mark.parametrize(
     "narrower",
-    [{"tensors": ["decoder.hidden.*"]}, {"versions": {"transformers": ">=1"}}, {"backends": ["hf-tf"]},
-     {"raises": "TypeError"}, {"attention": ["sdpa"]}, {"config": {"scale_embedding": False}}, {"dtypes": ["float16"]},
-     {"devices": ["cuda"]}, {"cases": ["loss"]}, {"unless": {"scale_embedding": True}},
-     {"unless": {"a_field_with_its_default": 3}}],
-)  # fmt: skip
+    [
+        {"tensors": ["decoder.hidden.*"]},
+        {"versions": {"transformers": ">=1"}},
+        {"backends": ["hf-tf"]},
+        {"raises": "TypeError"},
+        {"attention": ["sdpa"]},
+        {"config": {"scale_embedding": False}},
+        {"dtypes": ["float16"]},
+        {"devices": ["cuda"]},
+        {"cases": ["loss"]},
+        {"unless": {"scale_embedding": True}},
+        {"unless": {"a_field_with_its_default": 3}},
+    ],
+)
 def test_the_ledger_says_nothing_beyond_its_conditions(run_directory, ledgered, narrower):
     directory = run_directory({"forward": off("logits", 1e-3)})
     ledgered(entry(**narrower))
@@ -275,10 +291,15 @@ def test_a_value_that_is_not_finite_is_said_to_be_that(run_directory):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({}, ""), ({"inputs": "my texts.jsonl"}, " --inputs 'my texts.jsonl'"), ({"model_class": "BartModel"},
-      " --class BartModel"), ({"time_limit": 30.0}, " --time-limit 30"), ({"known_issues": "a;b.toml"},
-      " --known-issues 'a;b.toml'"), ({"time_limit": float("inf")}, " --time-limit inf")],
-)  # fmt: skip
+    [
+        ({}, ""),
+        ({"inputs": "my texts.jsonl"}, " --inputs 'my texts.jsonl'"),
+        ({"model_class": "BartModel"}, " --class BartModel"),
+        ({"time_limit": 30.0}, " --time-limit 30"),
+        ({"known_issues": "a;b.toml"}, " --known-issues 'a;b.toml'"),
+        ({"time_limit": float("inf")}, " --time-limit inf"),
+    ],
+)
 def test_the_command_that_shows_it_again_has_the_run_s_options(run_directory, options, words):
     directory = run_directory({"forward": off("logits", 1e-3)})
     manifest = read_record(Manifest, directory / "manifest.json")

@@ -19,9 +19,13 @@ from tests.judging.conftest import CANDIDATE, cells
 from tests.judging.test_checks import off
 
 ENTRY = {
-    "id": "ours", "reason": "the fork is old", "expires": date(2999, 1, 31), "backends": ["hf-torch"],
-    "checks": ["NUM04"], "tensors": ["logits"],
-}  # fmt: skip
+    "id": "ours",
+    "reason": "the fork is old",
+    "expires": date(2999, 1, 31),
+    "backends": ["hf-torch"],
+    "checks": ["NUM04"],
+    "tensors": ["logits"],
+}
 
 
 def toml(**fields) -> str:
@@ -68,10 +72,18 @@ def test_what_an_entry_says_is_known_with_its_file_as_source(wrong, file):
 
 @pytest.mark.parametrize(
     "narrower",
-    [{"tensors": ["decoder.hidden.*"]}, {"tensors": None, "first": ["encoder.*"]}, {"found": "something else"},
-     {"checkpoints": ["bert*"]}, {"checks": ["NUM01"]}, {"cases": ["loss"]}, {"versions": {"transformers": [">=1"]}},
-     {"raises": "ValueError", "found": "logits"}, {"config": {"scale_embedding": False}}],
-)  # fmt: skip
+    [
+        {"tensors": ["decoder.hidden.*"]},
+        {"tensors": None, "first": ["encoder.*"]},
+        {"found": "something else"},
+        {"checkpoints": ["bert*"]},
+        {"checks": ["NUM01"]},
+        {"cases": ["loss"]},
+        {"versions": {"transformers": [">=1"]}},
+        {"raises": "ValueError", "found": "logits"},
+        {"config": {"scale_embedding": False}},
+    ],
+)
 def test_it_excuses_nothing_beyond_its_conditions_and_evidence(wrong, file, narrower):
     assert verdict(wrong, file(narrower)).status == "fail"
 
@@ -169,8 +181,11 @@ def test_what_is_no_such_file_is_one_line(file, text, said):
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path, file):
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path / "pipe", "not a regular file"), (tmp_path / "none", "cannot be read"),
-                       (tmp_path, "not a regular file")):  # fmt: skip
+    for path, said in (
+        (tmp_path / "pipe", "not a regular file"),
+        (tmp_path / "none", "cannot be read"),
+        (tmp_path, "not a regular file"),
+    ):
         with pytest.raises(KnownIssuesError, match=said):
             read_known_issues(path)
     (path := file()).write_bytes(b"\xff")

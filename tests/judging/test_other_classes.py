@@ -23,10 +23,19 @@ CONVOLUTION, PROJECTION = "encoder.feature_extractor.conv_layers.0.conv.weight",
 
 def _subject(checkpoint, backend, role, words=()):
     return SubjectRecord(
-        backend=backend, variant="eager", stack="main", device="cpu", dtype="float32", label=backend, role=role,
-        model_class=checkpoint.model_class, documented_class=checkpoint.model_class, environment="main",
-        families=list(checkpoint.anatomy.families), capabilities=["load", "cpu", "float32", *words],
-    )  # fmt: skip
+        backend=backend,
+        variant="eager",
+        stack="main",
+        device="cpu",
+        dtype="float32",
+        label=backend,
+        role=role,
+        model_class=checkpoint.model_class,
+        documented_class=checkpoint.model_class,
+        environment="main",
+        families=list(checkpoint.anatomy.families),
+        capabilities=["load", "cpu", "float32", *words],
+    )
 
 
 def _judged(folder, checkpoint, check, case, words, answers):
@@ -45,9 +54,12 @@ def loaded_as(tmp_path):
 
     def run(alter=lambda facts, rows: None):
         names = [row.name for row in table_of(checkpoint.anatomy.config, OTHER).rows]
-        facts = {"parameters": {name: copy.deepcopy(stored.get(name, {"digest": "f" * 32, "non_finite": 0}))
-                                for name in names},
-                 "report": {"missing": ["qa_outputs.weight", "qa_outputs.bias"], "not_materialised": []}}  # fmt: skip
+        facts = {
+            "parameters": {
+                name: copy.deepcopy(stored.get(name, {"digest": "f" * 32, "non_finite": 0})) for name in names
+            },
+            "report": {"missing": ["qa_outputs.weight", "qa_outputs.bias"], "not_materialised": []},
+        }
         rows = {f"rows.{name}": np.ones(2, np.uint64) for name in names}
         alter(facts, rows)
         case = Case(f"load-as.{OTHER}", "load_as", settings={"model_class": OTHER}, requires=("load", f"as_{OTHER}"))

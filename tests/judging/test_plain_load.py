@@ -51,8 +51,9 @@ def judged(tmp_path, checkpoint, cases, ask):
         record = manifest.checkpoints[0].model_copy(update={"file_facts": FileFacts(**facts)})
         changed = {"environments": versions, "checkpoints": [record]}
         write_record(manifest.model_copy(update=changed), tmp_path / "manifest.json")
-        return {verdict.stack: (verdict.status, verdict.reason)
-                for verdict in judge(tmp_path, checks=["DOC07"]).verdicts}  # fmt: skip
+        return {
+            verdict.stack: (verdict.status, verdict.reason) for verdict in judge(tmp_path, checks=["DOC07"]).verdicts
+        }
 
     return run
 
@@ -89,7 +90,7 @@ def test_a_half_checkpoint_that_the_newer_version_keeps_is_known_and_says_how_fa
         ("main", {**AS_DOCUMENTED, "dtypes": {"float32": 91, "float16": 1}}, {}, "float16 and float32"),
         ("docs-4.37", {**AS_DOCUMENTED, "training": True}, {}, "the model is in training mode"),
     ],
-)  # fmt: skip
+)
 def test_what_a_version_does_not_document_fails(judged, stack, said, facts, words):
     status, reason = judged({stack: said}, **facts)[stack]
     assert status == "fail" and words in reason
@@ -118,10 +119,13 @@ def test_another_attention_whose_answers_move_fails(judged):
 @pytest.mark.parametrize(
     ("raw", "stored", "dtype"),
     [
-        ({}, ["float16"], "float16"), ({"torch_dtype": "bfloat16"}, ["float32"], "bfloat16"),
-        ({"dtype": "float32"}, ["float16"], "float32"), ({}, ["float16", "float32"], None),
-        ({}, ["float32", "int64"], "float32"), ({"torch_dtype": "torch.float16"}, ["float32"], "float16"),
+        ({}, ["float16"], "float16"),
+        ({"torch_dtype": "bfloat16"}, ["float32"], "bfloat16"),
+        ({"dtype": "float32"}, ["float16"], "float32"),
+        ({}, ["float16", "float32"], None),
+        ({}, ["float32", "int64"], "float32"),
+        ({"torch_dtype": "torch.float16"}, ["float32"], "float16"),
     ],
-)  # fmt: skip
+)
 def test_the_config_says_more_than_the_weights(raw, stored, dtype):
     assert _dtype(raw, [WeightFacts(format="safetensors", framework="pt", dtypes=stored)]) == dtype

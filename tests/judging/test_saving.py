@@ -42,8 +42,10 @@ def saving(anatomy) -> Trace:
         "file.config.json": np.frombuffer(config, np.uint8),
         "file.model.safetensors": np.arange(9, dtype=np.uint8),
     }
-    files = {name.removeprefix("file."): {"bytes": array.size, "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
-             for name, array in arrays.items()}  # fmt: skip
+    files = {
+        name.removeprefix("file."): {"bytes": array.size, "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
+        for name, array in arrays.items()
+    }
     read = {"parameters": stored, "missing": [], "surplus": []}
     return Trace(arrays, {"files": files, "parameters": held, "tied": [[TABLE, HEAD]], "stored": read})
 
@@ -181,12 +183,15 @@ def test_every_promise_has_a_source_and_stands_once():
 def test_large_weights_are_saved_within_limits_and_the_reason_is_named(monkeypatch, tmp_path, limit, free, why):
     """The size of a copy alone says nothing: what counts is how many there are."""
     trace = Trace({}, {"parameters": {"weight": described(1, 1 << 12, 1 << 12)}})
-    savers = [SimpleNamespace(backend="hf-torch", variant=v, capabilities=["save_safetensors", "save_bin"])
-              for v in ("eager", "sdpa")]  # fmt: skip
+    savers = [
+        SimpleNamespace(backend="hf-torch", variant=v, capabilities=["save_safetensors", "save_bin"])
+        for v in ("eager", "sdpa")
+    ]
     run = SimpleNamespace(
         subjects=lambda role: iter(enumerate(savers if role == "candidate" else [None])),
-        trace=lambda index, case: trace, directory=tmp_path,
-    )  # fmt: skip
+        trace=lambda index, case: trace,
+        directory=tmp_path,
+    )
     monkeypatch.setattr("parity.judge.followup.saving.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
     cases = list(save_cases(run, limit))
     assert {case.settings["format"] for case in cases} == {"safetensors", "sharded", "bin", "h5", "msgpack"}

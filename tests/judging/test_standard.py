@@ -10,11 +10,19 @@ from parity.core.case import IGNORED, Case, shift_right
 from parity.core.model_spec import anatomy_of
 
 CONFIG = {
-    "model_type": "bart", "vocab_size": 97, "max_position_embeddings": 33, "d_model": 24,
-    "encoder_layers": 2, "decoder_layers": 3,
-    "encoder_attention_heads": 3, "decoder_attention_heads": 4, "pad_token_id": 1, "bos_token_id": 0,
-    "eos_token_id": 2, "decoder_start_token_id": 2,
-}  # fmt: skip
+    "model_type": "bart",
+    "vocab_size": 97,
+    "max_position_embeddings": 33,
+    "d_model": 24,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_attention_heads": 3,
+    "decoder_attention_heads": 4,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+}
 
 
 def named(config=CONFIG, rows=None) -> dict[str, Case]:
@@ -113,10 +121,14 @@ def test_one_label_is_padding_that_counts_and_is_never_fed():
 def test_a_composition_is_left_to_hide_what_an_ignored_label_became():
     half = {"model_type": "bert", "vocab_size": 89, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3}
     joined = {
-        "model_type": "encoder-decoder", "architectures": ["EncoderDecoderModel"], "encoder": half,
+        "model_type": "encoder-decoder",
+        "architectures": ["EncoderDecoderModel"],
+        "encoder": half,
         "decoder": {**half, "is_decoder": True, "add_cross_attention": True},
-        "pad_token_id": 0, "decoder_start_token_id": 2, "eos_token_id": 3,
-    }  # fmt: skip
+        "pad_token_id": 0,
+        "decoder_start_token_id": 2,
+        "eos_token_id": 3,
+    }
     case = named(joined)["loss.default-mask"]
     labels = np.array(case.inputs["labels"])
     kept_behind = (labels[:, 1:] != IGNORED) & (np.cumsum(labels == IGNORED, axis=1)[:, :-1] > 0)

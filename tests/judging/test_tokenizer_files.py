@@ -66,10 +66,12 @@ def word_pieces(place: Path, count: int = 20, **roles: str) -> Path:
     frame = {token: {"id": token, "ids": [ids[token]], "tokens": [token]} for token in ("[CLS]", "[SEP]")}
     added = [{"id": ids[token], "content": token, "special": True} for token in special]
     data = {
-        "added_tokens": added, "normalizer": {"type": "BertNormalizer"}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "added_tokens": added,
+        "normalizer": {"type": "BertNormalizer"},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": {"type": "TemplateProcessing", "special_tokens": frame},
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": ids},
-    }  # fmt: skip
+    }
     (place / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
     named = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", **roles}
     (place / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", **named}))
@@ -78,8 +80,11 @@ def word_pieces(place: Path, count: int = 20, **roles: str) -> Path:
 
 def unigram(place: Path, count: int) -> Path:
     pieces = [[token, 0.0] for token in ("<s>", "<pad>", "</s>", "<unk>", *(f"▁{n}" for n in range(count - 4)))]
-    data = {"added_tokens": [], "pre_tokenizer": {"type": "Metaspace"},
-            "model": {"type": "Unigram", "unk_id": 3, "vocab": pieces}}  # fmt: skip
+    data = {
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Metaspace"},
+        "model": {"type": "Unigram", "unk_id": 3, "vocab": pieces},
+    }
     (place / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
     return place
 
@@ -97,11 +102,26 @@ def judged(place: Path) -> Report:
     kind = {"documented_class": checkpoint.model_class, "families": list(checkpoint.anatomy.families)}
     subjects = [
         SubjectRecord(
-            backend=name, variant="eager", stack="main", device="cpu", dtype="float32", role=role, label=name,
-            about=about, model_class=name, capabilities=can, lacking=lacking, environment="main", **kind,
-        ) for name, role, about in (("reference-torch", "oracle", "model"), ("file", "file", "model"),
-                                    ("hf-tokenizer", "candidate", "tokenizer"))
-    ]  # fmt: skip
+            backend=name,
+            variant="eager",
+            stack="main",
+            device="cpu",
+            dtype="float32",
+            role=role,
+            label=name,
+            about=about,
+            model_class=name,
+            capabilities=can,
+            lacking=lacking,
+            environment="main",
+            **kind,
+        )
+        for name, role, about in (
+            ("reference-torch", "oracle", "model"),
+            ("file", "file", "model"),
+            ("hf-tokenizer", "candidate", "tokenizer"),
+        )
+    ]
     folder = place.parent / "run"
     folder.mkdir()
     write_facts(folder, checkpoint, subjects, cases, answers)
@@ -129,8 +149,9 @@ def test_a_tokenizer_as_5_saves_it_is_read_as_one_of_vocabulary_and_merges(tmp_p
     place = as_saved_by_5(tmp_path)
     (case,) = (case for case in file_cases(inspect_checkpoint(place).anatomy, place) if case.operation == "tokenize")
     assert case.requires == ("tokenize", "serialised_tokenizer", "paired_merges") and not case.notes["lacking"]
-    told = [files.tokenize(each, case.settings["texts"], case.settings["pairs"])
-            for each in (place, fixture("bart-tiny"))]  # fmt: skip
+    told = [
+        files.tokenize(each, case.settings["texts"], case.settings["pairs"]) for each in (place, fixture("bart-tiny"))
+    ]
     assert {**told[0], "serialised": None} == {**told[1], "serialised": None}
     assert statuses(place, "FILE02", "FILE03") == ["pass"]
 
@@ -183,7 +204,7 @@ def added_twice(place: Path) -> None:
         (merge_of_nothing, "unknown token 'qqq'"),
         (added_twice, "'<mask>' has "),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_it_alone_is_found(tmp_path, change, words):
     place = as_saved_by_5(tmp_path)
     change(place)
@@ -226,8 +247,7 @@ def other_end(place: Path) -> None:
 
 def other_frame(place: Path) -> None:
     word_pieces(place)
-    edited(place / "tokenizer.json",
-           lambda data: data["post_processor"]["special_tokens"]["[SEP]"].update(ids=[7]))  # fmt: skip
+    edited(place / "tokenizer.json", lambda data: data["post_processor"]["special_tokens"]["[SEP]"].update(ids=[7]))
 
 
 def of_the_encoder(place: Path) -> None:
@@ -250,7 +270,7 @@ def other_words(place: Path) -> None:
         (of_the_encoder, "FILE02", "pad_token_id is 0, and the tokenizer's pad_token is 1"),
         (other_words, "FILE03", "'[CLS]' has the id 2 in tokenizer.json, None in vocab.txt"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_word_pieces_is_found(tmp_path, change, check, words):
     place = copied("bert2bert", tmp_path)
     ids = {"pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 2}

@@ -29,9 +29,11 @@ def run(texts: dict[int, list[int] | TraceError], decoder: str = "roberta") -> S
 
     config = SimpleNamespace(decoder=SimpleNamespace(model_type=decoder))
     return SimpleNamespace(
-        cases={each.name: each for each in (plain, case, made)}, trace=trace, oracle_index=ORACLE,
+        cases={each.name: each for each in (plain, case, made)},
+        trace=trace,
+        oracle_index=ORACLE,
         anatomy=SimpleNamespace(config=config, pad=PAD, vocab=20),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

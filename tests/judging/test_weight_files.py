@@ -66,11 +66,20 @@ def verdicts(
     answers = {(1, case.name): perform(case, session) for case in cases if not case.requires}
     subjects = [
         SubjectRecord(
-            backend=name, variant="eager", stack="main", device="cpu", dtype="float32", role=role, label=name,
-            model_class="BartForConditionalGeneration", documented_class="BartForConditionalGeneration",
-            capabilities=[], environment="main",
-        ) for name, role in BACKENDS
-    ]  # fmt: skip
+            backend=name,
+            variant="eager",
+            stack="main",
+            device="cpu",
+            dtype="float32",
+            role=role,
+            label=name,
+            model_class="BartForConditionalGeneration",
+            documented_class="BartForConditionalGeneration",
+            capabilities=[],
+            environment="main",
+        )
+        for name, role in BACKENDS
+    ]
     write_facts(folder, checkpoint, subjects, cases, answers)
     return cells(judge(folder, checks=["FILE05"]), "FILE05")
 
@@ -98,10 +107,15 @@ def with_a_nan(weights: Weights) -> Weights:
 
 @pytest.mark.parametrize(
     ("other", "write", "first"),
-    [(same, bin_of, None), (tables_under_all_names, bin_of, None), (same, shards_of, None), (halved, bin_of, None),
-     (same, bin_of, with_a_nan)],
+    [
+        (same, bin_of, None),
+        (tables_under_all_names, bin_of, None),
+        (same, shards_of, None),
+        (halved, bin_of, None),
+        (same, bin_of, with_a_nan),
+    ],
     ids=["bin", "tables", "shards", "half", "nan"],
-)  # fmt: skip
+)
 def test_files_that_hold_one_model_pass(tmp_path, other, write, first):
     (verdict,) = verdicts(tmp_path, other, write, first)
     assert (verdict.status, verdict.evidence["compared"]) == ("pass", 1)
@@ -150,7 +164,7 @@ def misshapen(weights: Weights) -> Weights:
         (halved, bin_of, too_large_for_half, ("differ in 1 of", "inf")),
         (misshapen, bin_of, None, ("shapes [",)),
     ],
-)  # fmt: skip
+)
 def test_what_parts_two_files_is_named(tmp_path, other, write, first, words):
     (verdict,) = verdicts(tmp_path, other, write, first)
     assert verdict.status == "fail"
@@ -201,6 +215,6 @@ def test_one_weight_file_is_compared_with_nothing():
         ("reference-flax", (), False, ("flax_model.msgpack", "pytorch_model.bin"), "pytorch_model.bin"),
         ("somebody-s", (), False, ("model.safetensors",), None),
     ],
-)  # fmt: skip
+)
 def test_every_library_s_order_of_files(backend, version, from_pt, there, read):
     assert file_read(backend, version, there, from_pt) == read

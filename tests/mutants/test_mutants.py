@@ -62,8 +62,11 @@ class Recorded(Patches):
 def test_a_mutant_leaves_nothing_behind(mutant):
     first, second = Recorded(), Recorded()
     mutant.change(first)
-    places = [place if ":" in place and "." in place.partition(":")[0] else f"reference.in_torch.{place}"
-              for place in first.places if "[" not in place]  # fmt: skip
+    places = [
+        place if ":" in place and "." in place.partition(":")[0] else f"reference.in_torch.{place}"
+        for place in first.places
+        if "[" not in place
+    ]
     changed = [taken(place) for place in places]
     first.undo()
     honest = [taken(place) for place in places]
@@ -109,11 +112,24 @@ def test_an_unknown_name_is_refused_in_one_line():
 def outcome(name: str, **changes) -> Outcome:
     mutant = MUTANTS[name]
     given = {
-        "name": name, "family": mutant.family, "what": mutant.what, "history": "", "fixtures": list(mutant.fixtures),
-        "backend": "mutant", "about": "model", "changed": True, "caught_by": ["NUM01"], "cells": 1, "errors": [],
-        "localised": True, "wanted": list(mutant.shows), "named": mutant.shows[0], "largest": 9.0, "smallest": 9.0,
+        "name": name,
+        "family": mutant.family,
+        "what": mutant.what,
+        "history": "",
+        "fixtures": list(mutant.fixtures),
+        "backend": "mutant",
+        "about": "model",
+        "changed": True,
+        "caught_by": ["NUM01"],
+        "cells": 1,
+        "errors": [],
+        "localised": True,
+        "wanted": list(mutant.shows),
+        "named": mutant.shows[0],
+        "largest": 9.0,
+        "smallest": 9.0,
         "missed_by": [],
-    }  # fmt: skip
+    }
     return Outcome(**{**given, **changes})
 
 
@@ -121,14 +137,18 @@ def outcome(name: str, **changes) -> Outcome:
     ("changes", "said"),
     [
         ({}, []),
-        ({"caught_by": [], "localised": False},
-         ["one-bit: not caught (the lowest bit of one number of one weight is flipped)"]),
+        (
+            {"caught_by": [], "localised": False},
+            ["one-bit: not caught (the lowest bit of one number of one weight is flipped)"],
+        ),
         ({"changed": False}, ["one-bit: void, an answer on each of bart-odd should differ"]),
         ({"errors": ["GEN02 bart-odd"]}, ["one-bit: GEN02 bart-odd"]),
-        ({"localised": False, "named": "logits"},
-         ["one-bit: first named at logits, and made at model.decoder.layers.1.fc1.weight"]),
+        (
+            {"localised": False, "named": "logits"},
+            ["one-bit: first named at logits, and made at model.decoder.layers.1.fc1.weight"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_falls_short_is_said(changes, said):
     assert list(below([outcome("one-bit", **changes)], Counter(), ())) == said
 
@@ -173,9 +193,16 @@ def test_the_table_that_is_kept_is_of_all_mutants_and_above_every_floor():
 
 def test_what_no_mutant_is_put_to_is_named_with_the_reason():
     found = Selftest(
-        command="parity selftest", seconds=1.0, sound=[], honest={}, outcomes=[outcome(name) for name in MUTANTS],
-        catches={}, unneeded=[], unasked=["SAVE01", "DOC01", "DOC02"], below=[],
-    )  # fmt: skip
+        command="parity selftest",
+        seconds=1.0,
+        sound=[],
+        honest={},
+        outcomes=[outcome(name) for name in MUTANTS],
+        catches={},
+        unneeded=[],
+        unasked=["SAVE01", "DOC01", "DOC02"],
+        below=[],
+    )
     said = [line for line in score(found) if line.startswith("checks that no mutant is put to")]
     assert [line.split(": ")[1] for line in said] == ["DOC01, DOC02", "SAVE01"]
     part = found.model_copy(update={"outcomes": found.outcomes[:2]})

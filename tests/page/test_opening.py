@@ -20,8 +20,10 @@ DRAWN = "document.querySelector('table.matrix')?.checkVisibility()"
 CHECKPOINTS = [f"checkpoint-{number}" for number in range(20)]
 STACKS = [
     subject(f"hf-{framework}{variant}@{stack}", stack=stack)
-    for framework in ("torch", "tf", "flax") for variant in ("", "/sdpa") for stack in ("docs-4.37", "current")
-]  # fmt: skip
+    for framework in ("torch", "tf", "flax")
+    for variant in ("", "/sdpa")
+    for stack in ("docs-4.37", "current")
+]
 
 
 def largest():
@@ -30,8 +32,15 @@ def largest():
     known = cycle(known_issues.entries())
 
     def judged(name, check, who, case):
-        fields = {"check": check.id, "claim": check.claim, "checkpoint": name, "case": case, "stack": who.stack,
-                  "backend": who.backend.partition("@")[0], "variant": who.variant.partition("@")[0]}  # fmt: skip
+        fields = {
+            "check": check.id,
+            "claim": check.claim,
+            "checkpoint": name,
+            "case": case,
+            "stack": who.stack,
+            "backend": who.backend.partition("@")[0],
+            "variant": who.variant.partition("@")[0],
+        }
         if chance.random() < 0.06:
             entry = next(known)
             evidence = {"ledger": entry.id, "severity": entry.severity}
@@ -39,19 +48,35 @@ def largest():
             return verdict("known", reason=reason, evidence=evidence, **fields)
         return verdict(error=chance.random() * 1e-6, budget=1e-6, **fields)
 
-    cells = [(name, check, who, case) for name in CHECKPOINTS for case in ("forward", "loss", "generate.beams")
-             for check in CHECKS.values() for who in STACKS]  # fmt: skip
+    cells = [
+        (name, check, who, case)
+        for name in CHECKPOINTS
+        for case in ("forward", "loss", "generate.beams")
+        for check in CHECKS.values()
+        for who in STACKS
+    ]
     verdicts = [judged(*cell) for cell in chance.sample(cells, 28_000)]
     errors = [
-        measured(f"decoder.hidden.{layer}", chance.random() * 1e-6, checkpoint=name, subject=who, case=case,
-                 places=[chance.random() for _ in range(9)] if case == "forward" else [])
-        for name in CHECKPOINTS for who in range(len(STACKS)) for case in ("forward", *"abcdefghijkl")
+        measured(
+            f"decoder.hidden.{layer}",
+            chance.random() * 1e-6,
+            checkpoint=name,
+            subject=who,
+            case=case,
+            places=[chance.random() for _ in range(9)] if case == "forward" else [],
+        )
+        for name in CHECKPOINTS
+        for who in range(len(STACKS))
+        for case in ("forward", *"abcdefghijkl")
         for layer in range(24)
-    ]  # fmt: skip
+    ]
     texts = [
         generated(who, [chance.randrange(1000) for _ in range(16)], checkpoint=name, case=f"generate.{case}", row=row)
-        for name in CHECKPOINTS for case in range(12) for row in range(3) for who in range(len(STACKS))
-    ]  # fmt: skip
+        for name in CHECKPOINTS
+        for case in range(12)
+        for row in range(3)
+        for who in range(len(STACKS))
+    ]
     return report(*verdicts, subjects=STACKS, measured=errors, generated=texts)
 
 

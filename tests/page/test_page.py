@@ -34,7 +34,7 @@ def full(**fields: Any) -> Report:
         "cases": {"bart-odd": [CaseRecord(name="x", operation="forward", digest="ab", shapes={"input_ids": [3, 11]})]},
         "measured": [measured(), measured("loss", 1e-3), measured("logits", None, case="loss", note="is not finite")],
         "generated": [generated(1, [2, 5, 1], words=["</s>", " a", "<pad>"]), generated(0, [2, 6], "wrong")],
-    }  # fmt: skip
+    }
     return report(*cells, **{**usual, **fields})
 
 
@@ -110,10 +110,12 @@ def test_a_large_page_is_packed_and_says_the_same(monkeypatch):
         assert [e.text for e in opened.all(tag, css)] == [e.text for e in whole.all(tag, css)] != []
     ids = {e.attributes["id"] for e in opened.everything() if "id" in e.attributes}
     assert ids == {e.attributes["id"] for e in whole.everything() if "id" in e.attributes}
-    inside = {e.attributes["id"] for part in opened.all("details", "part") for e in part.everything()
-              if "id" in e.attributes}  # fmt: skip
-    assert inside and all(any(i.startswith(p.attributes["id"] + ".") for p in opened.all("details", "part"))
-                          for i in inside)  # fmt: skip
+    inside = {
+        e.attributes["id"] for part in opened.all("details", "part") for e in part.everything() if "id" in e.attributes
+    }
+    assert inside and all(
+        any(i.startswith(p.attributes["id"] + ".") for p in opened.all("details", "part")) for i in inside
+    )
 
 
 def test_a_link_to_a_cell_holds_in_the_next_report():
@@ -171,5 +173,10 @@ def test_every_word_stands_out_from_its_paper(scheme):
 
 def test_numbers_are_short():
     assert [short(number) for number in (None, 0.0, 0.3149, 154.2, 84_000.0, 3.1e-7)] == [
-        "–", "0", "0.31", "154", "8.4e+04", "3.1e-07"
-    ]  # fmt: skip
+        "–",
+        "0",
+        "0.31",
+        "154",
+        "8.4e+04",
+        "3.1e-07",
+    ]

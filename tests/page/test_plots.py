@@ -107,9 +107,11 @@ def test_every_row_is_one_point_of_the_page():
     titles = [title.text for svg in page.all("svg", "plot") for title in svg.all("title")]
     assert len(titles) == len(found) == 20
     assert [svg.attributes["aria-label"].partition(":")[0] for svg in page.all("svg", "plot")] == [
-        "hf-torch · float32 · cpu, a", "hf-torch · float32 · cpu, b", "hf-tf · float32 · cpu, a",
+        "hf-torch · float32 · cpu, a",
+        "hf-torch · float32 · cpu, b",
+        "hf-tf · float32 · cpu, a",
         "hf-tf · float32 · cpu, b",
-    ]  # fmt: skip
+    ]
 
 
 def test_a_known_divergence_is_told_from_a_new_one():

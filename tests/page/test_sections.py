@@ -28,8 +28,11 @@ def known(severity: str = "low", entry: str = "ENTRY-1", **fields):
         ([verdict(), verdict(backend="hf-tf")], "pass", "2 backends agree on bart-odd"),
         ([verdict()], "pass", "1 backend agrees with the oracle on bart-odd"),
         ([verdict(), verdict("skip", backend="hf-tf")], "pass", "1 backend agrees with the oracle on bart-odd"),
-        ([verdict(), verdict(backend="hf-tf"), known(), known("critical", "ENTRY-2")], "known",
-         "2 backends agree on bart-odd, except for 2 known divergences (1 critical)"),
+        (
+            [verdict(), verdict(backend="hf-tf"), known(), known("critical", "ENTRY-2")],
+            "known",
+            "2 backends agree on bart-odd, except for 2 known divergences (1 critical)",
+        ),
         ([verdict(), verdict(checkpoint="b"), failure()], "fail", "1 of 2 backends fail on bart-odd and b: hf-flax"),
         ([verdict(), failure(backend="file")], "fail", "The weight file fails its claims: bart-odd"),
         ([verdict(), verdict("error")], "error", "No full answer on bart-odd: 1 verdict could not be reached"),
@@ -37,7 +40,7 @@ def known(severity: str = "low", entry: str = "ENTRY-1", **fields):
         ([verdict("skip")], "skip", "Nothing could be asked of bart-odd: every cell was skipped"),
         ([verdict(checkpoint=name) for name in "abcd"], "pass", "1 backend agrees with the oracle on 4 checkpoints"),
     ],
-)  # fmt: skip
+)
 def test_the_head_answers_the_question_in_one_line(verdicts, status, answer):
     head = head_view(report(*verdicts))
     assert (head.status, head.answer) == (status, answer)
@@ -97,10 +100,14 @@ def cells_of(row: Element) -> list[str]:
 
 def test_the_matrix_has_the_worst_of_each_cell_by_family_and_checkpoint_and_dtype():
     made = page(
-        verdict(), verdict("fail", case="loss"), verdict("skip", backend="hf-tf"), verdict(check="NUM02"),
+        verdict(),
+        verdict("fail", case="loss"),
+        verdict("skip", backend="hf-tf"),
+        verdict(check="NUM02"),
         verdict(check="LOAD01"),
-        verdict(checkpoint="other", dtype="bfloat16"), verdict(check="NEW99"),
-    )  # fmt: skip
+        verdict(checkpoint="other", dtype="bfloat16"),
+        verdict(check="NEW99"),
+    )
     *first, second = made.all("table", "matrix")
     heads = [[cell.text for head in table.all("thead") for cell in head.all("th")] for table in first]
     assert heads == [["numbers", "hf-torch", "hf-tf"], ["loading", "hf-torch"], ["other", "hf-torch"]]

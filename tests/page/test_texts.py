@@ -39,8 +39,10 @@ def example():
 def test_the_oracle_is_first_whatever_the_order_and_then_those_that_wrote_otherwise():
     (table,) = only(example())
     assert [(line.label, line.verdict) for line in table.lines] == [
-        ("reference-torch · float64", "oracle"), ("hf-tf · float32", "wrong"), ("hf-torch · float32", "tie-flip")
-    ]  # fmt: skip
+        ("reference-torch · float64", "oracle"),
+        ("hf-tf · float32", "wrong"),
+        ("hf-torch · float32", "tie-flip"),
+    ]
     assert table.source == "the <mask>"
 
 
@@ -74,8 +76,10 @@ def test_tables_on_which_not_all_agree_stand_first():
     rows = [generated(2, [2, 7], row=n) for n in range(3)]
     rows += [generated(0, [2, 7], row=0), generated(0, [2, 8], "wrong", row=1), generated(0, [2, 7], row=2)]
     assert [(table.title, table.agrees) for table in only(made(*rows))] == [
-        ("generate · row 1", False), ("generate · row 0", True), ("generate · row 2", True)
-    ]  # fmt: skip
+        ("generate · row 1", False),
+        ("generate · row 0", True),
+        ("generate · row 2", True),
+    ]
 
 
 def test_only_the_padding_after_the_end_is_padding():
@@ -95,8 +99,9 @@ def test_rows_where_all_agree_are_folded_and_others_are_not():
 def test_texts_of_the_oracle_and_of_those_who_differ_are_written_out():
     page = read(render(example())).get("texts")
     assert [text.text for text in page.all("p", "text")] == [
-        "reference-torch · float64 the cat", "hf-tf · float32 the dog"
-    ]  # fmt: skip
+        "reference-torch · float64 the cat",
+        "hf-tf · float32 the dog",
+    ]
 
 
 def test_without_an_oracle_s_line_nothing_is_called_different():

@@ -15,10 +15,13 @@ from tests.fabricated import failure, report, verdict
 
 ROOT = Path(__file__).parents[2]
 CELLS = (
-    verdict(), verdict(case="loss"), failure(), verdict("error", case="load", reason="time-out in load"),
+    verdict(),
+    verdict(case="loss"),
+    failure(),
+    verdict("error", case="load", reason="time-out in load"),
     verdict("known", case="forward.alone", reason="an-entry: cause"),
     verdict("skip", backend="hf-tf", reason="labels: takes none"),
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -62,11 +65,14 @@ def test_without_the_option_nothing_changes(project):
     assert ended.returncode == 0 and "1 passed" in ended.stdout
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--parity-report", "none.json"],
-    ["--parity", "./none"],
-    ["--parity", str(fixture("bart-odd")), "--parity-known-issues", "none.toml"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--parity-report", "none.json"],
+        ["--parity", "./none"],
+        ["--parity", str(fixture("bart-odd")), "--parity-known-issues", "none.toml"],
+    ],
+)
 def test_bad_input_is_a_usage_error(project, arguments):
     ended = run_pytest(project, *arguments)
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR, ended.stdout

@@ -39,18 +39,24 @@ def audit(cache: Path, tmp_path: Path) -> Audit:
     """Runs ``parity audit`` and gives its exit code and its report."""
 
     def run(
-        checkpoints: Sequence[Path], *options: str, environment: dict[str, str] | None = None,
+        checkpoints: Sequence[Path],
+        *options: str,
+        environment: dict[str, str] | None = None,
         codes: Sequence[int] = (0, 1),
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         return audited(cache, tmp_path / "run", checkpoints, *options, environment=environment, codes=codes)
 
     return run
 
 
 def audited(
-    cache: Path, out: Path, checkpoints: Sequence[Path], *options: str, environment: dict[str, str] | None = None,
+    cache: Path,
+    out: Path,
+    checkpoints: Sequence[Path],
+    *options: str,
+    environment: dict[str, str] | None = None,
     codes: Sequence[int] = (0, 1),
-) -> tuple[int, Report]:  # fmt: skip
+) -> tuple[int, Report]:
     """The exit code, one of ``codes``, and the report of ``parity audit``."""
     command = [sys.executable, "-m", "parity", "audit", *map(str, checkpoints), *options]
     command += ["--out", str(out), "--cache", str(cache)]

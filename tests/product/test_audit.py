@@ -20,9 +20,16 @@ from parity.report.coverage import LIBRARIES, read_sections, renew, sections
 EXPECTED = Path(__file__).with_name("verdicts.txt")
 COVERAGE = Path(__file__).parents[2] / "COVERAGE.md"
 BACKENDS = {
-    "reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer",
-    "hf-tokenizer-fast", "file",
-}  # fmt: skip
+    "reference-torch",
+    "reference-flax",
+    "hf-torch",
+    "hf-tf",
+    "hf-flax",
+    "hf-config",
+    "hf-tokenizer",
+    "hf-tokenizer-fast",
+    "file",
+}
 
 
 def table(report: Report) -> str:
@@ -66,8 +73,9 @@ def test_another_stack_gives_its_expected_table_of_verdicts(audit, stack):
     # Of what is named here, transformers 5 has PyTorch's classes alone.
     code, report = audit(fixtures(), *libraries, "--stack", stack, codes=(0, 2))
     gone = [line.partition(":")[0] for line in report.not_run]
-    assert (code, gone) == ((2, [f"{name} cannot run in current" for name in ("hf-tf", "hf-flax")])
-                            if stack == "current" else (0, []))  # fmt: skip
+    assert (code, gone) == (
+        (2, [f"{name} cannot run in current" for name in ("hf-tf", "hf-flax")]) if stack == "current" else (0, [])
+    )
     report = report.model_copy(update={"verdicts": [each for each in report.verdicts if each.stack == stack]})
     found, expected = rows(report), EXPECTED.with_name(f"verdicts-{stack}.txt")
     if os.environ.get("PARITY_REWRITE_VERDICTS"):

@@ -62,20 +62,25 @@ FAULTS = {
     "embedding scale": (after_init("BartScaledWordEmbedding", "self.embed_scale = 1.0"), "NUM01", "encoder.hidden.0"),
     "unshifted labels": (
         "def shift_tokens_right(ids, pad, start):\n    return ids.masked_fill(ids == -100, pad)\n",
-        "SHIFT01", "decoder.hidden.0",
+        "SHIFT01",
+        "decoder.hidden.0",
     ),
     "mask polarity": (POLARITY, "NUM01", "encoder.attention.0"),
     "LayerNorm epsilon 1e-12": (
-        after_init("BartEncoderLayer", "self.final_layer_norm.eps = 1e-12"), "NUM01", "encoder.hidden.1"
+        after_init("BartEncoderLayer", "self.final_layer_norm.eps = 1e-12"),
+        "NUM01",
+        "encoder.hidden.1",
     ),
     "dropped final_logits_bias": (DROP_BIAS, "NUM04", "logits"),
     "tanh gelu": (
-        after_init("BartDecoderLayer", "self.activation_fn = nn.GELU(approximate='tanh')"), "NUM01", "decoder.hidden.1"
+        after_init("BartDecoderLayer", "self.activation_fn = nn.GELU(approximate='tanh')"),
+        "NUM01",
+        "decoder.hidden.1",
     ),
     "unscaled attention": (after_init("BartAttention", "self.scaling = 1.0"), "NUM02", "encoder.attention.0"),
     "one weight bit": (FLIP, "LOAD01", "model.decoder.layers.1.fc1.weight"),
     "one row of one layer wrong by 1 %": (after_init("BartDecoderLayer", ONE_ROW), "NUM01", "decoder.hidden.2"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -36,11 +36,22 @@ def test_every_stack_s_classes_are_asked_and_what_they_do_otherwise_is_known(aud
 
 
 PUBLISHED = {
-    "_name_or_path": "a/b", "transformers_version": "4.7.0.dev0", "torch_dtype": "float32", "prefix": " ",
-    "id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}, "do_sample": False,
-    "temperature": 1.0, "bad_words_ids": None, "return_dict": True, "torchscript": False, "pruned_heads": {},
-    "use_bfloat16": False, "gradient_checkpointing": False, "task_specific_params": {"summarization": {"num_beams": 4}},
-}  # fmt: skip
+    "_name_or_path": "a/b",
+    "transformers_version": "4.7.0.dev0",
+    "torch_dtype": "float32",
+    "prefix": " ",
+    "id2label": {"0": "LABEL_0", "1": "LABEL_1"},
+    "label2id": {"LABEL_0": 0, "LABEL_1": 1},
+    "do_sample": False,
+    "temperature": 1.0,
+    "bad_words_ids": None,
+    "return_dict": True,
+    "torchscript": False,
+    "pruned_heads": {},
+    "use_bfloat16": False,
+    "gradient_checkpointing": False,
+    "task_specific_params": {"summarization": {"num_beams": 4}},
+}
 """Fields that the library's older releases wrote into every config, those of a composition's halves too."""
 
 
@@ -50,8 +61,9 @@ def test_a_config_as_the_library_wrote_them_fails_nowhere(audit, tmp_path):
         raw = json.loads((tmp_path / name / "config.json").read_text(encoding="utf-8"))
         raw |= PUBLISHED if not halves else {half: {**raw[half], **PUBLISHED} for half in halves}
         (tmp_path / name / "config.json").write_text(json.dumps(raw), encoding="utf-8")
-    stacks = [word for name in ("main", "docs-4.37", "current") if name == "main" or find(name)
-              for word in ("--stack", name)]  # fmt: skip
+    stacks = [
+        word for name in ("main", "docs-4.37", "current") if name == "main" or find(name) for word in ("--stack", name)
+    ]
     options = ("--backend", "hf-config", "--check", "config", *stacks)
     code, report = audit([tmp_path / "bart-tiny", tmp_path / "bert2bert"], *options)
     assert code == 0 and report.totals.fail == report.totals.error == 0
@@ -101,7 +113,7 @@ def stated(**fields):
         (stated(classifier_dropout="much"), "FILE04", "config.json: classifier_dropout is 'much'"),
         (stated(pad_token_id=3), "FILE02", "pad_token_id is 3"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_wrong_is_named(audit, tmp_path, change, check, named):
     place = tmp_path / "wrong"
     shutil.copytree(fixture("bart-tiny"), place)

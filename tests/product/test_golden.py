@@ -97,9 +97,13 @@ def test_a_golden_that_is_wrong_fails_where_it_is_wrong(recorded, cache, tmp_pat
     recorded()
     moved(by=1e-3)
     report = audit(
-        [tmp_path / "checkpoints" / "bart-odd"], out=tmp_path / "run", cache=cache, backends=[ASKED_HERE],
-        goldens=["main"], cases=golden_cases,
-    )  # fmt: skip
+        [tmp_path / "checkpoints" / "bart-odd"],
+        out=tmp_path / "run",
+        cache=cache,
+        backends=[ASKED_HERE],
+        goldens=["main"],
+        cases=golden_cases,
+    )
     failed = {(v.stack, v.check, v.first_divergence.tensor) for v in report.verdicts if v.status == "fail"}
     assert failed == {("main (golden)", "NUM04", "logits")}
     (told,) = (v.evidence["again"] for v in report.verdicts if v.status == "fail")

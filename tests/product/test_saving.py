@@ -18,9 +18,14 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saving")
     backends = ["hf-torch/eager", "hf-flax"]
     manifest = capture(
-        [fixture("bart-odd")], out=folder / "run", cache=folder / "cache", backends=backends, cases=base_cases,
-        derive=SAVING, jobs=1,
-    )  # fmt: skip
+        [fixture("bart-odd")],
+        out=folder / "run",
+        cache=folder / "cache",
+        backends=backends,
+        cases=base_cases,
+        derive=SAVING,
+        jobs=1,
+    )
     return folder / "run", manifest
 
 

@@ -43,8 +43,9 @@ def test_a_fault_in_the_library_closes_the_gate_until_it_is_removed(audit, tmp_p
     assert tensor in page, "the page names the layer too"
     code, told = gate(run, "--baseline", baseline, "--update")
     assert (code, told.partition(" (")[0]) == (
-        2, f"parity: {run}: {_failed(run)} fail, 0 error: a failed run cannot become the baseline",
-    )  # fmt: skip
+        2,
+        f"parity: {run}: {_failed(run)} fail, 0 error: a failed run cannot become the baseline",
+    )
 
     copied = shadow_transformers(tmp_path / "mended", MODULE, "")
     assert audit([fixture("bart-odd")], *BACKEND, environment={"PYTHONPATH": str(copied)})[0] == 0

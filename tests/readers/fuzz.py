@@ -144,8 +144,13 @@ def one(name: str, number: int, seed: int, place: Path) -> dict:
     if why:
         outcome = "failed"
     return {
-        "reader": name, "number": number, "outcome": outcome, "why": why, "seconds": seconds, "megabytes": megabytes,
-    }  # fmt: skip
+        "reader": name,
+        "number": number,
+        "outcome": outcome,
+        "why": why,
+        "seconds": seconds,
+        "megabytes": megabytes,
+    }
 
 
 def _processor_time() -> float:

@@ -112,14 +112,36 @@ def _read_config(place: Path) -> None:
 
 
 _STRAY = (
-    "adapter_model.safetensors", "model.pt", "dict.txt", "model.bin", "modeling_x.py", "model.fp16.safetensors",
-    "pytorch_model-00001-of-00002.bin", "optimizer.pt", "model_index.json", "a\nb.json", "config.\x1b[31m.json",
-    "config.4.\udcff.json", "tokenizer.\udcff.json", "x.\udcff.safetensors", "chat_template.jinja", "spiece.model",
-)  # fmt: skip
+    "adapter_model.safetensors",
+    "model.pt",
+    "dict.txt",
+    "model.bin",
+    "modeling_x.py",
+    "model.fp16.safetensors",
+    "pytorch_model-00001-of-00002.bin",
+    "optimizer.pt",
+    "model_index.json",
+    "a\nb.json",
+    "config.\x1b[31m.json",
+    "config.4.\udcff.json",
+    "tokenizer.\udcff.json",
+    "x.\udcff.safetensors",
+    "chat_template.jinja",
+    "spiece.model",
+)
 _BEGINNINGS = (
-    b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", b"<!DOCTYPE html>", b"{}", b"[1]",
-    b"GGUF\x03\x00\x00\x00", b"\x80\x02}.", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x1f\x8b", b"\xff" * 600,
-)  # fmt: skip
+    b"",
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
+    b"<!DOCTYPE html>",
+    b"{}",
+    b"[1]",
+    b"GGUF\x03\x00\x00\x00",
+    b"\x80\x02}.",
+    b"PK\x03\x04",
+    b"\x89HDF\r\n\x1a\n",
+    b"\x1f\x8b",
+    b"\xff" * 600,
+)
 
 
 def _make_directory(place: Path, draw: random.Random) -> None:
@@ -272,8 +294,12 @@ def _manifest() -> dict:
     cases = [Case("load", "load"), Case("forward", "forward", {"input_ids": [[0, 5, 2]]}, requires=("labels",))]
     asked = {"checkpoint": "bart-odd", "subject": 0, "case": "load", "outcome": "crash", "reason": "signal 11"}
     whole["checkpoints"][0]["config"] = _configs()[0][1]
-    return {"schema_version": 1, **{name: whole[name] for name in shared},
-            "cases": {"bart-odd": [case.to_json() for case in cases]}, "traces": [asked]}  # fmt: skip
+    return {
+        "schema_version": 1,
+        **{name: whole[name] for name in shared},
+        "cases": {"bart-odd": [case.to_json() for case in cases]},
+        "traces": [asked],
+    }
 
 
 def _read_manifest(path: Path) -> None:
@@ -298,11 +324,23 @@ def _record(name: str, data: Callable[[], dict], read: Callable[[Path], object])
 
 
 _ISSUE = {
-    "id": "mine", "checks": ["NUM01"], "backends": ["hf-torch"], "versions": {"transformers": [">=4"]},
-    "config": {"model_type": ["bart"]}, "checkpoints": ["bart-*"], "first": ["logits"], "tensors": ["decoder.*"],
-    "found": "is 3 budgets from", "raises": "ValueError", "message": "size .* 5", "findings": ["holds 3"],
-    "severity": "high", "reason": "measured by hand", "expires": "2999-01-01", "cases": ["forward"],
-}  # fmt: skip
+    "id": "mine",
+    "checks": ["NUM01"],
+    "backends": ["hf-torch"],
+    "versions": {"transformers": [">=4"]},
+    "config": {"model_type": ["bart"]},
+    "checkpoints": ["bart-*"],
+    "first": ["logits"],
+    "tensors": ["decoder.*"],
+    "found": "is 3 budgets from",
+    "raises": "ValueError",
+    "message": "size .* 5",
+    "findings": ["holds 3"],
+    "severity": "high",
+    "reason": "measured by hand",
+    "expires": "2999-01-01",
+    "cases": ["forward"],
+}
 _NEEDED = ("id", "checks", "backends", "first", "reason", "expires")
 
 
@@ -359,10 +397,41 @@ _PAGES = (
     "import sys\n\nprint(sys.path)\n",
 )
 _PIECES = (
-    "```", "~~~", ">>> ", "... ", "\\_", "    ", "\t", "<pre>", "|", "Ã©", "â€œ", "\ufeff", "\x1b[31m", "::error::x\n",
-    "\n", "[" * 3000, "(" * 3000, "> " * 2000, "* " * 2000, "`" * 5000, "def f(:\n", ".. code::", "x" * 100_000,
-    "9" * 6000, "f'{" * 200, "lambda " * 500, "-" * 9000, "a.b" * 5000, "\0", "\udcff", "'''", "\\\n", "<!--", "](",
-)  # fmt: skip
+    "```",
+    "~~~",
+    ">>> ",
+    "... ",
+    "\\_",
+    "    ",
+    "\t",
+    "<pre>",
+    "|",
+    "Ã©",
+    "â€œ",
+    "\ufeff",
+    "\x1b[31m",
+    "::error::x\n",
+    "\n",
+    "[" * 3000,
+    "(" * 3000,
+    "> " * 2000,
+    "* " * 2000,
+    "`" * 5000,
+    "def f(:\n",
+    ".. code::",
+    "x" * 100_000,
+    "9" * 6000,
+    "f'{" * 200,
+    "lambda " * 500,
+    "-" * 9000,
+    "a.b" * 5000,
+    "\0",
+    "\udcff",
+    "'''",
+    "\\\n",
+    "<!--",
+    "](",
+)
 
 
 def _make_page(place: Path, draw: random.Random) -> None:

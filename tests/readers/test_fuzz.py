@@ -145,7 +145,7 @@ ONE_HASH = range(0, 20_000 * (2**61 - 1), 2**61 - 1)
         b"\x80\x02I" + b"9" * 100_000 + b"\n.",
     ],
     ids=["shape", "stride", "storage", "key", "marks", "nested marks", "one hash", "length", "digits"],
-)  # fmt: skip
+)
 def test_a_pickle_that_asks_for_endless_work_is_refused_at_once(tmp_path, state):
     pickled(tmp_path, state)
     began = time.process_time()

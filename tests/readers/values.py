@@ -8,13 +8,57 @@ import random
 from typing import Any
 
 TEXTS = (
-    "", " ", "\x00", "a\nb", "\x1b[31m", "::error::x", "\ud800", "<b>&", "é" * 50, "x" * 10_000, "../../etc/passwd",
-    "gelu", "bart", "None", "0", "1" * 30, "∞", "-1", "NaN", "<s>", "</s>", "_orig_mod.",
-)  # fmt: skip
+    "",
+    " ",
+    "\x00",
+    "a\nb",
+    "\x1b[31m",
+    "::error::x",
+    "\ud800",
+    "<b>&",
+    "é" * 50,
+    "x" * 10_000,
+    "../../etc/passwd",
+    "gelu",
+    "bart",
+    "None",
+    "0",
+    "1" * 30,
+    "∞",
+    "-1",
+    "NaN",
+    "<s>",
+    "</s>",
+    "_orig_mod.",
+)
 NUMBERS = (
-    0, 1, -1, 2, 3, 7, 127, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**63, 2**64, 10**12, 10**30, 10**99, -(10**20),
-    1.5, -0.0, 1e308, 5e-324, float("nan"), float("inf"), True, False, None,
-)  # fmt: skip
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    127,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**53 + 1,
+    2**63,
+    2**64,
+    10**12,
+    10**30,
+    10**99,
+    -(10**20),
+    1.5,
+    -0.0,
+    1e308,
+    5e-324,
+    float("nan"),
+    float("inf"),
+    True,
+    False,
+    None,
+)
 
 
 def nested(depth: int, kind: str = "list") -> Any:

@@ -342,9 +342,12 @@ def hdf5(draw: random.Random) -> bytes:
 
 
 FILES = {
-    "safetensors": ("model.safetensors", safetensors), "zip": ("pytorch_model.bin", zipped),
-    "legacy": ("pytorch_model.bin", legacy), "msgpack": ("flax_model.msgpack", msgpack), "h5": ("tf_model.h5", hdf5),
-}  # fmt: skip
+    "safetensors": ("model.safetensors", safetensors),
+    "zip": ("pytorch_model.bin", zipped),
+    "legacy": ("pytorch_model.bin", legacy),
+    "msgpack": ("flax_model.msgpack", msgpack),
+    "h5": ("tf_model.h5", hdf5),
+}
 """By format: the file's name, and what makes its content."""
 
 

@@ -13,20 +13,40 @@ from reference.names import expected_parameters
 
 BATCH, SRC, TGT, VOCAB = 2, 7, 11, 37
 BASE = {
-    "model_type": "bart", "vocab_size": VOCAB, "d_model": 15, "encoder_layers": 2, "decoder_layers": 1,
-    "encoder_attention_heads": 3, "decoder_attention_heads": 5, "encoder_ffn_dim": 19, "decoder_ffn_dim": 23,
-    "max_position_embeddings": 13, "scale_embedding": True, "activation_function": "gelu", "tie_word_embeddings": True,
-    "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2,
-}  # fmt: skip
+    "model_type": "bart",
+    "vocab_size": VOCAB,
+    "d_model": 15,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 3,
+    "decoder_attention_heads": 5,
+    "encoder_ffn_dim": 19,
+    "decoder_ffn_dim": 23,
+    "max_position_embeddings": 13,
+    "scale_embedding": True,
+    "activation_function": "gelu",
+    "tie_word_embeddings": True,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "odd": BASE,
     "untied": {
-        **BASE, "tie_word_embeddings": False, "scale_embedding": False, "activation_function": "gelu_new",
-        "encoder_layers": 1, "decoder_layers": 2, "pad_token_id": 0, "bos_token_id": 1, "decoder_start_token_id": 3,
+        **BASE,
+        "tie_word_embeddings": False,
+        "scale_embedding": False,
+        "activation_function": "gelu_new",
+        "encoder_layers": 1,
+        "decoder_layers": 2,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "decoder_start_token_id": 3,
     },
     "relu": {**BASE, "activation_function": "relu", "encoder_layers": 1, "encoder_attention_heads": 5},
     "silu": {**BASE, "activation_function": "silu", "encoder_layers": 1, "decoder_attention_heads": 3},
-}  # fmt: skip
+}
 
 
 @cache
@@ -132,9 +152,15 @@ def call_flax(model: Any, given: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 FIELDS = (
-    "loss", "logits", "decoder_hidden_states", "decoder_attentions", "cross_attentions", "encoder_last_hidden_state",
-    "encoder_hidden_states", "encoder_attentions",
-)  # fmt: skip
+    "loss",
+    "logits",
+    "decoder_hidden_states",
+    "decoder_attentions",
+    "cross_attentions",
+    "encoder_last_hidden_state",
+    "encoder_hidden_states",
+    "encoder_attentions",
+)
 
 
 def as_arrays(output: Any) -> dict[str, Any]:

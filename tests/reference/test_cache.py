@@ -26,8 +26,12 @@ def decoder_inputs(name: str) -> dict[str, np.ndarray]:
     tokens = np.random.default_rng(3).integers(4, samples.VOCAB, (samples.BATCH, samples.TGT))
     mask = given["decoder_attention_mask"].copy()
     mask[1, 2:4] = 0
-    return {"input_ids": given["input_ids"], "attention_mask": given["attention_mask"],
-            "decoder_input_ids": tokens, "decoder_attention_mask": mask}  # fmt: skip
+    return {
+        "input_ids": given["input_ids"],
+        "attention_mask": given["attention_mask"],
+        "decoder_input_ids": tokens,
+        "decoder_attention_mask": mask,
+    }
 
 
 def full_pass(framework: str, name: str, given: dict[str, np.ndarray]) -> Any:

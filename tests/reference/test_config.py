@@ -127,9 +127,16 @@ def test_any_values_give_a_config_or_one_line(values):
 
 @pytest.mark.parametrize(
     ("value", "one", "why"),
-    [(3, 3, ""), (0, 0, ""), (None, None, "says none"), (-1, None, "outside the table of 9 tokens (0 to 8)"),
-     (9, None, "outside the table of 9"), ([3, 4], 3, "lists several"), ([99], None, "lists several")],
-)  # fmt: skip
+    [
+        (3, 3, ""),
+        (0, 0, ""),
+        (None, None, "says none"),
+        (-1, None, "outside the table of 9 tokens (0 to 8)"),
+        (9, None, "outside the table of 9"),
+        ([3, 4], 3, "lists several"),
+        ([99], None, "lists several"),
+    ],
+)
 @pytest.mark.parametrize("name", ["pad_token_id", "eos_token_id", "decoder_start_token_id"])
 def test_a_token_that_cannot_be_used_is_read_and_says_why(name, value, one, why):
     """A model is built without any of them; only what needs one is told that it is not there."""

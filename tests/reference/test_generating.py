@@ -21,9 +21,14 @@ LENGTH = 12
 GREEDY: dict[str, Any] = {"max_length": LENGTH}
 BEAMS: dict[str, Any] = {"max_length": LENGTH, "num_beams": 4}
 SUMMARY: dict[str, Any] = {
-    **BEAMS, "length_penalty": 2.0, "min_length": 5, "no_repeat_ngram_size": 3, "early_stopping": True,
-    "forced_bos_token_id": 0, "forced_eos_token_id": 2,
-}  # fmt: skip
+    **BEAMS,
+    "length_penalty": 2.0,
+    "min_length": 5,
+    "no_repeat_ngram_size": 3,
+    "early_stopping": True,
+    "forced_bos_token_id": 0,
+    "forced_eos_token_id": 2,
+}
 ASKED = {
     "greedy": GREEDY,
     "greedy-summary": {**SUMMARY, "num_beams": 1, "length_penalty": 1.0, "early_stopping": False},

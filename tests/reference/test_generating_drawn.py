@@ -22,9 +22,7 @@ ASKED = {
 def by(framework: str, dtype: str, arguments: dict[str, Any]) -> Any:
     model = getattr(samples, f"{framework}_model")(NAME, dtype)
     inputs = {part: samples.inputs(NAME)[part] for part in ("input_ids", "attention_mask")}
-    settings = GenerationSettings(
-        pad_token_id=0, eos_token_id=(2, 7), decoder_start_token_id=3, **arguments
-    )  # fmt: skip
+    settings = GenerationSettings(pad_token_id=0, eos_token_id=(2, 7), decoder_start_token_id=3, **arguments)
     decoder = import_module(f"reference.in_{framework}.generation").CachedDecoder(model, inputs, LENGTH)
     return generate(decoder, samples.BATCH, settings, uniforms=uniform_numbers(3, samples.BATCH, settings))
 

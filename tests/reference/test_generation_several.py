@@ -98,9 +98,14 @@ MANY_ENDS = {(): {A: 0.6, B: 0.4}, (A,): {END: 0.4, C: 0.35, A: 0.15, B: 0.1}, (
 def test_beams_go_on_behind_more_ends_than_beams():
     told = {**MANY_ENDS, (A, A): {A: 1.0}, (A, B): {B: 1.0}, (B, B): {B: 1.0}}
     texts, scores = ask(
-        told, max_length=4, num_beams=2, eos_token_id=BOTH, length_penalty=50.0, early_stopping="never",
+        told,
+        max_length=4,
+        num_beams=2,
+        eos_token_id=BOTH,
+        length_penalty=50.0,
+        early_stopping="never",
         num_return_sequences=2,
-    )  # fmt: skip
+    )
     # Sums over 3 ** 50 beat those over 2 ** 50: the two that went on are a a a and a b b.
     assert texts == [[A, A, A], [A, B, B]]
     assert scores == pytest.approx([log(0.09) / 3**50, log(0.06) / 3**50])
@@ -111,8 +116,9 @@ def test_the_best_results_of_a_source_come_best_first():
     settings = {"max_length": 3, "num_beams": 3, "length_penalty": 0.0}
     # a end .3, b end .27, end .2, a a .2: of the last two the one that had finished.
     assert ask(table, num_return_sequences=3, **settings) == (
-        [[A, END], [B, END], [END]], pytest.approx([log(0.3), log(0.27), log(0.2)]),
-    )  # fmt: skip
+        [[A, END], [B, END], [END]],
+        pytest.approx([log(0.3), log(0.27), log(0.2)]),
+    )
     assert ask(table, num_return_sequences=2, **settings)[0] == [[A, END], [B, END]]
     two = [probabilities(table), probabilities({(): {END: 1.0}, (END,): {END: 1.0}})]
     result = generate(Told([two[0], two[0]]), 2, given(num_return_sequences=2, **settings))

@@ -17,12 +17,15 @@ from tests.reference import bart_samples as samples
 TORCH, FLAX = ROOT / "reference" / "in_torch", ROOT / "reference" / "in_flax"
 FILES = sorted(path.name for path in TORCH.glob("*.py"))
 ALONE = {
-    "to_host", "from_host",  # NumPy has no bfloat16; JAX converts by itself
+    "to_host",
+    "from_host",  # NumPy has no bfloat16; JAX converts by itself
     "Buffer",  # torch has register_buffer
     "outline",  # torch has a meta device
     "differentiate",  # what is compiled must be a function of its own
-    "by_canonical_name", "canonical_name", "canonical_layout",  # torch's names and layout are the canonical ones
-}  # fmt: skip
+    "by_canonical_name",
+    "canonical_name",
+    "canonical_layout",  # torch's names and layout are the canonical ones
+}
 FRAMEWORK_ARGUMENTS = {"rngs"}
 
 
@@ -80,13 +83,19 @@ def test_classes_functions_and_arguments_are_the_same(file: str) -> None:
 def test_variables_have_the_same_names(file: str) -> None:
     """All but loading, which is about each framework's own containers; names one side lacks are named there."""
     framework = {
-        "LayerNorm.__init__": {".weight", ".scale"}, "TokenEmbedding.__init__": {".embedding"},
-        "LearnedPositions.__init__": {".embedding"}, "LearnedPositions.forward": {"positions"},
-        "BartForConditionalGeneration.__init__": {".final_logits_bias"}, "StoredNorm.__init__": {".mean", ".variance"},
-        "attend_sdpa": {"by_position", "array"}, "mean": {"d_model", "shares"},
-        "FastModel.__init__": {"layers", "layer", ".layers"}, "FastDecoder.start": {"empty"},
-        "written_in_place": {"written"}, "PackedLinear.forward": {"found"},
-    }  # fmt: skip
+        "LayerNorm.__init__": {".weight", ".scale"},
+        "TokenEmbedding.__init__": {".embedding"},
+        "LearnedPositions.__init__": {".embedding"},
+        "LearnedPositions.forward": {"positions"},
+        "BartForConditionalGeneration.__init__": {".final_logits_bias"},
+        "StoredNorm.__init__": {".mean", ".variance"},
+        "attend_sdpa": {"by_position", "array"},
+        "mean": {"d_model", "shares"},
+        "FastModel.__init__": {"layers", "layer", ".layers"},
+        "FastDecoder.start": {"empty"},
+        "written_in_place": {"written"},
+        "PackedLinear.forward": {"found"},
+    }
     ours, theirs = definitions(TORCH / file), definitions(FLAX / file)
     for name, node in ours.items():
         if isinstance(node, ast.FunctionDef):

@@ -8,10 +8,17 @@ from reference.config import BartConfig, config_of
 from reference.names import Entry, entry_in, expected_parameters, table_of, tied_groups, trainable
 
 SIZES = {
-    "model_type": "bart", "vocab_size": 97, "max_position_embeddings": 33, "d_model": 24,
-    "encoder_layers": 2, "encoder_attention_heads": 3, "encoder_ffn_dim": 20,
-    "decoder_layers": 3, "decoder_attention_heads": 4, "decoder_ffn_dim": 28,
-}  # fmt: skip
+    "model_type": "bart",
+    "vocab_size": 97,
+    "max_position_embeddings": 33,
+    "d_model": 24,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 3,
+    "encoder_ffn_dim": 20,
+    "decoder_layers": 3,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 28,
+}
 TIED = BartConfig.from_dict(SIZES)
 UNTIED = BartConfig.from_dict({**SIZES, "tie_word_embeddings": False})
 FC1 = "model.encoder.layers.1.fc1"
@@ -40,13 +47,20 @@ def test_axes_speak_of_the_shape():
 def test_order_is_that_of_the_forward_pass():
     names = list(expected_parameters(UNTIED))
     order = [
-        "model.shared.weight", "model.encoder.embed_positions.weight", "model.encoder.layernorm_embedding.weight",
-        "model.encoder.layers.0.self_attn.q_proj.weight", "model.encoder.layers.0.fc1.weight",
-        "model.encoder.layers.1.self_attn.q_proj.weight", "model.encoder.layers.1.final_layer_norm.bias",
-        "model.decoder.embed_positions.weight", "model.decoder.layers.0.self_attn_layer_norm.weight",
-        "model.decoder.layers.0.encoder_attn.q_proj.weight", "model.decoder.layers.2.fc2.bias", "lm_head.weight",
+        "model.shared.weight",
+        "model.encoder.embed_positions.weight",
+        "model.encoder.layernorm_embedding.weight",
+        "model.encoder.layers.0.self_attn.q_proj.weight",
+        "model.encoder.layers.0.fc1.weight",
+        "model.encoder.layers.1.self_attn.q_proj.weight",
+        "model.encoder.layers.1.final_layer_norm.bias",
+        "model.decoder.embed_positions.weight",
+        "model.decoder.layers.0.self_attn_layer_norm.weight",
+        "model.decoder.layers.0.encoder_attn.q_proj.weight",
+        "model.decoder.layers.2.fc2.bias",
+        "lm_head.weight",
         "final_logits_bias",
-    ]  # fmt: skip
+    ]
     assert [names.index(name) for name in order] == sorted(names.index(name) for name in order)
     assert names[0] == order[0] and names[-2:] == order[-2:]
 

@@ -192,18 +192,20 @@ def test_tokens_come_as_often_as_their_probability_says():
     assert statistic(1.15 * temperature) > 15.1, "a wrong temperature could not be told"
 
 
-SETTINGS = st.fixed_dictionaries({
-    "temperature": st.sampled_from([0.4, 1, 2.5]),
-    "top_k": st.sampled_from([0, 1, 3, 50]),
-    "top_p": st.sampled_from([0.2, 0.7, 1.0]),
-    "repetition_penalty": st.sampled_from([0.8, 1.0, 1.4]),
-    "no_repeat_ngram_size": st.sampled_from([0, 2]),
-    "min_length": st.sampled_from([0, 3]),
-    "eos_token_id": st.sampled_from([END, (END, 7)]),
-    "forced_eos_token_id": st.sampled_from([None, END]),
-    "renormalize_logits": st.booleans(),
-    "num_return_sequences": st.integers(1, 3),
-})  # fmt: skip
+SETTINGS = st.fixed_dictionaries(
+    {
+        "temperature": st.sampled_from([0.4, 1, 2.5]),
+        "top_k": st.sampled_from([0, 1, 3, 50]),
+        "top_p": st.sampled_from([0.2, 0.7, 1.0]),
+        "repetition_penalty": st.sampled_from([0.8, 1.0, 1.4]),
+        "no_repeat_ngram_size": st.sampled_from([0, 2]),
+        "min_length": st.sampled_from([0, 3]),
+        "eos_token_id": st.sampled_from([END, (END, 7)]),
+        "forced_eos_token_id": st.sampled_from([None, END]),
+        "renormalize_logits": st.booleans(),
+        "num_return_sequences": st.integers(1, 3),
+    }
+)
 SEEDS = st.integers(0, 10_000)
 
 

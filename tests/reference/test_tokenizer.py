@@ -16,8 +16,25 @@ from reference.tokenizer.pieces import pieces
 START, PAD, END, UNKNOWN = range(4)
 AITCH, E, L, OH, SPACE, S, APOSTROPHE, EURO_0, EURO_1, EURO_2, HE, LL, SPACE_HE, MASK = range(4, 18)
 TOKENS = [
-    "<s>", "<pad>", "</s>", "<unk>", "h", "e", "l", "o", "Ġ", "s", "'", "â", "Ĥ", "¬", "he", "ll", "Ġhe", "<mask>",
-]  # fmt: skip
+    "<s>",
+    "<pad>",
+    "</s>",
+    "<unk>",
+    "h",
+    "e",
+    "l",
+    "o",
+    "Ġ",
+    "s",
+    "'",
+    "â",
+    "Ĥ",
+    "¬",
+    "he",
+    "ll",
+    "Ġhe",
+    "<mask>",
+]
 MERGES = "#version: 0.2\nh e\nl l\nĠ he\n"
 
 

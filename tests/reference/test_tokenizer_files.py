@@ -72,25 +72,29 @@ def config(**settings):
         (config(added_tokens_decoder=[]), "tokenizer_config.json", "added_tokens_decoder is not a JSON object"),
         (
             config(added_tokens_decoder={"x": {"content": "<n>"}}),
-            "tokenizer_config.json", "the id of '<n>' is 'x', not a whole number of at least 0",
+            "tokenizer_config.json",
+            "the id of '<n>' is 'x', not a whole number of at least 0",
         ),
         (
             config(added_tokens_decoder={"8": {"content": "<n>"}, "9": {"content": "<n>"}}),
-            "tokenizer_config.json", "added token '<n>' has two ids, 8 and 9",
+            "tokenizer_config.json",
+            "added token '<n>' has two ids, 8 and 9",
         ),
         (
             config(added_tokens_decoder={"5": {"content": "<n>"}}),
-            "tokenizer_config.json", "'b' and '<n>' have the same id 5",
+            "tokenizer_config.json",
+            "'b' and '<n>' have the same id 5",
         ),
         (
             config(added_tokens_decoder={"8": {"content": "<n>", "single_word": True}}),
-            "tokenizer_config.json", r"added_tokens_decoder\['8'\], '<n>', is a single_word token, which is",
+            "tokenizer_config.json",
+            r"added_tokens_decoder\['8'\], '<n>', is a single_word token, which is",
         ),
         ({"added_tokens.json": '{"a": 8}'}, "added_tokens.json", "added token 'a' has the id 8, but 4 in vocab.json"),
         ({"added_tokens.json": '{"<n>": 9}'}, "added_tokens.json", "no token has the id 8: 9 tokens, the largest"),
         ({"special_tokens_map.json": '{"unk_token": "<q>"}'}, "special_tokens_map.json", "unknown token '<q>'"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_in_one_line_that_names_the_file(written, changed, name, cause):
     directory = written(changed)
     with pytest.raises(CheckpointError, match=f"^{re.escape(str(directory / name))}: {cause}") as raised:

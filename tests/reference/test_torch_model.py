@@ -68,9 +68,13 @@ def test_encode_then_decode_is_the_whole_call() -> None:
     encoded = model.encode(given["input_ids"], given["attention_mask"], given["head_mask"])
     shifted = torch.cat([torch.full((samples.BATCH, 1), 2), given["labels"][:, :-1]], dim=1)
     decoded = model.decode(
-        shifted.masked_fill(shifted == -100, 1), encoded.last_hidden_state, given["attention_mask"],
-        given["decoder_attention_mask"], given["decoder_head_mask"], given["cross_attn_head_mask"],
-    )  # fmt: skip
+        shifted.masked_fill(shifted == -100, 1),
+        encoded.last_hidden_state,
+        given["attention_mask"],
+        given["decoder_attention_mask"],
+        given["decoder_head_mask"],
+        given["cross_attn_head_mask"],
+    )
     assert torch.equal(encoded.last_hidden_state, whole.encoder_last_hidden_state)
     assert torch.equal(decoded.logits, whole.logits)
 

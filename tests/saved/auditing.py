@@ -22,9 +22,16 @@ from parity.judge.checks import CHECKS
 
 
 def audit_all(
-    folder: Path, out: Path, only: str, stacks: Sequence[str], backends: Sequence[str] | None, cache: Path | None,
-    chunk: int, checks: Sequence[str] | None = None, cases: Sequence[str] = ("*",),
-) -> None:  # fmt: skip
+    folder: Path,
+    out: Path,
+    only: str,
+    stacks: Sequence[str],
+    backends: Sequence[str] | None,
+    cache: Path | None,
+    chunk: int,
+    checks: Sequence[str] | None = None,
+    cases: Sequence[str] = ("*",),
+) -> None:
     """Audits every checkpoint of ``folder`` that ``out`` says nothing of, and adds what is found to it.
 
     Args:
@@ -70,9 +77,13 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _audited(
-    folder: Path, names: Sequence[str], stacks: Sequence[str], backends: Sequence[str] | None, cache: Path | None,
+    folder: Path,
+    names: Sequence[str],
+    stacks: Sequence[str],
+    backends: Sequence[str] | None,
+    cache: Path | None,
     checks: Sequence[str] | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What an audit says of each; where it cannot read one, of each alone."""
     saves = checks is None or any(
         each.family == "saving" and {each.id, each.family} & {*checks} for each in CHECKS.values()
@@ -80,9 +91,14 @@ def _audited(
     try:
         with tempfile.TemporaryDirectory(prefix="parity-saved-") as run:
             report = audit(
-                [folder / name for name in names], out=Path(run), stacks=stacks, backends=backends, cache=cache,
-                checks=checks, save_limit=SAVE_LIMIT if saves else 0,
-            )  # fmt: skip
+                [folder / name for name in names],
+                out=Path(run),
+                stacks=stacks,
+                backends=backends,
+                cache=cache,
+                checks=checks,
+                save_limit=SAVE_LIMIT if saves else 0,
+            )
     except GivenError as error:
         if len(names) == 1:
             return {names[0]: {"refused": str(error)}}
@@ -98,11 +114,16 @@ def _audited(
         if verdict.status in ("fail", "error", "known"):
             place["cells"].append(
                 {
-                    "status": verdict.status, "check": verdict.check, "case": verdict.case, "stack": verdict.stack,
-                    "backend": f"{verdict.backend}/{verdict.variant}", "dtype": verdict.dtype,
-                    "reason": verdict.reason[:500], "known": verdict.evidence.get("ledger", ""),
+                    "status": verdict.status,
+                    "check": verdict.check,
+                    "case": verdict.case,
+                    "stack": verdict.stack,
+                    "backend": f"{verdict.backend}/{verdict.variant}",
+                    "dtype": verdict.dtype,
+                    "reason": verdict.reason[:500],
+                    "known": verdict.evidence.get("ledger", ""),
                 }
-            )  # fmt: skip
+            )
     return found
 
 

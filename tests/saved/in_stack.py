@@ -36,10 +36,14 @@ def sizes(recipe: dict, rng: np.random.Generator) -> dict:
     return {
         "vocab_size": BYTE_TOKENS if recipe["tokenizer"] else vocabulary,
         "d_model": heads * int(rng.integers(3, 7)) * 2,
-        "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": heads, "decoder_attention_heads": heads,
-        "encoder_ffn_dim": int(rng.integers(20, 40)), "decoder_ffn_dim": int(rng.integers(20, 40)),
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": heads,
+        "decoder_attention_heads": heads,
+        "encoder_ffn_dim": int(rng.integers(20, 40)),
+        "decoder_ffn_dim": int(rng.integers(20, 40)),
         "max_position_embeddings": int(rng.integers(36, 48)),
-    }  # fmt: skip
+    }
 
 
 def bart(recipe: dict, rng: np.random.Generator, kind: str = "Bart", **others: object) -> object:
@@ -54,31 +58,60 @@ def half(kind: str, width: int, rng: np.random.Generator, decodes: bool) -> obje
     after = {"is_decoder": True, "add_cross_attention": True} if decodes else {}
     if kind in ("bart", "mbart"):
         sized = {
-            "vocab_size": vocabulary, "d_model": width, "encoder_layers": 2, "decoder_layers": 2,
-            "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 28, "decoder_ffn_dim": 28,
+            "vocab_size": vocabulary,
+            "d_model": width,
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 28,
+            "decoder_ffn_dim": 28,
             "max_position_embeddings": 36,
-        }  # fmt: skip
+        }
         named = transformers.BartConfig if kind == "bart" else transformers.MBartConfig
         return named(**sized, **TOKENS, decoder_start_token_id=2, **after)
     if kind == "gpt2":
         return transformers.GPT2Config(
-            vocab_size=vocabulary, n_embd=width, n_head=2, n_layer=2, n_positions=36, bos_token_id=0, eos_token_id=2,
+            vocab_size=vocabulary,
+            n_embd=width,
+            n_head=2,
+            n_layer=2,
+            n_positions=36,
+            bos_token_id=0,
+            eos_token_id=2,
             **after,
-        )  # fmt: skip
+        )
     if kind in ("wav2vec2", "hubert"):
         named = transformers.Wav2Vec2Config if kind == "wav2vec2" else transformers.HubertConfig
         return named(
-            hidden_size=width, num_attention_heads=2, intermediate_size=28, num_hidden_layers=2, conv_dim=(10, 14),
-            conv_kernel=(5, 3), conv_stride=(3, 2), num_feat_extract_layers=2, num_conv_pos_embeddings=4,
-            num_conv_pos_embedding_groups=2, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True,
+            hidden_size=width,
+            num_attention_heads=2,
+            intermediate_size=28,
+            num_hidden_layers=2,
+            conv_dim=(10, 14),
+            conv_kernel=(5, 3),
+            conv_stride=(3, 2),
+            num_feat_extract_layers=2,
+            num_conv_pos_embeddings=4,
+            num_conv_pos_embedding_groups=2,
+            feat_extract_norm="layer",
+            conv_bias=True,
+            do_stable_layer_norm=True,
             apply_spec_augment=False,
-        )  # fmt: skip
+        )
     named = {
-        "bert": transformers.BertConfig, "roberta": transformers.RobertaConfig,
+        "bert": transformers.BertConfig,
+        "roberta": transformers.RobertaConfig,
         "bert-generation": transformers.BertGenerationConfig,
-    }[kind]  # fmt: skip
-    sized = {"vocab_size": vocabulary, "hidden_size": width, "num_attention_heads": 2, "intermediate_size": 30,
-             "num_hidden_layers": 2, "max_position_embeddings": 40}  # fmt: skip
+    }[kind]
+    sized = {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "num_attention_heads": 2,
+        "intermediate_size": 30,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 40,
+    }
     return named(**sized, **TOKENS, **after)
 
 

@@ -22,30 +22,52 @@ FORMS: dict[tuple[str, str], tuple[Form, ...]] = {
 }
 """What each framework's ``save_pretrained`` of each stack can write."""
 CLASSES = (
-    "BartForConditionalGeneration", "BartModel", "BartForSequenceClassification", "BartForQuestionAnswering",
+    "BartForConditionalGeneration",
+    "BartModel",
+    "BartForSequenceClassification",
+    "BartForQuestionAnswering",
     "BartForCausalLM",
-)  # fmt: skip
+)
 WRITERS = ("BartForConditionalGeneration", "BartForCausalLM")
 TEXT = "EncoderDecoderModel"
 SPEECH = "SpeechEncoderDecoderModel"
 TEXT_PAIRS = (
-    ("bert", "bert"), ("roberta", "roberta"), ("bert-generation", "bert-generation"), ("bert", "gpt2"),
-    ("bert", "bart"), ("roberta", "bert"), ("roberta", "gpt2"),
-)  # fmt: skip
+    ("bert", "bert"),
+    ("roberta", "roberta"),
+    ("bert-generation", "bert-generation"),
+    ("bert", "gpt2"),
+    ("bert", "bart"),
+    ("roberta", "bert"),
+    ("roberta", "gpt2"),
+)
 SPEECH_PAIRS = (
-    ("wav2vec2", "bart"), ("wav2vec2", "bert"), ("hubert", "mbart"), ("hubert", "bert"), ("wav2vec2", "mbart"),
+    ("wav2vec2", "bart"),
+    ("wav2vec2", "bert"),
+    ("hubert", "mbart"),
+    ("hubert", "bert"),
+    ("wav2vec2", "mbart"),
     ("hubert", "bart"),
-)  # fmt: skip
+)
 OLD_FIELDS: tuple[dict[str, Any], ...] = (
     {
-        "force_bos_token_to_be_generated": False, "normalize_before": False, "normalize_embedding": True,
-        "static_position_embeddings": False, "add_bias_logits": False, "add_final_layer_norm": False,
-        "extra_pos_embeddings": 2, "classif_dropout": 0.0, "prefix": " ",
+        "force_bos_token_to_be_generated": False,
+        "normalize_before": False,
+        "normalize_embedding": True,
+        "static_position_embeddings": False,
+        "add_bias_logits": False,
+        "add_final_layer_norm": False,
+        "extra_pos_embeddings": 2,
+        "classif_dropout": 0.0,
+        "prefix": " ",
     },
     {"force_bos_token_to_be_generated": True, "_num_labels": 3, "num_hidden_layers": 2, "output_past": False},
-    {"task_specific_params": {"summarization": {"num_beams": 4, "max_length": 12, "min_length": 3}},
-     "gradient_checkpointing": False, "use_cache": True, "total_flos": 1.5e12},
-)  # fmt: skip
+    {
+        "task_specific_params": {"summarization": {"num_beams": 4, "max_length": 12, "min_length": 3}},
+        "gradient_checkpointing": False,
+        "use_cache": True,
+        "total_flos": 1.5e12,
+    },
+)
 """Fields that configs on hubs have had since 2020, at the values that mean what the library computes."""
 
 

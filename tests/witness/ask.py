@@ -60,13 +60,16 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "source positions one row early": (altered(_POSITIONS.format("encoder"), one_row_early), "encoder.hidden.0"),
     "target positions one row early": (altered(_POSITIONS.format("decoder"), one_row_early), "decoder.hidden.0"),
     "kernel transposed": (
-        altered("model.encoder.layers.1.self_attn.out_proj.weight", np.transpose), "encoder.hidden.2"
+        altered("model.encoder.layers.1.self_attn.out_proj.weight", np.transpose),
+        "encoder.hidden.2",
     ),
     "keys and values exchanged": (
-        exchanged(f"{_SECOND}encoder_attn.k_proj", f"{_SECOND}encoder_attn.v_proj"), "decoder.hidden.2"
+        exchanged(f"{_SECOND}encoder_attn.k_proj", f"{_SECOND}encoder_attn.v_proj"),
+        "decoder.hidden.2",
     ),
     "self- and cross-attention exchanged": (
-        exchanged(f"{_FIRST}self_attn", f"{_FIRST}encoder_attn"), "decoder.hidden.1"
+        exchanged(f"{_FIRST}self_attn", f"{_FIRST}encoder_attn"),
+        "decoder.hidden.1",
     ),
     "norms exchanged": (exchanged(f"{_FIRST}self_attn_layer_norm", f"{_FIRST}final_layer_norm"), "decoder.hidden.1"),
     "layers exchanged": (exchanged("model.encoder.layers.0.", "model.encoder.layers.1."), "encoder.hidden.1"),
@@ -74,7 +77,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "final_logits_bias left out": (altered("final_logits_bias", np.zeros_like), "logits"),
     "source padding attended to": (altered("attention_mask", np.ones_like), "encoder.hidden.1"),
     "target padding attended to": (altered("decoder_attention_mask", np.ones_like), "decoder.hidden.1"),
-}  # fmt: skip
+}
 """What is done to the weights or to the inputs, and the first tensor that must leave its budget."""
 
 

@@ -29,19 +29,21 @@ def of_bert(family: str) -> dict[str, tuple[Change, str]]:
     first, second = (f"{family}.encoder.layer.{layer}." for layer in range(2))
     return {
         "positions one row early": (
-            altered(f"{family}.embeddings.position_embeddings.weight", one_row_early), "hidden.0"
+            altered(f"{family}.embeddings.position_embeddings.weight", one_row_early),
+            "hidden.0",
         ),
         "padding attended to": (altered("attention_mask", np.ones_like), "hidden.1"),
         "norms exchanged": (exchanged(f"{first}attention.output.LayerNorm", f"{first}output.LayerNorm"), "hidden.1"),
         "layers exchanged": (exchanged(first, second), "hidden.1"),
         "kernel transposed": (altered(f"{second}attention.output.dense.weight", np.transpose), "hidden.2"),
         "keys and values exchanged": (
-            exchanged(f"{second}attention.self.key", f"{second}attention.self.value"), "hidden.2"
+            exchanged(f"{second}attention.self.key", f"{second}attention.self.value"),
+            "hidden.2",
         ),
         "one row of one layer 1 % off": (altered(f"{second}output.dense.weight", one_row_1_percent_off), "hidden.2"),
         "the head's map transposed": (altered(f"{HEADS[family][0]}.weight", np.transpose), "logits"),
         "the head's bias left out": (altered(HEADS[family][2], np.zeros_like), "logits"),
-    }  # fmt: skip
+    }
 
 
 _FIRST, _SECOND = "transformer.h.0.", "transformer.h.1."
@@ -58,7 +60,7 @@ FAULTS: dict[str, dict[str, tuple[Change, str]]] = {
         "one row of one layer 1 % off": (altered(f"{_SECOND}mlp.c_fc.weight", one_row_1_percent_off), "hidden.2"),
         "the last norm left out": (altered("transformer.ln_f.weight", np.ones_like), "hidden.2"),
     },
-}  # fmt: skip
+}
 """By family: what is done to the weights or to the inputs, and the first tensor that must leave its budget."""
 
 

@@ -29,20 +29,38 @@ from reference.weights import read_weights
 
 PAD, LAYERS, WIDTH = 1, 2, 28
 _BERT = {
-    "vocab_size": 83, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 4,
-    "intermediate_size": 37, "max_position_embeddings": 19, "pad_token_id": PAD, "hidden_dropout_prob": 0.1,
-}  # fmt: skip
+    "vocab_size": 83,
+    "hidden_size": WIDTH,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "intermediate_size": 37,
+    "max_position_embeddings": 19,
+    "pad_token_id": PAD,
+    "hidden_dropout_prob": 0.1,
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "bert": {"model_type": "bert", **_BERT, "type_vocab_size": 2, "hidden_act": "gelu_new", "layer_norm_eps": 1e-12},
     "roberta": {
-        "model_type": "roberta", **_BERT, "type_vocab_size": 1, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
-        "bos_token_id": 0, "eos_token_id": 2,
+        "model_type": "roberta",
+        **_BERT,
+        "type_vocab_size": 1,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
     },
     "gpt2": {
-        "model_type": "gpt2", "vocab_size": 83, "n_embd": WIDTH, "n_layer": LAYERS, "n_head": 4, "n_positions": 19,
-        "bos_token_id": 0, "eos_token_id": 2, "resid_pdrop": 0.1,
+        "model_type": "gpt2",
+        "vocab_size": 83,
+        "n_embd": WIDTH,
+        "n_layer": LAYERS,
+        "n_head": 4,
+        "n_positions": 19,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "resid_pdrop": 0.1,
     },
-}  # fmt: skip
+}
 WITH_HEAD = {"bert": "BertLMHeadModel", "roberta": "RobertaForCausalLM", "gpt2": "GPT2LMHeadModel"}
 BARE = {"bert": "BertModel", "roberta": "RobertaModel"}
 PACKAGES = {"reference-torch": in_torch, "reference-flax": in_flax}

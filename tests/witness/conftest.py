@@ -23,12 +23,25 @@ from tests.witness.backbones import CONFIGS, write, write_weights
 
 HERE = Path(__file__).parent
 EVEN = {
-    "model_type": "bart", "architectures": ["BartForConditionalGeneration"], "vocab_size": 83, "d_model": 28,
-    "max_position_embeddings": 19, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4, "encoder_ffn_dim": 37, "decoder_ffn_dim": 37, "activation_function": "gelu",
-    "scale_embedding": False, "tie_word_embeddings": True, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
+    "model_type": "bart",
+    "architectures": ["BartForConditionalGeneration"],
+    "vocab_size": 83,
+    "d_model": 28,
+    "max_position_embeddings": 19,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 37,
+    "decoder_ffn_dim": 37,
+    "activation_function": "gelu",
+    "scale_embedding": False,
+    "tie_word_embeddings": True,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
     "decoder_start_token_id": 2,
-}  # fmt: skip
+}
 """Both halves of one size and nothing scaled: what a ``BartSeq2SeqLM`` can be, with nothing of ours in between."""
 
 

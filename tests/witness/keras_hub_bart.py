@@ -74,9 +74,13 @@ def keras_paths(config: BartConfig) -> dict[str, str]:
         for layer in range(getattr(config, f"{half}_layers")):
             for own, their_own, their_norm in attentions:
                 words = {
-                    "half": half, "ours": f"model.{half}.layers.{layer}", "theirs": f"transformer_{half}_layer_{layer}",
-                    "own": own, "their_own": their_own, "their_norm": their_norm,
-                }  # fmt: skip
+                    "half": half,
+                    "ours": f"model.{half}.layers.{layer}",
+                    "theirs": f"transformer_{half}_layer_{layer}",
+                    "own": own,
+                    "their_own": their_own,
+                    "their_norm": their_norm,
+                }
                 for ours, theirs, leaves in PLACES:
                     for leaf, their_leaf in leaves.items():
                         found[f"{ours}.{leaf}".format(**words)] = f"{theirs}/{their_leaf}".format(**words)
@@ -152,9 +156,7 @@ class KerasHub:
         sys.modules["tensorflow"] = None
         set_deterministic(threads)
 
-    def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
-    ) -> KerasHubModel:  # fmt: skip
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> KerasHubModel:
         """Raises ValueError where the config or a weight has no place in keras-hub's model."""
         config = BartConfig.read(checkpoint)
         if unsaid := inexpressible(config):
@@ -210,8 +212,12 @@ class KerasHubModel:
             decoder = self._decoder([self._embedded(target), encoder[-1], target_mask, source_mask], training=False)
             logits = self._table(decoder[-1], reverse=True)
             if whole is not None:
-                given = {"encoder_token_ids": source, "encoder_padding_mask": source_mask,
-                         "decoder_token_ids": target, "decoder_padding_mask": target_mask}  # fmt: skip
+                given = {
+                    "encoder_token_ids": source,
+                    "encoder_padding_mask": source_mask,
+                    "decoder_token_ids": target,
+                    "decoder_padding_mask": target_mask,
+                }
                 logits = whole(given, training=False)
             logits = logits + torch.from_numpy(self._logits_bias)
         return {

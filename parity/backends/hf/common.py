@@ -189,8 +189,10 @@ def conversion_info(notes: Iterable[str], model_class: str) -> dict[str, list[st
 
 def loading_errors(info: Mapping[str, Any]) -> list[str]:
     """Misshapen entries and conversion errors: fields of the loading info that have no place of their own."""
-    misshapen = [" ".join(str(part) for part in entry) if isinstance(entry, tuple) else str(entry)
-                 for entry in info.get("mismatched_keys", ())]  # fmt: skip
+    misshapen = [
+        " ".join(str(part) for part in entry) if isinstance(entry, tuple) else str(entry)
+        for entry in info.get("mismatched_keys", ())
+    ]
     return [f"mismatched: {entry}" for entry in sorted(misshapen)] + [str(e) for e in info.get("error_msgs", ())]
 
 
@@ -224,9 +226,14 @@ def no_reorder(reorder: Any) -> None:
 
 
 STEP_FIELDS = (
-    "logits", "last_hidden_state", "decoder_hidden_states", "hidden_states", "decoder_attentions", "attentions",
+    "logits",
+    "last_hidden_state",
+    "decoder_hidden_states",
+    "hidden_states",
+    "decoder_attentions",
+    "attentions",
     "cross_attentions",
-)  # fmt: skip
+)
 """What a decoding call may give besides its cache, whatever its class calls it."""
 
 

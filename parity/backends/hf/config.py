@@ -22,9 +22,7 @@ class HfConfig:
         """No network; the library is imported where it is first needed."""
         libraries.quiet_offline_environment()
 
-    def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
-    ) -> HfConfigFile:  # fmt: skip
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> HfConfigFile:
         """``from_pretrained`` of the class that the documented model class has its config of."""
         import transformers
 

@@ -54,8 +54,11 @@ def halves(checkpoint: Path) -> Iterator[tuple[str, str]]:
             place = Path(folder) / half
             place.mkdir()
             (place / CONFIG_FILE).write_text(json.dumps(raw[half]), encoding="utf-8")
-            own = {name.removeprefix(f"{half}."): np.ascontiguousarray(weights[name])
-                   for name in weights if name.startswith(f"{half}.")}  # fmt: skip
+            own = {
+                name.removeprefix(f"{half}."): np.ascontiguousarray(weights[name])
+                for name in weights
+                if name.startswith(f"{half}.")
+            }
             save_file(own, place / "model.safetensors", metadata={"format": "pt"})
         yield str(Path(folder) / "encoder"), str(Path(folder) / "decoder")
 

@@ -29,9 +29,15 @@ class HfFlax:
         jax_util.set_up(threads, device, cache)
 
     def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        self,
+        checkpoint: Path,
+        variant: Variant,
+        *,
+        device: str,
+        dtype: str,
+        model_class: str,
         route: str | None = None,
-    ) -> HfFlaxModel:  # fmt: skip
+    ) -> HfFlaxModel:
         """Loads with ``dtype=``, and casts the parameters too in half precision: the first only sets the computation's.
 
         Raises whatever ``from_pretrained`` raises.

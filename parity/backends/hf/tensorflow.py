@@ -37,9 +37,15 @@ class HfTf:
         tf.get_logger().setLevel("ERROR")
 
     def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        self,
+        checkpoint: Path,
+        variant: Variant,
+        *,
+        device: str,
+        dtype: str,
+        model_class: str,
         route: str | None = None,
-    ) -> HfTfModel:  # fmt: skip
+    ) -> HfTfModel:
         """Raises whatever ``from_pretrained`` raises.
 
         Raises:

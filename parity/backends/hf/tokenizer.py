@@ -27,7 +27,7 @@ class HfTokenizer:
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
-    ) -> HfTokenizerFiles:  # fmt: skip
+    ) -> HfTokenizerFiles:
         import transformers
 
         return HfTokenizerFiles(getattr(transformers, self.name), checkpoint)
@@ -81,10 +81,12 @@ def _encoded(kind: Any, text: str, pair: str | None = None) -> dict[str, Any]:
     told = kind(text, pair, return_special_tokens_mask=True, return_offsets_mapping=kind.is_fast)
     bare = kind(text, pair, add_special_tokens=False)
     return {
-        "ids": told["input_ids"], "special_tokens_mask": told["special_tokens_mask"],
-        "attention_mask": told["attention_mask"], "bare": bare["input_ids"],
+        "ids": told["input_ids"],
+        "special_tokens_mask": told["special_tokens_mask"],
+        "attention_mask": told["attention_mask"],
+        "bare": bare["input_ids"],
         **({"offsets": [list(span) for span in told["offset_mapping"]]} if kind.is_fast else {}),
-    }  # fmt: skip
+    }
 
 
 def _decoded(kind: Any, ids: list[int]) -> dict[str, str]:

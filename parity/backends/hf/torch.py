@@ -34,9 +34,15 @@ class HfTorch:
         set_deterministic(threads)
 
     def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str,
+        self,
+        checkpoint: Path,
+        variant: Variant,
+        *,
+        device: str,
+        dtype: str,
+        model_class: str,
         route: str | None = None,
-    ) -> HfTorchModel:  # fmt: skip
+    ) -> HfTorchModel:
         """Raises whatever ``from_pretrained`` raises."""
         import torch
         import transformers

@@ -31,8 +31,22 @@ from parity.backends.mutants.base import MUTANTS, UNCHANGED, Mutant, Patches, ap
 __all__ = ["FAMILIES", "MUTANTS", "UNCHANGED", "Mutant", "Patches", "applied"]
 
 _MODULES = (
-    embeddings, masks, attention, layers, heads, labels, cache, generation, composition, speech, loading, outputs,
-    tokenizer, config, signals, in_flax,
-)  # fmt: skip
+    embeddings,
+    masks,
+    attention,
+    layers,
+    heads,
+    labels,
+    cache,
+    generation,
+    composition,
+    speech,
+    loading,
+    outputs,
+    tokenizer,
+    config,
+    signals,
+    in_flax,
+)
 FAMILIES = tuple(module.__name__.rpartition(".")[2] for module in _MODULES)
 """What they are about, in the order in which they are shown."""

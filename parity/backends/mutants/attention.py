@@ -24,17 +24,20 @@ def scaled_by_width(patch: Patches) -> None:
 
 
 @mutant(
-    "attention-scaled-twice", "queries are scaled when projected, and scores once more", WEIGHTS,
+    "attention-scaled-twice",
+    "queries are scaled when projected, and scores once more",
+    WEIGHTS,
     history="transformers scaled queries in the projection until its attention functions did so themselves",
-)  # fmt: skip
+)
 def scaled_twice(patch: Patches) -> None:
     _scaled(patch, lambda query: query.shape[-1] ** -0.5)
 
 
 @mutant(
-    "softmax-derivative-of-one-term", "softmax's derivative leaves out the sum that it subtracts: gradients alone err",
+    "softmax-derivative-of-one-term",
+    "softmax's derivative leaves out the sum that it subtracts: gradients alone err",
     "gradient.model.decoder.layers.2.encoder_attn.k_proj.bias",
-)  # fmt: skip
+)
 def derivative_of_one_term(patch: Patches) -> None:
     def make(honest):
         def attend(query, key, value, *others):
@@ -53,9 +56,10 @@ def derivative_of_one_term(patch: Patches) -> None:
 
 
 @mutant(
-    "keys-without-a-gradient", "keys are cut off from the loss, as those of a cache are in inference",
+    "keys-without-a-gradient",
+    "keys are cut off from the loss, as those of a cache are in inference",
     "gradient.model.decoder.layers.2.encoder_attn.k_proj.weight",
-)  # fmt: skip
+)
 def keys_without_a_gradient(patch: Patches) -> None:
     patch(EAGER, lambda honest: lambda query, key, *others: honest(query, key.detach(), *others))
 

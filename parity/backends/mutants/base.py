@@ -47,9 +47,14 @@ MUTANTS: dict[str, Mutant] = {}
 
 
 def mutant(
-    name: str, what: str, *shows: str, on: str | tuple[str, ...] = "bart-odd", writes: bool = False,
-    history: str = "", backend: str = "mutant",
-) -> Callable[[Change], Change]:  # fmt: skip
+    name: str,
+    what: str,
+    *shows: str,
+    on: str | tuple[str, ...] = "bart-odd",
+    writes: bool = False,
+    history: str = "",
+    backend: str = "mutant",
+) -> Callable[[Change], Change]:
     """Registers the function that puts a mutant in; arguments as the attributes of ``Mutant``."""
 
     def register(change: Change) -> Change:

@@ -27,9 +27,12 @@ def not_written(patch: Patches) -> None:
 
 
 @mutant(
-    "positions-ignore-the-past", "every step's tokens begin at position 0", "decoder.hidden.0", writes=True,
+    "positions-ignore-the-past",
+    "every step's tokens begin at position 0",
+    "decoder.hidden.0",
+    writes=True,
     history="transformers #9183: RoBERTa's positions with a cache",
-)  # fmt: skip
+)
 def positions(patch: Patches) -> None:
     patch("bart:BartDecoder.embed", lambda honest: lambda self, embedded, start: honest(self, embedded, 0))
 
@@ -57,10 +60,12 @@ def stale(patch: Patches) -> None:
 
 
 @mutant(
-    "beams-not-reordered", "rows are exchanged and their own keys and values are not", "decoder.attention.0",
+    "beams-not-reordered",
+    "rows are exchanged and their own keys and values are not",
+    "decoder.attention.0",
     writes=True,
     history="a class whose _reorder_cache is missing or does nothing",
-)  # fmt: skip
+)
 def not_reordered(patch: Patches) -> None:
     def reordered(honest):
         def reordered(self, index):

@@ -28,9 +28,12 @@ def projection_bias(patch: Patches) -> None:
 
 
 @mutant(
-    "encoder-mask-not-passed", "the decoder is not told of the source's padding", CROSS, on=WIDTHS,
+    "encoder-mask-not-passed",
+    "the decoder is not told of the source's padding",
+    CROSS,
+    on=WIDTHS,
     history="transformers #1455, from the review of the first PreTrainedEncoderDecoder",
-)  # fmt: skip
+)
 def mask_not_passed(patch: Patches) -> None:
     patch(
         "encoder_decoder:EncoderDecoderModel.source_mask",
@@ -85,9 +88,12 @@ def before_last(patch: Patches) -> None:
 
 
 @mutant(
-    "label-padding-seen", "padding among labels that were shifted is seen by the decoder", "decoder.attention.0",
-    on=WIDTHS, history="transformers #25271",
-)  # fmt: skip
+    "label-padding-seen",
+    "padding among labels that were shifted is seen by the decoder",
+    "decoder.attention.0",
+    on=WIDTHS,
+    history="transformers #25271",
+)
 def label_padding(patch: Patches) -> None:
     patch(
         "encoder_decoder:EncoderDecoderModel.shifted",
@@ -115,9 +121,12 @@ def head_bias(patch: Patches) -> None:
 
 
 @mutant(
-    "positions-count-padding", "RoBERTa's positions count padding as well", "encoder.hidden.0", on=ROBERTA,
+    "positions-count-padding",
+    "RoBERTa's positions count padding as well",
+    "encoder.hidden.0",
+    on=ROBERTA,
     history="the ledger's hf-flax-composition-roberta-positions",
-)  # fmt: skip
+)
 def positions_count(patch: Patches) -> None:
     def make(honest):
         return lambda self, ids, start: self.weight[self.offset + start : self.offset + start + ids.shape[1]].expand(

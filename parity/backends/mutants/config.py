@@ -16,14 +16,22 @@ def _saved(patch: Patches, change) -> None:
     patch(f"{HOST}to_save", lambda honest: lambda config: change(honest(config)))
 
 
-@fault("default-of-every-class", "num_labels is 2 where nothing is said, as in every other class", "num_labels",
-       history="the ledger's hf-config-two-labels-become-three")  # fmt: skip
+@fault(
+    "default-of-every-class",
+    "num_labels is 2 where nothing is said, as in every other class",
+    "num_labels",
+    history="the ledger's hf-config-two-labels-become-three",
+)
 def another_default(patch: Patches) -> None:
     patch(f"{HOST}arguments", lambda honest: lambda named: {**honest(named), "num_labels": 2})
 
 
-@fault("field-renamed", "classifier_dropout is kept under another name than the file's", "classifier_dropout",
-       history="transformers #7593: config.classif_dropout")  # fmt: skip
+@fault(
+    "field-renamed",
+    "classifier_dropout is kept under another name than the file's",
+    "classifier_dropout",
+    history="transformers #7593: config.classif_dropout",
+)
 def renamed(patch: Patches) -> None:
     def make(honest):
         def read(*given):
@@ -52,9 +60,11 @@ def exchanged(patch: Patches) -> None:
 
 
 @fault(
-    "saved-against-another-default", "a save leaves out scale_embedding where it is true, taking that for the default",
-    "scale_embedding", history="transformers #7943: a field was left out that equalled another class's default",
-)  # fmt: skip
+    "saved-against-another-default",
+    "a save leaves out scale_embedding where it is true, taking that for the default",
+    "scale_embedding",
+    history="transformers #7943: a field was left out that equalled another class's default",
+)
 def another_s_default(patch: Patches) -> None:
     def change(config):
         return {name: value for name, value in config.items() if (name, value) != ("scale_embedding", True)}
@@ -62,8 +72,12 @@ def another_s_default(patch: Patches) -> None:
     _saved(patch, change)
 
 
-@fault("common-name-missing", "hidden_size is no attribute of a BART", "hidden_size",
-       history="peft #3109: num_hidden_layers left the config, and what read it broke")  # fmt: skip
+@fault(
+    "common-name-missing",
+    "hidden_size is no attribute of a BART",
+    "hidden_size",
+    history="peft #3109: num_hidden_layers left the config, and what read it broke",
+)
 def name_missing(patch: Patches) -> None:
     def make(honest):
         return lambda named: {name: meant for name, meant in honest(named).items() if name != "hidden_size"}
@@ -80,9 +94,11 @@ def loses_class(patch: Patches) -> None:
 
 
 @of_a_composition(
-    "joined-without-cross-attention", "two configs are joined, and the decoder is not told to look at the encoder",
-    "decoder.add_cross_attention", history="transformers #4293, #6377",
-)  # fmt: skip
+    "joined-without-cross-attention",
+    "two configs are joined, and the decoder is not told to look at the encoder",
+    "decoder.add_cross_attention",
+    history="transformers #4293, #6377",
+)
 def without_cross_attention(patch: Patches) -> None:
     def make(honest):
         def joined():
@@ -94,7 +110,11 @@ def without_cross_attention(patch: Patches) -> None:
     patch(f"{HOST}joined", make)
 
 
-@of_a_composition("composition-of-nothing", "without halves a composition is made of defaults", "bare",
-                  history="the ledger's hf-config-composition-of-nothing")  # fmt: skip
+@of_a_composition(
+    "composition-of-nothing",
+    "without halves a composition is made of defaults",
+    "bare",
+    history="the ledger's hf-config-composition-of-nothing",
+)
 def of_nothing(patch: Patches) -> None:
     patch(f"{HOST}bare", lambda honest: lambda named, wanted: {"own": {}})

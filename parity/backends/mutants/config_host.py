@@ -29,7 +29,7 @@ class MutantConfig:
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
-    ) -> MutantConfigFile:  # fmt: skip
+    ) -> MutantConfigFile:
         return MutantConfigFile(checkpoint, config_class(model_class), variant.mutant)
 
 

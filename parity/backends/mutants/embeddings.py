@@ -8,9 +8,11 @@ SOURCE, TARGET = "encoder.hidden.0", "decoder.hidden.0"
 
 
 @mutant(
-    "position-offset-one", "positions begin one row early in the table", SOURCE,
+    "position-offset-one",
+    "positions begin one row early in the table",
+    SOURCE,
     history="transformers #19240 asks where BART's two unused rows come from",
-)  # fmt: skip
+)
 def position_offset(patch: Patches) -> None:
     patch(
         "embeddings:LearnedPositions.forward",
@@ -27,9 +29,11 @@ def position_offset_none(patch: Patches) -> None:
 
 
 @mutant(
-    "embedding-scale-lost", "tokens' vectors are not scaled though scale_embedding says so", SOURCE,
+    "embedding-scale-lost",
+    "tokens' vectors are not scaled though scale_embedding says so",
+    SOURCE,
     history="transformers #31835: resizing the table lost its scale",
-)  # fmt: skip
+)
 def scale_lost(patch: Patches) -> None:
     patch("embeddings:TokenEmbedding.forward", lambda honest: lambda self, ids: self.weight[ids])
 
@@ -55,9 +59,11 @@ def positions_scaled(patch: Patches) -> None:
 
 
 @mutant(
-    "padding-row-zero", "the padding token's vector is zero, as in a table with padding_idx", SOURCE,
+    "padding-row-zero",
+    "the padding token's vector is zero, as in a table with padding_idx",
+    SOURCE,
     history="torch.nn.Embedding(padding_idx=…) starts with such a row; a checkpoint's is not zero",
-)  # fmt: skip
+)
 def padding_row_zero(patch: Patches) -> None:
     def make(honest):
         return lambda self, ids: honest(self, ids) * (ids != 1)[..., None]

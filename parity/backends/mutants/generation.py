@@ -80,9 +80,13 @@ def min_length_less(patch: Patches) -> None:
 
 
 @mutant(
-    "min-length-one-more", "a text must have one token more than asked", "generate.end-*", *DEFAULTS, writes=True,
+    "min-length-one-more",
+    "a text must have one token more than asked",
+    "generate.end-*",
+    *DEFAULTS,
+    writes=True,
     history="Flax's search of transformers 4.57.6 (the ledger's hf-flax-min-length-one-more)",
-)  # fmt: skip
+)
 def min_length_more(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, min_length=settings.min_length + bool(settings.min_length)))
 
@@ -110,17 +114,24 @@ def ngrams_longer(patch: Patches) -> None:
 
 
 @mutant(
-    "ngrams-not-forbidden", "n-grams may repeat", "generate.no-repeat", *DEFAULTS, writes=True,
+    "ngrams-not-forbidden",
+    "n-grams may repeat",
+    "generate.no-repeat",
+    *DEFAULTS,
+    writes=True,
     history="Flax's search of transformers 4.37.2 (the ledger's hf-flax-repeats-are-not-forbidden)",
-)  # fmt: skip
+)
 def ngrams_ignored(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, no_repeat_ngram_size=0))
 
 
 @mutant(
-    "penalty-counts-the-start", "length_penalty divides by a length that counts the start token", *BEAMS, writes=True,
+    "penalty-counts-the-start",
+    "length_penalty divides by a length that counts the start token",
+    *BEAMS,
+    writes=True,
     history="transformers #25455 and #23127: which length a score is divided by",
-)  # fmt: skip
+)
 def penalty_of_whole(patch: Patches) -> None:
     from reference.generation.dialect import PenalisedLength
 
@@ -134,8 +145,13 @@ def penalty_ignored(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, length_penalty=1.0))
 
 
-@mutant("length-penalty-inverted", "scores are multiplied by the length's power", *BEAMS, writes=True,
-        history="transformers #18208: its docstring said so")  # fmt: skip
+@mutant(
+    "length-penalty-inverted",
+    "scores are multiplied by the length's power",
+    *BEAMS,
+    writes=True,
+    history="transformers #18208: its docstring said so",
+)
 def penalty_inverted(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, length_penalty=-settings.length_penalty))
 
@@ -151,9 +167,12 @@ def never_early(patch: Patches) -> None:
 
 
 @mutant(
-    "ends-among-candidates", "an end counts among the best 2 * num_beams candidates", *BEAMS, writes=True,
+    "ends-among-candidates",
+    "an end counts among the best 2 * num_beams candidates",
+    *BEAMS,
+    writes=True,
     history="Flax's search (the ledger's hf-flax-beams)",
-)  # fmt: skip
+)
 def ends_among_candidates(patch: Patches) -> None:
     from reference.generation.dialect import EndRank
 
@@ -176,10 +195,13 @@ def logits_added(patch: Patches) -> None:
 
 
 @mutant(
-    "unfinished-last", "beams cut off at the longest length count only where nothing has finished", *BEAMS,
-    on=WRITER, writes=True,
+    "unfinished-last",
+    "beams cut off at the longest length count only where nothing has finished",
+    *BEAMS,
+    on=WRITER,
+    writes=True,
     history="TensorFlow's and Flax's searches (the ledger's hf-tf-beams, hf-flax-beams)",
-)  # fmt: skip
+)
 def unfinished_last(patch: Patches) -> None:
     from reference.generation.dialect import Unfinished
 

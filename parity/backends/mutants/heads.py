@@ -17,9 +17,11 @@ def _scored(patch: Patches, compute) -> None:
 
 
 @mutant(
-    "logits-bias-dropped", "final_logits_bias is left out", "logits",
+    "logits-bias-dropped",
+    "final_logits_bias is left out",
+    "logits",
     history="transformers #9193: TensorFlow's resizing lost it",
-)  # fmt: skip
+)
 def bias_dropped(patch: Patches) -> None:
     _scored(patch, lambda self, hidden, logits: logits - self.final_logits_bias)
 
@@ -37,9 +39,11 @@ def scaled(patch: Patches) -> None:
 
 
 @mutant(
-    "head-scaled-as-t5", "the tied head divides states by the root of the width", "logits",
+    "head-scaled-as-t5",
+    "the tied head divides states by the root of the width",
+    "logits",
     history="transformers' T5 scales where its table is tied; BART does not",
-)  # fmt: skip
+)
 def scaled_as_t5(patch: Patches) -> None:
     _scored(
         patch,
@@ -70,9 +74,12 @@ def causal_scaled(patch: Patches) -> None:
 
 
 @mutant(
-    "classified-at-the-row-s-end", "a text's class is read at the last column, padding or not", "logits", on=LABELS,
+    "classified-at-the-row-s-end",
+    "a text's class is read at the last column, padding or not",
+    "logits",
+    on=LABELS,
     history="transformers' classifiers of decoders took the last column where no padding token was known",
-)  # fmt: skip
+)
 def last_column(patch: Patches) -> None:
     patch("bart_heads:last_ends", lambda honest: lambda ids, eos: honest(ids, eos) * 0 + ids.shape[1] - 1)
 

@@ -24,9 +24,11 @@ def from_padding(patch: Patches) -> None:
 
 
 @mutant(
-    "labels-wrapped", "the first decoder input is the row's last token that is no padding, as mBART's", FED,
+    "labels-wrapped",
+    "the first decoder input is the row's last token that is no padding, as mBART's",
+    FED,
     history="transformers #7112 and #14139: each family shifts in its own way",
-)  # fmt: skip
+)
 def wrapped(patch: Patches) -> None:
     def make(honest):
         def shift_right(tokens, pad, start):
@@ -52,9 +54,11 @@ def ignored_counted(patch: Patches) -> None:
 
 
 @mutant(
-    "padding-ignored-too", "labels that are the padding token are left out of the loss", "loss",
+    "padding-ignored-too",
+    "labels that are the padding token are left out of the loss",
+    "loss",
     history="TensorFlow's BART: modeling_tf_bart.py, TFBartForConditionalGeneration.call",
-)  # fmt: skip
+)
 def padding_ignored(patch: Patches) -> None:
     patch(
         LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.masked_fill(labels == 1, -100), *more)
@@ -70,9 +74,11 @@ def over_all(patch: Patches) -> None:
 
 
 @mutant(
-    "mean-of-rows", "the loss is the mean of every row's own mean", "loss",
+    "mean-of-rows",
+    "the loss is the mean of every row's own mean",
+    "loss",
     history="what gradient accumulation made of uneven rows until transformers 4.46",
-)  # fmt: skip
+)
 def of_rows(patch: Patches) -> None:
     def make(honest):
         def cross_entropy(logits, labels, *more):
@@ -101,17 +107,22 @@ def little_smoothing(patch: Patches) -> None:
 
 
 @mutant(
-    "no-labels-no-loss", "a batch whose labels are all ignored has a loss of 0", "loss",
+    "no-labels-no-loss",
+    "a batch whose labels are all ignored has a loss of 0",
+    "loss",
     history="a division guarded by one, as in transformers' TensorFlow losses",
-)  # fmt: skip
+)
 def guarded(patch: Patches) -> None:
     patch(LOSS, lambda honest: lambda *given: honest(*given).nan_to_num(0.0))
 
 
 @mutant(
-    "causal-labels-shifted", "BART's decoder alone compares each position with the label after it", "loss",
-    on="bart-causal", history="transformers #14139: BERT's and GPT-2's do, BART's does not",
-)  # fmt: skip
+    "causal-labels-shifted",
+    "BART's decoder alone compares each position with the label after it",
+    "loss",
+    on="bart-causal",
+    history="transformers #14139: BERT's and GPT-2's do, BART's does not",
+)
 def causal_shifted(patch: Patches) -> None:
     patch("bart:BartForCausalLM.labels_are_next", lambda honest: True)
 

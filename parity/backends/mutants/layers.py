@@ -29,9 +29,11 @@ def _variance(hidden, correction=0):
 
 
 @mutant(
-    "epsilon-1e-12", "epsilon is BERT's 1e-12 instead of 1e-5", FIRST,
+    "epsilon-1e-12",
+    "epsilon is BERT's 1e-12 instead of 1e-5",
+    FIRST,
     history="keras-hub's and transformers' BERT and BART differ in this default",
-)  # fmt: skip
+)
 def epsilon_of_bert(patch: Patches) -> None:
     _normal(patch, lambda hidden, epsilon: _centred(hidden) * (_variance(hidden) + 1e-12).rsqrt())
 
@@ -114,9 +116,11 @@ def residual_lost(patch: Patches) -> None:
 
 
 @mutant(
-    "gelu-by-tanh", "gelu is approximated by tanh", NEXT,
+    "gelu-by-tanh",
+    "gelu is approximated by tanh",
+    NEXT,
     history="jax.nn.gelu approximates unless it is told not to",
-)  # fmt: skip
+)
 def gelu_by_tanh(patch: Patches) -> None:
     def make(honest):
         from torch.nn import functional

@@ -23,8 +23,12 @@ def changed(patch: Patches, change) -> None:
     patch("reference.in_torch:build", make)
 
 
-@mutant("square-weight-transposed", "a square weight is loaded transposed", f"{LAYER}self_attn.q_proj.weight",
-        history="converting between PyTorch's [out, in] and Flax's [in, out]")  # fmt: skip
+@mutant(
+    "square-weight-transposed",
+    "a square weight is loaded transposed",
+    f"{LAYER}self_attn.q_proj.weight",
+    history="converting between PyTorch's [out, in] and Flax's [in, out]",
+)
 def transposed(patch: Patches) -> None:
     def change(held):
         held[f"{LAYER}self_attn.q_proj.weight"] = held[f"{LAYER}self_attn.q_proj.weight"].T
@@ -39,23 +43,35 @@ def _swapped(patch: Patches, one: str, other: str) -> None:
     changed(patch, change)
 
 
-@mutant("keys-for-values", "the projections of keys and of values are loaded into each other",
-        f"{LAYER}encoder_attn.k_proj.weight", f"{LAYER}encoder_attn.v_proj.weight")  # fmt: skip
+@mutant(
+    "keys-for-values",
+    "the projections of keys and of values are loaded into each other",
+    f"{LAYER}encoder_attn.k_proj.weight",
+    f"{LAYER}encoder_attn.v_proj.weight",
+)
 def keys_for_values(patch: Patches) -> None:
     _swapped(patch, f"{LAYER}encoder_attn.k_proj.weight", f"{LAYER}encoder_attn.v_proj.weight")
 
 
-@mutant("norm-weight-for-bias", "a normalisation's weight and bias are loaded into each other",
-        f"{LAYER}final_layer_norm.weight", f"{LAYER}final_layer_norm.bias")  # fmt: skip
+@mutant(
+    "norm-weight-for-bias",
+    "a normalisation's weight and bias are loaded into each other",
+    f"{LAYER}final_layer_norm.weight",
+    f"{LAYER}final_layer_norm.bias",
+)
 def weight_for_bias(patch: Patches) -> None:
     _swapped(patch, f"{LAYER}final_layer_norm.weight", f"{LAYER}final_layer_norm.bias")
 
 
 @mutant(
-    "last-layer-random", "the last layer's projections are as they were initialised", f"{LAYER}self_attn.q_proj.weight",
-    f"{LAYER}self_attn.k_proj.weight", f"{LAYER}fc1.weight", f"{LAYER}self_attn.v_proj.weight",
+    "last-layer-random",
+    "the last layer's projections are as they were initialised",
+    f"{LAYER}self_attn.q_proj.weight",
+    f"{LAYER}self_attn.k_proj.weight",
+    f"{LAYER}fc1.weight",
+    f"{LAYER}self_attn.v_proj.weight",
     history="a name that did not match, and the warning that nobody read",
-)  # fmt: skip
+)
 def last_layer(patch: Patches) -> None:
     def change(held):
         rng = np.random.default_rng(0)
@@ -74,8 +90,12 @@ def one_bit(patch: Patches) -> None:
     changed(patch, change)
 
 
-@mutant("through-float16", "every number has been through float16", "model.shared.weight",
-        history="a checkpoint saved in half precision and published as float32")  # fmt: skip
+@mutant(
+    "through-float16",
+    "every number has been through float16",
+    "model.shared.weight",
+    history="a checkpoint saved in half precision and published as float32",
+)
 def through_float16(patch: Patches) -> None:
     def change(held):
         for name, array in held.items():

@@ -78,9 +78,11 @@ def decoder_ignored(patch: Patches) -> None:
 
 
 @mutant(
-    "cross-padding-seen", "cross-attention sees the source's padding", CROSS,
+    "cross-padding-seen",
+    "cross-attention sees the source's padding",
+    CROSS,
     history="transformers #1455: the source's mask has to be handed to the decoder as well",
-)  # fmt: skip
+)
 def cross_padding(patch: Patches) -> None:
     patch("seq2seq:padding_mask", lambda honest: lambda attention_mask: honest(attention_mask.abs() + 1))
 
@@ -127,9 +129,11 @@ def first_row(patch: Patches) -> None:
 
 
 @mutant(
-    "masked-row-frees-all", "where one row of the batch is masked entirely, no row's padding is hidden", ENCODER,
+    "masked-row-frees-all",
+    "where one row of the batch is masked entirely, no row's padding is hidden",
+    ENCODER,
     history="transformers #26572 and #30311: when such rows are freed, and when a mask is dropped for a whole batch",
-)  # fmt: skip
+)
 def frees_all(patch: Patches) -> None:
     def make(honest):
         def padding_mask(attention_mask):
@@ -142,9 +146,11 @@ def frees_all(patch: Patches) -> None:
 
 
 @mutant(
-    "masked-row-is-nan-for-all", "a row without any key is NaN, and 0 times NaN reaches the other rows",
-    "encoder.hidden.1", history="pytorch #103749 and #110213, curated-transformers #360: zero times NaN is still NaN",
-)  # fmt: skip
+    "masked-row-is-nan-for-all",
+    "a row without any key is NaN, and 0 times NaN reaches the other rows",
+    "encoder.hidden.1",
+    history="pytorch #103749 and #110213, curated-transformers #360: zero times NaN is still NaN",
+)
 def nan_for_all(patch: Patches) -> None:
     def make(honest):
         def attend(query, key, value, keep, head_mask):

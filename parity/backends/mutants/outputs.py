@@ -23,9 +23,11 @@ def left_out(patch: Patches) -> None:
 
 
 @mutant(
-    "parameter-random-each-time", "one weight is drawn at every load", f"{LAYER}fc1.weight",
+    "parameter-random-each-time",
+    "one weight is drawn at every load",
+    f"{LAYER}fc1.weight",
     history="the ledger's hf-torch-untied-tables-random",
-)  # fmt: skip
+)
 def random_each_time(patch: Patches) -> None:
     def change(held):
         import numpy as np
@@ -70,9 +72,11 @@ def loss_in_array(patch: Patches) -> None:
 
 
 @mutant(
-    "logits-promoted", "logits come in float64 where the model was loaded in float32", "logits",
+    "logits-promoted",
+    "logits come in float64 where the model was loaded in float32",
+    "logits",
     history="JAX and NumPy promote where a constant is of another dtype",
-)  # fmt: skip
+)
 def promoted(patch: Patches) -> None:
     _whole(patch, lambda fields: {name: each.double() if name == "logits" else each for name, each in fields.items()})
 

@@ -8,9 +8,15 @@ from parity.backends.mutants.base import Patches, mutant
 from parity.backends.mutants.loading import changed
 
 EVERYWHERE = (
-    "bart-odd", "bart-labels", "bart-span", "bart-causal", "bert2bert-widths", "roberta2roberta", "bert2gpt2",
+    "bart-odd",
+    "bart-labels",
+    "bart-span",
+    "bart-causal",
+    "bert2bert-widths",
+    "roberta2roberta",
+    "bert2gpt2",
     "wav2vec2-mbart",
-)  # fmt: skip
+)
 
 
 @mutant("zero-model", "every parameter is zero", "*", on=EVERYWHERE)

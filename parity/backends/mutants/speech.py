@@ -8,8 +8,13 @@ SPEECH = "wav2vec2-mbart"
 FIRST, WEIGHTS, LAST = "encoder.hidden.0", "encoder.attention.0", "encoder.last"
 
 
-@mutant("one-frame-too-many", "a row's frames are counted as one more", FIRST, on=SPEECH,
-        history="the lengths that convolutions leave, rounded up instead of down")  # fmt: skip
+@mutant(
+    "one-frame-too-many",
+    "a row's frames are counted as one more",
+    FIRST,
+    on=SPEECH,
+    history="the lengths that convolutions leave, rounded up instead of down",
+)
 def frame_too_many(patch: Patches) -> None:
     patch("speech:frames_left", lambda honest: lambda *given: honest(*given) + 1)
 
@@ -28,9 +33,12 @@ def strides_alone(patch: Patches) -> None:
 
 
 @mutant(
-    "features-not-normalised", "the first convolution's channels go on as they are", FIRST, on=SPEECH,
+    "features-not-normalised",
+    "the first convolution's channels go on as they are",
+    FIRST,
+    on=SPEECH,
     history="transformers #13512: audio normalised wrongly in three releases",
-)  # fmt: skip
+)
 def not_normalised(patch: Patches) -> None:
     def make(honest):
         def forward(self, frames):
@@ -47,9 +55,12 @@ def projection_not_normalised(patch: Patches) -> None:
 
 
 @mutant(
-    "weight-norm-of-channels", "the positions' kernel is normalised for each channel instead of each tap", FIRST,
-    on=SPEECH, history="transformers #11617: the same in TensorFlow's first conversion",
-)  # fmt: skip
+    "weight-norm-of-channels",
+    "the positions' kernel is normalised for each channel instead of each tap",
+    FIRST,
+    on=SPEECH,
+    history="transformers #11617: the same in TensorFlow's first conversion",
+)
 def weight_norm(patch: Patches) -> None:
     def make(honest):
         def forward(self, hidden):
@@ -66,9 +77,12 @@ def weight_norm(patch: Patches) -> None:
 
 
 @mutant(
-    "weight-norm-forgotten", "the positions' kernel is its direction, without its lengths", FIRST, on=SPEECH,
+    "weight-norm-forgotten",
+    "the positions' kernel is its direction, without its lengths",
+    FIRST,
+    on=SPEECH,
     history="transformers #26796: weight_g and weight_v reported as not used",
-)  # fmt: skip
+)
 def weight_norm_forgotten(patch: Patches) -> None:
     def make(honest):
         def forward(self, hidden):

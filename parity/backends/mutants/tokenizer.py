@@ -26,8 +26,9 @@ def _read_with(patch: Patches, prefix: bool) -> None:
     """The tokenizer is read as if ``add_prefix_space`` were this, whatever was asked."""
 
     def make(honest):
-        return classmethod(lambda kind, directory, asked=None, *dialect: honest.__func__(
-            kind, directory, prefix, *dialect))  # fmt: skip
+        return classmethod(
+            lambda kind, directory, asked=None, *dialect: honest.__func__(kind, directory, prefix, *dialect)
+        )
 
     patch(f"{OURS}read", make)
 
@@ -60,25 +61,31 @@ def _kept(found, places):
 
 
 @fault(
-    "prefix-space-never", "add_prefix_space puts no space before a text", "ids",
+    "prefix-space-never",
+    "add_prefix_space puts no space before a text",
+    "ids",
     history="transformers #2947, #11057: the setting had no effect on the fast tokenizer",
-)  # fmt: skip
+)
 def prefix_never(patch: Patches) -> None:
     _read_with(patch, False)
 
 
 @fault(
-    "prefix-space-always", "every text gets a space before it", "ids",
+    "prefix-space-always",
+    "every text gets a space before it",
+    "ids",
     history="transformers #2899, of #2778: a space before every text that is framed, by default",
-)  # fmt: skip
+)
 def prefix_always(patch: Patches) -> None:
     _read_with(patch, True)
 
 
 @fault(
-    "prefix-space-doubled", "add_prefix_space puts a space before a text that begins with one", "ids",
+    "prefix-space-doubled",
+    "add_prefix_space puts a space before a text that begins with one",
+    "ids",
     history="simpletransformers #459: the space was added whatever the text began with",
-)  # fmt: skip
+)
 def prefix_doubled(patch: Patches) -> None:
     _texts_first(patch, lambda text, prefix: " " + text if prefix and text[:1].isspace() else text)
 
@@ -95,15 +102,21 @@ def merges_exchanged(patch: Patches) -> None:
 
 
 @fault(
-    "merges-longest-first", "merges are taken by the length of what they make, not by their rank", "ids",
+    "merges-longest-first",
+    "merges are taken by the length of what they make, not by their rank",
+    "ids",
     history="gigatoken #18: the rank of a merge taken from elsewhere than its place in the list",
-)  # fmt: skip
+)
 def merges_longest_first(patch: Patches) -> None:
     _ranks(patch, lambda merges: sorted(merges, key=lambda pair: -len("".join(pair))))
 
 
-@fault("last-merge-lost", "the last line of merges.txt is not read", "ids",
-       history="tiktoken #598: it was, where the file does not end with a line's end")  # fmt: skip
+@fault(
+    "last-merge-lost",
+    "the last line of merges.txt is not read",
+    "ids",
+    history="tiktoken #598: it was, where the file does not end with a line's end",
+)
 def last_merge(patch: Patches) -> None:
     _ranks(patch, lambda merges: merges[:-1])
 
@@ -127,8 +140,12 @@ def characters_for_bytes(patch: Patches) -> None:
     patch(f"{TOKENIZER}spelled", lambda honest: lambda text: text.replace(" ", SPACE))
 
 
-@fault("spaces-kept-together", "a run of spaces takes the one that belongs to the word behind it", "ids",
-       history="huggingface-tokenizer-in-cxx #10: RE2 cannot look ahead; lattice #519")  # fmt: skip
+@fault(
+    "spaces-kept-together",
+    "a run of spaces takes the one that belongs to the word behind it",
+    "ids",
+    history="huggingface-tokenizer-in-cxx #10: RE2 cannot look ahead; lattice #519",
+)
 def kept_together(patch: Patches) -> None:
     def make(honest):
         def pieces(text, letters):
@@ -145,9 +162,11 @@ def kept_together(patch: Patches) -> None:
 
 
 @fault(
-    "special-tokens-not-found", "a special token in a text is cut up as text", "ids",
+    "special-tokens-not-found",
+    "a special token in a text is cut up as text",
+    "ids",
     history="tokenizers #275: <mask> and <pad> cut into letters",
-)  # fmt: skip
+)
 def not_found(patch: Patches) -> None:
     def make(honest):
         return lambda self, text: iter([(None, 0, len(text))] if text else [])
@@ -156,9 +175,11 @@ def not_found(patch: Patches) -> None:
 
 
 @fault(
-    "mask-leaves-its-space", "the space before a mask is a token of its own", "ids",
+    "mask-leaves-its-space",
+    "the space before a mask is a token of its own",
+    "ids",
     history="transformers #3057: the fast tokenizer gave <mask> and the space before it apart",
-)  # fmt: skip
+)
 def leaves_space(patch: Patches) -> None:
     def make(honest):
         def read_added(*asked):
@@ -175,16 +196,22 @@ def end_not_added(patch: Patches) -> None:
     _encoded(patch, lambda self, found: _kept(found, range(len(found.ids) - 1)))
 
 
-@fault("start-doubled", "a row begins with two starts", "ids",
-       history="vllm #27515, llama.cpp #7107: a template holds the start, and the tokenizer adds it")  # fmt: skip
+@fault(
+    "start-doubled",
+    "a row begins with two starts",
+    "ids",
+    history="vllm #27515, llama.cpp #7107: a template holds the start, and the tokenizer adds it",
+)
 def start_doubled(patch: Patches) -> None:
     _encoded(patch, lambda self, found: _kept(found, (0, *range(len(found.ids)))))
 
 
 @fault(
-    "pair-with-one-end", "one end stands between two texts instead of two", "ids",
+    "pair-with-one-end",
+    "one end stands between two texts instead of two",
+    "ids",
     history="PreSumm #200, simpletransformers #163: one separator, as in BERT",
-)  # fmt: skip
+)
 def one_end(patch: Patches) -> None:
     def change(self, found):
         end = self.ids[self.roles["sep_token"]]
@@ -197,23 +224,31 @@ def one_end(patch: Patches) -> None:
 
 
 @fault(
-    "special-tokens-of-the-text-marked", "a special token written in the text is marked as one of the frame's",
-    "special_tokens_mask", history="transformers #7578, #12936: slow and fast tokenizers marked different ones",
-)  # fmt: skip
+    "special-tokens-of-the-text-marked",
+    "a special token written in the text is marked as one of the frame's",
+    "special_tokens_mask",
+    history="transformers #7578, #12936: slow and fast tokenizers marked different ones",
+)
 def text_marked(patch: Patches) -> None:
     _encoded(patch, lambda self, found: replace(found, special_tokens_mask=self.special_tokens_mask(found.ids)))
 
 
 @fault(
-    "offsets-with-their-space", "a token's span begins at the space before its word", "offsets",
+    "offsets-with-their-space",
+    "a token's span begins at the space before its word",
+    "offsets",
     history="transformers #3796, mended by tokenizers #236",
-)  # fmt: skip
+)
 def untrimmed(patch: Patches) -> None:
     patch(f"{TOKENIZER}_trimmed", lambda honest: lambda start, end, leading, trailing: (start, end))
 
 
-@fault("cleaned-up-unasked", "spaces before punctuation are taken out of every decoded text", "whole",
-       history="transformers #21119, tokenizers #1164: decoding swallows a space by default")  # fmt: skip
+@fault(
+    "cleaned-up-unasked",
+    "spaces before punctuation are taken out of every decoded text",
+    "whole",
+    history="transformers #21119, tokenizers #1164: decoding swallows a space by default",
+)
 def cleaned_up(patch: Patches) -> None:
     def make(honest):
         return lambda self, ids, skip_special_tokens=False, clean_up=None: honest(self, ids, skip_special_tokens, True)
@@ -229,8 +264,12 @@ def not_skipped(patch: Patches) -> None:
     patch(f"{OURS}decode", make)
 
 
-@fault("cut-through-the-frame", "a row that is too long loses its end", "ids",
-       history="trainite #161: the end was cut off with the text")  # fmt: skip
+@fault(
+    "cut-through-the-frame",
+    "a row that is too long loses its end",
+    "ids",
+    history="trainite #161: the end was cut off with the text",
+)
 def through_the_frame(patch: Patches) -> None:
     def make(honest):
         def fitted(tokenizer, text, short, cut, side):
@@ -244,8 +283,12 @@ def through_the_frame(patch: Patches) -> None:
     patch(f"{HOST}fitted", make)
 
 
-@fault("cut-on-the-right-always", "truncation_side has no effect", "ids",
-       history="transformers #12913, tokenizers #779: for long there was one side only")  # fmt: skip
+@fault(
+    "cut-on-the-right-always",
+    "truncation_side has no effect",
+    "ids",
+    history="transformers #12913, tokenizers #779: for long there was one side only",
+)
 def right_always(patch: Patches) -> None:
     patch(f"{HOST}shortened", lambda honest: lambda bare, room, cut: honest(bare, room, "right"))
 
@@ -263,15 +306,21 @@ def padding_attended(patch: Patches) -> None:
 
 
 @fault(
-    "mask-s-space-lost-in-saving", "what a token takes along is not written when the tokenizer is saved", "ids",
+    "mask-s-space-lost-in-saving",
+    "what a token takes along is not written when the tokenizer is saved",
+    "ids",
     history="transformers #13571, #26773: a saved tokenizer is read as another",
-)  # fmt: skip
+)
 def lost_in_saving(patch: Patches) -> None:
     patch(f"{HOST}as_json", lambda honest: lambda token: honest(replace(token, lstrip=False, rstrip=False)))
 
 
-@fault("padding-is-the-end", "the end is given as padding as well", "pad_token",
-       history="llm-course #33: what it was trained on never ended")  # fmt: skip
+@fault(
+    "padding-is-the-end",
+    "the end is given as padding as well",
+    "pad_token",
+    history="llm-course #33: what it was trained on never ended",
+)
 def padding_is_end(patch: Patches) -> None:
     def make(honest):
         def role_ids(tokenizer):

@@ -31,7 +31,7 @@ class MutantTokenizer:
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
-    ) -> MutantTokenizerFiles:  # fmt: skip
+    ) -> MutantTokenizerFiles:
         return MutantTokenizerFiles(checkpoint, variant.mutant)
 
 

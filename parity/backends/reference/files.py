@@ -111,10 +111,12 @@ def in_dialect(
 def _encoded(kind: ByteLevelTokenizer, text: str, pair: str | None = None) -> dict[str, Any]:
     found = kind.encode(text, pair)
     return {
-        "ids": list(found.ids), "special_tokens_mask": list(found.special_tokens_mask),
-        "attention_mask": [1] * len(found.ids), "bare": list(kind.encode(text, pair, add_special_tokens=False).ids),
+        "ids": list(found.ids),
+        "special_tokens_mask": list(found.special_tokens_mask),
+        "attention_mask": [1] * len(found.ids),
+        "bare": list(kind.encode(text, pair, add_special_tokens=False).ids),
         "offsets": [list(span) for span in found.offsets],
-    }  # fmt: skip
+    }
 
 
 def _decoded(kind: ByteLevelTokenizer, text: str) -> dict[str, str]:

@@ -9,7 +9,8 @@ of Numerical Algorithms, section 1.7, on cancellation). The oracle says how larg
 A weight's gradient is itself a sum, ``g = Σ dO · value`` over ``head_dim``. Of many queries and keys some are as large
 as their terms; the only one there is may be almost nothing, and then its rounding is that of its terms (Higham, section
 3.1). The oracle therefore also says how large the minuend would be with ``g`` as large as its terms are in root sum of
-squares, which is what a sum of as many terms of any sign comes to (``parity.judge.tolerance`` has it in the unit roundoff).
+squares, which is what a sum of as many terms of any sign comes to (``parity.judge.tolerance`` has it in the unit
+roundoff).
 """
 
 from __future__ import annotations

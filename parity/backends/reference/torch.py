@@ -149,7 +149,8 @@ class ReferenceTorchModel:
         return loss_and_gradients(self._model, inputs)
 
     def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-        """``parity.backends.reference.softmax_cancellation``; empty but for the oracle, known by its precision and attention."""
+        """``parity.backends.reference.softmax_cancellation``; empty but for the oracle, known by its precision and
+        attention."""
         import torch
 
         if next(self._model.parameters()).dtype != torch.float64 or self._variant.attention != "eager":

@@ -40,13 +40,17 @@ def compare_weight_files(checkpoint: Path, weights: Weights, file: str, model_cl
     found = [difference for name in shared if (difference := _difference(name, weights[name], other[name]))]
     found.sort(key=lambda each: -(each["relative"] if each["relative"] is not None else np.inf))
     return {
-        "read": weights.files[0].name, "file": file, "compared": len(shared),
+        "read": weights.files[0].name,
+        "file": file,
+        "compared": len(shared),
         "missing": [name for name in weights if name not in other and weights.dtypes.get(name)],
         "added": [name for name in other if name not in weights],
-        "differing": len(found), "differs": found[:SHOWN], "unequal_duplicates": other.tied_differs,
+        "differing": len(found),
+        "differs": found[:SHOWN],
+        "unequal_duplicates": other.tied_differs,
         "dtypes": [sorted(set(each.dtypes.values())) for each in (weights, other)],
         "from_pt": _from_pt(checkpoint),
-    }  # fmt: skip
+    }
 
 
 def not_compared(checkpoint: Path, weights: Weights, file: str, cause: str) -> dict[str, Any]:

@@ -21,9 +21,7 @@ class WeightFile:
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         """Nothing to set up."""
 
-    def load(
-        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
-    ) -> WeightFileModel:  # fmt: skip
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> WeightFileModel:
         """Raises ``reference.errors.CheckpointError`` where a file cannot be read; what it lacks is in the report."""
         from reference.config import read_config
         from reference.weights import read_weights

@@ -109,11 +109,16 @@ def score(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping
     scored = score_tokens(logits, sequences, settings)
     sample = np.unique(np.linspace(0, logits.shape[-1] - 1, SAMPLED).astype(np.int64))
     sampled = (logits if settings.num_beams == 1 else log_softmax(logits))[..., sample]
-    return Trace({
-        "token_scores": scored.taken, "sampled_scores": np.where(scored.counted[..., None], sampled, 0.0),
-        "sequences_scores": scored.total if scored.score is None else scored.score,
-        "best_scores": scored.best, "best_tokens": scored.best_id, "counted": scored.counted,
-    })  # fmt: skip
+    return Trace(
+        {
+            "token_scores": scored.taken,
+            "sampled_scores": np.where(scored.counted[..., None], sampled, 0.0),
+            "sequences_scores": scored.total if scored.score is None else scored.score,
+            "best_scores": scored.best,
+            "best_tokens": scored.best_id,
+            "counted": scored.counted,
+        }
+    )
 
 
 def reachable(

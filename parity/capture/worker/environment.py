@@ -25,9 +25,11 @@ def describe(job: Mapping[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found for name in distributions if (found := _version(name))},
         "sources": _all_sources(job["backends"]),
-        "cpu": _cpu(), "cores": cores(),
-        "os": platform.platform(), "executable": sys.executable,
-    }  # fmt: skip
+        "cpu": _cpu(),
+        "cores": cores(),
+        "os": platform.platform(),
+        "executable": sys.executable,
+    }
     if job.get("cuda"):
         facts["cuda"] = _cuda()
     return facts

@@ -49,7 +49,8 @@ def raised(error: BaseException, phase: str, shown: Callable[[str], str] = str) 
     """The exception as an answer: type, first lines of its message, deepest frame outside our own package.
 
     Args:
-        shown: what stands in the place of a message, before it is cut (``parity.capture.worker.handed_files.UsersPath.text``).
+        shown: what stands in the place of a message, before it is cut
+        (``parity.capture.worker.handed_files.UsersPath.text``).
     """
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not _inside(Path(frame.filename), OURS)] or list(frames)

@@ -221,9 +221,7 @@ class Worker:
             self._free()
         return answer
 
-    def _session(
-        self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any
-    ) -> Any:  # fmt: skip
+    def _session(self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any) -> Any:
         from parity.capture.worker.handed_files import Refused
         from parity.capture.worker.session import Session
         from parity.core.subject import Variant
@@ -238,9 +236,12 @@ class Worker:
             loading[0] = "own"
             with clock.backend():
                 model = self.backend.load(
-                    Path(task["view"]), variant, device=self.job["device"], dtype=task["dtype"],
+                    Path(task["view"]),
+                    variant,
+                    device=self.job["device"],
+                    dtype=task["dtype"],
                     model_class=task["model_class"],
-                )  # fmt: skip
+                )
             loading[0] = ""
             self.key, self.model = key, model
             self.channel.send("loaded", id=task["id"])
@@ -276,10 +277,17 @@ class Worker:
             return trace
 
         return Session(
-            load, lambda: self.model if self.key == key else load(), variant, clock,
-            model_class=task["model_class"], load_other=load_other, saved=saved, checkpoint=Path(task["view"]),
-            paths=paths, load_plain=load_plain,
-        )  # fmt: skip
+            load,
+            lambda: self.model if self.key == key else load(),
+            variant,
+            clock,
+            model_class=task["model_class"],
+            load_other=load_other,
+            saved=saved,
+            checkpoint=Path(task["view"]),
+            paths=paths,
+            load_plain=load_plain,
+        )
 
     def _free(self) -> None:
         """Before the next model is loaded: two large ones must not be in memory at once.

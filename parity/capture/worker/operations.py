@@ -240,16 +240,31 @@ def _load_saved(session: Session, inputs: Mapping[str, np.ndarray], route: str) 
 
 
 _OPERATIONS: dict[str, Callable[..., Trace]] = {
-    "load": _load, "forward": _forward, "encode_decode": _encode_decode, "repeat": _repeat, "tuple": _tuple,
-    "gradients": _gradients, "decode_steps": decoding.decode_steps, "generate": decoding.generate,
-    "generation_settings": decoding.generation_settings, "score": decoding.score, "reachable": decoding.reachable,
-    "config": _of_files("configuration"), "tokenize": _of_files("tokenize"),
+    "load": _load,
+    "forward": _forward,
+    "encode_decode": _encode_decode,
+    "repeat": _repeat,
+    "tuple": _tuple,
+    "gradients": _gradients,
+    "decode_steps": decoding.decode_steps,
+    "generate": decoding.generate,
+    "generation_settings": decoding.generation_settings,
+    "score": decoding.score,
+    "reachable": decoding.reachable,
+    "config": _of_files("configuration"),
+    "tokenize": _of_files("tokenize"),
     "tokenizer_files": _of_files("tokenizer_files"),
     "weight_files": _of_files("compare_weight_files"),
     "plain_load": _plain_load,
-    "save": _save, "load_saved": _load_saved, "signature": _signature, "compose": _compose, "route": _route,
-    "each_layer": _each_layer, "load_as": _load_as, "frozen_gradients": _frozen_gradients,
-}  # fmt: skip
+    "save": _save,
+    "load_saved": _load_saved,
+    "signature": _signature,
+    "compose": _compose,
+    "route": _route,
+    "each_layer": _each_layer,
+    "load_as": _load_as,
+    "frozen_gradients": _frozen_gradients,
+}
 
 
 def _plain(array: np.ndarray) -> np.ndarray:

@@ -41,11 +41,19 @@ class Session:
     """A loaded model and a way to load it afresh, as the worker hands it to an operation."""
 
     def __init__(
-        self, load: Callable[[], Model], current: Callable[[], Model], variant: Variant, clock: Clock, *,
-        model_class: str = "", load_other: Callable[..., Model] | None = None,
-        saved: Callable[[], Trace] | None = None, checkpoint: Path | None = None, paths: UsersPath | None = None,
+        self,
+        load: Callable[[], Model],
+        current: Callable[[], Model],
+        variant: Variant,
+        clock: Clock,
+        *,
+        model_class: str = "",
+        load_other: Callable[..., Model] | None = None,
+        saved: Callable[[], Trace] | None = None,
+        checkpoint: Path | None = None,
+        paths: UsersPath | None = None,
         load_plain: Callable[[], Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``load_other``: loads what is not kept for the cases that follow, with other arguments of ``Backend.load``
         than the task's own; ``load_plain``: with none but the directory. ``paths``: puts the user's path where a
         library wrote that of ``checkpoint``."""

@@ -22,9 +22,19 @@ LOOKED_AT = 64
 """Files of a directory whose first bytes are looked at."""
 _STEMS = "|".join(re.escape(Path(known.file).stem) for known in FORMATS)
 _WEIGHTS = re.compile(rf"({_STEMS})(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?")
-_TEXTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json",
-          "merges.txt", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "spiece.model",
-          "sentencepiece.bpe.model")  # fmt: skip
+_TEXTS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
 
 
 def explained(path: Path, error: CheckpointError) -> CheckpointError:

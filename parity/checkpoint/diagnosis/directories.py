@@ -219,9 +219,12 @@ def _listed(
 
 
 _onnx = _listed(
-    "onnx-directory", "an ONNX export: graphs, without weights that transformers loads", AUDIT_SOURCE, "*.onnx",
+    "onnx-directory",
+    "an ONNX export: graphs, without weights that transformers loads",
+    AUDIT_SOURCE,
+    "*.onnx",
     folders=("onnx",),
-)  # fmt: skip
+)
 _others = (
     _listed("openvino-directory", "an OpenVINO export", AUDIT_SOURCE, "openvino_*.xml", "openvino_*.bin"),
     _listed("gguf-file", "a GGUF file for llama.cpp", f"{AUDIT_SOURCE} or quantised from", "*.gguf", "ggml-*.bin"),
@@ -230,27 +233,45 @@ _others = (
     _listed("tensorrt-engine", "a TensorRT engine", AUDIT_SOURCE, "*.engine", "*.plan"),
     _listed("torchscript-model", "a TorchScript or exported program", AUDIT_SOURCE, "*.torchscript", "*.pt2"),
     _listed(
-        "tf-saved-model", "a TensorFlow SavedModel: a graph, not weights that from_pretrained loads",
-        "load it where it was made and save it by save_pretrained (tf_model.h5)", "saved_model.pb", "saved_model.pbtxt",
+        "tf-saved-model",
+        "a TensorFlow SavedModel: a graph, not weights that from_pretrained loads",
+        "load it where it was made and save it by save_pretrained (tf_model.h5)",
+        "saved_model.pb",
+        "saved_model.pbtxt",
     ),
     _listed(
-        "tf-checkpoint", "a TensorFlow checkpoint: variables under the names of the program that wrote them",
+        "tf-checkpoint",
+        "a TensorFlow checkpoint: variables under the names of the program that wrote them",
         "load it into the model's TensorFlow class (model.load_weights) and save it by save_pretrained",
-        "*.ckpt.index", "*.ckpt.meta", "*.ckpt-*.index", "*.ckpt-*.meta", "ckpt-*.index", "*.ckpt.data-*",
+        "*.ckpt.index",
+        "*.ckpt.meta",
+        "*.ckpt-*.index",
+        "*.ckpt-*.meta",
+        "ckpt-*.index",
+        "*.ckpt.data-*",
     ),
     _listed(
-        "orbax-checkpoint", "a checkpoint of Orbax or T5X",
+        "orbax-checkpoint",
+        "a checkpoint of Orbax or T5X",
         "restore it and save it by the Flax class's save_pretrained (flax_model.msgpack)",
-        "_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt", folders=("ocdbt.process_*", "*.orbax-checkpoint-tmp*"),
+        "_CHECKPOINT_METADATA",
+        "_METADATA",
+        "manifest.ocdbt",
+        folders=("ocdbt.process_*", "*.orbax-checkpoint-tmp*"),
     ),
     _listed(
-        "lightning-checkpoint", "a checkpoint of PyTorch Lightning",
-        "load it (LightningModule.load_from_checkpoint) and call save_pretrained on the model inside", "*.ckpt",
+        "lightning-checkpoint",
+        "a checkpoint of PyTorch Lightning",
+        "load it (LightningModule.load_from_checkpoint) and call save_pretrained on the model inside",
+        "*.ckpt",
     ),
     _listed(
-        "marian-model", "a model of the Marian toolkit",
+        "marian-model",
+        "a model of the Marian toolkit",
         "convert_marian_to_pytorch.py of transformers converts it; Marian models are not audited here",
-        "*.npz.decoder.yml", "decoder.yml", "*.npz.yml",
+        "*.npz.decoder.yml",
+        "decoder.yml",
+        "*.npz.yml",
     ),
     _listed("diffusers-pipeline", "a pipeline of diffusers", "it holds no text model of its own", "model_index.json"),
     _listed("mlx-weights", "weights saved for MLX", AUDIT_SOURCE, "weights.npz", "weights.*.npz"),
@@ -259,15 +280,23 @@ _others = (
     _listed("executorch-program", "a program of ExecuTorch", AUDIT_SOURCE, "*.pte"),
     _listed("paddle-weights", "weights of PaddlePaddle", AUDIT_SOURCE, "*.pdparams", "*.pdmodel"),
     _listed(
-        "nemo-archive", "an archive of NVIDIA NeMo",
-        "convert it with NeMo's script for its model, save it by save_pretrained, and audit that", "*.nemo",
+        "nemo-archive",
+        "an archive of NVIDIA NeMo",
+        "convert it with NeMo's script for its model, save it by save_pretrained, and audit that",
+        "*.nemo",
     ),
     _listed("torchserve-archive", "an archive of TorchServe", AUDIT_SOURCE, "*.mar"),
     _listed(
-        "archive", "an archive, and no checkpoint beside it", "unpack it and name the directory that is in it",
-        "*.zip", "*.tar", "*.tar.*", "*.tgz", "*.7z",
+        "archive",
+        "an archive, and no checkpoint beside it",
+        "unpack it and name the directory that is in it",
+        "*.zip",
+        "*.tar",
+        "*.tar.*",
+        "*.tgz",
+        "*.7z",
     ),
-)  # fmt: skip
+)
 
 
 def _other_names(listing: Listing) -> Notice | None:
@@ -330,9 +359,20 @@ def _only_tokenizer(listing: Listing) -> Notice | None:
 
 
 _RULES: tuple[Callable[[Listing], Notice | None], ...] = (
-    _empty, adapter, _ctranslate2, _fairseq, _onnx, _keras, _sharded_training, *_others, _trainer, _nested,
-    _other_names, _without_config, _only_tokenizer,
-)  # fmt: skip
+    _empty,
+    adapter,
+    _ctranslate2,
+    _fairseq,
+    _onnx,
+    _keras,
+    _sharded_training,
+    *_others,
+    _trainer,
+    _nested,
+    _other_names,
+    _without_config,
+    _only_tokenizer,
+)
 """In order: the first that knows a directory says what it is."""
 
 

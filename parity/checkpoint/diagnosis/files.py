@@ -13,15 +13,30 @@ from parity.core.records import Notice
 LFS = b"version https://git-lfs.github.com/spec/"
 _PAGE = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|body|\?xml)", re.IGNORECASE)
 _ANSWERS = (
-    b"Entry not found", b"Repository not found", b"Invalid username or password", b"Access to model", b"Not Found",
-    b"Unauthorized", b"Forbidden", b"Too Many Requests", b"Internal Server Error", b"Bad Gateway", b'{"error"',
-)  # fmt: skip
+    b"Entry not found",
+    b"Repository not found",
+    b"Invalid username or password",
+    b"Access to model",
+    b"Not Found",
+    b"Unauthorized",
+    b"Forbidden",
+    b"Too Many Requests",
+    b"Internal Server Error",
+    b"Bad Gateway",
+    b'{"error"',
+)
 """How a server answers that has no such file, or does not give it; saved under the file's name by careless scripts."""
 _MAGIC = (
-    (b"\x89HDF\r\n\x1a\n", "HDF5", ".h5"), (b"GGUF", "GGUF (llama.cpp)", ".gguf"), (b"\x1f\x8b", "gzip", ".gz"),
-    (b"\xfd7zXZ\0", "xz", ".xz"), (b"7z\xbc\xaf\x27\x1c", "7-Zip", ".7z"), (b"\x28\xb5\x2f\xfd", "Zstandard", ".zst"),
-    (b"Rar!", "RAR", ".rar"), (b"BZh", "bzip2", ".bz2"), (b"\x93NUMPY", "NumPy", ".npy"),
-)  # fmt: skip
+    (b"\x89HDF\r\n\x1a\n", "HDF5", ".h5"),
+    (b"GGUF", "GGUF (llama.cpp)", ".gguf"),
+    (b"\x1f\x8b", "gzip", ".gz"),
+    (b"\xfd7zXZ\0", "xz", ".xz"),
+    (b"7z\xbc\xaf\x27\x1c", "7-Zip", ".7z"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard", ".zst"),
+    (b"Rar!", "RAR", ".rar"),
+    (b"BZh", "bzip2", ".bz2"),
+    (b"\x93NUMPY", "NumPy", ".npy"),
+)
 _PACKED = (".gz", ".xz", ".7z", ".zst", ".rar", ".bz2", ".tar")
 _UNFINISHED = (".incomplete", ".part", ".partial", ".crdownload", ".download", ".aria2", ".tmp")
 
@@ -64,8 +79,12 @@ def _marked(head: bytes, name: str) -> Notice | None:
     )
 
 
-_MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16 or 32", codecs.BOM_UTF16_BE: "UTF-16",
-          codecs.BOM_UTF32_BE: "UTF-32"}  # fmt: skip
+_MARKS = {
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF16_LE: "UTF-16 or 32",
+    codecs.BOM_UTF16_BE: "UTF-16",
+    codecs.BOM_UTF32_BE: "UTF-32",
+}
 
 
 def _answer(head: bytes, name: str) -> Notice | None:

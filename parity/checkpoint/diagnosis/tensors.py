@@ -45,8 +45,17 @@ _QUANTISED = (
 QUANTISED_DTYPES = ("int8", "uint8")
 UNREAD_DTYPE = re.compile(r"unknown dtype '(F8_\w+|F4\w*|F6\w*|U16|U32|U64|I4|U4|C64)")
 """What our reader says of a type in which no BART is computed."""
-DTYPES_OF_TORCH = ("float32", "float", "float64", "double", "float16", "half", "bfloat16", "float8_e4m3fn",
-                   "float8_e5m2")  # fmt: skip
+DTYPES_OF_TORCH = (
+    "float32",
+    "float",
+    "float64",
+    "double",
+    "float16",
+    "half",
+    "bfloat16",
+    "float8_e4m3fn",
+    "float8_e5m2",
+)
 DEQUANTISE = (
     "audit the checkpoint that it was quantised from, or load it where its package is installed, call "
     "model.dequantize() and save_pretrained(), and audit that"

@@ -11,8 +11,14 @@ from reference.config import CONFIG_FILE
 from reference.config.tokens import usable
 from reference.generation import GENERATION_FILE
 
-NAMES = ("pad_token_id", "eos_token_id", "bos_token_id", "decoder_start_token_id", "forced_bos_token_id",
-         "forced_eos_token_id")  # fmt: skip
+NAMES = (
+    "pad_token_id",
+    "eos_token_id",
+    "bos_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+)
 
 
 def notices_of_tokens(anatomy: Anatomy, generation: Mapping[str, Any]) -> Iterator[Notice]:

@@ -171,10 +171,14 @@ def _states(value: Any, notes: Any, trace: Trace) -> list[float]:
 
 
 _ANSWERS: dict[str, tuple[str, Callable[[Any, Any, Trace], Any]]] = {
-    "tokens": ("ids", _tokens), "text": ("sequences", _text), "label": ("logits", _label),
-    "span": ("start_logits", _span), "words": ("logits", _words), "loss": ("loss", _loss),
+    "tokens": ("ids", _tokens),
+    "text": ("sequences", _text),
+    "label": ("logits", _label),
+    "span": ("start_logits", _span),
+    "words": ("logits", _words),
+    "loss": ("loss", _loss),
     "states": ("encoder.last", _states),
-}  # fmt: skip
+}
 """By what is asked: the tensor that the answer is read off, and how."""
 
 
@@ -250,8 +254,9 @@ def _older(evidence: Evidence) -> list[tuple[str, Trace]]:
     """The same load in each older version of the run, and of one of the same version in the stack named before."""
     own = (evidence.version, evidence.subject.label)
     found = evidence.in_other_stacks(evidence.case.name)
-    return [(f"{each.label} ({_release(version)})", trace) for each, version, trace in found
-            if (version, each.label) < own]  # fmt: skip
+    return [
+        (f"{each.label} ({_release(version)})", trace) for each, version, trace in found if (version, each.label) < own
+    ]
 
 
 def _documented_dtype(evidence: Evidence) -> str | None:

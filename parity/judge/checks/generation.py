@@ -18,10 +18,22 @@ from reference.generation import DOCUMENTED, Dialect, GenerationSettings, dialec
 _CASES = tuple(
     f"generate.{name}"
     for name in (
-        "defaults", "greedy", "min-length", "max-length", "forced-bos", "forced-eos", "no-repeat", "beams",
-        "length-penalty", "early-stopping", "alone", "other-mates", "end-forbidden", "end-allowed",
+        "defaults",
+        "greedy",
+        "min-length",
+        "max-length",
+        "forced-bos",
+        "forced-eos",
+        "no-repeat",
+        "beams",
+        "length-penalty",
+        "early-stopping",
+        "alone",
+        "other-mates",
+        "end-forbidden",
+        "end-allowed",
     )
-)  # fmt: skip
+)
 _CONFIG = "text generation page, GenerationConfig"
 _SCORES = "sequences_scores"
 
@@ -132,9 +144,16 @@ def _result(choice: Choice, named: dict[str, list[str]], vacuous: bool) -> Resul
     if choice.word == "wrong" and (choice.margin is None or choice.margin <= choice.tolerance):
         return Finding(False, choice.what, SEQUENCES, {"at": place, **evidence})
     return Comparison(
-        SEQUENCES, choice.margin or 0.0, choice.tolerance, "gap", place, against_oracle=True, vacuous=vacuous,
-        what=choice.what, evidence=evidence,
-    )  # fmt: skip
+        SEQUENCES,
+        choice.margin or 0.0,
+        choice.tolerance,
+        "gap",
+        place,
+        against_oracle=True,
+        vacuous=vacuous,
+        what=choice.what,
+        evidence=evidence,
+    )
 
 
 @check(
@@ -168,9 +187,17 @@ def returned_scores(evidence: Evidence) -> Iterator[Result]:
         what = f"row {text.row} is said to score {score:.6g}, and the oracle gives its text {expected:.6g}"
         worst = {"index": {"batch": text.row}, "actual": score, "expected": expected}
         yield Comparison(
-            _SCORES, error, bound, "gap", {"batch": text.row}, worst, against_oracle=True, what=what,
-            vacuous=bound >= largest, evidence=named if wrong else {},
-        )  # fmt: skip
+            _SCORES,
+            error,
+            bound,
+            "gap",
+            {"batch": text.row},
+            worst,
+            against_oracle=True,
+            what=what,
+            vacuous=bound >= largest,
+            evidence=named if wrong else {},
+        )
 
 
 def _explained(evidence: Evidence) -> dict[str, Any]:
@@ -241,8 +268,11 @@ def padding_after_the_end(evidence: Evidence) -> Iterator[Result]:
     fill = settings.fill(DOCUMENTED)
     rows = list(zip(_rows(evidence), evidence.trace.arrays.get(SEQUENCES, ()), strict=False))
     fillers = {int(token) for (_, tokens), whole in rows for token in whole[len(tokens) :]}
-    spoken = [name for name, each in vars(dialect).items() if isinstance(each, Dialect) and each != DOCUMENTED
-              and fillers == {settings.fill(each)}]  # fmt: skip
+    spoken = [
+        name
+        for name, each in vars(dialect).items()
+        if isinstance(each, Dialect) and each != DOCUMENTED and fillers == {settings.fill(each)}
+    ]
     for (row, tokens), whole in rows:
         rest = [int(token) for token in whole[len(tokens) :]]
         place = next((len(tokens) + i for i, token in enumerate(rest) if token != fill), None)

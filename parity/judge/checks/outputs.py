@@ -15,12 +15,20 @@ from parity.judge.results import Finding, Result
 _OUTPUT = "BART page, Seq2SeqLMOutput (FlaxSeq2SeqLMOutput, TFSeq2SeqLMOutput): fields and their shapes"
 
 HEADS: dict[str, tuple[str, ...]] = {
-    "language": ("loss", "logits"), "none": ("last_hidden_state",), "labels": ("loss", "logits"),
+    "language": ("loss", "logits"),
+    "none": ("last_hidden_state",),
+    "labels": ("loss", "logits"),
     "span": ("loss", "start_logits", "end_logits"),
-}  # fmt: skip
+}
 """What each head's output begins with."""
-SHARED = ("decoder_hidden_states", "decoder_attentions", "cross_attentions", "encoder_last_hidden_state",
-          "encoder_hidden_states", "encoder_attentions")  # fmt: skip
+SHARED = (
+    "decoder_hidden_states",
+    "decoder_attentions",
+    "cross_attentions",
+    "encoder_last_hidden_state",
+    "encoder_hidden_states",
+    "encoder_attentions",
+)
 ALONE = ("hidden_states", "attentions", "cross_attentions")
 """What it ends with, behind an encoder and without one."""
 
@@ -89,8 +97,14 @@ def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
         # an array of one number; PyTorch's loss is a scalar.
         return (int(np.sum(np.array(inputs["labels"]) != IGNORED)) if anatomy.head == "language" else 1,)
     stack = anatomy.encoder if spec.name.startswith("encoder") else anatomy.decoder
-    sizes = {"batch": evidence.case.batch, "d_model": anatomy.decoder.d_model, "heads": stack.heads,
-             "width": stack.d_model, "vocab": anatomy.vocab, **lengths(evidence)}  # fmt: skip
+    sizes = {
+        "batch": evidence.case.batch,
+        "d_model": anatomy.decoder.d_model,
+        "heads": stack.heads,
+        "width": stack.d_model,
+        "vocab": anatomy.vocab,
+        **lengths(evidence),
+    }
     sizes["memory"] = 0 if anatomy.alone else anatomy.memory
     if anatomy.head == "labels":
         sizes["labels"] = anatomy.labels

@@ -69,9 +69,21 @@ def check(
             raise ValueError(f"check {id} is defined twice")
         family = function.__module__.rpartition(".")[2]
         CHECKS[id] = Check(
-            id, family, claim, source, usually, cases, also, requires, needs_oracle, role, function, applies,
-            reads_raised, kinds,
-        )  # fmt: skip
+            id,
+            family,
+            claim,
+            source,
+            usually,
+            cases,
+            also,
+            requires,
+            needs_oracle,
+            role,
+            function,
+            applies,
+            reads_raised,
+            kinds,
+        )
         return function
 
     return register

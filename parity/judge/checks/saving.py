@@ -1,7 +1,7 @@
 """Saving: what stood in memory stands in the file, and whoever loads the file has it again or says that it cannot.
 
-What is promised of which loader stands in ``parity/judge/data/saving.toml``. The truth here is what the saver held: where that is
-not what its own checkpoint says, LOAD01 tells.
+What is promised of which loader stands in ``parity/judge/data/saving.toml``. The truth here is what the saver held:
+where that is not what its own checkpoint says, LOAD01 tells.
 """
 
 from __future__ import annotations

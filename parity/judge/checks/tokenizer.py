@@ -247,9 +247,10 @@ def tokenizer_and_config_agree(evidence: Evidence) -> Iterator[Result]:
 
 
 ROLES_OF_IDS = (
-    ("pad_token_id", ("pad_token",)), ("bos_token_id", ("bos_token",)),
+    ("pad_token_id", ("pad_token",)),
+    ("bos_token_id", ("bos_token",)),
     ("eos_token_id", ("eos_token", "sep_token")),
-)  # fmt: skip
+)
 """BERT's tokenizers have no end, and put the other behind a text."""
 
 

@@ -112,8 +112,11 @@ def _generated(run: CheckpointRun) -> Iterator[tuple[Case, list[tuple[int, np.nd
     for case in run.cases.values():
         if case.operation != "generate" or "of" in case.notes:
             continue
-        tables = [(index, table) for index, _ in run.subjects("oracle", "candidate")
-                  if (table := _table(run, index, case)) is not None]  # fmt: skip
+        tables = [
+            (index, table)
+            for index, _ in run.subjects("oracle", "candidate")
+            if (table := _table(run, index, case)) is not None
+        ]
         if tables and tables[0][0] == run.oracle_index:
             yield case, tables
 
@@ -210,8 +213,13 @@ def _held_cases(run: CheckpointRun, case: Case, parents: tuple[str, ...]) -> Ite
     for number, (held, subjects) in enumerate(holders.values()):
         twenty = held["max_length"] == 20 and held["max_new_tokens"] is None and "max_length" not in passed
         for longer in ({}, {"max_new_tokens": 20}) if twenty else ({},):
-            notes = {"roles": ["oracle"], "of": case.name, "dialect": AS_HELD, "settings": {**held, **longer},
-                     "subjects": subjects}  # fmt: skip
+            notes = {
+                "roles": ["oracle"],
+                "of": case.name,
+                "dialect": AS_HELD,
+                "settings": {**held, **longer},
+                "subjects": subjects,
+            }
             asked = replace(case, notes=notes)
             for spoken in (None, *(name for name in DIALECTS if may_differ(DIALECTS[name], asked))):
                 # What the case switched off besides is in force nowhere.
@@ -228,9 +236,12 @@ def _held_cases(run: CheckpointRun, case: Case, parents: tuple[str, ...]) -> Ite
 def may_differ(spoken: Dialect, case: Case) -> bool:
     """Whether a dialect differs from the documented one in anything that decides this case's text or score."""
     settings = GenerationSettings.from_dict(case.notes["settings"])
-    counts = {"twenty": settings.max_length == 20 and settings.max_new_tokens is None,
-              "min_new_tokens": settings.min_new_tokens is not None,
-              "no_repeat_ngram": bool(settings.no_repeat_ngram_size), "padding": False}  # fmt: skip
+    counts = {
+        "twenty": settings.max_length == 20 and settings.max_new_tokens is None,
+        "min_new_tokens": settings.min_new_tokens is not None,
+        "no_repeat_ngram": bool(settings.no_repeat_ngram_size),
+        "padding": False,
+    }
     searched = settings.num_beams > 1
     names = (field.name for field in fields(Dialect) if counts.get(field.name, searched))
     return any(getattr(spoken, name) != getattr(DOCUMENTED, name) for name in names)
@@ -252,6 +263,9 @@ def _unexplained(run: CheckpointRun, case: Case, tables: list[tuple[int, np.ndar
 
 
 OF_TEXTS: tuple[Callable[[CheckpointRun], Iterator[Case]], ...] = (
-    _cases_of_the_oracle, _score_cases, _tie_cases, _dialect_cases,
-)  # fmt: skip
+    _cases_of_the_oracle,
+    _score_cases,
+    _tie_cases,
+    _dialect_cases,
+)
 """The stages of ``DERIVED`` for one run, without saving: each is to see what the ones before it brought."""

@@ -84,8 +84,11 @@ def save_cases(run: CheckpointRun, limit: float = SAVE_LIMIT) -> Iterator[Case]:
 
 def _no_room(run: CheckpointRun, size: int, limit: float) -> str:
     """Why the copies of a checkpoint of this size are not saved; "" where they are."""
-    savers = [subject for _, subject in run.subjects("candidate")
-              if subject.variant == EAGER and subject.backend in _table()["formats"]]  # fmt: skip
+    savers = [
+        subject
+        for _, subject in run.subjects("candidate")
+        if subject.variant == EAGER and subject.backend in _table()["formats"]
+    ]
     copies = sum(f"save_{name}" in subject.capabilities for subject in savers for name in formats(subject.backend))
     needed = copies * size
     if needed > limit * GB:
@@ -108,8 +111,12 @@ def saved_cases(run: CheckpointRun) -> Iterator[Case]:
             trace = _answer(run, index, case.name)
             if trace is None:
                 continue
-            base = {"saver": subject.backend, "saver_index": index, "save": case.name,
-                    "trace": trace.provenance.get("key", "")}  # fmt: skip
+            base = {
+                "saver": subject.backend,
+                "saver_index": index,
+                "save": case.name,
+                "trace": trace.provenance.get("key", ""),
+            }
             saved = f"saved.{subject.backend}@{subject.stack}.{case.settings['format']}"
             for word, rows in _routes(subject.backend).items():
                 notes = {**base, "only": [[each.loader, EAGER] for each in rows]}

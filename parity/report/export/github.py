@@ -31,8 +31,10 @@ def annotations(report: Report) -> list[str]:
     """One ``::error`` for each way to fail; more than GitHub shows are counted in the last."""
     verdicts = shown([verdict for verdict in report.verdicts if verdict.status in ("fail", "error")])
     found = list(groups(verdicts))
-    told = [annotation(" · ".join(headline(group)), _told(group, ("", ""), ("first", "found", "error", "again")))
-            for group in found]  # fmt: skip
+    told = [
+        annotation(" · ".join(headline(group)), _told(group, ("", ""), ("first", "found", "error", "again")))
+        for group in found
+    ]
     unread = [annotation("not read", printable(each.cause)) for each in report.unreadable]
     return at_most([*unread, *told], "ways to fail")
 

@@ -9,8 +9,15 @@ from parity.core.display import shown
 from parity.core.records import Report, json_text
 
 HEAD = (
-    "schema_version", "parity_version", "command", "started", "strict", "selected", "environments", "unreadable",
-)  # fmt: skip
+    "schema_version",
+    "parity_version",
+    "command",
+    "started",
+    "strict",
+    "selected",
+    "environments",
+    "unreadable",
+)
 
 LONGEST = 20_000
 """Characters of one text."""

@@ -61,8 +61,10 @@ def _test(key: tuple[str, ...], verdict: Verdict) -> ET.Element:
 
 def _unreadable(report: Report) -> ET.Element:
     """A suite of checkpoints that could not be read: each is an error."""
-    suite = ET.Element("testsuite", {"name": "unreadable checkpoints", "timestamp": report.started,
-                                     **_counts([], len(report.unreadable))})  # fmt: skip
+    suite = ET.Element(
+        "testsuite",
+        {"name": "unreadable checkpoints", "timestamp": report.started, **_counts([], len(report.unreadable))},
+    )
     for each in report.unreadable:
         test = ET.SubElement(suite, "testcase", {"classname": "unreadable", "name": sentence(each.name)})
         ET.SubElement(test, "error", {"type": "unreadable", "message": sentence(each.cause)})

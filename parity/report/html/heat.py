@@ -41,8 +41,9 @@ class HeatMap:
 
 def heat_map(rows: Iterable[MeasuredError]) -> HeatMap | None:
     """The map of one subject's forward pass; None where nothing has a position."""
-    found = [HeatRow(row.tensor, [_spot(row.tensor, *spot) for spot in enumerate(row.places)])
-             for row in rows if row.places]  # fmt: skip
+    found = [
+        HeatRow(row.tensor, [_spot(row.tensor, *spot) for spot in enumerate(row.places)]) for row in rows if row.places
+    ]
     if not found:
         return None
     hottest = max(spot.shade for row in found for spot in row.spots)

@@ -37,23 +37,27 @@ def render(report: Report, beside: str = "report.json") -> str:
     whole, report, beside = report, shown(report), printable(beside)
     findings, errors, parts = find(report), error_view(report), Parts()
     script = data("report/html/page.js").read_text(encoding="utf-8")
-    page = _templates().get_template("page.html.jinja").render(
-        report=report,
-        parts=parts,
-        script=Markup(script),
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        beside=beside,
-        shown_beginnings=SHOWN_BEGINNINGS,
-        head=head_view(report),
-        curve=first_curve(errors, [block.curve for _, block in findings.beginnings]),
-        curves={subject.anchor for checkpoint in errors for subject in checkpoint.subjects},
-        matrices=matrix_views(report, findings.anchors),
-        findings=findings,
-        errors=errors,
-        heat_steps=[short(step) for step in STEPS],
-        texts=text_views(whole),
-        provenance=provenance_view(report),
-    )  # fmt: skip
+    page = (
+        _templates()
+        .get_template("page.html.jinja")
+        .render(
+            report=report,
+            parts=parts,
+            script=Markup(script),
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            beside=beside,
+            shown_beginnings=SHOWN_BEGINNINGS,
+            head=head_view(report),
+            curve=first_curve(errors, [block.curve for _, block in findings.beginnings]),
+            curves={subject.anchor for checkpoint in errors for subject in checkpoint.subjects},
+            matrices=matrix_views(report, findings.anchors),
+            findings=findings,
+            errors=errors,
+            heat_steps=[short(step) for step in STEPS],
+            texts=text_views(whole),
+            provenance=provenance_view(report),
+        )
+    )
     return parts.put(page)
 
 
@@ -72,9 +76,12 @@ def write_page(report: Report, path: Path) -> None:
 def _templates() -> Environment:
     # Always escaped: what a model is called and what a library raised are written by others.
     environment = Environment(
-        loader=FileSystemLoader(data("report/html")), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(data("report/html")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters["plural"] = plural
     environment.filters["short"] = short
     environment.filters["breakable"] = breakable

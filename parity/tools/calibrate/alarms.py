@@ -55,9 +55,15 @@ def audit_chunk(chunk: Chunk, into: Path) -> str:
             # Every draw of these architectures is passed over (``parity.tools.calibrate.plan``).
             return _keep(into, chunk, {"checkpoints": 0, "totals": {}, "known": {}, "nearest": 0.0, "alarms": []})
         capture(
-            checkpoints, out=scratch / "run", cache=scratch / "cache", backends=chunk.backends, dtypes=[chunk.dtype],
-            cases=_cases, derive=DERIVED, jobs=1,
-        )  # fmt: skip
+            checkpoints,
+            out=scratch / "run",
+            cache=scratch / "cache",
+            backends=chunk.backends,
+            dtypes=[chunk.dtype],
+            cases=_cases,
+            derive=DERIVED,
+            jobs=1,
+        )
         report = judge(scratch / "run")
     finally:
         shutil.rmtree(scratch)
@@ -86,10 +92,16 @@ def summary(report: Report, chunk: Chunk) -> dict[str, Any]:
 
 def _alarm(verdict: Verdict, chunk: Chunk) -> dict[str, Any]:
     found = {
-        "seed": chunk.seed, "checkpoint": verdict.checkpoint, "dtype": verdict.dtype, "backend": verdict.backend,
-        "variant": verdict.variant, "check": verdict.check, "case": verdict.case, "status": verdict.status,
+        "seed": chunk.seed,
+        "checkpoint": verdict.checkpoint,
+        "dtype": verdict.dtype,
+        "backend": verdict.backend,
+        "variant": verdict.variant,
+        "check": verdict.check,
+        "case": verdict.case,
+        "status": verdict.status,
         "reason": verdict.reason,
-    }  # fmt: skip
+    }
     first = verdict.first_divergence
     return found if first is None else {**found, "first": first.model_dump(exclude_none=True)}
 

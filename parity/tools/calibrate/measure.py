@@ -77,9 +77,15 @@ def measure_chunk(chunk: Chunk, into: Path) -> int:
     scratch = Path(tempfile.mkdtemp(prefix="parity-calibration-"))
     try:
         capture(
-            chunk.write(scratch / "random"), out=scratch / "run", cache=scratch / "cache", backends=chunk.backends,
-            dtypes=[chunk.dtype], cases=_cases, derive=[scores], jobs=1,
-        )  # fmt: skip
+            chunk.write(scratch / "random"),
+            out=scratch / "run",
+            cache=scratch / "cache",
+            backends=chunk.backends,
+            dtypes=[chunk.dtype],
+            cases=_cases,
+            derive=[scores],
+            jobs=1,
+        )
         _, runs = CheckpointRun.open_all(scratch / "run")
         measured = [row for run in runs for row in rows_of(run)]
         write(_file(into, chunk), measured)
@@ -130,9 +136,19 @@ def _row(run: CheckpointRun, subject: SubjectRecord, case: str, spec: TensorSpec
     yardstick = run.yardstick(subject).error(spec.name, subject.backend)
     if yardstick is not None:
         yield Row(
-            run.checkpoint.name, subject.label, subject.dtype, case, spec.name, spec.kind, measured.size,
-            measured.slices.size, measured.slice, yardstick.slice, measured.element, yardstick.element,
-        )  # fmt: skip
+            run.checkpoint.name,
+            subject.label,
+            subject.dtype,
+            case,
+            spec.name,
+            spec.kind,
+            measured.size,
+            measured.slices.size,
+            measured.slice,
+            yardstick.slice,
+            measured.element,
+            yardstick.element,
+        )
 
 
 def _file(into: Path, chunk: Chunk) -> Path:
@@ -159,8 +175,10 @@ def read(directory: Path) -> dict[str, np.ndarray]:
                     columns[name].append(value)
                 columns["chunk"].append(path.name)
     kinds = {field.name: field.type for field in fields(Row)}
-    return {name: np.array(values, {"int": int, "float": float}.get(kinds.get(name), str))
-            for name, values in columns.items()}  # fmt: skip
+    return {
+        name: np.array(values, {"int": int, "float": float}.get(kinds.get(name), str))
+        for name, values in columns.items()
+    }
 
 
 def still_drawn(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

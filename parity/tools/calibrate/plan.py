@@ -61,9 +61,14 @@ def is_asked(seed: int, number: int, draw: int) -> bool:
 
 
 def chunks(
-    seed: int, architectures: int, draws: int, dtypes: Sequence[str], backends: Sequence[str] | None, dear: int = 0,
+    seed: int,
+    architectures: int,
+    draws: int,
+    dtypes: Sequence[str],
+    backends: Sequence[str] | None,
+    dear: int = 0,
     size: int = CHUNK,
-) -> Iterator[Chunk]:  # fmt: skip
+) -> Iterator[Chunk]:
     """All of them, the dtypes in turn.
 
     Args:

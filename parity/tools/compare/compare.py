@@ -116,9 +116,10 @@ def _changes(one: Side, other: Side) -> list[Change]:
     ]
     common = sides[0] & sides[1]
     return [
-        change for change in changes(rows_of(before), after)
+        change
+        for change in changes(rows_of(before), after)
         if {(change.cell.checkpoint, change.cell.subject), (change.cell.checkpoint, change.cell.case)} <= common
-    ]  # fmt: skip
+    ]
 
 
 def _pairs(

@@ -37,9 +37,14 @@ class TensorRow:
 
 
 def tensor_rows(
-    run: CheckpointRun, left: SubjectRecord, twin: CheckpointRun, right: SubjectRecord, case: str,
-    ours: Trace, theirs: Trace,
-) -> Iterator[TensorRow]:  # fmt: skip
+    run: CheckpointRun,
+    left: SubjectRecord,
+    twin: CheckpointRun,
+    right: SubjectRecord,
+    case: str,
+    ours: Trace,
+    theirs: Trace,
+) -> Iterator[TensorRow]:
     """The rows of one case that both sides answered, in data-flow order; where both raised the same, none."""
     if ours.raised or theirs.raised:
         words = [trace.raised.type if trace.raised else "an answer" for trace in (ours, theirs)]
@@ -59,9 +64,15 @@ def tensor_rows(
 
 
 def _tensor(
-    run: CheckpointRun, left: SubjectRecord, twin: CheckpointRun, right: SubjectRecord, case: str,
-    name: str, ours: np.ndarray, theirs: np.ndarray,
-) -> TensorRow:  # fmt: skip
+    run: CheckpointRun,
+    left: SubjectRecord,
+    twin: CheckpointRun,
+    right: SubjectRecord,
+    case: str,
+    name: str,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+) -> TensorRow:
     """One tensor that both have; what is no canonical one has no budget."""
     spec = next((spec for spec in run.specs(case) if spec.name == name), None)
     if spec is None:

@@ -15,8 +15,14 @@ from dataclasses import dataclass, field, replace
 from parity.tools.examples.blocks import parse
 from parity.tools.examples.model import Block
 
-LOADERS = {"from_pretrained", "from_encoder_decoder_pretrained", "pipeline", "load_dataset", "hf_hub_download",
-           "snapshot_download"}  # fmt: skip
+LOADERS = {
+    "from_pretrained",
+    "from_encoder_decoder_pretrained",
+    "pipeline",
+    "load_dataset",
+    "hf_hub_download",
+    "snapshot_download",
+}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 FREE_ATTRIBUTES = {"dtype", "ndim", "device", "__class__"}
 FREE_CALLS = {"type", "isinstance", "hasattr", "callable", "issubclass"}

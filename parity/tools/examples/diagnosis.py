@@ -16,13 +16,22 @@ from parity.tools.examples.model import Block, Statement
 from parity.tools.examples.results import ExampleResult, Raised
 
 USUAL_NAMES = {
-    "tf": "import tensorflow as tf", "jnp": "import jax.numpy as jnp", "np": "import numpy as np",
-    "torch": "import torch", "jax": "import jax", "load_dataset": "from datasets import load_dataset",
-}  # fmt: skip
+    "tf": "import tensorflow as tf",
+    "jnp": "import jax.numpy as jnp",
+    "np": "import numpy as np",
+    "torch": "import torch",
+    "jax": "import jax",
+    "load_dataset": "from datasets import load_dataset",
+}
 """What documents call libraries, and forget to import."""
 OF_GENERATION = {
-    "forced_bos_token_id", "forced_eos_token_id", "num_beams", "max_length", "min_length", "no_repeat_ngram_size",
-}  # fmt: skip
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "num_beams",
+    "max_length",
+    "min_length",
+    "no_repeat_ngram_size",
+}
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,9 @@ def _prompt_inside_a_string(block: Block, number: int, raised: Raised) -> Diagno
             second = block.statements[number + 1].code.strip()
             return Diagnosis(
                 "a text in triple quotes goes on behind >>>, which begins a new statement; its lines go on behind ...",
-                f"... {second}", replace(block, statements=mended),
-            )  # fmt: skip
+                f"... {second}",
+                replace(block, statements=mended),
+            )
     return None
 
 

@@ -85,10 +85,12 @@ class Asking:
                 continue
             first = results[number]
             before = still_so(first.corrected, found.mended or each.block)
-            results[number] = first.model_copy(update={
-                "diagnosis": "; ".join(filter(None, (first.diagnosis, found.text))),
-                "corrected": "\n".join(filter(None, (*before, found.corrected))),
-            })  # fmt: skip
+            results[number] = first.model_copy(
+                update={
+                    "diagnosis": "; ".join(filter(None, (first.diagnosis, found.text))),
+                    "corrected": "\n".join(filter(None, (*before, found.corrected))),
+                }
+            )
             if found.mended is not None:
                 mended[number] = replace(each, block=found.mended)
         for each in mended.values():

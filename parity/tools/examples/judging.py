@@ -17,8 +17,14 @@ from parity.tools.examples.results import ExampleResult, Raised, StatementResult
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(e[-+]?\d+)?(?![\w.])")
 WORST_FIRST: tuple[Status, ...] = ("breaks", "differs", "not compared", "not reached", "not run", "holds")
-NO_NETWORK = ("no network: ", "OfflineModeIsEnabled", "outgoing traffic has been disabled", "couldn't connect to",
-              "Cannot find the requested files in the disk cache", "LocalEntryNotFoundError")  # fmt: skip
+NO_NETWORK = (
+    "no network: ",
+    "OfflineModeIsEnabled",
+    "outgoing traffic has been disabled",
+    "couldn't connect to",
+    "Cannot find the requested files in the disk cache",
+    "LocalEntryNotFoundError",
+)
 
 
 def not_run(name: str, source: str, block: Block, stack: str, reason: str) -> ExampleResult:
@@ -28,9 +34,15 @@ def not_run(name: str, source: str, block: Block, stack: str, reason: str) -> Ex
         for each in block.statements
     ]
     return ExampleResult(
-        name=name, source=source, stack=stack, line=block.line, status="not run", reason=reason,
-        needs=list(ids_of(block)), statements=statements,
-    )  # fmt: skip
+        name=name,
+        source=source,
+        stack=stack,
+        line=block.line,
+        status="not run",
+        reason=reason,
+        needs=list(ids_of(block)),
+        statements=statements,
+    )
 
 
 def judge(
@@ -57,10 +69,17 @@ def judge(
     status = worst([each.status for each in statements if each.status != "not reached"])
     decisive = next((each for each in statements if each.status == status), None)
     return ExampleResult(
-        name=name, source=source, stack=stack, line=block.line, status=status,
-        reason=decisive.reason if decisive else "", needs=list(ids), statements=statements,
-        wrote_outside=list(outcome.wrote_outside), seconds=round(outcome.seconds, 2),
-    )  # fmt: skip
+        name=name,
+        source=source,
+        stack=stack,
+        line=block.line,
+        status=status,
+        reason=decisive.reason if decisive else "",
+        needs=list(ids),
+        statements=statements,
+        wrote_outside=list(outcome.wrote_outside),
+        seconds=round(outcome.seconds, 2),
+    )
 
 
 def worst(statuses: Sequence[Status]) -> Status:

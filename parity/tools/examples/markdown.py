@@ -168,11 +168,7 @@ def _across(report: DocsReport) -> Iterator[str]:
     by_name: dict[str, dict[str, ExampleResult]] = {}
     for example in report.examples:
         by_name.setdefault(example.name, {})[example.stack] = example
-    rows = [
-        (name, found)
-        for name, found in by_name.items()
-        if len({each.status for each in found.values()}) > 1
-    ]  # fmt: skip
+    rows = [(name, found) for name, found in by_name.items() if len({each.status for each in found.values()}) > 1]
     if not rows:
         return
     yield f"| example | {' | '.join(map(_row_code, names))} |"

@@ -32,8 +32,17 @@ from parity.tools.examples.model import Block
 INSIDE = Path(__file__).with_name("inside.py")
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
 """What an example inherits: no token, no path of the user's."""
-FOR_THE_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "HF_ENDPOINT",
-                   "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # fmt: skip
+FOR_THE_NETWORK = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HF_ENDPOINT",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+)
 LAST_WORDS = 2000
 GIGABYTE = 1_000_000_000
 ROUNDS = 20
@@ -110,16 +119,23 @@ class Runner:
         content = {
             "statements": [(each.code, each.line - block.line + 1) for each in block.statements],
             "session": block.kind == "session",
-            "roots": [str(folder)], "answers": str(answers), "parent": os.getpid(), "network": self.cache is not None,
-        }  # fmt: skip
+            "roots": [str(folder)],
+            "answers": str(answers),
+            "parent": os.getpid(),
+            "network": self.cache is not None,
+        }
         job.write_text(json.dumps(content), encoding="utf-8")
         began = time.monotonic()
         with complaints.open("wb") as stderr:
             child = subprocess.Popen(
-                [str(stack.interpreter), str(INSIDE), str(job)], cwd=work, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
+                [str(stack.interpreter), str(INSIDE), str(job)],
+                cwd=work,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
                 env=environment_of(stack, home, threads=self.threads, cache=self.cache),
-            )  # fmt: skip
+            )
         self._live.add(child)
         ended = self._wait(child)
         self._live.discard(child)
@@ -207,11 +223,20 @@ def environment_of(stack: Stack, home: Path, *, threads: int = 1, cache: Path | 
     passed = (*PASSED_ON, *FOR_THE_NETWORK) if cache is not None else PASSED_ON
     given = {name: os.environ[name] for name in passed if name in os.environ}
     own = {
-        "HOME": str(home), "HF_HOME": str(home / "huggingface"), "XDG_CACHE_HOME": str(home),
-        "TMPDIR": str(home.parent / "tmp"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONUTF8": "1",
-        "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false",
-        "TF_CPP_MIN_LOG_LEVEL": "2", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "HF_HUB_DISABLE_TELEMETRY": "1",
-    }  # fmt: skip
+        "HOME": str(home),
+        "HF_HOME": str(home / "huggingface"),
+        "XDG_CACHE_HOME": str(home),
+        "TMPDIR": str(home.parent / "tmp"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "passive",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
     if cache is None:
         own |= dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1")
     else:

@@ -29,9 +29,13 @@ class DocsProgress:
     def __init__(self) -> None:
         self._console = console(stderr=True)
         self._bar = Bar(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), console=self._console, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
         self._task = self._bar.add_task("reading", total=None)
         self._began, self._last_line = time.monotonic(), 0.0
 
@@ -105,9 +109,11 @@ def _table(report: DocsReport) -> Table:
         for what, counts in (("examples", report.totals.examples), ("statements", report.totals.statements)):
             own = counts.get(stack.name, {})
             table.add_row(
-                f"{stack.name} (transformers {stack.versions.get('transformers', '?')})", what, str(sum(own.values())),
+                f"{stack.name} (transformers {stack.versions.get('transformers', '?')})",
+                what,
+                str(sum(own.values())),
                 *(Text(str(own.get(status, 0)), STYLES.get(status, "") if own.get(status) else "") for status in SHOWN),
-            )  # fmt: skip
+            )
     return table
 
 

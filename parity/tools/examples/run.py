@@ -36,17 +36,26 @@ class Plan:
     def add(self, source: Source, stacks: Sequence[Stack], of_stack: str | None) -> None:
         examples = source.examples()
         names = {id(block): name for name, block in examples}
-        self.sources.append(SourceRecord(
-            name=source.name, kind=source.kind, stack=of_stack, notes=list(source.notes),
-            error="" if source.blocks else "no code",
-            blocks=[
-                BlockRecord(
-                    line=block.line, kind=block.kind, example=names.get(id(block)), statements=len(block.statements),
-                    reason=block.reason, notes=list(block.notes),
-                )
-                for block in source.blocks
-            ],
-        ))  # fmt: skip
+        self.sources.append(
+            SourceRecord(
+                name=source.name,
+                kind=source.kind,
+                stack=of_stack,
+                notes=list(source.notes),
+                error="" if source.blocks else "no code",
+                blocks=[
+                    BlockRecord(
+                        line=block.line,
+                        kind=block.kind,
+                        example=names.get(id(block)),
+                        statements=len(block.statements),
+                        reason=block.reason,
+                        notes=list(block.notes),
+                    )
+                    for block in source.blocks
+                ],
+            )
+        )
         blocks = tuple(block for _, block in examples)
         self.asked += [
             Asked(name, source.name, stack, block, blocks[:number])
@@ -132,10 +141,18 @@ def docs(
     finally:
         shelf.close()
     return DocsReport(
-        parity_version=__version__, command=sys.argv, started=started, mode=checkpoints, stacks=plan.stacks,
-        sources=plan.sources, examples=results, totals=totals_of(results),
-        changed=changed, interrupted=runner.stopped, seconds=round(time.monotonic() - began, 1),
-    )  # fmt: skip
+        parity_version=__version__,
+        command=sys.argv,
+        started=started,
+        mode=checkpoints,
+        stacks=plan.stacks,
+        sources=plan.sources,
+        examples=results,
+        totals=totals_of(results),
+        changed=changed,
+        interrupted=runner.stopped,
+        seconds=round(time.monotonic() - began, 1),
+    )
 
 
 def is_called(name: str, wanted: str) -> bool:

@@ -28,9 +28,14 @@ NAME = "<example>"
 
 
 WRITES = {
-    "os.mkdir": (0,), "os.rename": (0, 1), "os.remove": (0,), "os.rmdir": (0,), "os.symlink": (1,), "os.link": (1,),
+    "os.mkdir": (0,),
+    "os.rename": (0, 1),
+    "os.remove": (0,),
+    "os.rmdir": (0,),
+    "os.symlink": (1,),
+    "os.link": (1,),
     "os.truncate": (0,),
-}  # fmt: skip
+}
 """Audit events, and which of their arguments is a path that is written to."""
 CONNECTIONS = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname")
 

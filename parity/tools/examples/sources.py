@@ -44,9 +44,15 @@ def look_into(stack: Stack, *, docstrings: bool, classes: Sequence[str] = DOCUME
     try:
         with tempfile.TemporaryDirectory(prefix="parity-docs-") as folder:
             ended = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT,
-                env=environment_of(stack, make_home(Path(folder))), check=False,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=LIMIT,
+                env=environment_of(stack, make_home(Path(folder))),
+                check=False,
+            )
     except OSError as error:
         raise DocsError(f"{stack.interpreter}: cannot be started as stack {stack.name}: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:

@@ -75,8 +75,18 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Totals, how often each entry of the ledger was met, how near to its budget what passed came, every alarm."""
     nearest = max((v.error / v.budget for v in verdicts if v.status == "pass" and v.budget), default=0.0)
     known = Counter(v.evidence["ledger"] for v in verdicts if v.status == "known")
-    alarms = [{"check": v.check, "case": v.case, "backend": v.backend, "variant": v.variant, "status": v.status,
-               "reason": v.reason} for v in verdicts if is_alarm(v)]  # fmt: skip
+    alarms = [
+        {
+            "check": v.check,
+            "case": v.case,
+            "backend": v.backend,
+            "variant": v.variant,
+            "status": v.status,
+            "reason": v.reason,
+        }
+        for v in verdicts
+        if is_alarm(v)
+    ]
     totals = Counter("known" if "ledger" in v.evidence else v.status for v in verdicts)
     return {"totals": totals, "known": known, "nearest": round(nearest, 3), "alarms": alarms}
 
@@ -106,11 +116,13 @@ def together(parts: Path) -> dict[str, Any]:
         "known": dict(sum((Counter(row["known"]) for row in found), Counter())),
         "cpu_seconds": round(sum(row["seconds"] for row in found)),
         "families": families,
-        "coverage": {axis: {str(value): count for value, count in sorted(counts.items(), key=str)}
-                     for axis, counts in coverage.counts.items()},
+        "coverage": {
+            axis: {str(value): count for value, count in sorted(counts.items(), key=str)}
+            for axis, counts in coverage.counts.items()
+        },
         "not_covered": {axis: list(map(str, values)) for axis, values in coverage.missing().items()},
         "alarms": [{"number": row["number"], **alarm} for row in found for alarm in row["alarms"]],
-    }  # fmt: skip
+    }
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:

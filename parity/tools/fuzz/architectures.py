@@ -37,13 +37,22 @@ def widest(config: dict[str, Any]) -> int:
 def bert(rng: Draw, model_type: str = "bert", **others: Any) -> dict[str, Any]:
     heads, hidden = width(rng)
     return {
-        "model_type": model_type, "vocab_size": int(rng.integers(*VOCAB)), "hidden_size": hidden,
-        "num_hidden_layers": int(rng.integers(1, 4)), "num_attention_heads": heads,
-        "intermediate_size": int(rng.integers(9, 40)), "hidden_act": str(rng.choice(ACTIVATIONS)),
-        "max_position_embeddings": POSITIONS + int(rng.integers(4, 9)), "type_vocab_size": int(rng.integers(1, 4)),
-        "layer_norm_eps": float(rng.choice([1e-12, 1e-5])), "pad_token_id": PAD, "bos_token_id": START,
-        "eos_token_id": END, "tie_word_embeddings": bool(rng.random() < 0.7), **others,
-    }  # fmt: skip
+        "model_type": model_type,
+        "vocab_size": int(rng.integers(*VOCAB)),
+        "hidden_size": hidden,
+        "num_hidden_layers": int(rng.integers(1, 4)),
+        "num_attention_heads": heads,
+        "intermediate_size": int(rng.integers(9, 40)),
+        "hidden_act": str(rng.choice(ACTIVATIONS)),
+        "max_position_embeddings": POSITIONS + int(rng.integers(4, 9)),
+        "type_vocab_size": int(rng.integers(1, 4)),
+        "layer_norm_eps": float(rng.choice([1e-12, 1e-5])),
+        "pad_token_id": PAD,
+        "bos_token_id": START,
+        "eos_token_id": END,
+        "tie_word_embeddings": bool(rng.random() < 0.7),
+        **others,
+    }
 
 
 def roberta(rng: Draw, **others: Any) -> dict[str, Any]:
@@ -57,11 +66,19 @@ def bert_generation(rng: Draw, **others: Any) -> dict[str, Any]:
 def gpt2(rng: Draw, **others: Any) -> dict[str, Any]:
     heads, hidden = width(rng)
     return {
-        "model_type": "gpt2", "vocab_size": int(rng.integers(*VOCAB)), "n_embd": hidden, "n_head": heads,
-        "n_layer": int(rng.integers(1, 4)), "n_inner": [None, int(rng.integers(9, 40))][rng.integers(2)],
-        "n_positions": POSITIONS, "activation_function": str(rng.choice(ACTIVATIONS)), "bos_token_id": START,
-        "eos_token_id": END, "tie_word_embeddings": bool(rng.random() < 0.7), **others,
-    }  # fmt: skip
+        "model_type": "gpt2",
+        "vocab_size": int(rng.integers(*VOCAB)),
+        "n_embd": hidden,
+        "n_head": heads,
+        "n_layer": int(rng.integers(1, 4)),
+        "n_inner": [None, int(rng.integers(9, 40))][rng.integers(2)],
+        "n_positions": POSITIONS,
+        "activation_function": str(rng.choice(ACTIVATIONS)),
+        "bos_token_id": START,
+        "eos_token_id": END,
+        "tie_word_embeddings": bool(rng.random() < 0.7),
+        **others,
+    }
 
 
 def bart(rng: Draw, model_type: str = "bart", **others: Any) -> dict[str, Any]:
@@ -72,15 +89,26 @@ def bart(rng: Draw, model_type: str = "bart", **others: Any) -> dict[str, Any]:
     heads = int(np.lcm(encoder_heads, decoder_heads))
     least = max(2, -(-NARROWEST // 2 // heads))
     return {
-        "model_type": model_type, "vocab_size": int(rng.integers(*VOCAB)),
-        "d_model": heads * int(rng.integers(least, least + 4)) * 2, "encoder_layers": layers,
-        "decoder_layers": layers, "encoder_attention_heads": encoder_heads, "decoder_attention_heads": decoder_heads,
-        "encoder_ffn_dim": int(rng.integers(9, 40)), "decoder_ffn_dim": int(rng.integers(9, 40)),
-        "activation_function": str(rng.choice(ACTIVATIONS)), "max_position_embeddings": POSITIONS,
-        "scale_embedding": bool(rng.integers(2)), "tie_word_embeddings": bool(rng.random() < 0.7),
-        "pad_token_id": PAD, "bos_token_id": 0, "eos_token_id": END, "decoder_start_token_id": START,
-        "forced_eos_token_id": None, **others,
-    }  # fmt: skip
+        "model_type": model_type,
+        "vocab_size": int(rng.integers(*VOCAB)),
+        "d_model": heads * int(rng.integers(least, least + 4)) * 2,
+        "encoder_layers": layers,
+        "decoder_layers": layers,
+        "encoder_attention_heads": encoder_heads,
+        "decoder_attention_heads": decoder_heads,
+        "encoder_ffn_dim": int(rng.integers(9, 40)),
+        "decoder_ffn_dim": int(rng.integers(9, 40)),
+        "activation_function": str(rng.choice(ACTIVATIONS)),
+        "max_position_embeddings": POSITIONS,
+        "scale_embedding": bool(rng.integers(2)),
+        "tie_word_embeddings": bool(rng.random() < 0.7),
+        "pad_token_id": PAD,
+        "bos_token_id": 0,
+        "eos_token_id": END,
+        "decoder_start_token_id": START,
+        "forced_eos_token_id": None,
+        **others,
+    }
 
 
 def mbart(rng: Draw, **others: Any) -> dict[str, Any]:
@@ -91,23 +119,33 @@ def speech(rng: Draw, model_type: str = "wav2vec2", **others: Any) -> dict[str, 
     heads, hidden = width(rng)
     layers = int(rng.integers(2, 4))
     adapter = {
-        "add_adapter": True, "num_adapter_layers": int(rng.integers(1, 3)),
+        "add_adapter": True,
+        "num_adapter_layers": int(rng.integers(1, 3)),
         "output_hidden_size": int(rng.choice([hidden, hidden + 4])),
-    }  # fmt: skip
+    }
     own = adapter if model_type == "wav2vec2" and rng.integers(2) else {}
     if model_type == "hubert":
         own = {"conv_pos_batch_norm": bool(rng.integers(2)), "feat_proj_layer_norm": bool(rng.integers(2))}
     return {
-        "model_type": model_type, "hidden_size": hidden, "num_attention_heads": heads,
-        "num_hidden_layers": int(rng.integers(1, 4)), "intermediate_size": int(rng.integers(9, 40)),
-        "hidden_act": str(rng.choice(ACTIVATIONS)), "conv_dim": rng.integers(NARROWEST, 25, layers).tolist(),
-        "conv_kernel": rng.integers(2, 6, layers).tolist(), "conv_stride": rng.integers(1, 4, layers).tolist(),
-        "num_feat_extract_layers": layers, "conv_bias": bool(rng.integers(2)),
-        "feat_extract_norm": str(rng.choice(["group", "layer"])), "do_stable_layer_norm": bool(rng.integers(2)),
+        "model_type": model_type,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "num_hidden_layers": int(rng.integers(1, 4)),
+        "intermediate_size": int(rng.integers(9, 40)),
+        "hidden_act": str(rng.choice(ACTIVATIONS)),
+        "conv_dim": rng.integers(NARROWEST, 25, layers).tolist(),
+        "conv_kernel": rng.integers(2, 6, layers).tolist(),
+        "conv_stride": rng.integers(1, 4, layers).tolist(),
+        "num_feat_extract_layers": layers,
+        "conv_bias": bool(rng.integers(2)),
+        "feat_extract_norm": str(rng.choice(["group", "layer"])),
+        "do_stable_layer_norm": bool(rng.integers(2)),
         "num_conv_pos_embeddings": int(rng.integers(2, 8)),
         "num_conv_pos_embedding_groups": int(rng.choice([g for g in (1, 2, heads) if hidden % g == 0])),
-        "apply_spec_augment": False, **own, **others,
-    }  # fmt: skip
+        "apply_spec_augment": False,
+        **own,
+        **others,
+    }
 
 
 def hubert(rng: Draw, **others: Any) -> dict[str, Any]:
@@ -136,8 +174,12 @@ def alone(decoder: Callable[..., dict]) -> Callable[[Draw], dict[str, Any]]:
 def classifying(rng: Draw) -> dict[str, Any]:
     kind = str(rng.choice(["regression", "single_label_classification", "multi_label_classification"]))
     labels = int(rng.integers(2, 6))
-    return bart(rng, problem_type=kind, id2label={str(n): f"L{n}" for n in range(labels)},
-                label2id={f"L{n}": n for n in range(labels)})  # fmt: skip
+    return bart(
+        rng,
+        problem_type=kind,
+        id2label={str(n): f"L{n}" for n in range(labels)},
+        label2id={f"L{n}": n for n in range(labels)},
+    )
 
 
 FAMILIES: dict[str, tuple[str, Callable[[Draw], dict[str, Any]]]] = {

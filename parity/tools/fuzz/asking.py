@@ -103,9 +103,13 @@ class Process:
             return model
 
         session = Session(
-            load, lambda: self._models.get(key) or load(), variant, Clock(), model_class=model_class,
+            load,
+            lambda: self._models.get(key) or load(),
+            variant,
+            Clock(),
+            model_class=model_class,
             checkpoint=checkpoint,
-        )  # fmt: skip
+        )
         try:
             return perform(case, session)
         except Exception as error:
@@ -162,9 +166,13 @@ def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Ca
 
 
 def _put(
-    process: Process, run: Live, asked: Sequence[Asked], checkpoint: Checkpoint, cases: Iterable[Case],
+    process: Process,
+    run: Live,
+    asked: Sequence[Asked],
+    checkpoint: Checkpoint,
+    cases: Iterable[Case],
     known: dict[tuple[str, ...], Trace],
-) -> None:  # fmt: skip
+) -> None:
     """Each case to whom it is for. Two subjects may be one implementation in two parts: it is asked once."""
     for case in cases:
         run.cases[case.name] = case
@@ -199,8 +207,11 @@ def _asked(subject: Subject, checkpoint: Checkpoint) -> Asked:
 @cache
 def versions() -> dict[str, str]:
     """The versions of everything that a backend of the main stack depends on, by distribution."""
-    names = {name for backend in ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
-             for name in find_entry(backend).distributions}  # fmt: skip
+    names = {
+        name
+        for backend in ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
+        for name in find_entry(backend).distributions
+    }
     return {name: version for name in sorted(names) if (version := _version(name))}
 
 
@@ -213,11 +224,21 @@ def _version(distribution: str) -> str:
 
 def _manifest(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Manifest:
     record = CheckpointRecord(
-        name=checkpoint.name, path=str(checkpoint.path), digest=checkpoint.digest, config=checkpoint.config,
-        documented_class=checkpoint.model_class, file_facts=checkpoint.facts,
-    )  # fmt: skip
+        name=checkpoint.name,
+        path=str(checkpoint.path),
+        digest=checkpoint.digest,
+        config=checkpoint.config,
+        documented_class=checkpoint.model_class,
+        file_facts=checkpoint.facts,
+    )
     subjects = [subject_record(each) for each in asked]
     return Manifest(
-        parity_version=__version__, command=["parity", "fuzz"], started="", checkpoints=[record],
-        environments={"main": {"versions": versions()}}, subjects=subjects, cases={checkpoint.name: []}, traces=[],
-    )  # fmt: skip
+        parity_version=__version__,
+        command=["parity", "fuzz"],
+        started="",
+        checkpoints=[record],
+        environments={"main": {"versions": versions()}},
+        subjects=subjects,
+        cases={checkpoint.name: []},
+        traces=[],
+    )

@@ -59,10 +59,17 @@ def process_of(plan: Plan, cache: Path | None = None) -> Process:
 
 
 def fuzz(
-    *, out: Path, seconds: float, backends: Sequence[str] | None = None, families: Sequence[str] | None = None,
-    seed: int = 0, known: str = "", cache: Path | None = None, failures: int = 8,
+    *,
+    out: Path,
+    seconds: float,
+    backends: Sequence[str] | None = None,
+    families: Sequence[str] | None = None,
+    seed: int = 0,
+    known: str = "",
+    cache: Path | None = None,
+    failures: int = 8,
     progress: Callable[[Found, str], None] = lambda found, doing: None,
-) -> Found:  # fmt: skip
+) -> Found:
     """Searches, and keeps every failure in ``out`` as soon as it is as small as it gets.
 
     Raises:
@@ -76,9 +83,14 @@ def fuzz(
         raise NoSuchEntry(f"--known {known}: the ledger has no such entry")
     out.mkdir(parents=True, exist_ok=True)
     search = Search(
-        process_of(plan, cache), plan, families or AUDITED, seed=seed, known=known, progress=progress,
+        process_of(plan, cache),
+        plan,
+        families or AUDITED,
+        seed=seed,
+        known=known,
+        progress=progress,
         keep=lambda failure: keep(failure, out),
-    )  # fmt: skip
+    )
     found = search.run(seconds=seconds, failures=1 if known else failures)
     (out / "search.json").write_text(json.dumps(_summary(found, search), indent=1) + "\n", encoding="utf-8")
     return found
@@ -88,15 +100,25 @@ def _summary(found: Found, search: Search) -> dict[str, Any]:
     """What ``search.json`` holds: who was asked, by which seed, what came of it and what was covered."""
     coverage = found.coverage
     return {
-        "candidates": [subject.label for subject in search.plan.candidates], "families": list(search.families),
-        "seed": search.seed, "versions": versions(), "examples": coverage.examples, "cells": found.cells,
-        "seconds": round(found.seconds, 1), "nearest": found.nearest, "known": found.known,
-        "failures": [f"{f.verdict.check} {f.verdict.case} {f.verdict.backend}/{f.verdict.variant} {f.example.family}: "
-                     f"{f.verdict.reason}" for f in found.failures],
-        "covered": {axis: {str(value): number for value, number in counts.items()}
-                    for axis, counts in coverage.counts.items()},
+        "candidates": [subject.label for subject in search.plan.candidates],
+        "families": list(search.families),
+        "seed": search.seed,
+        "versions": versions(),
+        "examples": coverage.examples,
+        "cells": found.cells,
+        "seconds": round(found.seconds, 1),
+        "nearest": found.nearest,
+        "known": found.known,
+        "failures": [
+            f"{f.verdict.check} {f.verdict.case} {f.verdict.backend}/{f.verdict.variant} {f.example.family}: "
+            f"{f.verdict.reason}"
+            for f in found.failures
+        ],
+        "covered": {
+            axis: {str(value): number for value, number in counts.items()} for axis, counts in coverage.counts.items()
+        },
         "not_covered": {axis: list(map(str, values)) for axis, values in coverage.missing().items()},
-    }  # fmt: skip
+    }
 
 
 def keep(failure: Failure, out: Path) -> list[Path]:

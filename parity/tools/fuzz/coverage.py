@@ -57,7 +57,8 @@ AXES: dict[str, tuple[tuple[Any, ...], Read]] = {
     "stable norm": (BOTH, _fields("do_stable_layer_norm")),
     "adapter": ((True,), _fields("add_adapter")),
     "problem": (
-        ("regression", "single_label_classification", "multi_label_classification"), _fields("problem_type"),
+        ("regression", "single_label_classification", "multi_label_classification"),
+        _fields("problem_type"),
     ),
     "spread": (("<0.1", "<0.2", "<0.4"), lambda e: [next(f"<{b}" for b in (0.1, 0.2, 0.4) if e.spread < b)]),
     "rows": ((1, 2, 3, 4), lambda e: [len(e.lengths)]),
@@ -75,7 +76,7 @@ AXES: dict[str, tuple[tuple[Any, ...], Read]] = {
     "shortest text": (("none", "some"), lambda e: ["some" if n else "none" for n in _setting("min_length")(e)]),
     "forced begin": (BOTH, _given("forced_bos_token_id")),
     "forced end": (BOTH, _given("forced_eos_token_id")),
-}  # fmt: skip
+}
 """By axis, the values that there are to see, and what reads them from an example: none where it has no such axis."""
 
 

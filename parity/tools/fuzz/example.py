@@ -30,12 +30,30 @@ LONGEST_TEXT = 9
 """Tokens of a generated text, at most."""
 STEPS = 8
 """Calls in which a target is decoded, at most."""
-TEXTS = ("generate.settings", "generate.defaults", "generate.greedy", "generate.alone", "generate.other-mates",
-         "generate.beams")  # fmt: skip
+TEXTS = (
+    "generate.settings",
+    "generate.defaults",
+    "generate.greedy",
+    "generate.alone",
+    "generate.other-mates",
+    "generate.beams",
+)
 """Of the questions about generated text those that are asked: the drawn settings, and what theirs are held against."""
-ON_EITHER_SIDE = ("forward", "forward.repeated", "forward.defaults", "encode-decode", "decode-steps", "decode-chunks",
-                  "loss", "loss.all-ignored", "gradients", "generate.settings", "generate.defaults", "generate.greedy",
-                  "generate.beams")  # fmt: skip
+ON_EITHER_SIDE = (
+    "forward",
+    "forward.repeated",
+    "forward.defaults",
+    "encode-decode",
+    "decode-steps",
+    "decode-chunks",
+    "loss",
+    "loss.all-ignored",
+    "gradients",
+    "generate.settings",
+    "generate.defaults",
+    "generate.greedy",
+    "generate.beams",
+)
 """The questions that a batch padded on the left can be asked: the others keep a row's first positions."""
 
 
@@ -174,8 +192,10 @@ def _left_padded(case: Case) -> Case:
     if "attention_mask" not in names:
         return case
     filling = [row.count(0) for row in case.inputs["attention_mask"]]
-    moved = {name: np.array([np.roll(row, n) for row, n in zip(case.inputs[name], filling, strict=True)]).tolist()
-             for name in names}  # fmt: skip
+    moved = {
+        name: np.array([np.roll(row, n) for row, n in zip(case.inputs[name], filling, strict=True)]).tolist()
+        for name in names
+    }
     return replace(case, inputs={**case.inputs, **moved})
 
 
@@ -203,12 +223,17 @@ def drawn(shape: Choices, rest: Choices, family: str) -> Example:
     speech = config["model_type"] == "speech-encoder-decoder"
     most = min(0.35, LARGEST_GAIN / widest(config) ** 0.5)
     return Example(
-        family, config, _generation(shape, rest, config) if writes else {}, lengths, ignored,
+        family,
+        config,
+        _generation(shape, rest, config) if writes else {},
+        lengths,
+        ignored,
         padding="right" if speech or model_class == "BartForCausalLM" else _one_of(rest, ("right", "right", "left")),
         masked=len(lengths) > 1 and not speech and _one_of(rest, (False, False, True)),
-        seed=int(rest.integers(0, 2**16)), spread=round(most * _one_of(rest, (1.0, 0.5, 0.25)), 4),
+        seed=int(rest.integers(0, 2**16)),
+        spread=round(most * _one_of(rest, (1.0, 0.5, 0.25)), 4),
         end_bias=_one_of(rest, (0.0, 1.0, 2.0)),
-    )  # fmt: skip
+    )
 
 
 def _batch(
@@ -238,13 +263,16 @@ def _generation(shape: Choices, rest: Choices, config: Mapping[str, Any]) -> dic
     names = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
     longest = int(shape.integers(3, LONGEST_TEXT + 1))
     return {
-        **{name: config[name] for name in names if name in config}, "max_length": longest,
-        "num_beams": _one_of(shape, (1, 2, 3)), "min_length": int(rest.integers(0, longest)),
-        "length_penalty": _one_of(rest, (1.0, 0.5, 2.0)), "no_repeat_ngram_size": _one_of(rest, (0, 0, 2, 3)),
+        **{name: config[name] for name in names if name in config},
+        "max_length": longest,
+        "num_beams": _one_of(shape, (1, 2, 3)),
+        "min_length": int(rest.integers(0, longest)),
+        "length_penalty": _one_of(rest, (1.0, 0.5, 2.0)),
+        "no_repeat_ngram_size": _one_of(rest, (0, 0, 2, 3)),
         "early_stopping": _one_of(rest, (False, True)),
         "forced_bos_token_id": _one_of(rest, (None, 4)),
         "forced_eos_token_id": _one_of(rest, (None, config["eos_token_id"])),
-    }  # fmt: skip
+    }
 
 
 def _one_of(choices: Choices, options: Sequence[Any]) -> Any:

@@ -29,11 +29,14 @@ LIBRARIES = {
     "hf-flax": ("Flax", "flax", "Flax", 'JAX_PLATFORMS="cpu"'),
 }
 FIELDS = {
-    "encoder.hidden": "encoder_hidden_states", "encoder.attention": "encoder_attentions",
-    "decoder.hidden": "decoder_hidden_states", "decoder.attention": "decoder_attentions",
-    "decoder.cross_attention": "cross_attentions", "encoder.last": "encoder_last_hidden_state",
+    "encoder.hidden": "encoder_hidden_states",
+    "encoder.attention": "encoder_attentions",
+    "decoder.hidden": "decoder_hidden_states",
+    "decoder.attention": "decoder_attentions",
+    "decoder.cross_attention": "cross_attentions",
+    "encoder.last": "encoder_last_hidden_state",
     "decoder.last": "last_hidden_state",
-}  # fmt: skip
+}
 """By canonical name, the documented field; a decoder alone calls its own states and attentions without ``decoder_``."""
 
 
@@ -59,14 +62,22 @@ def script(failure: Failure) -> str:
     library = f"transformers {versions()['transformers']}, {name} ({attention} attention)"
     generation = example.generation if case.operation == "generate" else {}
     text = _template().render(
-        library=library, said=_text(f"{verdict.claim}. Here: {verdict.reason}."),
-        environment=environment, framework=framework, prefix=prefix, model_class=example.model_class,
-        config=_filled("config", example.config), generation=_filled("generation", generation) if generation else "",
-        inputs=_filled("inputs", case.inputs), aliases=_filled("aliases", sorted(example.table.tied)),
-        seed=example.seed, spread=example.spread,
+        library=library,
+        said=_text(f"{verdict.claim}. Here: {verdict.reason}."),
+        environment=environment,
+        framework=framework,
+        prefix=prefix,
+        model_class=example.model_class,
+        config=_filled("config", example.config),
+        generation=_filled("generation", generation) if generation else "",
+        inputs=_filled("inputs", case.inputs),
+        aliases=_filled("aliases", sorted(example.table.tied)),
+        seed=example.seed,
+        spread=example.spread,
         raised=example.raised,
-        how=f', attn_implementation="{attention}"' if framework == "torch" else ", from_pt=True", **shown,
-    )  # fmt: skip
+        how=f', attn_implementation="{attention}"' if framework == "torch" else ", from_pt=True",
+        **shown,
+    )
     if lines_of(text) > LINES:
         raise NoScript(f"it takes {lines_of(text)} lines, more than {LINES}")
     return text
@@ -84,9 +95,10 @@ def _shown(failure: Failure, case: Case, framework: str) -> dict[str, Any]:
         call = _call(case, framework, "sequences" if case.operation == "generate" else "logits")
         return _row(call, "what comes", "'an answer'", f"an answer and no {exception}", "0")
     index = next(
-        i for i, subject in failure.run.subjects("candidate")
+        i
+        for i, subject in failure.run.subjects("candidate")
         if (subject.backend, subject.variant) == (verdict.backend, verdict.variant)
-    )  # fmt: skip
+    )
     ours, truth = failure.run.trace(index, case.name), failure.run.oracle(case.name)
     if truth is None or tensor not in ours.arrays or tensor not in truth.arrays:
         raise NoScript(f"no number shows it: {verdict.reason}")

@@ -97,8 +97,13 @@ def judge_example(
             checks, plan = [CHECKS[wanted.check]], plan.only(wanted.backend, wanted.variant)
             names = {wanted.case, *checks[0].also}
             about_text = wanted.case.startswith(("generate", "score"))
-            cases = [case for case in cases if case.name in names or case.notes.get("sets_yardstick")
-                     or (about_text and case.operation.startswith("generat"))]  # fmt: skip
+            cases = [
+                case
+                for case in cases
+                if case.name in names
+                or case.notes.get("sets_yardstick")
+                or (about_text and case.operation.startswith("generat"))
+            ]
         run = ask(process, plan, checkpoint, cases)
         return run, verdicts_of(run, checks)
 
@@ -134,10 +139,16 @@ class Search:
     """
 
     def __init__(
-        self, process: Process, plan: Plan, families: Sequence[str] = AUDITED, *, seed: int = 0, known: str = "",
+        self,
+        process: Process,
+        plan: Plan,
+        families: Sequence[str] = AUDITED,
+        *,
+        seed: int = 0,
+        known: str = "",
         progress: Callable[[Found, str], None] = lambda found, doing: None,
         keep: Callable[[Failure], Any] = lambda failure: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.process, self.plan, self.families = process, plan, tuple(families)
         self.seed, self.known, self.progress, self.keep = seed, known, progress, keep
         self.found = Found()
@@ -177,9 +188,12 @@ class Search:
 
         @seed(random.Random(f"{self.seed} {number}").getrandbits(32))
         @settings(
-            max_examples=PER_ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+            max_examples=PER_ROUND,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
             phases=(Phase.generate, Phase.shrink),
-        )  # fmt: skip
+        )
         @given(st.data())
         def holds(data: Any) -> None:
             choices = Choices(data)

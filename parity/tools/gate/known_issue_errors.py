@@ -1,7 +1,7 @@
 """``python -m parity.tools.gate.known_issue_errors``: how large the error of each known issue is, from the baseline.
 
-It is what an issue is held to in a version that nobody measured (``parity.judge.known_issue_match``). Written anew after the
-baseline; a test holds the two together.
+It is what an issue is held to in a version that nobody measured (``parity.judge.known_issue_match``). Written anew
+after the baseline; a test holds the two together.
 """
 
 from __future__ import annotations

@@ -50,7 +50,15 @@ def subject_of(cell: Cell, checkpoint: CheckpointRecord) -> SubjectRecord:
     backend, _, variant = name.partition("/")
     subject = Subject(backend, variant or "eager", stack or "main", device, dtype, "candidate")
     return SubjectRecord(
-        backend=subject.backend, variant=subject.variant, stack=subject.stack, device=device, dtype=dtype,
-        role="candidate", label=label, model_class=model_class, documented_class=checkpoint.documented_class,
-        capabilities=[], environment=subject.stack,
-    )  # fmt: skip
+        backend=subject.backend,
+        variant=subject.variant,
+        stack=subject.stack,
+        device=device,
+        dtype=dtype,
+        role="candidate",
+        label=label,
+        model_class=model_class,
+        documented_class=checkpoint.documented_class,
+        capabilities=[],
+        environment=subject.stack,
+    )

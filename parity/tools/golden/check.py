@@ -49,9 +49,15 @@ def audit_goldens(
 
     with tempfile.TemporaryDirectory(prefix="parity-golden-") as folder:
         return api.audit(
-            fixtures(), out=Path(folder), cache=cache, backends=[ASKED_HERE], goldens=STACKS, cases=golden_cases,
-            jobs=jobs, progress=progress,
-        )  # fmt: skip
+            fixtures(),
+            out=Path(folder),
+            cache=cache,
+            backends=[ASKED_HERE],
+            goldens=STACKS,
+            cases=golden_cases,
+            jobs=jobs,
+            progress=progress,
+        )
 
 
 def _of_files(index: Index) -> Iterator[Problem]:
@@ -88,8 +94,11 @@ def _of_fixtures(index: Index) -> Iterator[Problem]:
         pins = dict(pin.partition("[")[0].split("==") for pin in rows[stack].requires if "[" not in pin)
         for library in sorted(pins.keys() & known.versions.keys()):
             if known.versions[library].partition("+")[0] != pins[library]:
-                yield Problem("stale", f"{goldens() / name}: of {library} {known.versions[library]}, the stack {stack} "
-                                       f"has {pins[library]}")  # fmt: skip
+                yield Problem(
+                    "stale",
+                    f"{goldens() / name}: of {library} {known.versions[library]}, the stack {stack} "
+                    f"has {pins[library]}",
+                )
         asked = golden_cases(checkpoint.anatomy, None, checkpoint.generation)
         try:
             bundle = read_bundle(name)

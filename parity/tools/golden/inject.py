@@ -120,7 +120,11 @@ def as_golden(subject: SubjectRecord, lacking: Mapping[str, str], kept: list[str
     stack = golden_stack(subject.stack)
     who = Subject(subject.backend, subject.variant, stack, subject.device, subject.dtype)
     return {
-        "stack": stack, "environment": stack, "label": who.label, "role": "candidate", "kept": kept,
+        "stack": stack,
+        "environment": stack,
+        "label": who.label,
+        "role": "candidate",
+        "kept": kept,
         "capabilities": [name for name in subject.capabilities if name not in lacking],
         "lacking": {**subject.lacking, **lacking},
-    }  # fmt: skip
+    }

@@ -69,9 +69,15 @@ def record(
             offered = resolve_stack(stack).backends
             asked = [name for name in BACKENDS if name.partition("/")[0] in offered]
             manifest = capture(
-                list(checkpoints or fixtures()), out=Path(folder), cache=cache, backends=asked, stacks=(stack,),
-                cases=golden_cases, jobs=jobs, progress=progress,
-            )  # fmt: skip
+                list(checkpoints or fixtures()),
+                out=Path(folder),
+                cache=cache,
+                backends=asked,
+                stacks=(stack,),
+                cases=golden_cases,
+                jobs=jobs,
+                progress=progress,
+            )
             written += _keep(manifest, Path(folder), stack, because)
     return written
 
@@ -143,19 +149,29 @@ def _provenance(manifest: Manifest, stack: str, checkpoint: str, content: bytes)
     facts: dict[str, Any] = manifest.environments[stack]
     versions = {name: version for name, version in sorted(facts["versions"].items()) if version}
     return Provenance(
-        sha256=digest(content), checkpoint=checkpoint, recorded=_now(), command=["parity", *sys.argv[1:]],
-        device="cpu", seed=SEED, python=facts["python"], cpu=facts["cpu"], versions=versions,
-    )  # fmt: skip
+        sha256=digest(content),
+        checkpoint=checkpoint,
+        recorded=_now(),
+        command=["parity", *sys.argv[1:]],
+        device="cpu",
+        seed=SEED,
+        python=facts["python"],
+        cpu=facts["cpu"],
+        versions=versions,
+    )
 
 
 def _same(old: Mapping[Any, Trace], new: Mapping[Any, Trace]) -> bool:
     """Whether all that was answered is the same, bit for bit."""
     return old.keys() == new.keys() and all(
-        one.raised == new[key].raised and one.arrays.keys() == new[key].arrays.keys()
-        and all(np.array_equal(array, new[key].arrays[name], equal_nan=array.dtype.kind == "f")
-                for name, array in one.arrays.items())
+        one.raised == new[key].raised
+        and one.arrays.keys() == new[key].arrays.keys()
+        and all(
+            np.array_equal(array, new[key].arrays[name], equal_nan=array.dtype.kind == "f")
+            for name, array in one.arrays.items()
+        )
         for key, one in old.items()
-    )  # fmt: skip
+    )
 
 
 def _farther(run: CheckpointRun, old: Bundle, new: Bundle) -> Iterator[str]:

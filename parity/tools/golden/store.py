@@ -114,7 +114,7 @@ class Bundle:
             "traces": told,
             "subjects": [subject.model_dump(mode="json", exclude_defaults=True) for subject in self.subjects],
         }
-        return save(arrays, metadata={"golden": json.dumps(head, sort_keys=True)})  # fmt: skip
+        return save(arrays, metadata={"golden": json.dumps(head, sort_keys=True)})
 
 
 def read_index() -> Index:

@@ -1,1 +1,2 @@
-"""``python -m parity.tools.search_dialects.measure``: which dialect of search each library speaks, asked of the library."""
+"""``python -m parity.tools.search_dialects.measure``: which dialect of search each library speaks, asked of the
+library."""

@@ -27,14 +27,24 @@ Model = tuple[int, float, float]
 MODELS = tuple((seed, 3.0, sharpness) for seed in range(6) for sharpness in (1.0, 2.5))
 
 _SIZES = {
-    "vocab_size": 29, "max_position_embeddings": 32, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1,
-    "encoder_attention_heads": 2, "decoder_attention_heads": 4, "encoder_ffn_dim": 20, "decoder_ffn_dim": 24,
-}  # fmt: skip
+    "vocab_size": 29,
+    "max_position_embeddings": 32,
+    "d_model": 16,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 20,
+    "decoder_ffn_dim": 24,
+}
 _TOKENS = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 3}
 _KIND = {
-    "model_type": "bart", "architectures": ["BartForConditionalGeneration"], "is_encoder_decoder": True,
-    "scale_embedding": True, "forced_eos_token_id": None,
-}  # fmt: skip
+    "model_type": "bart",
+    "architectures": ["BartForConditionalGeneration"],
+    "is_encoder_decoder": True,
+    "scale_embedding": True,
+    "forced_eos_token_id": None,
+}
 _BEAMS = {"early_stopping": False, "length_penalty": 1.0}
 
 
@@ -66,8 +76,19 @@ def settings() -> list[tuple[dict[str, Any], dict[str, Any]]]:
         ({**_BEAMS, "num_beams": 2, "max_length": 4, "length_penalty": 2.0, "early_stopping": True}, {}),
         ({**_BEAMS, "num_beams": 2, "max_length": 12, "length_penalty": 2.0, "early_stopping": "never"}, {}),
         ({**_BEAMS, "num_beams": 3, "max_length": 9, "length_penalty": -1.0, "early_stopping": "never"}, {}),
-        ({**_BEAMS, "num_beams": 3, "max_length": 9, "min_length": 4, "forced_bos_token_id": 0,
-          "forced_eos_token_id": 2, "length_penalty": 2.0, "early_stopping": True}, {}),
+        (
+            {
+                **_BEAMS,
+                "num_beams": 3,
+                "max_length": 9,
+                "min_length": 4,
+                "forced_bos_token_id": 0,
+                "forced_eos_token_id": 2,
+                "length_penalty": 2.0,
+                "early_stopping": True,
+            },
+            {},
+        ),
         ({**_BEAMS, "num_beams": 2, "max_length": 9, "no_repeat_ngram_size": 2, "min_length": 6}, {}),
         ({**_BEAMS, "num_beams": 2, "max_length": 7, "early_stopping": True}, {"pad_token_id": 0}),
         ({"num_beams": 1, "max_length": 9}, {}),
@@ -76,7 +97,7 @@ def settings() -> list[tuple[dict[str, Any], dict[str, Any]]]:
         ({**start, "max_length": 20}, {}),
         (start, {"max_length": 20}),
         (start, {}),
-    ]  # fmt: skip
+    ]
 
 
 def cases() -> list[Case]:

@@ -1,8 +1,9 @@
-"""Which dialect each library speaks: ``python -m parity.tools.search_dialects.measure STACK…`` asks them and writes ``dialects.toml``.
+"""Which dialect each library speaks: ``python -m parity.tools.search_dialects.measure STACK…`` asks them and writes
+``dialects.toml``.
 
-Every library generates for every case of ``parity.tools.search_dialects.calls`` in its own interpreter. A cell of the table, one
-library's value of one choice, is the only value under which the reference's search gives what the library gave, over
-all cases in which the values differ; and the whole dialect has to give what the library gave in every case.
+Every library generates for every case of ``parity.tools.search_dialects.calls`` in its own interpreter. A cell of the
+table, one library's value of one choice, is the only value under which the reference's search gives what the library
+gave, over all cases in which the values differ; and the whole dialect has to give what the library gave in every case.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"parity.tools.search_dialects.measure: {error}", file=sys.stderr)
             return 1
     head = [
-        "# Written by `python -m parity.tools.search_dialects.measure`: which dialect of search each library speaks, by its own answers.",
+        "# Written by `python -m parity.tools.search_dialects.measure`: which dialect of search each library speaks.",
         "# `cases` is the number of calls in which the choice's values differ and only the one named gives the answer.",
         f'date = "{datetime.now(UTC).date()}"',
         f"cases = {len(cases())}",

@@ -39,8 +39,8 @@ its dialect.
 
 Measured {date}, {cases} calls of three sources for each library; equal scores were at most
 {largest_distance_of_equal_scores:.1e} apart, different ones at least {smallest_distance_of_different_scores:.2f}, both
-relative. Written by `python -m parity.tools.search_dialects.table` from `parity/tools/search_dialects/dialects.toml`, which `python -m parity.tools.search_dialects.measure`
-measures.
+relative. Written by `python -m parity.tools.search_dialects.table` from `parity/tools/search_dialects/dialects.toml`,
+which `python -m parity.tools.search_dialects.measure` measures.
 """
 
 

@@ -77,14 +77,24 @@ def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, Checkpo
     about = {run.manifest.subjects[index].about for run, index in here}.pop()
     worst = [largest(*each) for each in here] if about == "model" else []
     return Outcome(
-        name=mutant.name, family=mutant.family, what=mutant.what, history=mutant.history, backend=mutant.backend,
-        about=about, fixtures=list(mutant.fixtures), changed=all(_differs(*each, mutant.backend) for each in here),
+        name=mutant.name,
+        family=mutant.family,
+        what=mutant.what,
+        history=mutant.history,
+        backend=mutant.backend,
+        about=about,
+        fixtures=list(mutant.fixtures),
+        changed=all(_differs(*each, mutant.backend) for each in here),
         caught_by=sorted({verdict.check for verdict in failed}, key=list(CHECKS).index) if everywhere else [],
-        cells=len(failed), errors=[*_unjudged(mutant, verdicts)], wanted=list(mutant.shows),
-        named=_place(failed[0]) if failed else "", localised=_is_localised(mutant, failed),
-        largest=max(ratios, default=None), smallest=min(ratios, default=None),
+        cells=len(failed),
+        errors=[*_unjudged(mutant, verdicts)],
+        wanted=list(mutant.shows),
+        named=_place(failed[0]) if failed else "",
+        localised=_is_localised(mutant, failed),
+        largest=max(ratios, default=None),
+        smallest=min(ratios, default=None),
         missed_by=[name for name, bound in TOLERANCES.items() if worst and max(worst) <= bound],
-    )  # fmt: skip
+    )
 
 
 def cell(verdict: Verdict) -> str:

@@ -56,9 +56,12 @@ class Selftest(BaseModel):
 
 
 def selftest(
-    names: Sequence[str] | None = None, *, cache: Path | None = None, jobs: int | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    cache: Path | None = None,
+    jobs: int | None = None,
     progress: Progress | None = None,
-) -> Selftest:  # fmt: skip
+) -> Selftest:
     """Captures and judges mutants on small fixtures.
 
     Args:
@@ -115,16 +118,25 @@ def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:
 
 
 def _capture(
-    chosen: Sequence[Mutant], fixtures: Sequence[str], out: Path, cache: Path | None, jobs: int | None,
+    chosen: Sequence[Mutant],
+    fixtures: Sequence[str],
+    out: Path,
+    cache: Path | None,
+    jobs: int | None,
     progress: Progress | None,
-) -> None:  # fmt: skip
+) -> None:
     from parity.capture.pipeline import capture
     from parity.judge.followup.cases import DERIVED, layers
 
     capture(
-        [fixture(name) for name in fixtures], out=out, cache=cache, derive=(*DERIVED, layers), jobs=jobs,
-        progress=progress, candidates={name: list(_subjects(name, chosen)) for name in fixtures},
-    )  # fmt: skip
+        [fixture(name) for name in fixtures],
+        out=out,
+        cache=cache,
+        derive=(*DERIVED, layers),
+        jobs=jobs,
+        progress=progress,
+        candidates={name: list(_subjects(name, chosen)) for name in fixtures},
+    )
 
 
 def _subjects(name: str, chosen: Sequence[Mutant]) -> Iterator[Subject]:
@@ -136,9 +148,12 @@ def _subjects(name: str, chosen: Sequence[Mutant]) -> Iterator[Subject]:
 
 
 def _summed_up(
-    names: Sequence[str] | None, chosen: Sequence[Mutant], verdicts: dict[str, list[Verdict]],
-    runs: dict[str, CheckpointRun], began: float,
-) -> Selftest:  # fmt: skip
+    names: Sequence[str] | None,
+    chosen: Sequence[Mutant],
+    verdicts: dict[str, list[Verdict]],
+    runs: dict[str, CheckpointRun],
+    began: float,
+) -> Selftest:
     outcomes = [outcome(mutant, verdicts[mutant.name], runs) for mutant in chosen]
     judged = dict.fromkeys(v.check for m in chosen for v in verdicts[m.name] if v.status != "skip")
     counts = Counter(check for each in outcomes for check in each.caught_by)

@@ -1,4 +1,5 @@
-"""``python -m parity.tools.examples.making FOLDER ID…``: stand-ins, below ``FOLDER`` as they are to lie in ``HF_HOME``."""
+"""``python -m parity.tools.examples.making FOLDER ID…``: stand-ins, below ``FOLDER`` as they are to lie in
+``HF_HOME``."""
 
 from __future__ import annotations
 

@@ -35,10 +35,15 @@ def write_speech(name: str, row: Mapping[str, Any], folder: Path) -> None:
         stream.write_table(table)
     facts = {"name": split, "num_bytes": table.nbytes, "num_examples": table.num_rows, "dataset_name": short}
     info = {
-        "builder_name": "parquet", "dataset_name": short, "config_name": row["config"], "splits": {split: facts},
-        "version": {"version_str": "0.0.0", "major": 0, "minor": 0, "patch": 0}, "features": _features(),
-        "download_size": 0, "dataset_size": table.nbytes,
-    }  # fmt: skip
+        "builder_name": "parquet",
+        "dataset_name": short,
+        "config_name": row["config"],
+        "splits": {split: facts},
+        "version": {"version_str": "0.0.0", "major": 0, "minor": 0, "patch": 0},
+        "features": _features(),
+        "download_size": 0,
+        "dataset_size": table.nbytes,
+    }
     (place / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
 
 
