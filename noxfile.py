@@ -73,12 +73,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and layout: ruff check, ruff format --check."""
+    """Style and layout (ruff), and the import contracts of `pyproject.toml` (import-linter)."""
     python = "python" if _has_venv(session) else sys.executable
     if _has_venv(session):
-        session.install("-q", "ruff", "-c", "parity/constraints/main.txt")
+        session.install("-q", "ruff", "import-linter", "-c", "parity/constraints/main.txt")
     session.run(python, "-m", "ruff", "check", ".", external=True)
     session.run(python, "-m", "ruff", "format", "--check", ".", external=True)
+    contracts = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    session.run(python, "-c", contracts, external=True)
 
 
 def _stack_session(name: str) -> None:

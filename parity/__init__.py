@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
-__all__ = ["audit"]
+from parity.core.version import __version__
+
+__all__ = ["__version__", "audit"]
 
 
 def __getattr__(name: str) -> Any:

@@ -426,3 +426,28 @@ def _readable(directories: Sequence[Path], model_class: str | None) -> list[tupl
     if not found and last is not None:
         raise last
     return found
+
+
+def audit_goldens(
+    cache: Path | None = None, jobs: int | None = None, progress: Callable[[Event], None] | None = None
+) -> Report:
+    """Judges every golden against the oracle of today, in a run that is not kept; only ``main`` is asked anything.
+
+    Raises:
+        GoldenError: a golden cannot be read.
+    """
+    from parity.core.resources import fixtures
+    from parity.tools.golden.selection import STACKS, golden_cases
+
+    with tempfile.TemporaryDirectory(prefix="parity-golden-") as folder:
+        return audit(
+            fixtures(),
+            out=Path(folder),
+            cache=cache,
+            # A run needs a candidate, or the oracle computes nothing; the noise floor has this trace already.
+            backends=["reference-torch/eager"],
+            goldens=STACKS,
+            cases=golden_cases,
+            jobs=jobs,
+            progress=progress,
+        )

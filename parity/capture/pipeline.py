@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from parity import __version__
 from parity.backends.capabilities import cannot_run
 from parity.backends.registry import find_entry
 from parity.capture.cache import TraceCache, default_cache
@@ -45,6 +44,7 @@ from parity.core.model_spec import Anatomy
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
 from parity.core.subject import ORACLE, Subject
 from parity.core.trace import Trace, TraceError
+from parity.core.version import __version__
 from reference.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -60,7 +60,7 @@ def golden_check(
     """Fail where a golden is missing, unused, altered or stale, or where the oracle of today contradicts it."""
     from parity import api
     from parity.report.progress import Progress
-    from parity.tools.golden.check import audit_goldens, problems
+    from parity.tools.golden.check import problems
     from parity.tools.golden.render import show_audited, show_problems
 
     found = problems()
@@ -68,6 +68,6 @@ def golden_check(
     if found or files_only:
         raise typer.Exit(1 if found else 0)
     with Progress() as progress:
-        report = audit_goldens(cache, jobs, progress)
+        report = api.audit_goldens(cache, jobs, progress)
     show_audited(report)
     raise typer.Exit(api.exit_code(report))

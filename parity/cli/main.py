@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from parity import __version__
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
 from parity.cli.golden import golden_app
 from parity.cli.reports import reports_app
 from parity.core.defaults import SAVE_LIMIT
 from parity.core.display import printable
 from parity.core.files import check_writable
+from parity.core.version import __version__
 
 app = typer.Typer(
     name="parity",

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from parity import __version__
 from parity.core.errors import GivenError
 from parity.core.records import CheckpointRecord, Cost, Manifest, Report, Status, Totals, Verdict
 from parity.core.subject import FLAX, TORCH
 from parity.core.trace import Raised, TraceError
+from parity.core.version import __version__
 from parity.judge import known_issues as ledger
 from parity.judge.captured_run import CheckpointRun, NoPeer
 from parity.judge.checks import CHECKS, Check

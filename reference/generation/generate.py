@@ -11,8 +11,7 @@ from reference.generation.dialect import DOCUMENTED, Dialect
 from reference.generation.processors import log_softmax, processed, ruled
 from reference.generation.sampling import Draws, bounds, checked_numbers, drawn, interval, margin
 from reference.generation.search import Hypothesis, Search, advance, goes_on, started
-from reference.generation.settings import GenerationSettings
-from reference.generation.validation import conflict
+from reference.generation.settings import GenerationSettings, conflict
 from reference.generation.warpers import warped
 
 Choice = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

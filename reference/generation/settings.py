@@ -18,7 +18,6 @@ from reference.generation.validation import (
     check_known,
     check_neutral,
     check_value,
-    conflict,
     shown,
 )
 
@@ -244,3 +243,29 @@ def _check_whole(settings: GenerationSettings, place: Path | str) -> None:
     if (found := conflict(settings)) is not None:
         name, cause = found
         raise SettingError("an argument" if name in settings.passed else place, cause, name)
+
+
+def conflict(settings: GenerationSettings) -> tuple[str, str] | None:
+    """The first field that the other settings leave no sense in, and why; None where there is none.
+
+    How large ``temperature`` and its like are is asked only where ``do_sample`` is set: elsewhere they are documented
+    to have no effect.
+    """
+    results, beams = settings.num_return_sequences, settings.num_beams
+    if settings.do_sample and beams > 1:
+        return "do_sample", f"do_sample with num_beams {beams} is beam sampling, which the reference does not do"
+    if not settings.do_sample and beams == 1 and results > 1:
+        return "num_return_sequences", f"num_return_sequences is {results}, and greedy search has one result"
+    if beams > 1 and results > beams:
+        return "num_return_sequences", f"num_return_sequences is {results}, more than num_beams {beams}"
+    return _warper_conflict(settings) if settings.do_sample else None
+
+
+def _warper_conflict(settings: GenerationSettings) -> tuple[str, str] | None:
+    if settings.temperature <= 0:
+        return "temperature", f"temperature is {settings.temperature}, and text is drawn at one above 0"
+    if settings.top_k < 0:
+        return "top_k", f"top_k is {settings.top_k}, not a count of tokens (0 keeps all)"
+    if not 0 < settings.top_p <= 1:
+        return "top_p", f"top_p is {settings.top_p}, not above 0 and at most 1"
+    return None

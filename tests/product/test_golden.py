@@ -21,7 +21,6 @@ from parity.core.resources import fixture
 from parity.core.stacks import find
 from parity.core.trace import Trace
 from parity.tools.golden import record as recording
-from parity.tools.golden.check import ASKED_HERE
 from parity.tools.golden.selection import golden_cases
 from parity.tools.golden.store import GoldenError, digest, read_bundle, read_index, write_bundle, write_index
 from tests.product.conftest import LONGEST, ROOT
@@ -100,7 +99,7 @@ def test_a_golden_that_is_wrong_fails_where_it_is_wrong(recorded, cache, tmp_pat
         [tmp_path / "checkpoints" / "bart-odd"],
         out=tmp_path / "run",
         cache=cache,
-        backends=[ASKED_HERE],
+        backends=["reference-torch/eager"],
         goldens=["main"],
         cases=golden_cases,
     )

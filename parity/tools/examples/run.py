@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from parity import __version__
 from parity.capture.worker.environment import cores
 from parity.core.stacks import Stack, resolve_stack
+from parity.core.version import __version__
 from parity.tools.examples import DocsError
 from parity.tools.examples.checkpoints import Real, Shelf, StandIns
 from parity.tools.examples.dependence import ids_of

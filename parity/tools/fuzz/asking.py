@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from parity import __version__
 from parity.backends.capabilities import capabilities, library_class
 from parity.backends.registry import find_entry, get_backend
 from parity.capture.plan import Asked, subject_record
@@ -29,6 +28,7 @@ from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Verdict
 from parity.core.subject import FILE, FLAX, ORACLE, TORCH, Subject, Variant, yardstick_ensemble
 from parity.core.trace import Trace
+from parity.core.version import __version__
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.followup.cases import OF_TEXTS
 

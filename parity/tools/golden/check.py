@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.core.records import Report
 from parity.core.resources import fixtures, goldens
 from parity.core.stacks import table
 from parity.tools.golden.selection import STACKS, golden_cases
 from parity.tools.golden.store import INDEX, LARGEST, GoldenError, Index, file_name, read_bundle, read_index
-
-if TYPE_CHECKING:
-    from parity.capture.task import Event
-
-ASKED_HERE = "reference-torch/eager"
-"""Somebody has to be judged, or the oracle is not asked; the yardstick has this answer already."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +29,6 @@ def problems() -> list[Problem]:
     """
     index = read_index()
     return [*_of_files(index), *_of_fixtures(index)]
-
-
-def audit_goldens(
-    cache: Path | None = None, jobs: int | None = None, progress: Callable[[Event], None] | None = None
-) -> Report:
-    """Judges every golden against the oracle of today, in a run that is not kept; only ``main`` is asked anything."""
-    from parity import api
-
-    with tempfile.TemporaryDirectory(prefix="parity-golden-") as folder:
-        return api.audit(
-            fixtures(),
-            out=Path(folder),
-            cache=cache,
-            backends=[ASKED_HERE],
-            goldens=STACKS,
-            cases=golden_cases,
-            jobs=jobs,
-            progress=progress,
-        )
 
 
 def _of_files(index: Index) -> Iterator[Problem]:
