@@ -90,7 +90,7 @@ def test_a_stack_that_is_not_here_says_how_to_make_it(installed, capsys):
 
 
 def test_an_installed_package_has_no_noxfile_and_names_what_pip_installs(installed, monkeypatch, capsys):
-    for module in ("doctor", "stacks"):
+    for module in ("tools.doctor", "core.stacks"):
         monkeypatch.setattr(f"parity.{module}.in_clone", lambda: False)
     installed({"numpy": "2.4.6"})
     assert run(["doctor"]) == 2

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from parity.cases.inputs import InputsError, read_inputs, tokenizer
-from parity.checkpoint.inspection import inspect_checkpoint, tokenizer_process
+from parity.checkpoint import tokenizer_process
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.model_spec import anatomy_of
 from parity.core.resources import fixture
 

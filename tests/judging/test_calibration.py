@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from parity.cases.standard import standard_cases
 from parity.core.model_spec import anatomy_of
+from parity.core.resources import data
 from parity.core.trace import Trace
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.judge import judge
@@ -236,7 +237,7 @@ def test_alarms_are_counted_and_named(run_directory):
 @pytest.mark.slow
 def test_the_factors_in_force_follow_from_the_rows_that_are_kept() -> None:
     found = still_drawn(read(ROOT / "reports" / "calibration"))
-    text = (ROOT / "parity" / "calibration.toml").read_text(encoding="utf-8")
+    text = data("judge/data/calibration.toml").read_text(encoding="utf-8")
     in_force = tomllib.loads(text)
     again = tomllib.loads(table.as_toml(found, {}))
     assert again.pop("measured")["ratios"] == in_force["measured"]["ratios"]
