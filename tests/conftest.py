@@ -29,3 +29,5 @@ beartype_packages(
 )
 
 profiles.register()
+
+pytest_plugins = ["tests.judge.sample_runs"]

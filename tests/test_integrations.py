@@ -17,7 +17,7 @@ from parity.cli.main import run
 from parity.core.records import write_record
 from parity.core.resources import fixtures
 from parity.tools.gate.gate import update
-from tests.fabricated import failure, report, verdict
+from tests.sample_reports import failure, report, verdict
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "parity.yml"

@@ -18,8 +18,8 @@ import pytest
 import parity
 from parity.cli.schema import report_schema_text
 from parity.core.resources import data, fixture, fixtures
-from tests.fabricated import failure, report, verdict
-from tests.test_cli import COMMANDS
+from tests.cli.test_main import COMMANDS
+from tests.sample_reports import failure, report, verdict
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {

@@ -15,7 +15,7 @@ class TestCapabilities:
     def test_every_word_is_judged_here(self) -> None:
         methods = {name.removeprefix("test_") for name in dir(self) if name.startswith("test_")}
         elsewhere = {"load", "hidden_states", "default_decoder_inputs", "encode_decode", "gradients", "other_searches"}
-        # What is saved and what is documented is asked in audits: tests/product/test_saving.py, test_audit.py.
+        # What is saved and what is documented is asked in audits: tests/end_to_end/test_saving.py, test_audit.py.
         assert set(OPERATIONS) - elsewhere - {*SAVING, *DOCUMENTED, *OTHER_CLASSES} <= methods
 
     def test_labels(self, asked: tuple[str, Answers]) -> None:

@@ -1,0 +1,41 @@
+"""Every family and composition agrees with the library, in both references; few examples here, the search asks more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from parity.tools.fuzz.architectures import FAMILIES
+from parity.tools.fuzz.search import Choices
+from tests.architectures.agreement import compared
+from tests.architectures.example import Example, example, example_of
+from tests.profiles import examples
+
+TORCH_SHAPES = 4
+FLAX_SHAPES, FLAX_DRAWS = 1, 3
+"""Each shape costs seconds of compilation, which its draws share."""
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.differing_executors]
+
+
+def judge(asked: Example, reference: str) -> None:
+    found = list(compared(asked, reference))
+    assert len(found) > 10
+    assert not [(what, each) for what, each in found if each.failed]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@examples(TORCH_SHAPES, suppress_health_check=SLOW)
+@given(data=st.data())
+def test_the_torch_reference_computes_what_the_library_does(family: str, data: st.DataObject) -> None:
+    model_class, drawn = FAMILIES[family]
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16), label="seed of weights and inputs"))
+    judge(example_of(family, model_class, drawn(Choices(data)), rng), "torch")
+
+
+@pytest.mark.parametrize("shape", range(FLAX_SHAPES))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_flax_reference_computes_what_the_library_and_the_torch_reference_do(family: str, shape: int) -> None:
+    for draw in range(FLAX_DRAWS):
+        judge(example(family, shape, draw), "flax")

@@ -1,0 +1,66 @@
+"""The worker sees its interpreter's packages and, of ours, only ``parity`` and ``reference``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from parity.capture.probe import WORKER, probe
+from tests.capture.fake_backend import FINE
+
+ROOT = Path(__file__).parents[3]
+
+
+def logged(bench, word):
+    return next(line for line in bench.log if line.startswith(f"{word} ")).split()[1:]
+
+
+def test_a_worker_imports_only_the_standard_library_numpy_and_safetensors(bench):
+    bench.run([bench.task(FINE)])
+    bare = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    allowed = {*sys.stdlib_module_names, *(name.partition(".")[0] for name in bare)}
+    own = set(logged(bench, "modules")) - allowed
+    assert own <= {"__main__", "numpy", "safetensors", "parity", "parity_fake"} | cython_runtime(own)
+    assert {"numpy", "parity", "parity_fake"} <= own
+
+
+def cython_runtime(names):
+    """numpy's own extension modules register a module for the Cython they were built with."""
+    return {name for name in names if name.startswith(("_cython_", "cython_runtime"))}
+
+
+def test_our_folders_are_not_on_a_workers_path(bench):
+    bench.run([bench.task(FINE)])
+    folders = [Path(entry).resolve() for entry in logged(bench, "path")]
+    assert ROOT not in folders and WORKER.parent not in folders
+
+
+def test_what_an_interpreter_prints_as_it_starts_is_not_taken_for_an_event(bench):
+    (bench.site / "sitecustomize.py").write_text("print('{noise}', flush=True)\n")
+    assert probe("main", Path(sys.executable), bench.environment, ["fake"])["versions"] == {"parity-fake": "1.0"}
+    assert bench.run([bench.task(FINE)])[0].outcome == "captured"
+
+
+def test_the_end_of_stdin_ends_a_worker(bench):
+    job = {"backend": "fake", "device": "cpu", "threads": 1, "cache": str(bench.folder), "tasks": []}
+    environment = {**os.environ, **bench.environment, "FAKE_SETUP": "hang"}
+    child = subprocess.Popen(
+        [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+    )
+    child.stdin.write(json.dumps({**job, "parent": os.getpid()}).encode() + b"\n")
+    child.stdin.close()
+    assert child.wait(timeout=20) == 1
+
+
+def test_a_worker_of_a_parent_that_is_gone_does_not_start(bench):
+    job = {"backend": "fake", "device": "cpu", "threads": 1, "cache": str(bench.folder), "tasks": [], "parent": 1}
+    with subprocess.Popen([sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdin.write(json.dumps(job).encode() + b"\n")
+        child.stdin.flush()
+        assert child.stdout.read() == b""
+        assert child.wait(timeout=20) == 1

@@ -1,4 +1,0 @@
-"""Every family and composition, at random sizes and weights, against PyTorch transformers 4.57.6, within budget.
-
-``python -m tests.families --examples 100`` searches; pytest asks a few.
-"""

@@ -1,0 +1,109 @@
+"""Generated text: one line a subject below the oracle's, one column a token, every difference marked."""
+
+from __future__ import annotations
+
+from parity.core.records import CheckpointRecord, Mark
+from parity.report.html import render
+from parity.report.html.texts import text_views
+from tests.report.html.reading import read
+from tests.sample_reports import generated, report, subject, verdict
+
+SUBJECTS = [subject(), subject("hf-tf"), subject("reference-torch", role="oracle", dtype="float64")]
+WORDS = ["</s>", " the", " cat", "\n", "</s>"]
+TIE = Mark(position=1, kind="tie-flip", margin=2.1e-7, tolerance=1e-6, oracle_token=10)
+WRONG = Mark(position=2, kind="wrong", margin=0.83, tolerance=1e-6, oracle_token=11)
+
+
+def made(*rows, pad: int = 1):
+    config = {"pad_token_id": pad}
+    checkpoint = CheckpointRecord(name="bart-odd", path="/x", digest="0", config=config, documented_class="Bart")
+    return report(verdict(), subjects=SUBJECTS, checkpoints=[checkpoint], generated=list(rows))
+
+
+def only(found):
+    """The tables of the one checkpoint there is."""
+    (checkpoint,) = text_views(found)
+    return checkpoint.tables
+
+
+def example():
+    return made(
+        generated(
+            0, [2, 20, 11, 12, 2], "tie-flip", words=["</s>", " a", " cat", "\n", "</s>"], marks=[TIE], score=-0.5
+        ),
+        generated(1, [2, 10, 21, 2, 1], "wrong", marks=[WRONG], text="the dog"),
+        generated(2, [2, 10, 11, 12, 2], words=WORDS, text="the cat", source="the <mask>", oracle_score=-0.25),
+    )
+
+
+def test_the_oracle_is_first_whatever_the_order_and_then_those_that_wrote_otherwise():
+    (table,) = only(example())
+    assert [(line.label, line.verdict) for line in table.lines] == [
+        ("reference-torch · float64", "oracle"),
+        ("hf-tf · float32", "wrong"),
+        ("hf-torch · float32", "tie-flip"),
+    ]
+    assert table.source == "the <mask>"
+
+
+def test_every_token_is_same_other_marked_or_padding():
+    (table,) = only(example())
+    assert [[box.kind for box in line.boxes] for line in table.lines] == [
+        ["same"] * 5,
+        ["same", "same", "wrong", "other", "pad"],
+        ["same", "tie-flip", "same", "same", "same"],
+    ]
+
+
+def test_a_mark_shows_symbol_and_what_the_oracle_prefers_by_how_much():
+    oracle, wrong, tie = next(read(render(example())).get("texts").all("table", "tokens")).all("tr")
+    assert [cell.text for cell in oracle.all("td")] == ["</s>", "␣ the", "␣ cat", "⏎", "</s>"]
+    assert list(tie.all("td"))[1].text == "≈ ␣ a oracle: the by 2.1e-07"
+    assert list(wrong.all("td"))[2].text == "✗ 21 oracle: cat by 8.3e-01"
+    assert "1.0e-06" in list(tie.all("td"))[1].attributes["title"]
+    assert next(tie.all("th")).text == "hf-torch · float32 ≈ tie-flip score -0.5"
+    assert "oracle's -0.25" in next(oracle.all("th")).text
+
+
+def test_a_line_without_words_borrows_those_of_the_others_and_else_shows_numbers():
+    (table,) = only(example())
+    assert [box.word for box in table.lines[1].boxes] == ["</s>", "the", "21", "</s>", "1"]
+    (table,) = only(made(generated(2, [2, 7]), generated(0, [2, 7])))
+    assert [box.word for box in table.lines[1].boxes] == ["2", "7"]
+
+
+def test_tables_on_which_not_all_agree_stand_first():
+    rows = [generated(2, [2, 7], row=n) for n in range(3)]
+    rows += [generated(0, [2, 7], row=0), generated(0, [2, 8], "wrong", row=1), generated(0, [2, 7], row=2)]
+    assert [(table.title, table.agrees) for table in only(made(*rows))] == [
+        ("generate · row 1", False),
+        ("generate · row 0", True),
+        ("generate · row 2", True),
+    ]
+
+
+def test_only_the_padding_after_the_end_is_padding():
+    (table,) = only(made(generated(2, [1, 5, 1, 6, 1, 1])))
+    assert [box.kind for box in table.lines[0].boxes] == ["same"] * 4 + ["pad"] * 2
+
+
+def test_rows_where_all_agree_are_folded_and_others_are_not():
+    same = [generated(who, [2, 5], row=1) for who in (2, 0)]
+    page = read(render(made(*example().generated, *same))).get("texts")
+    (folded,) = page.all("details")
+    assert next(folded.all("summary")).text == "generate · row 1 · all 2 wrote the same"
+    assert len(list(page.all("table", "tokens"))) == 2
+    assert [title.text for title in page.all("h4")] == ["generate · row 0"]
+
+
+def test_texts_of_the_oracle_and_of_those_who_differ_are_written_out():
+    page = read(render(example())).get("texts")
+    assert [text.text for text in page.all("p", "text")] == [
+        "reference-torch · float64 the cat",
+        "hf-tf · float32 the dog",
+    ]
+
+
+def test_without_an_oracle_s_line_nothing_is_called_different():
+    (table,) = only(made(generated(0, [2, 5]), generated(1, [2, 6])))
+    assert {box.kind for line in table.lines for box in line.boxes} == {"same"}

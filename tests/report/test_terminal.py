@@ -1,0 +1,316 @@
+"""What people see of a report: nothing left out, nothing in two places, readable without colour."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from parity.api import exit_code
+from parity.capture.task import Event
+from parity.core.records import Divergence, Notice, Unreadable
+from parity.report.console import duration, size, tell
+from parity.report.failures import INDENT, block, groups, origins, usual_causes
+from parity.report.html.page import render
+from parity.report.matrix import worst
+from parity.report.progress import Progress
+from parity.report.terminal import cost_line, known_lines, show_report, skip_lines, totals_line
+from tests.sample_reports import failure, report, verdict
+
+
+def shown(made, capsys) -> str:
+    show_report(made, Path("runs/x/report.json"))
+    return capsys.readouterr().out
+
+
+def test_failure_block_tells_what_where_how_much_why_and_how_to_see_it_again():
+    (group,) = groups([failure()])
+    assert block(group, "the cache is written at the wrong position").plain.splitlines() == [
+        "NUM01 fail · hf-flax · bart-odd · float32 · cpu",
+        "  claim    every hidden state is the oracle's",
+        "  cases    forward",
+        "  first    decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree to 0.9 budgets",
+        "  error    3.1e-02 relative to the tensor's scale, 8.4e+04 budgets (budget 3.7e-07)",
+        "  worst    logits[batch 1, tgt 4, vocab 17]  actual -0.304518  expected +0.41616",
+        "  likely   the cache is written at the wrong position",
+        "  again    parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
+    ]
+
+
+def test_one_cause_over_cases_and_backends_is_one_block_that_names_them():
+    cells = [failure(case=case, backend=backend) for case in ("forward", "loss") for backend in ("hf-tf", "hf-flax")]
+    (group,) = groups(cells)
+    text = block(group).plain
+    assert "hf-tf, hf-flax" in text
+    assert "cases    forward, loss" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"check": "NUM02"},
+        {"checkpoint": "bart-untied"},
+        {"dtype": "bfloat16"},
+        {"first_divergence": failure().first_divergence.model_copy(update={"tensor": "logits"})},
+        {"evidence": {"exception": "TypeError", "frame": "x.py:1 in f"}},
+    ],
+)
+def test_different_causes_are_different_blocks(change):
+    assert len(groups([failure(), failure(**change)])) == 2
+
+
+def test_what_a_backend_raises_is_one_block_for_all_the_claims_it_fails():
+    evidence = {"exception": "OSError", "frame": "x.py:1 in f", "phase": "load"}
+    fields = {"reason": "loading raised OSError: no\n\tfile", "evidence": evidence, "first_divergence": None}
+    cells = [failure(check=check, error=None, budget=None, **fields) for check in ("NUM01", "NUM02")]
+    (group,) = groups(cells)
+    assert block(group, "a wrong scale").plain.splitlines() == [
+        "NUM01, NUM02 fail · hf-flax · bart-odd · float32 · cpu",
+        "  cases    forward",
+        "  found    loading raised OSError: no file",
+    ]
+
+
+def test_the_example_of_a_group_is_the_one_farthest_past_its_budget():
+    (group,) = groups([failure(error=1e-3, case="mild"), failure(case="severe"), failure(error=None, case="none")])
+    assert group.example.case == "severe"
+
+
+def test_a_value_that_is_not_finite_is_said_to_be_so():
+    worst_element = {"tensor": "logits", "index": {"batch": 0}, "actual": None, "expected": 1.0}
+    (group,) = groups([failure(evidence={"worst": worst_element})])
+    assert "actual not finite" in block(group).plain
+
+
+def test_the_matrix_shows_the_worst_of_a_cell_and_every_subject(capsys):
+    text = shown(report(verdict(), failure(), failure(case="loss"), verdict("skip", backend="hf-tf")), capsys)
+    (row,) = [line for line in text.splitlines() if line.startswith("NUM01") and "·" not in line]
+    assert row.split()[:4] == ["NUM01", "pass", "FAIL", "skip"]
+
+
+def test_a_cell_with_one_bad_case_is_not_shown_as_good():
+    assert worst(["pass", "skip", "fail", "known"]) == "fail"
+    assert worst(["pass", "error", "fail"]) == "error"
+    assert worst(["pass", "known"]) == "known"
+    assert worst(["pass", "skip"]) == "pass"
+    assert worst(["skip"]) == "skip"
+
+
+def test_few_checkpoints_have_a_matrix_each_and_many_share_one(capsys):
+    two = shown(report(verdict(), verdict(checkpoint="bart-untied")), capsys)
+    assert "bart-odd · float32 · cpu" in two
+    assert "bart-untied · float32 · cpu" in two
+    many = shown(report(*(verdict(checkpoint=f"c{number}") for number in range(5))), capsys)
+    assert "5 checkpoints, the worst of each cell" in many
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_no_verdict_is_cut_off_however_narrow_the_terminal(width, capsys, monkeypatch):
+    """Subjects that do not fit stand in a table of their own, with the checks that one of them is asked."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    stacks = ("docs-4.37", "current", "nightly")
+    cells = [
+        verdict(backend="hf-torch", stack=stack, variant=variant) for stack in stacks for variant in ("eager", "sdpa")
+    ]
+    cells += [verdict(check="CONF01", backend="hf-config", stack=stack) for stack in stacks] + [
+        failure(backend="hf-tf")
+    ]
+    lines = shown(report(*cells), capsys).splitlines()
+    tables = [line for line in lines if line.startswith(("check ", "NUM01 ", "CONF01 ", "bart-odd"))]
+    assert max(map(len, tables)) <= width
+    words = " ".join(lines).partition("verdicts:")[0].split()
+    assert (words.count("pass"), words.count("FAIL")) == (9, 1)
+    assert sum(line.startswith("check ") for line in lines) == (2 if width == 80 else 1)
+    assert sum(line.startswith("CONF01 ") for line in lines) == 1
+
+
+def test_what_a_terminal_carries_over_is_indented(monkeypatch):
+    """In a file a line stays whole; a command is the terminal's to carry over, so that it can be copied."""
+    text = Text.assemble(("  claim    ", "bright_black"), "every word of it " * 9)
+    for soft_wrap, lines in ((False, 3), (True, 1)):
+        out = Console(file=io.StringIO(), width=80, soft_wrap=soft_wrap)
+        tell(out, text, INDENT)
+        first, *others = out.file.getvalue().splitlines()
+        assert first.startswith("  claim    every word") and len(others) == lines - 1
+        assert all(line.startswith(" " * INDENT + "every") or line[INDENT] != " " for line in others)
+        assert " ".join(" ".join([first, *others]).split()) == "claim " + ("every word of it " * 9).strip()
+
+
+def test_the_end_says_where_failures_begin(capsys):
+    cells = [failure(check=f"NUM0{number}", checkpoint=name) for number in range(1, 6) for name in ("a", "b")]
+    text = shown(report(*cells), capsys)
+    _, _, end = text.partition("where failures begin\n")
+    where = "hf-flax · a, b · float32 · cpu · NUM01, NUM02, NUM03 and 2 more"
+    assert end.splitlines()[0] == f"  decoder.hidden.1; its inputs agree to 0.9 budgets · {where}"
+    assert "where failures begin" not in shown(report(verdict()), capsys)
+
+
+def test_devices_and_dtypes_are_never_mixed_in_one_matrix(capsys):
+    text = shown(report(verdict(), failure(dtype="bfloat16", backend="hf-torch")), capsys)
+    rows = [line.split()[:2] for line in text.splitlines() if line.startswith("NUM01") and "·" not in line]
+    assert rows == [["NUM01", "pass"], ["NUM01", "FAIL"]]
+
+
+def test_totals_name_every_status_that_occurs():
+    made = report(verdict(), failure(), verdict("known"), verdict("skip"), verdict("error"))
+    assert totals_line(made).plain == "5 verdicts: 1 pass, 1 fail, 1 known, 1 skip, 1 error"
+
+
+def test_known_divergences_have_one_line_for_each_entry():
+    evidence = {"ledger": "FLAX-7", "severity": "high"}
+    cells = [verdict("known", case=case, reason="FLAX-7: it is so [x]", evidence=evidence) for case in ("a", "b")]
+    assert known_lines(report(*cells)) == ["FLAX-7 (high) · hf-torch · NUM01 · 2 cells: it is so"]
+
+
+def test_skips_are_counted_by_reason():
+    cells = [verdict("skip", reason="labels: none", case=case) for case in ("a", "b")]
+    other = verdict("skip", reason="attentions: none", backend="hf-tf")
+    lines = skip_lines(report(other, *cells))
+    assert lines == ["2 cells · hf-torch · labels: none", "1 cell · hf-tf · attentions: none"]
+
+
+def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
+    made = report(verdict())
+    assert cost_line(made) == (
+        "took 2 min 05 s, 4% of it not a backend's own work; peak memory 1.5 GB over all processes; "
+        "40 of 100 traces from the cache"
+    )
+    text = shown(made, capsys)
+    assert cost_line(made) in text
+    assert text.endswith("report runs/x/report.json\npage   runs/x/report.html\n")
+    assert "transformers 4.57.6" in text
+
+
+def test_square_brackets_of_a_library_are_printed_and_not_read_as_markup(capsys):
+    text = shown(report(failure(reason="index [red] of list[int] [/red]", first_divergence=None)), capsys)
+    assert "index [red] of list[int] [/red]" in text
+
+
+def test_output_to_a_file_has_no_colour_and_no_broken_lines(capsys):
+    reason = "word " * 100
+    text = shown(report(verdict("error", reason=reason.strip())), capsys)
+    assert "\x1b" not in text
+    assert reason.strip() in text
+
+
+def test_progress_without_a_terminal_is_a_few_lines_on_standard_error(capsys):
+    with Progress() as progress:
+        for _ in range(3):
+            progress(Event("planned", total=100, cached=40, done=40))
+        for done in range(41, 101):
+            progress(Event("finished", "hf-tf", "bart-odd", "forward", "captured", done=done, total=100))
+        progress(Event("finished", "hf-tf", "bart-odd", "loss", "crash", "SIGABRT", 100, 100))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = [line.partition("] ")[2] for line in captured.err.splitlines()]
+    assert lines == ["100 traces planned, 40 of them in the cache", "hf-tf · bart-odd · loss: crash: SIGABRT"]
+
+
+def test_sizes_and_durations_for_people():
+    assert [size(count) for count in (0, 999, 1_500, 2_340_000, 8e9)] == ["0 B", "999 B", "2 kB", "2 MB", "8.0 GB"]
+    assert [duration(seconds) for seconds in (0.04, 59.94, 125)] == ["0.0 s", "59.9 s", "2 min 05 s"]
+
+
+def test_notices_and_what_was_not_read_stand_first_and_once(capsys):
+    """A cause in its owner's words comes before any tensor; control characters in it do nothing."""
+    notice = Notice(id="common-prefix", cause="every name begins with 'x\x1b[31m.'", advice="strip it")
+    one = report(verdict(), failure())
+    one = one.model_copy(
+        update={
+            "checkpoints": [each.model_copy(update={"notices": [notice]}) for each in one.checkpoints],
+            "unreadable": [Unreadable(name="broken", cause="broken: an empty directory\n::error::")],
+        }
+    )
+    text = shown(one, capsys)
+    first = [line.rstrip() for line in text.splitlines()[:3]]
+    assert first == [
+        "unread    broken: an empty directory\\n::error::",
+        "notice    every name begins with 'x\\x1b[31m.'",
+        "          do: strip it",
+    ]
+    assert text.count("strip it") == 1 and "\x1b" not in text
+    page = render(one)
+    assert page.index("an empty directory") < page.index("strip it") < page.index('id="matrix"')
+    assert "\x1b" not in page
+
+
+@pytest.mark.parametrize(("cells", "code"), [([verdict()], 2), ([verdict(), failure()], 1), ([], 2)])
+def test_an_unreadable_checkpoint_beside_others_is_never_success(cells, code):
+    made = report(*cells, unreadable=[Unreadable(name="broken", cause="broken: an empty directory")])
+    assert exit_code(made) == code
+    assert exit_code(report(verdict())) == 0
+
+
+def _numeric(check: str, tensor: str, within: float | None, **fields):
+    first = Divergence(tensor=tensor, error=1e-2, budget=1e-6, inputs_within=within)
+    return failure(check=check, first_divergence=first, evidence={}, **fields)
+
+
+def test_one_likely_cause_for_what_diverges_first_and_none_for_what_follows():
+    """Of each checkpoint and backend by itself; what raises, or is of a file, has a cause of its own."""
+    found = [
+        _numeric("NUM02", "decoder.hidden.1", 900.0),
+        _numeric("NUM01", "encoder.hidden.1", 0.3),
+        verdict("fail", check="GEN01", backend="hf-flax", reason="row 0 is wrong"),
+        verdict("fail", check="TOK01", backend="hf-flax", reason="token 3"),
+        verdict("fail", check="CACHE01", backend="hf-flax", reason="r", evidence={"exception": "E", "frame": "f"}),
+        _numeric("NUM04", "logits", 0.2, backend="hf-tf"),
+        _numeric("NUM01", "encoder.hidden.0", 0.2, checkpoint="another"),
+    ]
+    made = list(groups(found))
+    causes = dict(
+        zip(
+            (group.example.check + group.example.checkpoint for group in made),
+            usual_causes(made, lambda check: f"because {check}"),
+            strict=True,
+        )
+    )
+    follows = ("", "NUM01 at encoder.hidden.1")
+    assert causes == {
+        "NUM02bart-odd": follows,
+        "NUM01bart-odd": ("because NUM01", ""),
+        "GEN01bart-odd": follows,
+        "TOK01bart-odd": ("because TOK01", ""),
+        "CACHE01bart-odd": ("because CACHE01", ""),
+        "NUM04bart-odd": ("because NUM04", ""),
+        "NUM01another": ("because NUM01", ""),
+    }
+    text = block(made[0], *follows).plain
+    assert "  follows  from NUM01 at encoder.hidden.1" in text and "likely" not in text
+
+
+@pytest.mark.parametrize("check", ["FILE01", "LOAD01", "LOAD02"])
+def test_where_the_weights_are_others_all_that_is_computed_follows(check):
+    backend = "file" if check == "FILE01" else "hf-flax"
+    made = list(
+        groups(
+            [
+                _numeric("NUM01", "encoder.hidden.0", None),
+                verdict("fail", check=check, backend=backend, reason="x is missing"),
+            ]
+        )
+    )
+    assert usual_causes(made, str) == [("", check), (check, "")]
+
+
+def test_what_only_follows_begins_nowhere():
+    of_the_file = verdict("fail", check="FILE01", backend="file", reason="x is missing")
+    made = groups([of_the_file, verdict("fail", check="NUM04", reason="no truth to hold this against")])
+    assert [origin.place for origin in origins(made)] == ["x is missing"]
+
+
+@pytest.mark.parametrize(("cells", "code"), [([verdict()], 2), ([verdict(), failure()], 1), ([verdict("skip")], 2)])
+def test_what_was_requested_and_cannot_run_is_never_success(cells, code, capsys):
+    line = "hf-tf cannot run in main: tensorflow is not installed (pip install tensorflow)"
+    made = report(*cells, not_run=[line])
+    assert exit_code(made) == code
+    assert " ".join(shown(made, capsys).split()).count(line) == 1 and line in render(made)
+
+
+def test_what_the_tolerances_rest_on_is_shown(capsys):
+    made = report(verdict(), tolerances="the errors of reference-torch alone")
+    assert "tolerances rest on the errors of reference-torch alone" in shown(made, capsys)
+    assert "Tolerances rest on the errors of reference-torch alone." in render(made)

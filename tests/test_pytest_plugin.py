@@ -1,0 +1,103 @@
+"""``pytest --parity``: a test for each cell, with and without xdist; and the fixtures, in a project of somebody's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parity.core.records import write_record
+from parity.core.resources import fixture
+from tests.sample_reports import failure, report, verdict
+
+ROOT = Path(__file__).parents[1]
+CELLS = (
+    verdict(),
+    verdict(case="loss"),
+    failure(),
+    verdict("error", case="load", reason="time-out in load"),
+    verdict("known", case="forward.alone", reason="an-entry: cause"),
+    verdict("skip", backend="hf-tf", reason="labels: takes none"),
+)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder of somebody's, with a test of its own and a report of ours."""
+    (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n", encoding="utf-8")
+    write_record(report(*CELLS), tmp_path / "report.json")
+    return tmp_path
+
+
+def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pytest", "-p", "parity.pytest_plugin", "-p", "no:cacheprovider", *arguments]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, env={**variables, "PYTHONPATH": path}
+    )
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "2"]], ids=["one process", "xdist"])
+def test_each_cell_is_a_test(project, more):
+    ended = run_pytest(project, "--parity-report", "report.json", "-rA", *more)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    last = ended.stdout.splitlines()[-1]
+    for count in ("2 failed", "2 passed", "1 skipped", "1 xfailed"):
+        assert count in last
+    assert "parity::bart-odd::hf-flax::NUM01[forward-float32-cpu]" in ended.stdout
+    assert "first    decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree to 0.9 budgets" in ended.stdout
+    assert "an-entry: cause" in ended.stdout
+    assert "test_own" not in ended.stdout, "nobody named it"
+
+
+def test_whoever_names_files_gets_both(project):
+    ended = run_pytest(project, "--parity-report", "report.json", "test_own.py", "-k", "test_own or loss", "-v")
+    assert ended.returncode == 0
+    assert "2 passed" in ended.stdout.splitlines()[-1]
+
+
+def test_without_the_option_nothing_changes(project):
+    ended = run_pytest(project)
+    assert ended.returncode == 0 and "1 passed" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--parity-report", "none.json"],
+        ["--parity", "./none"],
+        ["--parity", str(fixture("bart-odd")), "--parity-known-issues", "none.toml"],
+    ],
+)
+def test_bad_input_is_a_usage_error(project, arguments):
+    ended = run_pytest(project, *arguments)
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR, ended.stdout
+    assert "none" in ended.stderr and "Traceback" not in ended.stderr
+
+
+OWN = """
+import pytest
+import parity.api
+from tests.sample_reports import failure, report, verdict
+
+@pytest.fixture(autouse=True)
+def audited(monkeypatch):
+    given = {"good": report(verdict()), "bad": report(verdict(), failure()), "empty": report(verdict("skip"))}
+    monkeypatch.setattr(parity.api, "audit", lambda checkpoints, **options: given[checkpoints[0]])
+
+@pytest.mark.parametrize("name", ["good", "bad", "empty"])
+def test_mine(name, assert_parity):
+    assert assert_parity(name, backends=["hf-torch"]).totals.passed == 1
+"""
+
+
+def test_the_fixtures_serve_people_s_own_tests(project):
+    (project / "test_own.py").write_text(OWN, encoding="utf-8")
+    ended = run_pytest(project, "-rA")
+    assert "2 failed, 1 passed" in ended.stdout.splitlines()[-1], ended.stdout
+    assert "NUM01 fail · hf-flax · bart-odd" in ended.stdout
+    assert "every cell is skipped" in ended.stdout
