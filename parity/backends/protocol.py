@@ -147,7 +147,10 @@ class Backend(Protocol):
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         """Called once, before anything else in the process: environment, thread counts, compilation caches
-        (under ``cache``), determinism, no network."""
+        (under ``cache``), determinism, no network.
+
+        One that is set up by what it will be asked has ``setup_for(tasks)`` too, which makes further keywords for this
+        of the tasks (``parity.capture.task.Task.to_json``)."""
         ...
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:

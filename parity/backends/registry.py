@@ -10,10 +10,8 @@ found again in the cache, and only under the same versions of these; otherwise i
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 
 from parity.backends.protocol import Backend, LoadReport, Model
 
@@ -40,11 +38,6 @@ class SourceRoot:
     patterns: tuple[str, ...] = ("**/*.py",)
     """Glob patterns relative to the package's folder."""
 
-    def files(self, folder: Path) -> Iterator[Path]:
-        """The files under the package's ``folder`` that the patterns name, sorted, each once."""
-        found = {path for pattern in self.patterns for path in folder.glob(pattern) if path.is_file()}
-        yield from sorted(found)
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -54,7 +47,9 @@ class Entry:
     attribute: str
     distributions: tuple[str, ...]
     """Distributions whose versions belong to a trace's key; one that is not installed is simply absent."""
-    sources: tuple[SourceRoot, ...]
+    sources: tuple[SourceRoot, ...] = ()
+    """Of others' packages, and of ours what is named in a text; what of ours is imported is followed by itself
+    (``parity.capture.sources``)."""
     variants: tuple[str, ...] = ("eager",)
     """Attentions it can be told to use."""
     about: str = "model"
@@ -120,8 +115,7 @@ BACKENDS: dict[str, Entry] = {
         "parity.backends.reference.torch",
         "ReferenceTorch",
         (*_TORCH, *_COMMON),
-        (SourceRoot("reference"),),
-        ("eager", "sdpa"),
+        variants=("eager", "sdpa"),
         framework="torch",
         needs=(_TORCH,),
         install="torch",
@@ -132,7 +126,6 @@ BACKENDS: dict[str, Entry] = {
         "parity.backends.reference.flax",
         "ReferenceFlax",
         (*_JAX, *_COMMON),
-        (SourceRoot("reference"),),
         framework="jax",
         needs=(("jax",), ("flax",)),
         install="jax flax",
@@ -200,11 +193,12 @@ BACKENDS: dict[str, Entry] = {
         needs=(_TRANSFORMERS,),
         install="transformers",
     ),
-    "file": Entry("parity.backends.reference.weight_file", "WeightFile", _COMMON, (SourceRoot("reference"),)),
+    "file": Entry("parity.backends.reference.weight_file", "WeightFile", _COMMON),
 }
 
-_FAULTY = (SourceRoot("reference"), SourceRoot("parity", ("backends/**/*.py",)))
-_OF_PAGES = (*_FAULTY, SourceRoot("parity", ("cases/files.py", "cases/data/configs.toml")))
+_FAULTY = (SourceRoot("reference"),)
+"""A fault names what it changes in a text, which is no import."""
+_OF_PAGES = (*_FAULTY, SourceRoot("parity", ("cases/data/configs.toml",)))
 MUTANT_HOSTS: dict[str, Entry] = {
     "mutant": Entry(
         "parity.backends.mutants.host", "MutantTorch", (*_TORCH, *_COMMON), _FAULTY, framework="torch", room_ahead=True

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from parity.backends.registry import find_entry
 from parity.capture.memory import PeakMemory, available, estimate
 from parity.capture.task import THREADS, CaptureError, Result, Task, Usage, covered
 from parity.capture.worker.environment import cores
@@ -98,8 +99,10 @@ class Crew:
         """Starts a worker for what is left."""
         first = self._pending[0]
         tasks = [task.to_json() for task in self._pending]
+        entry = find_entry(self.backend)
         job = {
-            "backend": self.backend,
+            "module": entry.module,
+            "attribute": entry.attribute,
             "device": self.device,
             "threads": THREADS,
             "cache": str(self._compiled),

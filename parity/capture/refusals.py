@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.backends.hf.common import route
 from parity.backends.registry import BACKENDS, MUTANT_HOSTS
+from parity.checkpoint.conversion import flags_needed
 from parity.checkpoint.files import (
     CONFIG_FILE,
     TOKENIZER_CONFIG,
@@ -27,7 +27,7 @@ OURS = ("reference-torch", "reference-flax", "file", *MUTANT_HOSTS)
 """These run nothing that a file holds, and say themselves what they cannot read."""
 _TF1 = "model.ckpt.index"
 _FLAGS = {"hf-torch": ("pt", ("tf", "flax")), "hf-tf": ("tf", ("pt",)), "hf-flax": ("flax", ("pt",))}
-"""As the adapters call ``libraries.route``."""
+"""As the adapters call ``parity.checkpoint.conversion.flags_needed``."""
 
 
 def refusal(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> str:
@@ -63,7 +63,7 @@ def _of_weights(backend: str, directory: Path, names: Collection[str], unexamine
         # Of somebody else's it is not known which file it would choose.
         read: Collection[str] = names
     elif backend in _FLAGS:
-        flags = route(directory, *_FLAGS[backend])
+        flags = flags_needed(directory, *_FLAGS[backend])
         beside = [_TF1] if (directory / _TF1).exists() else []
         read = chosen(backend, flags, [*names, *beside])
         if _TF1 in read:

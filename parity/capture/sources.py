@@ -12,12 +12,10 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from parity.backends.registry import MUTANT_HOSTS, find_entry
+from parity.backends.registry import find_entry
 
 PACKAGES = ("parity", "reference")
 WORKER = "parity.capture.worker.main"
-MUTANTS = "parity.backends.mutants"
-"""Followed for mutants alone: what each can be asked stands in the capabilities, where others look up a class."""
 
 
 class OwnSources:
@@ -33,8 +31,9 @@ class OwnSources:
         self._read: dict[Path, tuple[bytes, frozenset[str]]] = {}
 
     def digest(self, backend: str) -> str:
-        """sha256 over names and contents of ``files``, first 32 hex digits."""
-        digest = hashlib.sha256()
+        """sha256 over the adapter's name, and names and contents of ``files``, first 32 hex digits."""
+        entry = find_entry(backend)
+        digest = hashlib.sha256(f"{entry.module}:{entry.attribute}\0".encode())
         for path in self.files(backend):
             digest.update(f"{path.relative_to(self._root).as_posix()}\0".encode() + self._content(path)[0])
         return digest.hexdigest()[:32]
@@ -53,7 +52,7 @@ class OwnSources:
                 found.add(file)
                 new = self._content(file)[1] - seen
                 seen |= new
-                waiting += [name for name in new if backend in MUTANT_HOSTS or not name.startswith(MUTANTS)]
+                waiting += new
         return sorted(found)
 
     def _files_of(self, module: str) -> list[Path]:

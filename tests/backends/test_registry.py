@@ -13,7 +13,8 @@ import pytest
 
 import parity.backends.registry as backends
 from parity.backends.capabilities import capabilities, library_class
-from parity.backends.registry import BACKENDS, SourceRoot, find_entry, get_backend
+from parity.backends.registry import BACKENDS, find_entry, get_backend
+from parity.capture.worker.environment import source_files
 from tests.backends.samples import ROOT
 
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "transformers", "pydantic")
@@ -60,15 +61,15 @@ def test_every_pattern_of_the_sources_finds_files(name: str) -> None:
         assert spec is not None and spec.submodule_search_locations
         folder = Path(next(iter(spec.submodule_search_locations)))
         for pattern in root.patterns:
-            assert list(SourceRoot(root.package, (pattern,)).files(folder)), pattern
-        assert all(path.suffix == ".py" for path in root.files(folder))
+            assert source_files(folder, [pattern]), pattern
+        assert all(path.suffix == ".py" for path in source_files(folder, root.patterns))
 
 
 def test_the_librarys_sources_hold_what_decides() -> None:
     spec = importlib.util.find_spec("transformers")
     assert spec is not None and spec.submodule_search_locations
     folder = Path(next(iter(spec.submodule_search_locations)))
-    found = {str(path.relative_to(folder)) for path in BACKENDS["hf-tf"].sources[0].files(folder)}
+    found = {str(path.relative_to(folder)) for path in source_files(folder, BACKENDS["hf-tf"].sources[0].patterns)}
     assert {
         "modeling_utils.py",
         "modeling_tf_pytorch_utils.py",

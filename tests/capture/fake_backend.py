@@ -103,7 +103,6 @@ class Fake:
 
     def setup(self, *, threads, device, cache):
         note("setup")
-        note("modules " + " ".join(sorted({name.partition(".")[0] for name in sys.modules})))
         note("path " + " ".join(sys.path))
         how = os.environ.get("FAKE_SETUP", "")
         if how == "broken":
@@ -114,6 +113,7 @@ class Fake:
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
     def load(self, checkpoint, variant, *, device, dtype, model_class):
+        note("modules " + " ".join(sorted({name.partition(".")[0] for name in sys.modules})))
         import numpy as np
 
         note(f"load {checkpoint.name} {variant} {dtype}")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from parity.capture.sources import OwnSources
+from parity.backends.registry import BACKENDS, MUTANT_HOSTS, find_entry
+from parity.capture.sources import PACKAGES, OwnSources
 from parity.core.case import Case
 from parity.core.resources import fixture
 
@@ -63,7 +66,9 @@ def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
         for name, settings in operations.items()
     ]
     worker = ROOT / "parity" / "capture" / "worker" / "main.py"
-    job = {"backend": backend, "device": "cpu", "threads": 1, "cache": str(tmp_path), "tasks": tasks}
+    entry = find_entry(backend)
+    adapter = {"module": entry.module, "attribute": entry.attribute}
+    job = {**adapter, "device": "cpu", "threads": 1, "cache": str(tmp_path), "tasks": tasks}
     answer = subprocess.run(
         [sys.executable, "-c", ASK],
         input=json.dumps({**job, "worker": str(worker)}),
@@ -100,7 +105,8 @@ FILES = {
     "parity/backends/capabilities.py": "def f():\n    import parity.backends.mutants\n",
     "parity/backends/hf/common.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
     "    import parity.core.records\nclass A:\n    def f(self):\n        import reference.names.table\n",
-    "parity/backends/hf/config.py": "from parity.backends.capabilities import f\n",
+    "parity/backends/hf/config.py": "from parity.core.model_spec import f\n",
+    "parity/core/model_spec.py": "",
     "parity/backends/mutants/__init__.py": "",
     "reference/__init__.py": "",
     "reference/names/__init__.py": "from reference.names import layouts\n",
@@ -132,9 +138,10 @@ def test_files_are_followed_from_import_to_import(tmp_path):
         "parity/backends/hf/torch.py": ["hf-torch"],
         "parity/backends/hf/flax.py": ["hf-flax"],
         "parity/backends/hf/flax_cache.py": ["hf-flax"],
-        "parity/backends/capabilities.py": ["hf-config"],
+        "parity/backends/capabilities.py": nobody,
         "parity/backends/hf/common.py": frameworks,
         "parity/backends/hf/config.py": ["hf-config"],
+        "parity/core/model_spec.py": ["hf-config"],
         "parity/backends/mutants/__init__.py": nobody,
         "reference/__init__.py": frameworks,
         "reference/names/__init__.py": frameworks,
@@ -142,6 +149,58 @@ def test_files_are_followed_from_import_to_import(tmp_path):
         "reference/names/layouts.py": frameworks,
         "reference/other.py": nobody,
     }
+
+
+def digests(root):
+    sources = OwnSources(root)
+    return {name: sources.digest(name) for name in (*BACKENDS, *MUTANT_HOSTS)}
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """A copy of our own sources."""
+    root = tmp_path_factory.mktemp("sources")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=lambda folder, names: {"__pycache__"} & set(names))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("edited", "changed"),
+    [
+        ("parity/backends/hf/flax.py", {"hf-flax"}),
+        ("parity/backends/hf/config.py", {"hf-config"}),
+        ("parity/backends/hf/torch.py", {"hf-torch"}),
+        ("parity/backends/mutants/masks.py", set(MUTANT_HOSTS)),
+        ("parity/backends/registry.py", set()),
+        ("parity/backends/capabilities.py", set()),
+        ("parity/capture/plan.py", set()),
+        ("parity/backends/torch_util.py", {"reference-torch", "hf-torch", "mutant", "mutant-flax"}),
+        ("parity/backends/hf/documented.py", {"hf-torch", "hf-tf", "hf-flax", "hf-config"}),
+        ("parity/backends/hf/common.py", {name for name in BACKENDS if name.startswith("hf-")}),
+        ("parity/backends/protocol.py", {*BACKENDS, *MUTANT_HOSTS}),
+        ("reference/in_flax/stacks.py", {"reference-flax", "mutant", "mutant-flax"}),
+    ],
+)
+def test_an_edit_changes_the_keys_of_whoever_imports_it(copied, edited, changed):
+    """Another adapter, a mutant, a row of the table or a reason to skip a case is no part of what is computed."""
+    before = digests(copied)
+    content = (copied / edited).read_bytes()
+    (copied / edited).write_bytes(content + b"\nEDITED = True\n")
+    try:
+        assert {name for name, digest in digests(copied).items() if digest != before[name]} == changed
+    finally:
+        (copied / edited).write_bytes(content)
+
+
+def test_of_a_row_the_class_counts_and_nothing_else(monkeypatch):
+    """What it depends on stands in the key by itself (``parity.capture.plan.make_task``)."""
+    before = OwnSources(ROOT).digest("hf-tokenizer")
+    row = BACKENDS["hf-tokenizer"]
+    monkeypatch.setitem(BACKENDS, "hf-tokenizer", replace(row, install="something else", needs=()))
+    assert OwnSources(ROOT).digest("hf-tokenizer") == before
+    monkeypatch.setitem(BACKENDS, "hf-tokenizer", replace(row, attribute="HfTokenizerFast"))
+    assert OwnSources(ROOT).digest("hf-tokenizer") != before
 
 
 def test_modules_of_ours_that_a_third_party_imports_count(tmp_path, monkeypatch):

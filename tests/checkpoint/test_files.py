@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from parity.backends.hf import common
 from parity.capture.refusals import chosen, refusal
 from parity.capture.views import Views
+from parity.checkpoint.conversion import flags_needed
 from parity.checkpoint.files import examine, list_files
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
@@ -290,10 +290,10 @@ def test_the_view_changes_no_route(directory, names):
     (directory / "model.safetensors").unlink()
     for name in names:
         (directory / name).write_bytes(b"")
-    routes = {own: common.route(directory, own, ("pt", "tf", "flax")) for own in ("pt", "tf", "flax")}
+    routes = {own: flags_needed(directory, own, ("pt", "tf", "flax")) for own in ("pt", "tf", "flax")}
     for name in ("pytorch_model.bin.bak", "model-old.safetensors", "tf_model.h5.tmp", "flax_model.msgpack~"):
         (directory / name).write_bytes(b"")
-    assert routes == {own: common.route(directory, own, ("pt", "tf", "flax")) for own in routes}
+    assert routes == {own: flags_needed(directory, own, ("pt", "tf", "flax")) for own in routes}
 
 
 @pytest.mark.parametrize(

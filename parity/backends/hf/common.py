@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
+from parity.checkpoint.conversion import flags_needed
 from reference.names import Layout, Table, entry_in
 from reference.names.layouts import SPELLINGS
 
@@ -51,56 +51,10 @@ def version_of(distribution: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
-def stored_for(checkpoint: Path) -> set[str]:
-    """Which frameworks the weight files of a directory were written for: ``pt``, ``tf``, ``flax``.
-
-    A safetensors file says in its metadata's ``format`` who wrote it (transformers, ``save_pretrained``); one that
-    says nothing, or cannot be read, counts as PyTorch's, as the library's own default does.
-    """
-    names = {"pt": "pytorch_model.bin", "tf": "tf_model.h5", "flax": "flax_model.msgpack"}
-    # Names that a library looks for, and no others: what else lies there changes no route.
-    found = {kind for kind, name in names.items() if any((checkpoint / each).is_file() for each in _with_index(name))}
-    whole, index = (checkpoint / name for name in _with_index("model.safetensors"))
-    path = whole if whole.is_file() or not index.is_file() else checkpoint / _first_shard(index)
-    if path.is_file():
-        try:
-            with safe_open(path, framework="numpy") as file:
-                found.add((file.metadata() or {}).get("format", "pt"))
-        except (SafetensorError, OSError):
-            found.add("pt")
-    return found
-
-
-def _with_index(name: str) -> tuple[str, str]:
-    return name, f"{name}.index.json"
-
-
-def _first_shard(index: Path) -> str:
-    """The first name of a shard that an index gives; the index's own, which no reader takes for weights, if none."""
-    try:
-        mapping = json.loads(index.read_bytes())["weight_map"]
-        return min(name for name in mapping.values() if isinstance(name, str))
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return index.name
-
-
-def route(checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
-    """The conversion flag a user must pass: none where the directory holds the framework's own files.
-
-    Args:
-        own: the framework's key of ``stored_for``.
-        others: keys the class has a ``from_…`` flag for, in the order of preference.
-    """
-    stored = stored_for(checkpoint)
-    if own in stored:
-        return {}
-    return {f"from_{other}": True for other in [kind for kind in others if kind in stored][:1]}
-
-
 def flags_of(asked: str | None, checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
-    """The flags of a load: those of the route that was asked for, or without one what a user must pass (``route``)."""
+    """The flags of a load: those of the route that was asked for, or without one what a user must pass."""
     if asked is None:
-        return route(checkpoint, own, others)
+        return flags_needed(checkpoint, own, others)
     return {} if asked == "plain" else {asked: True}
 
 

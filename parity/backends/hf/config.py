@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.backends.capabilities import library_class
 from parity.backends.hf import common as libraries
 from parity.backends.hf.documented import FLAGS, HALVES
+from parity.core.model_spec import config_class
 from parity.core.subject import Variant
 
 
@@ -26,7 +26,7 @@ class HfConfig:
         """``from_pretrained`` of the class that the documented model class has its config of."""
         import transformers
 
-        kind = getattr(transformers, library_class("hf-config", model_class))
+        kind = getattr(transformers, config_class(model_class))
         return HfConfigFile(kind, kind.from_pretrained(checkpoint))
 
 

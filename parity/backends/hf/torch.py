@@ -15,13 +15,25 @@ from parity.backends import layer_injection
 from parity.backends.hf import common, documented
 from parity.backends.protocol import Field, LoadReport, Reorder, Step, fed_names
 from parity.backends.torch_util import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
+from parity.checkpoint.conversion import flags_needed
 from parity.core.subject import Variant
 from reference.config import read_config
 from reference.names import Table, table_of
 
+CONVERTED = ("tf", "flax")
+"""Of which frameworks it loads files by a flag."""
+
 
 class HfTorch:
     """Loads the PyTorch class as a user would, in evaluation mode."""
+
+    @staticmethod
+    def setup_for(tasks: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
+        """``converts``, where a file of TensorFlow or Flax is loaded: asked for, or all that a checkpoint has."""
+        flags = {task["case"]["settings"].get("route") for task in tasks}
+        folders = {Path(task["view"] or task["checkpoint"]) for task in tasks}
+        converts = any(f"from_{other}" in flags for other in CONVERTED)
+        return {"converts": True} if converts or any(flags_needed(each, "pt", CONVERTED) for each in folders) else {}
 
     def setup(self, *, threads: int, device: str, cache: Path, converts: bool = False) -> None:
         """``converts``: whether files of other frameworks will be loaded by their flags, which needs them."""
@@ -49,7 +61,7 @@ class HfTorch:
 
         # The argument's name changed in 4.56 (transformers 4.56.0, modeling_utils.py, from_pretrained).
         dtype_argument = "dtype" if common.version_of("transformers") >= (4, 56) else "torch_dtype"
-        flags = common.flags_of(route, checkpoint, "pt", ("tf", "flax"))
+        flags = common.flags_of(route, checkpoint, "pt", CONVERTED)
         compute_as(variant, self.threads)
         asked = {"attn_implementation": variant.attention, "output_loading_info": True}
         asked[dtype_argument] = getattr(torch, dtype)
@@ -82,7 +94,7 @@ class HfTorch:
         """
         import transformers
 
-        flags = common.route(checkpoint, "pt", ("tf", "flax"))
+        flags = flags_needed(checkpoint, "pt", CONVERTED)
         with common.notes_of_load():
             model = getattr(transformers, model_class).from_pretrained(checkpoint, **flags)
         table = table_of(read_config(checkpoint), model_class)

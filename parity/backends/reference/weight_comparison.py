@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends.hf import common
+from parity.checkpoint.conversion import flags_needed
 from reference.config import read_config
 from reference.weights import Weights, cast, files_of, open_weights, weight_files
 
@@ -60,7 +60,7 @@ def not_compared(checkpoint: Path, weights: Weights, file: str, cause: str) -> d
 
 def _from_pt(checkpoint: Path) -> list[str]:
     """The backends for which a user must pass that flag here."""
-    return [name for name, own in (("hf-tf", "tf"), ("hf-flax", "flax")) if common.route(checkpoint, own, ("pt",))]
+    return [name for name, own in (("hf-tf", "tf"), ("hf-flax", "flax")) if flags_needed(checkpoint, own, ("pt",))]
 
 
 def _opened(checkpoint: Path, file: str, model_class: str) -> Weights:

@@ -54,8 +54,6 @@ def _all_sources(backends: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _sources(roots: Iterable[tuple[str, Sequence[str]]]) -> str | None:
-    from parity.backends.registry import SourceRoot
-
     digest = hashlib.sha256()
     for package, patterns in roots:
         spec = importlib.util.find_spec(package)  # of a top-level name: finds it without importing it
@@ -64,9 +62,14 @@ def _sources(roots: Iterable[tuple[str, Sequence[str]]]) -> str | None:
         if spec.submodule_search_locations is None:
             add_file(digest, package, Path(spec.origin))
         for folder in map(Path, spec.submodule_search_locations or ()):
-            for file in SourceRoot(package, tuple(patterns)).files(folder):
+            for file in source_files(folder, patterns):
                 add_file(digest, f"{package}/{file.relative_to(folder).as_posix()}", file)
     return digest.hexdigest()[:32]
+
+
+def source_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """The files of a package's folder that glob patterns relative to it name, sorted, each once."""
+    return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
 
 
 def add_file(digest: Any, name: str, file: Path) -> None:

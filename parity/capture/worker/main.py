@@ -18,6 +18,7 @@ if __name__ == "__main__" and sys.path and Path(sys.path[0] or ".").resolve() ==
 
 import faulthandler
 import gc
+import importlib
 import importlib.abc
 import importlib.util
 import json
@@ -28,8 +29,6 @@ import time
 from typing import Any
 
 ROOT = HERE.parents[2]
-CONVERTED = {"from_tf", "from_flax"}
-"""Routes of loading for which a worker of PyTorch needs the other frameworks as well."""
 LARGE = 1 << 26
 """Bytes of a checkpoint from which on its model must be gone before another is loaded."""
 TRIES = 3
@@ -111,25 +110,21 @@ class Worker:
         self.handed: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Imports the backend's framework."""
-        from parity.backends.registry import get_backend
+        """Imports the backend's framework.
 
+        The job names module and class: were they looked up here, a change of any backend's row would be a change of
+        what this one is computed with.
+        """
         began = time.monotonic()
-        self.backend = get_backend(self.job["backend"])
-        cache = Path(self.job["cache"])
-        converts = {"converts": True} if self.job["backend"] == "hf-torch" and self._converts() else {}
-        self.backend.setup(threads=self.job["threads"], device=self.job["device"], cache=cache, **converts)
+        adapter = importlib.import_module(self.job["module"])
+        self.backend = getattr(adapter, self.job["attribute"])()
+        arguments = {"threads": self.job["threads"], "device": self.job["device"], "cache": Path(self.job["cache"])}
+        if hasattr(self.backend, "setup_for"):
+            arguments |= self.backend.setup_for(self.job["tasks"])
+        self.backend.setup(**arguments)
         # What a framework made while it was imported stays; without this each collection would look through all of it.
         gc.freeze()
         self.channel.send("ready", intervals=[(began, time.monotonic())])
-
-    def _converts(self) -> bool:
-        """Whether a file of TensorFlow or Flax is loaded by PyTorch: asked for, or all that a checkpoint has."""
-        from parity.backends.hf.common import route
-
-        routes = {task["case"]["settings"].get("route") for task in self.job["tasks"]}
-        places = {Path(task["view"] or task["checkpoint"]) for task in self.job["tasks"]}
-        return bool(routes & CONVERTED) or any(route(place, "pt", ("tf", "flax")) for place in places)
 
     def run(self) -> None:
         for task in self.job["tasks"]:

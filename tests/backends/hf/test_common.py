@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from parity.backends.hf import common
+from parity.checkpoint.conversion import flags_needed, stored_for
 from reference.config import BartConfig
 from reference.names import table_of
 from tests.backends.samples import CHECKPOINT
@@ -81,16 +82,16 @@ def test_who_a_directory_was_written_for(tmp_path: Path, files: tuple[str, ...],
     if format is not None:
         metadata = {"format": format} if format else None
         save_file({"a": np.zeros(1)}, tmp_path / "model.safetensors", metadata=metadata)
-    assert common.stored_for(tmp_path) == stored
+    assert stored_for(tmp_path) == stored
 
 
 def test_a_conversion_flag_only_where_it_is_needed(tmp_path: Path) -> None:
-    assert common.route(tmp_path, "tf", ("pt",)) == {}
+    assert flags_needed(tmp_path, "tf", ("pt",)) == {}
     (tmp_path / "pytorch_model.bin").touch()
-    assert common.route(tmp_path, "tf", ("pt",)) == {"from_pt": True}
-    assert common.route(tmp_path, "pt", ("tf", "flax")) == {}
+    assert flags_needed(tmp_path, "tf", ("pt",)) == {"from_pt": True}
+    assert flags_needed(tmp_path, "pt", ("tf", "flax")) == {}
     (tmp_path / "tf_model.h5").touch()
-    assert common.route(tmp_path, "tf", ("pt",)) == {}
+    assert flags_needed(tmp_path, "tf", ("pt",)) == {}
     assert common.route_name({"from_pt": True}) == "from_pt=True"
     assert common.route_name({}) == "plain"
 

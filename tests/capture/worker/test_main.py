@@ -12,6 +12,7 @@ from parity.capture.probe import WORKER, probe
 from tests.capture.fake_backend import FINE
 
 ROOT = Path(__file__).parents[3]
+FAKE = {"module": "parity_fake", "attribute": "Fake", "device": "cpu", "threads": 1, "tasks": []}
 
 
 def logged(bench, word):
@@ -25,13 +26,14 @@ def test_a_worker_imports_only_the_standard_library_numpy_and_safetensors(bench)
     ).stdout.split()
     allowed = {*sys.stdlib_module_names, *(name.partition(".")[0] for name in bare)}
     own = set(logged(bench, "modules")) - allowed
-    assert own <= {"__main__", "numpy", "safetensors", "parity", "parity_fake"} | cython_runtime(own)
+    assert own <= {"__main__", "numpy", "safetensors", "parity", "reference", "parity_fake"} | generated(own)
     assert {"numpy", "parity", "parity_fake"} <= own
 
 
-def cython_runtime(names):
-    """numpy's own extension modules register a module for the Cython they were built with."""
-    return {name for name in names if name.startswith(("_cython_", "cython_runtime"))}
+def generated(names):
+    """numpy's own extension modules register a module for the Cython they were built with; ``sysconfig`` reads one that
+    was written as the interpreter was built."""
+    return {name for name in names if name.startswith(("_cython_", "cython_runtime", "_sysconfigdata_"))}
 
 
 def test_our_folders_are_not_on_a_workers_path(bench):
@@ -47,7 +49,7 @@ def test_what_an_interpreter_prints_as_it_starts_is_not_taken_for_an_event(bench
 
 
 def test_the_end_of_stdin_ends_a_worker(bench):
-    job = {"backend": "fake", "device": "cpu", "threads": 1, "cache": str(bench.folder), "tasks": []}
+    job = {**FAKE, "cache": str(bench.folder)}
     environment = {**os.environ, **bench.environment, "FAKE_SETUP": "hang"}
     child = subprocess.Popen(
         [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
@@ -58,7 +60,7 @@ def test_the_end_of_stdin_ends_a_worker(bench):
 
 
 def test_a_worker_of_a_parent_that_is_gone_does_not_start(bench):
-    job = {"backend": "fake", "device": "cpu", "threads": 1, "cache": str(bench.folder), "tasks": [], "parent": 1}
+    job = {**FAKE, "cache": str(bench.folder), "parent": 1}
     with subprocess.Popen([sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdin.write(json.dumps(job).encode() + b"\n")
         child.stdin.flush()
