@@ -19,10 +19,10 @@ from parity.core.records import RecordError, in_words, parsed, record_bytes, val
 from parity.tools.gate.report_digest import Cell, Judged, JudgedReport, versions_of
 from reference.errors import brief
 
-FORMAT = 1
+FORMAT = 2
 NOT_KEPT = ("--out", "--cache", "--jobs")
-SHOWN_FAILURE = 200
-"""Letters of what was said that a row keeps of a failure without a tensor."""
+SHOWN_FINDING = 80
+"""Letters of what was said that a row keeps of a cell without a divergent tensor."""
 MAKES_ONE = "parity gate REPORT --baseline FILE --update"
 
 
@@ -37,7 +37,8 @@ class Row(NamedTuple):
     entry: str = ""
     """Of a ``known`` one, the ledger's or that of a file of known issues; of a ``fail`` the reason it was accepted."""
     found: str = ""
-    """Of a ``fail``, what failed: the first divergent tensor, or what was said, its numbers left out."""
+    """Of a ``fail`` or ``known`` one the first divergent tensor, or what was said, its numbers left out; of a ``skip``
+    what is missing. Empty as well where several runs of a ``known`` one begin at different tensors."""
 
     @property
     def largest(self) -> float:
@@ -69,7 +70,7 @@ class Baseline(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    baseline: Literal[1] = FORMAT
+    baseline: Literal[2] = FORMAT
     """Version of this format; its presence tells a baseline from a report."""
     strict: bool = False
     runs: list[Origin]
@@ -157,12 +158,21 @@ def rows_of(report: JudgedReport, accepted: Accepted | None = None) -> dict[Cell
     return {verdict.cell: _row(verdict, accepted) for verdict in report.verdicts}
 
 
-def failure_of(verdict: Judged) -> str:
-    """What failed: the first divergent tensor, or what was said, without its numbers, which another run may change."""
+def finding_of(verdict: Judged) -> str:
+    """What a verdict rests on, without numbers, which another run may change.
+
+    Returns:
+        The first divergent tensor; else, of a skip, what is missing, the reason up to its colon; of a failure or a
+        known issue what was said; of a pass nothing.
+    """
     if verdict.first_divergence is not None:
         return verdict.first_divergence.tensor
+    if verdict.status == "pass":
+        return ""
     said = " ".join(verdict.reason[:4000].split())
-    return re.sub(r"0x[0-9a-fA-F]+|-?\d+(\.\d+)?(e[-+]?\d+)?", "#", said)[:SHOWN_FAILURE]
+    if verdict.status == "skip":
+        said = said.partition(":")[0]
+    return re.sub(r"0x[0-9a-fA-F]+|-?\d+(\.\d+)?(e[-+]?\d+)?", "#", said)[:SHOWN_FINDING]
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
@@ -193,25 +203,24 @@ def _could_be_baseline(path: Path, report: JudgedReport, accepted: Accepted) -> 
 
 
 def _row(verdict: Judged, accepted: Accepted | None) -> Row:
-    if verdict.status == "fail" and accepted is not None:
-        return Row(verdict.status, verdict.budgets, None, accepted(verdict), failure_of(verdict))
     entry = verdict.evidence.ledger if verdict.status == "known" else ""
-    return Row(verdict.status, verdict.budgets, None, entry)
+    if verdict.status == "fail" and accepted is not None:
+        entry = accepted(verdict)
+    return Row(verdict.status, verdict.budgets, None, entry, finding_of(verdict))
 
 
 def _alike(rows: Mapping[Cell, Row], found: Mapping[Cell, Row], cell: Cell) -> bool:
     one, other = rows.get(cell), found.get(cell)
-    return (
-        one is not None
-        and other is not None
-        and (one.status, one.entry, one.found) == (other.status, other.entry, other.found)
-    )
+    if one is None or other is None or (one.status, one.entry) != (other.status, other.entry):
+        return False
+    return one.found == other.found or one.status == "known"
 
 
 def _joined(one: Row, other: Row) -> Row:
     ends = [each for each in (one.low, one.high, other.low, other.high) if each is not None]
     low, high = min(ends, default=None), max(ends, default=None)
-    return one._replace(low=low, high=None if high == low else high)
+    found = one.found if one.found == other.found else ""
+    return one._replace(low=low, high=None if high == low else high, found=found)
 
 
 def _asked(words: Sequence[str]) -> list[str]:

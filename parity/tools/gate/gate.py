@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from parity.core.records import RecordError, Status
-from parity.tools.gate.baseline import Baseline, Row, baseline_of, failure_of, read_baseline, write_baseline
+from parity.tools.gate.baseline import Baseline, Row, baseline_of, finding_of, read_baseline, write_baseline
 from parity.tools.gate.report_digest import Cell, Judged, JudgedReport, read_judged, versions_of
 
-Kind = Literal["worse", "vanished", "diverges", "grew", "better", "shrank", "new"]
-REGRESSIONS: tuple[Kind, ...] = ("worse", "vanished", "diverges", "grew")
+Kind = Literal["worse", "vanished", "diverges", "grew", "moved", "better", "shrank", "new"]
+REGRESSIONS: tuple[Kind, ...] = ("worse", "vanished", "diverges", "grew", "moved")
 
 SPREAD = 0.4
 """Budgets by which an honest error may move between two runs, beyond the range that the baseline's own runs showed.
@@ -35,7 +35,8 @@ class Change:
 
     kind: Kind
     """``worse`` verdict (or another failure than was accepted), ``vanished`` cell, it newly ``diverges`` (failed, or
-    explained by the ledger), the error ``grew`` beyond its spread; ``better`` verdict, the error ``shrank``, a ``new``
+    explained by the ledger), the error ``grew`` beyond its spread, the same verdict ``moved`` (a known issue begins at
+    another tensor, a skip has another reason); ``better`` verdict, the error ``shrank``, a ``new``
     cell that passes or is skipped."""
     cell: Cell
     before: Row | None
@@ -97,7 +98,7 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accep
 
     def accepted(verdict: Judged) -> str:
         row = rows.get(verdict.cell)
-        same = row is not None and row.status == "fail" and row.found == failure_of(verdict)
+        same = row is not None and row.status == "fail" and row.found == finding_of(verdict)
         return accept_failures or (row.entry if same else "")
 
     new = baseline_of(reports, found, accepted)
@@ -134,9 +135,11 @@ def _kind(before: Row | None, after: Judged) -> Kind | None:
         return _turned(before.status, after.status)
     if after.status == "known" and after.evidence.ledger != before.entry:
         return "diverges"
-    if after.status == "fail" and failure_of(after) != before.found:
+    if after.status == "fail" and finding_of(after) != before.found:
         return "worse"
-    return _moved(before, after.budgets or 0.0)
+    if after.status in ("known", "skip") and before.found and finding_of(after) != before.found:
+        return "moved"
+    return _error_moved(before, after.budgets or 0.0)
 
 
 def _turned(before: Status, after: Status) -> Kind:
@@ -147,7 +150,7 @@ def _turned(before: Status, after: Status) -> Kind:
     return "better" if after == "pass" else "worse"
 
 
-def _moved(before: Row, now: float) -> Kind | None:
+def _error_moved(before: Row, now: float) -> Kind | None:
     if now > _limit(before.largest):
         return "grew"
     return "shrank" if _limit(now) < (before.low or 0.0) else None

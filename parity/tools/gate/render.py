@@ -18,8 +18,14 @@ SHOWN = 40
 """Lines of changes; more are counted."""
 MANY = 4
 INDENT = 15
-COLOURS = {"worse": "bold red", "vanished": "bold red", "diverges": "bold red", "grew": "bold magenta"}
-WORDS = {"diverges": "new divergence"}
+COLOURS = {
+    "worse": "bold red",
+    "vanished": "bold red",
+    "diverges": "bold red",
+    "grew": "bold magenta",
+    "moved": "bold magenta",
+}
+WORDS = {"diverges": "new divergence", "moved": "other cause"}
 
 
 def show_gate(gated: Gated, report: Path, baseline: Path) -> None:
@@ -85,6 +91,8 @@ def _turn(change: Change) -> str:
     after = change.after.status if change.after else "none"
     if before == after == "fail":
         return f"another failure than the one accepted ({change.before.entry}; it was {change.before.found})"
+    if change.kind == "moved":
+        return f"{before}, as before, but it was {change.before.found}"
     return f"{before} → {after}" if before != after else before
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parity.cli.main import run
-from parity.core.records import RecordError, write_record
+from parity.core.records import Divergence, RecordError, write_record
 from parity.tools.gate.baseline import baseline_of, read_baseline
 from parity.tools.gate.gate import FACTOR, SPREAD, changes, gate, update
 from parity.tools.gate.report_digest import JudgedReport
@@ -61,6 +61,11 @@ def one_line(capsys: pytest.CaptureFixture) -> str:
     return line
 
 
+def at(tensor: str):
+    """A known divergence that begins at a tensor."""
+    return known().model_copy(update={"first_divergence": Divergence(tensor=tensor, at={}, error=2.0, budget=1.0)})
+
+
 ASKED = verdict(case="loss")
 
 
@@ -82,6 +87,8 @@ ASKED = verdict(case="loss")
         (verdict(), passed(0.01 + SPREAD), "grew"),
         (known(budgets=50.0), known(budgets=51 * FACTOR), "grew"),
         (known(budgets=51 * FACTOR), known(budgets=50.0), "shrank"),
+        (at("logits"), at("encoder.hidden.0"), "moved"),
+        (verdict("skip", reason="labels: none"), verdict("skip", reason="generate: none"), "moved"),
     ],
 )
 def test_every_change_has_a_name(held, before, after, kind):
@@ -94,6 +101,8 @@ def test_every_change_has_a_name(held, before, after, kind):
         (passed(), passed()),
         (known(), known()),
         (verdict("skip"), verdict("skip")),
+        (verdict("skip", reason="labels: one text"), verdict("skip", reason="labels: another")),
+        (at("logits"), at("logits")),
         (verdict(), passed(SPREAD)),
         (passed(0.2), passed(0.19 + SPREAD)),
         (passed(0.19 + SPREAD), passed(0.2)),
@@ -137,6 +146,13 @@ def test_a_report_passes_its_own_gate_and_no_turn_of_a_verdict_does(before, turn
     assert len(kinds) == (status != before[place][0])
     if status in ("fail", "error"):
         assert kinds == ["worse"]
+
+
+def test_a_known_divergence_may_begin_elsewhere_in_another_run_of_the_same_baseline(tmp_path, written):
+    baseline = tmp_path / "baseline.json"
+    update([written(ASKED, at("logits")), written(ASKED, at("encoder.hidden.0"), name="second.json")], baseline)
+    assert [row.found for cell, row in read_baseline(baseline).rows() if cell.case == "forward"] == [""]
+    assert gate(written(ASKED, at("decoder.hidden.1"), name="third.json"), baseline).passed
 
 
 def test_several_runs_give_each_error_its_own_spread(tmp_path, written):
@@ -251,7 +267,7 @@ def altered(change) -> str:
         ("[]", "neither a report nor a manifest: it has no schema_version"),
         ("<!DOCTYPE html>", "a page for people, not the JSON beside it"),
         ("[" * 100_000, "nested too deeply"),
-        (altered(lambda data: data.update(schema_version=999)), "schema_version 999, this version reads 1"),
+        (altered(lambda data: data.update(schema_version=999)), "schema_version 999, this version reads 2"),
         (altered(lambda data: data.pop("verdicts")), "verdicts: Field required"),
         (altered(lambda data: data["verdicts"].pop()), "totals do not add up"),
         (altered(lambda data: data["checkpoints"][0].update(name="other")), "has no bart-odd"),
@@ -279,8 +295,8 @@ def test_a_report_that_cannot_be_compared_is_one_line(tmp_path, written, capsys,
             lambda text: text.replace('"pass"', '"fail"', 1),
             "is fail, and no reason is recorded: the baseline of a failed run is none",
         ),
-        (lambda text: text.replace('"baseline": 1', '"baseline": 7'), "baseline format 7, this version reads 1"),
-        (lambda text: text.replace('"baseline": 1', '"schema_version": 1'), "no baseline"),
+        (lambda text: text.replace('"baseline": 2', '"baseline": 7'), "baseline format 7, this version reads 2"),
+        (lambda text: text.replace('"baseline": 2', '"schema_version": 1'), "no baseline"),
         (lambda text: text.replace('"runs"', '"rums"'), "Field required"),
     ],
 )
