@@ -37,8 +37,8 @@ class Row(NamedTuple):
     entry: str = ""
     """Of a ``known`` one, the ledger's or that of a file of known issues; of a ``fail`` the reason it was accepted."""
     found: str = ""
-    """Of a ``fail`` or ``known`` one the first divergent tensor, or what was said, its numbers left out; of a ``skip``
-    what is missing. Empty as well where several runs of a ``known`` one begin at different tensors."""
+    """Of a ``fail`` or ``known`` one the first divergent tensor; of a ``fail`` without one what was said, its numbers left
+    out; of a ``skip`` what is missing. Empty where several runs of a ``known`` one begin at different tensors."""
 
     @property
     def largest(self) -> float:
@@ -162,12 +162,12 @@ def finding_of(verdict: Judged) -> str:
     """What a verdict rests on, without numbers, which another run may change.
 
     Returns:
-        The first divergent tensor; else, of a skip, what is missing, the reason up to its colon; of a failure or a
-        known issue what was said; of a pass nothing.
+        The first divergent tensor; else, of a skip, what is missing, the reason up to its colon; of a failure what was
+        said; of a pass, or of a known issue, whose entry says it, nothing.
     """
     if verdict.first_divergence is not None:
         return verdict.first_divergence.tensor
-    if verdict.status == "pass":
+    if verdict.status in ("pass", "known"):
         return ""
     said = " ".join(verdict.reason[:4000].split())
     if verdict.status == "skip":
