@@ -37,8 +37,8 @@ class Row(NamedTuple):
     entry: str = ""
     """Of a ``known`` one, the ledger's or that of a file of known issues; of a ``fail`` the reason it was accepted."""
     found: str = ""
-    """Of a ``fail`` or ``known`` one the first divergent tensor; of a ``fail`` without one what was said, its numbers left
-    out; of a ``skip`` what is missing. Empty where several runs of a ``known`` one begin at different tensors."""
+    """Of a ``fail`` or ``known`` one the first divergent tensor; of a ``fail`` without one what was said, its numbers
+    left out; of a ``skip`` what is missing. Empty where several runs of a ``known`` one begin at different tensors."""
 
     @property
     def largest(self) -> float:
