@@ -1,7 +1,7 @@
 """The matrix of savers and loaders as Markdown: ``python -m parity.tools.save_load_matrix CHECKPOINT … [--stack
 NAME=PATH]``.
 
-Asks of each checkpoint only that it be saved and loaded, judges the family ``saving``, writes ``reports/saving.md``.
+Asks of each checkpoint only that it be saved and loaded, judges the family ``saving``, writes ``runs/saving.md``.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/saving"))
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--jobs", type=int)
-    parser.add_argument("--report", type=Path, default=Path("reports/saving.md"))
+    parser.add_argument("--report", type=Path, default=Path("runs/saving.md"))
     given = parser.parse_args(arguments)
     manifest = capture(
         given.checkpoints,

@@ -9,7 +9,7 @@ import numpy as np
 
 from parity.core.resources import data
 from parity.tools.calibrate.about import about
-from parity.tools.calibrate.measure import measure_all, read, still_drawn
+from parity.tools.calibrate.measure import digest, measure_all, read, still_drawn
 from parity.tools.calibrate.plan import chunks
 from parity.tools.calibrate.table import as_toml
 
@@ -40,6 +40,7 @@ def main() -> None:
         "architectures": asked.architectures,
         "checkpoints": len(np.unique(np.char.add(found["chunk"], found["checkpoint"]))),
         "comparisons": 2 * len(found["tensor"]),
+        "rows_sha256": digest(asked.ratios),
     }
     asked.out.write_text(as_toml(found, said), encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import os
 import shutil
 import tempfile
@@ -163,6 +164,18 @@ def write(path: Path, rows: list[Row]) -> None:
         writer.writerow(field.name for field in fields(Row))
         writer.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in asdict(row).values()] for row in rows)
     part.rename(path)
+
+
+def digest(directory: Path) -> str:
+    """sha256 over the names and uncompressed contents of everything measured into a directory.
+
+    The rows themselves are not kept with the project: this says whether rows measured again, or kept elsewhere, are
+    those that ``calibration.toml`` follows from.
+    """
+    found = hashlib.sha256()
+    for path in sorted(directory.glob("*.csv.gz")):
+        found.update(f"{path.name}\0".encode() + gzip.decompress(path.read_bytes()))
+    return found.hexdigest()
 
 
 def read(directory: Path) -> dict[str, np.ndarray]:
