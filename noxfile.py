@@ -110,7 +110,7 @@ def _environment(session: nox.Session, name: str, *extras: str) -> str:
         )
     # Where the command itself runs, what it needs; the project is not installed: sessions run in the clone, and a
     # worker must not find the clone on its path.
-    own = _needs(set(extras) - NO_DEPS) if "reference-torch" in stack["backends"] else []
+    own = _needs(set(extras) - NO_DEPS) if stack.get("references") else []
     pip = [python, "-m", "pip", "install", "-q", "-c", f"parity/constraints/{name}.txt"]
     session.run_install(*pip, *own, *stack["requires"], *stack.get("examples", []), external=True)
     no_deps = [*stack.get("no_deps", []), *_extras(NO_DEPS & set(extras))]

@@ -293,7 +293,7 @@ def compare(
 
 def _named(text: str) -> tuple[str, str, Who | None]:
     """A side as it is spelled, what it is, and who of it is asked."""
-    from parity.backends.registry import find_entry
+    from parity.core.backends import find_entry
     from parity.tools.compare.selector import CompareError, Who
 
     what, named, words = text.partition("::")
@@ -310,6 +310,7 @@ def _named(text: str) -> tuple[str, str, Who | None]:
 
 def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, Any]) -> Side:
     """One side of a comparison; a checkpoint is captured into ``folder``."""
+    from parity.core.backends import library_backends
     from parity.tools.compare.selector import CompareError, Side, Who
 
     path = Path(what)
@@ -321,7 +322,7 @@ def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, 
         return Side(text, path, who)
     if path.is_file() or (path / "report.json").is_file():
         raise CompareError(f"{what}: no run's directory with its manifest: tensors are compared by their traces")
-    who = who or Who("hf-torch")
+    who = who or Who(library_backends()[0])
     capture(
         [what],
         out=folder,
@@ -437,6 +438,7 @@ def audit_goldens(
         GoldenError: a golden cannot be read.
     """
     from parity.core.resources import fixtures
+    from parity.core.subject import TORCH
     from parity.tools.golden.selection import STACKS, golden_cases
 
     with tempfile.TemporaryDirectory(prefix="parity-golden-") as folder:
@@ -445,7 +447,7 @@ def audit_goldens(
             out=Path(folder),
             cache=cache,
             # A run needs a candidate, or the oracle computes nothing; the noise floor has this trace already.
-            backends=["reference-torch/eager"],
+            backends=[f"{TORCH}/eager"],
             goldens=STACKS,
             cases=golden_cases,
             jobs=jobs,

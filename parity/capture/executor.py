@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity.backends.registry import find_entry
 from parity.capture.memory import PeakMemory, available, estimate
 from parity.capture.task import THREADS, CaptureError, Result, Task, Usage, covered
 from parity.capture.worker.environment import cores
 from parity.capture.worker_process import Child, ending
+from parity.core.backends import find_entry
 
 OnEvent = Callable[[str, Task, Result | None], None]
 TICK = 0.1
-SLOWEST_FIRST = ("hf-flax", "reference-flax", "hf-tf")
-"""Backends that compile or import longest; the others fill the time."""
 
 
 class LocalProcesses:
@@ -202,7 +200,8 @@ def _by_model(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _rank(backend: str) -> int:
-    return SLOWEST_FIRST.index(backend) if backend in SLOWEST_FIRST else len(SLOWEST_FIRST)
+    """The longest start first; the others fill the time."""
+    return -find_entry(backend).start_cost
 
 
 def _wait_for_output(children: Sequence[Child]) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends.capabilities import cannot_run
-from parity.backends.registry import find_entry
 from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import LocalProcesses
 from parity.capture.plan import (
@@ -32,13 +31,14 @@ from parity.capture.plan import (
     without_peer,
 )
 from parity.capture.probe import probe
-from parity.capture.refusals import OURS, refusal
+from parity.capture.refusals import refusal
 from parity.capture.run_directory import MANIFEST, clear, link, locked, prepare, trace_name
 from parity.capture.sources import OwnSources
 from parity.capture.task import CaptureError, Event, Executor, Result, Task
 from parity.capture.views import Views
 from parity.capture.worker.handed_files import FilesChanged, UsersPath
 from parity.capture.worker.saving import without_large_files
+from parity.core.backends import find_entry
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
@@ -331,7 +331,7 @@ class _Run:
     def _abilities(self, subject: Any, documented: str, families: tuple[str, ...], by_name: bool) -> Asked:
         """What a subject can be asked about models of a kind; a reference without its peer nothing, unless it is
         judged by name."""
-        from parity.backends.capabilities import capabilities, library_class
+        from parity.backends.capabilities import capabilities
 
         versions = self.places[subject.stack].facts["versions"]
         can, lacking = capabilities(
@@ -339,7 +339,7 @@ class _Run:
         )
         if subject.role == "candidate" and not by_name and (why := without_peer(subject.backend, versions)):
             can, lacking = [], dict.fromkeys([*can, *lacking], why)
-        name = library_class(subject.backend, documented)
+        name = find_entry(subject.backend).class_for(documented)
         return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
 
     def ask(self, cases: Mapping[str, list[Case]]) -> None:
@@ -381,7 +381,7 @@ class _Run:
                 continue
             checkpoint = self.checkpoints[name]
             # Our own readers run nothing of a file, and say better than anyone what is the matter with it.
-            empty = frozenset() if task.backend in OURS else frozenset(checkpoint.unexamined)
+            empty = frozenset() if find_entry(task.backend).reads_data_only else frozenset(checkpoint.unexamined)
             about = (name, empty)
             if about not in self._views:
                 try:

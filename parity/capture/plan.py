@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends.capabilities import cannot_run, install_hint
-from parity.backends.registry import BACKENDS, find_entry
 from parity.capture.cache import trace_key
 from parity.capture.task import THREADS, CaptureError, Task
+from parity.core.backends import BACKENDS, audited, find_entry
 from parity.core.case import ABOUT, Case
 from parity.core.model_spec import Anatomy
 from parity.core.records import SubjectRecord
 from parity.core.subject import FILE, FLAX, ORACLE, REFERENCES, TORCH, Subject, Variant, yardstick_ensemble
 
-DEFAULT_BACKENDS = tuple(name for name in BACKENDS if name != FILE.backend)
 DEFAULT_PRECISION = "+default-precision"
 OF_FILES = ("load", *ABOUT)
 """What the files themselves can be asked."""
@@ -235,7 +234,7 @@ def _computing(
 
 def _offered(stack: str, offered: Sequence[str], wanted: Sequence[str] | None) -> list[tuple[str, str]]:
     """Backend and attention of a stack's candidates, in the table's order, a third party's last."""
-    names = [*DEFAULT_BACKENDS, *(name.partition("/")[0] for name in wanted or ())]
+    names = [*audited(), *(name.partition("/")[0] for name in wanted or ())]
     found = []
     for name in dict.fromkeys(names):
         third_party = name not in BACKENDS

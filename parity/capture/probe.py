@@ -30,7 +30,7 @@ def probe(
     Raises:
         CaptureError: the interpreter cannot be started or does not answer.
     """
-    from parity.backends.registry import find_entry
+    from parity.core.backends import find_entry
 
     wanted = {
         name: {"distributions": entry.distributions, "sources": [(s.package, s.patterns) for s in entry.sources]}

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from parity.backends.registry import BACKENDS, MUTANT_HOSTS
 from parity.checkpoint.conversion import flags_needed
 from parity.checkpoint.files import (
     CONFIG_FILE,
@@ -22,12 +21,11 @@ from parity.checkpoint.files import (
     versioned_names,
 )
 from parity.checkpoint.weight_precedence import file_read
+from parity.core.backends import Entry, find_entry, library_backends
 
-OURS = ("reference-torch", "reference-flax", "file", *MUTANT_HOSTS)
-"""These run nothing that a file holds, and say themselves what they cannot read."""
 _TF1 = "model.ckpt.index"
-_FLAGS = {"hf-torch": ("pt", ("tf", "flax")), "hf-tf": ("tf", ("pt",)), "hf-flax": ("flax", ("pt",))}
-"""As the adapters call ``parity.checkpoint.conversion.flags_needed``."""
+RELEASES = ((4, 37, 2), (4, 57, 6))
+"""Between which the order of a library's weight files changed."""
 
 
 def refusal(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> str:
@@ -37,7 +35,7 @@ def refusal(backend: str, directory: Path, names: Collection[str], unexamined: M
         names: the files of the directory that are handed over.
         unexamined: those of them that cannot be examined, and why.
     """
-    if backend in OURS:
+    if find_entry(backend).reads_data_only:
         return ""
     return next((reason for rule in _RULES for reason in rule(backend, directory, names, unexamined)), "")
 
@@ -48,37 +46,39 @@ def chosen(backend: str, flags: Collection[str], names: Collection[str]) -> set[
     Sources: ``parity.checkpoint.weight_precedence``; for ``from_tf`` and ``from_flax`` transformers 4.37.2 and 4.57.6,
     modeling_utils.py, ``from_pretrained``.
     """
-    first = [file_read(backend, version, names, "from_pt" in flags) for version in ((4, 37, 2), (4, 57, 6))]
-    if backend == "hf-torch" and "from_tf" in flags:
+    first = [file_read(backend, version, names, "from_pt" in flags) for version in RELEASES]
+    if "from_tf" in flags:
         # A composition is loaded by its TensorFlow class first (modeling_encoder_decoder.py).
         first = [next((name for name in (_TF1, "tf_model.h5") if name in names), None), *first]
-        first += [file_read("hf-tf", version, names) for version in ((4, 37, 2), (4, 57, 6))]
-    if backend == "hf-torch" and "from_flax" in flags and "flax_model.msgpack" in names:
+        others = library_backends(framework="tensorflow")
+        first += [file_read(other, version, names) for other in others for version in RELEASES]
+    if "from_flax" in flags and "flax_model.msgpack" in names:
         first = ["flax_model.msgpack"]
     return {name for name in first if name is not None}
 
 
 def _of_weights(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
-    if backend not in BACKENDS:
+    entry = find_entry(backend)
+    if entry.about != "model":
+        return
+    if entry.weights is None:
         # Of somebody else's it is not known which file it would choose.
         read: Collection[str] = names
-    elif backend in _FLAGS:
-        flags = flags_needed(directory, *_FLAGS[backend])
+    else:
+        flags = flags_needed(directory, entry.weights.own, entry.weights.converts)
         beside = [_TF1] if (directory / _TF1).exists() else []
         read = chosen(backend, flags, [*names, *beside])
         if _TF1 in read:
             yield f"{_TF1} would be read by this backend, and nothing here can examine a checkpoint of TensorFlow 1"
-        if backend == "hf-torch":
+        if _may_be_pytorchs(entry):
             read |= set(explicit_weights(directory, names))
-    else:
-        return
     for name in sorted(read):
         if name in unexamined:
             yield f"{name}, which this backend would read, is not known to hold tensors alone: {unexamined[name]}"
 
 
 def _explicit(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
-    if backend != "hf-torch" and backend in BACKENDS:
+    if not _may_be_pytorchs(find_entry(backend)):
         return
     for name in explicit_weights(directory, names):
         if not is_plain(name):
@@ -106,7 +106,7 @@ def _halves(backend: str, directory: Path, names: Collection[str], unexamined: M
 
 def _kernels(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
     """An attention that is a hub's repository is fetched and imported where the package ``kernels`` is installed."""
-    if backend not in ("hf-torch",) and backend in BACKENDS:
+    if not _may_be_pytorchs(find_entry(backend)):
         return
     for name in configs_of(directory, names):
         for key, value in _settings(json_object(directory, name)):
@@ -131,7 +131,13 @@ def _tokenizer(backend: str, directory: Path, names: Collection[str], unexamined
 
 
 def _reads_tokenizers(backend: str) -> bool:
-    return backend not in BACKENDS or BACKENDS[backend].about == "tokenizer"
+    entry = find_entry(backend)
+    return not entry.library or entry.about == "tokenizer"
+
+
+def _may_be_pytorchs(entry: Entry) -> bool:
+    """Whether it loads by PyTorch's classes of the library, as somebody else's may."""
+    return entry.about == "model" and (not entry.library or entry.framework == "torch")
 
 
 _TOKENIZER_ARGUMENTS = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "vocab", "merges", "sp_model_file")

@@ -12,7 +12,7 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from parity.backends.registry import find_entry
+from parity.core.backends import find_entry
 
 PACKAGES = ("parity", "reference")
 WORKER = "parity.capture.worker.main"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from parity.core.backends import library_backends
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.resources import data
@@ -30,15 +31,15 @@ def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Ca
     BART ``load-as.CLASS``, its file loaded by each other class; of a speech model ``frozen-gradients``, what
     ``standard`` asks of gradients with its feature encoder frozen.
     """
-    notes, settings = {"only": LIBRARIES}, {"methods": list(METHODS)}
+    notes, settings = {"only": _eager()}, {"methods": list(METHODS)}
     cases = [Case("signature", "signature", settings=settings, requires=("signature",), notes=notes)]
     if anatomy.composed:
         cases.append(Case("compose", "compose", requires=("compose",), notes=notes))
     if anatomy.composed and anatomy.speech is None:
-        cases.append(Case("route", "route", requires=("load",), notes={"only": [["hf-tf", "eager"]]}))
+        cases.append(Case("route", "route", requires=("load",), notes={"only": _eager("tensorflow")}))
     for case in (case for case in standard if case.name == "forward"):
         needs = (*case.requires, "load", "plain_load")
-        cases.append(Case("plain-load", "plain_load", case.inputs, requires=needs, notes={"only": LIBRARIES[:1]}))
+        cases.append(Case("plain-load", "plain_load", case.inputs, requires=needs, notes={"only": _eager("torch")}))
     others = () if anatomy.composed else CLASSES[anatomy.config.model_type]
     for name in (name for name in others if name != anatomy.model_class):
         needs = ("load", f"as_{name}")
@@ -50,5 +51,6 @@ def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Ca
     return cases
 
 
-LIBRARIES = [["hf-torch", "eager"], ["hf-tf", "eager"], ["hf-flax", "eager"]]
-"""Attention changes neither a signature nor a weight: the eager variant speaks for the others."""
+def _eager(framework: str = "") -> list[list[str]]:
+    """The libraries' backends: attention changes neither a signature nor a weight, so that eager speaks for others."""
+    return [[name, "eager"] for name in library_backends(framework=framework)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -49,7 +49,11 @@ def flags_needed(checkpoint: Path, own: str, others: Iterable[str]) -> dict[str,
         own: the framework's key of ``stored_for``.
         others: keys the class has a ``from_…`` flag for, in the order of preference.
     """
-    stored = stored_for(checkpoint)
+    return flags_for(stored_for(checkpoint), own, others)
+
+
+def flags_for(stored: Collection[str], own: str, others: Iterable[str]) -> dict[str, bool]:
+    """As ``flags_needed``, of a directory of which ``stored_for`` is known."""
     if own in stored:
         return {}
     return {f"from_{other}": True for other in [kind for kind in others if kind in stored][:1]}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from parity.core.backends import BACKENDS
+
 _SAFE, _BIN, _H5, _MSGPACK = "model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"
 _OF_PT = (_BIN, f"{_BIN}.index.json")
 
@@ -23,21 +25,25 @@ def order_of(backend: str, version: Sequence[int], from_pt: bool = False) -> Ord
 
     Args:
         version: major, minor and patch of the installed transformers; anything for a reference.
-        from_pt: whether that flag is passed (``hf-tf`` and ``hf-flax``).
+        from_pt: whether that flag is passed (to TensorFlow's and Flax's classes).
 
     Returns:
         None for a backend that nothing is known of.
     """
-    if backend.startswith("reference-"):
+    entry = BACKENDS.get(backend)
+    if entry is None:
+        return None
+    if entry.reference:
         return _with_index(_SAFE, _BIN, _H5, _MSGPACK)
-    if backend == "hf-torch":
-        return _with_index(_SAFE, _BIN)
-    if backend == "hf-flax":
-        return (*_with_index(_MSGPACK), _SAFE, *(_OF_PT if from_pt else ()))
-    if backend == "hf-tf":
-        # 4.37 looks for its own format before the shards of safetensors, which it cannot read.
-        sharded = (_SAFE, *_with_index(_H5)) if tuple(version) < (4, 38) else _with_index(_SAFE, _H5)
-        return (*(_OF_PT if from_pt else ()), *sharded)
+    match entry.weights.own if entry.weights else "":
+        case "pt":
+            return _with_index(_SAFE, _BIN)
+        case "flax":
+            return (*_with_index(_MSGPACK), _SAFE, *(_OF_PT if from_pt else ()))
+        case "tf":
+            # 4.37 looks for its own format before the shards of safetensors, which it cannot read.
+            sharded = (_SAFE, *_with_index(_H5)) if tuple(version) < (4, 38) else _with_index(_SAFE, _H5)
+            return (*(_OF_PT if from_pt else ()), *sharded)
     return None
 
 

@@ -9,21 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parity.core.backends import audited, offered_by
 from parity.core.errors import GivenError
 from parity.core.resources import data, in_clone
 
 MAIN_ROW = "PARITY_MAIN"
 """Environment variable: the row of the table the running interpreter was made from (nox sets it)."""
-ALL_BACKENDS = (
-    "reference-torch",
-    "reference-flax",
-    "hf-torch",
-    "hf-tf",
-    "hf-flax",
-    "hf-config",
-    "hf-tokenizer",
-    "hf-tokenizer-fast",
-)
 
 
 class StackError(GivenError):
@@ -39,6 +30,7 @@ class Row:
     python: str
     """Versions of Python it can be made with, ``>=3.11,<3.14``."""
     backends: tuple[str, ...]
+    """Those that can run with what is pinned (``parity.core.backends.offered_by``)."""
     requires: tuple[str, ...]
     examples: tuple[str, ...] = ()
     """What documented examples import besides."""
@@ -71,6 +63,7 @@ def table() -> dict[str, Row]:
 def _row(name: str, fields: dict[str, Any]) -> Row:
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
     fields["environment"] = tuple(fields.get("environment", {}).items())
+    fields["backends"] = tuple(offered_by(fields["requires"], fields.pop("references", False)))
     return Row(name, **fields)
 
 
@@ -144,7 +137,7 @@ def _of_path(name: str, interpreter: Path) -> Stack:
     row = table().get(name)
     if row is not None:
         return _of_row(row, name, interpreter)
-    return Stack(name, interpreter, {}, ALL_BACKENDS)
+    return Stack(name, interpreter, {}, tuple(audited()))
 
 
 def as_markdown() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from parity.core.backends import BACKENDS
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy, anatomy_of
 from parity.core.records import (
@@ -21,7 +22,7 @@ from parity.core.records import (
     in_words,
     read_record,
 )
-from parity.core.subject import TORCH, Variant
+from parity.core.subject import REFERENCES, Variant
 from parity.core.tensors import TensorSpec, decode_tensors, forward_tensors, gradient_tensors, score_tensors
 from parity.core.trace import Trace, TraceError
 from parity.judge.tolerance import (
@@ -274,9 +275,10 @@ class CheckpointRun:
         """
         found = self.yardstick(subject).budget(tensor, subject.backend)
         if found is None and not any(s.backend != subject.backend for _, s in self.subjects("yardstick")):
+            peer = next(name for name in REFERENCES if name != subject.backend)
             raise NoPeer(
                 f"{subject.backend} is measured by the other reference alone, and that cannot run here: "
-                f"pip install {'jax flax' if subject.backend == TORCH else 'torch'}"
+                f"pip install {BACKENDS[peer].install}"
             )
         return found
 

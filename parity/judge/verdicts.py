@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from parity.core.backends import library_backends
 from parity.core.case import Case
 from parity.core.records import Divergence, Status, SubjectRecord, Verdict
 from parity.core.subject import Variant
@@ -177,7 +178,7 @@ def _again(cell: Cell) -> str:
     if variant.mutant:
         return shlex.join(["parity", "selftest", variant.mutant])
     # The file is no backend to choose but asked in every audit; beside a reader of configs nothing is computed.
-    backend = "hf-config" if subject.role == "file" else subject.backend
+    backend = library_backends("config")[0] if subject.role == "file" else subject.backend
     attention = variant.attention
     words = ["parity", "audit", cell.run.checkpoint.path]
     words += ["--backend", backend + (f"/{attention}" if attention != "eager" else ""), "--check", cell.check.id]

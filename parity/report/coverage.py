@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from parity.core.backends import BACKENDS
 from parity.core.records import Report, Verdict, read_record
 
 BART = (
@@ -39,7 +40,6 @@ DOCUMENTED = (
     "FlaxSpeechEncoderDecoderModel",
 )
 """In the order of the pages."""
-LIBRARIES = ("hf-torch", "hf-tf", "hf-flax", "hf-config", "hf-tokenizer", "hf-tokenizer-fast")
 HEAD = ("| class | checked | known to differ | not asked | why not |", "|---|---|---|---|---|")
 INTRODUCTION = """# Which documented classes are checked
 
@@ -55,9 +55,10 @@ NO_BACKEND = "the stack has no such backend"
 
 def sections(report: Report) -> dict[str, str]:
     """By stack the table as Markdown: of each documented class how many cells were checked, known and skipped."""
+    documented = {name for name, entry in BACKENDS.items() if entry.library}
     found: dict[str, dict[str, list[Verdict]]] = {}
     for verdict in report.verdicts:
-        if verdict.backend in LIBRARIES and _of_own_stacks(verdict):
+        if verdict.backend in documented and _of_own_stacks(verdict):
             found.setdefault(verdict.stack, {}).setdefault(verdict.model_class, []).append(verdict)
     return {
         stack: "\n".join([*HEAD, *(_row(name, classes.get(name)) for name in DOCUMENTED)]) + "\n"

@@ -70,14 +70,16 @@ def examine() -> Findings:
 
 def _stack(row: Row) -> StackFinding:
     from parity.backends.capabilities import capabilities, words_of
-    from parity.backends.registry import find_entry
     from parity.capture.probe import probe
     from parity.capture.task import CaptureError
+    from parity.core.backends import find_entry, library_backends
 
     install = how_to_make(row)
     if row.name == "main":
         # What runs is the interpreter of this command; nothing but the two is needed to judge anything.
-        install = "python -m nox -s parity" if in_clone() else f"pip install {find_entry('hf-torch').install}"
+        install = (
+            "python -m nox -s parity" if in_clone() else f"pip install {find_entry(library_backends()[0]).install}"
+        )
     try:
         interpreter = Path(sys.executable) if row.name == "main" else find(row.name)
         if interpreter is None:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from parity.core.backends import library_backends
 from parity.core.case import Case
 from parity.core.records import Report, Verdict
 
 LOADS = ("SAVE03", "SAVE04", "SAVE05")
-SAVERS = ["hf-torch/eager", "hf-tf", "hf-flax"]
 HEAD = """# What each saved, and what each loaded of it
 
 Made by `python -m parity.tools.save_load_matrix` with transformers {versions}. A row is one saved set of files (saver,
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.checkpoints,
         out=given.out,
         cache=given.cache,
-        backends=given.backend or SAVERS,
+        backends=given.backend or [f"{name}/eager" for name in library_backends()],
         stacks=("main", *given.stack),
         cases=base_cases,
         derive=SAVING,

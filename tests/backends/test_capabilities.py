@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from parity.backends.capabilities import DEVICES, DTYPES, OF_FILES, WITHOUT, capabilities, library_class, words_of
-from parity.backends.registry import BACKENDS
+from parity.backends.capabilities import DEVICES, DTYPES, OF_FILES, capabilities, words_of
+from parity.backends.limits import hf_flax, hf_tensorflow
+from parity.core.backends import BACKENDS
 from parity.core.resources import fixture
 
 MAIN = {"transformers": "4.57.6", "torch": "2.13.0", "tensorflow-cpu": "2.21.0", "jax": "0.10.2", "flax": "0.12.8"}
@@ -18,6 +19,7 @@ HALVES = {
     "decoder": ("bert", "roberta", "bert-generation", "gpt2", "bart", "mbart"),
 }
 """Families that a composition may be made of (``reference.config``)."""
+WITHOUT = {"hf-tf": hf_tensorflow.WITHOUT, "hf-flax": hf_flax.WITHOUT}
 DOCUMENTED = {**MAIN, "transformers": "4.37.2"}
 
 
@@ -159,10 +161,10 @@ def test_an_unknown_backend_is_an_error() -> None:
 
 
 def test_classes() -> None:
-    names = {name: library_class(name, "BartForConditionalGeneration") for name in BACKENDS}
+    names = {name: BACKENDS[name].class_for("BartForConditionalGeneration") for name in BACKENDS}
     assert names["hf-tf"] == "TFBartForConditionalGeneration"
     assert names["hf-flax"] == "FlaxBartForConditionalGeneration"
     assert names["hf-torch"] == names["reference-torch"] == "BartForConditionalGeneration"
     assert (names["hf-config"], names["hf-tokenizer"]) == ("BartConfig", "BartTokenizer")
-    assert library_class("hf-config", "EncoderDecoderModel") == "EncoderDecoderConfig"
-    assert library_class("hf-config", "SpeechEncoderDecoderModel") == "SpeechEncoderDecoderConfig"
+    assert BACKENDS["hf-config"].class_for("EncoderDecoderModel") == "EncoderDecoderConfig"
+    assert BACKENDS["hf-config"].class_for("SpeechEncoderDecoderModel") == "SpeechEncoderDecoderConfig"

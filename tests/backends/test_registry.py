@@ -11,10 +11,12 @@ from typing import ClassVar
 
 import pytest
 
-import parity.backends.registry as backends
-from parity.backends.capabilities import capabilities, library_class
-from parity.backends.registry import BACKENDS, find_entry, get_backend
+from parity.backends.capabilities import capabilities
+from parity.backends.registry import get_backend
 from parity.capture.worker.environment import source_files
+from parity.core import backends
+from parity.core.backends import BACKENDS, find_entry
+from parity.core.subject import FILE, REFERENCES
 from tests.backends.samples import ROOT
 
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "keras", "transformers", "pydantic")
@@ -89,10 +91,23 @@ def test_a_third_partys_entry_point_is_a_backend(third_party: str) -> None:
     assert find_entry(third_party).sources[0].patterns == ("**/*.py",)
     can, lacking = capabilities(third_party, "eager", {})
     assert lacking.items() >= Borrowed.lacking.items() and "load" in can and "tuple" not in can
-    assert library_class(third_party, "BartForConditionalGeneration") == "OtherBart"
+    assert find_entry(third_party).class_for("BartForConditionalGeneration") == "OtherBart"
 
 
 def test_the_libraries_that_pytorch_converts_foreign_files_with_are_a_part_of_its_keys():
     """Otherwise what an environment without them raised is found again where they are installed."""
     for other in ("hf-tf", "hf-flax"):
         assert set(BACKENDS[other].distributions) <= set(BACKENDS["hf-torch"].distributions)
+
+
+def test_the_oracles_peers_and_the_file_are_the_rows_that_say_so():
+    """``parity.core.subject`` names them, because the oracle is one of them."""
+    assert tuple(name for name, entry in BACKENDS.items() if entry.reference) == REFERENCES
+    assert [name for name, entry in BACKENDS.items() if entry.role == "file"] == [FILE.backend]
+
+
+@pytest.mark.parametrize("name", [name for name, entry in BACKENDS.items() if entry.weights])
+def test_a_library_loads_and_saves_what_its_row_says(name):
+    entry = BACKENDS[name]
+    able, lacking = capabilities(name, "eager", {"transformers": "4.57.6", **dict.fromkeys(entry.distributions, "1.0")})
+    assert set(entry.weights.capabilities) <= {*able, *lacking} and entry.library

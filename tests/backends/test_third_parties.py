@@ -7,25 +7,25 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from parity.backends import registry
-from parity.backends.registry import find_entry
 from parity.cases.documented_api import documented_cases
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
+from parity.core import backends
+from parity.core.backends import find_entry
 from parity.core.resources import fixture
 from parity.core.subject import Subject
 from parity.judge.checks import CHECKS
 from parity.judge.judge import verdicts_of
 from parity.tools.fuzz.asking import Plan, Process, ask
 
-POINT = EntryPoint("hf-mine", "tests.backends.logits_alone:LogitsAlone", registry.ENTRY_POINTS)
+POINT = EntryPoint("hf-mine", "tests.backends.logits_alone:LogitsAlone", backends.ENTRY_POINTS)
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory):
     before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "entry_points", lambda group: [POINT] if group == POINT.group else [])
+        patch.setattr(backends, "entry_points", lambda group: [POINT] if group == POINT.group else [])
         found = Process(["reference-torch", "file", "hf-mine"], tmp_path_factory.mktemp("compiled"))
         for name in set(os.environ) - set(before):
             del os.environ[name]

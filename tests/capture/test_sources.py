@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.backends.registry import BACKENDS, MUTANT_HOSTS, find_entry
 from parity.capture.sources import PACKAGES, OwnSources
+from parity.core.backends import BACKENDS, MUTANT_HOSTS, find_entry
 from parity.core.case import Case
 from parity.core.resources import fixture
 
@@ -173,6 +173,9 @@ def copied(tmp_path_factory):
         ("parity/backends/hf/torch.py", {"hf-torch"}),
         ("parity/backends/mutants/masks.py", set(MUTANT_HOSTS)),
         ("parity/backends/registry.py", set()),
+        ("parity/core/backends.py", set()),
+        ("parity/backends/limits/hf_torch.py", set()),
+        ("parity/backends/limits/mutants.py", set()),
         ("parity/backends/capabilities.py", set()),
         ("parity/capture/plan.py", set()),
         ("parity/backends/torch_util.py", {"reference-torch", "hf-torch", "mutant", "mutant-flax"}),

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from parity.capture.views import Views
 from parity.checkpoint.conversion import flags_needed
 from parity.checkpoint.files import examine, list_files
 from parity.checkpoint.inspection import inspect_checkpoint
+from parity.core import backends
 from parity.core.resources import fixture
 from reference.errors import CheckpointError
 
@@ -275,7 +277,9 @@ def test_what_a_half_names_alone_is_not_looked_for(directory, key):
     assert f"{key} of its decoder" in refusal("hf-torch", directory, list(found.paths), {})
 
 
-def test_a_stranger_to_the_table_is_given_nothing_that_cannot_be_examined(directory):
+def test_a_stranger_to_the_table_is_given_nothing_that_cannot_be_examined(directory, monkeypatch):
+    point = EntryPoint("somebodys", "somebodys:Kind", backends.ENTRY_POINTS)
+    monkeypatch.setattr(backends, "entry_points", lambda group: [point])
     assert refusals(directory, "somebodys") == {}
     (directory / "flax_model.msgpack").write_bytes(b"\xff")
     assert "flax_model.msgpack" in refusals(directory, "somebodys")["somebodys"]

@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from parity.backends.registry import BACKENDS
 from parity.core import stacks
+from parity.core.backends import BACKENDS, audited
 from parity.core.resources import data
 from parity.core.stacks import StackError, find, resolve_stack, table, variable
 
@@ -127,7 +127,7 @@ def interpreter(tmp_path: Path) -> Path:
 def test_a_path_is_called_by_its_environment_and_keeps_its_link(interpreter):
     stack = resolve_stack(str(interpreter))
     assert (stack.name, stack.interpreter) == ("nightly", interpreter)
-    assert stack.backends == stacks.ALL_BACKENDS
+    assert stack.backends == tuple(audited())
 
 
 def test_a_path_can_be_given_a_name_and_a_row_s_name_brings_its_environment(interpreter):

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from parity.core.backends import library_backends
 from parity.core.records import Report
 from parity.core.resources import fixtures
 from parity.core.stacks import find
-from parity.report.coverage import LIBRARIES, read_sections, renew, sections
+from parity.report.coverage import read_sections, renew, sections
 
 EXPECTED = Path(__file__).with_name("verdicts.txt")
 COVERAGE = Path(__file__).parents[2] / "COVERAGE.md"
@@ -69,7 +70,8 @@ def test_another_stack_gives_its_expected_table_of_verdicts(audit, stack):
     """The library's classes of another release, by the same oracle; cells of `main` are judged above."""
     if find(stack) is None:
         pytest.skip(f"the stack {stack} is not installed: python -m nox -s stack-{stack}")
-    libraries = [option for name in LIBRARIES for option in ("--backend", name)]
+    documented = [name for about in ("model", "config", "tokenizer") for name in library_backends(about)]
+    libraries = [option for name in documented for option in ("--backend", name)]
     # Of what is named here, transformers 5 has PyTorch's classes alone.
     code, report = audit(fixtures(), *libraries, "--stack", stack, codes=(0, 2))
     gone = [line.partition(":")[0] for line in report.not_run]

@@ -221,16 +221,16 @@ def generated(answer: Any) -> dict[str, Any]:
     return {"sequences": sequences} if scores is None else {"sequences": sequences, "sequences_scores": scores}
 
 
-def generation_settings(model: Any) -> dict[str, Any]:
+def generation_settings(model: Any, *, in_torch: bool = False) -> dict[str, Any]:
     """The settings that are known here, as a library's ``generate`` uses them without arguments."""
     from reference.generation import GenerationSettings
 
-    held = _in_force(model)
+    held = _in_force(model, in_torch)
     names = [field.name for field in dataclasses.fields(GenerationSettings) if field.name not in ("passed", "stored")]
     return {name: getattr(held, name) for name in names if hasattr(held, name)}
 
 
-def _in_force(model: Any) -> Any:
+def _in_force(model: Any, in_torch: bool) -> Any:
     """The ``GenerationConfig`` that ``generate`` starts from.
 
     Where ``generation_config.json`` says ``_from_model_config``, 4.x makes it anew of ``config.json`` (PyTorch only if
@@ -242,7 +242,6 @@ def _in_force(model: Any) -> Any:
     says = next((getattr(config, name) for name in names if hasattr(config, name)), None)
     if says is None or not held._from_model_config or getattr(held, "_original_object_hash", None) != hash(held):
         return held
-    in_torch = not type(model).__name__.startswith(("TF", "Flax"))
     return held if in_torch and not says() else type(held).from_model_config(config)
 
 

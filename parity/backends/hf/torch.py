@@ -190,7 +190,7 @@ class HfTorchModel(documented.Documented):
             return common.generated(self._model.generate(**given, **common.generate_arguments(settings)))
 
     def generation_settings(self) -> Mapping[str, Any]:
-        return common.generation_settings(self._model)
+        return common.generation_settings(self._model, in_torch=True)
 
     def composed(self, checkpoint: Path) -> HfTorchModel:
         """``from_encoder_decoder_pretrained`` of the halves this composition was made of."""

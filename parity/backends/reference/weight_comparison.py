@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.checkpoint.conversion import flags_needed
+from parity.checkpoint.conversion import stored_for
 from reference.config import read_config
 from reference.weights import Weights, cast, files_of, open_weights, weight_files
 
@@ -29,8 +29,9 @@ def compare_weight_files(checkpoint: Path, weights: Weights, file: str, model_cl
     Returns:
         ``read`` and ``file`` (their names), ``missing`` and ``added`` (parameters that only the first, or only the
         other, holds), ``differing`` (how many), ``differs`` (the worst ``SHOWN`` of them, in order), ``compared``,
-        ``unequal_duplicates`` of the other file, ``dtypes`` of both, and ``from_pt``: for which backends a user must
-        pass that flag here. Non-finite values are equal to themselves; those that only a cast makes are differences.
+        ``unequal_duplicates`` of the other file, ``dtypes`` of both, and ``stored_for``: which frameworks the files of
+        the directory were written for. Non-finite values are equal to themselves; those that only a cast makes are
+        differences.
 
     Raises:
         CheckpointError: the file or one of its shards cannot be read.
@@ -49,18 +50,14 @@ def compare_weight_files(checkpoint: Path, weights: Weights, file: str, model_cl
         "differs": found[:SHOWN],
         "unequal_duplicates": other.tied_differs,
         "dtypes": [sorted(set(each.dtypes.values())) for each in (weights, other)],
-        "from_pt": _from_pt(checkpoint),
+        "stored_for": sorted(stored_for(checkpoint)),
     }
 
 
 def not_compared(checkpoint: Path, weights: Weights, file: str, cause: str) -> dict[str, Any]:
     """What is said instead of a file that cannot be read: ``unreadable``, its cause."""
-    return {"read": weights.files[0].name, "file": file, "unreadable": cause, "from_pt": _from_pt(checkpoint)}
-
-
-def _from_pt(checkpoint: Path) -> list[str]:
-    """The backends for which a user must pass that flag here."""
-    return [name for name, own in (("hf-tf", "tf"), ("hf-flax", "flax")) if flags_needed(checkpoint, own, ("pt",))]
+    stored = sorted(stored_for(checkpoint))
+    return {"read": weights.files[0].name, "file": file, "unreadable": cause, "stored_for": stored}
 
 
 def _opened(checkpoint: Path, file: str, model_class: str) -> Weights:

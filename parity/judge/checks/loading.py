@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from parity.checkpoint.conversion import flags_for
 from parity.checkpoint.weight_precedence import file_read
+from parity.core.backends import BACKENDS
 from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence
 from parity.judge.initial_values import made_of
@@ -102,11 +104,17 @@ def _who_reads(evidence: Evidence) -> str:
     there = {case.settings["file"] for case in evidence.cases("weight_files")} | {facts["read"]}
     readers: dict[str, list[str]] = {}
     for subject, version in evidence.implementations:
-        name = file_read(subject.backend, version, there, subject.backend in facts["from_pt"])
+        name = file_read(subject.backend, version, there, _is_told_from_pt(subject.backend, facts["stored_for"]))
         if name is not None:
             readers.setdefault(name, []).append(subject.label)
     found = [f"{name} is read by {', '.join(dict.fromkeys(labels))}" for name, labels in readers.items()]
     return "; ".join(found) or "which of them is read depends on the library"
+
+
+def _is_told_from_pt(backend: str, stored: Sequence[str]) -> bool:
+    """Whether a user must pass that flag to a backend, where a directory's files were written for these frameworks."""
+    weights = BACKENDS[backend].weights if backend in BACKENDS else None
+    return weights is not None and "from_pt" in flags_for(stored, weights.own, weights.converts)
 
 
 @check(

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import PurePath
 
 from parity.core.records import Report, Verdict
+from parity.core.subject import FILE
 from parity.report.console import plural
 from parity.report.terminal import carried_over
 
@@ -70,7 +71,7 @@ def _answer(report: Report) -> tuple[str, str]:
 
 
 def _backends(verdicts: Iterable[Verdict]) -> list[str]:
-    return list(dict.fromkeys(v.backend for v in verdicts if v.backend != "file"))
+    return list(dict.fromkeys(v.backend for v in verdicts if v.backend != FILE.backend))
 
 
 def _listed(names: list[str], what: str = "") -> str:

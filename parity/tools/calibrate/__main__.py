@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from parity.core.backends import library_backends
 from parity.core.resources import data
+from parity.core.subject import REFERENCES
 from parity.tools.calibrate.about import about
 from parity.tools.calibrate.measure import digest, measure_all, read, still_drawn
 from parity.tools.calibrate.plan import chunks
 from parity.tools.calibrate.table import as_toml
 
 DTYPES = ("float32", "bfloat16", "float32", "float16", "float32", "float64")
-BACKENDS = ("reference-torch", "reference-flax", "hf-torch")
+BACKENDS = (*REFERENCES, *library_backends(framework="torch"))
 SEED = 20261121
 
 

@@ -18,9 +18,11 @@ from typing import Any
 
 from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
+from parity.core.backends import library_backends
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.records import Report, Verdict
+from parity.core.subject import REFERENCES
 from parity.judge.followup.cases import DERIVED
 from parity.judge.judge import judge
 from parity.tools.calibrate.about import about
@@ -30,7 +32,7 @@ from parity.tools.calibrate.plan import Chunk, chunks
 
 PAIR = 2
 """Architectures audited together: with many checkpoints of each, small chunks cost little more and lose less."""
-BACKENDS = ("reference-torch", "reference-flax", "hf-torch")
+BACKENDS = (*REFERENCES, *library_backends(framework="torch"))
 SEED = 20270103
 """Neither that of the calibration nor one whose alarms were looked into: what set the factors cannot test them."""
 

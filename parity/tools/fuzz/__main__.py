@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from parity.core.records import Verdict
+from parity.core.subject import REFERENCES
 from parity.report.console import console
 from parity.tools.calibrate.about import about
 from parity.tools.fuzz.asking import Plan, Process, is_alarm
@@ -29,8 +30,8 @@ from parity.tools.fuzz.search import judge_example
 
 COMMAND = "python -m parity.tools.fuzz"
 SEED = 20261126
-PAIR = ("reference-torch", "reference-flax")
-"""The two references: each is judged against the float64 oracle, by budgets that its twin's errors set."""
+PAIR = REFERENCES
+"""Both of them: each is judged against the float64 oracle, by budgets that its twin's errors set."""
 Number = tuple[str, int, int]
 """Family, shape and draw."""
 

@@ -17,13 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from parity.backends.capabilities import capabilities, library_class
-from parity.backends.registry import find_entry, get_backend
+from parity.backends.capabilities import capabilities
+from parity.backends.registry import get_backend
 from parity.capture.plan import Asked, subject_record
 from parity.capture.worker.exceptions import is_ours, raised
 from parity.capture.worker.operations import perform
 from parity.capture.worker.session import Clock, Session
 from parity.checkpoint.inspection import Checkpoint
+from parity.core.backends import audited, find_entry
 from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Verdict
 from parity.core.subject import FILE, FLAX, ORACLE, TORCH, Subject, Variant, yardstick_ensemble
@@ -200,18 +201,14 @@ def _asked(subject: Subject, checkpoint: Checkpoint) -> Asked:
     can, lacking = capabilities(
         subject.backend, subject.variant, versions(), subject.device, subject.dtype, documented, families
     )
-    name = library_class(subject.backend, documented)
+    name = find_entry(subject.backend).class_for(documented)
     return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
 
 
 @cache
 def versions() -> dict[str, str]:
     """The versions of everything that a backend of the main stack depends on, by distribution."""
-    names = {
-        name
-        for backend in ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
-        for name in find_entry(backend).distributions
-    }
+    names = {name for entry in map(find_entry, audited()) if entry.about == "model" for name in entry.distributions}
     return {name: version for name in sorted(names) if (version := _version(name))}
 
 

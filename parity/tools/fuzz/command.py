@@ -9,10 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from parity.backends.registry import find_entry
 from parity.capture.cache import default_cache
-from parity.capture.plan import REFERENCES
 from parity.capture.task import CaptureError
+from parity.core.backends import find_entry, library_backends
 from parity.core.records import Verdict, in_words
 from parity.core.subject import Subject
 from parity.judge.known_issues import NoSuchEntry, entries
@@ -25,10 +24,6 @@ from reference.config import config_of
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes
 
-DEFAULT = ("hf-torch",)
-"""Who is asked where nobody is named: no new shape costs it a compilation."""
-NEVER = ("file",)
-
 
 def plan_of(backends: Sequence[str] | None) -> Plan:
     """Who is judged, by names as in ``parity audit --backend``.
@@ -37,18 +32,19 @@ def plan_of(backends: Sequence[str] | None) -> Plan:
         CaptureError: no backend is called so, it has no such variant, or is about files beside the weights.
     """
     found = []
-    for text in backends or DEFAULT:
+    # Where nobody is named, PyTorch's classes: no new shape costs them a compilation.
+    for text in backends or library_backends(framework="torch"):
         name, _, variant = text.partition("/")
         try:
             entry = find_entry(name)
         except KeyError as error:
             raise CaptureError(f"--backend {text}: {error.args[0]}") from error
-        if entry.about != "model" or name in NEVER:
+        if entry.about != "model" or entry.role == "file":
             raise CaptureError(f"--backend {text}: it is asked about no model, and a fuzz draws nothing else")
         if variant and variant not in entry.variants:
             raise CaptureError(f"--backend {text}: its variants are {', '.join(entry.variants)}")
         found += [Subject(name, each) for each in ((variant,) if variant else entry.variants)]
-    compiles = any(each.backend in (*REFERENCES, "hf-flax") for each in found)
+    compiles = any(entry.reference or entry.compiles for entry in (find_entry(each.backend) for each in found))
     return Plan(tuple(dict.fromkeys(found)), flax=compiles)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from parity.core.backends import find_entry
 from parity.core.case import Case
 from parity.core.resources import data
 from parity.core.subject import Variant
@@ -23,11 +24,12 @@ from parity.tools.fuzz.search import Failure
 LINES = 40
 """Of code: what is neither blank nor in the docstring."""
 WIDTH = 116
-LIBRARIES = {
-    "hf-torch": ("PyTorch", "torch", "", ""),
-    "hf-tf": ("TensorFlow", "tf", "TF", 'TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3"'),
-    "hf-flax": ("Flax", "flax", "Flax", 'JAX_PLATFORMS="cpu"'),
+FRAMEWORKS = {
+    "torch": ("PyTorch", "torch", ""),
+    "tensorflow": ("TensorFlow", "tf", 'TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3"'),
+    "jax": ("Flax", "flax", 'JAX_PLATFORMS="cpu"'),
 }
+"""By framework its name, what the script calls it, and the variables that it sets."""
 FIELDS = {
     "encoder.hidden": "encoder_hidden_states",
     "encoder.attention": "encoder_attentions",
@@ -51,11 +53,12 @@ def script(failure: Failure) -> str:
         NoScript: the backend is no library's, the failure is ours, or no number or text shows it.
     """
     verdict, example, run = failure.verdict, failure.example, failure.run
-    if verdict.backend not in LIBRARIES:
+    entry = find_entry(verdict.backend)
+    if not entry.library:
         raise NoScript(f"{verdict.backend} is no library of its own")
     if verdict.status == "error":
         raise NoScript(f"the failure is ours: {verdict.reason}")
-    name, framework, prefix, environment = LIBRARIES[verdict.backend]
+    name, framework, environment = FRAMEWORKS[entry.framework]
     case = run.cases[verdict.case]
     shown = _shown(failure, case, framework)
     attention = Variant.parse(verdict.variant).attention
@@ -66,7 +69,7 @@ def script(failure: Failure) -> str:
         said=_text(f"{verdict.claim}. Here: {verdict.reason}."),
         environment=environment,
         framework=framework,
-        prefix=prefix,
+        prefix=entry.class_prefix,
         model_class=example.model_class,
         config=_filled("config", example.config),
         generation=_filled("generation", generation) if generation else "",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity.backends.registry import find_entry
 from parity.capture.run_directory import trace_name
+from parity.core.backends import find_entry
 from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord
 from parity.core.resources import goldens

@@ -20,7 +20,7 @@ from parity.core.trace import Trace
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.tolerance import measure
 from parity.tools.golden.inject import as_golden
-from parity.tools.golden.selection import BACKENDS, LACKING, SEED, STACKS, golden_cases, trimmed
+from parity.tools.golden.selection import LACKING, SEED, STACKS, golden_backends, golden_cases, trimmed
 from parity.tools.golden.store import (
     Bundle,
     GoldenError,
@@ -67,12 +67,11 @@ def record(
     for stack in stacks:
         with tempfile.TemporaryDirectory(prefix="parity-golden-") as folder:
             offered = resolve_stack(stack).backends
-            asked = [name for name in BACKENDS if name.partition("/")[0] in offered]
             manifest = capture(
                 list(checkpoints or fixtures()),
                 out=Path(folder),
                 cache=cache,
-                backends=asked,
+                backends=golden_backends(offered),
                 stacks=(stack,),
                 cases=golden_cases,
                 jobs=jobs,

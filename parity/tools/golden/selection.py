@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from parity.cases.standard import SEED, standard_cases
+from parity.core.backends import library_backends
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
 from parity.core.tensors import forward_tensors
 from parity.core.trace import Trace
 
-__all__ = ["BACKENDS", "CASES", "LACKING", "SEED", "STACKS", "golden_cases", "trimmed"]
+__all__ = ["CASES", "LACKING", "SEED", "STACKS", "golden_backends", "golden_cases", "trimmed"]
 
 STACKS = ("main", "docs-4.37", "current")
 """Recorded of each fixture; what needs a GPU differs from one to the next."""
-BACKENDS = ("hf-torch/eager", "hf-tf", "hf-flax")
 CASES = ("forward", "generate.greedy", "generate.beams")
 LEFT_OUT = ("attention", "cross-attention")
 """Kinds of tensors: half of an answer's bytes, and what goes wrong in them shows in the states after them."""
 LACKING = {"attentions": "a golden keeps none"}
 """What a golden subject lacks beside what its backend does."""
+
+
+def golden_backends(offered: Collection[str]) -> list[str]:
+    """The libraries' backends among those that a stack offers, in eager attention."""
+    return [f"{name}/eager" for name in library_backends() if name in offered]
 
 
 def golden_cases(anatomy: Anatomy, rows: list[dict[str, Any]] | None, generation: dict[str, Any]) -> list[Case]:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from parity.backends.capabilities import capabilities, library_class
+from parity.backends.capabilities import capabilities
 from parity.backends.hf.common import plain
-from parity.backends.registry import BACKENDS, get_backend
+from parity.backends.registry import get_backend
 from parity.capture.worker.operations import perform
 from parity.capture.worker.session import Clock, Session
 from parity.cases.files import file_cases
 from parity.checkpoint.inspection import inspect_checkpoint
+from parity.core.backends import BACKENDS
 from parity.core.resources import fixture
 from parity.core.subject import Variant
 
@@ -37,7 +38,7 @@ def asked(backend: str, place: Path) -> dict:
 @pytest.mark.parametrize("backend", READERS)
 def test_a_reader_loads_the_class_it_is_listed_under(backend: str) -> None:
     facts = asked(backend, fixture("bart-tiny"))
-    kind = getattr(transformers, library_class(backend, "BartForConditionalGeneration"))
+    kind = getattr(transformers, BACKENDS[backend].class_for("BartForConditionalGeneration"))
     assert facts["class"] == kind.__name__
     assert json.loads(json.dumps(facts)) == facts, "a trace's facts are JSON"
 
@@ -70,7 +71,7 @@ def test_values_are_those_of_json() -> None:
 
 def test_offsets_are_lacking_where_the_class_raises() -> None:
     for backend in ("hf-tokenizer", "hf-tokenizer-fast"):
-        kind = getattr(transformers, library_class(backend, "BartModel")).from_pretrained(fixture("bart-tiny"))
+        kind = getattr(transformers, BACKENDS[backend].class_for("BartModel")).from_pretrained(fixture("bart-tiny"))
         if "offsets" in capabilities(backend, "eager", VERSIONS)[0]:
             assert kind("a b", return_offsets_mapping=True)["offset_mapping"]
         else:

@@ -1,0 +1,47 @@
+"""What each adapter cannot be asked, and why: one module for each, with a function of a ``Question``.
+
+They stand apart from the adapters because a reason is no part of what is computed: rewording one discards no trace
+(``parity.capture.sources``). A row of ``parity.core.backends`` names its function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from parity.core.backends import Entry
+from parity.core.subject import Variant
+
+
+@dataclass(frozen=True)
+class Question:
+    """A backend that can run, and the class and the libraries that it is asked about.
+
+    Attributes:
+        versions: of the stack's installed distributions, by name.
+        documented: the class asked for, by its PyTorch name.
+        families: of a composition, the model types of its encoder and its decoder.
+    """
+
+    backend: str
+    entry: Entry
+    variant: Variant
+    versions: Mapping[str, str]
+    documented: str
+    families: tuple[str, ...]
+
+    @property
+    def library(self) -> str:
+        """``transformers 4.57.6``."""
+        return f"transformers {self.versions['transformers']}"
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Major and minor of the installed transformers."""
+        major, minor = self.versions["transformers"].split(".")[:2]
+        return int(major), int(minor)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the installed transformers is of the line that the documents describe, or of one before."""
+        return self.version <= (4, 37)

@@ -1,0 +1,39 @@
+"""What the classes of transformers have in common of what they cannot be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from parity.backends.capabilities import SAVING
+from parity.backends.limits import Question
+
+_AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
+
+
+def no_class(question: Question, documented: str, absent: Collection[str]) -> str:
+    """Why a framework has no class of this name; "" where it has.
+
+    Args:
+        absent: documented classes that it has no class for, in any release from 4.37 to 4.57.
+    """
+    return f"{question.library} has no {question.entry.class_for(documented)}" if documented in absent else ""
+
+
+def no_half(question: Question, without: Mapping[str, Collection[str]]) -> str:
+    """Why a composition cannot be made of these halves; "" where it can.
+
+    Args:
+        without: by ``encoder`` and ``decoder``, the model types that the framework's auto classes do not know
+            (models/auto/modeling_tf_auto.py and modeling_flax_auto.py), in any release from 4.37 to 4.57.
+    """
+    for half, family in zip(_AUTO, question.families, strict=False):
+        if family in without.get(half, ()):
+            return f"{question.entry.class_prefix}{_AUTO[half]} of {question.library} has no {family} as {half}"
+    return ""
+
+
+def saving(question: Question) -> dict[str, str]:
+    """What a class of the library cannot be told when it saves, and when it loads what another saved."""
+    able = question.entry.weights.capabilities
+    reason = f"{question.backend} of {question.library} has no such form or flag"
+    return {word: reason for word in SAVING if word not in able}

@@ -1,0 +1,30 @@
+"""What the Flax classes of transformers cannot be asked."""
+
+from __future__ import annotations
+
+from parity.backends.capabilities import everything
+from parity.backends.limits import Question, hf
+
+WITHOUT = {"encoder": ("bert-generation", "hubert"), "decoder": ("mbart", "bert-generation")}
+"""Halves that a composition cannot have."""
+
+
+def lacking(question: Question) -> dict[str, str]:
+    """By capability, why it is lacking."""
+    if why := hf.no_half(question, WITHOUT):
+        return everything(why)
+    name = f"Flax{question.documented} of {question.library}"
+    found = {
+        "labels": f"{name} takes no labels",
+        "head_masks": f"{name} takes no head masks",
+        "cache_output": f"{name} returns no cache from a whole call",
+        "float64": f"{name} documents float32, float16 and bfloat16 only",
+        "cross_cache": f"{name} keeps no keys and values of the source",
+        "reorder_cache": f"{name} reorders its cache inside of generate only",
+        "modes": f"{name} has no mode of its own: its call takes train",
+        "plain_load": f"{name} computes in float32 without arguments, as it is asked to with them",
+    }
+    if question.version[1] > 37:
+        # 4.37.2 has no such processor and ignores the argument, which is a divergence; measured with JAX 0.10.2.
+        found["no_repeat_ngram"] = f"{name} raises NotImplementedError (jax.experimental.sparse, bcoo_gather)"
+    return found | hf.saving(question)

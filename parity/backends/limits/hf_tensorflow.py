@@ -1,0 +1,31 @@
+"""What the TensorFlow classes of transformers cannot be asked."""
+
+from __future__ import annotations
+
+from parity.backends.capabilities import DTYPES, everything
+from parity.backends.limits import Question, hf
+from reference.config.classes import CLASSES
+
+ABSENT = ("BartForQuestionAnswering", "BartForCausalLM", "SpeechEncoderDecoderModel")
+"""Documented classes that there is no class for, in any release from 4.37 to 4.57."""
+WITHOUT = {"encoder": ("bert-generation",), "decoder": ("bart", "mbart", "bert-generation")}
+"""Halves that a composition cannot have."""
+
+
+def lacking(question: Question) -> dict[str, str]:
+    """By capability, why it is lacking."""
+    if why := hf.no_class(question, question.documented, ABSENT) or hf.no_half(question, WITHOUT):
+        return everything(why)
+    name = f"TF{question.documented} of {question.library}"
+    built = f"TF classes of {question.library} are built in float32 and take no dtype"
+    kept = f"TFGPT2LMHeadModel of {question.library} keeps no keys and values of the source"
+    return {
+        **({"cross_cache": kept} if question.families[1:] == ("gpt2",) else {}),
+        **{dtype: built for dtype in DTYPES if dtype != "float32"},
+        "reorder_cache": f"{name} reorders its cache inside of generate only",
+        "modes": f"{name} has no mode of its own: its call takes training",
+        "plain_load": f"{name} takes no dtype, attention or device: every load of it is a plain one",
+        **{f"as_{other}": hf.no_class(question, other, ABSENT) for other in ABSENT if other in CLASSES["bart"]},
+        "cuda": "no stack brings a TensorFlow built for CUDA",
+        **hf.saving(question),
+    }

@@ -1,0 +1,50 @@
+"""What the PyTorch classes of transformers cannot be asked."""
+
+from __future__ import annotations
+
+from parity.backends.capabilities import everything
+from parity.backends.limits import Question, hf
+
+NO_SDPA = ("bert-generation",)
+"""Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
+``_sdpa_can_dispatch``). In 4.37.2 no composition has it (``PreTrainedModel._supports_sdpa``)."""
+
+
+def lacking(question: Question) -> dict[str, str]:
+    """By capability, why it is lacking."""
+    if why := _no_attention(question):
+        return everything(why)
+    library, found = question.library, {}
+    if question.is_old and question.families[1:] == ("gpt2",):
+        found["cross_cache"] = f"GPT2LMHeadModel of {library} keeps no keys and values of the source"
+    if question.is_old and question.documented == "BartModel":
+        found["reorder_cache"] = f"BartModel of {library} has no _reorder_cache"
+    if question.variant.attention == "sdpa":
+        found["attentions"] = f"sdpa attention in {library} has no weights to return"
+        if question.version < (4, 53):
+            # Asked for them, it computes everything eagerly instead (4.37.2, modeling_bart.py, BartSdpaAttention).
+            found["attentions"] += "; asked for them it falls back to eager, so that sdpa would go untested"
+    if question.version >= (5, 0):
+        found["head_masks"] = f"{question.documented} of {library} takes no head masks"
+    return found | _saving(question)
+
+
+def _no_attention(question: Question) -> str:
+    """Why a composition cannot be told to use an attention; "" where it can."""
+    if question.variant.attention != "sdpa":
+        return ""
+    if question.families and question.is_old:
+        return f"no composition of {question.library} has sdpa attention, and loading it so raises"
+    for family in question.families:
+        if family in NO_SDPA:
+            return f"{family} of {question.library} has no sdpa attention, and loading it so raises"
+    return ""
+
+
+def _saving(question: Question) -> dict[str, str]:
+    found = hf.saving(question)
+    if question.version >= (5, 0):
+        # modeling_utils.py of 5.23.0: save_pretrained writes safetensors alone, from_pretrained drops both flags.
+        found |= dict.fromkeys(("from_tf", "from_flax"), f"from_pretrained of {question.library} drops the flag unread")
+        found["save_bin"] = f"save_pretrained of {question.library} writes safetensors only"
+    return found
