@@ -24,9 +24,9 @@ from parity.capture.plan import (
     Cell,
     Place,
     add_peers,
+    asked_of,
     make_task,
     not_run,
-    subject_record,
     subjects,
     without_peer,
 )
@@ -318,7 +318,7 @@ class _Run:
         kinds = dict.fromkeys(each.anatomy.kind for each in checkpoints)
         chosen = {} if candidates is None else {each.anatomy.kind: set(candidates[each.name]) for each in checkpoints}
         self.asked = [
-            self._abilities(subject, *kind, by_name=candidates is not None or wanted is not None)
+            self._asked(subject, kind, by_name=candidates is not None or wanted is not None)
             for kind in kinds
             for subject in everyone
             if subject.role != "candidate" or not chosen or subject in chosen[kind]
@@ -328,19 +328,12 @@ class _Run:
         if self.not_run and not others_judged and not any(each.can_run for each in self.asked if each.is_candidate):
             raise CaptureError("; ".join(self.not_run))
 
-    def _abilities(self, subject: Any, documented: str, families: tuple[str, ...], by_name: bool) -> Asked:
+    def _asked(self, subject: Subject, kind: tuple[str, tuple[str, ...]], by_name: bool) -> Asked:
         """What a subject can be asked about models of a kind; a reference without its peer nothing, unless it is
         judged by name."""
-        from parity.backends.capabilities import capabilities
-
         versions = self.places[subject.stack].facts["versions"]
-        can, lacking = capabilities(
-            subject.backend, subject.variant, versions, subject.device, subject.dtype, documented, families
-        )
-        if subject.role == "candidate" and not by_name and (why := without_peer(subject.backend, versions)):
-            can, lacking = [], dict.fromkeys([*can, *lacking], why)
-        name = find_entry(subject.backend).class_for(documented)
-        return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
+        alone = subject.role == "candidate" and not by_name
+        return asked_of(subject, versions, kind, without_peer(subject.backend, versions) if alone else "")
 
     def ask(self, cases: Mapping[str, list[Case]]) -> None:
         """Puts these cases, by checkpoint, to every subject that can be asked; each trace is computed once."""
@@ -515,7 +508,7 @@ class _Run:
             options=self.options,
             not_run=self.not_run,
             environments={name: place.facts for name, place in self.places.items()},
-            subjects=[subject_record(asked) for asked in self.asked],
+            subjects=[asked.record for asked in self.asked],
             cases={name: [case.to_json() for case in cases] for name, cases in self.cases.items()},
             traces=self.records,
             seconds=seconds,

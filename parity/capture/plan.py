@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from parity.backends.capabilities import cannot_run, install_hint
+from parity.backends.capabilities import cannot_run, capabilities, install_hint
 from parity.capture.cache import trace_key
 from parity.capture.task import THREADS, CaptureError, Task
 from parity.core.backends import BACKENDS, audited, find_entry
-from parity.core.case import ABOUT, Case
+from parity.core.case import Case
+from parity.core.eligibility import Eligible, eligibility
 from parity.core.model_spec import Anatomy
 from parity.core.records import SubjectRecord
 from parity.core.subject import FILE, FLAX, ORACLE, REFERENCES, TORCH, Subject, Variant, yardstick_ensemble
 
 DEFAULT_PRECISION = "+default-precision"
-OF_FILES = ("load", *ABOUT)
-"""What the files themselves can be asked."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,52 @@ class Asked:
         return (self.documented_class, self.families) == anatomy.kind
 
     def is_asked(self, case: Case) -> bool:
-        """Whether a case is put to this subject: its part in the run, then what it can be asked.
+        """Whether a case is put to this subject (``parity.core.eligibility``)."""
+        return isinstance(eligibility(self.record, case), Eligible)
 
-        The file is only loaded and read, the oracle only computes, and a yardstick answers the cases that set budgets.
-        A candidate is asked what its backend is about.
-        """
-        role = self.subject.role
-        if role not in case.notes.get("roles", (role,)):
-            return False
-        if not case.is_for(self.subject.backend, self.subject.variant, role, self.about):
-            return False
-        if (role == "file") != (case.operation in OF_FILES) and role != "candidate":
-            return False
-        if role == "yardstick" and not case.notes.get("sets_yardstick"):
-            return False
-        computing = role in ("candidate", "yardstick") and case.about == "model"
-        computes = {self.subject.dtype, self.subject.device} if computing else set()
-        return {*case.requires, *computes} <= self.can
+    @cached_property
+    def record(self) -> SubjectRecord:
+        """What the manifest says of it."""
+        s, entry = self.subject, find_entry(self.subject.backend)
+        return SubjectRecord(
+            backend=s.backend,
+            variant=s.variant,
+            stack=s.stack,
+            device=s.device,
+            dtype=s.dtype,
+            role=s.role,
+            label=s.label,
+            model_class=self.model_class,
+            documented_class=self.documented_class,
+            about=entry.about,
+            families=list(self.families),
+            capabilities=sorted(self.can),
+            lacking=self.lacking,
+            class_prefix=entry.class_prefix,
+            reference=entry.reference,
+            room_ahead=entry.room_ahead,
+            environment=s.stack,
+        )
+
+
+def asked_of(
+    subject: Subject, versions: Mapping[str, str], kind: tuple[str, tuple[str, ...]], without: str = ""
+) -> Asked:
+    """A subject, and what it can be asked about models of a kind.
+
+    Args:
+        versions: of what is installed where it runs, by distribution.
+        kind: the documented class and, of a composition, the model types of its halves.
+        without: why it is asked nothing, whatever it could be; "": it is.
+    """
+    documented, families = kind
+    can, lacking = capabilities(
+        subject.backend, subject.variant, versions, subject.device, subject.dtype, documented, families
+    )
+    if without:
+        can, lacking = [], dict.fromkeys([*can, *lacking], without)
+    name = find_entry(subject.backend).class_for(documented)
+    return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
 
 
 def subjects(
@@ -197,30 +226,6 @@ def _causes(there: Sequence[Asked], versions: Mapping[str, str]) -> str:
         hint = install_hint(each.subject.backend, versions)
         found.append(f"{why} ({hint})" if hint else why)
     return "; ".join(dict.fromkeys(found)) or "there is none"
-
-
-def subject_record(asked: Asked) -> SubjectRecord:
-    """What the manifest says of a subject."""
-    s, entry = asked.subject, find_entry(asked.subject.backend)
-    return SubjectRecord(
-        backend=s.backend,
-        variant=s.variant,
-        stack=s.stack,
-        device=s.device,
-        dtype=s.dtype,
-        role=s.role,
-        label=s.label,
-        model_class=asked.model_class,
-        documented_class=asked.documented_class,
-        about=asked.about,
-        families=list(asked.families),
-        capabilities=sorted(asked.can),
-        lacking=asked.lacking,
-        class_prefix=entry.class_prefix,
-        reference=entry.reference,
-        room_ahead=entry.room_ahead,
-        environment=s.stack,
-    )
 
 
 def _computing(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from parity.core.eligibility import Decision, NotAsked, Skip, eligibility
 from parity.core.errors import GivenError
 from parity.core.records import CheckpointRecord, Cost, Manifest, Report, Status, Totals, Verdict
 from parity.core.subject import FLAX, TORCH
@@ -134,11 +135,16 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
     for check in checks:
         for index, subject in run.subjects(check.role):
             for name in _cases_of(run, check):
-                case = run.cases[name]
-                meant = case.is_for(subject.backend, subject.variant, subject.role, subject.about)
-                kept = not subject.kept or {name, *check.also} <= set(subject.kept)
-                if meant and kept and _says_something(run, check, name):
-                    yield Cell(run, check, case, index, subject)
+                if _says_something(run, check, name):
+                    cell = Cell(run, check, run.cases[name], index, subject)
+                    if not isinstance(_eligibility(cell), NotAsked):
+                        yield cell
+
+
+def _eligibility(cell: Cell) -> Decision:
+    """Whether the subject was asked all that the check reads, from what the manifest says of it and the cases."""
+    also = [cell.run.cases[name] for name in cell.check.also]
+    return eligibility(cell.subject, cell.case, requires=cell.check.requires, also=also)
 
 
 def _cases_of(run: CheckpointRun, check: Check) -> list[str]:
@@ -159,9 +165,9 @@ def _says_something(run: CheckpointRun, check: Check, case: str) -> bool:
 
 def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = ()) -> Verdict:
     """The one verdict of a cell, with the ledger, and then the user's known issues, taken into account."""
-    lacking = _lacking(cell)
-    if lacking:
-        return make_verdict(cell, "skip", lacking)
+    decision = _eligibility(cell)
+    if isinstance(decision, Skip):
+        return make_verdict(cell, "skip", decision.reason)
     try:
         if empty := _without_values(cell):
             return _with_ledger(cell, from_results(cell, empty), empty, strict, issues)
@@ -202,21 +208,6 @@ def _without_values(cell: Cell) -> list[Result]:
     absent = load.facts["report"]["not_materialised"] if load is not None and load.raised is None else []
     what = f"{len(absent)} parameters are on a meta device, and what has no values computes none"
     return [Finding(False, what)] if absent else []
-
-
-def _lacking(cell: Cell) -> str:
-    needed = [*cell.check.requires, *cell.case.requires]
-    for name in cell.check.also:
-        needed += cell.run.cases[name].requires
-    if cell.check.role == "candidate" and cell.case.about == "model":
-        needed += [cell.subject.device, cell.subject.dtype]
-    missing = dict.fromkeys(name for name in needed if name not in cell.subject.capabilities)
-    why = {**cell.subject.lacking, **cell.case.notes.get("lacking", {})}
-    reasons = {name: why.get(name, "not declared") for name in missing}
-    cause = reasons.get(cell.subject.device, "")
-    if cause and set(reasons.values()) == {cause} and cell.subject.dtype in reasons:
-        return cause  # of the backend, which cannot run at all, whatever it would be asked
-    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
 
 def _not_answered(cell: Cell) -> Verdict | None:

@@ -17,9 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from parity.backends.capabilities import capabilities
 from parity.backends.registry import get_backend
-from parity.capture.plan import Asked, subject_record
+from parity.capture.plan import Asked, asked_of
 from parity.capture.worker.exceptions import is_ours, raised
 from parity.capture.worker.operations import perform
 from parity.capture.worker.session import Clock, Session
@@ -156,7 +155,7 @@ class Live(CheckpointRun):
 
 def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Case]) -> Live:
     """Puts the cases, and those derived from the texts that are written, to every subject of a plan."""
-    asked = [_asked(subject, checkpoint) for subject in plan.subjects()]
+    asked = [asked_of(subject, versions(), checkpoint.anatomy.kind) for subject in plan.subjects()]
     run = Live(_manifest(checkpoint, asked), {})
     known: dict[tuple[str, ...], Trace] = {}
     _put(process, run, asked, checkpoint, cases, known)
@@ -196,15 +195,6 @@ def is_alarm(verdict: Verdict) -> bool:
     return verdict.status in ("fail", "error")
 
 
-def _asked(subject: Subject, checkpoint: Checkpoint) -> Asked:
-    documented, families = checkpoint.anatomy.kind
-    can, lacking = capabilities(
-        subject.backend, subject.variant, versions(), subject.device, subject.dtype, documented, families
-    )
-    name = find_entry(subject.backend).class_for(documented)
-    return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
-
-
 @cache
 def versions() -> dict[str, str]:
     """The versions of everything that a backend of the main stack depends on, by distribution."""
@@ -228,7 +218,7 @@ def _manifest(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Manifest:
         documented_class=checkpoint.model_class,
         file_facts=checkpoint.facts,
     )
-    subjects = [subject_record(each) for each in asked]
+    subjects = [each.record for each in asked]
     return Manifest(
         parity_version=__version__,
         command=["parity", "fuzz"],
