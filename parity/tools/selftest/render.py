@@ -28,6 +28,8 @@ def show_selftest(found: Selftest) -> None:
     out.print(table)
     for line in score(found):
         out.print(line, markup=False)
+    covered = ", ".join(f"{name} {count}" for name, count in found.covers.items())
+    out.print(f"checks that caught one, of what a backend is about: {covered}", markup=False)
 
 
 def show_mutants() -> None:

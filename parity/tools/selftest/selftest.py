@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
+from parity.core.backends import BACKENDS, audited
 from parity.core.records import Verdict
 from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
@@ -43,6 +44,8 @@ class Selftest(BaseModel):
     outcomes: list[Outcome]
     catches: dict[str, int]
     """By check that judged a mutant, how many it caught."""
+    covers: dict[str, int]
+    """By backend that an audit asks, how many checks of what it is about caught a mutant: what the faults say of it."""
     unneeded: list[str]
     """Checks without which every mutant would be caught all the same."""
     unasked: list[str]
@@ -165,10 +168,19 @@ def _summed_up(
         honest={name: found for name, run in runs.items() if (found := _honest(run)) is not None},
         outcomes=outcomes,
         catches={check: counts[check] for check in judged},
+        covers=coverage(outcomes),
         unneeded=[check for check in judged if check not in alone],
         unasked=[check for check in CHECKS if check not in judged],
         below=list(below(outcomes, counts, judged)),
     )
+
+
+def coverage(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """By backend that an audit asks, how many checks caught a mutant that is about what it loads."""
+    caught: dict[str, set[str]] = {}
+    for each in outcomes:
+        caught.setdefault(each.about, set()).update(each.caught_by)
+    return {name: len(caught.get(BACKENDS[name].about, ())) for name in audited()}
 
 
 def _honest(run: CheckpointRun) -> float | None:
