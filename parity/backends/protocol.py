@@ -1,6 +1,6 @@
 """What a backend is: load a checkpoint, then answer calls. The rest (naming, digests, traces) is the same for all.
 
-A new backend is one file with a class that meets ``Backend``, and one entry in ``parity.backends.registry.BACKENDS``
+A new backend is one file with a class that meets ``Backend``, and one row in ``parity.core.backends.BACKENDS``
 (or an entry point of the group ``encdec_parity.backends``). It runs in its own process, in its stack's interpreter,
 where nothing of ours but the standard library, numpy and safetensors may be imported.
 """

@@ -1,8 +1,9 @@
 """Cases about saving: every candidate saves, and every candidate loads what each of them saved.
 
-What is asked, and what the documents promise of it, stands in ``saving.toml``. Saved files travel in traces, from
-whoever saves to whoever loads. All copies of a checkpoint together stay below a limit that the user sets, and below
-what there is room for on the disk; large ones are let go when the run has loaded them (``Trace`` fact ``let_go``).
+In which forms a backend saves stands in its row (``parity.core.backends``), what the documents promise of them in
+``saving.toml``. Saved files travel in traces, from whoever saves to whoever loads. All copies of a checkpoint together
+stay below a limit that the user sets, and below what there is room for on the disk; large ones are let go when the run
+has loaded them (``Trace`` fact ``let_go``).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
+from parity.core.backends import BACKENDS
 from parity.core.case import Case
 from parity.core.defaults import SAVE_LIMIT
 from parity.core.resources import data
@@ -44,19 +45,15 @@ class Promise:
 
 
 @cache
-def _table() -> dict[str, Any]:
-    return tomllib.loads(data("judge/data/saving.toml").read_text(encoding="utf-8"))
-
-
-@cache
 def promises() -> tuple[Promise, ...]:
-    """All rows of the table, in its order."""
-    return tuple(Promise(**row) for row in _table()["promise"])
+    """All rows of ``saving.toml``, in its order."""
+    table = tomllib.loads(data("judge/data/saving.toml").read_text(encoding="utf-8"))
+    return tuple(Promise(**row) for row in table["promise"])
 
 
-def formats(saver: str) -> list[str]:
-    """The forms in which a backend is asked to save."""
-    return _table()["formats"][saver]
+def savers() -> dict[str, tuple[str, ...]]:
+    """By backend that can save, the forms in which it is asked to."""
+    return {name: entry.weights.saves for name, entry in BACKENDS.items() if entry.weights}
 
 
 def promise_for(case: Case, loader: str) -> Promise:
@@ -75,8 +72,9 @@ def save_cases(run: CheckpointRun, limit: float = SAVE_LIMIT) -> Iterator[Case]:
     if size is None:
         return
     why = _no_room(run, size, limit)
-    for name in dict.fromkeys(each for saver in _table()["formats"] for each in formats(saver)):
-        needs, notes = (f"save_{name}",), {"only": [[s, EAGER] for s in _table()["formats"] if name in formats(s)]}
+    for name in dict.fromkeys(form for forms in savers().values() for form in forms):
+        able = [[saver, EAGER] for saver, forms in savers().items() if name in forms]
+        needs, notes = (f"save_{name}",), {"only": able}
         if why:
             needs, notes = (*needs, "room_to_save"), {**notes, "lacking": {"room_to_save": why}}
         yield Case(f"save.{name}", "save", settings={"format": name}, requires=needs, notes=notes)
@@ -84,12 +82,12 @@ def save_cases(run: CheckpointRun, limit: float = SAVE_LIMIT) -> Iterator[Case]:
 
 def _no_room(run: CheckpointRun, size: int, limit: float) -> str:
     """Why the copies of a checkpoint of this size are not saved; "" where they are."""
-    savers = [
-        subject
+    copies = sum(
+        f"save_{form}" in subject.capabilities
         for _, subject in run.subjects("candidate")
-        if subject.variant == EAGER and subject.backend in _table()["formats"]
-    ]
-    copies = sum(f"save_{name}" in subject.capabilities for subject in savers for name in formats(subject.backend))
+        if subject.variant == EAGER
+        for form in savers().get(subject.backend, ())
+    )
     needed = copies * size
     if needed > limit * GB:
         return (
