@@ -1,5 +1,5 @@
-"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``lint``, ``stack-NAME`` for other
-stacks.
+"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``tests-full``, ``lint``,
+``stack-NAME`` for other stacks.
 
 Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and
 keep: it is installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
@@ -29,6 +29,9 @@ STACKS = tomllib.loads((ROOT / "parity" / "core" / "data" / "stacks.toml").read_
 STAMP = "parity-stack.json"
 NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: what of those is used, the stack has already."""
+SELECTIONS = {"tests": "not full", "tests-full": "full"}
+"""What each session of tests runs, by pytest's markers: together every test, each once."""
+PARALLEL = ["-n", "2", "--dist", "worksteal", "--durations", "20"]
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "virtualenv"
@@ -65,10 +68,14 @@ def parity_gpu(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test, the five-backend audit of the fixtures included: `-- PYTEST OPTIONS…`."""
-    python = _environment(session, "main", "test", "witness", "real")
-    arguments = session.posargs or ["-n", "2", "--dist", "worksteal"]
-    session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
+    """What to run while working, in minutes: every package, and an audit from end to end; `-- PYTEST OPTIONS…`."""
+    _pytest(session, "tests")
+
+
+@nox.session(name="tests-full")
+def tests_full(session: nox.Session) -> None:
+    """The other tests, the audits of all fixtures included; `-- --shard 1/2` runs one half of them."""
+    _pytest(session, "tests-full")
 
 
 @nox.session
@@ -81,6 +88,14 @@ def lint(session: nox.Session) -> None:
     session.run(python, "-m", "ruff", "format", "--check", ".", external=True)
     contracts = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     session.run(python, "-c", contracts, external=True)
+
+
+def _pytest(session: nox.Session, selection: str) -> None:
+    """Runs one of `SELECTIONS`: on two processes, unless files or tests are named."""
+    python = _environment(session, "main", "test", "witness", "real")
+    named = any(Path(argument.partition("::")[0]).exists() for argument in session.posargs)
+    arguments = ["-m", SELECTIONS[selection], *([] if named else PARALLEL), *session.posargs]
+    session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
 
 
 def _stack_session(name: str) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from beartype import BeartypeConf
 from beartype.claw import beartype_packages
 from jaxtyping import install_import_hook
@@ -28,6 +29,27 @@ beartype_packages(
     conf=BeartypeConf(claw_is_pep526=False),
 )
 
+from tests.selection import COLLECTED, Shard  # noqa: E402
+
 profiles.register()
 
 pytest_plugins = ["tests.judge.sample_runs"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shard", default="1/1", metavar="I/N", help="of N parts of what is selected, run the I-th")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    Shard.parse(config.getoption("--shard"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keeps what was collected for ``test_selection``, then leaves out what another shard runs."""
+    config.stash[COLLECTED] = tuple(items)
+    shard = Shard.parse(config.getoption("--shard"))
+    left_out = [item for item in items if not shard.holds(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if shard.holds(item)]

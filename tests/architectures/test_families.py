@@ -16,6 +16,9 @@ from tests.profiles import examples
 TORCH_SHAPES = 4
 FLAX_SHAPES, FLAX_DRAWS = 1, 3
 """Each shape costs seconds of compilation, which its draws share."""
+QUICK = ("bart", "bert2gpt2")
+"""Families that every run compares; the others, and Flax, whose compilation takes most of the time, the full one."""
+FAMILIES_MARKED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in FAMILIES]
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.differing_executors]
 
 
@@ -25,7 +28,7 @@ def judge(asked: Example, reference: str) -> None:
     assert not [(what, each) for what, each in found if each.failed]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES_MARKED)
 @examples(TORCH_SHAPES, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_the_torch_reference_computes_what_the_library_does(family: str, data: st.DataObject) -> None:
@@ -34,6 +37,7 @@ def test_the_torch_reference_computes_what_the_library_does(family: str, data: s
     judge(example_of(family, model_class, drawn(Choices(data)), rng), "torch")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shape", range(FLAX_SHAPES))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_flax_reference_computes_what_the_library_and_the_torch_reference_do(family: str, shape: int) -> None:

@@ -96,6 +96,7 @@ def test_the_same_weights_in_other_layouts(layout: str, minilm: Path, batch: dic
     assert_close(states(in_torch, model, batch), library(minilm, batch), DOUBLE if layout == "roberta" else 1e-5)
 
 
+@pytest.mark.full
 def test_two_of_it_make_a_bert2bert_that_is_saved_and_read(minilm: Path, batch: dict[str, np.ndarray], tmp_path: Path):
     data, weights = composing.joined(minilm, minilm, decoder_start_token_id=101, pad_token_id=0, eos_token_id=102)
     composing.save(tmp_path / "bert2bert", data, weights)

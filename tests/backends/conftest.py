@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.backends.samples import Answers, Asking
-from tests.backends.subjects import ASKED
+from tests.backends.subjects import ASKED, QUICK
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,8 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Asking:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "asked" in metafunc.fixturenames:
         names = getattr(metafunc.function, "subjects", ASKED)
-        metafunc.parametrize("asked", names, indirect=True)
+        params = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in names]
+        metafunc.parametrize("asked", params, indirect=True)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ ASKED = {
     "hf-tf": ("eager",),
     "hf-flax": ("eager", "bfloat16", "float16"),
 }
+QUICK = ("reference-torch", "hf-torch", "hf-tf")
+"""Those that are answered in seconds; what the others answer, `nox -s tests-full` tests."""
 ROUNDING = {"float64": 1e-5, "float32": 1e-5, "bfloat16": 0.1, "float16": 0.02}
 """Relative to a tensor's largest element: a misnamed or misplaced array is off by about 1, rounding by far less.
 

@@ -77,6 +77,7 @@ def hostile(tmp_path):
     return place
 
 
+@pytest.mark.full
 def test_nothing_of_it_runs_is_fetched_or_opened(hostile, tmp_path):
     found = inspect_checkpoint(hostile)
     (tmp_path / "out").mkdir()

@@ -16,7 +16,7 @@ from parity.core.records import Report, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 Audit = Callable[..., tuple[int, Report]]
-LONGEST = 2400
+LONGEST = 3600
 """Seconds one audit may take."""
 
 
@@ -27,11 +27,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(LONGEST * 2))
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache of traces for all tests of the product, and for all of pytest's workers."""
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of traces for all audits, and for all of pytest's workers.
+
+    ``PARITY_TEST_CACHE`` names one for several sessions, so that the second finds what the first captured.
+    """
+    named = os.environ.get("PARITY_TEST_CACHE")
+    return Path(named) if named else shared_folder(tmp_path_factory) / "cache"
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all of pytest's workers have in common."""
     base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "product-cache"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shared_cache(tmp_path_factory)
 
 
 @pytest.fixture

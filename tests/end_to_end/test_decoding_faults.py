@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from parity.core.records import Report, Verdict
 from parity.core.resources import fixture
-from tests.end_to_end.conftest import audited
+from tests.end_to_end.conftest import audited, shared_cache
 from tests.end_to_end.shadow import shadow_interpreter, shadow_line
+
+pytestmark = pytest.mark.full
 
 BART, CACHES = "models/bart/modeling_bart.py", "cache_utils.py"
 PROCESSORS, SEARCHES = "generation/logits_process.py", "generation/utils.py"
@@ -178,9 +179,9 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def report(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One audit of the library and of all its edited copies, each an interpreter of its own."""
-    folder, stacks = tmp_path_factory.mktemp("faults"), []
+    cache, folder, stacks = shared_cache(tmp_path_factory), tmp_path_factory.mktemp("faults"), []
     for name, fault in FAULTS.items():
         edited = shadow_line(folder / name, fault.module, fault.line, fault.instead)
         stacks += ["--stack", f"{name}={shadow_interpreter(edited)}"]

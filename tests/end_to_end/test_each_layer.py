@@ -11,8 +11,9 @@ from parity.report.failures import groups, lines
 from tests.end_to_end.shadow import shadow_transformers
 from tests.end_to_end.test_faults import FAULTS, MODULE
 
+pytestmark = pytest.mark.full
 
-@pytest.mark.slow
+
 def test_the_layer_that_errs_is_the_only_one_that_errs_alone(audit, tmp_path):
     code, check, tensor = FAULTS["one row of one layer wrong by 1 %"]
     path = shadow_transformers(tmp_path / "shadow", MODULE, textwrap.dedent(code))
@@ -26,7 +27,6 @@ def test_the_layer_that_errs_is_the_only_one_that_errs_alone(audit, tmp_path):
     assert "made in this layer" in dict(lines(groups(behind)[0]))["alone"]
 
 
-@pytest.mark.slow
 def test_what_came_to_a_layer_is_told_from_what_it_made(audit, tmp_path):
     """Positions that are off by one spoil every layer, and none of them errs alone."""
     code, _, _ = FAULTS["position offset"]

@@ -9,6 +9,8 @@ import pytest
 from parity.core.resources import fixture
 from tests.end_to_end.shadow import shadow_transformers
 
+pytestmark = pytest.mark.full
+
 MODULE = "models/bart/modeling_bart.py"
 
 

@@ -12,6 +12,8 @@ from parity.core.resources import fixture
 from parity.core.stacks import find
 from parity.report.coverage import sections
 
+pytestmark = pytest.mark.full
+
 READERS = ("hf-config", "hf-tokenizer", "hf-tokenizer-fast")
 ONLY = [word for name in READERS for word in ("--backend", name)] + ["--check", "config", "--check", "tokenizer"]
 

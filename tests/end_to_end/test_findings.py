@@ -10,6 +10,8 @@ from safetensors.numpy import load_file, save_file
 
 from parity.core.resources import fixture
 
+pytestmark = pytest.mark.full
+
 NAME = "model.decoder.layers.1.fc2.weight"
 
 

@@ -25,6 +25,8 @@ from parity.tools.golden.selection import golden_cases
 from parity.tools.golden.store import GoldenError, digest, read_bundle, read_index, write_bundle, write_index
 from tests.end_to_end.conftest import LONGEST, ROOT
 
+pytestmark = pytest.mark.full
+
 NAME = "main/bart-odd.safetensors"
 KEY = ("hf-torch", "eager", "forward")
 

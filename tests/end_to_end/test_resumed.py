@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from parity.core.records import Manifest, Report, read_record
 from parity.core.resources import fixture
 from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.shadow import shadow_transformers
+
+pytestmark = pytest.mark.full
 
 BACKENDS = ("--backend", "hf-torch/eager")
 

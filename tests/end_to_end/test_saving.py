@@ -12,6 +12,8 @@ from parity.judge.followup.cases import SAVING
 from parity.judge.judge import judge
 from parity.tools.save_load_matrix import base_cases, matrix
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
@@ -29,7 +31,6 @@ def saved(tmp_path_factory):
     return folder / "run", manifest
 
 
-@pytest.mark.slow
 def test_files_travel_in_traces_and_every_cell_is_answered(saved):
     run, manifest = saved
     records = {record.case: record for record in manifest.traces}

@@ -13,6 +13,8 @@ from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.shadow import shadow_transformers
 from tests.end_to_end.test_faults import FAULTS, MODULE
 
+pytestmark = pytest.mark.full
+
 BACKEND = ("--backend", "hf-torch/eager")
 SHOWN = ["tanh gelu", "one weight bit"]
 """Faults that a tolerance of 1e-3 on every output lets pass."""

@@ -19,6 +19,7 @@ from parity.core.resources import fixture
 from parity.tools.fuzz import architectures as draw
 from reference.config import BartConfig
 from reference.names import table_of
+from tests.end_to_end.conftest import shared_cache
 from tests.keras_hub.backbones import CONFIGS, write, write_weights
 
 HERE = Path(__file__).parent
@@ -74,9 +75,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def asked(shared: Path) -> Path:
+def asked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder ``tests.keras_hub.ask`` filled, once for all of pytest's workers."""
-    folder, cache = shared / "witness", shared / "product-cache"
+    folder, cache = shared / "witness", shared_cache(tmp_path_factory)
     # The cache of tests/end_to_end, and its lock: the fixture's oracle and yardsticks are the same.
     with FileLock(f"{cache}.lock"):
         if not (folder / "finished").exists():

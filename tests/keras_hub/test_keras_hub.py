@@ -25,6 +25,7 @@ CHECKPOINTS = ("bart-odd", "even")
 JUDGED = {"NUM01", "NUM04", "PAD01", "MASK01", "MASK02", "MASK03", "MASK04", "BATCH01", "CALL01", "EVAL01"}
 
 
+@pytest.mark.full
 def test_it_agrees_with_the_oracle_wherever_it_can_be_asked(asked):
     verdicts = [v for v in judge(asked / "run").verdicts if v.backend == "keras-hub"]
     wrong = [f"{v.checkpoint} {v.check} {v.case}: {v.reason}" for v in verdicts if v.status not in ("pass", "skip")]
@@ -48,12 +49,14 @@ def out_of_budget(asked, checkpoint: str, fault: str) -> list[str]:
     return found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_leaves_its_budget_first_where_it_was_made(asked, checkpoint, fault):
     assert out_of_budget(asked, checkpoint, fault)[0] == FAULTS[fault][1]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_without_a_fault_nothing_leaves_its_budget(asked, checkpoint):
     assert out_of_budget(asked, checkpoint, "none") == []

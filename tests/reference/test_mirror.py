@@ -131,6 +131,7 @@ def test_parameters_have_the_canonical_names_shapes_and_values(name: str) -> Non
             assert (array == expected[parameter]).all(), parameter
 
 
+@pytest.mark.full
 def test_the_reference_imports_nothing_of_transformers() -> None:
     """In a fresh process, whatever its modules import in turn."""
     code = "import sys, reference.in_torch, reference.in_flax; print([m for m in sys.modules if 'transformers' in m])"

@@ -15,6 +15,8 @@ from parity.core.model_spec import anatomy_of
 from reference.config import BartConfig
 from reference.weights import cast, read_weights
 
+pytestmark = pytest.mark.full
+
 BARTS = [fixture for fixture in FIXTURES if fixture.config["architectures"] == ["BartForConditionalGeneration"]]
 SAVER = Path(__file__).with_name("saved_checkpoints.py")
 TORCH = ("safetensors", "safetensors-shards", "bin", "bin-shards", "legacy", "parameters", "strided")

@@ -80,7 +80,7 @@ def largest():
     return report(*verdicts, subjects=STACKS, measured=errors, generated=texts)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)")
 def test_the_largest_page_is_on_the_screen_within_a_second(tmp_path):
     path = tmp_path / "report.html"

@@ -165,7 +165,7 @@ def test_the_documented_answer_passes_and_another_fails(name: str, cases: dict[s
     assert VALUES[name].source in found(True).what
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_an_audit_of_a_hub_id_asks_it_and_one_of_a_plain_directory_does_not(tmp_path: Path):
     """Of the stand-in for facebook/bart-base, which has the documented tokens at their ids."""
     lay_out(tmp_path)
@@ -201,7 +201,7 @@ def verdicts(
     return {(verdict.case, verdict.backend): verdict for verdict in judge(out, checks=["DOC05"]).verdicts}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_real_bert_answers_what_was_recorded_and_an_altered_value_is_found(
     snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -11,6 +11,8 @@ from parity.core.stacks import find, resolve_stack
 from parity.tools.examples.docstrings import documented_members
 from parity.tools.examples.sources import docstring, look_into
 
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).parents[3]
 DOCTEST = {"main": 344, "docs-4.37": 351, "current": 137}
 """What doctest finds in the docstrings of the 23 classes and of the methods that their pages document."""
@@ -19,7 +21,6 @@ BESIDES = {"EncoderDecoderModel.from_pretrained": 2}
 ABSENT = {"main": 0, "docs-4.37": 0, "current": 11}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", DOCTEST)
 def test_every_statement_that_doctest_finds_is_found(name):
     if name != "main" and find(name) is None:

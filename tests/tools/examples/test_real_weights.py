@@ -45,6 +45,8 @@ WRITTEN = f"""
 ```python
 from transformers import BertTokenizer, EncoderDecoderModel
 
+pytestmark = pytest.mark.full
+
 tokenizer = BertTokenizer.from_pretrained("{JOINED}")
 model = EncoderDecoderModel.from_pretrained("{JOINED}")
 input_ids = tokenizer("The quick brown fox jumps over the lazy dog.", return_tensors="pt").input_ids
@@ -90,7 +92,6 @@ def ask(home: Path, page: str, folder: Path) -> tuple[int, DocsReport]:
     return ended.returncode, DocsReport.model_validate(json.loads(text))
 
 
-@pytest.mark.slow
 def test_texts_and_numbers_of_real_weights_are_compared_and_hold(hub_home: Path, tmp_path: Path):
     code, report = ask(hub_home, STATES + WRITTEN, tmp_path)
     assert [(example.status, example.reason) for example in report.examples] == [("holds", ""), ("holds", "")]
@@ -98,7 +99,6 @@ def test_texts_and_numbers_of_real_weights_are_compared_and_hold(hub_home: Path,
     assert {each.status for example in report.examples for each in example.statements} == {"holds"}
 
 
-@pytest.mark.slow
 def test_an_altered_value_of_each_kind_differs(hub_home: Path, tmp_path: Path):
     code, report = ask(hub_home, "\n".join(ALTERED.values()), tmp_path)
     assert code == 1
@@ -109,7 +109,6 @@ def test_an_altered_value_of_each_kind_differs(hub_home: Path, tmp_path: Path):
     assert reasons["an asserted loss"].startswith("what is asserted is not so")
 
 
-@pytest.mark.slow
 def test_a_data_set_that_was_loaded_before_is_found_without_its_repository(tmp_path: Path):
     """As ``datasets`` keeps it; a stand-in lies in the very same place."""
     stand_ins.lay_out(tmp_path)

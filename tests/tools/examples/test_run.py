@@ -227,7 +227,7 @@ assert np.ones(x).sum() == 3""")
     assert [each.partition(" ")[0] for each in example.diagnosis.split("; ")] == ["this", "in", "the"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_unmodified_code_runs_on_stand_ins_and_what_they_cannot_say_is_not_passed(tmp_path):
     page = fence("""\
 >>> from transformers import AutoTokenizer, BartModel

@@ -58,6 +58,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         lay_out(tmp_path)
 
 
+@pytest.mark.full
 def test_every_tokenizer_fits_its_model_and_spells_any_text(home: Path) -> None:
     """Of a composition the decoder's tokenizer may be another one, and audio has none."""
     code = """
@@ -90,6 +91,7 @@ def test_an_alias_is_the_same_repository(home: Path) -> None:
     assert "tf_model.h5" in files[0]
 
 
+@pytest.mark.full
 def test_a_data_set_is_loaded_and_read_by_a_feature_extractor(home: Path) -> None:
     code = """
 from datasets import load_dataset

@@ -27,7 +27,7 @@ def test_a_number_is_an_example_and_another_another():
     assert len(set(numbers(AUDITED, 2, 32))) == 2 * 32 * len(AUDITED)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_references_agree_on_a_slice(tmp_path):
     """A shape whose compilation its draws share; a search that is ended goes on where it stopped."""
     plan, parts = plan_of(PAIR), tmp_path / "parts.jsonl"
@@ -41,7 +41,7 @@ def test_the_references_agree_on_a_slice(tmp_path):
     assert 0.0 < found["families"]["bart-bare"]["nearest"] < 1.0
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_one_key_alone_is_no_alarm(tmp_path):
     """A text of one token: nothing is left of the gradients of queries and keys, and hardly anything of its minuend."""
     plan = plan_of(PAIR)
@@ -79,7 +79,7 @@ def test_what_is_kept_of_a_run_is_its_sum_and_no_alarm(parts):
     assert found["alarms"] == [] and found["distinct"] == found["examples"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_a_kept_script_is_short_and_still_shows_its_divergence(script):
     text = script.read_text(encoding="utf-8")

@@ -26,6 +26,7 @@ def candidate(mutant: str) -> Plan:
     return Plan((Subject("mutant", f"eager+mutant-{mutant}"),))
 
 
+@pytest.mark.full
 def test_a_fault_is_shrunk_to_a_model_of_one_layer_and_a_batch_of_one_row(process, tmp_path, monkeypatch):
     monkeypatch.setattr(searching, "SHRINKING", 15.0)
     found = Search(process, candidate("epsilon-1e-6"), ["bart"], keep=lambda f: keep(f, tmp_path)).run(failures=1)
@@ -49,6 +50,7 @@ def test_faults_of_other_kinds_are_found(fault, process):
     assert FAULTS[fault] in seen
 
 
+@pytest.mark.full
 def test_a_known_divergence_becomes_a_script_that_needs_the_library_alone(process, tmp_path, monkeypatch):
     monkeypatch.setattr(searching, "SHRINKING", 3.0)
     plan = Plan((Subject("hf-torch", "sdpa"),))
