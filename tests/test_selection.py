@@ -42,6 +42,12 @@ def test_every_test_is_in_one_session(collected):
         assert len(chosen) == 1, f"{item.nodeid}: {chosen or 'no session'}"
 
 
+@pytest.mark.filterwarnings("ignore:The session .* has already been registered:FutureWarning")
+def test_the_gate_s_script_runs_both_sessions():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert f"for session in {' '.join(selections())}; do" in script
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_every_test_is_in_one_shard_with_what_shares_its_fixtures(collected, count):
     shards = [Shard(index, count) for index in range(1, count + 1)]

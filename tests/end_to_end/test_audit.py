@@ -1,91 +1,83 @@
-"""The five-backend audit of the fixtures: its whole table of verdicts, so that CI gates the product itself.
+"""The audit of all fixtures in every stack that is installed, as CI runs it: every cell is what the baseline says.
 
-``verdicts.txt`` holds one line for every cell that is not ``pass``, and the totals; ``COVERAGE.md`` what was checked of
-each documented class. Rewrite both after looking at what changed:
-``PARITY_REWRITE_VERDICTS=1 python -m pytest tests/end_to_end/test_audit.py``.
+``reports/baseline.json`` holds each cell's verdict and what it rests on, ``COVERAGE.md`` what was checked of each
+documented class. After looking at what changed, both are renewed from one run (CONTRIBUTING.md, "The baseline").
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from parity.core.backends import library_backends
-from parity.core.records import Report
-from parity.core.resources import fixtures
+from parity.core.records import Report, read_record
+from parity.core.resources import fixture, fixtures
 from parity.core.stacks import find
-from parity.report.coverage import read_sections, renew, sections
+from parity.report.coverage import read_sections, sections
+from tests.end_to_end.conftest import audited, shared_cache, shared_folder
+from tests.end_to_end.verdicts import BACKENDS, unlike_the_baseline
 
-EXPECTED = Path(__file__).with_name("verdicts.txt")
+pytestmark = pytest.mark.full
 COVERAGE = Path(__file__).parents[2] / "COVERAGE.md"
-BACKENDS = {
-    "reference-torch",
-    "reference-flax",
-    "hf-torch",
-    "hf-tf",
-    "hf-flax",
-    "hf-config",
-    "hf-tokenizer",
-    "hf-tokenizer-fast",
-    "file",
-}
+STACKS = ["main", *(name for name in ("docs-4.37", "current") if find(name))]
 
 
-def table(report: Report) -> str:
-    totals = [f"{status} {count}" for status, count in report.totals.model_dump(by_alias=True).items()]
-    return "\n".join([rows(report), *totals]) + "\n"
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """One audit for all of pytest's workers; that it exits with 0 is made sure of."""
+    folder = shared_folder(tmp_path_factory) / "whole"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "report.json").exists():
+            stacks = [word for name in STACKS[1:] for word in ("--stack", name)]
+            audited(shared_cache(tmp_path_factory), folder, fixtures(), *stacks, codes=(0,))
+    return read_record(Report, folder / "report.json")
 
 
-def rows(report: Report) -> str:
-    found = []
-    for verdict in report.verdicts:
-        if verdict.status != "pass":
-            why = verdict.evidence.get("ledger") or verdict.reason.partition(":")[0]
-            who = f"{verdict.backend}/{verdict.variant}"
-            found.append(f"{verdict.checkpoint} {verdict.check} {verdict.case} {who} {verdict.status} {why}")
-    return "\n".join(sorted(found)) + "\n"
-
-
-def test_five_backends_give_the_expected_table_of_verdicts(audit):
-    code, report = audit(fixtures())
-    found = table(report)
-    if os.environ.get("PARITY_REWRITE_VERDICTS"):
-        EXPECTED.write_text(found, encoding="utf-8")
-        renew(COVERAGE, report)
-    assert found == EXPECTED.read_text(encoding="utf-8")
-    assert sections(report)["main"] == read_sections(COVERAGE.read_text(encoding="utf-8"))["main"]
-    assert code == 0 and report.totals.error == report.totals.fail == 0
-    assert {verdict.backend for verdict in report.verdicts if verdict.status == "pass"} == BACKENDS
-
-    # Again with warm caches: nothing is computed, nothing changes.
-    code, again = audit(fixtures())
-    assert (code, table(again)) == (0, found)
-    assert again.cost.traces_captured == 0
-
-
-@pytest.mark.parametrize("stack", ["docs-4.37", "current"])
-def test_another_stack_gives_its_expected_table_of_verdicts(audit, stack):
-    """The library's classes of another release, by the same oracle; cells of `main` are judged above."""
-    if find(stack) is None:
+@pytest.mark.parametrize("stack", ["main", "docs-4.37", "current"])
+def test_every_cell_is_what_the_baseline_says(report, stack):
+    if stack not in STACKS:
         pytest.skip(f"the stack {stack} is not installed: python -m nox -s stack-{stack}")
+    assert unlike_the_baseline(report, stack, STACKS) == []
+    assert sections(report)[stack] == read_sections(COVERAGE.read_text(encoding="utf-8"))[stack]
+
+
+def test_every_backend_is_asked_and_nothing_fails(report):
+    assert report.totals.error == report.totals.fail == 0
+    passed = {verdict.backend for verdict in report.verdicts if verdict.status == "pass" and verdict.stack == "main"}
+    assert passed == BACKENDS
+
+
+def test_with_a_warm_cache_nothing_is_computed_and_nothing_changes(report, audit):
+    code, again = audit(fixtures())
+    assert code == 0 and again.cost.traces_captured == 0
+    assert unlike_the_baseline(again, "main", ["main"]) == []
+    before = {cell(verdict): (verdict.status, verdict.error) for verdict in report.verdicts}
+    assert all(before[cell(verdict)] == (verdict.status, verdict.error) for verdict in again.verdicts)
+
+
+def cell(verdict) -> tuple[str, ...]:
+    return (
+        verdict.checkpoint,
+        verdict.check,
+        verdict.case,
+        verdict.model_class,
+        verdict.backend,
+        verdict.variant,
+        verdict.stack,
+    )
+
+
+@pytest.mark.skipif(find("current") is None, reason="the stack current is not installed: nox -s stack-current")
+def test_a_library_that_a_stack_lacks_is_named_when_it_is_asked_for(audit):
     documented = [name for about in ("model", "config", "tokenizer") for name in library_backends(about)]
     libraries = [option for name in documented for option in ("--backend", name)]
+    code, report = audit([fixture("bart-odd")], *libraries, "--stack", "current", codes=(2,))
     # Of what is named here, transformers 5 has PyTorch's classes alone.
-    code, report = audit(fixtures(), *libraries, "--stack", stack, codes=(0, 2))
     gone = [line.partition(":")[0] for line in report.not_run]
-    assert (code, gone) == (
-        (2, [f"{name} cannot run in current" for name in ("hf-tf", "hf-flax")]) if stack == "current" else (0, [])
-    )
-    report = report.model_copy(update={"verdicts": [each for each in report.verdicts if each.stack == stack]})
-    found, expected = rows(report), EXPECTED.with_name(f"verdicts-{stack}.txt")
-    if os.environ.get("PARITY_REWRITE_VERDICTS"):
-        expected.write_text(found, encoding="utf-8")
-        renew(COVERAGE, report)
-    assert found == expected.read_text(encoding="utf-8")
-    assert sections(report)[stack] == read_sections(COVERAGE.read_text(encoding="utf-8"))[stack]
-    assert not [verdict for verdict in report.verdicts if verdict.status in ("fail", "error")]
+    assert (code, gone) == (2, [f"{name} cannot run in current" for name in ("hf-tf", "hf-flax")])
+    assert unlike_the_baseline(report, "current", ["main", "current"]) == []
 
 
 def test_strict_fails_on_known_divergences_that_are_critical(audit):
