@@ -143,14 +143,20 @@ class Model(Protocol):
 
 
 class Backend(Protocol):
-    """One implementation on one framework."""
+    """One implementation on one framework.
+
+    Its class may carry ``sets_before_use``: names of global settings (``parity.capture.worker.global_state``) that it
+    sets itself before each load or call that depends on them. A task that leaves any other setting changed ends its
+    process.
+    """
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         """Called once, before anything else in the process: environment, thread counts, compilation caches
         (under ``cache``), determinism, no network.
 
-        One that is set up by what it will be asked has ``setup_for(tasks)`` too, which makes further keywords for this
-        of the tasks (``parity.capture.task.Task.to_json``)."""
+        One that is set up by what it will be asked has a static method ``setup_for(tasks)`` too, which makes further
+        keywords for this of the tasks (``parity.capture.task.Task.to_json``). It is called where tasks are planned, and
+        a worker is only given tasks that make the same of it."""
         ...
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:

@@ -9,6 +9,9 @@ import numpy as np
 
 from parity.core.subject import Variant
 
+SETS_BEFORE_USE = ("torch.threads", "torch.cudnn_tf32")
+"""What ``compute_as`` changes, as ``parity.capture.worker.global_state`` calls it."""
+
 
 def set_deterministic(threads: int) -> None:
     """Fixed thread counts; called once, before anything is computed."""

@@ -1,17 +1,23 @@
-"""Runs tasks in worker processes on this machine, one per stack, backend and device, side by side."""
+"""Runs tasks in worker processes on this machine, one per stack, backend and device, side by side.
+
+A worker that has finished its tasks is kept for later ones (``parity.capture.worker_pool``).
+"""
 
 from __future__ import annotations
 
+import importlib
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from parity.capture.memory import PeakMemory, available, estimate
 from parity.capture.task import THREADS, CaptureError, Result, Task, Usage, covered
 from parity.capture.worker.environment import cores
+from parity.capture.worker_pool import Kind, WorkerPool, kind_of
 from parity.capture.worker_process import Child, ending
 from parity.core.backends import find_entry
 
@@ -22,11 +28,15 @@ TICK = 0.1
 class LocalProcesses:
     """Worker processes, restarted for the remaining tasks when one crashes, hangs or is killed.
 
+    As a context manager it keeps its workers from one ``run`` to the next, and ends them when it is left. Otherwise
+    they end with each ``run``.
+
     Args:
         compiled: where workers keep compiled programs between runs.
         jobs: workers at a time; by default as many as there are cores.
         time_limit: seconds for starting a worker, and for each case.
-        memory: bytes all workers together may be expected to need; by default what is free. One always runs.
+        memory: bytes all workers together may be expected to need, idle ones with what they hold; by default what is
+            free. One always runs.
     """
 
     def __init__(
@@ -37,105 +47,145 @@ class LocalProcesses:
         self.memory = available() if memory is None else memory
         self.usage = Usage()
         self._peak = PeakMemory()
+        self._pool = WorkerPool()
+        self._kept = False
+
+    def __enter__(self) -> LocalProcesses:
+        self._kept = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kept = False
+        self._pool.close()
 
     def run(self, tasks: Sequence[Task], on_event: OnEvent) -> dict[str, Result]:
         """Runs all tasks (see ``Executor``)."""
-        waiting = deque(self._crews(tasks, on_event))
-        crews, running = list(waiting), []
+        queues = self._queues(tasks, on_event)
+        waiting, running = deque(queues), []
         try:
             while waiting or running:
                 while waiting and self._may_start(waiting[0], running):
                     running.append(waiting.popleft())
                     running[-1].start()
-                _wait_for_output([crew.child for crew in running if crew.child])
-                for crew in running:
-                    crew.attend()
+                _wait_for_output([queue.child for queue in running if queue.child])
+                for queue in running:
+                    queue.poll()
                 self._peak.sample()
-                running = [crew for crew in running if not crew.finished]
+                running = [queue for queue in running if not queue.finished]
         finally:
-            for crew in running:
-                crew.abandon()
-            self._count(crews)
-        return {task: result for crew in crews for task, result in crew.results.items()}
+            for queue in running:
+                queue.kill()
+            if not self._kept:
+                self._pool.close()
+            self._count(queues)
+        return {task: result for queue in queues for task, result in queue.results.items()}
 
-    def _crews(self, tasks: Sequence[Task], on_event: OnEvent) -> list[Crew]:
-        groups: dict[tuple[Any, ...], list[Task]] = {}
+    def _queues(self, tasks: Sequence[Task], on_event: OnEvent) -> list[WorkQueue]:
+        groups: dict[Kind, list[Task]] = {}
         for task in tasks:
-            groups.setdefault((task.stack, task.backend, task.device), []).append(task)
-        crews = [Crew(group, self.compiled, self.time_limit, on_event) for group in groups.values()]
-        return sorted(crews, key=lambda crew: _rank(crew.backend)) if self.jobs > 1 else crews
+            groups.setdefault(kind_of(task), []).append(task)
+        queues = []
+        for group in groups.values():
+            setup = _setup_for(group)
+            kind = kind_of(group[0], setup)
+            queues.append(WorkQueue(group, kind, setup, self._pool, self.compiled, self.time_limit, on_event))
+        return sorted(queues, key=lambda queue: _rank(queue.backend)) if self.jobs > 1 else queues
 
-    def _may_start(self, crew: Crew, running: Sequence[Crew]) -> bool:
-        needed = crew.memory + sum(other.memory for other in running)
-        return not running or (len(running) < self.jobs and needed <= self.memory)
+    def _may_start(self, queue: WorkQueue, running: Sequence[WorkQueue]) -> bool:
+        """Whether there is room for one more, which is made at the cost of idle workers."""
+        needed = queue.memory + sum(other.memory for other in running)
+        if running and (len(running) >= self.jobs or needed > self.memory):
+            return False
+        self._pool.make_room(self.memory - needed, besides=queue.kind)
+        return True
 
-    def _count(self, crews: Iterable[Crew]) -> None:
+    def _count(self, queues: Iterable[WorkQueue]) -> None:
         self.usage.peak_memory = max(self.usage.peak_memory, self._peak.peak)
-        self.usage.intervals += [interval for crew in crews for interval in crew.intervals]
+        self.usage.intervals += [interval for queue in queues for interval in queue.intervals]
         self.usage.backend_seconds = covered(self.usage.intervals)
 
 
-class Crew:
-    """The tasks of one backend, and the worker that is at them."""
+class WorkQueue:
+    """The tasks of one kind in one run, and the worker that is at them."""
 
-    def __init__(self, tasks: Sequence[Task], compiled: Path, time_limit: float, on_event: OnEvent) -> None:
-        self.backend, self.device = tasks[0].backend, tasks[0].device
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        kind: Kind,
+        setup: Mapping[str, Any],
+        pool: WorkerPool,
+        compiled: Path,
+        time_limit: float,
+        on_event: OnEvent,
+    ) -> None:
+        self.backend, self.kind = tasks[0].backend, kind
         self.memory = max(estimate(task.weight_bytes, task.dtype) for task in tasks)
         self.results: dict[str, Result] = {}
         self.intervals: list[tuple[float, float]] = []
         self.child: Child | None = None
-        self._compiled, self._limit, self._on_event = compiled, time_limit, on_event
+        self._pool, self._limit, self._on_event = pool, time_limit, on_event
+        entry = find_entry(self.backend)
+        self._process = {
+            "module": entry.module,
+            "attribute": entry.attribute,
+            "device": tasks[0].device,
+            "threads": THREADS,
+            "cache": str(compiled),
+            "setup": setup,
+        }
         self._pending = deque(_by_model(tasks))
-        self._ready, self._began, self._deadline = False, 0.0, 0.0
+        self._ready, self._used, self._began, self._deadline = False, False, 0.0, 0.0
         self._loaded: tuple[str, ...] | None = None
 
     @property
     def finished(self) -> bool:
+        """Whether all tasks are done, and their worker is idle or has ended."""
         return self.child is None and not self._pending
 
     def start(self) -> None:
-        """Starts a worker for what is left."""
+        """Has an idle worker, or else a new one, begin with what is left."""
         first = self._pending[0]
         tasks = [task.to_json() for task in self._pending]
-        entry = find_entry(self.backend)
-        job = {
-            "module": entry.module,
-            "attribute": entry.attribute,
-            "device": self.device,
-            "threads": THREADS,
-            "cache": str(self._compiled),
-            "tasks": tasks,
-        }
         self._ready, self._loaded, self._began = False, None, time.monotonic()
         self._deadline = self._began + self._limit
+        self.child = self._pool.take(self.kind)
+        self._used = self.child is not None
+        if self._used:
+            self.child.send({"tasks": tasks})
+            return
         self._on_event("starting", first, None)
         try:
-            self.child = Child(first.interpreter, first.environment, job)
+            self.child = Child(first.interpreter, first.environment, {**self._process, "tasks": tasks})
         except OSError as error:
             self._give_up(Result("crash", f"{first.interpreter}: cannot be started: {error.strerror}"))
 
-    def attend(self) -> None:
+    def poll(self) -> None:
         """Takes in what the worker said, and notices when it has ended or is over its time."""
         if self.child is None:
             return
         code = self.child.ended()  # asked first: what it said before it ended is then still read
         self.child.listen()
-        for event in self.child.events():
-            self._take(event)
+        child = self.child
+        for event in child.events():
+            self._on_message(event)
+        if child is not self.child:  # it is idle, or was replaced: either is the last that it says
+            return
         if code is not None:
-            self._bury(self._death(code))
+            self._on_exit(self._death(code))
         elif time.monotonic() > self._deadline:
             self.child.kill()
             doing = "case" if self._ready else "start of the worker"
-            self._bury(Result("time-out", f"the {doing} took longer than {self._limit:g} s and was stopped"))
+            self._on_exit(Result("time-out", f"the {doing} took longer than {self._limit:g} s and was stopped"))
 
-    def abandon(self) -> None:
+    def kill(self) -> None:
         """Ends the worker; what is not done stays undone."""
         if self.child is not None:
             self.child.kill()
             self.child = None
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def _on_message(self, event: dict[str, Any]) -> None:
         self.intervals += [(start, end) for start, end in event.get("intervals", ())]
         if event["event"] != "loaded":  # a case's load is part of the case
             self._began = time.monotonic()
@@ -149,11 +199,24 @@ class Crew:
                 self._loaded = self._pending[0].model
             case "finished":
                 seconds, io_seconds = event["seconds"], event["io_seconds"]
-                self._settle(Result(event["outcome"], event["reason"], seconds, io_seconds))
+                self._record(Result(event["outcome"], event["reason"], seconds, io_seconds))
+                if event["changed"]:
+                    self._replace()
+            case "discarded":
+                self._replace()
+            case "done":
+                self._pool.give(self.kind, self.child)
+                self.child = None
             case "unwritable":
                 raise CaptureError(event["reason"])
 
-    def _settle(self, result: Result) -> None:
+    def _replace(self) -> None:
+        """Ends a worker that a task left changed; what is left goes to a new one."""
+        self.kill()
+        if self._pending:
+            self.start()
+
+    def _record(self, result: Result) -> None:
         """The task at hand is done."""
         task = self._pending.popleft()
         self.results[task.id] = result
@@ -167,19 +230,23 @@ class Crew:
             return Result("crash", f"the worker did not start ({how}): {self.child.last_line()}")
         return Result("crash", f"the worker ended with {how}: {self.child.last_words()}".rstrip(": "))
 
-    def _bury(self, result: Result) -> None:
+    def _on_exit(self, result: Result) -> None:
         """The worker is gone: the task at hand gets the blame, the others a new worker."""
         ready, child = self._ready, self.child
         child.kill()
         self.child = None
         if not self._pending:
             return
+        if self._used and not ready:
+            # It ended while it was idle, or before it took these tasks: none of them has to do with that.
+            self.start()
+            return
         self.intervals.append((self._began, time.monotonic()))  # it could not say itself what it was busy with
         if not ready:
             self._give_up(result)
             return
         task = self._pending[0]
-        self._settle(result)
+        self._record(result)
         if self._loaded != task.model:
             self._give_up(Result(result.outcome, f"loading the model: {result.reason}"), task.model)
         if self._pending:
@@ -188,7 +255,18 @@ class Crew:
     def _give_up(self, result: Result, model: tuple[str, ...] | None = None) -> None:
         """The same result for every task left, or every one of a model."""
         while self._pending and (model is None or self._pending[0].model == model):
-            self._settle(result)
+            self._record(result)
+
+
+def _setup_for(tasks: Sequence[Task]) -> dict[str, Any]:
+    """What the backend's ``setup`` is told beside the usual, by what it will be asked. It is decided here, not in the
+    worker, because a worker that was told otherwise is of no use for these tasks."""
+    entry = find_entry(tasks[0].backend)
+    try:
+        kind = getattr(importlib.import_module(entry.module), entry.attribute)
+    except (ImportError, AttributeError):  # a third party's, of another stack: its worker says what is the matter
+        return {}
+    return kind.setup_for([task.to_json() for task in tasks]) if hasattr(kind, "setup_for") else {}
 
 
 def _by_model(tasks: Sequence[Task]) -> list[Task]:

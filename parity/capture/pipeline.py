@@ -171,14 +171,16 @@ def _capture(
     prepare(out / "traces", "the run directory")
     prepare(store.traces, "the cache")
     store.remove_parts()
+    # Workers are kept for all rounds and all checkpoints; whoever brings an executor decides that himself.
+    kept = contextlib.nullcontext()
     if executor is None:
-        executor = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
+        executor = kept = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
     views = Views(store.folder / "views")
     run = _Run(out, store, views, executor, progress or (lambda event: None), unread, dict(options or {}))
     run.plan(found, stacks, backends, device, dtypes, candidates, others_judged)
     clear(out)
     planned = time.monotonic()
-    with _ended_by_sigterm(), views, run.uncached_removed():
+    with _ended_by_sigterm(), kept, views, run.uncached_removed():
         run.ask(base)
         for more in derive:
             run.ask(more(run.manifest(started, {}), out))

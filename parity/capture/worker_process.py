@@ -21,10 +21,10 @@ SHOWN_CHARACTERS = 1500
 
 
 class Child:
-    """A worker at work. Nothing here blocks: the executor reads when there is something to read."""
+    """A worker. Nothing here blocks: the executor reads when there is something to read."""
 
     def __init__(self, interpreter: Path, environment: Mapping[str, str], job: Mapping[str, Any]) -> None:
-        """Starts it.
+        """Starts it with its first job.
 
         Raises:
             OSError: the interpreter cannot be started.
@@ -41,8 +41,13 @@ class Child:
         self.out, self.err = self.process.stdout.fileno(), self.process.stderr.fileno()
         os.set_blocking(self.out, False)
         os.set_blocking(self.err, False)
-        self._partial, self._complaints = b"", b""
-        line = json.dumps({**job, "parent": os.getpid()}).encode() + b"\n"
+        self._partial = b""
+        self.send({**job, "parent": os.getpid()})
+
+    def send(self, job: Mapping[str, Any]) -> None:
+        """Hands it a job; what it wrote to stderr before is no longer of interest."""
+        self._complaints = b""
+        line = json.dumps(job).encode() + b"\n"
         # A job can be larger than a pipe holds, and a child may never read it.
         threading.Thread(target=self._feed, args=(line,), daemon=True).start()
 

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-FINE, ABORT, HANG, EXIT, NO_MEMORY, RAISE, KILLED, PRINT, SLOW, LEAVE = range(10)
+FINE, ABORT, HANG, EXIT, NO_MEMORY, RAISE, KILLED, PRINT, SLOW, LEAVE, LEAK, DRAW = range(12)
 
 
 def note(text):
@@ -55,6 +55,18 @@ def misbehave(how):
         time.sleep(0.4)
     elif how == LEAVE:
         sys.exit("left")
+    elif how == LEAK:
+        import numpy as np
+
+        np.seterr(over="raise")
+        os.environ["FAKE_LEFT"] = "1"
+    elif how == DRAW:
+        import random
+
+        import numpy as np
+
+        note(f"drew {np.random.rand()}")
+        random.random()
 
 
 class FakeModel:

@@ -20,6 +20,8 @@ from reference.names import HEAD, SHARED, Table, table_of
 class HfTf:
     """Loads the TensorFlow class as a user would, with ``from_pt=True`` where only PyTorch files are there."""
 
+    sets_before_use = ("tensorflow.tf32",)
+
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         common.quiet_offline_environment()
         os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", USE_TF="1", USE_FLAX="0", USE_JAX="0")

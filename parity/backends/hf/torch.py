@@ -14,7 +14,14 @@ import numpy as np
 from parity.backends import layer_injection
 from parity.backends.hf import common, documented
 from parity.backends.protocol import Field, LoadReport, Reorder, Step, fed_names
-from parity.backends.torch_util import as_tensors, bits_on_host, compute_as, on_host, set_deterministic
+from parity.backends.torch_util import (
+    SETS_BEFORE_USE,
+    as_tensors,
+    bits_on_host,
+    compute_as,
+    on_host,
+    set_deterministic,
+)
 from parity.checkpoint.conversion import flags_needed
 from parity.core.subject import Variant
 from reference.config import read_config
@@ -26,6 +33,8 @@ CONVERTED = ("tf", "flax")
 
 class HfTorch:
     """Loads the PyTorch class as a user would, in evaluation mode."""
+
+    sets_before_use = SETS_BEFORE_USE
 
     @staticmethod
     def setup_for(tasks: Sequence[Mapping[str, Any]]) -> dict[str, bool]:

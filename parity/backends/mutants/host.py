@@ -18,6 +18,7 @@ class MutantTorch:
     """``reference-torch``, altered while it loads and while it answers, and at no other time."""
 
     honest: type = ReferenceTorch
+    sets_before_use = ReferenceTorch.sets_before_use
 
     def __init__(self) -> None:
         self._backend = self.honest()
@@ -37,6 +38,7 @@ class MutantFlax(MutantTorch):
     """``reference-flax``, altered likewise."""
 
     honest = ReferenceFlax
+    sets_before_use = ReferenceFlax.sets_before_use
 
     def load(self, checkpoint: Path, variant: Variant, **how: Any) -> Model:
         import jax

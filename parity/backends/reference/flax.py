@@ -19,6 +19,8 @@ from parity.core.subject import Variant
 class ReferenceFlax:
     """Loads the reference model from the weight files themselves."""
 
+    sets_before_use = ("jax.jax_enable_x64",)
+
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         jax_util.set_up(threads, device, cache)
 

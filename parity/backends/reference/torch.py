@@ -14,12 +14,14 @@ from parity.backends.protocol import Field, LoadReport, Model, Reorder, Step
 from parity.backends.reference import outputs
 from parity.backends.reference import softmax_cancellation as minuends
 from parity.backends.reference.reversed_widths import MirroredModel, MirroredWeights
-from parity.backends.torch_util import compute_as, on_host, set_deterministic
+from parity.backends.torch_util import SETS_BEFORE_USE, compute_as, on_host, set_deterministic
 from parity.core.subject import Variant
 
 
 class ReferenceTorch:
     """Loads the reference model from the weight files themselves."""
+
+    sets_before_use = SETS_BEFORE_USE
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         self.threads = threads

@@ -1,4 +1,7 @@
-"""The process that asks one backend: ``PYTHON main.py`` reads one job from stdin, works, and reports line by line.
+"""The process that asks one backend: ``PYTHON main.py`` reads jobs from stdin, a line each, and reports line by line.
+
+The first job says which backend, and its framework is imported once; each further one brings more tasks for it. The
+end of stdin ends the process.
 
 Any interpreter runs it. It makes the packages ``parity`` and ``reference`` importable from the folder it stands
 in, and nothing else of that folder: an old stack must not see our own site-packages. Events are JSON lines on a private
@@ -23,9 +26,11 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import queue
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 ROOT = HERE.parents[2]
@@ -60,25 +65,34 @@ class Channel:
             line = line[os.write(self._fd, line) :]
 
 
-def receive_job() -> dict[str, Any]:
-    """The job from stdin; from then on the end of stdin means that the parent is gone, and this process ends."""
-    fd = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    parts = []
-    while chunk := os.read(fd, 1 << 16):
-        parts.append(chunk)
-        if chunk.endswith(b"\n"):
-            break
-    threading.Thread(target=_end_with_parent, args=(fd,), daemon=True).start()
-    return json.loads(b"".join(parts))
+class Jobs:
+    """JSON lines from the parent, on a copy of stdin that no library and no child process knows of.
 
+    They are read at once, by a thread of their own: the end of stdin means that the parent is gone, and ends this
+    process whatever it is doing.
+    """
 
-def _end_with_parent(fd: int) -> None:
-    while os.read(fd, 1):
-        pass
-    os._exit(1)
+    def __init__(self) -> None:
+        self._fd = os.dup(0)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> dict[str, Any]:
+        """The next job, when there is one."""
+        return json.loads(self._lines.get())
+
+    def _read(self) -> None:
+        parts: list[bytes] = []
+        while chunk := os.read(self._fd, 1 << 16):
+            *ended, rest = chunk.split(b"\n")
+            for line in ended:
+                self._lines.put(b"".join([*parts, line]))
+                parts = []
+            parts.append(rest)
+        os._exit(1)
 
 
 def die_with_parent(parent: int) -> None:
@@ -100,10 +114,16 @@ def no_core_files() -> None:
 
 
 class Worker:
-    """Goes through a job's tasks, keeping one model loaded as long as the next task needs the same."""
+    """Goes through the tasks of its jobs, keeping one model loaded as long as the next task needs the same.
+
+    Args:
+        job: the first one, which says what the process is for: the ``module`` and ``attribute`` of the backend's
+            class, and what its ``setup`` is told: ``device``, ``threads``, ``cache``, and ``setup`` by name.
+    """
 
     def __init__(self, job: dict[str, Any], channel: Channel) -> None:
         self.job, self.channel, self.backend = job, channel, None
+        self.answered = 0
         self.key: tuple[str, ...] | None = None
         self.model: Any = None
         self.load_failed: dict[tuple[str, ...], Any] = {}
@@ -119,38 +139,63 @@ class Worker:
         adapter = importlib.import_module(self.job["module"])
         self.backend = getattr(adapter, self.job["attribute"])()
         arguments = {"threads": self.job["threads"], "device": self.job["device"], "cache": Path(self.job["cache"])}
-        if hasattr(self.backend, "setup_for"):
-            arguments |= self.backend.setup_for(self.job["tasks"])
-        self.backend.setup(**arguments)
+        self.backend.setup(**arguments, **self.job["setup"])
         # What a framework made while it was imported stays; without this each collection would look through all of it.
         gc.freeze()
         self.channel.send("ready", intervals=[(began, time.monotonic())])
 
-    def run(self) -> None:
-        for task in self.job["tasks"]:
-            self.answer(task)
+    def run(self, tasks: Sequence[dict[str, Any]]) -> None:
+        """Asks each; afterwards nothing is held but the framework, as in a process that has just begun."""
+        for task in tasks:
+            if not self.answer(task):
+                # Not fit for another task: the parent ends this process, and has the rest asked in a new one.
+                threading.Event().wait()
         self.channel.send("done")
+        self.key = self.model = None
+        self.load_failed, self.handed = {}, {}
+        gc.collect()
 
-    def answer(self, task: dict[str, Any]) -> None:
-        """Asks one case and writes its trace, or says why there is none."""
+    def answer(self, task: dict[str, Any]) -> bool:
+        """Asks one case and writes its trace, or says why there is none.
+
+        Random states are put back. Where a global setting is not what it was, the trace counts only if it is the
+        process's first: settings were then those of a new process, as they are wherever this case is asked alone, so
+        that asking again could bring nothing else. A later one is asked again in a new process, because what it
+        answered may rest on what the ones before it left where nobody looks.
+
+        Returns:
+            Whether the process may be asked more.
+        """
+        from parity.capture.worker.global_state import GlobalState
         from parity.capture.worker.handed_files import UsersPath
         from parity.capture.worker.session import Clock
 
         began, clock = time.monotonic(), Clock()
+        state = GlobalState(getattr(self.backend, "sets_before_use", ()))
         self.channel.send("started", id=task["id"])
         paths = UsersPath(task["view"], task["checkpoint"])
         trace, outcome, reason = self._ask_unchanged(task, clock, paths)
+        state.restore_random()
+        changed = state.changed(beginning=not self.answered)
+        self.answered += 1
+        if changed and trace is not None and self.answered > 1:
+            self.channel.send("discarded", id=task["id"], changed=changed, intervals=clock.intervals)
+            return False
         if trace is not None:
             trace = paths.trace(trace)
-            trace.provenance = {**task["provenance"], "seconds": clock.seconds}
+            left = {"left_changed": changed} if changed else {}
+            trace.provenance = {**task["provenance"], "seconds": clock.seconds, **left}
             try:
                 trace.write(Path(task["out"]))
             except OSError as error:
                 self.channel.send("unwritable", id=task["id"], reason=_one_line(error, task["out"]))
-                return
+                return not changed
         own = time.monotonic() - began - clock.seconds
         times = {"seconds": clock.seconds, "io_seconds": own, "intervals": clock.intervals}
-        self.channel.send("finished", id=task["id"], outcome=outcome, reason=paths.text(reason), **times)
+        self.channel.send(
+            "finished", id=task["id"], outcome=outcome, reason=paths.text(reason), changed=changed, **times
+        )
+        return not changed
 
     def _ask_unchanged(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
         """As ``_ask``; no answer where a file that it may rest on is not, or was not throughout, what was digested.
@@ -306,11 +351,12 @@ def _one_line(error: BaseException, path: str = "") -> str:
 
 
 def main() -> None:
-    """Runs one job, or describes this interpreter with ``--probe``; never returns."""
+    """Runs jobs until stdin ends, or describes this interpreter with ``--probe``; never returns."""
     channel = Channel()
     faulthandler.enable()
     sys.meta_path.insert(0, Graft())
-    job = receive_job()
+    jobs = Jobs()
+    job = jobs.next()
     die_with_parent(job["parent"])
     no_core_files()
     if "--probe" in sys.argv[1:]:
@@ -320,7 +366,10 @@ def main() -> None:
     else:
         worker = Worker(job, channel)
         worker.start()
-        worker.run()
+        while True:
+            worker.run(job["tasks"])
+            job = jobs.next()
+            channel.send("ready")
     # Frameworks crash while they are torn down; everything worth keeping is written.
     os._exit(0)
 

@@ -1,0 +1,152 @@
+"""What a task can leave changed in its process for the tasks after it: settings, which are compared, and random states,
+which are put back.
+
+A framework's part is looked at only where something has imported it, and through ``sys.modules``: nothing is imported
+here. What a setting was before its framework was imported is not known, so an import by itself is no change.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+Setting = tuple[str, Callable[[], Any]]
+ENVIRONMENT = "environ."
+"""How the settings begin that are variables of the environment."""
+FOLDERS = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+"""Variables that PyTorch adds when it first needs a folder for what it compiles: they bear on no answer."""
+JAX_OPTIONS = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_dtype_bits",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_numpy_dtype_promotion",
+    "jax_numpy_rank_promotion",
+    "jax_disable_jit",
+    "jax_debug_nans",
+    "jax_debug_infs",
+    "jax_default_device",
+)
+"""Those of ``jax.config`` that bear on numbers, or on whether there are any."""
+
+
+class GlobalState:
+    """The settings and random states of this process, as they were when it was made.
+
+    Args:
+        own: names of settings that the backend's adapter sets itself before each load or call that depends on them
+            (``sets_before_use`` of its class), so that nothing of them reaches a later task.
+    """
+
+    def __init__(self, own: Sequence[str] = ()) -> None:
+        self._own = frozenset(own)
+        self._settings = self._read()
+        self._random = _random_states()
+
+    def changed(self, beginning: bool) -> list[str]:
+        """Names of the settings that are no longer what they were, sorted.
+
+        Args:
+            beginning: whether this was the first task of the process. Frameworks are imported as far as they are
+                needed, and add variables to the environment then; each process comes to have them, whatever it does
+                first, so that they are no change.
+        """
+        now, before = self._read(), self._settings
+        names = {name for name in before.keys() & now.keys() if before[name] != now[name]}
+        names |= {name for name in before.keys() - now.keys() if name.startswith(ENVIRONMENT)}
+        if not beginning:
+            names |= {name for name in now.keys() - before.keys() if name.startswith(ENVIRONMENT)}
+        return sorted(names)
+
+    def restore_random(self) -> None:
+        """Puts the random states back: a case that draws numbers moves them on rightfully, and the next must not see
+        it."""
+        numpy_state, python_state, torch_state = self._random
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        if (torch := _module("torch")) is None:
+            return
+        if torch_state is None:  # imported meanwhile: as it begins
+            torch.default_generator.manual_seed(torch.default_generator.initial_seed())
+        else:
+            torch.set_rng_state(torch_state)
+
+    def _read(self) -> dict[str, Any]:
+        found = {f"{ENVIRONMENT}{name}": value for name, value in os.environ.items() if name not in FOLDERS}
+        for name, read in _settings():
+            if name not in self._own:
+                try:
+                    found[name] = read()
+                except (AttributeError, RuntimeError):  # this version of the framework has no such setting
+                    continue
+        return found
+
+
+def _settings() -> Iterator[Setting]:
+    yield "cwd", os.getcwd
+    yield "locale", lambda: locale.setlocale(locale.LC_ALL)
+    yield "signals", lambda: tuple(map(signal.getsignal, sorted(signal.valid_signals())))
+    yield "numpy.errors", np.geterr
+    yield "numpy.print", lambda: repr(np.get_printoptions())
+    if (torch := _module("torch")) is not None:
+        yield from _of_torch(torch)
+    if (jax := _module("jax")) is not None:
+        for option in JAX_OPTIONS:
+            yield f"jax.{option}", lambda option=option: getattr(jax.config, option)
+    if (tensorflow := _module("tensorflow")) is not None:
+        yield from _of_tensorflow(tensorflow)
+
+
+def _of_torch(torch: Any) -> Iterator[Setting]:
+    yield "torch.default_dtype", torch.get_default_dtype
+    yield "torch.default_device", lambda: str(torch.get_default_device())
+    yield "torch.threads", torch.get_num_threads
+    yield "torch.interop_threads", torch.get_num_interop_threads
+    yield "torch.grad", torch.is_grad_enabled
+    yield "torch.inference", torch.is_inference_mode_enabled
+    yield "torch.anomaly", torch.is_anomaly_enabled
+    yield "torch.autocast", torch.is_autocast_enabled
+    yield "torch.deterministic", torch.are_deterministic_algorithms_enabled
+    yield "torch.matmul_precision", torch.get_float32_matmul_precision
+    yield "torch.matmul_tf32", lambda: torch.backends.cuda.matmul.allow_tf32
+    yield "torch.cudnn_tf32", lambda: torch.backends.cudnn.allow_tf32
+    yield "torch.cudnn_deterministic", lambda: torch.backends.cudnn.deterministic
+    yield "torch.cudnn_benchmark", lambda: torch.backends.cudnn.benchmark
+    yield "torch.cudnn", lambda: torch.backends.cudnn.enabled
+    yield "torch.mkldnn", lambda: torch._C._get_mkldnn_enabled()
+    for kind in ("flash", "mem_efficient", "math", "cudnn"):
+        yield f"torch.sdp_{kind}", lambda kind=kind: getattr(torch.backends.cuda, f"{kind}_sdp_enabled")()
+
+
+def _of_tensorflow(tensorflow: Any) -> Iterator[Setting]:
+    yield "tensorflow.eager", tensorflow.config.functions_run_eagerly
+    yield "tensorflow.tf32", tensorflow.config.experimental.tensor_float_32_execution_enabled
+    yield "tensorflow.threads", tensorflow.config.threading.get_intra_op_parallelism_threads
+    yield "tensorflow.interop_threads", tensorflow.config.threading.get_inter_op_parallelism_threads
+    for name in ("tf_keras", "keras"):
+        if (keras := _module(name)) is not None:
+            yield f"{name}.float", keras.backend.floatx
+            yield f"{name}.epsilon", keras.backend.epsilon
+            yield f"{name}.image_format", keras.backend.image_data_format
+            yield f"{name}.policy", lambda keras=keras: keras.mixed_precision.global_policy().name
+
+
+def _module(name: str) -> Any:
+    """A module that was imported, wholly; None otherwise."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    return None if spec is None or getattr(spec, "_initializing", False) else module
+
+
+def _random_states() -> tuple[Any, Any, Any]:
+    """Of numpy, of Python, and of torch on the CPU, None where it is not imported."""
+    torch = _module("torch")
+    return np.random.get_state(), random.getstate(), None if torch is None else torch.get_rng_state()

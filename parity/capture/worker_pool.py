@@ -1,0 +1,75 @@
+"""Idle workers, kept for the next tasks of their kind, so that a framework is imported once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import psutil
+
+from parity.capture.memory import resident
+from parity.capture.task import Task
+from parity.capture.worker_process import Child
+from parity.core.backends import BACKENDS
+
+Kind = Hashable
+"""What a process can be used for again: tasks of one kind may follow each other in one process."""
+
+
+def kind_of(task: Task, setup: Mapping[str, Any] | None = None) -> Kind:
+    """The kind of process that a task needs.
+
+    A backend that is not in our own table (a mutant, a third party's) never meets a second checkpoint in one process:
+    what it leaves behind is not known, and its answers about one checkpoint must not rest on another.
+
+    Args:
+        setup: what the backend's ``setup`` is told beside the usual.
+    """
+    process = (task.stack, task.interpreter, tuple(sorted(task.environment.items())), task.backend, task.device)
+    own = () if task.backend in BACKENDS else (task.checkpoint, task.view)
+    return *process, tuple(sorted((setup or {}).items())), *own
+
+
+class WorkerPool:
+    """Idle workers by kind, at most one of each; the one that has been idle longest comes first."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Kind, Child] = {}
+
+    def take(self, kind: Kind) -> Child | None:
+        """The idle worker of this kind, no longer in the pool; None where there is none, or it has ended meanwhile."""
+        child = self._idle.pop(kind, None)
+        if child is None or child.ended() is None:
+            return child
+        child.kill()
+        return None
+
+    def give(self, kind: Kind, child: Child) -> None:
+        """Keeps a worker that has finished its tasks."""
+        if (other := self._idle.pop(kind, None)) is not None:
+            other.kill()
+        self._idle[kind] = child
+
+    def make_room(self, room: int, besides: Kind) -> None:
+        """Ends idle workers, the one idle longest first, until the others hold no more than so many bytes.
+
+        Args:
+            besides: the kind that is about to be used, whose memory is part of what its tasks need.
+        """
+        sizes = {kind: _size(child) for kind, child in self._idle.items() if kind != besides}
+        while sizes and sum(sizes.values()) > room:
+            longest = next(iter(sizes))
+            del sizes[longest]
+            self._idle.pop(longest).kill()
+
+    def close(self) -> None:
+        """Ends all of them."""
+        while self._idle:
+            self._idle.popitem()[1].kill()
+
+
+def _size(child: Child) -> int:
+    try:
+        return resident([psutil.Process(child.process.pid)])
+    except psutil.Error:
+        return 0
