@@ -31,7 +31,7 @@ class Silent:
         assert content.get("outcome", "captured") == "captured", content
 asked = worker.Worker(job, Silent())
 asked.start()
-asked.run()
+asked.run(job["tasks"])
 files = [getattr(module, "__file__", None) for name, module in sys.modules.items()
          if name.partition(".")[0] in ("parity", "reference")]
 print(json.dumps([file for file in files if file]))
@@ -68,7 +68,7 @@ def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
     worker = ROOT / "parity" / "capture" / "worker" / "main.py"
     entry = find_entry(backend)
     adapter = {"module": entry.module, "attribute": entry.attribute}
-    job = {**adapter, "device": "cpu", "threads": 1, "cache": str(tmp_path), "tasks": tasks}
+    job = {**adapter, "device": "cpu", "threads": 1, "cache": str(tmp_path), "setup": {}, "tasks": tasks}
     answer = subprocess.run(
         [sys.executable, "-c", ASK],
         input=json.dumps({**job, "worker": str(worker)}),
