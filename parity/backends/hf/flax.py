@@ -12,6 +12,7 @@ import numpy as np
 from parity.backends import jax_util, layer_injection
 from parity.backends.hf import common, documented
 from parity.backends.hf.flax_cache import CachedDecoder, encoded_by, seen_states
+from parity.backends.hf.flax_init import load_pretrained
 from parity.backends.hf.flax_loss import LABELS, documented_loss
 from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.core.case import shift_right
@@ -51,10 +52,8 @@ class HfFlax:
         if dtype == "float64" or variant.attention != "eager" or variant.one_thread:
             raise ValueError(f"hf-flax computes in float32, bfloat16 or float16, eager; not {dtype}, {variant}")
         flags = common.flags_of(route, checkpoint, "flax", ("pt",))
-        with common.notes_of_load() as notes:
-            model = getattr(transformers, f"Flax{model_class}").from_pretrained(
-                checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags
-            )
+        kind = getattr(transformers, f"Flax{model_class}")
+        model, notes = load_pretrained(kind, checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags)
         # The argument is what is computed in; the parameters stay in the file's dtype until they are told.
         cast = {"float32": model.to_fp32, "bfloat16": model.to_bf16, "float16": model.to_fp16}[dtype]
         model.params = cast(model.params)
