@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from parity.capture.pipeline import MakeCases
     from parity.capture.task import Event
     from parity.cases.inputs import Row
-    from parity.core.records import Manifest, Report, Unreadable
+    from parity.core.records import Manifest, Report, Totals, Unreadable
     from parity.tools.compare.compare import Comparison
     from parity.tools.compare.selector import Side, Who
 
@@ -76,7 +76,7 @@ def audit(
         offline: refuse to fetch anything.
         each_layer: also ask every layer alone, given the oracle's own states (LAYER01).
         save_limit: GB that all saved copies of one checkpoint may take together; above, saving is skipped.
-        progress: called with each event of the capture.
+        progress: called with each event of the capture, and of several checkpoints with ``judged`` for each one.
 
     Returns:
         The report, also written to ``out/report.json`` and, for people, ``out/report.html``.
@@ -112,7 +112,9 @@ def audit(
             save_limit=save_limit,
             progress=progress,
         )
-        return judge(out, checks=checks, strict=strict, known_issues=known_issues)
+        # Of several each is shown as soon as it is judged; of one the report says the same at once.
+        shown = progress if len(checkpoints) > 1 else None
+        return judge(out, checks=checks, strict=strict, known_issues=known_issues, progress=shown)
 
 
 def capture(
@@ -229,7 +231,12 @@ def _with_goldens(
 
 
 def judge(
-    directory: Path, *, checks: Sequence[str] | None = None, strict: bool = False, known_issues: Path | None = None
+    directory: Path,
+    *,
+    checks: Sequence[str] | None = None,
+    strict: bool = False,
+    known_issues: Path | None = None,
+    progress: Callable[[Event], None] | None = None,
 ) -> Report:
     """Judges a captured run, wherever and whenever it was captured. Needs no framework; arguments as for ``audit``.
 
@@ -243,14 +250,22 @@ def judge(
         NothingToJudge: no such check.
     """
     from parity.capture.run_directory import locked
+    from parity.capture.task import Event
     from parity.core.records import RecordError, write_record
     from parity.judge.judge import judge as run
     from parity.report.html import write_page
 
     if directory.is_file():
         raise RecordError(f"{directory}: a file: what is judged is a run's directory, with its manifest and its traces")
+
+    def judged(name: str, totals: Totals) -> None:
+        if progress is not None:
+            counts = totals.model_dump(by_alias=True)
+            said = ", ".join(f"{count} {status}" for status, count in counts.items() if count or status == "pass")
+            progress(Event("judged", checkpoint=name, reason=said))
+
     with locked(directory):
-        report = run(directory, checks=checks, strict=strict, known_issues=known_issues)
+        report = run(directory, checks=checks, strict=strict, known_issues=known_issues, on_checkpoint=judged)
         for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
             try:
                 write(report, path)

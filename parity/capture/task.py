@@ -77,7 +77,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Event:
-    """Something worth showing: ``kind`` is ``planned``, ``starting``, ``started``, ``finished`` or ``captured``.
+    """Something worth showing: ``kind`` is ``planned``, ``starting``, ``started``, ``finished`` or ``captured``, or of
+    one checkpoint among several ``judged``, with its totals as ``reason``.
 
     ``done`` of ``total`` traces are there, counting the ``cached`` ones.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -47,7 +47,12 @@ class NothingToJudge(GivenError):
 
 
 def judge(
-    directory: Path, *, checks: Iterable[str] | None = None, strict: bool = False, known_issues: Path | None = None
+    directory: Path,
+    *,
+    checks: Iterable[str] | None = None,
+    strict: bool = False,
+    known_issues: Path | None = None,
+    on_checkpoint: Callable[[str, Totals], None] | None = None,
 ) -> Report:
     """Judges every planned cell of a run directory.
 
@@ -57,6 +62,7 @@ def judge(
         strict: known divergences of severity critical count as failures, and so do those that were carried over to a
             version that nobody measured.
         known_issues: a file of expected failures (``parity.judge.user_known_issues``).
+        on_checkpoint: called with a checkpoint's name and totals as soon as all its cells are judged.
 
     Raises:
         RecordError: the manifest cannot be read.
@@ -75,7 +81,12 @@ def judge(
         manifest = manifest.model_copy(update={"options": options})
         for run in runs:
             run.manifest = manifest
-    verdicts = [verdict for run in runs for verdict in verdicts_of(run, selected, strict, issues)]
+    verdicts = []
+    for run in runs:
+        own = list(verdicts_of(run, selected, strict, issues))
+        verdicts += own
+        if on_checkpoint is not None:
+            on_checkpoint(run.checkpoint.name, _totals(own))
     return Report(
         parity_version=__version__,
         command=manifest.command,
@@ -87,7 +98,7 @@ def judge(
         environments=manifest.environments,
         subjects=manifest.subjects,
         verdicts=verdicts,
-        totals=Totals(**Counter(verdict.status for verdict in verdicts)),
+        totals=_totals(verdicts),
         strict=strict,
         selected=sorted(checks or ()),
         cases={run.checkpoint.name: case_records(run) for run in runs},
@@ -95,6 +106,10 @@ def judge(
         generated=[row for run in runs for row in generated_rows(run)],
         cost=_cost(manifest, time.perf_counter() - begun),
     )
+
+
+def _totals(verdicts: Iterable[Verdict]) -> Totals:
+    return Totals(**Counter(verdict.status for verdict in verdicts))
 
 
 def _noticed(run: CheckpointRun) -> CheckpointRecord:

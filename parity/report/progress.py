@@ -51,7 +51,9 @@ class Progress:
         event = shown(event, 200)
         if event.outcome and event.outcome != "captured":
             self._say(f"{event.label} · {event.checkpoint} · {event.case}: {event.outcome}: {event.reason}")
-        if self._console.is_terminal:
+        if event.kind == "judged":
+            self._say(f"{event.checkpoint}: {event.reason}")
+        elif self._console.is_terminal:
             what = " · ".join(part for part in (event.label, event.checkpoint, event.case) if part) or event.kind
             self._bar.update(self._task, description=what, completed=event.done, total=event.total or None)
         elif event.kind == "planned":

@@ -63,6 +63,12 @@ def test_totals_add_up_to_the_planned_cells(run_directory):
     assert Report.model_validate_json(report.model_dump_json(by_alias=True)) == report
 
 
+def test_each_checkpoint_is_told_of_as_soon_as_it_is_judged(run_directory):
+    told = []
+    report = judge(run_directory(), checks=["NUM04"], on_checkpoint=lambda *told_of: told.append(told_of))
+    assert told == [(report.checkpoints[0].name, report.totals)]
+
+
 def test_a_missing_capability_is_a_skip_that_names_it(run_directory):
     records = [_subject_record(subject) for subject in SUBJECTS]
     lacks = {"labels": "its class has no argument labels"}

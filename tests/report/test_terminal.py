@@ -203,10 +203,15 @@ def test_progress_without_a_terminal_is_a_few_lines_on_standard_error(capsys):
         for done in range(41, 101):
             progress(Event("finished", "hf-tf", "bart-odd", "forward", "captured", done=done, total=100))
         progress(Event("finished", "hf-tf", "bart-odd", "loss", "crash", "SIGABRT", 100, 100))
+        progress(Event("judged", checkpoint="bart-odd", reason="3 pass, 1 error"))
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = [line.partition("] ")[2] for line in captured.err.splitlines()]
-    assert lines == ["100 traces planned, 40 of them in the cache", "hf-tf · bart-odd · loss: crash: SIGABRT"]
+    assert lines == [
+        "100 traces planned, 40 of them in the cache",
+        "hf-tf · bart-odd · loss: crash: SIGABRT",
+        "bart-odd: 3 pass, 1 error",
+    ]
 
 
 def test_sizes_and_durations_for_people():
