@@ -57,9 +57,13 @@ def test_every_test_is_in_one_shard_with_what_shares_its_fixtures(collected, cou
         assert of_unit.setdefault(unit(item), shard) == shard, item.nodeid
 
 
-def test_a_module_of_one_costly_fixture_is_not_split(collected):
-    units = {unit(item) for item in collected if item.path.name == "test_decoding_faults.py"}
-    assert len(units) <= 1
+@pytest.mark.parametrize(
+    ("fixture", "whole"),
+    [("asking", "tests/backends"), ("report", "tests/end_to_end/test_decoding_faults.py"), ("tmp_path", "")],
+)
+def test_what_stays_together_is_what_a_fixture_is_made_once_for(collected, fixture, whole):
+    users = [item for item in collected if fixture in item.fixturenames and item.nodeid.startswith(whole)]
+    assert all(unit(item) == (whole or item.nodeid) for item in users if whole or len(item.fixturenames) == 1)
 
 
 @pytest.mark.parametrize("text", ["", "0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/99999"])

@@ -19,10 +19,14 @@ from tests.profiles import examples
 LIBRARY = Plan((Subject("hf-torch"), Subject("hf-torch", "sdpa")))
 """Each is held against the oracle, and against its own other answers. What XLA compiles for each shape is searched by
 number (``test_numbered.py``)."""
+QUICK = ("bart", "bert2gpt2", "wav2vec2bart")
+"""Families that every run tries: of text alone, a composition, and one of speech."""
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@pytest.mark.parametrize("family", AUDITED)
+@pytest.mark.parametrize(
+    "family", [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in AUDITED]
+)
 @examples(2, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_no_check_fails_on_an_honest_backend(process: Process, family: str, data: st.DataObject) -> None:
