@@ -27,6 +27,9 @@ import nox
 ROOT = Path(__file__).parent
 STACKS = tomllib.loads((ROOT / "parity" / "core" / "data" / "stacks.toml").read_text(encoding="utf-8"))
 STAMP = "parity-stack.json"
+SHOWN_FIXTURE = "fixtures/checkpoints/bart-odd"
+"""The fixture that most checks and most known issues apply to for its size."""
+ALL_FIXTURES = "--all-fixtures"
 NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: what of those is used, the stack has already."""
 SELECTIONS = {"tests": "not full", "tests-full": "full"}
@@ -41,7 +44,7 @@ nox.options.sessions = ["tests", "lint"]
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Audit a checkpoint on five backends: `-- CHECKPOINT… OPTIONS…`; without a checkpoint, every fixture.
+    """Audit a checkpoint on five backends: `-- CHECKPOINT… OPTIONS…`; without one, a fixture, or `-- --all-fixtures`.
 
     A stack that `--stack NAME` names is made first where it is not there: `-- --stack docs-4.37 --stack current`.
     """
@@ -186,11 +189,14 @@ def _stacks_named(posargs: list[str]) -> list[str]:
 
 
 def _arguments(posargs: list[str]) -> list[str]:
-    """Checkpoints come first; where none is named, every fixture is audited."""
+    """Checkpoints come first; where none is named, one fixture is audited, or with ``--all-fixtures`` each of them."""
     if posargs and not posargs[0].startswith("-"):
         return list(posargs)
-    fixtures = sorted(path.parent for path in Path("fixtures/checkpoints").glob("*/config.json"))
-    return [*map(str, fixtures), *posargs]
+    if ALL_FIXTURES in posargs:
+        fixtures = sorted(path.parent for path in Path("fixtures/checkpoints").glob("*/config.json"))
+        return [*map(str, fixtures), *(argument for argument in posargs if argument != ALL_FIXTURES)]
+    print(f"{SHOWN_FIXTURE} is audited; every fixture: python -m nox -s parity -- {ALL_FIXTURES}", flush=True)
+    return [SHOWN_FIXTURE, *posargs]
 
 
 def _has_venv(session: nox.Session) -> bool:

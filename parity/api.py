@@ -401,12 +401,7 @@ def new_run_directory() -> Path:
 def exit_code(report: Report) -> int:
     """0: only pass, known and skip; 1: any fail or error; 2: a checkpoint is unreadable, what was requested cannot run,
     or every cell was skipped."""
-    totals = report.totals
-    if totals.fail or totals.error:
-        return 1
-    if report.unreadable or report.not_run:
-        return 2
-    return 0 if totals.passed or totals.known else 2
+    return report.exit_code
 
 
 def _rows(inputs: Path, directories: Sequence[Path], model_class: str | None) -> list[Row]:

@@ -361,6 +361,16 @@ class Report(_Record):
             raise ValueError(f"totals do not add up: counted {dict(counted)}")
         return self
 
+    @property
+    def exit_code(self) -> int:
+        """0: only pass, known and skip; 1: any fail or error; 2: a checkpoint is unreadable, what was requested cannot
+        run, or every cell was skipped."""
+        if self.totals.fail or self.totals.error:
+            return 1
+        if self.unreadable or self.not_run:
+            return 2
+        return 0 if self.totals.passed or self.totals.known else 2
+
 
 _SPELLED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
 """Characters inside JSON's strings that control who reads the file, or that UTF-8 cannot hold."""

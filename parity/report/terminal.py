@@ -20,6 +20,8 @@ NOTICE_LENGTH = 700
 """Characters of a notice that are shown."""
 NAMED = 12
 """Files that are present and not used, of which the name is shown."""
+VERDICTS = {0: ("PASSED", "bold green"), 1: ("FAILED", "bold red"), 2: ("INCOMPLETE", "bold yellow")}
+"""By exit code, how the last line begins."""
 SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax", "flax", "numpy")
 
 
@@ -59,6 +61,7 @@ def show_report(report: Report, path: Path) -> None:
     if report.cost is not None:
         tell(out, Text(cost_line(report), "bright_black"), 2)
     out.print(Text(f"report {printable(path, 4000)}\npage   {printable(path.with_suffix('.html'), 4000)}"))
+    tell(out, Text.assemble(VERDICTS[report.exit_code], " · ", totals_line(report)), 2)
 
 
 def notice_lines(report: Report) -> Iterator[Text]:

@@ -180,8 +180,21 @@ def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
     )
     text = shown(made, capsys)
     assert cost_line(made) in text
-    assert text.endswith("report runs/x/report.json\npage   runs/x/report.html\n")
+    assert text.endswith("report runs/x/report.json\npage   runs/x/report.html\nPASSED · 1 verdict: 1 pass\n")
     assert "transformers 4.57.6" in text
+
+
+@pytest.mark.parametrize(
+    ("cells", "not_run", "word"),
+    [
+        ([verdict(), verdict("known", evidence={"ledger": "A", "severity": "low"})], [], "PASSED"),
+        ([verdict(), failure(case="other")], [], "FAILED"),
+        ([verdict()], ["hf-tf cannot run in main: it is not installed"], "INCOMPLETE"),
+        ([verdict("skip", reason="labels: none")], [], "INCOMPLETE"),
+    ],
+)
+def test_the_last_line_is_the_verdict(capsys, cells, not_run, word):
+    assert shown(report(*cells, not_run=not_run), capsys).splitlines()[-1].startswith(f"{word} · ")
 
 
 def test_square_brackets_of_a_library_are_printed_and_not_read_as_markup(capsys):
