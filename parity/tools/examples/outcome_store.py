@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from parity.tools.examples.model import Block
-from parity.tools.examples.process import INSIDE, Answer, Outcome
+from parity.tools.examples.process import RUNNER, Answer, Outcome
 
 
 class Kept:
@@ -21,7 +21,7 @@ class Kept:
 
     def __init__(self, directory: Path | None, *limits: float) -> None:
         self._directory = directory
-        self._common = [INSIDE.read_text(encoding="utf-8"), *map(str, limits)]
+        self._common = [RUNNER.read_text(encoding="utf-8"), *map(str, limits)]
 
     def _path(self, block: Block, *about: str) -> Path:
         told = [*self._common, *about, block.kind, *(each.code for each in block.statements)]

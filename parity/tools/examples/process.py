@@ -29,7 +29,7 @@ from parity.capture.worker_process import ending
 from parity.core.stacks import Stack
 from parity.tools.examples.model import Block
 
-INSIDE = Path(__file__).with_name("inside.py")
+RUNNER = Path(__file__).with_name("runner.py")
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
 """What an example inherits: no token, no path of the user's."""
 FOR_THE_NETWORK = (
@@ -128,7 +128,7 @@ class Runner:
         began = time.monotonic()
         with complaints.open("wb") as stderr:
             child = subprocess.Popen(
-                [str(stack.interpreter), str(INSIDE), str(job)],
+                [str(stack.interpreter), str(RUNNER), str(job)],
                 cwd=work,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

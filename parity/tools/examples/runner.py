@@ -1,6 +1,6 @@
 """Runs one example in a process of its own: a script for a stack's interpreter, of the standard library alone.
 
-``PYTHON inside.py JOB``: the job is a JSON file with ``statements`` (code and line of the block), ``session``,
+``PYTHON runner.py JOB``: the job is a JSON file with ``statements`` (code and line of the block), ``session``,
 ``roots`` (folders it may write to), ``answers`` (the file for what happens, a JSON line for each event, written at
 once, so that a process that is killed leaves what it did), ``parent`` and ``network``.
 

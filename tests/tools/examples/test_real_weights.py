@@ -19,6 +19,7 @@ from parity.tools.examples import stand_ins
 from parity.tools.examples.results import DocsReport
 from tests.tools.examples.real_model import TOKENIZER, joined, lay_out, minilm
 
+pytestmark = pytest.mark.full
 ROOT = Path(__file__).parents[3]
 SPEECH = "hf-internal-testing/librispeech_asr_dummy"
 PUBLISHED, JOINED = "sentence-transformers/all-MiniLM-L6-v2", "encdec-parity/minilm2minilm"
@@ -44,8 +45,6 @@ STATES = f"""
 WRITTEN = f"""
 ```python
 from transformers import BertTokenizer, EncoderDecoderModel
-
-pytestmark = pytest.mark.full
 
 tokenizer = BertTokenizer.from_pretrained("{JOINED}")
 model = EncoderDecoderModel.from_pretrained("{JOINED}")

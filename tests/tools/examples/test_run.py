@@ -160,7 +160,7 @@ def test_an_interpreter_that_is_none_is_one_line_and_2(tmp_path, capsys):
 def test_a_process_that_does_not_start_says_nothing_of_the_example(tmp_path):
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
-    script = "#!/bin/sh\ncase $1 in *inside.py) echo broken >&2; exit 3;; esac\n"
+    script = "#!/bin/sh\ncase $1 in *runner.py) echo broken >&2; exit 3;; esac\n"
     python.write_text(script + f'exec {sys.executable} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     code, report = ask(tmp_path, fence("x = 1"), "--stack", f"other={python}")
