@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,7 @@ def audit(
             each_layer=each_layer,
             save_limit=save_limit,
             progress=progress,
+            checks=checks,
         )
         # Of several each is shown as soon as it is judged; of one the report says the same at once.
         shown = progress if len(checkpoints) > 1 else None
@@ -136,8 +138,11 @@ def capture(
     each_layer: bool = False,
     save_limit: float = SAVE_LIMIT,
     progress: Callable[[Event], None] | None = None,
+    checks: Sequence[str] | None = None,
 ) -> Manifest:
     """Asks every backend every case and keeps the answers; arguments as for ``audit``.
+
+    With ``checks`` candidates are asked only what these read, and the run is judged by no others.
 
     Returns:
         The manifest, also written to ``out/manifest.json``, beside ``out/traces/``.
@@ -146,6 +151,8 @@ def capture(
     from parity.capture.run_directory import locked
     from parity.cases.documented_values import documented_values
     from parity.judge.followup.cases import layers, stages
+    from parity.judge.judge import select_checks
+    from parity.judge.selection import narrowed
 
     check_settings(device, dtypes)
     directories, unreadable = _found([str(text) for text in checkpoints], offline, cache)
@@ -165,8 +172,14 @@ def capture(
         "progress": progress,
         "unreadable": unreadable,
         "options": _given(
-            inputs=inputs, model_class=model_class, time_limit=time_limit, each_layer=each_layer, save_limit=save_limit
+            inputs=inputs,
+            model_class=model_class,
+            time_limit=time_limit,
+            each_layer=each_layer,
+            save_limit=save_limit,
+            checks=sorted(checks or ()),
         ),
+        "narrow": partial(narrowed, checks=select_checks(checks)) if checks else None,
     }
     derive = (documented_values, *stages(save_limit), *((layers,) if each_layer else ()))
     with locked(out):
@@ -177,7 +190,14 @@ def capture(
 
 def _given(**options: Any) -> dict[str, Any]:
     """Of a run's options those that are not the default, as JSON can hold them (``Manifest.options``)."""
-    defaults = {"inputs": None, "model_class": None, "time_limit": 600.0, "each_layer": False, "save_limit": SAVE_LIMIT}
+    defaults = {
+        "inputs": None,
+        "model_class": None,
+        "time_limit": 600.0,
+        "each_layer": False,
+        "save_limit": SAVE_LIMIT,
+        "checks": [],
+    }
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in options.items()

@@ -52,6 +52,8 @@ MakeCases = Callable[[Anatomy, list[dict[str, Any]] | None, dict[str, Any]], lis
 Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
 """Makes cases from what was captured so far (the manifest and the run directory), by checkpoint; each names its
 parents by digest."""
+Narrow = Callable[[list[Case]], list[Case]]
+"""The same cases with fewer roles asked them."""
 
 
 class NothingReadable(CheckpointError):
@@ -83,6 +85,7 @@ def capture(
     unreadable: Sequence[Unreadable] = (),
     options: Mapping[str, Any] | None = None,
     others_judged: bool = False,
+    narrow: Narrow | None = None,
 ) -> Manifest:
     """Asks every subject every case about these checkpoints and writes a run directory.
 
@@ -108,6 +111,7 @@ def capture(
         options: what else the run was given, for the record (``Manifest.options``).
         others_judged: answers that were captured elsewhere are judged beside these, so that there is something to judge
             even where no backend can run here.
+        narrow: leaves out of the cases, base and derived, what nobody will judge.
 
     A checkpoint that cannot be read is left out, and recorded as unreadable, where another can.
 
@@ -137,6 +141,7 @@ def capture(
             unreadable,
             options,
             others_judged,
+            narrow or list,
         )
 
 
@@ -160,6 +165,7 @@ def _capture(
     unreadable: Sequence[Unreadable],
     options: Mapping[str, Any] | None,
     others_judged: bool,
+    narrow: Narrow,
 ) -> Manifest:
     """``capture``, while nothing else writes to the run directory."""
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
@@ -176,7 +182,7 @@ def _capture(
     if executor is None:
         executor = kept = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
     views = Views(store.folder / "views")
-    run = _Run(out, store, views, executor, progress or (lambda event: None), unread, dict(options or {}))
+    run = _Run(out, store, views, executor, progress or (lambda event: None), unread, dict(options or {}), narrow)
     run.plan(found, stacks, backends, device, dtypes, candidates, others_judged)
     clear(out)
     planned = time.monotonic()
@@ -273,9 +279,10 @@ class _Run:
         progress: Callable[[Event], None],
         unreadable: list[Unreadable],
         options: dict[str, Any],
+        narrow: Narrow,
     ) -> None:
         self.out, self.cache, self.views, self.executor, self.progress = out, cache, views, executor, progress
-        self.unreadable, self.options = unreadable, options
+        self.unreadable, self.options, self.narrow = unreadable, options, narrow
         self.checkpoints: dict[str, Any] = {}
         self.places: dict[str, Place] = {}
         self.asked: list[Asked] = []
@@ -339,6 +346,7 @@ class _Run:
 
     def ask(self, cases: Mapping[str, list[Case]]) -> None:
         """Puts these cases, by checkpoint, to every subject that can be asked; each trace is computed once."""
+        cases = {name: self.narrow(new) for name, new in cases.items()}
         for name, new in cases.items():
             self.cases.setdefault(name, []).extend(new)
         asked = [(index, each) for index, each in enumerate(self.asked) if self._has_judged(each)]

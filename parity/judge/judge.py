@@ -58,7 +58,8 @@ def judge(
 
     Args:
         directory: what ``parity capture`` wrote; it is only read.
-        checks: ids or families to judge; all by default.
+        checks: ids or families to judge; by default those that the run was captured for, which are all unless it was
+            captured for some.
         strict: known divergences of severity critical count as failures, and so do those that were carried over to a
             version that nobody measured.
         known_issues: a file of expected failures (``parity.judge.user_known_issues``).
@@ -67,12 +68,17 @@ def judge(
     Raises:
         RecordError: the manifest cannot be read.
         KnownIssuesError: the file of known issues cannot be used.
-        NothingToJudge: a name in ``checks`` is neither an id nor a family.
+        NothingToJudge: a name in ``checks`` is neither an id nor a family, or the run was captured for others.
     """
     begun = time.perf_counter()
     checks = list(checks or ())
-    selected = select_checks(checks)
+    select_checks(checks)
     manifest, runs = CheckpointRun.open_all(directory)
+    captured_for = list(manifest.options.get("checks", ()))
+    checks = checks or captured_for
+    selected = select_checks(checks)
+    if captured_for and not {each.id for each in selected} <= {each.id for each in select_checks(captured_for)}:
+        raise NothingToJudge(f"{directory}: captured for {', '.join(captured_for)} alone; audit again for other checks")
     judged = [Path(checkpoint.path) for checkpoint in manifest.checkpoints]
     issues = () if known_issues is None else read_known_issues(known_issues, judged)
     if known_issues is not None:
