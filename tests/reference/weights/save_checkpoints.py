@@ -1,6 +1,6 @@
 """Saves one BART in every format the installed libraries write; run in a process of its own.
 
-Usage: ``python saved_checkpoints.py TARGET SOURCE…``: of each fixture SOURCE, TARGET gets a directory with one below it
+Usage: ``python save_checkpoints.py TARGET SOURCE…``: of each fixture SOURCE, TARGET gets a directory with one below it
 for each format.
 """
 

@@ -18,7 +18,7 @@ from reference.weights import cast, read_weights
 pytestmark = pytest.mark.full
 
 BARTS = [fixture for fixture in FIXTURES if fixture.config["architectures"] == ["BartForConditionalGeneration"]]
-SAVER = Path(__file__).with_name("saved_checkpoints.py")
+SAVER = Path(__file__).with_name("save_checkpoints.py")
 TORCH = ("safetensors", "safetensors-shards", "bin", "bin-shards", "legacy", "parameters", "strided")
 TORCH += ("one-storage", "one-storage-legacy")
 OTHERS = ("h5", "h5-shards", "tf-safetensors", "msgpack", "msgpack-shards")
