@@ -148,6 +148,9 @@ class Backend(Protocol):
     Its class may carry ``sets_before_use``: names of global settings (``parity.capture.worker.global_state``) that it
     sets itself before each load or call that depends on them. A task that leaves any other setting changed ends its
     process.
+
+    One whose framework keeps something of models that nobody holds any more has ``release()`` too, which gives it back:
+    called when a worker becomes idle.
     """
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:

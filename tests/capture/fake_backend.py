@@ -124,6 +124,9 @@ class Fake:
         if how == "full disk":
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
+    def release(self):
+        note("release")
+
     def load(self, checkpoint, variant, *, device, dtype, model_class):
         note("modules " + " ".join(sorted({name.partition(".")[0] for name in sys.modules})))
         import numpy as np

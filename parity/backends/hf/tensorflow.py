@@ -38,6 +38,12 @@ class HfTf:
             tf.config.set_visible_devices([], "GPU")
         tf.get_logger().setLevel("ERROR")
 
+    def release(self) -> None:
+        """Keras keeps the graphs of every model, 8 MB for a tiny BART, and counts up the names of its layers."""
+        import tensorflow as tf
+
+        tf.keras.backend.clear_session()
+
     def load(
         self,
         checkpoint: Path,

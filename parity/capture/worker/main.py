@@ -154,6 +154,8 @@ class Worker:
         self.key = self.model = None
         self.load_failed, self.handed = {}, {}
         gc.collect()
+        if hasattr(self.backend, "release"):
+            self.backend.release()
 
     def answer(self, task: dict[str, Any]) -> bool:
         """Asks one case and writes its trace, or says why there is none.
