@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 from reference.config import Config
 from tests.architectures.answers import REFERENCES
 
+BOTH = ["torch", pytest.param("flax", marks=pytest.mark.full)]
+"""The references, to parametrize with: what XLA compiles for each formula takes most of the time."""
 DOUBLE = 1e-12
 """Relative to a tensor's largest element: float64 keeps 16 digits, and a few layers lose two or three of them."""
 

@@ -11,8 +11,7 @@ from parity.tools.fuzz import architectures as draw
 from reference.config import BartConfig, BertConfig, Config, Gpt2Config, MBartConfig
 from reference.names import table_of
 from tests.architectures import formulas
-from tests.architectures.answers import REFERENCES
-from tests.architectures.asked import Asked, assert_close
+from tests.architectures.asked import BOTH, Asked, assert_close
 
 IDS, PAD = [5, 9, 1, 7, 4], 1
 LAYERS, HEADS = 2, 3
@@ -45,7 +44,7 @@ def decoded(reference: str, config: Config, model_class: str, weights: dict[str,
     return Asked.build(reference, config, model_class, weights)("decode", [IDS], [memory()]).logits[0]
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 @pytest.mark.parametrize(
     ("model_type", "model_class"),
     [("bert", "BertModel"), ("bert-generation", "BertGenerationEncoder"), ("roberta", "RobertaModel")],
@@ -57,7 +56,7 @@ def test_encoders(reference: str, model_type: str, model_class: str) -> None:
     assert_close(Asked.build(reference, config, model_class, weights)("encode", [IDS]).last_hidden_state[0], expected)
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 @pytest.mark.parametrize(
     ("model_type", "model_class", "prefix", "head"),
     [
@@ -82,7 +81,7 @@ def test_bert_like_decoders(reference: str, model_type: str, model_class: str, p
     assert_close(decoded(reference, config, model_class, weights), expected)
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 def test_gpt2(reference: str) -> None:
     sizes = {"vocab_size": 31, "n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 17, "n_inner": 20}
     config = Gpt2Config.from_dict({"model_type": "gpt2", **sizes, "add_cross_attention": True})
@@ -91,7 +90,7 @@ def test_gpt2(reference: str) -> None:
     assert_close(decoded(reference, config, "GPT2LMHeadModel", weights), expected)
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 @pytest.mark.parametrize("family", ["bart", "mbart"])
 def test_bart_and_mbart_decoders(reference: str, family: str) -> None:
     reader = MBartConfig if family == "mbart" else BartConfig

@@ -11,8 +11,7 @@ from parity.tools.fuzz import architectures as draw
 from reference.config import BartConfig
 from reference.names import table_of
 from tests.architectures import formulas
-from tests.architectures.answers import REFERENCES
-from tests.architectures.asked import Asked, assert_close, host, ragged
+from tests.architectures.asked import BOTH, Asked, assert_close, host, ragged
 
 PAD, START, END = 1, 4, 2
 LAYERS, HEADS = (2, 1), (3, 2)
@@ -52,7 +51,7 @@ def asked(
     return weights, found, states
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 def test_the_bare_model(reference: str) -> None:
     _, found, states = asked(reference, "BartModel")
     for row, (encoder, decoder) in enumerate(states):
@@ -60,7 +59,7 @@ def test_the_bare_model(reference: str) -> None:
         assert_close(found.last_hidden_state[row, : len(decoder)], decoder)
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 @pytest.mark.parametrize("table", ["model.shared.weight", "lm_head.weight"])
 def test_the_language_model(reference: str, table: str) -> None:
     others = {"tie_word_embeddings": table == "model.shared.weight"}
@@ -70,7 +69,7 @@ def test_the_language_model(reference: str, table: str) -> None:
         assert_close(found.logits[row, : len(decoder)], expected)
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 def test_classification(reference: str) -> None:
     """Lewis et al. 2020, section 3.1: from the decoder's state where it is fed the token before the last end."""
     weights, found, states = asked(reference, "BartForSequenceClassification")
@@ -79,7 +78,7 @@ def test_classification(reference: str) -> None:
     assert_close(found.logits, linear("out_proj", np.tanh(linear("dense", ends))))
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 def test_question_answering(reference: str) -> None:
     """Section 3.2: two scores of each position. The first row is as long as the batch, so its softmax is whole."""
     weights, found, states = asked(reference, "BartForQuestionAnswering")

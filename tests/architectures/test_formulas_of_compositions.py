@@ -12,8 +12,7 @@ from parity.tools.fuzz import architectures as draw
 from reference.config.composed import EncoderDecoderConfig
 from reference.names import table_of
 from tests.architectures import formulas, formulas_of_speech
-from tests.architectures.answers import REFERENCES
-from tests.architectures.asked import Asked, assert_close, ragged
+from tests.architectures.asked import BOTH, Asked, assert_close, ragged
 
 PAD = 1
 ROWS, TARGET = [[5, 9, 3, 7, 4, 8, 6], [4, 6, 9, 5]], [2, 8, 5, 7, 3]
@@ -86,7 +85,7 @@ def by_bert_generation(w: dict[str, np.ndarray], memory: np.ndarray) -> np.ndarr
     return states @ w["bert.embeddings.word_embeddings.weight"].T + w["lm_head.bias"]
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 @pytest.mark.parametrize(
     ("encoder", "decoder", "encoded", "decoded", "projects"),
     [

@@ -11,8 +11,7 @@ from parity.tools.fuzz import architectures as draw
 from reference.config import SpeechConfig
 from reference.names import table_of
 from tests.architectures import formulas_of_speech
-from tests.architectures.answers import REFERENCES
-from tests.architectures.asked import Asked, assert_close
+from tests.architectures.asked import BOTH, Asked, assert_close
 
 SIZES: dict[str, Any] = {
     "hidden_size": 12,
@@ -58,7 +57,7 @@ def drawn(kind: dict[str, Any]) -> tuple[SpeechConfig, dict[str, np.ndarray], fo
     return config, draw.weights(table_of(config), np.random.default_rng(0)), sizes
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_encoder(reference: str, kind: str) -> None:
     config, weights, sizes = drawn(KINDS[kind])
@@ -68,7 +67,7 @@ def test_an_encoder(reference: str, kind: str) -> None:
     assert_close(asked("encode", [audio]).last_hidden_state[0], expected)
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", BOTH)
 def test_large_wav2vec2_does_not_hear_what_fills_a_row_up(reference: str) -> None:
     """Only where nothing is normalised over time: there padding counts (``TimeNorm``)."""
     config, weights, sizes = drawn(LARGE)
