@@ -36,6 +36,7 @@ def planned(monkeypatch, tmp_path):
             progress=lambda event: None,
             unreadable=[],
             options={},
+            narrow=list,
         )
         checkpoints = [inspect_checkpoint(fixture(name)) for name in names]
         found.plan(checkpoints, stacks, wanted, "cpu", dtypes, others_judged=others)
