@@ -199,6 +199,7 @@ def test_what_no_mutant_is_put_to_is_named_with_the_reason():
         honest={},
         outcomes=[outcome(name) for name in MUTANTS],
         catches={},
+        covers={},
         unneeded=[],
         unasked=["SAVE01", "DOC01", "DOC02"],
         below=[],
