@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
 from rich.table import Table
@@ -24,6 +24,23 @@ SHORTEST_CLAIM = 16
 def subject_label(verdict: Verdict) -> str:
     """``hf-torch/sdpa@docs-4.37``."""
     return Subject(verdict.backend, verdict.variant, verdict.stack).label
+
+
+def shown_subjects(verdicts: Iterable[Verdict]) -> set[str]:
+    """Labels of the subjects that have a column: all but those that cannot run, unless none can.
+
+    Every cell of such a subject is skipped for one cause, which stands in one line with the number of cells
+    (``terminal.skip_lines``). The cause is a sentence; a missing capability would begin with its name and a colon.
+    """
+    found: dict[str, set[tuple[str, str]]] = {}
+    for verdict in verdicts:
+        found.setdefault(subject_label(verdict), set()).add((verdict.status, verdict.reason))
+    shown = set()
+    for label, answers in found.items():
+        (status, reason), *others = answers
+        if others or status != "skip" or reason.partition(" ")[0].endswith(":") or not reason:
+            shown.add(label)
+    return shown or set(found)
 
 
 def matrices(report: Report, width: int) -> list[Table]:
@@ -57,7 +74,10 @@ def worst(statuses: Sequence[str]) -> str:
 def _tables(title: str, verdicts: list[Verdict], width: int) -> Iterator[Table]:
     """The matrix, in as many tables as its subjects need; one holds the checks that any of its subjects is asked."""
     cells: dict[str, dict[str, list[str]]] = {}
+    columns = shown_subjects(verdicts)
     for verdict in verdicts:
+        if subject_label(verdict) not in columns:
+            continue
         cells.setdefault(subject_label(verdict), {}).setdefault(verdict.check, []).append(verdict.status)
     claims = {verdict.check: verdict.claim for verdict in verdicts}
     first = max(map(len, claims)) + BESIDE

@@ -7,6 +7,7 @@ import io
 from rich.console import Console
 
 from parity.report.matrix import SEPARATE_CHECKPOINTS, matrices, subject_label
+from parity.report.terminal import skip_lines
 from tests.sample_reports import failure, report, verdict
 
 WIDE = 200
@@ -66,3 +67,18 @@ def test_subjects_that_do_not_fit_have_tables_of_their_own_and_none_is_left_out(
 
 def test_a_subject_is_named_by_backend_variant_and_stack():
     assert subject_label(verdict(backend="hf-torch", variant="sdpa", stack="docs-4.37")) == "hf-torch/sdpa@docs-4.37"
+
+
+def test_a_backend_that_cannot_run_has_a_line_and_no_column():
+    missing = [
+        verdict("skip", backend="hf-flax", check=check, reason="jax is not installed") for check in ("NUM01", "NUM04")
+    ]
+    partly = [verdict("skip", backend="hf-tf", reason="labels: none"), verdict(backend="hf-tf", check="NUM04")]
+    made = report(verdict(), *missing, *partly)
+    (table,) = matrices(made, 120)
+    headers = [str(column.header) for column in table.columns]
+    assert not any("flax" in header for header in headers) and sum("hf" in header for header in headers) == 2
+    assert skip_lines(made)[0] == "2 cells · hf-flax · jax is not installed"
+    # Where nothing but skips is left, they are the matrix.
+    (table,) = matrices(report(*missing), 120)
+    assert any("flax" in str(column.header) for column in table.columns)

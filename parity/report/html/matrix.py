@@ -11,7 +11,7 @@ from parity.report.console import plural
 from parity.report.html.anchors import anchor
 from parity.report.html.findings import Anchors
 from parity.report.html.head import counted
-from parity.report.matrix import subject_label, worst
+from parity.report.matrix import shown_subjects, subject_label, worst
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
 def _matrix(prefix: str, title: str, verdicts: list[Verdict], anchors: Anchors) -> Matrix:
     order = {subject: place for place, subject in enumerate(dict.fromkeys(map(subject_label, verdicts)))}
     families: dict[str, dict[str, dict[str, list[Verdict]]]] = {}
-    for verdict in verdicts:
+    columns = shown_subjects(verdicts)
+    for verdict in (each for each in verdicts if subject_label(each) in columns):
         rows = families.setdefault(_family(verdict.check), {})
         rows.setdefault(verdict.check, {}).setdefault(subject_label(verdict), []).append(verdict)
     views = []
