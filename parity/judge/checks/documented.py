@@ -229,10 +229,10 @@ def plain_loads_are_documented(evidence: Evidence) -> Iterator[Result]:
     """
     facts, older = evidence.trace.facts, _older(evidence)
     wanted = _documented_dtype(evidence)
-    found = _words(facts["dtypes"])
+    found = _phrase(facts["dtypes"])
     what = f"parameters are {found}; {_release(evidence.version)} documents {wanted}"
     yield Finding(wanted is None or found == wanted, what, "documented-dtype")
-    yield Finding(_words(facts["devices"]) == "cpu", f"the model is on {_words(facts['devices'])}", "device")
+    yield Finding(_phrase(facts["devices"]) == "cpu", f"the model is on {_phrase(facts['devices'])}", "device")
     yield Finding(facts["training"] is False, "the model is in training mode", "training")
     for field, noun in (
         ("dtypes", "dtype"),
@@ -240,9 +240,9 @@ def plain_loads_are_documented(evidence: Evidence) -> Iterator[Result]:
         ("training", "training"),
         ("attention", "attention"),
     ):
-        own = _words(facts[field])
+        own = _phrase(facts[field])
         for label, trace in older:
-            theirs = _words(trace.facts[field])
+            theirs = _phrase(trace.facts[field])
             moves, apart = _moves(evidence, trace, label)
             # In another dtype the answers move whatever the attention is.
             alike = facts["dtypes"].keys() == trace.facts["dtypes"].keys()
@@ -276,7 +276,7 @@ def _moves(evidence: Evidence, other: Trace, label: str) -> tuple[str, bool]:
     return words, limit is None or own[0] > limit
 
 
-def _words(found: Any) -> str:
+def _phrase(found: Any) -> str:
     """What most are, or one after the other where there are several."""
     return " and ".join(sorted(found)) if isinstance(found, dict) else str(found)
 
