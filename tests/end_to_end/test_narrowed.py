@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from parity.core.case import Case
 from parity.core.records import Manifest, Report, read_record, write_record
@@ -24,9 +25,10 @@ ROLES = ("oracle", "yardstick", "candidate", "file")
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """A run of every check on every backend of one fixture."""
-    out = shared_folder(tmp_path_factory) / "whole"
-    if not (out / "report.json").is_file():
-        audited(shared_cache(tmp_path_factory), out, [fixture("bart-odd")])
+    out = shared_folder(tmp_path_factory) / "bart-odd-on-every-backend"
+    with FileLock(f"{out}.lock"):
+        if not (out / "report.json").is_file():
+            audited(shared_cache(tmp_path_factory), out, [fixture("bart-odd")])
     return out, read_record(Report, out / "report.json")
 
 
