@@ -12,7 +12,12 @@ from parity.judge.followup.cases import YARDSTICK_TEXT
 
 ALWAYS = ("load",)
 """What was loaded stands beside every answer."""
-MADE_OF = {"saved.": "save.*", "generate.end-": "generate.greedy", "generate.": "generate.settings"}
+MADE_OF = {
+    "saved.": "save.*",
+    "generate.end-": "generate.greedy",
+    "generate.": "generate.settings",
+    "each-layer": "encode-decode",
+}
 """By how the names of cases begin, what they are made of or judged with besides."""
 
 

@@ -37,7 +37,7 @@ def recorded(tmp_path, monkeypatch, cache):
     (tmp_path / "checkpoints").mkdir()
     shutil.copytree(fixture("bart-odd"), tmp_path / "checkpoints" / "bart-odd")
     monkeypatch.setattr(resources, "_fixtures", lambda: tmp_path)
-    monkeypatch.setattr(recording, "BACKENDS", ("hf-torch/eager",))
+    monkeypatch.setattr(recording, "golden_backends", lambda offered: ["hf-torch/eager"])
 
     def record(because: str = "") -> list[str]:
         return recording.record(stacks=["main"], because=because, cache=cache)
@@ -109,6 +109,15 @@ def test_a_golden_that_is_wrong_fails_where_it_is_wrong(recorded, cache, tmp_pat
     assert failed == {("main (golden)", "NUM04", "logits")}
     (told,) = (v.evidence["again"] for v in report.verdicts if v.status == "fail")
     assert told.endswith("--backend hf-torch --check NUM04 --golden main")
+    again = audit(
+        [tmp_path / "checkpoints" / "bart-odd"],
+        out=tmp_path / "again",
+        cache=cache,
+        backends=["hf-torch/eager"],
+        checks=["NUM04"],
+        goldens=["main"],
+    )
+    assert [v.stack for v in again.verdicts if v.status == "fail"] == ["main (golden)"]
 
 
 def test_the_goldens_are_what_the_oracle_of_today_says(cache):
