@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 
 import pytest
 
@@ -44,7 +45,8 @@ def test_after_sigkill_the_second_run_computes_only_what_is_missing(tmp_path):
 
 def test_an_edited_copy_of_the_same_version_hits_nothing_of_its_backend(audit, tmp_path):
     audit([fixture("bart-odd")], *BACKENDS)
-    path = shadow_transformers(tmp_path / "shadow", "models/bart/modeling_bart.py", "# edited, and nothing changed")
+    edit = f"# edited, and nothing changed: {uuid.uuid4()}"  # no earlier session with this cache has seen it
+    path = shadow_transformers(tmp_path / "shadow", "models/bart/modeling_bart.py", edit)
     _, unchanged = audit([fixture("bart-odd")], *BACKENDS)
     _, edited = audit([fixture("bart-odd")], *BACKENDS, environment={"PYTHONPATH": str(path)})
     assert unchanged.cost.traces_captured == 0
