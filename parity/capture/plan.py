@@ -39,8 +39,8 @@ class Asked:
 
     @property
     def can_run(self) -> bool:
-        """Whether anything at all can be computed by it: a model in its dtype on its device."""
-        return {self.subject.dtype, self.subject.device} <= self.can if self.about == "model" else bool(self.can)
+        """Whether anything at all can be computed by it (``SubjectRecord.can_run``)."""
+        return self.record.can_run
 
     @property
     def about(self) -> str:

@@ -143,6 +143,12 @@ class SubjectRecord(_Record):
     kept: list[str] = Field(default_factory=list)
     """Of a golden, the cases that there are traces of, beside which it is asked nothing; empty: it was asked here."""
 
+    @property
+    def can_run(self) -> bool:
+        """Whether anything at all can be computed by it: a model in its dtype on its device."""
+        needed = {self.dtype, self.device} if self.about == "model" else set()
+        return bool(self.capabilities) and needed <= set(self.capabilities)
+
 
 class TraceRecord(_Record):
     """One case asked of one subject. ``path`` is relative to the run directory."""

@@ -26,21 +26,22 @@ def subject_label(verdict: Verdict) -> str:
     return Subject(verdict.backend, verdict.variant, verdict.stack).label
 
 
-def shown_subjects(verdicts: Iterable[Verdict]) -> set[str]:
+def shown_subjects(report: Report, verdicts: Iterable[Verdict]) -> set[str]:
     """Labels of the subjects that have a column: all but those that cannot run, unless none can.
 
-    Every cell of such a subject is skipped for one cause, which stands in one line with the number of cells
-    (``terminal.skip_lines``). The cause is a sentence; a missing capability would begin with its name and a colon.
+    Every cell of such a subject is skipped, and the cause stands in one line with their number (``skip_lines``).
     """
-    found: dict[str, set[tuple[str, str]]] = {}
-    for verdict in verdicts:
-        found.setdefault(subject_label(verdict), set()).add((verdict.status, verdict.reason))
-    shown = set()
-    for label, answers in found.items():
-        (status, reason), *others = answers
-        if others or status != "skip" or reason.partition(" ")[0].endswith(":") or not reason:
-            shown.add(label)
-    return shown or set(found)
+    absent = {
+        (each.label, each.device, each.dtype, each.model_class)
+        for each in report.subjects
+        if each.role == "candidate" and not each.can_run
+    }
+    found: dict[str, bool] = {}
+    for each in verdicts:
+        label = subject_label(each)
+        answered = each.status != "skip" or (label, each.device, each.dtype, each.model_class) not in absent
+        found[label] = found.get(label, False) or answered
+    return {label for label, answered in found.items() if answered} or set(found)
 
 
 def matrices(report: Report, width: int) -> list[Table]:
@@ -62,7 +63,7 @@ def matrices(report: Report, width: int) -> list[Table]:
                 if verdict.checkpoint in group and (verdict.device, verdict.dtype) == (device, dtype)
             ]
             if chosen:
-                tables += _tables(f"{title} · {dtype} · {device}", chosen, width)
+                tables += _tables(f"{title} · {dtype} · {device}", chosen, shown_subjects(report, chosen), width)
     return tables
 
 
@@ -71,10 +72,9 @@ def worst(statuses: Sequence[str]) -> str:
     return min(statuses, key=WORST_FIRST.index)
 
 
-def _tables(title: str, verdicts: list[Verdict], width: int) -> Iterator[Table]:
+def _tables(title: str, verdicts: list[Verdict], columns: set[str], width: int) -> Iterator[Table]:
     """The matrix, in as many tables as its subjects need; one holds the checks that any of its subjects is asked."""
     cells: dict[str, dict[str, list[str]]] = {}
-    columns = shown_subjects(verdicts)
     for verdict in verdicts:
         if subject_label(verdict) not in columns:
             continue

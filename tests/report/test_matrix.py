@@ -6,6 +6,7 @@ import io
 
 from rich.console import Console
 
+from parity.core.records import SubjectRecord
 from parity.report.matrix import SEPARATE_CHECKPOINTS, matrices, subject_label
 from parity.report.terminal import skip_lines
 from tests.sample_reports import failure, report, verdict
@@ -69,16 +70,40 @@ def test_a_subject_is_named_by_backend_variant_and_stack():
     assert subject_label(verdict(backend="hf-torch", variant="sdpa", stack="docs-4.37")) == "hf-torch/sdpa@docs-4.37"
 
 
+def subject(backend: str, **fields) -> SubjectRecord:
+    usual = {
+        "backend": backend,
+        "variant": "eager",
+        "stack": "main",
+        "device": "cpu",
+        "dtype": "float32",
+        "role": "candidate",
+        "label": backend,
+        "model_class": "BartForConditionalGeneration",
+        "documented_class": "BartForConditionalGeneration",
+        "capabilities": ["cpu", "float32", "load"],
+        "environment": "main",
+    }
+    return SubjectRecord(**{**usual, **fields})
+
+
 def test_a_backend_that_cannot_run_has_a_line_and_no_column():
     missing = [
         verdict("skip", backend="hf-flax", check=check, reason="jax is not installed") for check in ("NUM01", "NUM04")
     ]
     partly = [verdict("skip", backend="hf-tf", reason="labels: none"), verdict(backend="hf-tf", check="NUM04")]
-    made = report(verdict(), *missing, *partly)
+    subjects = [subject("hf-torch"), subject("hf-tf"), subject("hf-flax", capabilities=[])]
+    made = report(verdict(), *missing, *partly, subjects=subjects)
     (table,) = matrices(made, 120)
     headers = [str(column.header) for column in table.columns]
     assert not any("flax" in header for header in headers) and sum("hf" in header for header in headers) == 2
     assert skip_lines(made)[0] == "2 cells · hf-flax · jax is not installed"
     # Where nothing but skips is left, they are the matrix.
-    (table,) = matrices(report(*missing), 120)
+    (table,) = matrices(report(*missing, subjects=subjects), 120)
+    assert any("flax" in str(column.header) for column in table.columns)
+
+
+def test_a_column_is_left_out_only_of_the_class_device_and_dtype_that_cannot_run():
+    other = subject("hf-flax", capabilities=[], model_class="SpeechEncoderDecoderModel")
+    (table,) = matrices(report(verdict(), verdict("skip", backend="hf-flax"), subjects=[other]), 120)
     assert any("flax" in str(column.header) for column in table.columns)

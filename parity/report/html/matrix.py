@@ -74,13 +74,15 @@ def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
     parts: dict[tuple[str, str, str], list[Verdict]] = {}
     for verdict in report.verdicts:
         parts.setdefault((verdict.checkpoint, verdict.dtype, verdict.device), []).append(verdict)
-    return [_matrix(anchor("cell", *key), " · ".join(key), verdicts, anchors) for key, verdicts in parts.items()]
+    return [
+        _matrix(anchor("cell", *key), " · ".join(key), verdicts, shown_subjects(report, verdicts), anchors)
+        for key, verdicts in parts.items()
+    ]
 
 
-def _matrix(prefix: str, title: str, verdicts: list[Verdict], anchors: Anchors) -> Matrix:
+def _matrix(prefix: str, title: str, verdicts: list[Verdict], columns: set[str], anchors: Anchors) -> Matrix:
     order = {subject: place for place, subject in enumerate(dict.fromkeys(map(subject_label, verdicts)))}
     families: dict[str, dict[str, dict[str, list[Verdict]]]] = {}
-    columns = shown_subjects(verdicts)
     for verdict in (each for each in verdicts if subject_label(each) in columns):
         rows = families.setdefault(_family(verdict.check), {})
         rows.setdefault(verdict.check, {}).setdefault(subject_label(verdict), []).append(verdict)
