@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
 
 from parity.core.display import printable
@@ -195,6 +195,14 @@ class Manifest(_Record):
     """Wall time by phase (``plan``, ``capture``)."""
     peak_memory: int = 0
     """Largest sum of the resident memory of all processes of the run, bytes."""
+
+    @field_validator("options")
+    @classmethod
+    def _checks_are_names(cls, options: dict[str, Any]) -> dict[str, Any]:
+        checks = options.get("checks", [])
+        if not isinstance(checks, list) or not all(isinstance(each, str) for each in checks):
+            raise ValueError("checks: not a list of names")
+        return options
 
 
 class Divergence(_Record):

@@ -72,13 +72,15 @@ def judge(
     """
     begun = time.perf_counter()
     checks = list(checks or ())
-    select_checks(checks)
-    manifest, runs = CheckpointRun.open_all(directory)
-    captured_for = list(manifest.options.get("checks", ()))
-    checks = checks or captured_for
     selected = select_checks(checks)
-    if captured_for and not {each.id for each in selected} <= {each.id for each in select_checks(captured_for)}:
-        raise NothingToJudge(f"{directory}: captured for {', '.join(captured_for)} alone; audit again for other checks")
+    manifest, runs = CheckpointRun.open_all(directory)
+    if captured_for := manifest.options.get("checks"):
+        answered = select_checks(captured_for)
+        if not checks:
+            checks, selected = captured_for, answered
+        elif not {each.id for each in selected} <= {each.id for each in answered}:
+            only = ", ".join(captured_for)
+            raise NothingToJudge(f"{directory}: captured for {only} alone; audit again for other checks")
     judged = [Path(checkpoint.path) for checkpoint in manifest.checkpoints]
     issues = () if known_issues is None else read_known_issues(known_issues, judged)
     if known_issues is not None:

@@ -404,3 +404,27 @@ def test_an_answer_of_files_that_changed_is_an_error_that_names_the_file(run_dir
     reason = "checkpoint/model.safetensors: changed while it was used"
     report = judge(run_directory(outcomes={(CANDIDATE, "forward"): ("changed", reason)}), checks=["NUM04"])
     assert (only(report, "NUM04").status, only(report, "NUM04").reason) == ("error", reason)
+
+
+def with_options(directory, **options):
+    path = directory / "manifest.json"
+    manifest = read_record(Manifest, path)
+    write_record(manifest.model_copy(update={"options": {**manifest.options, **options}}), path)
+    return directory
+
+
+def test_a_run_that_was_captured_for_some_checks_is_judged_by_those_alone(run_directory):
+    directory = with_options(run_directory({}), checks=["NUM04", "outputs"])
+    report = judge(directory)
+    assert report.selected == ["NUM04", "outputs"]
+    assert {verdict.check for verdict in report.verdicts} <= {"NUM04", "OUT01", "OUT02", "OUT03"}
+    assert {verdict.check for verdict in judge(directory, checks=["OUT01"]).verdicts} == {"OUT01"}
+    with pytest.raises(NothingToJudge, match=r"captured for NUM04, outputs alone; audit again for other checks"):
+        judge(directory, checks=["GRAD01"])
+
+
+@pytest.mark.parametrize("checks", [5, "NUM04", [5], {"NUM04": 1}])
+def test_a_manifest_whose_checks_are_no_names_is_one_line(run_directory, checks):
+    directory = with_options(run_directory({}), checks=checks)
+    with pytest.raises(RecordError, match="checks: not a list of names"):
+        judge(directory)
