@@ -121,85 +121,40 @@ def capture(
         StackError: a stack is not there (``parity.core.stacks``).
     """
     with locked(out):
-        return _capture(
-            checkpoints,
-            out,
-            cache,
-            backends,
-            stacks,
-            device,
-            dtypes,
-            model_class,
-            cases,
-            derive,
-            rows,
-            time_limit,
-            jobs,
-            progress,
-            executor,
-            candidates,
-            unreadable,
-            options,
-            others_judged,
-            narrow or list,
+        began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+        # Bad input leaves an earlier run's directory as it was.
+        found, unread = _inspect(checkpoints, model_class, unreadable)
+        base = _base_cases(found, unread, rows, cases)
+        found = [each for each in found if each.name in base]
+        store = TraceCache(cache or default_cache())
+        prepare(out / "traces", "the run directory")
+        prepare(store.traces, "the cache")
+        store.remove_parts()
+        # Workers are kept for all rounds and all checkpoints; whoever brings an executor decides that himself.
+        kept = contextlib.nullcontext()
+        if executor is None:
+            executor = kept = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
+        views = Views(store.folder / "views")
+        run = _Run(
+            out, store, views, executor, progress or (lambda event: None), unread, dict(options or {}), narrow or list
         )
-
-
-def _capture(
-    checkpoints: Sequence[Path],
-    out: Path,
-    cache: Path | None,
-    backends: Sequence[str] | None,
-    stacks: Sequence[str],
-    device: str,
-    dtypes: Sequence[str],
-    model_class: str | None,
-    cases: MakeCases | None,
-    derive: Sequence[Derive],
-    rows: list[dict[str, Any]] | None,
-    time_limit: float,
-    jobs: int | None,
-    progress: Callable[[Event], None] | None,
-    executor: Executor | None,
-    candidates: Mapping[str, Sequence[Subject]] | None,
-    unreadable: Sequence[Unreadable],
-    options: Mapping[str, Any] | None,
-    others_judged: bool,
-    narrow: Narrow,
-) -> Manifest:
-    """``capture``, while nothing else writes to the run directory."""
-    began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    # Bad input leaves an earlier run's directory as it was.
-    found, unread = _inspect(checkpoints, model_class, unreadable)
-    base = _base_cases(found, unread, rows, cases)
-    found = [each for each in found if each.name in base]
-    store = TraceCache(cache or default_cache())
-    prepare(out / "traces", "the run directory")
-    prepare(store.traces, "the cache")
-    store.remove_parts()
-    # Workers are kept for all rounds and all checkpoints; whoever brings an executor decides that himself.
-    kept = contextlib.nullcontext()
-    if executor is None:
-        executor = kept = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
-    views = Views(store.folder / "views")
-    run = _Run(out, store, views, executor, progress or (lambda event: None), unread, dict(options or {}), narrow)
-    run.plan(found, stacks, backends, device, dtypes, candidates, others_judged)
-    clear(out)
-    planned = time.monotonic()
-    with _ended_by_sigterm(), kept, views, run.uncached_removed():
-        run.ask(base)
-        for more in derive:
-            run.ask(more(run.manifest(started, {}), out))
-        run.let_go_of_copies()
-    capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
-    # The phases add up to the wall time: in `backends` at least one of them was at work, in `capture` none.
-    seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - working)}
-    manifest = run.manifest(started, seconds)
-    try:
-        write_record(manifest, out / MANIFEST)
-    except OSError as error:
-        raise CaptureError(f"{out / MANIFEST}: cannot be written: {error.strerror or error}") from error
-    return manifest
+        run.plan(found, stacks, backends, device, dtypes, candidates, others_judged)
+        clear(out)
+        planned = time.monotonic()
+        with _ended_by_sigterm(), kept, views, run.uncached_removed():
+            run.ask(base)
+            for more in derive:
+                run.ask(more(run.manifest(started, {}), out))
+            run.let_go_of_copies()
+        capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
+        # The phases add up to the wall time: in `backends` at least one of them was at work, in `capture` none.
+        seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - working)}
+        manifest = run.manifest(started, seconds)
+        try:
+            write_record(manifest, out / MANIFEST)
+        except OSError as error:
+            raise CaptureError(f"{out / MANIFEST}: cannot be written: {error.strerror or error}") from error
+        return manifest
 
 
 def _base_cases(
