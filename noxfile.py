@@ -25,11 +25,13 @@ from typing import Any
 import nox
 
 ROOT = Path(__file__).parent
-STACKS = tomllib.loads((ROOT / "parity" / "core" / "data" / "stacks.toml").read_text(encoding="utf-8"))
+TABLE = ROOT / "parity" / "core" / "data" / "stacks.toml"
+STACKS = tomllib.loads(TABLE.read_text(encoding="utf-8"))
 STAMP = "parity-stack.json"
 SHOWN_FIXTURE = "fixtures/checkpoints/bart-odd"
 """The fixture that most checks and most known issues apply to for its size."""
 ALL_FIXTURES = "--all-fixtures"
+HELP = {"-h", "--help"}
 NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: what of those is used, the stack has already."""
 SELECTIONS = {"tests": "not full", "tests-full": "full"}
@@ -51,7 +53,7 @@ def parity(session: nox.Session) -> None:
     python = _environment(session, "main")
     for name in _stacks_named(session.posargs):
         _environment(session, name)
-    session.run(python, "-m", "parity", "audit", *_arguments(session.posargs), env=_variables("main"), external=True)
+    session.run(python, "-m", "parity", "audit", *_arguments(session), env=_variables("main"), external=True)
 
 
 @nox.session(name="parity-gpu")
@@ -65,7 +67,7 @@ def parity_gpu(session: nox.Session) -> None:
         )
         sys.exit(2)
     python = _environment(session, "gpu")
-    arguments = ["--device", "cuda", *_arguments(session.posargs)]
+    arguments = ["--device", "cuda", *_arguments(session)]
     session.run(python, "-m", "parity", "audit", *arguments, env=_variables("gpu"), external=True)
 
 
@@ -163,11 +165,7 @@ def _project() -> dict[str, Any]:
 
 
 def _pins_digest(name: str) -> str:
-    files = [
-        ROOT / "pyproject.toml",
-        ROOT / "parity" / "core" / "data" / "stacks.toml",
-        ROOT / "parity" / "constraints" / f"{name}.txt",
-    ]
+    files = [ROOT / "pyproject.toml", TABLE, ROOT / "parity" / "constraints" / f"{name}.txt"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
@@ -188,14 +186,15 @@ def _stacks_named(posargs: list[str]) -> list[str]:
     return [name for name in dict.fromkeys(named) if name in STACKS and name != "main"]
 
 
-def _arguments(posargs: list[str]) -> list[str]:
+def _arguments(session: nox.Session) -> list[str]:
     """Checkpoints come first; where none is named, one fixture is audited, or with ``--all-fixtures`` each of them."""
-    if posargs and not posargs[0].startswith("-"):
-        return list(posargs)
+    posargs = list(session.posargs)
+    if (posargs and not posargs[0].startswith("-")) or HELP & set(posargs):
+        return posargs
     if ALL_FIXTURES in posargs:
         fixtures = sorted(path.parent for path in Path("fixtures/checkpoints").glob("*/config.json"))
         return [*map(str, fixtures), *(argument for argument in posargs if argument != ALL_FIXTURES)]
-    print(f"{SHOWN_FIXTURE} is audited; every fixture: python -m nox -s parity -- {ALL_FIXTURES}", flush=True)
+    print(f"{SHOWN_FIXTURE} is audited; every fixture: python -m nox -s {session.name} -- {ALL_FIXTURES}", flush=True)
     return [SHOWN_FIXTURE, *posargs]
 
 
