@@ -421,8 +421,7 @@ def new_run_directory() -> Path:
 
 
 def exit_code(report: Report) -> int:
-    """0: only pass, known and skip; 1: any fail or error; 2: a checkpoint is unreadable, what was requested cannot run,
-    or every cell was skipped."""
+    """What the commands end with (``Report.exit_code``)."""
     return report.exit_code
 
 

@@ -9,7 +9,7 @@ then the class is loaded again with nothing exchanged: what a library draws is p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -33,11 +33,13 @@ def load_pretrained(kind: type, checkpoint: Path, **arguments: Any) -> tuple[Any
     Raises:
         Exception: whatever ``from_pretrained`` raises.
     """
+    import jax
+
     first: list[str] = []
     try:
         with common.notes_of_load() as first, _not_drawn(kind):
             model = kind.from_pretrained(checkpoint, **arguments)
-        if not any(map(_stands_in, _leaves(model.params))):
+        if not any(map(_stands_in, jax.tree_util.tree_leaves(model.params))):
             return model, first
     except Exception:
         # Of whatever cause: the plain call below says it as a user would hear it.
@@ -75,13 +77,8 @@ def _not_drawn(kind: type) -> Iterator[None]:
 
 
 def _stands_in(leaf: Any) -> bool:
+    """Whether a parameter is NaN throughout; one that has no values was left to the library."""
+    if not hasattr(leaf, "__array__"):
+        return False
     array = np.asarray(leaf)
     return array.size > 0 and bool(np.isnan(array.astype(np.float32, copy=False)).all())
-
-
-def _leaves(tree: Mapping[str, Any]) -> Iterator[Any]:
-    for value in tree.values():
-        if isinstance(value, Mapping):
-            yield from _leaves(value)
-        elif hasattr(value, "__array__"):
-            yield value
