@@ -48,7 +48,7 @@ class Case:
     notes: dict[str, Any] = field(default_factory=dict)
     """What a check must know of how the case was made (the changed position, the silenced head …)."""
     parents: tuple[str, ...] = ()
-    """Digests of the traces a derived case was made from."""
+    """Digests of what other subjects answered and a backend is handed with the case: saved files, a layer's states."""
 
     @property
     def batch(self) -> int:

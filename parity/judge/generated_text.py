@@ -199,7 +199,7 @@ def judged(run: CheckpointRun, index: int, case: Case) -> list[Text]:
 def _scores(run: CheckpointRun, case: Case, table: np.ndarray) -> Trace | None:
     """What the oracle says of these very texts."""
     digest = digest_array(table)
-    return next((run.oracle(c.name) for c in derived(run, "score", case.name) if digest in c.parents), None)
+    return next((run.oracle(c.name) for c in derived(run, "score", case.name) if digest == c.notes["text"]), None)
 
 
 def _greedy(run: CheckpointRun, index: int, case: Case, row: int, tokens: list[int], scores: Trace | None) -> Text:

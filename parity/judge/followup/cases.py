@@ -1,9 +1,12 @@
 """Cases made from what was captured: what the oracle says of the texts that candidates wrote, what others load of
 what they saved.
 
-Each names by digest the texts it was made from, so that equal texts are asked about once. Run in the order of
-``DERIVED`` between capturing and judging: a later one looks at the answers that an earlier one brought. Only the
-manifest and the run directory are read, without any framework; a trace that cannot be read is the judge's to report.
+Run in the order of ``DERIVED`` between capturing and judging: a later one looks at the answers that an earlier one
+brought. Only the manifest and the run directory are read, without any framework; a trace that cannot be read is the
+judge's to report.
+
+A case rests on nothing but what a backend is handed: whose texts called for it stands in its notes, which are no part
+of its digest. So a run of one stack finds in the cache what a run of several asked.
 """
 
 from __future__ import annotations
@@ -152,7 +155,7 @@ def _score_cases(run: CheckpointRun) -> Iterator[Case]:
 def _scored(case: Case, name: str, table: np.ndarray, given: np.ndarray, notes: dict[str, Any]) -> Case:
     inputs = {**case.inputs, SEQUENCES: given.tolist()}
     settings = {"arguments": case.notes["settings"]}
-    return Case(name, "score", inputs, settings, notes={**notes, "of": case.name}, parents=(digest_array(table),))
+    return Case(name, "score", inputs, settings, notes={**notes, "of": case.name, "text": digest_array(table)})
 
 
 def _layer_cases(run: CheckpointRun) -> Iterator[Case]:
@@ -178,29 +181,27 @@ def _tie_cases(run: CheckpointRun) -> Iterator[Case]:
             if tolerance is not None and not np.array_equal(table, tables[0][1]):
                 found.setdefault(tolerance, []).append(index)
         for tolerance, subjects in found.items():
-            parents = sorted({digest_array(table) for index, table in tables if index in subjects})
             notes = {"roles": ["oracle"], "of": case.name, "subjects": subjects}
             settings = {"arguments": case.notes["settings"], "tolerance": tolerance}
-            name = f"{case.name}.reachable-{tolerance:.1e}"
-            yield Case(name, "reachable", case.inputs, settings, notes=notes, parents=tuple(parents))
+            yield Case(f"{case.name}.reachable-{tolerance:.1e}", "reachable", case.inputs, settings, notes=notes)
 
 
 def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
-    wrong = {case.name: parents for case, tables in _generated(run) if (parents := _unexplained(run, case, tables))}
-    for one, other in PARTNERS.items():
-        if {one, other} <= set(run.cases) and (one in wrong) != (other in wrong):
-            wrong |= {one: wrong.get(one, wrong.get(other)), other: wrong.get(other, wrong.get(one))}
-    for name, parents in wrong.items():
+    wrong = [case.name for case, tables in _generated(run) if _is_unexplained(run, case, tables)]
+    for pair in PARTNERS.items():
+        if set(pair) <= set(run.cases) and set(pair) & set(wrong):
+            wrong += [name for name in pair if name not in wrong]
+    for name in wrong:
         case = run.cases[name]
         for dialect_name in (known for known in DIALECTS if may_differ(DIALECTS[known], case)):
             notes = {"roles": ["oracle"], "of": name, "dialect": dialect_name, "settings": case.notes["settings"]}
             settings = {**case.settings, "dialect": dialect_name}
             label = f"{name}.as-{dialect_name.lower().replace('_', '-')}"
-            yield Case(label, "generate", case.inputs, settings, notes=notes, parents=parents)
-        yield from _held_cases(run, case, parents)
+            yield Case(label, "generate", case.inputs, settings, notes=notes)
+        yield from _held_cases(run, case)
 
 
-def _held_cases(run: CheckpointRun, case: Case, parents: tuple[str, ...]) -> Iterator[Case]:
+def _held_cases(run: CheckpointRun, case: Case) -> Iterator[Case]:
     """What the oracle writes under the settings that a subject holds, where they are not the documented ones.
 
     In every dialect: a library that holds other settings searches in its own way all the same.
@@ -230,7 +231,7 @@ def _held_cases(run: CheckpointRun, case: Case, parents: tuple[str, ...]) -> Ite
                     *([spoken] if spoken else ()),
                 ]
                 label = "-".join(words).lower().replace("_", "-")
-                yield Case(label, "generate", case.inputs, settings, notes=notes, parents=parents)
+                yield Case(label, "generate", case.inputs, settings, notes=notes)
 
 
 def may_differ(spoken: Dialect, case: Case) -> bool:
@@ -247,19 +248,22 @@ def may_differ(spoken: Dialect, case: Case) -> bool:
     return any(getattr(spoken, name) != getattr(DOCUMENTED, name) for name in names)
 
 
-def _unexplained(run: CheckpointRun, case: Case, tables: list[tuple[int, np.ndarray]]) -> tuple[str, ...]:
-    """Digests of the texts that are wrong, or whose scores are."""
-    found = set()
-    for index, table in tables[1:]:
-        texts, returned = judged(run, index, case), run.trace(index, case.name).arrays.get("sequences_scores")
-        wrong = any(text.word == "wrong" for text in texts)
-        if not wrong and returned is not None and returned.shape == (len(texts),):
-            for text, score in zip(texts, returned.tolist(), strict=True):
-                bound = score_tolerance(run, run.manifest.subjects[index], case, text)
-                wrong |= bound is not None and not abs(score - text.oracle_score) <= bound
-        if wrong:
-            found.add(digest_array(table))
-    return tuple(sorted(found))
+def _is_unexplained(run: CheckpointRun, case: Case, tables: list[tuple[int, np.ndarray]]) -> bool:
+    """Whether any of the candidates' texts is wrong, or its scores are."""
+    return any(_is_wrong(run, index, case) for index, _ in tables[1:])
+
+
+def _is_wrong(run: CheckpointRun, index: int, case: Case) -> bool:
+    texts, returned = judged(run, index, case), run.trace(index, case.name).arrays.get("sequences_scores")
+    if any(text.word == "wrong" for text in texts):
+        return True
+    if returned is None or returned.shape != (len(texts),):
+        return False
+    bounds = [score_tolerance(run, run.manifest.subjects[index], case, text) for text in texts]
+    return any(
+        bound is not None and not abs(score - text.oracle_score) <= bound
+        for bound, text, score in zip(bounds, texts, returned.tolist(), strict=True)
+    )
 
 
 OF_TEXTS: tuple[Callable[[CheckpointRun], Iterator[Case]], ...] = (

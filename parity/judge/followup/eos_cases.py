@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from parity.core.case import Case
-from parity.core.trace import digest_array
 from parity.judge.generated_text import settings_of
 from reference.generation import GenerationSettings
 
@@ -39,8 +38,7 @@ def end_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
         in_force = GenerationSettings.from_dict(case.notes["settings"], **ends).to_dict()
         arguments = {"arguments": {**case.settings["arguments"], **ends}}
         notes = {**case.notes, "settings": in_force, "row": row, "tgt": place}
-        parents = (digest_array(sequences),)
-        yield Case(name, "generate", case.inputs, arguments, case.requires, notes=notes, parents=parents)
+        yield Case(name, "generate", case.inputs, arguments, case.requires, notes=notes)
 
 
 def wanted_end(sequences: np.ndarray, settings: GenerationSettings) -> tuple[int, int, int] | None:

@@ -217,6 +217,17 @@ def test_a_wrong_text_asks_for_every_dialect_of_it_and_of_its_partner(run_direct
     assert not any(name.startswith("generate.greedy.as-") for name in names)
 
 
+def test_what_called_for_a_case_is_no_part_of_what_is_asked(run_directory):
+    """So that an audit of one stack finds in the cache what an audit of several asked, whoever wrote what there."""
+    asked = []
+    for wrong in (46, 17):
+        report = judge(run_directory({"generate.defaults": token(1, 3, wrong)}), checks=["GEN08"])
+        cases = {case.name: case for case in report.cases["bart-odd"]}
+        asked.append({name: case.digest for name, case in cases.items() if ".score-" not in name})
+    assert asked[0] == asked[1]
+    assert all(any(part in name for name in asked[0]) for part in (".as-", ".reachable-"))
+
+
 @pytest.mark.parametrize(
     ("given", "names"),
     [
