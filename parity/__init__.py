@@ -1,8 +1,8 @@
 """Do all the implementations that claim to run an encoder-decoder checkpoint compute the same thing?
 
-The Python API is ``parity.audit`` and, for its two halves, ``parity.api.capture`` and ``parity.api.judge`` (the
-plain names belong to the packages). This module imports nothing but the standard library when it is loaded,
-because capture processes run in interpreters that have none of our dependencies.
+The Python API is ``parity.audit`` with ``parity.AuditOptions`` and, for its two halves, ``parity.api.capture`` and
+``parity.api.judge`` (the plain names belong to the packages). This module imports nothing but the standard library when
+it is loaded, because capture processes run in interpreters that have none of our dependencies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from parity.core.version import __version__
 
-__all__ = ["__version__", "audit"]
+__all__ = ["AuditOptions", "__version__", "audit"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from parity.api import audit
 
         return audit
+    if name == "AuditOptions":
+        from parity.core.options import AuditOptions
+
+        return AuditOptions
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,135 +10,76 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parity.core.defaults import SAVE_LIMIT
-from parity.core.errors import GivenError, OutputError
+from parity.core.errors import OutputError
+from parity.core.options import DEFAULTS, AuditOptions
 
 if TYPE_CHECKING:
-    from parity.capture.pipeline import MakeCases
+    from parity.capture.pipeline import Derive, MakeCases
     from parity.capture.task import Event
-    from parity.cases.inputs import Row
+    from parity.checkpoint.inspection import Checkpoint
     from parity.core.records import Manifest, Report, Totals, Unreadable
     from parity.tools.compare.compare import Comparison
     from parity.tools.compare.selector import Side, Who
-
-RUNS = Path("runs")
-"""Where runs are kept when no directory is named, below the working directory."""
+    from parity.tools.golden.store import Bundle
 
 
 def audit(
     checkpoints: Sequence[str | Path],
+    options: AuditOptions | None = None,
     *,
-    out: Path | None = None,
-    cache: Path | None = None,
-    backends: Sequence[str] | None = None,
-    checks: Sequence[str] | None = None,
-    stacks: Sequence[str] = ("main",),
-    goldens: Sequence[str] = (),
-    cases: MakeCases | None = None,
-    device: str = "cpu",
-    dtypes: Sequence[str] = ("float32",),
-    inputs: Path | None = None,
-    model_class: str | None = None,
-    time_limit: float = 600.0,
-    jobs: int | None = None,
-    strict: bool = False,
-    known_issues: Path | None = None,
-    offline: bool = False,
-    each_layer: bool = False,
-    save_limit: float = SAVE_LIMIT,
     progress: Callable[[Event], None] | None = None,
+    **named: Any,
 ) -> Report:
     """Captures and judges: ``capture`` then ``judge``, nothing more.
 
+    >>> audit(["checkpoint"], backends=["hf-torch"], checks=["numbers"])  # doctest: +SKIP
+
     Args:
         checkpoints: directories or hub ids; naming a hub id is the permission to fetch it.
-        out: the run's directory; by default a new one under ``runs/``.
-        cache: where traces are kept between runs; by default the user's cache directory.
-        backends: names, or ``name/variant``; by default every one the stacks offer.
-        checks: ids or families; by default every check.
-        stacks: names of the table, paths to interpreters, or ``NAME=PATH``.
-        goldens: stacks whose kept answers are judged too (``parity.tools.golden``), installed or not.
-        cases: makes the cases, instead of the standard ones (``parity.capture.pipeline.capture``).
-        device: ``cpu`` or ``cuda``.
-        dtypes: among ``float64 float32 bfloat16 float16``.
-        inputs: a JSON Lines file (``parity.cases.inputs``); by default a synthetic batch made for the checkpoint.
-        model_class: the documented class to load the checkpoints as, by its PyTorch name; by default the one that each
-            was saved by.
-        time_limit: seconds one case may take in one backend.
-        jobs: processes side by side; by default as many as cores and memory allow.
-        strict: known divergences count as fail where they are critical, or carried over to a version nobody measured.
-        known_issues: a file of your own expected failures (``parity.judge.user_known_issues``).
-        offline: refuse to fetch anything.
-        each_layer: also ask every layer alone, given the oracle's own states (LAYER01).
-        save_limit: GB that all saved copies of one checkpoint may take together; above, saving is skipped.
+        options: how they are audited, by default as ``AuditOptions`` says.
         progress: called with each event of the capture, and of several checkpoints with ``judged`` for each one.
+        named: fields of ``AuditOptions``, in place of those in ``options``.
 
     Returns:
         The report, also written to ``out/report.json`` and, for people, ``out/report.html``.
 
     Raises:
-        CheckpointError, CaptureError, StackError, InputsError, RecordError, TraceError: bad input, in one line that
-            names the file and the cause.
+        TypeError: ``AuditOptions`` has no such field.
+        GivenError, CheckpointError, CaptureError, StackError, InputsError, RecordError, TraceError: bad input, in one
+            line that names the file and the cause.
         NothingToJudge: no such check.
         KnownIssuesError: the file of known issues cannot be used.
     """
-    from parity.capture.run_directory import locked
+    from parity.capture.run_directory import locked, new_run_directory
 
-    check_names(checks)
-    _check_known_issues(known_issues, checkpoints)
-    out = out or new_run_directory()
-    with locked(out):
-        capture(
-            checkpoints,
-            out=out,
-            cache=cache,
-            backends=backends,
-            stacks=stacks,
-            goldens=goldens,
-            cases=cases,
-            device=device,
-            dtypes=dtypes,
-            inputs=inputs,
-            model_class=model_class,
-            time_limit=time_limit,
-            jobs=jobs,
-            offline=offline,
-            each_layer=each_layer,
-            save_limit=save_limit,
-            progress=progress,
-            checks=checks,
-        )
+    options = replace(options or DEFAULTS, **named)
+    _check_before_capture(options, checkpoints)
+    options = replace(options, out=options.out or new_run_directory())
+    with locked(options.out):
+        capture(checkpoints, options, progress=progress)
         # Of several each is shown as soon as it is judged; of one the report says the same at once.
         shown = progress if len(checkpoints) > 1 else None
-        return judge(out, checks=checks, strict=strict, known_issues=known_issues, progress=shown)
+        return judge(
+            options.out,
+            checks=options.checks,
+            strict=options.strict,
+            known_issues=options.known_issues,
+            progress=shown,
+        )
 
 
 def capture(
     checkpoints: Sequence[str | Path],
+    options: AuditOptions | None = None,
     *,
-    out: Path | None = None,
-    cache: Path | None = None,
-    backends: Sequence[str] | None = None,
-    stacks: Sequence[str] = ("main",),
-    goldens: Sequence[str] = (),
-    cases: MakeCases | None = None,
-    device: str = "cpu",
-    dtypes: Sequence[str] = ("float32",),
-    inputs: Path | None = None,
-    model_class: str | None = None,
-    time_limit: float = 600.0,
-    jobs: int | None = None,
-    offline: bool = False,
-    each_layer: bool = False,
-    save_limit: float = SAVE_LIMIT,
     progress: Callable[[Event], None] | None = None,
-    checks: Sequence[str] | None = None,
+    **named: Any,
 ) -> Manifest:
     """Asks every backend every case and keeps the answers; arguments as for ``audit``.
 
@@ -148,63 +89,26 @@ def capture(
         The manifest, also written to ``out/manifest.json``, beside ``out/traces/``.
     """
     from parity.capture.pipeline import capture as run
-    from parity.capture.run_directory import locked
     from parity.cases.documented_values import documented_values
     from parity.judge.followup.cases import layers, stages
     from parity.judge.judge import select_checks
     from parity.judge.selection import narrowed
 
-    check_settings(device, dtypes)
-    directories, unreadable = _found([str(text) for text in checkpoints], offline, cache)
-    rows = _rows(inputs, directories, model_class) if inputs else None
-    if goldens:
-        checks = None  # a golden answers all of its cases, or those of another run
-    out = out or new_run_directory()
-    asked: dict[str, Any] = {
-        "cache": cache,
-        "backends": backends,
-        "stacks": tuple(stacks),
-        "device": device,
-        "dtypes": tuple(dtypes),
-        "rows": rows,
-        "model_class": model_class,
-        "cases": cases,
-        "time_limit": time_limit,
-        "jobs": jobs,
-        "progress": progress,
-        "unreadable": unreadable,
-        "options": _given(
-            inputs=inputs,
-            model_class=model_class,
-            time_limit=time_limit,
-            each_layer=each_layer,
-            save_limit=save_limit,
-            checks=sorted(checks or ()),
-        ),
-        "narrow": partial(narrowed, checks=select_checks(checks)) if checks else None,
-    }
-    derive = (documented_values, *stages(save_limit), *((layers,) if each_layer else ()))
-    with locked(out):
-        if not goldens:
-            return run(directories, out=out, derive=derive, **asked)
-        return _with_goldens(directories, goldens, out, derive, {**asked, "others_judged": True})
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    """Of a run's options those that are not the default, as JSON can hold them (``Manifest.options``)."""
-    defaults = {
-        "inputs": None,
-        "model_class": None,
-        "time_limit": 600.0,
-        "each_layer": False,
-        "save_limit": SAVE_LIMIT,
-        "checks": [],
-    }
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in options.items()
-        if value != defaults[name]
-    }
+    options = replace(options or DEFAULTS, **named)
+    if options.goldens:
+        options = replace(options, checks=None)  # a golden answers all of its cases, or those of another run
+    directories, unreadable = _found([str(text) for text in checkpoints], options.offline, options.cache)
+    derive = (documented_values, *stages(options.save_limit), *((layers,) if options.each_layer else ()))
+    capture_these = partial(
+        run,
+        directories,
+        progress=progress,
+        unreadable=unreadable,
+        narrow=partial(narrowed, checks=select_checks(options.checks)) if options.checks else None,
+    )
+    if options.goldens:
+        return _with_goldens(options, derive, capture_these)
+    return capture_these(options, derive=derive)
 
 
 def _found(texts: list[str], offline: bool, cache: Path | None) -> tuple[list[Path], list[Unreadable]]:
@@ -230,25 +134,33 @@ def _found(texts: list[str], offline: bool, cache: Path | None) -> tuple[list[Pa
     return found, unreadable
 
 
-def _with_goldens(
-    directories: list[Path], stacks: Sequence[str], out: Path, derive: Sequence[Any], asked: dict[str, Any]
-) -> Manifest:
+def _with_goldens(options: AuditOptions, derive: Sequence[Derive], capture_these: Callable[..., Manifest]) -> Manifest:
     """A capture whose manifest holds the goldens too, as subjects that were asked before."""
-    from parity.capture.pipeline import capture as run
+    from parity.capture.run_directory import locked, new_run_directory
     from parity.core.records import write_record
     from parity.tools.golden.inject import find_bundles, joined, with_goldens
     from parity.tools.golden.store import GoldenError
 
-    if asked["device"] != "cpu" or asked["dtypes"] != ("float32",):
+    if options.device != "cpu" or options.dtypes != ("float32",):
         raise GoldenError("--golden: goldens are of float32 on the CPU, and judged beside nothing else")
-    found = [each for _, each in _readable(directories, asked["model_class"])]
-    bundles = find_bundles({each.name: each.digest for each in found}, stacks)
-    manifest = run(directories, out=out, derive=[with_goldens(each, bundles) for each in derive], **asked)
-    manifest = joined(manifest, out, bundles)
-    if asked["backends"] is None:
-        # The stored answers are what is judged.
-        manifest = manifest.model_copy(update={"not_run": []})
-    write_record(manifest, out / "manifest.json")
+    bundles: dict[str, list[Bundle]] = {}
+
+    def inspected(found: Sequence[Checkpoint]) -> None:
+        bundles.update(find_bundles({each.name: each.digest for each in found}, options.goldens))
+
+    out = options.out or new_run_directory()
+    with locked(out):
+        manifest = capture_these(
+            replace(options, out=out),
+            derive=[with_goldens(each, bundles) for each in derive],
+            others_judged=True,
+            inspected=inspected,
+        )
+        manifest = joined(manifest, out, bundles)
+        if options.backends is None:
+            # The stored answers are what is judged.
+            manifest = manifest.model_copy(update={"not_run": []})
+        write_record(manifest, out / "manifest.json")
     return manifest
 
 
@@ -260,7 +172,12 @@ def judge(
     known_issues: Path | None = None,
     progress: Callable[[Event], None] | None = None,
 ) -> Report:
-    """Judges a captured run, wherever and whenever it was captured. Needs no framework; arguments as for ``audit``.
+    """Judges a captured run, wherever and whenever it was captured. Needs no framework.
+
+    Args:
+        directory: what ``capture`` wrote.
+        checks, strict, known_issues: as in ``AuditOptions``.
+        progress: called with ``judged`` for each checkpoint.
 
     Returns:
         The report, also written to ``directory/report.json`` and, for people, ``directory/report.html``.
@@ -336,7 +253,7 @@ def _named(text: str) -> tuple[str, str, Who | None]:
     what, named, words = text.partition("::")
     who = Who.parse(words) if named else None
     if who is not None:
-        check_settings(who.device, [who.dtype])
+        AuditOptions(device=who.device, dtypes=[who.dtype])  # says so where there is no such device or dtype
         if not (Path(what) / "manifest.json").is_file():
             try:
                 find_entry(who.backend)
@@ -388,76 +305,20 @@ def _only(names: Sequence[str]) -> MakeCases:
     return make
 
 
-def check_settings(device: str, dtypes: Sequence[str]) -> None:
-    """Raises a GivenError where a device or a dtype is none that anybody can be asked in."""
-    from parity.backends.capabilities import DEVICES, DTYPES
-
-    for word, name, known in [("device", device, DEVICES), *(("dtype", dtype, DTYPES) for dtype in dtypes)]:
-        if name not in known:
-            raise GivenError(f"{name}: no such {word}; there are {', '.join(known)}")
-
-
-def check_names(checks: Sequence[str] | None) -> None:
-    """Raises NothingToJudge where a name is neither a check's id nor a family; before a long capture, not after."""
-    from parity.judge.judge import select_checks
-
-    select_checks(checks)
-
-
-def _check_known_issues(path: Path | None, checkpoints: Sequence[str | Path]) -> None:
-    """Raises KnownIssuesError where a file of known issues cannot be used; before a long capture, not after."""
-    if path is not None:
-        from parity.judge.user_known_issues import read_known_issues
-
-        given = (Path(each).expanduser() for each in checkpoints)
-        read_known_issues(Path(path), [each for each in given if each.is_dir()])
-
-
-def new_run_directory() -> Path:
-    """``runs/<UTC time>``, the first that does not exist yet; it is made when something is written."""
-    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    candidates = [RUNS / stamp, *(RUNS / f"{stamp}-{number}" for number in range(2, 100))]
-    return next(path for path in candidates if not path.exists())
-
-
-def exit_code(report: Report) -> int:
-    """What the commands end with (``Report.exit_code``)."""
-    return report.exit_code
-
-
-def _rows(inputs: Path, directories: Sequence[Path], model_class: str | None) -> list[Row]:
-    """One list of rows for all checkpoints, checked against each."""
-    from parity.cases.inputs import InputsError, read_inputs
-
-    found: list[tuple[Path, Any]] = []
-    for directory, checkpoint in _readable(directories, model_class):
-        found.append((directory, read_inputs(inputs, directory, checkpoint.anatomy)))
-    for directory, rows in found[1:]:
-        if rows != found[0][1]:
-            raise InputsError(
-                f"{inputs}: {found[0][0]} and {directory} encode its texts differently: audit one at a time"
-            )
-    return found[0][1]
-
-
-def _readable(directories: Sequence[Path], model_class: str | None) -> list[tuple[Path, Any]]:
-    """Those checkpoints that can be read; the capture records the others.
+def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Path]) -> None:
+    """Of what only the judge reads, what is wrong is said before a long capture, not after.
 
     Raises:
-        CheckpointError: none can be read.
+        NothingToJudge: a name is neither a check's id nor a family.
+        KnownIssuesError: the file of known issues cannot be used.
     """
-    from parity.checkpoint.inspection import inspect_checkpoint
-    from reference.errors import CheckpointError
+    from parity.judge.judge import select_checks
+    from parity.judge.user_known_issues import read_known_issues
 
-    found, last = [], None
-    for directory in directories:
-        try:
-            found.append((directory, inspect_checkpoint(directory, model_class)))
-        except CheckpointError as error:
-            last = error
-    if not found and last is not None:
-        raise last
-    return found
+    select_checks(options.checks)
+    if options.known_issues is not None:
+        given = (Path(each).expanduser() for each in checkpoints)
+        read_known_issues(options.known_issues, [each for each in given if each.is_dir()])
 
 
 def audit_goldens(

@@ -185,26 +185,26 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
     Raises:
         pytest.UsageError: bad input, in one line that names it.
     """
-    from parity import api
+    from parity import AuditOptions, api
+    from parity.capture.run_directory import new_run_directory
     from parity.cli.exit_codes import is_bad_input, one_line
     from parity.report.progress import Progress
 
-    out = config.getoption("--parity-out")
-    out = Path(out) if out else api.new_run_directory()
-    known = config.getoption("--parity-known-issues")
-    options = {name: config.getoption(f"--parity-{name}") for name in ("backend", "check", "stack", "golden")}
+    def given(name: str) -> Any:
+        return config.getoption(f"--parity-{name}") or None
+
+    out = Path(given("out") or new_run_directory())
     try:
+        options = AuditOptions(
+            out=out,
+            backends=given("backend"),
+            checks=given("check"),
+            stacks=dict.fromkeys(["main", *config.getoption("--parity-stack")]),
+            goldens=config.getoption("--parity-golden"),
+            known_issues=given("known-issues"),
+        )
         with Progress() as progress:
-            api.audit(
-                checkpoints,
-                out=out,
-                backends=options["backend"] or None,
-                checks=options["check"] or None,
-                stacks=tuple(dict.fromkeys(["main", *options["stack"]])),
-                goldens=options["golden"],
-                progress=progress,
-                known_issues=Path(known) if known else None,
-            )
+            api.audit(checkpoints, options, progress=progress)
     except Exception as error:
         if is_bad_input(error):
             raise pytest.UsageError(f"parity: {one_line(error)}") from error

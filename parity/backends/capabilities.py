@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from parity.backends.limits import Question
 from parity.backends.registry import class_of, limits_of
 from parity.core.backends import DEFAULT_CLASS, Entry, find_entry
-from parity.core.subject import Variant
+from parity.core.subject import DEVICES, DTYPES, Variant
 from reference.config.classes import CLASSES
 
 OPERATIONS = (
@@ -56,8 +56,6 @@ DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the family."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
-DTYPES = ("float64", "float32", "bfloat16", "float16")
-DEVICES = ("cpu", "cuda")
 HALF = ("bfloat16", "float16")
 NEAR_TIES = "in {dtype} near ties between hypotheses are the rule, and no token of a beam search could be proven wrong"
 WORDS = (*OPERATIONS, *DTYPES, *DEVICES)

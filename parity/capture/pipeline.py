@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parity.backends.capabilities import cannot_run
 from parity.capture.cache import TraceCache, default_cache
@@ -32,7 +32,7 @@ from parity.capture.plan import (
 )
 from parity.capture.probe import probe
 from parity.capture.refusals import refusal
-from parity.capture.run_directory import MANIFEST, clear, link, locked, prepare, trace_name
+from parity.capture.run_directory import MANIFEST, clear, link, locked, new_run_directory, prepare, trace_name
 from parity.capture.sources import OwnSources
 from parity.capture.task import CaptureError, Event, Executor, Result, Task
 from parity.capture.views import Views
@@ -41,11 +41,16 @@ from parity.capture.worker.saving import without_large_files
 from parity.core.backends import find_entry
 from parity.core.case import Case
 from parity.core.model_spec import Anatomy
+from parity.core.options import DEFAULTS, AuditOptions
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
 from parity.core.subject import ORACLE, Subject
 from parity.core.trace import Trace, TraceError
 from parity.core.version import __version__
 from reference.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from parity.cases.inputs import Row
+    from parity.checkpoint.inspection import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 MakeCases = Callable[[Anatomy, list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
@@ -66,79 +71,64 @@ class NothingReadable(CheckpointError):
 
 def capture(
     checkpoints: Sequence[Path],
+    options: AuditOptions = DEFAULTS,
     *,
-    out: Path,
-    cache: Path | None = None,
-    backends: Sequence[str] | None = None,
-    stacks: Sequence[str] = ("main",),
-    device: str = "cpu",
-    dtypes: Sequence[str] = ("float32",),
-    model_class: str | None = None,
-    cases: MakeCases | None = None,
     derive: Sequence[Derive] = (),
-    rows: list[dict[str, Any]] | None = None,
-    time_limit: float = 600.0,
-    jobs: int | None = None,
     progress: Callable[[Event], None] | None = None,
     executor: Executor | None = None,
     candidates: Mapping[str, Sequence[Subject]] | None = None,
     unreadable: Sequence[Unreadable] = (),
-    options: Mapping[str, Any] | None = None,
     others_judged: bool = False,
     narrow: Narrow | None = None,
+    inspected: Callable[[Sequence[Checkpoint]], None] | None = None,
 ) -> Manifest:
     """Asks every subject every case about these checkpoints and writes a run directory.
 
     Args:
         checkpoints: directories with ``config.json`` and weights.
-        out: the run directory; an earlier run's manifest and traces in it are replaced.
-        cache: where traces are kept between runs; by default the user's cache directory.
-        backends: ``hf-torch`` or ``hf-torch/sdpa``; all of each stack by default. The oracle is asked where a model is.
-        stacks: as ``parity.core.stacks.resolve_stack`` takes them. The references run in ``main`` whatever is named.
-        device: ``cpu`` or ``cuda``.
-        model_class: the documented class to load all of them as, by its PyTorch name; by default the one each was
-            saved by.
-        cases: makes the cases from an anatomy, ``rows`` and generation settings; by default
-            ``parity.cases.standard.standard_cases``, ``parity.cases.documented_api`` and ``parity.cases.files``.
+        options: how it is asked. An earlier run's manifest and traces in ``options.out`` are replaced. Of a backend
+            that is named the oracle is asked too, where it is one of models.
         derive: run in order after the base cases; each sees what the ones before it brought.
-        time_limit: seconds for each case, and for starting a worker.
-        jobs: workers at a time; by default by cores and memory.
         progress: told what is going on, from this thread.
         executor: runs the tasks; processes on this machine by default.
         candidates: by a checkpoint's name, who is judged on it, instead of what the stacks offer. No two of these
             checkpoints may be of one class.
         unreadable: checkpoints that were named beside these and cannot be found; a part of the record.
-        options: what else the run was given, for the record (``Manifest.options``).
         others_judged: answers that were captured elsewhere are judged beside these, so that there is something to judge
             even where no backend can run here.
         narrow: leaves out of the cases, base and derived, what nobody will judge.
+        inspected: told which checkpoints can be read, before anything is asked.
 
     A checkpoint that cannot be read is left out, and recorded as unreadable, where another can.
 
     Raises:
         CaptureError: nothing can be asked, or traces cannot be written. What was captured stays in the cache.
         CheckpointError: no checkpoint can be read (``reference.errors``).
+        InputsError: the file of inputs cannot be used.
         StackError: a stack is not there (``parity.core.stacks``).
     """
+    out = options.out or new_run_directory()
     with locked(out):
         began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         # Bad input leaves an earlier run's directory as it was.
-        found, unread = _inspect(checkpoints, model_class, unreadable)
-        base = _base_cases(found, unread, rows, cases)
+        found, unread = _inspect(checkpoints, options.model_class, unreadable)
+        if inspected is not None:
+            inspected(found)
+        base = _base_cases(found, unread, _rows(options.inputs, found), options.cases)
         found = [each for each in found if each.name in base]
-        store = TraceCache(cache or default_cache())
+        store = TraceCache(options.cache or default_cache())
         prepare(out / "traces", "the run directory")
         prepare(store.traces, "the cache")
         store.remove_parts()
         # Workers are kept for all rounds and all checkpoints; whoever brings an executor decides that himself.
         kept = contextlib.nullcontext()
         if executor is None:
-            executor = kept = LocalProcesses(store.compiled, jobs=jobs, time_limit=time_limit)
+            executor = kept = LocalProcesses(store.compiled, jobs=options.jobs, time_limit=options.time_limit)
         views = Views(store.folder / "views")
         run = _Run(
-            out, store, views, executor, progress or (lambda event: None), unread, dict(options or {}), narrow or list
+            out, store, views, executor, progress or (lambda event: None), unread, options.recorded(), narrow or list
         )
-        run.plan(found, stacks, backends, device, dtypes, candidates, others_judged)
+        run.plan(found, options, candidates, others_judged)
         clear(out)
         planned = time.monotonic()
         with _ended_by_sigterm(), kept, views, run.uncached_removed():
@@ -157,8 +147,27 @@ def capture(
         return manifest
 
 
+def _rows(inputs: Path | None, found: Sequence[Checkpoint]) -> list[Row] | None:
+    """One list of rows for all checkpoints, checked against each; None where no file is given.
+
+    Raises:
+        InputsError: it cannot be read, or is none for one of them.
+    """
+    if inputs is None:
+        return None
+    from parity.cases.inputs import InputsError, read_inputs
+
+    rows = [read_inputs(inputs, each.path, each.anatomy) for each in found]
+    for each, others in zip(found, rows, strict=True):
+        if others != rows[0]:
+            raise InputsError(
+                f"{inputs}: {found[0].path} and {each.path} encode its texts differently: audit one at a time"
+            )
+    return rows[0]
+
+
 def _base_cases(
-    found: Sequence[Any], unread: list[Unreadable], rows: list[dict[str, Any]] | None, cases: MakeCases | None
+    found: Sequence[Checkpoint], unread: list[Unreadable], rows: list[Row] | None, cases: MakeCases | None
 ) -> dict[str, list[Case]]:
     """The base cases by checkpoint; one that no case can be made of is recorded as unreadable, where another can be.
 
@@ -177,7 +186,7 @@ def _base_cases(
     return made
 
 
-def _asked(checkpoint: Any, rows: list[dict[str, Any]] | None, cases: MakeCases | None) -> list[Case]:
+def _asked(checkpoint: Checkpoint, rows: list[Row] | None, cases: MakeCases | None) -> list[Case]:
     """The base cases of one checkpoint: about its model, what is documented of its class, and its other files."""
     anatomy = checkpoint.anatomy
     if cases is not None:
@@ -192,7 +201,7 @@ def _asked(checkpoint: Any, rows: list[dict[str, Any]] | None, cases: MakeCases 
 
 def _inspect(
     paths: Sequence[Path], model_class: str | None, unreadable: Sequence[Unreadable]
-) -> tuple[list[Any], list[Unreadable]]:
+) -> tuple[list[Checkpoint], list[Unreadable]]:
     """Those that can be read, and those that cannot with their causes.
 
     Raises:
@@ -254,21 +263,19 @@ class _Run:
 
     def plan(
         self,
-        checkpoints: Sequence[Any],
-        stacks: Sequence[str],
-        wanted: Sequence[str] | None,
-        device: str,
-        dtypes: Sequence[str],
+        checkpoints: Sequence[Checkpoint],
+        options: AuditOptions,
         candidates: Mapping[str, Sequence[Subject]] | None = None,
         others_judged: bool = False,
     ) -> None:
         """Finds the stacks, describes them, and says who can be asked what."""
         from parity.core.stacks import resolve_stack
 
+        wanted, device = options.backends, options.device
         self.checkpoints = {checkpoint.name: checkpoint for checkpoint in checkpoints}
-        found = [resolve_stack(text) for text in stacks]
+        found = [resolve_stack(text) for text in options.stacks]
         named = None if candidates is None else list(dict.fromkeys(s for each in candidates.values() for s in each))
-        everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, dtypes, named)
+        everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, options.dtypes, named)
         requested = [stack.name for stack in found if stack.name != "main"] or ["main"]
         # The oracle, the yardstick and the file are asked in the running interpreter even if only others were named.
         for stack in {stack.name: stack for stack in [resolve_stack("main"), *found]}.values():

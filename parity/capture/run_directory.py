@@ -8,16 +8,26 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
 
 from parity.capture.locks import Held, leave, take
 from parity.capture.task import CaptureError
 from parity.core.subject import Subject
 
+RUNS = Path("runs")
+"""Where runs are kept when no directory is named, below the working directory."""
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 _HELD: ContextVar[frozenset[Path]] = ContextVar("_HELD", default=frozenset())
 """Run directories that whoever calls has locked already: an audit captures and judges under one lock."""
+
+
+def new_run_directory() -> Path:
+    """``runs/<UTC time>``, the first that does not exist yet; it is made when something is written."""
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    candidates = [RUNS / stamp, *(RUNS / f"{stamp}-{number}" for number in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
 
 
 @contextlib.contextmanager

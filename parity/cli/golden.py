@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from parity.cli.exit_codes import ALWAYS, DONE, guarded
+from parity.cli.options import Cache, Jobs
 
 golden_app = typer.Typer(help="The kept answers of other stacks: write them, check them.", no_args_is_help=True)
-Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Where traces are kept between runs.")]
-Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes side by side.")]
 
 
 @golden_app.command("record", epilog=DONE)
@@ -70,4 +69,4 @@ def golden_check(
     with Progress() as progress:
         report = api.audit_goldens(cache, jobs, progress)
     show_audited(report)
-    raise typer.Exit(api.exit_code(report))
+    raise typer.Exit(report.exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,11 @@ import typer
 
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
 from parity.cli.golden import golden_app
+from parity.cli.options import Cache, Checkpoints, Checks, Jobs, KnownIssues, Out, Strict, audit_options
 from parity.cli.reports import reports_app
-from parity.core.defaults import SAVE_LIMIT
 from parity.core.display import printable
 from parity.core.files import check_writable
+from parity.core.options import AuditOptions
 from parity.core.version import __version__
 
 app = typer.Typer(
@@ -31,197 +33,48 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(reports_app)
 app.add_typer(golden_app, name="golden")
 
-Checkpoints = Annotated[
-    list[str],
-    typer.Argument(metavar="CHECKPOINT", help="Directories, or hub ids (naming one permits its download)."),
-]
-Backends = Annotated[
-    list[str] | None,
-    typer.Option("--backend", metavar="NAME[/VARIANT]", help="Only this backend; repeat for more. (default: all)"),
-]
-Checks = Annotated[
-    list[str] | None,
-    typer.Option("--check", metavar="ID|FAMILY", help="Only this check; repeat for more. (default: all)"),
-]
-Stacks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--stack",
-        metavar="NAME|PATH|NAME=PATH",
-        help="Adds a stack of the table, or any Python interpreter, to main; repeat for more.",
-    ),
-]
-Goldens = Annotated[
-    list[str] | None,
-    typer.Option("--golden", metavar="STACK", help="Judge this stack's kept answers too, installed or not."),
-]
-Device = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where candidates compute; the oracle stays on the CPU.")]
-Dtypes = Annotated[
-    list[str],
-    typer.Option("--dtype", metavar="DTYPE", help="float32, bfloat16, float16 or float64; repeat for more."),
-]
-Inputs = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="JSON Lines: {text, target?} or {input_ids, labels?}. (default: a synthetic batch)"
-    ),
-]
-Class = Annotated[
-    str | None,
-    typer.Option(
-        "--class",
-        metavar="NAME",
-        help="Load it as this documented class, by its PyTorch name: BartModel. (default: the one it was saved by)",
-    ),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="The run's directory. (default: runs/<UTC time>, new each time)"),
-]
-Cache = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Where traces are kept between runs. (default: the user's cache directory)"),
-]
-TimeLimit = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one case in one backend.")]
-Jobs = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, help="Processes side by side. (default: what cores and memory allow)"),
-]
-Strict = Annotated[
-    bool,
-    typer.Option(
-        "--strict",
-        help="Known divergences fail where they are critical or carried over.",
-    ),
-]
-KnownIssues = Annotated[
-    Path | None,
-    typer.Option(
-        "--known-issues",
-        metavar="FILE",
-        help="Your own expected failures, in the ledger's form: each with evidence, a reason and a date of expiry.",
-    ),
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
-SaveLimit = Annotated[
-    float,
-    typer.Option(metavar="GB", min=0, help="What all saved copies of one checkpoint may take; above, none is saved."),
-]
-EachLayer = Annotated[
-    bool, typer.Option("--each-layer", help="Also ask every layer alone, given the oracle's own states.")
-]
-
 LONG = 4000
 """Characters of a path that is shown."""
 
 
 @app.command(epilog=EXIT_CODES)
 @guarded
-def audit(
-    checkpoints: Checkpoints,
-    backend: Backends = None,
-    check: Checks = None,
-    stack: Stacks = None,
-    golden: Goldens = None,
-    device: Device = "cpu",
-    dtype: Dtypes = ["float32"],
-    inputs: Inputs = None,
-    model_class: Class = None,
-    out: Out = None,
-    cache: Cache = None,
-    time_limit: TimeLimit = 600.0,
-    jobs: Jobs = None,
-    strict: Strict = False,
-    known_issues: KnownIssues = None,
-    offline: Offline = False,
-    each_layer: EachLayer = False,
-    save_limit: SaveLimit = SAVE_LIMIT,
-) -> None:
+@audit_options()
+def audit(checkpoints: Checkpoints, options: AuditOptions) -> None:
     """Capture a checkpoint in every backend, judge it, show where they part.
 
     Writes report.html, report.json, manifest.json and the traces into the run's directory. Example:
     parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check numbers
     """
     from parity import api
+    from parity.capture.run_directory import new_run_directory
     from parity.report.progress import Progress
     from parity.report.terminal import show_report
 
-    api.check_names(check)
-    out = out or api.new_run_directory()
+    options = replace(options, out=options.out or new_run_directory())
     with Progress() as progress:
-        report = api.audit(
-            checkpoints,
-            out=out,
-            cache=cache,
-            backends=backend,
-            checks=check,
-            stacks=_with_main(stack),
-            goldens=golden or (),
-            device=device,
-            dtypes=dtype,
-            inputs=inputs,
-            model_class=model_class,
-            time_limit=time_limit,
-            jobs=jobs,
-            strict=strict,
-            known_issues=known_issues,
-            offline=offline,
-            each_layer=each_layer,
-            save_limit=save_limit,
-            progress=progress,
-        )
-    show_report(report, out / "report.json")
-    raise typer.Exit(api.exit_code(report))
+        report = api.audit(checkpoints, options, progress=progress)
+    show_report(report, options.out / "report.json")
+    raise typer.Exit(report.exit_code)
 
 
 @app.command(epilog=EXIT_CODES)
 @guarded
-def capture(
-    checkpoints: Checkpoints,
-    backend: Backends = None,
-    stack: Stacks = None,
-    golden: Goldens = None,
-    device: Device = "cpu",
-    dtype: Dtypes = ["float32"],
-    inputs: Inputs = None,
-    model_class: Class = None,
-    out: Out = None,
-    cache: Cache = None,
-    time_limit: TimeLimit = 600.0,
-    jobs: Jobs = None,
-    offline: Offline = False,
-    each_layer: EachLayer = False,
-    save_limit: SaveLimit = SAVE_LIMIT,
-) -> None:
+@audit_options(without=("checks", "strict", "known_issues"))
+def capture(checkpoints: Checkpoints, options: AuditOptions) -> None:
     """Ask every backend and keep the answers; judge them later, or on another machine.
 
     The run's directory can be moved anywhere; parity judge DIR needs no framework.
     """
     from parity import api
+    from parity.capture.run_directory import new_run_directory
     from parity.report.progress import Progress
 
-    out = out or api.new_run_directory()
+    options = replace(options, out=options.out or new_run_directory())
     with Progress() as progress:
-        manifest = api.capture(
-            checkpoints,
-            out=out,
-            cache=cache,
-            backends=backend,
-            stacks=_with_main(stack),
-            goldens=golden or (),
-            device=device,
-            dtypes=dtype,
-            inputs=inputs,
-            model_class=model_class,
-            time_limit=time_limit,
-            jobs=jobs,
-            offline=offline,
-            each_layer=each_layer,
-            save_limit=save_limit,
-            progress=progress,
-        )
+        manifest = api.capture(checkpoints, options, progress=progress)
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
-    where, quoted = printable(out, LONG), printable(shlex.quote(str(out)), LONG)
+    where, quoted = printable(options.out, LONG), printable(shlex.quote(str(options.out)), LONG)
     print(f"{answered} of {len(manifest.traces)} traces captured: {where}\njudge them: parity judge {quoted}")
     for each in manifest.unreadable:
         print(f"parity: {printable(each.cause, 1000)}", file=sys.stderr)
@@ -245,7 +98,7 @@ def judge(
 
     report = api.judge(directory, checks=check, strict=strict, known_issues=known_issues)
     show_report(report, directory / "report.json")
-    raise typer.Exit(api.exit_code(report))
+    raise typer.Exit(report.exit_code)
 
 
 @app.command(epilog=DONE)
@@ -333,7 +186,7 @@ def fuzz(
     this project. Naming a reference or hf-flax brings XLA in, which compiles for each new shape. Example:
     parity fuzz --minutes 10 --family bart --backend hf-torch/sdpa
     """
-    from parity import api
+    from parity.capture.run_directory import new_run_directory
     from parity.tools.fuzz import command
     from parity.tools.fuzz.render import FuzzProgress, show_again, show_fuzz
 
@@ -341,7 +194,7 @@ def fuzz(
         verdicts = command.again(again, backend, cache)
         show_again(verdicts)
         raise typer.Exit(command.exit_code(verdicts))
-    out = out or api.new_run_directory()
+    out = out or new_run_directory()
     found = command.fuzz(
         out=out,
         seconds=60 * minutes,
@@ -406,12 +259,12 @@ def docs(
 
     Example: parity docs --installed --stack main --stack docs-4.37
     """
-    from parity import api
+    from parity.capture.run_directory import new_run_directory
     from parity.tools.examples.render import DocsProgress, show_docs, write_docs
     from parity.tools.examples.run import docs as run
     from parity.tools.examples.run import exit_code
 
-    out = out or api.new_run_directory()
+    out = out or new_run_directory()
     with DocsProgress() as progress:
         report = run(
             pages or [],
@@ -483,11 +336,6 @@ def cache_clean(
     from parity.tools.cache import clean_cache
 
     clean_cache(cache, older_than, down_to)
-
-
-def _with_main(stacks: list[str] | None) -> list[str]:
-    """The stacks asked, after ``main``, where the references run."""
-    return list(dict.fromkeys(["main", *(stacks or [])]))
 
 
 def _version(asked: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, guarded
+from parity.cli.options import Cache, Jobs, Offline
 from parity.core.errors import GivenError
 
 reports_app = typer.Typer()
@@ -108,13 +109,12 @@ def export(
 @guarded
 def show(path: Stored) -> None:
     """Show a stored report as its audit did: the matrix, each failure, known divergences, what was not asked."""
-    from parity import api
     from parity.core.records import Report, read_record, report_file
     from parity.report.terminal import show_report
 
     report = read_record(Report, report_file(path))
     show_report(report, report_file(path))
-    raise typer.Exit(api.exit_code(report))
+    raise typer.Exit(report.exit_code)
 
 
 @reports_app.command(epilog=DONE)
@@ -146,9 +146,9 @@ def compare(
         typer.Option("--case", metavar="NAME", help="Only these, * for anything. (default: load and forward)"),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show the tensors of cases that agree, too.")] = False,
-    cache: Annotated[Path | None, typer.Option(metavar="DIR", help="Where traces are kept between runs.")] = None,
-    jobs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes side by side.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")] = False,
+    cache: Cache = None,
+    jobs: Jobs = None,
+    offline: Offline = False,
 ) -> None:
     """Compare two sides tensor by tensor, in data-flow order: checkpoints, versions, dtypes, devices, or two runs.
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 Role = Literal["oracle", "yardstick", "candidate", "file"]
 ATTENTIONS = ("eager", "sdpa")
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+DEVICES = ("cpu", "cuda")
 MODIFIERS = ("default-precision", "permuted", "mirrored", "1-thread")
 MUTANT = "mutant-"
 

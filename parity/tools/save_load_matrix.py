@@ -67,6 +67,7 @@ def _word(verdict: Verdict) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Captures, judges and writes."""
     from parity.capture.pipeline import capture
+    from parity.core.options import AuditOptions
     from parity.core.records import write_record
     from parity.judge.followup.cases import SAVING
     from parity.judge.judge import judge
@@ -82,13 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     manifest = capture(
         given.checkpoints,
-        out=given.out,
-        cache=given.cache,
-        backends=given.backend or [f"{name}/eager" for name in library_backends()],
-        stacks=("main", *given.stack),
-        cases=base_cases,
+        AuditOptions(
+            out=given.out,
+            cache=given.cache,
+            backends=given.backend or [f"{name}/eager" for name in library_backends()],
+            stacks=("main", *given.stack),
+            cases=base_cases,
+            jobs=given.jobs,
+        ),
         derive=SAVING,
-        jobs=given.jobs,
     )
     report = judge(given.out, checks=["saving"])
     write_record(report, given.out / "report.json")

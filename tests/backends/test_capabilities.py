@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from parity.backends.capabilities import DEVICES, DTYPES, OF_FILES, capabilities, words_of
+from parity.backends.capabilities import OF_FILES, capabilities, words_of
 from parity.backends.limits import hf_flax, hf_tensorflow
 from parity.core.backends import BACKENDS
 from parity.core.resources import fixture
+from parity.core.subject import DEVICES, DTYPES
 
 MAIN = {"transformers": "4.57.6", "torch": "2.13.0", "tensorflow-cpu": "2.21.0", "jax": "0.10.2", "flax": "0.12.8"}
 CURRENT = {"transformers": "5.23.0", "torch": "2.13.0"}

@@ -6,6 +6,7 @@ Run as a script it captures slow cases, for tests that kill it: ``python -m test
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -14,6 +15,7 @@ from parity.capture import pipeline
 from parity.capture.pipeline import capture
 from parity.core.case import Case
 from parity.core.model_spec import anatomy_of
+from parity.core.options import AuditOptions
 from parity.core.subject import Subject
 from tests.capture.fake_backend import FINE, SLOW
 
@@ -89,9 +91,10 @@ def play(folder, cases=ordinary_cases, subjects=SUBJECTS, **options):
         mock.patch.object(pipeline, "_oracle_can_run", lambda *asked: None),
         mock.patch("parity.core.stacks.resolve_stack", lambda text: stack),
     ):
-        return capture(
-            [model], **{"out": folder / "run", "cache": folder / "cache", "cases": cases, "time_limit": 20.0, **options}
-        )
+        given = {"out": folder / "run", "cache": folder / "cache", "cases": cases, "time_limit": 20.0, **options}
+        named = {each.name for each in fields(AuditOptions)}
+        options = AuditOptions(**{name: value for name, value in given.items() if name in named})
+        return capture([model], options, **{name: value for name, value in given.items() if name not in named})
 
 
 if __name__ == "__main__":

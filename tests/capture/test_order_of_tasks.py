@@ -10,6 +10,7 @@ from parity.capture.executor import LocalProcesses
 from parity.capture.pipeline import capture
 from parity.capture.task import Result, Task
 from parity.cases.standard import standard_cases
+from parity.core.options import AuditOptions
 from parity.core.resources import fixture
 from parity.core.trace import Trace
 
@@ -54,10 +55,12 @@ def answers(folder, arrange):
     """By checkpoint, subject and case: the bytes of each array, and the facts."""
     manifest = capture(
         [fixture("bart-odd")],
-        out=folder / "run",
-        cache=folder / "cache",
-        backends=["reference-torch/eager", "hf-torch/eager"],
-        cases=some_cases,
+        AuditOptions(
+            out=folder / "run",
+            cache=folder / "cache",
+            backends=["reference-torch/eager", "hf-torch/eager"],
+            cases=some_cases,
+        ),
         executor=Arranged(folder / "compiled", arrange),
     )
     traces = {

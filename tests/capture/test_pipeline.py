@@ -12,6 +12,7 @@ from parity.capture.cache import TraceCache
 from parity.capture.pipeline import _inspect, capture
 from parity.capture.task import CaptureError
 from parity.core.case import Case
+from parity.core.options import AuditOptions
 from parity.core.records import Manifest, Unreadable, read_record
 from parity.core.trace import Trace
 from reference.errors import CheckpointError
@@ -206,7 +207,7 @@ def test_two_runs_into_one_directory_are_one_and_a_line(scene):
 
 def test_a_run_that_never_begins_leaves_no_directory(scene):
     with pytest.raises(CaptureError, match="no checkpoint was named"):
-        capture([], out=scene.folder / "new" / "run", cache=scene.folder / "cache")
+        capture([], AuditOptions(out=scene.folder / "new" / "run", cache=scene.folder / "cache"))
     assert not (scene.folder / "new").exists()
 
 
@@ -225,6 +226,6 @@ def test_one_that_cannot_be_read_is_recorded_beside_those_that_can(tmp_path):
 
 def test_what_was_not_read_and_what_the_run_was_given_are_in_its_record(scene):
     unread = [Unreadable(name="nowhere", cause="nowhere: no such directory")]
-    play(scene.folder, unreadable=unread, options={"inputs": "a b.jsonl"})
+    play(scene.folder, unreadable=unread, time_limit=19.0)
     manifest = read_record(Manifest, scene.folder / "run" / "manifest.json")
-    assert (manifest.unreadable, manifest.options) == (unread, {"inputs": "a b.jsonl"})
+    assert (manifest.unreadable, manifest.options) == (unread, {"time_limit": 19.0})

@@ -9,6 +9,7 @@ from parity.capture.cache import TraceCache
 from parity.capture.plan import add_peers, subjects
 from parity.capture.task import CaptureError
 from parity.checkpoint.inspection import inspect_checkpoint
+from parity.core.options import AuditOptions
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
 from parity.core.subject import FLAX, TORCH, Subject, yardstick_ensemble
@@ -39,7 +40,7 @@ def planned(monkeypatch, tmp_path):
             narrow=list,
         )
         checkpoints = [inspect_checkpoint(fixture(name)) for name in names]
-        found.plan(checkpoints, stacks, wanted, "cpu", dtypes, others_judged=others)
+        found.plan(checkpoints, AuditOptions(stacks=stacks, backends=wanted, dtypes=dtypes), others_judged=others)
         return found
 
     return plan

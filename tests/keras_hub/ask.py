@@ -21,6 +21,7 @@ from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.case import Case
+from parity.core.options import AuditOptions
 from parity.core.subject import Variant
 from reference.config import BartConfig
 from reference.weights import read_weights
@@ -101,8 +102,8 @@ def answer_with_faults(checkpoint: Path, out: Path) -> None:
 
 
 def main(folder: Path, cache: Path, *checkpoints: Path) -> None:
-    own = {"backends": ["keras-hub/eager"], "cases": whole_passes}
-    capture(checkpoints, out=folder / "run", cache=cache, **own)
+    own = AuditOptions(out=folder / "run", cache=cache, backends=["keras-hub/eager"], cases=whole_passes)
+    capture(checkpoints, own)
     KerasHub().setup(threads=1, device="cpu", cache=cache)
     for checkpoint in checkpoints:
         answer_with_faults(checkpoint, folder / "faults" / checkpoint.name)

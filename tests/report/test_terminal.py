@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from parity.api import exit_code
 from parity.capture.task import Event
 from parity.core.records import Divergence, Notice, Unreadable
 from parity.report.console import duration, size, tell
@@ -258,8 +257,8 @@ def test_notices_and_what_was_not_read_stand_first_and_once(capsys):
 @pytest.mark.parametrize(("cells", "code"), [([verdict()], 2), ([verdict(), failure()], 1), ([], 2)])
 def test_an_unreadable_checkpoint_beside_others_is_never_success(cells, code):
     made = report(*cells, unreadable=[Unreadable(name="broken", cause="broken: an empty directory")])
-    assert exit_code(made) == code
-    assert exit_code(report(verdict())) == 0
+    assert made.exit_code == code
+    assert report(verdict()).exit_code == 0
 
 
 def _numeric(check: str, tensor: str, within: float | None, **fields):
@@ -324,7 +323,7 @@ def test_what_only_follows_begins_nowhere():
 def test_what_was_requested_and_cannot_run_is_never_success(cells, code, capsys):
     line = "hf-tf cannot run in main: tensorflow is not installed (pip install tensorflow)"
     made = report(*cells, not_run=[line])
-    assert exit_code(made) == code
+    assert made.exit_code == code
     assert " ".join(shown(made, capsys).split()).count(line) == 1 and line in render(made)
 
 

@@ -16,8 +16,8 @@ from unittest import mock
 from parity import audit
 from parity.capture import pipeline as capturing
 from parity.core.case import Case
-from parity.core.defaults import SAVE_LIMIT
 from parity.core.errors import GivenError
+from parity.core.options import SAVE_LIMIT
 from parity.judge.checks import CHECKS
 
 

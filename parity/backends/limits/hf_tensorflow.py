@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from parity.backends.capabilities import DTYPES, everything
+from parity.backends.capabilities import everything
 from parity.backends.limits import Question, hf
+from parity.core.subject import DTYPES
 from reference.config.classes import CLASSES
 
 ABSENT = ("BartForQuestionAnswering", "BartForCausalLM", "SpeechEncoderDecoderModel")

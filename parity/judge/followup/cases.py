@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from parity.core.case import Case
-from parity.core.defaults import SAVE_LIMIT
+from parity.core.options import SAVE_LIMIT
 from parity.core.records import Manifest
 from parity.core.trace import TraceError, digest_array
 from parity.judge.captured_run import CheckpointRun

@@ -19,7 +19,7 @@ from functools import cache
 
 from parity.core.backends import BACKENDS
 from parity.core.case import Case
-from parity.core.defaults import SAVE_LIMIT
+from parity.core.options import SAVE_LIMIT
 from parity.core.resources import data
 from parity.core.trace import Trace, TraceError
 from parity.judge.captured_run import CheckpointRun

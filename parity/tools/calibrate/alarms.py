@@ -58,13 +58,8 @@ def audit_chunk(chunk: Chunk, into: Path) -> str:
             return _keep(into, chunk, {"checkpoints": 0, "totals": {}, "known": {}, "nearest": 0.0, "alarms": []})
         capture(
             checkpoints,
-            out=scratch / "run",
-            cache=scratch / "cache",
-            backends=chunk.backends,
-            dtypes=[chunk.dtype],
-            cases=_cases,
+            chunk.options(scratch, _cases),
             derive=DERIVED,
-            jobs=1,
         )
         report = judge(scratch / "run")
     finally:

@@ -79,13 +79,8 @@ def measure_chunk(chunk: Chunk, into: Path) -> int:
     try:
         capture(
             chunk.write(scratch / "random"),
-            out=scratch / "run",
-            cache=scratch / "cache",
-            backends=chunk.backends,
-            dtypes=[chunk.dtype],
-            cases=_cases,
+            chunk.options(scratch, _cases),
             derive=[scores],
-            jobs=1,
         )
         _, runs = CheckpointRun.open_all(scratch / "run")
         measured = [row for run in runs for row in rows_of(run)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from parity.core.case import Case
+from parity.core.options import AuditOptions
 from parity.tools.calibrate.draw import architecture, deviation, write_checkpoint
 
 CHUNK = 4
@@ -50,6 +52,17 @@ class Chunk:
                     written.append(directory / f"{number}-{draw}")
                     write_checkpoint(written[-1], np.random.default_rng([self.seed, number, draw]), config)
         return written
+
+    def options(self, scratch: Path, cases: Callable[..., list[Case]]) -> AuditOptions:
+        """How it is captured: into ``scratch``, in one process at a time, since chunks run side by side."""
+        return AuditOptions(
+            out=scratch / "run",
+            cache=scratch / "cache",
+            backends=self.backends,
+            dtypes=[self.dtype],
+            cases=cases,
+            jobs=1,
+        )
 
 
 @cache

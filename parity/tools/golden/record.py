@@ -13,6 +13,7 @@ import numpy as np
 
 from parity.capture.pipeline import capture
 from parity.capture.task import Event
+from parity.core.options import AuditOptions
 from parity.core.records import Manifest
 from parity.core.resources import fixtures, goldens
 from parity.core.stacks import resolve_stack
@@ -69,12 +70,14 @@ def record(
             offered = resolve_stack(stack).backends
             manifest = capture(
                 list(checkpoints or fixtures()),
-                out=Path(folder),
-                cache=cache,
-                backends=golden_backends(offered),
-                stacks=(stack,),
-                cases=golden_cases,
-                jobs=jobs,
+                AuditOptions(
+                    out=Path(folder),
+                    cache=cache,
+                    backends=golden_backends(offered),
+                    stacks=(stack,),
+                    cases=golden_cases,
+                    jobs=jobs,
+                ),
                 progress=progress,
             )
             written += _keep(manifest, Path(folder), stack, because)

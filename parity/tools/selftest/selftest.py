@@ -129,14 +129,13 @@ def _capture(
     progress: Progress | None,
 ) -> None:
     from parity.capture.pipeline import capture
+    from parity.core.options import AuditOptions
     from parity.judge.followup.cases import DERIVED, layers
 
     capture(
         [fixture(name) for name in fixtures],
-        out=out,
-        cache=cache,
+        AuditOptions(out=out, cache=cache, jobs=jobs),
         derive=(*DERIVED, layers),
-        jobs=jobs,
         progress=progress,
         candidates={name: list(_subjects(name, chosen)) for name in fixtures},
     )

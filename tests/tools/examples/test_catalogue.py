@@ -19,6 +19,7 @@ from parity.cases.documented_values import LACKED, case_of, documented_values
 from parity.checkpoint.inspection import hub_id, inspect_checkpoint
 from parity.core.case import Case
 from parity.core.model_spec import HEADS
+from parity.core.options import AuditOptions
 from parity.core.records import CheckpointRecord
 from parity.core.trace import Trace
 from parity.judge.checks.documented import documented_values_hold
@@ -193,9 +194,7 @@ def verdicts(
     backends = ["hf-torch/eager", "hf-flax", "reference-torch/eager", "reference-flax/eager"]
     capture(
         [snapshot],
-        out=out,
-        backends=backends,
-        cases=lambda *_: [Case("load", "load", requires=("load",))],
+        AuditOptions(out=out, backends=backends, cases=lambda *_: [Case("load", "load", requires=("load",))]),
         derive=(documented_values,),
     )
     return {(verdict.case, verdict.backend): verdict for verdict in judge(out, checks=["DOC05"]).verdicts}

@@ -1,0 +1,44 @@
+"""The options of an audit: what may be given, and what of it is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from parity.core.errors import GivenError
+from parity.core.options import DEFAULTS, RECORDED, AuditOptions
+
+
+def test_lists_and_paths_may_be_given_in_any_form():
+    options = AuditOptions(backends=["hf-torch"], stacks=iter(["main", "current"]), out="runs/one")
+    assert options.backends == ("hf-torch",) and options.stacks == ("main", "current")
+    assert options.out == Path("runs/one") and options.cache is None
+    assert hash(options) == hash(AuditOptions(backends=("hf-torch",), stacks=("main", "current"), out=Path("runs/one")))
+
+
+@pytest.mark.parametrize(
+    ("given", "cause"),
+    [
+        ({"device": "tpu"}, "tpu: no such device; there are cpu, cuda"),
+        ({"dtypes": ["float32", "int8"]}, "int8: no such dtype; there are float64, float32, bfloat16, float16"),
+        ({"backends": "hf-torch"}, "backends: a list of names, not the text 'hf-torch'"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(given, cause):
+    with pytest.raises(GivenError, match=f"^{cause}$"):
+        AuditOptions(**given)
+
+
+def test_what_is_not_the_default_is_recorded_as_json_can_hold_it():
+    assert DEFAULTS.recorded() == AuditOptions(checks=[], jobs=2, out="x").recorded() == {}
+    given = {
+        "inputs": Path("rows.jsonl"),
+        "model_class": "BartModel",
+        "time_limit": 1.0,
+        "each_layer": True,
+        "save_limit": 0,
+        "checks": ["losses", "NUM01"],
+    }
+    assert set(given) == set(RECORDED)
+    assert AuditOptions(**given).recorded() == {**given, "inputs": "rows.jsonl", "checks": ["NUM01", "losses"]}
