@@ -113,6 +113,23 @@ def no_core_files() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
+def give_memory_back() -> None:
+    """Has glibc return the memory of a large array to the system as soon as it is freed.
+
+    Left alone, it raises the size from which on it does so to 32 MB, keeps what is smaller on its heap, and a worker
+    that holds no model any more, or one after the largest step of a pass, still has what two models take. Arrays below
+    a megabyte, all of a small model's, stay on the heap: getting these from the system each time would take longer.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        trim_above, map_from = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:  # musl has none
+            mallopt(trim_above, 1 << 26)
+            mallopt(map_from, 1 << 20)
+
+
 class Worker:
     """Goes through the tasks of its jobs, keeping one model loaded as long as the next task needs the same.
 
@@ -361,6 +378,7 @@ def main() -> None:
     job = jobs.next()
     die_with_parent(job["parent"])
     no_core_files()
+    give_memory_back()
     if "--probe" in sys.argv[1:]:
         from parity.capture.worker.environment import describe
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from parity.capture.probe import WORKER, probe
 from tests.capture.fake_backend import FINE
 
@@ -66,3 +68,33 @@ def test_a_worker_of_a_parent_that_is_gone_does_not_start(bench):
         child.stdin.flush()
         assert child.stdout.read() == b""
         assert child.wait(timeout=20) == 1
+
+
+HELD_AND_FREED = """
+import gc, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from parity.capture.worker.main import give_memory_back
+if sys.argv[2] == "given":
+    give_memory_back()
+import numpy as np
+
+def held():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+# Glibc raises its threshold with the largest array that was freed.
+np.ones(1 << 21)
+arrays = [np.ones(1 << 18) for _ in range(64)]
+before, last = held(), arrays.pop()
+arrays.clear()
+print(before - held())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_the_memory_of_large_arrays_goes_back_when_they_are_freed():
+    def freed(how):
+        command = [sys.executable, "-c", HELD_AND_FREED, str(ROOT), how]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert freed("given") > 100_000 > freed("kept")  # kB, of 128 MB
