@@ -16,12 +16,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from io import BufferedIOBase
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from parity.core.errors import GivenError
 from reference.errors import CheckpointError, brief
@@ -35,6 +35,25 @@ _NO_DIGEST = "0" * 64
 _DIGEST = b'"digest":"'
 """How the digest's field begins in the header. Elsewhere in it every quotation mark within a text is escaped."""
 _PIECE = 1 << 20
+LARGE = 1 << 24
+"""Bytes of a file from which on its content is digested once by a process, as long as it stays the same file."""
+_CODES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint64": "U64",
+    "uint32": "U32",
+    "uint16": "U16",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+"""What safetensors calls a type of numpy's."""
+_known: dict[tuple[int, ...], str] = {}
+"""The digest of the content of large files that this process wrote or compared, by device, inode, size and time."""
 
 
 class TraceError(GivenError):
@@ -79,19 +98,13 @@ class Trace:
         head["raised"] = asdict(self.raised) if self.raised else None
         # safetensors sorts tensors by size, so the data-flow order is kept here.
         head["order"] = list(self.arrays)
-        arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
         os.close(handle)
         try:
-            try:
-                save_file(arrays, temporary, metadata={"parity": json.dumps(head), "digest": _NO_DIGEST})
-            except SafetensorError as error:
-                raise OSError(f"{path}: cannot be written: {error}") from error
-            with Path(temporary).open("r+b") as file:
-                _, self.digest, place = _digests(file)
-                file.seek(place)
-                file.write(self.digest.encode())
+            with Path(temporary).open("wb") as file:
+                self.digest = _write(file, self.arrays, json.dumps(head))
+            _remember(Path(temporary).stat(), self.digest)
             os.replace(temporary, path)
         finally:
             if os.path.exists(temporary):
@@ -110,7 +123,8 @@ class Trace:
         try:
             with open_file(path) as file:
                 status = os.fstat(file.fileno())
-                stored, found, _ = _digests(file)
+                stored, found = _digests(file, _known.get(_identity(status)))
+            _remember(status, found)
             if stored != found:
                 raise TraceError(f"{path}: changed since it was written: its content has another digest")
             if digest and digest != found:
@@ -122,7 +136,7 @@ class Trace:
             if sorted(head["order"]) != sorted(names):
                 raise ValueError("the order that it gives is not that of its arrays")
             raised = Raised(**head["raised"]) if head["raised"] else None
-            arrays = _FileArrays(path, status, head["order"])
+            arrays = FileArrays(path, status, head["order"])
             return cls(arrays, head["facts"], raised, head["dtypes"], head["provenance"], found)
         except TraceError:
             raise
@@ -131,8 +145,43 @@ class Trace:
             raise TraceError(f"{path}: not a readable trace: {cause}") from error
 
 
-def _digests(file: BufferedIOBase) -> tuple[str, str, int]:
-    """The digest that a trace file holds, that of its content, and where in the file the first stands.
+def _write(file: BufferedIOBase, arrays: Mapping[str, np.ndarray], head: str) -> str:
+    """Writes a safetensors file and returns the digest of its content, which it then holds.
+
+    Each array is written, and digested, from where it stands: a file in a saving's trace is as large as a model.
+    """
+    given = {name: np.asarray(array) for name, array in arrays.items()}
+    # The widest types first, so that each array lies where numbers of its type may.
+    order = sorted(given, key=lambda name: (-given[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": {"digest": _NO_DIGEST, "parity": head}}
+    end = 0
+    for name in order:
+        start, end = end, end + given[name].nbytes
+        code = _CODES[given[name].dtype.name]
+        header[name] = {"dtype": code, "shape": list(given[name].shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    parts = (_bytes_of(given[name]) for name in order)
+    beginning = memoryview(len(text).to_bytes(8, "little") + text)
+    for piece in chain([beginning], parts):
+        for place in range(0, len(piece), _PIECE):
+            part = piece[place : place + _PIECE]
+            digest.update(part)
+            file.write(part)
+    file.seek(8 + text.index(_DIGEST) + len(_DIGEST))
+    file.write(digest.hexdigest().encode())
+    return digest.hexdigest()
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    """An array's bytes in order, little-endian; where they lie so, these themselves."""
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return memoryview(array.reshape(-1).view(np.uint8))
+
+
+def _digests(file: BufferedIOBase, known: str | None = None) -> tuple[str, str]:
+    """The digest that a trace file holds, and that of its content: ``known``, or else taken now.
 
     Raises:
         ValueError: it holds none.
@@ -146,13 +195,26 @@ def _digests(file: BufferedIOBase) -> tuple[str, str, int]:
     end = place + len(_NO_DIGEST)
     if place < len(_DIGEST) or header[end : end + 1] != b'"':
         raise ValueError("it holds no digest of itself")
+    stored = header[place:end].decode("ascii", errors="replace")
+    if known is not None:
+        return stored, known
     digest = hashlib.sha256(start + header[:place] + _NO_DIGEST.encode() + header[end:])
     while piece := file.read(_PIECE):
         digest.update(piece)
-    return header[place:end].decode("ascii", errors="replace"), digest.hexdigest(), len(start) + place
+    return stored, digest.hexdigest()
 
 
-class _FileArrays(Mapping[str, np.ndarray]):
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """What a file has under each of its names as long as nobody writes to it."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _remember(status: os.stat_result, digest: str) -> None:
+    if status.st_size >= LARGE:
+        _known[_identity(status)] = digest
+
+
+class FileArrays(Mapping[str, np.ndarray]):
     """The arrays of one trace file, each read when it is looked up."""
 
     def __init__(self, path: Path, status: os.stat_result, names: list[str]) -> None:
@@ -172,6 +234,15 @@ class _FileArrays(Mapping[str, np.ndarray]):
             if (now.st_ino, now.st_size, now.st_mtime_ns) != (then.st_ino, then.st_size, then.st_mtime_ns):
                 raise TraceError(f"{self._path}: changed while it was judged")
         return self._file.get_tensor(name)
+
+    def copy(self, name: str, path: Path) -> None:
+        """Writes the bytes of one array to a file, a piece at a time."""
+        with open_file(self._path) as file, path.open("wb") as other:
+            length = int.from_bytes(file.read(8), "little")
+            start, end = json.loads(file.read(length))[name]["data_offsets"]
+            file.seek(8 + length + start)
+            for left in range(end - start, 0, -_PIECE):
+                other.write(file.read(min(left, _PIECE)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 
+from parity.core import trace as trace_module
 from parity.core.trace import Raised, Trace, TraceError
 
 
@@ -88,3 +89,26 @@ def test_an_earlier_format_is_named(written, monkeypatch):
     with pytest.raises(TraceError, match="trace format 1, this version reads 2"):
         Trace.read(path)
     assert json.dumps(trace.facts)
+
+
+def test_a_large_file_is_digested_once_as_long_as_it_stays_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(trace_module, "LARGE", 1)
+    monkeypatch.setattr(trace_module, "_known", {})
+    path = tmp_path / "one.safetensors"
+    Trace({"a": np.arange(9.0)}).write(path)
+    (tmp_path / "two.safetensors").hardlink_to(path)
+    monkeypatch.setattr(trace_module, "_PIECE", None)  # digesting it again would raise
+    read = Trace.read(tmp_path / "two.safetensors")
+    assert np.array_equal(read.arrays["a"], np.arange(9.0))
+    monkeypatch.undo()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    refused(path, bytes(content))
+
+
+def test_an_array_is_copied_to_a_file_byte_for_byte(written, tmp_path, monkeypatch):
+    trace, path, _ = written
+    monkeypatch.setattr(trace_module, "_PIECE", 5)
+    for name, array in trace.arrays.items():
+        Trace.read(path).arrays.copy(name, tmp_path / "copy")
+        assert (tmp_path / "copy").read_bytes() == array.tobytes()

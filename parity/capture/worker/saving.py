@@ -17,7 +17,7 @@ import numpy as np
 
 from parity.backends.protocol import Model
 from parity.capture.worker.session import Session
-from parity.core.trace import FILE, Trace
+from parity.core.trace import FILE, FileArrays, Trace
 
 LARGE = 1 << 24
 """Bytes of a saved file from which on no run keeps it."""
@@ -60,7 +60,11 @@ def unpack(arrays: Mapping[str, np.ndarray], folder: Path) -> None:
     for name in arrays:
         if name.startswith(FILE):
             # A name is a plain one: a trace from elsewhere must not write outside of the folder.
-            arrays[name].tofile(folder / Path(name.removeprefix(FILE)).name)
+            path = folder / Path(name.removeprefix(FILE)).name
+            if isinstance(arrays, FileArrays):
+                arrays.copy(name, path)
+            else:
+                arrays[name].tofile(path)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
