@@ -7,7 +7,7 @@ where nothing of ours but the standard library, numpy and safetensors may be imp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -122,6 +122,13 @@ class Model(Protocol):
         """The loss (``inputs`` hold ``labels``) and its gradient by every trainable parameter, under canonical names
         and in canonical layout. A backend whose class takes no labels computes the documented cross-entropy of its
         own logits."""
+        ...
+
+    def kept_gradients(
+        self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
+    ) -> tuple[Field, dict[str, Any]]:
+        """``gradients``, with ``keep`` of each in its place, called while the pass goes on: as many gradients as there
+        are parameters take as much memory. Only a framework that tells of each gradient has it."""
         ...
 
     def each_layer_alone(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from parity.backends import layer_injection
 from parity.backends.hf import common, documented
 from parity.backends.protocol import Field, LoadReport, Reorder, Step, fed_names
+from parity.backends.torch_gradients import taken
 from parity.backends.torch_util import (
     SETS_BEFORE_USE,
     as_tensors,
@@ -214,15 +215,20 @@ class HfTorchModel(documented.Documented):
         return {**super().flags(), "evaluates": not self._model.training}
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
+        return self.kept_gradients(inputs, lambda gradient: gradient)
+
+    def kept_gradients(
+        self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
+    ) -> tuple[Field, dict[str, Any]]:
+        """In the order of the model's parameters."""
         self._model.zero_grad(set_to_none=True)
         loss = self._forward(self._tensors(inputs), gradients=True).loss
-        loss.backward()
-        found = {}
-        for raw, parameter in self._model.named_parameters():
-            if parameter.grad is not None:
-                found[common.parameter_name(raw, "torch", self._table)[0]] = _gradient(parameter.grad)
-        self._model.zero_grad(set_to_none=True)
-        return loss.detach(), found
+        found: dict[str, Any] = {}
+        named = list(self._model.named_parameters())
+        with taken(named, lambda raw, gradient: found.update({raw: keep(_gradient(gradient))})):
+            loss.backward()
+        kept = {common.parameter_name(raw, "torch", self._table)[0]: found[raw] for raw, _ in named if raw in found}
+        return loss.detach(), kept
 
     def each_layer_alone(
         self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]

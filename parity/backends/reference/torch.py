@@ -150,6 +150,14 @@ class ReferenceTorchModel:
         compute_as(self._variant, self._threads)
         return loss_and_gradients(self._model, inputs)
 
+    def kept_gradients(
+        self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
+    ) -> tuple[Field, dict[str, Any]]:
+        from parity.backends.reference.kept_gradients import loss_and_kept
+
+        compute_as(self._variant, self._threads)
+        return loss_and_kept(self._model, inputs, keep)
+
     def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
         """``parity.backends.reference.softmax_cancellation``; empty but for the oracle, known by its precision and
         attention."""

@@ -157,19 +157,27 @@ def _each_layer(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
 
 def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     model = session.current()
+
+    def keep(gradient: np.ndarray) -> tuple[np.ndarray, str, bool]:
+        array = np.asarray(gradient)
+        return _kept(array), str(array.dtype), array.size > SKETCH_ABOVE
+
     with session.clock.backend():
-        loss, gradients = model.gradients(inputs)
+        if hasattr(model, "kept_gradients"):
+            loss, found = model.kept_gradients(inputs, keep)
+        else:
+            loss, gradients = model.gradients(inputs)
+            gradients = dict(gradients)  # each is let go as soon as what is kept of it is there
+            found = {name: keep(gradients.pop(name)) for name in list(gradients)}
     # A backend that differentiates outside the library's own output may have the loss on the host already.
     on_host = isinstance(loss, (np.ndarray, np.generic))
     value, dtype = (np.asarray(loss), str(loss.dtype)) if on_host else model.to_numpy(loss)
-    given = {f"gradient.{parameter}": np.asarray(array) for parameter, array in gradients.items()}
-    dtypes = {"loss": dtype, **{name: str(array.dtype) for name, array in given.items()}}
-    sketched = [name for name, array in given.items() if array.size > SKETCH_ABOVE]
-    kept = {name: _kept(array) for name, array in given.items()}
-    facts: dict[str, Any] = {"sketched": sketched}
+    given = {f"gradient.{parameter}": each for parameter, each in found.items()}
+    dtypes = {"loss": dtype, **{name: dtype for name, (_, dtype, _) in given.items()}}
+    facts: dict[str, Any] = {"sketched": [name for name, (_, _, sketched) in given.items() if sketched]}
     if hasattr(model, "minuends"):
         facts.update(model.minuends(inputs))
-    return Trace({"loss": value, **kept}, facts, dtypes=dtypes)
+    return Trace({"loss": value, **{name: kept for name, (kept, _, _) in given.items()}}, facts, dtypes=dtypes)
 
 
 def _kept(gradient: np.ndarray) -> np.ndarray:

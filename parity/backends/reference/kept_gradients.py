@@ -1,0 +1,53 @@
+"""The torch reference's gradients, of each of which only what is asked for is kept, as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from parity.backends.torch_gradients import taken
+
+
+def loss_and_kept(
+    model: Any, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """``reference.in_torch.loss_and_gradients``, bit for bit, with ``keep`` of each gradient in its place.
+
+    A canonical array that several of our parameters are parts of is put together when its last part is there.
+    """
+    import torch
+
+    from reference.in_torch import as_inputs
+    from reference.in_torch.loading import to_host
+    from reference.in_torch.precision import matmul_precision
+    from reference.names import table_of
+
+    table = table_of(model.config, model.model_class)
+    own = dict(model.named_parameters())
+    whole: dict[str, list[Any]] = {}
+    for row in table.rows:
+        if row.ours in own:
+            whole.setdefault(row.name, []).append(row)
+    names = {row.ours: name for name, rows in whole.items() for row in rows}
+    waiting: dict[str, np.ndarray] = {}
+    found: dict[str, Any] = {}
+
+    def take(ours: str, gradient: Any) -> None:
+        waiting[ours] = to_host(gradient)
+        rows = whole[names[ours]]
+        if all(row.ours in waiting for row in rows):
+            parts = [(row.ours, waiting.pop(row.ours)) for row in rows]
+            found.update((name, keep(array)) for name, array in type(table)(tuple(rows)).canonical(parts))
+
+    named = [(ours, parameter) for ours, parameter in own.items() if ours in names]
+    with torch.enable_grad(), matmul_precision(model.precision):
+        loss = model(**as_inputs(model, inputs)).loss
+        seen: set[str] = set()
+        with taken(named, lambda ours, gradient: (seen.add(ours), take(ours, gradient))[1]):
+            loss.backward()
+    for ours, parameter in named:
+        if ours not in seen:  # without a part in the loss: cross-attention where there is no encoder
+            take(ours, torch.zeros_like(parameter))
+    return to_host(loss), {name: found[name] for name in whole}
