@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 
 from parity.backends import layer_injection
 from parity.backends.protocol import Field, LoadReport, Model, Reorder, Step
-from parity.backends.reference import outputs
+from parity.backends.reference import by_layer, outputs
 from parity.backends.reference import softmax_cancellation as minuends
 from parity.backends.reference.reversed_widths import MirroredModel, MirroredWeights
 from parity.backends.torch_util import SETS_BEFORE_USE, compute_as, on_host, set_deterministic
@@ -23,8 +25,12 @@ class ReferenceTorch:
 
     sets_before_use = SETS_BEFORE_USE
 
-    def setup(self, *, threads: int, device: str, cache: Path) -> None:
-        self.threads = threads
+    by_layer_above = True
+    """Whether ``setup`` takes it."""
+
+    def setup(self, *, threads: int, device: str, cache: Path, by_layer_above: int | None = None) -> None:
+        """``by_layer_above``: bytes of float64 parameters from which on a model is computed a layer at a time."""
+        self.threads, self._whole = threads, by_layer_above
         set_deterministic(threads)
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
@@ -42,27 +48,56 @@ class ReferenceTorch:
         settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
         table = table_of(config, model_class)
         given = MirroredWeights(table, weights) if variant.mirrored else weights
-        model = in_torch.build(config, given, model_class=model_class, place=checkpoint, **settings)
+        held = None
+        if dtype == by_layer.DTYPE and device == "cpu" and self._whole is not None and _size(table) > self._whole:
+            how = {"attention": variant.attention, "precision": precision}
+            model, held = by_layer.build(config, given, model_class=model_class, place=checkpoint, **how)
+        else:
+            model = in_torch.build(config, given, model_class=model_class, place=checkpoint, **settings)
         report, state = outputs.file_report(weights), model.state_dict()
         report.tied = outputs.one_table(table, state)
         report.not_materialised = [name for name, tensor in state.items() if tensor.is_meta]
         report.training = model.training
-        loaded = ReferenceTorchModel(model, checkpoint, report, variant, self.threads)
+        loaded = ReferenceTorchModel(model, checkpoint, report, variant, self.threads, held)
         return MirroredModel(loaded, table, torch.flip) if variant.mirrored else loaded
 
 
-class ReferenceTorchModel:
-    """One loaded reference model."""
+def _size(table: Any) -> int:
+    """Bytes of all parameters in float64."""
+    return 8 * sum(math.prod(shape) for shape in table.shapes.values())
 
-    def __init__(self, model: Any, checkpoint: Path, report: LoadReport, variant: Variant, threads: int) -> None:
+
+class ReferenceTorchModel:
+    """One loaded reference model.
+
+    Args:
+        held: what fills its parameters where it is computed a layer at a time.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        checkpoint: Path,
+        report: LoadReport,
+        variant: Variant,
+        threads: int,
+        held: by_layer.ByLayer | None = None,
+    ) -> None:
         self._model, self._checkpoint, self._variant, self._threads = model, checkpoint, variant, threads
+        self._held = held
         self.class_name = model.model_class
         self.report = report
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         from reference.in_torch import canonical_parameters
+        from reference.in_torch.loading import to_host
+        from reference.names import table_of
 
-        return canonical_parameters(self._model)
+        if self._held is None:
+            return canonical_parameters(self._model)
+        state = self._held.parameters(self._model)
+        ours = ((name, to_host(tensor)) for name, tensor in state.items())
+        return table_of(self._model.config, self._model.model_class).canonical(ours)
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
         """Raises NotImplementedError where ``as_tuple``: the reference returns one dataclass."""
@@ -148,7 +183,8 @@ class ReferenceTorchModel:
         from reference.in_torch import loss_and_gradients
 
         compute_as(self._variant, self._threads)
-        return loss_and_gradients(self._model, inputs)
+        with self._emptied_after():
+            return loss_and_gradients(self._model, inputs)
 
     def kept_gradients(
         self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
@@ -156,7 +192,8 @@ class ReferenceTorchModel:
         from parity.backends.reference.kept_gradients import loss_and_kept
 
         compute_as(self._variant, self._threads)
-        return loss_and_kept(self._model, inputs, keep)
+        with self._emptied_after():
+            return loss_and_kept(self._model, inputs, keep)
 
     def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
         """``parity.backends.reference.softmax_cancellation``; empty but for the oracle, known by its precision and
@@ -166,7 +203,11 @@ class ReferenceTorchModel:
         if next(self._model.parameters()).dtype != torch.float64 or self._variant.attention != "eager":
             return {}
         compute_as(self._variant, self._threads)
-        return minuends.sizes(self._model, inputs)
+        with self._emptied_after():
+            return minuends.sizes(self._model, inputs)
+
+    def _emptied_after(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._held is None else self._held.emptied_after()
 
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         return on_host(value)
