@@ -15,21 +15,20 @@ from types import TracebackType
 from typing import Any
 
 from parity.capture.memory import PeakMemory, available, estimate
-from parity.capture.task import THREADS, CaptureError, Result, Task, Usage, covered
+from parity.capture.task import THREADS, CaptureError, OnEvent, Result, Rounds, Task, Usage, covered
 from parity.capture.worker.environment import cores
 from parity.capture.worker_pool import Kind, WorkerPool, kind_of
 from parity.capture.worker_process import Child, ending
 from parity.core.backends import find_entry
 
-OnEvent = Callable[[str, Task, Result | None], None]
 TICK = 0.1
 
 
 class LocalProcesses:
     """Worker processes, restarted for the remaining tasks when one crashes, hangs or is killed.
 
-    As a context manager it keeps its workers from one ``run`` to the next, and ends them when it is left. Otherwise
-    they end with each ``run``.
+    As a context manager it keeps its workers from one run to the next, and ends them when it is left. Otherwise they
+    end with each run.
 
     Args:
         compiled: where workers keep compiled programs between runs.
@@ -61,26 +60,59 @@ class LocalProcesses:
         self._pool.close()
 
     def run(self, tasks: Sequence[Task], on_event: OnEvent) -> dict[str, Result]:
-        """Runs all tasks (see ``Executor``)."""
-        queues = self._queues(tasks, on_event)
-        waiting, running = deque(queues), []
+        """Runs these tasks, and says how each ended, by its id.
+
+        Raises:
+            CaptureError: traces cannot be written.
+        """
+        found: dict[str, Result] = {}
+
+        def once() -> Rounds:
+            found.update((yield tasks))
+
+        self.run_rounds([once()], on_event)
+        return found
+
+    def run_rounds(self, work: Sequence[Rounds], on_event: OnEvent) -> None:
+        """Runs all work (see ``Executor``): what comes later is begun where the earlier leaves cores free."""
+        ahead = deque(Work(rounds, lambda tasks: self._queues(tasks, on_event)) for rounds in work)
+        begun: list[Work] = []
         try:
-            while waiting or running:
-                while waiting and self._may_start(waiting[0], running):
-                    running.append(waiting.popleft())
-                    running[-1].start()
+            while begun or ahead:
+                running = self._start(begun, ahead)
                 _wait_for_output([queue.child for queue in running if queue.child])
                 for queue in running:
                     queue.poll()
                 self._peak.sample()
-                running = [queue for queue in running if not queue.finished]
+                for each in begun:
+                    each.go_on()
+                self._count(begun)
+                begun = [each for each in begun if not each.ended]
         finally:
-            for queue in running:
-                queue.kill()
+            for each in begun:
+                each.stop()
             if not self._kept:
                 self._pool.close()
-            self._count(queues)
-        return {task: result for queue in queues for task, result in queue.results.items()}
+            self._count(begun)
+            self.usage.backend_seconds = covered(self.usage.intervals)
+
+    def _start(self, begun: list[Work], ahead: deque[Work]) -> list[WorkQueue]:
+        """Starts what there is room for, and begins more work where cores are left; what runs now."""
+        while True:
+            running = [queue for each in begun for queue in each.queues if queue.child]
+            held = False
+            for queue in [queue for each in begun for queue in each.queues if queue.is_waiting]:
+                if queue.kind in {other.kind for other in running}:
+                    continue
+                if self._may_start(queue, running):
+                    queue.start()
+                    running.append(queue)
+                else:
+                    held = True
+            if held or not ahead or len(running) >= self.jobs:
+                return running
+            begun.append(ahead.popleft())
+            begun[-1].go_on()
 
     def _queues(self, tasks: Sequence[Task], on_event: OnEvent) -> list[WorkQueue]:
         groups: dict[Kind, list[Task]] = {}
@@ -101,10 +133,50 @@ class LocalProcesses:
         self._pool.make_room(self.memory - needed, besides=queue.kind)
         return True
 
-    def _count(self, queues: Iterable[WorkQueue]) -> None:
+    def _count(self, begun: Iterable[Work]) -> None:
         self.usage.peak_memory = max(self.usage.peak_memory, self._peak.peak)
-        self.usage.intervals += [interval for queue in queues for interval in queue.intervals]
-        self.usage.backend_seconds = covered(self.usage.intervals)
+        for each in begun:
+            self.usage.intervals += each.new_intervals()
+
+
+class Work:
+    """The work on one checkpoint while it is done, round by round.
+
+    Args:
+        queues: makes the queues of a round's tasks.
+    """
+
+    def __init__(self, rounds: Rounds, queues: Callable[[Sequence[Task]], list[WorkQueue]]) -> None:
+        self._rounds, self._make = rounds, queues
+        self._begun = False
+        self._intervals: list[tuple[float, float]] = []
+        self.queues: list[WorkQueue] = []
+        self.ended = False
+
+    def go_on(self) -> None:
+        """Where a round is finished, takes the next one; one without tasks is finished at once."""
+        while not self.ended and all(queue.finished for queue in self.queues):
+            self._intervals += [interval for queue in self.queues for interval in queue.intervals]
+            results = {task: result for queue in self.queues for task, result in queue.results.items()}
+            self.queues = []
+            try:
+                # A generator is begun by sending None.
+                self.queues = self._make(self._rounds.send(results if self._begun else None))
+            except StopIteration:
+                self.ended = True
+            self._begun = True
+
+    def stop(self) -> None:
+        """Ends its workers; what is not done stays undone."""
+        for queue in self.queues:
+            queue.kill()
+            self._intervals += queue.intervals
+        self._rounds.close()
+
+    def new_intervals(self) -> list[tuple[float, float]]:
+        """When its workers were busy, since this was asked last."""
+        found, self._intervals = self._intervals, []
+        return found
 
 
 class WorkQueue:
@@ -138,6 +210,11 @@ class WorkQueue:
         self._pending = deque(_by_model(tasks))
         self._ready, self._used, self._began, self._deadline = False, False, 0.0, 0.0
         self._loaded: tuple[str, ...] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its tasks have not been begun."""
+        return self.child is None and bool(self._pending)
 
     @property
     def finished(self) -> bool:

@@ -34,7 +34,7 @@ from parity.capture.probe import probe
 from parity.capture.refusals import refusal
 from parity.capture.run_directory import MANIFEST, clear, link, locked, new_run_directory, prepare, trace_name
 from parity.capture.sources import OwnSources
-from parity.capture.task import CaptureError, Event, Executor, Result, Task
+from parity.capture.task import CaptureError, Event, Executor, Result, Rounds, Task
 from parity.capture.views import Views
 from parity.capture.worker.handed_files import FilesChanged, UsersPath
 from parity.capture.worker.saving import without_large_files
@@ -81,6 +81,7 @@ def capture(
     others_judged: bool = False,
     narrow: Narrow | None = None,
     inspected: Callable[[Sequence[Checkpoint]], None] | None = None,
+    captured: Callable[[Manifest], None] | None = None,
 ) -> Manifest:
     """Asks every subject every case about these checkpoints and writes a run directory.
 
@@ -98,6 +99,7 @@ def capture(
             even where no backend can run here.
         narrow: leaves out of the cases, base and derived, what nobody will judge.
         inspected: told which checkpoints can be read, before anything is asked.
+        captured: given the manifest of a checkpoint alone when all of it is there, while others are still captured.
 
     A checkpoint that cannot be read is left out, and recorded as unreadable, where another can.
 
@@ -132,10 +134,9 @@ def capture(
         clear(out)
         planned = time.monotonic()
         with _ended_by_sigterm(), kept, views, run.uncached_removed():
-            run.ask(base)
-            for more in derive:
-                run.ask(more(run.manifest(started, {}), out))
-            run.let_go_of_copies()
+            run.prepare(base)
+            work = [run.rounds(each.name, derive, started, captured) for each in found]
+            executor.run_rounds(work, run.on_event)
         capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
         # The phases add up to the wall time: in `backends` at least one of them was at work, in `capture` none.
         seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - working)}
@@ -251,7 +252,7 @@ class _Run:
         self.places: dict[str, Place] = {}
         self.asked: list[Asked] = []
         self.cases: dict[str, list[Case]] = {}
-        self.records: list[TraceRecord] = []
+        self.records: dict[str, list[TraceRecord]] = {}
         self.not_run: list[str] = []
         self._sources = OwnSources(ROOT)
         self._own: dict[str, str] = {}
@@ -259,7 +260,10 @@ class _Run:
         self._uncached: set[str] = set()
         self._views: dict[tuple[str, frozenset[str]], Path | str] = {}
         self._refusals: dict[tuple[str, str], str] = {}
-        self._done = self._total = self._cached = 0
+        self._base: dict[str, list[Cell]] = {}
+        self._planned: set[str] = set()
+        self._cached: set[str] = set()
+        self._done: set[str] = set()
 
     def plan(
         self,
@@ -306,34 +310,54 @@ class _Run:
         alone = subject.role == "candidate" and not by_name
         return asked_of(subject, versions, kind, without_peer(subject.backend, versions) if alone else "")
 
-    def ask(self, cases: Mapping[str, list[Case]]) -> None:
-        """Puts these cases, by checkpoint, to every subject that can be asked; each trace is computed once."""
-        cases = {name: self.narrow(new) for name, new in cases.items()}
-        for name, new in cases.items():
-            self.cases.setdefault(name, []).extend(new)
-        asked = [(index, each) for index, each in enumerate(self.asked) if self._has_judged(each)]
-        cells = [
-            self._cell(index, name, case)
-            for name, new in cases.items()
-            for case in new
-            for index, each in asked
-            if each.is_about(self.checkpoints[name].anatomy) and each.is_asked(case)
+    def prepare(self, base: Mapping[str, list[Case]]) -> None:
+        """Plans the base cases of all checkpoints, so that it is known how much there is to do."""
+        self._base = {name: self._cells(name, cases) for name, cases in base.items()}
+        self._cached = {key for key in self._planned if self.cache.path(key).exists()}
+        self._show("planned")
+
+    def rounds(
+        self, name: str, derive: Sequence[Derive], started: str, captured: Callable[[Manifest], None] | None
+    ) -> Rounds:
+        """Puts a checkpoint's cases to every subject that can be asked: the base ones, then those derived from them."""
+        yield from self._ask(self._base.pop(name))
+        for more in derive:
+            derived = more(self.manifest(started, {}, name), self.out)
+            yield from self._ask(self._cells(name, derived.get(name, [])))
+        self._let_go_of_copies(name)
+        if captured is not None:
+            captured(self.manifest(started, {}, name))
+
+    def _cells(self, name: str, cases: list[Case]) -> list[Cell]:
+        """The cells of these cases, which are from now on part of the run."""
+        cases = self.narrow(cases)
+        self.cases.setdefault(name, []).extend(cases)
+        anatomy = self.checkpoints[name].anatomy
+        asked = [
+            (index, each) for index, each in enumerate(self.asked) if self._has_judged(each) and each.is_about(anatomy)
         ]
-        cached = {}
+        cells = [self._cell(index, name, case) for case in cases for index, each in asked if each.is_asked(case)]
+        self._planned |= {cell.task.id for cell in cells}
+        return cells
+
+    def _ask(self, cells: list[Cell]) -> Rounds:
+        """Computes what is not in the cache, each trace once, and records all of it."""
+        found = {}
         for key in dict.fromkeys(cell.task.id for cell in cells):
             if (trace := self.cache.find(key)) is not None:
-                cached[key] = trace.digest
-        missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in cached}
-        self._total += len(missing) + len(cached)
-        self._done += len(cached)
-        self._cached += len(cached)
+                found[key] = trace.digest
+        missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in found}
+        self._cached = (self._cached - set(missing)) | set(found)
+        self._done |= set(found)
         self._show("planned")
         tasks, results = self._with_views(cells, missing)
-        results |= self.executor.run(_oracle_first(tasks), self._on_event) if tasks else {}
+        if tasks:
+            results |= yield _oracle_first(tasks)
         self._show("captured")
         for cell in cells:
             # Two subjects can share a trace (a yardstick's member may be a candidate); its time counts once.
-            self.records.append(self._record(cell, results.get(cell.task.id), cached.get(cell.task.id)))
+            record = self._record(cell, results.get(cell.task.id), found.get(cell.task.id))
+            self.records.setdefault(cell.checkpoint, []).append(record)
             if (result := results.get(cell.task.id)) is not None:
                 results[cell.task.id] = replace(result, seconds=0.0, io_seconds=0.0)
 
@@ -358,7 +382,7 @@ class _Run:
                 tasks.append(replace(task, view=view))
             else:
                 ended[task.id] = Result("changed", view)
-                self._on_event("finished", task, ended[task.id])
+                self.on_event("finished", task, ended[task.id])
         return tasks, ended
 
     def _has_judged(self, asked: Asked) -> bool:
@@ -381,11 +405,12 @@ class _Run:
             self._uncached.add(task.id)
         return Cell(index, name, case, task)
 
-    def let_go_of_copies(self) -> None:
+    def _let_go_of_copies(self, name: str) -> None:
         """Takes large saved files out of the run and the cache: they were loaded, and each is as large as the model."""
-        for place, record in enumerate(self.records):
-            operation = next(c.operation for c in self.cases[record.checkpoint] if c.name == record.case)
-            if operation != "save" or record.path is None:
+        operations = {case.name: case.operation for case in self.cases[name]}
+        records = self.records.get(name, [])
+        for place, record in enumerate(records):
+            if operations[record.case] != "save" or record.path is None:
                 continue
             path = self.out / record.path
             trace = Trace.read(path, record.digest)
@@ -393,7 +418,7 @@ class _Run:
             if small is not None:
                 self._uncached.add(trace.provenance["key"])
                 small.write(path)  # by a rename: the cache's own link keeps the whole one until it is removed
-                self.records[place] = record.model_copy(update={"digest": small.digest})
+                records[place] = record.model_copy(update={"digest": small.digest})
 
     @contextlib.contextmanager
     def uncached_removed(self) -> Iterator[None]:
@@ -443,8 +468,10 @@ class _Run:
             return "", str(error)
         return (trace.digest, "") if trace.provenance.get("key") == key else ("", f"{path}: a trace of something else")
 
-    def _on_event(self, kind: str, task: Task, result: Result | None) -> None:
-        self._done += kind == "finished"
+    def on_event(self, kind: str, task: Task, result: Result | None) -> None:
+        """Takes in what an executor says, and shows it."""
+        if kind == "finished":
+            self._done.add(task.id)
         self._show(kind, task, result)
 
     def _show(self, kind: str, task: Task | None = None, result: Result | None = None) -> None:
@@ -455,10 +482,11 @@ class _Run:
             about = {"label": task.backend if task.stack == "main" else f"{task.backend}@{task.stack}"}
         if result is not None:
             about |= {"outcome": result.outcome, "reason": result.reason}
-        self.progress(Event(kind, **about, done=self._done, total=self._total, cached=self._cached))
+        self.progress(Event(kind, **about, done=len(self._done), total=len(self._planned), cached=len(self._cached)))
 
-    def manifest(self, started: str, seconds: dict[str, float]) -> Manifest:
-        """What was captured so far."""
+    def manifest(self, started: str, seconds: dict[str, float], only: str | None = None) -> Manifest:
+        """What was captured so far, of all checkpoints or of one alone."""
+        checkpoints = {name: each for name, each in self.checkpoints.items() if only in (None, name)}
         return Manifest(
             parity_version=__version__,
             command=sys.argv,
@@ -474,15 +502,15 @@ class _Run:
                     notices=list(c.notices),
                     file_facts=c.facts,
                 )
-                for name, c in self.checkpoints.items()
+                for name, c in checkpoints.items()
             ],
             unreadable=self.unreadable,
             options=self.options,
             not_run=self.not_run,
             environments={name: place.facts for name, place in self.places.items()},
             subjects=[asked.record for asked in self.asked],
-            cases={name: [case.to_json() for case in cases] for name, cases in self.cases.items()},
-            traces=self.records,
+            cases={name: [case.to_json() for case in self.cases.get(name, [])] for name in checkpoints},
+            traces=[record for name in checkpoints for record in self.records.get(name, [])],
             seconds=seconds,
             peak_memory=self.executor.usage.peak_memory,
         )

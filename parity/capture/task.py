@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,20 +108,37 @@ class Usage:
     """When they were, by the system's monotonic clock."""
 
 
+Rounds = Generator[Sequence[Task], Mapping[str, Result], None]
+"""The work on one checkpoint: it yields tasks, is sent how each ended, by its id, and plans the next ones from that."""
+OnEvent = Callable[[str, Task, Result | None], None]
+"""Called with ``starting``, ``started`` or ``finished``, the task and, when finished, its result."""
+
+
 class Executor(Protocol):
     """Runs tasks somewhere: processes on this machine, or a cluster's engine."""
 
     usage: Usage
 
-    def run(self, tasks: Sequence[Task], on_event: Callable[[str, Task, Result | None], None]) -> dict[str, Result]:
-        """Runs all tasks, each exactly once, and returns how each ended, by its id.
-
-        ``on_event`` is called with ``starting``, ``started`` or ``finished``, the task and, when finished, its result.
+    def run_rounds(self, work: Sequence[Rounds], on_event: OnEvent) -> None:
+        """Runs all work to its end, each task that is yielded exactly once. What comes first goes first.
 
         Raises:
             CaptureError: traces cannot be written.
         """
         ...
+
+
+def in_turn(work: Sequence[Rounds], run: Callable[[Sequence[Task]], Mapping[str, Result]]) -> None:
+    """Runs one after the other: all that an executor needs to do.
+
+    Args:
+        run: runs tasks, and says how each ended, by its id.
+    """
+    for rounds in work:
+        with contextlib.suppress(StopIteration):
+            tasks = next(rounds)
+            while True:
+                tasks = rounds.send(run(tasks))
 
 
 def covered(intervals: Sequence[tuple[float, float]]) -> float:

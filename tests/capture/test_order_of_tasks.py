@@ -8,7 +8,7 @@ from pathlib import Path
 
 from parity.capture.executor import LocalProcesses
 from parity.capture.pipeline import capture
-from parity.capture.task import Result, Task
+from parity.capture.task import Result, Task, in_turn
 from parity.cases.standard import standard_cases
 from parity.core.options import AuditOptions
 from parity.core.resources import fixture
@@ -26,11 +26,14 @@ class Arranged:
         self._processes, self._arrange = LocalProcesses(folder), arrange
         self.usage = self._processes.usage
 
-    def run(self, tasks, on_event) -> dict[str, Result]:
-        found: dict[str, Result] = {}
-        for group in self._arrange(tasks):
-            found |= self._processes.run(group, on_event)
-        return found
+    def run_rounds(self, work, on_event) -> None:
+        def run(tasks: Sequence[Task]) -> dict[str, Result]:
+            found: dict[str, Result] = {}
+            for group in self._arrange(tasks):
+                found |= self._processes.run(group, on_event)
+            return found
+
+        in_turn(work, run)
 
 
 def some_cases(anatomy, rows, generation):

@@ -63,16 +63,19 @@ def joined(manifest: Manifest, out: Path, bundles: Mapping[str, list[Bundle]]) -
     """
     subjects, records = list(manifest.subjects), list(manifest.traces)
     environments = dict(manifest.environments)
-    for checkpoint in manifest.checkpoints:
-        for bundle in bundles.get(checkpoint.name, ()):
-            _same_questions(bundle, manifest, checkpoint)
-            environments.setdefault(golden_stack(bundle.stack), bundle.environment)
-            for stored in bundle.subjects:
-                # What follows from the backend's name is not stored with its answers.
-                prefix = find_entry(stored.backend).class_prefix
-                subject = stored.model_copy(update={"class_prefix": prefix})
-                place = _place(subjects, subject)
-                records += _records(bundle, subject, place, checkpoint.name, out)
+    checkpoints = {checkpoint.name: checkpoint for checkpoint in manifest.checkpoints}
+    # A subject has the same place in the manifest of one checkpoint as in that of all.
+    for name, bundle in [(name, bundle) for name, several in bundles.items() for bundle in several]:
+        if name in checkpoints:
+            _same_questions(bundle, manifest, checkpoints[name])
+        environments.setdefault(golden_stack(bundle.stack), bundle.environment)
+        for stored in bundle.subjects:
+            # What follows from the backend's name is not stored with its answers.
+            prefix = find_entry(stored.backend).class_prefix
+            subject = stored.model_copy(update={"class_prefix": prefix})
+            place = _place(subjects, subject)
+            if name in checkpoints:
+                records += _records(bundle, subject, place, name, out)
     return manifest.model_copy(update={"subjects": subjects, "traces": records, "environments": environments})
 
 
