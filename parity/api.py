@@ -36,7 +36,7 @@ def audit(
     progress: Callable[[Event], None] | None = None,
     **named: Any,
 ) -> Report:
-    """Captures and judges: ``capture`` then ``judge``, nothing more.
+    """Captures and judges, each checkpoint as soon as it is captured: ``capture`` then ``judge``, nothing more.
 
     >>> audit(["checkpoint"], backends=["hf-torch"], checks=["numbers"])  # doctest: +SKIP
 
@@ -57,21 +57,30 @@ def audit(
         KnownIssuesError: the file of known issues cannot be used.
     """
     from parity.capture.run_directory import locked, new_run_directory
+    from parity.core.records import Manifest
+    from parity.judge.captured_run import CheckpointRun
+    from parity.judge.judge import Judge
 
     options = replace(options or DEFAULTS, **named)
     _check_before_capture(options, checkpoints)
     options = replace(options, out=options.out or new_run_directory())
     with locked(options.out):
-        capture(checkpoints, options, progress=progress)
-        # Of several each is shown as soon as it is judged; of one the report says the same at once.
-        shown = progress if len(checkpoints) > 1 else None
-        return judge(
-            options.out,
-            checks=options.checks,
-            strict=options.strict,
-            known_issues=options.known_issues,
-            progress=shown,
-        )
+        if options.goldens:
+            capture(checkpoints, options, progress=progress)
+            return judge(options.out, checks=options.checks, strict=options.strict, known_issues=options.known_issues)
+        judging = Judge(options.checks, strict=options.strict, known_issues=options.known_issues)
+
+        def captured(manifest: Manifest) -> None:
+            # As a judge reads it who comes later.
+            manifest = Manifest.model_validate_json(manifest.model_dump_json())
+            (checkpoint,) = manifest.checkpoints
+            totals = judging.take(CheckpointRun(options.out, manifest, checkpoint))
+            # Of several each is shown as soon as it is judged; of one the report says the same at once.
+            if progress is not None and len(checkpoints) > 1:
+                progress(_judged(checkpoint.name, totals))
+
+        manifest = _capture(checkpoints, options, progress, captured)
+        return _written(judging.report(manifest, while_captured=True), options.out)
 
 
 def capture(
@@ -88,13 +97,22 @@ def capture(
     Returns:
         The manifest, also written to ``out/manifest.json``, beside ``out/traces/``.
     """
+    return _capture(checkpoints, replace(options or DEFAULTS, **named), progress)
+
+
+def _capture(
+    checkpoints: Sequence[str | Path],
+    options: AuditOptions,
+    progress: Callable[[Event], None] | None,
+    captured: Callable[[Manifest], None] | None = None,
+) -> Manifest:
+    """What ``capture`` does; ``captured`` is given the manifest of each checkpoint alone when all of it is there."""
     from parity.capture.pipeline import capture as run
     from parity.cases.documented_values import documented_values
     from parity.judge.followup.cases import layers, stages
     from parity.judge.judge import select_checks
     from parity.judge.selection import narrowed
 
-    options = replace(options or DEFAULTS, **named)
     if options.goldens:
         options = replace(options, checks=None)  # a golden answers all of its cases, or those of another run
     directories, unreadable = _found([str(text) for text in checkpoints], options.offline, options.cache)
@@ -105,6 +123,7 @@ def capture(
         progress=progress,
         unreadable=unreadable,
         narrow=partial(narrowed, checks=select_checks(options.checks)) if options.checks else None,
+        captured=captured,
     )
     if options.goldens:
         return _with_goldens(options, derive, capture_these)
@@ -189,27 +208,43 @@ def judge(
         NothingToJudge: no such check.
     """
     from parity.capture.run_directory import locked
-    from parity.capture.task import Event
-    from parity.core.records import RecordError, write_record
+    from parity.core.records import RecordError
     from parity.judge.judge import judge as run
-    from parity.report.html import write_page
 
     if directory.is_file():
         raise RecordError(f"{directory}: a file: what is judged is a run's directory, with its manifest and its traces")
 
     def judged(name: str, totals: Totals) -> None:
         if progress is not None:
-            counts = totals.model_dump(by_alias=True)
-            said = ", ".join(f"{count} {status}" for status, count in counts.items() if count or status == "pass")
-            progress(Event("judged", checkpoint=name, reason=said))
+            progress(_judged(name, totals))
 
     with locked(directory):
         report = run(directory, checks=checks, strict=strict, known_issues=known_issues, on_checkpoint=judged)
-        for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
-            try:
-                write(report, path)
-            except OSError as error:
-                raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        return _written(report, directory)
+
+
+def _judged(name: str, totals: Totals) -> Event:
+    from parity.capture.task import Event
+
+    counts = totals.model_dump(by_alias=True)
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count or status == "pass")
+    return Event("judged", checkpoint=name, reason=said)
+
+
+def _written(report: Report, directory: Path) -> Report:
+    """The report, as ``report.json`` and as the page.
+
+    Raises:
+        OutputError: one of them cannot be written.
+    """
+    from parity.core.records import write_record
+    from parity.report.html import write_page
+
+    for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
+        try:
+            write(report, path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     return report
 
 

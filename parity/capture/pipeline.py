@@ -34,7 +34,7 @@ from parity.capture.probe import probe
 from parity.capture.refusals import refusal
 from parity.capture.run_directory import MANIFEST, clear, link, locked, new_run_directory, prepare, trace_name
 from parity.capture.sources import OwnSources
-from parity.capture.task import CaptureError, Event, Executor, Result, Rounds, Task
+from parity.capture.task import CaptureError, Event, Executor, Result, Rounds, Task, covered
 from parity.capture.views import Views
 from parity.capture.worker.handed_files import FilesChanged, UsersPath
 from parity.capture.worker.saving import without_large_files
@@ -138,8 +138,11 @@ def capture(
             work = [run.rounds(each.name, derive, started, captured) for each in found]
             executor.run_rounds(work, run.on_event)
         capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
-        # The phases add up to the wall time: in `backends` at least one of them was at work, in `capture` none.
-        seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - working)}
+        busy = covered([*executor.usage.intervals, *run.handed_on])
+        # The phases add up to the wall time: in `backends` at least one of them was at work, in the others none.
+        seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - busy)}
+        if captured is not None:
+            seconds["judge"] = busy - working
         manifest = run.manifest(started, seconds)
         try:
             write_record(manifest, out / MANIFEST)
@@ -260,6 +263,8 @@ class _Run:
         self._uncached: set[str] = set()
         self._views: dict[tuple[str, frozenset[str]], Path | str] = {}
         self._refusals: dict[tuple[str, str], str] = {}
+        self.handed_on: list[tuple[float, float]] = []
+        """When whoever is told of a captured checkpoint was at work, by the system's monotonic clock."""
         self._base: dict[str, list[Cell]] = {}
         self._planned: set[str] = set()
         self._cached: set[str] = set()
@@ -326,7 +331,9 @@ class _Run:
             yield from self._ask(self._cells(name, derived.get(name, [])))
         self._let_go_of_copies(name)
         if captured is not None:
+            begun = time.monotonic()
             captured(self.manifest(started, {}, name))
+            self.handed_on.append((begun, time.monotonic()))
 
     def _cells(self, name: str, cases: list[Case]) -> list[Cell]:
         """The cells of these cases, which are from now on part of the run."""

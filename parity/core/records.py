@@ -260,6 +260,7 @@ class Cost(_Record):
     backend_seconds: float
     """Wall time during which at least one backend was computing (or importing, or loading)."""
     judge_seconds: float
+    """Wall time of judging during which no backend was."""
     trace_io_seconds: float
     own_share: float
     peak_memory: int

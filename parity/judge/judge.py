@@ -5,12 +5,24 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from parity.core.eligibility import Decision, NotAsked, Skip, eligibility
 from parity.core.errors import GivenError
-from parity.core.records import CheckpointRecord, Cost, Manifest, Report, Status, Totals, Verdict
+from parity.core.records import (
+    CaseRecord,
+    CheckpointRecord,
+    Cost,
+    GeneratedRow,
+    Manifest,
+    MeasuredError,
+    Report,
+    Status,
+    Totals,
+    Verdict,
+)
 from parity.core.subject import FLAX, TORCH
 from parity.core.trace import Raised, TraceError
 from parity.core.version import __version__
@@ -70,50 +82,103 @@ def judge(
         KnownIssuesError: the file of known issues cannot be used.
         NothingToJudge: a name in ``checks`` is neither an id nor a family, or the run was captured for others.
     """
-    begun = time.perf_counter()
-    checks = list(checks or ())
-    selected = select_checks(checks)
+    judging = Judge(checks, strict=strict, known_issues=known_issues)
     manifest, runs = CheckpointRun.open_all(directory)
     if captured_for := manifest.options.get("checks"):
-        answered = select_checks(captured_for)
-        if not checks:
-            checks, selected = captured_for, answered
-        elif not {each.id for each in selected} <= {each.id for each in answered}:
+        if not judging.names:
+            judging = Judge(captured_for, strict=strict, known_issues=known_issues)
+        elif not {each.id for each in judging.selected} <= {each.id for each in select_checks(captured_for)}:
             only = ", ".join(captured_for)
             raise NothingToJudge(f"{directory}: captured for {only} alone; audit again for other checks")
-    judged = [Path(checkpoint.path) for checkpoint in manifest.checkpoints]
-    issues = () if known_issues is None else read_known_issues(known_issues, judged)
-    if known_issues is not None:
-        # The command that shows a cell again is told of them too.
-        options = {**manifest.options, "known_issues": str(known_issues)}
-        manifest = manifest.model_copy(update={"options": options})
-        for run in runs:
-            run.manifest = manifest
-    verdicts = []
     for run in runs:
-        own = list(verdicts_of(run, selected, strict, issues))
-        verdicts += own
+        totals = judging.take(run)
         if on_checkpoint is not None:
-            on_checkpoint(run.checkpoint.name, _totals(own))
-    return Report(
-        parity_version=__version__,
-        command=manifest.command,
-        started=manifest.started,
-        checkpoints=[_noticed(run) for run in runs],
-        unreadable=manifest.unreadable,
-        not_run=manifest.not_run,
-        tolerances=rests_on(manifest),
-        environments=manifest.environments,
-        subjects=manifest.subjects,
-        verdicts=verdicts,
-        totals=_totals(verdicts),
-        strict=strict,
-        selected=sorted(checks or ()),
-        cases={run.checkpoint.name: case_records(run) for run in runs},
-        measured=[row for run in runs for row in measured_errors(run)],
-        generated=[row for run in runs for row in generated_rows(run)],
-        cost=_cost(manifest, time.perf_counter() - begun),
-    )
+            on_checkpoint(run.checkpoint.name, totals)
+    return judging.report(manifest)
+
+
+@dataclass(frozen=True)
+class JudgedCheckpoint:
+    """What a report says of one checkpoint."""
+
+    record: CheckpointRecord
+    verdicts: list[Verdict]
+    cases: list[CaseRecord]
+    measured: list[MeasuredError]
+    generated: list[GeneratedRow]
+
+
+class Judge:
+    """Judges checkpoints one by one, as they are captured or from a run directory, and sums them up in one report.
+
+    Args:
+        checks: ids or families; none for every check.
+        strict, known_issues: as for ``judge``.
+
+    Raises:
+        NothingToJudge: a name is neither an id nor a family.
+    """
+
+    def __init__(
+        self, checks: Iterable[str] | None = None, *, strict: bool = False, known_issues: Path | None = None
+    ) -> None:
+        self.names = list(checks or ())
+        self.selected = select_checks(self.names)
+        self._strict, self._known_issues = strict, known_issues
+        self._judged: dict[str, JudgedCheckpoint] = {}
+        self._seconds = 0.0
+
+    def take(self, run: CheckpointRun) -> Totals:
+        """Judges every planned cell of one checkpoint.
+
+        Raises:
+            KnownIssuesError: the file of known issues cannot be used.
+        """
+        begun = time.perf_counter()
+        issues: Sequence[KnownIssue] = ()
+        if self._known_issues is not None:
+            issues = read_known_issues(self._known_issues, [Path(run.checkpoint.path)])
+            # The command that shows a cell again is told of them too.
+            options = {**run.manifest.options, "known_issues": str(self._known_issues)}
+            run.manifest = run.manifest.model_copy(update={"options": options})
+        verdicts = verdicts_of(run, self.selected, self._strict, issues)
+        self._judged[run.checkpoint.name] = JudgedCheckpoint(
+            record=_noticed(run),
+            verdicts=verdicts,
+            cases=case_records(run),
+            measured=list(measured_errors(run)),
+            generated=list(generated_rows(run)),
+        )
+        self._seconds += time.perf_counter() - begun
+        return _totals(verdicts)
+
+    def report(self, manifest: Manifest, *, while_captured: bool = False) -> Report:
+        """All that was judged, in the order of the manifest, each checkpoint of which was taken.
+
+        Args:
+            while_captured: each was judged while others were captured: the time that took is in the manifest's.
+        """
+        judged = [self._judged[checkpoint.name] for checkpoint in manifest.checkpoints]
+        verdicts = [verdict for each in judged for verdict in each.verdicts]
+        return Report(
+            parity_version=__version__,
+            command=manifest.command,
+            started=manifest.started,
+            checkpoints=[each.record for each in judged],
+            unreadable=manifest.unreadable,
+            not_run=manifest.not_run,
+            tolerances=rests_on(manifest),
+            environments=manifest.environments,
+            subjects=manifest.subjects,
+            verdicts=verdicts,
+            totals=_totals(verdicts),
+            strict=self._strict,
+            selected=sorted(self.names),
+            cases={each.record.name: each.cases for each in judged},
+            measured=[row for each in judged for row in each.measured],
+            generated=[row for each in judged for row in each.generated],
+            cost=_cost(manifest, None if while_captured else self._seconds),
+        )
 
 
 def _totals(verdicts: Iterable[Verdict]) -> Totals:
@@ -343,15 +408,20 @@ def rests_on(manifest: Manifest) -> str:
     )
 
 
-def _cost(manifest: Manifest, judging: float) -> Cost:
-    """What is not a backend's own work: planning, bringing traces to disk and back, judging."""
-    wall = sum(manifest.seconds.values()) + judging
+def _cost(manifest: Manifest, after: float | None) -> Cost:
+    """What is not a backend's own work: planning, bringing traces to disk and back, judging.
+
+    Args:
+        after: seconds of judging that came after the capture; None where its phases hold them.
+    """
+    phases = {**manifest.seconds, **({} if after is None else {"judge": after})}
+    wall = sum(phases.values())
     backends = manifest.seconds.get("backends", 0.0)
     cached = sum(record.cached for record in manifest.traces)
     return Cost(
         wall_seconds=wall,
         backend_seconds=backends,
-        judge_seconds=judging,
+        judge_seconds=phases.get("judge", 0.0),
         trace_io_seconds=sum(record.io_seconds for record in manifest.traces if not record.cached),
         own_share=1 - backends / wall if wall else 0.0,
         peak_memory=manifest.peak_memory,

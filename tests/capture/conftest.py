@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from parity.capture.executor import LocalProcesses
@@ -78,6 +79,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.delitem(sys.modules, "parity_fake", raising=False)
     found.environment.update(PYTHONPATH=str(found.site), FAKE_LOG=str(tmp_path / "log"))
     return found
+
+
+def workers():
+    """Processes that this one has started and that are alive."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
 
 def install_fake(site: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from parity.capture.executor import LocalProcesses
 from parity.capture.task import CaptureError, covered
+from parity.core import backends
 from parity.core.trace import Trace
+from tests.capture.conftest import workers
 from tests.capture.fake_backend import ABORT, EXIT, FINE, HANG, KILLED, LEAVE, NO_MEMORY, PRINT, RAISE, SLOW
 
 
@@ -153,3 +155,56 @@ def test_workers_run_side_by_side_up_to_jobs_and_memory(bench):
 def test_covered_counts_overlapping_time_once():
     assert covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0), (5.2, 5.4)]) == pytest.approx(4.0)
     assert covered([]) == 0.0
+
+
+def rounds(told, name, *tasks):
+    """Work of one task a round, each planned when the one before has ended."""
+    for task in tasks:
+        found = yield [task]
+        told.append((name, found[task.id].outcome))
+
+
+def different(bench, name, *behaviours):
+    """Tasks that only a process of their own can do, which no other checkpoint's may use."""
+    return [bench.task(each, checkpoint=bench.checkpoint(name)) for each in behaviours]
+
+
+def test_rounds_of_one_job_at_a_time_follow_the_order_of_the_work(bench):
+    told = []
+    work = [rounds(told, name, *different(bench, name, FINE, RAISE)) for name in ("one", "other")]
+    LocalProcesses(bench.folder, jobs=1, time_limit=20.0).run_rounds(work, lambda *event: None)
+    assert told == [("one", "captured")] * 2 + [("other", "captured")] * 2
+
+
+def test_later_work_is_begun_where_the_earlier_leaves_a_core_free(bench):
+    told, begun = [], []
+    work = [rounds(told, name, *different(bench, name, SLOW, ABORT)) for name in ("one", "other", "last")]
+    executor = LocalProcesses(bench.folder, jobs=2, time_limit=20.0, memory=1 << 40)
+    executor.run_rounds(work, lambda kind, task, result: begun.append(task.checkpoint.name) if kind == "started" else 0)
+    assert set(begun[:2]) == {"one", "other"}, "the last one waits until a core is free"
+    for name in ("one", "other", "last"):
+        assert [outcome for each, outcome in told if each == name] == ["captured", "crash"]
+
+
+def test_two_pieces_of_work_take_turns_at_a_worker_that_they_share(bench, monkeypatch):
+    monkeypatch.setitem(backends.BACKENDS, "fake", backends.find_entry("fake"))
+    told = []
+    work = [rounds(told, name, *different(bench, name, FINE, SLOW)) for name in ("one", "other")]
+    with LocalProcesses(bench.folder, jobs=2, time_limit=20.0, memory=1 << 40) as executor:
+        executor.run_rounds(work, lambda *event: None)
+    assert sorted(told) == [("one", "captured")] * 2 + [("other", "captured")] * 2
+    assert bench.log.count("setup") == 1
+
+
+def test_an_error_while_planning_ends_every_worker(bench):
+    before = len(workers())
+
+    def broken():
+        yield different(bench, "one", FINE)
+        raise CaptureError("the disk is full")
+
+    others = rounds([], "other", *different(bench, "other", HANG))
+    executor = LocalProcesses(bench.folder, jobs=2, time_limit=20.0, memory=1 << 40)
+    with pytest.raises(CaptureError, match="full"):
+        executor.run_rounds([broken(), others], lambda *event: None)
+    assert len(workers()) == before and others.gi_frame is None

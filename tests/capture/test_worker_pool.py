@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import psutil
 import pytest
 
 from parity.capture import worker_pool
@@ -12,6 +11,7 @@ from parity.capture.executor import LocalProcesses
 from parity.core import backends
 from parity.core.case import Case
 from parity.core.trace import Trace
+from tests.capture.conftest import workers
 from tests.capture.fake_backend import ABORT, DRAW, FINE, HANG, LEAK, SLOW
 from tests.capture.scene import case, play
 
@@ -32,12 +32,6 @@ def of_our_table(bench, monkeypatch):
 def run(executor, *tasks):
     found = executor.run(tasks, lambda kind, task, result: None)
     return [found[task.id].outcome for task in tasks]
-
-
-def workers():
-    """Processes that this one has started and that are alive."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_second_round_goes_to_the_same_worker(bench, processes):
