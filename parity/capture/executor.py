@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from parity.capture.memory import PeakMemory, available, estimate
+from parity.capture.memory import PeakMemory, available, by_layer, needed
 from parity.capture.task import THREADS, CaptureError, OnEvent, Result, Rounds, Task, Usage, covered
 from parity.capture.worker.environment import cores
 from parity.capture.worker_pool import Kind, WorkerPool, kind_of
@@ -120,7 +120,7 @@ class LocalProcesses:
             groups.setdefault(kind_of(task), []).append(task)
         queues = []
         for group in groups.values():
-            setup = _setup_for(group)
+            setup = _setup_for(group, self.memory)
             kind = kind_of(group[0], setup)
             queues.append(WorkQueue(group, kind, setup, self._pool, self.compiled, self.time_limit, on_event))
         return sorted(queues, key=lambda queue: _rank(queue.backend)) if self.jobs > 1 else queues
@@ -193,7 +193,7 @@ class WorkQueue:
         on_event: OnEvent,
     ) -> None:
         self.backend, self.kind = tasks[0].backend, kind
-        self.memory = max(estimate(task.weight_bytes, task.dtype) for task in tasks)
+        self.memory = max(needed(task, setup) for task in tasks)
         self.results: dict[str, Result] = {}
         self.intervals: list[tuple[float, float]] = []
         self.child: Child | None = None
@@ -335,15 +335,16 @@ class WorkQueue:
             self._record(result)
 
 
-def _setup_for(tasks: Sequence[Task]) -> dict[str, Any]:
-    """What the backend's ``setup`` is told beside the usual, by what it will be asked. It is decided here, not in the
-    worker, because a worker that was told otherwise is of no use for these tasks."""
+def _setup_for(tasks: Sequence[Task], memory: int) -> dict[str, Any]:
+    """What the backend's ``setup`` is told beside the usual, by what it will be asked and the memory there is. It is
+    decided here, not in the worker, because a worker that was told otherwise is of no use for these tasks."""
     entry = find_entry(tasks[0].backend)
     try:
         kind = getattr(importlib.import_module(entry.module), entry.attribute)
     except (ImportError, AttributeError):  # a third party's, of another stack: its worker says what is the matter
         return {}
-    return kind.setup_for([task.to_json() for task in tasks]) if hasattr(kind, "setup_for") else {}
+    own = kind.setup_for([task.to_json() for task in tasks]) if hasattr(kind, "setup_for") else {}
+    return own | by_layer(tasks, memory) if getattr(kind, "by_layer_above", False) else own
 
 
 def _by_model(tasks: Sequence[Task]) -> list[Task]:

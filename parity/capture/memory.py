@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from parity.capture.task import Task
 
 WORKER_BASE = 1_200_000_000
 """Bytes a worker holds before any model: interpreter and framework (TensorFlow about 0.7 GB, torch and JAX less), and
 compilation."""
-WEIGHTS_FACTOR = 5
-"""A model in float32, its gradients, a conversion's copy, activations and arrays on their way into a trace, in
-multiples of the weight file."""
+FORWARD, BACKWARD = 2.5, 4.0
+"""What loading, a pass forward and text take at most, and a pass back, in multiples of the float32 weights."""
+FORWARD_64, BACKWARD_64 = 2.6, 4.5
+"""The same in float64, the weights as a whole."""
+SAVING = 3.5
+"""The library's own copy, and what it wrote."""
+BY_LAYER, BY_LAYER_BACK = 1.6, 3.0
+"""The same in float64, computed a layer at a time (``parity.backends.reference.by_layer``)."""
 SHARE = 0.85
-SAMPLE_EVERY = 0.2
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 4, "float16": 4}
+SAMPLE_EVERY, SEARCH_EVERY = 0.2, 2.0
+"""Seconds between looks at the processes that were started, and between searches for them: a search goes through every
+process of the machine, and one that has just begun holds next to nothing."""
+BACK = ("gradients", "frozen_gradients")
+"""Operations with a pass back."""
+SAVES = ("save", "load_saved")
 
 
 def available() -> int:
@@ -36,23 +48,58 @@ def _container_limit() -> int | None:
     return None if limit == "max" else max(0, int(limit) - used)
 
 
-def estimate(weight_bytes: int, dtype: str) -> int:
-    """Bytes a worker may need for a checkpoint with weights of this size computed in ``dtype``."""
-    return WORKER_BASE + WEIGHTS_FACTOR * weight_bytes * _BYTES.get(dtype, 4) // 4
+def estimate(weights: int, dtype: str, operation: str, by_layer: bool = False) -> int:
+    """Bytes a worker may need for one case.
+
+    Args:
+        weights: bytes of the parameters in float32. A type of half the size saves nothing: libraries widen some of it
+            for the products, and answers for their traces.
+        by_layer: whether a model in float64 is computed so.
+    """
+    double, back = dtype == "float64", operation in BACK
+    if double and by_layer:
+        factor = BY_LAYER_BACK if back else BY_LAYER
+    elif double:
+        factor = BACKWARD_64 if back else FORWARD_64
+    else:
+        factor = BACKWARD if back else SAVING if operation in SAVES else FORWARD
+    return WORKER_BASE + int(factor * weights)
+
+
+def needed(task: Task, setup: Mapping[str, Any]) -> int:
+    """Bytes that the worker of a task may need, in a process set up like this."""
+    whole = setup.get("by_layer_above")
+    parted = whole is not None and 2 * task.weight_bytes > whole
+    return estimate(task.weight_bytes, task.dtype, task.case["operation"], parted)
+
+
+def by_layer(tasks: Iterable[Task], memory: int) -> dict[str, int]:
+    """``by_layer_above`` for a backend's ``setup``, where a model of one of these tasks has no room as a whole: the
+    bytes that one may have in float64."""
+    double = [task for task in tasks if task.dtype == "float64"]
+    if all(needed(task, {}) <= memory for task in double):
+        return {}
+    back = any(task.case["operation"] in BACK for task in double)
+    return {"by_layer_above": max(0, int(2 * (memory - WORKER_BASE) / (BACKWARD_64 if back else FORWARD_64)))}
 
 
 class PeakMemory:
     """The largest sum of the resident memory of this process and all it started, sampled."""
 
     def __init__(self) -> None:
-        self.peak, self._next, self._self = 0, 0.0, psutil.Process()
+        self.peak, self._next, self._next_search = 0, 0.0, 0.0
+        self._self = psutil.Process()
+        self._started: list[psutil.Process] = []
 
     def sample(self) -> None:
         """Looks, unless it has just looked."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + SAMPLE_EVERY
-            self.peak = max(self.peak, resident([self._self, *self._self.children(recursive=True)]))
+            if now >= self._next_search:
+                self._next_search = now + SEARCH_EVERY
+                self._started = self._self.children(recursive=True)
+            self.peak = max(self.peak, resident([self._self, *self._started]))
 
 
 def resident(processes: Iterable[psutil.Process]) -> int:

@@ -125,7 +125,8 @@ def capture(
         # Workers are kept for all rounds and all checkpoints; whoever brings an executor decides that himself.
         kept = contextlib.nullcontext()
         if executor is None:
-            executor = kept = LocalProcesses(store.compiled, jobs=options.jobs, time_limit=options.time_limit)
+            limits = {"jobs": options.jobs, "time_limit": options.time_limit, "memory": options.memory}
+            executor = kept = LocalProcesses(store.compiled, **limits)
         views = Views(store.folder / "views")
         run = _Run(
             out, store, views, executor, progress or (lambda event: None), unread, options.recorded(), narrow or list

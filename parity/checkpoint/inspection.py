@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -47,7 +48,7 @@ class Checkpoint:
     format: str
     """Of the weights our own readers take: ``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
     weight_bytes: int
-    """Size of those weight files."""
+    """What all tensors of those files take in float32, each array once."""
     handed: tuple[HandedFile, ...] = ()
     """The same files, each with what it was and its digest."""
     unused: tuple[str, ...] = ()
@@ -99,6 +100,8 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
     generation = generation_in_force(path, anatomy.positions) if anatomy.generates else {}
     notices, files = tuple(notices_of(path, opened, anatomy)), tuple(listing.paths)
     facts = file_facts(path, anatomy.model_class, files, generation)
+    # A tied table has several names in some formats.
+    arrays = {each.identity or name: each for name, each in opened.tensors.items()}
     handed = digested(listing, before)  # after everything else that is read here
     return Checkpoint(
         name=_name(path),
@@ -109,7 +112,7 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
         generation=generation,
         files=files,
         format=known.name,
-        weight_bytes=sum(file.stat().st_size for file in weights),
+        weight_bytes=4 * sum(math.prod(each.shape) for each in arrays.values()),
         handed=handed,
         unused=listing.unused,
         unexamined=unexamined,

@@ -68,6 +68,10 @@ Jobs = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Processes side by side. (default: what cores and memory allow)"),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="What all processes that compute may take, as 12GB. (default: what is free)"),
+]
 Strict = Annotated[
     bool,
     typer.Option(
@@ -105,6 +109,7 @@ AUDIT_OPTIONS: dict[str, Any] = {
     "cache": Cache,
     "time_limit": TimeLimit,
     "jobs": Jobs,
+    "memory": Memory,
     "strict": Strict,
     "known_issues": KnownIssues,
     "offline": Offline,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -57,6 +58,9 @@ class AuditOptions:
     """Seconds one case may take in one backend, and the start of a worker."""
     jobs: int | None = None
     """Processes side by side; by default as many as cores and memory allow."""
+    memory: int | str | None = None
+    """What all processes that compute may take together: bytes, or a text as ``12GB``; by default what is free. One
+    always runs, and where the float64 oracle has no room as a whole, it is computed a layer at a time."""
     strict: bool = False
     """Known divergences count as fail where they are critical, or carried over to a version nobody measured."""
     known_issues: Path | None = None
@@ -75,6 +79,8 @@ class AuditOptions:
                 raise GivenError(f"{name}: a list of names, not the text {given!r}")
             if given is not None:
                 object.__setattr__(self, name, tuple(given))
+        if isinstance(self.memory, str):
+            object.__setattr__(self, "memory", as_bytes(self.memory))
         for name in ("inputs", "out", "cache", "known_issues"):
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(given))
@@ -98,6 +104,24 @@ class AuditOptions:
 DEFAULTS = AuditOptions()
 RECORDED = ("inputs", "model_class", "time_limit", "each_layer", "save_limit", "checks")
 """Options that the command which shows a cell again repeats, and the judge reads."""
+
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
+
+
+def as_bytes(text: str) -> int:
+    """An amount of memory as people write it: ``12GB``, ``1.5 GiB``, or bare bytes.
+
+    Raises:
+        GivenError: it is none, or none at all.
+    """
+    found = _AMOUNT.fullmatch(text.strip())
+    unit = UNITS.get(found[2].upper()) if found else None
+    count = int(float(found[1]) * unit) if found and unit else 0
+    if not count:
+        raise GivenError(f"{text}: no amount of memory, as 12GB or 1500MB is")
+    return count
 
 
 def _as_json(value: Any) -> Any:

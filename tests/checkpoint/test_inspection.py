@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from safetensors.numpy import load_file
 
 from fixtures.make import CHECKPOINTS, FIXTURES
 from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
@@ -24,7 +25,8 @@ def test_inspects_a_fixture(name):
     assert (found.name, found.format) == (name, "safetensors")
     writes = found.anatomy.generates
     assert found.files == ("config.json", *(["generation_config.json"] if writes else []), "model.safetensors")
-    assert found.weight_bytes == (CHECKPOINTS / name / "model.safetensors").stat().st_size
+    arrays = load_file(CHECKPOINTS / name / "model.safetensors").values()
+    assert found.weight_bytes == 4 * sum(array.size for array in arrays)
     stored = json.loads((CHECKPOINTS / name / "config.json").read_text())
     assert found.model_class == stored["architectures"][0]
     assert _within(stored, found.config)

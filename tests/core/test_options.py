@@ -22,6 +22,8 @@ def test_lists_and_paths_may_be_given_in_any_form():
     [
         ({"device": "tpu"}, "tpu: no such device; there are cpu, cuda"),
         ({"dtypes": ["float32", "int8"]}, "int8: no such dtype; there are float64, float32, bfloat16, float16"),
+        ({"memory": "12 apples"}, "12 apples: no amount of memory, as 12GB or 1500MB is"),
+        ({"memory": "0GB"}, "0GB: no amount of memory, as 12GB or 1500MB is"),
         ({"backends": "hf-torch"}, "backends: a list of names, not the text 'hf-torch'"),
     ],
 )
@@ -42,3 +44,10 @@ def test_what_is_not_the_default_is_recorded_as_json_can_hold_it():
     }
     assert set(given) == set(RECORDED)
     assert AuditOptions(**given).recorded() == {**given, "inputs": "rows.jsonl", "checks": ["NUM01", "losses"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("12GB", 12 * 10**9), ("1.5 GiB", 3 << 29), ("800mb", 8 * 10**8), ("4096", 4096)]
+)
+def test_memory_is_given_in_bytes_or_with_a_unit(text, count):
+    assert AuditOptions(memory=text).memory == count

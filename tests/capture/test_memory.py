@@ -1,0 +1,47 @@
+"""What a worker is expected to need, and when the oracle is computed a layer at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from parity.capture.executor import LocalProcesses
+from parity.capture.memory import WORKER_BASE, by_layer, needed
+from tests.capture.fake_backend import FINE
+
+GB = 1_000_000_000
+
+
+@pytest.fixture
+def task(bench):
+    def made(operation="forward", dtype="float64", **changes):
+        return replace(bench.task(FINE, operation), dtype=dtype, weight_bytes=GB, **changes)
+
+    return made
+
+
+def test_a_pass_back_and_wider_numbers_need_more(task):
+    forward, back = needed(task(dtype="float32"), {}), needed(task("gradients", "float32"), {})
+    assert WORKER_BASE + GB < forward < back < needed(task("gradients"), {})
+    assert needed(task(), {"by_layer_above": 0}) < forward
+    assert needed(task(), {"by_layer_above": 2 * GB}) == needed(task(), {})
+
+
+def test_the_oracle_goes_by_layers_where_the_whole_has_no_room(task):
+    passes = [task(), task("gradients"), task("gradients", "float32")]
+    whole = max(needed(each, {}) for each in passes)
+    assert by_layer(passes, whole) == {}
+    told = by_layer(passes, whole - 1)
+    assert told["by_layer_above"] < 2 * GB
+    assert max(needed(each, told) for each in passes) < whole
+    assert by_layer(passes[:1], whole - 1) == {}
+    assert by_layer(passes, 0) == {"by_layer_above": 0}
+
+
+def test_who_runs_knows_how_the_oracle_is_computed(task, tmp_path):
+    asked = replace(task("gradients"), backend="reference-torch")
+    for memory, told in ((1 << 40, False), (4 * GB, True)):
+        (queue,) = LocalProcesses(tmp_path, memory=memory)._queues([asked], lambda *event: None)
+        assert ("by_layer_above" in queue._process["setup"]) == told
+        assert queue.memory == needed(asked, queue._process["setup"])
