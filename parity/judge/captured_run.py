@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -90,6 +91,11 @@ def _inconsistent(manifest: Manifest) -> str | None:
     if any(not 0 <= trace.subject < len(manifest.subjects) for trace in manifest.traces):
         return "a trace is of a subject that it does not hold"
     return None
+
+
+REMEMBERED = 1000
+"""Cases whose errors are kept by the traces that they were measured on."""
+_measured_before: dict[tuple[Any, ...], CaseErrors] = {}
 
 
 class CheckpointRun:
@@ -214,7 +220,7 @@ class CheckpointRun:
     def errors(self, case: str) -> CaseErrors:
         """Every captured subject measured against the oracle, once."""
         if case not in self._errors:
-            self._errors[case] = self._measure_all(case)
+            self._errors[case] = self._known_or_measured(case)
         return self._errors[case]
 
     @property
@@ -222,13 +228,30 @@ class CheckpointRun:
         """What ``errors`` was asked for so far, by case, in the order of the cases."""
         return {name: self._errors[name] for name in self.cases if name in self._errors}
 
-    def _measure_all(self, case: str) -> CaseErrors:
-        oracle = self.oracle(case)
-        specs = [spec for spec in self.specs(case) if oracle is not None and spec.name in oracle.arrays]
+    def _known_or_measured(self, case: str) -> CaseErrors:
+        """Each stage of a capture that makes cases from answers opens the run anew, and then the judge does: the same
+        traces are measured once."""
+        oracle, answers = self.oracle(case), self._answers(case)
+        found = {index: trace.digest for index, trace in answers.items()}
+        if oracle is None or not (oracle.digest and all(found.values())):
+            return self._measure_all(case, answers)
+        key = (case, tuple(self.specs(case)), oracle.digest, *found.items())
+        if key not in _measured_before:
+            _measured_before[key] = self._measure_all(case, answers)
+            if len(_measured_before) > REMEMBERED:
+                del _measured_before[next(iter(_measured_before))]
+        return _measured_before[key]
+
+    def _answers(self, case: str) -> dict[int, Trace]:
+        """What is measured: every answer of a candidate or a yardstick's member, by its subject."""
         traces = {index: self._readable(index, case) for index, _ in self.subjects("candidate")}
         # A yardstick's must be read: without one of its members a budget would be another.
         traces |= {index: self.trace(index, case) for index, _ in self.subjects("yardstick")}
-        answered = {index: trace for index, trace in traces.items() if trace is not None and not trace.raised}
+        return {index: trace for index, trace in traces.items() if trace is not None and not trace.raised}
+
+    def _measure_all(self, case: str, answered: Mapping[int, Trace]) -> CaseErrors:
+        oracle = self.oracle(case)
+        specs = [spec for spec in self.specs(case) if oracle is not None and spec.name in oracle.arrays]
         found = CaseErrors(specs, {}, [], {index: {} for index in answered})
         for spec in specs:
             truth = oracle.arrays[spec.name]

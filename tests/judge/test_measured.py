@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parity.core.records import MeasuredError, Report
+from parity.judge import captured_run
 from parity.judge.judge import judge
 from tests.judge.checks.test_checks import arrays, off
 from tests.judge.sample_runs import CANDIDATE, cells
@@ -87,3 +88,17 @@ def test_cases_are_named_with_digests_and_shapes(run_directory, cases):
     assert found["forward"].digest == cases["forward"].digest
     assert found["forward"].shapes["input_ids"] == list(np.shape(cases["forward"].inputs["input_ids"]))
     assert found["load"].shapes == {}
+
+
+def test_the_same_traces_are_measured_once(run_directory, monkeypatch):
+    """However often the run is opened; another answer to the case is measured."""
+    measured = []
+    monkeypatch.setattr(captured_run, "_measured_before", {})
+    honest = captured_run._measured
+    monkeypatch.setattr(captured_run, "_measured", lambda *given: (measured.append(given), honest(*given))[1])
+    first = judge(run_directory(), checks=["numbers"])
+    once = len(measured)
+    assert judge(run_directory(), checks=["numbers"]).measured == first.measured
+    assert len(measured) == once > 0
+    changed = judge(run_directory({"forward": off("logits", 1e-2)}), checks=["numbers"])
+    assert len(measured) > once and changed.measured != first.measured
