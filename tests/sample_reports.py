@@ -12,6 +12,7 @@ from parity.core.records import (
     GeneratedRow,
     MeasuredError,
     Report,
+    Spent,
     SubjectRecord,
     Totals,
     Verdict,
@@ -27,6 +28,10 @@ COST = Cost(
     peak_memory=1_500_000_000,
     traces_cached=40,
     traces_captured=60,
+    spent=[
+        Spent(subject="reference-torch float64", work="generate", traces=9, seconds=70.0, io_seconds=0.5),
+        Spent(subject="hf-torch", work="load", traces=1, seconds=0.1, io_seconds=0.0),
+    ],
 )
 
 

@@ -275,8 +275,8 @@ class WorkQueue:
             case "loaded":
                 self._loaded = self._pending[0].model
             case "finished":
-                seconds, io_seconds = event["seconds"], event["io_seconds"]
-                self._record(Result(event["outcome"], event["reason"], seconds, io_seconds))
+                times = {name: event[name] for name in ("seconds", "load_seconds", "io_seconds")}
+                self._record(Result(event["outcome"], event["reason"], **times))
                 if event["changed"]:
                     self._replace()
             case "discarded":

@@ -367,7 +367,7 @@ class _Run:
             record = self._record(cell, results.get(cell.task.id), found.get(cell.task.id))
             self.records.setdefault(cell.checkpoint, []).append(record)
             if (result := results.get(cell.task.id)) is not None:
-                results[cell.task.id] = replace(result, seconds=0.0, io_seconds=0.0)
+                results[cell.task.id] = replace(result, seconds=0.0, load_seconds=0.0, io_seconds=0.0)
 
     def _with_views(self, cells: Sequence[Cell], missing: Mapping[str, Task]) -> tuple[list[Task], dict[str, Result]]:
         """The tasks with the private directories that their backends are given, made where they are first needed; and
@@ -458,6 +458,7 @@ class _Run:
             reason=self._with_users_path(cell.checkpoint, result.reason),
             cached=cached is not None,
             seconds=result.seconds,
+            load_seconds=result.load_seconds,
             io_seconds=result.io_seconds,
         )
 

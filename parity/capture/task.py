@@ -73,6 +73,7 @@ class Result:
     outcome: str
     reason: str = ""
     seconds: float = 0.0
+    load_seconds: float = 0.0
     io_seconds: float = 0.0
 
 

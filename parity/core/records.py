@@ -166,6 +166,8 @@ class TraceRecord(_Record):
     cached: bool = False
     seconds: float = 0.0
     """The backend's own work."""
+    load_seconds: float = 0.0
+    """What of it went into loading the model."""
     io_seconds: float = 0.0
     """Reading inputs, bringing arrays to the host, writing the trace."""
 
@@ -253,6 +255,20 @@ class Totals(_Record):
     error: int = 0
 
 
+class Spent(_Record):
+    """What one subject took for one kind of work, over all checkpoints and cases, in seconds of wall time."""
+
+    subject: str
+    """Its label and, where that is not float32, its dtype."""
+    work: str
+    """``load``, or an operation without the loads."""
+    traces: int
+    """In which it was done, not counting those from the cache."""
+    seconds: float
+    io_seconds: float
+    """Beside it: arrays to the host, digests of parameters and the trace's file."""
+
+
 class Cost(_Record):
     """What the run took; ``own_share`` is all that is not a backend's own work, as a share of the wall time."""
 
@@ -266,6 +282,8 @@ class Cost(_Record):
     peak_memory: int
     traces_cached: int
     traces_captured: int
+    spent: list[Spent] = Field(default_factory=list)
+    """Where the time went, the most first."""
 
 
 class CaseRecord(_Record):

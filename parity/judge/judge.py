@@ -19,6 +19,7 @@ from parity.core.records import (
     Manifest,
     MeasuredError,
     Report,
+    Spent,
     Status,
     Totals,
     Verdict,
@@ -427,4 +428,34 @@ def _cost(manifest: Manifest, after: float | None) -> Cost:
         peak_memory=manifest.peak_memory,
         traces_cached=cached,
         traces_captured=len(manifest.traces) - cached,
+        spent=_spent(manifest),
     )
+
+
+def _spent(manifest: Manifest) -> list[Spent]:
+    """Seconds by subject and operation; each load apart from the case that it was made for."""
+    operations = {
+        (checkpoint, case["name"]): case["operation"] for checkpoint, cases in manifest.cases.items() for case in cases
+    }
+    found: dict[tuple[str, str], Spent] = {}
+
+    def add(subject: str, work: str, seconds: float, io_seconds: float = 0.0) -> None:
+        before = found.get((subject, work), Spent(subject=subject, work=work, traces=0, seconds=0.0, io_seconds=0.0))
+        found[subject, work] = Spent(
+            subject=subject,
+            work=work,
+            traces=before.traces + 1,
+            seconds=before.seconds + seconds,
+            io_seconds=before.io_seconds + io_seconds,
+        )
+
+    for record in manifest.traces:
+        # A trace that two subjects share has its seconds with the first of them.
+        if record.cached or not record.seconds + record.io_seconds:
+            continue
+        subject = manifest.subjects[record.subject]
+        name = subject.label if subject.dtype == "float32" else f"{subject.label} {subject.dtype}"
+        add(name, operations[record.checkpoint, record.case], record.seconds - record.load_seconds, record.io_seconds)
+        if record.load_seconds:
+            add(name, "load", record.load_seconds)
+    return sorted(found.values(), key=lambda each: -each.seconds - each.io_seconds)

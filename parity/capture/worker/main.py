@@ -210,7 +210,8 @@ class Worker:
                 self.channel.send("unwritable", id=task["id"], reason=_one_line(error, task["out"]))
                 return not changed
         own = time.monotonic() - began - clock.seconds
-        times = {"seconds": clock.seconds, "io_seconds": own, "intervals": clock.intervals}
+        times = {"seconds": clock.seconds, "load_seconds": clock.loading, "io_seconds": own}
+        times["intervals"] = clock.intervals
         self.channel.send(
             "finished", id=task["id"], outcome=outcome, reason=paths.text(reason), changed=changed, **times
         )
@@ -293,7 +294,7 @@ class Worker:
                 raise Refused(task["refused"])
             self._free()
             loading[0] = "own"
-            with clock.backend():
+            with clock.load():
                 model = self.backend.load(
                     Path(task["view"]),
                     variant,
@@ -312,7 +313,7 @@ class Worker:
             self._free()
             loading[0] = "other"
             told = {"checkpoint": Path(task["view"]), "model_class": task["model_class"], **asked}
-            with clock.backend():
+            with clock.load():
                 model = self.backend.load(variant=variant, device=self.job["device"], dtype=task["dtype"], **told)
             loading[0] = ""
             return model
@@ -322,7 +323,7 @@ class Worker:
                 raise Refused(task["refused"])
             self._free()
             loading[0] = "other"
-            with clock.backend():
+            with clock.load():
                 model = self.backend.load_plain(Path(task["view"]), task["model_class"])
             loading[0] = ""
             return model

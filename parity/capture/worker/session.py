@@ -23,6 +23,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.intervals: list[tuple[float, float]] = []
+        self.loading = 0.0
+        """Seconds of it that went into loading models."""
 
     @property
     def seconds(self) -> float:
@@ -35,6 +37,14 @@ class Clock:
             yield
         finally:
             self.intervals.append((start, time.monotonic()))
+
+    @contextmanager
+    def load(self) -> Iterator[None]:
+        """The same, where a model is loaded."""
+        with self.backend():
+            yield
+        start, end = self.intervals[-1]
+        self.loading += end - start
 
 
 class Session:

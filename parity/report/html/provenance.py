@@ -30,6 +30,9 @@ class Provenance:
     cases: dict[str, list[tuple[CaseRecord, str]]]
     """By checkpoint, each case with the shapes of its inputs in words."""
     cost: list[tuple[str, str]]
+    spent: list[tuple[str, str, int, str, str]]
+    """Subject, work, traces, seconds and seconds beside it, the most first; what is less than a hundredth of all left
+    out."""
     summary: str
     unused: dict[str, str]
     """By checkpoint, the names of what else lies in its directory."""
@@ -41,6 +44,7 @@ def provenance_view(report: Report) -> Provenance:
         stacks=[_stack(name, environment) for name, environment in report.environments.items()],
         cases={name: [(case, _shapes(case)) for case in cases] for name, cases in report.cases.items()},
         cost=_cost(report.cost) if report.cost else [],
+        spent=_spent(report.cost) if report.cost else [],
         summary=cost_line(report),
         unused={each.name: unused_files(each) for each in report.checkpoints if each.unused_files},
     )
@@ -78,4 +82,13 @@ def _cost(cost: Cost) -> list[tuple[str, str]]:
         ("not a backend's own work", f"{cost.own_share:.1%}"),
         ("peak memory over all processes", size(cost.peak_memory)),
         ("traces captured", f"{cost.traces_captured} of {traces}; the others were in the cache"),
+    ]
+
+
+def _spent(cost: Cost) -> list[tuple[str, str, int, str, str]]:
+    least = sum(each.seconds + each.io_seconds for each in cost.spent) / 100
+    return [
+        (each.subject, each.work, each.traces, duration(each.seconds), duration(each.io_seconds))
+        for each in cost.spent
+        if each.seconds + each.io_seconds >= least
     ]

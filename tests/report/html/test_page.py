@@ -150,6 +150,8 @@ def test_provenance_names_versions_subjects_digests_and_cost():
     text = read(render(made)).get("provenance").text
     for expected in ("torch 2.13.0", "reference-torch", "f00d" * 16, "input_ids [3, 11]", "2 min 05 s", "parity audit"):
         assert expected in text, expected
+    assert "reference-torch float64 generate 9 1 min 10 s 0.5 s" in " ".join(text.split())
+    assert "hf-torch load 1" not in " ".join(text.split()), "less than a hundredth of all"
 
 
 def luminance(colour: str) -> float:
