@@ -17,6 +17,8 @@ LABELS = {"labels", "start_positions"}
 """Inputs of which one says what a loss is to be computed of."""
 
 Rows = list[Any]
+REAL = ("input_values", "encoder_hidden_states", "head_mask", "decoder_head_mask", "cross_attn_head_mask")
+"""Inputs of real numbers; the others are tokens, masks, places and labels."""
 
 ABOUT = {"config": "config", "tokenize": "tokenizer", "tokenizer_files": "files", "weight_files": "files"}
 """What an operation is put to, where that is no model: a backend answers only what it is about."""
@@ -49,6 +51,14 @@ class Case:
     """What a check must know of how the case was made (the changed position, the silenced head …)."""
     parents: tuple[str, ...] = ()
     """Digests of what other subjects answered and a backend is handed with the case: saved files, a layer's states."""
+
+    def array(self, name: str) -> np.ndarray:
+        """An input as the documented call takes it: float32 for ``REAL`` ones, int64 for the others.
+
+        Labels are int64 too, but where the model's problem is of real numbers (regression, several labels at once).
+        """
+        array = np.asarray(self.inputs[name])
+        return array.astype(np.float32 if name in REAL or array.dtype.kind == "f" else np.int64)
 
     @property
     def batch(self) -> int:

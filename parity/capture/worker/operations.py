@@ -33,17 +33,11 @@ def perform(case: Case, session: Session) -> Trace:
     """
     if case.operation not in _OPERATIONS:
         raise ValueError(f"unknown operation {case.operation!r}: {', '.join(_OPERATIONS)}")
-    inputs = {name: as_input(rows) for name, rows in case.inputs.items()}
+    inputs = {name: case.array(name) for name in case.inputs}
     answer = _OPERATIONS[case.operation](
         session, permute(inputs) if session.variant.permuted else inputs, **case.settings
     )
     return replace(answer, arrays=_unpermute(answer.arrays, session.variant))
-
-
-def as_input(rows: Any) -> np.ndarray:
-    """Nested lists as the array the documents ask for: real numbers float32, tokens, masks and places int64."""
-    array = np.asarray(rows)
-    return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
 
 
 def permute(inputs: Mapping[str, np.ndarray]) -> Arrays:

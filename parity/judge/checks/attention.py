@@ -76,9 +76,10 @@ def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
 
 def _masked_keys(evidence: Evidence) -> dict[str, np.ndarray]:
     """By axis of keys, which of them are padding, wherever it stands: bool ``[batch, length]``."""
-    inputs, anatomy = evidence.case.inputs, evidence.anatomy
-    source = np.array(inputs["encoder_attention_mask" if anatomy.alone else "attention_mask"])
-    target = np.array(inputs["attention_mask"] if anatomy.alone else inputs.get("decoder_attention_mask", source))
+    case, anatomy = evidence.case, evidence.anatomy
+    source = case.array("encoder_attention_mask" if anatomy.alone else "attention_mask")
+    given = "attention_mask" if anatomy.alone else "decoder_attention_mask"
+    target = case.array(given) if given in case.inputs else source
     if anatomy.speech is None:
         return {"src": source == 0, "tgt": target == 0}
     # Of audio what is masked are frames, which end where a row's samples do.

@@ -9,7 +9,6 @@ import pytest
 
 from parity.backends.output_names import flatten
 from parity.backends.registry import get_backend
-from parity.capture.worker.operations import as_input
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
@@ -38,7 +37,7 @@ def models(request, tmp_path_factory):
 
 
 def inputs_of(case):
-    return {name: as_input(rows) for name, rows in case.inputs.items()}
+    return {name: case.array(name) for name in case.inputs}
 
 
 def held(model):

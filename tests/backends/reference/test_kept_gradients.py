@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from parity.backends.registry import get_backend
-from parity.capture.worker.operations import as_input
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
@@ -22,7 +21,7 @@ torch = pytest.importorskip("torch")
 def test_each_is_that_of_the_whole_pass(name, backend, tmp_path) -> None:
     checkpoint = inspect_checkpoint(fixture(name))
     case = next(c for c in standard_cases(checkpoint.anatomy, None, checkpoint.generation) if c.name == "gradients")
-    inputs = {name: as_input(rows) for name, rows in case.inputs.items()}
+    inputs = {name: case.array(name) for name in case.inputs}
     adapter = get_backend(backend)
     adapter.setup(threads=1, device="cpu", cache=Path(tmp_path))
     settings = {"device": "cpu", "dtype": "float64", "model_class": checkpoint.model_class}

@@ -10,7 +10,7 @@ import pytest
 
 from parity.backends.hf.tokenizer import HfTokenizerFiles
 from parity.capture.worker import exceptions
-from parity.capture.worker.operations import as_input
+from parity.core.case import Case
 from parity.core.subject import Variant
 from parity.core.trace import Trace, TraceError
 
@@ -64,7 +64,7 @@ def test_a_tokenizer_that_a_library_returns_none_for_is_its_own_answer(tmp_path)
 
 def test_what_our_own_code_raises_is_ours():
     assert exceptions.is_ours(caught(Variant.parse, "odd"))
-    assert exceptions.is_ours(caught(as_input, [[1], [2, 3]]))
+    assert exceptions.is_ours(caught(Case("ragged", "forward", {"input_ids": [[1], [2, 3]]}).array, "input_ids"))
     assert isinstance(caught(Trace.read, exceptions.ROOT / "nowhere"), TraceError)
 
 

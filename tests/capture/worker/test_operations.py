@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parity.backends.protocol import LoadReport, Step
-from parity.capture.worker.operations import as_input, perform, row_checksums
+from parity.capture.worker.operations import perform, row_checksums
 from parity.capture.worker.session import Clock, Session
 from parity.core.case import Case
 from parity.core.subject import Variant
@@ -89,11 +89,6 @@ def test_permuted_exchanges_the_rows_that_the_case_means():
 
     np.testing.assert_array_equal(logits("eager"), [[1, 502], [30, 41], [500, 601]])
     np.testing.assert_array_equal(logits("eager+permuted"), logits("eager"))
-
-
-def test_inputs_have_the_documented_dtypes():
-    assert as_input([[1.0, 0.0]]).dtype == np.float32
-    assert as_input([[1, -100]]).dtype == np.int64
 
 
 def test_load_tells_every_parameter_and_every_row():
