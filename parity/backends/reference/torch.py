@@ -140,8 +140,8 @@ class ReferenceTorchModel:
         from reference.in_torch import as_inputs
 
         compute_as(self._variant, self._threads)
-        with torch.no_grad():
-            yield from outputs.in_steps(self._model, as_inputs, inputs, sizes, reorder)
+        # As a decorator it is in force while a step is computed, not while the caller holds one.
+        yield from torch.no_grad()(outputs.in_steps)(self._model, as_inputs, inputs, sizes, reorder)
 
     def generate(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], dialect: str | None = None

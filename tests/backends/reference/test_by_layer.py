@@ -68,6 +68,7 @@ def test_steps_and_text(models):
     pairs = zip(*(m.decode_steps(inputs_of(steps), steps.settings["sizes"]) for m in (parted, whole)), strict=True)
     for ours, theirs in pairs:
         assert_same(flatten(ours.fields, parted.to_numpy)[0], flatten(theirs.fields, whole.to_numpy)[0])
+        assert torch.is_grad_enabled()
     for arguments in ({"num_beams": 1, **LENGTHS}, {"num_beams": 3, **LENGTHS}):
         texts = [model.generate(inputs_of(cases["generate"]), arguments) for model in (parted, whole)]
         assert_same(*texts)
