@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,6 +72,8 @@ def fuzz(
     Raises:
         CaptureError, FuzzError, NoSuchEntry: bad input.
     """
+    if importlib.util.find_spec("hypothesis") is None:
+        raise FuzzError("hypothesis, which draws the examples, is not installed: pip install 'encdec-parity[fuzz]'")
     plan = plan_of(backends)
     unknown = sorted(set(families or ()) - set(AUDITED))
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -73,6 +74,13 @@ def test_no_script_is_written_of_a_failure_of_our_own(process, library):
     ours = verdicts[0].model_copy(update={"status": "error", "backend": "hf-torch"})
     with pytest.raises(NoScript, match="ours"):
         script(searching.Failure(example, ours, live))
+
+
+def test_without_hypothesis_what_to_install_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert run(["fuzz", "--out", str(tmp_path / "run")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("is not installed: pip install 'encdec-parity[fuzz]'") and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
