@@ -218,8 +218,9 @@ class Worker:
             try:
                 trace.write(Path(task["out"]))
             except OSError as error:
+                # The run ends with this: another trace would be killed half-written.
                 self.channel.send("unwritable", id=task["id"], reason=_one_line(error, task["out"]))
-                return not changed
+                return False
         own = time.monotonic() - began - clock.seconds
         times = {"seconds": clock.seconds, "load_seconds": clock.loading, "io_seconds": own}
         times["intervals"] = clock.intervals
