@@ -82,9 +82,11 @@ class Calls:
         return self.adapter.load(checkpoint or self.checkpoint, self.variant, **{**self.how, **others})
 
     def make(self, case: dict[str, Any]) -> None:
-        from parity.capture.worker.operations import as_input, permute
+        from parity.capture.worker.operations import permute
+        from parity.core.case import Case
 
-        inputs = {name: as_input(rows) for name, rows in case["inputs"].items()}
+        asked = Case.from_json(case)
+        inputs = {name: asked.array(name) for name in asked.inputs}
         make = self.load_twice if case["operation"] == "load" else getattr(self, case["operation"], self.other)
         make(permute(inputs) if self.variant.permuted else inputs, case)
 
