@@ -73,9 +73,11 @@ def _half(
     weights = {}
     for name, parameter in expected.items():
         array = found.get(name.removeprefix(prefix))
-        if array is None and draw is None:
-            raise CheckpointError(directory, f"parameter {name.removeprefix(prefix)} is missing")
-        weights[name] = _drawn(name, parameter, *draw) if array is None else array
+        if array is None:
+            if draw is None:
+                raise CheckpointError(directory, f"parameter {name.removeprefix(prefix)} is missing")
+            array = _drawn(name, parameter, *draw)
+        weights[name] = array
     return weights
 
 

@@ -22,7 +22,7 @@ class CheckpointError(ValueError):
             self.cause = f"{self.cause[:LONGEST_CAUSE]}…"
         super().__init__(f"{self.path}: {self.cause}")
 
-    def __reduce__(self) -> tuple[type[CheckpointError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[CheckpointError], tuple[str, ...]]:
         # Two arguments made the one message: without this the error would not survive a process boundary.
         return CheckpointError, (self.path, self.cause)
 

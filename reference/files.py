@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from reference.errors import CheckpointError, brief
 
@@ -45,6 +45,17 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+
+
+def pipe_of(stream: IO[bytes] | None) -> IO[bytes]:
+    """A stream of a process that was started with a pipe in its place.
+
+    Raises:
+        ValueError: it was not.
+    """
+    if stream is None:
+        raise ValueError("the process was started without this pipe")
+    return stream
 
 
 def is_regular(path: Path) -> bool:

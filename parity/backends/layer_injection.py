@@ -25,7 +25,7 @@ def state_of(path: str) -> str | None:
     A speech encoder's adapter has layers too, behind the stack's: they are none of it.
     """
     found = None if ".adapter." in path else _LAYER.match(path)
-    return found and f"{found[1]}.hidden.{found[2]}"
+    return None if found is None else f"{found[1]}.hidden.{found[2]}"
 
 
 def instead(
@@ -46,7 +46,8 @@ def in_torch(model: Any, states: States) -> Iterator[None]:
 
     with ExitStack() as hooks:
         for path, module in model.named_modules():
-            if (name := state_of(path)) in states:
+            name = state_of(path)
+            if name is not None and name in states:
                 handle = module.register_forward_pre_hook(fed(states[name]), with_kwargs=True)
                 hooks.callback(handle.remove)
         yield
@@ -59,7 +60,7 @@ def in_linen(states: States) -> Iterator[None]:
 
     def interceptor(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
         name = state_of(".".join(context.module.path)) if context.method_name == "__call__" else None
-        if name in states:
+        if name is not None and name in states:
             arguments, keywords = instead(states[name], arguments, keywords)
         return call(*arguments, **keywords)
 
@@ -110,9 +111,10 @@ def in_nnx(model: Any, states: States) -> Iterator[None]:
             own = getattr(module, "layers", None)
             if not isinstance(own, nnx.List):
                 continue
-            names = [state_of(".".join(map(str, (*path, "layers", number)))) for number in range(len(own))]
+            names = [state_of(".".join(map(str, (*path, "layers", number)))) or "" for number in range(len(own))]
             if any(name in states for name in names):
                 stacks.callback(setattr, module, "layers", own)
                 pairs = zip(own, names, strict=True)
-                module.layers = nnx.List(Fed(layer, states[name]) if name in states else layer for layer, name in pairs)
+                fed = nnx.List(Fed(layer, states[name]) if name in states else layer for layer, name in pairs)
+                setattr(module, "layers", fed)  # noqa: B010 (a module of any class)
         yield

@@ -7,7 +7,7 @@ where nothing of ours but the standard library, numpy and safetensors may be imp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -83,11 +83,6 @@ class Model(Protocol):
         A parameter tied to another is given under each of its names the library itself exposes."""
         ...
 
-    def save(self, folder: Path, format: str) -> None:
-        """Saves as a user would, as ``safetensors``, ``sharded`` (safetensors in pieces), ``bin``, ``h5`` or
-        ``msgpack`` (capabilities ``save_…``); only a library that saves has it."""
-        ...
-
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
         """One documented call, asking for hidden states, for attentions where the variant has them, and the cache's
         documented default. ``inputs`` are int64/float arrays, passed on under the same names; absent ones are not
@@ -124,11 +119,24 @@ class Model(Protocol):
         own logits."""
         ...
 
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        """A framework's array on the host and the dtype it had there (``bfloat16`` comes widened to float32)."""
+        ...
+
+
+class CapableModel(Model, Protocol):
+    """What capabilities add to ``Model``: who declares a capability has its methods, and no other need."""
+
     def kept_gradients(
         self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
     ) -> tuple[Field, dict[str, Any]]:
         """``gradients``, with ``keep`` of each in its place, called while the pass goes on: as many gradients as there
         are parameters take as much memory. Only a framework that tells of each gradient has it."""
+        ...
+
+    def save(self, folder: Path, format: str) -> None:
+        """Saves as a user would, as ``safetensors``, ``sharded`` (safetensors in pieces), ``bin``, ``h5`` or
+        ``msgpack`` (capabilities ``save_…``); only a library that saves has it."""
         ...
 
     def each_layer_alone(
@@ -144,8 +152,32 @@ class Model(Protocol):
         whose classes document that has it (capability ``freeze``)."""
         ...
 
-    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
-        """A framework's array on the host and the dtype it had there (``bfloat16`` comes widened to float32)."""
+    def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """How large what was almost cancelled was, a fact of the oracle's gradients
+        (``parity.backends.reference.softmax_cancellation``)."""
+        ...
+
+    def reachable(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], tolerance: float
+    ) -> tuple[list[tuple[int, list[int], float]], bool]:
+        """Every text that a search could end in, its row first and the tolerance it takes last, and whether there may
+        be more; only the oracle is asked."""
+        ...
+
+    def signatures(self, methods: Iterable[str]) -> dict[str, Any]:
+        """By method of the library's class its parameters in order (capability ``signatures``)."""
+        ...
+
+    def composed(self, checkpoint: Path) -> CapableModel:
+        """The composition made anew of its two halves (capability ``compose``)."""
+        ...
+
+    def flags(self) -> Mapping[str, Any]:
+        """What a composition says of its decoder and of itself."""
+        ...
+
+    def as_loaded(self) -> dict[str, Any]:
+        """Dtypes, devices and mode that a load without arguments gave (capability ``plain_load``)."""
         ...
 
 

@@ -106,12 +106,18 @@ class TraceCache:
     def _entry(self, path: Path) -> Cached | None:
         try:
             size, age = path.stat().st_size, _age(path)
-            origin = Trace.read(path).provenance
-        except TraceError:
-            return Cached(path.stem, path, size, age)
+            origin = _provenance(path)
         except OSError:
             return None
         return Cached(path.stem, path, size, age, origin.get("backend", ""), origin.get("checkpoint", ""))
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    """What a trace says of itself; nothing where it cannot be read as one."""
+    try:
+        return Trace.read(path).provenance
+    except TraceError:
+        return {}
 
 
 def trace_key(**parts: Any) -> str:

@@ -229,7 +229,7 @@ class WorkQueue:
         self._deadline = self._began + self._limit
         self.child = self._pool.take(self.kind)
         self._used = self.child is not None
-        if self._used:
+        if self.child is not None:
             self.child.send({"tasks": tasks})
             return
         self._on_event("starting", first, None)
@@ -242,19 +242,19 @@ class WorkQueue:
         """Takes in what the worker said, and notices when it has ended or is over its time."""
         if self.child is None:
             return
-        code = self.child.ended()  # asked first: what it said before it ended is then still read
-        self.child.listen()
         child = self.child
+        code = child.ended()  # asked first: what it said before it ended is then still read
+        child.listen()
         for event in child.events():
-            self._on_message(event)
+            self._on_message(event, child)
         if child is not self.child:  # it is idle, or was replaced: either is the last that it says
             return
         if code is not None:
-            self._on_exit(self._death(code))
+            self._on_exit(self._death(code, child), child)
         elif time.monotonic() > self._deadline:
-            self.child.kill()
+            child.kill()
             doing = "case" if self._ready else "start of the worker"
-            self._on_exit(Result("time-out", f"the {doing} took longer than {self._limit:g} s and was stopped"))
+            self._on_exit(Result("time-out", f"the {doing} took longer than {self._limit:g} s and was stopped"), child)
 
     def kill(self) -> None:
         """Ends the worker; what is not done stays undone."""
@@ -262,7 +262,7 @@ class WorkQueue:
             self.child.kill()
             self.child = None
 
-    def _on_message(self, event: dict[str, Any]) -> None:
+    def _on_message(self, event: dict[str, Any], child: Child) -> None:
         self.intervals += [(start, end) for start, end in event.get("intervals", ())]
         if event["event"] != "loaded":  # a case's load is part of the case
             self._began = time.monotonic()
@@ -282,7 +282,7 @@ class WorkQueue:
             case "discarded":
                 self._replace()
             case "done":
-                self._pool.give(self.kind, self.child)
+                self._pool.give(self.kind, child)
                 self.child = None
             case "unwritable":
                 raise CaptureError(event["reason"])
@@ -299,17 +299,17 @@ class WorkQueue:
         self.results[task.id] = result
         self._on_event("finished", task, result)
 
-    def _death(self, code: int) -> Result:
+    def _death(self, code: int, child: Child) -> Result:
         how = ending(code)
         if how == "SIGKILL":
             return Result("out-of-memory", "the worker was killed (SIGKILL), as a system does that runs out of memory")
         if not self._ready:
-            return Result("crash", f"the worker did not start ({how}): {self.child.last_line()}")
-        return Result("crash", f"the worker ended with {how}: {self.child.last_words()}".rstrip(": "))
+            return Result("crash", f"the worker did not start ({how}): {child.last_line()}")
+        return Result("crash", f"the worker ended with {how}: {child.last_words()}".rstrip(": "))
 
-    def _on_exit(self, result: Result) -> None:
+    def _on_exit(self, result: Result, child: Child) -> None:
         """The worker is gone: the task at hand gets the blame, the others a new worker."""
-        ready, child = self._ready, self.child
+        ready = self._ready
         child.kill()
         self.child = None
         if not self._pending:

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from parity.capture.task import CaptureError
 from parity.capture.worker.environment import EVENT
+from reference.files import pipe_of
 
 WORKER = Path(__file__).with_name("worker") / "main.py"
 PROBE_LIMIT = 60.0
@@ -56,19 +57,20 @@ def _ask(
         )
     except OSError as error:
         raise CaptureError(f"{interpreter}: cannot be started as stack {stack}: {error.strerror}") from error
+    told, answers, errors = pipe_of(child.stdin), pipe_of(child.stdout), pipe_of(child.stderr)
     limiter = threading.Timer(limit, child.kill)
     limiter.start()
     try:
-        _tell(child.stdin, json.dumps(job))
+        _tell(told, json.dumps(job))
         # stdin stays open until the answer is there: its end would end the probe.
-        answer = next((line for line in child.stdout if line.startswith(EVENT)), b"")
-        complaints = child.stderr.read()
+        answer = next((line for line in answers if line.startswith(EVENT)), b"")
+        complaints = errors.read()
     finally:
         over_time = not limiter.is_alive()
         limiter.cancel()
         child.kill()
         child.wait()
-        for pipe in (child.stdin, child.stdout, child.stderr):
+        for pipe in (told, answers, errors):
             pipe.close()
     if over_time:
         raise CaptureError(f"{interpreter}: stack {stack} did not answer within {limit:g} s")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from parity.core.errors import GivenError
+from parity.core.records import Outcome
 
 THREADS = 2
 """Threads a worker computes with, on every machine: sums are split by thread, so numbers are bit-stable only then."""
@@ -68,9 +69,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """How one task ended. ``outcome`` is one of ``parity.core.records.Outcome``."""
+    """How one task ended."""
 
-    outcome: str
+    outcome: Outcome
     reason: str = ""
     seconds: float = 0.0
     load_seconds: float = 0.0

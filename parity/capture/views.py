@@ -89,6 +89,8 @@ class Views:
             FilesChanged: a file is no longer what was digested, or is gone.
             CaptureError: the private directory cannot be written.
         """
+        if self._own is None:
+            raise RuntimeError("views are made within their context")
         self._made += 1
         place = self._own / str(self._made)
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from parity.capture.probe import WORKER, child_environment
 from parity.capture.worker.environment import EVENT
+from reference.files import pipe_of
 
 KEEP = 16_384
 """Bytes of stderr kept for the report."""
@@ -38,7 +39,8 @@ class Child:
             start_new_session=True,
             bufsize=0,
         )
-        self.out, self.err = self.process.stdout.fileno(), self.process.stderr.fileno()
+        self._pipes = tuple(map(pipe_of, (self.process.stdin, self.process.stdout, self.process.stderr)))
+        self._in, self.out, self.err = self._pipes[0], self._pipes[1].fileno(), self._pipes[2].fileno()
         os.set_blocking(self.out, False)
         os.set_blocking(self.err, False)
         self._partial = b""
@@ -54,7 +56,7 @@ class Child:
     def _feed(self, line: bytes) -> None:
         try:
             while line:
-                line = line[self.process.stdin.write(line) :]
+                line = line[self._in.write(line) :]
         except (OSError, ValueError):  # it ended first, which the executor sees by itself
             return
 
@@ -84,7 +86,7 @@ class Child:
     def close(self) -> None:
         """Waits for the process and closes its pipes."""
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+        for pipe in self._pipes:
             pipe.close()
 
     def last_line(self) -> str:

@@ -25,9 +25,11 @@ def recorded(recording: Recording) -> dict[str, Any]:
     what = f"{recording.dataset}, {recording.config}, {recording.split}, row {recording.row}"
     try:
         import datasets
+        import datasets.config
 
         with mock.patch.object(datasets.config, "HF_HUB_OFFLINE", True):
-            rows = datasets.load_dataset(recording.dataset, recording.config, split=recording.split)
+            # By its type it may be of several splits, or a stream; of one split that is on disk it is a table.
+            rows: Any = datasets.load_dataset(recording.dataset, recording.config, split=recording.split)
         audio = rows[recording.row]["audio"]
         samples, rate = np.asarray(audio["array"], np.float64), int(audio["sampling_rate"])
     except (ImportError, OSError, ValueError, LookupError) as error:

@@ -108,8 +108,8 @@ def synthetic_rows(anatomy: Anatomy, rng: np.random.Generator) -> list[dict[str,
 
 def _samples(anatomy: Anatomy, frames: int) -> int:
     """So many that the convolutions leave as many frames and have one sample to spare."""
-    stride = int(np.prod(anatomy.speech.conv_stride))
-    return anatomy.speech.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
+    stride = int(np.prod(anatomy.audio.conv_stride))
+    return anatomy.audio.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
 
 
 def source_of(anatomy: Anatomy, rows: list[dict[str, Any]]) -> Sequence:

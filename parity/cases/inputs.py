@@ -77,12 +77,13 @@ class _Lazy:
     """The checkpoint's tokenizer, opened at the first text."""
 
     def __init__(self, checkpoint: Path, config: Mapping[str, Any]) -> None:
-        self._checkpoint, self._config, self._encode = checkpoint, config, None
+        self._checkpoint, self._config = checkpoint, config
+        self._encode: Encode | None = None
 
-    def __call__(self, text: str) -> list[int]:
+    def __call__(self, text: str, pair: str | None = None) -> list[int]:
         if self._encode is None:
             self._encode = tokenizer(self._checkpoint, self._config)
-        return self._encode(text)
+        return self._encode(text, pair)
 
 
 def _object(line: str) -> dict[str, Any]:

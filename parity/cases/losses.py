@@ -65,7 +65,7 @@ def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray)
 
 def _classification_cases(anatomy: Anatomy, given: dict[str, Any]) -> Iterator[Case]:
     """Classes by number; or a number or a 0 or 1 for each text and label, as the config's ``problem_type`` says."""
-    batch, kind = len(given["input_ids"]), anatomy.config.problem_type
+    batch, kind = len(given["input_ids"]), anatomy.bart.problem_type
     labels = (np.arange(batch) % anatomy.labels).tolist()
     if kind == "regression" or (kind is None and anatomy.labels == 1):
         labels = np.linspace(-0.5, 1.25, batch * anatomy.labels).reshape(batch, anatomy.labels).tolist()

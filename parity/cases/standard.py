@@ -34,13 +34,13 @@ class Questions:
     """What the standard questions are made of.
 
     Args:
-        source: what the encoder reads; None for a decoder alone.
+        source: what the encoder reads; for a decoder alone, states that an encoder might have made.
         target: what the decoder is fed; None where the class makes it of the source.
         labels: int ``[batch, tgt]``, -100 where ignored.
     """
 
     anatomy: Anatomy
-    source: Sequence | None
+    source: Sequence
     target: Sequence | None
     labels: np.ndarray
 
@@ -67,16 +67,14 @@ class Questions:
     @property
     def kept(self) -> dict[str, Any]:
         """That row, and its lengths by axis."""
-        found: dict[str, Any] = {"row": self.row}
-        if self.source is not None:
-            found |= _lengths(self.anatomy, int(self.source.lengths[self.row]))
+        found = {"row": self.row, **_lengths(self.anatomy, int(self.source.lengths[self.row]))}
         # A class that is given no decoder inputs feeds its decoder the source, shifted.
         fed = self.source if self.target is None else self.target
         return {**found, "tgt": int(fed.lengths[self.row])}
 
     def changed(self, name: str, where: Any, rng: np.random.Generator) -> dict[str, Any]:
         """``full`` with one sequence changed wherever ``where`` says."""
-        sequence = self.source if name == "source" else self.target
+        sequence = self.source if name == "source" or self.target is None else self.target
         return {**self.full, **sequence.changed(where, rng)}
 
 
@@ -100,8 +98,8 @@ def standard_cases(
     rng = np.random.default_rng(SEED)
     questions = _questions(anatomy, rows, rng)
     cases = [each.without(_lacking(questions, each)) for each in _forward_cases(questions, rng)]
+    mates = next((case.inputs for case in cases if case.name == "forward.other-mates"), questions.full)
     if questions.target is not None:
-        mates = next((case.inputs for case in cases if case.name == "forward.other-mates"), questions.full)
         cases += step_cases(questions.full, mates, questions.kept, alone=anatomy.alone)
     if anatomy.generates:
         if generation is None:
@@ -155,7 +153,7 @@ def _forward_cases(questions: Questions, rng: np.random.Generator) -> Iterator[C
     yield Case("forward", "forward", full, notes=YARDSTICK)
     yield Case("forward.repeated", "repeat", full)
     yield Case("forward.tuple", "tuple", full, requires=("tuple",))
-    if anatomy.alone:
+    if anatomy.alone and questions.target is not None:
         notes = {**YARDSTICK, "no_encoder": True}
         yield Case("forward.no-encoder", "forward", dict(questions.target.inputs), notes=notes)
     if anatomy.head in ("language", "none") and not anatomy.alone:
@@ -226,13 +224,11 @@ def _changed_cases(questions: Questions, rng: np.random.Generator) -> Iterator[C
 
 def head_masks(anatomy: Anatomy) -> dict[str, Any]:
     """Silences the second head (the only one, if there is but one) of the first layer of each attention."""
-    names = {
-        "head_mask": anatomy.encoder,
-        "decoder_head_mask": anatomy.decoder,
-        "cross_attn_head_mask": anatomy.decoder,
-    }
     if anatomy.alone:
         names = {"head_mask": anatomy.decoder, "cross_attn_head_mask": anatomy.decoder}
+    else:
+        decoder = anatomy.decoder
+        names = {"head_mask": anatomy.encoder, "decoder_head_mask": decoder, "cross_attn_head_mask": decoder}
     masks = {}
     for name, stack in names.items():
         mask = np.ones((stack.layers, stack.heads))

@@ -22,6 +22,7 @@ from reference.errors import CheckpointError
 from reference.files import check_regular, check_size, largest
 from reference.generation import GENERATION_FILE
 from reference.weights import FORMATS
+from reference.weights.files import Format
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_FILES = (
@@ -40,7 +41,7 @@ TOKENIZER_FILES = (
 )
 """Of the classes that are audited; ``tekken.json``, ``tiktoken.model`` and ``tokenizer.model`` are what a library takes
 where there is no ``tokenizer.json`` (transformers 4.57.6 and 5.23.0, tokenization_utils_base.py)."""
-OPENED_BY_SUFFIX = dict(zip((".safetensors", ".bin", ".h5", ".msgpack"), FORMATS, strict=True))
+OPENED_BY_SUFFIX: dict[str, Format] = dict(zip((".safetensors", ".bin", ".h5", ".msgpack"), FORMATS, strict=True))
 """How the libraries tell a shard's format: by its name, whatever index names it."""
 LISTED = 200
 """Of the files that are present and not used, how many are named."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reference.config import CONFIG_FILE, Config, read_config
+from reference.config import CONFIG_FILE, Config, read_config, vocabulary_of
 from reference.config.tokens import usable
 from reference.generation import (
     GENERATION_FILE,
@@ -77,7 +77,7 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
     while True:
         try:
             settings = GenerationSettings.from_dict(found, place)
-            settings.check_tokens(config.vocab_size, place)
+            settings.check_tokens(vocabulary_of(config), place)
             _check_bounded(settings, positions, place)
             break
         except SettingError as error:
@@ -101,7 +101,7 @@ def _stand_in(name: str, config: Config, positions: int) -> Any:
         return max(2, min(GenerationSettings.max_length, positions))
     if name == "decoder_start_token_id":
         # What the config says may be what cannot be read; every table has a first row.
-        return usable(getattr(config, name, None), config.vocab_size) or 0
+        return usable(getattr(config, name, None), vocabulary_of(config)) or 0
     return None
 
 

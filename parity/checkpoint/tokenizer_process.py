@@ -20,7 +20,7 @@ from typing import Any
 from parity.core.errors import GivenError
 from parity.core.resources import data
 from reference.errors import CheckpointError
-from reference.files import MEGABYTE, SIZES, open_file
+from reference.files import MEGABYTE, SIZES, open_file, pipe_of
 
 SECONDS = 60
 """That reading the files, or one answer, may take."""
@@ -78,8 +78,9 @@ class Apart:
 
     def _ask(self, what: dict[str, Any]) -> Any:
         try:
-            self._process.stdin.write(json.dumps(what).encode() + b"\n")
-            self._process.stdin.flush()
+            asked = pipe_of(self._process.stdin)
+            asked.write(json.dumps(what).encode() + b"\n")
+            asked.flush()
         except OSError as error:
             raise self._gone() from error
         told = self._line()
@@ -89,13 +90,13 @@ class Apart:
 
     def _line(self) -> dict[str, Any]:
         """The next line that the process writes."""
-        until = time.monotonic() + SECONDS
+        until, answers = time.monotonic() + SECONDS, pipe_of(self._process.stdout)
         while b"\n" not in self._read:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0, until - time.monotonic()))
+            ready, _, _ = select.select([answers], [], [], max(0, until - time.monotonic()))
             if not ready or len(self._read) > _LONGEST_ANSWER:
                 _end(self._process)
                 raise TokenizerError(f"{self.place}: gives no answer in {SECONDS} seconds, or no end of one")
-            part = os.read(self._process.stdout.fileno(), MEGABYTE)
+            part = os.read(answers.fileno(), MEGABYTE)
             if not part:
                 raise self._gone()
             self._read += part
@@ -120,7 +121,7 @@ def _check_size(file: Path) -> None:
 def _end(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
-    for pipe in (process.stdin, process.stdout):
+    for pipe in (pipe_of(process.stdin), pipe_of(process.stdout)):
         try:
             pipe.close()
         except OSError:

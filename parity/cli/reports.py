@@ -102,7 +102,7 @@ def export(
     if summary is not None:
         forms.append(summary, forms.summary(report))
     if annotate:
-        print(forms.joined(forms.annotations(report)), end="")
+        print(forms.joined(forms.annotation_lines(report)), end="")
 
 
 @reports_app.command(epilog=EXIT_CODES)

@@ -365,13 +365,12 @@ def offered_by(requires: Iterable[str], references: bool) -> list[str]:
     """
     pins = dict(re.split(r"(?:\[.*\])?==", pin, maxsplit=1) for pin in requires)
     major = int(pins.get("transformers", "0").partition(".")[0])
-    return [
-        name
-        for name in audited()
-        if (references or not BACKENDS[name].reference)
-        and all(any(each in pins for each in alternatives) for alternatives in BACKENDS[name].needs)
-        and (BACKENDS[name].until is None or major < BACKENDS[name].until)
-    ]
+
+    def offered(entry: Entry) -> bool:
+        made = all(any(each in pins for each in alternatives) for alternatives in entry.needs)
+        return (references or not entry.reference) and made and (entry.until is None or major < entry.until)
+
+    return [name for name in audited() if offered(BACKENDS[name])]
 
 
 def _third_party(point: EntryPoint) -> Entry:

@@ -118,14 +118,8 @@ def _shown(value: Any, name: str, limit: int | None, depth: int) -> Any:
 
 def _with_fields(value: Any, limit: int | None, depth: int) -> Any:
     """A record or a dataclass with printable fields; anything else as it is."""
-    if hasattr(value, "model_fields_set"):
-        names = list(type(value).model_fields)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-    else:
-        return value
     changed = {}
-    for name in names:
+    for name in _names_of_fields(value):
         old = getattr(value, name)
         new = _shown(old, name, limit, depth + 1)
         if new is not old:
@@ -138,6 +132,14 @@ def _with_fields(value: Any, limit: int | None, depth: int) -> Any:
     for name, new in changed.items():
         object.__setattr__(made, name, new)  # it may be frozen
     return made
+
+
+def _names_of_fields(value: Any) -> list[str]:
+    if hasattr(value, "model_fields_set"):
+        return list(type(value).model_fields)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [field.name for field in dataclasses.fields(value)]
+    return []
 
 
 def markdown(text: object, limit: int = PROSE_LIMIT) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from reference.config import Config, EncoderDecoderConfig, SpeechConfig, StackShape, config_of
+from reference.config import BartConfig, EncoderDecoderConfig, SpeechConfig, StackShape, config_of
 from reference.config.classes import class_of, saved_class
 from reference.config.tokens import usable, why_unusable
 from reference.errors import CheckpointError
@@ -39,7 +39,7 @@ class Anatomy:
     """One model: its documented class, the config it is built from, and the content of ``config.json``."""
 
     model_class: str
-    config: Config
+    config: BartConfig | EncoderDecoderConfig
     raw: Mapping[str, Any]
     """``config.json`` with the documented default of every field it leaves out."""
 
@@ -60,13 +60,37 @@ class Anatomy:
     @property
     def families(self) -> tuple[str, ...]:
         """Model types of a composition's encoder and decoder; none of what is no composition."""
-        return (self.config.encoder.model_type, self.config.decoder.model_type) if self.composed else ()
+        if isinstance(self.config, BartConfig):
+            return ()
+        return self.config.encoder.model_type, self.config.decoder.model_type
 
     @property
     def speech(self) -> SpeechConfig | None:
         """The encoder's config where it takes audio."""
-        encoder = getattr(self.config, "encoder", None)
+        encoder = None if isinstance(self.config, BartConfig) else self.config.encoder
         return encoder if isinstance(encoder, SpeechConfig) else None
+
+    @property
+    def audio(self) -> SpeechConfig:
+        """The same of a model that is known to take audio.
+
+        Raises:
+            TypeError: it takes text.
+        """
+        if self.speech is None:
+            raise TypeError(f"{self.model_class} takes text")
+        return self.speech
+
+    @property
+    def bart(self) -> BartConfig:
+        """The config of a model that is known to be one, and no composition.
+
+        Raises:
+            TypeError: it is a composition.
+        """
+        if not isinstance(self.config, BartConfig):
+            raise TypeError(f"{self.model_class} is a composition")
+        return self.config
 
     @property
     def main_input(self) -> str:
@@ -84,22 +108,27 @@ class Anatomy:
         return self.head == "language" and not self.alone
 
     @property
-    def encoder(self) -> StackShape | None:
-        """The encoder's layers; None for a decoder alone."""
+    def encoder(self) -> StackShape:
+        """The encoder's layers.
+
+        Raises:
+            TypeError: it is a decoder alone.
+        """
         if self.alone:
-            return None
-        return self.config.encoder.stack() if self.composed else self.config.stack("encoder")
+            raise TypeError(f"{self.model_class} has no encoder")
+        config = self.config
+        return config.stack("encoder") if isinstance(config, BartConfig) else config.encoder.stack()
 
     @property
     def decoder(self) -> StackShape:
         """The decoder's layers."""
-        half = self.config.decoder if self.composed else self.config
-        return half.stack("decoder") if hasattr(half, "decoder_layers") else half.stack(True)
+        half = self.config if isinstance(self.config, BartConfig) else self.config.decoder
+        return half.stack("decoder") if isinstance(half, BartConfig) else half.stack(True)
 
     @property
     def memory(self) -> int:
         """Width of the encoder's last states."""
-        return self.config.encoder.d_model if self.composed else self.config.d_model
+        return self.config.d_model if isinstance(self.config, BartConfig) else self.config.encoder.d_model
 
     @property
     def vocab(self) -> int:
@@ -109,22 +138,26 @@ class Anatomy:
     @property
     def source_vocab(self) -> int:
         """Tokens that the encoder knows; the decoder's where there is no other."""
-        return getattr(self.config.encoder, "vocab_size", self.vocab) if self.composed else self.vocab
+        if isinstance(self.config, BartConfig) or isinstance(self.config.encoder, SpeechConfig):
+            return self.vocab
+        return self.config.encoder.vocab_size
 
     @property
     def positions(self) -> int:
         """Tokens that the decoder has positions for."""
-        return (self.config.decoder if self.composed else self.config).positions
+        return (self.config if isinstance(self.config, BartConfig) else self.config.decoder).positions
 
     @property
     def source_positions(self) -> int:
         """Tokens that a text encoder has positions for."""
-        return self.config.encoder.positions if self.composed and self.speech is None else self.positions
+        if isinstance(self.config, BartConfig) or isinstance(self.config.encoder, SpeechConfig):
+            return self.positions
+        return self.config.encoder.positions
 
     @property
     def labels(self) -> int:
         """Classes of a classification head."""
-        return self.config.num_labels
+        return self.bart.num_labels
 
     def tokens(self, *names: str) -> set[int]:
         """The special tokens of these names, wherever the config has them."""
@@ -165,7 +198,8 @@ class Anatomy:
     @property
     def source_pad(self) -> int:
         """What fills rows of a text encoder's text up; any token where none is said, for a mask hides it."""
-        return usable((self.config.encoder if self.composed else self.config).pad_token_id, self.source_vocab) or 0
+        half = self.config if isinstance(self.config, BartConfig) else self.config.encoder
+        return 0 if isinstance(half, SpeechConfig) else usable(half.pad_token_id, self.source_vocab) or 0
 
     def lacking(self, *names: str) -> dict[str, str]:
         """Of these tokens of the config itself those that cannot be used, by name, each with the reason."""
@@ -179,7 +213,7 @@ class Anatomy:
 
     def frames(self, samples: int, adapted: bool = True) -> int:
         """States that so many samples of audio become; without the adapter's shortening where ``adapted`` is false."""
-        config = self.speech
+        config = self.audio
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
             samples = (samples - kernel) // stride + 1
         if adapted and config.add_adapter:
@@ -190,7 +224,7 @@ class Anatomy:
     @property
     def shortening(self) -> int:
         """Frames that become one state of the encoder's: more than 1 behind an adapter."""
-        return self.speech.adapter_stride**self.speech.num_adapter_layers if self.speech.add_adapter else 1
+        return self.audio.adapter_stride**self.audio.num_adapter_layers if self.audio.add_adapter else 1
 
     @property
     def padding_shows(self) -> str:
@@ -225,7 +259,7 @@ def _anatomy(text: str, model_class: str | None, place: str) -> Anatomy:
     raw = json.loads(text)
     config = config_of(raw, place)
     name = saved_class(config, place) if model_class is None else class_of(config, model_class, place)
-    if name not in HEADS:
+    if name not in HEADS or not isinstance(config, BartConfig | EncoderDecoderConfig):
         raise CheckpointError(place, f"{name} is no class that is judged here: {', '.join(HEADS)}")
     return Anatomy(name, config, raw)
 

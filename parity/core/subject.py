@@ -44,7 +44,8 @@ class Variant:
         unknown = [m for m in modifiers if m not in MODIFIERS and not m.startswith(MUTANT)]
         if attention not in ATTENTIONS or unknown:
             raise ValueError(f"unknown variant {name!r}: {ATTENTIONS} then any of {MODIFIERS}, joined by '+'")
-        return cls(attention, *(m in modifiers for m in MODIFIERS), *mutants[:1])
+        flags = [m in modifiers for m in MODIFIERS]
+        return cls(attention, *flags, mutant=mutants[0] if mutants else "")
 
     def __str__(self) -> str:
         flags = (self.default_precision, self.permuted, self.mirrored, self.one_thread)

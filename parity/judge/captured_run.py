@@ -182,6 +182,29 @@ class CheckpointRun:
         trace = self.trace(self.oracle_index, case) if any(self.subjects("oracle")) else None
         return None if trace is None or trace.raised else trace
 
+    def captured(self, subject: int, case: str) -> Trace:
+        """The trace of one subject for a case that is known to have been captured.
+
+        Raises:
+            LookupError: it was not.
+            TraceError: as ``trace``.
+        """
+        trace = self.trace(subject, case)
+        if trace is None:
+            raise LookupError(f"{case} was not captured of {self.manifest.subjects[subject].label}")
+        return trace
+
+    def truth(self, case: str) -> Trace:
+        """The oracle's answer to a case that it is known to have answered.
+
+        Raises:
+            LookupError: it has none.
+        """
+        oracle = self.oracle(case)
+        if oracle is None:
+            raise LookupError(f"the oracle has no answer to {case}")
+        return oracle
+
     def scale(self, case: str, tensor: str) -> float:
         """Root mean square of a tensor of the oracle's, once.
 
@@ -189,18 +212,13 @@ class CheckpointRun:
             LookupError: the oracle has no answer to the case.
         """
         if (case, tensor) not in self._scales:
-            oracle = self.oracle(case)
-            if oracle is None:
-                raise LookupError(f"the oracle has no answer to {case}")
-            self._scales[case, tensor] = root_mean_square(oracle.arrays[tensor])
+            self._scales[case, tensor] = root_mean_square(self.truth(case).arrays[tensor])
         return self._scales[case, tensor]
 
     def error_scale(self, case: str, spec: TensorSpec) -> float | None:
         """What an error in one of a case's tensors is relative to; None where the oracle has no such tensor."""
         oracle = self.oracle(case)
-        if oracle is None or spec.name not in oracle.arrays:
-            return None
-        return scale_of(spec, oracle.arrays, oracle.facts.get("minuends"))
+        return None if oracle is None or spec.name not in oracle.arrays else _error_scale(spec, oracle)
 
     def specs(self, case: str) -> list[TensorSpec]:
         """The canonical tensors that a case asks for, in data-flow order."""
@@ -250,14 +268,14 @@ class CheckpointRun:
         return {index: trace for index, trace in traces.items() if trace is not None and not trace.raised}
 
     def _measure_all(self, case: str, answered: Mapping[int, Trace]) -> CaseErrors:
-        oracle = self.oracle(case)
-        specs = [spec for spec in self.specs(case) if oracle is not None and spec.name in oracle.arrays]
+        oracle = self.oracle(case) or Trace()
+        specs = [spec for spec in self.specs(case) if spec.name in oracle.arrays]
         found = CaseErrors(specs, {}, [], {index: {} for index in answered})
         for spec in specs:
             truth = oracle.arrays[spec.name]
             if not np.isfinite(truth).all():
                 found.undefined_by_oracle.append(spec.name)
-            scale = self.error_scale(case, spec)
+            scale = _error_scale(spec, oracle)
             found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else _signal(spec, oracle, scale)
             for index, trace in answered.items():
                 if spec.name in trace.arrays:
@@ -304,6 +322,11 @@ class CheckpointRun:
                 f"pip install {BACKENDS[peer].install}"
             )
         return found
+
+
+def _error_scale(spec: TensorSpec, oracle: Trace) -> float:
+    """What an error in a tensor that the oracle has is relative to."""
+    return scale_of(spec, oracle.arrays, oracle.facts.get("minuends"))
 
 
 def _is_zero_in_theory(spec: TensorSpec) -> bool:

@@ -14,7 +14,7 @@ from parity.core.tensors import TensorSpec
 from parity.core.trace import Trace
 from parity.judge import generated_text as texts
 from parity.judge.captured_run import CheckpointRun
-from parity.judge.results import Comparison, Finding, Result
+from parity.judge.results import Comparison, Finding, Held
 from parity.judge.tolerance import Budget, Measured, measure
 
 Region = Callable[[TensorSpec], tuple[slice, ...] | None]
@@ -190,7 +190,7 @@ class Evidence:
     def budget(self, tensor: str) -> Budget | None:
         return self._run.budget(self.subject, tensor)
 
-    def against_oracle(self, *kinds: str, names: tuple[str, ...] = ("",)) -> Iterator[Result]:
+    def against_oracle(self, *kinds: str, names: tuple[str, ...] = ("",)) -> Iterator[Held]:
         """Every tensor of the case within budget of the oracle, in data-flow order.
 
         Args:
@@ -213,7 +213,7 @@ class Evidence:
             else:
                 yield self._compared(spec, error, 1.0, signal=found.signals[spec.name])
 
-    def between(self, actual: str, expected: str, actual_part: Region, expected_part: Region) -> Iterator[Result]:
+    def between(self, actual: str, expected: str, actual_part: Region, expected_part: Region) -> Iterator[Held]:
         """Two of the subject's own answers, tensor by tensor, on the parts a claim is about.
 
         Args:
@@ -261,7 +261,7 @@ class Evidence:
         """Root mean square of the oracle's tensor in the cell's case, or in another."""
         return self._run.scale(case or self.case.name, tensor)
 
-    def compared(self, spec: TensorSpec, error: Measured) -> Result:
+    def compared(self, spec: TensorSpec, error: Measured) -> Held:
         """An error against the oracle in the cell's own case, held against its budget."""
         signal = self._run.errors(self.case.name).signals[spec.name]
         return self._compared(spec, error, 1.0, signal=signal)
@@ -273,7 +273,7 @@ class Evidence:
         factor: float,
         signal: float | None = None,
         origin: tuple[slice, ...] = (),
-    ) -> Result:
+    ) -> Held:
         budget = self.budget(spec.name)
         if budget is None:
             return Finding(False, f"{spec.name} has no budget: no honest implementation answered", spec.name)

@@ -24,6 +24,8 @@ from reference.errors import CheckpointError
 from reference.generation import DOCUMENTED, GenerationSettings
 
 Word = Literal["match", "tie-flip", "wrong", "undecided"]
+WORDS: tuple[Word, ...] = ("match", "tie-flip", "undecided", "wrong")
+"""From the best to the worst."""
 SEQUENCES = "sequences"
 SETTINGS = "generate.settings"
 """The case that asks which settings are in force without arguments."""
@@ -60,8 +62,7 @@ class Text:
     @property
     def word(self) -> Word:
         """The worst of its choices."""
-        words = {choice.word for choice in self.choices}
-        return next((word for word in ("wrong", "undecided", "tie-flip") if word in words), "match")
+        return WORDS[max((WORDS.index(choice.word) for choice in self.choices), default=0)]
 
 
 def settings_of(case: Case) -> GenerationSettings:
@@ -150,7 +151,7 @@ def choice_tolerance(run: CheckpointRun, subject: SubjectRecord) -> float | None
 
 def choice_signal(run: CheckpointRun) -> float:
     """The root mean square difference of two logits of one position of the oracle's."""
-    logits = run.oracle("forward").arrays["logits"]
+    logits = run.truth("forward").arrays["logits"]
     return float(np.sqrt(2 * logits.var(axis=-1).mean()))
 
 
@@ -227,7 +228,7 @@ def _choice(row: int, position: int, taken: int, best: int, margin: float, toler
 
 def _framed(row: int, tokens: list[int], settings: GenerationSettings) -> Iterator[Choice]:
     """What is wrong however likely the tokens are: the first one, and where the text stops."""
-    start, last, fill = settings.decoder_start_token_id, settings.max_length, settings.fill(DOCUMENTED)
+    start, last, fill = settings.start, settings.max_length, settings.fill(DOCUMENTED)
     if tokens[0] != start:
         what = f"row {row} begins with {tokens[0]}, not with decoder_start_token_id {start}"
         yield Choice(row, 0, tokens[0], start, None, 0.0, "wrong", what)
@@ -318,7 +319,7 @@ def _writes(run: CheckpointRun, index: int, case: Case, asked: Case, scores: boo
     same = [cut(row, settings) for row in ours] == [cut(row, settings) for row in theirs.arrays[SEQUENCES]]
     if not (same and scores):
         return same
-    mine, its = (trace.arrays.get("sequences_scores") for trace in (run.trace(index, case.name), theirs))
+    mine, its = (trace.arrays.get("sequences_scores") for trace in (run.captured(index, case.name), theirs))
     texts, subject = judged(run, index, case), run.manifest.subjects[index]
     bounds = [score_tolerance(run, subject, case, text, penalised=False) for text in texts]
     if mine is None or its is None or None in bounds:

@@ -310,7 +310,7 @@ def _not_answered(cell: Cell) -> Verdict | None:
             # Which case met a file that had changed says nothing: whatever comes after meets it too.
             why = record.reason if record.outcome == "changed" else f"{record.outcome} in {name}: {record.reason}"
             return make_verdict(cell, status, why, outcome=record.outcome)
-        raised = cell.run.trace(cell.index, name).raised
+        raised = cell.run.captured(cell.index, name).raised
         if raised is not None and not cell.check.reads_raised:
             return _raised_verdict(cell, name, raised)
     if cell.check.needs_oracle:

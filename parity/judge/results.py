@@ -66,4 +66,6 @@ class Undecided:
     ok: bool = True
 
 
-Result = Comparison | Finding | Undecided
+Held = Comparison | Finding
+"""What was held against something, and is right or wrong."""
+Result = Held | Undecided

@@ -12,7 +12,7 @@ from parity.core.case import Case
 from parity.core.records import GeneratedRow, Mark
 from parity.core.trace import TraceError
 from parity.judge.captured_run import CheckpointRun, NoPeer
-from parity.judge.generated_text import Choice, Text, judged, sequences_of
+from parity.judge.generated_text import Text, judged, sequences_of
 
 Words = Callable[[list[int]], tuple[str, list[str]]]
 """A text, and the word of each of its tokens."""
@@ -69,7 +69,7 @@ def _row(
         tokens=tokens,
         words=each,
         verdict=word,
-        marks=[_mark(choice) for choice in text.choices if choice.word != "match"] if text else [],
+        marks=_marks(text) if text else [],
         score=score,
         oracle_score=text.oracle_score if text else score,
     )
@@ -81,18 +81,22 @@ def _source(case: Case, row: int) -> list[int]:
     return [token for token, seen in masked if seen]
 
 
-def _mark(choice: Choice) -> Mark:
-    return Mark(
-        position=choice.position,
-        kind=choice.word,
-        margin=choice.margin,
-        tolerance=choice.tolerance,
-        oracle_token=choice.best,
-    )
+def _marks(text: Text) -> list[Mark]:
+    return [
+        Mark(
+            position=choice.position,
+            kind=choice.word,
+            margin=choice.margin,
+            tolerance=choice.tolerance,
+            oracle_token=choice.best,
+        )
+        for choice in text.choices
+        if choice.word != "match"
+    ]
 
 
 def _returned_scores(run: CheckpointRun, index: int, case: Case, batch: int) -> list[float | None]:
-    returned = run.trace(index, case.name).arrays.get("sequences_scores")
+    returned = run.captured(index, case.name).arrays.get("sequences_scores")
     if returned is None or returned.shape != (batch,):
         return [None] * batch
     return [float(score) if math.isfinite(score) else None for score in returned]

@@ -127,7 +127,7 @@ def scale_of(spec: TensorSpec, arrays: Mapping[str, np.ndarray], minuends: Mappi
             An error is a rounding of what was there before.
     """
     own = _size(spec.name, arrays, minuends or {})
-    if spec.scale_from not in arrays:
+    if spec.scale_from is None or spec.scale_from not in arrays:
         return own
     lent = _size(spec.scale_from, arrays, minuends or {})
     # A loss is rounded at its own size, which may be many times that of the logits whose yardstick it borrows; so is a

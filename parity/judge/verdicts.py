@@ -14,7 +14,7 @@ from parity.core.subject import Variant
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.checks import Check
 from parity.judge.evidence import Evidence
-from parity.judge.results import Comparison, Finding, Result, Undecided
+from parity.judge.results import Comparison, Finding, Held, Result, Undecided
 from parity.judge.tolerance import Measured
 
 
@@ -37,7 +37,7 @@ def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = fr
     """
     if not results:
         return make_verdict(cell, "error", "the check compared nothing, so it could not have failed")
-    failed = [result for result in results if not result.ok]
+    failed = [result for result in results if not isinstance(result, Undecided) and not result.ok]
     compared = [result for result in results if isinstance(result, Comparison)]
     nearest = max(compared, key=lambda result: result.ratio, default=None)
     numbers = {"error": _number(nearest.error), "budget": _number(nearest.budget)} if nearest else {}
@@ -66,17 +66,17 @@ def _seen(results: list[Result]) -> dict[str, Any]:
     return {**seen, "exercised": sum(exercised), "looked_at": len(exercised)} if exercised else seen
 
 
-def _reason(failed: list[Result]) -> str:
+def _reason(failed: list[Held]) -> str:
     first = failed[0]
     steps = [result.first_step for result in failed if isinstance(result, Comparison) and result.first_step is not None]
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-    if first.what:
+    if first.what or isinstance(first, Finding):
         return first.what + more
     more += f"; first wrong step: {min(steps)}" if steps else ""
     at = ", ".join(f"{axis} {place}" for axis, place in first.at.items())
     against = "from the oracle" if first.against_oracle else "from the backend's own other answer"
     place = f" at [{at}]" if at else ""
-    if isinstance(first, Comparison) and not math.isfinite(first.error):
+    if not math.isfinite(first.error):
         return f"{first.tensor}{place} is not finite{_beside(first)}{more}"
     return f"{first.tensor}{place} is {first.ratio:.3g} budgets {against}{more}"
 
@@ -88,7 +88,7 @@ def _beside(comparison: Comparison) -> str:
     return f" where the oracle has {expected:+.6g}" if known and comparison.against_oracle else ""
 
 
-def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any]:
+def _evidence(failed: list[Held], nearest: Comparison | None) -> dict[str, Any]:
     named = list(dict.fromkeys(result.tensor for result in failed if result.tensor))
     evidence: dict[str, Any] = {"tensors": named[:20], "failed": len(failed)}
     if nearest is not None and not nearest.ok:
@@ -102,14 +102,14 @@ def _evidence(failed: list[Result], nearest: Comparison | None) -> dict[str, Any
 
 
 def _first_divergence(
-    cell: Cell, first: Result, compared: list[Comparison], excused: frozenset[str]
+    cell: Cell, first: Held, compared: list[Comparison], excused: frozenset[str]
 ) -> Divergence | None:
     """The first tensor out of budget in data-flow order, looked for among all tensors of the pass but the excused."""
     if isinstance(first, Comparison) and first.against_oracle:
         everything = list(Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle())
         # What was compared again without what is excused of it stands for itself, and what is excused for nothing.
-        held = {result.tensor: result for result in compared}
-        everything = [held.get(result.tensor, result) for result in everything if result.tensor not in excused]
+        held: dict[str, Held] = {result.tensor: result for result in compared}
+        everything = [held.get(result.tensor or "", result) for result in everything if result.tensor not in excused]
         first = next((result for result in everything if not result.ok), first)
         compared = [result for result in everything if isinstance(result, Comparison)]
     if first.tensor is None:

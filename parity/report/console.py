@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -69,7 +69,8 @@ def console(*, stderr: bool = False) -> Console:
     terminal = stream.isatty()
     width = None if terminal or "COLUMNS" in os.environ else WIDTH_OF_FILES
     return PlainConsole(
-        file=stream if terminal else _Log(stream, name),
+        # A console writes, flushes and asks for a descriptor: of a stream that is all that a ``_Log`` need be.
+        file=stream if terminal else cast("IO[str]", _Log(stream, name)),
         width=width,
         highlight=False,
         soft_wrap=not terminal,

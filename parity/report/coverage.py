@@ -108,7 +108,8 @@ def renew(place: Path, report: Report) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m parity.report.coverage", description=__doc__.partition("\n")[0])
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m parity.report.coverage", description=about)
     parser.add_argument("report", type=Path, help="report.json of an audit of all fixtures")
     parser.add_argument("--out", type=Path, default=Path("COVERAGE.md"))
     asked = parser.parse_args()

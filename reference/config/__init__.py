@@ -12,6 +12,7 @@ from reference.config.fields import ACTIVATIONS, CONFIG_FILE, check_model_type, 
 from reference.config.gpt2 import Gpt2Config
 from reference.config.shape import StackShape
 from reference.config.speech import SpeechConfig
+from reference.errors import CheckpointError
 from reference.files import read_json
 
 Config = BartConfig | BertConfig | Gpt2Config | SpeechConfig | EncoderDecoderConfig
@@ -34,6 +35,17 @@ def config_of(data: Any, place: Path | str = CONFIG_FILE) -> Config:
     return families[check_model_type(data, tuple(families), place)].from_dict(data, place)
 
 
+def vocabulary_of(config: Config, place: Path | str = CONFIG_FILE) -> int:
+    """How many tokens a model writes or reads.
+
+    Raises:
+        CheckpointError: it is an encoder of audio, which has none.
+    """
+    if isinstance(config, SpeechConfig):
+        raise CheckpointError(place, f"a {config.model_type} has no vocabulary")
+    return config.vocab_size
+
+
 __all__ = [
     "ACTIVATIONS",
     "CONFIG_FILE",
@@ -48,4 +60,5 @@ __all__ = [
     "config_of",
     "read_config",
     "read_json",
+    "vocabulary_of",
 ]

@@ -117,7 +117,20 @@ class BertConfig:
     @property
     def positions(self) -> int:
         """How many tokens there are positions for: RoBERTa's are numbered from ``pad_token_id + 1``."""
-        return self.max_position_embeddings - (self.pad_token_id + 1 if self.model_type == "roberta" else 0)
+        return self.max_position_embeddings - self.first_position
+
+    @property
+    def first_position(self) -> int:
+        """The row of the table of positions that is a text's first: RoBERTa's, after that of its padding token.
+
+        Raises:
+            TypeError: a RoBERTa that was not read by ``from_dict`` has no padding token, or several.
+        """
+        if self.model_type != "roberta":
+            return 0
+        if not isinstance(self.pad_token_id, int):
+            raise TypeError("roberta numbers positions from its padding token on")
+        return self.pad_token_id + 1
 
     def stack(self, cross: bool = False) -> StackShape:
         """The layers; a decoder's have cross-attention where ``cross`` says so."""

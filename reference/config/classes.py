@@ -46,7 +46,7 @@ def saved_class(config: Any, place: Path | str = CONFIG_FILE) -> str:
     return class_of(config, name, place)
 
 
-def class_of(config: Any, asked: object = None, place: Path | str = CONFIG_FILE) -> str:
+def class_of(config: Any, asked: Any = None, place: Path | str = CONFIG_FILE) -> str:
     """The class a checkpoint is to be built as.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from reference.errors import CheckpointError
 
@@ -32,7 +32,7 @@ def check_tokens(values: Mapping[str, Any], names: Iterable[str], place: Path | 
             raise CheckpointError(place, f"{name} is {_shown(value)}, not a token id")
 
 
-def _is_id(value: Any) -> bool:
+def _is_id(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST
 
 
@@ -45,6 +45,20 @@ def _shown(value: Any) -> str:
     if isinstance(value, int):
         return "a number beyond 64 bits"
     return "a list that holds no ids alone" if isinstance(value, list | tuple) else "a JSON object"
+
+
+def only(value: Tokens, name: str, without: str) -> int:
+    """The one id that a config has for what needs it, whether or not the table has a row for it.
+
+    Args:
+        without: what cannot be done without it, as the message begins.
+
+    Raises:
+        ValueError: it has none, or several.
+    """
+    if not isinstance(value, int):
+        raise ValueError(f"{without}: the config has {'no' if value is None else 'more than one'} {name}")
+    return value
 
 
 def usable(value: Any, vocab: int) -> int | None:

@@ -13,6 +13,7 @@ class Decoder(Protocol):
 
     def start(self, rows_per_source: int) -> int:
         """Makes ``batch * rows_per_source`` rows with nothing fed, and returns their number."""
+        ...
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """Feeds one token to every row, ``decoder_start_token_id`` first.
@@ -23,6 +24,7 @@ class Decoder(Protocol):
         Returns:
             float64 [rows, vocab], the logits of the next token.
         """
+        ...
 
     def reorder(self, rows: np.ndarray) -> None:
         """Row i goes on from the past of row ``rows[i]`` (int64 [rows])."""

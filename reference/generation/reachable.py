@@ -108,7 +108,8 @@ def _results(search: Search, settings: GenerationSettings, tolerance: float) -> 
 
 
 def _greedy(ask: Scorer, settings: GenerationSettings, tolerance: float, limit: int) -> Reachable:
-    frontier, results, exhausted = {(settings.decoder_start_token_id,): 0.0}, {}, False
+    frontier: dict[tuple[int, ...], float] = {(settings.start,): 0.0}
+    results, exhausted = {}, False
     while frontier:
         following: dict[tuple[int, ...], float] = {}
         for text, turned in frontier.items():

@@ -55,7 +55,7 @@ class Search:
 
 def started(settings: GenerationSettings) -> Search:
     """The search before its first token."""
-    return Search((Beam((settings.decoder_start_token_id,), 0.0),), (), 1)
+    return Search((Beam((settings.start,), 0.0),), (), 1)
 
 
 def advance(search: Search, log_probs: np.ndarray, settings: GenerationSettings, dialect: Dialect) -> Search:

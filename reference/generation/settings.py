@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
+from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json, vocabulary_of
 from reference.config.fields import kind_of
 from reference.errors import CheckpointError
 from reference.generation.dialect import Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding, Twenty
@@ -104,7 +104,7 @@ class GenerationSettings:
         config = read_config(directory)
         data, path = stored_settings(directory, config)
         settings = cls.from_dict(data, path, **arguments)
-        settings.check_tokens(config.vocab_size, path)
+        settings.check_tokens(vocabulary_of(config, path), path)
         return settings
 
     def check_tokens(self, vocabulary: int, place: Path | str) -> None:
@@ -120,6 +120,17 @@ class GenerationSettings:
         """By documented name, as JSON can hold it; ``from_dict`` reads it back, but for what came as an argument."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("passed", "stored")}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @property
+    def start(self) -> int:
+        """The token that every text begins with, which all settings have that ``from_dict`` made.
+
+        Raises:
+            ValueError: these name none.
+        """
+        if self.decoder_start_token_id is None:
+            raise ValueError("settings without decoder_start_token_id")
+        return self.decoder_start_token_id
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -214,7 +225,7 @@ def settings_in_config(config: Config) -> dict[str, Any]:
     """
     own = {**config.others, **{name: getattr(config, name) for name in TOKENS if hasattr(config, name)}}
     if config.model_type == "bart" and own["forced_bos_token_id"] is None and own.get(OLD_FORCED_BEGIN):
-        own["forced_bos_token_id"] = config.bos_token_id
+        own["forced_bos_token_id"] = own["bos_token_id"]
     if not isinstance(config, EncoderDecoderConfig):
         return own
     return {**settings_in_config(config.decoder), **{name: value for name, value in own.items() if value is not None}}

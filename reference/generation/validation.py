@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from reference.errors import CheckpointError, brief
 
@@ -76,7 +76,7 @@ class SettingError(CheckpointError):
         super().__init__(path, cause)
         self.setting = setting
 
-    def __reduce__(self) -> tuple[type[SettingError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[SettingError], tuple[str, ...]]:
         return SettingError, (self.path, self.cause, self.setting)
 
 
@@ -117,14 +117,14 @@ def check_value(name: str, value: Any, place: Path | str) -> None:
 
 def _check_tokens(name: str, value: Any, place: Path | str) -> None:
     several = name in SEVERAL and isinstance(value, list | tuple)
-    tokens = value if several else [value]
+    tokens: Sequence[Any] = value if several else [value]
     if not tokens or not all(_whole(token) and token >= 0 for token in tokens):
         raise SettingError(
             place, f"{name} is {shown(value)}, not {'a list of token ids' if several else 'a token id'}", name
         )
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -12,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from reference.config import BartConfig
 from reference.in_flax.embeddings import LearnedPositions, TokenEmbedding
 from reference.in_flax.masks import padding_mask
-from reference.in_flax.model import Buffer
+from reference.in_flax.model import Buffer, compiled
 from reference.in_flax.normalisation import EPSILON, LayerNorm
 from reference.in_flax.outputs import EncoderOutput
 from reference.in_flax.precision import matmul_precision
@@ -66,7 +65,7 @@ class BartStacks(nnx.Module):
         self.decoder = BartDecoder(config, attention, rngs)
 
 
-class BareBart(Seq2Seq):
+class BareBart(Seq2Seq[BartConfig]):
     """BART without a head, for those that put one on: what would be scored is handed on as it is.
 
     Both stacks are compiled, once per set of shapes. Parameters carry Flax's own names; ``loading`` knows the others.
@@ -85,7 +84,7 @@ class BareBart(Seq2Seq):
         self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
         self.model = BartStacks(config, attention, rngs)
 
-    @jax.jit
+    @compiled
     def encode(
         self,
         input_ids: Int[Array, "batch src"],
@@ -132,7 +131,7 @@ class BartForConditionalGeneration(BareBart):
         return scores + self.final_logits_bias
 
 
-class BartForCausalLM(TextDecoder):
+class BartForCausalLM(TextDecoder[BartConfig]):
     """The decoder alone with a language-model head, which has no ``final_logits_bias``; mBART's as well.
 
     Its layers always have cross-attention, which is passed over where no encoder's states are given.

@@ -1,4 +1,6 @@
 # Twin: reference/in_torch/bart_heads.py
+# Each class has the documented call of its own.
+# pyright: reportIncompatibleMethodOverride=false
 """BART without a head, classifying a text, and finding an answer in it (BART page; Lewis et al. 2020, section 3)."""
 
 from __future__ import annotations
@@ -7,9 +9,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
+from jax.core import Tracer
 from jaxtyping import Float, Int
 
 from reference.config import BartConfig
+from reference.config.tokens import only
 from reference.in_flax.bart import BareBart
 from reference.in_flax.labels import IGNORED, cross_entropy
 from reference.in_flax.outputs import AnsweringOutput, BareOutput, ClassificationOutput
@@ -85,7 +89,7 @@ class BartForSequenceClassification(BartModel):
             ValueError: the rows have not the same number of end tokens, or none.
         """
         states = super().__call__(input_ids, attention_mask, **others)
-        last = last_ends(input_ids, self.config.eos_token_id)
+        last = last_ends(input_ids, only(self.config.eos_token_id, "eos_token_id", "no state stands for a text"))
         with matmul_precision(self.precision):
             rows = jnp.arange(len(last))
             logits = self.classification_head(states.last_hidden_state[rows, last])
@@ -133,7 +137,7 @@ def last_ends(input_ids: Int[Array, "batch src"], eos: int) -> Int[Array, " batc
 
 def check_ends(counts: Int[Array, " batch"]) -> None:
     """Raises ValueError unless every row has as many end tokens as the next, and at least one."""
-    if isinstance(counts, jax.core.Tracer):
+    if isinstance(counts, Tracer):
         return  # Compiled code learns the tokens too late to raise.
     found = sorted({int(count) for count in counts})
     if len(found) > 1 or not found[0]:

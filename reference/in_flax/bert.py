@@ -7,7 +7,6 @@ Their layers are BART's: post-norm. They differ in how positions are numbered, w
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -18,6 +17,7 @@ from reference.in_flax.activations import ACTIVATIONS
 from reference.in_flax.embeddings import CountedPositions, LearnedPositions, TokenEmbedding
 from reference.in_flax.encoder import Encoder
 from reference.in_flax.masks import padding_mask
+from reference.in_flax.model import compiled
 from reference.in_flax.normalisation import LayerNorm
 from reference.in_flax.outputs import EncoderOutput
 from reference.in_flax.precision import matmul_precision
@@ -29,10 +29,10 @@ class BertEmbeddings(nnx.Module):
     """The sum of a token's vector, its position's and its type's, normalised (Devlin et al. 2019, figure 2)."""
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs) -> None:
-        width, counted = config.hidden_size, config.model_type == "roberta"
-        kind = CountedPositions if counted else LearnedPositions
+        width = config.hidden_size
+        kind = CountedPositions if config.model_type == "roberta" else LearnedPositions
         self.words = TokenEmbedding(config.vocab_size, width, False, rngs)
-        self.positions = kind(config.positions, width, rngs, offset=config.pad_token_id + 1 if counted else 0)
+        self.positions = kind(config.positions, width, rngs, offset=config.first_position)
         self.types = TokenEmbedding(config.type_vocab_size, width, False, rngs) if config.type_vocab_size else None
         self.norm = LayerNorm(width, float(config.layer_norm_eps), rngs)
 
@@ -47,8 +47,11 @@ class BertEmbeddings(nnx.Module):
         Raises:
             ValueError: the sequence is longer than the positions.
         """
-        counted = isinstance(self.positions, CountedPositions)
-        embedded = self.words(ids) + (self.positions.of(ids, start) if counted else self.positions(ids.shape[1], start))
+        if isinstance(self.positions, CountedPositions):
+            places = self.positions.of(ids, start)
+        else:
+            places = self.positions(ids.shape[1], start)
+        embedded = self.words(ids) + places
         if self.types is not None:
             embedded = embedded + self.types(jnp.zeros_like(ids) if types is None else types)
         return self.norm(embedded)
@@ -71,12 +74,12 @@ class BertHead(nnx.Module):
         self, hidden: Float[Array, "batch tgt d_model"], words: TokenEmbedding
     ) -> Float[Array, "batch tgt vocab"]:
         """One logit per token; where there is no table of the head's own, by the table of the embeddings."""
-        if self.dense is not None:
+        if self.dense is not None and self.norm is not None:
             hidden = self.norm(self.activation(self.dense(hidden)))
         return (words.scores(hidden) if self.output is None else self.output(hidden)) + self.bias[...]
 
 
-class BertEncoder(Encoder):
+class BertEncoder(Encoder[BertConfig]):
     """The bare model without its pooler, which no decoder looks at."""
 
     def __init__(
@@ -91,7 +94,7 @@ class BertEncoder(Encoder):
         """A parameter, for its dtype and device."""
         return self.embeddings.norm.scale[...]
 
-    @jax.jit
+    @compiled
     def encode(
         self,
         input_ids: Int[Array, "batch src"],
@@ -111,7 +114,7 @@ class BertEncoder(Encoder):
         return self.embeddings(input_ids, 0)
 
 
-class BertDecoder(TextDecoder):
+class BertDecoder(TextDecoder[BertConfig]):
     """With causal attention and a language-model head.
 
     Args:

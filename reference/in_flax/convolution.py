@@ -86,8 +86,8 @@ class StoredNorm(nnx.Module):
 
 
 def frames_left(
-    samples: Int[Array, " batch"] | int, kernels: tuple[int, ...], strides: tuple[int, ...]
-) -> Int[Array, " batch"] | int:
+    samples: Int[Array, " batch"], kernels: tuple[int, ...], strides: tuple[int, ...]
+) -> Int[Array, " batch"]:
     """How many frames convolutions without padding make of so many samples."""
     for kernel, stride in zip(kernels, strides, strict=True):
         samples = (samples - kernel) // stride + 1

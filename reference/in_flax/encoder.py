@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
-from reference.in_flax.model import Model
+from reference.in_flax.model import C, Model
 from reference.in_flax.outputs import EncoderOutput
 
 
-class Encoder(Model):
+class Encoder(Model[C]):
     """A bare model that turns inputs into states.
 
     Attributes:
@@ -22,7 +22,8 @@ class Encoder(Model):
 
     def encode(
         self,
-        input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        inputs: Int[Array, "batch src"] | Float[Array, "batch samples"],
+        /,
         attention_mask: Int[Array, "batch _"] | None = None,
         head_mask: Float[Array, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int
 
-from reference.config import BartConfig, BertConfig, EncoderDecoderConfig
+from reference.config import BartConfig, BertConfig, EncoderDecoderConfig, SpeechConfig
+from reference.config.tokens import Tokens, only
 from reference.in_flax.bart import BartForCausalLM
 from reference.in_flax.bert import BertDecoder, BertEncoder
 from reference.in_flax.encoder import Encoder
@@ -23,11 +26,12 @@ def decoder_of(config: EncoderDecoderConfig, attention: str, precision: str, rng
     """The decoder of a composition: any family's, with attention to the encoder added where it had none."""
     if isinstance(config.decoder, BartConfig):
         return BartForCausalLM(config.decoder, attention, precision, rngs=rngs)
-    kind = BertDecoder if isinstance(config.decoder, BertConfig) else Gpt2Decoder
-    return kind(config.decoder, attention, precision, True, rngs=rngs)
+    if isinstance(config.decoder, BertConfig):
+        return BertDecoder(config.decoder, attention, precision, True, rngs=rngs)
+    return Gpt2Decoder(config.decoder, attention, precision, True, rngs=rngs)
 
 
-class EncoderDecoderModel(Seq2Seq):
+class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
     """Two text models. Where their widths differ, the encoder's last states are projected to the decoder's."""
 
     def __init__(
@@ -43,7 +47,9 @@ class EncoderDecoderModel(Seq2Seq):
         self.enc_to_dec_proj = nnx.Linear(*sizes, rngs=rngs) if config.projects else None
 
     def encoder_of(self, attention: str, rngs: nnx.Rngs) -> Encoder:
-        """An empty encoder."""
+        """An empty encoder, of text or of audio."""
+        if isinstance(self.config.encoder, SpeechConfig):
+            return SpeechEncoder(self.config.encoder, attention, self.precision, rngs=rngs)
         return BertEncoder(self.config.encoder, attention, self.precision, rngs=rngs)
 
     def encode(
@@ -78,7 +84,8 @@ class EncoderDecoderModel(Seq2Seq):
             ValueError: there are no labels, or the config lacks the tokens to shift them with.
         """
         decoder_input_ids = shifted_labels(labels, self.pad, self.start)
-        return decoder_input_ids, (decoder_input_ids != self.pad).astype(decoder_input_ids.dtype)
+        seen = decoder_input_ids != only(self.pad, "pad_token_id", "padding cannot be hidden")
+        return decoder_input_ids, seen.astype(decoder_input_ids.dtype)
 
     def layers(self) -> DecoderStack:
         """The decoder's stack."""
@@ -98,10 +105,6 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
 
     main_input = "input_values"
 
-    def encoder_of(self, attention: str, rngs: nnx.Rngs) -> SpeechEncoder:
-        """An empty encoder."""
-        return SpeechEncoder(self.config.encoder, attention, self.precision, rngs=rngs)
-
     def shifted(
         self,
         input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
@@ -116,26 +119,27 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         """
         return shifted_labels(labels, self.pad, self.start), None
 
-    def __call__(
+    # The documented call has another name for its input.
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         input_values: Float[Array, "batch samples"] | None = None,
         attention_mask: Int[Array, "batch samples"] | None = None,
         *others: Array | None,
         input_features: Float[Array, "batch samples"] | None = None,
-        **named: Array | None,
+        **named: Any,
     ) -> Seq2SeqOutput:
         """The documented call; the rest as in ``Seq2Seq``.
 
         Raises:
             ValueError: both names of the input are given, or neither.
         """
-        if (input_values is None) == (input_features is None):
-            raise ValueError("one of input_values and input_features is needed, and not both")
         inputs = input_features if input_values is None else input_values
+        if inputs is None or (input_values is None) == (input_features is None):
+            raise ValueError("one of input_values and input_features is needed, and not both")
         return super().__call__(inputs, attention_mask, *others, **named)
 
 
-def shifted_labels(labels: Int[Array, "batch tgt"] | None, pad: int | None, start: int | None) -> Array:
+def shifted_labels(labels: Int[Array, "batch tgt"] | None, pad: Tokens, start: Tokens) -> Array:
     """Labels shifted right, where there is all that it takes.
 
     Raises:

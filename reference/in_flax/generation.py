@@ -48,7 +48,7 @@ class CachedDecoder:
     def reorder(self, rows: Int[np.ndarray, " rows"]) -> None:
         """Row i goes on from the past of row ``rows[i]``; rows of one source exchange among themselves."""
         index = as_inputs(self.model, {"rows": rows})["rows"]
-        layers = tuple(LayerCache(layer.own.rows(index), layer.cross) for layer in self.cache.layers)
+        layers = tuple(LayerCache(layer.room.rows(index), layer.cross) for layer in self.cache.layers)
         self.cache = Cache(layers, self.cache.length)
 
 

@@ -13,7 +13,7 @@ from reference.in_flax.seq2seq import TextDecoder
 from reference.in_flax.stacks import DecoderStack
 
 
-class Gpt2Decoder(TextDecoder):
+class Gpt2Decoder(TextDecoder[Gpt2Config]):
     """``cross``: with attention to an encoder between self-attention and feed-forward, or as the config says."""
 
     def __init__(

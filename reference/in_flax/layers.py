@@ -71,7 +71,8 @@ class DecoderLayer(EncoderLayer):
             self.encoder_attn = Attention(shape.d_model, shape.heads, attention, rngs)
             self.encoder_attn_layer_norm = LayerNorm(shape.d_model, shape.epsilon, rngs)
 
-    def __call__(
+    # Shares an encoder layer's parts, and not its call.
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         hidden: Float[Array, "batch tgt d_model"],
         past: LayerCache,
@@ -99,7 +100,7 @@ class DecoderLayer(EncoderLayer):
         found, weights = self.self_attn(given, own, keep, head_mask)
         hidden = self.after(self.self_attn_layer_norm, hidden + found)
         cross_weights = None
-        if past.cross is not None:
+        if past.cross is not None and memory_keep is not None:
             given = self.before(self.encoder_attn_layer_norm, hidden)
             found, cross_weights = self.encoder_attn(given, past.cross, memory_keep, cross_head_mask)
             hidden = self.after(self.encoder_attn_layer_norm, hidden + found)

@@ -88,7 +88,7 @@ def build(
 @lru_cache(maxsize=8)
 def outline(
     config: Config, labels: int | None, model_class: str | None, attention: str, precision: str
-) -> tuple[nnx.GraphDef, Mapping]:
+) -> tuple[nnx.GraphDef, nnx.State]:
     """A model without its values: its modules, and the shapes of its variables. Tracing it takes longer than a load."""
     model = nnx.eval_shape(lambda: model_of(config, model_class, attention, precision, rngs=nnx.Rngs(0)))
     return nnx.split(model)
@@ -136,28 +136,28 @@ def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[
 
 
 @jax.jit
-def differentiate(model: Model, inputs: dict[str, Array]) -> tuple[Array, Mapping]:
+def differentiate(model: Model, inputs: dict[str, Array]) -> tuple[Array, nnx.State]:
     """The loss and its gradient by every ``nnx.Param``, compiled."""
     graph, parameters, others = nnx.split(model, nnx.Param, ...)
 
-    def loss(parameters: Mapping) -> Array:
+    def loss(parameters: nnx.State) -> Array:
         return nnx.merge(graph, parameters, others)(**inputs).loss
 
     return jax.value_and_grad(loss)(parameters)
 
 
-def by_canonical_name(state: Mapping) -> Iterator[tuple[str, np.ndarray]]:
+def by_canonical_name(state: nnx.State) -> Iterator[tuple[str, np.ndarray]]:
     """A state's variables as host arrays, with the names and the layout that the torch models give theirs."""
     for path, variable in nnx.to_flat_state(state):
         yield canonical_name(path), canonical_layout(path, np.asarray(variable[...]))
 
 
-def canonical_name(path: tuple[str | int, ...]) -> str:
+def canonical_name(path: tuple[object, ...]) -> str:
     """``("model", "encoder", "layers", 0, "fc1", "kernel")`` as ``model.encoder.layers.0.fc1.weight``."""
     *modules, leaf = map(str, path)
     return ".".join([*modules, CANONICAL_LEAVES.get(leaf, leaf)])
 
 
-def canonical_layout(path: tuple[str | int, ...], array: np.ndarray) -> np.ndarray:
+def canonical_layout(path: tuple[object, ...], array: np.ndarray) -> np.ndarray:
     """Flax's kernels are [in, out], canonical weights [out, in]: transposed, which is also the way back."""
     return array.T if path[-1] == "kernel" else array

@@ -3,17 +3,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+import jax
 from flax import nnx
 from jax import Array
 
 from reference.config import Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=Config)
+"""The kind of config that a family's models are made by."""
+
+
+def compiled(function: F) -> F:
+    """``jax.jit`` of a function or a method, which keeps its type."""
+    return cast(F, jax.jit(function))
 
 
 class Buffer(nnx.Variable):
     """An array that is loaded with the parameters and never trained."""
 
 
-class Model(nnx.Module):
+class Model(nnx.Module, Generic[C]):
     """A model of any family.
 
     Attributes:
@@ -21,7 +34,7 @@ class Model(nnx.Module):
         precision: of float32 products (``reference.in_flax.precision``).
     """
 
-    config: Config
+    config: C
     model_class: str | None = None
     precision: str
 

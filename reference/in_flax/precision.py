@@ -25,7 +25,8 @@ def matmul_precision(precision: str) -> Iterator[None]:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}: one of {', '.join(PRECISIONS)}")
-    before = jax.config.jax_default_matmul_precision
+    # What jax.config holds it makes when it is imported.
+    before = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     with jax.default_matmul_precision("highest" if precision == "highest" else before):
         yield
 

@@ -10,17 +10,18 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
+from reference.config.tokens import Tokens
 from reference.in_flax.cache import Cache, KeysValues, LayerCache
 from reference.in_flax.encoder import Encoder
 from reference.in_flax.labels import cross_entropy, shift_right
 from reference.in_flax.masks import causal_mask, padding_mask
-from reference.in_flax.model import Model
+from reference.in_flax.model import C, Model, compiled
 from reference.in_flax.outputs import CausalOutput, DecoderOutput, Seq2SeqOutput
 from reference.in_flax.precision import matmul_precision
 from reference.in_flax.stacks import DecoderStack
 
 
-class TextDecoder(Model):
+class TextDecoder(Model[C]):
     """A decoder with a language-model head. A family says how tokens are embedded and how states are scored.
 
     Attributes:
@@ -53,7 +54,7 @@ class TextDecoder(Model):
         """The head: one logit per token of the vocabulary."""
         raise NotImplementedError
 
-    @jax.jit
+    @compiled
     def decode(
         self,
         decoder_input_ids: Int[Array, "batch tgt"],
@@ -134,7 +135,7 @@ class TextDecoder(Model):
             memory = None if encoder_last_hidden_state is None else self.memory(encoder_last_hidden_state)
             return self.layers().nothing_past(memory)
 
-    @jax.jit
+    @compiled
     def _decode(
         self,
         decoder_input_ids: Int[Array, "batch tgt"],
@@ -173,15 +174,15 @@ class TextDecoder(Model):
         return CausalOutput(loss, decoded.logits, decoded.hidden_states, decoded.attentions, decoded.cross_attentions)
 
 
-class Seq2Seq(Encoder, TextDecoder):
+class Seq2Seq(Encoder[C], TextDecoder[C]):
     """An encoder before a decoder. A family says what the encoder is, besides what a decoder must say.
 
     Attributes:
         pad: what an ignored label becomes in the decoder's inputs; with ``start`` what labels are shifted with.
     """
 
-    pad: int | None
-    start: int | None
+    pad: Tokens
+    start: Tokens
 
     def shifted(
         self,
@@ -191,7 +192,8 @@ class Seq2Seq(Encoder, TextDecoder):
         """Decoder inputs where none are given, and which of them are seen if not all."""
         return shift_right(input_ids if labels is None else labels, self.pad, self.start), None
 
-    def __call__(
+    # The documented call of the whole, whose arguments are others than a decoder's alone.
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
         attention_mask: Int[Array, "batch _"] | None = None,

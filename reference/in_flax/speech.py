@@ -13,6 +13,7 @@ from reference.config import SpeechConfig
 from reference.in_flax.activations import ACTIVATIONS
 from reference.in_flax.convolution import Convolution, StoredNorm, TimeNorm, convolve, frames_left
 from reference.in_flax.encoder import Encoder
+from reference.in_flax.model import compiled
 from reference.in_flax.normalisation import EPSILON, LayerNorm
 from reference.in_flax.outputs import EncoderOutput
 from reference.in_flax.precision import matmul_precision
@@ -94,7 +95,7 @@ class Adapter(nnx.Module):
 
     def __call__(self, hidden: Float[Array, "batch src _"]) -> Float[Array, "batch _ d_model"]:
         """Fewer states, in the width that the decoder is given."""
-        if self.linear is not None:
+        if self.linear is not None and self.norm is not None:
             hidden = self.norm(self.linear(hidden))
         for layer in self.layers:
             value, gate = jnp.split(layer(hidden), 2, axis=2)
@@ -102,7 +103,7 @@ class Adapter(nnx.Module):
         return hidden
 
 
-class SpeechEncoder(Encoder):
+class SpeechEncoder(Encoder[SpeechConfig]):
     """Raw audio to states: convolutions, a projection, convolutional positions, layers, and perhaps an adapter."""
 
     main_input = "input_values"
@@ -125,7 +126,7 @@ class SpeechEncoder(Encoder):
         """A parameter, for its dtype and device."""
         return self.projection.linear.kernel[...]
 
-    @jax.jit
+    @compiled
     def encode(
         self,
         input_values: Float[Array, "batch samples"],

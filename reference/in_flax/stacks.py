@@ -29,7 +29,8 @@ def by_layer(head_mask: Float[Array, "layers heads"] | None, layers: int) -> lis
 
 def collected(attentions: list[Array | None]) -> tuple[Array, ...] | None:
     """Every layer's attention weights, or None where the variant has none."""
-    return None if any(weights is None for weights in attentions) else tuple(attentions)
+    known = tuple(weights for weights in attentions if weights is not None)
+    return known if len(known) == len(attentions) else None
 
 
 class EncoderStack(nnx.Module):

@@ -62,7 +62,7 @@ class BartStacks(nn.Module):
         self.decoder = BartDecoder(config, attention)
 
 
-class BareBart(Seq2Seq):
+class BareBart(Seq2Seq[BartConfig]):
     """BART without a head, for those that put one on: what would be scored is handed on as it is.
 
     Parameters carry their canonical names (``reference.names``).
@@ -112,6 +112,8 @@ class BareBart(Seq2Seq):
 class BartForConditionalGeneration(BareBart):
     """BART with its head: the shared table again, or a table of its own where ``tie_word_embeddings`` is false."""
 
+    final_logits_bias: Tensor
+
     def __init__(self, config: BartConfig, attention: str = "eager", precision: str = "highest") -> None:
         super().__init__(config, attention, precision)
         self.register_buffer("final_logits_bias", torch.zeros(1, config.vocab_size))
@@ -124,7 +126,7 @@ class BartForConditionalGeneration(BareBart):
         return scores + self.final_logits_bias
 
 
-class BartForCausalLM(TextDecoder):
+class BartForCausalLM(TextDecoder[BartConfig]):
     """The decoder alone with a language-model head, which has no ``final_logits_bias``; mBART's as well.
 
     Its layers always have cross-attention, which is passed over where no encoder's states are given.

@@ -1,4 +1,6 @@
 # Twin: reference/in_flax/bart_heads.py
+# Each class has the documented call of its own.
+# pyright: reportIncompatibleMethodOverride=false
 """BART without a head, classifying a text, and finding an answer in it (BART page; Lewis et al. 2020, section 3)."""
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reference.config import BartConfig
+from reference.config.tokens import only
 from reference.in_torch.bart import BareBart
 from reference.in_torch.labels import IGNORED, cross_entropy
 from reference.in_torch.outputs import AnsweringOutput, BareOutput, ClassificationOutput
@@ -83,7 +86,7 @@ class BartForSequenceClassification(BartModel):
             ValueError: the rows have not the same number of end tokens, or none.
         """
         states = super().forward(input_ids, attention_mask, **others)
-        last = last_ends(input_ids, self.config.eos_token_id)
+        last = last_ends(input_ids, only(self.config.eos_token_id, "eos_token_id", "no state stands for a text"))
         with matmul_precision(self.precision):
             rows = torch.arange(len(last), device=last.device)
             logits = self.classification_head(states.last_hidden_state[rows, last])

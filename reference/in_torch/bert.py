@@ -28,10 +28,10 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        width, counted = config.hidden_size, config.model_type == "roberta"
-        kind = CountedPositions if counted else LearnedPositions
+        width = config.hidden_size
+        kind = CountedPositions if config.model_type == "roberta" else LearnedPositions
         self.words = TokenEmbedding(config.vocab_size, width, False)
-        self.positions = kind(config.positions, width, offset=config.pad_token_id + 1 if counted else 0)
+        self.positions = kind(config.positions, width, offset=config.first_position)
         self.types = TokenEmbedding(config.type_vocab_size, width, False) if config.type_vocab_size else None
         self.norm = LayerNorm(width, float(config.layer_norm_eps))
 
@@ -43,8 +43,11 @@ class BertEmbeddings(nn.Module):
         Raises:
             ValueError: the sequence is longer than the positions.
         """
-        counted = isinstance(self.positions, CountedPositions)
-        embedded = self.words(ids) + (self.positions.of(ids, start) if counted else self.positions(ids.shape[1], start))
+        if isinstance(self.positions, CountedPositions):
+            places = self.positions.of(ids, start)
+        else:
+            places = self.positions(ids.shape[1], start)
+        embedded = self.words(ids) + places
         if self.types is not None:
             embedded = embedded + self.types(torch.zeros_like(ids) if types is None else types)
         return self.norm(embedded)
@@ -68,12 +71,12 @@ class BertHead(nn.Module):
         self, hidden: Float[Tensor, "batch tgt d_model"], words: TokenEmbedding
     ) -> Float[Tensor, "batch tgt vocab"]:
         """One logit per token; where there is no table of the head's own, by the table of the embeddings."""
-        if self.dense is not None:
+        if self.dense is not None and self.norm is not None:
             hidden = self.norm(self.activation(self.dense(hidden)))
         return (words.scores(hidden) if self.output is None else self.output(hidden)) + self.bias
 
 
-class BertEncoder(Encoder):
+class BertEncoder(Encoder[BertConfig]):
     """The bare model without its pooler, which no decoder looks at."""
 
     def __init__(self, config: BertConfig, attention: str = "eager", precision: str = "highest") -> None:
@@ -106,7 +109,7 @@ class BertEncoder(Encoder):
         return self.embeddings(input_ids, 0)
 
 
-class BertDecoder(TextDecoder):
+class BertDecoder(TextDecoder[BertConfig]):
     """With causal attention and a language-model head.
 
     Args:

@@ -42,6 +42,17 @@ class LayerCache(NamedTuple):
     own: KeysValues | None
     cross: KeysValues | None
 
+    @property
+    def room(self) -> KeysValues:
+        """Of its own positions, between calls.
+
+        Raises:
+            ValueError: it is of a pass that keeps nothing.
+        """
+        if self.own is None:
+            raise ValueError("nothing is kept of this layer's own positions")
+        return self.own
+
     def rows(self, index: Int[Tensor, " rows"]) -> LayerCache:
         """Row ``index[i]`` of the batch as row i, of both."""
         return LayerCache(*(None if known is None else known.rows(index) for known in self))
@@ -57,7 +68,7 @@ class Cache:
     @property
     def capacity(self) -> int:
         """Positions there is room for."""
-        return self.layers[0].own.key.shape[2]
+        return self.layers[0].room.key.shape[2]
 
     def reordered(self, index: Int[Tensor, " rows"]) -> Cache:
         """Row i continues what row ``index[i]`` was; the encoder's part goes with it."""
@@ -68,4 +79,4 @@ class Cache:
 
         Each is ``[batch, heads, length, head_dim]``, of the positions written or of the source.
         """
-        return tuple((*layer.own.cut(self.length), *(layer.cross or ())) for layer in self.layers)
+        return tuple((*layer.room.cut(self.length), *(layer.cross or ())) for layer in self.layers)

@@ -64,6 +64,9 @@ class TimeNorm(nn.Module):
 class StoredNorm(nn.Module):
     """Brings each channel to the mean 0 and variance 1 it had in training (Ioffe and Szegedy 2015, algorithm 2)."""
 
+    mean: Tensor
+    variance: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
@@ -78,8 +81,8 @@ class StoredNorm(nn.Module):
 
 
 def frames_left(
-    samples: Int[Tensor, " batch"] | int, kernels: tuple[int, ...], strides: tuple[int, ...]
-) -> Int[Tensor, " batch"] | int:
+    samples: Int[Tensor, " batch"], kernels: tuple[int, ...], strides: tuple[int, ...]
+) -> Int[Tensor, " batch"]:
     """How many frames convolutions without padding make of so many samples."""
     for kernel, stride in zip(kernels, strides, strict=True):
         samples = (samples - kernel) // stride + 1

@@ -1,4 +1,6 @@
 # Twin: reference/in_flax/embeddings.py
+# An embedding is asked in another way than PyTorch's.
+# pyright: reportIncompatibleMethodOverride=false
 """From token ids to vectors and from vectors to scores over the vocabulary; learned positions."""
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from reference.in_torch.model import Model
+from reference.in_torch.model import C, Model
 from reference.in_torch.outputs import EncoderOutput
 
 
-class Encoder(Model):
+class Encoder(Model[C]):
     """A bare model that turns inputs into states.
 
     Attributes:
@@ -22,7 +22,8 @@ class Encoder(Model):
 
     def encode(
         self,
-        input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        inputs: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
+        /,
         attention_mask: Int[Tensor, "batch _"] | None = None,
         head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:

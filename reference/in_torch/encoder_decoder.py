@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from reference.config import BartConfig, BertConfig, EncoderDecoderConfig
+from reference.config import BartConfig, BertConfig, EncoderDecoderConfig, SpeechConfig
+from reference.config.tokens import Tokens, only
 from reference.in_torch.bart import BartForCausalLM
 from reference.in_torch.bert import BertDecoder, BertEncoder
 from reference.in_torch.encoder import Encoder
@@ -22,11 +25,12 @@ def decoder_of(config: EncoderDecoderConfig, attention: str, precision: str) -> 
     """The decoder of a composition: any family's, with attention to the encoder added where it had none."""
     if isinstance(config.decoder, BartConfig):
         return BartForCausalLM(config.decoder, attention, precision)
-    kind = BertDecoder if isinstance(config.decoder, BertConfig) else Gpt2Decoder
-    return kind(config.decoder, attention, precision, True)
+    if isinstance(config.decoder, BertConfig):
+        return BertDecoder(config.decoder, attention, precision, True)
+    return Gpt2Decoder(config.decoder, attention, precision, True)
 
 
-class EncoderDecoderModel(Seq2Seq):
+class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
     """Two text models. Where their widths differ, the encoder's last states are projected to the decoder's."""
 
     def __init__(self, config: EncoderDecoderConfig, attention: str = "eager", precision: str = "highest") -> None:
@@ -41,7 +45,9 @@ class EncoderDecoderModel(Seq2Seq):
         self.enc_to_dec_proj = nn.Linear(*sizes) if config.projects else None
 
     def encoder_of(self, attention: str) -> Encoder:
-        """An empty encoder."""
+        """An empty encoder, of text or of audio."""
+        if isinstance(self.config.encoder, SpeechConfig):
+            return SpeechEncoder(self.config.encoder, attention, self.precision)
         return BertEncoder(self.config.encoder, attention, self.precision)
 
     def encode(
@@ -76,7 +82,8 @@ class EncoderDecoderModel(Seq2Seq):
             ValueError: there are no labels, or the config lacks the tokens to shift them with.
         """
         decoder_input_ids = shifted_labels(labels, self.pad, self.start)
-        return decoder_input_ids, (decoder_input_ids != self.pad).to(decoder_input_ids.dtype)
+        seen = decoder_input_ids != only(self.pad, "pad_token_id", "padding cannot be hidden")
+        return decoder_input_ids, seen.to(decoder_input_ids.dtype)
 
     def layers(self) -> DecoderStack:
         """The decoder's stack."""
@@ -96,10 +103,6 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
 
     main_input = "input_values"
 
-    def encoder_of(self, attention: str) -> SpeechEncoder:
-        """An empty encoder."""
-        return SpeechEncoder(self.config.encoder, attention, self.precision)
-
     def shifted(
         self,
         input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
@@ -114,26 +117,27 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         """
         return shifted_labels(labels, self.pad, self.start), None
 
-    def forward(
+    # The documented call has another name for its input.
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         input_values: Float[Tensor, "batch samples"] | None = None,
         attention_mask: Int[Tensor, "batch samples"] | None = None,
         *others: Tensor | None,
         input_features: Float[Tensor, "batch samples"] | None = None,
-        **named: Tensor | None,
+        **named: Any,
     ) -> Seq2SeqOutput:
         """The documented call; the rest as in ``Seq2Seq``.
 
         Raises:
             ValueError: both names of the input are given, or neither.
         """
-        if (input_values is None) == (input_features is None):
-            raise ValueError("one of input_values and input_features is needed, and not both")
         inputs = input_features if input_values is None else input_values
+        if inputs is None or (input_values is None) == (input_features is None):
+            raise ValueError("one of input_values and input_features is needed, and not both")
         return super().forward(inputs, attention_mask, *others, **named)
 
 
-def shifted_labels(labels: Int[Tensor, "batch tgt"] | None, pad: int | None, start: int | None) -> Tensor:
+def shifted_labels(labels: Int[Tensor, "batch tgt"] | None, pad: Tokens, start: Tokens) -> Tensor:
     """Labels shifted right, where there is all that it takes.
 
     Raises:

@@ -7,23 +7,23 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reference.config.tokens import Tokens, only
 from reference.in_torch.precision import widened
 
 IGNORED = -100
 """The label that the loss leaves out (BART page, ``labels``)."""
 
 
-def shift_right(tokens: Int[Tensor, "batch length"], pad: int | None, start: int | None) -> Int[Tensor, "batch length"]:
+def shift_right(tokens: Int[Tensor, "batch length"], pad: Tokens, start: Tokens) -> Int[Tensor, "batch length"]:
     """The start token, then every token but the last; ignored labels become padding.
 
     Source: BART page, ``decoder_input_ids``; encoder-decoder page, on training.
 
     Raises:
-        ValueError: the config names no padding or no start token (None).
+        ValueError: the config names no padding or no start token (None), or several.
     """
-    for name, token in (("pad_token_id", pad), ("decoder_start_token_id", start)):
-        if token is None:
-            raise ValueError(f"labels cannot be shifted: the config has no {name}")
+    without = "labels cannot be shifted"
+    pad, start = only(pad, "pad_token_id", without), only(start, "decoder_start_token_id", without)
     first = torch.full_like(tokens[:, :1], start)
     shifted = torch.cat([first, tokens[:, :-1]], dim=1)
     return torch.where(shifted == IGNORED, pad, shifted)

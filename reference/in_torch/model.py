@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from torch import Tensor, nn
 
 from reference.config import Config
 
+C = TypeVar("C", bound=Config)
+"""The kind of config that a family's models are made by."""
 
-class Model(nn.Module):
+
+class Model(nn.Module, Generic[C]):
     """A model of any family.
 
     Attributes:
@@ -16,7 +21,7 @@ class Model(nn.Module):
         precision: of float32 products (``reference.in_torch.precision``).
     """
 
-    config: Config
+    config: C
     model_class: str | None = None
     precision: str
 

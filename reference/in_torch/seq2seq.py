@@ -7,17 +7,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reference.config.tokens import Tokens
 from reference.in_torch.cache import Cache, KeysValues, LayerCache
 from reference.in_torch.encoder import Encoder
 from reference.in_torch.labels import cross_entropy, shift_right
 from reference.in_torch.masks import causal_mask, padding_mask
-from reference.in_torch.model import Model
+from reference.in_torch.model import C, Model
 from reference.in_torch.outputs import CausalOutput, DecoderOutput, Seq2SeqOutput
 from reference.in_torch.precision import matmul_precision
 from reference.in_torch.stacks import DecoderStack
 
 
-class TextDecoder(Model):
+class TextDecoder(Model[C]):
     """A decoder with a language-model head. A family says how tokens are embedded and how states are scored.
 
     Attributes:
@@ -167,15 +168,15 @@ class TextDecoder(Model):
         return CausalOutput(loss, decoded.logits, decoded.hidden_states, decoded.attentions, decoded.cross_attentions)
 
 
-class Seq2Seq(Encoder, TextDecoder):
+class Seq2Seq(Encoder[C], TextDecoder[C]):
     """An encoder before a decoder. A family says what the encoder is, besides what a decoder must say.
 
     Attributes:
         pad: what an ignored label becomes in the decoder's inputs; with ``start`` what labels are shifted with.
     """
 
-    pad: int | None
-    start: int | None
+    pad: Tokens
+    start: Tokens
 
     def shifted(
         self,
@@ -185,7 +186,8 @@ class Seq2Seq(Encoder, TextDecoder):
         """Decoder inputs where none are given, and which of them are seen if not all."""
         return shift_right(input_ids if labels is None else labels, self.pad, self.start), None
 
-    def forward(
+    # The documented call of the whole, whose arguments are others than a decoder's alone.
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
         attention_mask: Int[Tensor, "batch _"] | None = None,

@@ -96,7 +96,7 @@ class Adapter(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "batch src _"]) -> Float[Tensor, "batch _ d_model"]:
         """Fewer states, in the width that the decoder is given."""
-        if self.linear is not None:
+        if self.linear is not None and self.norm is not None:
             hidden = self.norm(self.linear(hidden))
         for layer in self.layers:
             value, gate = layer(hidden).chunk(2, dim=2)
@@ -104,7 +104,7 @@ class Adapter(nn.Module):
         return hidden
 
 
-class SpeechEncoder(Encoder):
+class SpeechEncoder(Encoder[SpeechConfig]):
     """Raw audio to states: convolutions, a projection, convolutional positions, layers, and perhaps an adapter."""
 
     main_input = "input_values"

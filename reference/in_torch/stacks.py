@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -28,7 +31,8 @@ def by_layer(head_mask: Float[Tensor, "layers heads"] | None, layers: int) -> li
 
 def collected(attentions: list[Tensor | None]) -> tuple[Tensor, ...] | None:
     """Every layer's attention weights, or None where the variant has none."""
-    return None if any(weights is None for weights in attentions) else tuple(attentions)
+    known = tuple(weights for weights in attentions if weights is not None)
+    return known if len(known) == len(attentions) else None
 
 
 class EncoderStack(nn.Module):
@@ -62,7 +66,10 @@ class DecoderStack(nn.Module):
     def __init__(self, shape: StackShape, attention: str) -> None:
         super().__init__()
         self.shape = shape
-        self.layers = nn.ModuleList(DecoderLayer(shape, attention) for _ in range(shape.layers))
+        # Of its entries a ModuleList says no more than that they are modules.
+        self.layers = cast(
+            "Sequence[DecoderLayer]", nn.ModuleList(DecoderLayer(shape, attention) for _ in range(shape.layers))
+        )
         self.layer_norm = LayerNorm(shape.d_model, shape.epsilon) if shape.pre_norm else None
 
     def nothing_past(self, memory: Float[Tensor, "batch src d_model"] | None) -> tuple[LayerCache, ...]:

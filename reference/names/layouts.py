@@ -13,7 +13,9 @@ from reference.names.table import Entry, Layout, Table
 def entry_in(table: Table, raw: str, layout: Layout) -> Entry | None:
     """What ``raw``, a name in one framework's layout, stands for; None where the table's model has no such name."""
     spelled = SPELLINGS[layout](raw)
-    entry = None if spelled is None else table.entry(spelled[0])
+    if spelled is None:
+        return None
+    entry = table.entry(spelled[0])
     return None if entry is None else replace(entry, transposed=spelled[1] and entry.role != "ignored")
 
 

@@ -42,7 +42,7 @@ def merged(symbols: Sequence[str], ranks: Ranks, order: MergeOrder) -> list[str]
             left[right[place]] = place
         for start in (left[place], place):
             if start >= 0 and right[start] < len(parts):
-                new = (parts[start], parts[right[start]])
-                if new in ranks:
-                    made.append((ranks[new], start, new))
+                first, second = parts[start], parts[right[start]]
+                if first is not None and second is not None and (first, second) in ranks:
+                    made.append((ranks[first, second], start, (first, second)))
     return [part for part in parts if part is not None]

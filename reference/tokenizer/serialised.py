@@ -92,7 +92,7 @@ def read_serialised(directory: Path | str) -> Serialised | None:
         held = model["vocab"]
         # A Unigram lists its pieces with their scores, in the order of their ids.
         vocabulary = {piece[0]: place for place, piece in enumerate(held)} if isinstance(held, list) else dict(held)
-        tokens = list(data.get("added_tokens") or ())
+        tokens: list[Any] = list(data.get("added_tokens") or ())
         added = {token["content"]: token["id"] for token in tokens}
         flags = {token["content"]: {flag: bool(token.get(flag)) for flag in FLAGS} for token in tokens}
         # Older releases of the library write a pair as one text, later ones as a list of two.

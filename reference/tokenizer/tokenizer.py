@@ -71,7 +71,7 @@ class ByteLevelTokenizer:
         self._added = {token.text for token in added.tokens}
         more = self.special - set(added.roles.values())
         self._apart = self._added - self.special | {text for text in more if text not in vocabulary}
-        self._unknown = self.ids[added.roles["unk_token"]]
+        self._unknown = self._id("unk_token")
         self._splitter = Splitter(added.tokens, dialect.blank)
         self._parts = lru_cache(_WORDS_KEPT)(self._parts_of)
 
@@ -102,6 +102,13 @@ class ByteLevelTokenizer:
         _check(Path(directory), vocabulary, added, settings)
         return cls(vocabulary, ranks, added, settings, dialect)
 
+    def _id(self, role: str) -> int:
+        """The id of a role's token, which reading it has made sure of."""
+        token = self.roles[role]
+        if token is None:
+            raise KeyError(role)
+        return self.ids[token]
+
     def encode(self, text: str, pair: str | None = None, add_special_tokens: bool = True) -> Encoding:
         """``<s> text </s>``, or ``<s> text </s></s> pair </s>``; without the frame, one after the other.
 
@@ -115,7 +122,7 @@ class ByteLevelTokenizer:
         if not add_special_tokens:
             placed += second or []
             return _encoding(placed, [0] * len(placed))
-        start, end = ((self.ids[self.roles[role]], 0, 0) for role in ("cls_token", "sep_token"))
+        start, end = ((self._id(role), 0, 0) for role in ("cls_token", "sep_token"))
         special = [1, *[0] * len(placed), 1]
         placed = [start, *placed, end]
         if second is not None:

@@ -76,8 +76,11 @@ def _answer(does: str, path: str, more: int | str) -> tuple[dict, memoryview | b
 
     with h5py.File(path, "r") as file:
         if does == "index":
-            return {"datasets": _index(h5py, file, more)}, b""
-        content = memoryview(file[more][()].tobytes())
+            return {"datasets": _index(h5py, file, int(more))}, b""
+        dataset = file[str(more)]
+        if not isinstance(dataset, h5py.Dataset):
+            raise _Refused(f"holds no tensor {more!r:.100}")
+        content = memoryview(dataset[()].tobytes())
         return {"bytes": len(content)}, content
 
 

@@ -17,12 +17,12 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from reference.errors import CheckpointError, brief
-from reference.files import open_file
+from reference.files import open_file, pipe_of
 from reference.weights.cast import BFLOAT16
 from reference.weights.stored import DTYPES, Opened, Stored, check_amount, check_name, check_shape, read_span
 
@@ -55,7 +55,8 @@ class _Child:
     """The process, started at the first file and again after one that ended it."""
 
     def __init__(self) -> None:
-        self.owner, self.process, self.read = 0, None, bytearray()
+        self.owner, self.read = 0, bytearray()
+        self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, path: Path, *what: Any) -> tuple[dict[str, Any], bytearray]:
         """An answer and the bytes that follow it.
@@ -67,16 +68,17 @@ class _Child:
             if self.process is not None and (self.owner != os.getpid() or self.process.poll() is not None):
                 self.stop()
             if self.process is None:
-                self._start()
-            self.process.stdin.write(json.dumps(what).encode() + b"\n")
-            self.process.stdin.flush()
+                self.process = self._started()
+            asked, answers = pipe_of(self.process.stdin), pipe_of(self.process.stdout)
+            asked.write(json.dumps(what).encode() + b"\n")
+            asked.flush()
             until = time.monotonic() + _SECONDS
             while (end := self.read.find(b"\n")) < 0:
-                self._more(until)
+                self._more(answers, until)
             told = json.loads(self.read[:end])
             del self.read[: end + 1]
             while len(self.read) < told.get("bytes", 0):
-                self._more(time.monotonic() + _SECONDS)
+                self._more(answers, time.monotonic() + _SECONDS)
         except (OSError, ValueError, EOFError) as error:
             ended = self.stop()
             cause = "is not read in time" if isinstance(error, TimeoutError) else _how(ended)
@@ -84,10 +86,10 @@ class _Child:
         content, self.read = self.read, bytearray()
         return told, content
 
-    def _start(self) -> None:
+    def _started(self) -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("hdf5_child.py")
         # -P: without the script's folder among the places that modules are imported from.
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -96,11 +98,12 @@ class _Child:
             env={**os.environ, "HDF5_PLUGIN_PRELOAD": "::"},  # a file's filters load no library
         )
         self.owner, self.read = os.getpid(), bytearray()
+        return process
 
-    def _more(self, until: float) -> None:
-        if not select.select([self.process.stdout], [], [], max(0, until - time.monotonic()))[0]:
+    def _more(self, answers: IO[bytes], until: float) -> None:
+        if not select.select([answers], [], [], max(0, until - time.monotonic()))[0]:
             raise TimeoutError
-        part = os.read(self.process.stdout.fileno(), 1 << 20)
+        part = os.read(answers.fileno(), 1 << 20)
         if not part:
             raise EOFError
         self.read += part
@@ -118,7 +121,7 @@ class _Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
-        for pipe in (process.stdin, process.stdout):
+        for pipe in (pipe_of(process.stdin), pipe_of(process.stdout)):
             with contextlib.suppress(OSError):
                 pipe.close()  # what was not yet written has nowhere to go
         return code

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def check_shape(path: Path, name: str, shape: object) -> tuple[int, ...]:
     return found
 
 
-def check_axes(path: Path, name: str, sizes: object) -> tuple[int, ...]:
+def check_axes(path: Path, name: str, sizes: Any) -> tuple[int, ...]:
     """A non-negative integer of usual size for each axis of an array: its shape, or its strides.
 
     Raises:

@@ -20,6 +20,7 @@ ALONE = {
     "to_host",
     "from_host",  # NumPy has no bfloat16; JAX converts by itself
     "Buffer",  # torch has register_buffer
+    "compiled",  # torch runs a method as it is written
     "outline",  # torch has a meta device
     "differentiate",  # what is compiled must be a function of its own
     "by_canonical_name",

@@ -63,7 +63,7 @@ def test_whatever_a_backend_says_the_forms_can_be_read(reason, case):
         *["verdict"] * 2,
         "totals",
     ]
-    (line,) = export.annotations(one)
+    (line,) = export.annotation_lines(one)
     assert re.fullmatch(r"::error title=[^:,\r\n]*::[^\r\n]*", line)
     assert len(export.summary(one).split("```text")) == 2 or "`" in reason + case
 
@@ -85,7 +85,7 @@ def test_the_summary_has_totals_subjects_failures_and_entries():
 
 def test_no_more_annotations_than_github_shows():
     many = report(*(failure(check=f"NUM{number:02}") for number in range(30)))
-    found = export.annotations(many)
+    found = export.annotation_lines(many)
     assert len(found) == 10 and found[-1] == "::error title=parity::21 more ways to fail: see the report"
 
 
@@ -160,6 +160,6 @@ def test_a_checkpoint_that_was_not_read_is_in_every_export():
     assert (root.get("tests"), root.get("errors")) == ("6", "2")
     assert len(root.findall(".//testcase")) == 6
     assert json.loads(export.jsonl(made).splitlines()[0])["unreadable"][0]["name"] == "broken"
-    assert any("broken: empty" in line for line in export.annotations(made))
+    assert any("broken: empty" in line for line in export.annotation_lines(made))
     assert "broken: empty" in export.summary(made)
     assert not any(line.startswith("::error::x") for line in export.summary(made).splitlines())

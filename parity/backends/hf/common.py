@@ -91,12 +91,14 @@ def notes_of_load() -> Iterator[list[str]]:
     """
     raw: list[str] = []
     lines: list[str] = []
+    caught: list[warnings.WarningMessage] = []
     handler = _Collector(raw)
     logger = logging.getLogger("transformers")
     logger.addHandler(handler)
     try:
-        with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(sys.stderr):
+        with warnings.catch_warnings(record=True) as recorded, contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("always")
+            caught = recorded
             yield lines
     finally:
         logger.removeHandler(handler)
@@ -157,11 +159,11 @@ def parameter_name(raw: str, layout: Layout, table: Table) -> tuple[str, bool, b
     computes with (a pooler) has one name in all layouts too. A name that the model has not stays as it is spelled.
     """
     entry = entry_in(table, raw, layout)
-    if entry is None:
+    spelled = SPELLINGS[layout](raw)
+    if entry is None or spelled is None:
         return raw, False, True
     if entry.role == "tied":
-        spelled = SPELLINGS[layout](raw)[0]
-        return next(alias for alias in table.spelled(spelled) if alias in table.tied), entry.transposed, True
+        return next(alias for alias in table.spelled(spelled[0]) if alias in table.tied), entry.transposed, True
     return entry.name, entry.transposed, entry.role == "parameter"
 
 

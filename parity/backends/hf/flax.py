@@ -18,6 +18,7 @@ from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.core.case import shift_right
 from parity.core.subject import Variant
 from reference.config import Config, read_config
+from reference.config.tokens import only
 from reference.names import HEAD, SHARED, Table, table_of
 
 
@@ -71,6 +72,7 @@ class HfFlax:
 
 
 SHIFTS = ("ForConditionalGeneration", "EncoderDecoderModel")
+SHIFTED_WITH = ("pad_token_id", "decoder_start_token_id")
 """How the names of classes end whose decoder is fed the labels, shifted."""
 
 
@@ -155,7 +157,7 @@ class HfFlaxModel(documented.Documented):
         labels = {name: array for name, array in inputs.items() if name in LABELS}
         inputs = {name: array for name, array in inputs.items() if name not in LABELS}
         if self.class_name.endswith(SHIFTS) and "decoder_input_ids" not in inputs:
-            pad, start = self._config.pad_token_id, self._config.decoder_start_token_id
+            pad, start = (only(getattr(self._config, name), name, "labels cannot be shifted") for name in SHIFTED_WITH)
             inputs["decoder_input_ids"] = shift_right(np.asarray(labels["labels"]), pad, start)
         with jax_util.precision(self._variant):
             loss, gradients = self._loss(self._model.params, self._arrays(inputs), jax_util.as_arrays(labels))

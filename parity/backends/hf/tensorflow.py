@@ -14,7 +14,7 @@ from parity.backends.hf import common, documented
 from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.core.subject import Variant
 from reference.config import read_config
-from reference.names import HEAD, SHARED, Table, table_of
+from reference.names import HEAD, SHARED, Layout, Table, table_of
 
 
 class HfTf:
@@ -222,7 +222,7 @@ def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
     # A conversion reports what it missed under PyTorch's names, a native load under TensorFlow's.
-    layouts = {raw: "tf" if "/" in raw or ":" in raw else "torch" for raw in info["missing_keys"]}
+    layouts: dict[str, Layout] = {raw: "tf" if "/" in raw or ":" in raw else "torch" for raw in info["missing_keys"]}
     return LoadReport(
         missing=sorted({common.parameter_name(raw, layout, table)[0] for raw, layout in layouts.items()}),
         unexpected=sorted(info["unexpected_keys"]),

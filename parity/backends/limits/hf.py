@@ -34,6 +34,7 @@ def no_half(question: Question, without: Mapping[str, Collection[str]]) -> str:
 
 def saving(question: Question) -> dict[str, str]:
     """What a class of the library cannot be told when it saves, and when it loads what another saved."""
-    able = question.entry.weights.capabilities
+    weights = question.entry.weights
+    able = () if weights is None else weights.capabilities
     reason = f"{question.backend} of {question.library} has no such form or flag"
     return {word: reason for word in SAVING if word not in able}

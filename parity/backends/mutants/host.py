@@ -26,7 +26,7 @@ class MutantTorch:
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         self._backend.setup(threads=threads, device=device, cache=cache)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> MutantModel:
         """Raises KeyError where the variant names no mutant."""
         plain = replace(variant, mutant="")
         with applied(variant.mutant):
@@ -40,7 +40,7 @@ class MutantFlax(MutantTorch):
     honest = ReferenceFlax
     sets_before_use = ReferenceFlax.sets_before_use
 
-    def load(self, checkpoint: Path, variant: Variant, **how: Any) -> Model:
+    def load(self, checkpoint: Path, variant: Variant, **how: Any) -> MutantModel:
         import jax
 
         from reference.in_flax import loading

@@ -61,7 +61,7 @@ class MutantTokenizerFiles:
 
 def role_ids(tokenizer: ByteLevelTokenizer) -> dict[str, int | None]:
     """The id of each role's token."""
-    return {role: tokenizer.ids.get(token) for role, token in tokenizer.roles.items()}
+    return {role: None if token is None else tokenizer.ids.get(token) for role, token in tokenizer.roles.items()}
 
 
 def size(tokenizer: ByteLevelTokenizer) -> int:
@@ -69,7 +69,9 @@ def size(tokenizer: ByteLevelTokenizer) -> int:
     return len(tokenizer.ids)
 
 
-def fitted(tokenizer: ByteLevelTokenizer, text: str, short: int, cut: str, side: str) -> dict[str, list[int]]:
+def fitted(
+    tokenizer: ByteLevelTokenizer, text: str, short: int, cut: str, side: str
+) -> dict[str, Sequence[int | None]]:
     """A framed row of exactly ``short`` tokens, cut and padded on the sides named."""
     start, end, pad = (role_ids(tokenizer)[role] for role in ("cls_token", "sep_token", "pad_token"))
     bare = tokenizer.encode(text, add_special_tokens=False).ids

@@ -41,7 +41,7 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
     plain = ByteLevelTokenizer.read(checkpoint, False)
     return {
         "model_max_length": read_settings(checkpoint).get("model_max_length"),
-        "roles": {role: plain.ids.get(token) for role, token in plain.roles.items()},
+        "roles": {role: None if token is None else plain.ids.get(token) for role, token in plain.roles.items()},
         "size": len(plain.ids),
         "largest": max(plain.tokens),
         "called": plain.tokens[max(plain.tokens)][:LONGEST],

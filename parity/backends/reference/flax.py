@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from parity.backends import jax_util, layer_injection
-from parity.backends.protocol import Field, LoadReport, Model, Reorder, Step
+from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.backends.reference import outputs
 from parity.backends.reference.reversed_widths import MirroredModel, MirroredWeights
 from parity.core.subject import Variant
@@ -24,7 +24,9 @@ class ReferenceFlax:
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         jax_util.set_up(threads, device, cache)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+    ) -> ReferenceFlaxModel | MirroredModel:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from parity.backends import layer_injection
-from parity.backends.protocol import Field, LoadReport, Model, Reorder, Step
+from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.backends.reference import by_layer, outputs
 from parity.backends.reference import softmax_cancellation as minuends
 from parity.backends.reference.reversed_widths import MirroredModel, MirroredWeights
@@ -33,7 +33,9 @@ class ReferenceTorch:
         self.threads, self._whole = threads, by_layer_above
         set_deterministic(threads)
 
-    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
+    def load(
+        self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
+    ) -> ReferenceTorchModel | MirroredModel:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen."""
         import torch
 

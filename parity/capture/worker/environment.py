@@ -59,7 +59,7 @@ def _sources(roots: Iterable[tuple[str, Sequence[str]]]) -> str | None:
         spec = importlib.util.find_spec(package)  # of a top-level name: finds it without importing it
         if spec is None:
             return None
-        if spec.submodule_search_locations is None:
+        if spec.submodule_search_locations is None and spec.origin is not None:
             add_file(digest, package, Path(spec.origin))
         for folder in map(Path, spec.submodule_search_locations or ()):
             for file in source_files(folder, patterns):

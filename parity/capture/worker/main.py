@@ -149,7 +149,8 @@ class Worker:
     """
 
     def __init__(self, job: dict[str, Any], channel: Channel) -> None:
-        self.job, self.channel, self.backend = job, channel, None
+        self.job, self.channel = job, channel
+        self.backend: Any = None  # of the class that the job names, which may have more than ``Backend``
         self.answered = 0
         self.key: tuple[str, ...] | None = None
         self.model: Any = None
@@ -366,7 +367,7 @@ class Worker:
 
         Looking through everything a framework holds takes longer than a small model does to answer a case.
         """
-        if self.model is not None:
+        if self.model is not None and self.key is not None:
             large = _bytes_below(self.key[0]) > LARGE
             self.key = self.model = None
             if large:

@@ -224,6 +224,8 @@ def _plain_load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     facts = model.as_loaded()
     with session.clock.backend():
         fields = model.call(inputs)
+    if isinstance(fields, tuple):
+        raise TypeError("a tuple was returned where none was asked for")
     arrays, dtypes, _ = flatten(fields, model.to_numpy)
     kept = [name for name in ANSWERS if name in arrays][:1]
     return Trace({name: arrays[name] for name in kept}, facts, dtypes={name: dtypes[name] for name in kept})

@@ -72,7 +72,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _facts(array: np.ndarray) -> dict[str, Any]:
-    return {"bytes": int(array.size), "sha256": hashlib.sha256(memoryview(array)).hexdigest()}
+    return {"bytes": int(array.size), "sha256": hashlib.sha256(array.data).hexdigest()}
 
 
 def _mapped(path: Path) -> np.ndarray:

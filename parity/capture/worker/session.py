@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from parity.backends.protocol import Field, Model
+from parity.backends.protocol import CapableModel, Field, Model
 from parity.capture.worker.handed_files import UsersPath
 from parity.core.subject import Variant
 from parity.core.trace import Trace
@@ -47,22 +47,26 @@ class Clock:
         self.loading += end - start
 
 
+def _not_here(**_: Any) -> NoReturn:
+    raise LookupError("this session was not given what the operation needs")
+
+
 class Session:
     """A loaded model and a way to load it afresh, as the worker hands it to an operation."""
 
     def __init__(
         self,
-        load: Callable[[], Model],
-        current: Callable[[], Model],
+        load: Callable[[], CapableModel],
+        current: Callable[[], CapableModel],
         variant: Variant,
         clock: Clock,
         *,
         model_class: str = "",
-        load_other: Callable[..., Model] | None = None,
-        saved: Callable[[], Trace] | None = None,
-        checkpoint: Path | None = None,
+        load_other: Callable[..., CapableModel] = _not_here,
+        saved: Callable[[], Trace] = _not_here,
+        checkpoint: Path = Path(),
         paths: UsersPath | None = None,
-        load_plain: Callable[[], Any] | None = None,
+        load_plain: Callable[[], CapableModel] = _not_here,
     ) -> None:
         """``load_other``: loads what is not kept for the cases that follow, with other arguments of ``Backend.load``
         than the task's own; ``load_plain``: with none but the directory. ``paths``: puts the user's path where a

@@ -103,8 +103,10 @@ def _documented(evidence: Evidence, fed: int) -> list[list[int | None]]:
     if evidence.subject.class_prefix == "Flax":
         return [[case.batch, room, None, None]] * 4
     length = room if evidence.subject.room_ahead else fed
-    own, cross = ([case.batch, decoder.heads, n, decoder.d_model // decoder.heads] for n in (length, source))
-    return [own, own, cross, cross]
+    shapes: list[list[int | None]] = []
+    for positions in (length, length, source, source):
+        shapes.append([case.batch, decoder.heads, positions, decoder.d_model // decoder.heads])
+    return shapes
 
 
 def _spelled(shape: list[int | None]) -> str:

@@ -173,16 +173,19 @@ def returned_scores(evidence: Evidence) -> Iterator[Result]:
         return
     bounds = [evidence.score_tolerance(text) for text in texts]
     far = [
-        bound is not None and not abs(float(returned[text.row]) - text.oracle_score) <= bound
+        bound is not None
+        and text.oracle_score is not None
+        and not abs(float(returned[text.row]) - text.oracle_score) <= bound
         for text, bound in zip(texts, bounds, strict=True)
     ]
     named = {"dialects": evidence.dialects(scores=True)} if any(far) else {}
     largest = max((abs(text.oracle_score) for text in texts if text.oracle_score is not None), default=0.0)
     for text, bound, wrong in zip(texts, bounds, far, strict=True):
-        if bound is None:
+        expected = text.oracle_score
+        if bound is None or expected is None:
             yield Undecided(f"row {text.row}: the oracle was not asked about this text", _SCORES)
             continue
-        score, expected = float(returned[text.row]), text.oracle_score
+        score = float(returned[text.row])
         error = abs(score - expected) if np.isfinite(score) else float("inf")
         what = f"row {text.row} is said to score {score:.6g}, and the oracle gives its text {expected:.6g}"
         worst = {"index": {"batch": text.row}, "actual": score, "expected": expected}
@@ -284,7 +287,7 @@ def padding_after_the_end(evidence: Evidence) -> Iterator[Result]:
 def _rows(evidence: Evidence) -> Iterator[tuple[int, list[int]]]:
     """Each row's number and its tokens up to the end; none where they cannot be read."""
     sequences, settings = evidence.trace.arrays.get(SEQUENCES), settings_of(evidence.case)
-    if not unreadable(sequences, evidence.case, evidence.anatomy.vocab):
+    if sequences is not None and not unreadable(sequences, evidence.case, evidence.anatomy.vocab):
         yield from ((row, cut(tokens, settings)) for row, tokens in enumerate(sequences))
 
 

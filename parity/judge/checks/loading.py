@@ -135,11 +135,12 @@ def loaded_bits_equal_the_file(evidence: Evidence) -> Iterator[Result]:
         yield Finding(False, "no parameter of the model is in the file, so that none was loaded from it")
         return
     for name, parameter in ours.facts["parameters"].items():
-        stored = stored_ones.get(aliases.get(name, name))
+        stored_name: str = aliases.get(name) or name
+        stored = stored_ones.get(stored_name)
         if stored is None:
             continue
         same = parameter["digest"] == stored["digest"]
-        what = "" if same else _difference(evidence, name, aliases.get(name, name))
+        what = "" if same else _difference(evidence, name, stored_name)
         yield Finding(same, f"{name} differs from the file: {what}", name)
     yield from _without_values(evidence)
 

@@ -59,7 +59,7 @@ def documented_loss(anatomy: Anatomy, arrays: Mapping[str, np.ndarray], inputs: 
     if anatomy.head == "span":
         ends = (("start_logits", "start_positions"), ("end_logits", "end_positions"))
         return float(np.mean([cross_entropy(arrays[logits], np.array(inputs[places])) for logits, places in ends]))
-    labels, kind = np.array(inputs["labels"]), anatomy.config.problem_type if anatomy.head == "labels" else None
+    labels, kind = np.array(inputs["labels"]), anatomy.bart.problem_type if anatomy.head == "labels" else None
     if anatomy.head == "labels" and (kind == "regression" or anatomy.labels == 1):
         return float(np.mean((arrays["logits"].astype(np.float64) - labels) ** 2))
     if labels.dtype.kind == "f":

@@ -13,7 +13,7 @@ from dataclasses import fields
 from typing import Any
 
 from parity.core.model_spec import anatomy_of
-from parity.core.trace import FILE
+from parity.core.trace import FILE, Raised
 from parity.judge.checks.loading import carries_nothing, table_names, tied_groups_of
 from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence
@@ -46,7 +46,7 @@ def saved_files_hold_the_model(evidence: Evidence) -> Iterator[Result]:
     for name, said in facts["files"].items():
         if name in facts.get("let_go", ()):
             continue  # large, and gone since it was loaded; what was read of it stands among the facts
-        whole = hashlib.sha256(memoryview(arrays[f"{FILE}{name}"])).hexdigest() == said["sha256"]
+        whole = hashlib.sha256(arrays[f"{FILE}{name}"].data).hexdigest() == said["sha256"]
         yield Finding(whole, f"{name} is not what was saved: its digest is another", name)
     stored = facts["stored"]
     if "unreadable" in stored:
@@ -150,7 +150,8 @@ def converted_files_come_over(evidence: Evidence) -> Iterator[Result]:
 )
 def foreign_files_are_never_wrong_in_silence(evidence: Evidence) -> Iterator[Result]:
     """No document promises that it loads; nothing may be taken for loaded that was not."""
-    yield from _loaded(evidence) if evidence.trace.raised is None else _refused(evidence)
+    raised = evidence.trace.raised
+    yield from _loaded(evidence) if raised is None else [_refused(raised)]
 
 
 def _kept(evidence: Evidence) -> Iterator[Result]:
@@ -160,21 +161,17 @@ def _kept(evidence: Evidence) -> Iterator[Result]:
         yield from _loaded(evidence)
         yield from _tied(evidence)
     elif evidence.saved_by_newer:
-        yield from _refused(evidence)
+        yield _refused(raised)
     else:
-        yield Finding(
-            False, f"loading raised {raised.type}: {raised.message} ({raised.frame})", evidence=_told(evidence)
-        )
+        yield Finding(False, f"loading raised {raised.type}: {raised.message} ({raised.frame})", evidence=_told(raised))
 
 
-def _refused(evidence: Evidence) -> Iterator[Result]:
-    raised = evidence.trace.raised
+def _refused(raised: Raised) -> Finding:
     what = f"loading raised {raised.type}: {raised.message}, which does not say that the file is not for it"
-    yield Finding(raised.type in CLEAR and bool(raised.message), what, evidence=_told(evidence))
+    return Finding(raised.type in CLEAR and bool(raised.message), what, evidence=_told(raised))
 
 
-def _told(evidence: Evidence) -> dict[str, Any]:
-    raised = evidence.trace.raised
+def _told(raised: Raised) -> dict[str, Any]:
     return {"raises": raised.type, "exception": raised.type, "message": raised.message, "frame": raised.frame}
 
 

@@ -294,7 +294,7 @@ def _places(evidence: Evidence) -> int | None:
     """Positions of what reads the text; None where the encoder reads audio, whose samples are no tokens."""
     if not evidence.anatomy.composed:
         return evidence.config["max_position_embeddings"]
-    return None if evidence.anatomy.speech is not None else evidence.anatomy.config.encoder.positions
+    return None if evidence.anatomy.speech is not None else evidence.anatomy.source_positions
 
 
 @check(

@@ -254,7 +254,7 @@ def _is_unexplained(run: CheckpointRun, case: Case, tables: list[tuple[int, np.n
 
 
 def _is_wrong(run: CheckpointRun, index: int, case: Case) -> bool:
-    texts, returned = judged(run, index, case), run.trace(index, case.name).arrays.get("sequences_scores")
+    texts, returned = judged(run, index, case), run.captured(index, case.name).arrays.get("sequences_scores")
     if any(text.word == "wrong" for text in texts):
         return True
     if returned is None or returned.shape != (len(texts),):

@@ -8,6 +8,7 @@ oracle's text says which token comes when.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def end_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
         return
     row, place, token = found
     for name, least in (("generate.end-forbidden", place + 1), ("generate.end-allowed", place)):
-        ends = {"eos_token_id": token, "min_length": least}
+        ends: dict[str, Any] = {"eos_token_id": token, "min_length": least}
         in_force = GenerationSettings.from_dict(case.notes["settings"], **ends).to_dict()
         arguments = {"arguments": {**case.settings["arguments"], **ends}}
         notes = {**case.notes, "settings": in_force, "row": row, "tgt": place}

@@ -27,7 +27,7 @@ def summary(report: Report) -> str:
     return "\n".join([*_head(report), *_subjects(report), *_failures(report), *_known(report)]) + "\n"
 
 
-def annotations(report: Report) -> list[str]:
+def annotation_lines(report: Report) -> list[str]:
     """One ``::error`` for each way to fail; more than GitHub shows are counted in the last."""
     verdicts = shown([verdict for verdict in report.verdicts if verdict.status in ("fail", "error")])
     found = list(groups(verdicts))

@@ -116,8 +116,10 @@ def first_curve(errors: Iterable[CheckpointErrors], wanted: Sequence[str]) -> Cu
     """
     found = {subject.anchor: (checkpoint, subject) for checkpoint in errors for subject in checkpoint.subjects}
     for name in wanted:
-        checkpoint, subject = found.get(name, (None, None))
-        for panel in subject.panels if subject else ():
+        if name not in found:
+            continue
+        checkpoint, subject = found[name]
+        for panel in subject.panels:
             if panel.outside and panel.status == "fail":
                 return Curve(name, f"{checkpoint.name} · {subject.label}", panel)
     return None

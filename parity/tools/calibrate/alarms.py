@@ -83,7 +83,8 @@ def summary(report: Report, chunk: Chunk) -> dict[str, Any]:
     known = Counter(v.evidence["ledger"] for v in report.verdicts if v.status == "known")
     alarms = [_alarm(verdict, chunk) for verdict in report.verdicts if verdict.status in ("fail", "error")]
     totals = Counter(verdict.status for verdict in report.verdicts)
-    nearest = max((v.error / v.budget for v in report.verdicts if v.status == "pass" and v.budget), default=0.0)
+    passed = [verdict for verdict in report.verdicts if verdict.status == "pass"]
+    nearest = max((v.error / v.budget for v in passed if v.budget and v.error), default=0.0)
     return {"totals": totals, "known": known, "nearest": nearest, "alarms": alarms}
 
 

@@ -182,11 +182,8 @@ def read(directory: Path) -> dict[str, np.ndarray]:
                 for name, value in row.items():
                     columns[name].append(value)
                 columns["chunk"].append(path.name)
-    kinds = {field.name: field.type for field in fields(Row)}
-    return {
-        name: np.array(values, {"int": int, "float": float}.get(kinds.get(name), str))
-        for name, values in columns.items()
-    }
+    kinds = {field.name: {"int": int, "float": float}.get(str(field.type), str) for field in fields(Row)}
+    return {name: np.array(values, kinds.get(name, str)) for name, values in columns.items()}
 
 
 def still_drawn(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

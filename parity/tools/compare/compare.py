@@ -74,8 +74,8 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
                 ours_here, theirs_here = run.trace(a, case), twin.trace(b, case)
                 if ours_here is not None and theirs_here is not None:
                     rows = list(tensor_rows(run, left, twin, right, case, ours_here, theirs_here))
-                    names = tuple(f"{s.label} {s.device} {s.dtype}" for s in (left, right))
-                    found.append(Compared(run.checkpoint.name, names, case, rows))
+                    one_name, other_name = (f"{s.label} {s.device} {s.dtype}" for s in (left, right))
+                    found.append(Compared(run.checkpoint.name, (one_name, other_name), case, rows))
                 elif ours_here is not None or theirs_here is not None:
                     who = right if theirs_here is None else left
                     one_sided.append(f"{run.checkpoint.name}: {who.label} has no answer to {case}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -49,10 +50,10 @@ def summary(each: Compared) -> str:
         return "both raise the same" if each.case else ""
     equal = sum(row.error == 0 for row in each.rows)
     text = f"{plural(len(each.rows), 'tensor')}, {equal} equal in every bit"
-    measured = [row for row in each.rows if row.share is not None]
+    measured = [(row.share, row.name) for row in each.rows if row.share is not None]
     if measured and equal < len(each.rows):
-        worst = max(measured, key=lambda row: row.share)
-        text += f", the largest difference {worst.share:.3g} of both budgets at {worst.name}"
+        share, name = max(measured, key=lambda found: found[0])
+        text += f", the largest difference {share:.3g} of both budgets at {name}"
     if unjudged := sum(row.unjudged for row in each.rows):
         text += f", {unjudged} other numbers without a budget"
     return f"{text}; first to differ: {each.first.name}" if each.first else text
@@ -65,7 +66,9 @@ def _title(each: Compared) -> str:
 
 def _table(each: Compared) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading, where in (("tensor", "left"), ("error", "right"), ("of both budgets", "right"), ("", "left")):
+    columns: tuple[tuple[str, JustifyMethod], ...]
+    columns = (("tensor", "left"), ("error", "right"), ("of both budgets", "right"), ("", "left"))
+    for heading, where in columns:
         table.add_column(heading, justify=where)
     rows = [row for row in each.rows if row.error != 0] if len(each.rows) > SHOWN_ROWS else each.rows
     for row in rows[:SHOWN_ROWS]:

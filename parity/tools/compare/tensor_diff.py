@@ -77,8 +77,8 @@ def _tensor(
     spec = next((spec for spec in run.specs(case) if spec.name == name), None)
     if spec is None:
         return _row(name, ours, theirs, None, None)
-    budgets = [each.budget(who, name) for each, who in ((run, left), (twin, right))]
-    budget = sum(budget.slice for budget in budgets) if all(budgets) else None
+    one, other = run.budget(left, name), twin.budget(right, name)
+    budget = None if one is None or other is None else one.slice + other.slice
     return _row(name, ours, theirs, run.error_scale(case, spec), budget)
 
 

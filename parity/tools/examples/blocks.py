@@ -99,6 +99,11 @@ def _shows_nothing(code: str) -> bool:
         return False
 
 
+def last_line(node: ast.stmt | ast.expr | ast.keyword) -> int:
+    """Where a node of a tree that was parsed ends: of one that was made otherwise nobody knows, and it is not asked."""
+    return node.lineno if node.end_lineno is None else node.end_lineno
+
+
 def _script(content: str, line: int) -> Iterator[Statement]:
     """Its top-level statements, those of one line together; the whole, where it is no Python: running it says so."""
     try:
@@ -111,7 +116,7 @@ def _script(content: str, line: int) -> Iterator[Statement]:
         begin = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
         if spans and begin == spans[-1][1]:  # behind a semicolon
             begin, _ = spans.pop()
-        spans.append((begin, node.end_lineno))
+        spans.append((begin, last_line(node)))
     lines = content.splitlines(keepends=True)
     for begin, end in spans:
         yield Statement("".join(lines[begin - 1 : end]), "", line + begin - 1)
@@ -209,7 +214,7 @@ def _end_of_script(lines: list[str], begin: int) -> int:
         return 0
     while body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Call | ast.Await):
         body.pop()
-    return begin + body[-1].end_lineno if body else 0
+    return begin + last_line(body[-1]) if body else 0
 
 
 def _compiled(text: str) -> bool:

@@ -24,21 +24,27 @@ class Shelf(Protocol):
     def lay_out(self, stack: Stack, blocks: Sequence[Block]) -> None:
         """Makes what these examples will find in a stack, before the first of them that loads anything; what stands
         there already stays."""
+        ...
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         """Why an example that loads these cannot be run; empty where it can."""
+        ...
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
         """Ids of which there is a stand-in only."""
+        ...
 
     def about(self, block: Block, stack: Stack) -> str:
         """What stands under the ids that an example loads, in a word that changes with it."""
+        ...
 
     def furnish(self, home: Path, stack: Stack, block: Block) -> None:
         """Fills an ``HF_HOME``."""
+        ...
 
     def close(self) -> None:
         """Takes away what was laid out."""
+        ...
 
 
 class StandIns:

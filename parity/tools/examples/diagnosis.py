@@ -50,7 +50,7 @@ def diagnose(block: Block, result: ExampleResult) -> Diagnosis | None:
     """Says what is wrong with an example that broke; None where no rule knows."""
     number = next((n for n, each in enumerate(result.statements) if each.status == "breaks"), None)
     raised = None if number is None else result.statements[number].raised
-    if raised is None:
+    if number is None or raised is None:
         return None
     return next((found for rule in RULES if (found := rule(block, number, raised))), None)
 

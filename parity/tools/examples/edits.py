@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
-from parity.tools.examples.blocks import parse
+from parity.tools.examples.blocks import last_line, parse
 from parity.tools.examples.dependence import called
 from parity.tools.examples.model import Block
 
@@ -23,7 +23,7 @@ def with_argument(code: str, call: str, argument: str) -> str:
     for node in _calls(code):
         if called(node) == call:
             content = code.encode()
-            end = _place(content, node.end_lineno, node.end_col_offset) - len(")")
+            end = _end(content, node) - len(")")
             head = content[:end].decode()
             comma = "" if head.rstrip().endswith(("(", ",")) else ", "
             return f"{head}{comma}{argument}{content[end:].decode()}"
@@ -45,9 +45,9 @@ def _cut(code: str, call: ast.Call, argument: ast.keyword) -> str:
     arguments = sorted([*call.args, *call.keywords], key=lambda each: (each.lineno, each.col_offset))
     at = arguments.index(argument)
     begin = _place(content, argument.lineno, argument.col_offset)
-    end = _place(content, argument.end_lineno, argument.end_col_offset)
+    end = _end(content, argument)
     if at:
-        begin = _place(content, arguments[at - 1].end_lineno, arguments[at - 1].end_col_offset)
+        begin = _end(content, arguments[at - 1])
     elif arguments[1:]:
         end = _place(content, arguments[1].lineno, arguments[1].col_offset)
     return (content[:begin] + content[end:]).decode()
@@ -55,6 +55,11 @@ def _cut(code: str, call: ast.Call, argument: ast.keyword) -> str:
 
 def _calls(code: str) -> Iterator[ast.Call]:
     return (node for node in ast.walk(parse(code)) if isinstance(node, ast.Call))
+
+
+def _end(content: bytes, node: ast.expr | ast.keyword) -> int:
+    """Where a node of a parsed tree ends."""
+    return _place(content, last_line(node), node.col_offset if node.end_col_offset is None else node.end_col_offset)
 
 
 def _place(content: bytes, line: int, column: int) -> int:

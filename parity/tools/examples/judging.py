@@ -84,10 +84,10 @@ def judge(
 
 def worst(statuses: Sequence[Status]) -> Status:
     """The one that decides about an example."""
-    return min(statuses, key=WORST_FIRST.index, default="not run")
+    return min(statuses, key=WORST_FIRST.index) if statuses else "not run"
 
 
-def _told(statement: Statement, status: Status, **more: object) -> StatementResult:
+def _told(statement: Statement, status: Status, **more: Any) -> StatementResult:
     return StatementResult(line=statement.line, code=statement.code, expected=statement.expected, status=status, **more)
 
 
@@ -199,7 +199,7 @@ def structure_differs(expected: str, got: str) -> str:
     return _structure(documented, shown, "the value")
 
 
-def _structure(documented: object, shown: object, what: str) -> str:
+def _structure(documented: Any, shown: Any, what: str) -> str:
     if type(documented) is not type(shown):
         return f"{what} is of type {type(shown).__name__}, documented is {type(documented).__name__}"
     if not isinstance(documented, list | tuple | dict):

@@ -23,15 +23,18 @@ class Kept:
         self._directory = directory
         self._common = [RUNNER.read_text(encoding="utf-8"), *map(str, limits)]
 
-    def _path(self, block: Block, *about: str) -> Path:
+    def _path(self, directory: Path, block: Block, *about: str) -> Path:
         told = [*self._common, *about, block.kind, *(each.code for each in block.statements)]
-        return self._directory / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]}.json"
+        return directory / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]}.json"
 
     def find(self, block: Block, *about: str) -> Outcome | None:
         """The outcome of this code before; ``about`` is what else it depends on."""
-        if self._directory is None or not self._path(block, *about).is_file():
+        if self._directory is None:
             return None
-        found = json.loads(self._path(block, *about).read_text(encoding="utf-8"))
+        path = self._path(self._directory, block, *about)
+        if not path.is_file():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
         answers = tuple(Answer(**each) for each in found.pop("answers"))
         return Outcome(answers=answers, wrote_outside=tuple(found.pop("wrote_outside")), **found)
 
@@ -40,7 +43,7 @@ class Kept:
         if self._directory is None or outcome.not_begun:
             return
         self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._path(block, *about)
+        path = self._path(self._directory, block, *about)
         temporary = path.with_suffix(".part")
         temporary.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
         os.replace(temporary, path)

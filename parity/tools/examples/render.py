@@ -119,7 +119,8 @@ def _table(report: DocsReport) -> Table:
 
 def _failure(wrong: Wrong, report: DocsReport) -> Text:
     example, statement = wrong.first, wrong.statement
-    others = f" and {len(wrong.names) - 1} more with the same code" if len(wrong.names) > 1 else ""
+    more = len(wrong.names) - 1
+    others = f" and {more} more with the same code" if more else ""
     text = Text(f"\n{wrong.names[0]} {example.status} · {', '.join(wrong.stacks)}{others}\n", "bold red")
     text.append(f"  line     {statement.line}: {first_line(statement.code)}\n", "")
     text.append(f"  {'raised' if statement.raised else 'why   '}   {statement.reason}\n", "")

@@ -74,7 +74,7 @@ def _forget_compiled() -> None:
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Totals, how often each entry of the ledger was met, how near to its budget what passed came, every alarm."""
-    nearest = max((v.error / v.budget for v in verdicts if v.status == "pass" and v.budget), default=0.0)
+    nearest = max((v.error / v.budget for v in verdicts if v.status == "pass" and v.budget and v.error), default=0.0)
     known = Counter(v.evidence["ledger"] for v in verdicts if v.status == "known")
     alarms = [
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,10 +13,19 @@ from reference.names import Table
 VOCAB, POSITIONS = (41, 90), 40
 ACTIVATIONS = ("gelu", "gelu_new", "silu", "relu")
 PAD, START, END = 1, 2, 3
-Draw = np.random.Generator
 
 
-def width(rng: Draw) -> tuple[int, int]:
+class Choices(Protocol):
+    """What a draw is made of; numpy's generator, or hypothesis, which shrinks towards the first and the least."""
+
+    def integers(self, low: Any, high: Any = None, size: Any = None) -> Any: ...
+
+    def random(self) -> float: ...
+
+    def choice(self, options: Any, /) -> Any: ...
+
+
+def width(rng: Choices) -> tuple[int, int]:
     """Heads, and a width that they divide: none under 16, where a normalisation over a handful of numbers is
     ill-conditioned as in no model that anybody trained (``parity.tools.calibrate.plan.NARROWEST``)."""
     heads = int(rng.integers(1, 5))
@@ -34,7 +43,7 @@ def widest(config: dict[str, Any]) -> int:
     return max(widths)
 
 
-def bert(rng: Draw, model_type: str = "bert", **others: Any) -> dict[str, Any]:
+def bert(rng: Choices, model_type: str = "bert", **others: Any) -> dict[str, Any]:
     heads, hidden = width(rng)
     return {
         "model_type": model_type,
@@ -55,15 +64,15 @@ def bert(rng: Draw, model_type: str = "bert", **others: Any) -> dict[str, Any]:
     }
 
 
-def roberta(rng: Draw, **others: Any) -> dict[str, Any]:
+def roberta(rng: Choices, **others: Any) -> dict[str, Any]:
     return bert(rng, "roberta", **others)
 
 
-def bert_generation(rng: Draw, **others: Any) -> dict[str, Any]:
+def bert_generation(rng: Choices, **others: Any) -> dict[str, Any]:
     return bert(rng, "bert-generation", **others)
 
 
-def gpt2(rng: Draw, **others: Any) -> dict[str, Any]:
+def gpt2(rng: Choices, **others: Any) -> dict[str, Any]:
     heads, hidden = width(rng)
     return {
         "model_type": "gpt2",
@@ -81,7 +90,7 @@ def gpt2(rng: Draw, **others: Any) -> dict[str, Any]:
     }
 
 
-def bart(rng: Draw, model_type: str = "bart", **others: Any) -> dict[str, Any]:
+def bart(rng: Choices, model_type: str = "bart", **others: Any) -> dict[str, Any]:
     encoder_heads, decoder_heads = (int(rng.integers(1, 4)) for _ in range(2))
     # The library makes room in the cache of a decoder that stands alone for as many layers as the *encoder* has
     # (transformers 4.57.6, cache_utils.py, DynamicCache(config=...) on BartConfig.num_hidden_layers): equal numbers.
@@ -111,11 +120,11 @@ def bart(rng: Draw, model_type: str = "bart", **others: Any) -> dict[str, Any]:
     }
 
 
-def mbart(rng: Draw, **others: Any) -> dict[str, Any]:
+def mbart(rng: Choices, **others: Any) -> dict[str, Any]:
     return bart(rng, "mbart", **others)
 
 
-def speech(rng: Draw, model_type: str = "wav2vec2", **others: Any) -> dict[str, Any]:
+def speech(rng: Choices, model_type: str = "wav2vec2", **others: Any) -> dict[str, Any]:
     heads, hidden = width(rng)
     layers = int(rng.integers(2, 4))
     adapter = {
@@ -148,12 +157,12 @@ def speech(rng: Draw, model_type: str = "wav2vec2", **others: Any) -> dict[str, 
     }
 
 
-def hubert(rng: Draw, **others: Any) -> dict[str, Any]:
+def hubert(rng: Choices, **others: Any) -> dict[str, Any]:
     return speech(rng, "hubert", **others)
 
 
-def composed(encoder: Callable[..., dict], decoder: Callable[..., dict]) -> Callable[[Draw], dict[str, Any]]:
-    def draw(rng: Draw) -> dict[str, Any]:
+def composed(encoder: Callable[..., dict], decoder: Callable[..., dict]) -> Callable[[Choices], dict[str, Any]]:
+    def draw(rng: Choices) -> dict[str, Any]:
         first = encoder(rng)
         second = decoder(rng, is_decoder=True, add_cross_attention=True)
         if first.get("output_hidden_size", 0) > first["hidden_size"]:
@@ -167,11 +176,11 @@ def composed(encoder: Callable[..., dict], decoder: Callable[..., dict]) -> Call
     return draw
 
 
-def alone(decoder: Callable[..., dict]) -> Callable[[Draw], dict[str, Any]]:
+def alone(decoder: Callable[..., dict]) -> Callable[[Choices], dict[str, Any]]:
     return lambda rng: decoder(rng, is_decoder=True, add_cross_attention=bool(rng.integers(2)))
 
 
-def classifying(rng: Draw) -> dict[str, Any]:
+def classifying(rng: Choices) -> dict[str, Any]:
     kind = str(rng.choice(["regression", "single_label_classification", "multi_label_classification"]))
     labels = int(rng.integers(2, 6))
     return bart(
@@ -182,7 +191,7 @@ def classifying(rng: Draw) -> dict[str, Any]:
     )
 
 
-FAMILIES: dict[str, tuple[str, Callable[[Draw], dict[str, Any]]]] = {
+FAMILIES: dict[str, tuple[str, Callable[[Choices], dict[str, Any]]]] = {
     "bart": ("BartForConditionalGeneration", bart),
     "bart-bare": ("BartModel", bart),
     "bart-classification": ("BartForSequenceClassification", classifying),
@@ -208,7 +217,7 @@ FAMILIES: dict[str, tuple[str, Callable[[Draw], dict[str, Any]]]] = {
 """By name: the documented class, and what draws its config."""
 
 
-def weights(table: Table, rng: Draw, spread: float = 0.3) -> dict[str, np.ndarray]:
+def weights(table: Table, rng: np.random.Generator, spread: float = 0.3) -> dict[str, np.ndarray]:
     """Every canonical parameter in float64: no bias zero, a normalisation's scale around 1, its stored variance > 0."""
     drawn = {
         name: rng.normal(1.0 if is_scale(name) else 0.0, spread, parameter.shape)

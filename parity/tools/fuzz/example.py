@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from parity.checkpoint.inspection import Checkpoint
 from parity.core.case import IGNORED, Case
 from parity.core.model_spec import HEADS, Anatomy
 from parity.tools.calibrate.plan import LARGEST_GAIN
-from parity.tools.fuzz.architectures import FAMILIES, is_scale, widest
+from parity.tools.fuzz.architectures import FAMILIES, Choices, is_scale, widest
 from reference import composing
 from reference.config import config_of
 from reference.generation import GENERATION_FILE
@@ -55,16 +55,6 @@ ON_EITHER_SIDE = (
     "generate.beams",
 )
 """The questions that a batch padded on the left can be asked: the others keep a row's first positions."""
-
-
-class Choices(Protocol):
-    """What a draw is made of; numpy's generator, or hypothesis, which shrinks towards the first and the least."""
-
-    def integers(self, low: int, high: int) -> Any: ...
-
-    def random(self) -> float: ...
-
-    def choice(self, options: Sequence[Any]) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -174,8 +164,8 @@ def _parameter(name: str, shape: tuple[int, ...], seed: int, spread: float) -> n
 
 def _samples(anatomy: Anatomy, frames: int) -> int:
     """So many samples of audio that the convolutions leave as many frames and have one to spare."""
-    stride = int(np.prod(anatomy.speech.conv_stride))
-    return anatomy.speech.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
+    stride = int(np.prod(anatomy.audio.conv_stride))
+    return anatomy.audio.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
 
 
 def _in_fewer_steps(case: Case) -> Case:

@@ -102,7 +102,7 @@ def _shown(failure: Failure, case: Case, framework: str) -> dict[str, Any]:
         for i, subject in failure.run.subjects("candidate")
         if (subject.backend, subject.variant) == (verdict.backend, verdict.variant)
     )
-    ours, truth = failure.run.trace(index, case.name), failure.run.oracle(case.name)
+    ours, truth = failure.run.captured(index, case.name), failure.run.oracle(case.name)
     if truth is None or tensor not in ours.arrays or tensor not in truth.arrays:
         raise NoScript(f"no number shows it: {verdict.reason}")
     call, found, expected = _call(case, framework, tensor), ours.arrays[tensor], truth.arrays[tensor]

@@ -75,7 +75,7 @@ class Found:
             self.cells += verdict.status != "skip"
             if verdict.status == "known":
                 self.known[verdict.evidence["ledger"]] = self.known.get(verdict.evidence["ledger"], 0) + 1
-            if verdict.status == "pass" and verdict.budget:
+            if verdict.status == "pass" and verdict.budget and verdict.error:
                 self.nearest = max(self.nearest, verdict.error / verdict.budget)
 
 
@@ -116,7 +116,7 @@ class Choices:
 
         self._data, self._st = data, strategies
 
-    def integers(self, low: int, high: int | None = None, size: int | None = None) -> Any:
+    def integers(self, low: Any, high: Any = None, size: Any = None) -> Any:
         import numpy as np
 
         numbers = self._st.integers(*((0, low - 1) if high is None else (low, high - 1)))
@@ -125,7 +125,7 @@ class Choices:
     def random(self) -> float:
         return self._data.draw(self._st.integers(0, 99)) / 100
 
-    def choice(self, options: Sequence[Any]) -> Any:
+    def choice(self, options: Any) -> Any:
         return self._data.draw(self._st.sampled_from(list(options)))
 
 
@@ -191,7 +191,7 @@ class Search:
             max_examples=PER_ROUND,
             deadline=None,
             database=None,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType] (its metaclass is untyped)
             phases=(Phase.generate, Phase.shrink),
         )
         @given(st.data())

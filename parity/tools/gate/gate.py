@@ -98,8 +98,9 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accep
 
     def accepted(verdict: Judged) -> str:
         row = rows.get(verdict.cell)
-        same = row is not None and row.status == "fail" and row.found == finding_of(verdict)
-        return accept_failures or (row.entry if same else "")
+        if accept_failures or row is None or row.status != "fail" or row.found != finding_of(verdict):
+            return accept_failures
+        return row.entry
 
     new = baseline_of(reports, found, accepted)
     if known is None:

@@ -89,21 +89,23 @@ def _turn(change: Change) -> str:
     if change.before and change.before.entry and change.kind == "better":
         before = f"{before} ({change.before.entry})"
     after = change.after.status if change.after else "none"
-    if before == after == "fail":
+    if change.before and before == after == "fail":
         return f"another failure than the one accepted ({change.before.entry}; it was {change.before.found})"
-    if change.kind == "moved":
+    if change.before and change.kind == "moved":
         return f"{before}, as before, but it was {change.before.found}"
     return f"{before} → {after}" if before != after else before
 
 
 def _numbers(members: list[Change]) -> str:
     """The change of the error that is largest now."""
-    known = [change for change in members if change.after and change.after.budgets is not None]
+    known = [
+        (change.after.budgets, change.before) for change in members if change.after and change.after.budgets is not None
+    ]
     if not known:
         return ""
-    worst = max(known, key=lambda change: change.after.budgets)
-    before = "" if worst.before is None or worst.before.low is None else f"{worst.before.largest:.3g} → "
-    return f", {before}{worst.after.budgets:.3g} budgets"
+    worst, row = max(known, key=lambda found: found[0])
+    before = "" if row is None or row.low is None else f"{row.largest:.3g} → "
+    return f", {before}{worst:.3g} budgets"
 
 
 def _why(members: list[Change]) -> str:

@@ -164,9 +164,13 @@ class Remembering:
         import torch
 
         from reference import in_torch
+        from reference.in_torch.seq2seq import Seq2Seq
 
         self.torch = torch
-        self.bart = in_torch.build(_config(), weights(self.model), dtype="float64")
+        bart = in_torch.build(_config(), weights(self.model), dtype="float64")
+        if not isinstance(bart, Seq2Seq):
+            raise TypeError(f"{type(bart).__name__} writes no text from a source")
+        self.bart = bart
         self.mask = torch.tensor(INPUTS["attention_mask"])
         with torch.no_grad():
             self.memory = self.bart.encode(torch.tensor(INPUTS["input_ids"]), self.mask).last_hidden_state

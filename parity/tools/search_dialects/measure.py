@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -150,10 +151,11 @@ class Judge:
             Unproved: no case tells the values apart, or no value or more than one is left, or it is another than
                 the dialect's.
         """
-        held = getattr(self.dialect, choice)
-        left, telling, raised = set(type(held)), 0, set()
+        held: Enum = getattr(self.dialect, choice)
+        values = list(type(held))
+        left, telling, raised = set(values), 0, set()
         for case, answer in zip(cases(), self.answers, strict=True):
-            results = {value: self.result(case, replace(self.dialect, **{choice: value})) for value in type(held)}
+            results = {value: self.result(case, replace(self.dialect, **{choice: value})) for value in values}
             if not any(_differ(results[held][0], other[0]) for other in results.values()):
                 continue
             if "raises" in answer:
@@ -179,7 +181,9 @@ def _differ(first: Generated, second: Generated) -> bool:
     """Whether two results differ; a difference in width alone is a difference in what fills rows to the end."""
     if first.sequences.shape != second.sequences.shape or (first.sequences != second.sequences).any():
         return True
-    return first.scores is not None and not Distances().same_score(first.scores, second.scores)
+    if first.scores is None:
+        return False
+    return second.scores is None or not Distances().same_score(first.scores, second.scores)
 
 
 def judged(line: Line, answers: list[dict[str, Any]], result: Callable, distances: Distances) -> Iterator[str]:
@@ -205,7 +209,7 @@ def _version(stack: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Asks every library and writes the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m parity.tools.search_dialects.measure", description=__doc__.partition("\n")[0]
+        prog="python -m parity.tools.search_dialects.measure", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("stacks", nargs="+", help="main, another row of the stacks, or NAME=PATH/TO/PYTHON")
     stacks = {stack.name: stack for stack in map(resolve_stack, parser.parse_args(arguments).stacks)}

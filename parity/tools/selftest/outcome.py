@@ -150,7 +150,7 @@ def _differs(run: CheckpointRun, index: int, backend: str) -> bool:
 
 
 def _told(run: CheckpointRun, index: int, case: str) -> Any:
-    trace = run.trace(index, case)
+    trace = run.captured(index, case)
     arrays = {name: (array.shape, array.tobytes()) for name, array in trace.arrays.items()}
     return arrays, trace.raised and trace.raised.message, trace.facts
 

@@ -44,10 +44,10 @@ def score(found: Selftest) -> Iterator[str]:
     caught = [each for each in outcomes if each.caught_by]
     right = [each for each in outcomes if each.localised]
     yield f"{len(caught)} of {plural(len(outcomes), 'mutant')} caught, {len(right)} named where they were made"
-    numbers = [each for each in caught if each.largest is not None]
+    numbers = [(each.largest, each.name) for each in caught if each.largest is not None]
     if numbers:
-        least = min(numbers, key=lambda each: each.largest)
-        yield f"smallest error that caught one, in its worst cell: {least.largest:.3g} budgets ({least.name})"
+        least, name = min(numbers, key=lambda found: found[0])
+        yield f"smallest error that caught one, in its worst cell: {least:.3g} budgets ({name})"
     for name in TOLERANCES if found.honest else ():
         missed = sum(name in each.missed_by for each in outcomes)
         yield f"missed by an absolute tolerance of {name} on every output: {missed}"

@@ -61,8 +61,9 @@ def _word_pieces(row: Mapping[str, Any], folder: Path) -> None:
 def _unigram(row: Mapping[str, Any], folder: Path) -> None:
     """A sentencepiece model of ``size`` pieces, and ``tokenizer.json`` where the library has a fast class for it."""
     import transformers
-    from sentencepiece import sentencepiece_model_pb2 as spm
+    from sentencepiece import sentencepiece_model_pb2
 
+    spm: Any = sentencepiece_model_pb2  # its classes are made when it is imported
     model = spm.ModelProto()
     special = sorted(row["special"].items(), key=lambda item: item[1])
     for token, _ in special:
