@@ -85,14 +85,22 @@ def tests_full(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and layout (ruff), and the import contracts of `pyproject.toml` (import-linter)."""
+    """Style and layout (ruff), the import contracts of `pyproject.toml` (import-linter), and types (pyright).
+
+    Types of the frameworks are read from the stack `main` where a session has made it.
+    """
     python = "python" if _has_venv(session) else sys.executable
     if _has_venv(session):
-        session.install("-q", "ruff", "import-linter", "-c", "parity/constraints/main.txt")
+        # Types need what everything is written with, which is small; and pyright a Node.js, which comes as a wheel.
+        needed = ["ruff", "import-linter", "pyright[nodejs]", *_needs([])]
+        session.install("-q", *needed, "-c", "parity/constraints/main.txt")
     session.run(python, "-m", "ruff", "check", ".", external=True)
     session.run(python, "-m", "ruff", "format", "--check", ".", external=True)
     contracts = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     session.run(python, "-c", contracts, external=True)
+    # Without a path pyright reads the libraries of the interpreter that it is run by.
+    libraries = ["--pythonpath", _interpreter("main")] if _has_venv(session) and _is_made("main") else []
+    session.run(python, "-m", "pyright", *libraries, external=True)
 
 
 def _pytest(session: nox.Session, selection: str) -> None:
@@ -116,8 +124,7 @@ def _environment(session: nox.Session, name: str, *extras: str) -> str:
     """Installs a stack once, and says which interpreter has it."""
     if not _has_venv(session):
         return sys.executable
-    stack, folder = STACKS[name], ROOT / ".nox" / "stacks" / name
-    python = str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    stack, folder, python = STACKS[name], _folder(name), _interpreter(name)
     stamp = folder / STAMP
     installed = json.loads(stamp.read_text()) if stamp.exists() else {"pins": "", "extras": []}
     pins = _pins_digest(name)
@@ -138,6 +145,21 @@ def _environment(session: nox.Session, name: str, *extras: str) -> str:
         session.run_install(*pip, "--no-deps", *no_deps, external=True)
     stamp.write_text(json.dumps({"stack": name, "pins": pins, "extras": sorted(extras)}) + "\n")
     return python
+
+
+def _folder(name: str) -> Path:
+    return ROOT / ".nox" / "stacks" / name
+
+
+def _interpreter(name: str) -> str:
+    """That of a stack's environment, made or not."""
+    return str(_folder(name) / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+
+
+def _is_made(name: str) -> bool:
+    """Whether an environment is there as the pins say now."""
+    stamp = _folder(name) / STAMP
+    return stamp.exists() and json.loads(stamp.read_text())["pins"] == _pins_digest(name)
 
 
 def _python(session: nox.Session, name: str) -> str:

@@ -7,9 +7,13 @@ it is loaded, because capture processes run in interpreters that have none of ou
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parity.core.version import __version__
+
+if TYPE_CHECKING:
+    from parity.api import audit
+    from parity.core.options import AuditOptions
 
 __all__ = ["AuditOptions", "__version__", "audit"]
 

@@ -63,24 +63,25 @@ def audit(
 
     options = replace(options or DEFAULTS, **named)
     _check_before_capture(options, checkpoints)
-    options = replace(options, out=options.out or new_run_directory())
-    with locked(options.out):
+    out = options.out or new_run_directory()
+    options = replace(options, out=out)
+    with locked(out):
         if options.goldens:
             capture(checkpoints, options, progress=progress)
-            return judge(options.out, checks=options.checks, strict=options.strict, known_issues=options.known_issues)
+            return judge(out, checks=options.checks, strict=options.strict, known_issues=options.known_issues)
         judging = Judge(options.checks, strict=options.strict, known_issues=options.known_issues)
 
         def captured(manifest: Manifest) -> None:
             # As a judge reads it who comes later.
             manifest = Manifest.model_validate_json(manifest.model_dump_json())
             (checkpoint,) = manifest.checkpoints
-            totals = judging.take(CheckpointRun(options.out, manifest, checkpoint))
+            totals = judging.take(CheckpointRun(out, manifest, checkpoint))
             # Of several each is shown as soon as it is judged; of one the report says the same at once.
             if progress is not None and len(checkpoints) > 1:
                 progress(_judged(checkpoint.name, totals))
 
         manifest = _capture(checkpoints, options, progress, captured)
-        return _written(judging.report(manifest, while_captured=True), options.out)
+        return _written(judging.report(manifest, while_captured=True), out)
 
 
 def capture(
@@ -276,8 +277,8 @@ def compare(
     # Both are read before one is captured, which takes long.
     sides = [_named(text) for text in (one, other)]
     with tempfile.TemporaryDirectory(prefix="parity-compare-") as folder:
-        made = [_side(*side, Path(folder, str(number)), asked) for number, side in enumerate(sides)]
-        return run(*made, cases)
+        first, second = (_side(*side, Path(folder, str(number)), asked) for number, side in enumerate(sides))
+        return run(first, second, cases)
 
 
 def _named(text: str) -> tuple[str, str, Who | None]:

@@ -52,9 +52,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    if hasattr(config, "workerinput"):
-        config.stash[_run] = config.workerinput.get(RUN)
-        config.stash[_only] = config.workerinput.get(ONLY, False)
+    told = getattr(config, "workerinput", None)  # pytest-xdist's, in its workers
+    if told is not None:
+        config.stash[_run] = told.get(RUN)
+        config.stash[_only] = told.get(ONLY, False)
         return
     given = config.getoption("--parity-report")
     asked = config.getoption("--parity")
@@ -88,7 +89,7 @@ class Cells(pytest.Collector):
 
     def collect(self) -> list[Cell | NotRead]:
         """A test for each, in the report's order, behind those of checkpoints that could not be read."""
-        report = _read(Path(self.config.stash[_run]))
+        report = _read(Path(self.config.stash[_run] or ""))
         seen: dict[str, int] = {}
         found: list[Cell | NotRead] = [
             NotRead.from_parent(self, name=f"unreadable#{number}", cause=each.cause)
@@ -199,7 +200,7 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
             out=out,
             backends=given("backend"),
             checks=given("check"),
-            stacks=dict.fromkeys(["main", *config.getoption("--parity-stack")]),
+            stacks=dict.fromkeys(["main", *(config.getoption("--parity-stack") or ())]),
             goldens=config.getoption("--parity-golden"),
             known_issues=given("known-issues"),
         )

@@ -160,8 +160,7 @@ class Work:
             results = {task: result for queue in self.queues for task, result in queue.results.items()}
             self.queues = []
             try:
-                # A generator is begun by sending None.
-                self.queues = self._make(self._rounds.send(results if self._begun else None))
+                self.queues = self._make(self._rounds.send(results) if self._begun else next(self._rounds))
             except StopIteration:
                 self.ended = True
             self._begun = True

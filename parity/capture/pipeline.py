@@ -487,7 +487,7 @@ class _Run:
         about = {} if task is None else {"label": task.label, "checkpoint": task.provenance["checkpoint"]}
         if task is not None:
             about["case"] = task.case["name"]
-        if kind == "starting":
+        if task is not None and kind == "starting":
             about = {"label": task.backend if task.stack == "main" else f"{task.backend}@{task.stack}"}
         if result is not None:
             about |= {"outcome": result.outcome, "reason": result.reason}

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -18,6 +18,9 @@ from parity.core.display import printable
 from parity.core.files import check_writable
 from parity.core.options import AuditOptions
 from parity.core.version import __version__
+
+if TYPE_CHECKING:
+    from parity.tools.examples.results import Mode
 
 app = typer.Typer(
     name="parity",
@@ -51,10 +54,10 @@ def audit(checkpoints: Checkpoints, options: AuditOptions) -> None:
     from parity.report.progress import Progress
     from parity.report.terminal import show_report
 
-    options = replace(options, out=options.out or new_run_directory())
+    out = options.out or new_run_directory()
     with Progress() as progress:
-        report = api.audit(checkpoints, options, progress=progress)
-    show_report(report, options.out / "report.json")
+        report = api.audit(checkpoints, replace(options, out=out), progress=progress)
+    show_report(report, out / "report.json")
     raise typer.Exit(report.exit_code)
 
 
@@ -270,7 +273,7 @@ def docs(
             pages or [],
             installed=installed,
             stacks=stack or ["main"],
-            checkpoints=checkpoints,
+            checkpoints=cast("Mode", checkpoints),  # any other word is refused there, with a line that says so
             network=network,
             only=example or [],
             time_limit=time_limit,

@@ -141,7 +141,7 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
         options = [
             inspect.Parameter(name, keyword, default=_default(name), annotation=AUDIT_OPTIONS[name]) for name in names
         ]
-        called.__signature__ = inspect.Signature([*own, *options])  # what typer reads
+        setattr(called, "__signature__", inspect.Signature([*own, *options]))  # noqa: B010 (what typer reads)
         called.__annotations__ = {each.name: each.annotation for each in (*own, *options)}
         return called
 

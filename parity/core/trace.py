@@ -177,7 +177,7 @@ def _write(file: BufferedIOBase, arrays: Mapping[str, np.ndarray], head: str) ->
 def _bytes_of(array: np.ndarray) -> memoryview:
     """An array's bytes in order, little-endian; where they lie so, these themselves."""
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _digests(file: BufferedIOBase, known: str | None = None) -> tuple[str, str]:

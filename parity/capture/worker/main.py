@@ -224,10 +224,8 @@ class Worker:
                 return False
         own = time.monotonic() - began - clock.seconds
         times = {"seconds": clock.seconds, "load_seconds": clock.loading, "io_seconds": own}
-        times["intervals"] = clock.intervals
-        self.channel.send(
-            "finished", id=task["id"], outcome=outcome, reason=paths.text(reason), changed=changed, **times
-        )
+        told = {"outcome": outcome, "reason": paths.text(reason), "changed": changed, "intervals": clock.intervals}
+        self.channel.send("finished", id=task["id"], **told, **times)
         return not changed
 
     def _ask_unchanged(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:

@@ -76,7 +76,7 @@ def docs(
     memory_limit: float = 6.0,
     jobs: int | None = None,
     keep: Path | None = None,
-    progress: Say = lambda *told: None,
+    progress: Say = lambda what, done=0, total=0, problem="": None,
 ) -> DocsReport:
     """Runs the examples of pages, of installed docstrings, or both, in every stack. It runs code from these documents.
 
