@@ -200,8 +200,8 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
             out=out,
             backends=given("backend"),
             checks=given("check"),
-            stacks=dict.fromkeys(["main", *(config.getoption("--parity-stack") or ())]),
-            goldens=config.getoption("--parity-golden"),
+            stacks=tuple(dict.fromkeys(["main", *(config.getoption("--parity-stack") or ())])),
+            goldens=config.getoption("--parity-golden") or (),
             known_issues=given("known-issues"),
         )
         with Progress() as progress:
