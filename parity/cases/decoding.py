@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from parity.checkpoint.generation_settings import NOT_READ, not_followed, switched_off
-from parity.core.case import Case
+from parity.core.case import Case, Notes
 from parity.core.model_spec import Anatomy
 from reference.generation import GenerationSettings
 
@@ -32,9 +32,7 @@ NEUTRAL: dict[str, Any] = {
 """Every setting that changes the text, at the documented value that changes nothing."""
 
 
-def step_cases(
-    full: Mapping[str, Any], mates: Mapping[str, Any], kept: dict[str, Any], *, alone: bool
-) -> Iterator[Case]:
+def step_cases(full: Mapping[str, Any], mates: Mapping[str, Any], kept: Notes, *, alone: bool) -> Iterator[Case]:
     """Decoding in steps with a cache.
 
     Args:
@@ -44,7 +42,8 @@ def step_cases(
     """
     fed = "input_ids" if alone else "decoder_input_ids"
     width, batch = len(full[fed][0]), len(full[fed])
-    single, needs, yardstick = {"sizes": [1] * width}, ("decode_steps",), {"sets_yardstick": True}
+    single, needs = {"sizes": [1] * width}, ("decode_steps",)
+    yardstick: Notes = {"sets_yardstick": True}
     yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=yardstick)
     yield Case("decode-chunks", "decode_steps", dict(full), {"sizes": chunks(width)}, needs)
     yield Case("decode-steps.other-mates", "decode_steps", dict(mates), single, needs, notes={**kept, **yardstick})
@@ -53,11 +52,10 @@ def step_cases(
     if batch > 1 and at > 0:
         rows = [batch - 1, *[0] * (batch - 1)]
         reorder = {"at": at, "rows": rows}
-        yield Case("forward.reordered", "forward", reordered(full, at, rows, fed), notes={**reorder, **yardstick})
+        exchanged: Notes = {"at": at, "rows": rows, **yardstick}
+        yield Case("forward.reordered", "forward", reordered(full, at, rows, fed), notes=exchanged)
         settings, needs = {**single, "reorder": reorder}, ("decode_steps", "reorder_cache")
-        yield Case(
-            "decode-steps.reordered", "decode_steps", dict(full), settings, needs, notes={**reorder, **yardstick}
-        )
+        yield Case("decode-steps.reordered", "decode_steps", dict(full), settings, needs, notes=exchanged)
 
 
 def chunks(width: int) -> list[int]:
@@ -84,7 +82,7 @@ def generation_cases(
     full: Mapping[str, Any],
     mates: Mapping[str, Any],
     alone: Mapping[str, Any],
-    kept: dict[str, Any],
+    kept: Notes,
     generation: Mapping[str, Any],
     anatomy: Anatomy,
     ordinary: np.ndarray,
@@ -131,31 +129,31 @@ def generation_case(
     inputs: Mapping[str, Any],
     arguments: dict[str, Any],
     generation: Mapping[str, Any],
-    kept: dict[str, Any],
+    kept: Notes,
 ) -> Case:
     """One question for a text; arguments as for ``generation_cases``, ``kept`` becomes its notes."""
     in_force = GenerationSettings.from_dict(generation, **arguments).to_dict()
-    requires, notes = _known("generate", arguments, generation)
+    requires, known = _known("generate", arguments, generation)
     requires += ("beam_search",) if in_force["num_beams"] > 1 else ()
     requires += ("no_repeat_ngram",) if in_force["no_repeat_ngram_size"] else ()
     source = {part: inputs[part] for part in (anatomy.main_input, "attention_mask")}
-    notes = {**kept, **notes, "settings": in_force}
+    notes: Notes = {**kept, **known, "settings": in_force}
     if name == "generate.alone" and anatomy.padding_shows:
         requires += ("padding_is_unseen",)
         notes["lacking"] = {**notes.get("lacking", {}), "padding_is_unseen": anatomy.padding_shows}
     return Case(name, "generate", source, {"arguments": arguments}, requires, notes=notes)
 
 
-def _settings(generation: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(generation: Mapping[str, Any]) -> Notes:
     """What a check must know to judge which settings a library holds; of those that cannot be read it judges none."""
     known = {field.name for field in fields(GenerationSettings)}
-    notes = {"settings": {name: value for name, value in generation.items() if name in known}}
-    return {**notes, NOT_READ: generation[NOT_READ]} if generation.get(NOT_READ) else notes
+    notes: Notes = {"settings": {name: value for name, value in generation.items() if name in known}}
+    if generation.get(NOT_READ):
+        notes["not_read"] = generation[NOT_READ]
+    return notes
 
 
-def _known(
-    word: str, arguments: Mapping[str, Any], generation: Mapping[str, Any]
-) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _known(word: str, arguments: Mapping[str, Any], generation: Mapping[str, Any]) -> tuple[tuple[str, ...], Notes]:
     """What a case requires, and why nobody has it where settings are asked for that nothing here can follow."""
     why = not_followed(generation, arguments)
     return ((word, "other_searches"), {"lacking": {"other_searches": why}}) if why else ((word,), {})

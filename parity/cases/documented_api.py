@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from parity.core.backends import library_backends
-from parity.core.case import Case
+from parity.core.case import Case, Notes
 from parity.core.model_spec import Anatomy
 from parity.core.resources import data
 from reference.config.classes import CLASSES
@@ -31,7 +31,8 @@ def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Ca
     BART ``load-as.CLASS``, its file loaded by each other class; of a speech model ``frozen-gradients``, what
     ``standard`` asks of gradients with its feature encoder frozen.
     """
-    notes, settings = {"only": _eager()}, {"methods": list(METHODS)}
+    notes: Notes = {"only": _eager()}
+    settings = {"methods": list(METHODS)}
     cases = [Case("signature", "signature", settings=settings, requires=("signature",), notes=notes)]
     if anatomy.composed:
         cases.append(Case("compose", "compose", requires=("compose",), notes=notes))
@@ -46,7 +47,9 @@ def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Ca
         cases.append(Case(f"load-as.{name}", "load_as", settings={"model_class": name}, requires=needs, notes=notes))
     for case in (case for case in standard if case.name == "gradients" and anatomy.speech is not None):
         needs = (*case.requires, "freeze")
-        told = {**notes, **{name: case.notes[name] for name in ("lacking",) if name in case.notes}}
+        told: Notes = {**notes}
+        if "lacking" in case.notes:
+            told["lacking"] = case.notes["lacking"]
         cases.append(Case("frozen-gradients", "frozen_gradients", case.inputs, requires=needs, notes=told))
     return cases
 

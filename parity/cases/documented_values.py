@@ -17,7 +17,7 @@ from parity.cases.decoding import generation_case
 from parity.cases.files import SHORT
 from parity.cases.inputs import Encode, InputsError, tokenizer
 from parity.checkpoint.inspection import generation_in_force, hub_id, resolve_checkpoint
-from parity.core.case import Case
+from parity.core.case import Case, Notes
 from parity.core.model_spec import Anatomy, anatomy_of
 from parity.core.records import CheckpointRecord, Manifest
 from reference.errors import CheckpointError
@@ -46,7 +46,8 @@ def case_of(value: Value, record: CheckpointRecord) -> Case:
 
     Where its input is not at hand the case says why, and nobody is asked it.
     """
-    name, notes = f"documented.{value.id}", {"value": value.model_dump(by_alias=True)}
+    name = f"documented.{value.id}"
+    notes: Notes = {"value": value.model_dump(by_alias=True)}
     if isinstance(value, Tokens):
         settings = {"texts": [value.input], "pairs": [], "short": SHORT}
         return Case(name, "tokenize", settings=settings, requires=("tokenize",), notes=notes)
@@ -78,7 +79,7 @@ def bare(write: Encode, text: str, special: set[int]) -> list[int]:
     return [token for token in write(text) if token not in special | set(write(""))]
 
 
-def _text(value: Text, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _text(value: Text, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     read, write = by
     source = _source(read, value.input) if value.recording is None else recorded(value.recording)
     case = generation_case(
@@ -90,18 +91,18 @@ def _text(value: Text, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode
     return replace(case, notes={**case.notes, "special": sorted(special), "tokens": tokens})
 
 
-def _label(value: Label, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _label(value: Label, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     names = dict(anatomy.raw.get("id2label", {}))
     return Case(name, "forward", _source(by[0], value.input), notes={**notes, "names": names})
 
 
-def _span(value: Span, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _span(value: Span, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     source = _source(by[0], value.input, value.pair)
     tokens = bare(by[1], value.expected, anatomy.special)
     return Case(name, "forward", source, notes={**notes, "tokens": tokens, "source": source["input_ids"][0]})
 
 
-def _words(value: Words, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _words(value: Words, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     source = _source(by[0], value.input)
     mask = bare(by[1], value.mask, anatomy.special)
     if len(mask) != 1 or mask[0] not in source["input_ids"][0]:
@@ -114,13 +115,13 @@ def _words(value: Words, name: str, notes: Any, anatomy: Anatomy, by: tuple[Enco
     return made.without(anatomy.lacking_to_shift)
 
 
-def _loss(value: Loss, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _loss(value: Loss, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     labels = dict(value.given) if value.target is None else {"labels": [by[1](value.target)]}
     inputs = {**_source(by[0], value.input, value.pair), **labels}
     return Case(name, "forward", inputs, requires=("labels",), notes=notes).without(anatomy.lacking_to_shift)
 
 
-def _states(value: States, name: str, notes: Any, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _states(value: States, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
     fed = {"decoder_input_ids": [[anatomy.start or 0]], "decoder_attention_mask": [[1]]}
     made = Case(name, "forward", {**_source(by[0], value.input), **fed}, notes=notes)
     return made.without({} if anatomy.start is not None else anatomy.lacking("decoder_start_token_id"))

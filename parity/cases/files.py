@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.cases import tokenizer_texts
-from parity.core.case import Case
+from parity.core.case import Case, Notes
 from parity.core.model_spec import Anatomy, config_class
 from parity.core.resources import data
 from reference.config import CONFIG_FILE, read_json
@@ -73,7 +73,9 @@ def _weight_files(path: Path) -> list[Case]:
         if file.name == files[0].name:
             continue
         why = _no_reader(other.name)
-        notes = {"roles": ["file"], **({"lacking": {f"read_{other.name}": why}} if why else {})}
+        notes: Notes = {"roles": ["file"]}
+        if why:
+            notes["lacking"] = {f"read_{other.name}": why}
         needs = (f"read_{other.name}",) if why else ()
         name = f"weight-files.{file.name}"
         settings = {"file": file.name, "unreadable": "" if why else _unreadable(other, file)}
@@ -114,14 +116,15 @@ def _tokenizer_cases(anatomy: Anatomy, path: Path) -> list[Case]:
     settings = {"texts": texts, "pairs": tokenizer_texts.pairs(), "short": SHORT}
     serialised = (path / SERIALISED_FILE).is_file()
     alone = not why and is_alone(path)
-    notes = {"lacking": {"tokenizer_files": why} if why else {}, "serialised": serialised and not alone}
-    notes |= {"ids_apart": True} if apart else {}
-    needs = ("tokenize", *notes["lacking"], *(("serialised_tokenizer",) if alone else ()), *_form_of_merges(path))
+    lacking = {"tokenizer_files": why} if why else {}
+    notes: Notes = {"lacking": lacking, "serialised": serialised and not alone}
+    if apart:
+        notes["ids_apart"] = True
+    needs = ("tokenize", *lacking, *(("serialised_tokenizer",) if alone else ()), *_form_of_merges(path))
     cases = [Case("tokenize", "tokenize", settings=settings, requires=needs, notes=notes)]
     if apart:
         both = serialised and any((path / name).is_file() for name in (VOCABULARY[0], WORDS_FILE))
-        notes = {"roles": ["file"], "serialised": both}
-        cases.append(Case("tokenizer-files", "tokenizer_files", notes=notes))
+        cases.append(Case("tokenizer-files", "tokenizer_files", notes={"roles": ["file"], "serialised": both}))
     return cases
 
 

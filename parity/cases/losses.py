@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from parity.core.case import IGNORED, Case
+from parity.core.case import IGNORED, Case, Notes
 from parity.core.model_spec import Anatomy
 
 LABELS = ("labels",)
-YARDSTICK = {"sets_yardstick": True}
+YARDSTICK: Notes = {"sets_yardstick": True}
 
 
 def loss_cases(anatomy: Anatomy, full: Mapping[str, Any], labels: np.ndarray) -> Iterator[Case]:
@@ -45,7 +45,7 @@ def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray)
     def labelled(labels: np.ndarray) -> dict[str, Any]:
         return {**given, "labels": labels.tolist()}
 
-    notes = {**YARDSTICK, "shifts_labels": not anatomy.alone}
+    notes: Notes = {**YARDSTICK, "shifts_labels": not anatomy.alone}
     yield Case("loss", "forward", labelled(labels), requires=LABELS, notes=notes)
     if len(labels) > 1:
         yield Case("loss.row-ignored", "forward", labelled(row_ignored), requires=LABELS)

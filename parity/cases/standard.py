@@ -17,12 +17,12 @@ import numpy as np
 from parity.cases.batch import Sequence, as_single, labels_of, ordinary_tokens, source_of, synthetic_rows
 from parity.cases.decoding import generation_cases, step_cases
 from parity.cases.losses import loss_cases
-from parity.core.case import IGNORED, Case, shift_right
+from parity.core.case import IGNORED, Case, Notes, shift_right
 from parity.core.model_spec import Anatomy
 from reference.generation import GenerationSettings
 
 SEED = 20261121
-YARDSTICK = {"sets_yardstick": True}
+YARDSTICK: Notes = {"sets_yardstick": True}
 """The yardstick's members answer these too: how ill-conditioned a model is depends on the tokens, so that an error at
 other tokens than the yardstick's own is not held against it."""
 ALONE = 1
@@ -65,9 +65,9 @@ class Questions:
         return {name: value for sequence in self.sequences for name, value in sequence.row(self.row).inputs.items()}
 
     @property
-    def kept(self) -> dict[str, Any]:
+    def kept(self) -> Notes:
         """That row, and its lengths by axis."""
-        found = {"row": self.row, **_lengths(self.anatomy, int(self.source.lengths[self.row]))}
+        found: Notes = {"row": self.row, **_lengths(self.anatomy, int(self.source.lengths[self.row]))}
         # A class that is given no decoder inputs feeds its decoder the source, shifted.
         fed = self.source if self.target is None else self.target
         return {**found, "tgt": int(fed.lengths[self.row])}
@@ -78,8 +78,8 @@ class Questions:
         return {**self.full, **sequence.changed(where, rng)}
 
 
-def _lengths(anatomy: Anatomy, source: int) -> dict[str, int]:
-    """Of a source, along the axes of tensors."""
+def _lengths(anatomy: Anatomy, source: int) -> Notes:
+    """Of a source, along the axes of tensors (``src``, ``frames``)."""
     if anatomy.speech is None:
         return {"src": source}
     return {"frames": anatomy.frames(source, adapted=False), "src": anatomy.frames(source)}
@@ -154,7 +154,7 @@ def _forward_cases(questions: Questions, rng: np.random.Generator) -> Iterator[C
     yield Case("forward.repeated", "repeat", full)
     yield Case("forward.tuple", "tuple", full, requires=("tuple",))
     if anatomy.alone and questions.target is not None:
-        notes = {**YARDSTICK, "no_encoder": True}
+        notes: Notes = {**YARDSTICK, "no_encoder": True}
         yield Case("forward.no-encoder", "forward", dict(questions.target.inputs), notes=notes)
     if anatomy.head in ("language", "none") and not anatomy.alone:
         yield Case("encode-decode", "encode_decode", full, requires=("encode_decode",))
@@ -165,7 +165,7 @@ def _forward_cases(questions: Questions, rng: np.random.Generator) -> Iterator[C
     yield from _changed_cases(questions, rng)
     if not anatomy.composed:
         silenced = {**full, **head_masks(anatomy)}
-        notes = {**YARDSTICK, "head": 1}
+        notes: Notes = {**YARDSTICK, "head": 1}
         yield Case("forward.head-masks", "forward", silenced, requires=("head_masks",), notes=notes)
 
 
@@ -173,7 +173,9 @@ def _row_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]
     """One row by itself, and with other mates."""
     kept, shown = questions.kept, questions.anatomy.padding_shows
     needs = ("padding_is_unseen",) if shown else ()
-    notes = {**YARDSTICK, **kept, **({"lacking": {"padding_is_unseen": shown}} if shown else {})}
+    notes: Notes = {**YARDSTICK, **kept}
+    if shown:
+        notes["lacking"] = {"padding_is_unseen": shown}
     yield Case("forward.alone", "forward", questions.alone, requires=needs, notes=notes)
     others = (np.arange(len(questions.labels)) != questions.row)[:, None]
     mates = dict(questions.full)
@@ -218,7 +220,9 @@ def _changed_cases(questions: Questions, rng: np.random.Generator) -> Iterator[C
         hidden |= sequence.changed(sequence.mask == 0, rng)
     shown = anatomy.padding_shows
     needs = ("padding_is_unseen",) if shown else ()
-    notes = {**YARDSTICK, **({"lacking": {"padding_is_unseen": shown}} if shown else {})}
+    notes: Notes = {**YARDSTICK}
+    if shown:
+        notes["lacking"] = {"padding_is_unseen": shown}
     yield Case("forward.other-padding", "forward", hidden, requires=needs, notes=notes)
 
 

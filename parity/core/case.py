@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,96 @@ REAL = ("input_values", "encoder_hidden_states", "head_mask", "decoder_head_mask
 
 ABOUT = {"config": "config", "tokenize": "tokenizer", "tokenizer_files": "files", "weight_files": "files"}
 """What an operation is put to, where that is no model: a backend answers only what it is about."""
+
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    _Named = TypedDict("_Named", {"class": str}, total=False)
+
+    class Notes(_Named, total=False):
+        """What a check must know of how a case was made; what is not there does not hold.
+
+        ``class``: the documented class that a config is read as.
+        """
+
+        # Who is asked.
+        roles: list[str]
+        """The roles that it is put to; all by default."""
+        only: list[list[str]]
+        """Backends and variants of the only candidates that it is put to."""
+        lacking: dict[str, str]
+        """By word of ``requires``: why nobody can be asked."""
+        sets_yardstick: bool
+        """The references answer it too, and their errors set tolerances."""
+
+        # What of the batch was changed or is looked at.
+        row: int
+        """A row of the batch."""
+        rows: list[Any]
+        """Each row's lengths by axis; of reordered rows, which comes where."""
+        at: int
+        """The step before which rows are reordered."""
+        src: int
+        """Positions of the source that are not padding."""
+        frames: int
+        """Frames of the audio that are not padding."""
+        tgt: int
+        """Positions of the target that are not padding, or the position that was changed."""
+        masked: int
+        """The row whose source is masked altogether."""
+        head: int
+        """The attention head that is silenced."""
+        no_encoder: bool
+        """A decoder is called without the states of an encoder: nothing of cross-attention comes back."""
+        shifts_labels: bool
+        """Decoder inputs are made from the labels."""
+
+        # Generated text.
+        settings: dict[str, Any]
+        """The generation settings in force."""
+        not_read: list[str]
+        """Settings of the file that are not known (``parity.cases.decoding.NOT_READ``)."""
+        of: str
+        """The case whose texts a derived case was made from."""
+        text: str
+        """Digest of the text that is scored."""
+        subjects: list[int]
+        """Places in the manifest of those whose texts called for it."""
+        dialect: str
+        """The dialect that the oracle speaks."""
+        trace: str
+        """Key of the trace that a backend is handed."""
+
+        # Saved and other files.
+        saver: str
+        """The backend that saved."""
+        saver_index: int
+        """Its place in the manifest."""
+        save: str
+        """The case in which it did."""
+        serialised: bool
+        """The checkpoint has a ``tokenizer.json``."""
+        ids_apart: bool
+        """Ids of the tokenizer's files leave gaps."""
+
+        # Documented values.
+        value: dict[str, Any]
+        """The row of the catalogue."""
+        special: list[int]
+        """Tokens that decoding leaves out."""
+        tokens: list[int]
+        """The documented text as tokens."""
+        names: dict[str, str]
+        """Names of labels by their place."""
+        source: list[int]
+        """The tokens that an answer is a span of."""
+        place: int
+        """Position of the masked token."""
+
+else:
+    # A mapping at runtime: workers have the standard library alone, and pydantic wants another ``TypedDict``.
+    Notes = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,7 +137,7 @@ class Case:
     """Capabilities (``parity.backends.capabilities``) a backend needs to be asked at all."""
     undefined: tuple[str, ...] = ()
     """Tensors for which the oracle itself has no finite answer; there the claim is the pattern."""
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: Notes = field(default_factory=lambda: Notes())
     """What a check must know of how the case was made (the changed position, the silenced head …)."""
     parents: tuple[str, ...] = ()
     """Digests of what other subjects answered and a backend is handed with the case: saved files, a layer's states."""

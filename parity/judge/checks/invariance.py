@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from parity.core.case import Notes
 from parity.core.tensors import TensorSpec
 from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence, Region, whole
@@ -14,7 +14,7 @@ _MASK = "BART page, attention_mask: 0 for tokens that are masked, which attentio
 _CAUSAL = "BART page, decoder_attention_mask: a causal mask is used by default; Vaswani et al. 2017, section 3.1"
 
 
-def kept_lengths(notes: dict[str, Any]) -> dict[str, int]:
+def kept_lengths(notes: Notes) -> dict[str, int]:
     """Of the row that a case keeps, the lengths by axis."""
     return {axis: notes[axis] for axis in ("src", "frames", "tgt") if axis in notes}
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.core.case import Case
+from parity.core.case import Case, Notes
 from parity.core.options import SAVE_LIMIT
 from parity.core.records import Manifest
 from parity.core.trace import TraceError, digest_array
@@ -152,7 +152,7 @@ def _score_cases(run: CheckpointRun) -> Iterator[Case]:
                 yield _scored(case, f"{case.name}.score-{digest[:8]}", table, table, {"roles": ["oracle"]})
 
 
-def _scored(case: Case, name: str, table: np.ndarray, given: np.ndarray, notes: dict[str, Any]) -> Case:
+def _scored(case: Case, name: str, table: np.ndarray, given: np.ndarray, notes: Notes) -> Case:
     inputs = {**case.inputs, SEQUENCES: given.tolist()}
     settings = {"arguments": case.notes["settings"]}
     return Case(name, "score", inputs, settings, notes={**notes, "of": case.name, "text": digest_array(table)})
@@ -166,7 +166,7 @@ def _layer_cases(run: CheckpointRun) -> Iterator[Case]:
         return
     if oracle is not None:
         states = [digest_array(array) for name, array in sorted(oracle.arrays.items()) if ".hidden." in name]
-        notes = {"roles": ["oracle", "candidate"], "trace": oracle.provenance.get("key", "")}
+        notes: Notes = {"roles": ["oracle", "candidate"], "trace": oracle.provenance.get("key", "")}
         needs, parents = ("encode_decode", "each_layer"), (hashlib.sha256("".join(states).encode()).hexdigest()[:32],)
         yield Case("each-layer", "each_layer", run.cases["forward"].inputs, {}, needs, notes=notes, parents=parents)
 
@@ -181,7 +181,7 @@ def _tie_cases(run: CheckpointRun) -> Iterator[Case]:
             if tolerance is not None and not np.array_equal(table, tables[0][1]):
                 found.setdefault(tolerance, []).append(index)
         for tolerance, subjects in found.items():
-            notes = {"roles": ["oracle"], "of": case.name, "subjects": subjects}
+            notes: Notes = {"roles": ["oracle"], "of": case.name, "subjects": subjects}
             settings = {"arguments": case.notes["settings"], "tolerance": tolerance}
             yield Case(f"{case.name}.reachable-{tolerance:.1e}", "reachable", case.inputs, settings, notes=notes)
 
@@ -194,7 +194,12 @@ def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
     for name in wrong:
         case = run.cases[name]
         for dialect_name in (known for known in DIALECTS if may_differ(DIALECTS[known], case)):
-            notes = {"roles": ["oracle"], "of": name, "dialect": dialect_name, "settings": case.notes["settings"]}
+            notes: Notes = {
+                "roles": ["oracle"],
+                "of": name,
+                "dialect": dialect_name,
+                "settings": case.notes["settings"],
+            }
             settings = {**case.settings, "dialect": dialect_name}
             label = f"{name}.as-{dialect_name.lower().replace('_', '-')}"
             yield Case(label, "generate", case.inputs, settings, notes=notes)
@@ -214,7 +219,7 @@ def _held_cases(run: CheckpointRun, case: Case) -> Iterator[Case]:
     for number, (held, subjects) in enumerate(holders.values()):
         twenty = held["max_length"] == 20 and held["max_new_tokens"] is None and "max_length" not in passed
         for longer in ({}, {"max_new_tokens": 20}) if twenty else ({},):
-            notes = {
+            notes: Notes = {
                 "roles": ["oracle"],
                 "of": case.name,
                 "dialect": AS_HELD,

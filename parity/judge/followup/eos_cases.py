@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.core.case import Case
+from parity.core.case import Case, Notes
 from parity.judge.generated_text import settings_of
 from reference.generation import GenerationSettings
 
@@ -38,7 +38,7 @@ def end_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
         ends: dict[str, Any] = {"eos_token_id": token, "min_length": least}
         in_force = GenerationSettings.from_dict(case.notes["settings"], **ends).to_dict()
         arguments = {"arguments": {**case.settings["arguments"], **ends}}
-        notes = {**case.notes, "settings": in_force, "row": row, "tgt": place}
+        notes: Notes = {**case.notes, "settings": in_force, "row": row, "tgt": place}
         yield Case(name, "generate", case.inputs, arguments, case.requires, notes=notes)
 
 

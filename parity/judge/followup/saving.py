@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from parity.core.backends import BACKENDS
-from parity.core.case import Case
+from parity.core.case import Case, Notes
 from parity.core.options import SAVE_LIMIT
 from parity.core.resources import data
 from parity.core.trace import Trace, TraceError
@@ -74,9 +74,11 @@ def save_cases(run: CheckpointRun, limit: float = SAVE_LIMIT) -> Iterator[Case]:
     why = _no_room(run, size, limit)
     for name in dict.fromkeys(form for forms in savers().values() for form in forms):
         able = [[saver, EAGER] for saver, forms in savers().items() if name in forms]
-        needs, notes = (f"save_{name}",), {"only": able}
+        needs: tuple[str, ...] = (f"save_{name}",)
+        notes: Notes = {"only": able}
         if why:
-            needs, notes = (*needs, "room_to_save"), {**notes, "lacking": {"room_to_save": why}}
+            needs = (*needs, "room_to_save")
+            notes["lacking"] = {"room_to_save": why}
         yield Case(f"save.{name}", "save", settings={"format": name}, requires=needs, notes=notes)
 
 
@@ -109,7 +111,7 @@ def saved_cases(run: CheckpointRun) -> Iterator[Case]:
             trace = _answer(run, index, case.name)
             if trace is None:
                 continue
-            base = {
+            base: Notes = {
                 "saver": subject.backend,
                 "saver_index": index,
                 "save": case.name,
@@ -117,7 +119,7 @@ def saved_cases(run: CheckpointRun) -> Iterator[Case]:
             }
             saved = f"saved.{subject.backend}@{subject.stack}.{case.settings['format']}"
             for word, rows in _routes(subject.backend).items():
-                notes = {**base, "only": [[each.loader, EAGER] for each in rows]}
+                notes: Notes = {**base, "only": [[each.loader, EAGER] for each in rows]}
                 needs = ("load", word) if word.startswith("from_") else ("load",)
                 settings, parents = {"route": rows[0].route}, (saved_digest(trace),)
                 yield Case(f"{saved}.{word}", "load_saved", {}, settings, needs, notes=notes, parents=parents)
