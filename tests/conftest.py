@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,21 @@ from tests.selection import COLLECTED, Shard  # noqa: E402
 profiles.register()
 
 pytest_plugins = ["tests.judge.sample_runs"]
+
+
+FRAMEWORKS = ("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX")
+
+
+@pytest.fixture(autouse=True)
+def frameworks_as_they_were() -> Iterator[None]:
+    """A backend that is set up in this process switches frameworks off for it and all that it starts."""
+    before = {name: os.environ.get(name) for name in FRAMEWORKS}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -38,6 +38,8 @@ TOP_LEVEL = {
     "DIALECTS.md",
     "CHANGELOG.md",
     "LICENSE",
+    "CITATION.cff",
+    "SECURITY.md",
 }
 
 

@@ -366,7 +366,7 @@ def endless(report: Report) -> Report:
         (render, 3 << 20),
         (export.junit, 1 << 20),
         (export.jsonl, 8 << 20),
-        (lambda r: export.joined(export.annotations(r)), 1 << 20),
+        (lambda r: export.joined(export.annotation_lines(r)), 1 << 20),
         (export.summary, 1 << 20),
         (lambda r: f"{_block(r.verdicts)}\n{_name(r.verdicts[0])}", 1 << 20),
     ],
@@ -438,7 +438,7 @@ def test_json_lines(report):
 
 
 def test_github(report, tmp_path):
-    for line in export.annotations(report):
+    for line in export.annotation_lines(report):
         assert_harmless(line, own="::error title=[^:,\n]*::")
     assert_harmless(export.summary(report))
     assert_plain_markdown(

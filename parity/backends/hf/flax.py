@@ -27,7 +27,8 @@ class HfFlax:
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         common.quiet_offline_environment()
-        os.environ.update(USE_TF="0", USE_JAX="1", USE_FLAX="1")
+        # PyTorch's files are read with PyTorch, whatever a user's own USE_TORCH says.
+        os.environ.update(USE_TF="0", USE_TORCH="AUTO", USE_JAX="1", USE_FLAX="1")
         jax_util.set_up(threads, device, cache)
 
     def release(self) -> None:

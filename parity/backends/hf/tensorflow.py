@@ -24,7 +24,8 @@ class HfTf:
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         common.quiet_offline_environment()
-        os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", USE_TF="1", USE_FLAX="0", USE_JAX="0")
+        # A user's own USE_TORCH=1 would switch TensorFlow off (utils/import_utils.py).
+        os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", USE_TF="1", USE_TORCH="AUTO", USE_FLAX="0", USE_JAX="0")
         # Keras 3 is not what the TF classes were written for: with it they need tf-keras and this switch; with
         # Keras 2 the switch makes TensorFlow look for a package that is not there.
         os.environ.pop("TF_USE_LEGACY_KERAS", None)
