@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
@@ -220,6 +220,93 @@ class Divergence(_Record):
     """The largest error/budget among its inputs: at most 1 where the fault was made here. None without inputs."""
 
 
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class VerdictEvidence(TypedDict, total=False):
+        """What a verdict rests on beside its numbers. A check may add keys that it documents itself."""
+
+        # What failed.
+        tensors: list[str]
+        """Tensors and parameters that findings are about, the first twenty."""
+        failed: int
+        """Findings and comparisons that failed."""
+        worst: dict[str, Any]
+        """Of the comparison farthest out: tensor, measure, index, both values."""
+        slices_over: int
+        """Slices of that tensor that are out of budget."""
+        first_step: int
+        """The first decoder position that is wrong."""
+        at: dict[str, int]
+        """Where, by axis."""
+        alone: float | None
+        """How far out the first divergent layer is, in budgets, when it is given the oracle's own states."""
+        excused: list[str]
+        """Tensors that a known divergence explains, and the failure does not rest on."""
+        oracle_suspected: list[str]
+        """References that agree with the backend against the oracle."""
+        again: str
+        """The command that shows this cell again."""
+
+        # What was raised, and how a case ended.
+        raises: Any
+        """Types of exceptions that a pass or a failure rests on."""
+        exception: str
+        """The type that was raised."""
+        message: str
+        """Its text."""
+        frame: str
+        """Where: file, line, function."""
+        phase: str
+        """While loading or while calling."""
+        outcome: str
+        """How the case ended, where it was not captured."""
+        oracle: str
+        """``raised`` where the oracle has no answer."""
+
+        # What a pass rests on.
+        compared: int
+        """Findings and comparisons."""
+        tie_flips: list[Any]
+        """Choices of text that were ties."""
+        exercised: int
+        """Instances that put a universal claim to the test …"""
+        looked_at: int
+        """… of so many."""
+
+        # Generated text and documented values.
+        word: str
+        """What became of a choice: ``match``, ``tie-flip``, ``wrong``."""
+        dialects: list[str]
+        """Dialects that explain a text."""
+        settings_held: dict[str, Any] | None
+        """Settings that a subject holds instead of the documented ones."""
+        setting: str
+        """The setting that differs."""
+        found: Any
+        """The answer, where a documented value was expected …"""
+        expected: Any
+        """… and that value."""
+
+        # Known issues.
+        ledger: str
+        """The entry that explains a failure."""
+        severity: str
+        """Its severity."""
+        source: str
+        """Where a user's own entry stands."""
+        carried_over: str
+        """From which version an entry was carried over to one that nobody measured."""
+        resembles: str
+        """An entry that would explain a failure …"""
+        but: str
+        """… were it not for this."""
+
+else:
+    # A mapping at runtime: pydantic wants another ``TypedDict``, and lets any key through here.
+    VerdictEvidence = dict[str, Any]
+
+
 class Verdict(_Record):
     """One planned cell: check × checkpoint × model class × case × backend × variant × stack × device × dtype."""
 
@@ -240,7 +327,7 @@ class Verdict(_Record):
     first_divergence: Divergence | None = None
     reason: str = ""
     """Why, in one sentence: what was found wrong, the capability missing, the ledger's entry, our own error."""
-    evidence: dict[str, Any] = Field(default_factory=dict)
+    evidence: VerdictEvidence = Field(default_factory=lambda: VerdictEvidence())
     """Tensor, index, both values, exception type and frame, parameters named, the command that shows it again …"""
 
 

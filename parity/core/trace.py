@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -76,12 +76,154 @@ class Raised:
     """``load`` or ``call``."""
 
 
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    # Keys that are words of Python.
+    _Words = TypedDict("_Words", {"class": str, "json": Any, "dict": list[Any], "tuple": list[Any]}, total=False)
+
+    class Facts(_Words, total=False):
+        """What an answer says beside its arrays, by operation. Where two operations share a key, each has its own type.
+
+        ``class``: what the library's object is called. ``json``: a config's values after a way through JSON. ``dict``
+        and ``tuple``: summaries of an answer's leaves in either form.
+        """
+
+        # load, load_as, load_saved, compose
+        report: dict[str, Any]
+        """``LoadReport`` as JSON has it."""
+        parameters: dict[str, dict[str, Any]]
+        """By canonical name: shape, dtype, digest, numbers that are not finite; of a saver, what it holds in memory."""
+        second: dict[str, str]
+        """Digests after a second load, or of a second call."""
+        flags: dict[str, Any]
+        """What a joined model says of itself."""
+        training: bool | None
+        """Whether a loaded model is in training."""
+        route: str | None
+        """The way by which a model was loaded."""
+
+        # forward, encode_decode, each_layer, repeat, tuple
+        fields: list[dict[str, Any]]
+        """Each output in the library's own order, with its form."""
+        first: dict[str, str]
+        """Digests of a first call."""
+        names: list[str]
+        """Names of the dict's leaves, in its order."""
+
+        # gradients, frozen_gradients
+        sketched: list[str]
+        """Gradients of which a random projection is kept."""
+        minuends: dict[str, float]
+        """What softmax subtracts from, by tensor (``parity.backends.reference.softmax_cancellation``)."""
+        minuend_terms: dict[str, float]
+        """The terms of their products."""
+        moved: list[str]
+        """Parameters whose gradient is not zero."""
+
+        # decode_steps, generation_settings, reachable
+        steps: list[dict[str, Any]]
+        """Of each call: tokens, the cache's layout and shapes."""
+        settings: dict[str, Any]
+        """What ``generate`` would use."""
+        exhausted: bool
+        """The search of what can be reached was given up."""
+
+        # save
+        files: dict[str, dict[str, Any]]
+        """Size and digest of each saved file."""
+        tied: list[Any]
+        """Parameters that are one."""
+        stored: dict[str, Any]
+        """What the files hold, read without the library."""
+        let_go: list[str]
+        """Large files that are no longer in the trace."""
+
+        # signature, plain_load
+        signatures: dict[str, Any]
+        """Of each method: names, defaults and kinds of arguments."""
+        devices: dict[str, int]
+        """Parameters on each device."""
+        attention: str | None
+        """The attention that a model of no arguments got."""
+        dtypes: Any
+        """``plain_load``: parameters of each dtype; ``weight_files``: the dtypes in each of two files."""
+
+        # config
+        raw: dict[str, Any]
+        """``config.json`` as it stands."""
+        read: Any
+        """``config``: values by half; ``weight_files``: the file that is read."""
+        arguments: list[list[Any]]
+        """Of the constructor: name, default, whether it may be given by its place."""
+        bare: dict[str, Any]
+        """What the constructor gives without arguments."""
+        joined: dict[str, Any]
+        """What ``from_encoder_decoder_configs`` makes of two configs."""
+        saved: Any
+        """``config``: values after saving; ``tokenize``: ids after saving."""
+
+        # tokenize, tokenizer_files
+        kind: str
+        """The kind of tokenizer."""
+        roles: dict[str, int | None]
+        """Ids of the special tokens."""
+        size: int
+        """Tokens of the vocabulary."""
+        largest: int
+        """The greatest id."""
+        called: str
+        """The token that has it."""
+        model_max_length: Any
+        """As ``tokenizer_config.json`` says."""
+        problems: list[str]
+        """Where the files contradict each other."""
+        serialised: dict[str, Any] | None
+        """Where ``tokenizer.json`` says otherwise than the files it was made of."""
+        texts: dict[str, list[Any]]
+        """What each text becomes, without and with a prefix space."""
+        pairs: list[Any]
+        """What each pair becomes."""
+        decoded: list[Any]
+        """What ids are decoded to."""
+        documented: dict[str, Any]
+        """All of these in the documented dialect, where a text has several."""
+        fast: dict[str, Any]
+        """All of these in the dialect of the library's fast class."""
+        short: dict[str, list[Any]]
+        """Rows cut and padded, by the sides of both."""
+
+        # weight_files
+        file: str
+        """The other file, or where a vocabulary stands."""
+        compared: int
+        """Parameters that both have."""
+        missing: list[str]
+        """Those that the other file lacks."""
+        added: list[str]
+        """Those that it alone has."""
+        differing: int
+        """Those of other values."""
+        differs: list[dict[str, Any]]
+        """The first of these, each with where and by how much."""
+        unequal_duplicates: Any
+        """Parameters that the file holds twice, with other values."""
+        stored_for: list[str]
+        """Frameworks that have a file of their own."""
+        unreadable: str
+        """Why the other file cannot be read."""
+
+else:
+    # A mapping at runtime: workers have the standard library alone, and pydantic wants another ``TypedDict``.
+    Facts = dict[str, Any]
+
+
 @dataclass
 class Trace:
     """Named arrays, facts and provenance; ``arrays`` may be read lazily from a file."""
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=lambda: Facts())
     raised: Raised | None = None
     dtypes: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)

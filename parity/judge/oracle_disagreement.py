@@ -53,6 +53,6 @@ def _agree(run: CheckpointRun, case: str, tensor: str, one: Verdict, other: Verd
 
 
 def _mark(verdict: Verdict, twin: str) -> Verdict:
-    evidence = dict(verdict.evidence)
-    evidence["oracle_suspected"] = sorted({*evidence.get("oracle_suspected", []), twin})
+    suspected = {*verdict.evidence.get("oracle_suspected", []), twin}
+    evidence = {**verdict.evidence, "oracle_suspected": sorted(suspected)}
     return verdict.model_copy(update={"evidence": evidence})

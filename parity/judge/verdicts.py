@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import shlex
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from parity.core.backends import library_backends
 from parity.core.case import Case
-from parity.core.records import Divergence, Status, SubjectRecord, Verdict
+from parity.core.records import Divergence, Status, SubjectRecord, Verdict, VerdictEvidence
 from parity.core.subject import Variant
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.checks import Check
@@ -166,7 +166,7 @@ def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Ver
         dtype=subject.dtype,
         status=status,
         reason=reason,
-        evidence=details,
+        evidence=cast("VerdictEvidence", details),  # a check may add keys of its own
         **fields,
     )
 

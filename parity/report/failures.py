@@ -232,9 +232,9 @@ def lines(group: Group, usually: str = "", follows: str = "") -> Iterable[tuple[
         at = _at(worst["index"]).removeprefix(" at ")
         actual, expected = _value(worst.get("actual")), _value(worst.get("expected"))
         yield "worst", f"{worst['tensor']}{at}  actual {actual}  expected {expected}"
-    if evidence.get("alone") is not None:
-        made = "made in this layer" if evidence["alone"] > 1 else "what came to this layer was already off"
-        yield "alone", f"{evidence['alone']:,.3g} budgets when given the oracle's own states: {made}"
+    if (alone := evidence.get("alone")) is not None:
+        made = "made in this layer" if alone > 1 else "what came to this layer was already off"
+        yield "alone", f"{alone:,.3g} budgets when given the oracle's own states: {made}"
     if evidence.get("oracle_suspected"):
         yield "oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
     if usually and verdict.status == "fail" and "exception" not in evidence:

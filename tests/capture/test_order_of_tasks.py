@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 from parity.capture.executor import LocalProcesses
 from parity.capture.pipeline import capture
 from parity.capture.task import Result, Task, in_turn
@@ -79,6 +81,7 @@ def answers(folder, arrange):
     }
 
 
+@pytest.mark.full
 def test_order_and_company_change_no_answer(tmp_path):
     planned = answers(tmp_path / "planned", lambda tasks: [list(tasks)])
     assert len(planned) > 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from parity.capture.worker import decoding, saving
 from parity.capture.worker.session import Arrays, Session, is_array, leaves
 from parity.core.case import Case
 from parity.core.subject import Variant
-from parity.core.trace import SKETCH_ABOVE, Trace, digest_array, sketch
+from parity.core.trace import SKETCH_ABOVE, Facts, Trace, digest_array, sketch
 
 HALF = ("bfloat16", "float16")
 LARGE = 1 << 24
@@ -135,8 +135,8 @@ def _tuple(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     named = {name: value for name, value in session.call(inputs).items() if value is not None}
     parts = [leaf for name, value in named.items() for leaf in leaves(value, name)]
     bare = list(leaves(tuple(session.call(inputs, as_tuple=True)), ""))
-    summaries = {"dict": [_summary(v, to_numpy) for _, v in parts], "tuple": [_summary(v, to_numpy) for _, v in bare]}
-    return Trace(facts={**summaries, "names": [name for name, _ in parts]})
+    summaries = [[_summary(value, to_numpy) for _, value in each] for each in (parts, bare)]
+    return Trace(facts={"dict": summaries[0], "tuple": summaries[1], "names": [name for name, _ in parts]})
 
 
 def _each_layer(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
@@ -168,9 +168,9 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     value, dtype = (np.asarray(loss), str(loss.dtype)) if on_host else model.to_numpy(loss)
     given = {f"gradient.{parameter}": each for parameter, each in found.items()}
     dtypes = {"loss": dtype, **{name: dtype for name, (_, dtype, _) in given.items()}}
-    facts: dict[str, Any] = {"sketched": [name for name, (_, _, sketched) in given.items() if sketched]}
+    facts: Facts = {"sketched": [name for name, (_, _, sketched) in given.items() if sketched]}
     if hasattr(model, "minuends"):
-        facts.update(model.minuends(inputs))
+        facts = cast("Facts", {**facts, **model.minuends(inputs)})
     return Trace({"loss": value, **{name: kept for name, (kept, _, _) in given.items()}}, facts, dtypes=dtypes)
 
 
@@ -201,8 +201,8 @@ def _compose(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     with session.clock.backend():
         joined = session.current().composed(session.checkpoint)
     parameters = {name: _described(array)[0] for name, array in joined.parameters()}
-    facts = {"parameters": parameters, "flags": dict(joined.flags()), "training": joined.report.training}
-    return Trace(facts=facts)
+    flags = dict(joined.flags())
+    return Trace(facts={"parameters": parameters, "flags": flags, "training": joined.report.training})
 
 
 def _load_as(session: Session, inputs: Mapping[str, np.ndarray], model_class: str) -> Trace:
@@ -221,7 +221,7 @@ def _frozen_gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Tra
 def _plain_load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     """What a load without arguments gives, and its answer: logits, or the last states where there is no head."""
     model = session.load_plain()
-    facts = model.as_loaded()
+    facts = cast("Facts", model.as_loaded())
     with session.clock.backend():
         fields = model.call(inputs)
     if isinstance(fields, tuple):

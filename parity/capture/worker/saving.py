@@ -36,8 +36,7 @@ def save(session: Session, format: str, describe: Describe) -> Trace:
         arrays = {f"{FILE}{name}": _mapped(path) for name, path in _files(Path(folder))}
         stored = _read(Path(folder), session.model_class, describe, held)
     files = {name.removeprefix(FILE): _facts(array) for name, array in arrays.items()}
-    facts = {"files": files, "parameters": held, "tied": model.report.tied, "stored": stored}
-    return Trace(arrays, facts)
+    return Trace(arrays, {"files": files, "parameters": held, "tied": model.report.tied, "stored": stored})
 
 
 def load_saved(session: Session, saved: Trace, route: str, describe: Describe) -> Trace:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from parity.core.case import Case
+from parity.core.trace import Facts
 from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence
 from parity.judge.results import Finding, Result
@@ -254,7 +255,7 @@ ROLES_OF_IDS = (
 """BERT's tokenizers have no end, and put the other behind a text."""
 
 
-def _special_tokens(facts: dict[str, Any], config: dict[str, Any]) -> Iterator[Result]:
+def _special_tokens(facts: Facts, config: dict[str, Any]) -> Iterator[Result]:
     for name, roles in ROLES_OF_IDS:
         role = next((role for role in roles if facts["roles"].get(role) is not None), roles[0])
         token, stated = facts["roles"].get(role), config.get(name)
@@ -310,6 +311,8 @@ def _places(evidence: Evidence) -> int | None:
 def both_forms_are_one_tokenizer(evidence: Evidence) -> Iterator[Result]:
     """The slow class reads the one form and the fast class the other: the same text gets other tokens."""
     found = evidence.trace.facts["serialised"]
+    if found is None:
+        raise LookupError("the two forms were not compared")
     older = "vocab.txt" if evidence.trace.facts.get("kind") == "WordPiece" else "vocab.json"
     for token, there, here in found["tokens"]:
         yield Finding(False, f"{token!r} has the id {there} in tokenizer.json, {here} in {older}", "vocabulary")

@@ -19,13 +19,15 @@ print(utils.is_torch_available(), utils.is_tf_available(), utils.is_flax_availab
 
 
 @pytest.mark.parametrize(
-    ("backend", "there"),
-    [("hf-torch", "True False False"), ("hf-tf", "False True False"), ("hf-flax", "True False True")],
+    ("backend", "there", "shell"),
+    [
+        ("hf-torch", "True False False", {"USE_TORCH": "0", "USE_TF": "1", "USE_FLAX": "1"}),
+        ("hf-tf", "False True False", {"USE_TORCH": "1", "USE_TF": "0", "USE_FLAX": "1"}),
+        ("hf-flax", "True False True", {"USE_TORCH": "0", "USE_TF": "1", "USE_FLAX": "0"}),
+    ],
 )
-@pytest.mark.parametrize("switch", ["USE_TORCH=1", "USE_TORCH=0", "USE_TF=1", "USE_FLAX=0"])
-def test_a_switch_in_the_shell_changes_nothing(backend, there, switch, tmp_path):
+def test_switches_in_the_shell_change_nothing(backend, there, shell, tmp_path):
     pytest.importorskip({"hf-torch": "torch", "hf-tf": "tensorflow", "hf-flax": "flax"}[backend])
-    name, _, value = switch.partition("=")
     command = [sys.executable, "-c", SHOWN, backend, str(tmp_path)]
-    finished = subprocess.run(command, env={**os.environ, name: value}, capture_output=True, text=True, check=True)
+    finished = subprocess.run(command, env={**os.environ, **shell}, capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == there
