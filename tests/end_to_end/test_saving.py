@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from parity.capture.pipeline import capture
+from parity.core.options import AuditOptions
 from parity.core.resources import fixture
 from parity.core.trace import Trace
 from parity.judge.followup.cases import SAVING
@@ -19,15 +20,8 @@ pytestmark = pytest.mark.full
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saving")
     backends = ["hf-torch/eager", "hf-flax"]
-    manifest = capture(
-        [fixture("bart-odd")],
-        out=folder / "run",
-        cache=folder / "cache",
-        backends=backends,
-        cases=base_cases,
-        derive=SAVING,
-        jobs=1,
-    )
+    options = AuditOptions(out=folder / "run", cache=folder / "cache", backends=backends, cases=base_cases, jobs=1)
+    manifest = capture([fixture("bart-odd")], options, derive=SAVING)
     return folder / "run", manifest
 
 
