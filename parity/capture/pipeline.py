@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,8 +136,10 @@ def capture(
         planned = time.monotonic()
         with _ended_by_sigterm(), kept, views, run.uncached_removed():
             run.prepare(base)
-            work = [run.rounds(each.name, derive, started, captured) for each in found]
-            executor.run_rounds(work, run.on_event)
+            work: dict[str, list[Rounds]] = {}
+            for each in found:
+                work.setdefault(each.digest, []).append(run.rounds(each.name, derive, started, captured))
+            executor.run_rounds([_in_sequence(equal) for equal in work.values()], run.on_event)
         capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
         busy = covered([*executor.usage.intervals, *run.handed_on])
         # The phases add up to the wall time: in `backends` at least one of them was at work, in the others none.
@@ -150,6 +152,12 @@ def capture(
         except OSError as error:
             raise CaptureError(f"{out / MANIFEST}: cannot be written: {error.strerror or error}") from error
         return manifest
+
+
+def _in_sequence(work: Iterable[Rounds]) -> Rounds:
+    """The work on checkpoints of equal files, so that the second finds the traces of the first in the cache."""
+    for rounds in work:
+        yield from rounds
 
 
 def _rows(inputs: Path | None, found: Sequence[Checkpoint]) -> list[Row] | None:

@@ -78,10 +78,11 @@ def checkpoints(paths, model_class, unreadable):
     return [Checkpoint(path.name, path) for path in paths], list(unreadable)
 
 
-def play(folder, cases=ordinary_cases, subjects=SUBJECTS, **options):
-    """Captures into ``folder/run`` with the cache ``folder/cache``."""
-    model = folder / "model"
-    model.mkdir(exist_ok=True)
+def play(folder, cases=ordinary_cases, subjects=SUBJECTS, names=("model",), **options):
+    """Captures checkpoints of equal files into ``folder/run`` with the cache ``folder/cache``."""
+    models = [folder / name for name in names]
+    for model in models:
+        model.mkdir(exist_ok=True)
     stack = SimpleNamespace(name="main", interpreter=Path(sys.executable), environment={}, backends=("fake",))
     with (
         mock.patch.object(pipeline, "subjects", lambda *asked: subjects),
@@ -94,7 +95,7 @@ def play(folder, cases=ordinary_cases, subjects=SUBJECTS, **options):
         given = {"out": folder / "run", "cache": folder / "cache", "cases": cases, "time_limit": 20.0, **options}
         named = {each.name for each in fields(AuditOptions)}
         options = AuditOptions(**{name: value for name, value in given.items() if name in named})
-        return capture([model], options, **{name: value for name, value in given.items() if name not in named})
+        return capture(models, options, **{name: value for name, value in given.items() if name not in named})
 
 
 if __name__ == "__main__":

@@ -54,6 +54,13 @@ def test_equal_subjects_share_a_trace_and_its_time(scene):
     assert calls(scene) == 6
 
 
+def test_checkpoints_of_equal_files_share_their_traces(scene):
+    manifest = play(scene.folder, names=("model", "copy"), jobs=2)
+    assert [record.checkpoint for record in manifest.traces] == ["model"] * 7 + ["copy"] * 7
+    assert [record.cached for record in manifest.traces] == [False] * 7 + [True] * 7
+    assert calls(scene) == 6
+
+
 def test_a_run_directory_can_be_moved_and_read(scene, tmp_path):
     play(scene.folder)
     moved = tmp_path / "elsewhere" / "run"
