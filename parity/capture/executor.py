@@ -59,20 +59,6 @@ class LocalProcesses:
         self._kept = False
         self._pool.close()
 
-    def run(self, tasks: Sequence[Task], on_event: OnEvent) -> dict[str, Result]:
-        """Runs these tasks, and says how each ended, by its id.
-
-        Raises:
-            CaptureError: traces cannot be written.
-        """
-        found: dict[str, Result] = {}
-
-        def once() -> Rounds:
-            found.update((yield tasks))
-
-        self.run_rounds([once()], on_event)
-        return found
-
     def run_rounds(self, work: Sequence[Rounds], on_event: OnEvent) -> None:
         """Runs all work (see ``Executor``): what comes later is begun where the earlier leaves cores free."""
         ahead = deque(Work(rounds, lambda tasks: self._queues(tasks, on_event)) for rounds in work)

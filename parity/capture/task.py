@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,19 +127,6 @@ class Executor(Protocol):
             CaptureError: traces cannot be written.
         """
         ...
-
-
-def in_turn(work: Sequence[Rounds], run: Callable[[Sequence[Task]], Mapping[str, Result]]) -> None:
-    """Runs one after the other: all that an executor needs to do.
-
-    Args:
-        run: runs tasks, and says how each ended, by its id.
-    """
-    for rounds in work:
-        with contextlib.suppress(StopIteration):
-            tasks = next(rounds)
-            while True:
-                tasks = rounds.send(run(tasks))
 
 
 def covered(intervals: Sequence[tuple[float, float]]) -> float:

@@ -5,17 +5,30 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from parity.capture.executor import LocalProcesses
-from parity.capture.task import Result, Task
+from parity.capture.task import OnEvent, Result, Rounds, Task
 from parity.core.case import Case
 
 HERE = Path(__file__).parent
+
+
+def run_tasks(executor: LocalProcesses, tasks: Sequence[Task], on_event: OnEvent = lambda *event: None) -> Any:
+    """Runs tasks as work of one round; how each ended, by its id."""
+    found: dict[str, Result] = {}
+
+    def once() -> Rounds:
+        found.update((yield tasks))
+
+    executor.run_rounds([once()], on_event)
+    return found
 
 
 @dataclass
@@ -65,7 +78,7 @@ class Bench:
     def run(self, tasks: list[Task], **options: object) -> list[Result]:
         """Runs tasks in processes and gives their results in order."""
         executor = LocalProcesses(self.folder / "compiled", **{"jobs": 1, "time_limit": 20.0, **options})
-        results = executor.run(tasks, lambda kind, task, result: None)
+        results = run_tasks(executor, tasks)
         return [results[task.id] for task in tasks]
 
 

@@ -10,7 +10,7 @@ from parity.capture.executor import LocalProcesses
 from parity.capture.task import CaptureError, covered
 from parity.core import backends
 from parity.core.trace import Trace
-from tests.capture.conftest import workers
+from tests.capture.conftest import run_tasks, workers
 from tests.capture.fake_backend import ABORT, EXIT, FINE, HANG, KILLED, LEAVE, NO_MEMORY, PRINT, RAISE, SLOW
 
 
@@ -39,7 +39,7 @@ def test_a_hang_is_stopped_with_its_process_at_the_time_limit(bench):
     began = time.monotonic()
     executor = LocalProcesses(bench.folder, jobs=1, time_limit=1.5)
     tasks = [bench.task(HANG), bench.task(FINE)]
-    found = executor.run(tasks, lambda kind, task, result: None)
+    found = run_tasks(executor, tasks)
     results = [found[task.id] for task in tasks]
     assert outcomes(results) == ["time-out", "captured"]
     assert executor.usage.backend_seconds > 1.4, "the time it hung is the backend's"
@@ -142,7 +142,7 @@ def test_workers_run_side_by_side_up_to_jobs_and_memory(bench):
 
     def overlap(**options):
         executor = LocalProcesses(bench.folder, time_limit=20.0, **options)
-        executor.run(slow, lambda kind, task, result: None)
+        run_tasks(executor, slow)
         lengths = sum(end - start for start, end in executor.usage.intervals)
         assert executor.usage.peak_memory > 20_000_000
         return lengths - executor.usage.backend_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 
 from parity.capture.executor import LocalProcesses
 from parity.capture.pipeline import capture
-from parity.capture.task import Result, Task, in_turn
+from parity.capture.task import Result, Task
 from parity.cases.standard import standard_cases
 from parity.core.options import AuditOptions
 from parity.core.resources import fixture
 from parity.core.trace import Trace
+from tests.capture.conftest import run_tasks
 
 CASES = ("load", "forward", "generate.greedy", "generate.beams", "gradients", "decode-steps")
 ALONE = 2
@@ -29,13 +31,14 @@ class Arranged:
         self.usage = self._processes.usage
 
     def run_rounds(self, work, on_event) -> None:
-        def run(tasks: Sequence[Task]) -> dict[str, Result]:
-            found: dict[str, Result] = {}
-            for group in self._arrange(tasks):
-                found |= self._processes.run(group, on_event)
-            return found
-
-        in_turn(work, run)
+        for rounds in work:
+            with contextlib.suppress(StopIteration):
+                tasks = next(rounds)
+                while True:
+                    found: dict[str, Result] = {}
+                    for group in self._arrange(tasks):
+                        found |= run_tasks(self._processes, group, on_event)
+                    tasks = rounds.send(found)
 
 
 def some_cases(anatomy, rows, generation):

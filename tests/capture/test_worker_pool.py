@@ -11,7 +11,7 @@ from parity.capture.executor import LocalProcesses
 from parity.core import backends
 from parity.core.case import Case
 from parity.core.trace import Trace
-from tests.capture.conftest import workers
+from tests.capture.conftest import run_tasks, workers
 from tests.capture.fake_backend import ABORT, DRAW, FINE, HANG, LEAK, SLOW
 from tests.capture.scene import case, play
 
@@ -30,7 +30,7 @@ def of_our_table(bench, monkeypatch):
 
 
 def run(executor, *tasks):
-    found = executor.run(tasks, lambda kind, task, result: None)
+    found = run_tasks(executor, tasks)
     return [found[task.id].outcome for task in tasks]
 
 
