@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity.core.errors import OutputError
-from parity.core.options import DEFAULTS, AuditOptions
+from parity.core.options import DEFAULTS, AuditOptions, with_main
 
 if TYPE_CHECKING:
     from parity.capture.pipeline import Derive, MakeCases
@@ -319,7 +319,7 @@ def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, 
         backends=[f"{who.backend}/{who.variant}"],
         dtypes=[who.dtype],
         device=who.device,
-        stacks=tuple(dict.fromkeys(["main", who.stack])),
+        stacks=with_main([who.stack]),
         **asked,
     )
     return Side(text, folder, who)

@@ -189,6 +189,7 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
     from parity import AuditOptions, api
     from parity.capture.run_directory import new_run_directory
     from parity.cli.exit_codes import is_bad_input, one_line
+    from parity.core.options import with_main
     from parity.report.progress import Progress
 
     def given(name: str) -> Any:
@@ -200,8 +201,8 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
             out=out,
             backends=given("backend"),
             checks=given("check"),
-            stacks=tuple(dict.fromkeys(["main", *(config.getoption("--parity-stack") or ())])),
-            goldens=config.getoption("--parity-golden") or (),
+            stacks=with_main(given("stack") or ()),
+            goldens=given("golden") or (),
             known_issues=given("known-issues"),
         )
         with Progress() as progress:

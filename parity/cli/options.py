@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from parity.core.options import DEFAULTS, MAIN, AuditOptions
+from parity.core.options import DEFAULTS, AuditOptions, with_main
 
 Checkpoints = Annotated[
     list[str],
@@ -133,8 +133,8 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
         @functools.wraps(command)
         def called(**given: Any) -> None:
             asked = {name: given.pop(name) for name in names}
-            # Stacks are added to this interpreter; what is not given stays the default.
-            asked["stacks"] = tuple(dict.fromkeys([MAIN, *(asked["stacks"] or ())]))
+            asked["stacks"] = with_main(asked["stacks"] or ())
+            # What is not given stays the default.
             command(options=AuditOptions(**{n: value for n, value in asked.items() if value is not None}), **given)
 
         keyword = inspect.Parameter.KEYWORD_ONLY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,11 @@ SAVE_LIMIT = 8.0
 """GB that all saved copies of one checkpoint may take while a run lasts."""
 TIME_LIMIT = 600.0
 """Seconds for one case, and for the start of a worker."""
+
+
+def with_main(stacks: Iterable[str]) -> tuple[str, ...]:
+    """These stacks beside ``main``, where the references run."""
+    return tuple(dict.fromkeys([MAIN, *stacks]))
 
 
 @dataclass(frozen=True)
