@@ -101,13 +101,13 @@ def synthetic_rows(anatomy: Anatomy, rng: np.random.Generator) -> list[dict[str,
             last = rng.choice(words, 1).tolist() if end is None else [end]
             row["input_ids"] = [*rng.choice(words, source - 1).tolist(), *last]
         else:
-            row["input_values"] = rng.normal(0.0, 1.0, _samples(anatomy, source)).tolist()
+            row["input_values"] = rng.normal(0.0, 1.0, samples(anatomy, source)).tolist()
         rows.append({**row, "labels": rng.choice(targets, target).tolist()})
     return rows
 
 
-def _samples(anatomy: Anatomy, frames: int) -> int:
-    """So many that the convolutions leave as many frames and have one sample to spare."""
+def samples(anatomy: Anatomy, frames: int) -> int:
+    """So many samples of audio that the convolutions leave as many frames and have one sample to spare."""
     stride = int(np.prod(anatomy.audio.conv_stride))
     return anatomy.audio.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
 

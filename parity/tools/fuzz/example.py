@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.cases.batch import as_single, ordinary_tokens
+from parity.cases.batch import as_single, ordinary_tokens, samples
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import Checkpoint
 from parity.core.case import IGNORED, Case
@@ -152,7 +152,7 @@ class Example:
                 end = [] if anatomy.end is None else [anatomy.end]
                 given = {"input_ids": [*rng.choice(words, source - len(end)).tolist(), *end]}
             else:
-                given = {"input_values": as_single(rng.normal(0.0, 1.0, _samples(anatomy, source))).tolist()}
+                given = {"input_values": as_single(rng.normal(0.0, 1.0, samples(anatomy, source))).tolist()}
             yield {**given, "labels": labels.tolist()}
 
 
@@ -160,12 +160,6 @@ def _parameter(name: str, shape: tuple[int, ...], seed: int, spread: float) -> n
     rng = np.random.default_rng([seed, *name.encode()])
     drawn = (float(is_scale(name)) + spread * rng.standard_normal(shape)).astype(np.float32)
     return np.abs(drawn) + np.float32(0.1) if "running_var" in name else drawn
-
-
-def _samples(anatomy: Anatomy, frames: int) -> int:
-    """So many samples of audio that the convolutions leave as many frames and have one to spare."""
-    stride = int(np.prod(anatomy.audio.conv_stride))
-    return anatomy.audio.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
 
 
 def _in_fewer_steps(case: Case) -> Case:
