@@ -35,19 +35,18 @@ def loss_and_kept(
     found: dict[str, Any] = {}
 
     def take(ours: str, gradient: Any) -> None:
+        del left[ours]
         waiting[ours] = to_host(gradient)
         rows = whole[names[ours]]
         if all(row.ours in waiting for row in rows):
             parts = [(row.ours, waiting.pop(row.ours)) for row in rows]
             found.update((name, keep(array)) for name, array in type(table)(tuple(rows)).canonical(parts))
 
-    named = [(ours, parameter) for ours, parameter in own.items() if ours in names]
+    left = {ours: parameter for ours, parameter in own.items() if ours in names}
     with torch.enable_grad(), matmul_precision(model.precision):
         loss = model(**as_inputs(model, inputs)).loss
-        seen: set[str] = set()
-        with taken(named, lambda ours, gradient: (seen.add(ours), take(ours, gradient))[1]):
+        with taken(list(left.items()), take):
             loss.backward()
-    for ours, parameter in named:
-        if ours not in seen:  # without a part in the loss: cross-attention where there is no encoder
-            take(ours, torch.zeros_like(parameter))
+    for ours, parameter in list(left.items()):  # without a part in the loss: cross-attention without an encoder
+        take(ours, torch.zeros_like(parameter))
     return to_host(loss), {name: found[name] for name in whole}
