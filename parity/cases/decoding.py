@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from parity.checkpoint.generation_settings import NOT_READ, not_followed, switched_off
-from parity.core.case import Case, Notes
+from parity.core.case import YARDSTICK, Case, Notes
 from parity.core.model_spec import Anatomy
 from reference.generation import GenerationSettings
 
@@ -43,16 +43,15 @@ def step_cases(full: Mapping[str, Any], mates: Mapping[str, Any], kept: Notes, *
     fed = "input_ids" if alone else "decoder_input_ids"
     width, batch = len(full[fed][0]), len(full[fed])
     single, needs = {"sizes": [1] * width}, ("decode_steps",)
-    yardstick: Notes = {"sets_yardstick": True}
-    yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=yardstick)
+    yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=YARDSTICK)
     yield Case("decode-chunks", "decode_steps", dict(full), {"sizes": chunks(width)}, needs)
-    yield Case("decode-steps.other-mates", "decode_steps", dict(mates), single, needs, notes={**kept, **yardstick})
+    yield Case("decode-steps.other-mates", "decode_steps", dict(mates), single, needs, notes={**kept, **YARDSTICK})
     # Never behind a row's own end: with padding among the tokens before, RoBERTa counts positions otherwise in steps.
     at = min(CHUNKS[0], width - 1, *map(sum, full["attention_mask" if alone else "decoder_attention_mask"]))
     if batch > 1 and at > 0:
         rows = [batch - 1, *[0] * (batch - 1)]
         reorder = {"at": at, "rows": rows}
-        exchanged: Notes = {"at": at, "rows": rows, **yardstick}
+        exchanged: Notes = {"at": at, "rows": rows, **YARDSTICK}
         yield Case("forward.reordered", "forward", reordered(full, at, rows, fed), notes=exchanged)
         settings, needs = {**single, "reorder": reorder}, ("decode_steps", "reorder_cache")
         yield Case("decode-steps.reordered", "decode_steps", dict(full), settings, needs, notes=exchanged)
@@ -149,7 +148,7 @@ def _settings(generation: Mapping[str, Any]) -> Notes:
     known = {field.name for field in fields(GenerationSettings)}
     notes: Notes = {"settings": {name: value for name, value in generation.items() if name in known}}
     if generation.get(NOT_READ):
-        notes["not_read"] = generation[NOT_READ]
+        notes[NOT_READ] = generation[NOT_READ]
     return notes
 
 

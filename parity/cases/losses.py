@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from parity.core.case import IGNORED, Case, Notes
+from parity.core.case import IGNORED, YARDSTICK, Case, Notes
 from parity.core.model_spec import Anatomy
 
 LABELS = ("labels",)
-YARDSTICK: Notes = {"sets_yardstick": True}
 
 
 def loss_cases(anatomy: Anatomy, full: Mapping[str, Any], labels: np.ndarray) -> Iterator[Case]:

@@ -17,14 +17,11 @@ import numpy as np
 from parity.cases.batch import Sequence, as_single, labels_of, ordinary_tokens, source_of, synthetic_rows
 from parity.cases.decoding import generation_cases, step_cases
 from parity.cases.losses import loss_cases
-from parity.core.case import IGNORED, Case, Notes, shift_right
+from parity.core.case import IGNORED, YARDSTICK, Case, Notes, shift_right
 from parity.core.model_spec import Anatomy
 from reference.generation import GenerationSettings
 
 SEED = 20261121
-YARDSTICK: Notes = {"sets_yardstick": True}
-"""The yardstick's members answer these too: how ill-conditioned a model is depends on the tokens, so that an error at
-other tokens than the yardstick's own is not held against it."""
 ALONE = 1
 """The row asked again without its padding and with other mates: the shortest of the standard batch."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from reference.config import CONFIG_FILE, Config, read_config, vocabulary_of
 from reference.config.tokens import usable
@@ -25,7 +25,7 @@ from reference.generation import (
 
 NOT_FOLLOWED = "not_followed"
 """Key of the settings in force: by name, why a setting is not judged."""
-NOT_READ = "not_read"
+NOT_READ: Final = "not_read"
 """Key of the settings in force: those of ``NOT_FOLLOWED`` in whose place a stand-in is given."""
 
 FROM_MODEL_CONFIG = "_from_model_config"

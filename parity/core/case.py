@@ -71,7 +71,7 @@ if TYPE_CHECKING:
         settings: dict[str, Any]
         """The generation settings in force."""
         not_read: list[str]
-        """Settings of the file that are not known (``parity.cases.decoding.NOT_READ``)."""
+        """Settings of the file that are not known (``parity.checkpoint.generation_settings.NOT_READ``)."""
         of: str
         """The case whose texts a derived case was made from."""
         text: str
@@ -110,8 +110,12 @@ if TYPE_CHECKING:
         """Position of the masked token."""
 
 else:
-    # A mapping at runtime: workers have the standard library alone, and pydantic wants another ``TypedDict``.
+    # A dict at runtime: before Python 3.12 pydantic accepts typing_extensions.TypedDict alone, which workers lack.
     Notes = dict[str, Any]
+
+YARDSTICK: Notes = {"sets_yardstick": True}
+"""The yardstick's members answer these too: how ill-conditioned a model is depends on the tokens, so that an error at
+other tokens than the yardstick's own is not held against it."""
 
 
 @dataclass(frozen=True)

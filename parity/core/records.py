@@ -303,7 +303,7 @@ if TYPE_CHECKING:
         """… were it not for this."""
 
 else:
-    # A mapping at runtime: pydantic wants another ``TypedDict``, and lets any key through here.
+    # A dict at runtime, as ``parity.core.case.Notes`` is; pydantic would drop keys that are not declared.
     VerdictEvidence = dict[str, Any]
 
 

@@ -214,7 +214,7 @@ if TYPE_CHECKING:
         """Why the other file cannot be read."""
 
 else:
-    # A mapping at runtime: workers have the standard library alone, and pydantic wants another ``TypedDict``.
+    # A dict at runtime, as ``parity.core.case.Notes`` is.
     Facts = dict[str, Any]
 
 
