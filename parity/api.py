@@ -117,7 +117,7 @@ def _capture(
     if options.goldens:
         options = replace(options, checks=None)  # a golden answers all of its cases, or those of another run
     directories, unreadable = _found([str(text) for text in checkpoints], options.offline, options.cache)
-    derive = (documented_values, *stages(options.save_limit), *((layers,) if options.each_layer else ()))
+    derive = (documented_values, *stages(options.save_limit), *((layers,) if options.layerwise else ()))
     capture_these = partial(
         run,
         directories,
@@ -326,15 +326,15 @@ def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, 
 
 
 def _only(names: Sequence[str]) -> MakeCases:
-    """The standard cases of these names, and the pass that sets the yardstick."""
+    """The standard cases of these names, and the pass that sets the noise floor."""
 
-    def make(anatomy: Any, rows: Any, generation: dict[str, Any]) -> list[Any]:
+    def make(model_spec: Any, rows: Any, generation: dict[str, Any]) -> list[Any]:
         from parity.cases.standard import standard_cases
 
         wanted = [*names, "forward"]
         return [
             case
-            for case in standard_cases(anatomy, rows, generation)
+            for case in standard_cases(model_spec, rows, generation)
             if any(fnmatchcase(case.name, pattern) for pattern in wanted)
         ]
 
@@ -345,7 +345,7 @@ def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Pat
     """Of what only the judge reads, what is wrong is said before a long capture, not after.
 
     Raises:
-        NothingToJudge: a name is neither a check's id nor a family.
+        NothingToJudge: a name is neither a check's id nor a group.
         KnownIssuesError: the file of known issues cannot be used.
     """
     from parity.judge.judge import select_checks

@@ -45,7 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("golden", "STACK", "Judge this stack's kept answers too."),
     ):
         group.addoption(f"--parity-{name}", action="append", metavar=meta, default=[], help=told)
-    group.addoption("--parity-known-issues", metavar="FILE", help="Your own expected failures, in the ledger's form.")
+    group.addoption(
+        "--parity-known-issues", metavar="FILE", help="Your own expected failures, in the known issues' form."
+    )
     group.addoption("--parity-out", metavar="DIR", help="The run's directory. (default: runs/<UTC time>)")
 
 
@@ -237,9 +239,9 @@ def _block(verdicts: list[Verdict]) -> str:
     def blocks() -> Iterator[str]:
         from parity.core.display import shown
         from parity.report.failures import block, groups
-        from parity.report.terminal import usually
+        from parity.report.terminal import likely_cause
 
         for group in groups(shown(verdicts)):
-            yield block(group, usually(group.example.check)).plain
+            yield block(group, likely_cause(group.example.check)).plain
 
     return "\n\n".join(blocks())

@@ -53,14 +53,14 @@ def verdict(status: str = "pass", **fields: Any) -> Verdict:
 
 
 def failure(**fields: Any) -> Verdict:
-    """A cell 84 budgets past its budget, with all that a block shows."""
+    """A cell 84 × tolerance past its tolerance, with all that a block shows."""
     usual: dict[str, Any] = {
         "error": 3.1e-2,
-        "budget": 3.1e-2 / 84000,
+        "tolerance": 3.1e-2 / 84000,
         "first_divergence": Divergence(
-            tensor="decoder.hidden.1", at={"batch": 0, "tgt": 1}, error=3.1e-2, budget=3.7e-7, inputs_within=0.9
+            tensor="decoder.hidden.1", at={"batch": 0, "tgt": 1}, error=3.1e-2, tolerance=3.7e-7, inputs_within=0.9
         ),
-        "reason": "decoder.hidden.1 at [batch 0, tgt 1] is 8.4e+04 budgets from the oracle",
+        "reason": "decoder.hidden.1 at [batch 0, tgt 1] is 8.4e+04 × tolerance from the oracle",
         "evidence": {
             "worst": {
                 "tensor": "logits",
@@ -119,15 +119,15 @@ def subject(label: str = "hf-torch", **fields: Any) -> SubjectRecord:
 
 
 def measured(tensor: str = "logits", error: float | None = 1e-7, **fields: Any) -> MeasuredError:
-    """One tensor of the first subject's forward pass, against a budget of 1e-6."""
+    """One tensor of the first subject's forward pass, against a tolerance of 1e-6."""
     usual: dict[str, Any] = {
         "checkpoint": "bart-odd",
         "subject": 0,
         "case": "forward",
         "kind": "hidden",
-        "budget": 1e-6,
-        "yardstick": 1.3e-7,
-        "budgets": None if error is None else error / 1e-6,
+        "tolerance": 1e-6,
+        "noise_floor": 1.3e-7,
+        "ratio": None if error is None else error / 1e-6,
         "at": [1, 2],
     }
     return MeasuredError(**{**usual, "tensor": tensor, "error": error, **fields})

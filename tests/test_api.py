@@ -11,11 +11,11 @@ from parity.cases.standard import standard_cases
 from parity.core.records import Manifest, read_record
 from parity.core.resources import fixture
 
-CASES = ("load", "forward", "forward.alone", "generate.greedy")
+CASES = ("load", "forward", "forward.single-row", "generate.greedy")
 
 
-def few_cases(anatomy, rows, generation):
-    return [case for case in standard_cases(anatomy, rows, generation) if case.name in CASES]
+def few_cases(model_spec, rows, generation):
+    return [case for case in standard_cases(model_spec, rows, generation) if case.name in CASES]
 
 
 @pytest.fixture(scope="module")

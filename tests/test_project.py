@@ -86,7 +86,7 @@ def test_the_schema_has_every_field_that_readers_were_promised():
         "dtype",
         "status",
         "error",
-        "budget",
+        "tolerance",
         "first_divergence",
         "reason",
         "evidence",

@@ -47,7 +47,7 @@ OPERATIONS = (
     "modes",
     "freeze",
     "plain_load",
-    "each_layer",
+    "layerwise",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")

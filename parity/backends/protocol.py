@@ -144,7 +144,7 @@ class CapableModel(Model, Protocol):
     ) -> Mapping[str, Field]:
         """``encode_then_decode`` in which every layer is given a state from elsewhere, and the decoder the encoder's
         last (``parity.backends.layer_injection``): what each layer makes of it, under the fields of ``call``. A state
-        that is none of a layer's (capability ``each_layer``) is not passed."""
+        that is none of a layer's (capability ``layerwise``) is not passed."""
         ...
 
     def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:

@@ -290,7 +290,7 @@ class WorkQueue:
             return Result("out-of-memory", "the worker was killed (SIGKILL), as a system does that runs out of memory")
         if not self._ready:
             return Result("crash", f"the worker did not start ({how}): {child.last_line()}")
-        return Result("crash", f"the worker ended with {how}: {child.last_words()}".rstrip(": "))
+        return Result("crash", f"the worker ended with {how}: {child.stderr_tail()}".rstrip(": "))
 
     def _on_exit(self, result: Result, child: Child) -> None:
         """The worker is gone: the task at hand gets the blame, the others a new worker."""

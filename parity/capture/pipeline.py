@@ -20,9 +20,9 @@ from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import LocalProcesses
 from parity.capture.plan import (
     REFERENCES,
-    Asked,
     Cell,
     Place,
+    Target,
     add_peers,
     asked_of,
     make_task,
@@ -40,7 +40,7 @@ from parity.capture.worker.handed_files import FilesChanged, UsersPath
 from parity.capture.worker.saving import without_large_files
 from parity.core.backends import find_entry
 from parity.core.case import Case
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.options import DEFAULTS, AuditOptions
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
 from parity.core.subject import ORACLE, Subject
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from parity.checkpoint.inspection import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-MakeCases = Callable[[Anatomy, list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
+MakeCases = Callable[[ModelSpec, list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
 Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
 """Makes cases from what was captured so far (the manifest and the run directory), by checkpoint; each names its
 parents by digest."""
@@ -170,7 +170,7 @@ def _rows(inputs: Path | None, found: Sequence[Checkpoint]) -> list[Row] | None:
         return None
     from parity.cases.inputs import InputsError, read_inputs
 
-    rows = [read_inputs(inputs, each.path, each.anatomy) for each in found]
+    rows = [read_inputs(inputs, each.path, each.model_spec) for each in found]
     for each, others in zip(found, rows, strict=True):
         if others != rows[0]:
             raise InputsError(
@@ -201,15 +201,15 @@ def _base_cases(
 
 def _asked(checkpoint: Checkpoint, rows: list[Row] | None, cases: MakeCases | None) -> list[Case]:
     """The base cases of one checkpoint: about its model, what is documented of its class, and its other files."""
-    anatomy = checkpoint.anatomy
+    model_spec = checkpoint.model_spec
     if cases is not None:
-        return cases(anatomy, rows, checkpoint.generation)
+        return cases(model_spec, rows, checkpoint.generation)
     from parity.cases.documented_api import documented_cases
     from parity.cases.files import file_cases
     from parity.cases.standard import standard_cases
 
-    standard = list(standard_cases(anatomy, rows, checkpoint.generation))
-    return [*standard, *documented_cases(anatomy, standard), *file_cases(anatomy, checkpoint.path)]
+    standard = list(standard_cases(model_spec, rows, checkpoint.generation))
+    return [*standard, *documented_cases(model_spec, standard), *file_cases(model_spec, checkpoint.path)]
 
 
 def _inspect(
@@ -262,7 +262,7 @@ class _Run:
         self.unreadable, self.options, self.narrow = unreadable, options, narrow
         self.checkpoints: dict[str, Any] = {}
         self.places: dict[str, Place] = {}
-        self.asked: list[Asked] = []
+        self.asked: list[Target] = []
         self.cases: dict[str, list[Case]] = {}
         self.records: dict[str, list[TraceRecord]] = {}
         self.not_run: list[str] = []
@@ -295,7 +295,7 @@ class _Run:
         named = None if candidates is None else list(dict.fromkeys(s for each in candidates.values() for s in each))
         everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, options.dtypes, named)
         requested = [stack.name for stack in found if stack.name != "main"] or ["main"]
-        # The oracle, the yardstick and the file are asked in the running interpreter even if only others were named.
+        # The oracle, the noise floor and the file are asked in the running interpreter even if only others were named.
         for stack in {stack.name: stack for stack in [resolve_stack("main"), *found]}.values():
             names = sorted({s.backend for s in everyone if s.stack == stack.name})
             facts = probe(stack.name, stack.interpreter, stack.environment, names, cuda=device == "cuda")
@@ -304,8 +304,10 @@ class _Run:
             raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
         everyone = add_peers(everyone, self.places["main"].facts["versions"])
         _oracle_can_run(everyone, self.places["main"].facts["versions"])
-        kinds = dict.fromkeys(each.anatomy.kind for each in checkpoints)
-        chosen = {} if candidates is None else {each.anatomy.kind: set(candidates[each.name]) for each in checkpoints}
+        kinds = dict.fromkeys(each.model_spec.kind for each in checkpoints)
+        chosen = (
+            {} if candidates is None else {each.model_spec.kind: set(candidates[each.name]) for each in checkpoints}
+        )
         self.asked = [
             self._asked(subject, kind, by_name=candidates is not None or wanted is not None)
             for kind in kinds
@@ -317,7 +319,7 @@ class _Run:
         if self.not_run and not others_judged and not any(each.can_run for each in self.asked if each.is_candidate):
             raise CaptureError("; ".join(self.not_run))
 
-    def _asked(self, subject: Subject, kind: tuple[str, tuple[str, ...]], by_name: bool) -> Asked:
+    def _asked(self, subject: Subject, kind: tuple[str, tuple[str, ...]], by_name: bool) -> Target:
         """What a subject can be asked about models of a kind; a reference without its peer nothing, unless it is
         judged by name."""
         versions = self.places[subject.stack].facts["versions"]
@@ -348,11 +350,13 @@ class _Run:
         """The cells of these cases, which are from now on part of the run."""
         cases = self.narrow(cases)
         self.cases.setdefault(name, []).extend(cases)
-        anatomy = self.checkpoints[name].anatomy
+        model_spec = self.checkpoints[name].model_spec
         asked = [
-            (index, each) for index, each in enumerate(self.asked) if self._has_judged(each) and each.is_about(anatomy)
+            (index, each)
+            for index, each in enumerate(self.asked)
+            if self._has_judged(each) and each.is_about(model_spec)
         ]
-        cells = [self._cell(index, name, case) for case in cases for index, each in asked if each.is_asked(case)]
+        cells = [self._cell(index, name, case) for case in cases for index, each in asked if each.is_requested(case)]
         self._planned |= {cell.task.id for cell in cells}
         return cells
 
@@ -371,7 +375,7 @@ class _Run:
             results |= yield _oracle_first(tasks)
         self._show("captured")
         for cell in cells:
-            # Two subjects can share a trace (a yardstick's member may be a candidate); its time counts once.
+            # Two subjects can share a trace (a noise floor's member may be a candidate); its time counts once.
             record = self._record(cell, results.get(cell.task.id), found.get(cell.task.id))
             self.records.setdefault(cell.checkpoint, []).append(record)
             if (result := results.get(cell.task.id)) is not None:
@@ -401,9 +405,9 @@ class _Run:
                 self.on_event("finished", task, ended[task.id])
         return tasks, ended
 
-    def _has_judged(self, asked: Asked) -> bool:
-        """Whether anything is held against an answer: oracle and yardstick are for models, where one is judged."""
-        measures = asked.subject.role in ("oracle", "yardstick")
+    def _has_judged(self, asked: Target) -> bool:
+        """Whether anything is held against an answer: oracle and noise floor are for models, where one is judged."""
+        measures = asked.subject.role in ("oracle", "noise_floor")
         return not measures or any(each.subject.role == "candidate" and each.about == "model" for each in self.asked)
 
     def _cell(self, index: int, name: str, case: Case) -> Cell:

@@ -14,15 +14,15 @@ from parity.capture.task import THREADS, CaptureError, Task
 from parity.core.backends import BACKENDS, audited, find_entry
 from parity.core.case import Case
 from parity.core.eligibility import Eligible, eligibility
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.records import SubjectRecord
-from parity.core.subject import FILE, FLAX, ORACLE, REFERENCES, TORCH, Subject, Variant, yardstick_ensemble
+from parity.core.subject import FILE, FLAX, ORACLE, REFERENCES, TORCH, Subject, Variant, noise_floor_ensemble
 
 DEFAULT_PRECISION = "+default-precision"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """A subject of a run, and what it can be asked there."""
 
     subject: Subject
@@ -47,11 +47,11 @@ class Asked:
         """What its backend loads: ``model``, ``config`` or ``tokenizer``."""
         return find_entry(self.subject.backend).about
 
-    def is_about(self, anatomy: Anatomy) -> bool:
+    def is_about(self, model_spec: ModelSpec) -> bool:
         """Whether models of this kind are put to it."""
-        return (self.documented_class, self.families) == anatomy.kind
+        return (self.documented_class, self.families) == model_spec.kind
 
-    def is_asked(self, case: Case) -> bool:
+    def is_requested(self, case: Case) -> bool:
         """Whether a case is put to this subject (``parity.core.eligibility``)."""
         return isinstance(eligibility(self.record, case), Eligible)
 
@@ -82,7 +82,7 @@ class Asked:
 
 def asked_of(
     subject: Subject, versions: Mapping[str, str], kind: tuple[str, tuple[str, ...]], without: str = ""
-) -> Asked:
+) -> Target:
     """A subject, and what it can be asked about models of a kind.
 
     Args:
@@ -97,7 +97,7 @@ def asked_of(
     if without:
         can, lacking = [], dict.fromkeys([*can, *lacking], without)
     name = find_entry(subject.backend).class_for(documented)
-    return Asked(subject, name, documented, frozenset(can), dict(lacking), families)
+    return Target(subject, name, documented, frozenset(can), dict(lacking), families)
 
 
 def subjects(
@@ -107,7 +107,7 @@ def subjects(
     dtypes: Sequence[str],
     candidates: Sequence[Subject] | None = None,
 ) -> list[Subject]:
-    """All subjects of a run: the oracle, the file, the yardstick's members, then the candidates.
+    """All subjects of a run: the oracle, the file, the noise floor's members, then the candidates.
 
     Args:
         stacks: by name, the backends each offers; ``main`` is where the references run.
@@ -121,7 +121,7 @@ def subjects(
     found = [ORACLE, *(Subject(FILE.backend, dtype=dtype, role="file") for dtype in dtypes)]
     for dtype in dtypes:
         for precision in precisions:
-            found += yardstick_ensemble(device, dtype, precision)
+            found += noise_floor_ensemble(device, dtype, precision)
     if candidates is not None:
         return [*found, *candidates]
     candidates = [
@@ -146,10 +146,10 @@ def add_peers(everyone: Sequence[Subject], versions: Mapping[str, str]) -> list[
     settings = dict.fromkeys(
         (s.device, s.dtype, DEFAULT_PRECISION if Variant.parse(s.variant).default_precision else "")
         for s in everyone
-        if s.role == "yardstick"
+        if s.role == "noise_floor"
     )
-    members = [member for each in settings for member in yardstick_ensemble(*each, references=able)]
-    others = [s for s in everyone if s.role != "yardstick"]
+    members = [member for each in settings for member in noise_floor_ensemble(*each, references=able)]
+    others = [s for s in everyone if s.role != "noise_floor"]
     first = next((place for place, s in enumerate(others) if s.role == "candidate"), len(others))
     return [*others[:first], *members, *others[first:]]
 
@@ -165,7 +165,7 @@ def without_peer(backend: str, versions: Mapping[str, str]) -> str:
 
 
 def not_run(
-    asked: Sequence[Asked],
+    asked: Sequence[Target],
     wanted: Sequence[str] | None,
     requested: Sequence[str],
     versions: Mapping[str, Mapping[str, str]],
@@ -202,7 +202,7 @@ def _once(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, lines)))
 
 
-def _unable(name: str, stack: str, own: Sequence[Asked], versions: Mapping[str, str]) -> str:
+def _unable(name: str, stack: str, own: Sequence[Target], versions: Mapping[str, str]) -> str:
     """Why a backend that was named, or one variant of it, cannot run in a stack; "" where it can."""
     there = [
         each
@@ -217,7 +217,7 @@ def _unable(name: str, stack: str, own: Sequence[Asked], versions: Mapping[str, 
     return f"{name} cannot run in {stack}: {_causes(there, versions)}"
 
 
-def _causes(there: Sequence[Asked], versions: Mapping[str, str]) -> str:
+def _causes(there: Sequence[Target], versions: Mapping[str, str]) -> str:
     """Why each of these cannot run, and what to install, each once."""
     found = []
     for each in there:

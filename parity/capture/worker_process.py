@@ -93,7 +93,7 @@ class Child:
         """The last line it wrote to stderr."""
         return (self._lines() or ["nothing on standard error"])[-1]
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of stderr, or where the interpreter reports a fatal error, its beginning: there the frame is."""
         lines = self._lines()
         fatal = [index for index, line in enumerate(lines) if line.startswith("Fatal Python error")]

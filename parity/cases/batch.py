@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from parity.core.case import IGNORED
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from reference.config.tokens import usable
 
 SOURCE_LENGTHS = (11, 5, 8)
@@ -84,45 +84,47 @@ def as_single(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32).astype(np.float64)
 
 
-def ordinary_tokens(anatomy: Anatomy, vocab: int) -> np.ndarray:
+def ordinary_tokens(model_spec: ModelSpec, vocab: int) -> np.ndarray:
     """The tokens of a vocabulary that mean nothing special."""
-    return np.array([token for token in range(vocab) if token not in anatomy.special])
+    return np.array([token for token in range(vocab) if token not in model_spec.special])
 
 
-def synthetic_rows(anatomy: Anatomy, rng: np.random.Generator) -> list[dict[str, Any]]:
+def synthetic_rows(model_spec: ModelSpec, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Rows of ordinary tokens, each source with an end if there is one: what is asked about where nobody gives rows."""
-    words, targets = (ordinary_tokens(anatomy, vocab) for vocab in (anatomy.source_vocab, anatomy.vocab))
+    words, targets = (ordinary_tokens(model_spec, vocab) for vocab in (model_spec.source_vocab, model_spec.vocab))
     rows = []
     for source, target in zip(SOURCE_LENGTHS, TARGET_LENGTHS, strict=True):
-        source, target = min(source, anatomy.source_positions), min(target, anatomy.positions)
+        source, target = min(source, model_spec.source_positions), min(target, model_spec.positions)
         row: dict[str, Any] = {}
-        if anatomy.speech is None:
-            end = usable(anatomy.end, anatomy.source_vocab)
+        if model_spec.speech is None:
+            end = usable(model_spec.end, model_spec.source_vocab)
             last = rng.choice(words, 1).tolist() if end is None else [end]
             row["input_ids"] = [*rng.choice(words, source - 1).tolist(), *last]
         else:
-            row["input_values"] = rng.normal(0.0, 1.0, samples(anatomy, source)).tolist()
+            row["input_values"] = rng.normal(0.0, 1.0, samples(model_spec, source)).tolist()
         rows.append({**row, "labels": rng.choice(targets, target).tolist()})
     return rows
 
 
-def samples(anatomy: Anatomy, frames: int) -> int:
+def samples(model_spec: ModelSpec, frames: int) -> int:
     """So many samples of audio that the convolutions leave as many frames and have one sample to spare."""
-    stride = int(np.prod(anatomy.audio.conv_stride))
-    return anatomy.audio.receptive_field + stride * (frames * anatomy.shortening - 1) + 1
+    stride = int(np.prod(model_spec.audio.conv_stride))
+    return model_spec.audio.receptive_field + stride * (frames * model_spec.shortening - 1) + 1
 
 
-def source_of(anatomy: Anatomy, rows: list[dict[str, Any]]) -> Sequence:
+def source_of(model_spec: ModelSpec, rows: list[dict[str, Any]]) -> Sequence:
     """What the encoder reads; a decoder alone reads it itself."""
-    if anatomy.speech is not None:
+    if model_spec.speech is not None:
         audio = [np.asarray(row["input_values"], np.float64) for row in rows]
         width = max(map(len, audio))
         values = np.stack([np.pad(each, (0, width - len(each))) for each in audio])
         mask = np.array([[1] * len(each) + [0] * (width - len(each)) for each in audio], np.int64)
         return Sequence("input_values", "attention_mask", as_single(values), mask)
-    values, mask = padded([list(row["input_ids"]) for row in rows], anatomy.source_pad)
-    fixed = values == anatomy.end if anatomy.head == "labels" else None
-    return Sequence("input_ids", "attention_mask", values, mask, ordinary_tokens(anatomy, anatomy.source_vocab), fixed)
+    values, mask = padded([list(row["input_ids"]) for row in rows], model_spec.source_pad)
+    fixed = values == model_spec.end if model_spec.head == "labels" else None
+    return Sequence(
+        "input_ids", "attention_mask", values, mask, ordinary_tokens(model_spec, model_spec.source_vocab), fixed
+    )
 
 
 def labels_of(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from parity.checkpoint.generation_settings import NOT_READ, not_followed, switched_off
-from parity.core.case import YARDSTICK, Case, Notes
-from parity.core.model_spec import Anatomy
+from parity.core.case import NOISE_FLOOR, Case, Notes
+from parity.core.model_spec import ModelSpec
 from reference.generation import GenerationSettings
 
 CHUNKS = (3, 2, 2)
@@ -32,26 +32,31 @@ NEUTRAL: dict[str, Any] = {
 """Every setting that changes the text, at the documented value that changes nothing."""
 
 
-def step_cases(full: Mapping[str, Any], mates: Mapping[str, Any], kept: Notes, *, alone: bool) -> Iterator[Case]:
+def step_cases(
+    full: Mapping[str, Any], other_rows: Mapping[str, Any], kept: Notes, *, decoder_only: bool
+) -> Iterator[Case]:
     """Decoding in steps with a cache.
 
     Args:
         full: the documented call's inputs, nothing left to a default.
-        mates: the same with all rows but one exchanged; ``kept`` says which stayed (``row``, and its lengths by axis).
-        alone: whether the model is a decoder without an encoder, whose own tokens are its first input.
+        other_rows: the same with all rows but one exchanged; ``kept`` says which stayed (``row``, and its lengths by
+        axis).
+        decoder_only: whether the model is a decoder without an encoder, whose own tokens are its first input.
     """
-    fed = "input_ids" if alone else "decoder_input_ids"
+    fed = "input_ids" if decoder_only else "decoder_input_ids"
     width, batch = len(full[fed][0]), len(full[fed])
     single, needs = {"sizes": [1] * width}, ("decode_steps",)
-    yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=YARDSTICK)
+    yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=NOISE_FLOOR)
     yield Case("decode-chunks", "decode_steps", dict(full), {"sizes": chunks(width)}, needs)
-    yield Case("decode-steps.other-mates", "decode_steps", dict(mates), single, needs, notes={**kept, **YARDSTICK})
+    yield Case(
+        "decode-steps.perturbed-batch", "decode_steps", dict(other_rows), single, needs, notes={**kept, **NOISE_FLOOR}
+    )
     # Never behind a row's own end: with padding among the tokens before, RoBERTa counts positions otherwise in steps.
-    at = min(CHUNKS[0], width - 1, *map(sum, full["attention_mask" if alone else "decoder_attention_mask"]))
+    at = min(CHUNKS[0], width - 1, *map(sum, full["attention_mask" if decoder_only else "decoder_attention_mask"]))
     if batch > 1 and at > 0:
         rows = [batch - 1, *[0] * (batch - 1)]
         reorder = {"at": at, "rows": rows}
-        exchanged: Notes = {"at": at, "rows": rows, **YARDSTICK}
+        exchanged: Notes = {"at": at, "rows": rows, **NOISE_FLOOR}
         yield Case("forward.reordered", "forward", reordered(full, at, rows, fed), notes=exchanged)
         settings, needs = {**single, "reorder": reorder}, ("decode_steps", "reorder_cache")
         yield Case("decode-steps.reordered", "decode_steps", dict(full), settings, needs, notes=exchanged)
@@ -79,24 +84,24 @@ def reordered(full: Mapping[str, Any], at: int, rows: list[int], fed: str) -> di
 
 def generation_cases(
     full: Mapping[str, Any],
-    mates: Mapping[str, Any],
+    other_rows: Mapping[str, Any],
     alone: Mapping[str, Any],
     kept: Notes,
     generation: Mapping[str, Any],
-    anatomy: Anatomy,
+    model_spec: ModelSpec,
     ordinary: np.ndarray,
 ) -> Iterator[Case]:
     """Generated text.
 
     Args:
-        full, mates, kept: as for ``step_cases``.
+        full, other rows, kept: as for ``step_cases``.
         alone: the row that stayed by itself, without its padding.
         generation: the settings in force without arguments, by documented name
         (``parity.checkpoint.generation_settings``): where some
             cannot be judged, cases that pass settings of their own switch those off, and the others are skipped.
         ordinary: tokens that mean nothing special.
     """
-    short, off = min(SHORT, anatomy.positions), switched_off(generation)
+    short, off = min(SHORT, model_spec.positions), switched_off(generation)
     eos = off.get("eos_token_id", generation["eos_token_id"])
     neutral = {**NEUTRAL, **off, "max_length": short}
     beams = {**neutral, "num_beams": 4}
@@ -117,14 +122,14 @@ def generation_cases(
     needs, notes = ("generation_settings",), _settings(generation)
     yield Case("generate.settings", "generation_settings", requires=needs, notes=notes)
     for name, given in arguments.items():
-        yield generation_case(name, anatomy, full, given, generation, {})
-    yield generation_case("generate.alone", anatomy, alone, neutral, generation, kept)
-    yield generation_case("generate.other-mates", anatomy, mates, {}, generation, kept)
+        yield generation_case(name, model_spec, full, given, generation, {})
+    yield generation_case("generate.single-row", model_spec, alone, neutral, generation, kept)
+    yield generation_case("generate.perturbed-batch", model_spec, other_rows, {}, generation, kept)
 
 
 def generation_case(
     name: str,
-    anatomy: Anatomy,
+    model_spec: ModelSpec,
     inputs: Mapping[str, Any],
     arguments: dict[str, Any],
     generation: Mapping[str, Any],
@@ -135,11 +140,11 @@ def generation_case(
     requires, known = _known("generate", arguments, generation)
     requires += ("beam_search",) if in_force["num_beams"] > 1 else ()
     requires += ("no_repeat_ngram",) if in_force["no_repeat_ngram_size"] else ()
-    source = {part: inputs[part] for part in (anatomy.main_input, "attention_mask")}
+    source = {part: inputs[part] for part in (model_spec.main_input, "attention_mask")}
     notes: Notes = {**kept, **known, "settings": in_force}
-    if name == "generate.alone" and anatomy.padding_shows:
+    if name == "generate.single-row" and model_spec.padding_shows:
         requires += ("padding_is_unseen",)
-        notes["lacking"] = {**notes.get("lacking", {}), "padding_is_unseen": anatomy.padding_shows}
+        notes["lacking"] = {**notes.get("lacking", {}), "padding_is_unseen": model_spec.padding_shows}
     return Case(name, "generate", source, {"arguments": arguments}, requires, notes=notes)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from parity.core.backends import library_backends
 from parity.core.case import Case, Notes
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.resources import data
 from reference.config.classes import CLASSES
 
@@ -23,7 +23,7 @@ def documented_calls() -> dict[str, Any]:
     return tomllib.loads(data("cases/data/calls.toml").read_text(encoding="utf-8"))
 
 
-def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Case]:
+def documented_cases(model_spec: ModelSpec, standard: Iterable[Case] = ()) -> list[Case]:
     """What the documents say of a class's calls and loads.
 
     ``signature``; ``plain-load``, what a load without arguments gives, and its answer to the inputs that ``standard``
@@ -34,18 +34,18 @@ def documented_cases(anatomy: Anatomy, standard: Iterable[Case] = ()) -> list[Ca
     notes: Notes = {"only": _eager()}
     settings = {"methods": list(METHODS)}
     cases = [Case("signature", "signature", settings=settings, requires=("signature",), notes=notes)]
-    if anatomy.composed:
+    if model_spec.composed:
         cases.append(Case("compose", "compose", requires=("compose",), notes=notes))
-    if anatomy.composed and anatomy.speech is None:
+    if model_spec.composed and model_spec.speech is None:
         cases.append(Case("route", "route", requires=("load",), notes={"only": _eager("tensorflow")}))
     for case in (case for case in standard if case.name == "forward"):
         needs = (*case.requires, "load", "plain_load")
         cases.append(Case("plain-load", "plain_load", case.inputs, requires=needs, notes={"only": _eager("torch")}))
-    others = () if anatomy.composed else CLASSES[anatomy.config.model_type]
-    for name in (name for name in others if name != anatomy.model_class):
+    others = () if model_spec.composed else CLASSES[model_spec.config.model_type]
+    for name in (name for name in others if name != model_spec.model_class):
         needs = ("load", f"as_{name}")
         cases.append(Case(f"load-as.{name}", "load_as", settings={"model_class": name}, requires=needs, notes=notes))
-    for case in (case for case in standard if case.name == "gradients" and anatomy.speech is not None):
+    for case in (case for case in standard if case.name == "gradients" and model_spec.speech is not None):
         needs = (*case.requires, "freeze")
         told: Notes = {**notes}
         if "lacking" in case.notes:

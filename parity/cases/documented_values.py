@@ -18,7 +18,7 @@ from parity.cases.files import SHORT
 from parity.cases.inputs import Encode, InputsError, tokenizer
 from parity.checkpoint.inspection import generation_in_force, hub_id, resolve_checkpoint
 from parity.core.case import Case, Notes
-from parity.core.model_spec import Anatomy, anatomy_of
+from parity.core.model_spec import ModelSpec, model_spec_of
 from parity.core.records import CheckpointRecord, Manifest
 from reference.errors import CheckpointError
 
@@ -51,10 +51,10 @@ def case_of(value: Value, record: CheckpointRecord) -> Case:
     if isinstance(value, Tokens):
         settings = {"texts": [value.input], "pairs": [], "short": SHORT}
         return Case(name, "tokenize", settings=settings, requires=("tokenize",), notes=notes)
-    anatomy = anatomy_of(record.config, record.documented_class)
+    model_spec = model_spec_of(record.config, record.documented_class)
     try:
         read, written = _tokenizers(value, record)
-        return _MAKERS[type(value)](value, name, notes, anatomy, (read, written), Path(record.path))
+        return _MAKERS[type(value)](value, name, notes, model_spec, (read, written), Path(record.path))
     except (InputsError, CheckpointError) as error:
         return Case(name, "forward", requires=(LACKED,), notes={**notes, "lacking": {LACKED: str(error)}})
 
@@ -79,52 +79,54 @@ def bare(write: Encode, text: str, special: set[int]) -> list[int]:
     return [token for token in write(text) if token not in special | set(write(""))]
 
 
-def _text(value: Text, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _text(value: Text, name: str, notes: Notes, model_spec: ModelSpec, by: tuple[Encode, Encode], path: Path) -> Case:
     read, write = by
     source = _source(read, value.input) if value.recording is None else recorded(value.recording)
     case = generation_case(
-        name, anatomy, source, dict(value.arguments), generation_in_force(path, anatomy.positions), notes
+        name, model_spec, source, dict(value.arguments), generation_in_force(path, model_spec.positions), notes
     )
     forced = case.notes["settings"]["forced_bos_token_id"]
-    special = anatomy.special | set(write("")) | ({forced} if isinstance(forced, int) else set())
+    special = model_spec.special | set(write("")) | ({forced} if isinstance(forced, int) else set())
     tokens = bare(write, value.expected, special)
     return replace(case, notes={**case.notes, "special": sorted(special), "tokens": tokens})
 
 
-def _label(value: Label, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
-    names = dict(anatomy.raw.get("id2label", {}))
+def _label(value: Label, name: str, notes: Notes, model_spec: ModelSpec, by: tuple[Encode, Encode], path: Path) -> Case:
+    names = dict(model_spec.raw.get("id2label", {}))
     return Case(name, "forward", _source(by[0], value.input), notes={**notes, "names": names})
 
 
-def _span(value: Span, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _span(value: Span, name: str, notes: Notes, model_spec: ModelSpec, by: tuple[Encode, Encode], path: Path) -> Case:
     source = _source(by[0], value.input, value.pair)
-    tokens = bare(by[1], value.expected, anatomy.special)
+    tokens = bare(by[1], value.expected, model_spec.special)
     return Case(name, "forward", source, notes={**notes, "tokens": tokens, "source": source["input_ids"][0]})
 
 
-def _words(value: Words, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _words(value: Words, name: str, notes: Notes, model_spec: ModelSpec, by: tuple[Encode, Encode], path: Path) -> Case:
     source = _source(by[0], value.input)
-    mask = bare(by[1], value.mask, anatomy.special)
+    mask = bare(by[1], value.mask, model_spec.special)
     if len(mask) != 1 or mask[0] not in source["input_ids"][0]:
         raise InputsError(f"{path}: its tokenizer knows no mask spelled {value.mask!r}")
-    tokens = [bare(by[1], f" {word}", anatomy.special) for word in value.expected]
+    tokens = [bare(by[1], f" {word}", model_spec.special) for word in value.expected]
     if parted := [word for word, each in zip(value.expected, tokens, strict=True) if len(each) != 1]:
         raise InputsError(f"{path}: its tokenizer has no token for {parted[0]!r}")
     notes = {**notes, "place": source["input_ids"][0].index(mask[0]), "tokens": [each[0] for each in tokens]}
     made = Case(name, "forward", source, requires=("default_decoder_inputs",), notes=notes)
-    return made.without(anatomy.lacking_to_shift)
+    return made.without(model_spec.lacking_to_shift)
 
 
-def _loss(value: Loss, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
+def _loss(value: Loss, name: str, notes: Notes, model_spec: ModelSpec, by: tuple[Encode, Encode], path: Path) -> Case:
     labels = dict(value.given) if value.target is None else {"labels": [by[1](value.target)]}
     inputs = {**_source(by[0], value.input, value.pair), **labels}
-    return Case(name, "forward", inputs, requires=("labels",), notes=notes).without(anatomy.lacking_to_shift)
+    return Case(name, "forward", inputs, requires=("labels",), notes=notes).without(model_spec.lacking_to_shift)
 
 
-def _states(value: States, name: str, notes: Notes, anatomy: Anatomy, by: tuple[Encode, Encode], path: Path) -> Case:
-    fed = {"decoder_input_ids": [[anatomy.start or 0]], "decoder_attention_mask": [[1]]}
+def _states(
+    value: States, name: str, notes: Notes, model_spec: ModelSpec, by: tuple[Encode, Encode], path: Path
+) -> Case:
+    fed = {"decoder_input_ids": [[model_spec.start or 0]], "decoder_attention_mask": [[1]]}
     made = Case(name, "forward", {**_source(by[0], value.input), **fed}, notes=notes)
-    return made.without({} if anatomy.start is not None else anatomy.lacking("decoder_start_token_id"))
+    return made.without({} if model_spec.start is not None else model_spec.lacking("decoder_start_token_id"))
 
 
 _MAKERS: dict[type, Callable[..., Case]] = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from parity.cases import tokenizer_texts
 from parity.core.case import Case, Notes
-from parity.core.model_spec import Anatomy, config_class
+from parity.core.model_spec import ModelSpec, config_class
 from parity.core.resources import data
 from reference.config import CONFIG_FILE, read_json
 from reference.errors import CheckpointError
@@ -48,13 +48,13 @@ def documented_configs() -> dict[str, Any]:
     return tomllib.loads(data("cases/data/configs.toml").read_text(encoding="utf-8"))
 
 
-def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
+def file_cases(model_spec: ModelSpec, path: Path) -> list[Case]:
     """``config``, what the checkpoint's tokenizer is asked, and ``weight-files.NAME`` for each further weight file.
 
     Args:
         path: the checkpoint's directory.
     """
-    named = config_class(anatomy.model_class)
+    named = config_class(model_spec.model_class)
     documented = documented_configs()[named]
     raw = read_json(path, CONFIG_FILE)
     parts = documented.get("halves", ())
@@ -62,7 +62,7 @@ def file_cases(anatomy: Anatomy, path: Path) -> list[Case]:
     halves = {half: _fields(raw[half]) for half in parts}
     settings = {"fields": fields, "common": list(documented["common"]), "halves": halves}
     cases = [Case("config", "config", settings=settings, requires=("config",), notes={"class": named})]
-    return [*cases, *_tokenizer_cases(anatomy, path), *_weight_files(path)]
+    return [*cases, *_tokenizer_cases(model_spec, path), *_weight_files(path)]
 
 
 def _weight_files(path: Path) -> list[Case]:
@@ -102,15 +102,15 @@ def _fields(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name not in NO_FIELDS and not name.startswith("_"))
 
 
-def _tokenizer_cases(anatomy: Anatomy, path: Path) -> list[Case]:
+def _tokenizer_cases(model_spec: ModelSpec, path: Path) -> list[Case]:
     """``tokenize``; where our own tokenizer is of another kind, ``tokenizer-files`` for what does not depend on it.
 
     Of a composition, whose tokenizer is that of either half, neither where the checkpoint brings none.
     """
     there = [name for name in TOKENIZER_FILES if (path / name).is_file()]
-    if anatomy.composed and not there:
+    if model_spec.composed and not there:
         return []
-    why = _unread(path, anatomy.composed)
+    why = _unread(path, model_spec.composed)
     apart = bool(why) and any((path / name).is_file() for name in (SERIALISED_FILE, VOCABULARY[0], WORDS_FILE))
     texts = [*tokenizer_texts.texts(), *([] if why else tokenizer_texts.competing(_merges(path)))]
     settings = {"texts": texts, "pairs": tokenizer_texts.pairs(), "short": SHORT}

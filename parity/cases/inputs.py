@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from parity.checkpoint.tokenizer_process import Apart, TokenizerError, TokenizerMissing
 from parity.core.case import IGNORED
 from parity.core.errors import GivenError
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes
 
@@ -36,12 +36,12 @@ class InputsError(GivenError):
     """An input file cannot be used; the message is ``file:line: cause``."""
 
 
-def read_inputs(path: Path, checkpoint: Path, anatomy: Anatomy) -> list[Row]:
+def read_inputs(path: Path, checkpoint: Path, model_spec: ModelSpec) -> list[Row]:
     """Rows for ``parity.cases.standard.standard_cases``.
 
     Args:
         checkpoint: the directory whose tokenizer files encode the texts.
-        anatomy: of its model.
+        model spec: of its model.
 
     Returns:
         Each row ``input_ids`` and, where the line gave a target, ``labels``: lists of ids inside the vocabulary.
@@ -58,14 +58,14 @@ def read_inputs(path: Path, checkpoint: Path, anatomy: Anatomy) -> list[Row]:
         raise InputsError(f"{path}: cannot be read: {_cause(error)}") from error
     except CheckpointError as error:
         raise InputsError(f"{path}: cannot be read: {error.cause}") from error
-    if anatomy.speech is not None:
+    if model_spec.speech is not None:
         raise InputsError(f"{path}: holds texts or ids, and {checkpoint} reads audio: leave --inputs out")
-    encode = _Lazy(checkpoint, anatomy.raw)
+    encode = _Lazy(checkpoint, model_spec.raw)
     rows = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                rows.append(_row(_object(line), encode, anatomy))
+                rows.append(_row(_object(line), encode, model_spec))
             except InputsError as error:
                 raise InputsError(f"{path}:{number}: {error}") from error.__cause__
     if not rows:
@@ -99,7 +99,7 @@ def _object(line: str) -> dict[str, Any]:
     return found
 
 
-def _row(found: dict[str, Any], encode: Encode, anatomy: Anatomy) -> Row:
+def _row(found: dict[str, Any], encode: Encode, model_spec: ModelSpec) -> Row:
     kinds = [keys for keys in KEYS if set(found) <= keys]
     if not found or not kinds:
         unknown = sorted(set(found) - set().union(*KEYS))
@@ -112,7 +112,7 @@ def _row(found: dict[str, Any], encode: Encode, anatomy: Anatomy) -> Row:
     if found.get(second) is not None:
         row["labels"] = _ids(second, found[second], encode)
     for name, ids in row.items():
-        _check_ids(name, ids, anatomy)
+        _check_ids(name, ids, model_spec)
     return row
 
 
@@ -132,10 +132,10 @@ def _ids(key: str, value: Any, encode: Encode) -> list[int]:
     return value
 
 
-def _check_ids(name: str, ids: list[int], anatomy: Anatomy) -> None:
-    vocab, longest = anatomy.vocab, anatomy.positions
+def _check_ids(name: str, ids: list[int], model_spec: ModelSpec) -> None:
+    vocab, longest = model_spec.vocab, model_spec.positions
     if name == "input_ids":
-        vocab, longest = anatomy.source_vocab, anatomy.source_positions
+        vocab, longest = model_spec.source_vocab, model_spec.source_positions
     if not ids:
         raise InputsError(f"{name} is empty")
     if len(ids) > longest:

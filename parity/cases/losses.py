@@ -7,35 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from parity.core.case import IGNORED, YARDSTICK, Case, Notes
-from parity.core.model_spec import Anatomy
+from parity.core.case import IGNORED, NOISE_FLOOR, Case, Notes
+from parity.core.model_spec import ModelSpec
 
 LABELS = ("labels",)
 
 
-def loss_cases(anatomy: Anatomy, full: Mapping[str, Any], labels: np.ndarray) -> Iterator[Case]:
+def loss_cases(model_spec: ModelSpec, full: Mapping[str, Any], labels: np.ndarray) -> Iterator[Case]:
     """All of them; none for a model without a head.
 
     Args:
         full: the documented call's inputs.
         labels: of a language head, int ``[batch, tgt]``.
     """
-    if anatomy.head == "language":
-        found = _language_cases(anatomy, dict(full), labels)
-    elif anatomy.head == "labels":
-        found = _classification_cases(anatomy, dict(full))
-    elif anatomy.head == "span":
+    if model_spec.head == "language":
+        found = _language_cases(model_spec, dict(full), labels)
+    elif model_spec.head == "labels":
+        found = _classification_cases(model_spec, dict(full))
+    elif model_spec.head == "span":
         found = _span_cases(dict(full))
     else:
         found = iter(())
     # A decoder alone is fed what it is; behind an encoder the class shifts the labels, or the source, right.
-    lacking = {} if anatomy.alone else anatomy.lacking_to_shift
-    ends = anatomy.lacking("eos_token_id") if anatomy.head == "labels" else {}
+    lacking = {} if model_spec.decoder_only else model_spec.lacking_to_shift
+    ends = model_spec.lacking("eos_token_id") if model_spec.head == "labels" else {}
     for case in found:
         yield case.without({**lacking, **ends})
 
 
-def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray) -> Iterator[Case]:
+def _language_cases(model_spec: ModelSpec, given: dict[str, Any], labels: np.ndarray) -> Iterator[Case]:
     # A decoder alone is fed what it is; behind an encoder the class makes the decoder's inputs of the labels.
     given.pop("decoder_input_ids", None)
     row_ignored = labels.copy()
@@ -44,35 +44,37 @@ def _language_cases(anatomy: Anatomy, given: dict[str, Any], labels: np.ndarray)
     def labelled(labels: np.ndarray) -> dict[str, Any]:
         return {**given, "labels": labels.tolist()}
 
-    notes: Notes = {**YARDSTICK, "shifts_labels": not anatomy.alone}
+    notes: Notes = {**NOISE_FLOOR, "shifts_labels": not model_spec.decoder_only}
     yield Case("loss", "forward", labelled(labels), requires=LABELS, notes=notes)
     if len(labels) > 1:
         yield Case("loss.row-ignored", "forward", labelled(row_ignored), requires=LABELS)
-    if anatomy.pad is not None:
+    if model_spec.pad is not None:
         # The last label is never fed: it changes what is counted, and nothing else.
         padding = labels.copy()
-        padding[int((labels[:, -1] != IGNORED).argmax()), -1] = anatomy.pad
+        padding[int((labels[:, -1] != IGNORED).argmax()), -1] = model_spec.pad
         yield Case("loss.padding-label", "forward", labelled(padding), requires=LABELS)
-    if anatomy.composed and anatomy.speech is None:
+    if model_spec.composed and model_spec.speech is None:
         # What is not given is made of the labels, and hides the padding that an ignored one became.
         unmasked = {name: rows for name, rows in labelled(labels).items() if name != "decoder_attention_mask"}
-        yield Case("loss.default-mask", "forward", unmasked, requires=LABELS, notes=YARDSTICK)
+        yield Case("loss.default-mask", "forward", unmasked, requires=LABELS, notes=NOISE_FLOOR)
     nothing = labelled(np.full_like(labels, IGNORED))
     yield Case("loss.all-ignored", "forward", nothing, requires=LABELS, undefined=("loss",))
-    yield Case("gradients", "gradients", labelled(labels), requires=("gradients",), notes=YARDSTICK)
+    yield Case("gradients", "gradients", labelled(labels), requires=("gradients",), notes=NOISE_FLOOR)
 
 
-def _classification_cases(anatomy: Anatomy, given: dict[str, Any]) -> Iterator[Case]:
+def _classification_cases(model_spec: ModelSpec, given: dict[str, Any]) -> Iterator[Case]:
     """Classes by number; or a number or a 0 or 1 for each text and label, as the config's ``problem_type`` says."""
-    batch, kind = len(given["input_ids"]), anatomy.bart.problem_type
-    labels = (np.arange(batch) % anatomy.labels).tolist()
-    if kind == "regression" or (kind is None and anatomy.labels == 1):
-        labels = np.linspace(-0.5, 1.25, batch * anatomy.labels).reshape(batch, anatomy.labels).tolist()
+    batch, kind = len(given["input_ids"]), model_spec.bart.problem_type
+    labels = (np.arange(batch) % model_spec.labels).tolist()
+    if kind == "regression" or (kind is None and model_spec.labels == 1):
+        labels = np.linspace(-0.5, 1.25, batch * model_spec.labels).reshape(batch, model_spec.labels).tolist()
     elif kind == "multi_label_classification":
-        labels = ((np.arange(batch * anatomy.labels).reshape(batch, anatomy.labels) % 3) == 1).astype(float).tolist()
+        labels = (
+            ((np.arange(batch * model_spec.labels).reshape(batch, model_spec.labels) % 3) == 1).astype(float).tolist()
+        )
     given["labels"] = labels
-    yield Case("loss", "forward", given, requires=LABELS, notes=YARDSTICK)
-    yield Case("gradients", "gradients", given, requires=("gradients",), notes=YARDSTICK)
+    yield Case("loss", "forward", given, requires=LABELS, notes=NOISE_FLOOR)
+    yield Case("gradients", "gradients", given, requires=("gradients",), notes=NOISE_FLOOR)
 
 
 def _span_cases(given: dict[str, Any]) -> Iterator[Case]:
@@ -84,11 +86,11 @@ def _span_cases(given: dict[str, Any]) -> Iterator[Case]:
     def answered(starts: list[int], ends: list[int]) -> dict[str, Any]:
         return {**given, "start_positions": starts, "end_positions": ends}
 
-    yield Case("loss", "forward", answered(starts, ends), requires=LABELS, notes=YARDSTICK)
+    yield Case("loss", "forward", answered(starts, ends), requires=LABELS, notes=NOISE_FLOOR)
     if batch > 1:
         # Of a single row nothing would be left to take the mean of.
         outside = [*starts[:-1], length + 3], [*ends[:-1], length]
         yield Case("loss.outside", "forward", answered(*outside), requires=LABELS)
     negative = [*starts[:-1], -1], [*ends[:-1], -2]
     yield Case("loss.negative", "forward", answered(*negative), requires=LABELS)
-    yield Case("gradients", "gradients", answered(starts, ends), requires=("gradients",), notes=YARDSTICK)
+    yield Case("gradients", "gradients", answered(starts, ends), requires=("gradients",), notes=NOISE_FLOOR)

@@ -1,6 +1,6 @@
 """The standard questions put to every model: one batch, and what changes when one thing of it does.
 
-Which questions there are follows from the model's anatomy: a decoder alone has no source, a classifier is given no
+Which questions there are follows from the model's model spec: a decoder alone has no source, a classifier is given no
 decoder inputs, only a model that writes text is asked to. Those about decoding stand in ``parity.cases.decoding``,
 those about losses in ``parity.cases.losses``.
 """
@@ -17,17 +17,17 @@ import numpy as np
 from parity.cases.batch import Sequence, as_single, labels_of, ordinary_tokens, source_of, synthetic_rows
 from parity.cases.decoding import generation_cases, step_cases
 from parity.cases.losses import loss_cases
-from parity.core.case import IGNORED, YARDSTICK, Case, Notes, shift_right
-from parity.core.model_spec import Anatomy
+from parity.core.case import IGNORED, NOISE_FLOOR, Case, Notes, shift_right
+from parity.core.model_spec import ModelSpec
 from reference.generation import GenerationSettings
 
 SEED = 20261121
 ALONE = 1
-"""The row asked again without its padding and with other mates: the shortest of the standard batch."""
+"""The row asked again without its padding and with other rows: the shortest of the standard batch."""
 
 
 @dataclass(frozen=True)
-class Questions:
+class CaseInputs:
     """What the standard questions are made of.
 
     Args:
@@ -36,7 +36,7 @@ class Questions:
         labels: int ``[batch, tgt]``, -100 where ignored.
     """
 
-    anatomy: Anatomy
+    model_spec: ModelSpec
     source: Sequence
     target: Sequence | None
     labels: np.ndarray
@@ -44,7 +44,7 @@ class Questions:
     @property
     def sequences(self) -> list[Sequence]:
         """In the order of the documented call: a decoder's own tokens come first where it stands alone."""
-        both = [self.target, self.source] if self.anatomy.alone else [self.source, self.target]
+        both = [self.target, self.source] if self.model_spec.decoder_only else [self.source, self.target]
         return [each for each in both if each is not None]
 
     @property
@@ -64,7 +64,7 @@ class Questions:
     @property
     def kept(self) -> Notes:
         """That row, and its lengths by axis."""
-        found: Notes = {"row": self.row, **_lengths(self.anatomy, int(self.source.lengths[self.row]))}
+        found: Notes = {"row": self.row, **_lengths(self.model_spec, int(self.source.lengths[self.row]))}
         # A class that is given no decoder inputs feeds its decoder the source, shifted.
         fed = self.source if self.target is None else self.target
         return {**found, "tgt": int(fed.lengths[self.row])}
@@ -75,15 +75,15 @@ class Questions:
         return {**self.full, **sequence.changed(where, rng)}
 
 
-def _lengths(anatomy: Anatomy, source: int) -> Notes:
+def _lengths(model_spec: ModelSpec, source: int) -> Notes:
     """Of a source, along the axes of tensors (``src``, ``frames``)."""
-    if anatomy.speech is None:
+    if model_spec.speech is None:
         return {"src": source}
-    return {"frames": anatomy.frames(source, adapted=False), "src": anatomy.frames(source)}
+    return {"frames": model_spec.frames(source, adapted=False), "src": model_spec.frames(source)}
 
 
 def standard_cases(
-    anatomy: Anatomy, rows: list[dict[str, Any]] | None = None, generation: dict[str, Any] | None = None
+    model_spec: ModelSpec, rows: list[dict[str, Any]] | None = None, generation: dict[str, Any] | None = None
 ) -> list[Case]:
     """The cases asked of every backend about one checkpoint.
 
@@ -93,143 +93,143 @@ def standard_cases(
         generation: the generation settings in force, by documented name; those in the config where not given.
     """
     rng = np.random.default_rng(SEED)
-    questions = _questions(anatomy, rows, rng)
-    cases = [each.without(_lacking(questions, each)) for each in _forward_cases(questions, rng)]
-    mates = next((case.inputs for case in cases if case.name == "forward.other-mates"), questions.full)
-    if questions.target is not None:
-        cases += step_cases(questions.full, mates, questions.kept, alone=anatomy.alone)
-    if anatomy.generates:
+    case_inputs = _questions(model_spec, rows, rng)
+    cases = [each.without(_lacking(case_inputs, each)) for each in _forward_cases(case_inputs, rng)]
+    other_rows = next((case.inputs for case in cases if case.name == "forward.perturbed-batch"), case_inputs.full)
+    if case_inputs.target is not None:
+        cases += step_cases(case_inputs.full, other_rows, case_inputs.kept, decoder_only=model_spec.decoder_only)
+    if model_spec.generates:
         if generation is None:
-            generation = GenerationSettings.from_dict(dict(anatomy.raw)).to_dict()
-        ordinary = ordinary_tokens(anatomy, anatomy.vocab)
-        inputs = (questions.full, mates, questions.alone, questions.kept)
-        cases += generation_cases(*inputs, generation, anatomy, ordinary)
-    return [*cases, *loss_cases(anatomy, questions.full, questions.labels)]
+            generation = GenerationSettings.from_dict(dict(model_spec.raw)).to_dict()
+        ordinary = ordinary_tokens(model_spec, model_spec.vocab)
+        inputs = (case_inputs.full, other_rows, case_inputs.alone, case_inputs.kept)
+        cases += generation_cases(*inputs, generation, model_spec, ordinary)
+    return [*cases, *loss_cases(model_spec, case_inputs.full, case_inputs.labels)]
 
 
-def _lacking(questions: Questions, case: Case) -> dict[str, str]:
+def _lacking(case_inputs: CaseInputs, case: Case) -> dict[str, str]:
     """Tokens that a pass needs and the config lacks.
 
     A class that is not given decoder inputs makes them of the source, shifted right; a classifier reads off the ends.
     """
-    anatomy, named = questions.anatomy, {"decoder_input_ids", "encoder_hidden_states"} & set(case.inputs)
+    model_spec, named = case_inputs.model_spec, {"decoder_input_ids", "encoder_hidden_states"} & set(case.inputs)
     if case.operation == "load" or named or case.notes.get("no_encoder"):
         return {}
-    ends = anatomy.lacking("eos_token_id") if anatomy.head == "labels" else {}
-    return {**anatomy.lacking_to_shift, **ends}
+    ends = model_spec.lacking("eos_token_id") if model_spec.head == "labels" else {}
+    return {**model_spec.lacking_to_shift, **ends}
 
 
-def _questions(anatomy: Anatomy, rows: list[dict[str, Any]] | None, rng: np.random.Generator) -> Questions:
-    given = rows or synthetic_rows(anatomy, rng)
+def _questions(model_spec: ModelSpec, rows: list[dict[str, Any]] | None, rng: np.random.Generator) -> CaseInputs:
+    given = rows or synthetic_rows(model_spec, rng)
     labels, mask = labels_of(given)
     if not rows:
         # RoBERTa counts positions without padding, and in steps it cannot know of padding among the tokens before:
         # there the label that is ignored is the last, which the decoder is never fed.
-        counted = getattr(getattr(anatomy.config, "decoder", None), "model_type", "") == "roberta"
+        counted = getattr(getattr(model_spec.config, "decoder", None), "model_type", "") == "roberta"
         labels[0, -1 if counted else min(2, labels.shape[1] - 1)] = IGNORED
-    source = source_of(anatomy, given)
-    if anatomy.alone:
-        states = as_single(rng.normal(0.0, 1.0, (*source.mask.shape, anatomy.decoder.d_model)))
+    source = source_of(model_spec, given)
+    if model_spec.decoder_only:
+        states = as_single(rng.normal(0.0, 1.0, (*source.mask.shape, model_spec.decoder.d_model)))
         beside = Sequence("encoder_hidden_states", "encoder_attention_mask", states, source.mask)
-        words = ordinary_tokens(anatomy, anatomy.vocab)
-        fed = np.where(mask > 0, np.where(labels == IGNORED, words[0], labels), anatomy.pad or 0)
-        return Questions(anatomy, beside, Sequence("input_ids", "attention_mask", fed, mask, words), labels)
-    if anatomy.head in ("labels", "span"):
-        return Questions(anatomy, source, None, labels)
-    words = ordinary_tokens(anatomy, anatomy.vocab)
+        words = ordinary_tokens(model_spec, model_spec.vocab)
+        fed = np.where(mask > 0, np.where(labels == IGNORED, words[0], labels), model_spec.pad or 0)
+        return CaseInputs(model_spec, beside, Sequence("input_ids", "attention_mask", fed, mask, words), labels)
+    if model_spec.head in ("labels", "span"):
+        return CaseInputs(model_spec, source, None, labels)
+    words = ordinary_tokens(model_spec, model_spec.vocab)
     # Where the config has no start or padding, a decoder that is given its inputs computes with any other token.
-    start = words[0] if anatomy.start is None else anatomy.start
-    fed = shift_right(labels, anatomy.pad or 0, start)
+    start = words[0] if model_spec.start is None else model_spec.start
+    fed = shift_right(labels, model_spec.pad or 0, start)
     target = Sequence("decoder_input_ids", "decoder_attention_mask", fed, mask, words)
-    return Questions(anatomy, source, target, labels)
+    return CaseInputs(model_spec, source, target, labels)
 
 
-def _forward_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]:
-    full, anatomy = questions.full, questions.anatomy
+def _forward_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Case]:
+    full, model_spec = case_inputs.full, case_inputs.model_spec
     yield Case("load", "load", requires=("load",))
-    yield Case("forward", "forward", full, notes=YARDSTICK)
+    yield Case("forward", "forward", full, notes=NOISE_FLOOR)
     yield Case("forward.repeated", "repeat", full)
     yield Case("forward.tuple", "tuple", full, requires=("tuple",))
-    if anatomy.alone and questions.target is not None:
-        notes: Notes = {**YARDSTICK, "no_encoder": True}
-        yield Case("forward.no-encoder", "forward", dict(questions.target.inputs), notes=notes)
-    if anatomy.head in ("language", "none") and not anatomy.alone:
+    if model_spec.decoder_only and case_inputs.target is not None:
+        notes: Notes = {**NOISE_FLOOR, "no_encoder": True}
+        yield Case("forward.no-encoder", "forward", dict(case_inputs.target.inputs), notes=notes)
+    if model_spec.head in ("language", "none") and not model_spec.decoder_only:
         yield Case("encode-decode", "encode_decode", full, requires=("encode_decode",))
-    if not (anatomy.alone or anatomy.composed):
+    if not (model_spec.decoder_only or model_spec.composed):
         needs = ("default_decoder_inputs",)
-        yield Case("forward.defaults", "forward", {"input_ids": full["input_ids"]}, requires=needs, notes=YARDSTICK)
-    yield from _row_cases(questions, rng)
-    yield from _changed_cases(questions, rng)
-    if not anatomy.composed:
-        silenced = {**full, **head_masks(anatomy)}
-        notes: Notes = {**YARDSTICK, "head": 1}
+        yield Case("forward.defaults", "forward", {"input_ids": full["input_ids"]}, requires=needs, notes=NOISE_FLOOR)
+    yield from _row_cases(case_inputs, rng)
+    yield from _changed_cases(case_inputs, rng)
+    if not model_spec.composed:
+        silenced = {**full, **head_masks(model_spec)}
+        notes: Notes = {**NOISE_FLOOR, "head": 1}
         yield Case("forward.head-masks", "forward", silenced, requires=("head_masks",), notes=notes)
 
 
-def _row_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]:
-    """One row by itself, and with other mates."""
-    kept, shown = questions.kept, questions.anatomy.padding_shows
+def _row_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Case]:
+    """One row by itself, and with other rows."""
+    kept, shown = case_inputs.kept, case_inputs.model_spec.padding_shows
     needs = ("padding_is_unseen",) if shown else ()
-    notes: Notes = {**YARDSTICK, **kept}
+    notes: Notes = {**NOISE_FLOOR, **kept}
     if shown:
         notes["lacking"] = {"padding_is_unseen": shown}
-    yield Case("forward.alone", "forward", questions.alone, requires=needs, notes=notes)
-    others = (np.arange(len(questions.labels)) != questions.row)[:, None]
-    mates = dict(questions.full)
-    for sequence in questions.sequences:
-        mates |= sequence.changed(others & (sequence.mask > 0), rng)
-    yield Case("forward.other-mates", "forward", mates, notes={**YARDSTICK, **kept})
-    if len(questions.labels) > 1 and questions.anatomy.speech is None:
-        yield _masked_mate(questions)
+    yield Case("forward.single-row", "forward", case_inputs.alone, requires=needs, notes=notes)
+    others = (np.arange(len(case_inputs.labels)) != case_inputs.row)[:, None]
+    other_rows = dict(case_inputs.full)
+    for sequence in case_inputs.sequences:
+        other_rows |= sequence.changed(others & (sequence.mask > 0), rng)
+    yield Case("forward.perturbed-batch", "forward", other_rows, notes={**NOISE_FLOOR, **kept})
+    if len(case_inputs.labels) > 1 and case_inputs.model_spec.speech is None:
+        yield _fully_masked_row(case_inputs)
 
 
-def _masked_mate(questions: Questions) -> Case:
-    """One row may look at nothing of its source. What it then is no page says, so that it sets no budget.
+def _fully_masked_row(case_inputs: CaseInputs) -> Case:
+    """One row may look at nothing of its source. What it then is no page says, so that it sets no tolerance.
 
     Audio is not asked: of no samples the number of frames is negative.
     """
-    masked = int(questions.row == 0)
-    source = questions.source
+    masked = int(case_inputs.row == 0)
+    source = case_inputs.source
     mask = np.where(np.arange(len(source.mask))[:, None] == masked, 0, source.mask)
-    inputs = {**questions.full, source.mask_name: mask.tolist()}
-    return Case("forward.masked-mate", "forward", inputs, notes={"masked": masked})
+    inputs = {**case_inputs.full, source.mask_name: mask.tolist()}
+    return Case("forward.fully-masked-row", "forward", inputs, notes={"masked": masked})
 
 
-def _changed_cases(questions: Questions, rng: np.random.Generator) -> Iterator[Case]:
+def _changed_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Case]:
     """The whole batch with one part of it exchanged: what comes later, the source's end, what is masked."""
-    source, target, anatomy = questions.source, questions.target, questions.anatomy
+    source, target, model_spec = case_inputs.source, case_inputs.target, case_inputs.model_spec
     if target is not None:
         width = target.mask.shape[1]
         position = max(1, width // 2)
-        inputs = questions.changed("target", (np.arange(width) >= position)[None, :], rng)
-        yield Case("forward.other-future", "forward", inputs, notes={**YARDSTICK, "tgt": position})
+        inputs = case_inputs.changed("target", (np.arange(width) >= position)[None, :], rng)
+        yield Case("forward.perturbed-future", "forward", inputs, notes={**NOISE_FLOOR, "tgt": position})
     # A classifier's last token is its end, and a text may hold nothing else; of audio one frame's samples are changed,
     # or none of it might be seen.
-    last = source.lengths - 1 - (anatomy.head == "labels")
-    first = last if anatomy.speech is None else last + 1 - anatomy.speech.receptive_field
+    last = source.lengths - 1 - (model_spec.head == "labels")
+    first = last if model_spec.speech is None else last + 1 - model_spec.speech.receptive_field
     if (last >= 0).all():
         places = np.arange(source.mask.shape[1])
-        inputs = questions.changed("source", (places >= first[:, None]) & (places <= last[:, None]), rng)
-        lengths = [_lengths(anatomy, int(length)) for length in source.lengths]
-        yield Case("forward.other-source", "forward", inputs, notes={**YARDSTICK, "rows": lengths})
-    hidden = dict(questions.full)
-    for sequence in questions.sequences:
+        inputs = case_inputs.changed("source", (places >= first[:, None]) & (places <= last[:, None]), rng)
+        lengths = [_lengths(model_spec, int(length)) for length in source.lengths]
+        yield Case("forward.perturbed-source", "forward", inputs, notes={**NOISE_FLOOR, "rows": lengths})
+    hidden = dict(case_inputs.full)
+    for sequence in case_inputs.sequences:
         hidden |= sequence.changed(sequence.mask == 0, rng)
-    shown = anatomy.padding_shows
+    shown = model_spec.padding_shows
     needs = ("padding_is_unseen",) if shown else ()
-    notes: Notes = {**YARDSTICK}
+    notes: Notes = {**NOISE_FLOOR}
     if shown:
         notes["lacking"] = {"padding_is_unseen": shown}
-    yield Case("forward.other-padding", "forward", hidden, requires=needs, notes=notes)
+    yield Case("forward.perturbed-padding", "forward", hidden, requires=needs, notes=notes)
 
 
-def head_masks(anatomy: Anatomy) -> dict[str, Any]:
+def head_masks(model_spec: ModelSpec) -> dict[str, Any]:
     """Silences the second head (the only one, if there is but one) of the first layer of each attention."""
-    if anatomy.alone:
-        names = {"head_mask": anatomy.decoder, "cross_attn_head_mask": anatomy.decoder}
+    if model_spec.decoder_only:
+        names = {"head_mask": model_spec.decoder, "cross_attn_head_mask": model_spec.decoder}
     else:
-        decoder = anatomy.decoder
-        names = {"head_mask": anatomy.encoder, "decoder_head_mask": decoder, "cross_attn_head_mask": decoder}
+        decoder = model_spec.decoder
+        names = {"head_mask": model_spec.encoder, "decoder_head_mask": decoder, "cross_attn_head_mask": decoder}
     masks = {}
     for name, stack in names.items():
         mask = np.ones((stack.layers, stack.heads))

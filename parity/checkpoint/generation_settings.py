@@ -48,7 +48,7 @@ _NOT_JUDGED = {
 """Settings whose effect no check judges, with the values at which they have none.
 
 The reference follows them; but what is drawn by chance has no one right text, and a penalty for repetition or a second
-logarithm of a softmax stretches the errors that a logit's budget allows.
+logarithm of a softmax stretches the errors that a logit's tolerance allows.
 """
 _ONE_END = ("eos_token_id", "forced_eos_token_id")
 """Of these the checks judge one token."""

@@ -14,7 +14,7 @@ from parity.checkpoint.diagnosis import explained, notices_of, refusal
 from parity.checkpoint.facts import file_facts
 from parity.checkpoint.files import HandedFile, digested, examine, list_files, statuses
 from parity.checkpoint.generation_settings import generation_in_force
-from parity.core.model_spec import Anatomy, anatomy_of
+from parity.core.model_spec import ModelSpec, model_spec_of
 from parity.core.records import FileFacts, Notice
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
@@ -61,9 +61,9 @@ class Checkpoint:
     """What the files hold, as conditions of known issues name it."""
 
     @property
-    def anatomy(self) -> Anatomy:
+    def model_spec(self) -> ModelSpec:
         """What its model is made of."""
-        return anatomy_of(self.config, self.model_class)
+        return model_spec_of(self.config, self.model_class)
 
 
 def inspect_checkpoint(path: Path, model_class: str | None = None) -> Checkpoint:
@@ -90,16 +90,16 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
     listing = list_files(path)
     before = statuses(listing)
     config = filled(read_json(path, CONFIG_FILE), read_config(path))
-    anatomy = anatomy_of(config, model_class, path / CONFIG_FILE)
+    model_spec = model_spec_of(config, model_class, path / CONFIG_FILE)
     known, weights = find_weights(path)
     opened = open_weights(known, weights)
     if (refused := refusal(path, opened)) is not None:
         raise refused
-    check_amount_asked(anatomy.config, anatomy.model_class, opened, path / CONFIG_FILE)
+    check_amount_asked(model_spec.config, model_spec.model_class, opened, path / CONFIG_FILE)
     unexamined = examine(listing)
-    generation = generation_in_force(path, anatomy.positions) if anatomy.generates else {}
-    notices, files = tuple(notices_of(path, opened, anatomy)), tuple(listing.paths)
-    facts = file_facts(path, anatomy.model_class, files, generation)
+    generation = generation_in_force(path, model_spec.positions) if model_spec.generates else {}
+    notices, files = tuple(notices_of(path, opened, model_spec)), tuple(listing.paths)
+    facts = file_facts(path, model_spec.model_class, files, generation)
     # A tied table has several names in some formats.
     arrays = {each.identity or name: each for name, each in opened.tensors.items()}
     handed = digested(listing, before)  # after everything else that is read here
@@ -108,7 +108,7 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
         path=path,
         digest=_digest(handed),
         config=config,
-        model_class=anatomy.model_class,
+        model_class=model_spec.model_class,
         generation=generation,
         files=files,
         format=known.name,

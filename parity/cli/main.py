@@ -106,7 +106,7 @@ def judge(
 
 @app.command(epilog=DONE)
 @guarded
-def ledger(
+def known_issues(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]…", help="Only these entries, in full.")] = None,
     backend: Annotated[
         list[str] | None, typer.Option("--backend", metavar="NAME", help="Only this backend's; repeat for more.")
@@ -116,9 +116,9 @@ def ledger(
     ] = None,
 ) -> None:
     """The known divergences of named library versions: as a table, or each in full with its cause and line."""
-    from parity.report.known_issues import show_ledger
+    from parity.report.known_issues import show_known_issues
 
-    show_ledger(ids or [], backend or [], severity or [])
+    show_known_issues(ids or [], backend or [], severity or [])
 
 
 @app.command(
@@ -173,7 +173,10 @@ def fuzz(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Another seed draws other examples.")] = 0,
     known: Annotated[
-        str, typer.Option(metavar="ID", help="Count this entry of the ledger as a failure, to have it shown small.")
+        str,
+        typer.Option(
+            metavar="ID", help="Count this entry of the list of known issues as a failure, to have it shown small."
+        ),
     ] = "",
     again: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Judge a stored failure again, and search for nothing.")
@@ -217,7 +220,7 @@ def fuzz(
     f"2: nothing could be run. {ALWAYS}"
 )
 @guarded
-def docs(
+def doctest(
     pages: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[PAGE]…", help="Markdown, reStructuredText, plain text or a script, in any language."),
@@ -260,7 +263,7 @@ def docs(
 
     With stand-ins, what depends on weights is not compared. Writes documented.json and documented.md.
 
-    Example: parity docs --installed --stack main --stack docs-4.37
+    Example: parity doctest --installed --stack main --stack docs-4.37
     """
     from parity.capture.run_directory import new_run_directory
     from parity.tools.examples.render import DocsProgress, show_docs, write_docs
@@ -304,7 +307,7 @@ def doctor() -> None:
 @guarded
 def schema(
     documented: Annotated[
-        bool, typer.Option("--documented", help="That of documented.json, which parity docs writes.")
+        bool, typer.Option("--documented", help="That of documented.json, which parity doctest writes.")
     ] = False,
 ) -> None:
     """Print the JSON Schema of report.json."""

@@ -22,7 +22,7 @@ Backends = Annotated[
 ]
 Checks = Annotated[
     list[str] | None,
-    typer.Option("--check", metavar="ID|FAMILY", help="Only this check; repeat for more. (default: all)"),
+    typer.Option("--check", metavar="ID|GROUP", help="Only this check; repeat for more. (default: all)"),
 ]
 Stacks = Annotated[
     list[str] | None,
@@ -84,7 +84,8 @@ KnownIssues = Annotated[
     typer.Option(
         "--known-issues",
         metavar="FILE",
-        help="Your own expected failures, in the ledger's form: each with evidence, a reason and a date of expiry.",
+        help="Your own expected failures, in the known issues' form: each with evidence, a reason and a date "
+        "of expiry.",
     ),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
@@ -93,7 +94,7 @@ SaveLimit = Annotated[
     typer.Option(metavar="GB", min=0, help="What all saved copies of one checkpoint may take; above, none is saved."),
 ]
 EachLayer = Annotated[
-    bool, typer.Option("--each-layer", help="Also ask every layer alone, given the oracle's own states.")
+    bool, typer.Option("--layerwise", help="Also ask every layer alone, given the oracle's own states.")
 ]
 
 AUDIT_OPTIONS: dict[str, Any] = {
@@ -113,7 +114,7 @@ AUDIT_OPTIONS: dict[str, Any] = {
     "strict": Strict,
     "known_issues": KnownIssues,
     "offline": Offline,
-    "each_layer": EachLayer,
+    "layerwise": EachLayer,
     "save_limit": SaveLimit,
 }
 """By field of ``AuditOptions`` its option, in the order of the help; ``cases`` only a program can give."""

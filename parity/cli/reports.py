@@ -30,7 +30,9 @@ def gate(
     update: Annotated[
         bool, typer.Option("--update", help="Write the baseline from this run, or what several agree on.")
     ] = False,
-    drop: Annotated[bool, typer.Option("--drop", help="With --update: cells no longer there are meant to go.")] = False,
+    drop: Annotated[
+        bool, typer.Option("--allow-removed", help="With --update: cells no longer there are meant to go.")
+    ] = False,
     accept_failures: Annotated[
         bool, typer.Option("--accept-failures", help="With --update: cells that fail are taken too, for a --reason.")
     ] = False,
@@ -61,7 +63,7 @@ def gate(
     if accept_failures:
         raise GivenError("--accept-failures is for --update")
     if drop or len(reports) > 1:
-        raise GivenError("--drop and several reports are for --update")
+        raise GivenError("--allow-removed and several reports are for --update")
     gated = hold(reports[0], baseline)
     show_gate(gated, reports[0], baseline)
     if summary is not None or annotate:
@@ -122,7 +124,7 @@ def show(path: Stored) -> None:
 def explain(
     checks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID|FAMILY]…", help="Checks, or a family's. (default: all, a line each)"),
+        typer.Argument(metavar="[ID|GROUP]…", help="Checks, or a group's. (default: all, a line each)"),
     ] = None,
 ) -> None:
     """Tell what a check claims, where the claim comes from, and what usually breaks it.

@@ -274,15 +274,15 @@ BACKENDS: dict[str, Entry] = {
     ),
 }
 
-_FAULTY = (SourceRoot("reference"),)
+_MUTANT_SOURCES = (SourceRoot("reference"),)
 """A fault names what it changes in a text, which is no import."""
-_OF_PAGES = (*_FAULTY, SourceRoot("parity", ("cases/data/configs.toml",)))
+_DOC_SOURCES = (*_MUTANT_SOURCES, SourceRoot("parity", ("cases/data/configs.toml",)))
 MUTANT_HOSTS: dict[str, Entry] = {
     "mutant": Entry(
         "parity.backends.mutants.host",
         "MutantTorch",
         (*_TORCH, *_COMMON),
-        _FAULTY,
+        _MUTANT_SOURCES,
         role="mutant",
         framework="torch",
         reads_data_only=True,
@@ -293,7 +293,7 @@ MUTANT_HOSTS: dict[str, Entry] = {
         "parity.backends.mutants.host",
         "MutantFlax",
         (*_JAX, *_COMMON),
-        _FAULTY,
+        _MUTANT_SOURCES,
         role="mutant",
         framework="jax",
         reads_data_only=True,
@@ -304,7 +304,7 @@ MUTANT_HOSTS: dict[str, Entry] = {
         "parity.backends.mutants.config_host",
         "MutantConfig",
         _COMMON,
-        _OF_PAGES,
+        _DOC_SOURCES,
         about="config",
         role="mutant",
         reads_data_only=True,
@@ -313,7 +313,7 @@ MUTANT_HOSTS: dict[str, Entry] = {
         "parity.backends.mutants.tokenizer_host",
         "MutantTokenizer",
         _COMMON,
-        _FAULTY,
+        _MUTANT_SOURCES,
         about="tokenizer",
         role="mutant",
         reads_data_only=True,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         """Backends and variants of the only candidates that it is put to."""
         lacking: dict[str, str]
         """By word of ``requires``: why nobody can be asked."""
-        sets_yardstick: bool
+        sets_noise_floor: bool
         """The references answer it too, and their errors set tolerances."""
 
         # What of the batch was changed or is looked at.
@@ -113,9 +113,9 @@ else:
     # A dict at runtime: before Python 3.12 pydantic accepts typing_extensions.TypedDict alone, which workers lack.
     Notes = dict[str, Any]
 
-YARDSTICK: Notes = {"sets_yardstick": True}
-"""The yardstick's members answer these too: how ill-conditioned a model is depends on the tokens, so that an error at
-other tokens than the yardstick's own is not held against it."""
+NOISE_FLOOR: Notes = {"sets_noise_floor": True}
+"""The noise floor's members answer these too: how ill-conditioned a model is depends on the tokens, so that an error at
+other tokens than the noise floor's own is not held against it."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Case:
     operation: str
     """``load``, ``forward``, ``repeat``, ``tuple``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``,
     ``score``, ``generation_settings``, ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``load_as``,
-    ``frozen_gradients``, ``plain_load``, ``each_layer``, ``config``, ``tokenize``, ``tokenizer_files`` or
+    ``frozen_gradients``, ``plain_load``, ``layerwise``, ``config``, ``tokenize``, ``tokenizer_files`` or
     ``weight_files`` (``parity.capture.worker.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from parity.core.case import ABOUT, Case
 from parity.core.records import SubjectRecord
 
-COMPUTING = ("candidate", "yardstick")
+COMPUTING = ("candidate", "noise_floor")
 """Roles that compute in a dtype and on a device which they may lack; the oracle's are those it was chosen for."""
 OF_FILES = ("load", *ABOUT)
 """What the files themselves can be asked."""
@@ -63,7 +63,7 @@ def eligibility(
 def _is_question(subject: SubjectRecord, case: Case) -> bool:
     """Whether a case is put to this subject, by its part in the run.
 
-    The file is only loaded and read, the oracle only computes, and a yardstick answers the cases that set budgets.
+    The file is only loaded and read, the oracle only computes, and a noise floor answers the cases that set tolerances.
     A candidate is asked what its backend is about.
     """
     role = subject.role
@@ -73,7 +73,7 @@ def _is_question(subject: SubjectRecord, case: Case) -> bool:
         return False
     if (role == "file") != (case.operation in OF_FILES) and role != "candidate":
         return False
-    return role != "yardstick" or bool(case.notes.get("sets_yardstick"))
+    return role != "noise_floor" or bool(case.notes.get("sets_noise_floor"))
 
 
 def _reason(subject: SubjectRecord, case: Case, missing: Sequence[str]) -> str:

@@ -30,12 +30,12 @@ HEADS: dict[str, Head] = {
 }
 """The documented classes that are judged, by their PyTorch names, and what each puts on the decoder's states."""
 
-KINKED = ("relu",)
+NON_DIFFERENTIABLE = ("relu",)
 """Documented activations that have no derivative somewhere."""
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class ModelSpec:
     """One model: its documented class, the config it is built from, and the content of ``config.json``."""
 
     model_class: str
@@ -48,7 +48,7 @@ class Anatomy:
         return HEADS[self.model_class]
 
     @property
-    def alone(self) -> bool:
+    def decoder_only(self) -> bool:
         """Whether it is a decoder without an encoder."""
         return self.model_class == "BartForCausalLM"
 
@@ -105,7 +105,7 @@ class Anatomy:
     @property
     def generates(self) -> bool:
         """Whether its class is documented to write text from a source."""
-        return self.head == "language" and not self.alone
+        return self.head == "language" and not self.decoder_only
 
     @property
     def encoder(self) -> StackShape:
@@ -114,7 +114,7 @@ class Anatomy:
         Raises:
             TypeError: it is a decoder alone.
         """
-        if self.alone:
+        if self.decoder_only:
             raise TypeError(f"{self.model_class} has no encoder")
         config = self.config
         return config.stack("encoder") if isinstance(config, BartConfig) else config.encoder.stack()
@@ -241,8 +241,8 @@ class Anatomy:
         return table_of(self.config, self.model_class)
 
 
-def anatomy_of(raw: Mapping[str, Any], model_class: str | None = None, place: Any = "config.json") -> Anatomy:
-    """A model's anatomy.
+def model_spec_of(raw: Mapping[str, Any], model_class: str | None = None, place: Any = "config.json") -> ModelSpec:
+    """A model's model spec.
 
     Args:
         raw: the content of ``config.json``.
@@ -251,17 +251,17 @@ def anatomy_of(raw: Mapping[str, Any], model_class: str | None = None, place: An
     Raises:
         CheckpointError: the config cannot be built from, or the class is none of those that are judged.
     """
-    return _anatomy(json.dumps(raw, sort_keys=True, default=str), model_class, str(place))
+    return _model_spec(json.dumps(raw, sort_keys=True, default=str), model_class, str(place))
 
 
 @lru_cache(maxsize=64)
-def _anatomy(text: str, model_class: str | None, place: str) -> Anatomy:
+def _model_spec(text: str, model_class: str | None, place: str) -> ModelSpec:
     raw = json.loads(text)
     config = config_of(raw, place)
     name = saved_class(config, place) if model_class is None else class_of(config, model_class, place)
     if name not in HEADS or not isinstance(config, BartConfig | EncoderDecoderConfig):
         raise CheckpointError(place, f"{name} is no class that is judged here: {', '.join(HEADS)}")
-    return Anatomy(name, config, raw)
+    return ModelSpec(name, config, raw)
 
 
 def config_class(model_class: str) -> str:

@@ -51,7 +51,7 @@ class AuditOptions:
     inputs: Path | None = None
     """A JSON Lines file (``parity.cases.inputs``); by default a synthetic batch made for the checkpoint."""
     cases: Callable[..., list[Any]] | None = None
-    """Makes the base cases of a checkpoint from its anatomy, the rows of ``inputs`` and its generation settings; by
+    """Makes the base cases of a checkpoint from its model spec, the rows of ``inputs`` and its generation settings; by
     default the standard cases, those of the documented API and those about files."""
     model_class: str | None = None
     """The documented class to load the checkpoints as, by its PyTorch name; by default the one each was saved by."""
@@ -72,7 +72,7 @@ class AuditOptions:
     """A file of your own expected failures (``parity.judge.user_known_issues``)."""
     offline: bool = False
     """Refuse to fetch anything."""
-    each_layer: bool = False
+    layerwise: bool = False
     """Also ask every layer alone, given the oracle's own states (LAYER01)."""
     save_limit: float = SAVE_LIMIT
     """GB that all saved copies of one checkpoint may take together; above, saving is skipped."""
@@ -107,7 +107,7 @@ class AuditOptions:
 
 
 DEFAULTS = AuditOptions()
-RECORDED = ("inputs", "model_class", "time_limit", "each_layer", "save_limit", "checks")
+RECORDED = ("inputs", "model_class", "time_limit", "layerwise", "save_limit", "checks")
 """Options that the command which shows a cell again repeats, and the judge reads."""
 
 

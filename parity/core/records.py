@@ -20,7 +20,7 @@ from parity.core.subject import Role
 from reference.errors import CheckpointError, brief
 from reference.files import read_bytes
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LARGEST = 1024
 """Megabytes of a manifest, report or baseline."""
 Status = Literal["pass", "fail", "known", "skip", "error"]
@@ -208,16 +208,16 @@ class Manifest(_Record):
 
 
 class Divergence(_Record):
-    """The first tensor, in data-flow order, that left its budget."""
+    """The first tensor, in data-flow order, that left its tolerance."""
 
     tensor: str
     at: dict[str, int] = Field(default_factory=dict)
     """Axis by axis, the worst slice (``{"batch": 0, "tgt": 1}``)."""
     error: float | None = None
     """Relative to the tensor's scale; None where there is no number (a missing tensor, NaN, differing bits)."""
-    budget: float | None = None
+    tolerance: float | None = None
     inputs_within: float | None = None
-    """The largest error/budget among its inputs: at most 1 where the fault was made here. None without inputs."""
+    """The largest error/tolerance among its inputs: at most 1 where the fault was made here. None without inputs."""
 
 
 if TYPE_CHECKING:
@@ -234,13 +234,14 @@ if TYPE_CHECKING:
         worst: dict[str, Any]
         """Of the comparison farthest out: tensor, measure, index, both values."""
         slices_over: int
-        """Slices of that tensor that are out of budget."""
+        """Slices of that tensor that are out of tolerance."""
         first_step: int
         """The first decoder position that is wrong."""
         at: dict[str, int]
         """Where, by axis."""
         alone: float | None
-        """How far out the first divergent layer is, in budgets, when it is given the oracle's own states."""
+        """How far out the first divergent layer is, as a multiple of tolerance, when it is given the oracle's own
+        states."""
         excused: list[str]
         """Tensors that a known divergence explains, and the failure does not rest on."""
         oracle_suspected: list[str]
@@ -289,7 +290,7 @@ if TYPE_CHECKING:
         """… and that value."""
 
         # Known issues.
-        ledger: str
+        known_issue: str
         """The entry that explains a failure."""
         severity: str
         """Its severity."""
@@ -322,11 +323,12 @@ class Verdict(_Record):
     dtype: str
     status: Status
     error: float | None = None
-    """Of the comparison nearest to (or farthest past) its budget, relative to the tensor's scale; None: no number."""
-    budget: float | None = None
+    """Of the comparison nearest to (or farthest past) its tolerance, relative to the tensor's scale; None: no
+    number."""
+    tolerance: float | None = None
     first_divergence: Divergence | None = None
     reason: str = ""
-    """Why, in one sentence: what was found wrong, the capability missing, the ledger's entry, our own error."""
+    """Why, in one sentence: what was found wrong, the capability missing, the known issues' entry, our own error."""
     evidence: VerdictEvidence = Field(default_factory=lambda: VerdictEvidence())
     """Tensor, index, both values, exception type and frame, parameters named, the command that shows it again …"""
 
@@ -387,7 +389,7 @@ class CaseRecord(_Record):
 class MeasuredError(_Record):
     """How far one tensor of one candidate's answer to one case was from the oracle's; a row of the plots.
 
-    ``error``, ``budget`` and ``yardstick`` are those of the worst slice, relative to the tensor's scale.
+    ``error``, ``tolerance`` and ``noise_floor`` are those of the worst slice, relative to the tensor's scale.
     """
 
     checkpoint: str
@@ -398,16 +400,17 @@ class MeasuredError(_Record):
     kind: str
     error: float | None = None
     """None: there is no number, and ``note`` says why."""
-    budget: float | None = None
-    """None: no honest implementation answered."""
-    yardstick: float | None = None
-    """The largest error of the honest implementations, which the budget follows from."""
-    budgets: float | None = None
-    """The error in budgets as it is judged: the larger of the worst slice's and the worst element's."""
+    tolerance: float | None = None
+    """None: no conforming implementation answered."""
+    noise_floor: float | None = None
+    """The largest error of the conforming implementations, which the tolerance follows from."""
+    ratio: float | None = None
+    """The error as a multiple of tolerance as it is judged: the larger of the worst slice's and the worst element's."""
     at: list[int] = Field(default_factory=list)
     """Index of the worst slice."""
     places: list[float] = Field(default_factory=list)
-    """Of states and logits of the forward pass, for each position of the sequence its worst slice in budgets."""
+    """Of states and logits of the forward pass, for each position of the sequence its worst slice as a multiple of
+    tolerance."""
     note: str = ""
 
 
@@ -420,7 +423,7 @@ class Mark(_Record):
     margin: float | None = None
     """How much the oracle prefers its own token there …"""
     tolerance: float | None = None
-    """… and below which margin honest implementations may choose otherwise."""
+    """… and below which margin conforming implementations may choose otherwise."""
     oracle_token: int
 
 
@@ -447,7 +450,8 @@ class GeneratedRow(_Record):
 
 
 class Report(_Record):
-    """What ``report.json`` holds. ``report.html`` is made from it, with the words of the ledger and of the checks."""
+    """What ``report.json`` holds. ``report.html`` is made from it, with the words of the list of known issues and of
+    the checks."""
 
     schema_version: int = SCHEMA_VERSION
     parity_version: str

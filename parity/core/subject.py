@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["oracle", "yardstick", "candidate", "file"]
+Role = Literal["oracle", "noise_floor", "candidate", "file"]
 ATTENTIONS = ("eager", "sdpa")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 DEVICES = ("cpu", "cuda")
-MODIFIERS = ("default-precision", "permuted", "mirrored", "1-thread")
+MODIFIERS = ("default-precision", "permuted", "reversed-widths", "1-thread")
 MUTANT = "mutant-"
 
 
@@ -20,15 +20,15 @@ class Variant:
 
     ``eager`` and ``sdpa`` name the attention; ``+default-precision`` lets the framework pick its matmul
     precision (TF32 on CUDA; without it every product runs at the highest); ``+permuted`` reverses the
-    rows of the batch and puts the answers back in order; ``+mirrored`` does so with every width of the model, which
-    the references can; ``+1-thread`` computes on one thread. ``+mutant-NAME`` is a fault of
+    rows of the batch and puts the answers back in order; ``+reversed-widths`` does so with every width of the model,
+    which the references can; ``+1-thread`` computes on one thread. ``+mutant-NAME`` is a fault of
     ``parity.backends.mutants``.
     """
 
     attention: str = "eager"
     default_precision: bool = False
     permuted: bool = False
-    mirrored: bool = False
+    reversed_widths: bool = False
     one_thread: bool = False
     mutant: str = ""
 
@@ -48,7 +48,7 @@ class Variant:
         return cls(attention, *flags, mutant=mutants[0] if mutants else "")
 
     def __str__(self) -> str:
-        flags = (self.default_precision, self.permuted, self.mirrored, self.one_thread)
+        flags = (self.default_precision, self.permuted, self.reversed_widths, self.one_thread)
         mutants = [MUTANT + self.mutant] if self.mutant else []
         return "+".join([self.attention, *(m for m, on in zip(MODIFIERS, flags, strict=True) if on), *mutants])
 
@@ -57,7 +57,7 @@ class Variant:
 class Subject:
     """One backend × variant × stack × device × dtype, and the part it plays in a run.
 
-    ``oracle`` is the truth, ``yardstick`` members measure the error honest implementations make,
+    ``oracle`` is the truth, ``noise_floor`` members measure the error conforming implementations make,
     ``candidate`` ones are judged, ``file`` is the weight file itself, read without any framework.
     """
 
@@ -81,7 +81,7 @@ ORACLE = Subject(TORCH, dtype="float64", role="oracle")
 FILE = Subject("file", role="file")
 
 
-def yardstick_ensemble(
+def noise_floor_ensemble(
     device: str, dtype: str, precision: str = "", references: Sequence[str] = REFERENCES
 ) -> list[Subject]:
     """The implementations whose error sets the tolerances at one device and dtype.
@@ -95,12 +95,12 @@ def yardstick_ensemble(
         references: those that can run here.
     """
     orders = {
-        TORCH: ["eager", "sdpa", "eager+permuted+mirrored", "sdpa+mirrored", "eager+1-thread"],
-        FLAX: ["eager", "eager+permuted+mirrored"],
+        TORCH: ["eager", "sdpa", "eager+permuted+reversed-widths", "sdpa+reversed-widths", "eager+1-thread"],
+        FLAX: ["eager", "eager+permuted+reversed-widths"],
     }
     if len(references) == 1:
-        orders[TORCH] += ["eager+mirrored", "eager+permuted"]
-        orders[FLAX] += ["eager+mirrored", "eager+permuted"]
+        orders[TORCH] += ["eager+reversed-widths", "eager+permuted"]
+        orders[FLAX] += ["eager+reversed-widths", "eager+permuted"]
     members = [(backend, variant) for backend in REFERENCES if backend in references for variant in orders[backend]]
     named = [(backend, str(Variant.parse(variant + precision))) for backend, variant in members]
-    return [Subject(backend, variant, "main", device, dtype, "yardstick") for backend, variant in named]
+    return [Subject(backend, variant, "main", device, dtype, "noise_floor") for backend, variant in named]

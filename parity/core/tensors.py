@@ -1,6 +1,6 @@
 """The one table of canonical tensor names, in data-flow order.
 
-The order localises a fault: the first tensor outside its budget, and whether its inputs were still inside theirs.
+The order localises a fault: the first tensor outside its tolerance, and whether its inputs were still inside theirs.
 Parameters are called as in PyTorch's state dict of ``BartForConditionalGeneration`` (``reference.names``).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from parity.core.model_spec import KINKED, Anatomy
+from parity.core.model_spec import NON_DIFFERENTIABLE, ModelSpec
 from reference.names import Row
 
 
@@ -23,23 +23,23 @@ class TensorSpec:
     inputs: tuple[str, ...] = ()
     """The tensors it is computed from, so that a fault made here is told from one that arrived."""
     scale_from: str | None = None
-    """The tensor whose size its error is measured by and whose yardstick it borrows: set where theory says it is zero,
-    or where it has too few numbers to show what they err."""
+    """The tensor whose size its error is measured by and whose noise floor it borrows: set where theory says it is
+    zero, or where it has too few numbers to show what they err."""
 
 
-def forward_tensors(anatomy: Anatomy) -> list[TensorSpec]:
+def forward_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
     """Tensors of a forward pass, first computed first; ``loss`` where there are labels."""
-    order = [] if anatomy.alone else _encoder_tensors(anatomy)
-    order += _decoder_tensors(anatomy)
-    order += _head_tensors(anatomy, order[-1].name)
+    order = [] if model_spec.decoder_only else _encoder_tensors(model_spec)
+    order += _decoder_tensors(model_spec)
+    order += _head_tensors(model_spec, order[-1].name)
     return order
 
 
-def _encoder_tensors(anatomy: Anatomy) -> list[TensorSpec]:
+def _encoder_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
     """States, attentions, and what is handed to the decoder: of audio as many frames as the convolutions leave."""
-    length = "src" if anatomy.speech is None else "frames"
+    length = "src" if model_spec.speech is None else "frames"
     order = [TensorSpec("encoder.hidden.0", "hidden", ("batch", length, "width"))]
-    for layer in range(anatomy.encoder.layers):
+    for layer in range(model_spec.encoder.layers):
         before = order[-1].name
         axes = ("batch", "heads", length, length)
         order.append(TensorSpec(f"encoder.attention.{layer}", "attention", axes, (before,)))
@@ -48,9 +48,9 @@ def _encoder_tensors(anatomy: Anatomy) -> list[TensorSpec]:
     return [*order, TensorSpec("encoder.last", "hidden", ("batch", "src", "memory"), (order[-1].name,))]
 
 
-def _decoder_tensors(anatomy: Anatomy) -> list[TensorSpec]:
+def _decoder_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
     order = [TensorSpec("decoder.hidden.0", "hidden", ("batch", "tgt", "d_model"))]
-    for layer in range(anatomy.decoder.layers):
+    for layer in range(model_spec.decoder.layers):
         before = order[-1].name
         own = TensorSpec(f"decoder.attention.{layer}", "attention", ("batch", "heads", "tgt", "tgt"), (before,))
         inputs = (before, own.name, "encoder.last")
@@ -62,27 +62,27 @@ def _decoder_tensors(anatomy: Anatomy) -> list[TensorSpec]:
     return order
 
 
-def _head_tensors(anatomy: Anatomy, last: str) -> list[TensorSpec]:
+def _head_tensors(model_spec: ModelSpec, last: str) -> list[TensorSpec]:
     """What the class makes of the decoder's last states."""
-    if anatomy.head == "none":
+    if model_spec.head == "none":
         return [TensorSpec("decoder.last", "hidden", ("batch", "tgt", "d_model"), (last,))]
-    if anatomy.head == "span":
+    if model_spec.head == "span":
         found = [TensorSpec(f"{end}_logits", "logits", ("batch", "tgt"), (last,)) for end in ("start", "end")]
     else:
-        axes = ("batch", "labels") if anatomy.head == "labels" else ("batch", "tgt", "vocab")
+        axes = ("batch", "labels") if model_spec.head == "labels" else ("batch", "tgt", "vocab")
         found = [TensorSpec("logits", "logits", axes, (last,))]
     lender = found[0].name
     return [*found, TensorSpec("loss", "loss", (), tuple(spec.name for spec in found), scale_from=lender)]
 
 
-def decode_tensors(anatomy: Anatomy) -> list[TensorSpec]:
+def decode_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
     """Tensors of decoding in steps: the decoder's own, and what its cache holds after the last step.
 
     Keys and values come before the attention they make; those of the source come from the encoder, which is no part
     of this.
     """
     order = []
-    for spec in forward_tensors(anatomy):
+    for spec in forward_tensors(model_spec):
         if not spec.name.startswith(("decoder.", "logits")):
             continue
         own = tuple(name for name in spec.inputs if name != "encoder.last")
@@ -111,39 +111,39 @@ def score_tensors() -> list[TensorSpec]:
     return [tokens, sampled, TensorSpec("sequences_scores", "score", ("batch",), (tokens.name,), sampled.name)]
 
 
-def gradient_tensors(anatomy: Anatomy, parameters: Collection[str]) -> list[TensorSpec]:
+def gradient_tensors(model_spec: ModelSpec, parameters: Collection[str]) -> list[TensorSpec]:
     """Gradients of the loss by parameter, in the order the backward pass reaches them; those that are defined.
 
-    An activation with a kink has no derivative there: of two honest backends one may find an input of it a rounding
+    An activation with a kink has no derivative there: of two conforming backends one may find an input of it a rounding
     error above zero, the other below, and every gradient behind it jumps by what that unit contributes. With such an
     activation only what the backward pass reaches before the first of them is there to compare.
 
     Args:
         parameters: canonical names of the trainable parameters.
     """
-    logits = tuple(spec.name for spec in forward_tensors(anatomy) if spec.kind == "logits")
+    logits = tuple(spec.name for spec in forward_tensors(model_spec) if spec.kind == "logits")
     specs: list[TensorSpec] = []
-    for row in backward(anatomy):
+    for row in backward(model_spec):
         if row.name in parameters and f"gradient.{row.name}" not in {spec.name for spec in specs}:
             inputs = (specs[-1].name,) if specs else logits
             axes = ("rows",) if len(row.parameter.shape) == 1 else ("rows", "columns")
-            lender = f"gradient.{row.name.replace('.bias', '.weight')}" if _is_zero(row, anatomy) else None
+            lender = f"gradient.{row.name.replace('.bias', '.weight')}" if _is_zero(row, model_spec) else None
             specs.append(TensorSpec(f"gradient.{row.name}", "gradient", axes, inputs, lender))
     return specs
 
 
-def backward(anatomy: Anatomy) -> Iterator[Row]:
+def backward(model_spec: ModelSpec) -> Iterator[Row]:
     """Rows of the table as the backward pass reaches them, up to the first activation with a kink if there is one."""
-    for row in reversed(anatomy.table.rows):
+    for row in reversed(model_spec.table.rows):
         encoder = ".encoder." in f".{row.ours}"
-        stack = anatomy.encoder if encoder else anatomy.decoder
+        stack = model_spec.encoder if encoder else model_spec.decoder
         behind = f"layers.{stack.layers - 1}.fc1" in row.ours or "head.dense" in row.ours
-        if behind and stack.activation in KINKED:
+        if behind and stack.activation in NON_DIFFERENTIABLE:
             return
         yield row
 
 
-def _is_zero(row: Row, anatomy: Anatomy) -> bool:
+def _is_zero(row: Row, model_spec: ModelSpec) -> bool:
     """Whether theory says that a bias has no gradient, so that what there is of it is rounding, at its weight's size.
 
     Softmax is unchanged by one number added to all its inputs: a key's bias adds one to every key's score, and what is
@@ -152,11 +152,11 @@ def _is_zero(row: Row, anatomy: Anatomy) -> bool:
     """
     if not row.name.endswith(".bias"):
         return False
-    if anatomy.head == "span":
-        last = f"layers.{anatomy.decoder.layers - 1}.final_layer_norm.bias"
+    if model_spec.head == "span":
+        last = f"layers.{model_spec.decoder.layers - 1}.final_layer_norm.bias"
         if row.name.endswith(("qa_outputs.bias", last)):
             return True
-    over_time = anatomy.speech is not None and anatomy.speech.feat_extract_norm == "group"
+    over_time = model_spec.speech is not None and model_spec.speech.feat_extract_norm == "group"
     if over_time and row.ours.endswith("features.0.conv.bias"):
         return True
     return row.ours.endswith("k_proj.bias") and row.part is None

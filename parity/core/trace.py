@@ -28,9 +28,9 @@ from reference.errors import CheckpointError, brief
 from reference.files import open_file
 
 FORMAT = 2
-SKETCH_ABOVE = 1 << 18
-SKETCH_WIDTH = 16
-_SKETCH_ROWS = 64
+PROJECT_ABOVE = 1 << 18
+PROJECTION_WIDTH = 16
+_PROJECTION_ROWS = 64
 _NO_DIGEST = "0" * 64
 _DIGEST = b'"digest":"'
 """How the digest's field begins in the header. Elsewhere in it every quotation mark within a text is escaped."""
@@ -103,7 +103,7 @@ if TYPE_CHECKING:
         route: str | None
         """The way by which a model was loaded."""
 
-        # forward, encode_decode, each_layer, repeat, tuple
+        # forward, encode_decode, layerwise, repeat, tuple
         fields: list[dict[str, Any]]
         """Each output in the library's own order, with its form."""
         first: dict[str, str]
@@ -112,7 +112,7 @@ if TYPE_CHECKING:
         """Names of the dict's leaves, in its order."""
 
         # gradients, frozen_gradients
-        sketched: list[str]
+        projected: list[str]
         """Gradients of which a random projection is kept."""
         minuends: dict[str, float]
         """What softmax subtracts from, by tensor (``parity.backends.reference.softmax_cancellation``)."""
@@ -393,13 +393,13 @@ class FileArrays(Mapping[str, np.ndarray]):
         return len(self._names)
 
 
-def sketch(array: np.ndarray) -> np.ndarray:
+def random_projection(array: np.ndarray) -> np.ndarray:
     """A large array's last axis, projected on 16 fixed random sign vectors, in float64.
 
-    The projection is linear, so the sketch of a difference is the difference of the sketches, and the
-    root mean square over the 16 numbers estimates that over the axis it replaces (relative standard
-    error 1/√32, Johnson and Lindenstrauss 1984). Only gradients larger than ``SKETCH_ABOVE`` elements
-    are kept this way; the budgets are measured on sketches too.
+    The projection is linear, so the random projection of a difference is the difference of the random projections, and
+    the root mean square over the 16 numbers estimates that over the axis it replaces (relative standard
+    error 1/√32, Johnson and Lindenstrauss 1984). Only gradients larger than ``PROJECT_ABOVE`` elements
+    are kept this way; the tolerances are measured on random projections too.
 
     Args:
         array: ``[..., width]``, any float dtype.
@@ -408,14 +408,14 @@ def sketch(array: np.ndarray) -> np.ndarray:
         float64 ``[..., 16]``, scaled so that its root mean square estimates that of ``array``.
     """
     width = array.shape[-1]
-    signs = np.random.default_rng(width).integers(0, 2, (width, SKETCH_WIDTH)) * 2.0 - 1.0
+    signs = np.random.default_rng(width).integers(0, 2, (width, PROJECTION_WIDTH)) * 2.0 - 1.0
     rows = array.reshape(-1, width)
-    sketched = np.empty((len(rows), SKETCH_WIDTH))
+    projected = np.empty((len(rows), PROJECTION_WIDTH))
     # In pieces that stay in the processor's cache: widening a whole embedding table costs more than the product.
-    for start in range(0, len(rows), _SKETCH_ROWS):
-        piece = slice(start, start + _SKETCH_ROWS)
-        np.matmul(rows[piece].astype(np.float64), signs, out=sketched[piece])
-    return (sketched / np.sqrt(width)).reshape(*array.shape[:-1], SKETCH_WIDTH)
+    for start in range(0, len(rows), _PROJECTION_ROWS):
+        piece = slice(start, start + _PROJECTION_ROWS)
+        np.matmul(rows[piece].astype(np.float64), signs, out=projected[piece])
+    return (projected / np.sqrt(width)).reshape(*array.shape[:-1], PROJECTION_WIDTH)
 
 
 def digest_array(array: np.ndarray, about: str = "") -> str:

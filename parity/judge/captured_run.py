@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from parity.core.backends import BACKENDS
 from parity.core.case import Case
-from parity.core.model_spec import Anatomy, anatomy_of
+from parity.core.model_spec import ModelSpec, model_spec_of
 from parity.core.records import (
     CheckpointRecord,
     Manifest,
@@ -28,9 +28,9 @@ from parity.core.tensors import TensorSpec, decode_tensors, forward_tensors, gra
 from parity.core.trace import Trace, TraceError
 from parity.judge.tolerance import (
     UNIT_ROUNDOFF,
-    Budget,
     Measured,
-    Yardstick,
+    NoiseFloor,
+    Tolerance,
     measure,
     root_mean_square,
     scale_of,
@@ -114,12 +114,12 @@ class CheckpointRun:
         self._traces: dict[tuple[int, str], Trace] = {}
         self._errors: dict[str, CaseErrors] = {}
         self._scales: dict[tuple[str, str], float] = {}
-        self._yardsticks: dict[tuple[str, str, bool], Yardstick] = {}
+        self._noise_floors: dict[tuple[str, str, bool], NoiseFloor] = {}
 
     @cached_property
-    def anatomy(self) -> Anatomy:
+    def model_spec(self) -> ModelSpec:
         """What the checkpoint's model is made of."""
-        return anatomy_of(self.config, self.checkpoint.documented_class)
+        return model_spec_of(self.config, self.checkpoint.documented_class)
 
     @classmethod
     def open_all(cls, directory: Path) -> tuple[Manifest, list[CheckpointRun]]:
@@ -139,7 +139,7 @@ class CheckpointRun:
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
         """Those that the checkpoint's class was put to, with their places in the manifest."""
         for index, subject in enumerate(self.manifest.subjects):
-            if subject.role in roles and (subject.documented_class, tuple(subject.families)) == self.anatomy.kind:
+            if subject.role in roles and (subject.documented_class, tuple(subject.families)) == self.model_spec.kind:
                 yield index, subject
 
     @cached_property
@@ -226,14 +226,14 @@ class CheckpointRun:
         if asked.operation == "gradients":
             oracle = self.oracle(case)
             names = [name.removeprefix("gradient.") for name in oracle.arrays if name != "loss"] if oracle else []
-            return gradient_tensors(self.anatomy, names)
+            return gradient_tensors(self.model_spec, names)
         if asked.operation == "decode_steps":
-            return [spec for spec in decode_tensors(self.anatomy) if asked.brings(spec.name)]
+            return [spec for spec in decode_tensors(self.model_spec) if asked.brings(spec.name)]
         if asked.operation == "score":
             return score_tensors()
         if asked.operation in WITHOUT_TENSORS or asked.about != "model":
             return []
-        return [spec for spec in forward_tensors(self.anatomy) if asked.brings(spec.name)]
+        return [spec for spec in forward_tensors(self.model_spec) if asked.brings(spec.name)]
 
     def errors(self, case: str) -> CaseErrors:
         """Every captured subject measured against the oracle, once."""
@@ -261,10 +261,10 @@ class CheckpointRun:
         return _measured_before[key]
 
     def _answers(self, case: str) -> dict[int, Trace]:
-        """What is measured: every answer of a candidate or a yardstick's member, by its subject."""
+        """What is measured: every answer of a candidate or a noise floor's member, by its subject."""
         traces = {index: self._readable(index, case) for index, _ in self.subjects("candidate")}
-        # A yardstick's must be read: without one of its members a budget would be another.
-        traces |= {index: self.trace(index, case) for index, _ in self.subjects("yardstick")}
+        # A noise floor's must be read: without one of its members a tolerance would be another.
+        traces |= {index: self.trace(index, case) for index, _ in self.subjects("noise_floor")}
         return {index: trace for index, trace in traces.items() if trace is not None and not trace.raised}
 
     def _measure_all(self, case: str, answered: Mapping[int, Trace]) -> CaseErrors:
@@ -284,38 +284,38 @@ class CheckpointRun:
                     found.errors[index][spec.name] = _measured(actual, truth, scale)
         return found
 
-    def yardstick(self, subject: SubjectRecord) -> Yardstick:
-        """The errors of honest implementations at a subject's device, dtype and matmul precision."""
+    def noise_floor(self, subject: SubjectRecord) -> NoiseFloor:
+        """The errors of conforming implementations at a subject's device, dtype and matmul precision."""
         default_precision = Variant.parse(subject.variant).default_precision
         key = (subject.device, subject.dtype, default_precision)
-        if key not in self._yardsticks:
-            self._yardsticks[key] = self._measure_yardstick(*key)
-        return self._yardsticks[key]
+        if key not in self._noise_floors:
+            self._noise_floors[key] = self._measure_noise_floor(*key)
+        return self._noise_floors[key]
 
-    def _measure_yardstick(self, device: str, dtype: str, default_precision: bool) -> Yardstick:
+    def _measure_noise_floor(self, device: str, dtype: str, default_precision: bool) -> NoiseFloor:
         tf32 = default_precision and device == "cuda" and dtype == "float32"
-        yardstick = Yardstick(UNIT_ROUNDOFF["tf32" if tf32 else dtype])
-        for case in (case for case in self.cases.values() if case.notes.get("sets_yardstick")):
+        noise_floor = NoiseFloor(UNIT_ROUNDOFF["tf32" if tf32 else dtype])
+        for case in (case for case in self.cases.values() if case.notes.get("sets_noise_floor")):
             found, oracle = self.errors(case.name), self.oracle(case.name)
             terms = oracle.facts.get("minuend_terms", {}) if oracle is not None else {}
-            for index, member in self.subjects("yardstick"):
+            for index, member in self.subjects("noise_floor"):
                 same = (member.device, member.dtype) == (device, dtype)
                 if not same or Variant.parse(member.variant).default_precision != default_precision:
                     continue
                 for spec in found.specs:
                     measured = found.errors.get(index, {}).get(spec.name)
                     if isinstance(measured, Measured) and np.isfinite(measured.slice):
-                        yardstick.add(member.backend, spec, measured, terms.get(spec.name, 0.0))
-        return yardstick
+                        noise_floor.add(member.backend, spec, measured, terms.get(spec.name, 0.0))
+        return noise_floor
 
-    def budget(self, subject: SubjectRecord, tensor: str) -> Budget | None:
+    def tolerance(self, subject: SubjectRecord, tensor: str) -> Tolerance | None:
         """What a subject may differ from the oracle at a tensor; None where no reference answered.
 
         Raises:
             NoPeer: the subject is a reference, and the other one was not there to measure it.
         """
-        found = self.yardstick(subject).budget(tensor, subject.backend)
-        if found is None and not any(s.backend != subject.backend for _, s in self.subjects("yardstick")):
+        found = self.noise_floor(subject).tolerance(tensor, subject.backend)
+        if found is None and not any(s.backend != subject.backend for _, s in self.subjects("noise_floor")):
             peer = next(name for name in REFERENCES if name != subject.backend)
             raise NoPeer(
                 f"{subject.backend} is measured by the other reference alone, and that cannot run here: "
@@ -336,10 +336,12 @@ def _is_zero_in_theory(spec: TensorSpec) -> bool:
 
 def _signal(spec: TensorSpec, oracle: Trace, scale: float) -> float:
     """``signal``; of a gradient with a minuend also the minuend, which is the answer that forgets to subtract."""
-    return max(signal(_told_apart(spec, oracle), scale), oracle.facts.get("minuends", {}).get(spec.name, 0.0) / scale)
+    return max(
+        signal(_wrong_answer_scale(spec, oracle), scale), oracle.facts.get("minuends", {}).get(spec.name, 0.0) / scale
+    )
 
 
-def _told_apart(spec: TensorSpec, oracle: Trace) -> np.ndarray:
+def _wrong_answer_scale(spec: TensorSpec, oracle: Trace) -> np.ndarray:
     """The tensor whose slices a wrong answer would exchange: of scores, which may be alike from token to token of a
     text that repeats itself, those of other words at the same places."""
     if spec.kind != "score":

@@ -1,4 +1,4 @@
-"""What a check may look at: the traces of one subject for one case, the oracle's, and errors with their budgets."""
+"""What a check may look at: the traces of one subject for one case, the oracle's, and errors with their tolerances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from parity.core.trace import Trace
 from parity.judge import generated_text as texts
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.results import Comparison, Finding, Held
-from parity.judge.tolerance import Budget, Measured, measure
+from parity.judge.tolerance import Measured, Tolerance, measure
 
 Region = Callable[[TensorSpec], tuple[slice, ...] | None]
 """The part of a tensor that a claim is about, axis by axis; None where it says nothing of that tensor."""
@@ -27,10 +27,10 @@ def whole(spec: TensorSpec) -> tuple[slice, ...]:
 
 
 SHOWN = 8
-"""Slices out of budget that a comparison names."""
+"""Slices out of tolerance that a comparison names."""
 
 SELF_COMPARISON = 2.0
-"""Two answers of one backend may each be a budget away from the oracle, on either side."""
+"""Two answers of one backend may each be a tolerance away from the oracle, on either side."""
 
 
 class Evidence:
@@ -38,14 +38,14 @@ class Evidence:
 
     def __init__(self, run: CheckpointRun, index: int, subject: SubjectRecord, case: Case) -> None:
         self._run, self._index = run, index
-        self.subject, self.case, self.config, self.anatomy = subject, case, run.config, run.anatomy
+        self.subject, self.case, self.config, self.model_spec = subject, case, run.config, run.model_spec
 
     @property
     def trace(self) -> Trace:
         """The subject's answer to the cell's own case."""
-        return self.sibling(self.case.name)
+        return self.trace_of(self.case.name)
 
-    def sibling(self, case: str) -> Trace:
+    def trace_of(self, case: str) -> Trace:
         """The subject's answer to another case; the judge has made sure that the check's ``also`` are there."""
         trace = self._run.trace(self._index, case)
         if trace is None:
@@ -68,7 +68,7 @@ class Evidence:
         return self._of_the_file("load")
 
     @property
-    def read_by_us(self) -> Trace:
+    def reference_reading(self) -> Trace:
         """What our own readers say of the files that the cell's case is about; it may hold what they raised."""
         return self._of_the_file(self.case.name)
 
@@ -117,8 +117,8 @@ class Evidence:
         actual, truth = trace.arrays[tensor].astype(np.float64), oracle.arrays[tensor]
         if actual.shape != truth.shape:
             return None
-        budget = self.budget(tensor)
-        return measure(actual, truth, self.scale(tensor, case)).slice, budget.slice if budget else None
+        tolerance = self.tolerance(tensor)
+        return measure(actual, truth, self.scale(tensor, case)).slice, tolerance.slice if tolerance else None
 
     def _of_the_file(self, case: str) -> Trace:
         trace = self._run.trace(self._run.file_index(self.subject.dtype), case)
@@ -180,18 +180,18 @@ class Evidence:
         """How far the score returned with a text of the cell's case may be from the oracle's."""
         return texts.score_tolerance(self._run, self.subject, self.case, text)
 
-    def choice_signal(self) -> float:
+    def choice_threshold(self) -> float:
         """How far apart two logits of one position usually are: what taking any token for the best would show."""
-        return texts.choice_signal(self._run)
+        return texts.choice_threshold(self._run)
 
     def _named(self, case: str | None) -> Case:
         return self._run.cases[case or self.case.name]
 
-    def budget(self, tensor: str) -> Budget | None:
-        return self._run.budget(self.subject, tensor)
+    def tolerance(self, tensor: str) -> Tolerance | None:
+        return self._run.tolerance(self.subject, tensor)
 
     def against_oracle(self, *kinds: str, names: tuple[str, ...] = ("",)) -> Iterator[Held]:
-        """Every tensor of the case within budget of the oracle, in data-flow order.
+        """Every tensor of the case within tolerance of the oracle, in data-flow order.
 
         Args:
             kinds: only these, or all.
@@ -219,7 +219,7 @@ class Evidence:
         Args:
             actual, expected: names of the two cases.
         """
-        first, second = self.sibling(actual), self.sibling(expected)
+        first, second = self.trace_of(actual), self.trace_of(expected)
         common = {spec.name for spec in self.expected_tensors(expected)}
         for spec in (spec for spec in self.expected_tensors(actual) if spec.name in common):
             if spec.name not in first.arrays or spec.name not in second.arrays:
@@ -236,7 +236,7 @@ class Evidence:
                 yield self._compared(spec, error, SELF_COMPARISON, origin=place)
 
     def changed(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
-        """That two answers differ wherever the oracle's differ by more than honest errors could hide.
+        """That two answers differ wherever the oracle's differ by more than rounding errors could hide.
 
         A claim that something does not depend on an input is empty where nothing depends on it. One process gives the
         same bits for the same inputs (EVAL01), so any difference at all is a dependence. Where the oracle's own
@@ -248,9 +248,9 @@ class Evidence:
             first, second = (trace.arrays[tensor][part(spec)].astype(np.float64) for trace in (one, other))
             return np.abs(first - second).max(axis=-1)
 
-        budget, scale = self.budget(tensor), self.scale(tensor, expected)
-        limit = SELF_COMPARISON * budget.element * scale if budget else 0.0
-        difference = moved(self.sibling(actual), self.sibling(expected))
+        tolerance, scale = self.tolerance(tensor), self.scale(tensor, expected)
+        limit = SELF_COMPARISON * tolerance.element * scale if tolerance else 0.0
+        difference = moved(self.trace_of(actual), self.trace_of(expected))
         plain = moved(self.oracle(actual), self.oracle(expected)) > limit
         still = ~(difference > 0)
         unmoved = np.argwhere(still & plain if plain.any() else still & still.all())
@@ -262,7 +262,7 @@ class Evidence:
         return self._run.scale(case or self.case.name, tensor)
 
     def compared(self, spec: TensorSpec, error: Measured) -> Held:
-        """An error against the oracle in the cell's own case, held against its budget."""
+        """An error against the oracle in the cell's own case, held against its tolerance."""
         signal = self._run.errors(self.case.name).signals[spec.name]
         return self._compared(spec, error, 1.0, signal=signal)
 
@@ -274,36 +274,36 @@ class Evidence:
         signal: float | None = None,
         origin: tuple[slice, ...] = (),
     ) -> Held:
-        budget = self.budget(spec.name)
-        if budget is None:
-            return Finding(False, f"{spec.name} has no budget: no honest implementation answered", spec.name)
-        budget = budget.times(factor)
-        by_slice = error.slice * budget.element >= error.element * budget.slice
+        tolerance = self.tolerance(spec.name)
+        if tolerance is None:
+            return Finding(False, f"{spec.name} has no tolerance: no conforming implementation answered", spec.name)
+        tolerance = tolerance.times(factor)
+        by_slice = error.slice * tolerance.element >= error.element * tolerance.slice
         measure_name = "slice" if by_slice else "element"
         starts = [place.start or 0 for place in origin] + [0] * (len(spec.axes) - len(origin))
         index = _moved(error.slice_at if by_slice else error.element_at, starts)
-        over = np.argwhere(~(error.slices <= budget.slice)) + np.array(starts[:-1], int)
+        over = np.argwhere(~(error.slices <= tolerance.slice)) + np.array(starts[:-1], int)
         worst: dict[str, Any] = {}
-        if not self._sketched(spec.name):
+        if not self._projected(spec.name):
             worst["index"] = dict(zip(spec.axes, _moved(error.element_at, starts), strict=False))
             worst |= {"actual": error.actual, "expected": error.expected}
         return Comparison(
             tensor=spec.name,
             error=error.slice if by_slice else error.element,
-            budget=budget.slice if by_slice else budget.element,
+            tolerance=tolerance.slice if by_slice else tolerance.element,
             measure=measure_name,
-            at=dict(zip(spec.axes[:-1] if self._sketched(spec.name) else spec.axes, index, strict=False)),
+            at=dict(zip(spec.axes[:-1] if self._projected(spec.name) else spec.axes, index, strict=False)),
             worst=worst,
             first_step=_first_step(spec, over, _moved(error.element_at, starts)),
             slices_over=len(over),
             over_at=tuple(dict(zip(spec.axes, place.tolist(), strict=False)) for place in over[:SHOWN]),
             against_oracle=signal is not None,
-            vacuous=signal is not None and budget.slice >= signal,
+            vacuous=signal is not None and tolerance.slice >= signal,
         )
 
-    def _sketched(self, tensor: str) -> bool:
+    def _projected(self, tensor: str) -> bool:
         """Whether a trace holds projections of the tensor's last axis, whose columns mean nothing to a reader."""
-        return tensor in self.trace.facts.get("sketched", ())
+        return tensor in self.trace.facts.get("projected", ())
 
 
 def _moved(index: tuple[int, ...], starts: list[int]) -> tuple[int, ...]:
@@ -312,7 +312,7 @@ def _moved(index: tuple[int, ...], starts: list[int]) -> tuple[int, ...]:
 
 
 def _first_step(spec: TensorSpec, over: np.ndarray, largest: tuple[int, ...]) -> int | None:
-    """The smallest target position among the slices out of budget, or that of the largest element."""
+    """The smallest target position among the slices out of tolerance, or that of the largest element."""
     if "tgt" not in spec.axes[:-1]:
         return None
     axis = spec.axes.index("tgt")

@@ -101,7 +101,7 @@ def sequences_of(run: CheckpointRun, index: int, case: Case) -> np.ndarray | Non
     """What a subject generated, if it answered and it can be read as text."""
     trace = run.trace(index, case.name)
     found = trace.arrays.get(SEQUENCES) if trace is not None and not trace.raised else None
-    return None if unreadable(found, case, run.anatomy.vocab) else found
+    return None if unreadable(found, case, run.model_spec.vocab) else found
 
 
 def held_otherwise(run: CheckpointRun, index: int, case: Case) -> dict[str, Any]:
@@ -132,24 +132,24 @@ def derived(run: CheckpointRun, operation: str, of: str) -> Iterator[Case]:
 
 
 def logit_error(run: CheckpointRun, subject: SubjectRecord) -> float | None:
-    """How far one of the subject's logits may be from the oracle's, absolutely: the largest element's budget.
+    """How far one of the subject's logits may be from the oracle's, absolutely: the largest element's tolerance.
 
-    None where there is no such number: no honest implementation answered, or the oracle's logits are not finite.
+    None where there is no such number: no conforming implementation answered, or the oracle's logits are not finite.
     """
-    budget = run.budget(subject, "logits")
-    if budget is None or run.oracle("forward") is None:
+    tolerance = run.tolerance(subject, "logits")
+    if tolerance is None or run.oracle("forward") is None:
         return None
-    error = budget.element * run.scale("forward", "logits")
+    error = tolerance.element * run.scale("forward", "logits")
     return error if math.isfinite(error) else None
 
 
 def choice_tolerance(run: CheckpointRun, subject: SubjectRecord) -> float | None:
-    """Two logits of one row that honest errors can exchange are no further apart than twice the largest error."""
+    """Two logits of one row that rounding errors can exchange are no further apart than twice the largest error."""
     error = logit_error(run, subject)
     return None if error is None else 2 * error
 
 
-def choice_signal(run: CheckpointRun) -> float:
+def choice_threshold(run: CheckpointRun) -> float:
     """The root mean square difference of two logits of one position of the oracle's."""
     logits = run.truth("forward").arrays["logits"]
     return float(np.sqrt(2 * logits.var(axis=-1).mean()))
@@ -241,7 +241,11 @@ def _framed(row: int, tokens: list[int], settings: GenerationSettings) -> Iterat
 
 
 def _undecided(row: int, tokens: list[int], settings: GenerationSettings, unasked: bool) -> Choice:
-    what = "the oracle was not asked about this text" if unasked else "no honest implementation gave logits a budget"
+    what = (
+        "the oracle was not asked about this text"
+        if unasked
+        else "no conforming implementation gave logits a tolerance"
+    )
     return Choice(row, 1, tokens[-1], settings.fill(DOCUMENTED), None, 0.0, "undecided", f"row {row}: {what}")
 
 

@@ -27,7 +27,7 @@ from parity.core.records import (
 from parity.core.subject import FLAX, TORCH
 from parity.core.trace import Raised, TraceError
 from parity.core.version import __version__
-from parity.judge import known_issues as ledger
+from parity.judge import known_issues
 from parity.judge.captured_run import CheckpointRun, NoPeer
 from parity.judge.checks import CHECKS, Check
 from parity.judge.evidence import Evidence
@@ -71,7 +71,7 @@ def judge(
 
     Args:
         directory: what ``parity capture`` wrote; it is only read.
-        checks: ids or families to judge; by default those that the run was captured for, which are all unless it was
+        checks: ids or groups to judge; by default those that the run was captured for, which are all unless it was
             captured for some.
         strict: known divergences of severity critical count as failures, and so do those that were carried over to a
             version that nobody measured.
@@ -81,7 +81,7 @@ def judge(
     Raises:
         RecordError: the manifest cannot be read.
         KnownIssuesError: the file of known issues cannot be used.
-        NothingToJudge: a name in ``checks`` is neither an id nor a family, or the run was captured for others.
+        NothingToJudge: a name in ``checks`` is neither an id nor a group, or the run was captured for others.
     """
     judging = Judge(checks, strict=strict, known_issues=known_issues)
     manifest, runs = CheckpointRun.open_all(directory)
@@ -113,11 +113,11 @@ class Judge:
     """Judges checkpoints one by one, as they are captured or from a run directory, and sums them up in one report.
 
     Args:
-        checks: ids or families; none for every check.
+        checks: ids or groups; none for every check.
         strict, known_issues: as for ``judge``.
 
     Raises:
-        NothingToJudge: a name is neither an id nor a family.
+        NothingToJudge: a name is neither an id nor a group.
     """
 
     def __init__(
@@ -205,18 +205,18 @@ def verdicts_of(
 
 
 def select_checks(names: Iterable[str] | None) -> list[Check]:
-    """Checks by id or family, in the order they were defined.
+    """Checks by id or group, in the order they were defined.
 
     Raises:
         NothingToJudge: a name is unknown; the message lists what there is.
     """
     wanted = set(names or ())
-    families = {check.family for check in CHECKS.values()}
-    unknown = sorted(wanted - set(CHECKS) - families)
+    groups = {check.group for check in CHECKS.values()}
+    unknown = sorted(wanted - set(CHECKS) - groups)
     if unknown:
-        known = ", ".join([*sorted(families), *CHECKS])
-        raise NothingToJudge(f"no check or family is called {', '.join(unknown)}; there are {known}")
-    return [check for check in CHECKS.values() if not wanted or {check.id, check.family} & wanted]
+        known = ", ".join([*sorted(groups), *CHECKS])
+        raise NothingToJudge(f"no check or group is called {', '.join(unknown)}; there are {known}")
+    return [check for check in CHECKS.values() if not wanted or {check.id, check.group} & wanted]
 
 
 def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
@@ -224,7 +224,7 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
     for check in checks:
         for index, subject in run.subjects(check.role):
             for name in _cases_of(run, check):
-                if _says_something(run, check, name):
+                if _has_coverage(run, check, name):
                     cell = Cell(run, check, run.cases[name], index, subject)
                     if not isinstance(_eligibility(cell), NotAsked):
                         yield cell
@@ -241,7 +241,7 @@ def _cases_of(run: CheckpointRun, check: Check) -> list[str]:
     return [name for asked in check.cases for name in run.cases if name == asked or fnmatchcase(name, asked)]
 
 
-def _says_something(run: CheckpointRun, check: Check, case: str) -> bool:
+def _has_coverage(run: CheckpointRun, check: Check, case: str) -> bool:
     """Whether the checkpoint's class is asked the questions that a claim is about, and answers what it speaks of."""
     if not {case, *check.also} <= set(run.cases) or not check.applies(run.cases[case]):
         return False
@@ -253,18 +253,19 @@ def _says_something(run: CheckpointRun, check: Check, case: str) -> bool:
 
 
 def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = ()) -> Verdict:
-    """The one verdict of a cell, with the ledger, and then the user's known issues, taken into account."""
+    """The one verdict of a cell, with the list of known issues, and then the user's known issues, taken into
+    account."""
     decision = _eligibility(cell)
     if isinstance(decision, Skip):
         return make_verdict(cell, "skip", decision.reason)
     try:
         if empty := _without_values(cell):
-            return _with_ledger(cell, from_results(cell, empty), empty, strict, issues)
+            return _with_known_issues(cell, from_results(cell, empty), empty, strict, issues)
         blocked = _not_answered(cell)
         if blocked is not None:
-            return _with_ledger(cell, blocked, [], strict, issues)
+            return _with_known_issues(cell, blocked, [], strict, issues)
         results = list(cell.check.function(Evidence(cell.run, cell.index, cell.subject, cell.case)))
-        judged = _with_ledger(cell, from_results(cell, results), [r for r in results if not r.ok], strict, issues)
+        judged = _with_known_issues(cell, from_results(cell, results), [r for r in results if not r.ok], strict, issues)
         return _of_what_is_left(cell, judged, results)
     except NoPeer as error:
         return make_verdict(cell, "skip", str(error))
@@ -277,7 +278,7 @@ def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = 
 def _of_what_is_left(cell: Cell, verdict: Verdict, results: list[Result]) -> Verdict:
     """A failure told by what is not known of it, where a known divergence is a part of it
     (``parity.judge.unexplained``)."""
-    if verdict.status != "fail" or "ledger" in verdict.evidence:
+    if verdict.status != "fail" or "known_issue" in verdict.evidence:
         return verdict
     first = verdict.first_divergence.tensor if verdict.first_divergence else None
     left, excused = left_over(cell, results, first)
@@ -336,11 +337,12 @@ def _no_oracle(cell: Cell, name: str) -> Verdict:
     return make_verdict(cell, "error", f"the oracle has no answer to {name}: {why}")
 
 
-def _with_ledger(
+def _with_known_issues(
     cell: Cell, verdict: Verdict, failed: list[Result], strict: bool, issues: Sequence[KnownIssue]
 ) -> Verdict:
     """``known`` where an entry says exactly this. That an entry speaks of a cell which passes is no failure of it: the
-    project's own gate holds the ledger to what the baseline says (``parity.tools.gate.unseen_issues``)."""
+    project's own gate holds the list of known issues to what the baseline says
+    (``parity.tools.gate.unseen_issues``)."""
     if verdict.status != "fail":
         return verdict
     versions = cell.run.manifest.environments[cell.subject.environment].get("versions", {})
@@ -354,7 +356,7 @@ def _with_ledger(
         failed,
         _follows(cell, failed),
     )
-    found = explain(failure, ledger.entries())
+    found = explain(failure, known_issues.entries())
     if found is None or not found.measured:
         # What somebody expects by name goes before what only resembles an entry.
         for issue in issues:
@@ -372,7 +374,7 @@ def _known(verdict: Verdict, found: Explanation, strict: bool) -> Verdict:
         return verdict.model_copy(update={"reason": reason, "evidence": evidence})
     # What was carried over is a guess, however good: nobody measured this version.
     failing = strict and (entry.severity == "critical" or found.carried_over)
-    evidence = {**verdict.evidence, "ledger": entry.id, "severity": entry.severity}
+    evidence = {**verdict.evidence, "known_issue": entry.id, "severity": entry.severity}
     told = verdict.reason
     if found.carried_over:
         evidence["carried_over"] = found.carried_over
@@ -382,7 +384,7 @@ def _known(verdict: Verdict, found: Explanation, strict: bool) -> Verdict:
 
 
 def _follows(cell: Cell, failed: list[Result]) -> frozenset[str]:
-    """Tensors out of budget, some input of which is out of budget too."""
+    """Tensors out of tolerance, some input of which is out of tolerance too."""
     if not any(isinstance(result, Comparison) and result.against_oracle for result in failed):
         return frozenset()
     seen = Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle()
@@ -394,8 +396,8 @@ def _follows(cell: Cell, failed: list[Result]) -> frozenset[str]:
 
 def rests_on(manifest: Manifest) -> str:
     """What the tolerances of a run rest on: which references measured the error that its precision makes."""
-    references = {subject.backend for subject in manifest.subjects if subject.role == "yardstick"}
-    orders = {subject.variant for subject in manifest.subjects if subject.role == "yardstick"}
+    references = {subject.backend for subject in manifest.subjects if subject.role == "noise_floor"}
+    orders = {subject.variant for subject in manifest.subjects if subject.role == "noise_floor"}
     if not references:
         return "no reference computed anything: only what is compared exactly was judged"
     if references == {TORCH, FLAX}:

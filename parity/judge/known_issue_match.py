@@ -22,8 +22,8 @@ FACTOR = 3.0
 """How far beyond the range that the baseline shows, in either direction, an error may be.
 
 In the baseline the errors of one entry and check are within a factor of 7 of each other over all fixtures and stacks
-where the fault is the same sum left out (the padding row's gradient: 3.8e4 to 1.9e5 budgets in 72 cells), and mostly
-within 2. The gate allows the error of one known cell the same factor between two machines
+where the fault is the same sum left out (the padding row's gradient: 3.8e4 to 1.9e5 × tolerance in 72 cells), and
+mostly within 2. The gate allows the error of one known cell the same factor between two machines
 (``parity.tools.gate.gate.FACTOR``)."""
 
 
@@ -39,7 +39,7 @@ class Failure:
     verdict: Verdict
     failed: Sequence[Result]
     follows: frozenset[str] = frozenset()
-    """Tensors out of budget that are computed from others that are: they say nothing of themselves."""
+    """Tensors out of tolerance that are computed from others that are: they say nothing of themselves."""
 
     @property
     def cell(self) -> tuple[str, str, SubjectRecord, CheckpointRecord]:
@@ -143,7 +143,7 @@ def disagreement(entry: Entry, failure: Failure) -> str:
     return _error_disagrees(entry, failure, max(each.ratio for each in compared)) if compared else ""
 
 
-def _error_disagrees(entry: Entry, failure: Failure, budgets: float) -> str:
+def _error_disagrees(entry: Entry, failure: Failure, ratio: float) -> str:
     if failure.check.startswith("GEN"):
         return "a text that is another says nothing of a second fault"
     if (failure.subject.device, failure.subject.dtype) != ("cpu", "float32"):
@@ -152,13 +152,13 @@ def _error_disagrees(entry: Entry, failure: Failure, budgets: float) -> str:
     if measured is None:
         return "no error of it was measured"
     low, high = measured
-    if low / FACTOR <= budgets <= high * FACTOR:
+    if low / FACTOR <= ratio <= high * FACTOR:
         return ""
-    return f"the error is {budgets:.3g} budgets, and {low:.3g} to {high:.3g} were measured"
+    return f"the error is {ratio:.3g} × tolerance, and {low:.3g} to {high:.3g} were measured"
 
 
 @cache
 def measured_errors() -> dict[str, dict[str, tuple[float, float]]]:
-    """By entry and check, the smallest and the largest error in budgets that the baseline has
+    """By entry and check, the smallest and the largest error as a multiple of tolerance that the baseline has
     (``python -m parity.tools.gate.known_issue_errors`` writes them)."""
     return loads(data("judge/data/known_issue_errors.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The ledger of known divergences: a failure is ``known`` only where an entry says exactly so."""
+"""The list of known issues of known divergences: a failure is ``known`` only where an entry says exactly so."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Severity = Literal["critical", "high", "low"]
 
 
 class NoSuchEntry(GivenError):
-    """The ledger knows nothing of what was asked for; the message says what there is."""
+    """The list of known issues knows nothing of what was asked for; the message says what there is."""
 
 
 def _several(specifiers: Any) -> Any:
@@ -59,11 +59,11 @@ class Entry(BaseModel):
     """Values under which it does not show. A field that ``config.json`` does not name has its default, and that too is
     one of them."""
     tensors: list[str] = Field(default_factory=list)
-    """Nothing but these may be out of budget (``*`` stands for anything); empty: whatever was found."""
+    """Nothing but these may be out of tolerance (``*`` stands for anything); empty: whatever was found."""
     first: list[str] = Field(default_factory=list)
     """The first divergence must be at one of these."""
     only_at: dict[str, str] = Field(default_factory=dict)
-    """Every slice out of budget lies there: an axis and the config's field that holds its index."""
+    """Every slice out of tolerance lies there: an axis and the config's field that holds its index."""
     raises: str | None = None
     """The exception it shows as …"""
     message: str = ""
@@ -74,7 +74,8 @@ class Entry(BaseModel):
     """Regular expressions: whatever was found and is no number is, as a whole, one of these."""
     dialect: str | None = None
     """The named way to search (``reference.generation.dialect``) in which the oracle writes the very same text; or
-    ``AS_HELD``: it does so under the settings that the library holds without arguments, which are not the file's."""
+    ``LIBRARY_DEFAULTS``: it does so under the settings that the library holds without arguments, which are not the
+    file's."""
     settings_lost: bool = False
     """The library holds other settings without arguments than the file's."""
     files: list[str] = Field(default_factory=list)
@@ -293,7 +294,7 @@ def _names(patterns: list[str], tensor: str | None) -> bool:
 
 
 def _only_at(result: Result, places: dict[str, Any]) -> bool:
-    """Whether every slice out of budget is known and lies at these indices."""
+    """Whether every slice out of tolerance is known and lies at these indices."""
     if not isinstance(result, Comparison) or result.slices_over != len(result.over_at):
         return False
     return all(at.get(axis) == index for at in (result.at, *result.over_at) for axis, index in places.items())

@@ -11,10 +11,10 @@ from parity.core.records import CaseRecord, MeasuredError, SubjectRecord
 from parity.core.tensors import TensorSpec
 from parity.core.trace import TraceError
 from parity.judge.captured_run import CheckpointRun
-from parity.judge.tolerance import Budget, Measured
+from parity.judge.tolerance import Measured, Tolerance
 
-Bounds = dict[str, tuple[Budget, Budget] | None]
-"""By tensor: yardstick and budget; None where no honest implementation answered."""
+Bounds = dict[str, tuple[Tolerance, Tolerance] | None]
+"""By tensor: noise floor and tolerance; None where no conforming implementation answered."""
 
 
 def measured_errors(run: CheckpointRun) -> list[MeasuredError]:
@@ -59,31 +59,34 @@ def case_records(run: CheckpointRun) -> list[CaseRecord]:
     ]
 
 
-def _bounds(run: CheckpointRun, subject: SubjectRecord, tensor: str) -> tuple[Budget, Budget] | None:
+def _bounds(run: CheckpointRun, subject: SubjectRecord, tensor: str) -> tuple[Tolerance, Tolerance] | None:
     try:
-        yardstick = run.yardstick(subject)
+        noise_floor = run.noise_floor(subject)
     except (TraceError, OSError):
-        # A yardstick's trace cannot be read: the cells that needed it are errors already.
+        # A noise floor's trace cannot be read: the cells that needed it are errors already.
         return None
-    error, budget = yardstick.error(tensor, subject.backend), yardstick.budget(tensor, subject.backend)
-    return (error, budget) if error and budget else None
+    error, tolerance = noise_floor.error(tensor, subject.backend), noise_floor.tolerance(tensor, subject.backend)
+    return (error, tolerance) if error and tolerance else None
 
 
-def _numbers(error: Measured | str, bounds: tuple[Budget, Budget] | None) -> dict[str, Any]:
+def _numbers(error: Measured | str, bounds: tuple[Tolerance, Tolerance] | None) -> dict[str, Any]:
     """What a row says beyond what it is about."""
-    known: dict[str, Any] = {"yardstick": bounds[0].slice, "budget": bounds[1].slice} if bounds else {}
+    known: dict[str, Any] = {"noise_floor": bounds[0].slice, "tolerance": bounds[1].slice} if bounds else {}
     if isinstance(error, str):
         return {**known, "note": error}
     known["at"] = list(error.slice_at)
     if not math.isfinite(error.slice):
         return {**known, "note": "is not finite where the oracle is, or the other way round"}
     if bounds:
-        known["budgets"] = max(error.slice / bounds[1].slice, error.element / bounds[1].element)
+        known["ratio"] = max(error.slice / bounds[1].slice, error.element / bounds[1].element)
     return {**known, "error": error.slice}
 
 
-def _places(case: str, spec: TensorSpec, error: Measured | str, bounds: tuple[Budget, Budget] | None) -> list[float]:
-    """Position by position the worst row's error in budgets, to three digits; empty where there is no such thing."""
+def _places(
+    case: str, spec: TensorSpec, error: Measured | str, bounds: tuple[Tolerance, Tolerance] | None
+) -> list[float]:
+    """Position by position the worst row's error as a multiple of tolerance, to three digits; empty where there is no
+    such thing."""
     by_position = case == "forward" and spec.axes[0] == "batch" and len(spec.axes) == 3
     if not by_position or isinstance(error, str) or bounds is None:
         return []

@@ -28,8 +28,8 @@ def suspect_the_oracle(run: CheckpointRun, verdicts: list[Verdict]) -> list[Verd
         for one, other in combinations(members, 2):
             first, second = verdicts[one], verdicts[other]
             if first.backend != second.backend and _agree(run, case, tensor, first, second):
-                for place, twin in ((one, other), (other, one)):
-                    marked[place] = _mark(marked[place], verdicts[twin].backend)
+                for place, peer in ((one, other), (other, one)):
+                    marked[place] = _mark(marked[place], verdicts[peer].backend)
     return marked
 
 
@@ -46,13 +46,13 @@ def _agree(run: CheckpointRun, case: str, tensor: str, one: Verdict, other: Verd
         if trace is None or tensor not in trace.arrays:
             return False
         found.append(trace.arrays[tensor])
-    budget = run.budget(subject, tensor)
-    if budget is None or found[0].shape != found[1].shape:
+    tolerance = run.tolerance(subject, tensor)
+    if tolerance is None or found[0].shape != found[1].shape:
         return False
-    return measure(*found).slice <= SELF_COMPARISON * budget.slice
+    return measure(*found).slice <= SELF_COMPARISON * tolerance.slice
 
 
-def _mark(verdict: Verdict, twin: str) -> Verdict:
-    suspected = {*verdict.evidence.get("oracle_suspected", []), twin}
+def _mark(verdict: Verdict, peer: str) -> Verdict:
+    suspected = {*verdict.evidence.get("oracle_suspected", []), peer}
     evidence = {**verdict.evidence, "oracle_suspected": sorted(suspected)}
     return verdict.model_copy(update={"evidence": evidence})

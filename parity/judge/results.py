@@ -1,4 +1,4 @@
-"""What a check yields: a tensor held against its budget, or a fact held against the claim."""
+"""What a check yields: a tensor held against its tolerance, or a fact held against the claim."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Comparison:
-    """One tensor compared with its budget."""
+    """One tensor compared with its tolerance."""
 
     tensor: str
     error: float
-    budget: float
+    tolerance: float
     measure: str
     """``slice`` (worst root mean square over the last axis), ``element`` (largest single one) or ``gap`` (how far the
     oracle puts the token taken behind another)."""
@@ -20,32 +20,32 @@ class Comparison:
     worst: dict[str, Any] = field(default_factory=dict)
     """Index, actual and expected value of the largest element."""
     slices_over: int = 0
-    """How many slices are out of budget …"""
+    """How many slices are out of tolerance …"""
     over_at: tuple[dict[str, int], ...] = ()
     """… and where the first few of them are."""
     against_oracle: bool = False
     """Whether it stands against the oracle's answer, or against another answer of the same backend."""
     vacuous: bool = False
-    """Whether a plainly wrong answer would have stayed inside the budget too."""
+    """Whether a plainly wrong answer would have stayed within the tolerance too."""
     first_step: int | None = None
-    """The first decoder position out of budget, where the tensor has any."""
+    """The first decoder position out of tolerance, where the tensor has any."""
     what: str = ""
     """What was found, as the end of a sentence, where the numbers alone do not say it."""
     evidence: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
-        """The error in budgets."""
-        return self.error / self.budget if self.budget else float("inf") if self.error else 0.0
+        """The error as a multiple of tolerance."""
+        return self.error / self.tolerance if self.tolerance else float("inf") if self.error else 0.0
 
     @property
     def ok(self) -> bool:
-        return self.error <= self.budget
+        return self.error <= self.tolerance
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact held against the claim, where there is no number to budget."""
+    """One fact held against the claim, where there is no number to tolerance."""
 
     ok: bool
     what: str

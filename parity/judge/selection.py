@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from parity.core.case import Case
 from parity.judge.checks import Check
-from parity.judge.followup.cases import YARDSTICK_TEXT
+from parity.judge.followup.cases import NOISE_FLOOR_TEXT
 
 ALWAYS = ("load",)
 """What was loaded stands beside every answer."""
@@ -41,8 +41,8 @@ def _narrowed(case: Case, patterns: Collection[str]) -> Case | None:
     names = {case.name, case.notes.get("of", case.name)}
     if any(fnmatchcase(name, each) for name in names for each in patterns):
         return case
-    if case.name == YARDSTICK_TEXT:
+    if case.name == NOISE_FLOOR_TEXT:
         return replace(case, notes={**case.notes, "roles": ["oracle"]})
-    if not case.notes.get("sets_yardstick"):
+    if not case.notes.get("sets_noise_floor"):
         return None
-    return replace(case, notes={**case.notes, "roles": ["oracle", "yardstick"]})
+    return replace(case, notes={**case.notes, "roles": ["oracle", "noise_floor"]})

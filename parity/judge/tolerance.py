@@ -1,14 +1,15 @@
-"""What a backend may differ from the oracle, measured on honest implementations, never set by hand.
+"""What a backend may differ from the oracle, measured on conforming implementations, never set by hand.
 
 An error is measured twice. ``slice``: the root mean square over the last axis only, relative to one scale for the
 whole tensor, in the worst slice; averages over everything would hide one wrong row. ``element``: the largest single
-element on the same scale. Each is judged against its own budget::
+element on the same scale. Each is judged against its own tolerance::
 
-    budget = k · max(yardstick, c · unit roundoff · max(1, terms / scale))
+    tolerance = k · max(noise floor, c · unit roundoff · max(1, terms / scale))
 
-The yardstick is the largest such error in an ensemble of honest implementations (``parity.core.subject``); ``k`` and
+The noise floor is the largest such error in an ensemble of conforming implementations (``parity.core.subject``); ``k``
+and
 ``c`` come from ``calibration.toml``, made by ``parity.tools.calibrate``. ``terms`` is known of a sum of terms that may
-all but cancel (``parity.backends.reference.softmax_cancellation``): no honest sum is closer than a rounding of its
+all but cancel (``parity.backends.reference.softmax_cancellation``): no conforming sum is closer than a rounding of its
 terms, even where all members happen to round none.
 """
 
@@ -59,14 +60,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The largest ``slice`` and ``element`` error an honest implementation makes at this tensor."""
+class Tolerance:
+    """The largest ``slice`` and ``element`` error a conforming implementation makes at this tensor."""
 
     slice: float
     element: float
 
-    def times(self, factor: float) -> Budget:
-        return Budget(self.slice * factor, self.element * factor)
+    def times(self, factor: float) -> Tolerance:
+        return Tolerance(self.slice * factor, self.element * factor)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Calibration:
     c_element: float
 
 
-Members = Literal["ensemble", "twin"]
+Members = Literal["ensemble", "peer"]
 Work = Literal["pass", "gradient"]
 Precision = Literal["float64", "float32", "coarse"]
 
@@ -89,19 +90,20 @@ def calibration(members: Members, work: Work = "pass", precision: Precision = "f
     """The factors in force.
 
     Args:
-        members: who measured the backend: the whole ensemble, or, for a reference, its twin alone. Fewer members reach
-            less far, so that honest errors exceed their yardstick by more.
+        members: who measured the backend: the whole ensemble, or, for a reference, its peer reference alone. Fewer
+        members reach
+            less far, so that rounding errors exceed their noise floor by more.
         work: gradients run through every layer twice, and stray further from each other than what a pass returns.
         precision: of a ``coarse`` one (``precision_of``) an error can be so large that it no longer grows in
-            proportion, and two honest backends part. In ``float64``, the oracle's own, its rounding is part of every
-            error but its own side's, so that the references' errors say less of the others' and of each other's.
+            proportion, and two conforming backends part. In ``float64``, the oracle's own, its rounding is part of
+            every error but its own side's, so that the references' errors say less of the others' and of each other's.
     """
     text = data("judge/data/calibration.toml").read_text(encoding="utf-8")
     return Calibration(**tomllib.loads(text)[class_name(members, work, precision)])
 
 
 def class_name(members: Members, work: Work, precision: Precision) -> str:
-    """What ``calibration.toml`` calls the factors, ``twin-gradient-coarse`` say."""
+    """What ``calibration.toml`` calls the factors, ``peer-gradient-coarse`` say."""
     return "-".join([members, *(["gradient"] if work == "gradient" else []), precision])
 
 
@@ -130,8 +132,8 @@ def scale_of(spec: TensorSpec, arrays: Mapping[str, np.ndarray], minuends: Mappi
     if spec.scale_from is None or spec.scale_from not in arrays:
         return own
     lent = _size(spec.scale_from, arrays, minuends or {})
-    # A loss is rounded at its own size, which may be many times that of the logits whose yardstick it borrows; so is a
-    # text's score, a sum.
+    # A loss is rounded at its own size, which may be many times that of the logits whose noise floor it borrows; so is
+    # a text's score, a sum.
     return max(lent, own) if spec.kind in ("loss", "score") else lent
 
 
@@ -210,7 +212,7 @@ def _difference(actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def signal(oracle: np.ndarray, scale: float) -> float:
     """What a plainly wrong answer would measure: the oracle's own tensor with its slices handed to the next place.
 
-    A budget that reaches this could never fail, so the comparison proves nothing. Root mean square over all slices;
+    A tolerance that reaches this could never fail, so the comparison proves nothing. Root mean square over all slices;
     where all slices are alike but for the oracle's own rounding (or there is but one number) the wrong answer is zero
     everywhere.
     """
@@ -224,12 +226,12 @@ def signal(oracle: np.ndarray, scale: float) -> float:
     return moved if moved > ALIKE * whole else whole
 
 
-class Yardstick:
-    """The ensemble's errors by backend and tensor, and the budgets that follow from them."""
+class NoiseFloor:
+    """The ensemble's errors by backend and tensor, and the tolerances that follow from them."""
 
     def __init__(self, unit_roundoff: float) -> None:
         self._unit_roundoff = unit_roundoff
-        self._errors: dict[str, dict[str, Budget]] = {}
+        self._errors: dict[str, dict[str, Tolerance]] = {}
         self._specs: dict[str, tuple[TensorSpec, int]] = {}
         self._roundings: dict[str, float] = {}
 
@@ -239,17 +241,17 @@ class Yardstick:
         Args:
             terms: how large the terms are that the tensor is a sum of, where they may exceed ``measured.scale``.
         """
-        known = self._errors.setdefault(backend, {}).get(spec.name, Budget(0.0, 0.0))
-        larger = Budget(max(known.slice, measured.slice), max(known.element, measured.element))
+        known = self._errors.setdefault(backend, {}).get(spec.name, Tolerance(0.0, 0.0))
+        larger = Tolerance(max(known.slice, measured.slice), max(known.element, measured.element))
         self._errors[backend][spec.name] = larger
         self._specs[spec.name] = (spec, measured.size)
         self._roundings[spec.name] = self._unit_roundoff * max(1.0, terms / measured.scale)
 
-    def error(self, tensor: str, judged: str) -> Budget | None:
-        """The largest honest error at a tensor, leaving out the members that share the judged backend.
+    def error(self, tensor: str, judged: str) -> Tolerance | None:
+        """The largest rounding error at a tensor, leaving out the members that share the judged backend.
 
-        A reference is measured against its twin only: its own error must not excuse itself. None where no other
-        member answered.
+        A reference is measured against its peer reference only: its own error must not excuse itself. None where no
+        other member answered.
         """
         others = [errors for backend, errors in self._errors.items() if backend != judged and tensor in errors]
         if not others:
@@ -258,13 +260,15 @@ class Yardstick:
         spec, size = self._specs[tensor]
         lenders = [errors[spec.scale_from] for errors in others if spec.scale_from in errors]
         # A scalar is a slice of one element, and errs as single elements do; of a text's scores most are padding.
-        found += [Budget(e.element, e.element) for e in lenders] if size == 1 or spec.kind == "score" else lenders
+        found += [Tolerance(e.element, e.element) for e in lenders] if size == 1 or spec.kind == "score" else lenders
         if size < SMALL:
             kin = [errors[name] for errors in others for name in errors if self._specs[name][0].kind == spec.kind]
-            found.append(Budget(float(np.median([e.slice for e in kin])), float(np.median([e.element for e in kin]))))
-        return Budget(max(e.slice for e in found), max(e.element for e in found))
+            found.append(
+                Tolerance(float(np.median([e.slice for e in kin])), float(np.median([e.element for e in kin])))
+            )
+        return Tolerance(max(e.slice for e in found), max(e.element for e in found))
 
-    def budget(self, tensor: str, judged: str, members: Members | None = None) -> Budget | None:
+    def tolerance(self, tensor: str, judged: str, members: Members | None = None) -> Tolerance | None:
         """What the judged backend may differ from the oracle at a tensor.
 
         Args:
@@ -276,10 +280,10 @@ class Yardstick:
         rounding = self._roundings[tensor]
         # One reference alone reaches less far than two, whoever is judged by it.
         others = [backend for backend, errors in self._errors.items() if backend != judged and tensor in errors]
-        members = members or ("twin" if len(others) < 2 else "ensemble")
+        members = members or ("peer" if len(others) < 2 else "ensemble")
         work: Work = "gradient" if self._specs[tensor][0].kind == "gradient" else "pass"
         factors = calibration(members, work, precision_of(self._unit_roundoff))
-        return Budget(
+        return Tolerance(
             factors.k_slice * max(error.slice, factors.c_slice * rounding),
             factors.k_element * max(error.element, factors.c_element * rounding),
         )

@@ -21,7 +21,7 @@ def cases_of_undefined_text(run: CheckpointRun) -> Iterator[str]:
 
     Where it does not and a candidate does, the candidate's first such word is an ordinary wrong one, and is judged.
     """
-    decoder = getattr(run.anatomy.config, "decoder", None)
+    decoder = getattr(run.model_spec.config, "decoder", None)
     if getattr(decoder, "model_type", "") != "roberta":
         return
     for case in run.cases.values():
@@ -38,4 +38,4 @@ def _writes_padding(run: CheckpointRun, name: str) -> bool:
     except (TraceError, OSError):
         # Whoever judges the case meets the same and says so.
         return False
-    return texts is not None and any(run.anatomy.pad in cut(row, settings_of(case))[1:] for row in texts)
+    return texts is not None and any(run.model_spec.pad in cut(row, settings_of(case))[1:] for row in texts)

@@ -1,4 +1,5 @@
-"""What a failure is told of where known divergences are a part of it: the part that no entry of the ledger explains.
+"""What a failure is told of where known divergences are a part of it: the part that no entry of the list of known
+issues explains.
 
 A cell is ``known`` only where an entry explains all that was found. Where something else is wrong too, the cell fails,
 and what it is told by (the first tensor, the worst value, the reason) is what nobody knew.
@@ -23,7 +24,7 @@ Places = dict[str, Any]
 
 
 def left_over(cell: Cell, results: Sequence[Result], first: str | None = None) -> tuple[list[Result], list[str]]:
-    """The results without what entries of the ledger excuse in them, and the ids of these entries.
+    """The results without what entries of the list of known issues excuse in them, and the ids of these entries.
 
     Args:
         first: the tensor of the first divergence, which some entries ask for.

@@ -1,4 +1,4 @@
-"""A user's own expected failures: a file in the ledger's form, whose entries give evidence, a reason and an end.
+"""A user's own expected failures: a file in the known issues' form, whose entries give evidence, a reason and an end.
 
 What such a file excuses is ``known``, with the file as its source, until the day an entry expires; from then on the
 same cell fails. It never excuses an ``error``, and is never read from the directory of a checkpoint that is judged: who
@@ -39,11 +39,11 @@ class KnownIssuesError(GivenError):
 
 
 class KnownIssue(Entry):
-    """One expected failure of a user's: an ``Entry`` of the ledger with evidence, a reason and a date."""
+    """One expected failure of a user's: an ``Entry`` of the list of known issues with evidence, a reason and a date."""
 
     severity: Severity = "high"
     versions: dict[str, Any] = Field(default_factory=dict)
-    """By distribution, as in the ledger; empty: all."""
+    """By distribution, as in the list of known issues; empty: all."""
     cause: str = ""
     upstream: str = ""
     effect: str = ""
@@ -109,7 +109,7 @@ class KnownIssue(Entry):
         if expired:
             told = f"known issue {self.id} expired on {self.expires} ({self.source}): {self.reason}"
         fails = expired or (strict and self.severity == "critical")
-        evidence = {**verdict.evidence, "ledger": self.id, "severity": self.severity, "source": self.source}
+        evidence = {**verdict.evidence, "known_issue": self.id, "severity": self.severity, "source": self.source}
         changed = {"status": "fail" if fails else "known", "reason": f"{told} [{verdict.reason}]", "evidence": evidence}
         return verdict.model_copy(update=changed)
 
@@ -143,7 +143,7 @@ def read_known_issues(path: Path, checkpoints: Iterable[Path] = ()) -> tuple[Kno
                 f"{place}: {' '.join(in_words(error).split()).removeprefix('Value error, ')}"
             ) from error
         if issue.id in found or issue.id in taken:
-            whose = "another entry" if issue.id in found else "an entry of parity's own ledger"
+            whose = "another entry" if issue.id in found else "an entry of parity's own known-issue list"
             raise KnownIssuesError(f"{place}: {whose} has this id")
         found[issue.id] = issue
     return tuple(found.values())

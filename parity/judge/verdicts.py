@@ -40,7 +40,7 @@ def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = fr
     failed = [result for result in results if not isinstance(result, Undecided) and not result.ok]
     compared = [result for result in results if isinstance(result, Comparison)]
     nearest = max(compared, key=lambda result: result.ratio, default=None)
-    numbers = {"error": _number(nearest.error), "budget": _number(nearest.budget)} if nearest else {}
+    numbers = {"error": _number(nearest.error), "tolerance": _number(nearest.tolerance)} if nearest else {}
     if failed:
         divergence = _first_divergence(cell, failed[0], compared, excused)
         evidence = _evidence(failed, nearest) | _alone(cell, divergence)
@@ -50,7 +50,7 @@ def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = fr
         return make_verdict(cell, "error", undecided.what, **numbers)
     vacuous = next((result for result in compared if result.vacuous), None)
     if vacuous:
-        reason = f"could not have failed: the budget of {vacuous.tensor} is as large as a wrong answer's error"
+        reason = f"could not have failed: the tolerance of {vacuous.tensor} is as large as a wrong answer's error"
         return make_verdict(cell, "error", reason, **numbers)
     return make_verdict(cell, "pass", "", **numbers, compared=len(results), **_seen(results))
 
@@ -78,7 +78,7 @@ def _reason(failed: list[Held]) -> str:
     place = f" at [{at}]" if at else ""
     if not math.isfinite(first.error):
         return f"{first.tensor}{place} is not finite{_beside(first)}{more}"
-    return f"{first.tensor}{place} is {first.ratio:.3g} budgets {against}{more}"
+    return f"{first.tensor}{place} is {first.ratio:.3g} × tolerance {against}{more}"
 
 
 def _beside(comparison: Comparison) -> str:
@@ -104,7 +104,8 @@ def _evidence(failed: list[Held], nearest: Comparison | None) -> dict[str, Any]:
 def _first_divergence(
     cell: Cell, first: Held, compared: list[Comparison], excused: frozenset[str]
 ) -> Divergence | None:
-    """The first tensor out of budget in data-flow order, looked for among all tensors of the pass but the excused."""
+    """The first tensor out of tolerance in data-flow order, looked for among all tensors of the pass but the
+    excused."""
     if isinstance(first, Comparison) and first.against_oracle:
         everything = list(Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle())
         # What was compared again without what is excused of it stands for itself, and what is excused for nothing.
@@ -123,7 +124,7 @@ def _first_divergence(
         tensor=first.tensor,
         at=first.at,
         error=_number(first.error),
-        budget=_number(first.budget),
+        tolerance=_number(first.tolerance),
         inputs_within=_number(max(inputs)) if inputs else None,
     )
 
@@ -136,10 +137,10 @@ def _alone(cell: Cell, divergence: Divergence | None) -> dict[str, Any]:
     if cell.run.oracle(asked.name) is None:
         return {}
     measured = cell.run.errors(asked.name).errors.get(cell.index, {}).get(divergence.tensor)
-    budget = cell.run.budget(cell.subject, divergence.tensor)
-    if not isinstance(measured, Measured) or budget is None:
+    tolerance = cell.run.tolerance(cell.subject, divergence.tensor)
+    if not isinstance(measured, Measured) or tolerance is None:
         return {}
-    return {"alone": _number(max(measured.slice / budget.slice, measured.element / budget.element))}
+    return {"alone": _number(max(measured.slice / tolerance.slice, measured.element / tolerance.element))}
 
 
 def _number(value: float) -> float | None:
@@ -149,7 +150,7 @@ def _number(value: float) -> float | None:
 
 def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Verdict:
     """A verdict of this cell; details that are no field of their own become evidence."""
-    fields = {name: details.pop(name) for name in ("error", "budget", "first_divergence") if name in details}
+    fields = {name: details.pop(name) for name in ("error", "tolerance", "first_divergence") if name in details}
     subject, checkpoint = cell.subject, cell.run.checkpoint
     if status in ("fail", "error"):
         details["again"] = _again(cell)
@@ -191,7 +192,7 @@ def _again(cell: Cell) -> str:
         words += ["--device", subject.device]
     if subject.dtype != "float32":
         words += ["--dtype", subject.dtype]
-    words += ["--each-layer"] if "each-layer" in cell.run.cases else []
+    words += ["--layerwise"] if "each-layer" in cell.run.cases else []
     for name, option in (("model_class", "--class"), ("inputs", "--inputs"), ("known_issues", "--known-issues")):
         if options.get(name):
             words += [option, str(options[name])]

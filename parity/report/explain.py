@@ -16,10 +16,10 @@ SHOWN_ENTRIES = 6
 
 
 def show_checks(names: list[str]) -> None:
-    """Prints checks in full; without a name, or for a family, a line each.
+    """Prints checks in full; without a name, or for a group, a line each.
 
     Raises:
-        NothingToJudge: there is no such check or family; the message says which there are.
+        NothingToJudge: there is no such check or group; the message says which there are.
     """
     chosen = select_checks([name.upper() if name.upper() in CHECKS else name for name in names])
     out = console()
@@ -28,14 +28,14 @@ def show_checks(names: list[str]) -> None:
             for line in _whole(check).split("\n"):
                 tell(out, line, 12)
         return
-    for family in dict.fromkeys(check.family for check in chosen):
-        out.print(Text(family, "bold"))
-        for check in (each for each in chosen if each.family == family):
+    for group in dict.fromkeys(check.group for check in chosen):
+        out.print(Text(group, "bold"))
+        for check in (each for each in chosen if each.group == group):
             tell(out, Text(f"  {check.id:<8} {check.claim}"), 11)
 
 
 def _whole(check: Check) -> Text:
-    text = Text.assemble((check.id, "bold"), f"  {check.family}\n")
+    text = Text.assemble((check.id, "bold"), f"  {check.group}\n")
     for name, told in _lines(check):
         text.append(f"  {name:<9} ", "bright_black")
         text.append(f"{told}\n")
@@ -45,7 +45,7 @@ def _whole(check: Check) -> Text:
 def _lines(check: Check) -> Iterator[tuple[str, str]]:
     yield "claim", check.claim
     yield "source", check.source
-    yield "breaks", check.usually
+    yield "breaks", check.likely_cause
     if check.function.__doc__:
         yield "shows", " ".join(inspect.cleandoc(check.function.__doc__).split())
     yield "cases", ", ".join((*check.cases, *(f"{name} (read too)" for name in check.also)))
@@ -56,5 +56,5 @@ def _lines(check: Check) -> Iterator[tuple[str, str]]:
     entries = [entry.id for entry in known_issues.entries() if check.id in entry.checks]
     if entries:
         more = f" and {len(entries) - SHOWN_ENTRIES} more" if len(entries) > SHOWN_ENTRIES else ""
-        yield "known", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity ledger ID)"
+        yield "known", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity known-issue list ID)"
     yield "again", f"parity audit CHECKPOINT --check {check.id}"

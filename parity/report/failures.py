@@ -24,8 +24,8 @@ class Group:
 
     @property
     def example(self) -> Verdict:
-        """The one farthest past its budget; the first where there are no numbers."""
-        return max(self.verdicts, key=_budgets)
+        """The one farthest past its tolerance; the first where there are no numbers."""
+        return max(self.verdicts, key=_ratio)
 
     @property
     def checks(self) -> list[str]:
@@ -44,20 +44,20 @@ class Origin:
 
     @property
     def place(self) -> str:
-        """The first tensor out of budget, or what was found."""
+        """The first tensor out of tolerance, or what was found."""
         verdict = self.groups[0].example
         first = verdict.first_divergence
         return first.tensor if first is not None else " ".join(verdict.reason.split())
 
     @property
     def inputs_within(self) -> float | None:
-        """The largest error/budget among the first tensor's inputs; None where it has none."""
+        """The largest error/tolerance among the first tensor's inputs; None where it has none."""
         known = [v.first_divergence.inputs_within for v in self.verdicts if v.first_divergence is not None]
         return max((within for within in known if within is not None), default=None)
 
     @property
     def inputs(self) -> str:
-        """``; its inputs agree to 0.28 budgets``."""
+        """``; its inputs agree (0.28 × tolerance)``."""
         return _inputs(self.inputs_within)
 
     @property
@@ -128,8 +128,8 @@ _COMPUTED = ("attention", "cache", "generation", "invariance", "losses", "number
 def followed(found: Sequence[Group]) -> list[Group | None]:
     """For each group the one that it follows from: of a checkpoint and a subject, what failed first; None for that one.
 
-    What is computed follows from weights that differ, and from the first tensor that left its budget while its inputs
-    were within theirs. What raises, or is no number (a class, a file, a tokenizer), has a cause of its own.
+    What is computed follows from weights that differ, and from the first tensor that left its tolerance while its
+    inputs were within theirs. What raises, or is no number (a class, a file, a tokenizer), has a cause of its own.
     """
     begun: dict[tuple[str, str], list[Group]] = {}
     for group in found:
@@ -151,7 +151,7 @@ def _rank(group: Group) -> int:
     if set(group.checks) & {*_OF_VALUES} and "exception" not in group.example.evidence:
         return 0
     first = group.example.first_divergence
-    if first is None or first.budget is None or not _is_computed(group):
+    if first is None or first.tolerance is None or not _is_computed(group):
         return _NO_ROOT
     return 1 if _made_here(first.inputs_within) or first.inputs_within is None else 2
 
@@ -159,7 +159,7 @@ def _rank(group: Group) -> int:
 def _is_computed(group: Group) -> bool:
     from parity.judge.checks import CHECKS
 
-    return all(check in CHECKS and CHECKS[check].family in _COMPUTED for check in group.checks)
+    return all(check in CHECKS and CHECKS[check].group in _COMPUTED for check in group.checks)
 
 
 def _root(group: Group, firsts: Mapping[tuple[str, str], Group]) -> Group | None:
@@ -172,7 +172,7 @@ def _root(group: Group, firsts: Mapping[tuple[str, str], Group]) -> Group | None
     return roots[0] if _is_computed(group) or set(group.checks) <= {*_OF_VALUES} else None
 
 
-def usual_causes(found: Sequence[Group], usually: Callable[[str], str]) -> list[tuple[str, str]]:
+def usual_causes(found: Sequence[Group], likely_cause: Callable[[str], str]) -> list[tuple[str, str]]:
     """For each group the check's list of usual causes, and what it follows from; one of the two is empty.
 
     Args:
@@ -180,7 +180,7 @@ def usual_causes(found: Sequence[Group], usually: Callable[[str], str]) -> list[
     """
     told = []
     for group, root in zip(found, followed(found), strict=True):
-        told.append((usually(group.example.check), "") if root is None else ("", _named(root)))
+        told.append((likely_cause(group.example.check), "") if root is None else ("", _named(root)))
     return told
 
 
@@ -189,13 +189,13 @@ def _named(group: Group) -> str:
     return f"{_listed(group.checks)}" + (f" at {first.tensor}" if first is not None else "")
 
 
-def block(group: Group, usually: str = "", follows: str = "") -> Text:
+def block(group: Group, likely_cause: str = "", follows: str = "") -> Text:
     """The lines of one failure, the first its headline."""
     checks, status, where = headline(group)
     text = Text(f"{checks} ", "bold")
     text.append(status, STYLES[status])
     text.append(f" · {where}")
-    for name, line in lines(group, usually, follows):
+    for name, line in lines(group, likely_cause, follows):
         text.append(f"\n  {name:<8} ", "bright_black")
         text.append(line)
     return text
@@ -208,7 +208,7 @@ def headline(group: Group) -> tuple[str, str, str]:
     return _listed(group.checks), verdict.status, " · ".join(where)
 
 
-def lines(group: Group, usually: str = "", follows: str = "") -> Iterable[tuple[str, str]]:
+def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[tuple[str, str]]:
     """What the block says below its headline, each line with its name.
 
     Args:
@@ -224,9 +224,9 @@ def lines(group: Group, usually: str = "", follows: str = "") -> Iterable[tuple[
         yield "first", first.tensor + _at(first.at) + _inputs(first.inputs_within)
     else:
         yield "found", " ".join(verdict.reason.split())
-    if verdict.error is not None and verdict.budget is not None:
-        times = f", {_budgets(verdict):,.3g} budgets" if verdict.budget else ""
-        yield "error", f"{verdict.error:.1e} relative to the tensor's scale{times} (budget {verdict.budget:.1e})"
+    if verdict.error is not None and verdict.tolerance is not None:
+        times = f", {_ratio(verdict):,.3g} × tolerance" if verdict.tolerance else ""
+        yield "error", f"{verdict.error:.1e} relative to the tensor's scale{times} (tolerance {verdict.tolerance:.1e})"
     worst = evidence.get("worst") or {}
     if "index" in worst:
         at = _at(worst["index"]).removeprefix(" at ")
@@ -234,11 +234,11 @@ def lines(group: Group, usually: str = "", follows: str = "") -> Iterable[tuple[
         yield "worst", f"{worst['tensor']}{at}  actual {actual}  expected {expected}"
     if (alone := evidence.get("alone")) is not None:
         made = "made in this layer" if alone > 1 else "what came to this layer was already off"
-        yield "alone", f"{alone:,.3g} budgets when given the oracle's own states: {made}"
+        yield "alone", f"{alone:,.3g} × tolerance when given the oracle's own states: {made}"
     if evidence.get("oracle_suspected"):
         yield "oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
-    if usually and verdict.status == "fail" and "exception" not in evidence:
-        yield "likely", usually
+    if likely_cause and verdict.status == "fail" and "exception" not in evidence:
+        yield "likely", likely_cause
     if follows:
         yield "follows", f"from {follows}"
     if evidence.get("excused"):
@@ -247,18 +247,18 @@ def lines(group: Group, usually: str = "", follows: str = "") -> Iterable[tuple[
         yield "again", evidence["again"]
 
 
-def _budgets(verdict: Verdict) -> float:
-    if verdict.error is None or not verdict.budget:
+def _ratio(verdict: Verdict) -> float:
+    if verdict.error is None or not verdict.tolerance:
         return float("-inf")
-    return verdict.error / verdict.budget
+    return verdict.error / verdict.tolerance
 
 
 def _inputs(within: float | None) -> str:
     if within is None:
         return ""
     if _made_here(within):
-        return f"; its inputs agree to {within:.2g} budgets"
-    return f"; its inputs were already off by {within:,.3g} budgets"
+        return f"; its inputs agree to {within:.2g} × tolerance"
+    return f"; its inputs were already off by {within:,.3g} × tolerance"
 
 
 def _at(index: dict[str, int]) -> str:

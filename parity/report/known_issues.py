@@ -1,4 +1,4 @@
-"""``parity ledger``: the known divergences."""
+"""``parity known-issues``: the known divergences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOURS = {"critical": "bold red", "high": "yellow", "low": "bright_black"}
 WORST_FIRST = tuple(COLOURS)
 
 
-def show_ledger(ids: list[str], backends: list[str], severities: list[str]) -> None:
+def show_known_issues(ids: list[str], backends: list[str], severities: list[str]) -> None:
     """Prints entries: those named in full, else a line for each that is asked for.
 
     Raises:
@@ -23,7 +23,7 @@ def show_ledger(ids: list[str], backends: list[str], severities: list[str]) -> N
     """
     known = entries()
     _check("entry", ids, [entry.id for entry in known])
-    _check("backend in the ledger", backends, [backend for entry in known for backend in entry.backends])
+    _check("backend in the list of known issues", backends, [backend for entry in known for backend in entry.backends])
     _check("severity", severities, list(WORST_FIRST))
     chosen = [
         entry

@@ -41,7 +41,7 @@ def show_report(report: Report, path: Path) -> None:
     for line in report.not_run:
         tell(out, Text.assemble(("not run   ", STYLES["fail"]), printable(line, NOTICE_LENGTH)), NOTICE_INDENT)
     failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
-    for group, told in zip(failures, usual_causes(failures, usually), strict=True):
+    for group, told in zip(failures, usual_causes(failures, likely_cause), strict=True):
         out.print()
         for line in block(group, *told).split("\n"):
             # A command may be copied: the terminal itself carries it over.
@@ -120,11 +120,11 @@ def carried_over(report: Report) -> int:
 
 
 def by_entry(report: Report) -> dict[tuple[str, str], list[Verdict]]:
-    """Known divergences by the ledger's entry and its severity."""
+    """Known divergences by the known issues' entry and its severity."""
     met: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in report.verdicts:
         if verdict.status == "known":
-            key = (str(verdict.evidence.get("ledger", "?")), str(verdict.evidence.get("severity", "?")))
+            key = (str(verdict.evidence.get("known_issue", "?")), str(verdict.evidence.get("severity", "?")))
             met.setdefault(key, []).append(verdict)
     return met
 
@@ -145,7 +145,7 @@ def by_reason(report: Report) -> dict[str, list[Verdict]]:
 
 
 def known_lines(report: Report) -> list[str]:
-    """One line for each entry of the ledger that was met."""
+    """One line for each entry of the list of known issues that was met."""
     lines = []
     for (entry, severity), verdicts in by_entry(report).items():
         subjects = ", ".join(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
@@ -179,8 +179,8 @@ def cost_line(report: Report) -> str:
     )
 
 
-def usually(check: str) -> str:
+def likely_cause(check: str) -> str:
     from parity.judge.checks import CHECKS
 
     known = CHECKS.get(check)
-    return known.usually if known else ""
+    return known.likely_cause if known else ""

@@ -160,5 +160,5 @@ def _stack_lines(finding: StackFinding) -> list[Text]:
             Text(f"  no   {backend}: {sentence(why)}", "yellow") if why else Text(f"  yes  {backend}", "green")
         )
     for line in finding.off_pins:
-        lines.append(Text(f"  note {line}: verdicts may differ from the ledger's", "yellow"))
+        lines.append(Text(f"  note {line}: verdicts may differ from the known issues'", "yellow"))
     return lines

@@ -104,7 +104,7 @@ def ranked_candidates(
     # Every open beam may end in every way, and num_beams that go on have to be among them.
     count = min(max(2, 1 + len(settings.ends)) * settings.num_beams + 1, log_probs.size)
     before = np.array([beam.total for beam in search.beams])
-    parents, tokens = hopeful(before, log_probs, count, tolerance)
+    parents, tokens = topk_candidates(before, log_probs, count, tolerance)
     totals = before[parents] + log_probs[parents, tokens]
     least = np.partition(totals, -count)[-count] - tolerance
     places = np.flatnonzero((totals >= least) & np.isfinite(totals))
@@ -116,7 +116,7 @@ def ranked_candidates(
     ]
 
 
-def hopeful(
+def topk_candidates(
     before: np.ndarray, log_probs: np.ndarray, count: int, tolerance: float, width: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
     """Beams and tokens among which are the ``count`` best and all that come within ``tolerance`` of the last of them.

@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/__init__.py
+# Peer reference: reference/in_torch/__init__.py
 """Every architecture in Flax.
 
 BART, in the order to read it: masks, attention, normalisation, embeddings, cache, layers, stacks, seq2seq, bart; then

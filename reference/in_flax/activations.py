@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/activations.py
+# Peer reference: reference/in_torch/activations.py
 """The documented activations (BART page, ``activation_function``), each with its form named."""
 
 from __future__ import annotations

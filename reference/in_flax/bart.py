@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/bart.py
+# Peer reference: reference/in_torch/bart.py
 """BART with its language-model head (Lewis et al. 2020, arXiv:1910.13461, section 2), evaluated: no dropout."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/bert.py
+# Peer reference: reference/in_torch/bert.py
 """BERT, RoBERTa and bert-generation as encoders and as decoders.
 
 Sources: Devlin et al. 2019, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Rothe et al. 2020, arXiv:1907.12461.

@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/convolution.py
+# Peer reference: reference/in_torch/convolution.py
 """Convolutions over time, and the normalisations that stand beside them. Sequences are ``[batch, time, channels]``."""
 
 from __future__ import annotations

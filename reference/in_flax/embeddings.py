@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/embeddings.py
+# Peer reference: reference/in_torch/embeddings.py
 """From token ids to vectors and from vectors to scores over the vocabulary; learned positions."""
 
 from __future__ import annotations

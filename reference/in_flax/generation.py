@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/generation.py
+# Peer reference: reference/in_torch/generation.py
 """Generating text: the model's cached decoder under the searches of ``reference.generation``."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/labels.py
+# Peer reference: reference/in_torch/labels.py
 """Labels: the decoder inputs made from them, and the loss against them."""
 
 from __future__ import annotations

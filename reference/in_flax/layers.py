@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/layers.py
+# Peer reference: reference/in_torch/layers.py
 """One layer of each stack.
 
 Normalisation follows each residual sum (post-norm, Vaswani et al. 2017, section 5.4), or comes before each part of the

@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/loading.py
+# Peer reference: reference/in_torch/loading.py
 """From a checkpoint to a model, and from a model to named host arrays."""
 
 from __future__ import annotations

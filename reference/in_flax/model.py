@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/model.py
+# Peer reference: reference/in_torch/model.py
 """What every model has that can be loaded."""
 
 from __future__ import annotations

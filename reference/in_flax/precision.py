@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/precision.py
+# Peer reference: reference/in_torch/precision.py
 """How exactly products and exponentials are computed."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/speech.py
+# Peer reference: reference/in_torch/speech.py
 """wav2vec 2.0 and HuBERT as encoders (Baevski et al. 2020, arXiv:2006.11477, section 2; Hsu et al. 2021)."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# Twin: reference/in_torch/stacks.py
+# Peer reference: reference/in_torch/stacks.py
 """The layers of an encoder or a decoder, one after the other."""
 
 from __future__ import annotations

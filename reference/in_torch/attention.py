@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/attention.py
+# Peer reference: reference/in_flax/attention.py
 """Scaled dot-product attention with several heads (Vaswani et al. 2017, section 3.2).
 
 In every signature here ``tgt`` counts the queries and ``src`` the keys, whichever sequence they come from.

@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/bart_heads.py
+# Peer reference: reference/in_flax/bart_heads.py
 # Each class has the documented call of its own.
 # pyright: reportIncompatibleMethodOverride=false
 """BART without a head, classifying a text, and finding an answer in it (BART page; Lewis et al. 2020, section 3)."""

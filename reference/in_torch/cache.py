@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/cache.py
+# Peer reference: reference/in_flax/cache.py
 """What a decoder keeps between calls, so that every token is fed once.
 
 The room for self-attention's keys and values has one size from the first call to the last; positions not yet written

@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/classes.py
+# Peer reference: reference/in_flax/classes.py
 """From a config and a documented class to an empty model."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/embeddings.py
+# Peer reference: reference/in_flax/embeddings.py
 # An embedding is asked in another way than PyTorch's.
 # pyright: reportIncompatibleMethodOverride=false
 """From token ids to vectors and from vectors to scores over the vocabulary; learned positions."""

@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/encoder.py
+# Peer reference: reference/in_flax/encoder.py
 """What an encoder must offer to stand before a decoder."""
 
 from __future__ import annotations

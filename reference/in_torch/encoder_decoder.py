@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/encoder_decoder.py
+# Peer reference: reference/in_flax/encoder_decoder.py
 """An encoder of one family before a decoder of another (Rothe et al. 2020, arXiv:1907.12461, section 2)."""
 
 from __future__ import annotations

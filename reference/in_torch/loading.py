@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/loading.py
+# Peer reference: reference/in_flax/loading.py
 """From a checkpoint to a model, and from a model to named host arrays."""
 
 from __future__ import annotations

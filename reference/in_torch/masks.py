@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/masks.py
+# Peer reference: reference/in_flax/masks.py
 """Who may look at whom: boolean masks, True where a query may attend to a key.
 
 Each broadcasts to ``[batch, heads, queries, keys]``. A query that may attend to no key at all has no answer in the

@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/model.py
+# Peer reference: reference/in_flax/model.py
 """What every model has that can be loaded."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/normalisation.py
+# Peer reference: reference/in_flax/normalisation.py
 """Layer normalisation (Ba et al. 2016, arXiv:1607.06450, section 3)."""
 
 from __future__ import annotations

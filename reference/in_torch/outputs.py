@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/outputs.py
+# Peer reference: reference/in_flax/outputs.py
 """What the model gives back. Fields are named and ordered as in the documented ``Seq2SeqLMOutput``.
 
 ``hidden_states`` start with the normalised embeddings and end with the last layer's; attention weights come layer by

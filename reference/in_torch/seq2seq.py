@@ -1,4 +1,4 @@
-# Twin: reference/in_flax/seq2seq.py
+# Peer reference: reference/in_flax/seq2seq.py
 """What decoders share, and what every encoder with a decoder behind it shares, whatever the families."""
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """transformers 4.57.6, PyTorch (eager attention):
-gradients of the loss by every trainable parameter are within budget of the float64 oracle, where defined. Here:
+gradients of the loss by every trainable parameter are within tolerance of the float64 oracle, where defined. Here:
 hf-torch-padding-row-gradient: token tables (RoBERTa's position table too) are made with padding_idx, for which
 torch.nn.Embedding leaves out the gradient of the lookup; the head's part of a tied row stays
-[gradient.model.shared.weight at [rows 1] is 7.51e+03 budgets from the oracle].
+[gradient.model.shared.weight at [rows 1] is 7.51e+03 × tolerance from the oracle].
 
 Found by `parity fuzz`, and made as small as it would get. Weights are drawn by name, as below.
 """

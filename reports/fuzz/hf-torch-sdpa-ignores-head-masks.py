@@ -1,7 +1,7 @@
 """transformers 4.57.6, PyTorch (sdpa attention):
-a head whose mask is 0 contributes nothing, and all tensors are within budget of the oracle's. Here:
+a head whose mask is 0 contributes nothing, and all tensors are within tolerance of the oracle's. Here:
 hf-torch-sdpa-ignores-head-masks: sdpa attention takes head_mask, warns once and leaves it out [encoder.hidden.1 at
-[batch 0, src 1] is 2.73e+05 budgets from the oracle (and 4 more); first wrong step: 0].
+[batch 0, src 1] is 2.73e+05 × tolerance from the oracle (and 4 more); first wrong step: 0].
 
 Found by `parity fuzz`, and made as small as it would get. Weights are drawn by name, as below.
 """

@@ -53,7 +53,8 @@ def search(asked: argparse.Namespace, console: Console) -> None:
 
 
 def one(family: str, reference: str, shape: int, draw: int) -> dict[str, Any]:
-    """By what was judged: how much was compared and what came nearest to its budget; what failed; processor seconds."""
+    """By what was judged: how much was compared and what came nearest to its tolerance; what failed; processor
+    seconds."""
     start, judged, failed, ties = time.process_time(), {}, [], 0
     for what, each in compared(example(family, shape, draw), reference):
         entry = judged.setdefault(what, {"compared": 0, "worst": 0.0, "where": ""})
@@ -98,7 +99,15 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    heads = ("reference", "family", "examples", "shapes", "compared", "cpu seconds", "worst error in budgets")
+    heads = (
+        "reference",
+        "family",
+        "examples",
+        "shapes",
+        "compared",
+        "cpu seconds",
+        "worst error as a multiple of tolerance",
+    )
     table = Table(*heads, "ties", "failures")
     for line in lines(found):
         table.add_row(*line)

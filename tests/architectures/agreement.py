@@ -1,4 +1,4 @@
-"""One example of a family: what the library answers, held against what a reference answers, within measured budgets.
+"""One example of a family: what the library answers, held against what a reference answers, within measured tolerances.
 
 With ``torch`` the truth is the torch reference in float64, and the library is judged in float64 and in float32. With
 ``flax`` it is judged against the Flax reference in float64, and that one against the torch reference: the two agree.
@@ -15,9 +15,9 @@ from tests.architectures.answers import Answers, kind_of, of_library, of_referen
 from tests.architectures.example import Example
 from tests.architectures.judging import Compared, judged, logit_error
 
-MEMBERS = ("sdpa", "eager+mirrored", "eager+permuted", "eager+permuted+mirrored", "sdpa+mirrored")
-"""Those of ``parity.core.subject.yardstick_ensemble`` that torch has, and their combinations: fused attention returns
-no attentions, for which the other three are all there is (one alone is one sample of what honest rounding does)."""
+MEMBERS = ("sdpa", "eager+reversed-widths", "eager+permuted", "eager+permuted+reversed-widths", "sdpa+reversed-widths")
+"""Those of ``parity.core.subject.noise_floor_ensemble`` that torch has, and their combinations: fused attention returns
+no attentions, for which the other three are all there is (one alone is one sample of what conforming rounding does)."""
 BY_LOSS_UTILS = ("BertLMHeadModel", "RobertaForCausalLM", "GPT2LMHeadModel", "BertGenerationDecoder")
 """Classes of the library that take their loss of the logits in float32, whatever the model's precision
 (transformers 4.57.6, loss/loss_utils.py, ForCausalLMLoss)."""

@@ -18,7 +18,7 @@ from parity.core.tensors import TensorSpec
 from reference import in_flax, in_torch
 from reference.in_torch.labels import cross_entropy
 from reference.names import table_of
-from tests.architectures import library, mirrored
+from tests.architectures import library, reversed_widths
 from tests.architectures.example import Example
 
 Answers = dict[str, np.ndarray]
@@ -73,8 +73,8 @@ def of_reference(
     """
     how, package = Variant.parse(variant), REFERENCES[reference]
     weights, given, tokens = asked.weights, asked.given, asked.tokens
-    if how.mirrored:
-        weights, given = mirrored.weights(asked.table, weights), mirrored.inputs(given)
+    if how.reversed_widths:
+        weights, given = reversed_widths.weights(asked.table, weights), reversed_widths.inputs(given)
     if how.permuted:
         given, tokens = {name: array[::-1].copy() for name, array in given.items()}, tokens[::-1].copy()
     model = package.build(asked.config, weights, model_class=asked.model_class, dtype=dtype, attention=how.attention)
@@ -86,12 +86,12 @@ def of_reference(
         found["loss"], gradients = take(model, given)
         found["loss"] = np.asarray(found["loss"])
     found = {name: _restored(name, array, how) for name, array in found.items()}
-    gradients = mirrored.weights(asked.table, gradients) if how.mirrored else gradients
+    gradients = reversed_widths.weights(asked.table, gradients) if how.reversed_widths else gradients
     return found | {f"gradient of {name}": array for name, array in gradients.items()}
 
 
 def _restored(name: str, array: np.ndarray, how: Variant) -> np.ndarray:
-    array = mirrored.answer(kind_of(name), array) if how.mirrored else array
+    array = reversed_widths.answer(kind_of(name), array) if how.reversed_widths else array
     return array[::-1] if how.permuted and array.ndim else array
 
 

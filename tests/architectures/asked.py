@@ -19,14 +19,14 @@ DOUBLE = 1e-12
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """One model of one reference."""
 
     reference: str
     model: Any
 
     @classmethod
-    def build(cls, reference: str, config: Config, model_class: str, weights: Mapping[str, np.ndarray]) -> Asked:
+    def build(cls, reference: str, config: Config, model_class: str, weights: Mapping[str, np.ndarray]) -> Target:
         model = REFERENCES[reference].build(config, weights, model_class=model_class, dtype="float64")
         return cls(reference, model)
 

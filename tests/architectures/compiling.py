@@ -14,7 +14,7 @@ def forget_compiled() -> None:
     """What was compiled for models that no later example asks for.
 
     XLA is left to optimise: told not to it compiles in half the time, but rounds up to one and a half times as far,
-    which the measured budgets do not allow for.
+    which the measured tolerances do not allow for.
     """
     import jax
 

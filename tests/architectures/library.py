@@ -20,7 +20,7 @@ def model_of(config: dict[str, Any], model_class: str, rng: np.random.Generator,
 
     Args:
         widest: how many inputs a number of a layer is a sum over, at most: the wider, the smaller the weights, so that
-            no layer stretches what it is given more than those the budgets were measured on (``LARGEST_GAIN``).
+            no layer stretches what it is given more than those the tolerances were measured on (``LARGEST_GAIN``).
     """
     import torch
     import transformers

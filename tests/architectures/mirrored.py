@@ -38,5 +38,5 @@ def inputs(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def answer(kind: str, array: np.ndarray) -> np.ndarray:
-    """An answer of the mirrored model, the right way round."""
+    """An answer of the with reversed widths model, the right way round."""
     return np.flip(array, OF_KIND.get(kind, ()))

@@ -11,7 +11,7 @@ from parity.tools.fuzz import architectures as draw
 from reference.config import BartConfig, BertConfig, Config, Gpt2Config, MBartConfig
 from reference.names import table_of
 from tests.architectures import formulas
-from tests.architectures.asked import BOTH, Asked, assert_close
+from tests.architectures.asked import BOTH, Target, assert_close
 
 IDS, PAD = [5, 9, 1, 7, 4], 1
 LAYERS, HEADS = 2, 3
@@ -41,7 +41,7 @@ def bert_like(model_type: str, **others: Any) -> BertConfig:
 
 def decoded(reference: str, config: Config, model_class: str, weights: dict[str, np.ndarray]) -> Any:
     """The logits of the one row there is."""
-    return Asked.build(reference, config, model_class, weights)("decode", [IDS], [memory()]).logits[0]
+    return Target.build(reference, config, model_class, weights)("decode", [IDS], [memory()]).logits[0]
 
 
 @pytest.mark.parametrize("reference", BOTH)
@@ -53,7 +53,7 @@ def test_encoders(reference: str, model_type: str, model_class: str) -> None:
     config = bert_like(model_type)
     weights = drawn(config, model_class)
     expected = formulas.bert(weights, "", IDS, POSITIONS[model_type], (LAYERS, HEADS, EPSILON))
-    assert_close(Asked.build(reference, config, model_class, weights)("encode", [IDS]).last_hidden_state[0], expected)
+    assert_close(Target.build(reference, config, model_class, weights)("encode", [IDS]).last_hidden_state[0], expected)
 
 
 @pytest.mark.parametrize("reference", BOTH)

@@ -11,7 +11,7 @@ from parity.tools.fuzz import architectures as draw
 from reference.config import BartConfig
 from reference.names import table_of
 from tests.architectures import formulas
-from tests.architectures.asked import BOTH, Asked, assert_close, host, ragged
+from tests.architectures.asked import BOTH, Target, assert_close, host, ragged
 
 PAD, START, END = 1, 4, 2
 LAYERS, HEADS = (2, 1), (3, 2)
@@ -46,7 +46,7 @@ def asked(
     config = BartConfig.from_dict({**CONFIG, **others})
     weights = draw.weights(table_of(config, model_class), np.random.default_rng(0))
     ids, mask = ragged(ROWS, PAD)
-    found = Asked.build(reference, config, model_class, weights)(input_ids=ids, attention_mask=mask)
+    found = Target.build(reference, config, model_class, weights)(input_ids=ids, attention_mask=mask)
     states = [formulas.bart(weights, row, [START, *row[:-1]], LAYERS, HEADS) for row in ROWS]
     return weights, found, states
 

@@ -12,7 +12,7 @@ from parity.tools.fuzz import architectures as draw
 from reference.config.composed import EncoderDecoderConfig
 from reference.names import table_of
 from tests.architectures import formulas, formulas_of_speech
-from tests.architectures.asked import BOTH, Asked, assert_close, ragged
+from tests.architectures.asked import BOTH, Target, assert_close, ragged
 
 PAD = 1
 ROWS, TARGET = [[5, 9, 3, 7, 4, 8, 6], [4, 6, 9, 5]], [2, 8, 5, 7, 3]
@@ -118,7 +118,7 @@ def test_the_decoder_looks_at_the_encoder_s_states_in_its_own_width(
     ids, mask = ragged(ROWS, PAD)
     given = {"input_values": rows} if speech else {"input_ids": ids, "attention_mask": mask}
     target = np.array([TARGET] * len(rows))
-    found = Asked.build(reference, config, model_class, weights)(**given, decoder_input_ids=target).logits
+    found = Target.build(reference, config, model_class, weights)(**given, decoder_input_ids=target).logits
     for row, source in enumerate(rows):
         memory = encoded(formulas.inside(weights, "encoder."), source)
         if projects:

@@ -11,7 +11,7 @@ from parity.tools.fuzz import architectures as draw
 from reference.config import SpeechConfig
 from reference.names import table_of
 from tests.architectures import formulas_of_speech
-from tests.architectures.asked import BOTH, Asked, assert_close
+from tests.architectures.asked import BOTH, Target, assert_close
 
 SIZES: dict[str, Any] = {
     "hidden_size": 12,
@@ -63,7 +63,7 @@ def test_an_encoder(reference: str, kind: str) -> None:
     config, weights, sizes = drawn(KINDS[kind])
     audio = np.random.default_rng(1).normal(size=61)
     expected = formulas_of_speech.encoded(weights, audio, sizes)
-    asked = Asked.build(reference, config, f"{'Wav2Vec2' if 'wav' in kind else 'Hubert'}Model", weights)
+    asked = Target.build(reference, config, f"{'Wav2Vec2' if 'wav' in kind else 'Hubert'}Model", weights)
     assert_close(asked("encode", [audio]).last_hidden_state[0], expected)
 
 
@@ -73,7 +73,7 @@ def test_large_wav2vec2_does_not_hear_what_fills_a_row_up(reference: str) -> Non
     config, weights, sizes = drawn(LARGE)
     audio, mask = np.random.default_rng(1).normal(size=(2, 61)), np.ones((2, 61), int)
     mask[1, 44:] = 0
-    found = Asked.build(reference, config, "Wav2Vec2Model", weights)("encode", audio, mask).last_hidden_state
+    found = Target.build(reference, config, "Wav2Vec2Model", weights)("encode", audio, mask).last_hidden_state
     for row, samples in enumerate(mask.sum(1)):
         expected = formulas_of_speech.encoded(weights, audio[row, :samples], sizes)
         assert_close(found[row, : len(expected)], expected)

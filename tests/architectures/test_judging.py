@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.architectures import library, mirrored, texts
+from tests.architectures import library, reversed_widths, texts
 from tests.architectures.agreement import compared
 from tests.architectures.example import Example, example
 
@@ -48,10 +48,10 @@ def test_a_loss_that_the_library_takes_in_float32_is_held_to_that_and_no_less() 
     assert "loss" in {each.what for what, each in compared(off, "torch") if each.failed and what == "library float64"}
 
 
-def test_a_member_that_computes_something_else_makes_budgets_that_could_not_fail(
+def test_a_member_that_computes_something_else_makes_tolerances_that_could_not_fail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mirrored, "WIDTHS", tuple(word for word in mirrored.WIDTHS if word != "d_model"))
+    monkeypatch.setattr(reversed_widths, "WIDTHS", tuple(word for word in reversed_widths.WIDTHS if word != "d_model"))
     found = [each for _, each in compared(example("bart-bare", 1, 0), "torch") if each.failed]
     assert any("could not have failed" in each.note for each in found)
 
@@ -59,9 +59,9 @@ def test_a_member_that_computes_something_else_makes_budgets_that_could_not_fail
 @pytest.mark.parametrize("family", ["gpt2-causal", "wav2vec2bert", "bart"])
 def test_mirroring_moves_weights_and_twice_brings_them_back(family: str) -> None:
     asked = example(family, 1, 0)
-    once = mirrored.weights(asked.table, asked.weights)
+    once = reversed_widths.weights(asked.table, asked.weights)
     assert set(once) == set(asked.weights)
-    twice = mirrored.weights(asked.table, once)
+    twice = reversed_widths.weights(asked.table, once)
     assert all(np.array_equal(twice[name], array) for name, array in asked.weights.items())
     assert any(not np.array_equal(once[name], array) for name, array in asked.weights.items())
 

@@ -1,7 +1,7 @@
 """Generated text: equal in float64; in float32 equal too, or parted from the reference at a proven tie.
 
 As in an audit (``parity.judge.generated_text``): a greedy token may be one that the reference in float64 puts behind
-another by at most twice the budget of a logit, and with beams the text must be one that the reference's own search
+another by at most twice the tolerance of a logit, and with beams the text must be one that the reference's own search
 could have ended in with near ties turned round (``reference.generation.reachable``).
 """
 

@@ -37,7 +37,7 @@ from tests.backends.samples import (
 CLASS = "BartForConditionalGeneration"
 
 
-class Asked:
+class Target:
     """Collects answers; an exception is an answer too."""
 
     def __init__(self, backend: str, variant: str, folder: Path) -> None:
@@ -149,7 +149,7 @@ class Asked:
 
 def main() -> None:
     backend, variant, folder, *dtypes = sys.argv[1:]
-    asked = Asked(backend, variant, Path(folder))
+    asked = Target(backend, variant, Path(folder))
     asked.everything(tuple(dtypes))
     (Path(folder) / "answers.json").write_text(json.dumps(asked.answers), encoding="utf-8")
 

@@ -9,7 +9,7 @@ import numpy as np
 from packaging.utils import canonicalize_name
 
 from parity.backends.capabilities import capabilities
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.tensors import forward_tensors
 from tests.backends.samples import CONFIG
 
@@ -50,7 +50,7 @@ def can(name: str, dtype: str = "float32") -> list[str]:
 
 
 def expected_names(name: str) -> list[str]:
-    found = [spec.name for spec in forward_tensors(anatomy_of(CONFIG)) if spec.name != "loss"]
+    found = [spec.name for spec in forward_tensors(model_spec_of(CONFIG)) if spec.name != "loss"]
     return found if "attentions" in can(name) else [array for array in found if "attention" not in array]
 
 

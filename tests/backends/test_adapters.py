@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.tensors import forward_tensors
 from reference.config import BartConfig
 from reference.names import expected_parameters, tied_groups, trainable
@@ -30,7 +30,7 @@ def test_shapes_are_those_of_the_table(asked: tuple[str, Answers]) -> None:
     sizes = {"batch": BATCH, "src": SRC, "tgt": TGT, "vocab": CONFIG["vocab_size"]}
     sizes |= dict.fromkeys(("d_model", "width", "memory"), CONFIG["d_model"])
     arrays = asked[1].arrays("forward")
-    for spec in forward_tensors(anatomy_of(CONFIG)):
+    for spec in forward_tensors(model_spec_of(CONFIG)):
         if spec.name in arrays:
             heads = CONFIG[f"{spec.name.partition('.')[0]}_attention_heads"] if "heads" in spec.axes else 0
             assert arrays[spec.name].shape == tuple({**sizes, "heads": heads}[axis] for axis in spec.axes)

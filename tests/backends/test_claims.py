@@ -61,7 +61,7 @@ class TestCapabilities:
     def test_each_layer(self, asked: tuple[str, Answers]) -> None:
         """A state turned round shows in what its own layer makes of it, and in nothing behind that."""
         name, given = asked
-        assert "each_layer" in can(name)
+        assert "layerwise" in can(name)
         whole, alone = given.arrays("forward"), given.arrays("layers")
         made = [each for each in whole if ".hidden." in each and not each.endswith(".0")]
         assert_near({each: alone[each] for each in made}, whole, ROUNDING["float32"])

@@ -59,9 +59,11 @@ def patched(tmp_path_factory):
         yield folder
 
 
-def few_cases(anatomy, rows, generation):
+def few_cases(model_spec, rows, generation):
     return [
-        case for case in standard_cases(anatomy, rows, generation) if case.name in ("load", "forward", "forward.tuple")
+        case
+        for case in standard_cases(model_spec, rows, generation)
+        if case.name in ("load", "forward", "forward.tuple")
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from parity.backends.output_names import flatten
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.tensors import forward_tensors
 
 CONFIG = {"model_type": "bart", "encoder_layers": 2, "decoder_layers": 11}
@@ -39,7 +39,7 @@ def test_the_order_is_the_data_flow_whatever_the_librarys() -> None:
     fields = list(output().items())
     random.Random(0).shuffle(fields)
     arrays, dtypes, facts = flatten(dict(fields), to_numpy)
-    assert list(arrays) == list(dtypes) == [spec.name for spec in forward_tensors(anatomy_of(CONFIG))]
+    assert list(arrays) == list(dtypes) == [spec.name for spec in forward_tensors(model_spec_of(CONFIG))]
     assert [fact["field"] for fact in facts] == [name for name, _ in fields]
 
 

@@ -38,12 +38,12 @@ def test_a_backend_that_returns_logits_alone_is_green(process, name):
     """Whatever its name begins with: it is neither a class of transformers nor one of the references."""
     assert find_entry("hf-mine").class_prefix is None and not find_entry("hf-mine").reference
     checkpoint = inspect_checkpoint(fixture(name))
-    documented = checkpoint.anatomy.model_class
+    documented = checkpoint.model_spec.model_class
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.backends.logits_alone.LogitsAlone.documented_class", documented, raising=False)
-        standard = list(standard_cases(checkpoint.anatomy, None, checkpoint.generation))
+        standard = list(standard_cases(checkpoint.model_spec, None, checkpoint.generation))
         left_out = ("save", "gradients", "generate", "generation_settings")
-        both = [*standard, *documented_cases(checkpoint.anatomy, standard)]
+        both = [*standard, *documented_cases(checkpoint.model_spec, standard)]
         cases = [case for case in both if case.operation not in left_out]
         run = ask(process, Plan((Subject("hf-mine"),)), checkpoint, cases)
         verdicts = [v for v in verdicts_of(run, list(CHECKS.values()), False) if v.backend == "hf-mine"]

@@ -1,4 +1,4 @@
-"""A whole capture of the fake backend: the oracle, a yardstick's member equal to a candidate, and that candidate.
+"""A whole capture of the fake backend: the oracle, a noise floor's member equal to a candidate, and that candidate.
 
 Run as a script it captures slow cases, for tests that kill it: ``python -m tests.capture.scene FOLDER``.
 """
@@ -14,24 +14,24 @@ from unittest import mock
 from parity.capture import pipeline
 from parity.capture.pipeline import capture
 from parity.core.case import Case
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.options import AuditOptions
 from parity.core.subject import Subject
 from tests.capture.fake_backend import FINE, SLOW
 
 SUBJECTS = [
     Subject("fake", dtype="float64", role="oracle"),
-    Subject("fake", role="yardstick"),
+    Subject("fake", role="noise_floor"),
     Subject("fake"),
 ]
 SLOW_CASES = 6
 
 
 def case(name, value=FINE, operation="forward", row=0, **more):
-    return Case(name, operation, {"input_ids": [[value, row], [0, 3]]}, notes={"sets_yardstick": True}, **more)
+    return Case(name, operation, {"input_ids": [[value, row], [0, 3]]}, notes={"sets_noise_floor": True}, **more)
 
 
-def ordinary_cases(anatomy, rows, generation):
+def ordinary_cases(model_spec, rows, generation):
     return [
         case("forward"),
         case("tuple", operation="tuple"),
@@ -40,7 +40,7 @@ def ordinary_cases(anatomy, rows, generation):
     ]
 
 
-def slow_cases(anatomy, rows, generation):
+def slow_cases(model_spec, rows, generation):
     return [case(f"slow-{index}", SLOW, row=index) for index in range(SLOW_CASES)]
 
 
@@ -68,8 +68,8 @@ def checkpoints(paths, model_class, unreadable):
             return "BartForConditionalGeneration"
 
         @property
-        def anatomy(self):
-            return anatomy_of(self.config)
+        def model_spec(self):
+            return model_spec_of(self.config)
 
         @property
         def generation(self):

@@ -41,8 +41,8 @@ class Arranged:
                     tasks = rounds.send(found)
 
 
-def some_cases(anatomy, rows, generation):
-    return [case for case in standard_cases(anatomy, rows, generation) if case.name in CASES]
+def some_cases(model_spec, rows, generation):
+    return [case for case in standard_cases(model_spec, rows, generation) if case.name in CASES]
 
 
 def shuffled(tasks):

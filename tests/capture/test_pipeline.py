@@ -38,7 +38,7 @@ def asked(manifest, role):
 def test_each_part_is_asked_what_belongs_to_it(scene):
     manifest = play(scene.folder)
     assert asked(manifest, "oracle") == {"forward", "tuple"}
-    assert asked(manifest, "yardstick") == {"forward", "tuple"}
+    assert asked(manifest, "noise_floor") == {"forward", "tuple"}
     assert asked(manifest, "candidate") == {"forward", "tuple", "load"}
     candidate = next(subject for subject in manifest.subjects if subject.role == "candidate")
     assert candidate.lacking["head_masks"] == "the fake has no heads" and candidate.model_class == "Fake"
@@ -136,7 +136,7 @@ def test_derived_cases_are_made_from_what_was_captured(scene):
     derived = manifest.cases["model"][-1]
     assert derived["name"] == "derived" and len(derived["parents"]) == 1
     assert asked(manifest, "candidate") >= {"derived", "forward"}
-    assert asked(manifest, "yardstick") == {"forward", "tuple"}
+    assert asked(manifest, "noise_floor") == {"forward", "tuple"}
 
 
 def test_progress_tells_each_case_and_the_totals(scene):

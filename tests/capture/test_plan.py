@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from parity.capture.plan import Asked, subjects
+from parity.capture.plan import Target, subjects
 from parity.capture.task import CaptureError
 from parity.core.case import Case
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.subject import FILE, ORACLE, Subject
 
 ALL = ("reference-torch", "reference-flax", "hf-torch", "hf-tf", "hf-flax")
@@ -21,7 +21,7 @@ def test_the_oracle_is_first_and_every_dtype_has_its_file():
     found = subjects({"main": ALL}, None, "cpu", ["float32", "bfloat16"])
     assert found[0] == ORACLE
     assert [subject.dtype for subject in found if subject.role == "file"] == ["float32", "bfloat16"]
-    assert {subject.dtype for subject in found if subject.role == "yardstick"} == {"float32", "bfloat16"}
+    assert {subject.dtype for subject in found if subject.role == "noise_floor"} == {"float32", "bfloat16"}
     assert found[1].backend == FILE.backend
 
 
@@ -51,7 +51,7 @@ def test_references_are_asked_in_main_only():
 def test_cuda_adds_default_precision():
     found = subjects({"main": ALL}, ["hf-torch/eager"], "cuda", ["float32"])
     assert names(found) == ["hf-torch", "hf-torch/eager+default-precision"]
-    assert sum(subject.variant.endswith("default-precision") for subject in found if subject.role == "yardstick") > 1
+    assert sum(subject.variant.endswith("default-precision") for subject in found if subject.role == "noise_floor") > 1
     assert found[0].device == "cpu"
 
 
@@ -80,8 +80,8 @@ CONFIG = Case("config", "config", requires=("config",))
 )
 def test_a_question_about_files_is_put_to_what_reads_them(backend, role, expected):
     can = frozenset({"config", "load", "cpu", "float32"})
-    each = Asked(Subject(backend, role=role), "Bart", "Bart", can)
-    assert [each.is_asked(case) for case in (CONFIG, LOAD)] == expected
+    each = Target(Subject(backend, role=role), "Bart", "Bart", can)
+    assert [each.is_requested(case) for case in (CONFIG, LOAD)] == expected
 
 
 @pytest.mark.parametrize("wanted", ["hf-jax", "hf-tf/sdpa", "hf-tf"])
@@ -92,22 +92,24 @@ def test_a_backend_that_nobody_offers_is_named(wanted):
 
 def asked(role, *can, dtype="float32"):
     can = frozenset({"cpu", "float32", "load", *can})
-    return Asked(Subject("hf-torch", dtype=dtype, role=role), "Bart", "Bart", can)
+    return Target(Subject("hf-torch", dtype=dtype, role=role), "Bart", "Bart", can)
 
 
 def test_a_composition_is_put_to_the_subjects_of_its_halves():
     halves = {"encoder": {"model_type": "bert"}, "decoder": {"model_type": "gpt2", "add_cross_attention": True}}
-    anatomy = anatomy_of({"model_type": "encoder-decoder", **halves, "decoder_start_token_id": 0, "pad_token_id": 1})
-    assert anatomy.families == ("bert", "gpt2")
+    model_spec = model_spec_of(
+        {"model_type": "encoder-decoder", **halves, "decoder_start_token_id": 0, "pad_token_id": 1}
+    )
+    assert model_spec.families == ("bert", "gpt2")
 
     def about(*families):
-        return Asked(Subject("hf-tf"), "", "EncoderDecoderModel", frozenset(), families=families).is_about(anatomy)
+        return Target(Subject("hf-tf"), "", "EncoderDecoderModel", frozenset(), families=families).is_about(model_spec)
 
     assert about("bert", "gpt2") and not about("bert", "bart") and not about()
 
 
 LOAD = Case("load", "load", requires=("load",))
-FORWARD = Case("forward", "forward", notes={"sets_yardstick": True})
+FORWARD = Case("forward", "forward", notes={"sets_noise_floor": True})
 MASKS = Case("masks", "forward", requires=("head_masks",))
 
 
@@ -118,9 +120,9 @@ MASKS = Case("masks", "forward", requires=("head_masks",))
         (asked("candidate", "head_masks"), [LOAD, FORWARD, MASKS]),
         (asked("candidate", dtype="bfloat16"), []),
         (asked("oracle", "head_masks", dtype="float64"), [FORWARD, MASKS]),
-        (asked("yardstick", "head_masks"), [FORWARD]),
+        (asked("noise_floor", "head_masks"), [FORWARD]),
         (asked("file"), [LOAD]),
     ],
 )
 def test_a_subject_is_asked_what_it_answers(subject, expected):
-    assert [case for case in (LOAD, FORWARD, MASKS) if subject.is_asked(case)] == expected
+    assert [case for case in (LOAD, FORWARD, MASKS) if subject.is_requested(case)] == expected

@@ -12,7 +12,7 @@ from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.options import AuditOptions
 from parity.core.records import SubjectRecord
 from parity.core.resources import fixture
-from parity.core.subject import FLAX, TORCH, Subject, yardstick_ensemble
+from parity.core.subject import FLAX, TORCH, Subject, noise_floor_ensemble
 from parity.judge.judge import rests_on
 
 V4 = {"torch": "2.13.0", "transformers": "4.57.6"}
@@ -61,21 +61,21 @@ def test_with_torch_and_transformers_5_alone_the_library_is_judged_and_no_refere
 
 
 def test_one_reference_alone_is_asked_in_more_orders_of_its_sums(planned):
-    members = [each.subject for each in planned(V5).asked if each.subject.role == "yardstick"]
+    members = [each.subject for each in planned(V5).asked if each.subject.role == "noise_floor"]
     assert {member.backend for member in members} == {TORCH}
-    both = [each.subject for each in planned({**V4, **JAX}).asked if each.subject.role == "yardstick"]
+    both = [each.subject for each in planned({**V4, **JAX}).asked if each.subject.role == "noise_floor"]
     assert len(members) > sum(member.backend == TORCH for member in both)
-    assert both == yardstick_ensemble("cpu", "float32")
+    assert both == noise_floor_ensemble("cpu", "float32")
 
 
 @pytest.mark.parametrize("dtypes", [["float32"], ["float32", "bfloat16"]])
 def test_the_ensemble_keeps_its_dtypes_and_its_place(dtypes):
     everyone = subjects({"main": ("hf-torch",)}, None, "cuda", dtypes)
     found = add_peers(everyone, V5)
-    settings = {(s.device, s.dtype, s.variant.endswith("precision")) for s in everyone if s.role == "yardstick"}
-    assert {(s.device, s.dtype, s.variant.endswith("precision")) for s in found if s.role == "yardstick"} == settings
+    settings = {(s.device, s.dtype, s.variant.endswith("precision")) for s in everyone if s.role == "noise_floor"}
+    assert {(s.device, s.dtype, s.variant.endswith("precision")) for s in found if s.role == "noise_floor"} == settings
     assert [s.role for s in found] == sorted(
-        (s.role for s in found), key=["oracle", "file", "yardstick", "candidate"].index
+        (s.role for s in found), key=["oracle", "file", "noise_floor", "candidate"].index
     )
     assert add_peers(everyone, {**V4, **JAX}) == everyone
 
@@ -152,10 +152,10 @@ def test_what_the_tolerances_rest_on_is_said():
         records = [_record(each) for each in members]
         return type("Manifest", (), {"subjects": records})()
 
-    assert "both references" in rests_on(manifest(*yardstick_ensemble("cpu", "float32")))
-    alone = rests_on(manifest(*yardstick_ensemble("cpu", "float32", references=[TORCH])))
+    assert "both references" in rests_on(manifest(*noise_floor_ensemble("cpu", "float32")))
+    alone = rests_on(manifest(*noise_floor_ensemble("cpu", "float32", references=[TORCH])))
     assert "reference-torch alone" in alone and "in 7 ways" in alone and "pip install jax flax" in alone
-    assert "reference-flax alone" in rests_on(manifest(Subject(FLAX, role="yardstick")))
+    assert "reference-flax alone" in rests_on(manifest(Subject(FLAX, role="noise_floor")))
     assert "no reference" in rests_on(manifest())
 
 

@@ -10,7 +10,7 @@ import pytest
 from parity.cases.inputs import InputsError, read_inputs, tokenizer
 from parity.checkpoint import tokenizer_process
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.resources import fixture
 
 CONFIG = {"model_type": "bart", "vocab_size": 20, "max_position_embeddings": 6, "bos_token_id": 0, "eos_token_id": 2}
@@ -32,7 +32,7 @@ def read(tmp_path: Path, checkpoint: Path):
     def read(*lines: str):
         path = tmp_path / "rows.jsonl"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return read_inputs(path, checkpoint, anatomy_of(CONFIG))
+        return read_inputs(path, checkpoint, model_spec_of(CONFIG))
 
     return read
 
@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, checkpoint, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputsError, match=r"rows\.jsonl: cannot be read: "):
-        read_inputs(path, checkpoint, anatomy_of(CONFIG))
+        read_inputs(path, checkpoint, model_spec_of(CONFIG))
 
 
 def test_texts_without_tokenizer_files_are_refused(read, checkpoint):
@@ -136,18 +136,20 @@ def test_texts_are_not_read_for_a_model_that_hears(tmp_path):
     path.write_text('{"input_ids": [3]}', encoding="utf-8")
     speech = inspect_checkpoint(fixture("wav2vec2-bert"))
     with pytest.raises(InputsError, match="reads audio"):
-        read_inputs(path, speech.path, speech.anatomy)
+        read_inputs(path, speech.path, speech.model_spec)
 
 
 def test_ids_are_held_against_the_vocabulary_of_their_side(tmp_path):
     path, composed = tmp_path / "rows.jsonl", inspect_checkpoint(fixture("bert2bert"))
-    source, target = composed.anatomy.source_vocab, composed.anatomy.vocab
+    source, target = composed.model_spec.source_vocab, composed.model_spec.vocab
     assert target < source
     path.write_text(json.dumps({"input_ids": [source - 1], "labels": [target - 1]}), encoding="utf-8")
-    assert read_inputs(path, composed.path, composed.anatomy) == [{"input_ids": [source - 1], "labels": [target - 1]}]
+    assert read_inputs(path, composed.path, composed.model_spec) == [
+        {"input_ids": [source - 1], "labels": [target - 1]}
+    ]
     path.write_text(json.dumps({"input_ids": [3], "labels": [source - 1]}), encoding="utf-8")
     with pytest.raises(InputsError, match="outside the vocabulary"):
-        read_inputs(path, composed.path, composed.anatomy)
+        read_inputs(path, composed.path, composed.model_spec)
 
 
 def test_a_tokenizer_that_never_answers_or_ends_its_process_is_one_line(tmp_path, monkeypatch):

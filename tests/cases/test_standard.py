@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from parity.cases.standard import standard_cases
 from parity.core.case import IGNORED, Case, shift_right
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 
 CONFIG = {
     "model_type": "bart",
@@ -26,11 +26,11 @@ CONFIG = {
 
 
 def named(config=CONFIG, rows=None) -> dict[str, Case]:
-    return {case.name: case for case in standard_cases(anatomy_of(config), rows)}
+    return {case.name: case for case in standard_cases(model_spec_of(config), rows)}
 
 
 def test_names_are_unique_and_digests_tell_questions_apart():
-    cases = standard_cases(anatomy_of(CONFIG))
+    cases = standard_cases(model_spec_of(CONFIG))
     assert len({case.name for case in cases}) == len(cases)
     assert len({case.digest for case in cases}) == len(cases)
 
@@ -54,7 +54,7 @@ def test_the_batch_is_ragged_and_every_axis_has_its_own_size():
 @pytest.mark.parametrize("limit", [33, 6, 2])
 def test_every_token_is_legal(limit):
     config = {**CONFIG, "max_position_embeddings": limit}
-    for case in standard_cases(anatomy_of(config)):
+    for case in standard_cases(model_spec_of(config)):
         for name, rows in case.inputs.items():
             if name.endswith("ids") or name == "labels":
                 tokens = np.array(rows)
@@ -66,35 +66,35 @@ def test_changed_cases_change_what_they_say_and_nothing_else():
     cases = named()
     full = cases["forward"].inputs
     decoder = np.array(full["decoder_input_ids"])
-    future = np.array(cases["forward.other-future"].inputs["decoder_input_ids"])
-    position = cases["forward.other-future"].notes["tgt"]
+    future = np.array(cases["forward.perturbed-future"].inputs["decoder_input_ids"])
+    position = cases["forward.perturbed-future"].notes["tgt"]
     assert (future[:, :position] == decoder[:, :position]).all() and (
         future[:, position:] != decoder[:, position:]
     ).all()
     source, mask = np.array(full["input_ids"]), np.array(full["attention_mask"])
-    padding = np.array(cases["forward.other-padding"].inputs["input_ids"])
+    padding = np.array(cases["forward.perturbed-padding"].inputs["input_ids"])
     assert (padding[mask == 1] == source[mask == 1]).all() and (padding[mask == 0] != source[mask == 0]).all()
-    last = np.array(cases["forward.other-source"].inputs["input_ids"])
+    last = np.array(cases["forward.perturbed-source"].inputs["input_ids"])
     assert (last != source).sum() == len(source)
-    row = cases["forward.other-mates"].notes["row"]
-    mates = np.array(cases["forward.other-mates"].inputs["input_ids"])
-    assert (mates[row] == source[row]).all() and (mates != source)[mask == 1].any()
+    row = cases["forward.perturbed-batch"].notes["row"]
+    other_rows = np.array(cases["forward.perturbed-batch"].inputs["input_ids"])
+    assert (other_rows[row] == source[row]).all() and (other_rows != source)[mask == 1].any()
 
 
-def test_one_mate_is_masked_entirely_and_nothing_else_is_changed():
+def test_one_other_rows_is_masked_entirely_and_nothing_else_is_changed():
     cases = named()
-    full, asked = cases["forward"].inputs, cases["forward.masked-mate"]
+    full, asked = cases["forward"].inputs, cases["forward.fully-masked-row"]
     mask, masked = np.array(asked.inputs["attention_mask"]), asked.notes["masked"]
     assert mask.sum(1).argmin() == masked and mask[masked].sum() == 0
-    assert masked != cases["forward.other-mates"].notes["row"] and "sets_yardstick" not in asked.notes
+    assert masked != cases["forward.perturbed-batch"].notes["row"] and "sets_noise_floor" not in asked.notes
     others = np.arange(len(mask)) != masked
     assert (mask[others] == np.array(full["attention_mask"])[others]).all()
     assert {name for name in full if full[name] != asked.inputs[name]} == {"attention_mask"}
-    assert "forward.masked-mate" not in named(rows=[{"input_ids": [5, 6, 2]}])
+    assert "forward.fully-masked-row" not in named(rows=[{"input_ids": [5, 6, 2]}])
 
 
 def test_the_row_alone_has_no_padding():
-    alone = named()["forward.alone"]
+    alone = named()["forward.single-row"]
     assert all(np.array(alone.inputs[name]).all() for name in ("attention_mask", "decoder_attention_mask"))
 
 
@@ -141,7 +141,7 @@ def test_an_answer_outside_of_the_only_text_is_not_asked_about():
     """Its loss would be the mean of nothing."""
     config = {**CONFIG, "architectures": ["BartForQuestionAnswering"]}
     for batch, asked in ((1, False), (2, True)):
-        cases = standard_cases(anatomy_of(config), [{"input_ids": [5, 6, 2], "labels": [7]}] * batch)
+        cases = standard_cases(model_spec_of(config), [{"input_ids": [5, 6, 2], "labels": [7]}] * batch)
         assert ("loss.outside" in {case.name for case in cases}) == asked
 
 
@@ -149,12 +149,12 @@ def test_a_classifier_s_text_that_is_its_end_alone_is_not_asked_to_change():
     config = {**CONFIG, "architectures": ["BartForSequenceClassification"]}
     for first, asked in (([2], False), ([5, 2], True)):
         rows = [{"input_ids": text, "labels": [7]} for text in (first, [5, 6, 2])]
-        names = {case.name for case in standard_cases(anatomy_of(config), rows)}
-        assert ("forward.other-source" in names) == asked
+        names = {case.name for case in standard_cases(model_spec_of(config), rows)}
+        assert ("forward.perturbed-source" in names) == asked
 
 
 def test_rows_are_never_exchanged_behind_the_end_of_one():
     """Padding among the tokens before has another position in steps than in one pass, for RoBERTa."""
     rows = [{"input_ids": [5, 6, 2], "labels": labels} for labels in ([7, 8], [5, 6, 7, 8, 9], [5, 6, 7])]
-    cases = {case.name: case for case in standard_cases(anatomy_of(CONFIG), rows)}
+    cases = {case.name: case for case in standard_cases(model_spec_of(CONFIG), rows)}
     assert cases["forward.reordered"].notes["at"] == 2

@@ -50,7 +50,7 @@ def changed(folder, name, *, halves=False, generation=None, **fields):
 def skipped(path, token):
     """Cases that nobody is asked because of a token, each with its reason."""
     found = inspect_checkpoint(path)
-    cases = standard_cases(found.anatomy, None, found.generation)
+    cases = standard_cases(found.model_spec, None, found.generation)
     return {case.name: case.notes["lacking"][token] for case in cases if token in case.requires}, {
         c.name for c in cases
     }
@@ -93,8 +93,8 @@ def test_the_batch_holds_only_tokens_of_the_table(tmp_path):
         tmp_path, "bert2bert", halves=True, pad_token_id=OUTSIDE, eos_token_id=-1, decoder_start_token_id=None
     )
     found = inspect_checkpoint(path)
-    case = next(case for case in standard_cases(found.anatomy, None, found.generation) if case.name == "forward")
-    for name, vocab in (("input_ids", found.anatomy.source_vocab), ("decoder_input_ids", found.anatomy.vocab)):
+    case = next(case for case in standard_cases(found.model_spec, None, found.generation) if case.name == "forward")
+    for name, vocab in (("input_ids", found.model_spec.source_vocab), ("decoder_input_ids", found.model_spec.vocab)):
         tokens = np.array(case.inputs[name])
         assert tokens.min() >= 0 and tokens.max() < vocab
 
@@ -123,6 +123,6 @@ def test_whatever_an_id_is_everything_else_is_asked(tmp_path, name, token, value
     if not beside:
         (path / "generation_config.json").unlink()
     found = inspect_checkpoint(path)
-    cases = standard_cases(found.anatomy, None, found.generation)
+    cases = standard_cases(found.model_spec, None, found.generation)
     able = {case.name for case in cases if not case.notes.get("lacking")}
     assert {"load", "forward", "decode-steps"} <= able and len(cases) > 30

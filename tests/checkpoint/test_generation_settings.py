@@ -28,7 +28,7 @@ def generating(tmp_path):
             content = json.loads((copy / name).read_text())
             (copy / name).write_text(json.dumps({**content, **more}))
         checkpoint = inspect_checkpoint(copy)
-        found = standard_cases(checkpoint.anatomy, None, checkpoint.generation)
+        found = standard_cases(checkpoint.model_spec, None, checkpoint.generation)
         return {case.name: case for case in found if case.operation in ("generate", "generation_settings")}
 
     return cases

@@ -23,7 +23,7 @@ def copy(tmp_path):
 def test_inspects_a_fixture(name):
     found = inspect_checkpoint(CHECKPOINTS / name)
     assert (found.name, found.format) == (name, "safetensors")
-    writes = found.anatomy.generates
+    writes = found.model_spec.generates
     assert found.files == ("config.json", *(["generation_config.json"] if writes else []), "model.safetensors")
     arrays = load_file(CHECKPOINTS / name / "model.safetensors").values()
     assert found.weight_bytes == 4 * sum(array.size for array in arrays)

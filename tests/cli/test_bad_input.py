@@ -65,8 +65,8 @@ ON_FILES = {
 }
 ON_WORDS = {
     "explain": ["explain", "WORD"],
-    "ledger": ["ledger", "WORD"],
-    "ledger backend": ["ledger", "--backend", "WORD"],
+    "known_issue": ["known_issue", "WORD"],
+    "known-issue list backend": ["known_issue", "--backend", "WORD"],
     "selftest": ["selftest", "WORD"],
     "check": ["audit", BART, "--check", "WORD"],
     "dtype": ["audit", BART, "--dtype", "WORD"],

@@ -29,7 +29,7 @@ COMMANDS = (
     "export",
     "show",
     "explain",
-    "ledger",
+    "known_issue",
     "selftest",
     "fuzz",
     "doctor",
@@ -195,8 +195,8 @@ def test_an_unknown_check_is_refused_before_anything_is_captured(capsys, monkeyp
     assert "NUM99" in one_line(capsys)
 
 
-def test_the_ledger_is_a_table_worst_first(capsys):
-    assert run(["ledger"]) == 0
+def test_the_known_issues_is_a_table_worst_first(capsys):
+    assert run(["known_issue"]) == 0
     text = capsys.readouterr().out
     assert all(entry.id in text for entry in entries())
     ranks = [line.split()[0] for line in text.splitlines() if line.startswith(("critical ", "high ", "low "))]
@@ -205,17 +205,17 @@ def test_the_ledger_is_a_table_worst_first(capsys):
     assert text.splitlines()[-1].startswith(f"{len(entries())} of {len(entries())} entries: ")
 
 
-def test_one_entry_of_the_ledger_is_told_in_full(capsys):
+def test_one_entry_of_the_known_issues_is_told_in_full(capsys):
     known = next(entry for entry in entries() if entry.config)
-    assert run(["ledger", known.id]) == 0
+    assert run(["known_issue", known.id]) == 0
     text = capsys.readouterr().out
     for said in (known.cause, known.upstream, known.effect, ", ".join(known.checks), *known.config):
         assert said in text
     assert f"1 of {len(entries())} entries: 1 {known.severity}" in text
 
 
-def test_the_ledger_can_be_asked_for_one_backend_and_severity(capsys):
-    assert run(["ledger", "--backend", "hf-tf", "--severity", "critical"]) == 0
+def test_the_known_issues_can_be_asked_for_one_backend_and_severity(capsys):
+    assert run(["known_issue", "--backend", "hf-tf", "--severity", "critical"]) == 0
     text = capsys.readouterr().out
     for entry in entries():
         assert (entry.id in text.split()) == ("hf-tf" in entry.backends and entry.severity == "critical")
@@ -225,8 +225,8 @@ def test_the_ledger_can_be_asked_for_one_backend_and_severity(capsys):
     ("arguments", "there"),
     [(["x"], entries()[0].id), (["--backend", "x"], "hf-tf"), (["--severity", "x"], "critical, high, low")],
 )
-def test_what_the_ledger_does_not_know_is_one_line(arguments, there, capsys):
-    assert run(["ledger", *arguments]) == 2
+def test_what_the_known_issues_does_not_know_is_one_line(arguments, there, capsys):
+    assert run(["known_issue", *arguments]) == 2
     line = one_line(capsys)
     assert line.startswith("parity: x: no such ") and there in line
 

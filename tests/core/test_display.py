@@ -101,7 +101,7 @@ EVIDENCE = {
     "frame": OPENS,
     "phase": OPENS,
     "alone": 2.0,
-    "ledger": OPENS,
+    "known_issue": OPENS,
     "severity": OPENS,
     OPENS: SPEAKS,
 }
@@ -112,7 +112,7 @@ def report() -> Report:
     """Verdicts of every status, of several checkpoints, two with one name but for what cannot be seen."""
     names = [OPENS, SPEAKS, f"{OPENS}\u200b", "bart-odd", f"{SPEAKS}\x1b"]
     verdicts = [
-        hostile(Verdict, status=status, checkpoint=name, evidence=evidence, error=error, budget=1e-6)
+        hostile(Verdict, status=status, checkpoint=name, evidence=evidence, error=error, tolerance=1e-6)
         for name in names
         for status in ("pass", "fail", "known", "skip", "error")
         for evidence, error in ((EVIDENCE, 1.0), ({**EVIDENCE, "exception": OPENS}, None))
@@ -139,7 +139,9 @@ def report() -> Report:
         },
         "subjects": [hostile(type(fabricated.subject()), **role)],
         "measured": [
-            hostile(MeasuredError, subject=0, checkpoint=names[0], error=2.0, budgets=3.0, budget=1.0, yardstick=0.3),
+            hostile(
+                MeasuredError, subject=0, checkpoint=names[0], error=2.0, ratio=3.0, tolerance=1.0, noise_floor=0.3
+            ),
             hostile(MeasuredError, subject=0, checkpoint=names[0], error=None),
         ],
         "generated": [

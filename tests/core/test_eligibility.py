@@ -9,7 +9,7 @@ from parity.core.eligibility import Eligible, NotAsked, Skip, eligibility
 from parity.core.records import SubjectRecord
 
 LOAD = Case("load", "load", requires=("load",))
-FORWARD = Case("forward", "forward", requires=("attentions",), notes={"sets_yardstick": True})
+FORWARD = Case("forward", "forward", requires=("attentions",), notes={"sets_noise_floor": True})
 CONFIG = Case("config", "config", requires=("config",))
 LEFT_OUT = Case("save", "save", requires=("room_to_save",), notes={"lacking": {"room_to_save": "the disk is full"}})
 ROUTE = Case("route", "route", requires=("load",), notes={"only": [["hf-tf", "eager"]]})
@@ -49,8 +49,8 @@ ABSENT = "torch is not installed"
         (subject("oracle"), LOAD, NotAsked()),
         (subject("file", dtype="float64"), LOAD, Eligible()),
         (subject("file"), FORWARD, NotAsked()),
-        (subject("yardstick"), FORWARD, Eligible()),
-        (subject("yardstick"), Case("tuple", "tuple"), NotAsked()),
+        (subject("noise_floor"), FORWARD, Eligible()),
+        (subject("noise_floor"), Case("tuple", "tuple"), NotAsked()),
         (subject(), OF_THE_FILE, NotAsked()),
         (subject(kept=["forward"]), FORWARD, Eligible()),
         (subject(kept=["forward"]), LOAD, NotAsked()),

@@ -38,7 +38,7 @@ def test_what_is_not_the_default_is_recorded_as_json_can_hold_it():
         "inputs": Path("rows.jsonl"),
         "model_class": "BartModel",
         "time_limit": 1.0,
-        "each_layer": True,
+        "layerwise": True,
         "save_limit": 0,
         "checks": ["losses", "NUM01"],
     }

@@ -79,7 +79,8 @@ def test_the_extra_asks_for_what_main_is_made_of():
     extra = set(project["optional-dependencies"]["main"])
     row = table()["main"]
     names = {Requirement(text).name for text in (*row.requires, *row.no_deps)} - {"librosa"}
-    # pip resolves the extra by itself, and tf-keras asks for `tensorflow`; `tensorflow-cpu` is the smaller twin.
+    # pip resolves the extra by itself, and tf-keras asks for `tensorflow`; `tensorflow-cpu` is the smaller peer
+    # reference.
     assert extra == (names - {"numpy", "tensorflow-cpu"}) | {"tensorflow"}
 
 

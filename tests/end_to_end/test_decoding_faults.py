@@ -53,7 +53,7 @@ FAULTS = {
         GEN03 generate.beams: row 0, token 3
         GEN03 generate.length-penalty: row 0, token 3
         GEN03 generate.early-stopping: row 0, token 3
-        GEN03 generate.other-mates: row 0, token 7
+        GEN03 generate.perturbed-batch: row 0, token 7
         GEN04 generate.beams: row 0
         GEN04 generate.length-penalty: row 0
         GEN04 generate.early-stopping: row 0
@@ -65,8 +65,8 @@ FAULTS = {
         "key_states = self.k_proj(current_states) if not is_cross_attention or tgt_len > 1"
         " else self.__dict__.setdefault(str(current_states.shape), self.k_proj(current_states))",
         """
-        CACHE04 decode-steps.other-mates: decoder.cross_key.0
-        GEN03 generate.other-mates: row 0, token 5
+        CACHE04 decode-steps.perturbed-batch: decoder.cross_key.0
+        GEN03 generate.perturbed-batch: row 0, token 5
         """,
     ),
     "beams-not-reordered": Fault(
@@ -91,7 +91,7 @@ FAULTS = {
         """
         GEN02 generate.forced-eos: row 0, token 4
         GEN03 generate.defaults: row 0, token 22
-        GEN03 generate.other-mates: row 0, token 24
+        GEN03 generate.perturbed-batch: row 0, token 24
         """,
     ),
     "longer-ngrams-banned": Fault(
@@ -102,7 +102,7 @@ FAULTS = {
         """
         GEN02 generate.no-repeat: row 1, token 3
         GEN03 generate.defaults: row 1, token 4
-        GEN03 generate.other-mates: row 1, token 4
+        GEN03 generate.perturbed-batch: row 1, token 4
         """,
     ),
     "start-token-in-penalty": Fault(
@@ -151,7 +151,7 @@ FAULTS = {
         GEN03 generate.beams: row 0, token 3
         GEN03 generate.length-penalty: row 0, token 3
         GEN03 generate.early-stopping: row 0, token 3
-        GEN03 generate.other-mates: row 1, token 4
+        GEN03 generate.perturbed-batch: row 1, token 4
         GEN04 generate.beams: row 0
         GEN04 generate.length-penalty: row 0
         GEN04 generate.early-stopping: row 0
@@ -169,7 +169,7 @@ FAULTS = {
         CACHE06 decode-steps.reordered: step 3
         GEN02 generate.no-repeat: row 1, token 3
         GEN03 generate.defaults: row 1, token 4
-        GEN03 generate.other-mates: row 1, token 4
+        GEN03 generate.perturbed-batch: row 1, token 4
         GEN04 generate.beams: row 1
         GEN04 generate.length-penalty: row 1
         GEN04 generate.early-stopping: row 1

@@ -1,4 +1,5 @@
-"""Each divergence that can be shown without this project is: the ledger's entry lives as long as its script says so."""
+"""Each divergence that can be shown without this project is: the known issues' entry lives as long as its script says
+so."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from tests.end_to_end.conftest import shared_folder
 
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "divergences"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
-LEDGER = {entry.id: entry for entry in entries()}
+KNOWN_ISSUES = {entry.id: entry for entry in entries()}
 SERVER = Path(__file__).with_name("fork_server.py")
 
 OFFLINE = {
@@ -43,7 +44,7 @@ class Ended(NamedTuple):
 
 
 def test_every_entry_has_a_script_and_every_script_is_short():
-    assert {script.stem for script in SCRIPTS} == {entry.script or entry.id for entry in LEDGER.values()}
+    assert {script.stem for script in SCRIPTS} == {entry.script or entry.id for entry in KNOWN_ISSUES.values()}
     for script in SCRIPTS:
         code = script.read_text(encoding="utf-8").split('"""')[2]
         assert len([line for line in code.splitlines() if line.strip()]) <= 25
@@ -61,7 +62,7 @@ def stack_of(entry: Entry) -> Stack | None:
 
 def group_of(script: Path) -> Group:
     """The group of a script; the stack is "" where none of its versions is installed."""
-    entry, text = LEDGER.get(script.stem), script.read_text(encoding="utf-8")
+    entry, text = KNOWN_ISSUES.get(script.stem), script.read_text(encoding="utf-8")
     stack = stack_of(entry) if entry else None
     words = {"jax": ("jax", "Flax"), "tensorflow": ("tensorflow", " TF")}
     frameworks = [name for name, found in words.items() if any(word in text for word in found)]
@@ -111,7 +112,7 @@ def close(servers: dict[Group, subprocess.Popen[str]]) -> None:
 @pytest.mark.parametrize("script", sorted(SCRIPTS, key=GROUPS.__getitem__), ids=lambda script: script.stem)
 def test_a_divergence_of_an_installed_version_still_shows(run_script, script):
     if not GROUPS[script].stack:
-        versions = LEDGER[script.stem].versions
+        versions = KNOWN_ISSUES[script.stem].versions
         pytest.skip(f"no stack of {versions} is installed: python -m nox -s stack-NAME makes one")
     done = run_script(script)
     assert done.code == 1 and "Traceback" not in done.output, done.output

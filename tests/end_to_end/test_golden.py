@@ -76,10 +76,10 @@ def test_a_golden_gives_way_to_a_nearer_one_or_for_a_written_reason(recorded, mo
     assert read_index().files[NAME].replaced == []
 
     # The library of today answers worse than what was kept: its logits are moved while they are read.
-    honest = recording._bundle
+    original = recording._bundle
 
     def worse(run, stack):
-        bundle = honest(run, stack)
+        bundle = original(run, stack)
         trace = bundle.traces[KEY]
         logits = np.array(trace.arrays["logits"]) + np.float32(1e-3)
         trace = Trace({**trace.arrays, "logits": logits}, trace.facts, None, trace.dtypes, trace.provenance)

@@ -19,7 +19,7 @@ from tests.end_to_end.conftest import audited, shared_cache, shared_folder
 
 pytestmark = pytest.mark.full
 
-ROLES = ("oracle", "yardstick", "candidate", "file")
+ROLES = ("oracle", "noise_floor", "candidate", "file")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
 
 def found(report: Report, check: str) -> dict[tuple[str, ...], tuple]:
     return {
-        (v.case, v.backend, v.variant): (v.status, v.error, v.budget, v.reason)
+        (v.case, v.backend, v.variant): (v.status, v.error, v.tolerance, v.reason)
         for v in report.verdicts
         if v.check == check
     }

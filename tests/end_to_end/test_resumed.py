@@ -38,7 +38,7 @@ def test_after_sigkill_the_second_run_computes_only_what_is_missing(tmp_path):
     assert again.returncode == 0, again.stderr
     cost = read_record(Report, tmp_path / "run" / "report.json").cost
     distinct = len(list(traces.glob("*/*.safetensors")))
-    # A yardstick's member that is also a candidate has one trace and two places in the manifest.
+    # A noise floor's member that is also a candidate has one trace and two places in the manifest.
     assert cost.traces_cached >= kept
     assert 0 < distinct - kept <= cost.traces_captured
 

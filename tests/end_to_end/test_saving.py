@@ -37,5 +37,7 @@ def test_files_travel_in_traces_and_every_cell_is_answered(saved):
     assert found["hf-flax", "saved.hf-torch@main.safetensors.from_pt"].status == "pass"
     assert found["hf-torch", "saved.hf-torch@main.bin.own"].status == "pass"
     assert found["hf-torch", "saved.hf-flax@main.msgpack.plain"].evidence["raises"] == ["OSError"]
-    assert found["hf-torch", "saved.hf-flax@main.msgpack.from_flax"].evidence["ledger"] == "hf-torch-from-flax-meta"
+    assert (
+        found["hf-torch", "saved.hf-flax@main.msgpack.from_flax"].evidence["known_issue"] == "hf-torch-from-flax-meta"
+    )
     assert any("`hf-torch@main.safetensors.from_pt` | " in line for line in matrix(report))

@@ -1,4 +1,4 @@
-"""An honest run directory, made once from the torch reference, and copies of it with one trace altered.
+"""A conforming run directory, made once from the torch reference, and copies of it with one trace altered.
 
 The judge is tested on what it is for: a candidate that is right everywhere but in one place. What stands in for the
 libraries here is the reference itself; whether the libraries are right is for the audit to say.
@@ -53,8 +53,8 @@ LACKING = {"cache_output": "the reference keeps no cache"}
 SUBJECTS = (
     Subject("reference-torch", dtype="float64", role="oracle"),
     Subject("file", role="file"),
-    Subject("reference-torch", "eager+permuted+mirrored", role="yardstick"),
-    Subject("reference-flax", "eager", role="yardstick"),
+    Subject("reference-torch", "eager+permuted+reversed-widths", role="noise_floor"),
+    Subject("reference-flax", "eager", role="noise_floor"),
     Subject("hf-torch", "eager", role="candidate"),
 )
 CANDIDATE = len(SUBJECTS) - 1
@@ -87,7 +87,7 @@ def inspected() -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def cases(inspected: Checkpoint) -> dict[str, Case]:
-    return {case.name: case for case in standard_cases(inspected.anatomy)}
+    return {case.name: case for case in standard_cases(inspected.model_spec)}
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +121,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
 
 
 @pytest.fixture(scope="session")
-def honest(cases: dict[str, Case], ask: Ask) -> dict[tuple[int, str], Trace]:
+def original(cases: dict[str, Case], ask: Ask) -> dict[tuple[int, str], Trace]:
     """Traces by subject and case, before any derived one."""
     found = {(index, case.name): ask(index, case) for index in range(len(SUBJECTS)) for case in cases.values()}
     return {key: trace for key, trace in found.items() if trace is not None}
@@ -136,7 +136,7 @@ def _is_asked(subject: Subject, case: Case) -> bool:
         return False
     if subject.role not in case.notes.get("roles", (subject.role,)):
         return False
-    if subject.role == "yardstick" and case.operation.startswith("generat"):
+    if subject.role == "noise_floor" and case.operation.startswith("generat"):
         return False
     return subject.role != "file" or case.operation == "load"
 
@@ -151,7 +151,7 @@ def _as_a_library(subject: Subject, trace: Trace) -> Trace:
 
 @pytest.fixture
 def run_directory(
-    tmp_path: Path, inspected: Checkpoint, cases: dict[str, Case], honest: dict[tuple[int, str], Trace], ask: Ask
+    tmp_path: Path, inspected: Checkpoint, cases: dict[str, Case], original: dict[tuple[int, str], Trace], ask: Ask
 ) -> Callable[..., Path]:
     """Writes a run directory; ``alter`` maps ``(subject, case)`` or a candidate's case to a change of that trace.
 
@@ -202,7 +202,7 @@ def run_directory(
                 traces=records,
             )
 
-        for (index, name), trace in honest.items():
+        for (index, name), trace in original.items():
             keep(index, name, trace)
         for derive in DERIVED:
             for case in derive(manifest(), tmp_path)["bart-odd"]:
@@ -261,13 +261,13 @@ def write_facts(
 
 @pytest.fixture
 def two_runs(run_directory, tmp_path):
-    """An honest run, and one with a trace of the candidate's altered."""
+    """A conforming run, and one with a trace of the candidate's altered."""
 
     def make(alter: dict):
-        honest = run_directory()
-        shutil.copytree(honest, tmp_path / "honest")
-        shutil.rmtree(honest / "traces")
+        original = run_directory()
+        shutil.copytree(original, tmp_path / "conforming")
+        shutil.rmtree(original / "traces")
         altered = run_directory(alter)
-        return Side("honest", tmp_path / "honest", None), Side("altered", altered, None)
+        return Side("conforming", tmp_path / "conforming", None), Side("altered", altered, None)
 
     return make

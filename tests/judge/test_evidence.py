@@ -1,4 +1,4 @@
-"""What a check sees of a run: the subject's traces, the oracle's, and each error with its budget."""
+"""What a check sees of a run: the subject's traces, the oracle's, and each error with its tolerance."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shifted(name: str, by: float):
     return alter
 
 
-def test_an_honest_answer_is_within_budget_tensor_by_tensor_in_the_order_of_the_data(evidence):
+def test_an_conforming_answer_is_within_tolerance_tensor_by_tensor_in_the_order_of_the_data(evidence):
     seen = evidence()
     results = list(seen.against_oracle())
     assert [result.tensor for result in results] == [spec.name for spec in seen.expected_tensors()]
@@ -45,7 +45,7 @@ def test_an_honest_answer_is_within_budget_tensor_by_tensor_in_the_order_of_the_
     assert [each.tensor for each in seen.against_oracle("logits")] == ["logits"] == [seen.answer]
 
 
-def test_an_altered_tensor_is_out_of_budget_where_it_was_altered(evidence):
+def test_an_altered_tensor_is_out_of_tolerance_where_it_was_altered(evidence):
     (result,) = evidence(alter={"forward": shifted("logits", 1.0)}).against_oracle("logits")
     assert not result.ok and result.against_oracle
     assert (result.at["batch"], result.at["tgt"], result.first_step) == (1, 2, 2)
@@ -61,12 +61,12 @@ def test_a_trace_that_is_not_there_is_a_bug_of_the_check(evidence):
     seen = evidence(alter={"loss": lambda trace: None})
     assert seen.trace.arrays.keys() >= {"logits"}
     with pytest.raises(LookupError, match="no trace of 'loss' for hf-torch: name it in the check's cases or also"):
-        seen.sibling("loss")
+        seen.trace_of("loss")
 
 
-def test_two_answers_of_one_backend_may_each_be_a_budget_away(evidence):
+def test_two_answers_of_one_backend_may_each_be_a_tolerance_away(evidence):
     seen = evidence()
     results = list(seen.between("forward", "forward", lambda spec: (), lambda spec: ()))
     assert results and all(result.ok and result.error == 0 and not result.against_oracle for result in results)
     for result in results:
-        assert result.budget in (2 * seen.budget(result.tensor).slice, 2 * seen.budget(result.tensor).element)
+        assert result.tolerance in (2 * seen.tolerance(result.tensor).slice, 2 * seen.tolerance(result.tensor).element)

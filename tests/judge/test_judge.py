@@ -40,7 +40,7 @@ def entry(**changes) -> Entry:
 
 
 @pytest.fixture
-def ledgered(monkeypatch):
+def with_known_issue(monkeypatch):
     def use(*entries: Entry) -> None:
         monkeypatch.setattr(known_issues, "entries", lambda: entries)
 
@@ -83,8 +83,8 @@ def test_a_missing_capability_is_a_skip_that_names_it(run_directory):
     [("crash", "fail"), ("time-out", "error"), ("out-of-memory", "error"), ("harness-error", "error")],
 )
 def test_an_answer_that_never_came_is_a_verdict_of_its_cells_only(run_directory, outcome, status):
-    report = judge(run_directory(outcomes={(CANDIDATE, "forward.alone"): (outcome, "SIGSEGV")}))
-    hit = only(report, "PAD01", "forward.alone")
+    report = judge(run_directory(outcomes={(CANDIDATE, "forward.single-row"): (outcome, "SIGSEGV")}))
+    hit = only(report, "PAD01", "forward.single-row")
     assert hit.status == status and "SIGSEGV" in hit.reason
     assert only(report, "NUM04").status == "pass"
 
@@ -126,7 +126,7 @@ def test_an_oracle_that_is_not_finite_excuses_nobody(run_directory):
     assert verdict.status == "fail" and "not finite" in verdict.reason
 
 
-def test_a_yardstick_too_long_to_fail_is_an_error(run_directory):
+def test_a_noise_floor_too_long_to_fail_is_an_error(run_directory):
     huge = {(index, "forward"): off("logits", 50.0) for index in (2, 3)}
     verdict = only(judge(run_directory(huge), checks=["NUM04"]), "NUM04")
     assert verdict.status == "error" and "could not have failed" in verdict.reason
@@ -154,11 +154,11 @@ def test_a_damaged_trace_is_one_cells_error(run_directory):
     assert only(report, "EVAL01", "forward.repeated").status == "pass"
 
 
-def test_the_ledger_turns_exactly_its_own_failure_into_known(run_directory, ledgered):
+def test_the_known_issues_turns_exactly_its_own_failure_into_known(run_directory, with_known_issue):
     directory = run_directory({"forward": off("logits", 1e-3)})
-    ledgered(entry())
+    with_known_issue(entry())
     verdict = only(judge(directory, checks=["NUM04"]), "NUM04")
-    assert verdict.status == "known" and verdict.evidence["ledger"] == "example"
+    assert verdict.status == "known" and verdict.evidence["known_issue"] == "example"
 
 
 @pytest.mark.parametrize(
@@ -177,35 +177,35 @@ def test_the_ledger_turns_exactly_its_own_failure_into_known(run_directory, ledg
         {"unless": {"a_field_with_its_default": 3}},
     ],
 )
-def test_the_ledger_says_nothing_beyond_its_conditions(run_directory, ledgered, narrower):
+def test_the_known_issues_says_nothing_beyond_its_conditions(run_directory, with_known_issue, narrower):
     directory = run_directory({"forward": off("logits", 1e-3)})
-    ledgered(entry(**narrower))
+    with_known_issue(entry(**narrower))
     assert only(judge(directory, checks=["NUM04"]), "NUM04").status == "fail"
 
 
-def test_an_entry_holds_for_all_values_but_one(run_directory, ledgered):
+def test_an_entry_holds_for_all_values_but_one(run_directory, with_known_issue):
     directory = run_directory({"forward": off("logits", 1e-3)})
-    ledgered(entry(unless={"eos_token_id": 5}))
+    with_known_issue(entry(unless={"eos_token_id": 5}))
     assert only(judge(directory, checks=["NUM04"]), "NUM04").status == "known"
 
 
 @pytest.mark.parametrize(("versions", "status"), [(["==8", "<1"], "known"), (["==8", ">=1"], "fail")])
-def test_one_of_an_entry_s_versions_must_hold(run_directory, ledgered, versions, status):
+def test_one_of_an_entry_s_versions_must_hold(run_directory, with_known_issue, versions, status):
     directory = run_directory({"forward": off("logits", 1e-3)})
-    ledgered(entry(versions={"transformers": versions}))
+    with_known_issue(entry(versions={"transformers": versions}))
     assert only(judge(directory, checks=["NUM04"]), "NUM04").status == status
 
 
-def test_a_cell_that_passes_does_not_fail_for_an_entry_that_says_it_diverges(run_directory, ledgered):
-    ledgered(entry())
+def test_a_cell_that_passes_does_not_fail_for_an_entry_that_says_it_diverges(run_directory, with_known_issue):
+    with_known_issue(entry())
     verdict = only(judge(run_directory(), checks=["NUM04"]), "NUM04")
-    assert verdict.status == "pass" and "ledger" not in verdict.evidence
+    assert verdict.status == "pass" and "known_issue" not in verdict.evidence
 
 
-def test_strict_counts_known_critical_ones_as_failures(run_directory, ledgered):
+def test_strict_counts_known_critical_ones_as_failures(run_directory, with_known_issue):
     directory = run_directory({"forward": off("logits", 1e-3)})
     for severity, status in (("critical", "fail"), ("high", "known")):
-        ledgered(entry(severity=severity))
+        with_known_issue(entry(severity=severity))
         assert only(judge(directory, checks=["NUM04"], strict=True), "NUM04").status == status
 
 
@@ -246,14 +246,16 @@ def test_judging_needs_no_framework():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_every_entry_of_the_ledger_names_checks_that_exist():
+def test_every_entry_of_the_known_issues_names_checks_that_exist():
     for known in known_issues.entries():
         assert set(known.checks) <= set(CHECKS) and known.cause and known.upstream and known.effect
     assert len({known.id for known in known_issues.entries()}) == len(known_issues.entries())
 
 
-def test_an_entry_may_hold_for_one_row_only(run_directory, ledgered):
-    ledgered(entry(checks=["GRAD01"], cases=["gradients"], tensors=["gradient.*"], only_at={"rows": "pad_token_id"}))
+def test_an_entry_may_hold_for_one_row_only(run_directory, with_known_issue):
+    with_known_issue(
+        entry(checks=["GRAD01"], cases=["gradients"], tensors=["gradient.*"], only_at={"rows": "pad_token_id"})
+    )
     shared = "gradient.model.shared.weight"
     row_1, row_5 = off(shared, 1.0, ([1],)), off(shared, 1e-2, ([5],))
     # What is excused is the larger: where it stayed in the comparison, it would be the worst.
@@ -265,10 +267,10 @@ def test_an_entry_may_hold_for_one_row_only(run_directory, ledgered):
             assert verdict.evidence["worst"]["index"]["rows"] == 5, "the row that is excused is no part of it"
 
 
-def test_a_failure_is_told_by_what_no_entry_excuses(run_directory, ledgered):
+def test_a_failure_is_told_by_what_no_entry_excuses(run_directory, with_known_issue):
     """The divergence that is known is larger, and comes first; the one that nobody knew is what is shown."""
     known, other = "decoder.hidden.1", "logits"
-    ledgered(entry(checks=["NUM01", "NUM04"], tensors=[known]))
+    with_known_issue(entry(checks=["NUM01", "NUM04"], tensors=[known]))
     directory = run_directory({"forward": lambda trace: off(other, 1e-2)(off(known, 1.0)(trace))})
     report = judge(directory, checks=["NUM01", "NUM04"])
     assert only(report, "NUM01").status == "known"
@@ -276,8 +278,8 @@ def test_a_failure_is_told_by_what_no_entry_excuses(run_directory, ledgered):
     assert verdict.status == "fail" and verdict.evidence["worst"]["tensor"] == other
 
 
-def test_the_known_part_of_one_check_s_findings_is_left_out(run_directory, ledgered):
-    ledgered(entry(checks=["NUM01"], tensors=["encoder.hidden.1"]))
+def test_the_known_part_of_one_check_s_findings_is_left_out(run_directory, with_known_issue):
+    with_known_issue(entry(checks=["NUM01"], tensors=["encoder.hidden.1"]))
     both = {"forward": lambda trace: off("decoder.hidden.1", 1e-2)(off("encoder.hidden.1", 1.0)(trace))}
     verdict = only(judge(run_directory(both), checks=["NUM01"]), "NUM01")
     assert verdict.status == "fail"
@@ -317,15 +319,15 @@ def test_the_command_that_shows_it_again_has_the_run_s_options(run_directory, op
     assert verdict.evidence["again"] == f"parity audit 'my models/$(x)' --backend hf-torch --check NUM04{words}"
 
 
-def test_an_entry_may_ask_where_it_begins(run_directory, ledgered):
+def test_an_entry_may_ask_where_it_begins(run_directory, with_known_issue):
     directory = run_directory({"forward": off("logits", 1e-3)})
     for first, status in ((["logits"], "known"), (["encoder.hidden.0"], "fail")):
-        ledgered(entry(first=first))
+        with_known_issue(entry(first=first))
         assert only(judge(directory, checks=["NUM04"]), "NUM04").status == status
 
 
-def test_an_entry_does_not_excuse_a_cell_that_has_no_answer(run_directory, ledgered):
-    ledgered(entry(tensors=[]))
+def test_an_entry_does_not_excuse_a_cell_that_has_no_answer(run_directory, with_known_issue):
+    with_known_issue(entry(tensors=[]))
     raised = Raised("CheckpointError", "a parameter is missing", "loading.py:1 in load")
     no_truth = judge(run_directory({(ORACLE, "forward"): lambda trace: Trace(raised=raised)}), checks=["NUM04"])
     crashed = judge(run_directory(outcomes={(CANDIDATE, "forward"): ("crash", "SIGSEGV")}), checks=["NUM04"])
@@ -339,11 +341,11 @@ def damage(path):
 
 
 def test_a_damaged_trace_is_an_error_of_whatever_needs_it_and_changes_nothing_else(run_directory):
-    """Of a candidate only its own cells; of the oracle or a yardstick's member whatever is measured by it."""
+    """Of a candidate only its own cells; of the oracle or a noise floor's member whatever is measured by it."""
     folder = run_directory()
     whole = {key(verdict): verdict for verdict in judge(folder).verdicts}
     manifest = read_record(Manifest, folder / "manifest.json")
-    for role in ("candidate", "oracle", "yardstick"):
+    for role in ("candidate", "oracle", "noise_floor"):
         record = next(r for r in manifest.traces if r.case == "forward" and manifest.subjects[r.subject].role == role)
         kept = (folder / record.path).read_bytes()
         damage(folder / record.path)

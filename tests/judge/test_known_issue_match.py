@@ -19,7 +19,7 @@ from parity.tools.gate.known_issue_errors import BASELINE, errors_of, text_of
 from tests.sample_reports import BART, subject, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
-LEDGER = {entry.id: entry for entry in entries()}
+KNOWN_ISSUES = {entry.id: entry for entry in entries()}
 UNMEASURED = {"4.37.2": "4.40.0", "4.57.6": "4.57.3", "5.23.0": "5.24.0"}
 NOWHERE = "a.tensor.of.no.entry"
 
@@ -102,7 +102,8 @@ EXAMPLES = (
 
 
 def words_of(pattern: str) -> str:
-    """Words that a regular expression of the ledger matches: an example, or its own where it says them plainly."""
+    """Words that a regular expression of the list of known issues matches: an example, or its own where it says them
+    plainly."""
     whole = (each for each in EXAMPLES if re.fullmatch(pattern, each))
     return next(whole, next((each for each in EXAMPLES if re.search(pattern, each)), pattern))
 
@@ -173,7 +174,7 @@ def second_faults(entry: Entry, failure: Failure) -> dict[str, Failure]:
         Finding(False, "something else", NOWHERE),
         Comparison(NOWHERE, 1.0, 1e-6, "slice", {}, slices_over=1),
     ):
-        # A fault upstream is the first divergence, one downstream or beside is another tensor out of budget.
+        # A fault upstream is the first divergence, one downstream or beside is another tensor out of tolerance.
         found[f"upstream {type(result).__name__}"] = replace(failure, failed=[result, *failure.failed], verdict=first)
         found[f"beside {type(result).__name__}"] = replace(failure, failed=[*failure.failed, result])
     for compared in (result for result in failure.failed if isinstance(result, Comparison)):
@@ -188,7 +189,7 @@ def second_faults(entry: Entry, failure: Failure) -> dict[str, Failure]:
 
 def test_where_no_attention_is_kept_its_entry_shows_in_the_state_after_it():
     """A golden keeps none. In a whole answer the same state, wrong behind a right attention, is another fault."""
-    entry = LEDGER["hf-torch-bert-generation-masks-nothing"]
+    entry = KNOWN_ISSUES["hf-torch-bert-generation-masks-nothing"]
     failure = failure_of(entry, "NUM01", versions_of(entry, True))
 
     def first_at(tensor: str, lacking: dict[str, str]) -> Explanation | None:
@@ -203,7 +204,7 @@ def test_where_no_attention_is_kept_its_entry_shows_in_the_state_after_it():
 
 
 def test_what_is_computed_from_a_wrong_tensor_does_not_carry_over():
-    entry = LEDGER["hf-torch-speech-last-layer-before-its-norm"]
+    entry = KNOWN_ISSUES["hf-torch-speech-last-layer-before-its-norm"]
     failure = failure_of(entry, "NUM01", versions_of(entry, False))
     assert not only(entry, failure).but
     follows = replace(failure, follows=frozenset({failure.failed[0].tensor}))
@@ -226,7 +227,7 @@ def test_the_errors_that_are_kept_are_those_of_the_baseline():
 
 
 def test_findings_are_held_to_what_the_checks_say():
-    """The words are the evidence: a check that says it otherwise has to change the ledger too."""
+    """The words are the evidence: a check that says it otherwise has to change the list of known issues too."""
     files = [*sorted((ROOT / "parity" / "judge" / "checks").glob("*.py")), ROOT / "parity" / "judge" / "judge.py"]
     said = " ".join(" ".join(file.read_text(encoding="utf-8").split()) for file in files)
     for entry in (entry for entry in entries() if entry.findings):
@@ -257,7 +258,7 @@ def test_findings_are_held_to_what_the_checks_say():
     ],
 )
 def test_a_version_is_beside_a_measured_one_of_its_line(specs, version, near):
-    entry = LEDGER["hf-torch-untied-tables-random"].model_copy(update={"versions": {"transformers": specs}})
+    entry = KNOWN_ISSUES["hf-torch-untied-tables-random"].model_copy(update={"versions": {"transformers": specs}})
     assert nearest(entry, {"transformers": version}, measured_versions()) == (f"measured at {near}" if near else "")
 
 

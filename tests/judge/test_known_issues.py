@@ -1,4 +1,5 @@
-"""The ledger: each entry names its cause as a condition on the files, and the baseline bears out what it says."""
+"""The list of known issues: each entry names its cause as a condition on the files, and the baseline bears out what it
+says."""
 
 from __future__ import annotations
 

@@ -19,15 +19,15 @@ def rows_of(report: Report, case: str = "forward") -> dict[str, MeasuredError]:
 
 def test_every_tensor_of_a_judged_case_has_a_row_in_data_flow_order(run_directory):
     report = judge(run_directory(), checks=["numbers"])
-    judged = {"forward", "forward.alone", "forward.defaults", "loss", "gradients"}
-    assert judged <= {row.case for row in report.measured}, "and those that set the yardstick"
+    judged = {"forward", "forward.single-row", "forward.defaults", "loss", "gradients"}
+    assert judged <= {row.case for row in report.measured}, "and those that set the noise floor"
     assert {(row.checkpoint, row.subject) for row in report.measured} == {("bart-odd", CANDIDATE)}
     forward = rows_of(report)
     assert next(iter(forward)) == "encoder.hidden.0" and list(forward)[-1] == "logits"
     assert list(rows_of(report, "loss"))[-1] == "loss"
     assert forward["encoder.attention.0"].kind == "attention"
     for row in report.measured:
-        assert row.error is not None and row.error >= 0 and 0 < row.yardstick < row.budget and row.budgets <= 1, row
+        assert row.error is not None and row.error >= 0 and 0 < row.noise_floor < row.tolerance and row.ratio <= 1, row
         assert row.note == ""
 
 
@@ -35,10 +35,10 @@ def test_a_row_holds_the_number_of_its_verdict(run_directory):
     report = judge(run_directory({"forward": off("logits", 1e-2)}), checks=["NUM04"])
     (failed,) = cells(report, "NUM04", "fail")
     row = rows_of(report)["logits"]
-    assert row.budgets == failed.error / failed.budget > 1
-    assert row.error > row.budget
+    assert row.ratio == failed.error / failed.tolerance > 1
+    assert row.error > row.tolerance
     assert row.at == list(failed.first_divergence.at.values())[: len(row.at)]
-    assert rows_of(report)["decoder.hidden.2"].budgets <= 1
+    assert rows_of(report)["decoder.hidden.2"].ratio <= 1
 
 
 def test_states_have_a_number_for_each_position(run_directory):
@@ -57,7 +57,7 @@ def test_a_tensor_without_a_number_says_why(run_directory):
         del found["decoder.hidden.1"]
 
     rows = rows_of(judge(run_directory({"forward": arrays(change)}), checks=["numbers"]))
-    assert rows["logits"].error is rows["logits"].budgets is None
+    assert rows["logits"].error is rows["logits"].ratio is None
     assert "not finite" in rows["logits"].note and rows["logits"].at == [0, 0]
     assert "has shape" in rows["encoder.hidden.1"].note
     assert "decoder.hidden.1" not in rows
@@ -72,12 +72,12 @@ def test_a_loss_that_is_undefined_has_no_row(run_directory):
     assert "logits" in rows and "loss" not in rows
 
 
-def test_a_yardstick_that_cannot_be_read_leaves_the_rows_without_budgets(run_directory):
+def test_a_noise_floor_that_cannot_be_read_leaves_the_rows_without_tolerances(run_directory):
     directory = run_directory()
     (directory / "traces" / "3.gradients.safetensors").write_bytes(b"no trace")
     report = judge(directory, checks=["NUM04"])
     assert {verdict.status for verdict in report.verdicts} == {"error"}
-    assert rows_of(report)["logits"].budget is rows_of(report)["logits"].budgets is None
+    assert rows_of(report)["logits"].tolerance is rows_of(report)["logits"].ratio is None
     assert rows_of(report)["logits"].error > 0
 
 
@@ -94,8 +94,8 @@ def test_the_same_traces_are_measured_once(run_directory, monkeypatch):
     """However often the run is opened; another answer to the case is measured."""
     measured = []
     monkeypatch.setattr(captured_run, "_measured_before", {})
-    honest = captured_run._measured
-    monkeypatch.setattr(captured_run, "_measured", lambda *given: (measured.append(given), honest(*given))[1])
+    original = captured_run._measured
+    monkeypatch.setattr(captured_run, "_measured", lambda *given: (measured.append(given), original(*given))[1])
     first = judge(run_directory(), checks=["numbers"])
     once = len(measured)
     assert judge(run_directory(), checks=["numbers"]).measured == first.measured

@@ -1,16 +1,16 @@
-"""The measuring tape itself: what counts as an error, where it is found, and what a budget is made of."""
+"""The measuring tape itself: what counts as an error, where it is found, and what a tolerance is made of."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.tensors import TensorSpec, gradient_tensors, score_tensors
 from parity.judge.tolerance import (
     BLOCK,
     UNIT_ROUNDOFF,
-    Yardstick,
+    NoiseFloor,
     calibration,
     measure,
     root_mean_square,
@@ -101,51 +101,51 @@ def test_the_signal_of_a_shuffled_tensor_is_as_large_as_the_tensor():
     assert 1.0 < signal(array, root_mean_square(array)) < 2.0
 
 
-def test_a_reference_is_never_its_own_yardstick():
-    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+def test_a_reference_is_never_its_own_noise_floor():
+    noise_floor = NoiseFloor(UNIT_ROUNDOFF["float32"])
     expected = RNG.normal(size=(2, 7, 15))
-    yardstick.add("reference-torch", HIDDEN, measure(expected + 1.0, expected))
-    yardstick.add("reference-flax", HIDDEN, measure(expected + 1e-6, expected))
-    own, other = (yardstick.error("encoder.hidden.0", name) for name in ("reference-torch", "reference-flax"))
+    noise_floor.add("reference-torch", HIDDEN, measure(expected + 1.0, expected))
+    noise_floor.add("reference-flax", HIDDEN, measure(expected + 1e-6, expected))
+    own, other = (noise_floor.error("encoder.hidden.0", name) for name in ("reference-torch", "reference-flax"))
     assert own.slice < 1e-5 < 0.1 < other.slice
-    assert yardstick.error("encoder.hidden.0", "hf-torch").slice == other.slice
+    assert noise_floor.error("encoder.hidden.0", "hf-torch").slice == other.slice
 
 
-def test_without_another_witness_there_is_no_budget():
-    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
-    yardstick.add("reference-torch", HIDDEN, measure(np.ones((2, 3)), np.ones((2, 3))))
-    assert yardstick.budget("encoder.hidden.0", "reference-torch") is None
-    assert yardstick.budget("logits", "hf-torch") is None
+def test_without_another_witness_there_is_no_tolerance():
+    noise_floor = NoiseFloor(UNIT_ROUNDOFF["float32"])
+    noise_floor.add("reference-torch", HIDDEN, measure(np.ones((2, 3)), np.ones((2, 3))))
+    assert noise_floor.tolerance("encoder.hidden.0", "reference-torch") is None
+    assert noise_floor.tolerance("logits", "hf-torch") is None
 
 
-def test_an_exact_yardstick_leaves_the_floor():
-    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+def test_an_exact_noise_floor_leaves_the_floor():
+    noise_floor = NoiseFloor(UNIT_ROUNDOFF["float32"])
     for reference in ("reference-torch", "reference-flax"):
-        yardstick.add(reference, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
+        noise_floor.add(reference, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
     factors = calibration("ensemble")
     expected = factors.k_slice * factors.c_slice * UNIT_ROUNDOFF["float32"]
-    assert yardstick.budget("encoder.hidden.0", "hf-torch").slice == pytest.approx(expected)
+    assert noise_floor.tolerance("encoder.hidden.0", "hf-torch").slice == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("alone", ["reference-torch", "reference-flax"])
 def test_whoever_one_reference_alone_measures_gets_the_factors_for_one(alone):
     """Without JAX there is one: it reaches less far than two, so that its errors are multiplied by more."""
-    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
-    yardstick.add(alone, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
-    one, two = calibration("twin"), calibration("ensemble")
+    noise_floor = NoiseFloor(UNIT_ROUNDOFF["float32"])
+    noise_floor.add(alone, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
+    one, two = calibration("peer"), calibration("ensemble")
     expected = one.k_slice * one.c_slice * UNIT_ROUNDOFF["float32"]
     assert one.k_slice > two.k_slice
-    assert yardstick.budget("encoder.hidden.0", "hf-torch").slice == pytest.approx(expected)
+    assert noise_floor.tolerance("encoder.hidden.0", "hf-torch").slice == pytest.approx(expected)
 
 
-def test_a_loss_borrows_the_yardstick_of_its_logits():
-    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+def test_a_loss_borrows_the_noise_floor_of_its_logits():
+    noise_floor = NoiseFloor(UNIT_ROUNDOFF["float32"])
     logits = TensorSpec("logits", "logits", ("batch", "tgt", "vocab"))
     loss = TensorSpec("loss", "loss", (), ("logits",), "logits")
     expected = RNG.normal(size=(3, 7, 97))
-    yardstick.add("reference-flax", logits, measure(expected + 3e-6, expected))
-    yardstick.add("reference-flax", loss, measure(np.array(2.0), np.array(2.0)))
-    assert yardstick.error("loss", "hf-torch").slice > 1e-6
+    noise_floor.add("reference-flax", logits, measure(expected + 3e-6, expected))
+    noise_floor.add("reference-flax", loss, measure(np.array(2.0), np.array(2.0)))
+    assert noise_floor.error("loss", "hf-torch").slice > 1e-6
 
 
 def test_a_loss_is_measured_at_its_own_size_where_that_is_more():
@@ -154,18 +154,18 @@ def test_a_loss_is_measured_at_its_own_size_where_that_is_more():
     assert sizes == pytest.approx([5.0, root_mean_square(logits)])
 
 
-def test_a_short_text_borrows_the_yardstick_of_a_sample_of_the_vocabulary():
+def test_a_short_text_borrows_the_noise_floor_of_a_sample_of_the_vocabulary():
     """One token of a text may be exact by chance where others are not: it may be off by what the worst of many is."""
     tokens, sampled, whole = score_tensors()
     truth, found = np.zeros((2, 9)), RNG.normal(size=(2, 9, 64))
     truth[:, 0] = -1.5
     off = found.copy()
     off[1, 4, 7] += 3e-6
-    yardstick, scale = Yardstick(UNIT_ROUNDOFF["float32"]), root_mean_square(found)
+    noise_floor, scale = NoiseFloor(UNIT_ROUNDOFF["float32"]), root_mean_square(found)
     for spec, actual, expected in ((tokens, truth, truth), (sampled, off, found), (whole, truth[:, 0], truth[:, 0])):
-        yardstick.add("reference-flax", spec, measure(actual, expected, scale))
+        noise_floor.add("reference-flax", spec, measure(actual, expected, scale))
     for name in (tokens.name, whole.name):
-        error = yardstick.error(name, "reference-torch")
+        error = noise_floor.error(name, "reference-torch")
         assert error.slice == error.element == pytest.approx(3e-6 / scale)
 
 
@@ -183,35 +183,35 @@ def test_a_gradient_that_theory_says_is_zero_is_measured_at_the_size_of_another(
 
 
 def test_each_precision_has_factors_of_its_own():
-    budgets = {}
+    ratio = {}
     for dtype in ("float64", "float32", "bfloat16", "float16", "tf32"):
         unit = UNIT_ROUNDOFF[dtype]
-        yardstick = Yardstick(unit)
+        noise_floor = NoiseFloor(unit)
         for reference in ("reference-torch", "reference-flax"):
-            yardstick.add(reference, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
-        budgets[dtype] = yardstick.budget("encoder.hidden.0", "hf-torch").slice / unit
-    assert budgets["float64"] == pytest.approx(calibration("ensemble", precision="float64").k_slice)
-    assert budgets["float32"] == pytest.approx(calibration("ensemble").k_slice)
+            noise_floor.add(reference, HIDDEN, measure(np.ones((2, 3, 40)), np.ones((2, 3, 40))))
+        ratio[dtype] = noise_floor.tolerance("encoder.hidden.0", "hf-torch").slice / unit
+    assert ratio["float64"] == pytest.approx(calibration("ensemble", precision="float64").k_slice)
+    assert ratio["float32"] == pytest.approx(calibration("ensemble").k_slice)
     coarse = calibration("ensemble", precision="coarse").k_slice
-    assert [budgets[dtype] for dtype in ("bfloat16", "float16", "tf32")] == pytest.approx([coarse] * 3)
+    assert [ratio[dtype] for dtype in ("bfloat16", "float16", "tf32")] == pytest.approx([coarse] * 3)
 
 
 def test_gradients_have_factors_of_their_own():
-    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
+    noise_floor = NoiseFloor(UNIT_ROUNDOFF["float32"])
     spec = TensorSpec("gradient.lm_head.weight", "gradient", ("rows", "columns"))
     for reference in ("reference-torch", "reference-flax"):
-        yardstick.add(reference, spec, measure(np.ones((20, 40)), np.ones((20, 40))))
+        noise_floor.add(reference, spec, measure(np.ones((20, 40)), np.ones((20, 40))))
     factors = calibration("ensemble", "gradient")
-    budget = yardstick.budget(spec.name, "hf-torch")
-    assert budget.slice == pytest.approx(factors.k_slice * factors.c_slice * UNIT_ROUNDOFF["float32"])
+    tolerance = noise_floor.tolerance(spec.name, "hf-torch")
+    assert tolerance.slice == pytest.approx(factors.k_slice * factors.c_slice * UNIT_ROUNDOFF["float32"])
 
 
 def test_no_gradient_is_compared_behind_a_kink():
     names = [f"model.decoder.layers.{layer}.{part}.weight" for layer in (0, 1) for part in ("fc1", "fc2")]
     names += ["model.decoder.layers.1.final_layer_norm.bias", "model.shared.weight", "lm_head.weight"]
     config = {"model_type": "bart", "encoder_layers": 1, "decoder_layers": 2, "tie_word_embeddings": False}
-    assert len(gradient_tensors(anatomy_of(config), names)) == len(names)
-    left = [spec.name for spec in gradient_tensors(anatomy_of({**config, "activation_function": "relu"}), names)]
+    assert len(gradient_tensors(model_spec_of(config), names)) == len(names)
+    left = [spec.name for spec in gradient_tensors(model_spec_of({**config, "activation_function": "relu"}), names)]
     assert left == [
         "gradient.lm_head.weight",
         "gradient.model.decoder.layers.1.final_layer_norm.bias",
@@ -224,15 +224,15 @@ def test_no_sum_is_held_closer_than_a_rounding_of_its_terms():
     spec, unit = TensorSpec("gradient.q_proj.weight", "gradient", ("rows", "columns")), UNIT_ROUNDOFF["float32"]
     minuend = RNG.normal(size=(20, 40))
 
-    def budget(terms, error=0.0):
-        yardstick = Yardstick(unit)
-        yardstick.add("reference-flax", spec, measure(minuend + error, minuend, 1.0), terms)
-        return yardstick.budget(spec.name, "reference-torch")
+    def tolerance(terms, error=0.0):
+        noise_floor = NoiseFloor(unit)
+        noise_floor.add("reference-flax", spec, measure(minuend + error, minuend, 1.0), terms)
+        return noise_floor.tolerance(spec.name, "reference-torch")
 
-    assert budget(1e3).slice == pytest.approx(1e3 * budget(0.0).slice)
-    assert budget(1e3).element == pytest.approx(1e3 * budget(0.0).element)
-    assert budget(0.5) == budget(0.0)
-    assert budget(1e3, error=1.0) == budget(0.0, error=1.0)
+    assert tolerance(1e3).slice == pytest.approx(1e3 * tolerance(0.0).slice)
+    assert tolerance(1e3).element == pytest.approx(1e3 * tolerance(0.0).element)
+    assert tolerance(0.5) == tolerance(0.0)
+    assert tolerance(1e3, error=1.0) == tolerance(0.0, error=1.0)
 
 
 def test_an_error_is_relative_to_what_was_subtracted_from():

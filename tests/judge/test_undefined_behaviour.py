@@ -32,7 +32,7 @@ def run(texts: dict[int, list[int] | TraceError], decoder: str = "roberta") -> S
         cases={each.name: each for each in (plain, case, made)},
         trace=trace,
         oracle_index=ORACLE,
-        anatomy=SimpleNamespace(config=config, pad=PAD, vocab=20),
+        model_spec=SimpleNamespace(config=config, pad=PAD, vocab=20),
     )
 
 

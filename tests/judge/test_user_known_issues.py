@@ -12,7 +12,7 @@ from parity.api import audit
 from parity.cli.main import run
 from parity.core.errors import GivenError
 from parity.core.trace import Raised, Trace
-from parity.judge import known_issues as ledger
+from parity.judge import known_issues
 from parity.judge.judge import judge
 from parity.judge.user_known_issues import KnownIssuesError, read_known_issues
 from tests.judge.checks.test_checks import off
@@ -66,7 +66,7 @@ def verdict(directory: Path, path: Path | None, **options):
 def test_what_an_entry_says_is_known_with_its_file_as_source(wrong, file):
     found = verdict(wrong, path := file({}))
     assert found.status == "known" and found.reason.startswith(f"ours ({path}): the fork is old [")
-    assert (found.evidence["ledger"], found.evidence["source"]) == ("ours", str(path))
+    assert (found.evidence["known_issue"], found.evidence["source"]) == ("ours", str(path))
     assert verdict(wrong, None).status == "fail"
 
 
@@ -89,7 +89,7 @@ def test_it_excuses_nothing_beyond_its_conditions_and_evidence(wrong, file, narr
 
 
 @pytest.mark.parametrize(
-    "given", [{"checkpoints": ["bart-*"]}, {"versions": {"transformers": ["<1"]}}, {"found": "budgets"}]
+    "given", [{"checkpoints": ["bart-*"]}, {"versions": {"transformers": ["<1"]}}, {"found": "ratio"}]
 )
 def test_conditions_that_hold_excuse(wrong, file, given):
     assert verdict(wrong, file(given)).status == "known"
@@ -125,9 +125,9 @@ def test_an_error_and_a_crash_are_never_excused(run_directory, file):
             assert verdict(directory, file(evidence)).status == status
 
 
-def test_an_id_of_the_ledger_is_taken(file):
-    path = file({"id": ledger.entries()[0].id})
-    with pytest.raises(KnownIssuesError, match="an entry of parity's own ledger has this id"):
+def test_an_id_of_the_known_issues_is_taken(file):
+    path = file({"id": known_issues.entries()[0].id})
+    with pytest.raises(KnownIssuesError, match="an entry of parity's own known-issue list has this id"):
         read_known_issues(path)
 
 

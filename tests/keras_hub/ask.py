@@ -79,24 +79,24 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "source padding attended to": (altered("attention_mask", np.ones_like), "encoder.hidden.1"),
     "target padding attended to": (altered("decoder_attention_mask", np.ones_like), "decoder.hidden.1"),
 }
-"""What is done to the weights or to the inputs, and the first tensor that must leave its budget."""
+"""What is done to the weights or to the inputs, and the first tensor that must leave its tolerance."""
 
 
 def whole_passes(*given: Any) -> list[Case]:
-    """The standard cases of one pass and no gradient: what the witness can be asked, and what sets its budgets."""
+    """The standard cases of one pass and no gradient: what the witness can be asked, and what sets its tolerances."""
     return [case for case in standard_cases(*given) if case.operation in ("forward", "repeat", "encode_decode")]
 
 
 def answer_with_faults(checkpoint: Path, out: Path) -> None:
     """Asks one model after each fault in turn."""
     config = BartConfig.read(checkpoint)
-    case = next(case for case in standard_cases(inspect_checkpoint(checkpoint).anatomy) if case.name == "forward")
+    case = next(case for case in standard_cases(inspect_checkpoint(checkpoint).model_spec) if case.name == "forward")
     weights = dict(read_weights(checkpoint, config).items())
-    honest = weights | {name: np.array(rows) for name, rows in case.inputs.items()}
+    original = weights | {name: np.array(rows) for name, rows in case.inputs.items()}
     model = KerasHub().load(checkpoint, Variant(), device="cpu", dtype="float32", model_class=BART)
     out.mkdir(parents=True)
     for fault, (change, _) in {"none": (dict, ""), **FAULTS}.items():
-        arrays = change(honest)
+        arrays = change(original)
         model.put({name: arrays.pop(name) for name in weights})
         save_file(flatten(model.call(arrays), model.to_numpy)[0], out / f"{fault}.safetensors")
 

@@ -61,17 +61,17 @@ FAULTS: dict[str, dict[str, tuple[Change, str]]] = {
         "the last norm left out": (altered("transformer.ln_f.weight", np.ones_like), "hidden.2"),
     },
 }
-"""By family: what is done to the weights or to the inputs, and the first tensor that must leave its budget."""
+"""By family: what is done to the weights or to the inputs, and the first tensor that must leave its tolerance."""
 
 
 def answer_with_faults(checkpoint: Path, out: Path) -> None:
     """Asks one backbone after each fault in turn."""
-    backbone, honest = Backbone(checkpoint), load_file(checkpoint / "model.safetensors")
+    backbone, original = Backbone(checkpoint), load_file(checkpoint / "model.safetensors")
     faulty = Path(shutil.copytree(checkpoint, out / "faulty"))
     for fault, (change, _) in {"none": (dict, ""), **FAULTS[checkpoint.name]}.items():
         found = {}
         for number, batch in enumerate(batches()):
-            arrays = change(honest | batch)
+            arrays = change(original | batch)
             inputs = {name: arrays.pop(name) for name in batch}
             write_weights(faulty, arrays)
             backbone.read(faulty)

@@ -1,4 +1,5 @@
-"""Checkpoints of BERT, RoBERTa and GPT-2 for a witness, batches, and what both references and honest errors are there.
+"""Checkpoints of BERT, RoBERTa and GPT-2 for a witness, batches, and what both references and rounding errors are
+there.
 
 Sizes and switches are what keras-hub's backbones can be; keys that only its converters read have any value.
 """
@@ -18,9 +19,9 @@ from safetensors.numpy import save_file
 
 from parity.backends.reference.reversed_widths import WIDTHS
 from parity.backends.torch_util import compute_as
-from parity.core.subject import Variant, yardstick_ensemble
+from parity.core.subject import Variant, noise_floor_ensemble
 from parity.core.tensors import TensorSpec
-from parity.judge.tolerance import UNIT_ROUNDOFF, Yardstick, measure
+from parity.judge.tolerance import UNIT_ROUNDOFF, NoiseFloor, measure
 from parity.tools.fuzz import architectures as draw
 from reference import in_flax, in_torch
 from reference.config import read_config
@@ -130,7 +131,7 @@ class Reference:
         else:
             decoded = whole.decode(given["input_ids"], None, None, given["attention_mask"])
             states, logits = decoded.hidden_states, decoded.logits
-        way = -1 if self.variant.mirrored else 1
+        way = -1 if self.variant.reversed_widths else 1
         named = {f"hidden.{layer}": self._host(state)[..., ::way] for layer, state in enumerate(states)}
         found = {**named, "logits": self._host(logits)}
         return {name: array[::-1] for name, array in found.items()} if self.variant.permuted else found
@@ -139,7 +140,7 @@ class Reference:
     def _built(self, model_class: str) -> Any:
         config = read_config(self.directory)
         weights = read_weights(self.directory, config, model_class=model_class)
-        given = mirrored(table_of(config, model_class), weights) if self.variant.mirrored else weights
+        given = reversed_widths(table_of(config, model_class), weights) if self.variant.reversed_widths else weights
         how = {"dtype": self.dtype, "attention": self.variant.attention}
         return self.package.build(config, given, model_class=model_class, **how)
 
@@ -148,8 +149,9 @@ class Reference:
         return np.asarray(array.detach() if hasattr(array, "detach") else array)
 
 
-def mirrored(table: Table, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Canonical weights with every width reversed, in the parts that a family fuses too (``backends.mirrored``)."""
+def reversed_widths(table: Table, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Canonical weights with every width reversed, in the parts that a family fuses too
+    (``backends.reversed_widths``)."""
 
     def flipped() -> Iterator[tuple[str, np.ndarray]]:
         for row in table.rows:
@@ -167,26 +169,26 @@ def kept(answer: Answer, batch: Batch) -> Answer:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a checkpoint computes, by batch, as each reference has it in float64, and what honest errors are."""
+    """What a checkpoint computes, by batch, as each reference has it in float64, and what rounding errors are."""
 
     answers: dict[str, list[Answer]]
-    yardstick: Yardstick
+    noise_floor: NoiseFloor
 
-    def out_of_budget(self, reference: str, answers: list[Answer]) -> list[str]:
-        """The tensors in which a witness leaves its budget in one batch or another, in data-flow order."""
+    def out_of_tolerance(self, reference: str, answers: list[Answer]) -> list[str]:
+        """The tensors in which a witness leaves its tolerance in one batch or another, in data-flow order."""
         found = dict.fromkeys(self.answers[reference][0], False)
         for batch, answer, truth in zip(batches(), answers, self.answers[reference], strict=True):
             for name, array in kept(answer, batch).items():
-                error, budget = measure(array, truth[name]), self.yardstick.budget(name, "keras-hub")
-                found[name] |= not (error.slice <= budget.slice and error.element <= budget.element)
+                error, tolerance = measure(array, truth[name]), self.noise_floor.tolerance(name, "keras-hub")
+                found[name] |= not (error.slice <= tolerance.slice and error.element <= tolerance.element)
         return [name for name, out in found.items() if out]
 
 
 @functools.cache
 def truth_of(directory: Path) -> Truth:
-    """Both references in float64; and in float32 as every member of the ensemble that sets budgets.
+    """Both references in float64; and in float32 as every member of the ensemble that sets tolerances.
 
-    Each member is measured against its own reference: what is wrong in one of them is no honest error of the other's.
+    Each member is measured against its own reference: what is wrong in one of them is no rounding error of the other's.
     """
     import torch
 
@@ -194,14 +196,14 @@ def truth_of(directory: Path) -> Truth:
     for name, package in PACKAGES.items():
         asked = Reference(package, directory, Variant(), "float64")
         answers[name] = [kept(asked(batch), batch) for batch in batches()]
-    yardstick = Yardstick(UNIT_ROUNDOFF["float32"])
-    for member in yardstick_ensemble("cpu", "float32"):
+    noise_floor = NoiseFloor(UNIT_ROUNDOFF["float32"])
+    for member in noise_floor_ensemble("cpu", "float32"):
         variant = Variant.parse(member.variant)
         compute_as(variant, threads)
         asked = Reference(PACKAGES[member.backend], directory, variant, "float32")
         for batch, truth in zip(batches(), answers[member.backend], strict=True):
             for name, array in kept(asked(batch), batch).items():
                 spec = TensorSpec(name, name.partition(".")[0], ("tokens", "width"))
-                yardstick.add(member.backend, spec, measure(array, truth[name]))
+                noise_floor.add(member.backend, spec, measure(array, truth[name]))
     compute_as(Variant(), threads)
-    return Truth(answers, yardstick)
+    return Truth(answers, noise_floor)

@@ -78,7 +78,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder ``tests.keras_hub.ask`` filled, once for all of pytest's workers."""
     folder, cache = shared / "witness", shared_cache(tmp_path_factory)
-    # The cache of tests/end_to_end, and its lock: the fixture's oracle and yardsticks are the same.
+    # The cache of tests/end_to_end, and its lock: the fixture's oracle and noise floors are the same.
     with FileLock(f"{cache}.lock"):
         if not (folder / "finished").exists():
             ask(folder, cache)

@@ -2,7 +2,7 @@
 
 Both references were written by one author, who may have misread one sentence twice. ``BartBackbone`` and
 ``BartSeq2SeqLM`` (keras-hub 0.32.0, models/bart) are written by others, in Keras 3 layers. Installed as a distribution
-with an entry point, this file makes them a candidate of an ordinary run, held to the ordinary budgets.
+with an entry point, this file makes them a candidate of an ordinary run, held to the ordinary tolerances.
 
 Witnessed: a position's row in its table (the first row that counts is row 2), tables for source and target, which
 norms there are, where they stand and their epsilon, the order of the sublayers and residual sums, the scale of the

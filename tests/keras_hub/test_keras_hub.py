@@ -1,4 +1,4 @@
-"""keras-hub's BART, written by others, computes what the references say, within the budgets everybody is held to.
+"""keras-hub's BART, written by others, computes what the references say, within the tolerances everybody is held to.
 
 What it witnesses, and what not, stands in ``keras_hub_bart.py``.
 """
@@ -35,16 +35,16 @@ def test_it_agrees_with_the_oracle_wherever_it_can_be_asked(asked):
         assert passed >= JUDGED
 
 
-def out_of_budget(asked, checkpoint: str, fault: str) -> list[str]:
-    """The tensors of the forward case that differ by more than their budget, in data-flow order."""
+def out_of_tolerance(asked, checkpoint: str, fault: str) -> list[str]:
+    """The tensors of the forward case that differ by more than their tolerance, in data-flow order."""
     _, runs = CheckpointRun.open_all(asked / "run")
     run = next(run for run in runs if run.checkpoint.name == checkpoint)
     subject = next(subject for _, subject in run.subjects("candidate"))
     answer, oracle = load_file(asked / "faults" / checkpoint / f"{fault}.safetensors"), run.oracle("forward").arrays
     found = []
     for name in (spec.name for spec in run.specs("forward") if spec.name in answer):
-        error, budget = measure(answer[name], oracle[name]), run.budget(subject, name)
-        if error.slice > budget.slice or error.element > budget.element:
+        error, tolerance = measure(answer[name], oracle[name]), run.tolerance(subject, name)
+        if error.slice > tolerance.slice or error.element > tolerance.element:
             found.append(name)
     return found
 
@@ -52,14 +52,14 @@ def out_of_budget(asked, checkpoint: str, fault: str) -> list[str]:
 @pytest.mark.full
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_leaves_its_budget_first_where_it_was_made(asked, checkpoint, fault):
-    assert out_of_budget(asked, checkpoint, fault)[0] == FAULTS[fault][1]
+def test_a_fault_leaves_its_tolerance_first_where_it_was_made(asked, checkpoint, fault):
+    assert out_of_tolerance(asked, checkpoint, fault)[0] == FAULTS[fault][1]
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
-def test_without_a_fault_nothing_leaves_its_budget(asked, checkpoint):
-    assert out_of_budget(asked, checkpoint, "none") == []
+def test_without_a_fault_nothing_leaves_its_tolerance(asked, checkpoint):
+    assert out_of_tolerance(asked, checkpoint, "none") == []
 
 
 def variables_and_weights():

@@ -66,9 +66,11 @@ def test_the_files_have_the_same_names() -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_first_line_names_the_twin(file: str) -> None:
+def test_the_first_line_names_the_peer(file: str) -> None:
     for here, there in ((TORCH, FLAX), (FLAX, TORCH)):
-        assert (here / file).read_text(encoding="utf-8").splitlines()[0] == f"# Twin: reference/{there.name}/{file}"
+        assert (here / file).read_text(encoding="utf-8").splitlines()[
+            0
+        ] == f"# Peer reference: reference/{there.name}/{file}"
 
 
 @pytest.mark.parametrize("file", FILES)

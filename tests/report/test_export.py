@@ -18,7 +18,7 @@ from parity.tools.gate.github import gate_annotations, gate_summary
 from tests.profiles import examples
 from tests.sample_reports import failure, report, verdict
 
-KNOWN = verdict("known", reason="an-entry: a cause [what]", evidence={"ledger": "an-entry", "severity": "low"})
+KNOWN = verdict("known", reason="an-entry: a cause [what]", evidence={"known_issue": "an-entry", "severity": "low"})
 SKIP = verdict("skip", case="loss", reason="labels: Flax takes none", backend="hf-tf")
 ERROR = verdict("error", case="load", reason="time-out in load")
 MIXED = report(verdict(), failure(), KNOWN, SKIP, ERROR)
@@ -147,7 +147,7 @@ def test_a_check_is_explained(capsys):
     assert run(["explain", *CHECKS]) == 0
     out = capsys.readouterr().out
     for check in CHECKS.values():
-        assert check.claim in out and check.usually in out and check.source in out
+        assert check.claim in out and check.likely_cause in out and check.source in out
     assert run(["explain"]) == run(["explain", "cache"]) == 0
     assert run(["explain", "num01"]) == 0
     assert run(["explain", "NUM99"]) == 2

@@ -31,8 +31,8 @@ def test_failure_block_tells_what_where_how_much_why_and_how_to_see_it_again():
         "NUM01 fail · hf-flax · bart-odd · float32 · cpu",
         "  claim    every hidden state is the oracle's",
         "  cases    forward",
-        "  first    decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree to 0.9 budgets",
-        "  error    3.1e-02 relative to the tensor's scale, 8.4e+04 budgets (budget 3.7e-07)",
+        "  first    decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree (0.9 × tolerance)",
+        "  error    3.1e-02 relative to the tensor's scale, 8.4e+04 × tolerance (tolerance 3.7e-07)",
         "  worst    logits[batch 1, tgt 4, vocab 17]  actual -0.304518  expected +0.41616",
         "  likely   the cache is written at the wrong position",
         "  again    parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
@@ -64,7 +64,7 @@ def test_different_causes_are_different_blocks(change):
 def test_what_a_backend_raises_is_one_block_for_all_the_claims_it_fails():
     evidence = {"exception": "OSError", "frame": "x.py:1 in f", "phase": "load"}
     fields = {"reason": "loading raised OSError: no\n\tfile", "evidence": evidence, "first_divergence": None}
-    cells = [failure(check=check, error=None, budget=None, **fields) for check in ("NUM01", "NUM02")]
+    cells = [failure(check=check, error=None, tolerance=None, **fields) for check in ("NUM01", "NUM02")]
     (group,) = groups(cells)
     assert block(group, "a wrong scale").plain.splitlines() == [
         "NUM01, NUM02 fail · hf-flax · bart-odd · float32 · cpu",
@@ -73,7 +73,7 @@ def test_what_a_backend_raises_is_one_block_for_all_the_claims_it_fails():
     ]
 
 
-def test_the_example_of_a_group_is_the_one_farthest_past_its_budget():
+def test_the_example_of_a_group_is_the_one_farthest_past_its_tolerance():
     (group,) = groups([failure(error=1e-3, case="mild"), failure(case="severe"), failure(error=None, case="none")])
     assert group.example.case == "severe"
 
@@ -143,7 +143,7 @@ def test_the_end_says_where_failures_begin(capsys):
     text = shown(report(*cells), capsys)
     _, _, end = text.partition("where failures begin\n")
     where = "hf-flax · a, b · float32 · cpu · NUM01, NUM02, NUM03 and 2 more"
-    assert end.splitlines()[0] == f"  decoder.hidden.1; its inputs agree to 0.9 budgets · {where}"
+    assert end.splitlines()[0] == f"  decoder.hidden.1; its inputs agree (0.9 × tolerance) · {where}"
     assert "where failures begin" not in shown(report(verdict()), capsys)
 
 
@@ -159,7 +159,7 @@ def test_totals_name_every_status_that_occurs():
 
 
 def test_known_divergences_have_one_line_for_each_entry():
-    evidence = {"ledger": "FLAX-7", "severity": "high"}
+    evidence = {"known_issue": "FLAX-7", "severity": "high"}
     cells = [verdict("known", case=case, reason="FLAX-7: it is so [x]", evidence=evidence) for case in ("a", "b")]
     assert known_lines(report(*cells)) == ["FLAX-7 (high) · hf-torch · NUM01 · 2 cells: it is so"]
 
@@ -186,7 +186,7 @@ def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
 @pytest.mark.parametrize(
     ("cells", "not_run", "word"),
     [
-        ([verdict(), verdict("known", evidence={"ledger": "A", "severity": "low"})], [], "PASSED"),
+        ([verdict(), verdict("known", evidence={"known_issue": "A", "severity": "low"})], [], "PASSED"),
         ([verdict(), failure(case="other")], [], "FAILED"),
         ([verdict()], ["hf-tf cannot run in main: it is not installed"], "INCOMPLETE"),
         ([verdict("skip", reason="labels: none")], [], "INCOMPLETE"),
@@ -262,7 +262,7 @@ def test_an_unreadable_checkpoint_beside_others_is_never_success(cells, code):
 
 
 def _numeric(check: str, tensor: str, within: float | None, **fields):
-    first = Divergence(tensor=tensor, error=1e-2, budget=1e-6, inputs_within=within)
+    first = Divergence(tensor=tensor, error=1e-2, tolerance=1e-6, inputs_within=within)
     return failure(check=check, first_divergence=first, evidence={}, **fields)
 
 

@@ -59,9 +59,9 @@ def audit_all(
 def _narrowed(checks: Sequence[str] | None, patterns: Sequence[str]) -> Any:
     """Within it, an audit asks of its cases those alone that these checks read and that one of the patterns matches.
 
-    An audit of some checks captures what all of them read, so that its budgets are those of every other audit.
+    An audit of some checks captures what all of them read, so that its tolerances are those of every other audit.
     """
-    wanted = [each for each in CHECKS.values() if checks is None or each.id in checks or each.family in checks]
+    wanted = [each for each in CHECKS.values() if checks is None or each.id in checks or each.group in checks]
     read = [pattern for each in wanted for pattern in (*each.cases, *each.also)]
     asked = capturing._asked
 
@@ -86,7 +86,7 @@ def _audited(
 ) -> dict[str, Any]:
     """What an audit says of each; where it cannot read one, of each alone."""
     saves = checks is None or any(
-        each.family == "saving" and {each.id, each.family} & {*checks} for each in CHECKS.values()
+        each.group == "saving" and {each.id, each.group} & {*checks} for each in CHECKS.values()
     )
     try:
         with tempfile.TemporaryDirectory(prefix="parity-saved-") as run:
@@ -121,7 +121,7 @@ def _audited(
                     "backend": f"{verdict.backend}/{verdict.variant}",
                     "dtype": verdict.dtype,
                     "reason": verdict.reason[:500],
-                    "known": verdict.evidence.get("ledger", ""),
+                    "known": verdict.evidence.get("known_issue", ""),
                 }
             )
     return found

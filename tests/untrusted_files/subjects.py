@@ -23,7 +23,7 @@ from parity.cases.files import file_cases
 from parity.checkpoint.diagnosis.directories import kind_of
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.case import Case
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.records import Report, read_record
 from parity.core.resources import fixture, fixtures
 from parity.core.trace import Raised, Trace
@@ -108,7 +108,7 @@ def _make_config(place: Path, draw: random.Random) -> None:
 
 def _read_config(place: Path) -> None:
     found = inspect_checkpoint(place)
-    file_cases(found.anatomy, place)
+    file_cases(found.model_spec, place)
 
 
 _STRAY = (
@@ -250,10 +250,10 @@ def _make_inputs(place: Path, draw: random.Random) -> None:
 
 
 def _read_inputs(place: Path) -> None:
-    anatomy = anatomy_of(_configs()[0][1])
+    model_spec = model_spec_of(_configs()[0][1])
     # The library's own reader runs in another process, and is not what is tried here.
     with mock.patch.object(inputs, "tokenizer", lambda *_: lambda text, pair=None: [len(text.encode()) % 5]):
-        inputs.read_inputs(place / "rows.jsonl", place, anatomy)
+        inputs.read_inputs(place / "rows.jsonl", place, model_spec)
 
 
 @cache
@@ -332,7 +332,7 @@ _ISSUE = {
     "checkpoints": ["bart-*"],
     "first": ["logits"],
     "tensors": ["decoder.*"],
-    "found": "is 3 budgets from",
+    "found": "is 3 × tolerance from",
     "raises": "ValueError",
     "message": "size .* 5",
     "findings": ["holds 3"],

@@ -2,7 +2,8 @@
 
 A mutant is a function that is given ``Patches`` and exchanges a few attributes of ``reference.in_torch`` (or
 ``in_flax``, or ``reference.generation``). It is asked as a variant of the backend ``mutant`` (or ``mutant-flax``), so
-that a worker goes through all of them, and it never comes near the oracle or the yardstick, which are other processes.
+that a worker goes through all of them, and it never comes near the oracle or the noise floor, which are other
+processes.
 ``parity selftest`` judges them all.
 """
 

@@ -10,7 +10,7 @@ EAGER = "attention:ATTENTIONS[eager]"
 
 def _scaled(patch: Patches, factor) -> None:
     """Queries multiplied by what ``factor`` makes of the arguments."""
-    patch(EAGER, lambda honest: lambda query, *others: honest(query * factor(query), *others))
+    patch(EAGER, lambda original: lambda query, *others: original(query * factor(query), *others))
 
 
 @mutant("attention-unscaled", "scores are not divided by the root of head_dim", WEIGHTS)
@@ -39,11 +39,11 @@ def scaled_twice(patch: Patches) -> None:
     "gradient.model.decoder.layers.2.encoder_attn.k_proj.bias",
 )
 def derivative_of_one_term(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def attend(query, key, value, *others):
             import torch
 
-            _, weights = honest(query, key, value, *others)
+            _, weights = original(query, key, value, *others)
             held = weights.detach()
             # The numerator alone has a derivative: exp of the scores over a denominator that is held.
             scores = query @ key.mT * query.shape[-1] ** -0.5
@@ -61,12 +61,12 @@ def derivative_of_one_term(patch: Patches) -> None:
     "gradient.model.decoder.layers.2.encoder_attn.k_proj.weight",
 )
 def keys_without_a_gradient(patch: Patches) -> None:
-    patch(EAGER, lambda honest: lambda query, key, *others: honest(query, key.detach(), *others))
+    patch(EAGER, lambda original: lambda query, key, *others: original(query, key.detach(), *others))
 
 
 @mutant("heads-merged-wrong", "heads are put side by side without bringing positions to the front", STATES)
 def merged_wrong(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def merge_heads(context):
             batch, heads, length, head_dim = context.shape
             return context.reshape(batch, length, heads * head_dim)
@@ -78,7 +78,7 @@ def merged_wrong(patch: Patches) -> None:
 
 @mutant("heads-interleaved", "the width is cut into head_dim pieces of one number for each head", WEIGHTS)
 def interleaved(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def split_heads(hidden, heads):
             batch, length, d_model = hidden.shape
             return hidden.reshape(batch, length, d_model // heads, heads).permute(0, 3, 1, 2)
@@ -91,9 +91,9 @@ def interleaved(patch: Patches) -> None:
 def _without_bias(patch: Patches, projection: str) -> None:
     """One projection of every attention gives what it gives, less its bias."""
 
-    def make(honest):
+    def make(original):
         def __init__(self, *arguments):
-            honest(self, *arguments)
+            original(self, *arguments)
             linear = getattr(self, projection)
             linear.register_forward_hook(lambda module, given, found: found - module.bias)
 
@@ -124,37 +124,37 @@ def output_bias(patch: Patches) -> None:
 
 @mutant("dropout-in-evaluation", "a tenth of what the feed-forward network says is dropped", STATES)
 def dropout(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         from torch.nn import functional
 
-        return lambda self, hidden: functional.dropout(honest(self, hidden), 0.1, training=True)
+        return lambda self, hidden: functional.dropout(original(self, hidden), 0.1, training=True)
 
     patch("layers:EncoderLayer.feed_forward", make)
 
 
 @mutant("head-mask-ignored", "no head is silenced", WEIGHTS)
 def head_mask_ignored(patch: Patches) -> None:
-    patch(EAGER, lambda honest: lambda query, key, value, keep, head_mask: honest(query, key, value, keep, None))
+    patch(EAGER, lambda original: lambda query, key, value, keep, head_mask: original(query, key, value, keep, None))
 
 
 @mutant("head-mask-inverted", "a head mask silences the heads it is to keep", WEIGHTS)
 def head_mask_inverted(patch: Patches) -> None:
-    def make(honest):
-        return lambda *given: honest(*given[:-1], None if given[-1] is None else 1 - given[-1])
+    def make(original):
+        return lambda *given: original(*given[:-1], None if given[-1] is None else 1 - given[-1])
 
     patch(EAGER, make)
 
 
 @mutant("cross-head-mask-ignored", "a head mask for cross-attention silences nothing", "decoder.cross_attention.0")
 def cross_head_mask_ignored(patch: Patches) -> None:
-    patch("layers:DecoderLayer.forward", lambda honest: lambda self, *given: honest(self, *given[:-1], None))
+    patch("layers:DecoderLayer.forward", lambda original: lambda self, *given: original(self, *given[:-1], None))
 
 
 @mutant("weights-in-half", "the softmax is rounded to float16", WEIGHTS)
 def weights_in_half(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def attend(query, key, value, keep, head_mask):
-            weights = honest(query, key, value, keep, head_mask)[1].half().to(value.dtype)
+            weights = original(query, key, value, keep, head_mask)[1].half().to(value.dtype)
             return weights @ value, weights
 
         return attend
@@ -164,9 +164,9 @@ def weights_in_half(patch: Patches) -> None:
 
 @mutant("scores-in-bfloat16", "queries and keys are multiplied in bfloat16", WEIGHTS)
 def scores_in_bfloat16(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def attend(query, key, *others):
-            return honest(query.bfloat16().to(query.dtype), key.bfloat16().to(key.dtype), *others)
+            return original(query.bfloat16().to(query.dtype), key.bfloat16().to(key.dtype), *others)
 
         return attend
 
@@ -179,14 +179,14 @@ def scores_in_bfloat16(patch: Patches) -> None:
     "decoder.attention.1",
 )
 def one_head(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def run(self, *given):
             attention = self.layers[1].self_attn
             attend, factors = attention.attend, [1.0] * attention.heads
             factors[-1] = 1.001
             attention.attend = lambda query, *others: attend(query * query.new_tensor(factors)[:, None, None], *others)
             try:
-                return honest(self, *given)
+                return original(self, *given)
             finally:
                 attention.attend = attend
 

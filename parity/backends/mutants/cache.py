@@ -9,16 +9,16 @@ KEY, CROSS = "decoder.self_key.0", "decoder.cross_key.0"
 
 @mutant("cache-written-one-early", "a step's keys and values overwrite those of the token before", KEY, writes=True)
 def one_early(patch: Patches) -> None:
-    patch("cache:KeysValues.written", lambda honest: lambda self, new, start: honest(self, new, max(start - 1, 0)))
+    patch("cache:KeysValues.written", lambda original: lambda self, new, start: original(self, new, max(start - 1, 0)))
 
 
 @mutant("cache-not-written", "what a step adds to the cache is lost to the next", KEY, writes=True)
 def not_written(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def step(self, ids, cache, *masks):
             from reference.in_torch.cache import Cache
 
-            output, after = honest(self, ids, cache, *masks)
+            output, after = original(self, ids, cache, *masks)
             return output, (after if cache.length == 0 else Cache(cache.layers, after.length))
 
         return step
@@ -34,14 +34,14 @@ def not_written(patch: Patches) -> None:
     history="transformers #9183: RoBERTa's positions with a cache",
 )
 def positions(patch: Patches) -> None:
-    patch("bart:BartDecoder.embed", lambda honest: lambda self, embedded, start: honest(self, embedded, 0))
+    patch("bart:BartDecoder.embed", lambda original: lambda self, embedded, start: original(self, embedded, 0))
 
 
 @mutant("positions-one-ahead", "with a past, positions are counted from one too many", "decoder.hidden.0", writes=True)
 def positions_ahead(patch: Patches) -> None:
     patch(
         "bart:BartDecoder.embed",
-        lambda honest: lambda self, embedded, start: honest(self, embedded, start + 1 if start else 0),
+        lambda original: lambda self, embedded, start: original(self, embedded, start + 1 if start else 0),
     )
 
 
@@ -49,10 +49,10 @@ def positions_ahead(patch: Patches) -> None:
     "cross-cache-stale", "the source's keys and values are those of the first source of that shape", CROSS, writes=True
 )
 def stale(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def empty_layers(self, memory, *size):
             kept = self.__dict__.setdefault("_first_seen", {})
-            return kept.setdefault((tuple(memory.shape), *size), honest(self, memory, *size))
+            return kept.setdefault((tuple(memory.shape), *size), original(self, memory, *size))
 
         return empty_layers
 
@@ -67,27 +67,27 @@ def stale(patch: Patches) -> None:
     history="a class whose _reorder_cache is missing or does nothing",
 )
 def not_reordered(patch: Patches) -> None:
-    def reordered(honest):
+    def reordered(original):
         def reordered(self, index):
             if len(index) != len(self.layers[0].own.key):
-                return honest(self, index)
-            moved = honest(self, index)
+                return original(self, index)
+            moved = original(self, index)
             layers = tuple(now._replace(own=was.own) for now, was in zip(moved.layers, self.layers, strict=True))
             return type(self)(layers, self.length)
 
         return reordered
 
     patch("cache:Cache.reordered", reordered)
-    patch("generation:CachedDecoder.reorder", lambda honest: lambda self, rows: None)
+    patch("generation:CachedDecoder.reorder", lambda original: lambda self, rows: None)
 
 
 @mutant(
     "source-not-reordered", "rows are exchanged and the source's keys and values are not", "decoder.cross_attention.0"
 )
 def source_not_reordered(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def reordered(self, index):
-            moved = honest(self, index)
+            moved = original(self, index)
             layers = tuple(now._replace(cross=was.cross) for now, was in zip(moved.layers, self.layers, strict=True))
             return type(self)(layers, self.length)
 
@@ -98,14 +98,14 @@ def source_not_reordered(patch: Patches) -> None:
 
 @mutant("cache-cut-one-short", "the cache that is handed out lacks its last position", KEY)
 def cut_short(patch: Patches) -> None:
-    patch("cache:KeysValues.cut", lambda honest: lambda self, length: honest(self, length - 1))
+    patch("cache:KeysValues.cut", lambda original: lambda self, length: original(self, length - 1))
 
 
 @mutant("cache-in-bfloat16", "keys and values are kept in bfloat16", KEY, writes=True)
 def in_bfloat16(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def written(self, new, start):
-            return honest(self, type(new)(*(array.bfloat16().to(array.dtype) for array in new)), start)
+            return original(self, type(new)(*(array.bfloat16().to(array.dtype) for array in new)), start)
 
         return written
 
@@ -114,9 +114,9 @@ def in_bfloat16(patch: Patches) -> None:
 
 @mutant("keys-and-values-exchanged", "the cache is handed out with values before keys", KEY)
 def exchanged(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def past_key_values(self):
-            return tuple((layer[1], layer[0], *layer[2:]) for layer in honest(self))
+            return tuple((layer[1], layer[0], *layer[2:]) for layer in original(self))
 
         return past_key_values
 
@@ -130,9 +130,9 @@ def exchanged(patch: Patches) -> None:
     writes=True,
 )
 def cross_mask_dropped(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def step(self, ids, cache, mask=None, own=None):
-            return honest(self, ids, cache, None if cache.length else mask, own)
+            return original(self, ids, cache, None if cache.length else mask, own)
 
         return step
 
@@ -143,9 +143,9 @@ def cross_mask_dropped(patch: Patches) -> None:
     "chunk-sees-its-future", "tokens fed together with a past see each other, later ones too", "decoder.attention.0"
 )
 def chunk(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def causal_mask(attention_mask, start, queries):
-            keep = honest(attention_mask, start, queries)
+            keep = original(attention_mask, start, queries)
             return keep[:, :, -1:].expand(keep.shape) if start else keep
 
         return causal_mask
@@ -155,12 +155,14 @@ def chunk(patch: Patches) -> None:
 
 @mutant("window-of-four", "with a past a token sees only the last four positions", "decoder.attention.0", writes=True)
 def window(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def causal_mask(attention_mask, start, queries):
             import torch
 
             near = torch.arange(attention_mask.shape[1]) > start - 4
-            return honest(attention_mask, start, queries) & near if start else honest(attention_mask, start, queries)
+            return (
+                original(attention_mask, start, queries) & near if start else original(attention_mask, start, queries)
+            )
 
         return causal_mask
 

@@ -10,7 +10,7 @@ CROSS = "decoder.cross_attention.0"
 
 @mutant("projection-skipped", "an encoder's states of another width are cut instead of projected", CROSS, on=WIDTHS)
 def projection_skipped(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         return lambda self, states: states[..., : self.enc_to_dec_proj.out_features]
 
     patch("encoder_decoder:EncoderDecoderModel.memory", make)
@@ -23,7 +23,7 @@ def projection_bias(patch: Patches) -> None:
     # One vector added to every state adds one number to all scores of a query: no softmax can tell, the values do.
     patch(
         "encoder_decoder:EncoderDecoderModel.memory",
-        lambda honest: lambda self, states: honest(self, states) - self.enc_to_dec_proj.bias,
+        lambda original: lambda self, states: original(self, states) - self.enc_to_dec_proj.bias,
     )
 
 
@@ -37,18 +37,18 @@ def projection_bias(patch: Patches) -> None:
 def mask_not_passed(patch: Patches) -> None:
     patch(
         "encoder_decoder:EncoderDecoderModel.source_mask",
-        lambda honest: lambda self, mask, states: honest(self, None, states),
+        lambda original: lambda self, mask, states: original(self, None, states),
     )
 
 
 @mutant("token-types-are-positions", "position ids are given where token types belong", "encoder.hidden.0", on=WIDTHS)
 def types_are_positions(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def forward(self, ids, start, types=None):
             import torch
 
             places = torch.arange(start, start + ids.shape[1], device=ids.device).clamp(max=len(self.types.weight) - 1)
-            return honest(self, ids, start, places.expand(ids.shape))
+            return original(self, ids, start, places.expand(ids.shape))
 
         return forward
 
@@ -57,7 +57,7 @@ def types_are_positions(patch: Patches) -> None:
 
 @mutant("token-types-left-out", "no token type is added where all are of type 0", "encoder.hidden.0", on=WIDTHS)
 def types_left_out(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def forward(self, ids, start, types=None):
             return self.norm(self.words(ids) + self.positions(ids.shape[1], start))
 
@@ -68,18 +68,18 @@ def types_left_out(patch: Patches) -> None:
 
 @mutant("cross-attention-of-another-layer", "the layers' keys of the source change places", CROSS)
 def other_layer(patch: Patches) -> None:
-    patch("stacks:DecoderStack.nothing_past", lambda honest: lambda self, memory: honest(self, memory)[::-1])
+    patch("stacks:DecoderStack.nothing_past", lambda original: lambda self, memory: original(self, memory)[::-1])
 
 
 @mutant(
     "encoder-state-before-last", "cross-attention looks at the encoder's last layer but one", "encoder.last", on=WIDTHS
 )
 def before_last(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def encode(self, *given):
             from dataclasses import replace
 
-            found = honest(self, *given)
+            found = original(self, *given)
             return replace(found, last_hidden_state=found.hidden_states[-2])
 
         return encode
@@ -97,7 +97,7 @@ def before_last(patch: Patches) -> None:
 def label_padding(patch: Patches) -> None:
     patch(
         "encoder_decoder:EncoderDecoderModel.shifted",
-        lambda honest: lambda self, *given: (honest(self, *given)[0], None),
+        lambda original: lambda self, *given: (original(self, *given)[0], None),
     )
 
 
@@ -105,7 +105,7 @@ def label_padding(patch: Patches) -> None:
 def head_not_normalised(patch: Patches) -> None:
     patch(
         "bert:BertHead.forward",
-        lambda honest: (
+        lambda original: (
             lambda self, hidden, words: (
                 words.scores(self.activation(self.dense(hidden))) + self.bias
                 if self.output is None
@@ -117,7 +117,7 @@ def head_not_normalised(patch: Patches) -> None:
 
 @mutant("head-bias-dropped", "the head's bias is left out", "logits", on=WIDTHS)
 def head_bias(patch: Patches) -> None:
-    patch("bert:BertHead.forward", lambda honest: lambda self, *given: honest(self, *given) - self.bias)
+    patch("bert:BertHead.forward", lambda original: lambda self, *given: original(self, *given) - self.bias)
 
 
 @mutant(
@@ -125,10 +125,10 @@ def head_bias(patch: Patches) -> None:
     "RoBERTa's positions count padding as well",
     "encoder.hidden.0",
     on=ROBERTA,
-    history="the ledger's hf-flax-composition-roberta-positions",
+    history="the known issues' hf-flax-composition-roberta-positions",
 )
 def positions_count(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         return lambda self, ids, start: self.weight[self.offset + start : self.offset + start + ids.shape[1]].expand(
             *ids.shape, -1
         )
@@ -138,7 +138,7 @@ def positions_count(patch: Patches) -> None:
 
 @mutant("positions-from-zero", "RoBERTa's positions begin at row 0", "encoder.hidden.0", on=ROBERTA)
 def positions_from_zero(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def of(self, ids, start):
             counted = ids != self.offset - 1
             return self.weight[(counted.cumsum(dim=1) - 1 + start).clamp(min=0) * counted]
@@ -150,11 +150,11 @@ def positions_from_zero(patch: Patches) -> None:
 
 @mutant("last-norm-skipped", "GPT-2's normalisation behind its layers is left out", "decoder.hidden.2", on=GPT2)
 def last_norm(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def run(self, *given):
             norm, self.layer_norm = self.layer_norm, None
             try:
-                return honest(self, *given)
+                return original(self, *given)
             finally:
                 self.layer_norm = norm
 
@@ -171,9 +171,9 @@ def last_norm(patch: Patches) -> None:
     on=GPT2,
 )
 def cross_left_out(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def __init__(self, *given):
-            honest(self, *given)
+            original(self, *given)
             self.encoder_attn.out_proj.register_forward_hook(lambda module, _, found: found * 0)
 
         return __init__

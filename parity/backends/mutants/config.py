@@ -13,17 +13,17 @@ HOST = "parity.backends.mutants.config_host:"
 
 def _saved(patch: Patches, change) -> None:
     """What is saved is what ``change`` makes of it."""
-    patch(f"{HOST}to_save", lambda honest: lambda config: change(honest(config)))
+    patch(f"{HOST}to_save", lambda original: lambda config: change(original(config)))
 
 
 @fault(
     "default-of-every-class",
     "num_labels is 2 where nothing is said, as in every other class",
     "num_labels",
-    history="the ledger's hf-config-two-labels-become-three",
+    history="the known issues' hf-config-two-labels-become-three",
 )
 def another_default(patch: Patches) -> None:
-    patch(f"{HOST}arguments", lambda honest: lambda named: {**honest(named), "num_labels": 2})
+    patch(f"{HOST}arguments", lambda original: lambda named: {**original(named), "num_labels": 2})
 
 
 @fault(
@@ -33,9 +33,9 @@ def another_default(patch: Patches) -> None:
     history="transformers #7593: config.classif_dropout",
 )
 def renamed(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def read(*given):
-            config = honest(*given)
+            config = original(*given)
             config["classif_dropout"] = config.pop("classifier_dropout")
             return config
 
@@ -46,9 +46,9 @@ def renamed(patch: Patches) -> None:
 
 @fault("arguments-exchanged", "the constructor takes encoder_layers behind encoder_ffn_dim", "arguments")
 def exchanged(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def arguments(named):
-            found = honest(named)
+            found = original(named)
             names = list(found)
             place = names.index("encoder_layers")
             names[place : place + 2] = names[place + 1], names[place]
@@ -79,8 +79,8 @@ def another_s_default(patch: Patches) -> None:
     history="peft #3109: num_hidden_layers left the config, and what read it broke",
 )
 def name_missing(patch: Patches) -> None:
-    def make(honest):
-        return lambda named: {name: meant for name, meant in honest(named).items() if name != "hidden_size"}
+    def make(original):
+        return lambda named: {name: meant for name, meant in original(named).items() if name != "hidden_size"}
 
     patch(f"{HOST}common_names", make)
 
@@ -100,9 +100,9 @@ def loses_class(patch: Patches) -> None:
     history="transformers #4293, #6377",
 )
 def without_cross_attention(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def joined():
-            found = honest()
+            found = original()
             return {**found, "decoder": {**found["decoder"], "add_cross_attention": False}}
 
         return joined
@@ -114,7 +114,7 @@ def without_cross_attention(patch: Patches) -> None:
     "composition-of-nothing",
     "without halves a composition is made of defaults",
     "bare",
-    history="the ledger's hf-config-composition-of-nothing",
+    history="the known issues' hf-config-composition-of-nothing",
 )
 def of_nothing(patch: Patches) -> None:
-    patch(f"{HOST}bare", lambda honest: lambda named, wanted: {"own": {}})
+    patch(f"{HOST}bare", lambda original: lambda named, wanted: {"own": {}})

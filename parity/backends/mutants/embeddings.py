@@ -16,7 +16,7 @@ SOURCE, TARGET = "encoder.hidden.0", "decoder.hidden.0"
 def position_offset(patch: Patches) -> None:
     patch(
         "embeddings:LearnedPositions.forward",
-        lambda honest: lambda self, length, start=0: self.weight[self.offset + start - 1 :][:length],
+        lambda original: lambda self, length, start=0: self.weight[self.offset + start - 1 :][:length],
     )
 
 
@@ -24,7 +24,7 @@ def position_offset(patch: Patches) -> None:
 def position_offset_none(patch: Patches) -> None:
     patch(
         "embeddings:LearnedPositions.forward",
-        lambda honest: lambda self, length, start=0: self.weight[start : start + length],
+        lambda original: lambda self, length, start=0: self.weight[start : start + length],
     )
 
 
@@ -35,12 +35,12 @@ def position_offset_none(patch: Patches) -> None:
     history="transformers #31835: resizing the table lost its scale",
 )
 def scale_lost(patch: Patches) -> None:
-    patch("embeddings:TokenEmbedding.forward", lambda honest: lambda self, ids: self.weight[ids])
+    patch("embeddings:TokenEmbedding.forward", lambda original: lambda self, ids: self.weight[ids])
 
 
 @mutant("decoder-scale-lost", "only the decoder forgets the scale of tokens' vectors", TARGET)
 def decoder_scale_lost(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         return lambda self, ids, start: self.model.decoder.embed(self.model.shared.weight[ids], start)
 
     patch("bart:BareBart.embed", make)
@@ -48,7 +48,7 @@ def decoder_scale_lost(patch: Patches) -> None:
 
 @mutant("positions-scaled-too", "the scale of tokens' vectors is put on positions as well", SOURCE)
 def positions_scaled(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def embed(self, embedded):
             scale = embedded.shape[-1] ** 0.5
             return self.layernorm_embedding(embedded + scale * self.embed_positions(embedded.shape[1]))
@@ -65,8 +65,8 @@ def positions_scaled(patch: Patches) -> None:
     history="torch.nn.Embedding(padding_idx=…) starts with such a row; a checkpoint's is not zero",
 )
 def padding_row_zero(patch: Patches) -> None:
-    def make(honest):
-        return lambda self, ids: honest(self, ids) * (ids != 1)[..., None]
+    def make(original):
+        return lambda self, ids: original(self, ids) * (ids != 1)[..., None]
 
     patch("embeddings:TokenEmbedding.forward", make)
 
@@ -75,15 +75,15 @@ def padding_row_zero(patch: Patches) -> None:
 def norm_skipped(patch: Patches) -> None:
     patch(
         "bart:BartDecoder.embed",
-        lambda honest: lambda self, embedded, start: embedded + self.embed_positions(embedded.shape[1], start),
+        lambda original: lambda self, embedded, start: embedded + self.embed_positions(embedded.shape[1], start),
     )
 
 
 @mutant("last-position-shared", "the last position of a source is embedded as the one before it", SOURCE)
 def last_position(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def forward(self, length, start=0):
-            found = honest(self, length, start).clone()
+            found = original(self, length, start).clone()
             found[-1] = found[-2] if length > 1 else found[-1]
             return found
 

@@ -15,23 +15,23 @@ BEAMS = (
     "generate.beams*",
     "generate.length-penalty*",
     "generate.early-stopping*",
-    "generate.other-mates*",
+    "generate.perturbed-batch*",
 )
-DEFAULTS = ("generate.defaults*", "generate.other-mates*")
+DEFAULTS = ("generate.defaults*", "generate.perturbed-batch*")
 """The fixture's own settings, which ask for everything at once."""
 
 
 def _ruled(patch: Patches, changed) -> None:
     """The rules of the next token are those of other settings."""
     for place in (RULES, "reference.generation.generate:ruled"):
-        patch(place, lambda honest: lambda scores, tokens, settings: honest(scores, tokens, changed(settings)))
+        patch(place, lambda original: lambda scores, tokens, settings: original(scores, tokens, changed(settings)))
 
 
 def _asked(patch: Patches, changed) -> None:
     """The whole search is that of other settings."""
 
-    def make(honest):
-        return lambda model, inputs, settings, *more: honest(model, inputs, changed(settings), *more)
+    def make(original):
+        return lambda model, inputs, settings, *more: original(model, inputs, changed(settings), *more)
 
     patch("reference.in_torch:generate", make)
 
@@ -39,8 +39,8 @@ def _asked(patch: Patches, changed) -> None:
 def _spoken(patch: Patches, **choices) -> None:
     """The search decides otherwise where nothing is documented for users to set."""
 
-    def make(honest):
-        return lambda model, inputs, settings, dialect: honest(model, inputs, settings, replace(dialect, **choices))
+    def make(original):
+        return lambda model, inputs, settings, dialect: original(model, inputs, settings, replace(dialect, **choices))
 
     patch("reference.in_torch:generate", make)
 
@@ -85,7 +85,7 @@ def min_length_less(patch: Patches) -> None:
     "generate.end-*",
     *DEFAULTS,
     writes=True,
-    history="Flax's search of transformers 4.57.6 (the ledger's hf-flax-min-length-one-more)",
+    history="Flax's search of transformers 4.57.6 (the known issues' hf-flax-min-length-one-more)",
 )
 def min_length_more(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, min_length=settings.min_length + bool(settings.min_length)))
@@ -119,7 +119,7 @@ def ngrams_longer(patch: Patches) -> None:
     "generate.no-repeat",
     *DEFAULTS,
     writes=True,
-    history="Flax's search of transformers 4.37.2 (the ledger's hf-flax-repeats-are-not-forbidden)",
+    history="Flax's search of transformers 4.37.2 (the known issues' hf-flax-repeats-are-not-forbidden)",
 )
 def ngrams_ignored(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, no_repeat_ngram_size=0))
@@ -171,7 +171,7 @@ def never_early(patch: Patches) -> None:
     "an end counts among the best 2 * num_beams candidates",
     *BEAMS,
     writes=True,
-    history="Flax's search (the ledger's hf-flax-beams)",
+    history="Flax's search (the known issues' hf-flax-beams)",
 )
 def ends_among_candidates(patch: Patches) -> None:
     from reference.generation.dialect import EndRank
@@ -191,7 +191,7 @@ def beam_less(patch: Patches) -> None:
 
 @mutant("scores-are-logits", "beams add up logits instead of log-probabilities", *BEAMS, writes=True)
 def logits_added(patch: Patches) -> None:
-    patch("reference.generation.generate:log_softmax", lambda honest: lambda logits: logits)
+    patch("reference.generation.generate:log_softmax", lambda original: lambda logits: logits)
 
 
 @mutant(
@@ -200,7 +200,7 @@ def logits_added(patch: Patches) -> None:
     *BEAMS,
     on=WRITER,
     writes=True,
-    history="TensorFlow's and Flax's searches (the ledger's hf-tf-beams, hf-flax-beams)",
+    history="TensorFlow's and Flax's searches (the known issues' hf-tf-beams, hf-flax-beams)",
 )
 def unfinished_last(patch: Patches) -> None:
     from reference.generation.dialect import Unfinished
@@ -210,11 +210,11 @@ def unfinished_last(patch: Patches) -> None:
 
 @mutant("filled-with-the-end", "a row is filled up with the end token instead of padding", ANY, writes=True)
 def filled(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def generate(model, inputs, settings, *more):
             import numpy as np
 
-            found = honest(model, inputs, settings, *more)
+            found = original(model, inputs, settings, *more)
             places = np.arange(found.sequences.shape[1])[None, :] >= found.lengths[:, None]
             return replace(found, sequences=np.where(places, 2, found.sequences))
 
@@ -225,9 +225,9 @@ def filled(patch: Patches) -> None:
 
 @mutant("score-of-the-runner-up", "the text returned is right and its score another's", *BEAMS, writes=True)
 def other_score(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def generate(*given):
-            found = honest(*given)
+            found = original(*given)
             return found if found.scores is None else replace(found, scores=found.scores * 1.01)
 
         return generate
@@ -243,8 +243,8 @@ def other_score(patch: Patches) -> None:
     writes=True,
 )
 def settings_lost(patch: Patches) -> None:
-    def make(honest):
-        read = honest.__func__
+    def make(original):
+        read = original.__func__
         return classmethod(
             lambda cls, *given, **named: replace(read(cls, *given, **named), num_beams=named.get("num_beams", 1))
         )
@@ -256,8 +256,8 @@ def settings_lost(patch: Patches) -> None:
     "source-mask-ignored-when-generating", "generating sees the source's padding, a pass does not", ANY, writes=True
 )
 def generating_unmasked(patch: Patches) -> None:
-    def make(honest):
-        return lambda self, model, inputs, capacity: honest(
+    def make(original):
+        return lambda self, model, inputs, capacity: original(
             self, model, {name: array for name, array in inputs.items() if name != "attention_mask"}, capacity
         )
 
@@ -272,9 +272,9 @@ def generating_unmasked(patch: Patches) -> None:
     writes=True,
 )
 def generating_inverted(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def __init__(self, *given):
-            honest(self, *given)
+            original(self, *given)
             self.source_mask = 1 - self.source_mask
 
         return __init__

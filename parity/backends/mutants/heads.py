@@ -8,10 +8,10 @@ LABELS, SPAN = "bart-labels", "bart-span"
 
 
 def _scored(patch: Patches, compute) -> None:
-    """BART's logits become what ``compute`` makes of the model, its states and its honest logits."""
+    """BART's logits become what ``compute`` makes of the model, its states and its conforming logits."""
 
-    def make(honest):
-        return lambda self, hidden: compute(self, hidden, honest(self, hidden))
+    def make(original):
+        return lambda self, hidden: compute(self, hidden, original(self, hidden))
 
     patch("bart:BartForConditionalGeneration.score", make)
 
@@ -70,7 +70,7 @@ def logits_in_float16(patch: Patches) -> None:
 
 @mutant("tied-head-of-causal-scaled", "the decoder alone scores by half its table", "logits", on="bart-causal")
 def causal_scaled(patch: Patches) -> None:
-    patch("bart:BartForCausalLM.score", lambda honest: lambda self, hidden: honest(self, hidden) / 2)
+    patch("bart:BartForCausalLM.score", lambda original: lambda self, hidden: original(self, hidden) / 2)
 
 
 @mutant(
@@ -81,19 +81,19 @@ def causal_scaled(patch: Patches) -> None:
     history="transformers' classifiers of decoders took the last column where no padding token was known",
 )
 def last_column(patch: Patches) -> None:
-    patch("bart_heads:last_ends", lambda honest: lambda ids, eos: honest(ids, eos) * 0 + ids.shape[1] - 1)
+    patch("bart_heads:last_ends", lambda original: lambda ids, eos: original(ids, eos) * 0 + ids.shape[1] - 1)
 
 
 @mutant("classified-at-the-start", "a text's class is read at its first token, as BERT's", "logits", on=LABELS)
 def first_column(patch: Patches) -> None:
-    patch("bart_heads:last_ends", lambda honest: lambda ids, eos: honest(ids, eos) * 0)
+    patch("bart_heads:last_ends", lambda original: lambda ids, eos: original(ids, eos) * 0)
 
 
 @mutant("tanh-left-out", "the classifier's two maps have nothing between them", "logits", on=LABELS)
 def tanh_left_out(patch: Patches) -> None:
     patch(
         "bart_heads:ClassificationHead.forward",
-        lambda honest: lambda self, hidden: self.out_proj(self.dense(hidden)),
+        lambda original: lambda self, hidden: self.out_proj(self.dense(hidden)),
     )
 
 
@@ -101,9 +101,9 @@ def tanh_left_out(patch: Patches) -> None:
     "start-and-end-swapped", "the scores of an answer's first and last position change places", "start_logits", on=SPAN
 )
 def swapped(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def __init__(self, *given):
-            honest(self, *given)
+            original(self, *given)
             self.qa_outputs.register_forward_hook(lambda module, _, found: found.flip(-1))
 
         return __init__
@@ -113,12 +113,12 @@ def swapped(patch: Patches) -> None:
 
 @mutant("answer-loss-summed", "the losses of an answer's two ends are added and not averaged", "loss", on=SPAN)
 def summed(patch: Patches) -> None:
-    patch("bart_heads:position_loss", lambda honest: lambda *given: 2 * honest(*given))
+    patch("bart_heads:position_loss", lambda original: lambda *given: 2 * original(*given))
 
 
 @mutant("answer-clamped", "an answer outside of the text counts as its last position", "loss", on=SPAN)
 def clamped(patch: Patches) -> None:
     patch(
         "bart_heads:position_loss",
-        lambda honest: lambda logits, places: honest(logits, places.clamp(0, logits.shape[1] - 1)),
+        lambda original: lambda logits, places: original(logits, places.clamp(0, logits.shape[1] - 1)),
     )

@@ -17,11 +17,11 @@ from parity.core.subject import Variant
 class MutantTorch:
     """``reference-torch``, altered while it loads and while it answers, and at no other time."""
 
-    honest: type = ReferenceTorch
+    original: type = ReferenceTorch
     sets_before_use = ReferenceTorch.sets_before_use
 
     def __init__(self) -> None:
-        self._backend = self.honest()
+        self._backend = self.original()
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         self._backend.setup(threads=threads, device=device, cache=cache)
@@ -37,7 +37,7 @@ class MutantTorch:
 class MutantFlax(MutantTorch):
     """``reference-flax``, altered likewise."""
 
-    honest = ReferenceFlax
+    original = ReferenceFlax
     sets_before_use = ReferenceFlax.sets_before_use
 
     def load(self, checkpoint: Path, variant: Variant, **how: Any) -> MutantModel:

@@ -9,8 +9,8 @@ FLAX = "reference.in_flax."
 
 @mutant("flax-logits-bias-dropped", "in Flax, final_logits_bias is left out", "logits", backend="mutant-flax")
 def bias_dropped(patch: Patches) -> None:
-    def make(honest):
-        return lambda self, hidden: honest(self, hidden) - self.final_logits_bias
+    def make(original):
+        return lambda self, hidden: original(self, hidden) - self.final_logits_bias
 
     patch(f"{FLAX}bart:BartForConditionalGeneration.score", make)
 
@@ -22,7 +22,7 @@ def bias_dropped(patch: Patches) -> None:
     backend="mutant-flax",
 )
 def gelu_by_tanh(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         import jax
 
         return lambda hidden: jax.nn.gelu(hidden, approximate=True)
@@ -39,5 +39,5 @@ def gelu_by_tanh(patch: Patches) -> None:
 def position_offset(patch: Patches) -> None:
     patch(
         f"{FLAX}embeddings:LearnedPositions.__call__",
-        lambda honest: lambda self, length, start=0: honest(self, length, start - 1),
+        lambda original: lambda self, length, start=0: original(self, length, start - 1),
     )

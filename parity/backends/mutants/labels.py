@@ -10,17 +10,17 @@ FED = "decoder.hidden.0"
 
 @mutant("labels-not-shifted", "the decoder is fed the labels themselves", FED)
 def not_shifted(patch: Patches) -> None:
-    patch(SHIFT, lambda honest: lambda tokens, pad, start: tokens.masked_fill(tokens < 0, pad))
+    patch(SHIFT, lambda original: lambda tokens, pad, start: tokens.masked_fill(tokens < 0, pad))
 
 
 @mutant("labels-shifted-twice", "the decoder is fed labels shifted by two", FED)
 def shifted_twice(patch: Patches) -> None:
-    patch(SHIFT, lambda honest: lambda tokens, pad, start: honest(honest(tokens, pad, start), pad, start))
+    patch(SHIFT, lambda original: lambda tokens, pad, start: original(original(tokens, pad, start), pad, start))
 
 
 @mutant("labels-shifted-from-padding", "labels are shifted behind the padding token", FED)
 def from_padding(patch: Patches) -> None:
-    patch(SHIFT, lambda honest: lambda tokens, pad, start: honest(tokens, pad, pad))
+    patch(SHIFT, lambda original: lambda tokens, pad, start: original(tokens, pad, pad))
 
 
 @mutant(
@@ -30,9 +30,9 @@ def from_padding(patch: Patches) -> None:
     history="transformers #7112 and #14139: each family shifts in its own way",
 )
 def wrapped(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def shift_right(tokens, pad, start):
-            shifted = honest(tokens, pad, start).clone()
+            shifted = original(tokens, pad, start).clone()
             kept = tokens.masked_fill(tokens < 0, pad) != pad
             last = (kept.sum(1) - 1).clamp(min=0)
             shifted[:, 0] = tokens.masked_fill(tokens < 0, pad).gather(1, last[:, None])[:, 0]
@@ -45,12 +45,12 @@ def wrapped(patch: Patches) -> None:
 
 @mutant("ignored-labels-fed-as-0", "a label of -100 is fed to the decoder as token 0", FED)
 def ignored_fed(patch: Patches) -> None:
-    patch(SHIFT, lambda honest: lambda tokens, pad, start: honest(tokens, 0, start))
+    patch(SHIFT, lambda original: lambda tokens, pad, start: original(tokens, 0, start))
 
 
 @mutant("ignored-labels-counted", "a label of -100 is counted, as token 0", "loss")
 def ignored_counted(patch: Patches) -> None:
-    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.clamp(min=0), *more))
+    patch(LOSS, lambda original: lambda logits, labels, *more: original(logits, labels.clamp(min=0), *more))
 
 
 @mutant(
@@ -61,14 +61,15 @@ def ignored_counted(patch: Patches) -> None:
 )
 def padding_ignored(patch: Patches) -> None:
     patch(
-        LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels.masked_fill(labels == 1, -100), *more)
+        LOSS,
+        lambda original: lambda logits, labels, *more: original(logits, labels.masked_fill(labels == 1, -100), *more),
     )
 
 
 @mutant("mean-over-all-positions", "the loss is divided by all positions, ignored ones too", "loss")
 def over_all(patch: Patches) -> None:
-    def make(honest):
-        return lambda logits, labels, *more: honest(logits, labels, *more) * (labels >= 0).sum() / labels.numel()
+    def make(original):
+        return lambda logits, labels, *more: original(logits, labels, *more) * (labels >= 0).sum() / labels.numel()
 
     patch(LOSS, make)
 
@@ -80,9 +81,9 @@ def over_all(patch: Patches) -> None:
     history="what gradient accumulation made of uneven rows until transformers 4.46",
 )
 def of_rows(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def cross_entropy(logits, labels, *more):
-            rows = [honest(logits[row : row + 1], labels[row : row + 1], *more) for row in range(len(labels))]
+            rows = [original(logits[row : row + 1], labels[row : row + 1], *more) for row in range(len(labels))]
             counted = [row for row, kept in zip(rows, (labels >= 0).any(1), strict=True) if kept]
             return sum(counted) / len(counted) if counted else rows[0]
 
@@ -93,17 +94,17 @@ def of_rows(patch: Patches) -> None:
 
 @mutant("loss-summed", "the loss is a sum", "loss")
 def summed(patch: Patches) -> None:
-    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels, *more) * (labels >= 0).sum())
+    patch(LOSS, lambda original: lambda logits, labels, *more: original(logits, labels, *more) * (labels >= 0).sum())
 
 
 @mutant("label-smoothing-left-on", "a tenth of every label's weight is spread over the vocabulary", "loss")
 def smoothing(patch: Patches) -> None:
-    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels, 0.1))
+    patch(LOSS, lambda original: lambda logits, labels, *more: original(logits, labels, 0.1))
 
 
 @mutant("label-smoothing-a-thousandth", "a thousandth of every label's weight is spread", "loss")
 def little_smoothing(patch: Patches) -> None:
-    patch(LOSS, lambda honest: lambda logits, labels, *more: honest(logits, labels, 0.001))
+    patch(LOSS, lambda original: lambda logits, labels, *more: original(logits, labels, 0.001))
 
 
 @mutant(
@@ -113,7 +114,7 @@ def little_smoothing(patch: Patches) -> None:
     history="a division guarded by one, as in transformers' TensorFlow losses",
 )
 def guarded(patch: Patches) -> None:
-    patch(LOSS, lambda honest: lambda *given: honest(*given).nan_to_num(0.0))
+    patch(LOSS, lambda original: lambda *given: original(*given).nan_to_num(0.0))
 
 
 @mutant(
@@ -124,7 +125,7 @@ def guarded(patch: Patches) -> None:
     history="transformers #14139: BERT's and GPT-2's do, BART's does not",
 )
 def causal_shifted(patch: Patches) -> None:
-    patch("bart:BartForCausalLM.labels_are_next", lambda honest: True)
+    patch("bart:BartForCausalLM.labels_are_next", lambda original: True)
 
 
 @mutant(
@@ -133,7 +134,7 @@ def causal_shifted(patch: Patches) -> None:
     "gradient.model.shared.weight",
 )
 def gradient_halved(patch: Patches) -> None:
-    def make(honest):
-        return lambda self, ids: (honest(self, ids)).detach()
+    def make(original):
+        return lambda self, ids: (original(self, ids)).detach()
 
     patch("embeddings:TokenEmbedding.forward", make)

@@ -11,7 +11,7 @@ ACTIVATION = "activations:ACTIVATIONS[gelu]"
 def _normal(patch: Patches, compute) -> None:
     """Every normalisation's centred values become what ``compute`` makes of them and of epsilon."""
 
-    def make(honest):
+    def make(original):
         def forward(self, hidden):
             return compute(hidden, self.epsilon) * self.weight + self.bias
 
@@ -74,18 +74,18 @@ def in_bfloat16(patch: Patches) -> None:
     "encoder.attention.0",
 )
 def before(patch: Patches) -> None:
-    patch("layers:EncoderLayer.before", lambda honest: lambda self, norm, hidden: norm(hidden))
-    patch("layers:EncoderLayer.after", lambda honest: lambda self, norm, hidden: hidden)
+    patch("layers:EncoderLayer.before", lambda original: lambda self, norm, hidden: norm(hidden))
+    patch("layers:EncoderLayer.after", lambda original: lambda self, norm, hidden: hidden)
 
 
 @mutant("norms-exchanged", "the encoder's two normalisations of a layer are taken for each other", NEXT)
 def exchanged(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def run(self, *given):
             for layer in self.layers:
                 layer.self_attn_layer_norm, layer.final_layer_norm = layer.final_layer_norm, layer.self_attn_layer_norm
             try:
-                return honest(self, *given)
+                return original(self, *given)
             finally:
                 for layer in self.layers:
                     layer.self_attn_layer_norm, layer.final_layer_norm = (
@@ -104,10 +104,10 @@ def exchanged(patch: Patches) -> None:
     "decoder.hidden.1",
 )
 def residual_lost(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def feed_forward(self, hidden):
             if not hasattr(self, "encoder_attn"):
-                return honest(self, hidden)
+                return original(self, hidden)
             return self.final_layer_norm(self.fc2(self.activation(self.fc1(hidden))))
 
         return feed_forward
@@ -122,7 +122,7 @@ def residual_lost(patch: Patches) -> None:
     history="jax.nn.gelu approximates unless it is told not to",
 )
 def gelu_by_tanh(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         from torch.nn import functional
 
         return lambda hidden: functional.gelu(hidden, approximate="tanh")
@@ -132,19 +132,19 @@ def gelu_by_tanh(patch: Patches) -> None:
 
 @mutant("gelu-by-sigmoid", "gelu is approximated by x · sigmoid(1.702 x)", NEXT)
 def gelu_by_sigmoid(patch: Patches) -> None:
-    patch(ACTIVATION, lambda honest: lambda hidden: hidden * (1.702 * hidden).sigmoid())
+    patch(ACTIVATION, lambda original: lambda hidden: hidden * (1.702 * hidden).sigmoid())
 
 
 @mutant("activation-is-relu", "ReLU stands where the config says gelu", NEXT)
 def relu(patch: Patches) -> None:
-    patch(ACTIVATION, lambda honest: lambda hidden: hidden.relu())
+    patch(ACTIVATION, lambda original: lambda hidden: hidden.relu())
 
 
 @mutant("fc2-bias-missing", "the feed-forward network ends without its bias", NEXT)
 def fc2_bias(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def __init__(self, *given):
-            honest(self, *given)
+            original(self, *given)
             self.fc2.register_forward_hook(lambda module, _, found: found - module.bias)
 
         return __init__
@@ -158,9 +158,9 @@ def fc2_bias(patch: Patches) -> None:
     "decoder.hidden.2",
 )
 def one_row(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def __init__(self, *given):
-            honest(self, *given)
+            original(self, *given)
             self.layers[1].fc2.register_forward_hook(_scaled_channel)
 
         return __init__

@@ -12,11 +12,11 @@ LAYER = "model.decoder.layers.1."
 def changed(patch: Patches, change) -> None:
     """The model is built of other arrays: what ``change`` does to a dict of them by canonical name, in place."""
 
-    def make(honest):
+    def make(original):
         def build(config, weights, **how):
             held = {name: np.array(weights[name]) for name in weights}
             change(held)
-            return honest(config, held, **how)
+            return original(config, held, **how)
 
         return build
 

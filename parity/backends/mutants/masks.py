@@ -17,17 +17,17 @@ def _over(attention_mask, start, queries):
 
 @mutant("mask-polarity", "the encoder hides tokens and sees padding", ENCODER)
 def polarity(patch: Patches) -> None:
-    patch("bart:padding_mask", lambda honest: lambda attention_mask: ~honest(attention_mask))
+    patch("bart:padding_mask", lambda original: lambda attention_mask: ~original(attention_mask))
 
 
 @mutant("encoder-mask-forgotten", "the encoder sees padding", ENCODER)
 def encoder_forgotten(patch: Patches) -> None:
-    patch("bart:padding_mask", lambda honest: lambda attention_mask: honest(attention_mask.abs() + 1))
+    patch("bart:padding_mask", lambda original: lambda attention_mask: original(attention_mask.abs() + 1))
 
 
 @mutant("causal-transposed", "every decoder position sees the later ones instead of the earlier", DECODER)
 def transposed(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def causal_mask(attention_mask, start, queries):
             keys, asking, kept = _over(attention_mask, start, queries)
             return kept & (keys >= asking)
@@ -39,7 +39,7 @@ def transposed(patch: Patches) -> None:
 
 @mutant("causal-one-too-many", "every decoder position sees one token of its future", DECODER)
 def one_too_many(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def causal_mask(attention_mask, start, queries):
             keys, asking, kept = _over(attention_mask, start, queries)
             return kept & (keys <= asking + 1)
@@ -51,7 +51,7 @@ def one_too_many(patch: Patches) -> None:
 
 @mutant("causal-one-too-few", "no decoder position sees itself", DECODER)
 def one_too_few(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def causal_mask(attention_mask, start, queries):
             keys, asking, kept = _over(attention_mask, start, queries)
             return kept & (keys < asking)
@@ -63,7 +63,7 @@ def one_too_few(patch: Patches) -> None:
 
 @mutant("causal-mask-missing", "the decoder sees its whole input, as an encoder does", DECODER)
 def missing(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         return lambda attention_mask, start, queries: (attention_mask != 0)[:, None, None, :].repeat(1, 1, queries, 1)
 
     patch("seq2seq:causal_mask", make)
@@ -73,7 +73,7 @@ def missing(patch: Patches) -> None:
 def decoder_ignored(patch: Patches) -> None:
     patch(
         "seq2seq:causal_mask",
-        lambda honest: lambda attention_mask, *where: honest(attention_mask.new_ones(attention_mask.shape), *where),
+        lambda original: lambda attention_mask, *where: original(attention_mask.new_ones(attention_mask.shape), *where),
     )
 
 
@@ -84,12 +84,12 @@ def decoder_ignored(patch: Patches) -> None:
     history="transformers #1455: the source's mask has to be handed to the decoder as well",
 )
 def cross_padding(patch: Patches) -> None:
-    patch("seq2seq:padding_mask", lambda honest: lambda attention_mask: honest(attention_mask.abs() + 1))
+    patch("seq2seq:padding_mask", lambda original: lambda attention_mask: original(attention_mask.abs() + 1))
 
 
 @mutant("mask-leaks", "what is masked loses 9 of its score instead of all of it", ENCODER)
 def leaks(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         import torch
 
         def attend(query, key, value, keep, head_mask):
@@ -107,7 +107,7 @@ def leaks(patch: Patches) -> None:
     "mask-after-softmax", "masked weights are set to zero after the softmax, and the others left as they are", ENCODER
 )
 def after_softmax(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         import torch
 
         def attend(query, key, value, keep, head_mask):
@@ -124,7 +124,7 @@ def after_softmax(patch: Patches) -> None:
 def first_row(patch: Patches) -> None:
     patch(
         "bart:padding_mask",
-        lambda honest: lambda attention_mask: honest(attention_mask[:1].expand(attention_mask.shape)),
+        lambda original: lambda attention_mask: original(attention_mask[:1].expand(attention_mask.shape)),
     )
 
 
@@ -135,10 +135,10 @@ def first_row(patch: Patches) -> None:
     history="transformers #26572 and #30311: when such rows are freed, and when a mask is dropped for a whole batch",
 )
 def frees_all(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def padding_mask(attention_mask):
             empty = bool((attention_mask == 0).all(dim=1).any())
-            return honest(attention_mask * 0 + 1 if empty else attention_mask)
+            return original(attention_mask * 0 + 1 if empty else attention_mask)
 
         return padding_mask
 
@@ -152,9 +152,9 @@ def frees_all(patch: Patches) -> None:
     history="pytorch #103749 and #110213, curated-transformers #360: zero times NaN is still NaN",
 )
 def nan_for_all(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def attend(query, key, value, keep, head_mask):
-            context, weights = honest(query, key, value, keep, head_mask)
+            context, weights = original(query, key, value, keep, head_mask)
             empty = ~keep.any(dim=-1, keepdim=True)
             context = context.masked_fill(empty, float("nan"))
             return context + 0 * context.sum(dim=0, keepdim=True), weights

@@ -11,13 +11,13 @@ PARAMETERS = "reference.in_torch:canonical_parameters"
 
 def _whole(patch: Patches, change) -> None:
     """The fields of a call become what ``change`` makes of a dict of them."""
-    patch(f"{ADAPTER}whole", lambda honest: lambda output: change(dict(honest(output))))
+    patch(f"{ADAPTER}whole", lambda original: lambda output: change(dict(original(output))))
 
 
 @mutant("parameter-left-out", "one parameter is not among the model's", f"{LAYER}fc1.bias")
 def left_out(patch: Patches) -> None:
-    def make(honest):
-        return lambda model: ((name, array) for name, array in honest(model) if name != f"{LAYER}fc1.bias")
+    def make(original):
+        return lambda model: ((name, array) for name, array in original(model) if name != f"{LAYER}fc1.bias")
 
     patch(PARAMETERS, make)
 
@@ -26,7 +26,7 @@ def left_out(patch: Patches) -> None:
     "parameter-random-each-time",
     "one weight is drawn at every load",
     f"{LAYER}fc1.weight",
-    history="the ledger's hf-torch-untied-tables-random",
+    history="the known issues' hf-torch-untied-tables-random",
 )
 def random_each_time(patch: Patches) -> None:
     def change(held):
@@ -40,16 +40,16 @@ def random_each_time(patch: Patches) -> None:
 
 @mutant("tied-head-copied", "the tied head is a copy of the table, which training would drive apart", "lm_head.weight")
 def head_copied(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def parameters(model):
-            held = dict(honest(model))
+            held = dict(original(model))
             yield from held.items()
             yield "lm_head.weight", held["model.shared.weight"].copy()
 
         return parameters
 
     patch(PARAMETERS, make)
-    patch(f"{ADAPTER}one_table", lambda honest: lambda table, held: [])
+    patch(f"{ADAPTER}one_table", lambda original: lambda table, held: [])
 
 
 @mutant("attentions-not-returned", "the encoder's attentions are asked for and do not come", "encoder.attention.0")
@@ -83,8 +83,8 @@ def promoted(patch: Patches) -> None:
 
 @mutant("cache-axes-moved", "the cache is held as [batch, length, heads, head_dim]", "decoder.self_key.0")
 def axes_moved(patch: Patches) -> None:
-    def make(honest):
-        return lambda cache: [[batch, length, heads, size] for batch, heads, length, size in honest(cache)]
+    def make(original):
+        return lambda cache: [[batch, length, heads, size] for batch, heads, length, size in original(cache)]
 
     patch(f"{ADAPTER}_layout", make)
 
@@ -96,9 +96,9 @@ def axes_moved(patch: Patches) -> None:
     writes=True,
 )
 def rows_know(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def logits(self, tokens):
-            found = honest(self, tokens)
+            found = original(self, tokens)
             return found * 0 + found.mean(axis=0)
 
         return logits
@@ -108,9 +108,9 @@ def rows_know(patch: Patches) -> None:
 
 @mutant("batch-statistics", "a decoder's normalisation takes its mean over the batch", "decoder.hidden.0")
 def batch_statistics(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def embed(self, embedded, start):
-            found = honest(self, embedded, start)
+            found = original(self, embedded, start)
             return found - 0.1 * found.mean(dim=0, keepdim=True)
 
         return embed

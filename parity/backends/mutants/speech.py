@@ -16,19 +16,19 @@ FIRST, WEIGHTS, LAST = "encoder.hidden.0", "encoder.attention.0", "encoder.last"
     history="the lengths that convolutions leave, rounded up instead of down",
 )
 def frame_too_many(patch: Patches) -> None:
-    patch("speech:frames_left", lambda honest: lambda *given: honest(*given) + 1)
+    patch("speech:frames_left", lambda original: lambda *given: original(*given) + 1)
 
 
 @mutant("one-frame-too-few", "a row's frames are counted as one less", FIRST, on=SPEECH)
 def frame_too_few(patch: Patches) -> None:
-    patch("speech:frames_left", lambda honest: lambda *given: honest(*given) - 1)
+    patch("speech:frames_left", lambda original: lambda *given: original(*given) - 1)
 
 
 @mutant("strides-alone-shorten", "lengths are divided by strides and kernels are forgotten", FIRST, on=SPEECH)
 def strides_alone(patch: Patches) -> None:
     patch(
         "speech:frames_left",
-        lambda honest: lambda samples, kernels, strides: honest(samples, tuple(1 for _ in kernels), strides),
+        lambda original: lambda samples, kernels, strides: original(samples, tuple(1 for _ in kernels), strides),
     )
 
 
@@ -40,7 +40,7 @@ def strides_alone(patch: Patches) -> None:
     history="transformers #13512: audio normalised wrongly in three releases",
 )
 def not_normalised(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def forward(self, frames):
             return self.activation(self.conv(frames))
 
@@ -51,7 +51,7 @@ def not_normalised(patch: Patches) -> None:
 
 @mutant("projection-not-normalised", "features are projected without their normalisation", FIRST, on=SPEECH)
 def projection_not_normalised(patch: Patches) -> None:
-    patch("speech:FeatureProjection.forward", lambda honest: lambda self, frames: self.linear(frames))
+    patch("speech:FeatureProjection.forward", lambda original: lambda self, frames: self.linear(frames))
 
 
 @mutant(
@@ -62,7 +62,7 @@ def projection_not_normalised(patch: Patches) -> None:
     history="transformers #11617: the same in TensorFlow's first conversion",
 )
 def weight_norm(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def forward(self, hidden):
             from reference.in_torch.convolution import convolve
 
@@ -84,7 +84,7 @@ def weight_norm(patch: Patches) -> None:
     history="transformers #26796: weight_g and weight_v reported as not used",
 )
 def weight_norm_forgotten(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def forward(self, hidden):
             from reference.in_torch.convolution import convolve
 
@@ -103,15 +103,15 @@ def weight_norm_forgotten(patch: Patches) -> None:
     on=SPEECH,
 )
 def positions_late(patch: Patches) -> None:
-    def make(honest):
-        return lambda hidden, weight, bias, stride, padding: honest(hidden, weight, bias, stride, padding).roll(-1, 1)
+    def make(original):
+        return lambda hidden, weight, bias, stride, padding: original(hidden, weight, bias, stride, padding).roll(-1, 1)
 
     patch("speech:convolve", make)
 
 
 @mutant("positions-left-out", "no positions are added", FIRST, on=SPEECH)
 def positions_left_out(patch: Patches) -> None:
-    patch("speech:ConvolutionalPositions.forward", lambda honest: lambda self, hidden: hidden * 0)
+    patch("speech:ConvolutionalPositions.forward", lambda original: lambda self, hidden: hidden * 0)
 
 
 @mutant(
@@ -121,11 +121,11 @@ def positions_left_out(patch: Patches) -> None:
     on=SPEECH,
 )
 def adapter_forgotten(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def source_mask(self, mask, states):
             adapter, self.adapter = self.adapter, None
             try:
-                return honest(self, mask, states)
+                return original(self, mask, states)
             finally:
                 self.adapter = adapter
 
@@ -136,9 +136,9 @@ def adapter_forgotten(patch: Patches) -> None:
 
 @mutant("adapter-gate-exchanged", "the adapter's values and gates are taken for each other", LAST, on=SPEECH)
 def gate(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def __init__(self, config):
-            honest(self, config)
+            original(self, config)
             for layer in self.layers:
                 layer.register_forward_hook(lambda module, _, found: found.roll(found.shape[2] // 2, 2))
 
@@ -149,14 +149,14 @@ def gate(patch: Patches) -> None:
 
 @mutant("adapter-not-normalised", "the adapter's projection is not normalised", LAST, on=SPEECH)
 def adapter_norm(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def forward(self, hidden):
             norm, self.norm = self.norm, None
             try:
                 if self.linear is not None:
                     hidden = self.linear(hidden)
                 linear, self.linear = self.linear, None
-                found = honest(self, hidden)
+                found = original(self, hidden)
                 self.linear = linear
                 return found
             finally:

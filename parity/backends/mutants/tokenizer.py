@@ -18,16 +18,16 @@ def _texts_first(patch: Patches, change) -> None:
     """Every text is another before it is encoded: what ``change`` makes of it and of ``add_prefix_space``."""
     patch(
         f"{OURS}_placed",
-        lambda honest: lambda self, text: honest(self, change(text, self.add_prefix_space)),
+        lambda original: lambda self, text: original(self, change(text, self.add_prefix_space)),
     )
 
 
 def _read_with(patch: Patches, prefix: bool) -> None:
     """The tokenizer is read as if ``add_prefix_space`` were this, whatever was asked."""
 
-    def make(honest):
+    def make(original):
         return classmethod(
-            lambda kind, directory, asked=None, *dialect: honest.__func__(kind, directory, prefix, *dialect)
+            lambda kind, directory, asked=None, *dialect: original.__func__(kind, directory, prefix, *dialect)
         )
 
     patch(f"{OURS}read", make)
@@ -37,16 +37,16 @@ def _ranks(patch: Patches, change) -> None:
     """The merges, best first, are in another order, or others: what ``change`` makes of their list."""
     patch(
         f"{TOKENIZER}read_merges",
-        lambda honest: lambda *asked: {pair: rank for rank, pair in enumerate(change(list(honest(*asked))))},
+        lambda original: lambda *asked: {pair: rank for rank, pair in enumerate(change(list(original(*asked))))},
     )
 
 
 def _encoded(patch: Patches, change) -> None:
     """A framed row is what ``change`` makes of it; bare ones stay."""
 
-    def make(honest):
+    def make(original):
         def encode(self, text, pair=None, add_special_tokens=True):
-            found = honest(self, text, pair, add_special_tokens)
+            found = original(self, text, pair, add_special_tokens)
             return change(self, found) if add_special_tokens else found
 
         return encode
@@ -137,7 +137,7 @@ def composed(patch: Patches) -> None:
 def characters_for_bytes(patch: Patches) -> None:
     from reference.tokenizer.alphabet import SPACE
 
-    patch(f"{TOKENIZER}spelled", lambda honest: lambda text: text.replace(" ", SPACE))
+    patch(f"{TOKENIZER}spelled", lambda original: lambda text: text.replace(" ", SPACE))
 
 
 @fault(
@@ -147,10 +147,10 @@ def characters_for_bytes(patch: Patches) -> None:
     history="huggingface-tokenizer-in-cxx #10: RE2 cannot look ahead; lattice #519",
 )
 def kept_together(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def pieces(text, letters):
             begin = None
-            for start, stop in honest(text, letters):
+            for start, stop in original(text, letters):
                 start, begin = start if begin is None else begin, None
                 run = text[start:stop].isspace() and text[stop : stop + 1] == " "
                 begin = stop + run
@@ -168,7 +168,7 @@ def kept_together(patch: Patches) -> None:
     history="tokenizers #275: <mask> and <pad> cut into letters",
 )
 def not_found(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         return lambda self, text: iter([(None, 0, len(text))] if text else [])
 
     patch("reference.tokenizer.added:Splitter.split", make)
@@ -181,9 +181,9 @@ def not_found(patch: Patches) -> None:
     history="transformers #3057: the fast tokenizer gave <mask> and the space before it apart",
 )
 def leaves_space(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def read_added(*asked):
-            found = honest(*asked)
+            found = original(*asked)
             return replace(found, tokens=tuple(replace(token, lstrip=False) for token in found.tokens))
 
         return read_added
@@ -240,7 +240,7 @@ def text_marked(patch: Patches) -> None:
     history="transformers #3796, mended by tokenizers #236",
 )
 def untrimmed(patch: Patches) -> None:
-    patch(f"{TOKENIZER}_trimmed", lambda honest: lambda start, end, leading, trailing: (start, end))
+    patch(f"{TOKENIZER}_trimmed", lambda original: lambda start, end, leading, trailing: (start, end))
 
 
 @fault(
@@ -250,16 +250,18 @@ def untrimmed(patch: Patches) -> None:
     history="transformers #21119, tokenizers #1164: decoding swallows a space by default",
 )
 def cleaned_up(patch: Patches) -> None:
-    def make(honest):
-        return lambda self, ids, skip_special_tokens=False, clean_up=None: honest(self, ids, skip_special_tokens, True)
+    def make(original):
+        return lambda self, ids, skip_special_tokens=False, clean_up=None: original(
+            self, ids, skip_special_tokens, True
+        )
 
     patch(f"{OURS}decode", make)
 
 
 @fault("special-tokens-not-skipped", "skip_special_tokens leaves them in the text", "skipped")
 def not_skipped(patch: Patches) -> None:
-    def make(honest):
-        return lambda self, ids, skip_special_tokens=False, clean_up=None: honest(self, ids, False, clean_up)
+    def make(original):
+        return lambda self, ids, skip_special_tokens=False, clean_up=None: original(self, ids, False, clean_up)
 
     patch(f"{OURS}decode", make)
 
@@ -271,11 +273,11 @@ def not_skipped(patch: Patches) -> None:
     history="trainite #161: the end was cut off with the text",
 )
 def through_the_frame(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def fitted(tokenizer, text, short, cut, side):
             whole = list(tokenizer.encode(text).ids)
             if len(whole) <= short:
-                return honest(tokenizer, text, short, cut, side)
+                return original(tokenizer, text, short, cut, side)
             return {"ids": whole[:short] if cut == "right" else whole[-short:], "attention_mask": [1] * short}
 
         return fitted
@@ -290,14 +292,14 @@ def through_the_frame(patch: Patches) -> None:
     history="transformers #12913, tokenizers #779: for long there was one side only",
 )
 def right_always(patch: Patches) -> None:
-    patch(f"{HOST}shortened", lambda honest: lambda bare, room, cut: honest(bare, room, "right"))
+    patch(f"{HOST}shortened", lambda original: lambda bare, room, cut: original(bare, room, "right"))
 
 
 @fault("padding-attended-to", "the mask of a padded row has a 1 for its padding", "attention_mask")
 def padding_attended(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def fitted(*asked):
-            found = honest(*asked)
+            found = original(*asked)
             return {**found, "attention_mask": [1] * len(found["ids"])}
 
         return fitted
@@ -312,7 +314,7 @@ def padding_attended(patch: Patches) -> None:
     history="transformers #13571, #26773: a saved tokenizer is read as another",
 )
 def lost_in_saving(patch: Patches) -> None:
-    patch(f"{HOST}as_json", lambda honest: lambda token: honest(replace(token, lstrip=False, rstrip=False)))
+    patch(f"{HOST}as_json", lambda original: lambda token: original(replace(token, lstrip=False, rstrip=False)))
 
 
 @fault(
@@ -322,9 +324,9 @@ def lost_in_saving(patch: Patches) -> None:
     history="llm-course #33: what it was trained on never ended",
 )
 def padding_is_end(patch: Patches) -> None:
-    def make(honest):
+    def make(original):
         def role_ids(tokenizer):
-            found = honest(tokenizer)
+            found = original(tokenizer)
             return {**found, "pad_token": found["eos_token"]}
 
         return role_ids
@@ -334,4 +336,4 @@ def padding_is_end(patch: Patches) -> None:
 
 @fault("added-tokens-counted-twice", "the vocabulary's size counts added tokens that it has already", "size")
 def counted_twice(patch: Patches) -> None:
-    patch(f"{HOST}size", lambda honest: lambda tokenizer: honest(tokenizer) + len(tokenizer.special))
+    patch(f"{HOST}size", lambda original: lambda tokenizer: original(tokenizer) + len(tokenizer.special))

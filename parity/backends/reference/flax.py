@@ -1,4 +1,4 @@
-# Twin: parity/backends/reference/torch.py
+# Peer reference: parity/backends/reference/torch.py
 """The reference in Flax (``reference.in_flax``) as a backend."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from parity.backends import jax_util, layer_injection
 from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.backends.reference import outputs
-from parity.backends.reference.reversed_widths import MirroredModel, MirroredWeights
+from parity.backends.reference.reversed_widths import ReversedModel, ReversedWeights
 from parity.core.subject import Variant
 
 
@@ -26,7 +26,7 @@ class ReferenceFlax:
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
-    ) -> ReferenceFlaxModel | MirroredModel:
+    ) -> ReferenceFlaxModel | ReversedModel:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen.
 
         Raises:
@@ -49,12 +49,12 @@ class ReferenceFlax:
         precision = "default" if variant.default_precision else "highest"
         settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
         table = table_of(config, model_class)
-        given = MirroredWeights(table, weights) if variant.mirrored else weights
+        given = ReversedWeights(table, weights) if variant.reversed_widths else weights
         model = in_flax.build(config, given, model_class=model_class, place=checkpoint, **settings)
         report = outputs.file_report(weights)
         report.tied = outputs.one_table(table, {name for name, _ in in_flax.canonical_parameters(model)})
         loaded = ReferenceFlaxModel(model, checkpoint, report)
-        return MirroredModel(loaded, table, jnp.flip) if variant.mirrored else loaded
+        return ReversedModel(loaded, table, jnp.flip) if variant.reversed_widths else loaded
 
 
 class ReferenceFlaxModel:

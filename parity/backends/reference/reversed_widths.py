@@ -1,6 +1,6 @@
 """A reference whose every width runs backwards: the same function, with every sum over a width in another order.
 
-A yardstick is worth as much as its members differ. With batches and threads permuted, small models give the same bits
+A noise floor is worth as much as its members differ. With batches and threads permuted, small models give the same bits
 again; with their widths reversed they do not.
 """
 
@@ -23,7 +23,7 @@ holds. Channels of convolutions keep their order, and so do queries, keys and va
 Flip = Callable[[Any, tuple[int, ...]], Any]
 
 
-class MirroredWeights(Mapping[str, np.ndarray]):
+class ReversedWeights(Mapping[str, np.ndarray]):
     """A checkpoint's weights, each reversed along its widths when it is looked up."""
 
     def __init__(self, table: Table, weights: Mapping[str, np.ndarray]) -> None:
@@ -42,8 +42,8 @@ class MirroredWeights(Mapping[str, np.ndarray]):
         return name in self._weights
 
 
-class MirroredModel:
-    """A reference that was given mirrored weights, asked and answering the right way round.
+class ReversedModel:
+    """A reference that was given with reversed widths weights, asked and answering the right way round.
 
     Args:
         flip: reverses an array of the framework along axes: ``torch.flip``, ``jax.numpy.flip``.
@@ -59,18 +59,18 @@ class MirroredModel:
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
         """Raises NotImplementedError where ``as_tuple``, as the references do."""
-        fields = self._model.call(mirrored_inputs(inputs), as_tuple=as_tuple)
+        fields = self._model.call(reversed_inputs(inputs), as_tuple=as_tuple)
         if isinstance(fields, tuple):
             raise NotImplementedError("a reference answers by name")
         return self._restored(fields)
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
-        return self._restored(self._model.encode_then_decode(mirrored_inputs(inputs)))
+        return self._restored(self._model.encode_then_decode(reversed_inputs(inputs)))
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
     ) -> Iterator[Step]:
-        for step in self._model.decode_steps(mirrored_inputs(inputs), sizes, reorder):
+        for step in self._model.decode_steps(reversed_inputs(inputs), sizes, reorder):
             cache = tuple(tuple(self._flip(kept, (1, 3)) for kept in layer) for layer in step.cache)
             yield Step(self._restored(step.fields), cache, step.layout)
 
@@ -82,7 +82,7 @@ class MirroredModel:
         return self._model.generation_settings()
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        loss, found = self._model.gradients(mirrored_inputs(inputs))
+        loss, found = self._model.gradients(reversed_inputs(inputs))
         return loss, {name: reversed_along(array, self._axes[name]) for name, array in found.items()}
 
     def _restored(self, fields: Mapping[str, Field]) -> Mapping[str, Field]:
@@ -95,12 +95,12 @@ class MirroredModel:
         return self._flip(value, axes) if axes else value
 
 
-def mirrored_inputs(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def reversed_inputs(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The heads of head masks (``[layers, heads]``) and the width of states the other way round; the rest has none."""
-    return {name: _mirrored(name, array) for name, array in inputs.items()}
+    return {name: _reversed_widths(name, array) for name, array in inputs.items()}
 
 
-def _mirrored(name: str, array: np.ndarray) -> np.ndarray:
+def _reversed_widths(name: str, array: np.ndarray) -> np.ndarray:
     wide = name.endswith("head_mask") or name == "encoder_hidden_states"
     return array[..., ::-1].copy() if wide else array
 

@@ -2,7 +2,7 @@
 
 The gradient of a score is ``weight · g - weight · Σ weight · g``, with ``g`` that of the weight (softmax's derivative).
 Where a query sees one key, or keys that are alike, the two terms are all but equal, and so nothing much is left of the
-gradient of queries and keys. What honest arithmetic errs is still a rounding of the terms, which may be a thousand
+gradient of queries and keys. What conforming arithmetic errs is still a rounding of the terms, which may be a thousand
 times what is left: an error is relative to what was subtracted from, the minuend (Higham 2002, Accuracy and Stability
 of Numerical Algorithms, section 1.7, on cancellation). The oracle says how large that is.
 
@@ -88,9 +88,9 @@ def _watched(model: Any) -> Iterator[list[Seen]]:
 
     seen: list[Seen] = []
 
-    def watching(name: str, honest: Any) -> Any:
+    def watching(name: str, original: Any) -> Any:
         def attend(query: Any, key: Any, value: Any, keep: Any, head_mask: Any) -> tuple[Any, Any]:
-            context, weights = honest(query, key, value, keep, head_mask)
+            context, weights = original(query, key, value, keep, head_mask)
             # Of a query with no key left the weights are equal, whatever the scores: nothing goes through them.
             seen.append(Seen(name, query, key, value, torch.where(keep, weights.detach(), 0.0), context))
             return context, weights

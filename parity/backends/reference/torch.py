@@ -1,4 +1,4 @@
-# Twin: parity/backends/reference/flax.py
+# Peer reference: parity/backends/reference/flax.py
 """The reference in PyTorch (``reference.in_torch``) as a backend; in float64 on CPU it is the oracle."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from parity.backends import layer_injection
 from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.backends.reference import by_layer, outputs
 from parity.backends.reference import softmax_cancellation as minuends
-from parity.backends.reference.reversed_widths import MirroredModel, MirroredWeights
+from parity.backends.reference.reversed_widths import ReversedModel, ReversedWeights
 from parity.backends.torch_util import SETS_BEFORE_USE, compute_as, on_host, set_deterministic
 from parity.core.subject import Variant
 
@@ -35,7 +35,7 @@ class ReferenceTorch:
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
-    ) -> ReferenceTorchModel | MirroredModel:
+    ) -> ReferenceTorchModel | ReversedModel:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen."""
         import torch
 
@@ -49,7 +49,7 @@ class ReferenceTorch:
         precision = "default" if variant.default_precision else "highest"
         settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
         table = table_of(config, model_class)
-        given = MirroredWeights(table, weights) if variant.mirrored else weights
+        given = ReversedWeights(table, weights) if variant.reversed_widths else weights
         held = None
         if dtype == by_layer.DTYPE and device == "cpu" and self._whole is not None and _size(table) > self._whole:
             how = {"attention": variant.attention, "precision": precision}
@@ -61,7 +61,7 @@ class ReferenceTorch:
         report.not_materialised = [name for name, tensor in state.items() if tensor.is_meta]
         report.training = model.training
         loaded = ReferenceTorchModel(model, checkpoint, report, variant, self.threads, held)
-        return MirroredModel(loaded, table, torch.flip) if variant.mirrored else loaded
+        return ReversedModel(loaded, table, torch.flip) if variant.reversed_widths else loaded
 
 
 def _size(table: Any) -> int:

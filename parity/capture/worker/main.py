@@ -40,7 +40,7 @@ TRIES = 3
 """How often a case is asked whose files were touched meanwhile."""
 
 
-class Graft(importlib.abc.MetaPathFinder):
+class IsolatedFinder(importlib.abc.MetaPathFinder):
     """Finds the packages ``parity`` and ``reference`` in one folder without that folder being on ``sys.path``."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
@@ -386,7 +386,7 @@ def main() -> None:
     """Runs jobs until stdin ends, or describes this interpreter with ``--probe``; never returns."""
     channel = Channel()
     faulthandler.enable()
-    sys.meta_path.insert(0, Graft())
+    sys.meta_path.insert(0, IsolatedFinder())
     jobs = Jobs()
     job = jobs.next()
     die_with_parent(job["parent"])

@@ -16,7 +16,7 @@ from parity.capture.worker import decoding, saving
 from parity.capture.worker.session import Arrays, Session, is_array, leaves
 from parity.core.case import Case
 from parity.core.subject import Variant
-from parity.core.trace import SKETCH_ABOVE, Facts, Trace, digest_array, sketch
+from parity.core.trace import PROJECT_ABOVE, Facts, Trace, digest_array, random_projection
 
 HALF = ("bfloat16", "float16")
 LARGE = 1 << 24
@@ -48,18 +48,18 @@ def permute(inputs: Mapping[str, np.ndarray]) -> Arrays:
 def _load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     """Two fresh loads, one after the other, so that never more than one model is in memory."""
     first, rows = {}, {}
-    model, seen = session.load(), _Seen()
+    model, seen = session.load(), _DigestCache()
     report = asdict(model.report)
     for name, array in model.parameters():
         first[name], rows[f"rows.{name}"] = seen.once(array, _described)
         del array
     del model, seen
-    seen = _Seen()
+    seen = _DigestCache()
     second = {name: seen.once(array, _checked)[0] for name, array in session.load().parameters()}
     return Trace(rows, {"report": report, "parameters": first, "second": second})
 
 
-class _Seen:
+class _DigestCache:
     """A tied table comes under several names; its hundreds of megabytes are read once.
 
     A view of memory already seen is told by its address, and held so that the address is not given away meanwhile. What
@@ -145,7 +145,7 @@ def _each_layer(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     if session.variant.permuted:
         states = permute(states)
     model = session.current()
-    arrays, dtypes, facts = flatten(session.call(inputs, "each_layer_alone", states=states), model.to_numpy)
+    arrays, dtypes, facts = flatten(session.call(inputs, "layerwise_alone", states=states), model.to_numpy)
     return Trace(arrays, {"fields": facts}, dtypes=dict(dtypes))
 
 
@@ -154,7 +154,7 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
 
     def keep(gradient: np.ndarray) -> tuple[np.ndarray, str, bool]:
         array = np.asarray(gradient)
-        return _kept(array), str(array.dtype), array.size > SKETCH_ABOVE
+        return _kept(array), str(array.dtype), array.size > PROJECT_ABOVE
 
     with session.clock.backend():
         if hasattr(model, "kept_gradients"):
@@ -168,16 +168,16 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     value, dtype = (np.asarray(loss), str(loss.dtype)) if on_host else model.to_numpy(loss)
     given = {f"gradient.{parameter}": each for parameter, each in found.items()}
     dtypes = {"loss": dtype, **{name: dtype for name, (_, dtype, _) in given.items()}}
-    facts: Facts = {"sketched": [name for name, (_, _, sketched) in given.items() if sketched]}
+    facts: Facts = {"projected": [name for name, (_, _, projected) in given.items() if projected]}
     if hasattr(model, "minuends"):
         facts = cast("Facts", {**facts, **model.minuends(inputs)})
     return Trace({"loss": value, **{name: kept for name, (kept, _, _) in given.items()}}, facts, dtypes=dtypes)
 
 
 def _kept(gradient: np.ndarray) -> np.ndarray:
-    """What a trace keeps of one gradient: all of it, or its sketch."""
-    if gradient.size > SKETCH_ABOVE:
-        return sketch(gradient)
+    """What a trace keeps of one gradient: all of it, or its random projection."""
+    if gradient.size > PROJECT_ABOVE:
+        return random_projection(gradient)
     return gradient.astype(np.float32) if str(gradient.dtype) in HALF else gradient
 
 
@@ -265,7 +265,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "signature": _signature,
     "compose": _compose,
     "route": _route,
-    "each_layer": _each_layer,
+    "layerwise": _each_layer,
     "load_as": _load_as,
     "frozen_gradients": _frozen_gradients,
 }

@@ -10,7 +10,7 @@ from parity.checkpoint.diagnosis import directories, files, models, tensors
 from parity.checkpoint.diagnosis.reading import json_object, names_in
 from parity.checkpoint.diagnosis.settings import notices_of_settings
 from parity.checkpoint.diagnosis.tokens import notices_of_tokens
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.records import Notice
 from reference.config import CONFIG_FILE
 from reference.errors import CheckpointError
@@ -81,19 +81,19 @@ def _cut_short(error: CheckpointError) -> Notice | None:
     )
 
 
-def notices_of(path: Path, opened: Opened, anatomy: Anatomy) -> list[Notice]:
+def notices_of(path: Path, opened: Opened, model_spec: ModelSpec) -> list[Notice]:
     """What is said once, above the tensors, of a checkpoint that can be audited."""
-    return list(_unique(_all(path, opened, anatomy)))
+    return list(_unique(_all(path, opened, model_spec)))
 
 
-def _all(path: Path, opened: Opened, anatomy: Anatomy) -> Iterator[Notice]:
+def _all(path: Path, opened: Opened, model_spec: ModelSpec) -> Iterator[Notice]:
     raw = json_object(path, CONFIG_FILE) or {}
     yield from tensors.notices_of_loading(raw)
-    yield from tensors.notices_of_names(opened, anatomy.table, anatomy.model_class)
+    yield from tensors.notices_of_names(opened, model_spec.table, model_spec.model_class)
     stored = json_object(path, GENERATION_FILE)
-    if anatomy.generates:
-        yield from notices_of_settings(anatomy, raw, stored)
-    yield from notices_of_tokens(anatomy, (anatomy.generates and stored) or {})
+    if model_spec.generates:
+        yield from notices_of_settings(model_spec, raw, stored)
+    yield from notices_of_tokens(model_spec, (model_spec.generates and stored) or {})
     names = names_in(path)[0]
     for name in sorted(name for name in names if name in _TEXTS or _WEIGHTS.fullmatch(name))[:LOOKED_AT]:
         notice = files.notice_of(path / name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.records import Notice
 from reference.config import CONFIG_FILE
 from reference.generation import GENERATION_FILE
@@ -18,7 +18,7 @@ WITH_DEFAULTS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_
 
 
 def notices_of_settings(
-    anatomy: Anatomy, config: Mapping[str, Any], stored: Mapping[str, Any] | None
+    model_spec: ModelSpec, config: Mapping[str, Any], stored: Mapping[str, Any] | None
 ) -> Iterator[Notice]:
     """One notice of what is null, one of what is left out.
 
@@ -36,7 +36,9 @@ def notices_of_settings(
             "model, or generates",
             advice=f"leave {names} out of {place}: the default is then in force",
         )
-    absent = [name for name in WITH_DEFAULTS if name not in config and getattr(anatomy.config, name, None) is not None]
+    absent = [
+        name for name in WITH_DEFAULTS if name not in config and getattr(model_spec.config, name, None) is not None
+    ]
     if stored is None and absent:
         yield Notice(
             id="ids-left-out",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.records import Notice
 from reference.config import CONFIG_FILE
 from reference.config.tokens import usable
@@ -21,19 +21,19 @@ NAMES = (
 )
 
 
-def notices_of_tokens(anatomy: Anatomy, generation: Mapping[str, Any]) -> Iterator[Notice]:
+def notices_of_tokens(model_spec: ModelSpec, generation: Mapping[str, Any]) -> Iterator[Notice]:
     """One notice for each file that names any.
 
     Args:
         generation: ``generation_config.json``; empty where there is none.
     """
-    config = {name: getattr(anatomy.config, name, None) for name in NAMES}
+    config = {name: getattr(model_spec.config, name, None) for name in NAMES}
     for place, stated in ((CONFIG_FILE, config), (GENERATION_FILE, generation)):
-        outside = [f"{name} {each}" for name in NAMES for each in _outside(stated.get(name), anatomy.vocab)]
+        outside = [f"{name} {each}" for name in NAMES for each in _outside(stated.get(name), model_spec.vocab)]
         if outside:
             yield Notice(
                 id="token-outside-table",
-                cause=f"{place} names tokens that the model's table of {anatomy.vocab} has no row for: "
+                cause=f"{place} names tokens that the model's table of {model_spec.vocab} has no row for: "
                 f"{', '.join(outside)}",
                 advice="a token that was added to the tokenizer needs a row: "
                 "model.resize_token_embeddings(len(tokenizer)); otherwise correct the id. "

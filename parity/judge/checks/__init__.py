@@ -4,7 +4,7 @@ from importlib import import_module
 
 from parity.judge.checks.registry import CHECKS, Check
 
-FAMILIES = (
+GROUPS = (
     "loading",
     "saving",
     "documented",
@@ -18,9 +18,9 @@ FAMILIES = (
     "cache",
     "generation",
 )
-"""One module a family, in a reader's order: what is loaded, saved and read, what comes back, whether it is right."""
+"""One module a group, in a reader's order: what is loaded, saved and read, what comes back, whether it is right."""
 
-for family in FAMILIES:
-    import_module(f"parity.judge.checks.{family}")
+for group in GROUPS:
+    import_module(f"parity.judge.checks.{group}")
 
-__all__ = ["CHECKS", "FAMILIES", "Check"]
+__all__ = ["CHECKS", "GROUPS", "Check"]

@@ -27,7 +27,7 @@ def _returned(evidence: Evidence) -> Iterator[tuple[TensorSpec, np.ndarray | Non
     "ATTN01",
     claim="attention probabilities of every query sum to one",
     source=_ATTENTIONS,
-    usually="dropout left on, weights returned before the softmax, or a softmax over the wrong axis",
+    likely_cause="dropout left on, weights returned before the softmax, or a softmax over the wrong axis",
     cases=("forward",),
     requires=("attentions",),
     needs_oracle=False,
@@ -50,7 +50,7 @@ def rows_sum_to_one(evidence: Evidence) -> Iterator[Result]:
     "ATTN02",
     claim="masked keys get no attention at all: padding of the source, padding of the target, and the future",
     source="BART page, attention_mask and decoder_attention_mask; Vaswani et al. 2017, section 3.2.3",
-    usually="a mask added with too small a number, with the wrong sign, or not handed to the cross-attention",
+    likely_cause="a mask added with too small a number, with the wrong sign, or not handed to the cross-attention",
     cases=("forward",),
     requires=("attentions",),
     needs_oracle=False,
@@ -58,7 +58,7 @@ def rows_sum_to_one(evidence: Evidence) -> Iterator[Result]:
 def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
     """Exactly zero: the smallest finite number added to a score underflows in the softmax."""
     unseen = _masked_keys(evidence)
-    masked_target = {"decoder_attention_mask"} & set(evidence.case.inputs) or evidence.anatomy.alone
+    masked_target = {"decoder_attention_mask"} & set(evidence.case.inputs) or evidence.model_spec.decoder_only
     for spec, weights in _returned(evidence):
         if weights is None:
             yield Finding(False, f"{spec.name} was not returned", spec.name)
@@ -76,24 +76,24 @@ def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
 
 def _masked_keys(evidence: Evidence) -> dict[str, np.ndarray]:
     """By axis of keys, which of them are padding, wherever it stands: bool ``[batch, length]``."""
-    case, anatomy = evidence.case, evidence.anatomy
-    source = case.array("encoder_attention_mask" if anatomy.alone else "attention_mask")
-    given = "attention_mask" if anatomy.alone else "decoder_attention_mask"
+    case, model_spec = evidence.case, evidence.model_spec
+    source = case.array("encoder_attention_mask" if model_spec.decoder_only else "attention_mask")
+    given = "attention_mask" if model_spec.decoder_only else "decoder_attention_mask"
     target = case.array(given) if given in case.inputs else source
-    if anatomy.speech is None:
+    if model_spec.speech is None:
         return {"src": source == 0, "tgt": target == 0}
     # Of audio what is masked are frames, which end where a row's samples do.
     rows = list(row_lengths(evidence))
     ends = {axis: np.array([lengths[axis] for lengths in rows]) for axis in ("src", "frames")}
-    widths = {"src": anatomy.frames(source.shape[1]), "frames": anatomy.frames(source.shape[1], adapted=False)}
+    widths = {"src": model_spec.frames(source.shape[1]), "frames": model_spec.frames(source.shape[1], adapted=False)}
     return {"tgt": target == 0} | {axis: np.arange(widths[axis]) >= end[:, None] for axis, end in ends.items()}
 
 
 @check(
     "HEAD01",
-    claim="a head whose mask is 0 contributes nothing, and all tensors are within budget of the oracle's",
+    claim="a head whose mask is 0 contributes nothing, and all tensors are within tolerance of the oracle's",
     source="BART page, head_mask, decoder_head_mask, cross_attn_head_mask: 0 nullifies the head",
-    usually="an attention implementation that takes the mask and ignores it",
+    likely_cause="an attention implementation that takes the mask and ignores it",
     cases=("forward.head-masks",),
     also=("forward",),
     requires=("head_masks",),

@@ -22,7 +22,8 @@ _LAYOUT = (
     "CACHE01",
     claim="decoding one token at a time with a cache gives what one full pass gives, position by position",
     source=_CACHE,
-    usually="the cache is written at the wrong position, or a position is counted from the piece instead of the start",
+    likely_cause="the cache is written at the wrong position, or a position is counted from the piece instead of "
+    "the start",
     cases=("decode-steps",),
     also=("forward",),
 )
@@ -35,7 +36,7 @@ def cached_steps_equal_full_pass(evidence: Evidence) -> Iterator[Result]:
     "CACHE02",
     claim="decoding several tokens at a time with a cache gives what one full pass gives, position by position",
     source=_CACHE,
-    usually="no causal mask within a piece that is given with a cache, or one shifted by the cache's length",
+    likely_cause="no causal mask within a piece that is given with a cache, or one shifted by the cache's length",
     cases=("decode-chunks",),
     also=("forward",),
 )
@@ -46,9 +47,9 @@ def cached_chunks_equal_full_pass(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "CACHE03",
-    claim="the keys and values kept by self-attention are within budget of the float64 oracle's",
+    claim="the keys and values kept by self-attention are within tolerance of the float64 oracle's",
     source=_LAYOUT,
-    usually="keys stored before their projection's bias or scale, or written over by a later step",
+    likely_cause="keys stored before their projection's bias or scale, or written over by a later step",
     cases=("decode-steps", "decode-chunks"),
 )
 def kept_keys_and_values(evidence: Evidence) -> Iterator[Result]:
@@ -58,10 +59,10 @@ def kept_keys_and_values(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "CACHE04",
-    claim="the keys and values kept by cross-attention are within budget of the float64 oracle's",
+    claim="the keys and values kept by cross-attention are within tolerance of the float64 oracle's",
     source=_LAYOUT,
-    usually="keys made from another layer's states, or appended to at each step",
-    cases=("decode-steps", "decode-chunks", "decode-steps.other-mates"),
+    likely_cause="keys made from another layer's states, or appended to at each step",
+    cases=("decode-steps", "decode-chunks", "decode-steps.perturbed-batch"),
     requires=("cross_cache",),
 )
 def kept_cross_keys_and_values(evidence: Evidence) -> Iterator[Result]:
@@ -73,7 +74,8 @@ def kept_cross_keys_and_values(evidence: Evidence) -> Iterator[Result]:
     "CACHE05",
     claim="the cache has its documented shape: the decoder's own grows by the tokens fed, the source's never changes",
     source=_LAYOUT,
-    usually="an axis moved, the source appended once more, or a step that replaces the cache instead of extending it",
+    likely_cause="an axis moved, the source appended once more, or a step that replaces the cache instead of "
+    "extending it",
     cases=("decode-steps", "decode-chunks"),
     needs_oracle=False,
 )
@@ -98,7 +100,7 @@ _NAMES = ("self_key", "self_value", "cross_key", "cross_value")
 
 def _documented(evidence: Evidence, fed: int) -> list[list[int | None]]:
     """Shapes after ``fed`` tokens, None where nothing is documented: Flax and the references keep room ahead."""
-    case, decoder = evidence.case, evidence.anatomy.decoder
+    case, decoder = evidence.case, evidence.model_spec.decoder
     room, source = sum(case.settings["sizes"]), lengths(evidence).get("src", 0)
     if evidence.subject.class_prefix == "Flax":
         return [[case.batch, room, None, None]] * 4
@@ -117,7 +119,7 @@ def _spelled(shape: list[int | None]) -> str:
     "CACHE06",
     claim="a cache whose rows were exchanged goes on as a full pass over the exchanged rows does",
     source="generation, beam search: the cache is re-ordered to match the beams that go on (reorder_cache)",
-    usually="rows exchanged in some layers or in one attention only, or along another axis",
+    likely_cause="rows exchanged in some layers or in one attention only, or along another axis",
     cases=("decode-steps.reordered",),
     also=("forward.reordered",),
 )
@@ -135,12 +137,12 @@ def reordered_cache_goes_on(evidence: Evidence) -> Iterator[Result]:
     "CACHE07",
     claim="decoding in steps, a row does not depend on the other rows of its batch",
     source="definition of a batch: rows are independent",
-    usually="a cache shared between rows, or a mask taken from the first row",
-    cases=("decode-steps.other-mates",),
+    likely_cause="a cache shared between rows, or a mask taken from the first row",
+    cases=("decode-steps.perturbed-batch",),
     also=("decode-steps",),
 )
-def mates_leave_the_cache_alone(evidence: Evidence) -> Iterator[Result]:
+def other_rows_leave_the_cache_alone(evidence: Evidence) -> Iterator[Result]:
     """All tokens of the other rows are exchanged; the row that stayed must stay, and so must what is kept of it."""
     notes = evidence.case.notes
     part = own_row(notes["row"], kept_lengths(notes))
-    yield from evidence.between("decode-steps.other-mates", "decode-steps", part, part)
+    yield from evidence.between("decode-steps.perturbed-batch", "decode-steps", part, part)

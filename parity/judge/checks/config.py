@@ -48,13 +48,13 @@ def _equal(value: Any, wanted: Any) -> bool:
     "CONF01",
     claim="every field has the value that config.json gives it, or where it gives none the documented default",
     source=_PAGES,
-    usually="a field renamed, moved to generation_config.json, or overwritten by a default of the class",
+    likely_cause="a field renamed, moved to generation_config.json, or overwritten by a default of the class",
     cases=("config",),
     needs_oracle=False,
 )
 def fields_are_read(evidence: Evidence) -> Iterator[Result]:
     """A default that changed between releases changes every model whose file leaves the field out."""
-    raw, read = evidence.read_by_us.facts["raw"], evidence.trace.facts["read"]
+    raw, read = evidence.reference_reading.facts["raw"], evidence.trace.facts["read"]
     named = evidence.case.notes["class"]
     yield Finding(evidence.trace.facts["class"] == named, f"the config is a {evidence.trace.facts['class']}", "class")
     for field in evidence.case.settings["fields"]:
@@ -76,7 +76,7 @@ def fields_are_read(evidence: Evidence) -> Iterator[Result]:
     "CONF02",
     claim="without arguments the class has the documented defaults, and takes its arguments in the documented order",
     source=_PAGES,
-    usually="a default that changed, or arguments that can no longer be given by their place",
+    likely_cause="a default that changed, or arguments that can no longer be given by their place",
     cases=("config",),
     needs_oracle=False,
     applies=lambda case: not case.settings["halves"],
@@ -97,7 +97,7 @@ def defaults_are_documented(evidence: Evidence) -> Iterator[Result]:
     "CONF03",
     claim="a config saved and read again, as files and as JSON text, is the same",
     source=_SAVING,
-    usually="a field that is left out where it equals a default of another class, or a half that loses its class",
+    likely_cause="a field that is left out where it equals a default of another class, or a half that loses its class",
     cases=("config",),
     needs_oracle=False,
 )
@@ -117,14 +117,18 @@ def round_trips(evidence: Evidence) -> Iterator[Result]:
     "CONF04",
     claim="a config has the common attributes of every model, under its own family's names",
     source="configuration page: vocab_size, hidden_size, num_attention_heads and num_hidden_layers are in all of them",
-    usually="an attribute map that a new release left out",
+    likely_cause="an attribute map that a new release left out",
     cases=("config",),
     needs_oracle=False,
     applies=lambda case: bool(case.settings["common"]),
 )
 def common_attributes(evidence: Evidence) -> Iterator[Result]:
     """Tools that know no family read these."""
-    raw, read, named = evidence.read_by_us.facts["raw"], evidence.trace.facts["read"], evidence.case.notes["class"]
+    raw, read, named = (
+        evidence.reference_reading.facts["raw"],
+        evidence.trace.facts["read"],
+        evidence.case.notes["class"],
+    )
     for common, own in _documented(evidence)["common"].items():
         yield _same(common, read["own"], documented_value(named, own, raw), "after reading", f"{own}")
 
@@ -134,7 +138,7 @@ def common_attributes(evidence: Evidence) -> Iterator[Result]:
     claim="a composition's config cannot be made without both halves, and made of two configs its decoder is causal "
     "with cross-attention",
     source="encoder-decoder page, from_encoder_decoder_configs: is_decoder and add_cross_attention are set",
-    usually="a flag that is set on one of the two only, or halves that are made up of defaults",
+    likely_cause="a flag that is set on one of the two only, or halves that are made up of defaults",
     cases=("config",),
     needs_oracle=False,
     applies=lambda case: bool(case.settings["halves"]),
@@ -154,7 +158,7 @@ def halves_are_joined(evidence: Evidence) -> Iterator[Result]:
     "FILE04",
     claim="what config.json says of a documented field is of the documented kind: a number, a switch, a name",
     source=_PAGES,
-    usually="a number written as text, or a switch as a number, by a tool that knows no kinds",
+    likely_cause="a number written as text, or a switch as a number, by a tool that knows no kinds",
     cases=("config",),
     needs_oracle=False,
     role="file",
@@ -182,7 +186,7 @@ def _of_the_kind(field: str, value: Any, default: Any) -> bool:
     "FILE06",
     claim="no field of config.json that nothing reads asks for another model than the one that is computed",
     source="parity/checkpoint/data/unread_fields.toml: early releases, fairseq's names, misspelt ones, with sources",
-    usually="a checkpoint converted from another architecture, a config of an early release, or a misspelt field",
+    likely_cause="a checkpoint converted from another architecture, a config of an early release, or a misspelt field",
     cases=("config",),
     needs_oracle=False,
     role="file",

@@ -23,7 +23,8 @@ _VALUES: dict[str, Any] = {"True": True, "False": False}
     "DOC01",
     claim="every documented argument of a class's call is taken by its name, with its default, in its documented place",
     source=_PAGES,
-    usually="an argument that a new release dropped, or swallows unread, so that what stood behind it moved forward",
+    likely_cause="an argument that a new release dropped, or swallows unread, so that what stood behind it moved "
+    "forward",
     cases=("signature",),
     requires=("signature",),
     needs_oracle=False,
@@ -62,7 +63,7 @@ def _arguments(method: str, documented: list[str], found: list[list[Any]]) -> It
     "DOC02",
     claim="a model that was loaded is in evaluation mode",
     source="main classes, PreTrainedModel.from_pretrained: the model is set in evaluation mode by default",
-    usually="a path through loading that builds the model and forgets model.eval()",
+    likely_cause="a path through loading that builds the model and forgets model.eval()",
     cases=("load",),
     requires=("load", "modes"),
     needs_oracle=False,
@@ -78,7 +79,7 @@ def loaded_models_evaluate(evidence: Evidence) -> Iterator[Result]:
     claim="two halves saved by their own classes and joined are the composition they came from: its bits, a causal "
     "decoder with cross-attention, in evaluation mode",
     source=_COMPOSING,
-    usually="a half loaded under another prefix, or a decoder whose cross-attention is made up anew",
+    likely_cause="a half loaded under another prefix, or a decoder whose cross-attention is made up anew",
     cases=("compose",),
     requires=("compose",),
     needs_oracle=False,
@@ -105,7 +106,7 @@ def halves_are_the_composition(evidence: Evidence) -> Iterator[Result]:
     "DOC04",
     claim="TFEncoderDecoderModel.from_pretrained raises where it is given from_pt=True",
     source="encoder-decoder page: initialising from a PyTorch checkpoint is not supported, and from_pt=True will raise",
-    usually="a restriction that was lifted and not taken out of the page",
+    likely_cause="a restriction that was lifted and not taken out of the page",
     cases=("route",),
     requires=("load",),
     needs_oracle=False,
@@ -122,7 +123,8 @@ def the_documented_error_is_raised(evidence: Evidence) -> Iterator[Result]:
     "DOC05",
     claim="a published checkpoint answers what its document says: tokens, texts, labels, words and losses",
     source="the golden catalogue, fixtures/documented; each value names its document and place",
-    usually="another tokenizer, weights that were not loaded, a default of generate that changed, or an outdated page",
+    likely_cause="another tokenizer, weights that were not loaded, a default of generate that changed, or an "
+    "outdated page",
     cases=("documented.*",),
     needs_oracle=False,
 )
@@ -189,7 +191,7 @@ FEATURE_ENCODER = "encoder.feature_extractor."
     "DOC06",
     claim="frozen as documented, the feature encoder has no gradient, and every other parameter has its own",
     source="speech-encoder-decoder page, freeze_feature_encoder: its parameters will not be updated during training",
-    usually="a freeze that stops at the projection behind the convolutions, or that the call swallows unread",
+    likely_cause="a freeze that stops at the projection behind the convolutions, or that the call swallows unread",
     cases=("frozen-gradients",),
     also=("gradients",),
     requires=("freeze", "gradients"),
@@ -198,7 +200,7 @@ FEATURE_ENCODER = "encoder.feature_extractor."
 def the_frozen_encoder_stands_still(evidence: Evidence) -> Iterator[Result]:
     """Held against the class's own gradients without the freeze, which GRAD01 holds against the oracle."""
     moved = set(evidence.trace.facts["moved"])
-    arrays = evidence.sibling("gradients").arrays
+    arrays = evidence.trace_of("gradients").arrays
     free = {name.removeprefix("gradient."): np.any(array) for name, array in arrays.items() if name != "loss"}
     for name in sorted(moved | set(free)):
         frozen = name.startswith(FEATURE_ENCODER)
@@ -216,7 +218,8 @@ PLAIN = "main classes, PreTrainedModel.from_pretrained: dtype, device_map, attn_
     claim="loaded with nothing but its directory, a model has the dtype, the device and the mode that its version "
     "documents, and those that it has in every other version",
     source=PLAIN,
-    usually="a default of from_pretrained that changed between versions: 5 keeps the dtype of the file, 4 widens it",
+    likely_cause="a default of from_pretrained that changed between versions: 5 keeps the dtype of the file, 4 "
+    "widens it",
     cases=("plain-load",),
     requires=("load", "plain_load"),
     needs_oracle=False,

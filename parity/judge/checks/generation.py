@@ -29,7 +29,7 @@ _CASES = tuple(
         "length-penalty",
         "early-stopping",
         "alone",
-        "other-mates",
+        "perturbed-batch",
         "end-forbidden",
         "end-allowed",
     )
@@ -57,7 +57,7 @@ def beams(case: Case) -> bool:
     "GEN01",
     claim="the generation settings in force without arguments are those of generation_config.json",
     source=f"{_CONFIG}, from_pretrained; without that file the generation fields of config.json",
-    usually="the file is not read, or a class's own defaults win over it",
+    likely_cause="the file is not read, or a class's own defaults win over it",
     cases=("generate.settings",),
     needs_oracle=False,
 )
@@ -81,18 +81,19 @@ def settings_in_force(evidence: Evidence) -> Iterator[Result]:
     claim="in greedy search every token is the best one after its prefix, in an uncached pass of the float64 oracle",
     source=f"{_CONFIG}: num_beams=1 and do_sample=False is greedy decoding; min_length, forced_*_token_id, "
     "no_repeat_ngram_size",
-    usually="a processor off by one, a cache that forgets, or a search that goes on after its end",
+    likely_cause="a processor off by one, a cache that forgets, or a search that goes on after its end",
     cases=_CASES,
     applies=greedy,
 )
 def greedy_takes_the_best(evidence: Evidence) -> Iterator[Result]:
-    """The gap to the better token is 0, or within what honest errors can turn round (a tie), or the token is wrong."""
+    """The gap to the better token is 0, or within what rounding errors can turn round (a tie), or the token is
+    wrong."""
     yield from _readable(evidence)
-    if evidence.budget("logits") is None:
+    if evidence.tolerance("logits") is None:
         # As of every other number: where a precision holds the model's values in no order of sums, its texts are wrong.
-        yield Finding(False, "logits has no budget: no honest implementation answered", "logits")
+        yield Finding(False, "logits has no tolerance: no conforming implementation answered", "logits")
         return
-    texts, signal = evidence.texts(), evidence.choice_signal()
+    texts, signal = evidence.texts(), evidence.choice_threshold()
     choices = sorted((c for text in texts for c in text.choices), key=lambda choice: (choice.position, choice.row))
     wrong = any(choice.word == "wrong" for choice in choices)
     named = {"dialects": evidence.dialects()} if wrong else {}
@@ -104,7 +105,7 @@ def greedy_takes_the_best(evidence: Evidence) -> Iterator[Result]:
     "GEN03",
     claim="beam search gives the text of the documented search, or one that near ties in it lead to",
     source=f"{_CONFIG}: num_beams, early_stopping, length_penalty, max_length",
-    usually="when the search stops, whether unfinished beams count, or what the length penalty divides by",
+    likely_cause="when the search stops, whether unfinished beams count, or what the length penalty divides by",
     cases=_CASES,
     applies=beams,
 )
@@ -125,7 +126,7 @@ def _first_position(text: Text) -> int:
 
 
 def _readable(evidence: Evidence) -> Iterator[Result]:
-    problem = unreadable(evidence.trace.arrays.get(SEQUENCES), evidence.case, evidence.anatomy.vocab)
+    problem = unreadable(evidence.trace.arrays.get(SEQUENCES), evidence.case, evidence.model_spec.vocab)
     if problem:
         yield Finding(False, problem, SEQUENCES)
 
@@ -160,7 +161,7 @@ def _result(choice: Choice, named: dict[str, list[str]], vacuous: bool) -> Resul
     "GEN04",
     claim="the score returned with a text is the sum of its tokens' log-probabilities over its length's penalty",
     source=f"{_CONFIG}, length_penalty; BeamSearchEncoderDecoderOutput, sequences_scores",
-    usually="another length in the penalty, a forced token counted, or the start token left in",
+    likely_cause="another length in the penalty, a forced token counted, or the start token left in",
     cases=_CASES,
     applies=scored,
 )
@@ -212,7 +213,7 @@ def _explained(evidence: Evidence) -> dict[str, Any]:
     "GEN05",
     claim="a text ends no sooner than after min_length tokens and has at most max_length, 20 where nothing is said",
     source=f"{_CONFIG}: max_length (defaults to 20), min_length (defaults to 0), the start token among them",
-    usually="an end counted or not, a default of one class only, or a length counted without the start token",
+    likely_cause="an end counted or not, a default of one class only, or a length counted without the start token",
     cases=_CASES,
     needs_oracle=False,
 )
@@ -238,7 +239,7 @@ def lengths_are_kept(evidence: Evidence) -> Iterator[Result]:
     "GEN06",
     claim="the first token after the start, or the last at max_length, is the one that the settings force",
     source=f"{_CONFIG}: forced_bos_token_id, forced_eos_token_id",
-    usually="a token forced one place off, or another token's id",
+    likely_cause="a token forced one place off, or another token's id",
     cases=("generate.forced-bos", "generate.forced-eos"),
     needs_oracle=False,
 )
@@ -260,7 +261,7 @@ def forced_tokens_are_there(evidence: Evidence) -> Iterator[Result]:
     "GEN07",
     claim="after its end a row holds nothing but padding",
     source=f"{_CONFIG}: pad_token_id, the id of the padding token",
-    usually="the end repeated, tokens of another beam, or a padding id of 0 read as none",
+    likely_cause="the end repeated, tokens of another beam, or a padding id of 0 read as none",
     cases=_CASES,
     needs_oracle=False,
 )
@@ -287,7 +288,7 @@ def padding_after_the_end(evidence: Evidence) -> Iterator[Result]:
 def _rows(evidence: Evidence) -> Iterator[tuple[int, list[int]]]:
     """Each row's number and its tokens up to the end; none where they cannot be read."""
     sequences, settings = evidence.trace.arrays.get(SEQUENCES), settings_of(evidence.case)
-    if sequences is not None and not unreadable(sequences, evidence.case, evidence.anatomy.vocab):
+    if sequences is not None and not unreadable(sequences, evidence.case, evidence.model_spec.vocab):
         yield from ((row, cut(tokens, settings)) for row, tokens in enumerate(sequences))
 
 
@@ -295,27 +296,27 @@ def _rows(evidence: Evidence) -> Iterator[tuple[int, list[int]]]:
     "GEN08",
     claim="a row's text does not depend on the other rows of its batch",
     source="definition of a batch: rows are independent",
-    usually="a search that goes on for one row because another needs it, or beams of one row that reach another",
-    cases=("generate.other-mates",),
+    likely_cause="a search that goes on for one row because another needs it, or beams of one row that reach another",
+    cases=("generate.perturbed-batch",),
     also=("generate.defaults",),
 )
-def mates_leave_the_text_alone(evidence: Evidence) -> Iterator[Result]:
+def other_rows_leave_the_text_alone(evidence: Evidence) -> Iterator[Result]:
     """All tokens of the other rows are exchanged; where the texts differ, each must be a tie of the oracle's."""
     row = evidence.case.notes["row"]
-    yield from _same_text(evidence, "generate.other-mates", row, "generate.defaults", row)
+    yield from _same_text(evidence, "generate.perturbed-batch", row, "generate.defaults", row)
 
 
 @check(
     "GEN09",
     claim="a row gives the same text alone and without its padding as it does in a batch",
     source="BART page, attention_mask: 0 for tokens that are masked; definition of a batch: rows are independent",
-    usually="a mask that is not repeated for every step, or padding that counts as text",
-    cases=("generate.alone",),
+    likely_cause="a mask that is not repeated for every step, or padding that counts as text",
+    cases=("generate.single-row",),
     also=("generate.greedy",),
 )
 def padding_leaves_the_text_alone(evidence: Evidence) -> Iterator[Result]:
     """The shortest row by itself; where the texts differ, each must be a tie of the oracle's."""
-    yield from _same_text(evidence, "generate.alone", 0, "generate.greedy", evidence.case.notes["row"])
+    yield from _same_text(evidence, "generate.single-row", 0, "generate.greedy", evidence.case.notes["row"])
 
 
 def _same_text(evidence: Evidence, one: str, one_row: int, other: str, other_row: int) -> Iterator[Result]:
@@ -342,9 +343,9 @@ def _same_text(evidence: Evidence, one: str, one_row: int, other: str, other_row
 
 @check(
     "SCORE01",
-    claim="the log-probabilities of a given text, and its score, are within budget of the float64 oracle",
+    claim="the log-probabilities of a given text, and its score, are within tolerance of the float64 oracle",
     source="Lewis et al. 2019, section 2.1: the softmax over the decoder's outputs; text generation, sequences_scores",
-    usually="a fault in the logits at the text's own positions, beyond those of the other cases",
+    likely_cause="a fault in the logits at the text's own positions, beyond those of the other cases",
     cases=("score.beams",),
 )
 def given_text_is_worth_the_same(evidence: Evidence) -> Iterator[Result]:

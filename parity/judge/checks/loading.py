@@ -32,7 +32,8 @@ OUTPUT_TABLES = ("lm_head.weight", "lm_head.decoder.weight", "predictions.decode
     "FILE01",
     claim="the weight file holds every parameter that the config asks for, in its shape, finite, and nothing else",
     source=_FILE,
-    usually="the file was saved by another class, or the training diverged, or the config is that of another model",
+    likely_cause="the file was saved by another class, or the training diverged, or the config is that of "
+    "another model",
     cases=("load",),
     needs_oracle=False,
     role="file",
@@ -59,7 +60,8 @@ def file_is_complete(evidence: Evidence) -> Iterator[Result]:
     claim="all weight files of the directory hold the same parameters, bit for bit where their types are the same",
     source="main classes, from_pretrained: of several weight files the class loads the one that it looks for first, so "
     "that one checkpoint is one set of weights",
-    usually="one format was saved anew after training and the others were left as they were, or shards of an earlier "
+    likely_cause="one format was saved anew after training and the others were left as they were, or shards of "
+    "an earlier "
     "save lie beside a whole file",
     cases=("weight-files.*",),
     needs_oracle=False,
@@ -121,7 +123,8 @@ def _is_told_from_pt(backend: str, stored: Sequence[str]) -> bool:
     "LOAD01",
     claim="every loaded parameter equals the file, bit for bit",
     source=_LOADING,
-    usually="a transposed square matrix, two names exchanged, a trip through half precision, a re-initialised layer",
+    likely_cause="a transposed square matrix, two names exchanged, a trip through half precision, a "
+    "re-initialised layer",
     cases=("load",),
     requires=("load",),
     needs_oracle=False,
@@ -158,7 +161,7 @@ def _difference(evidence: Evidence, name: str, stored_name: str) -> str:
 
 def tied_groups_of(evidence: Evidence) -> list[list[str]]:
     """Groups of names that the config says are one table, the table's own name first."""
-    return evidence.anatomy.table.groups
+    return evidence.model_spec.table.groups
 
 
 def table_names(evidence: Evidence, name: str) -> list[str]:
@@ -168,7 +171,7 @@ def table_names(evidence: Evidence, name: str) -> list[str]:
 
 def carries_nothing(evidence: Evidence, name: str) -> bool:
     """Whether the model computes with a parameter nowhere (the pooler of an encoder): then it need not be stored."""
-    entry = evidence.anatomy.table.entry(name)
+    entry = evidence.model_spec.table.entry(name)
     return entry is not None and entry.role == "ignored"
 
 
@@ -176,7 +179,7 @@ def carries_nothing(evidence: Evidence, name: str) -> bool:
     "LOAD02",
     claim="after loading no parameter is missing, surplus, random, or left on a meta device",
     source=_LOADING,
-    usually="a prefix or a head the library does not map, so that it invents the parameter and only warns",
+    likely_cause="a prefix or a head the library does not map, so that it invents the parameter and only warns",
     cases=("load",),
     requires=("load",),
     needs_oracle=False,
@@ -207,7 +210,7 @@ def nothing_is_missing(evidence: Evidence) -> Iterator[Result]:
 
 def _is_the_buffer(evidence: Evidence, name: str) -> bool:
     """Whether a name is a buffer's that holds what the file means, zeros where it does not say."""
-    entry = evidence.anatomy.table.entry(name)
+    entry = evidence.model_spec.table.entry(name)
     loaded, stored = evidence.trace.facts["parameters"].get(name), evidence.file.facts["parameters"].get(name)
     buffer = entry is not None and entry.role == "buffer"
     return buffer and loaded is not None and stored is not None and loaded["digest"] == stored["digest"]
@@ -223,12 +226,12 @@ def _is_stored_twice(evidence: Evidence, raw: str) -> bool:
         return False
     notes = evidence.file.facts["report"]["notes"]
     differing = [note.removesuffix(TIED_DIFFERS) for note in notes if note.endswith(TIED_DIFFERS)]
-    same = {_spelling(raw), *evidence.anatomy.table.spelled(_spelling(raw))}
+    same = {_spelling(raw), *evidence.model_spec.table.spelled(_spelling(raw))}
     return not any(_spelling(name) in same for name in differing)
 
 
 def _meant(evidence: Evidence, raw: str) -> Entry | None:
-    return evidence.anatomy.table.entry(_spelling(raw))
+    return evidence.model_spec.table.entry(_spelling(raw))
 
 
 def _spelling(raw: str) -> str:
@@ -241,7 +244,7 @@ def _spelling(raw: str) -> str:
     "LOAD03",
     claim="loading the same checkpoint twice gives the same bits",
     source=_LOADING,
-    usually="a parameter filled with random numbers, or a state shared between two models",
+    likely_cause="a parameter filled with random numbers, or a state shared between two models",
     cases=("load",),
     requires=("load",),
     needs_oracle=False,
@@ -265,7 +268,8 @@ def _without_values(evidence: Evidence) -> Iterator[Result]:
     "LOAD04",
     claim="weights that the config ties are one table, and weights that it does not tie are apart",
     source="configuration page, tie_word_embeddings: whether input and output word embeddings are tied",
-    usually="a head that was loaded on its own and re-tied, or never tied, so that training drives two tables apart",
+    likely_cause="a head that was loaded on its own and re-tied, or never tied, so that training drives two "
+    "tables apart",
     cases=("load",),
     requires=("load",),
     needs_oracle=False,
@@ -280,7 +284,7 @@ def tied_weights_are_tied(evidence: Evidence) -> Iterator[Result]:
         for name in group[1:]:
             one = any({group[0], name} <= storage for storage in together)
             yield Finding(one, f"{name} is not tied to {group[0]}", name)
-    for name in (row.name for row in evidence.anatomy.table.rows if row.name.endswith(OUTPUT_TABLES)):
+    for name in (row.name for row in evidence.model_spec.table.rows if row.name.endswith(OUTPUT_TABLES)):
         apart = not any(name in storage for storage in together) and name in loaded
         yield Finding(apart, f"{name} is not a table of its own", name)
 
@@ -290,7 +294,7 @@ def tied_weights_are_tied(evidence: Evidence) -> Iterator[Result]:
     claim="another class of the family loads every weight that it shares with the file, bit for bit, and names the "
     "rest as newly initialised",
     source="main classes, PreTrainedModel.from_pretrained: weights that do not come pretrained are warned of by name",
-    usually="a prefix that one class writes and another does not look for, so that a whole half is random",
+    likely_cause="a prefix that one class writes and another does not look for, so that a whole half is random",
     cases=("load-as.*",),
     requires=("load",),
     needs_oracle=False,
@@ -303,7 +307,7 @@ def what_is_shared_is_loaded(evidence: Evidence) -> Iterator[Result]:
     """
     report, loaded = evidence.trace.facts["report"], evidence.trace.facts["parameters"]
     stored, rows = evidence.file.facts["parameters"], evidence.trace.arrays
-    table = table_of(evidence.anatomy.config, evidence.case.settings["model_class"])
+    table = table_of(evidence.model_spec.config, evidence.case.settings["model_class"])
     groups = [*table.groups, *tied_groups_of(evidence)]
     for name in (row.name for row in table.rows):
         names = _one_table(name, groups)

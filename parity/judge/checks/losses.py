@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from parity.core.case import IGNORED
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.judge.captured_run import mean_loss
 from parity.judge.checks.registry import check
 from parity.judge.evidence import SELF_COMPARISON, Evidence, whole
@@ -20,13 +20,13 @@ _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted
 
 @check(
     "LOSS01",
-    claim="the loss is within budget of the float64 oracle",
+    claim="the loss is within tolerance of the float64 oracle",
     source=_LABELS + "; start_positions: clamped to the length, those outside are not taken into account",
-    usually="a mean over the wrong count, label smoothing left on, or -100 kept",
+    likely_cause="a mean over the wrong count, label smoothing left on, or -100 kept",
     cases=("loss", "loss.row-ignored", "loss.padding-label", "loss.default-mask", "loss.outside", "loss.negative"),
 )
-def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
-    """One number: measured on the scale of the logits it comes from, with their error for a yardstick."""
+def loss_within_tolerance(evidence: Evidence) -> Iterator[Result]:
+    """One number: measured on the scale of the logits it comes from, with their error for a noise floor."""
     yield from evidence.against_oracle("loss")
 
 
@@ -34,7 +34,7 @@ def loss_within_budget(evidence: Evidence) -> Iterator[Result]:
     "LOSS02",
     claim="the loss is the documented one of the model's own logits: a mean over the labels that are not ignored",
     source=_LABELS + "; of a classifier mean squared error or cross-entropy, of an answer's ends their mean",
-    usually="padding counted as a label, labels shifted once more, or a mean over all positions",
+    likely_cause="padding counted as a label, labels shifted once more, or a mean over all positions",
     cases=("loss", "loss.row-ignored", "loss.padding-label"),
 )
 def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
@@ -43,24 +43,24 @@ def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
     if not {"loss", evidence.answer} <= set(arrays):
         yield Finding(False, "loss or logits were not returned", "loss")
         return
-    expected = documented_loss(evidence.anatomy, arrays, evidence.case.inputs)
-    actual, budget = float(mean_loss(arrays["loss"])), evidence.budget("loss")
-    if budget is None:
-        yield Finding(False, "the loss has no budget: no honest implementation answered", "loss")
+    expected = documented_loss(evidence.model_spec, arrays, evidence.case.inputs)
+    actual, tolerance = float(mean_loss(arrays["loss"])), evidence.tolerance("loss")
+    if tolerance is None:
+        yield Finding(False, "the loss has no tolerance: no conforming implementation answered", "loss")
         return
     error = abs(actual - expected) / max(evidence.scale(evidence.answer), abs(expected))
     worst = {"actual": actual, "expected": expected}
-    limit = budget.times(SELF_COMPARISON).slice
+    limit = tolerance.times(SELF_COMPARISON).slice
     yield Comparison("loss", error if np.isfinite(error) else float("inf"), limit, "slice", {}, worst)
 
 
-def documented_loss(anatomy: Anatomy, arrays: Mapping[str, np.ndarray], inputs: Mapping[str, Any]) -> float:
+def documented_loss(model_spec: ModelSpec, arrays: Mapping[str, np.ndarray], inputs: Mapping[str, Any]) -> float:
     """What a call's loss is documented to be, of the logits it returned, in float64."""
-    if anatomy.head == "span":
+    if model_spec.head == "span":
         ends = (("start_logits", "start_positions"), ("end_logits", "end_positions"))
         return float(np.mean([cross_entropy(arrays[logits], np.array(inputs[places])) for logits, places in ends]))
-    labels, kind = np.array(inputs["labels"]), anatomy.bart.problem_type if anatomy.head == "labels" else None
-    if anatomy.head == "labels" and (kind == "regression" or anatomy.labels == 1):
+    labels, kind = np.array(inputs["labels"]), model_spec.bart.problem_type if model_spec.head == "labels" else None
+    if model_spec.head == "labels" and (kind == "regression" or model_spec.labels == 1):
         return float(np.mean((arrays["logits"].astype(np.float64) - labels) ** 2))
     if labels.dtype.kind == "f":
         scores = arrays["logits"].astype(np.float64)
@@ -91,7 +91,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     "LOSS03",
     claim="with every label ignored the loss is a mean over nothing: NaN, and the logits are untouched",
     source=_LABELS + " (none here, so 0/0)",
-    usually="a division guarded by one, which turns a batch without labels into a loss of 0",
+    likely_cause="a division guarded by one, which turns a batch without labels into a loss of 0",
     cases=("loss.all-ignored",),
 )
 def all_ignored_is_undefined(evidence: Evidence) -> Iterator[Result]:
@@ -106,7 +106,7 @@ def all_ignored_is_undefined(evidence: Evidence) -> Iterator[Result]:
     "SHIFT01",
     claim="decoder inputs made from labels are: the start token, then the labels but the last, -100 read as padding",
     source=_SHIFT,
-    usually="labels shifted not at all, twice, or with -100 looked up in the embedding table",
+    likely_cause="labels shifted not at all, twice, or with -100 looked up in the embedding table",
     cases=("loss",),
     also=("forward",),
     applies=lambda case: bool(case.notes.get("shifts_labels")),
@@ -120,7 +120,7 @@ def labels_are_shifted(evidence: Evidence) -> Iterator[Result]:
     "SHIFT02",
     claim="without decoder inputs or labels the decoder is fed the source shifted right",
     source="BART page, decoder_input_ids: if none are given they are made by shifting input_ids to the right",
-    usually="another start token, padding in the wrong place, or a default that only one framework has",
+    likely_cause="another start token, padding in the wrong place, or a default that only one framework has",
     cases=("forward.defaults",),
     requires=("default_decoder_inputs",),
 )

@@ -35,8 +35,8 @@ ALONE = ("hidden_states", "attentions", "cross_attentions")
 
 def documented_fields(evidence: Evidence) -> list[str]:
     """The fields that a call with these inputs gives, in the documented order."""
-    anatomy, inputs, lacking = evidence.anatomy, evidence.case.inputs, evidence.subject.lacking
-    fields = [*HEADS[anatomy.head], "past_key_values", *(ALONE if anatomy.alone else SHARED)]
+    model_spec, inputs, lacking = evidence.model_spec, evidence.case.inputs, evidence.subject.lacking
+    fields = [*HEADS[model_spec.head], "past_key_values", *(ALONE if model_spec.decoder_only else SHARED)]
     if not LABELS & set(inputs):
         fields = [name for name in fields if name != "loss"]
     if evidence.case.notes.get("no_encoder"):
@@ -53,7 +53,7 @@ def documented_fields(evidence: Evidence) -> list[str]:
     "OUT01",
     claim="every documented output that was asked for comes back, in the documented order, and no other",
     source=_OUTPUT,
-    usually="a flag that is not passed on, or an output class whose fields were moved",
+    likely_cause="a flag that is not passed on, or an output class whose fields were moved",
     cases=("forward", "loss"),
     requires=("hidden_states",),
     needs_oracle=False,
@@ -69,8 +69,8 @@ def fields_are_documented(evidence: Evidence) -> Iterator[Result]:
     "OUT02",
     claim="every output has its documented shape, and the dtype that the model was loaded in",
     source=_OUTPUT,
-    usually="a loss that is not a scalar, an axis moved, or a silent promotion to another precision",
-    cases=("forward", "loss", "forward.alone"),
+    likely_cause="a loss that is not a scalar, an axis moved, or a silent promotion to another precision",
+    cases=("forward", "loss", "forward.single-row"),
     needs_oracle=False,
 )
 def shapes_and_dtypes(evidence: Evidence) -> Iterator[Result]:
@@ -91,46 +91,46 @@ def shapes_and_dtypes(evidence: Evidence) -> Iterator[Result]:
 
 
 def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
-    anatomy, inputs = evidence.anatomy, evidence.case.inputs
+    model_spec, inputs = evidence.model_spec, evidence.case.inputs
     if spec.kind == "loss" and evidence.subject.class_prefix == "TF":
         # TFSeq2SeqLMOutput documents a vector over the labels that are not ignored, TFSeq2SeqSequenceClassifierOutput
         # an array of one number; PyTorch's loss is a scalar.
-        return (int(np.sum(np.array(inputs["labels"]) != IGNORED)) if anatomy.head == "language" else 1,)
-    stack = anatomy.encoder if spec.name.startswith("encoder") else anatomy.decoder
+        return (int(np.sum(np.array(inputs["labels"]) != IGNORED)) if model_spec.head == "language" else 1,)
+    stack = model_spec.encoder if spec.name.startswith("encoder") else model_spec.decoder
     sizes = {
         "batch": evidence.case.batch,
-        "d_model": anatomy.decoder.d_model,
+        "d_model": model_spec.decoder.d_model,
         "heads": stack.heads,
         "width": stack.d_model,
-        "vocab": anatomy.vocab,
+        "vocab": model_spec.vocab,
         **lengths(evidence),
     }
-    sizes["memory"] = 0 if anatomy.alone else anatomy.memory
-    if anatomy.head == "labels":
-        sizes["labels"] = anatomy.labels
+    sizes["memory"] = 0 if model_spec.decoder_only else model_spec.memory
+    if model_spec.head == "labels":
+        sizes["labels"] = model_spec.labels
     return tuple(sizes[axis] for axis in spec.axes)
 
 
 def lengths(evidence: Evidence) -> dict[str, int]:
     """How long the axes of sequences are: what the decoder is fed, and what the encoder hands to it."""
-    anatomy, inputs = evidence.anatomy, evidence.case.inputs
-    if anatomy.alone:
+    model_spec, inputs = evidence.model_spec, evidence.case.inputs
+    if model_spec.decoder_only:
         source = inputs.get("encoder_hidden_states")
         return {"tgt": len(inputs["input_ids"][0]), **({"src": len(source[0])} if source else {})}
-    main = len(inputs[anatomy.main_input][0])
-    labels = inputs.get("labels") if anatomy.head == "language" else None
+    main = len(inputs[model_spec.main_input][0])
+    labels = inputs.get("labels") if model_spec.head == "language" else None
     fed = inputs.get("decoder_input_ids") or labels
     target = len(fed[0]) if fed else main
-    if anatomy.speech is None:
+    if model_spec.speech is None:
         return {"src": main, "tgt": target}
-    return {"src": anatomy.frames(main), "frames": anatomy.frames(main, adapted=False), "tgt": target}
+    return {"src": model_spec.frames(main), "frames": model_spec.frames(main, adapted=False), "tgt": target}
 
 
 @check(
     "OUT03",
     claim="the tuple and the dictionary form of an output hold the same values in the same order",
     source="main classes, ModelOutput.to_tuple; BART page, return_dict",
-    usually="a field that is left out of one form, or a branch that computes something else",
+    likely_cause="a field that is left out of one form, or a branch that computes something else",
     cases=("forward.tuple",),
     requires=("tuple",),
     needs_oracle=False,

@@ -17,11 +17,11 @@ class Check:
     """A claim, ready to be judged. The function's docstring says what breaks it and how that shows."""
 
     id: str
-    family: str
+    group: str
     claim: str
     source: str
     """Where the claim comes from: the documentation page and field, or the definition."""
-    usually: str
+    likely_cause: str
     """What usually breaks it, shown as ``likely`` in a failure."""
     cases: tuple[str, ...]
     """Names of the cases it is judged on, one cell each; ``*`` stands for anything."""
@@ -48,7 +48,7 @@ def check(
     *,
     claim: str,
     source: str,
-    usually: str,
+    likely_cause: str,
     cases: tuple[str, ...],
     also: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
@@ -58,7 +58,7 @@ def check(
     reads_raised: bool = False,
     kinds: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
-    """Registers a generator function as a check; its family is the name of its module.
+    """Registers a generator function as a check; its group is the name of its module.
 
     Raises:
         ValueError: the id is taken.
@@ -67,13 +67,13 @@ def check(
     def register(function: Function) -> Function:
         if id in CHECKS:
             raise ValueError(f"check {id} is defined twice")
-        family = function.__module__.rpartition(".")[2]
+        group = function.__module__.rpartition(".")[2]
         CHECKS[id] = Check(
             id,
-            family,
+            group,
             claim,
             source,
-            usually,
+            likely_cause,
             cases,
             also,
             requires,

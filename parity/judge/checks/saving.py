@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.trace import FILE, Raised
 from parity.judge.checks.loading import carries_nothing, table_names, tied_groups_of
 from parity.judge.checks.registry import check
@@ -35,7 +35,8 @@ Parameters = Mapping[str, Mapping[str, Any]]
     "SAVE01",
     claim="a saved file holds every parameter of the model, bit for bit, and nothing else",
     source=_SAVING,
-    usually="a tied table is dropped under the name that readers look for, or a name is one that only its writer reads",
+    likely_cause="a tied table is dropped under the name that readers look for, or a name is one that only its "
+    "writer reads",
     cases=("save.*",),
     requires=("load",),
     needs_oracle=False,
@@ -63,7 +64,7 @@ def saved_files_hold_the_model(evidence: Evidence) -> Iterator[Result]:
     "SAVE02",
     claim="a saved config says of the model what the one that was loaded says",
     source=_SAVING,
-    usually="a field is left out because it equals a default, and the reader's default is another",
+    likely_cause="a field is left out because it equals a default, and the reader's default is another",
     cases=("save.*",),
     requires=("load",),
     needs_oracle=False,
@@ -78,9 +79,9 @@ def saved_config_is_the_loaded_one(evidence: Evidence) -> Iterator[Result]:
     beside = evidence.trace.arrays.get(f"{FILE}generation_config.json")
     kept = {} if beside is None else json.loads(beside.tobytes())
     # What the loaded config says nothing of is no field of it: a composition without an end has its decoder's there.
-    said = {name: value for name, value in kept.items() if evidence.anatomy.raw.get(name) is not None}
-    config = anatomy_of({**said, **json.loads(raw.tobytes())}, evidence.subject.documented_class).config
-    yield from _same_fields(evidence.anatomy.config, config, "")
+    said = {name: value for name, value in kept.items() if evidence.model_spec.raw.get(name) is not None}
+    config = model_spec_of({**said, **json.loads(raw.tobytes())}, evidence.subject.documented_class).config
+    yield from _same_fields(evidence.model_spec.config, config, "")
 
 
 def _same_fields(loaded: Any, saved: Any, half: str) -> Iterator[Result]:
@@ -112,7 +113,7 @@ def _written_out(name: str, loaded: Any, saved: Any) -> Any:
     "SAVE03",
     claim="what a class saved, it or a later version of it loads as the same bits, and tied tables are one again",
     source=_SAVING,
-    usually="a table that was tied when it was saved is initialised anew when it is loaded",
+    likely_cause="a table that was tied when it was saved is initialised anew when it is loaded",
     cases=("saved.*.own",),
     requires=("load",),
     needs_oracle=False,
@@ -127,7 +128,7 @@ def own_files_come_back(evidence: Evidence) -> Iterator[Result]:
     "SAVE04",
     claim="what one framework saved, another loads by the documented flag, the same bits and tied tables one again",
     source="main classes, from_pretrained: from_tf, from_flax and from_pt load a save file of another framework",
-    usually="a name that the conversion does not map, so that a parameter is random, or a kernel not transposed",
+    likely_cause="a name that the conversion does not map, so that a parameter is random, or a kernel not transposed",
     cases=("saved.*.from_*",),
     requires=("load",),
     needs_oracle=False,
@@ -142,7 +143,7 @@ def converted_files_come_over(evidence: Evidence) -> Iterator[Result]:
     "SAVE05",
     claim="what one framework saved, another loads without a flag as the same bits, or its error says that it cannot",
     source="main classes, from_pretrained: without its flag no argument speaks of another framework's file",
-    usually="names that do not match are warned of, and the parameters they stood for are random",
+    likely_cause="names that do not match are warned of, and the parameters they stood for are random",
     cases=("saved.*.plain",),
     requires=("load",),
     needs_oracle=False,

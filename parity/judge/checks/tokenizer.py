@@ -23,7 +23,7 @@ FAST = "dialect.fast"
 
 def _truth(evidence: Evidence) -> tuple[dict[str, Any], dict[str, Any], list[Finding]]:
     """The documented answer, the fast class's, and what is wrong with the files themselves."""
-    trace = evidence.read_by_us
+    trace = evidence.reference_reading
     if trace.raised is not None:
         return {}, {}, [Finding(False, f"nothing to hold this against: {trace.raised.message}", "files")]
     return trace.facts["documented"], trace.facts["fast"], []
@@ -57,7 +57,7 @@ def _texts(evidence: Evidence, *fields: str) -> Iterator[Result]:
     "TOK01",
     claim="every text becomes the documented tokens, framed and bare, with a prefix space and without",
     source=_PAGE,
-    usually="another table of Unicode, a rule for spaces at added tokens, or merges applied in another order",
+    likely_cause="another table of Unicode, a rule for spaces at added tokens, or merges applied in another order",
     cases=("tokenize",),
     needs_oracle=False,
 )
@@ -70,7 +70,7 @@ def ids_are_documented(evidence: Evidence) -> Iterator[Result]:
     "TOK02",
     claim="the masks of a text have a 1 for each token that is special, and for each that is to be attended to",
     source=f"{_CALL}: return_special_tokens_mask, return_attention_mask",
-    usually="a special token written in the text is taken for one of the frame's",
+    likely_cause="a special token written in the text is taken for one of the frame's",
     cases=("tokenize",),
     needs_oracle=False,
 )
@@ -83,7 +83,7 @@ def masks_are_documented(evidence: Evidence) -> Iterator[Result]:
     "TOK03",
     claim="two texts become one row, framed as documented: the second behind two ends",
     source="BART page, BartTokenizer.build_inputs_with_special_tokens: <s> A </s></s> B </s>",
-    usually="one end between the two, or a second text that is dropped where it is empty",
+    likely_cause="one end between the two, or a second text that is dropped where it is empty",
     cases=("tokenize",),
     needs_oracle=False,
 )
@@ -102,7 +102,7 @@ def pairs_are_framed(evidence: Evidence) -> Iterator[Result]:
     "TOK04",
     claim="tokens become the documented text again: whole, without special tokens, and cleaned up",
     source="tokenizer page, PreTrainedTokenizerBase.decode: skip_special_tokens, clean_up_tokenization_spaces",
-    usually="spaces put around added tokens, or a clean-up that is switched on by itself",
+    likely_cause="spaces put around added tokens, or a clean-up that is switched on by itself",
     cases=("tokenize",),
     needs_oracle=False,
 )
@@ -125,7 +125,7 @@ def tokens_are_decoded(evidence: Evidence) -> Iterator[Result]:
     "TOK05",
     claim="offsets say where in the text each token stands",
     source=f"{_CALL}: return_offsets_mapping, (char_start, char_end) for each token",
-    usually="a span that begins at the space before its word, or lies too far left behind a dropped byte",
+    likely_cause="a span that begins at the space before its word, or lies too far left behind a dropped byte",
     cases=("tokenize",),
     requires=("offsets",),
     needs_oracle=False,
@@ -139,7 +139,7 @@ def offsets_point_at_the_text(evidence: Evidence) -> Iterator[Result]:
     "TOK06",
     claim="rows cut and padded to a length keep their frame, cut and padded on the sides asked for",
     source=f"{_CALL}: truncation=True, padding='max_length', max_length; padding_side, truncation_side",
-    usually="a row cut through its frame, or a mask that attends to padding",
+    likely_cause="a row cut through its frame, or a mask that attends to padding",
     cases=("tokenize",),
     needs_oracle=False,
 )
@@ -174,7 +174,7 @@ def _cut(whole: list[int], short: int, side: str) -> list[int]:
     "TOK07",
     claim="a tokenizer saved and read again gives the same tokens",
     source="tokenizer page, save_pretrained: it can be loaded again with from_pretrained",
-    usually="a special token's white space, or an added token, that is lost on the way",
+    likely_cause="a special token's white space, or an added token, that is lost on the way",
     cases=("tokenize",),
     needs_oracle=False,
 )
@@ -193,7 +193,7 @@ def saved_tokenizers_are_the_same(evidence: Evidence) -> Iterator[Result]:
     "TOK08",
     claim="special tokens have the ids that the files give them, and the vocabulary has as many tokens",
     source="BART page, BartTokenizer: bos_token, eos_token, sep_token, cls_token, unk_token, pad_token, mask_token",
-    usually="a default that is taken although the files say otherwise, or an added token that is counted twice",
+    likely_cause="a default that is taken although the files say otherwise, or an added token that is counted twice",
     cases=("tokenize",),
     needs_oracle=False,
 )
@@ -203,7 +203,7 @@ def special_tokens_are_those_of_the_files(evidence: Evidence) -> Iterator[Result
     yield from broken
     if broken:
         return
-    ours, theirs = evidence.read_by_us.facts, evidence.trace.facts
+    ours, theirs = evidence.reference_reading.facts, evidence.trace.facts
     for role, number in ours["roles"].items():
         if role in theirs["roles"]:
             yield Finding(theirs["roles"][role] == number, f"{role} is {theirs['roles'][role]}, not {number}", role)
@@ -219,7 +219,7 @@ def _judged_here(case: Case) -> bool:
     "FILE02",
     claim="the tokenizer's files are whole and agree with config.json: vocabulary, special tokens, lengths",
     source="BART page, BartConfig: vocab_size is the number of tokens that input_ids can represent; pad_token_id …",
-    usually="files of another model, a token added without a row in the table, or ids that were never filled in",
+    likely_cause="files of another model, a token added without a row in the table, or ids that were never filled in",
     cases=("tokenize", "tokenizer-files"),
     needs_oracle=False,
     role="file",
@@ -272,9 +272,9 @@ def _special_tokens(facts: Facts, config: dict[str, Any]) -> Iterator[Result]:
 def _sizes(evidence: Evidence) -> dict[str, int]:
     """Rows of the tables that tokens are looked up in, by the half that has one: an encoder of audio has none."""
     config = evidence.config
-    if not evidence.anatomy.composed:
+    if not evidence.model_spec.composed:
         return {"": config["vocab_size"]}
-    halves = ("decoder",) if evidence.anatomy.speech is not None else ("encoder", "decoder")
+    halves = ("decoder",) if evidence.model_spec.speech is not None else ("encoder", "decoder")
     return {half: config[half]["vocab_size"] for half in halves}
 
 
@@ -285,7 +285,7 @@ def _ids_of(evidence: Evidence, count: int) -> dict[str, Any] | None:
     """
     sizes, config = _sizes(evidence), evidence.config
     fitting = [half for half, size in sizes.items() if size == count or len(set(sizes.values())) == 1]
-    if not evidence.anatomy.composed or not fitting:
+    if not evidence.model_spec.composed or not fitting:
         return None if not fitting else config
     own = {name: value for name, value in config.items() if value is not None}
     return {**config["decoder"], **own} if fitting[-1] == "decoder" else config["encoder"]
@@ -293,16 +293,16 @@ def _ids_of(evidence: Evidence, count: int) -> dict[str, Any] | None:
 
 def _places(evidence: Evidence) -> int | None:
     """Positions of what reads the text; None where the encoder reads audio, whose samples are no tokens."""
-    if not evidence.anatomy.composed:
+    if not evidence.model_spec.composed:
         return evidence.config["max_position_embeddings"]
-    return None if evidence.anatomy.speech is not None else evidence.anatomy.source_positions
+    return None if evidence.model_spec.speech is not None else evidence.model_spec.source_positions
 
 
 @check(
     "FILE03",
     claim="tokenizer.json holds the vocabulary of vocab.json and the merges of merges.txt, or the words of vocab.txt",
     source="BART page, BartTokenizerFast: vocab_file, merges_file, tokenizer_file: one tokenizer, in either form",
-    usually="one of the files was edited or copied from another checkpoint, and the other was not made anew",
+    likely_cause="one of the files was edited or copied from another checkpoint, and the other was not made anew",
     cases=("tokenize", "tokenizer-files"),
     needs_oracle=False,
     role="file",

@@ -42,13 +42,13 @@ from parity.judge.generated_text import (
 from reference.generation import DOCUMENTED, GenerationSettings, dialect
 from reference.generation.dialect import Dialect
 
-YARDSTICK_TEXT = "generate.beams"
-"""The case whose text, as the oracle wrote it, everyone scores: the yardstick of kind ``score``."""
+NOISE_FLOOR_TEXT = "generate.beams"
+"""The case whose text, as the oracle wrote it, everyone scores: the noise floor of kind ``score``."""
 
-PARTNERS = {"generate.other-mates": "generate.defaults", "generate.alone": "generate.greedy"}
+PARTNERS = {"generate.perturbed-batch": "generate.defaults", "generate.single-row": "generate.greedy"}
 """Cases that a claim compares: where a dialect explains one of them, it must explain the other."""
 
-AS_HELD = "AS_HELD"
+LIBRARY_DEFAULTS = "LIBRARY_DEFAULTS"
 """No dialect, but what explains a text likewise: the documented search under other settings than the file's."""
 
 DIALECTS = {
@@ -137,15 +137,15 @@ def _cases_of_the_oracle(run: CheckpointRun) -> Iterator[Case]:
         plain = tables[0][1]
         if case.name == PLAIN:
             yield from end_cases(case, plain)
-        if case.name == YARDSTICK_TEXT:
+        if case.name == NOISE_FLOOR_TEXT:
             missing = settings_of(case).max_length - plain.shape[1]
             padded = np.pad(plain, [(0, 0), (0, missing)], constant_values=settings_of(case).fill(DOCUMENTED))
-            yield _scored(case, "score.beams", plain, padded, {"sets_yardstick": True})
+            yield _scored(case, "score.beams", plain, padded, {"sets_noise_floor": True})
 
 
 def _score_cases(run: CheckpointRun) -> Iterator[Case]:
     for case, tables in _generated(run):
-        seen = {digest_array(tables[0][1])} if case.name == YARDSTICK_TEXT else set()
+        seen = {digest_array(tables[0][1])} if case.name == NOISE_FLOOR_TEXT else set()
         for _, table in tables[1:]:
             if (digest := digest_array(table)) not in seen:
                 seen.add(digest)
@@ -167,8 +167,8 @@ def _layer_cases(run: CheckpointRun) -> Iterator[Case]:
     if oracle is not None:
         states = [digest_array(array) for name, array in sorted(oracle.arrays.items()) if ".hidden." in name]
         notes: Notes = {"roles": ["oracle", "candidate"], "trace": oracle.provenance.get("key", "")}
-        needs, parents = ("encode_decode", "each_layer"), (hashlib.sha256("".join(states).encode()).hexdigest()[:32],)
-        yield Case("each-layer", "each_layer", run.cases["forward"].inputs, {}, needs, notes=notes, parents=parents)
+        needs, parents = ("encode_decode", "layerwise"), (hashlib.sha256("".join(states).encode()).hexdigest()[:32],)
+        yield Case("each-layer", "layerwise", run.cases["forward"].inputs, {}, needs, notes=notes, parents=parents)
 
 
 def _tie_cases(run: CheckpointRun) -> Iterator[Case]:
@@ -222,7 +222,7 @@ def _held_cases(run: CheckpointRun, case: Case) -> Iterator[Case]:
             notes: Notes = {
                 "roles": ["oracle"],
                 "of": case.name,
-                "dialect": AS_HELD,
+                "dialect": LIBRARY_DEFAULTS,
                 "settings": {**held, **longer},
                 "subjects": subjects,
             }

@@ -13,7 +13,7 @@ from parity.core.records import Report
 from parity.report.console import WORST_FIRST, plural
 from parity.report.failures import Group, groups, headline, lines, usual_causes
 from parity.report.matrix import subject_label, worst
-from parity.report.terminal import by_entry, carried_words, environment_line, notice_lines, totals_line, usually
+from parity.report.terminal import by_entry, carried_words, environment_line, likely_cause, notice_lines, totals_line
 
 SHOWN_FAILURES = 20
 """Blocks in a summary, which may have a megabyte."""
@@ -22,7 +22,7 @@ SHOWN_ANNOTATIONS = 10
 
 
 def summary(report: Report) -> str:
-    """Totals, versions, a row for each subject, the failures as in the terminal, and the ledger's entries met."""
+    """Totals, versions, a row for each subject, the failures as in the terminal, and the known issues' entries met."""
     report = shown(report)
     return "\n".join([*_head(report), *_subjects(report), *_failures(report), *_known(report)]) + "\n"
 
@@ -63,7 +63,7 @@ def _subjects(report: Report) -> Iterator[str]:
 
 def _failures(report: Report) -> Iterator[str]:
     found = list(groups(verdict for verdict in report.verdicts if verdict.status in ("fail", "error")))
-    for group, cause in list(zip(found, usual_causes(found, usually), strict=True))[:SHOWN_FAILURES]:
+    for group, cause in list(zip(found, usual_causes(found, likely_cause), strict=True))[:SHOWN_FAILURES]:
         block = "\n".join([" · ".join(headline(group)), *(f"  {line}" for line in _told(group, cause).splitlines())])
         fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", block)), 3)
         yield f"\n{fence}text\n{block}\n{fence}"

@@ -1,7 +1,7 @@
 """JUnit XML: a suite for each checkpoint and subject, a test for each cell.
 
 The elements and attributes are those that Jenkins, GitLab and pytest agree on. A known divergence is skipped, as
-pytest writes an expected failure, and says which entry of the ledger expects it.
+pytest writes an expected failure, and says which entry of the list of known issues expects it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from parity.core.display import sentence, shown
 from parity.core.records import Report, Verdict
 from parity.report.failures import Group, lines
 from parity.report.matrix import subject_label
-from parity.report.terminal import usually
+from parity.report.terminal import likely_cause
 
 
 def junit(report: Report) -> str:
@@ -50,7 +50,7 @@ def _suite(report: Report, key: tuple[str, ...], verdicts: list[Verdict]) -> ET.
 def _test(key: tuple[str, ...], verdict: Verdict) -> ET.Element:
     test = ET.Element("testcase", {"classname": ".".join(key), "name": f"{verdict.check}[{verdict.case}]"})
     if verdict.status in ("fail", "error"):
-        told = lines(Group((verdict,)), usually(verdict.check))
+        told = lines(Group((verdict,)), likely_cause(verdict.check))
         tag = "failure" if verdict.status == "fail" else "error"
         element = ET.SubElement(test, tag, {"type": verdict.status, "message": sentence(verdict.reason)})
         element.text = "\n".join(f"{name:<8} {line}" for name, line in told)

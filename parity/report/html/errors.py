@@ -1,4 +1,4 @@
-"""The errors of every tensor against their budgets: for each subject the first case in sight, the others folded."""
+"""The errors of every tensor against their tolerances: for each subject the first case in sight, the others folded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Panel:
     first: str
     """The first tensor, in data-flow order, that is outside; empty where none is."""
     worst: MeasuredError | None
-    """The tensor farthest past its budget or nearest to it."""
+    """The tensor farthest past its tolerance or nearest to it."""
     numberless: list[str]
     """Tensors whose error is no number."""
     plot: Plot
@@ -140,14 +140,14 @@ def _within(cases: dict[str, Rows], room: int) -> tuple[list[str], list[str], in
 
 def _panel(case: str, rows: Rows, decades: tuple[int, int], status: str) -> Panel:
     outside = [row for row in rows if is_outside(row)]
-    numbered = [row for row in rows if row.budgets is not None]
+    numbered = [row for row in rows if row.ratio is not None]
     return Panel(
         case=case,
         status=status,
         tensors=len(rows),
         outside=len(outside),
         first=outside[0].tensor if outside else "",
-        worst=max(numbered, key=lambda row: row.budgets or 0.0, default=None),
+        worst=max(numbered, key=lambda row: row.ratio or 0.0, default=None),
         numberless=[row.tensor for row in rows if row.error is None],
         plot=plot(rows, decades),
     )

@@ -1,4 +1,4 @@
-"""What went wrong, what the ledger knows, what was not asked: the blocks below the matrix."""
+"""What went wrong, what the list of known issues knows, what was not asked: the blocks below the matrix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from parity.judge.known_issues import Entry
 from parity.report.failures import Group, Origin, groups, headline, lines, origins, usual_causes
 from parity.report.html.anchors import curve_anchor
 from parity.report.matrix import subject_label
-from parity.report.terminal import by_entry, by_reason, carried_words, usually
+from parity.report.terminal import by_entry, by_reason, carried_words, likely_cause
 
 SEVERITIES = {severity: rank for rank, severity in enumerate(get_args(known_issues.Severity))}
 """The worst first."""
@@ -40,7 +40,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Known:
-    """One entry of the ledger that was met."""
+    """One entry of the list of known issues that was met."""
 
     anchor: str
     id: str
@@ -55,7 +55,7 @@ class Known:
     found: str
     """What its first cell found."""
     entry: Entry | None
-    """For upstream and effect; None where this version's ledger has no such entry."""
+    """For upstream and effect; None where this version's known-issue list has no such entry."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def find(report: Report) -> Findings:
     """The blocks of a report, each with an anchor that the matrix links to."""
     anchors: Anchors = {}
     failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
-    causes = usual_causes(failures, usually)
+    causes = usual_causes(failures, likely_cause)
     blocks = [
         _block(_point(anchors, f"failure-{n}", group.verdicts), group, *cause)
         for n, (group, cause) in enumerate(zip(failures, causes, strict=True), 1)

@@ -62,7 +62,9 @@ def _answer(report: Report) -> tuple[str, str]:
     agree = f"{plural(len(asked), 'backend')} {'agree' if len(asked) != 1 else 'agrees with the oracle'} on {where}"
     if not totals.known:
         return "pass", agree
-    known = {str(v.evidence.get("ledger")): v.evidence.get("severity") for v in report.verdicts if v.status == "known"}
+    known = {
+        str(v.evidence.get("known_issue")): v.evidence.get("severity") for v in report.verdicts if v.status == "known"
+    }
     critical = sum(severity == "critical" for severity in known.values())
     severe = f" ({critical} critical)" if critical else ""
     carried = carried_over(report)

@@ -1,4 +1,4 @@
-"""A heat map for each subject: which layers err at which positions of the sequence, in budgets."""
+"""A heat map for each subject: which layers err at which positions of the sequence, as a multiple of tolerance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from parity.core.records import MeasuredError
 
 STEPS = (0.1, 0.3, 1.0, 10.0, 1000.0)
-"""Where one shade ends and the next begins; the budget is one of them."""
+"""Where one shade ends and the next begins; the tolerance is one of them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class HeatMap:
     width: int
     """Positions of the longest row."""
     outside: bool
-    """Whether anything is past its budget."""
+    """Whether anything is past its tolerance."""
 
 
 def heat_map(rows: Iterable[MeasuredError]) -> HeatMap | None:
@@ -50,5 +50,5 @@ def heat_map(rows: Iterable[MeasuredError]) -> HeatMap | None:
     return HeatMap(found, max(len(row.spots) for row in found), hottest > STEPS.index(1.0))
 
 
-def _spot(tensor: str, position: int, budgets: float) -> Spot:
-    return Spot(sum(budgets > step for step in STEPS), f"{tensor} at position {position}: {budgets:,.3g} budgets")
+def _spot(tensor: str, position: int, ratio: float) -> Spot:
+    return Spot(sum(ratio > step for step in STEPS), f"{tensor} at position {position}: {ratio:,.3g} × tolerance")

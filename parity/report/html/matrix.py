@@ -1,4 +1,4 @@
-"""The matrix: checks by family down, subjects across, each cell the worst verdict over its cases."""
+"""The matrix: checks by group down, subjects across, each cell the worst verdict over its cases."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Case:
 
     name: str
     status: str
-    budgets: float | None
-    """The error in budgets; None where there is no number."""
+    ratio: float | None
+    """The error as a multiple of tolerance; None where there is no number."""
     reason: str
     anchor: str | None
     """The block that says more."""
@@ -50,8 +50,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Family:
-    """Checks of one family, with those subjects as columns that any of them is asked of."""
+class CheckGroup:
+    """Checks of one group, with those subjects as columns that any of them is asked of."""
 
     name: str
     subjects: list[str]
@@ -66,7 +66,7 @@ class Matrix:
     """What the anchors of its cells begin with; the same in every report of that checkpoint, dtype and device."""
     title: str
     totals: list[tuple[str, int]]
-    families: list[Family]
+    groups: list[CheckGroup]
 
 
 def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
@@ -82,19 +82,19 @@ def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
 
 def _matrix(prefix: str, title: str, verdicts: list[Verdict], columns: set[str], anchors: Anchors) -> Matrix:
     order = {subject: place for place, subject in enumerate(dict.fromkeys(map(subject_label, verdicts)))}
-    families: dict[str, dict[str, dict[str, list[Verdict]]]] = {}
+    groups: dict[str, dict[str, dict[str, list[Verdict]]]] = {}
     for verdict in (each for each in verdicts if subject_label(each) in columns):
-        rows = families.setdefault(_family(verdict.check), {})
+        rows = groups.setdefault(_group(verdict.check), {})
         rows.setdefault(verdict.check, {}).setdefault(subject_label(verdict), []).append(verdict)
     views = []
-    for name, rows in families.items():
+    for name, rows in groups.items():
         subjects = sorted({subject for found in rows.values() for subject in found}, key=order.__getitem__)
-        views.append(Family(name, subjects, [_row(prefix, *row, subjects, anchors) for row in rows.items()]))
+        views.append(CheckGroup(name, subjects, [_row(prefix, *row, subjects, anchors) for row in rows.items()]))
     return Matrix(prefix, title, counted(verdicts), views)
 
 
-def _family(check: str) -> str:
-    return CHECKS[check].family if check in CHECKS else "other"
+def _group(check: str) -> str:
+    return CHECKS[check].group if check in CHECKS else "other"
 
 
 def _row(prefix: str, check: str, found: dict[str, list[Verdict]], subjects: list[str], anchors: Anchors) -> Row:
@@ -107,7 +107,7 @@ def _cell(place: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -
     if not verdicts:
         return Cell(place, subject, None, f"not asked of {subject}", [])
     cases = [
-        Case(verdict.case, verdict.status, _budgets(verdict), _reason(verdict), anchors.get(id(verdict)))
+        Case(verdict.case, verdict.status, _ratio(verdict), _reason(verdict), anchors.get(id(verdict)))
         for verdict in verdicts
     ]
     return Cell(place, subject, worst([v.status for v in verdicts]), ", ".join(_hover(subject, cases)), cases)
@@ -115,20 +115,20 @@ def _cell(place: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -
 
 def _hover(subject: str, cases: list[Case]) -> Iterator[str]:
     yield f"{subject}: {plural(len(cases), 'case')}"
-    measured = [case for case in cases if case.budgets is not None]
+    measured = [case for case in cases if case.ratio is not None]
     if measured:
-        nearest = max(measured, key=lambda case: case.budgets or 0.0)
-        yield f"at most {nearest.budgets:,.2g} budgets ({nearest.name})"
+        nearest = max(measured, key=lambda case: case.ratio or 0.0)
+        yield f"at most {nearest.ratio:,.2g} × tolerance ({nearest.name})"
 
 
 def _reason(verdict: Verdict) -> str:
     """The verdict's; of a known divergence its entry's name and what this cell found, as its block says the cause."""
     if verdict.status != "known":
         return verdict.reason
-    name = str(verdict.evidence.get("ledger"))
+    name = str(verdict.evidence.get("known_issue"))
     found = verdict.reason.partition(" [")[2].removesuffix("]")
     return f"{name}: {found}" if found else name
 
 
-def _budgets(verdict: Verdict) -> float | None:
-    return verdict.error / verdict.budget if verdict.error is not None and verdict.budget else None
+def _ratio(verdict: Verdict) -> float | None:
+    return verdict.error / verdict.tolerance if verdict.error is not None and verdict.tolerance else None

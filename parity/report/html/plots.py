@@ -1,4 +1,5 @@
-"""One plot: the error of every tensor in data-flow order, on a logarithmic axis, with yardstick and budget as steps.
+"""One plot: the error of every tensor in data-flow order, on a logarithmic axis, with noise floor and tolerance as
+steps.
 
 Plain numbers for an SVG: the template writes them out. An error of zero has a strip of its own below the axis, an
 error without a number one above it.
@@ -39,7 +40,7 @@ class Point:
     x: float
     y: float
     kind: str
-    """``inside`` or ``outside`` its budget, ``equal`` (zero), ``none`` (no number)."""
+    """``inside`` or ``outside`` its tolerance, ``equal`` (zero), ``none`` (no number)."""
     hover: str
 
 
@@ -77,9 +78,9 @@ class Plot:
     """Height and name of each gridline; ``x`` is its height."""
     labels: list[Label]
     bands: list[Band]
-    budget: str
-    """Path of the step line; empty where there is no budget."""
-    yardstick: str
+    tolerance: str
+    """Path of the step line; empty where there is no tolerance."""
+    noise_floor: str
     points: list[Point]
     alt: str
     """What a reader hears who cannot see it."""
@@ -87,7 +88,7 @@ class Plot:
 
 def decades_of(rows: Iterable[MeasuredError]) -> tuple[int, int]:
     """The powers of ten that hold every number of these rows, so that plots side by side can share an axis."""
-    numbers = [n for row in rows for n in (row.error, row.budget, row.yardstick) if n]
+    numbers = [n for row in rows for n in (row.error, row.tolerance, row.noise_floor) if n]
     low = math.floor(math.log10(min(numbers, default=1e-8)))
     return low, max(math.ceil(math.log10(max(numbers, default=1.0))), low + 1)
 
@@ -127,16 +128,16 @@ def plot(rows: list[MeasuredError], decades: tuple[int, int]) -> Plot:
         decades=[Label(height(10.0**power), f"1e{power}") for power in range(decades[0], decades[1] + 1, step)],
         labels=labels,
         bands=_bands([group for group, _ in names], slot),
-        budget=_steps([row.budget for row in rows], slot, height),
-        yardstick=_steps([row.yardstick for row in rows], slot, height),
+        tolerance=_steps([row.tolerance for row in rows], slot, height),
+        noise_floor=_steps([row.noise_floor for row in rows], slot, height),
         points=[_point(row, LEFT + slot * (n + 0.5), height, bottom, TOP) for n, row in enumerate(rows)],
-        alt=f"{len(rows)} tensors in data-flow order, {outside} outside their budget",
+        alt=f"{len(rows)} tensors in data-flow order, {outside} outside their tolerance",
     )
 
 
 def is_outside(row: MeasuredError) -> bool:
-    """Whether a tensor is past its budget, in its slices or its elements, or has no number at all."""
-    return row.error is None or (row.budgets is not None and row.budgets > 1)
+    """Whether a tensor is past its tolerance, in its slices or its elements, or has no number at all."""
+    return row.error is None or (row.ratio is not None and row.ratio > 1)
 
 
 def _point(row: MeasuredError, x: float, height: Height, bottom: float, top: float) -> Point:
@@ -150,12 +151,12 @@ def _point(row: MeasuredError, x: float, height: Height, bottom: float, top: flo
 
 def _measure(row: MeasuredError) -> str:
     error = f"error {row.error:.2e}" if row.error else "error 0, no difference at all"
-    if row.budget is None or row.budgets is None:
-        return f"{error}; no budget: no honest implementation answered"
-    ratio = f"{row.budgets:,.3g} budgets"
-    if row.budgets > 1 and row.error is not None and row.error <= row.budget:
+    if row.tolerance is None or row.ratio is None:
+        return f"{error}; no tolerance: no conforming implementation answered"
+    ratio = f"{row.ratio:,.3g} × tolerance"
+    if row.ratio > 1 and row.error is not None and row.error <= row.tolerance:
         ratio += " (its worst element; the slices are inside)"
-    return f"{error} · {ratio}\nbudget {row.budget:.2e} · yardstick {row.yardstick or 0:.2e}"
+    return f"{error} · {ratio}\ntolerance {row.tolerance:.2e} · noise floor {row.noise_floor or 0:.2e}"
 
 
 def _steps(numbers: list[float | None], slot: float, height: Height) -> str:

@@ -1,1 +1,1 @@
-"""Where ``k`` and ``c`` come from: honest backends on random checkpoints (``python -m parity.tools.calibrate``)."""
+"""Where ``k`` and ``c`` come from: conforming backends on random checkpoints (``python -m parity.tools.calibrate``)."""

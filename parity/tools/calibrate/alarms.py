@@ -1,7 +1,7 @@
 """Full audits of fresh random checkpoints, where nothing should fail: ``python -m parity.tools.calibrate.alarms``.
 
-Every check is judged on honest implementations, with the factors in force. What fails or errs is an alarm, and each is
-either a fault of theirs, for the ledger, or a fault of ours.
+Every check is judged on conforming implementations, with the factors in force. What fails or errs is an alarm, and each
+is either a fault of theirs, for the list of known issues, or a fault of ours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
 from parity.core.backends import library_backends
 from parity.core.case import Case
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.records import Report, Verdict
 from parity.core.subject import REFERENCES
 from parity.judge.followup.cases import DERIVED
@@ -74,17 +74,18 @@ def _keep(into: Path, chunk: Chunk, found: dict[str, Any]) -> str:
     return " ".join(f"{name}={count}" for name, count in found["totals"].items()) or "nothing to audit"
 
 
-def _cases(anatomy: Anatomy, _: Any, generation: dict[str, Any]) -> list[Case]:
-    return standard_cases(anatomy, rows(anatomy.raw), generation)
+def _cases(model_spec: ModelSpec, _: Any, generation: dict[str, Any]) -> list[Case]:
+    return standard_cases(model_spec, rows(model_spec.raw), generation)
 
 
 def summary(report: Report, chunk: Chunk) -> dict[str, Any]:
-    """Totals, how often each entry of the ledger was met, how near to its budget what passed came, every alarm."""
-    known = Counter(v.evidence["ledger"] for v in report.verdicts if v.status == "known")
+    """Totals, how often each entry of the list of known issues was met, how near to its tolerance what passed came,
+    every alarm."""
+    known = Counter(v.evidence["known_issue"] for v in report.verdicts if v.status == "known")
     alarms = [_alarm(verdict, chunk) for verdict in report.verdicts if verdict.status in ("fail", "error")]
     totals = Counter(verdict.status for verdict in report.verdicts)
     passed = [verdict for verdict in report.verdicts if verdict.status == "pass"]
-    nearest = max((v.error / v.budget for v in passed if v.budget and v.error), default=0.0)
+    nearest = max((v.error / v.tolerance for v in passed if v.tolerance and v.error), default=0.0)
     return {"totals": totals, "known": known, "nearest": nearest, "alarms": alarms}
 
 
@@ -123,7 +124,7 @@ def together(into: Path) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """What is printed of it."""
     totals = ", ".join(f"{count} {name}" for name, count in found["totals"].items())
-    yield f"{found['checkpoints']} checkpoints: {totals}; what passed came up to {found['nearest']:.2f} budgets"
+    yield f"{found['checkpoints']} checkpoints: {totals}; what passed came up to {found['nearest']:.2f} × tolerance"
     for alarm in found["alarms"]:
         place = f"{alarm['seed']}/{alarm['checkpoint']} {alarm['dtype']}"
         yield f"{alarm['check']} {alarm['status']} {alarm['backend']}/{alarm['variant']} {place}: {alarm['reason']}"

@@ -1,4 +1,5 @@
-"""Errors of honest backends against the oracle, a row for each tensor, chunk by chunk, so that a killed run goes on."""
+"""Errors of conforming backends against the oracle, a row for each tensor, chunk by chunk, so that a killed run goes
+on."""
 
 from __future__ import annotations
 
@@ -20,27 +21,28 @@ import numpy as np
 from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
 from parity.core.case import Case
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.records import SubjectRecord
 from parity.core.tensors import TensorSpec
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.checks import CHECKS
-from parity.judge.followup.cases import YARDSTICK_TEXT, scores
+from parity.judge.followup.cases import NOISE_FLOOR_TEXT, scores
 from parity.judge.known_issues import entries
 from parity.judge.tolerance import Measured
 from parity.tools.calibrate.draw import rows
-from parity.tools.calibrate.plan import Chunk, is_asked
+from parity.tools.calibrate.plan import Chunk, is_requested
 
 MEASURED = ("forward", "encode_decode", "gradients", "decode_steps", "score")
-"""Operations whose answers are tensors with a budget."""
+"""Operations whose answers are tensors with a tolerance."""
 
 ABOUT_NUMBERS = ("numbers", "losses", "attention", "invariance", "cache", "generation")
-"""Families of checks; what the ledger says of the others (fields, loading) leaves the numbers as they are."""
+"""Families of checks; what the list of known issues says of the others (fields, loading) leaves the numbers as they
+are."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison with the oracle: errors and yardsticks, without factors and floors."""
+    """One comparison with the oracle: errors and noise floors, without factors and floors."""
 
     checkpoint: str
     subject: str
@@ -52,9 +54,9 @@ class Row:
     size: int
     slices: int
     slice: float
-    slice_yardstick: float
+    slice_noise_floor: float
     element: float
-    element_yardstick: float
+    element_noise_floor: float
 
 
 def measure_all(todo: list[Chunk], into: Path, jobs: int, report: Callable[[str], None]) -> None:
@@ -90,10 +92,10 @@ def measure_chunk(chunk: Chunk, into: Path) -> int:
         shutil.rmtree(scratch)
 
 
-def _cases(anatomy: Anatomy, _: Any, generation: dict[str, Any]) -> list[Case]:
+def _cases(model_spec: ModelSpec, _: Any, generation: dict[str, Any]) -> list[Case]:
     """Those whose answers are tensors, and the text that everyone scores, which the oracle alone is to write."""
-    cases = standard_cases(anatomy, rows(anatomy.raw), generation)
-    text = [replace(case, notes={**case.notes, "roles": ["oracle"]}) for case in cases if case.name == YARDSTICK_TEXT]
+    cases = standard_cases(model_spec, rows(model_spec.raw), generation)
+    text = [replace(case, notes={**case.notes, "roles": ["oracle"]}) for case in cases if case.name == NOISE_FLOOR_TEXT]
     return [case for case in cases if case.operation in MEASURED] + text
 
 
@@ -113,14 +115,15 @@ def rows_of(run: CheckpointRun) -> Iterator[Row]:
 
 
 def known_to_be_wrong(run: CheckpointRun, subject: SubjectRecord, case: Case) -> set[str]:
-    """Patterns of the tensors that the ledger says this answer has wrong, also where the fault is small enough to pass.
+    """Patterns of the tensors that the list of known issues says this answer has wrong, also where the fault is small
+    enough to pass.
 
     An entry that depends on the config is taken to speak of every case under it: what it names is what was seen.
     """
     versions = run.manifest.environments[subject.environment]["versions"]
     patterns: set[str] = set()
     for entry in entries():
-        checks = [CHECKS[name] for name in entry.checks if CHECKS[name].family in ABOUT_NUMBERS]
+        checks = [CHECKS[name] for name in entry.checks if CHECKS[name].group in ABOUT_NUMBERS]
         for check in checks:
             concerned = entry.config or entry.unless or case.name in check.cases
             if concerned and entry.covers(check.id, case.name, subject, run.checkpoint, versions):
@@ -129,8 +132,8 @@ def known_to_be_wrong(run: CheckpointRun, subject: SubjectRecord, case: Case) ->
 
 
 def _row(run: CheckpointRun, subject: SubjectRecord, case: str, spec: TensorSpec, measured: Measured) -> Iterator[Row]:
-    yardstick = run.yardstick(subject).error(spec.name, subject.backend)
-    if yardstick is not None:
+    noise_floor = run.noise_floor(subject).error(spec.name, subject.backend)
+    if noise_floor is not None:
         yield Row(
             run.checkpoint.name,
             subject.label,
@@ -141,9 +144,9 @@ def _row(run: CheckpointRun, subject: SubjectRecord, case: str, spec: TensorSpec
             measured.size,
             measured.slices.size,
             measured.slice,
-            yardstick.slice,
+            noise_floor.slice,
             measured.element,
-            yardstick.element,
+            noise_floor.element,
         )
 
 
@@ -190,5 +193,5 @@ def still_drawn(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The rows of the checkpoints that would be drawn today: what is passed over may have been measured before."""
     names = np.char.add(np.char.add(found["chunk"], "-"), found["checkpoint"])
     unique, index = np.unique(names, return_inverse=True)
-    chosen = np.array([is_asked(*(int(name.split("-")[place]) for place in (0, -2, -1))) for name in unique])[index]
+    chosen = np.array([is_requested(*(int(name.split("-")[place]) for place in (0, -2, -1))) for name in unique])[index]
     return {name: column[chosen] for name, column in found.items()}

@@ -23,8 +23,8 @@ times their deviation, is ill-conditioned in a way that no model is that anybody
 LARGEST_GAIN = 2.0
 """Checkpoints of a larger gain are passed over: the weights' deviation times the root of ``d_model``, by which a layer
 stretches what it is given. BART starts at 0.64 (0.02 · √1024). From about 2 on attention is a hard choice between
-positions, honest backends err by percents in float32 (gradients by 4 % were seen), and an error no longer grows in
-proportion to what caused it, which is all that a budget can scale."""
+positions, conforming backends err by percents in float32 (gradients by 4 % were seen), and an error no longer grows in
+proportion to what caused it, which is all that a tolerance can scale."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Chunk:
         for number in range(self.first, self.last):
             config = architecture(np.random.default_rng([self.seed, number]))
             for draw in range(self.draws):
-                if is_asked(self.seed, number, draw):
+                if is_requested(self.seed, number, draw):
                     written.append(directory / f"{number}-{draw}")
                     write_checkpoint(written[-1], np.random.default_rng([self.seed, number, draw]), config)
         return written
@@ -66,7 +66,7 @@ class Chunk:
 
 
 @cache
-def is_asked(seed: int, number: int, draw: int) -> bool:
+def is_requested(seed: int, number: int, draw: int) -> bool:
     """Whether a checkpoint is none of those that are passed over (``NARROWEST``, ``LARGEST_GAIN``)."""
     d_model = architecture(np.random.default_rng([seed, number]))["d_model"]
     gain = deviation(np.random.default_rng([seed, number, draw])) * d_model**0.5

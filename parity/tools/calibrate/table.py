@@ -21,7 +21,7 @@ Columns = dict[str, np.ndarray]
 
 LARGEST_SIGNAL = 2.0
 """What a plainly wrong answer can measure at most: two tensors of one size are no farther apart than twice that size. A
-budget beyond it could not fail, so what it bounds is never judged (``Comparison.vacuous``)."""
+tolerance beyond it could not fail, so what it bounds is never judged (``Comparison.vacuous``)."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Class:
 
     def of(self, found: Columns) -> np.ndarray:
         """Which rows belong to it."""
-        by_twin = np.char.startswith(found["subject"], "reference-") == (self.members == "twin")
+        by_peer = np.char.startswith(found["subject"], "reference-") == (self.members == "peer")
         gradient = (found["kind"] == "gradient") == (self.work == "gradient")
         same = {dtype for dtype, unit in UNIT_ROUNDOFF.items() if precision_of(unit) == self.precision}
-        return by_twin & gradient & np.isin(found["dtype"], sorted(same))
+        return by_peer & gradient & np.isin(found["dtype"], sorted(same))
 
 
 CLASSES = tuple(
@@ -53,15 +53,15 @@ CLASSES = tuple(
 
 
 def judgeable(found: Columns, k: float) -> Columns:
-    """The rows whose budget, with this ``k`` of slices, could fail."""
-    chosen = k * found["slice_yardstick"] < LARGEST_SIGNAL
+    """The rows whose tolerance, with this ``k`` of slices, could fail."""
+    chosen = k * found["slice_noise_floor"] < LARGEST_SIGNAL
     return {name: column[chosen] for name, column in found.items()}
 
 
 def ratios(found: Columns, measure: str) -> np.ndarray:
-    """Errors in floored yardsticks."""
+    """Errors in floored noise floors."""
     unit = np.array([UNIT_ROUNDOFF[dtype] for dtype in found["dtype"]])
-    return found[measure] / np.maximum(found[f"{measure}_yardstick"], FLOORS[measure] * unit)
+    return found[measure] / np.maximum(found[f"{measure}_noise_floor"], FLOORS[measure] * unit)
 
 
 def blocks(found: Columns) -> np.ndarray:
@@ -85,7 +85,7 @@ def as_toml(found: Columns, about: dict[str, Any]) -> str:
     """The factors in force, what they were measured on, and the table."""
     lines = [
         "# Written by `python -m parity.tools.calibrate`; not to be edited by hand.",
-        "# budget = k * max(yardstick, c * unit roundoff); ratio = error / max(yardstick, c * unit roundoff).",
+        "# tolerance = k * max(noise floor, c * unit roundoff); ratio = error / max(noise floor, c * unit roundoff).",
     ]
     for group in CLASSES:
         chosen = group.of(found)
@@ -112,7 +112,7 @@ def smallest_factor(found: Columns, tail: float) -> float:
     """The smallest ``k`` of slices that reaches as far as the ratios do of which it still judges.
 
     In coarse precision on an ill-conditioned model errors are as large as the numbers, and their ratios without bound;
-    but there no budget could fail. The more ``k``, the fewer ratios it judges, so that there is one smallest.
+    but there no tolerance could fail. The more ``k``, the fewer ratios it judges, so that there is one smallest.
     """
     low, high = 0.0, _rounded_up(_reach(found, "slice", tail)[1])
     while high - low > 0.15:

@@ -1,4 +1,5 @@
-"""How far honest ratios reach: the level that the worst of an audit exceeds once in so many comparisons (``TAILS``).
+"""How far conforming ratios reach: the level that the worst of an audit exceeds once in so many comparisons
+(``TAILS``).
 
 The ratios of one subject on one checkpoint are no independent draws: they share inputs, weights and rounding, and
 come in clumps (one ill-conditioned row shows in every tensor after it). So the tail is read from block maxima, a block
@@ -19,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 TAILS = {"float32": 1e-7, "float64": 1e-6, "coarse": 1e-6}
-"""By precision, the share of comparisons that may exceed their budget by chance.
+"""By precision, the share of comparisons that may exceed their tolerance by chance.
 
 An audit makes some 3,600 comparisons, so that five hundred without an alarm need less than one in ten million. For that
 float32 has been measured on enough checkpoints; of the other precisions there are too few, and a tail read ten times

@@ -1,8 +1,8 @@
 """Two sides compared tensor by tensor, in data-flow order: checkpoints, versions, devices, dtypes, backends or runs.
 
 A side is a run's directory or a checkpoint, which is captured first, and who is asked about it:
-``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``. Two honest answers are each within a budget of the oracle, so
-that they are at most the sum of both budgets apart; an error is given as a share of that sum.
+``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``. Two conforming answers are each within a tolerance of the
+oracle, so that they are at most the sum of both tolerances apart; an error is given as a share of that sum.
 """
 
 from __future__ import annotations
@@ -64,16 +64,16 @@ def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) 
     """
     (first, ours), (second, theirs) = (CheckpointRun.open_all(side.directory) for side in (one, other))
     found, environments, one_sided, alike = [], {}, list(_alone(one, ours, other, theirs)), True
-    for run, twin in _pairs(one, ours, other, theirs):
-        for (a, left), (b, right) in _subjects(one, run, other, twin):
+    for run, peer in _pairs(one, ours, other, theirs):
+        for (a, left), (b, right) in _subjects(one, run, other, peer):
             pair = (first.environments[left.environment], second.environments[right.environment])
             alike = alike and (left.device, left.dtype) == (right.device, right.dtype)
             for line in _environments(*map(versions_of, pair)):
                 environments[line] = None
-            for case in _cases(one, run, other, twin, cases):
-                ours_here, theirs_here = run.trace(a, case), twin.trace(b, case)
+            for case in _cases(one, run, other, peer, cases):
+                ours_here, theirs_here = run.trace(a, case), peer.trace(b, case)
                 if ours_here is not None and theirs_here is not None:
-                    rows = list(tensor_rows(run, left, twin, right, case, ours_here, theirs_here))
+                    rows = list(tensor_rows(run, left, peer, right, case, ours_here, theirs_here))
                     one_name, other_name = (f"{s.label} {s.device} {s.dtype}" for s in (left, right))
                     found.append(Compared(run.checkpoint.name, (one_name, other_name), case, rows))
                 elif ours_here is not None or theirs_here is not None:
@@ -89,9 +89,9 @@ def _alone(one: Side, ours: list[CheckpointRun], other: Side, theirs: list[Check
     """What whole runs do not have in common."""
     if one.who or other.who:
         return
-    for side, runs, twins in ((one, ours, theirs), (other, theirs, ours)):
-        there = {twin.checkpoint.name: {s.label for _, s in twin.subjects("candidate")} for twin in twins}
-        if len(runs) == len(twins) == 1:
+    for side, runs, peers in ((one, ours, theirs), (other, theirs, ours)):
+        there = {peer.checkpoint.name: {s.label for _, s in peer.subjects("candidate")} for peer in peers}
+        if len(runs) == len(peers) == 1:
             there = {runs[0].checkpoint.name: next(iter(there.values()))}
         for run in runs:
             name = run.checkpoint.name
@@ -135,13 +135,13 @@ def _pairs(
 
 
 def _subjects(
-    one: Side, run: CheckpointRun, other: Side, twin: CheckpointRun
+    one: Side, run: CheckpointRun, other: Side, peer: CheckpointRun
 ) -> Iterator[tuple[tuple[int, SubjectRecord], tuple[int, SubjectRecord]]]:
     """Those that were named, else everyone with whoever is of the same label, device and dtype.
 
     Where the sides have no device in common, or no dtype, it is what they are compared by.
     """
-    ours, theirs = _of(one, run), _of(other, twin)
+    ours, theirs = _of(one, run), _of(other, peer)
     if one.who and other.who:
         yield ours[0], theirs[0]
         return
@@ -151,8 +151,8 @@ def _subjects(
     words = [word for word in ("device", "dtype") if _values(ours, word) & _values(theirs, word)]
     alike = {_words(subject, words): (index, subject) for index, subject in theirs}
     for index, subject in ours:
-        if twin_of := alike.get(_words(subject, words)):
-            yield (index, subject), twin_of
+        if peer_of := alike.get(_words(subject, words)):
+            yield (index, subject), peer_of
 
 
 def _values(subjects: list[tuple[int, SubjectRecord]], word: str) -> set[str]:
@@ -171,14 +171,14 @@ def _of(side: Side, run: CheckpointRun) -> list[tuple[int, SubjectRecord]]:
     return found
 
 
-def _cases(one: Side, run: CheckpointRun, other: Side, twin: CheckpointRun, wanted: Sequence[str]) -> Iterator[str]:
+def _cases(one: Side, run: CheckpointRun, other: Side, peer: CheckpointRun, wanted: Sequence[str]) -> Iterator[str]:
     for name, case in run.cases.items():
-        if name not in twin.cases or not any(fnmatchcase(name, pattern) for pattern in wanted):
+        if name not in peer.cases or not any(fnmatchcase(name, pattern) for pattern in wanted):
             continue
-        if case.digest != twin.cases[name].digest:
+        if case.digest != peer.cases[name].digest:
             raise CompareError(
                 f"{one.name} and {other.name}: {name} was asked of other inputs: {run.checkpoint.name} and "
-                f"{twin.checkpoint.name} are models of another kind, size or vocabulary"
+                f"{peer.checkpoint.name} are models of another kind, size or vocabulary"
             )
         yield name
 

@@ -38,14 +38,14 @@ def show_comparison(found: Comparison, everything: bool = False) -> None:
     told = (
         f"{differing} {'differ' if differing > 1 else 'differs'}"
         if differing
-        else "none differs by more than honest implementations do"
+        else "none differs by more than conforming implementations do"
     )
     verdicts = f"; {plural(len(found.changes), 'verdict')} not the same" if found.changes else ""
     out.print(f"{plural(len(found.cases), 'case')} compared: {told}{verdicts}")
 
 
 def summary(each: Compared) -> str:
-    """``14 tensors, 3 of them equal in every bit, the largest difference 0.31 of both budgets at logits``."""
+    """``14 tensors, 3 of them equal in every bit, the largest difference 0.31 of both ratio at logits``."""
     if not each.rows:
         return "both raise the same" if each.case else ""
     equal = sum(row.error == 0 for row in each.rows)
@@ -53,9 +53,9 @@ def summary(each: Compared) -> str:
     measured = [(row.share, row.name) for row in each.rows if row.share is not None]
     if measured and equal < len(each.rows):
         share, name = max(measured, key=lambda found: found[0])
-        text += f", the largest difference {share:.3g} of both budgets at {name}"
+        text += f", the largest difference {share:.3g} of both tolerances at {name}"
     if unjudged := sum(row.unjudged for row in each.rows):
-        text += f", {unjudged} other numbers without a budget"
+        text += f", {unjudged} other numbers without a tolerance"
     return f"{text}; first to differ: {each.first.name}" if each.first else text
 
 
@@ -67,7 +67,7 @@ def _title(each: Compared) -> str:
 def _table(each: Compared) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     columns: tuple[tuple[str, JustifyMethod], ...]
-    columns = (("tensor", "left"), ("error", "right"), ("of both budgets", "right"), ("", "left"))
+    columns = (("tensor", "left"), ("error", "right"), ("of both tolerances", "right"), ("", "left"))
     for heading, where in columns:
         table.add_column(heading, justify=where)
     rows = [row for row in each.rows if row.error != 0] if len(each.rows) > SHOWN_ROWS else each.rows

@@ -21,25 +21,25 @@ class TensorRow:
     error: float | None = None
     """Relative to the first side's scale; None where there is no number, and ``note`` says why."""
     share: float | None = None
-    """Of the sum of both budgets; None where a run measured none."""
+    """Of the sum of both tolerances; None where a run measured none."""
     at: tuple[int, ...] = ()
     note: str = ""
 
     @property
     def differs(self) -> bool:
-        """Whether honest implementations do not differ so."""
+        """Whether conforming implementations do not differ so."""
         return bool(self.note) or (self.share is not None and not self.share <= 1)
 
     @property
     def unjudged(self) -> bool:
-        """Whether it is another number that no budget was measured for."""
+        """Whether it is another number that no tolerance was measured for."""
         return bool(self.error) and self.share is None
 
 
 def tensor_rows(
     run: CheckpointRun,
     left: SubjectRecord,
-    twin: CheckpointRun,
+    peer: CheckpointRun,
     right: SubjectRecord,
     case: str,
     ours: Trace,
@@ -51,14 +51,14 @@ def tensor_rows(
         if words[0] != words[1]:
             yield TensorRow(case, note=f"{words[0]} ↔ {words[1]}")
     elif run.cases[case].operation == "load":
-        tied = {name: group for group in run.anatomy.table.groups for name in group}
+        tied = {name: group for group in run.model_spec.table.groups for name in group}
         words = ("shape", "dtype", "digest") if left.dtype == right.dtype else ("shape",)
         yield from _parameters(ours.facts["parameters"], theirs.facts["parameters"], tied, words)
     else:
         for name in dict.fromkeys([*(spec.name for spec in run.specs(case)), *ours.arrays, *theirs.arrays]):
             there = [name in trace.arrays for trace in (ours, theirs)]
             if all(there):
-                yield _tensor(run, left, twin, right, case, name, ours.arrays[name], theirs.arrays[name])
+                yield _tensor(run, left, peer, right, case, name, ours.arrays[name], theirs.arrays[name])
             elif any(there):
                 yield TensorRow(name, note=f"only {(left if there[0] else right).label} has it")
 
@@ -66,23 +66,23 @@ def tensor_rows(
 def _tensor(
     run: CheckpointRun,
     left: SubjectRecord,
-    twin: CheckpointRun,
+    peer: CheckpointRun,
     right: SubjectRecord,
     case: str,
     name: str,
     ours: np.ndarray,
     theirs: np.ndarray,
 ) -> TensorRow:
-    """One tensor that both have; what is no canonical one has no budget."""
+    """One tensor that both have; what is no canonical one has no tolerance."""
     spec = next((spec for spec in run.specs(case) if spec.name == name), None)
     if spec is None:
         return _row(name, ours, theirs, None, None)
-    one, other = run.budget(left, name), twin.budget(right, name)
-    budget = None if one is None or other is None else one.slice + other.slice
-    return _row(name, ours, theirs, run.error_scale(case, spec), budget)
+    one, other = run.tolerance(left, name), peer.tolerance(right, name)
+    tolerance = None if one is None or other is None else one.slice + other.slice
+    return _row(name, ours, theirs, run.error_scale(case, spec), tolerance)
 
 
-def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, budget: float | None) -> TensorRow:
+def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, tolerance: float | None) -> TensorRow:
     if ours.shape != theirs.shape:
         return TensorRow(name, note=f"shape {list(ours.shape)} ↔ {list(theirs.shape)}")
     if ours.dtype.kind in "iub":
@@ -96,7 +96,7 @@ def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, b
     found: Measured = measure(theirs, ours, scale)
     if not np.isfinite(found.slice):
         return TensorRow(name, at=found.slice_at, note="not finite on one side alone")
-    return TensorRow(name, found.slice, None if budget is None else found.slice / budget, found.slice_at)
+    return TensorRow(name, found.slice, None if tolerance is None else found.slice / tolerance, found.slice_at)
 
 
 def _parameters(

@@ -12,16 +12,16 @@ from typing import Protocol
 from parity.core.stacks import Stack
 from parity.tools.examples.dependence import ids_of
 from parity.tools.examples.model import Block
-from parity.tools.examples.stand_ins import hub_ids, lay_out
+from parity.tools.examples.stand_ins import hub_ids, prepare
 
 
-class Shelf(Protocol):
+class CheckpointProvider(Protocol):
     """What an example finds in its ``HF_HOME``."""
 
     fills: Path | None
     """The hub cache that examples may fill from the network; None: they get no network."""
 
-    def lay_out(self, stack: Stack, blocks: Sequence[Block]) -> None:
+    def prepare(self, stack: Stack, blocks: Sequence[Block]) -> None:
         """Makes what these examples will find in a stack, before the first of them that loads anything; what stands
         there already stays."""
         ...
@@ -38,7 +38,7 @@ class Shelf(Protocol):
         """What stands under the ids that an example loads, in a word that changes with it."""
         ...
 
-    def furnish(self, home: Path, stack: Stack, block: Block) -> None:
+    def install(self, home: Path, stack: Stack, block: Block) -> None:
         """Fills an ``HF_HOME``."""
         ...
 
@@ -57,10 +57,10 @@ class StandIns:
         self._laid_out: dict[str, frozenset[str]] = {}
         self._lacking: dict[str, str] = {}
 
-    def lay_out(self, stack: Stack, blocks: Sequence[Block]) -> None:
+    def prepare(self, stack: Stack, blocks: Sequence[Block]) -> None:
         wanted = {name for block in blocks for name in named_in(block)} - self.standing_in(stack) - set(self._lacking)
         if wanted or stack.name not in self._laid_out:
-            found = lay_out(self._home(stack), ids=wanted)
+            found = prepare(self._home(stack), ids=wanted)
             self._laid_out[stack.name] = self.standing_in(stack) | found.ids
             self._lacking |= found.lacking
 
@@ -84,7 +84,7 @@ class StandIns:
         hub = self._home(stack) / "hub"
         return " ".join(sorted({str(entry.resolve().parent) for entry in hub.glob("*--*")}) if ids_of(block) else ())
 
-    def furnish(self, home: Path, stack: Stack, block: Block) -> None:
+    def install(self, home: Path, stack: Stack, block: Block) -> None:
         if stack.name not in self._laid_out:
             return
         shutil.copytree(self._home(stack), home, symlinks=True, copy_function=_link, dirs_exist_ok=True)
@@ -116,7 +116,7 @@ class Real:
         found[prepared] = sorted(path.parent for path in prepared.glob("*/*/*/dataset_info.json"))
         return {entry: versions for entry, versions in found.items() if versions}
 
-    def lay_out(self, stack: Stack, blocks: Sequence[Block]) -> None:
+    def prepare(self, stack: Stack, blocks: Sequence[Block]) -> None:
         """Nothing: it is there."""
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
@@ -130,7 +130,7 @@ class Real:
         found = (versions for name in ids_of(block) for versions in self._entries(name).values())
         return " ".join(str(version) for versions in found for version in versions)
 
-    def furnish(self, home: Path, stack: Stack, block: Block) -> None:
+    def install(self, home: Path, stack: Stack, block: Block) -> None:
         if self.network:
             return
         for name in ids_of(block):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from parity.core.stacks import Stack
-from parity.tools.examples.checkpoints import Shelf
+from parity.tools.examples.checkpoints import CheckpointProvider
 from parity.tools.examples.dependence import ids_of
 from parity.tools.examples.diagnosis import diagnose
 from parity.tools.examples.earlier_names import goes_on_from
@@ -32,7 +32,7 @@ class Say(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """One example in one stack."""
 
     name: str
@@ -57,14 +57,14 @@ class Asking:
         jobs: examples at a time.
     """
 
-    shelf: Shelf
+    shelf: CheckpointProvider
     runner: Runner
     kept: Kept
     facts: dict[str, str]
     jobs: int
     progress: Say
 
-    def results(self, asked: Sequence[Asked]) -> list[ExampleResult]:
+    def results(self, asked: Sequence[Target]) -> list[ExampleResult]:
         """What became of each, in order: run where it can be, then mended as far as that is known."""
         lacking = [self.shelf.lacks(ids_of(each.block), each.stack) for each in asked]
         outcomes = self._outcomes([each for each, lacks in zip(asked, lacking, strict=True) if not lacks])
@@ -75,10 +75,10 @@ class Asking:
         return results
 
     def _mend(
-        self, broken: dict[int, tuple[Asked, ExampleResult]], results: list[ExampleResult]
-    ) -> dict[int, tuple[Asked, ExampleResult]]:
+        self, broken: dict[int, tuple[Target, ExampleResult]], results: list[ExampleResult]
+    ) -> dict[int, tuple[Target, ExampleResult]]:
         """Writes a diagnosis to the results of what broke; returns what became of those that could be mended."""
-        mended: dict[int, Asked] = {}
+        mended: dict[int, Target] = {}
         for number, (each, result) in broken.items():
             found = diagnose(each.block, result) or goes_on_from(result, each.earlier)
             if found is None:
@@ -96,7 +96,7 @@ class Asking:
         for each in mended.values():
             # A correction may name another checkpoint.
             if ids_of(each.block):
-                self.shelf.lay_out(each.stack, [each.block])
+                self.shelf.prepare(each.stack, [each.block])
         outcomes = self._outcomes(list(mended.values())) if mended else {}
         again = {number: (each, self._judged(each, outcomes)) for number, each in mended.items()}
         for number, (_, result) in again.items():
@@ -104,14 +104,14 @@ class Asking:
             results[number] = results[number].model_copy(update=told)
         return again
 
-    def _judged(self, asked: Asked, outcomes: dict[Key, Outcome], lacks: str = "") -> ExampleResult:
+    def _judged(self, asked: Target, outcomes: dict[Key, Outcome], lacks: str = "") -> ExampleResult:
         if lacks:
             return not_run(asked.name, asked.source, asked.block, asked.stack.name, lacks)
         outcome = outcomes.get(asked.key) or Outcome(not_begun="interrupted before it was run")
         standing_in = self.shelf.standing_in(asked.stack)
         return judge(asked.name, asked.source, asked.block, asked.stack.name, outcome, standing_in)
 
-    def _outcomes(self, asked: Sequence[Asked]) -> dict[Key, Outcome]:
+    def _outcomes(self, asked: Sequence[Target]) -> dict[Key, Outcome]:
         """Runs each code once in each stack; after an interruption only those that came to their end are there."""
         once = {each.key: each for each in reversed(asked)}
         kept = {key: self.kept.find(each.block, *self._about(each)) for key, each in once.items()}
@@ -138,7 +138,7 @@ class Asking:
             pool.shutdown(cancel_futures=True)
         return outcomes
 
-    def _about(self, asked: Asked) -> tuple[str, str]:
+    def _about(self, asked: Target) -> tuple[str, str]:
         return self.facts[asked.stack.name], self.shelf.about(asked.block, asked.stack)
 
 

@@ -14,7 +14,7 @@ SHOWN: tuple[Status, ...] = ("holds", "not compared", "differs", "breaks", "not 
 WRONG: tuple[Status, ...] = ("breaks", "differs")
 HEAD = """# Documented examples, executed
 
-Made by `parity docs`; each example was run unmodified, in a process of its own, with {checkpoints}.
+Made by `parity doctest`; each example was run unmodified, in a process of its own, with {checkpoints}.
 An example is one block of code, a statement one `>>>` or one top-level statement of a script.
 
 - `holds`: it ran, and what it shows is what is documented, or nothing is documented

@@ -94,7 +94,7 @@ class Runner:
         cache: the hub cache that may be filled from the network; None: no network.
     """
 
-    furnish: Callable[[Path, Stack, Block], None]
+    install: Callable[[Path, Stack, Block], None]
     time_limit: float = 120.0
     memory_limit: float = 6.0
     threads: int = 1
@@ -114,7 +114,7 @@ class Runner:
     def _run(self, block: Block, stack: Stack, folder: Path) -> Outcome:
         work, home = folder / "work", make_home(folder)
         work.mkdir()
-        self.furnish(home / "huggingface", stack, block)
+        self.install(home / "huggingface", stack, block)
         job, answers, complaints = folder / "job.json", folder / "answers.jsonl", folder / "stderr.txt"
         content = {
             "statements": [(each.code, each.line - block.line + 1) for each in block.statements],
@@ -166,7 +166,7 @@ class Runner:
         """Why a process and all below it have to end now; empty where they may go on.
 
         Resident memory is looked at: frameworks reserve far more addresses than they use, so that a limit on those
-        would stop honest examples.
+        would stop conforming examples.
         """
         if self.stopped:
             return "was stopped"

@@ -130,7 +130,7 @@ def _failure(wrong: Wrong, report: DocsReport) -> Text:
         text.append(f"  likely   {example.diagnosis}\n", "")
     if example.corrected:
         text.append(f"  correct  {' · '.join(example.corrected.splitlines())}{with_it(example)}\n", "")
-    text.append(f"  again    parity docs {_again(wrong, report)}\n", "")
+    text.append(f"  again    parity doctest {_again(wrong, report)}\n", "")
     return text
 
 

@@ -1,4 +1,4 @@
-"""``parity docs``: finds examples, runs each in every stack, judges them, and writes down what became of each."""
+"""``parity doctest``: finds examples, runs each in every stack, judges them, and writes down what became of each."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from parity.capture.worker.environment import cores
 from parity.core.stacks import Stack, resolve_stack
 from parity.core.version import __version__
 from parity.tools.examples import DocsError
-from parity.tools.examples.checkpoints import Real, Shelf, StandIns
+from parity.tools.examples.checkpoints import CheckpointProvider, Real, StandIns
 from parity.tools.examples.dependence import ids_of
-from parity.tools.examples.execute import Asked, Asking, Say
+from parity.tools.examples.execute import Asking, Say, Target
 from parity.tools.examples.home_changes import snapshot, what_changed
 from parity.tools.examples.model import Source
 from parity.tools.examples.outcome_store import Kept
@@ -31,7 +31,7 @@ class Plan:
 
     sources: list[SourceRecord] = field(default_factory=list)
     stacks: list[StackRecord] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[Target] = field(default_factory=list)
 
     def add(self, source: Source, stacks: Sequence[Stack], of_stack: str | None) -> None:
         examples = source.examples()
@@ -58,7 +58,7 @@ class Plan:
         )
         blocks = tuple(block for _, block in examples)
         self.asked += [
-            Asked(name, source.name, stack, block, blocks[:number])
+            Target(name, source.name, stack, block, blocks[:number])
             for stack in stacks
             for number, (name, block) in enumerate(examples)
         ]
@@ -121,18 +121,18 @@ def docs(
             keep.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DocsError(f"{keep.parent}: cannot be written: {error.strerror}") from error
-    shelf: Shelf = Real(network=network) if checkpoints == "real" else StandIns()
+    shelf: CheckpointProvider = Real(network=network) if checkpoints == "real" else StandIns()
     folders = [Path.cwd(), Path.home()]
     try:
         for stack in chosen:
             blocks = [asked.block for asked in plan.asked if asked.stack == stack and ids_of(asked.block)]
             if blocks:
                 progress(f"checkpoints for {stack.name}")
-                shelf.lay_out(stack, blocks)
+                shelf.prepare(stack, blocks)
         before = snapshot(folders)
         threads = max(1, cores() // jobs)
         runner = Runner(
-            shelf.furnish, time_limit=time_limit, memory_limit=memory_limit, threads=threads, cache=shelf.fills
+            shelf.install, time_limit=time_limit, memory_limit=memory_limit, threads=threads, cache=shelf.fills
         )
         facts = {record.name: f"{record.python} {record.versions}" for record in plan.stacks}
         facts = {stack.name: f"{stack.interpreter} {facts[stack.name]}" for stack in chosen}

@@ -61,7 +61,7 @@ class LaidOut:
     """By id that was wanted: why it is not there, with what to install where that is why."""
 
 
-def lay_out(home: Path, cache: Path | None = None, ids: Iterable[str] | None = None) -> LaidOut:
+def prepare(home: Path, cache: Path | None = None, ids: Iterable[str] | None = None) -> LaidOut:
     """Writes stand-ins under ``home/hub`` and ``home/datasets``, for a process with ``HF_HOME=home``,
     ``HF_HUB_OFFLINE=1`` and ``HF_DATASETS_OFFLINE=1``.
 

@@ -1,4 +1,4 @@
-"""Random examples of every family, put to honest backends, where nothing may fail: ``python -m parity.tools.fuzz``.
+"""Random examples of every family, put to conforming backends, where nothing may fail: ``python -m parity.tools.fuzz``.
 
 Examples are numbered by family, shape and draw, and follow from the numbers alone: a run that is ended goes on where
 it stopped, and any example can be asked again. XLA compiles for each new shape, so that many draws share a few shapes;
@@ -31,7 +31,7 @@ from parity.tools.fuzz.search import judge_example
 COMMAND = "python -m parity.tools.fuzz"
 SEED = 20261126
 PAIR = REFERENCES
-"""Both of them: each is judged against the float64 oracle, by budgets that its twin's errors set."""
+"""Both of them: each is judged against the float64 oracle, by tolerances that its peer reference's errors set."""
 Number = tuple[str, int, int]
 """Family, shape and draw."""
 
@@ -73,9 +73,12 @@ def _forget_compiled() -> None:
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Totals, how often each entry of the ledger was met, how near to its budget what passed came, every alarm."""
-    nearest = max((v.error / v.budget for v in verdicts if v.status == "pass" and v.budget and v.error), default=0.0)
-    known = Counter(v.evidence["ledger"] for v in verdicts if v.status == "known")
+    """Totals, how often each entry of the list of known issues was met, how near to its tolerance what passed came,
+    every alarm."""
+    nearest = max(
+        (v.error / v.tolerance for v in verdicts if v.status == "pass" and v.tolerance and v.error), default=0.0
+    )
+    known = Counter(v.evidence["known_issue"] for v in verdicts if v.status == "known")
     alarms = [
         {
             "check": v.check,
@@ -88,7 +91,7 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         for v in verdicts
         if is_alarm(v)
     ]
-    totals = Counter("known" if "ledger" in v.evidence else v.status for v in verdicts)
+    totals = Counter("known" if "known_issue" in v.evidence else v.status for v in verdicts)
     return {"totals": totals, "known": known, "nearest": round(nearest, 3), "alarms": alarms}
 
 
@@ -98,7 +101,7 @@ def rows(parts: Path) -> list[dict[str, Any]]:
 
 
 def together(parts: Path) -> dict[str, Any]:
-    """All examples as one: totals, coverage, the nearest to a budget by family, every alarm with its number."""
+    """All examples as one: totals, coverage, the nearest to a tolerance by family, every alarm with its number."""
     found, coverage, seen = rows(parts), Coverage(), set()
     families: dict[str, dict[str, Any]] = {}
     for row in found:
@@ -131,7 +134,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     totals = ", ".join(f"{count} {name}" for name, count in found["totals"].items())
     yield f"{found['examples']} examples ({found['distinct']} distinct) of {found['shapes']} shapes: {totals}"
     for family, entry in found["families"].items():
-        yield f"{family}: {entry['examples']} examples, {entry['alarms']} alarms, up to {entry['nearest']:.2f} budgets"
+        yield (
+            f"{family}: {entry['examples']} examples, {entry['alarms']} alarms, up to {entry['nearest']:.2f} "
+            f"× tolerance"
+        )
     for alarm in found["alarms"]:
         yield " ".join(map(str, alarm.values()))
 

@@ -1,8 +1,8 @@
 """Asks about one checkpoint in this process, and judges the answers by the checks of an audit.
 
 An audit starts a process for each backend and keeps what they answer in files; for a model of a few thousand numbers
-both take longer than the answers. Here the same adapters, operations, checks and ledger meet in memory. A library that
-brings the process down brings the search down: what was found until then is kept.
+both take longer than the answers. Here the same adapters, operations, checks and known-issue list meet in memory. A
+library that brings the process down brings the search down: what was found until then is kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends.registry import get_backend
-from parity.capture.plan import Asked, asked_of
+from parity.capture.plan import Target, asked_of
 from parity.capture.worker.exceptions import is_ours, raised
 from parity.capture.worker.operations import perform
 from parity.capture.worker.session import Clock, Session
@@ -26,7 +26,7 @@ from parity.checkpoint.inspection import Checkpoint
 from parity.core.backends import audited, find_entry
 from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Verdict
-from parity.core.subject import FILE, FLAX, ORACLE, TORCH, Subject, Variant, yardstick_ensemble
+from parity.core.subject import FILE, FLAX, ORACLE, TORCH, Subject, Variant, noise_floor_ensemble
 from parity.core.trace import Trace
 from parity.core.version import __version__
 from parity.judge.captured_run import CheckpointRun
@@ -43,7 +43,7 @@ class Plan:
 
     Attributes:
         candidates: their dtype is float32, their stack the running interpreter.
-        flax: whether the Flax reference is among the honest. XLA compiles for each new shape, which takes seconds.
+        flax: whether the Flax reference is among the conforming. XLA compiles for each new shape, which takes seconds.
     """
 
     candidates: tuple[Subject, ...]
@@ -55,10 +55,10 @@ class Plan:
         return replace(self, candidates=named)
 
     def subjects(self) -> list[Subject]:
-        """The oracle, the file, the honest, then the candidates."""
+        """The oracle, the file, the conforming, then the candidates."""
         references = (TORCH, FLAX) if self.flax else (TORCH,)
-        honest = [m for m in yardstick_ensemble("cpu", "float32", references=references) if m.variant not in AGAIN]
-        return [ORACLE, FILE, *honest, *self.candidates]
+        original = [m for m in noise_floor_ensemble("cpu", "float32", references=references) if m.variant not in AGAIN]
+        return [ORACLE, FILE, *original, *self.candidates]
 
 
 class Process:
@@ -155,7 +155,7 @@ class Live(CheckpointRun):
 
 def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Case]) -> Live:
     """Puts the cases, and those derived from the texts that are written, to every subject of a plan."""
-    asked = [asked_of(subject, versions(), checkpoint.anatomy.kind) for subject in plan.subjects()]
+    asked = [asked_of(subject, versions(), checkpoint.model_spec.kind) for subject in plan.subjects()]
     run = Live(_manifest(checkpoint, asked), {})
     known: dict[tuple[str, ...], Trace] = {}
     _put(process, run, asked, checkpoint, cases, known)
@@ -168,7 +168,7 @@ def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Ca
 def _put(
     process: Process,
     run: Live,
-    asked: Sequence[Asked],
+    asked: Sequence[Target],
     checkpoint: Checkpoint,
     cases: Iterable[Case],
     known: dict[tuple[str, ...], Trace],
@@ -177,7 +177,7 @@ def _put(
     for case in cases:
         run.cases[case.name] = case
         for index, each in enumerate(asked):
-            if not each.is_asked(case):
+            if not each.is_requested(case):
                 continue
             subject = each.subject
             key = (subject.backend, subject.variant, subject.dtype, case.digest)
@@ -209,7 +209,7 @@ def _version(distribution: str) -> str:
         return ""
 
 
-def _manifest(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Manifest:
+def _manifest(checkpoint: Checkpoint, asked: Sequence[Target]) -> Manifest:
     record = CheckpointRecord(
         name=checkpoint.name,
         path=str(checkpoint.path),

@@ -14,7 +14,7 @@ from parity.cases.batch import as_single, ordinary_tokens, samples
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import Checkpoint
 from parity.core.case import IGNORED, Case
-from parity.core.model_spec import HEADS, Anatomy
+from parity.core.model_spec import HEADS, ModelSpec
 from parity.tools.calibrate.plan import LARGEST_GAIN
 from parity.tools.fuzz.architectures import FAMILIES, Choices, is_scale, widest
 from reference import composing
@@ -34,8 +34,8 @@ TEXTS = (
     "generate.settings",
     "generate.defaults",
     "generate.greedy",
-    "generate.alone",
-    "generate.other-mates",
+    "generate.single-row",
+    "generate.perturbed-batch",
     "generate.beams",
 )
 """Of the questions about generated text those that are asked: the drawn settings, and what theirs are held against."""
@@ -67,7 +67,7 @@ class Example:
         lengths: of each row the source's and the target's, without padding.
         ignored: places of labels that are -100, as row and position.
         padding: the side of the source that is filled up, ``right`` or ``left``.
-        masked: whether a mate of the row that must not change is masked entirely.
+        masked: whether a other row of the row that must not change is masked entirely.
         seed: of weights and tokens.
         spread: the weights' standard deviation.
         end_bias: by how much the end's logit is raised, where the model has a bias for logits.
@@ -134,25 +134,25 @@ class Example:
 
     def cases(self, checkpoint: Checkpoint) -> list[Case]:
         """The standard questions about this batch, without those that would cost more than they tell here."""
-        anatomy = checkpoint.anatomy
-        asked = standard_cases(anatomy, list(self.rows(anatomy)), checkpoint.generation)
+        model_spec = checkpoint.model_spec
+        asked = standard_cases(model_spec, list(self.rows(model_spec)), checkpoint.generation)
         kept = [_in_fewer_steps(case) for case in asked if not case.name.startswith("generate.") or case.name in TEXTS]
         if self.padding == "left":
             kept = [_left_padded(case) for case in kept if case.name in ON_EITHER_SIDE or case.operation == "load"]
-        return [_masked(case) if self.masked and case.name == "forward.other-mates" else case for case in kept]
+        return [_masked(case) if self.masked and case.name == "forward.perturbed-batch" else case for case in kept]
 
-    def rows(self, anatomy: Anatomy) -> Iterator[dict[str, Any]]:
+    def rows(self, model_spec: ModelSpec) -> Iterator[dict[str, Any]]:
         """The batch, row by row, as ``parity.cases.standard.standard_cases`` takes it."""
         rng = np.random.default_rng([self.seed, 1])
-        words, targets = (ordinary_tokens(anatomy, vocab) for vocab in (anatomy.source_vocab, anatomy.vocab))
+        words, targets = (ordinary_tokens(model_spec, vocab) for vocab in (model_spec.source_vocab, model_spec.vocab))
         for number, (source, target) in enumerate(self.lengths):
             labels = rng.choice(targets, target)
             labels[[place for row, place in self.ignored if row == number]] = IGNORED
-            if anatomy.speech is None:
-                end = [] if anatomy.end is None else [anatomy.end]
+            if model_spec.speech is None:
+                end = [] if model_spec.end is None else [model_spec.end]
                 given = {"input_ids": [*rng.choice(words, source - len(end)).tolist(), *end]}
             else:
-                given = {"input_values": as_single(rng.normal(0.0, 1.0, samples(anatomy, source))).tolist()}
+                given = {"input_values": as_single(rng.normal(0.0, 1.0, samples(model_spec, source))).tolist()}
             yield {**given, "labels": labels.tolist()}
 
 
@@ -184,11 +184,12 @@ def _left_padded(case: Case) -> Case:
 
 
 def _masked(case: Case) -> Case:
-    """One of the mates has nothing to look at. What it is then worth nothing documents: only the row kept is judged."""
+    """One of the other rows has nothing to look at. What it is then worth nothing documents: only the row kept is
+    judged."""
     name = "encoder_attention_mask" if "encoder_attention_mask" in case.inputs else "attention_mask"
-    mates = [row for row in range(case.batch) if row != case.notes["row"]]
-    mask = [[0] * len(row) if number in mates[:1] else row for number, row in enumerate(case.inputs[name])]
-    notes = {note: value for note, value in case.notes.items() if note != "sets_yardstick"}
+    other_rows = [row for row in range(case.batch) if row != case.notes["row"]]
+    mask = [[0] * len(row) if number in other_rows[:1] else row for number, row in enumerate(case.inputs[name])]
+    notes = {note: value for note, value in case.notes.items() if note != "sets_noise_floor"}
     return replace(case, inputs={**case.inputs, name: mask}, notes=notes)
 
 
@@ -225,17 +226,17 @@ def _batch(
 ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
     """Lengths of the rows, and which labels are ignored."""
     from parity.checkpoint.inspection import filled
-    from parity.core.model_spec import anatomy_of
+    from parity.core.model_spec import model_spec_of
 
-    anatomy = anatomy_of(filled(dict(config), config_of(dict(config))))
-    limits = (anatomy.source_positions if anatomy.speech is None else max(LENGTHS), anatomy.positions)
+    model_spec = model_spec_of(filled(dict(config), config_of(dict(config))))
+    limits = (model_spec.source_positions if model_spec.speech is None else max(LENGTHS), model_spec.positions)
     lengths = []
     for _ in range(int(shape.integers(1, 5))):
         row = [min(_one_of(shape, LENGTHS) or limit, limit) for limit in limits]
         lengths.append((row[0], row[1]))
     ignored = []
     # RoBERTa counts positions without padding, and in steps it cannot know of padding among the tokens before.
-    counted = getattr(getattr(anatomy.config, "decoder", None), "model_type", "") == "roberta"
+    counted = getattr(getattr(model_spec.config, "decoder", None), "model_type", "") == "roberta"
     for row, (_, target) in enumerate(lengths):
         if target > 1 and _one_of(rest, (False, True)):
             ignored.append((row, target - 1 if counted else int(rest.integers(0, target))))

@@ -1,4 +1,4 @@
-"""A search by ``parity fuzz`` for people: what it found, how near to its budget anything came, what was covered."""
+"""A search by ``parity fuzz`` for people: what it found, how near to its tolerance anything came, what was covered."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def figures(found: Found) -> Iterator[str]:
     seen, total = found.coverage.seen()
     yield f"{plural(found.coverage.examples, 'example')}, {plural(found.cells, 'cell')} in {duration(found.seconds)}"
     yield f"coverage: {seen} of {total} values of {len(found.coverage.counts)} axes"
-    yield f"what passed came up to {found.nearest:.2f} budgets"
+    yield f"what passed came up to {found.nearest:.2f} × tolerance"
     if found.known:
         yield "known: " + ", ".join(f"{name} {count}" for name, count in sorted(found.known.items()))
     yield f"failures: {len(found.failures)}"

@@ -36,13 +36,13 @@ class Wanted:
     case: str
     backend: str
     variant: str
-    ledger: str = ""
+    known_issue: str = ""
     """The entry that knows of it; "" for an alarm."""
 
     @classmethod
     def of(cls, verdict: Verdict) -> Wanted:
-        ledger = verdict.evidence.get("ledger", "")
-        return cls(verdict.check, verdict.case, verdict.backend, verdict.variant, ledger)
+        known_issue = verdict.evidence.get("known_issue", "")
+        return cls(verdict.check, verdict.case, verdict.backend, verdict.variant, known_issue)
 
 
 @dataclass
@@ -64,9 +64,9 @@ class Found:
     cells: int = 0
     """Verdicts given, skipped cells aside."""
     nearest: float = 0.0
-    """The largest error in budgets of anything that passed."""
+    """The largest error as a multiple of tolerance of anything that passed."""
     known: dict[str, int] = field(default_factory=dict)
-    """By entry of the ledger, how many cells it explains."""
+    """By entry of the list of known issues, how many cells it explains."""
     failures: list[Failure] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
 
@@ -74,9 +74,9 @@ class Found:
         for verdict in verdicts:
             self.cells += verdict.status != "skip"
             if verdict.status == "known":
-                self.known[verdict.evidence["ledger"]] = self.known.get(verdict.evidence["ledger"], 0) + 1
-            if verdict.status == "pass" and verdict.budget and verdict.error:
-                self.nearest = max(self.nearest, verdict.error / verdict.budget)
+                self.known[verdict.evidence["known_issue"]] = self.known.get(verdict.evidence["known_issue"], 0) + 1
+            if verdict.status == "pass" and verdict.tolerance and verdict.error:
+                self.nearest = max(self.nearest, verdict.error / verdict.tolerance)
 
 
 def judge_example(
@@ -101,7 +101,7 @@ def judge_example(
                 case
                 for case in cases
                 if case.name in names
-                or case.notes.get("sets_yardstick")
+                or case.notes.get("sets_noise_floor")
                 or (about_text and case.operation.startswith("generat"))
             ]
         run = ask(process, plan, checkpoint, cases)
@@ -133,7 +133,7 @@ class Search:
     """A search as it goes on.
 
     Args:
-        known: the id of an entry of the ledger that is to count as a failure, so as to be shown small.
+        known: the id of a known issue that is to count as a failure, so as to be shown small.
         progress: told of each example, and whether it is one of a failure being shrunk.
         keep: given each failure as soon as it is as small as it gets.
     """
@@ -234,7 +234,7 @@ class Search:
 
     def _counts(self, verdict: Verdict) -> bool:
         if self.known:
-            return verdict.status == "known" and verdict.evidence["ledger"] == self.known
+            return verdict.status == "known" and verdict.evidence["known_issue"] == self.known
         return is_alarm(verdict)
 
     def _kind(self, verdict: Verdict) -> tuple[str, ...]:

@@ -31,18 +31,19 @@ class Row(NamedTuple):
 
     status: Literal["pass", "known", "skip", "fail"]
     low: float | None = None
-    """Smallest error, in budgets; None where the cell is about no number."""
+    """Smallest error, as a multiple of tolerance; None where the cell is about no number."""
     high: float | None = None
     """Largest, where runs brought different ones."""
     entry: str = ""
-    """Of a ``known`` one, the ledger's or that of a file of known issues; of a ``fail`` the reason it was accepted."""
+    """Of a ``known`` one, the known issues' or that of a file of known issues; of a ``fail`` the reason it was
+    accepted."""
     found: str = ""
     """Of a ``fail`` or ``known`` one the first divergent tensor; of a ``fail`` without one what was said, its numbers
     left out; of a ``skip`` what is missing. Empty where several runs of a ``known`` one begin at different tensors."""
 
     @property
     def largest(self) -> float:
-        """Largest error of all runs, in budgets; 0 where there is no number."""
+        """Largest error of all runs, as a multiple of tolerance; 0 where there is no number."""
         return self.high or self.low or 0.0
 
 
@@ -203,11 +204,11 @@ def _could_be_baseline(path: Path, report: JudgedReport, accepted: Accepted) -> 
 
 
 def _row(verdict: Judged, accepted: Accepted | None) -> Row:
-    entry = verdict.evidence.ledger if verdict.status == "known" else ""
+    entry = verdict.evidence.known_issue if verdict.status == "known" else ""
     if verdict.status == "fail" and accepted is not None:
         entry = accepted(verdict)
     # A run that is compared may have errors; a baseline, which is read back as these four, is never made of one.
-    return Row(verdict.status, verdict.budgets, None, entry, finding_of(verdict))  # pyright: ignore[reportArgumentType]
+    return Row(verdict.status, verdict.ratio, None, entry, finding_of(verdict))  # pyright: ignore[reportArgumentType]
 
 
 def _alike(rows: Mapping[Cell, Row], found: Mapping[Cell, Row], cell: Cell) -> bool:

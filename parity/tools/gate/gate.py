@@ -19,14 +19,15 @@ Kind = Literal["worse", "vanished", "diverges", "grew", "moved", "better", "shra
 REGRESSIONS: tuple[Kind, ...] = ("worse", "vanished", "diverges", "grew", "moved")
 
 SPREAD = 0.4
-"""Budgets by which an honest error may move between two runs, beyond the range that the baseline's own runs showed.
+"""Tolerances by which an rounding error may move between two runs, beyond the range that the baseline's own runs
+showed.
 
 Another machine sums in another order, as another framework or attention does. In the audit of all fixtures in three
-stacks (transformers 4.57.6, 4.37.2 and 5.23.0), any two libraries' errors in one passing cell are at most 0.37 budgets
-apart, over 15,688 pairs. Of the 378 errors in two fixtures, the same audit again, from nothing, moved none; where the
-libraries might use no vector instruction newer than SSE4.2, as on another machine, 266, by up to 0.15."""
+stacks (transformers 4.57.6, 4.37.2 and 5.23.0), any two libraries' errors in one passing cell are at most 0.37 ×
+tolerance apart, over 15,688 pairs. Of the 378 errors in two fixtures, the same audit again, from nothing, moved none;
+where the libraries might use no vector instruction newer than SSE4.2, as on another machine, 266, by up to 0.15."""
 FACTOR = 3.0
-"""The same for an error past its budget, which a known divergence makes: at most 2.6 times, over 609 pairs."""
+"""The same for an error past its tolerance, which a known divergence makes: at most 2.6 times, over 609 pairs."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Change:
 
     kind: Kind
     """``worse`` verdict (or another failure than was accepted), ``vanished`` cell, it newly ``diverges`` (failed, or
-    explained by the ledger), the error ``grew`` beyond its spread, the same verdict ``moved`` (a known issue begins at
-    another tensor, a skip has another reason); ``better`` verdict, the error ``shrank``, a ``new``
+    explained by the list of known issues), the error ``grew`` beyond its spread, the same verdict ``moved`` (a known
+    issue begins at another tensor, a skip has another reason); ``better`` verdict, the error ``shrank``, a ``new``
     cell that passes or is skipped."""
     cell: Cell
     before: Row | None
@@ -48,7 +49,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Gated:
+class GateResult:
     """What the gate found."""
 
     report: JudgedReport
@@ -61,7 +62,7 @@ class Gated:
         return not self.changes
 
 
-def gate(report: Path, baseline: Path) -> Gated:
+def gate(report: Path, baseline: Path) -> GateResult:
     """Holds a report against a baseline.
 
     Args:
@@ -72,7 +73,7 @@ def gate(report: Path, baseline: Path) -> Gated:
     """
     known, found = read_baseline(baseline), read_judged(report)
     _comparable(known, found, report, baseline)
-    return Gated(found, list(changes(dict(known.rows()), found)), list(_versions(known, found)))
+    return GateResult(found, list(changes(dict(known.rows()), found)), list(_versions(known, found)))
 
 
 def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accept_failures: str = "") -> list[Change]:
@@ -111,7 +112,7 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accep
     if vanished and not drop:
         raise RecordError(
             f"{reports[-1]}: lacks {len(vanished)} cells of {baseline}, first {' · '.join(vanished[0])}: a partial run "
-            "cannot become the baseline (--drop says that they are meant to be gone)"
+            "cannot become the baseline (--allow-removed says that they are meant to be gone)"
         )
     write_baseline(_renewed(known, new, {change.cell for change in changed}), baseline)
     return changed
@@ -134,13 +135,13 @@ def _kind(before: Row | None, after: Judged) -> Kind | None:
         return "new" if after.status in ("pass", "skip") else "diverges"
     if before.status != after.status:
         return _turned(before.status, after.status)
-    if after.status == "known" and after.evidence.ledger != before.entry:
+    if after.status == "known" and after.evidence.known_issue != before.entry:
         return "diverges"
     if after.status == "fail" and finding_of(after) != before.found:
         return "worse"
     if after.status in ("known", "skip") and before.found and finding_of(after) != before.found:
         return "moved"
-    return _error_moved(before, after.budgets or 0.0)
+    return _error_moved(before, after.ratio or 0.0)
 
 
 def _turned(before: Status, after: Status) -> Kind:
@@ -158,7 +159,7 @@ def _error_moved(before: Row, now: float) -> Kind | None:
 
 
 def _limit(error: float) -> float:
-    """What an error may come to in another run, in budgets."""
+    """What an error may come to in another run, as a multiple of tolerance."""
     return error * FACTOR if error > 1 else error + SPREAD
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from parity.core.display import markdown, markdown_code, shown
 from parity.report.export.github import annotation, at_most
-from parity.tools.gate.gate import Gated
+from parity.tools.gate.gate import GateResult
 from parity.tools.gate.render import WORDS, change_lines, ending, update_command
 
 SHOWN_CHANGES = 100
 
 
-def gate_summary(gated: Gated, report: Path, baseline: Path) -> str:
+def gate_summary(gated: GateResult, report: Path, baseline: Path) -> str:
     """What changed, as a table, and, where nothing is worse, the command that accepts it."""
     gated = shown(gated)
     text = [f"### {markdown(ending(gated, baseline))}\n", *(f"- {markdown(line)}" for line in gated.versions)]
@@ -27,7 +27,7 @@ def gate_summary(gated: Gated, report: Path, baseline: Path) -> str:
     return "\n".join(text) + "\n"
 
 
-def gate_annotations(gated: Gated) -> list[str]:
+def gate_annotations(gated: GateResult) -> list[str]:
     """One ``::error`` for each line of the gate's changes."""
     lines_told = change_lines(shown(gated.changes))
     told = [annotation(f"gate: {WORDS.get(kind, kind)}", line) for kind, line in lines_told]

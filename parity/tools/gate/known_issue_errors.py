@@ -16,7 +16,8 @@ BASELINE = Path(__file__).resolve().parents[3] / "reports" / "baseline.json"
 
 
 def errors_of(baseline: Baseline) -> dict[str, dict[str, list[float]]]:
-    """By entry and check, the range of errors in budgets; only of checks that have numbers past their budget."""
+    """By entry and check, the range of errors as a multiple of tolerance; only of checks that have numbers past their
+    tolerance."""
     found: dict[str, dict[str, list[float]]] = {}
     for cell, row in baseline.rows():
         if row.status == "known" and row.low is not None and row.largest > 1:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from parity.core.display import printable, shown
 from parity.report.console import console, plural, tell
-from parity.tools.gate.gate import Change, Gated
+from parity.tools.gate.gate import Change, GateResult
 
 SHOWN = 40
 """Lines of changes; more are counted."""
@@ -28,7 +28,7 @@ COLOURS = {
 WORDS = {"diverges": "new divergence", "moved": "other cause"}
 
 
-def show_gate(gated: Gated, report: Path, baseline: Path) -> None:
+def show_gate(gated: GateResult, report: Path, baseline: Path) -> None:
     """Prints versions that changed, a line for each kind of change, and how it ends."""
     out, gated = console(), shown(gated)
     for line in gated.versions:
@@ -48,7 +48,7 @@ def show_changes(out: Console, changes: Iterable[Change], most: int) -> None:
         out.print(f"and {plural(len(lines) - most, 'line')} more")
 
 
-def ending(gated: Gated, baseline: Path) -> str:
+def ending(gated: GateResult, baseline: Path) -> str:
     """``27977 cells, all as in reports/baseline.json``, or how many changed and how."""
     cells = plural(len(gated.report.verdicts), "cell")
     if gated.passed:
@@ -99,13 +99,13 @@ def _turn(change: Change) -> str:
 def _numbers(members: list[Change]) -> str:
     """The change of the error that is largest now."""
     known = [
-        (change.after.budgets, change.before) for change in members if change.after and change.after.budgets is not None
+        (change.after.ratio, change.before) for change in members if change.after and change.after.ratio is not None
     ]
     if not known:
         return ""
     worst, row = max(known, key=lambda found: found[0])
     before = "" if row is None or row.low is None else f"{row.largest:.3g} → "
-    return f", {before}{worst:.3g} budgets"
+    return f", {before}{worst:.3g} × tolerance"
 
 
 def _why(members: list[Change]) -> str:
@@ -116,7 +116,7 @@ def _why(members: list[Change]) -> str:
     if told.first_divergence is None:
         return f", {' '.join(told.reason.split())[:200]}" if told.reason else ""
     within = told.first_divergence.inputs_within
-    inputs = "" if within is None else f", its inputs agree to {within:.2g} budgets"
+    inputs = "" if within is None else f", its inputs agree to {within:.2g} × tolerance"
     return f", first at {told.first_divergence.tensor}{inputs if (within or 0) <= 1 else ''}"
 
 

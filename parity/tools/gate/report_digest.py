@@ -25,12 +25,12 @@ class _Place(_Lean):
     inputs_within: float | None = None
 
 
-class _Ledger(_Lean):
-    ledger: str = ""
+class _KnownIssue(_Lean):
+    known_issue: str = ""
 
 
 class Judged(_Lean):
-    """A verdict, without its claim and its evidence but for the ledger's entry."""
+    """A verdict, without its claim and its evidence but for the known issues' entry."""
 
     check: str
     checkpoint: str
@@ -43,10 +43,10 @@ class Judged(_Lean):
     dtype: str
     status: Status
     error: float | None = None
-    budget: float | None = None
+    tolerance: float | None = None
     reason: str = ""
     first_divergence: _Place | None = None
-    evidence: _Ledger = _Ledger()
+    evidence: _KnownIssue = _KnownIssue()
 
     @cached_property
     def cell(self) -> Cell:
@@ -55,11 +55,11 @@ class Judged(_Lean):
         return Cell(self.checkpoint, subject, self.check, self.case)
 
     @property
-    def budgets(self) -> float | None:
-        """The error in budgets; None where the cell is about no number."""
-        if self.error is None or not self.budget:
+    def ratio(self) -> float | None:
+        """The error as a multiple of tolerance; None where the cell is about no number."""
+        if self.error is None or not self.tolerance:
             return None
-        return float(f"{self.error / self.budget:.{SHOWN_DIGITS}g}")
+        return float(f"{self.error / self.tolerance:.{SHOWN_DIGITS}g}")
 
 
 class _Identity(_Lean):

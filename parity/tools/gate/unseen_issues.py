@@ -1,4 +1,5 @@
-"""Entries of the ledger that the baseline no longer bears out: what the project's own gate holds the ledger to.
+"""Entries of the list of known issues that the baseline no longer bears out: what the project's own gate holds the list
+of known issues to.
 
 An audit of somebody's checkpoint never fails because a known divergence did not show. In the baseline of all fixtures
 and stacks it is a sign that the entry is too wide, or that the comparison is broken.

@@ -70,7 +70,7 @@ def _of_fixtures(index: Index) -> Iterator[Problem]:
                     f"{goldens() / name}: of {library} {known.versions[library]}, the stack {stack} "
                     f"has {pins[library]}",
                 )
-        asked = golden_cases(checkpoint.anatomy, None, checkpoint.generation)
+        asked = golden_cases(checkpoint.model_spec, None, checkpoint.generation)
         try:
             bundle = read_bundle(name)
         except GoldenError:

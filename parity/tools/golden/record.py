@@ -115,7 +115,7 @@ def _replaced(name: str, farther: list[str], because: str) -> list[Replaced]:
         more = f" and {len(farther) - 1} more" if len(farther) > 1 else ""
         raise GoldenError(
             f"{goldens() / name}: farther from the oracle than the one kept: {farther[0]}{more}; "
-            "--because REASON replaces it"
+            "--reason REASON replaces it"
         )
     return [Replaced(date=_now(), because=because, farther=farther)] if farther else []
 
@@ -129,7 +129,7 @@ def _bundle(run: CheckpointRun, stack: str) -> Bundle:
     for index, subject in run.subjects("candidate"):
         own = {case: trace for case in run.cases if (trace := run.trace(index, case)) is not None}
         if own:
-            kept = {case: _own(trimmed(trace, run.anatomy)) for case, trace in own.items()}
+            kept = {case: _own(trimmed(trace, run.model_spec)) for case, trace in own.items()}
             traces |= {(subject.backend, subject.variant, case): trace for case, trace in kept.items()}
             subjects.append(subject.model_copy(update=as_golden(subject, LACKING, list(kept))))
     environment = run.manifest.environments[stack]

@@ -12,7 +12,7 @@ from parity.core.records import Report
 from parity.core.resources import goldens
 from parity.report.console import console, plural, size
 from parity.report.failures import block, groups, usual_causes
-from parity.report.terminal import cost_line, totals_line, usually
+from parity.report.terminal import cost_line, likely_cause, totals_line
 
 if TYPE_CHECKING:
     from parity.tools.golden.check import Problem
@@ -33,7 +33,7 @@ def show_audited(report: Report) -> None:
     """Prints the totals of judging them, and a block for each failure."""
     out, report = console(), shown(report)
     failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
-    for group, cause in zip(failures, usual_causes(failures, usually), strict=True):
+    for group, cause in zip(failures, usual_causes(failures, likely_cause), strict=True):
         out.print(block(group, *cause))
         out.print()
     out.print(totals_line(report))

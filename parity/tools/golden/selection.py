@@ -8,7 +8,7 @@ from typing import Any
 from parity.cases.standard import SEED, standard_cases
 from parity.core.backends import library_backends
 from parity.core.case import Case
-from parity.core.model_spec import Anatomy
+from parity.core.model_spec import ModelSpec
 from parity.core.tensors import forward_tensors
 from parity.core.trace import Trace
 
@@ -28,14 +28,14 @@ def golden_backends(offered: Collection[str]) -> list[str]:
     return [f"{name}/eager" for name in library_backends() if name in offered]
 
 
-def golden_cases(anatomy: Anatomy, rows: list[dict[str, Any]] | None, generation: dict[str, Any]) -> list[Case]:
+def golden_cases(model_spec: ModelSpec, rows: list[dict[str, Any]] | None, generation: dict[str, Any]) -> list[Case]:
     """The standard cases of which traces are kept; the synthetic batch's, whatever ``rows`` are."""
-    return [case for case in standard_cases(anatomy, None, generation) if case.name in CASES]
+    return [case for case in standard_cases(model_spec, None, generation) if case.name in CASES]
 
 
-def trimmed(trace: Trace, anatomy: Anatomy) -> Trace:
+def trimmed(trace: Trace, model_spec: ModelSpec) -> Trace:
     """A trace without the tensors that are not kept."""
-    left_out = {spec.name for spec in forward_tensors(anatomy) if spec.kind in LEFT_OUT}
+    left_out = {spec.name for spec in forward_tensors(model_spec) if spec.kind in LEFT_OUT}
     arrays = {name: array for name, array in trace.arrays.items() if name not in left_out}
     dtypes = {name: dtype for name, dtype in trace.dtypes.items() if name in arrays}
     return Trace(arrays, trace.facts, trace.raised, dtypes, trace.provenance)

@@ -63,7 +63,7 @@ LINES = (
 )
 
 
-class Unproved(ValueError):
+class AmbiguousResult(ValueError):
     """The cases do not decide a cell, or the library says otherwise; the message names the line and the choice."""
 
 
@@ -101,7 +101,7 @@ def asked(line: Line, stack: Stack, jobs: list[dict[str, Any]], directory: Path)
     command = [str(stack.interpreter), str(PROBE), str(job), str(answer)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Unproved(f"{line.name}: the probe failed: {done.stderr.strip().splitlines()[-1]}")
+        raise AmbiguousResult(f"{line.name}: the probe failed: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(answer.read_text())
 
 
@@ -169,7 +169,7 @@ class Judge:
             return "moot", 0
         if left != {held} or not telling:
             said = ", ".join(sorted(value.name for value in left)) or "no value"
-            raise Unproved(f"{self.line.name}: {choice} is held to be {held.name}; {telling} cases leave {said}")
+            raise AmbiguousResult(f"{self.line.name}: {choice} is held to be {held.name}; {telling} cases leave {said}")
         return held.name, telling
 
     def is_moot(self, choice: str) -> bool:
@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
                 for line, given in zip(LINES, answers, strict=True):
                     parts += judged(line, given, result, distances)
                     print(f"{line.name}: {len(given)} cases", file=sys.stderr, flush=True)
-        except (Unproved, KeyError) as error:
+        except (AmbiguousResult, KeyError) as error:
             print(f"parity.tools.search_dialects.measure: {error}", file=sys.stderr)
             return 1
     head = [

@@ -54,7 +54,8 @@ class Outcome(BaseModel):
     """Where the first failing cell says that it does."""
     localised: bool
     largest: float | None
-    """In the failing cell that is farthest past its budget, the error in budgets; None where no number failed."""
+    """In the failing cell that is farthest past its tolerance, the error as a multiple of tolerance; None where no
+    number failed."""
     smallest: float | None
     """In the one that is nearest to it."""
     missed_by: list[str]
@@ -71,7 +72,7 @@ def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, Checkpo
         LookupError: it was not asked on one of its fixtures.
     """
     failed = _in_order([verdict for verdict in verdicts if verdict.status in ("fail", "known")], runs)
-    ratios = [v.error / v.budget for v in failed if v.error is not None and v.budget and v.error > v.budget]
+    ratios = [v.error / v.tolerance for v in failed if v.error is not None and v.tolerance and v.error > v.tolerance]
     here = [(runs[name], _index(runs[name], mutant.name, mutant.backend)) for name in mutant.fixtures]
     everywhere = {verdict.checkpoint for verdict in failed} == set(mutant.fixtures)
     about = {run.manifest.subjects[index].about for run, index in here}.pop()
@@ -105,7 +106,7 @@ def cell(verdict: Verdict) -> str:
 def _unjudged(mutant: Mutant, verdicts: Sequence[Verdict]) -> list[str]:
     found = [cell(verdict) for verdict in verdicts if verdict.status == "error"]
     if mutant.family == SIGNALS:
-        numbers = [v for v in verdicts if v.status == "pass" and CHECKS[v.check].family == "numbers"]
+        numbers = [v for v in verdicts if v.status == "pass" and CHECKS[v.check].group == "numbers"]
         found += [f"{v.check} {v.checkpoint} {v.case}: passed, though it is another model" for v in numbers]
     return found
 

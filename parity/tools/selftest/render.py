@@ -16,7 +16,14 @@ from parity.tools.selftest.thresholds import floor
 
 SHOWN_CHECKS = 6
 """Checks named in a row; the others are counted."""
-COLUMNS = ("mutant", "fixture", "caught by", "error in budgets", "first named", *(f"± {name}" for name in TOLERANCES))
+COLUMNS = (
+    "mutant",
+    "fixture",
+    "caught by",
+    "error as a multiple of tolerance",
+    "first named",
+    *(f"± {name}" for name in TOLERANCES),
+)
 
 
 def show_selftest(found: Selftest) -> None:
@@ -47,13 +54,16 @@ def score(found: Selftest) -> Iterator[str]:
     numbers = [(each.largest, each.name) for each in caught if each.largest is not None]
     if numbers:
         least, name = min(numbers, key=lambda found: found[0])
-        yield f"smallest error that caught one, in its worst cell: {least:.3g} budgets ({name})"
-    for name in TOLERANCES if found.honest else ():
+        yield f"smallest error that caught one, in its worst cell: {least:.3g} × tolerance ({name})"
+    for name in TOLERANCES if found.original else ():
         missed = sum(name in each.missed_by for each in outcomes)
         yield f"missed by an absolute tolerance of {name} on every output: {missed}"
-    if found.honest:
-        honest = max(found.honest, key=found.honest.__getitem__)
-        yield f"outputs of the unchanged model differ from the oracle's by up to {found.honest[honest]:.2g} ({honest})"
+    if found.original:
+        original = max(found.original, key=found.original.__getitem__)
+        yield (
+            f"outputs of the unchanged model differ from the oracle's by up to "
+            f"{found.original[original]:.2g} ({original})"
+        )
     idle = [check for check, count in found.catches.items() if not count]
     yield f"checks that caught none: {', '.join(idle) or 'none'}"
     yield f"checks that no mutant needs: {', '.join(found.unneeded) or 'none'}"
@@ -82,7 +92,7 @@ def _row(each: Outcome) -> tuple[str, ...]:
     named = each.named if each.localised else f"{each.named} (made at {', '.join(each.wanted)})"
     fixtures = each.fixtures[0] if len(each.fixtures) == 1 else plural(len(each.fixtures), "fixture")
     missed = (_missed(each, name) for name in TOLERANCES)
-    return each.name, fixtures, _checks(each), _budgets(each), named, *missed
+    return each.name, fixtures, _checks(each), _ratio(each), named, *missed
 
 
 def _missed(each: Outcome, tolerance: str) -> str:
@@ -99,7 +109,7 @@ def _checks(each: Outcome) -> str:
     return shown or "NOT CAUGHT"
 
 
-def _budgets(each: Outcome) -> str:
+def _ratio(each: Outcome) -> str:
     return "" if each.largest is None else f"{each.smallest:.2g} to {each.largest:.2g}"
 
 
@@ -121,7 +131,7 @@ def _markdown(found: Selftest) -> Iterator[str]:
     yield "# What the checks catch"
     yield f"\nMade by `{found.command} --out reports/selftest.md`; what each mutant is stands below.\n"
     yield from (f"- {line}" for line in score(found))
-    yield "\nAn error runs from the failing cell nearest to its budget to the one farthest past it; where none is"
+    yield "\nAn error runs from the failing cell nearest to its tolerance to the one farthest past it; where none is"
     yield "given, what failed was no number. The last columns say whether a fixed tolerance would have seen the"
     yield "mutant, on logits, last states, losses and texts of the same cases, against the same oracle.\n"
     yield f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"

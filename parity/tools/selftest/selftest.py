@@ -38,7 +38,7 @@ class Selftest(BaseModel):
     seconds: float
     sound: list[str]
     """What the unchanged variants failed: nothing, or the selftest is void."""
-    honest: dict[str, float]
+    original: dict[str, float]
     """By fixture whose model was asked, the largest absolute difference of the unchanged variant's outputs from the
     oracle's."""
     outcomes: list[Outcome]
@@ -112,7 +112,7 @@ def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:
 
     rounds: list[dict[tuple[str, tuple[str, ...]], str]] = []
     for name in dict.fromkeys(name for mutant in chosen for name in mutant.fixtures):
-        kind = inspect_checkpoint(fixture(name)).anatomy.kind
+        kind = inspect_checkpoint(fixture(name)).model_spec.kind
         free = next((each for each in rounds if kind not in each), None)
         if free is None:
             rounds.append(free := {})
@@ -164,7 +164,7 @@ def _summed_up(
         command=" ".join(["parity selftest", *(names or ())]),
         seconds=time.monotonic() - began,
         sound=[cell(v) for v in verdicts[UNCHANGED] if v.status not in ("pass", "skip")],
-        honest={name: found for name, run in runs.items() if (found := _honest(run)) is not None},
+        original={name: found for name, run in runs.items() if (found := _original(run)) is not None},
         outcomes=outcomes,
         catches={check: counts[check] for check in judged},
         covers=coverage(outcomes),
@@ -182,7 +182,7 @@ def coverage(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {name: len(caught.get(BACKENDS[name].about, ())) for name in audited()}
 
 
-def _honest(run: CheckpointRun) -> float | None:
+def _original(run: CheckpointRun) -> float | None:
     models = [(index, subject) for index, subject in run.subjects("candidate") if subject.about == "model"]
     unchanged = [index for index, subject in models if Variant.parse(subject.variant).mutant == UNCHANGED]
     return max((largest(run, index) for index in unchanged), default=None)

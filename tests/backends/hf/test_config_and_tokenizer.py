@@ -28,7 +28,7 @@ VERSIONS = {"transformers": transformers.__version__}
 def asked(backend: str, place: Path) -> dict:
     """The facts that a backend gives for its own case."""
     found = inspect_checkpoint(place)
-    (case,) = (case for case in file_cases(found.anatomy, place) if case.about == BACKENDS[backend].about)
+    (case,) = (case for case in file_cases(found.model_spec, place) if case.about == BACKENDS[backend].about)
     asker = get_backend(backend)
     asker.setup(threads=1, device="cpu", cache=place)
     model = asker.load(place, Variant(), device="cpu", dtype="float32", model_class=found.model_class)
@@ -110,7 +110,7 @@ def test_another_tokenizer_is_not_asked_about_and_half_a_one_is(change, why: str
     place = tmp_path / "changed"
     shutil.copytree(fixture("bart-tiny"), place)
     change(place)
-    cases = file_cases(inspect_checkpoint(fixture("bart-tiny")).anatomy, place)
+    cases = file_cases(inspect_checkpoint(fixture("bart-tiny")).model_spec, place)
     (case,) = (each for each in cases if each.operation == "tokenize")
     assert why in case.notes["lacking"].get("tokenizer_files", "") and bool(case.notes["lacking"]) == bool(why)
 

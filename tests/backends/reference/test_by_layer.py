@@ -24,7 +24,7 @@ def models(request, tmp_path_factory):
     """A checkpoint's cases by operation, the whole model and the one by layers."""
     checkpoint = inspect_checkpoint(fixture(request.param))
     cases = {}
-    for case in standard_cases(checkpoint.anatomy, None, checkpoint.generation):
+    for case in standard_cases(checkpoint.model_spec, None, checkpoint.generation):
         cases.setdefault(case.operation, case)
 
     def loaded(**setup):

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 @pytest.mark.parametrize("backend", ["reference-torch", "hf-torch"])
 def test_each_is_that_of_the_whole_pass(name, backend, tmp_path) -> None:
     checkpoint = inspect_checkpoint(fixture(name))
-    case = next(c for c in standard_cases(checkpoint.anatomy, None, checkpoint.generation) if c.name == "gradients")
+    case = next(c for c in standard_cases(checkpoint.model_spec, None, checkpoint.generation) if c.name == "gradients")
     inputs = {name: case.array(name) for name in case.inputs}
     adapter = get_backend(backend)
     adapter.setup(threads=1, device="cpu", cache=Path(tmp_path))

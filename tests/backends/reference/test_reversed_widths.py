@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.backends.reference.reversed_widths import MirroredWeights, reversed_axes
+from parity.backends.reference.reversed_widths import ReversedWeights, reversed_axes
 from parity.backends.registry import get_backend
 from parity.capture.worker.operations import perform
 from parity.capture.worker.session import Clock, Session
 from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
-from parity.core.subject import Variant, yardstick_ensemble
+from parity.core.subject import Variant, noise_floor_ensemble
 from parity.core.trace import Trace
 from reference.config import BartConfig
 from reference.names import table_of
@@ -39,41 +39,51 @@ def answers(backend: str, variant: str, dtype: str, tmp_path: Path) -> dict[str,
     loader.setup(threads=1, device="cpu", cache=tmp_path)
     model = loader.load(checkpoint, Variant.parse(variant), device="cpu", dtype=dtype, model_class=CLASS)
     read = inspect_checkpoint(checkpoint)
-    cases = {case.name: case for case in standard_cases(read.anatomy, None, read.generation)}
+    cases = {case.name: case for case in standard_cases(read.model_spec, None, read.generation)}
     session = Session(lambda: model, lambda: model, Variant.parse(variant), Clock())
     return {name: perform(cases[name], session) for name in ASKED}
 
 
 @pytest.mark.parametrize("backend", PARAMS)
 def test_in_float64_every_array_is_the_same(backend: str, tmp_path: Path) -> None:
-    plain, mirrored = (answers(backend, variant, "float64", tmp_path) for variant in ("eager", "eager+mirrored"))
+    plain, reversed_widths = (
+        answers(backend, variant, "float64", tmp_path) for variant in ("eager", "eager+reversed-widths")
+    )
     for name in ASKED:
-        assert list(mirrored[name].arrays) == list(plain[name].arrays) and plain[name].arrays
+        assert list(reversed_widths[name].arrays) == list(plain[name].arrays) and plain[name].arrays
         for tensor, array in plain[name].arrays.items():
             # Theory says that a key's bias has no gradient: what there is of it is rounding, at the weight's size.
             size = np.abs(plain[name].arrays[tensor.replace("k_proj.bias", "k_proj.weight")]).max()
-            np.testing.assert_allclose(mirrored[name].arrays[tensor], array, rtol=0, atol=1e-11 * size, err_msg=tensor)
+            np.testing.assert_allclose(
+                reversed_widths[name].arrays[tensor], array, rtol=0, atol=1e-11 * size, err_msg=tensor
+            )
 
 
 @pytest.mark.parametrize("backend", PARAMS)
 def test_in_float32_it_rounds_otherwise(backend: str, tmp_path: Path) -> None:
-    """What the plain one and its twin on one thread do not: a yardstick of copies measures nothing."""
-    plain, mirrored = (answers(backend, variant, "float32", tmp_path) for variant in ("eager", "eager+mirrored"))
+    """What the plain one and its peer reference on one thread do not: a noise floor of copies measures nothing."""
+    plain, reversed_widths = (
+        answers(backend, variant, "float32", tmp_path) for variant in ("eager", "eager+reversed-widths")
+    )
     forward = plain["forward"].arrays
-    differ = [name for name, array in forward.items() if (mirrored["forward"].arrays[name] != array).any()]
+    differ = [name for name, array in forward.items() if (reversed_widths["forward"].arrays[name] != array).any()]
     assert set(differ) >= {name for name in forward if "hidden" in name or "attention" in name or name == "logits"}
 
 
 def test_parameters_come_as_the_checkpoint_has_them(tmp_path: Path) -> None:
     loader, directory = get_backend("reference-torch"), fixture("bart-odd")
     loader.setup(threads=1, device="cpu", cache=tmp_path)
-    model = loader.load(directory, Variant.parse("eager+mirrored"), device="cpu", dtype="float32", model_class=CLASS)
+    model = loader.load(
+        directory, Variant.parse("eager+reversed-widths"), device="cpu", dtype="float32", model_class=CLASS
+    )
     weights = read_weights(directory, BartConfig.read(directory))
     assert {name for name, array in model.parameters() if (array == weights[name]).all()} == set(weights)
 
 
-def test_every_reference_has_a_mirrored_member_in_the_yardstick() -> None:
-    members = {member.backend for member in yardstick_ensemble("cpu", "float32") if "mirrored" in member.variant}
+def test_every_reference_has_a_reversed_widths_member_in_the_noise_floor() -> None:
+    members = {
+        member.backend for member in noise_floor_ensemble("cpu", "float32") if "reversed-widths" in member.variant
+    }
     assert members == set(REFERENCES)
 
 
@@ -81,9 +91,9 @@ def test_weights_are_reversed_along_widths_and_nothing_else() -> None:
     directory = fixture("bart-odd")
     config = BartConfig.read(directory)
     weights, table = read_weights(directory, config), table_of(config)
-    mirrored, axes = MirroredWeights(table, weights), reversed_axes(table)
-    assert list(mirrored) == list(weights) and len(mirrored) == len(weights)
+    reversed_widths, axes = ReversedWeights(table, weights), reversed_axes(table)
+    assert list(reversed_widths) == list(weights) and len(reversed_widths) == len(weights)
     shared, fc1 = weights["model.shared.weight"], weights["model.encoder.layers.0.fc1.weight"]
-    np.testing.assert_array_equal(mirrored["model.shared.weight"], shared[:, ::-1])
-    np.testing.assert_array_equal(mirrored["model.encoder.layers.0.fc1.weight"], fc1[::-1, ::-1])
+    np.testing.assert_array_equal(reversed_widths["model.shared.weight"], shared[:, ::-1])
+    np.testing.assert_array_equal(reversed_widths["model.encoder.layers.0.fc1.weight"], fc1[::-1, ::-1])
     assert axes["final_logits_bias"] == ()

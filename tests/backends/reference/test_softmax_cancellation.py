@@ -40,10 +40,10 @@ def test_by_the_formula(load) -> None:
     found = model.minuends(labelled())
     inner, seen = model._model, {}
     layer = inner.model.decoder.layers[-1].encoder_attn
-    honest = layer.attend
+    original = layer.attend
 
     def attend(query, key, value, keep, head_mask):
-        _, weights = honest(query, key, value, keep, head_mask)
+        _, weights = original(query, key, value, keep, head_mask)
         context = weights @ value
         weights.retain_grad()
         context.retain_grad()
@@ -58,7 +58,7 @@ def test_by_the_formula(load) -> None:
         with torch.enable_grad():
             inner(**inputs).loss.backward()
     finally:
-        layer.attend = honest
+        layer.attend = original
     weights, query, context = seen["weights"], seen["query"], seen["context"]
     last = f"gradient.model.decoder.layers.{CONFIG['decoder_layers'] - 1}.encoder_attn.k_proj.bias"
     terms = torch.einsum("bhqd,bhkd->bhqkd", context.grad, seen["value"])

@@ -12,7 +12,7 @@ from parity.capture.worker.operations import perform, row_checksums
 from parity.capture.worker.session import Clock, Session
 from parity.core.case import Case
 from parity.core.subject import Variant
-from parity.core.trace import SKETCH_ABOVE, digest_array, sketch
+from parity.core.trace import PROJECT_ABOVE, digest_array, random_projection
 
 
 class Model:
@@ -36,7 +36,7 @@ class Model:
         return {"logits": self.call(inputs)["logits"] + 1}
 
     def gradients(self, inputs):
-        large = np.arange(SKETCH_ABOVE + 64, dtype=np.float32).reshape(-1, 64)
+        large = np.arange(PROJECT_ABOVE + 64, dtype=np.float32).reshape(-1, 64)
         return np.float32(3), {"b": np.ones(3, np.float16), "a": large}
 
     def to_numpy(self, value):
@@ -176,8 +176,8 @@ def test_gradients_keep_small_arrays_and_sketch_large_ones():
     trace = ask("gradients")
     assert trace.arrays["loss"] == 3 and list(trace.arrays) == ["loss", "gradient.b", "gradient.a"]
     assert trace.arrays["gradient.b"].dtype == np.float32 and trace.dtypes["gradient.b"] == "float16"
-    assert trace.facts["sketched"] == ["gradient.a"]
-    np.testing.assert_array_equal(trace.arrays["gradient.a"], sketch(Model().gradients({})[1]["a"]))
+    assert trace.facts["projected"] == ["gradient.a"]
+    np.testing.assert_array_equal(trace.arrays["gradient.a"], random_projection(Model().gradients({})[1]["a"]))
 
 
 def test_the_backends_time_is_told_from_ours():

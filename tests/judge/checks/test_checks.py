@@ -1,4 +1,4 @@
-"""Every check passes on an honest backend, fails on a fault of its own kind, and names the first wrong tensor."""
+"""Every check passes on a conforming backend, fails on a fault of its own kind, and names the first wrong tensor."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.judge.sample_runs import CANDIDATE, SUBJECTS, cells
 
 ELSEWHERE = ("config", "tokenizer", "saving", "documented", "FILE05", "LOAD05", "LAYER01")
 """Tested in ``test_config.py``, ``test_tokenizer.py``, ``test_saving.py``, ``test_documented.py``,
-``test_weight_files.py``, ``test_loading.py`` and ``tests/end_to_end/test_each_layer.py``."""
-OF_MODELS = {check.id for check in CHECKS.values() if not {check.id, check.family} & {*ELSEWHERE}}
+``test_weight_files.py``, ``test_loading.py`` and ``tests/end_to_end/test_layerwise.py``."""
+OF_MODELS = {check.id for check in CHECKS.values() if not {check.id, check.group} & {*ELSEWHERE}}
 Alter = Callable[[Trace], Trace]
 Q_PROJ = "model.decoder.layers.1.self_attn.q_proj.weight"
 
@@ -124,7 +124,7 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("NUM01", "forward", dropped("decoder.hidden.2"), "decoder.hidden.2"),
     ("NUM02", "forward", off("encoder.attention.1"), "encoder.attention.1"),
     ("NUM03", "loss", off("decoder.cross_attention.0"), "decoder.cross_attention.0"),
-    ("NUM04", "forward.alone", off("logits", 1e-3, (0, 0, 5)), "logits"),
+    ("NUM04", "forward.single-row", off("logits", 1e-3, (0, 0, 5)), "logits"),
     ("NUM04", "forward", scaled("logits", 1.0001), "logits"),
     ("NUM04", "forward", arrays(lambda a: a.__setitem__("logits", a["logits"][:, ::-1])), "logits"),
     ("GRAD01", "gradients", scaled(f"gradient.{Q_PROJ}", 1.001), f"gradient.{Q_PROJ}"),
@@ -147,13 +147,13 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("SHIFT01", "loss", off("decoder.hidden.0", 1e-3), "decoder.hidden.0"),
     ("SHIFT02", "forward.defaults", off("decoder.hidden.0", 1e-3), "decoder.hidden.0"),
     ("CALL01", "encode-decode", off("decoder.cross_attention.0", 1e-3), "decoder.cross_attention.0"),
-    ("PAD01", "forward.alone", off("encoder.hidden.1", 1e-3), "encoder.hidden.1"),
-    ("BATCH01", "forward.other-mates", off("encoder.hidden.0", 1e-3), "encoder.hidden.0"),
-    ("MASK01", "forward.other-future", off("decoder.hidden.1", 1e-3, (0, 0)), "decoder.hidden.1"),
-    ("MASK01", "forward.other-future", SAME_AS_FORWARD, "logits"),
-    ("MASK02", "forward.other-source", SAME_AS_FORWARD, "encoder.last"),
-    ("MASK03", "forward.other-padding", off("encoder.hidden.1", 1e-3), "encoder.hidden.1"),
-    ("MASK04", "forward.masked-mate", off("encoder.hidden.1", 1e-3, (2, 4)), "encoder.hidden.1"),
+    ("PAD01", "forward.single-row", off("encoder.hidden.1", 1e-3), "encoder.hidden.1"),
+    ("BATCH01", "forward.perturbed-batch", off("encoder.hidden.0", 1e-3), "encoder.hidden.0"),
+    ("MASK01", "forward.perturbed-future", off("decoder.hidden.1", 1e-3, (0, 0)), "decoder.hidden.1"),
+    ("MASK01", "forward.perturbed-future", SAME_AS_FORWARD, "logits"),
+    ("MASK02", "forward.perturbed-source", SAME_AS_FORWARD, "encoder.last"),
+    ("MASK03", "forward.perturbed-padding", off("encoder.hidden.1", 1e-3), "encoder.hidden.1"),
+    ("MASK04", "forward.fully-masked-row", off("encoder.hidden.1", 1e-3, (2, 4)), "encoder.hidden.1"),
     ("EVAL01", "forward.repeated", facts(lambda f: f["second"].update(logits="0")), "logits"),
     ("ATTN01", "forward", scaled("decoder.attention.1", 1.00001), "decoder.attention.1"),
     ("ATTN02", "forward", arrays(unmasked), "encoder.attention.0"),
@@ -169,12 +169,12 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("CACHE05", "decode-steps", facts(lambda f: f["steps"][1].update(layout=f["steps"][1]["layout"][:2])), None),
     ("CACHE06", "decode-steps.reordered", off("logits", 1e-3, (1, 4)), "logits"),
     ("CACHE06", "decode-steps.reordered", SAME_AS_STEPS, "decoder.attention.0"),
-    ("CACHE07", "decode-steps.other-mates", off("decoder.self_value.0", 1e-3, (1, 0, 1)), "decoder.self_value.0"),
+    ("CACHE07", "decode-steps.perturbed-batch", off("decoder.self_value.0", 1e-3, (1, 0, 1)), "decoder.self_value.0"),
     ("GEN01", "generate.settings", facts(lambda f: f["settings"].update(length_penalty=1.0)), None),
     ("GEN02", "generate.greedy", written(1, 4, 17), "sequences"),
     ("GEN02", "generate.no-repeat", written(0, 3, 50), "sequences"),
     ("GEN02", "generate.max-length", arrays(lambda a: a.update(sequences=a["sequences"][:, :-1])), "sequences"),
-    ("GEN02", "generate.alone", dropped("sequences"), "sequences"),
+    ("GEN02", "generate.single-row", dropped("sequences"), "sequences"),
     ("GEN03", "generate.beams", written(2, 5, 17), "sequences"),
     ("GEN03", "generate.early-stopping", arrays(lambda a: a.update(sequences=a["sequences"][::-1])), "sequences"),
     ("GEN04", "generate.length-penalty", scaled("sequences_scores", 11 / 12), "sequences_scores"),
@@ -184,14 +184,14 @@ FAULTS: list[tuple[str, str, Alter | str, str | None]] = [
     ("GEN06", "generate.forced-bos", written(1, 1, 50), "sequences"),
     ("GEN06", "generate.forced-eos", written(2, 5, 50), "sequences"),
     ("GEN07", "generate.no-repeat", written(1, 10, 2), "sequences"),
-    ("GEN08", "generate.other-mates", written(1, 3, 46), "sequences"),
-    ("GEN09", "generate.alone", written(0, 3, 46), "sequences"),
+    ("GEN08", "generate.perturbed-batch", written(1, 3, 46), "sequences"),
+    ("GEN09", "generate.single-row", written(0, 3, 46), "sequences"),
     ("SCORE01", "score.beams", off("token_scores", 1e-3, (1, 4)), "token_scores"),
     ("SCORE01", "score.beams", scaled("sequences_scores", 1.001), "sequences_scores"),
 ]
 
 
-def test_an_honest_backend_passes_every_cell(run_directory):
+def test_an_conforming_backend_passes_every_cell(run_directory):
     report = judge(run_directory())
     assert report.totals.fail == report.totals.error == 0, [v for v in report.verdicts if v.status in ("fail", "error")]
     assert {verdict.check for verdict in cells(report, status="pass")} == OF_MODELS
@@ -200,9 +200,9 @@ def test_an_honest_backend_passes_every_cell(run_directory):
 @pytest.mark.parametrize(
     ("check", "case", "fault", "tensor"), FAULTS, ids=[f"{fault[0]}-{n}" for n, fault in enumerate(FAULTS)]
 )
-def test_a_fault_is_caught_and_named(run_directory, honest, check, case, fault, tensor):
+def test_a_fault_is_caught_and_named(run_directory, original, check, case, fault, tensor):
     if isinstance(fault, str):
-        unchanged = honest[CANDIDATE, {SAME_AS_FORWARD: "forward", SAME_AS_STEPS: "decode-steps"}[fault]]
+        unchanged = original[CANDIDATE, {SAME_AS_FORWARD: "forward", SAME_AS_STEPS: "decode-steps"}[fault]]
         fault = arrays(lambda found: found.update(unchanged.arrays))
     report = judge(run_directory({case: fault}), checks=[check])
     failed = [verdict for verdict in cells(report, check, "fail") if verdict.case == case]
@@ -242,13 +242,13 @@ def test_the_mean_of_a_loss_that_comes_as_several_numbers_is_compared_and_its_sh
 
 
 def test_what_a_row_that_is_masked_entirely_answers_is_its_own_affair(run_directory, cases):
-    masked = cases["forward.masked-mate"].notes["masked"]
+    masked = cases["forward.fully-masked-row"].notes["masked"]
 
     def change(found: dict[str, np.ndarray]) -> None:
         for array in found.values():
             array[masked] = np.nan
 
-    report = judge(run_directory({"forward.masked-mate": arrays(change)}), checks=["MASK04"])
+    report = judge(run_directory({"forward.fully-masked-row": arrays(change)}), checks=["MASK04"])
     assert [verdict.status for verdict in cells(report, "MASK04")] == ["pass"]
 
 
@@ -275,7 +275,7 @@ def test_the_inputs_of_the_first_divergence_were_still_right(run_directory):
     report = judge(run_directory({"forward": off("decoder.hidden.2", 1e-3)}), checks=["NUM01"])
     (failed,) = cells(report, "NUM01", "fail")
     assert failed.first_divergence.inputs_within < 1
-    assert failed.first_divergence.error > failed.first_divergence.budget
+    assert failed.first_divergence.error > failed.first_divergence.tolerance
 
 
 def test_logits_that_fail_point_at_the_layer_that_broke(run_directory):
@@ -305,12 +305,12 @@ def test_a_fault_of_the_cache_names_its_first_wrong_step(run_directory, check, c
 
 
 def test_a_place_in_a_part_of_a_tensor_is_named_as_in_the_whole(run_directory):
-    report = judge(run_directory({"forward.other-mates": off("logits", 1e-2, (1, 2))}), checks=["BATCH01"])
+    report = judge(run_directory({"forward.perturbed-batch": off("logits", 1e-2, (1, 2))}), checks=["BATCH01"])
     (failed,) = cells(report, "BATCH01", "fail")
     assert failed.first_divergence.at == {"batch": 1, "tgt": 2}
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.id)
 def test_a_check_says_what_it_claims_and_why(check):
-    assert check.claim and check.source and check.usually and check.function.__doc__
+    assert check.claim and check.source and check.likely_cause and check.function.__doc__
     assert not check.claim.endswith(".") and check.cases

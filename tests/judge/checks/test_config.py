@@ -1,4 +1,5 @@
-"""Claims about configs and tokenizers: an honest class passes each, and one altered in one place fails it by name."""
+"""Claims about configs and tokenizers: a conforming class passes each, and one altered in one place fails it by
+name."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ SUBJECTS = (
     ("hf-tokenizer", "candidate", "tokenizer"),
     ("hf-tokenizer-fast", "candidate", "tokenizer"),
 )
-OF_FILES = {id for id, check in CHECKS.items() if check.family in ("config", "tokenizer")}
+OF_FILES = {id for id, check in CHECKS.items() if check.group in ("config", "tokenizer")}
 
 
 def config_facts(case: Case, raw: dict[str, Any]) -> dict[str, Any]:
@@ -81,14 +82,14 @@ def framed(ids: list[int], short: int, cut: str, side: str) -> dict[str, Any]:
 
 
 @cache
-def read_by_us(name: str) -> dict[str, Any]:
+def reference_reading(name: str) -> dict[str, Any]:
     """What our own tokenizer says of a fixture's texts."""
     (case,) = (case for case in cases_of(name) if case.operation == "tokenize")
     return files.tokenize(fixture(name), case.settings["texts"], case.settings["pairs"])
 
 
 def cases_of(name: str) -> list[Case]:
-    return file_cases(inspect_checkpoint(fixture(name)).anatomy, fixture(name))
+    return file_cases(inspect_checkpoint(fixture(name)).model_spec, fixture(name))
 
 
 def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised] | None = None):
@@ -102,7 +103,7 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
         elif case.notes["lacking"]:
             continue
         else:
-            said = read_by_us(name)
+            said = reference_reading(name)
             answers = {FILE: said, SLOW: tokenizer_facts(case, said), QUICK: tokenizer_facts(case, said)}
         for index, facts in answers.items():
             change = (alter or {}).get((index, case.name))
@@ -112,7 +113,7 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
             elif change:
                 change(trace.facts)
             traces[index, case.name] = trace
-    kind = {"documented_class": found.model_class, "families": list(found.anatomy.families), "environment": "main"}
+    kind = {"documented_class": found.model_class, "families": list(found.model_spec.families), "environment": "main"}
     subjects = [
         SubjectRecord(
             backend=backend,
@@ -133,7 +134,7 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
     return judge(folder, checks=["config", "tokenizer"])
 
 
-def test_an_honest_class_passes_everything(tmp_path):
+def test_an_conforming_class_passes_everything(tmp_path):
     report = judged(tmp_path / "tiny", "bart-tiny")
     assert report.totals.passed == len(report.verdicts)
     composed = judged(tmp_path / "composed", "bert2gpt2")
@@ -219,7 +220,7 @@ FAULTS = [
 ]
 
 
-IN_CONFIG = {id for id, check in CHECKS.items() if check.family == "config"}
+IN_CONFIG = {id for id, check in CHECKS.items() if check.group == "config"}
 
 
 @pytest.mark.parametrize(("check", "name", "subject", "alter", "found"), FAULTS)
@@ -353,5 +354,5 @@ def test_what_says_how_to_load_is_no_field_of_a_config(tmp_path):
     place = shutil.copytree(fixture("bart-tiny"), tmp_path / "checkpoint")
     config = json.loads((place / "config.json").read_text())
     (place / "config.json").write_text(json.dumps({**config, "attn_implementation": "eager", "note": 1}))
-    (case,) = (case for case in file_cases(inspect_checkpoint(place).anatomy, place) if case.name == "config")
+    (case,) = (case for case in file_cases(inspect_checkpoint(place).model_spec, place) if case.name == "config")
     assert "note" in case.settings["fields"] and "attn_implementation" not in case.settings["fields"]

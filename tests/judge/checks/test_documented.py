@@ -26,7 +26,7 @@ DEFAULTS = {"": None, "True": True, "False": False}
 ELSEWHERE = {"DOC05", "DOC06", "DOC07"}
 """The golden catalogue, of published checkpoints (tests/tools/examples/test_catalogue.py); speech models
 (test_loading); loads without arguments (test_plain_load)."""
-IDS = {check.id for check in CHECKS.values() if check.family == "documented"} - ELSEWHERE
+IDS = {check.id for check in CHECKS.values() if check.group == "documented"} - ELSEWHERE
 
 
 def signatures(model_class):
@@ -50,7 +50,7 @@ def judged(tmp_path, checkpoint):
     """Verdicts by check of a run on bert2bert in which one backend answers, altered by ``alter`` in one case."""
 
     def run(backend="hf-torch", at=None, alter=None):
-        stored = {row.name: {"digest": f"{place:032x}"} for place, row in enumerate(checkpoint.anatomy.table.rows)}
+        stored = {row.name: {"digest": f"{place:032x}"} for place, row in enumerate(checkpoint.model_spec.table.rows)}
         report = {"training": False if backend == "hf-torch" else None, "route": "from_pt=True"}
         flags = {"is_decoder": True, "add_cross_attention": True, "evaluates": True}
         answers = {
@@ -61,7 +61,7 @@ def judged(tmp_path, checkpoint):
         }
         if at is not None:
             alter(answers[at])
-        cases = [Case("load", "load"), *documented_cases(checkpoint.anatomy)]
+        cases = [Case("load", "load"), *documented_cases(checkpoint.model_spec)]
         subjects = [_subject("file", "file", checkpoint), _subject(backend, "candidate", checkpoint)]
         everything = {(0, "load"): {"parameters": stored}, **{(1, name): facts for name, facts in answers.items()}}
         traces = {key: Trace(facts=json.loads(json.dumps(facts))) for key, facts in everything.items()}
@@ -84,7 +84,7 @@ def _subject(backend, role, checkpoint):
         model_class=CLASSES.get(backend, ""),
         documented_class=checkpoint.model_class,
         environment="main",
-        families=list(checkpoint.anatomy.families),
+        families=list(checkpoint.model_spec.families),
         capabilities=["load", "signature", "compose", "cpu", "float32", *modes],
         lacking={"modes": "the call takes it"},
     )

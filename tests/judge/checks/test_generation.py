@@ -87,7 +87,7 @@ def greedy_gap(run_directory, derived_names, gap: float, best: int = 17):
 
 @pytest.fixture
 def derived_names(run_directory) -> Callable[[str], list[str]]:
-    """Names of the derived cases of an honest run that begin so."""
+    """Names of the derived cases of a conforming run that begin so."""
     report = judge(run_directory(), checks=["GEN02"])
     names = [case.name for case in report.cases["bart-odd"]]
     return lambda start: [name for name in names if name.startswith(start)]
@@ -123,16 +123,16 @@ def test_a_tolerance_that_no_choice_could_exceed_is_an_error(run_directory):
     assert verdict.status == "error" and "could not have failed" in verdict.reason
 
 
-def test_greedy_text_of_a_precision_in_which_nobody_has_numbers_fails_as_the_numbers_do(run_directory, honest):
+def test_greedy_text_of_a_precision_in_which_nobody_has_numbers_fails_as_the_numbers_do(run_directory, original):
     def overflown(trace: Trace) -> Trace:
         for name, array in trace.arrays.items():
             if np.issubdtype(array.dtype, np.floating):
                 trace.arrays[name] = np.full_like(array, np.nan)
         return trace
 
-    changes = {key: overflown for key, trace in honest.items() if key[0] in (2, 3) and "logits" in trace.arrays}
+    changes = {key: overflown for key, trace in original.items() if key[0] in (2, 3) and "logits" in trace.arrays}
     verdict = only(judge(run_directory(changes), checks=["GEN02"]), "GEN02", "generate.greedy")
-    assert verdict.status == "fail" and "no honest implementation answered" in verdict.reason
+    assert verdict.status == "fail" and "no conforming implementation answered" in verdict.reason
 
 
 def test_a_forbidden_token_is_wrong_whatever_its_logit(run_directory):
@@ -209,9 +209,9 @@ def test_an_entry_may_ask_for_the_dialect_that_explains_a_text(run_directory, mo
 
 
 def test_a_wrong_text_asks_for_every_dialect_of_it_and_of_its_partner(run_directory):
-    report = judge(run_directory({"generate.other-mates": token(1, 3, 46)}), checks=["GEN08"])
+    report = judge(run_directory({"generate.perturbed-batch": token(1, 3, 46)}), checks=["GEN08"])
     names = {case.name for case in report.cases["bart-odd"]}
-    for case in ("generate.other-mates", "generate.defaults"):
+    for case in ("generate.perturbed-batch", "generate.defaults"):
         asked = [name for name in DIALECTS if f"{case}.as-{name.lower().replace('_', '-')}" in names]
         assert asked == ["FLAX_4_37", "FLAX_4_57", "TF", "TORCH_4_37"]
     assert not any(name.startswith("generate.greedy.as-") for name in names)
@@ -276,7 +276,7 @@ def asked_about(sequences: list[list[int]], **settings) -> SimpleNamespace:
     case = Case("generate.beams", "generate", {"input_ids": [[3]] * len(sequences)}, notes=notes)
     trace = Trace({"sequences": np.array(sequences)})
     nothing = {"dialects": list, "settings_held": dict}
-    return SimpleNamespace(case=case, trace=trace, anatomy=SimpleNamespace(vocab=9), **nothing)
+    return SimpleNamespace(case=case, trace=trace, model_spec=SimpleNamespace(vocab=9), **nothing)
 
 
 @pytest.mark.parametrize(("filler", "spoken"), [(0, None), (2, ["TORCH_4_57", "TORCH_5_23"]), (4, [])])

@@ -33,7 +33,7 @@ def _subject(checkpoint, backend, role, words=()):
         model_class=checkpoint.model_class,
         documented_class=checkpoint.model_class,
         environment="main",
-        families=list(checkpoint.anatomy.families),
+        families=list(checkpoint.model_spec.families),
         capabilities=["load", "cpu", "float32", *words],
     )
 
@@ -50,10 +50,10 @@ def _judged(folder, checkpoint, check, case, words, answers):
 def loaded_as(tmp_path):
     """The verdict on bart-odd's file, loaded by the class for questions, altered by ``alter``."""
     checkpoint = inspect_checkpoint(fixture("bart-odd"))
-    stored = {row.name: {"digest": f"{place:032x}"} for place, row in enumerate(checkpoint.anatomy.table.rows)}
+    stored = {row.name: {"digest": f"{place:032x}"} for place, row in enumerate(checkpoint.model_spec.table.rows)}
 
     def run(alter=lambda facts, rows: None):
-        names = [row.name for row in table_of(checkpoint.anatomy.config, OTHER).rows]
+        names = [row.name for row in table_of(checkpoint.model_spec.config, OTHER).rows]
         facts = {
             "parameters": {
                 name: copy.deepcopy(stored.get(name, {"digest": "f" * 32, "non_finite": 0})) for name in names

@@ -33,12 +33,12 @@ def judged(tmp_path, checkpoint, cases, ask):
     A stack's answer is the oracle's, moved by ``moved`` of its scale.
     """
     forward = cases["forward"]
-    (plain,) = (case for case in documented_cases(checkpoint.anatomy, [forward]) if case.name == "plain-load")
-    honest = {(index, "forward"): ask(index, forward) for index in range(CANDIDATE) if SUBJECTS[index].role != "file"}
+    (plain,) = (case for case in documented_cases(checkpoint.model_spec, [forward]) if case.name == "plain-load")
+    original = {(index, "forward"): ask(index, forward) for index in range(CANDIDATE) if SUBJECTS[index].role != "file"}
 
     def run(loads: dict[str, dict[str, Any]], moved: dict[str, float] | None = None, **facts: Any):
         subjects = [_subject_record(subject) for subject in SUBJECTS[:CANDIDATE]]
-        answers, logits = dict(honest), honest[0, "forward"].arrays["logits"]
+        answers, logits = dict(original), original[0, "forward"].arrays["logits"]
         for stack, said in loads.items():
             arrays = {"logits": logits + (moved or {}).get(stack, 0.0) * logits.std()}
             answers[len(subjects), "plain-load"] = Trace(arrays, dict(said))

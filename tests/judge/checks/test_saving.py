@@ -1,4 +1,4 @@
-"""Saving judged on traces: an honest round trip passes, and each way of losing weights is found and named."""
+"""Saving judged on traces: a conforming round trip passes, and each way of losing weights is found and named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from parity.capture.worker.saving import _mapped, unpack, without_large_files
 from parity.checkpoint.inspection import inspect_checkpoint
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.resources import fixture
 from parity.core.trace import Raised, Trace
 from parity.judge.checks import CHECKS
@@ -27,14 +27,14 @@ def described(value: int, *shape: int) -> dict:
 
 
 @pytest.fixture
-def anatomy():
-    return inspect_checkpoint(fixture("bart-odd")).anatomy
+def model_spec():
+    return inspect_checkpoint(fixture("bart-odd")).model_spec
 
 
 @pytest.fixture
-def saving(anatomy) -> Trace:
-    """What an honest library saved: every row of the table, a tied head beside its table."""
-    held = {name: described(number, 6, 6) for number, name in enumerate(anatomy.table.expected())}
+def saving(model_spec) -> Trace:
+    """What a conforming library saved: every row of the table, a tied head beside its table."""
+    held = {name: described(number, 6, 6) for number, name in enumerate(model_spec.table.expected())}
     held[HEAD] = held[TABLE]
     stored = {name: facts for name, facts in held.items() if name != HEAD}
     config = (fixture("bart-odd") / "config.json").read_bytes()
@@ -55,10 +55,10 @@ def loaded(saving: Trace) -> Trace:
     return Trace({}, {"report": report, "parameters": copy.deepcopy(saving.facts["parameters"])})
 
 
-def wrong(check: str, anatomy, trace: Trace, saving: Trace | None = None, newer: bool = False) -> list:
+def wrong(check: str, model_spec, trace: Trace, saving: Trace | None = None, newer: bool = False) -> list:
     """What a check finds fault with, by its words."""
     subject = SimpleNamespace(documented_class="BartForConditionalGeneration")
-    evidence = SimpleNamespace(trace=trace, saved=saving, anatomy=anatomy, subject=subject, saved_by_newer=newer)
+    evidence = SimpleNamespace(trace=trace, saved=saving, model_spec=model_spec, subject=subject, saved_by_newer=newer)
     results = list(CHECKS[check].function(evidence))
     assert results, "a check that compares nothing cannot fail"
     return [result for result in results if not result.ok]
@@ -69,42 +69,42 @@ def raising(kind: str) -> Trace:
 
 
 @pytest.mark.parametrize("check", ["SAVE01", "SAVE02"])
-def test_what_an_honest_library_saves_passes(check, anatomy, saving):
-    assert wrong(check, anatomy, saving) == []
+def test_what_an_conforming_library_saves_passes(check, model_spec, saving):
+    assert wrong(check, model_spec, saving) == []
 
 
 @pytest.mark.parametrize("check", ["SAVE03", "SAVE04", "SAVE05"])
-def test_an_honest_round_trip_passes(check, anatomy, saving):
-    assert wrong(check, anatomy, loaded(saving), saving) == []
+def test_an_conforming_round_trip_passes(check, model_spec, saving):
+    assert wrong(check, model_spec, loaded(saving), saving) == []
 
 
-def test_one_flipped_bit_of_a_saved_file_is_found(anatomy, saving):
+def test_one_flipped_bit_of_a_saved_file_is_found(model_spec, saving):
     saving.arrays["file.model.safetensors"] = saving.arrays["file.model.safetensors"] ^ np.uint8(1)
-    assert [result.tensor for result in wrong("SAVE01", anatomy, saving)] == ["model.safetensors"]
+    assert [result.tensor for result in wrong("SAVE01", model_spec, saving)] == ["model.safetensors"]
 
 
-def test_another_bit_a_missing_and_a_surplus_parameter_of_the_file_are_found(anatomy, saving):
+def test_another_bit_a_missing_and_a_surplus_parameter_of_the_file_are_found(model_spec, saving):
     read = saving.facts["stored"]
     read["parameters"][SQUARE] = described(999, 6, 6)
-    assert [result.tensor for result in wrong("SAVE01", anatomy, saving)] == [SQUARE]
+    assert [result.tensor for result in wrong("SAVE01", model_spec, saving)] == [SQUARE]
     del read["parameters"][SQUARE]
-    assert [result.tensor for result in wrong("SAVE01", anatomy, saving)] == [SQUARE]
+    assert [result.tensor for result in wrong("SAVE01", model_spec, saving)] == [SQUARE]
     read["parameters"][SQUARE] = saving.facts["parameters"][SQUARE]
     read["surplus"].append("stray")
-    assert [result.tensor for result in wrong("SAVE01", anatomy, saving)] == ["stray"]
+    assert [result.tensor for result in wrong("SAVE01", model_spec, saving)] == ["stray"]
 
 
-def test_files_that_cannot_be_read_are_a_failure(anatomy, saving):
+def test_files_that_cannot_be_read_are_a_failure(model_spec, saving):
     saving.facts["stored"] = {"unreadable": "truncated"}
-    assert "truncated" in wrong("SAVE01", anatomy, saving)[0].what
+    assert "truncated" in wrong("SAVE01", model_spec, saving)[0].what
 
 
-def test_another_config_is_found(anatomy, saving):
+def test_another_config_is_found(model_spec, saving):
     text = saving.arrays["file.config.json"].tobytes().replace(b'"scale_embedding": true', b'"scale_embedding": false')
     saving.arrays["file.config.json"] = np.frombuffer(text, np.uint8)
-    assert "scale_embedding is False, and True was loaded" in wrong("SAVE02", anatomy, saving)[0].what
+    assert "scale_embedding is False, and True was loaded" in wrong("SAVE02", model_spec, saving)[0].what
     del saving.arrays["file.config.json"]
-    assert "no config.json" in wrong("SAVE02", anatomy, saving)[0].what
+    assert "no config.json" in wrong("SAVE02", model_spec, saving)[0].what
 
 
 @pytest.mark.parametrize(("loaded", "saved", "found"), [(True, 0, 0), (True, 5, 1), (False, 0, 1), (True, None, 0)])
@@ -112,11 +112,11 @@ def test_an_old_summariser_s_first_token_may_be_written_out(loaded, saved, found
     """``BartConfig`` of 4.x reads ``force_bos_token_to_be_generated`` as ``forced_bos_token_id``, and saves that."""
     config = json.loads((fixture("bart-odd") / "config.json").read_text()) | {"bos_token_id": 0}
     config.pop("forced_bos_token_id", None)
-    old = anatomy_of({**config, "force_bos_token_to_be_generated": loaded})
+    old = model_spec_of({**config, "force_bos_token_to_be_generated": loaded})
     written = json.dumps(config if saved is None else {**config, "forced_bos_token_id": saved})
     trace = Trace({"file.config.json": np.frombuffer(written.encode(), np.uint8)}, {})
     subject = SimpleNamespace(documented_class="BartForConditionalGeneration")
-    evidence = SimpleNamespace(trace=trace, anatomy=old, subject=subject)
+    evidence = SimpleNamespace(trace=trace, model_spec=old, subject=subject)
     assert sum(not result.ok for result in CHECKS["SAVE02"].function(evidence)) == found
 
 
@@ -125,43 +125,43 @@ def test_an_end_that_the_loaded_config_does_not_name_may_be_named_beside(loaded,
     """A composition saved without one has its decoder's in generation_config.json; one that was named stays."""
     config = json.loads((fixture("bert2bert") / "config.json").read_text())
     saved = {name: value for name, value in config.items() if name != "eos_token_id"}
-    composed = anatomy_of({**saved, **({} if loaded is None else {"eos_token_id": loaded})})
+    composed = model_spec_of({**saved, **({} if loaded is None else {"eos_token_id": loaded})})
     files = {"config.json": saved, "generation_config.json": {} if beside is None else {"eos_token_id": beside}}
     arrays = {f"file.{name}": np.frombuffer(json.dumps(said).encode(), np.uint8) for name, said in files.items()}
     subject = SimpleNamespace(documented_class="EncoderDecoderModel")
-    evidence = SimpleNamespace(trace=Trace(arrays, {}), anatomy=composed, subject=subject)
+    evidence = SimpleNamespace(trace=Trace(arrays, {}), model_spec=composed, subject=subject)
     assert sum(not result.ok for result in CHECKS["SAVE02"].function(evidence)) == found
 
 
 @pytest.mark.parametrize("check", ["SAVE03", "SAVE04", "SAVE05"])
-def test_a_square_kernel_of_other_bits_a_missing_and_an_invented_one_are_named(check, anatomy, saving):
+def test_a_square_kernel_of_other_bits_a_missing_and_an_invented_one_are_named(check, model_spec, saving):
     trace = loaded(saving)
     trace.facts["parameters"][SQUARE]["digest"] = "f" * 32
-    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == [SQUARE]
+    assert [result.tensor for result in wrong(check, model_spec, trace, saving)] == [SQUARE]
     del trace.facts["parameters"][SQUARE]
-    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == [SQUARE]
+    assert [result.tensor for result in wrong(check, model_spec, trace, saving)] == [SQUARE]
     trace = loaded(saving)
     trace.facts["parameters"]["classification_head.dense.weight"] = described(7, 3, 3)
-    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == ["classification_head.dense.weight"]
+    assert [result.tensor for result in wrong(check, model_spec, trace, saving)] == ["classification_head.dense.weight"]
     trace = loaded(saving)
     trace.facts["report"]["not_materialised"] = [SQUARE]
-    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == [SQUARE]
+    assert [result.tensor for result in wrong(check, model_spec, trace, saving)] == [SQUARE]
 
 
 @pytest.mark.parametrize("check", ["SAVE03", "SAVE04"])
-def test_a_table_that_came_apart_is_found(check, anatomy, saving):
+def test_a_table_that_came_apart_is_found(check, model_spec, saving):
     trace = loaded(saving)
     trace.facts["report"]["tied"] = []
-    assert [result.tensor for result in wrong(check, anatomy, trace, saving)] == [HEAD]
+    assert [result.tensor for result in wrong(check, model_spec, trace, saving)] == [HEAD]
 
 
-def test_a_clear_error_is_an_answer_only_where_nothing_is_promised(anatomy, saving):
-    assert wrong("SAVE05", anatomy, raising("OSError"), saving) == []
-    assert wrong("SAVE05", anatomy, raising("UnboundLocalError"), saving)
+def test_a_clear_error_is_an_answer_only_where_nothing_is_promised(model_spec, saving):
+    assert wrong("SAVE05", model_spec, raising("OSError"), saving) == []
+    assert wrong("SAVE05", model_spec, raising("UnboundLocalError"), saving)
     for check in ("SAVE03", "SAVE04"):
-        assert wrong(check, anatomy, raising("OSError"), saving)
-        assert wrong(check, anatomy, raising("OSError"), saving, newer=True) == []
-        assert wrong(check, anatomy, raising("KeyError"), saving, newer=True)
+        assert wrong(check, model_spec, raising("OSError"), saving)
+        assert wrong(check, model_spec, raising("OSError"), saving, newer=True) == []
+        assert wrong(check, model_spec, raising("KeyError"), saving, newer=True)
 
 
 def test_every_promise_has_a_source_and_stands_once():
@@ -200,7 +200,7 @@ def test_large_weights_are_saved_within_limits_and_the_reason_is_named(monkeypat
         assert case.notes.get("lacking", {}).get("room_to_save", "") == why
 
 
-def test_large_files_are_let_go_and_what_they_were_stays_known(monkeypatch, anatomy, saving):
+def test_large_files_are_let_go_and_what_they_were_stays_known(monkeypatch, model_spec, saving):
     assert without_large_files(saving) is None
     monkeypatch.setattr("parity.capture.worker.saving.LARGE", 8)
     small = without_large_files(saving)
@@ -211,8 +211,8 @@ def test_large_files_are_let_go_and_what_they_were_stays_known(monkeypatch, anat
     saving.facts["files"]["model.safetensors"]["bytes"] = 5000
     small = without_large_files(saving)
     assert small.facts["let_go"] == ["model.safetensors"] and list(small.arrays) == ["file.config.json"]
-    assert wrong("SAVE01", anatomy, small) == [] == wrong("SAVE02", anatomy, small)
-    assert wrong("SAVE01", anatomy, saving)  # the whole one is another than its digest says
+    assert wrong("SAVE01", model_spec, small) == [] == wrong("SAVE02", model_spec, small)
+    assert wrong("SAVE01", model_spec, saving)  # the whole one is another than its digest says
 
 
 def test_saved_files_are_mapped_and_come_back_whole(tmp_path):

@@ -93,13 +93,13 @@ def judged(place: Path) -> Report:
     """The claims about the files themselves."""
     checkpoint = inspect_checkpoint(place)
     kinds = ("tokenize", "tokenizer_files")
-    cases = [case for case in file_cases(checkpoint.anatomy, place) if case.operation in kinds]
+    cases = [case for case in file_cases(checkpoint.model_spec, place) if case.operation in kinds]
     backend = get_backend("file")
     model = backend.load(place, Variant(), device="cpu", dtype="float32", model_class=checkpoint.model_class)
     session = Session(lambda: model, lambda: model, Variant(), Clock())
     can, lacking = capabilities("file", "eager", {})
     answers = {(1, case.name): answered(case, session) for case in cases if {*case.requires} <= {*can}}
-    kind = {"documented_class": checkpoint.model_class, "families": list(checkpoint.anatomy.families)}
+    kind = {"documented_class": checkpoint.model_class, "families": list(checkpoint.model_spec.families)}
     subjects = [
         SubjectRecord(
             backend=name,
@@ -147,7 +147,7 @@ def reason(place: Path, check: str = "FILE02") -> str:
 
 def test_a_tokenizer_as_5_saves_it_is_read_as_one_of_vocabulary_and_merges(tmp_path):
     place = as_saved_by_5(tmp_path)
-    (case,) = (case for case in file_cases(inspect_checkpoint(place).anatomy, place) if case.operation == "tokenize")
+    (case,) = (case for case in file_cases(inspect_checkpoint(place).model_spec, place) if case.operation == "tokenize")
     assert case.requires == ("tokenize", "serialised_tokenizer", "paired_merges") and not case.notes["lacking"]
     told = [
         files.tokenize(each, case.settings["texts"], case.settings["pairs"]) for each in (place, fixture("bart-tiny"))
@@ -302,4 +302,4 @@ def test_pieces_of_a_unigram_are_numbered_by_their_order(tmp_path):
 
 def test_a_composition_without_a_tokenizer_is_asked_nothing():
     path = fixture("bert2bert")
-    assert not [case for case in file_cases(inspect_checkpoint(path).anatomy, path) if "token" in case.operation]
+    assert not [case for case in file_cases(inspect_checkpoint(path).model_spec, path) if "token" in case.operation]

@@ -58,7 +58,7 @@ def verdicts(
         save_file(weights, place / "model.safetensors")
     write(other({name: array.copy() for name, array in weights.items()}), place)
     checkpoint = inspect_checkpoint(place)
-    cases = [case for case in files.file_cases(checkpoint.anatomy, place) if case.operation == "weight_files"]
+    cases = [case for case in files.file_cases(checkpoint.model_spec, place) if case.operation == "weight_files"]
     backend = get_backend("file")
     asked = {"device": "cpu", "dtype": "float32", "model_class": checkpoint.model_class}
     model = backend.load(place, Variant(), **asked)
@@ -197,7 +197,7 @@ def test_a_format_without_a_reader_is_skipped_by_name(tmp_path, monkeypatch):
 
 def test_one_weight_file_is_compared_with_nothing():
     path = fixture("bart-odd")
-    cases = files.file_cases(inspect_checkpoint(path).anatomy, path)
+    cases = files.file_cases(inspect_checkpoint(path).model_spec, path)
     assert not [case for case in cases if case.operation == "weight_files"]
 
 

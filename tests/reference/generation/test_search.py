@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference.generation.search import hopeful
+from reference.generation.search import topk_candidates
 
 
 def whole(before: np.ndarray, log_probs: np.ndarray, count: int, tolerance: float) -> list[tuple[int, int]]:
@@ -30,7 +30,7 @@ def test_nothing_that_counts_is_passed_over(seed: int, tolerance: float, width: 
     if seed % 5 == 0:
         log_probs[0] = -np.inf
     count = int(rng.integers(1, log_probs.size + 1))
-    parents, tokens = hopeful(before, log_probs, count, tolerance, width)
+    parents, tokens = topk_candidates(before, log_probs, count, tolerance, width)
     found = list(zip(parents.tolist(), tokens.tolist(), strict=True))
     assert found == sorted(set(found)), "out of order or twice"
     assert set(whole(before, log_probs, count, tolerance)) <= set(found)
@@ -39,4 +39,4 @@ def test_nothing_that_counts_is_passed_over(seed: int, tolerance: float, width: 
 
 def test_most_of_a_large_vocabulary_is_passed_over() -> None:
     log_probs = np.random.default_rng(0).normal(size=(4, 50265))
-    assert len(hopeful(np.zeros(4), log_probs, 9, 0.0)[0]) < 50 * 128
+    assert len(topk_candidates(np.zeros(4), log_probs, 9, 0.0)[0]) < 50 * 128

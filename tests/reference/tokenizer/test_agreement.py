@@ -28,7 +28,7 @@ VOCABULARIES = pytest.mark.parametrize("vocabulary", ["bart-tiny", "odd"])
 BOTH = ["BartTokenizer", "BartTokenizerFast"]
 
 
-class Twin(NamedTuple):
+class Peer(NamedTuple):
     """Ours and theirs on one vocabulary."""
 
     ours: ByteLevelTokenizer
@@ -36,11 +36,11 @@ class Twin(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory):
+def peers(tmp_path_factory):
     """Vocabulary, prefix and class to the two tokenizers."""
     places: dict[str, Path] = {"bart-tiny": fixture("bart-tiny"), "odd": odd_vocabulary(tmp_path_factory.mktemp("odd"))}
     return {
-        (name, prefix, cls): Twin(
+        (name, prefix, cls): Peer(
             ByteLevelTokenizer.read(place, prefix, DOCUMENTED if cls == BOTH[0] else FAST),
             getattr(transformers, cls).from_pretrained(place, add_prefix_space=prefix),
         )
@@ -51,8 +51,8 @@ def twins(tmp_path_factory):
 @VOCABULARIES
 @PREFIXES
 @pytest.mark.parametrize("cls", BOTH)
-def test_texts_and_pairs_are_encoded_alike(twins, vocabulary, prefix, cls):
-    ours, theirs = twins[vocabulary, prefix, cls]
+def test_texts_and_pairs_are_encoded_alike(peers, vocabulary, prefix, cls):
+    ours, theirs = peers[vocabulary, prefix, cls]
 
     @examples(150)
     @given(TEXTS, st.none() | TEXTS, st.booleans())
@@ -72,8 +72,8 @@ def test_texts_and_pairs_are_encoded_alike(twins, vocabulary, prefix, cls):
 
 @VOCABULARIES
 @PREFIXES
-def test_offsets_are_those_of_the_fast_one(twins, vocabulary, prefix):
-    ours, theirs = twins[vocabulary, prefix, "BartTokenizerFast"]
+def test_offsets_are_those_of_the_fast_one(peers, vocabulary, prefix):
+    ours, theirs = peers[vocabulary, prefix, "BartTokenizerFast"]
 
     @examples(150)
     @given(TEXTS, st.none() | TEXTS)
@@ -95,8 +95,8 @@ def _without_dropped(text: str) -> str:
 
 @VOCABULARIES
 @pytest.mark.parametrize("cls", BOTH)
-def test_rows_of_any_ids_are_decoded_alike(twins, vocabulary, cls):
-    ours, theirs = twins[vocabulary, False, cls]
+def test_rows_of_any_ids_are_decoded_alike(peers, vocabulary, cls):
+    ours, theirs = peers[vocabulary, False, cls]
 
     numbers = sorted(ours.tokens)
 
@@ -138,9 +138,9 @@ def test_every_character_has_the_kind_that_the_fast_one_s_expressions_find():
         assert "".join(text for block in cut for text, _ in block) == kept, pattern
 
 
-def test_every_short_string_of_the_pattern_s_kinds_is_cut_alike(twins):
+def test_every_short_string_of_the_pattern_s_kinds_is_cut_alike(peers):
     """With the kinds of all characters right, these are all the ways in which five characters can stand together."""
-    slow = twins["bart-tiny", False, "BartTokenizer"].theirs
+    slow = peers["bart-tiny", False, "BartTokenizer"].theirs
     for length in range(6):
         for chars in product(" \n'séٳ!", repeat=length):
             text = "".join(chars)
@@ -148,8 +148,8 @@ def test_every_short_string_of_the_pattern_s_kinds_is_cut_alike(twins):
 
 
 @pytest.mark.parametrize("text", ["'s't're've'm'll'd'r'v'l", "a's 'S ’s 'LL", " 's 'st", "we'll've", "'\u017f"])
-def test_contractions_are_cut_alike(twins, text):
-    slow = twins["bart-tiny", False, "BartTokenizer"].theirs
+def test_contractions_are_cut_alike(peers, text):
+    slow = peers["bart-tiny", False, "BartTokenizer"].theirs
     assert [text[start:end] for start, end in pieces(text, Letters.UNICODE_18)] == slow.pat.findall(text)
 
 
@@ -167,9 +167,9 @@ APART = {
 
 
 @pytest.mark.parametrize("choice", [field.name for field in fields(DOCUMENTED)])
-def test_each_choice_tells_the_library_s_two_apart(twins, tmp_path, choice):
+def test_each_choice_tells_the_library_s_two_apart(peers, tmp_path, choice):
     text, prefix = APART[choice]
-    slow, fast = (twins["odd", prefix, cls] for cls in BOTH)
+    slow, fast = (peers["odd", prefix, cls] for cls in BOTH)
     assert _said_by_theirs(slow.theirs, text, choice) == _said_by_ours(slow.ours, text, choice) or choice == "spans"
     assert _said_by_theirs(fast.theirs, text, choice) == _said_by_ours(fast.ours, text, choice)
     other = replace(DOCUMENTED, **{choice: getattr(FAST, choice)})

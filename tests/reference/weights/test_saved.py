@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fixtures.make import CHECKPOINTS, FIXTURES, make_weights
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from reference.config import BartConfig
 from reference.weights import cast, read_weights
 
@@ -42,7 +42,7 @@ def directory(tmp_path_factory):
 def saved(request, directory):
     """A fixture's weights as they were made, and the directory with every format of it."""
     config = BartConfig.from_dict(request.param.config)
-    expected = make_weights(anatomy_of(request.param.config), request.param.seed, request.param.eos_bias)
+    expected = make_weights(model_spec_of(request.param.config), request.param.seed, request.param.eos_bias)
     return config, expected, directory / request.param.name
 
 

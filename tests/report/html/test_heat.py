@@ -1,4 +1,4 @@
-"""The heat map: a shade for each layer and position, the budget between two of them."""
+"""The heat map: a shade for each layer and position, the tolerance between two of them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tests.report.html.reading import read
 from tests.sample_reports import measured, report, subject, verdict
 
 
-def test_every_position_has_the_shade_of_its_error_in_budgets():
+def test_every_position_has_the_shade_of_its_error_in_tolerances():
     found = heat_map([measured("a", places=[0.05, 0.2, 1.0]), measured("b", places=[1.01, 11.0, 5000.0])])
     assert [[spot.shade for spot in row.spots] for row in found.rows] == [[0, 1, 2], [3, 4, 5]]
     assert found.outside and found.width == 3 and len(STEPS) == 5
-    assert found.rows[1].spots[1].hover == "b at position 1: 11 budgets"
+    assert found.rows[1].spots[1].hover == "b at position 1: 11 × tolerance"
 
 
 def test_what_has_no_positions_has_no_map():

@@ -43,10 +43,10 @@ def largest():
         }
         if chance.random() < 0.06:
             entry = next(known)
-            evidence = {"ledger": entry.id, "severity": entry.severity}
-            reason = f"{entry.id}: {entry.cause} [a tensor is {chance.random():.3g} budgets off]"
+            evidence = {"known_issue": entry.id, "severity": entry.severity}
+            reason = f"{entry.id}: {entry.cause} [a tensor is {chance.random():.3g} × tolerance off]"
             return verdict("known", reason=reason, evidence=evidence, **fields)
-        return verdict(error=chance.random() * 1e-6, budget=1e-6, **fields)
+        return verdict(error=chance.random() * 1e-6, tolerance=1e-6, **fields)
 
     cells = [
         (name, check, who, case)

@@ -21,9 +21,9 @@ HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;{{ 7 * 
 
 def full(**fields: Any) -> Report:
     """A report that fills every section."""
-    known = {"ledger": "hf-tf-untied-head-ignored", "severity": "critical"}
+    known = {"known_issue": "hf-tf-untied-head-ignored", "severity": "critical"}
     cells = [
-        verdict(error=1e-7, budget=1e-6),
+        verdict(error=1e-7, tolerance=1e-6),
         failure(),
         verdict("error", check="NUM04", reason="time-out"),
         verdict("known", backend="hf-tf", reason="hf-tf-untied-head-ignored: because [found]", evidence=known),

@@ -1,4 +1,4 @@
-"""Plots: every measured tensor is a point in its place, and what is outside its budget looks so."""
+"""Plots: every measured tensor is a point in its place, and what is outside its tolerance looks so."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_decade_is_the_same_height_everywhere():
     assert all(made.top <= height <= made.bottom for height in heights)
 
 
-def test_a_point_is_outside_past_its_budget_and_not_before():
+def test_a_point_is_outside_past_its_tolerance_and_not_before():
     made = plot(rows(1e-6, 1.01e-6, None, 0.0), (-9, -4))
     assert [point.kind for point in made.points] == ["inside", "outside", "none", "equal"]
     assert made.points[3].y == made.zero > made.bottom
@@ -39,42 +39,43 @@ def test_a_point_is_outside_past_its_budget_and_not_before():
 
 
 def test_an_element_outside_counts_where_its_slice_is_inside():
-    (row,) = rows(5e-7, budgets=1.4)
+    (row,) = rows(5e-7, ratio=1.4)
     assert is_outside(row)
     (point,) = plot([row], (-9, -4)).points
     assert point.kind == "outside"
-    assert "1.4 budgets (its worst element" in point.hover
+    assert "1.4 × tolerance (its worst element" in point.hover
 
 
-def test_hovering_tells_tensor_place_error_budget_and_ratio():
+def test_hovering_tells_tensor_place_error_tolerance_and_ratio():
     made = plot(
         [measured("logits", 5e-7), measured("loss", None, note="has shape [2] where the oracle has []")], (-9, -4)
     )
     assert (
-        made.points[0].hover == "logits at [1, 2]\nerror 5.00e-07 · 0.5 budgets\nbudget 1.00e-06 · yardstick 1.30e-07"
+        made.points[0].hover
+        == "logits at [1, 2]\nerror 5.00e-07 · 0.5 × tolerance\ntolerance 1.00e-06 · noise floor 1.30e-07"
     )
     assert "has shape [2]" in made.points[1].hover
 
 
-def test_without_a_budget_a_point_says_so_and_the_line_has_a_gap():
+def test_without_a_tolerance_a_point_says_so_and_the_line_has_a_gap():
     found = rows(1e-7, 1e-7, 1e-7)
-    found[1] = found[1].model_copy(update={"budget": None, "yardstick": None, "budgets": None})
+    found[1] = found[1].model_copy(update={"tolerance": None, "noise_floor": None, "ratio": None})
     made = plot(found, (-9, -4))
-    assert made.budget.count("M") == 2
-    assert plot(rows(1e-7, 1e-7, 1e-7), (-9, -4)).budget.count("M") == 1
-    assert "no budget" in made.points[1].hover
+    assert made.tolerance.count("M") == 2
+    assert plot(rows(1e-7, 1e-7, 1e-7), (-9, -4)).tolerance.count("M") == 1
+    assert "no tolerance" in made.points[1].hover
 
 
-def test_the_budget_stands_at_its_own_height():
+def test_the_tolerance_stands_at_its_own_height():
     made = plot(rows(1e-7), (-9, -4))
-    (height,) = re.match(r"M[\d.]+ ([\d.]+)H", made.budget).groups()
+    (height,) = re.match(r"M[\d.]+ ([\d.]+)H", made.tolerance).groups()
     assert float(height) == pytest.approx(made.bottom - 170 * 3 / 5)
 
 
 def test_the_axis_holds_every_number_and_is_never_flat():
     assert decades_of(rows(1e-9, 3e-2)) == (-9, -1)
-    assert decades_of([measured(error=0.0, budget=None, yardstick=None)]) == (-8, 0)
-    assert decades_of([measured(error=1e-7, budget=1e-7, yardstick=None)])[0] == -7
+    assert decades_of([measured(error=0.0, tolerance=None, noise_floor=None)]) == (-8, 0)
+    assert decades_of([measured(error=1e-7, tolerance=1e-7, noise_floor=None)])[0] == -7
 
 
 def test_tensors_are_labelled_below_the_part_they_belong_to():

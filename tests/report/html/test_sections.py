@@ -18,7 +18,7 @@ def page(*verdicts, **fields) -> Element:
 
 
 def known(severity: str = "low", entry: str = "ENTRY-1", **fields):
-    evidence = {"ledger": entry, "severity": severity}
+    evidence = {"known_issue": entry, "severity": severity}
     return verdict("known", reason=f"{entry}: it is so [what was found]", evidence=evidence, **fields)
 
 
@@ -49,7 +49,7 @@ def test_the_head_answers_the_question_in_one_line(verdicts, status, answer):
 
 def later(number: int):
     """A tensor that is wrong because what came to it was."""
-    return Divergence(tensor=f"decoder.hidden.{number}", error=1.0, budget=0.1, inputs_within=7.0)
+    return Divergence(tensor=f"decoder.hidden.{number}", error=1.0, tolerance=0.1, inputs_within=7.0)
 
 
 def test_the_head_names_where_failures_begin_those_with_right_inputs_first_and_counts_the_rest():
@@ -60,13 +60,13 @@ def test_the_head_names_where_failures_begin_those_with_right_inputs_first_and_c
     items = [item.text for item in listed.all("li")]
     assert len(items) == 6
     where = "hf-flax · bart-odd, b · float32 · cpu · NUM01, NUM02, NUM03 and 3 more"
-    assert items[0].startswith(f"decoder.hidden.1 ; its inputs agree to 0.9 budgets {where} likely: ")
-    assert items[1].startswith("decoder.hidden.2 ; its inputs were already off by 7 budgets")
+    assert items[0].startswith(f"decoder.hidden.1 ; its inputs agree (0.9 × tolerance) {where} likely: ")
+    assert items[1].startswith("decoder.hidden.2 ; its inputs were already off by 7 × tolerance")
     assert items[-1] == "and 2 other places"
 
 
 def test_the_head_shows_the_curve_of_where_it_begins_and_leads_to_all_of_them():
-    cells = [verdict(error=1e-7, budget=1e-6), failure(case="forward")]
+    cells = [verdict(error=1e-7, tolerance=1e-6), failure(case="forward")]
     rows = [measured("decoder.hidden.1", 1e-2, subject=1), measured("logits", 1e-7)]
     made = page(*cells, subjects=[subject(), subject("hf-flax")], measured=rows)
     (curve,) = (part for part in made.all("div") if part.attributes.get("class") == "curve")
@@ -121,13 +121,13 @@ def test_the_matrix_has_the_worst_of_each_cell_by_family_and_checkpoint_and_dtyp
 
 
 def test_a_cell_s_card_lists_every_case_and_leads_to_its_block():
-    made = page(verdict(error=2e-7, budget=1e-6), failure(backend="hf-torch", case="loss"))
+    made = page(verdict(error=2e-7, tolerance=1e-6), failure(backend="hf-torch", case="loss"))
     (button,) = made.all("button", "cell")
-    assert button.attributes["title"] == "hf-torch: 2 cases, at most 8.4e+04 budgets (loss)"
+    assert button.attributes["title"] == "hf-torch: 2 cases, at most 8.4e+04 × tolerance (loss)"
     card = made.get(button.attributes["popovertarget"])
     rows = [[cell.text for cell in row.all("td")] for row in card.all("tr")]
-    assert rows[0] == ["pass", "forward", "0.2 budgets", ""]
-    assert rows[1][:3] == ["fail", "loss", "8.4e+04 budgets"]
+    assert rows[0] == ["pass", "forward", "0.2 × tolerance", ""]
+    assert rows[1][:3] == ["fail", "loss", "8.4e+04 × tolerance"]
     permanent, link = card.all("a")
     assert permanent.attributes["href"] == f"#{card.attributes['id']}"
     assert made.get(link.attributes["href"].removeprefix("#")).text.startswith("NUM01 fail")
@@ -143,7 +143,7 @@ def test_a_failure_says_all_that_the_terminal_says():
             assert f"{name} {' '.join(line.split())}" in block.text
 
 
-def test_known_divergences_say_what_the_ledger_says_the_critical_ones_first():
+def test_known_divergences_say_what_the_known_issues_says_the_critical_ones_first():
     entry = known_issues.entries()[0]
     critical = known(entry.severity, entry.id, backend="hf-torch", variant="sdpa")
     made = page(known(), known(case="loss"), critical)

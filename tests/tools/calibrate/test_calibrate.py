@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from parity.cases.standard import standard_cases
-from parity.core.model_spec import anatomy_of
+from parity.core.model_spec import model_spec_of
 from parity.core.resources import data
 from parity.core.trace import Trace
 from parity.judge.captured_run import CheckpointRun
@@ -22,7 +22,7 @@ from parity.judge.tolerance import UNIT_ROUNDOFF
 from parity.tools.calibrate import alarms, measure, table, tail
 from parity.tools.calibrate.draw import LONGEST_TEXT, architecture, deviation, generation, rows, write_checkpoint
 from parity.tools.calibrate.measure import Row, known_to_be_wrong, read, rows_of, still_drawn, write
-from parity.tools.calibrate.plan import LARGEST_GAIN, NARROWEST, Chunk, chunks, is_asked
+from parity.tools.calibrate.plan import LARGEST_GAIN, NARROWEST, Chunk, chunks, is_requested
 from reference.config import BartConfig
 from reference.generation import GenerationSettings
 
@@ -41,7 +41,7 @@ def test_random_architectures_can_be_asked_everything(seed, tmp_path):
     read_back = BartConfig.from_dict(config)
     settings = GenerationSettings.from_dict(generation(RNG(seed), config)).to_dict()
     assert 8 <= settings["max_length"] <= LONGEST_TEXT <= read_back.max_position_embeddings
-    asked = standard_cases(anatomy_of(config), rows(config), settings)
+    asked = standard_cases(model_spec_of(config), rows(config), settings)
     longest = max(len(each[0]) for case in asked for name, each in case.inputs.items() if name.endswith("ids"))
     assert longest <= read_back.max_position_embeddings
 
@@ -69,7 +69,7 @@ def test_narrow_architectures_and_large_gains_are_passed_over(tmp_path):
 def test_rows_of_what_is_passed_over_today_are_not_counted(tmp_path):
     widths = {number: architecture(RNG([5, number]))["d_model"] for number in range(30)}
     narrow = next(number for number, width in widths.items() if width < NARROWEST)
-    drawn = next(number for number in widths if is_asked(5, number, 0))
+    drawn = next(number for number in widths if is_requested(5, number, 0))
     write(tmp_path / "5-0000-0030-float32.csv.gz", [row(checkpoint=f"{number}-0") for number in (narrow, drawn)])
     assert still_drawn(read(tmp_path))["checkpoint"].tolist() == [f"{drawn}-0"]
 
@@ -116,7 +116,7 @@ def test_every_candidate_is_measured_at_every_tensor(run_directory):
     assert not [each for each in found if (each.case, each.tensor) == ("loss.all-ignored", "loss")]
 
 
-def test_what_the_ledger_knows_is_left_out_where_it_speaks_of_numbers(run_directory):
+def test_what_the_known_issues_knows_is_left_out_where_it_speaks_of_numbers(run_directory):
     _, (run,) = CheckpointRun.open_all(run_directory())
     subject = next(subject for _, subject in run.subjects("candidate"))
     run.manifest.environments[subject.environment]["versions"] = {"transformers": "4.57.6"}
@@ -190,24 +190,24 @@ def test_the_factors_cover_what_was_measured(tmp_path):
     ]
     write(tmp_path / "a.csv.gz", found)
     written = tomllib.loads(table.as_toml(read(tmp_path), {"date": "today"}))
-    names = {f"{members}-{dtype}" for members in ("ensemble", "twin") for dtype in ("float32", "float64")}
+    names = {f"{members}-{dtype}" for members in ("ensemble", "peer") for dtype in ("float32", "float64")}
     assert set(written) == {*names, "measured"}  # of gradients nothing was measured
-    assert written["ensemble-float32"]["k_slice"] >= 3.21 and written["twin-float64"]["k_element"] >= 3.21
+    assert written["ensemble-float32"]["k_slice"] >= 3.21 and written["peer-float64"]["k_element"] >= 3.21
     assert {each["count"] for each in written["measured"]["ratios"]} == {2}
 
 
 def test_what_is_never_judged_has_no_say_in_the_factors(tmp_path):
-    wild = row(slice=6.0, slice_yardstick=0.6, element=6.0, element_yardstick=0.6)
+    wild = row(slice=6.0, slice_noise_floor=0.6, element=6.0, element_noise_floor=0.6)
     write(tmp_path / "a.csv.gz", [row(), wild])
     assert table.smallest_factor(read(tmp_path), MILLION) == pytest.approx(
         3.4, abs=0.11
     )  # 3.4 times 0.6 could not fail
-    write(tmp_path / "a.csv.gz", [row(), row(slice=6e-7, slice_yardstick=6e-8)])
+    write(tmp_path / "a.csv.gz", [row(), row(slice=6e-7, slice_noise_floor=6e-8)])
     assert table.smallest_factor(read(tmp_path), MILLION) == pytest.approx(10.0, abs=0.11)
 
 
 def test_a_ratio_is_never_taken_of_less_than_the_floor(tmp_path):
-    write(tmp_path / "a.csv.gz", [row(slice_yardstick=0.0, element_yardstick=0.0)])
+    write(tmp_path / "a.csv.gz", [row(slice_noise_floor=0.0, element_noise_floor=0.0)])
     found = read(tmp_path)
     floors = table.FLOORS
     assert table.ratios(found, "slice") == pytest.approx(3e-7 / (floors["slice"] * UNIT_ROUNDOFF["float32"]))

@@ -1,4 +1,4 @@
-"""Comparing two sides: what is equal, what honest implementations differ by, and the first tensor that differs."""
+"""Comparing two sides: what is equal, what conforming implementations differ by, and the first tensor that differs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_run_is_equal_to_itself(two_runs):
     assert all(row.error == 0 for each in found.cases for row in each.rows)
 
 
-def test_two_honest_answers_are_within_both_budgets(two_runs):
+def test_two_conforming_answers_are_within_both_tolerances(two_runs):
     one, _ = two_runs({})
     found = compare(replace(one, who=WHO), replace(one, who=WHO))
     assert found.same
@@ -116,7 +116,7 @@ def test_another_dtype_has_other_bits_and_the_same_shapes(two_runs):
     assert first(compare(*named, ["load"]), "load") is None
 
 
-def test_a_number_without_a_budget_is_told(two_runs):
+def test_a_number_without_a_tolerance_is_told(two_runs):
     from parity.tools.compare.render import summary
 
     def moved(trace):
@@ -125,7 +125,7 @@ def test_a_number_without_a_budget_is_told(two_runs):
 
     one, other = two_runs({"generate.beams": moved})
     (found,) = compare(one, other, ["generate.beams"]).cases
-    assert found.first is None and "1 other numbers without a budget" in summary(found)
+    assert found.first is None and "1 other numbers without a tolerance" in summary(found)
 
 
 def test_an_answer_that_is_missing_is_said(two_runs):

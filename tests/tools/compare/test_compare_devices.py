@@ -24,19 +24,19 @@ def relabelled(directory, **words: str) -> None:
     path = directory / "manifest.json"
     data = json.loads(path.read_text())
     for subject in data["subjects"]:
-        if subject["role"] in ("candidate", "yardstick"):
+        if subject["role"] in ("candidate", "noise_floor"):
             subject.update(words)
     path.write_text(json.dumps(data))
 
 
 @pytest.fixture
 def on_two_devices(two_runs):
-    """An honest run on the CPU, and one on ``cuda`` with a trace of the candidate's altered."""
+    """A conforming run on the CPU, and one on ``cuda`` with a trace of the candidate's altered."""
 
     def make(alter: dict):
-        honest, altered = two_runs(alter)
+        original, altered = two_runs(alter)
         relabelled(altered.directory, device="cuda")
-        return honest, altered
+        return original, altered
 
     return make
 
@@ -48,7 +48,7 @@ def test_runs_of_two_devices_are_paired_by_what_is_alike_else(on_two_devices):
     assert {each.subjects for each in found.cases} == {("hf-torch cpu float32", "hf-torch cuda float32")}
 
 
-def test_what_differs_on_the_other_device_is_found_with_budgets_of_both(on_two_devices):
+def test_what_differs_on_the_other_device_is_found_with_tolerances_of_both(on_two_devices):
     wrong = {"forward": lambda trace: scaled("logits", 1.01)(scaled("decoder.hidden.1", 1.01)(trace))}
     one, other = on_two_devices(wrong)
     row = first(compare(one, other), "forward")
@@ -57,7 +57,7 @@ def test_what_differs_on_the_other_device_is_found_with_budgets_of_both(on_two_d
     assert first(compare(*named), "forward") == row
 
 
-def test_honest_answers_that_are_not_the_same_bits_are_within_both_budgets(on_two_devices):
+def test_conforming_answers_that_are_not_the_same_bits_are_within_both_tolerances(on_two_devices):
     one, other = on_two_devices({"forward": scaled("decoder.hidden.1", 1 + 1e-7)})
     found = compare(one, other)
     assert found.same
@@ -65,13 +65,13 @@ def test_honest_answers_that_are_not_the_same_bits_are_within_both_budgets(on_tw
     assert 0 < row.share < 1
 
 
-def test_a_yardstick_that_was_not_measured_on_the_device_is_no_budget(on_two_devices):
-    """Errors on a CPU say nothing of what is honest elsewhere."""
+def test_a_noise_floor_that_was_not_measured_on_the_device_is_no_tolerance(on_two_devices):
+    """Errors on a CPU say nothing of what is conforming elsewhere."""
     one, other = on_two_devices({"forward": scaled("decoder.hidden.1", 1.01)})
     path = other.directory / "manifest.json"
     data = json.loads(path.read_text())
     for subject in data["subjects"]:
-        if subject["role"] == "yardstick":
+        if subject["role"] == "noise_floor":
             subject["device"] = "cpu"
     path.write_text(json.dumps(data))
     (found,) = (each for each in compare(one, other).cases if each.case == "forward")
@@ -91,10 +91,10 @@ def test_the_command_says_who_answered_where_and_counts_no_verdict_as_changed(on
 
 
 def test_runs_of_two_dtypes_are_paired_too(run_directory, tmp_path):
-    honest = run_directory()
-    shutil.copytree(honest, tmp_path / "other")
+    original = run_directory()
+    shutil.copytree(original, tmp_path / "other")
     relabelled(tmp_path / "other", dtype="bfloat16")
-    found = compare(Side("float32", honest, None), Side("bfloat16", tmp_path / "other", None))
+    found = compare(Side("float32", original, None), Side("bfloat16", tmp_path / "other", None))
     assert {each.subjects for each in found.cases} == {("hf-torch cpu float32", "hf-torch cpu bfloat16")}
 
 

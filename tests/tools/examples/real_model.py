@@ -26,7 +26,7 @@ def minilm() -> Path:
     return directory
 
 
-def lay_out(hub: Path, hub_id: str, *files: Path) -> Path:
+def prepare(hub: Path, hub_id: str, *files: Path) -> Path:
     """Links files into a snapshot of a hub cache, and returns it."""
     repository = hub / "--".join(["models", *hub_id.split("/")])
     snapshot = repository / "snapshots" / REVISION
@@ -43,7 +43,7 @@ def joined(hub: Path, hub_id: str) -> Path:
     from reference import composing
 
     source = minilm()
-    snapshot = lay_out(hub, hub_id)
+    snapshot = prepare(hub, hub_id)
     data, weights = composing.joined(source, source, decoder_start_token_id=101, pad_token_id=0, eos_token_id=102)
     composing.save(snapshot, {"architectures": ["EncoderDecoderModel"], **data}, weights)
     for name in TOKENIZER:

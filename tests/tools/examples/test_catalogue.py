@@ -25,7 +25,7 @@ from parity.core.trace import Trace
 from parity.judge.checks.documented import documented_values_hold
 from parity.judge.judge import judge
 from parity.judge.results import Finding
-from parity.tools.examples.stand_ins import hub_ids, lay_out
+from parity.tools.examples.stand_ins import hub_ids, prepare
 from tests.tools.examples.real_model import joined
 
 VALUES = {value.id: value for value in read_catalogue()}
@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_cause(name: str, tmp_path:
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CheckpointRecord]:
     """The stand-in of each value's checkpoint, as a run knows it."""
     home = tmp_path_factory.mktemp("home")
-    lay_out(home)
+    prepare(home)
     found = {}
     for value in VALUES.values():
         snapshot = next((home / "hub" / f"models--{value.checkpoint.replace('/', '--')}" / "snapshots").iterdir())
@@ -169,7 +169,7 @@ def test_the_documented_answer_passes_and_another_fails(name: str, cases: dict[s
 @pytest.mark.full
 def test_an_audit_of_a_hub_id_asks_it_and_one_of_a_plain_directory_does_not(tmp_path: Path):
     """Of the stand-in for facebook/bart-base, which has the documented tokens at their ids."""
-    lay_out(tmp_path)
+    prepare(tmp_path)
     snapshot = next((tmp_path / "hub" / "models--facebook--bart-base" / "snapshots").iterdir())
     shutil.copytree(snapshot, tmp_path / "copy")
     asked = {"backends": ["hf-tokenizer-fast"], "checks": ["DOC05"]}
@@ -213,7 +213,9 @@ def test_a_real_bert_answers_what_was_recorded_and_an_altered_value_is_found(
     }
     skipped = {key for key, value in status.items() if value == "skip"}
     assert skipped == {("documented.minilm-loss", "hf-flax")}, "Flax takes no labels"
-    known = {("documented.minilm-text", "hf-flax")}  # it encodes with positions for token types, which is in the ledger
+    known = {
+        ("documented.minilm-text", "hf-flax")
+    }  # it encodes with positions for token types, which is in the list of known issues
     assert {key for key, value in status.items() if value == "known"} == known
     assert {key for key, value in status.items() if value != "pass"} == skipped | known
     text = MINILM.read_text()

@@ -17,7 +17,7 @@ import pytest
 
 from parity.tools.examples import stand_ins
 from parity.tools.examples.results import DocsReport
-from tests.tools.examples.real_model import TOKENIZER, joined, lay_out, minilm
+from tests.tools.examples.real_model import TOKENIZER, joined, minilm, prepare
 
 pytestmark = pytest.mark.full
 ROOT = Path(__file__).parents[3]
@@ -69,7 +69,7 @@ ALTERED = {
 @pytest.fixture(scope="module")
 def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home, source = tmp_path_factory.mktemp("huggingface"), minilm()
-    lay_out(home / "hub", PUBLISHED, *(source / name for name in ("config.json", "model.safetensors", *TOKENIZER)))
+    prepare(home / "hub", PUBLISHED, *(source / name for name in ("config.json", "model.safetensors", *TOKENIZER)))
     joined(home / "hub", JOINED)
     return home
 
@@ -110,7 +110,7 @@ def test_an_altered_value_of_each_kind_differs(hub_home: Path, tmp_path: Path):
 
 def test_a_data_set_that_was_loaded_before_is_found_without_its_repository(tmp_path: Path):
     """As ``datasets`` keeps it; a stand-in lies in the very same place."""
-    stand_ins.lay_out(tmp_path)
+    stand_ins.prepare(tmp_path)
     shutil.rmtree(tmp_path / "hub")
     page = f"""
 ```py

@@ -114,15 +114,15 @@ def test_the_terminal_shows_one_block_for_code_that_is_wrong_in_one_way(report, 
     text = capsys.readouterr().out
     assert text.count("raised") == 1
     assert "BartModel.forward#1 breaks · new (transformers 5.23.0) and 1 more with the same code" in text
-    assert "again    parity docs --installed --stack new --example BartModel.forward#1" in text
-    assert "again    parity docs p.md --stack new --example p.md:2" in text
+    assert "again    parity doctest --installed --stack new --example BartModel.forward#1" in text
+    assert "again    parity doctest p.md --stack new --example p.md:2" in text
     assert "p.md:2 wrote outside its folder: /etc/x" in text
     assert "bad.md: not text" in text
 
 
 def test_the_command_that_asks_again_finds_the_page_and_the_checkpoints(report, capsys):
     show_docs(report.model_copy(update={"command": ["parity", "docs", "my pages/p.md"], "mode": "real"}))
-    again = "again    parity docs 'my pages/p.md' --stack new --checkpoints real --example p.md:2"
+    again = "again    parity doctest 'my pages/p.md' --stack new --checkpoints real --example p.md:2"
     assert again in capsys.readouterr().out
 
 

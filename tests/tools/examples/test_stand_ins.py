@@ -12,14 +12,14 @@ import pytest
 
 from parity.cli.main import run
 from parity.tools.examples import stand_ins
-from parity.tools.examples.stand_ins import StandInError, hub_ids, lay_out
+from parity.tools.examples.stand_ins import StandInError, hub_ids, prepare
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hub cache of all of them; they are made once for a machine."""
     folder = tmp_path_factory.mktemp("home")
-    found = lay_out(folder)
+    found = prepare(folder)
     assert (found.ids, found.lacking) == (hub_ids(), {})
     return folder
 
@@ -48,14 +48,14 @@ def test_what_is_there_already_stays(tmp_path: Path) -> None:
     own = tmp_path / "hub" / "models--facebook--bart-large"
     own.mkdir(parents=True)
     (own / "mine").touch()
-    lay_out(tmp_path)
+    prepare(tmp_path)
     assert [path.name for path in own.iterdir()] == ["mine"]
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("no folder")
     with pytest.raises(StandInError, match=r"stand-ins cannot be written: File exists"):
-        lay_out(tmp_path)
+        prepare(tmp_path)
 
 
 @pytest.mark.full
@@ -154,12 +154,12 @@ def without(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:
 
 def test_only_what_is_named_is_made_and_only_once(tmp_path: Path, made: list[str]) -> None:
     names = {"facebook/bart-base", "gpt2", SPEECH, "nobody/knows"}
-    found = lay_out(tmp_path / "home", tmp_path / "cache", names)
+    found = prepare(tmp_path / "home", tmp_path / "cache", names)
     assert (found.ids, found.lacking) == (names - {"nobody/knows"}, {})
     assert set(made) == names - {"nobody/knows"}
     for name in found.ids:
         assert (tmp_path / "home" / stand_ins.place_of(name)).is_dir()
-    again = lay_out(tmp_path / "other", tmp_path / "cache", ["gpt2", "facebook/bart-large"])
+    again = prepare(tmp_path / "other", tmp_path / "cache", ["gpt2", "facebook/bart-large"])
     assert again.ids == {"gpt2", "facebook/bart-large"}
     assert made[3:] == ["facebook/bart-large"]
 
@@ -170,7 +170,7 @@ def test_what_a_stand_in_needs_is_named_with_the_extra_and_the_others_are_made(
     """An environment of torch and transformers alone."""
     without(monkeypatch, "sentencepiece", "google.protobuf", "pyarrow")
     speech = "facebook/wav2vec2-xls-r-300m-en-to-15"
-    found = lay_out(tmp_path / "home", tmp_path / "cache", ["facebook/bart-base", speech, SPEECH])
+    found = prepare(tmp_path / "home", tmp_path / "cache", ["facebook/bart-base", speech, SPEECH])
     assert made == ["facebook/bart-base"]
     assert found.lacking == {
         speech: "sentencepiece and protobuf are not installed: pip install 'encdec-parity[docs]'",

@@ -41,7 +41,7 @@ def test_the_checkpoint_is_whole_and_the_batch_fits_it(family, tmp_path):
     assert set(asked.weights()) == set(asked.table.shapes)
     assert checkpoint.model_class == asked.model_class
     assert cases["forward"].batch == len(asked.lengths)
-    assert all(target <= checkpoint.anatomy.positions for _, target in asked.lengths)
+    assert all(target <= checkpoint.model_spec.positions for _, target in asked.lengths)
 
 
 def test_no_two_parameters_are_drawn_alike():
@@ -67,12 +67,12 @@ def test_a_batch_padded_on_the_left_is_the_other_one_moved(tmp_path):
     assert set(moved) <= {*ON_EITHER_SIDE, "load"}
 
 
-def test_a_masked_mate_sees_nothing_and_sets_no_budget(tmp_path):
+def test_a_masked_other_rows_sees_nothing_and_sets_no_tolerance(tmp_path):
     asked = replace(example("bart"), lengths=((5, 4), (2, 3)), ignored=(), padding="right", masked=True)
     _, cases = written(asked, tmp_path / "some")
-    mates = cases["forward.other-mates"]
-    assert [sum(row) for row in mates.inputs["attention_mask"]] == [0, 2]
-    assert mates.notes["row"] == 1 and "sets_yardstick" not in mates.notes
+    other_rows = cases["forward.perturbed-batch"]
+    assert [sum(row) for row in other_rows.inputs["attention_mask"]] == [0, 2]
+    assert other_rows.notes["row"] == 1 and "sets_noise_floor" not in other_rows.notes
 
 
 def test_many_draws_cover_every_value_of_every_axis():

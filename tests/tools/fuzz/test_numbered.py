@@ -1,4 +1,4 @@
-"""A slice of the numbered examples, in which no honest backend may fail, and what is kept of all of them."""
+"""A slice of the numbered examples, in which no conforming backend may fail, and what is kept of all of them."""
 
 from __future__ import annotations
 

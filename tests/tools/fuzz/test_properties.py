@@ -1,7 +1,8 @@
-"""Properties: on any model, batch and settings of a family, no check fails on an honest backend.
+"""Properties: on any model, batch and settings of a family, no check fails on a conforming backend.
 
-Every invariant of an audit is among the checks: padding, mates, a masked row, the future, a cache's steps, texts and
-scores. What fails is shrunk to the smallest model and batch; `parity fuzz` finds, keeps and shows it without pytest.
+Every invariant of an audit is among the checks: padding, other rows, a masked row, the future, a cache's steps, texts
+and scores. What fails is shrunk to the smallest model and batch; `parity fuzz` finds, keeps and shows it without
+pytest.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @examples(2, suppress_health_check=SLOW)
 @given(data=st.data())
-def test_no_check_fails_on_an_honest_backend(process: Process, family: str, data: st.DataObject) -> None:
+def test_no_check_fails_on_an_conforming_backend(process: Process, family: str, data: st.DataObject) -> None:
     choices = Choices(data)
     example = drawn(choices, choices, family)
     note(example.to_json())

@@ -90,7 +90,7 @@ def test_without_hypothesis_what_to_install_is_one_line(tmp_path, monkeypatch, c
         (["--backend", "hf-none"], "--backend hf-none: no backend is called 'hf-none'"),
         (["--backend", "hf-config"], "--backend hf-config: it is asked about no model"),
         (["--backend", "hf-torch/fused"], "--backend hf-torch/fused: its variants are eager, sdpa"),
-        (["--known", "nothing"], "--known nothing: the ledger has no such entry"),
+        (["--known", "nothing"], "--known nothing: the list of known issues has no such entry"),
         (["--again", "none.json"], "none.json: no such file"),
     ],
 )

@@ -23,13 +23,13 @@ from tests.sample_reports import failure, report, verdict
 ROOT = Path(__file__).parents[3]
 
 
-def passed(budgets: float = 0.1, **fields):
-    return verdict(error=budgets * 1e-6, budget=1e-6, **fields)
+def passed(ratio: float = 0.1, **fields):
+    return verdict(error=ratio * 1e-6, tolerance=1e-6, **fields)
 
 
-def known(entry: str = "an-entry", budgets: float | None = None, **fields):
-    numbers = {} if budgets is None else {"error": budgets * 1e-6, "budget": 1e-6}
-    return verdict("known", evidence={"ledger": entry, "severity": "low"}, **numbers, **fields)
+def known(entry: str = "an-entry", ratio: float | None = None, **fields):
+    numbers = {} if ratio is None else {"error": ratio * 1e-6, "tolerance": 1e-6}
+    return verdict("known", evidence={"known_issue": entry, "severity": "low"}, **numbers, **fields)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def one_line(capsys: pytest.CaptureFixture) -> str:
 
 def at(tensor: str):
     """A known divergence that begins at a tensor."""
-    return known().model_copy(update={"first_divergence": Divergence(tensor=tensor, at={}, error=2.0, budget=1.0)})
+    return known().model_copy(update={"first_divergence": Divergence(tensor=tensor, at={}, error=2.0, tolerance=1.0)})
 
 
 ASKED = verdict(case="loss")
@@ -85,8 +85,8 @@ ASKED = verdict(case="loss")
         (passed(0.2), passed(0.21 + SPREAD), "grew"),
         (passed(0.21 + SPREAD), passed(0.2), "shrank"),
         (verdict(), passed(0.01 + SPREAD), "grew"),
-        (known(budgets=50.0), known(budgets=51 * FACTOR), "grew"),
-        (known(budgets=51 * FACTOR), known(budgets=50.0), "shrank"),
+        (known(ratio=50.0), known(ratio=51 * FACTOR), "grew"),
+        (known(ratio=51 * FACTOR), known(ratio=50.0), "shrank"),
         (at("logits"), at("encoder.hidden.0"), "moved"),
         (verdict("skip", reason="labels: none"), verdict("skip", reason="generate: none"), "moved"),
     ],
@@ -106,8 +106,8 @@ def test_every_change_has_a_name(held, before, after, kind):
         (verdict(), passed(SPREAD)),
         (passed(0.2), passed(0.19 + SPREAD)),
         (passed(0.19 + SPREAD), passed(0.2)),
-        (known(budgets=50.0), known(budgets=49 * FACTOR)),
-        (known(budgets=49 * FACTOR), known(budgets=50.0)),
+        (known(ratio=50.0), known(ratio=49 * FACTOR)),
+        (known(ratio=49 * FACTOR), known(ratio=50.0)),
     ],
 )
 def test_what_stays_within_its_spread_is_no_change(held, before, after):
@@ -133,7 +133,7 @@ def test_a_report_passes_its_own_gate_and_no_turn_of_a_verdict_does(before, turn
     """Whatever there is, and wherever one verdict becomes another."""
 
     def judged(statuses) -> JudgedReport:
-        cells = [verdict(s, case=f"case-{i}", error=e, budget=1.0) for i, (s, e) in enumerate(statuses)]
+        cells = [verdict(s, case=f"case-{i}", error=e, tolerance=1.0) for i, (s, e) in enumerate(statuses)]
         return JudgedReport.model_validate_json(report(*cells).model_dump_json(by_alias=True))
 
     if {status for status, _ in before} == {"skip"}:
@@ -199,7 +199,7 @@ def test_cells_vanish_from_a_baseline_only_where_that_is_said(tmp_path, written,
     less = str(written(ASKED, name="less.json"))
     assert run(["gate", less, "--baseline", baseline, "--update"]) == 2
     assert "lacks 1 cells" in one_line(capsys)
-    assert run(["gate", less, "--baseline", baseline, "--update", "--drop"]) == 0
+    assert run(["gate", less, "--baseline", baseline, "--update", "--allow-removed"]) == 0
     assert run(["gate", less, "--baseline", baseline]) == 0
 
 
@@ -211,7 +211,7 @@ def test_a_failure_names_the_layer_and_an_improvement_the_command(tmp_path, writ
     assert "gate passed: 1 cell, all as in" in capsys.readouterr().out
     assert run(["gate", str(written(failure(), name="bad.json")), "--baseline", baseline]) == 1
     out = capsys.readouterr().out
-    assert "worse" in out and "pass → fail, 0.1 → 8.4e+04 budgets, first at decoder.hidden.1" in out
+    assert "worse" in out and "pass → fail, 0.1 → 8.4e+04 × tolerance, first at decoder.hidden.1" in out
     assert "--update" not in out
 
     both = written(passed(backend="hf-flax"), known_one, name="both.json")
@@ -316,9 +316,9 @@ def test_without_a_baseline_it_says_what_makes_one(tmp_path, written, capsys):
 
 def test_wrong_usage_is_one_line_and_no_bug(tmp_path, written, capsys):
     path = str(written(ASKED))
-    for more in (["--drop"], [path]):
+    for more in (["--allow-removed"], [path]):
         assert run(["gate", path, *more]) == 2
-        assert one_line(capsys) == "parity: --drop and several reports are for --update"
+        assert one_line(capsys) == "parity: --allow-removed and several reports are for --update"
     assert run(["export", path]) == 2
     assert one_line(capsys) == "parity: say what to write: --junit, --jsonl, --summary or --annotate"
 
@@ -351,9 +351,9 @@ def test_thirty_thousand_cells_are_held_in_a_second(tmp_path, written):
     assert min(took) < 1.0
 
 
-def failing(tensor="logits", budgets: float = 9.0, **fields):
+def failing(tensor="logits", ratio: float = 9.0, **fields):
     place = {"first_divergence": {"tensor": tensor}} if tensor else {}
-    return verdict("fail", error=budgets * 1e-6, budget=1e-6, **place, **fields)
+    return verdict("fail", error=ratio * 1e-6, tolerance=1e-6, **place, **fields)
 
 
 @pytest.mark.parametrize(
@@ -361,8 +361,8 @@ def failing(tensor="logits", budgets: float = 9.0, **fields):
     [
         (failing(), []),
         (failing("decoder.hidden.1"), ["worse"]),
-        (failing(budgets=900.0), ["grew"]),
-        (failing(budgets=0.01), ["shrank"]),
+        (failing(ratio=900.0), ["grew"]),
+        (failing(ratio=0.01), ["shrank"]),
         (passed(), ["better"]),
         (known(), ["better"]),
         (verdict("error"), ["worse"]),

@@ -180,7 +180,7 @@ def test_a_golden_that_cannot_be_had_is_one_line(options, said, tmp_path, capsys
 def manifest():
     """What a run of ``bart-odd`` asks, with nobody's answer."""
     checkpoint = inspect_checkpoint(resources.fixture("bart-odd"))
-    asked = golden_cases(checkpoint.anatomy, None, checkpoint.generation)
+    asked = golden_cases(checkpoint.model_spec, None, checkpoint.generation)
     record = CheckpointRecord(
         name="bart-odd",
         path="bart-odd",

@@ -67,5 +67,5 @@ def test_answers_of_another_dialect_are_not_proof(tmp_path):
     line = measure.Line("docs-4.37", "torch", "TORCH_4_37")
     judge = measure.Judge(line, answers, result, measure.Distances())
     assert judge.cell("min_new_tokens")[0] == "COUNTS"
-    with pytest.raises(measure.Unproved, match=r"docs-4\.37/torch: bound is held to be BEST_CANDIDATE"):
+    with pytest.raises(measure.AmbiguousResult, match=r"docs-4\.37/torch: bound is held to be BEST_CANDIDATE"):
         judge.cell("bound")

@@ -69,12 +69,12 @@ def test_a_mutant_leaves_nothing_behind(mutant):
     ]
     changed = [taken(place) for place in places]
     first.undo()
-    honest = [taken(place) for place in places]
+    original = [taken(place) for place in places]
     assert first.places
-    assert all(one is not other for one, other in zip(changed, honest, strict=True))
+    assert all(one is not other for one, other in zip(changed, original, strict=True))
     mutant.change(second)
     second.undo()
-    assert all(one is other for one, other in zip(honest, map(taken, places), strict=True))
+    assert all(one is other for one, other in zip(original, map(taken, places), strict=True))
 
 
 def test_a_block_that_raises_takes_its_mutant_out():
@@ -196,7 +196,7 @@ def test_what_no_mutant_is_put_to_is_named_with_the_reason():
         command="parity selftest",
         seconds=1.0,
         sound=[],
-        honest={},
+        original={},
         outcomes=[outcome(name) for name in MUTANTS],
         catches={},
         covers={},

@@ -1,4 +1,4 @@
-"""A slice of the selftest: every mutant in it is caught, named where it was made, and the honest variant passes."""
+"""A slice of the selftest: every mutant in it is caught, named where it was made, and the conforming variant passes."""
 
 from __future__ import annotations
 
