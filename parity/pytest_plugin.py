@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--parity-report", metavar="REPORT", help="A test for each cell of a report that is there already.")
     for name, meta, told in (
         ("backend", "NAME[/VARIANT]", "Only this backend; repeat for more."),
-        ("check", "ID|FAMILY", "Only this check; repeat for more."),
+        ("check", "ID|GROUP", "Only this check; repeat for more."),
         ("stack", "NAME|PATH", "Adds a stack; repeat for more."),
         ("golden", "STACK", "Judge this stack's kept answers too."),
     ):

@@ -65,10 +65,13 @@ def failure(**fields: Any) -> Verdict:
             "worst": {
                 "tensor": "logits",
                 "measure": "slice",
+                "at": {"batch": 1, "tgt": 4},
                 "index": {"batch": 1, "tgt": 4, "vocab": 17},
                 "actual": -0.304518,
                 "expected": 0.416160,
             },
+            "slices_over": 3,
+            "slices": 24,
             "again": "parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
         },
     }

@@ -49,7 +49,7 @@ def test_each_cell_is_a_test(project, more):
     for count in ("2 failed", "2 passed", "1 skipped", "1 xfailed"):
         assert count in last
     assert "parity::bart-odd::hf-flax::NUM01[forward-float32-cpu]" in ended.stdout
-    assert "first    decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree (0.9 × tolerance)" in ended.stdout
+    assert "First divergence   decoder.hidden.1 at [batch 0, tgt 1]; inputs agree (0.9 × tolerance)" in ended.stdout
     assert "an-entry: cause" in ended.stdout
     assert "test_own" not in ended.stdout, "nobody named it"
 

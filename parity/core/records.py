@@ -232,9 +232,12 @@ if TYPE_CHECKING:
         failed: int
         """Findings and comparisons that failed."""
         worst: dict[str, Any]
-        """Of the comparison farthest out: tensor, measure, index, both values."""
+        """Of the comparison farthest out: tensor, measure, ``at`` (index of its error), ``index`` of its worst element
+        and both values there."""
         slices_over: int
-        """Slices of that tensor that are out of tolerance."""
+        """Slices of that tensor that are out of tolerance …"""
+        slices: int
+        """… of so many that were compared; 0 where the measure is no error of slices."""
         first_step: int
         """The first decoder position that is wrong."""
         at: dict[str, int]

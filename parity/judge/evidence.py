@@ -295,6 +295,7 @@ class Evidence:
             at=dict(zip(spec.axes[:-1] if self._projected(spec.name) else spec.axes, index, strict=False)),
             worst=worst,
             first_step=_first_step(spec, over, _moved(error.element_at, starts)),
+            slices=error.slices.size,
             slices_over=len(over),
             over_at=tuple(dict(zip(spec.axes, place.tolist(), strict=False)) for place in over[:SHOWN]),
             against_oracle=signal is not None,

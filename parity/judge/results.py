@@ -19,10 +19,12 @@ class Comparison:
     at: dict[str, int]
     worst: dict[str, Any] = field(default_factory=dict)
     """Index, actual and expected value of the largest element."""
+    slices: int = 0
+    """How many slices were compared; 0 where the measure is no error of slices …"""
     slices_over: int = 0
-    """How many slices are out of tolerance …"""
+    """… how many of them are out of tolerance …"""
     over_at: tuple[dict[str, int], ...] = ()
-    """… and where the first few of them are."""
+    """… and where the first few of these are."""
     against_oracle: bool = False
     """Whether it stands against the oracle's answer, or against another answer of the same backend."""
     vacuous: bool = False

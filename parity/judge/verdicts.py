@@ -93,8 +93,8 @@ def _evidence(failed: list[Held], nearest: Comparison | None) -> dict[str, Any]:
     evidence: dict[str, Any] = {"tensors": named[:20], "failed": len(failed)}
     if nearest is not None and not nearest.ok:
         worst = {name: _number(value) if isinstance(value, float) else value for name, value in nearest.worst.items()}
-        evidence["worst"] = {"tensor": nearest.tensor, "measure": nearest.measure, **worst}
-        evidence["slices_over"] = nearest.slices_over
+        evidence["worst"] = {"tensor": nearest.tensor, "measure": nearest.measure, "at": nearest.at, **worst}
+        evidence["slices_over"], evidence["slices"] = nearest.slices_over, nearest.slices
     steps = [result.first_step for result in failed if isinstance(result, Comparison) and result.first_step is not None]
     if steps:
         evidence["first_step"] = min(steps)

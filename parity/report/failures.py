@@ -1,4 +1,4 @@
-"""A failure tells what, where, how much, against what, why, and how to see it again."""
+"""The text of a failure: claim, first divergence, size of the error, likely cause, and a command to reproduce it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from parity.report.console import STYLES
 from parity.report.matrix import subject_label
 
 MANY = 4
-INDENT = 11
-"""Characters before what a block's line says."""
+LABEL = 17
+"""Characters of the longest label of a block's line."""
+INDENT = LABEL + 4
+"""Characters before the text of a block's line."""
+REPRODUCE = "Reproduce"
+LIKELY_CAUSE = "Likely cause"
+FIRST_DIVERGENCE = "First divergence"
+FOUND = "Found"
+GREATEST_ERROR = "Greatest error"
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Origin:
 
     @property
     def inputs(self) -> str:
-        """``; its inputs agree (0.28 × tolerance)``."""
+        """``; inputs agree (0.28 × tolerance)``."""
         return _inputs(self.inputs_within)
 
     @property
@@ -176,7 +183,7 @@ def usual_causes(found: Sequence[Group], likely_cause: Callable[[str], str]) -> 
     """For each group the check's list of usual causes, and what it follows from; one of the two is empty.
 
     Args:
-        usually: by a check's id.
+        likely_cause: by a check's id.
     """
     told = []
     for group, root in zip(found, followed(found), strict=True):
@@ -196,7 +203,7 @@ def block(group: Group, likely_cause: str = "", follows: str = "") -> Text:
     text.append(status, STYLES[status])
     text.append(f" · {where}")
     for name, line in lines(group, likely_cause, follows):
-        text.append(f"\n  {name:<8} ", "bright_black")
+        text.append(f"\n  {name:<{LABEL}}  ", "bright_black")
         text.append(line)
     return text
 
@@ -209,42 +216,57 @@ def headline(group: Group) -> tuple[str, str, str]:
 
 
 def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[tuple[str, str]]:
-    """What the block says below its headline, each line with its name.
+    """The lines of a block below its headline, as pairs of label and text.
 
     Args:
-        usually: the check's own list of usual causes.
+        likely_cause: the check's own list of usual causes.
         follows: what failed first, where this only follows from it (``usual_causes``).
     """
     verdict, evidence = group.example, group.example.evidence
     first = verdict.first_divergence
     if len(group.checks) == 1:
-        yield "claim", verdict.claim
-    yield "cases", _listed([v.case for v in group.verdicts])
+        yield "Claim", verdict.claim
+    yield "Cases", _listed([v.case for v in group.verdicts])
     if first is not None and first.error is not None:
-        yield "first", first.tensor + _at(first.at) + _inputs(first.inputs_within)
+        yield FIRST_DIVERGENCE, first.tensor + _at(first.at) + _inputs(first.inputs_within)
     else:
-        yield "found", " ".join(verdict.reason.split())
-    if verdict.error is not None and verdict.tolerance is not None:
-        times = f", {_ratio(verdict):,.3g} × tolerance" if verdict.tolerance else ""
-        yield "error", f"{verdict.error:.1e} relative to the tensor's scale{times} (tolerance {verdict.tolerance:.1e})"
-    worst = evidence.get("worst") or {}
-    if "index" in worst:
-        at = _at(worst["index"]).removeprefix(" at ")
-        actual, expected = _value(worst.get("actual")), _value(worst.get("expected"))
-        yield "worst", f"{worst['tensor']}{at}  actual {actual}  expected {expected}"
+        yield FOUND, " ".join(verdict.reason.split())
+    yield from _magnitude(verdict)
     if (alone := evidence.get("alone")) is not None:
-        made = "made in this layer" if alone > 1 else "what came to this layer was already off"
-        yield "alone", f"{alone:,.3g} × tolerance when given the oracle's own states: {made}"
+        made = "the error is made in this layer" if alone > 1 else "the error comes from the layer's input"
+        yield "Layer alone", f"{alone:,.3g} × tolerance on the oracle's input: {made}"
     if evidence.get("oracle_suspected"):
-        yield "oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
+        yield "Oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
     if likely_cause and verdict.status == "fail" and "exception" not in evidence:
-        yield "likely", likely_cause
+        yield LIKELY_CAUSE, likely_cause
     if follows:
-        yield "follows", f"from {follows}"
+        yield "Follows from", follows
     if evidence.get("excused"):
-        yield "besides", f"known and left out here: {', '.join(evidence['excused'])}"
+        yield "Known, excluded", ", ".join(evidence["excused"])
     if evidence.get("again"):
-        yield "again", evidence["again"]
+        yield REPRODUCE, evidence["again"]
+
+
+def plain_lines(told: Iterable[tuple[str, str]]) -> str:
+    """Lines of a block as text, a label and its text on each."""
+    return "\n".join(f"{name:<{LABEL}}  {line}" for name, line in told)
+
+
+def _magnitude(verdict: Verdict) -> Iterable[tuple[str, str]]:
+    """How many slices differ, the greatest error as a multiple of tolerance, and both values where it is greatest."""
+    worst = verdict.evidence.get("worst") or {}
+    tensor = str(worst.get("tensor", ""))
+    if over := verdict.evidence.get("slices_over"):
+        slices = verdict.evidence.get("slices")
+        share = f" / {slices} ({100 * over / slices:.3g} %)" if slices else ""
+        yield "Mismatched slices", f"{over}{share}" + (f" in {tensor}" if tensor else "")
+    if verdict.error is not None and verdict.tolerance is not None:
+        where = (f" in {tensor}" if tensor else "") + _at(worst.get("at") or {})
+        times = f" = {_ratio(verdict):,.3g} × tolerance" if verdict.tolerance else ", tolerance"
+        yield GREATEST_ERROR, f"{verdict.error:.1e}{where}{times} ({verdict.tolerance:.1e}, measured)"
+    if "index" in worst:
+        actual, expected = _value(worst.get("actual")), _value(worst.get("expected"))
+        yield "Worst element", f"{tensor}{_at(worst['index'])}: actual {actual}, expected {expected}"
 
 
 def _ratio(verdict: Verdict) -> float:
@@ -257,8 +279,8 @@ def _inputs(within: float | None) -> str:
     if within is None:
         return ""
     if _made_here(within):
-        return f"; its inputs agree to {within:.2g} × tolerance"
-    return f"; its inputs were already off by {within:,.3g} × tolerance"
+        return f"; inputs agree ({within:.2g} × tolerance)"
+    return f"; inputs already differ ({within:,.3g} × tolerance)"
 
 
 def _at(index: dict[str, int]) -> str:

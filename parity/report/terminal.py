@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 
 from parity.core.display import printable, shown
 from parity.core.records import CheckpointRecord, Report, Verdict
-from parity.report.console import STYLES, console, duration, plural, size, tell
-from parity.report.failures import INDENT, block, groups, origins, usual_causes
+from parity.report.console import STYLES, console, duration, plural, size, status_text, tell
+from parity.report.failures import INDENT, REPRODUCE, Group, block, groups, headline, origins, usual_causes
 from parity.report.matrix import matrices, subject_label
 
 NOTICE_INDENT = 10
@@ -20,14 +22,50 @@ NOTICE_LENGTH = 700
 """Characters of a notice that are shown."""
 NAMED = 12
 """Files that are present and not used, of which the name is shown."""
+NAMED_SUBJECTS = 3
+"""Failing subjects that the last line names."""
+LISTED = 12
+"""Up to so many checkpoints have a line each at the end, whatever their verdict."""
 VERDICTS = {0: ("PASSED", "bold green"), 1: ("FAILED", "bold red"), 2: ("INCOMPLETE", "bold yellow")}
 """By exit code, how the last line begins."""
 SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax", "flax", "numpy")
 
 
-def show_report(report: Report, path: Path) -> None:
-    """Prints notices, environments, matrix, totals, failures, known divergences, skips, cost, and where report is."""
+def show_report(report: Report, path: Path, verbosity: int = 0) -> None:
+    """Prints a report: environments and matrix, then failures, known divergences and skips, and its verdict last.
+
+    Args:
+        report: what an audit gave, or one read back from its file.
+        path: its file; the page has the same name with ``.html``.
+        verbosity: 0; above, a line for each cell too; below, only a line for each failure and the verdict.
+    """
     out, report = console(), shown(report)
+    failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
+    if verbosity >= 0:
+        _show_run(out, report)
+    if verbosity > 0:
+        _show_section(out, "Cells", map(cell_line, report.verdicts), 4)
+    if verbosity >= 0:
+        _show_failures(out, failures)
+        _show_section(out, "First divergences", _origin_lines(failures), 4)
+        _show_section(out, "Known divergences", known_lines(report), 4)
+        _show_section(out, "Skipped", skip_lines(report), 4)
+        _show_section(out, "Files not used", unused_lines(report), 4)
+        out.print()
+        if report.cost is not None:
+            tell(out, Text(cost_line(report), "bright_black"), 2)
+        out.print(Text(f"report {printable(path, 4000)}\npage   {printable(path.with_suffix('.html'), 4000)}"))
+    else:
+        for line in _not_audited_lines(report):
+            tell(out, line, NOTICE_INDENT)
+        for group in failures:
+            tell(out, failure_line(group), 2)
+    for line in last_lines(report):
+        tell(out, line, 2)
+
+
+def _show_run(out: Console, report: Report) -> None:
+    """What was audited with what, the matrix, and what could not be run."""
     for line in notice_lines(report):
         tell(out, line, NOTICE_INDENT)
     for name, environment in report.environments.items():
@@ -38,30 +76,140 @@ def show_report(report: Report, path: Path) -> None:
         out.print()
         out.print(table)
     out.print(totals_line(report))
-    for line in report.not_run:
-        tell(out, Text.assemble(("not run   ", STYLES["fail"]), printable(line, NOTICE_LENGTH)), NOTICE_INDENT)
-    failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
-    for group, told in zip(failures, usual_causes(failures, likely_cause), strict=True):
+    for line in _not_run_lines(report):
+        tell(out, line, NOTICE_INDENT)
+
+
+def _show_failures(out: Console, failures: Sequence[Group]) -> None:
+    for group, cause in zip(failures, usual_causes(failures, likely_cause), strict=True):
         out.print()
-        for line in block(group, *told).split("\n"):
-            # A command may be copied: the terminal itself carries it over.
-            out.print(line, soft_wrap=True) if line.plain.startswith("  again") else tell(out, line, INDENT)
-    sections = {
-        "known divergences": known_lines(report),
-        "not asked": skip_lines(report),
-        "present, not used": unused_lines(report),
-        "where failures begin": [f"{o.place}{o.inputs} · {o.where} · {o.checks}" for o in origins(failures)],
+        for line in block(group, *cause).split("\n"):
+            # The terminal itself wraps a command, so that it can be copied.
+            out.print(line, soft_wrap=True) if line.plain.startswith(f"  {REPRODUCE}") else tell(out, line, INDENT)
+
+
+def _show_section(out: Console, title: str, lines: Iterable[str | Text], indent: int) -> None:
+    """A heading and its lines; nothing where there are none."""
+    lines = list(lines)
+    if lines:
+        out.print(Text(f"\n{title}", "bold"))
+        for line in lines:
+            tell(out, Text.assemble("  ", line), indent)
+
+
+def _origin_lines(failures: Sequence[Group]) -> list[str]:
+    return [f"{o.place}{o.inputs} · {o.where} · {o.checks}" for o in origins(failures)]
+
+
+def _not_run_lines(report: Report) -> Iterator[Text]:
+    for line in report.not_run:
+        yield Text.assemble(("not run   ", STYLES["fail"]), printable(line, NOTICE_LENGTH))
+
+
+def _not_audited_lines(report: Report) -> Iterator[Text]:
+    """Checkpoints that could not be read, and what was requested and could not run."""
+    for each in report.unreadable:
+        yield Text.assemble(("unread    ", STYLES["fail"]), printable(each.cause, NOTICE_LENGTH))
+    yield from _not_run_lines(report)
+
+
+def cell_line(verdict: Verdict) -> Text:
+    """``NUM01 pass · hf-torch · bart-odd · forward · float32 · cpu · 0.28 × tolerance``."""
+    where = (subject_label(verdict), verdict.checkpoint, verdict.case, verdict.dtype, verdict.device)
+    text = Text(f"{verdict.check:<8} ")
+    text.append_text(status_text(verdict.status))
+    text.append(" · " + " · ".join(where))
+    if verdict.status == "skip":
+        text.append(f" · {' '.join(verdict.reason.split())}")
+    elif verdict.error is not None and verdict.tolerance:
+        text.append(f" · {verdict.error / verdict.tolerance:,.3g} × tolerance")
+    return text
+
+
+def failure_line(group: Group) -> Text:
+    """``FAILED NUM01 · hf-torch · bart-odd · float32 · cpu · encoder.hidden.1: 154 × tolerance``."""
+    checks, status, where = headline(group)
+    verdict = group.example
+    text = Text.assemble(("FAILED" if status == "fail" else "ERROR", STYLES[status]), f" {checks} · {where} · ")
+    first = verdict.first_divergence
+    if first is None or first.error is None:
+        return text.append(" ".join(verdict.reason.split()))
+    if not first.tolerance:
+        return text.append(first.tensor)
+    return text.append(f"{first.tensor}: {first.error / first.tolerance:,.3g} × tolerance")
+
+
+def last_lines(report: Report) -> list[Text]:
+    """The verdict: a line for each of several checkpoints, and one on the whole.
+
+    ``FAILED hf-torch: 4 checks (11 cells), first at encoder.attention.0 · 4 known · 194 passed in 43.0 s``. Of more
+    than ``LISTED`` checkpoints those that passed have no line of their own.
+    """
+    by_checkpoint = {
+        each.name: [v for v in report.verdicts if v.checkpoint == each.name] for each in report.checkpoints
     }
-    for title, lines in sections.items():
-        if lines:
-            out.print(Text(f"\n{title}", "bold"))
-            for line in lines:
-                tell(out, Text(f"  {line}"), 4)
-    out.print()
-    if report.cost is not None:
-        tell(out, Text(cost_line(report), "bright_black"), 2)
-    out.print(Text(f"report {printable(path, 4000)}\npage   {printable(path.with_suffix('.html'), 4000)}"))
-    tell(out, Text.assemble(VERDICTS[report.exit_code], " · ", totals_line(report)), 2)
+    lines = []
+    if several := len(by_checkpoint) > 1:
+        for name, verdicts in by_checkpoint.items():
+            if len(by_checkpoint) <= LISTED or _code(verdicts):
+                parts = [printable(name), *_failing_subjects(verdicts), *_counts(verdicts)]
+                lines.append(Text.assemble(VERDICTS[_code(verdicts)], " ", " · ".join(parts)))
+    failed = sum(_code(verdicts) == 1 for verdicts in by_checkpoint.values())
+    parts = []
+    if several and failed:
+        parts.append(f"{failed} of {len(by_checkpoint)} checkpoints: {_cells(_failing(report.verdicts))}")
+    elif several:
+        parts.append(plural(len(by_checkpoint), "checkpoint"))
+    else:
+        parts += _failing_subjects(report.verdicts)
+    if report.unreadable:
+        parts.append(f"{plural(len(report.unreadable), 'checkpoint')} not read")
+    if report.not_run:
+        parts.append(f"{len(report.not_run)} not run")
+    took = f" in {duration(report.cost.wall_seconds)}" if report.cost is not None else ""
+    told = " · ".join([*parts, *_counts(report.verdicts)]) + took + (" (strict)" if report.strict else "")
+    return [*lines, Text.assemble(VERDICTS[report.exit_code], " ", told)]
+
+
+def _code(verdicts: Sequence[Verdict]) -> int:
+    """The exit code of one checkpoint's verdicts."""
+    if _failing(verdicts):
+        return 1
+    return 0 if any(verdict.status in ("pass", "known") for verdict in verdicts) else 2
+
+
+def _failing(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    return [verdict for verdict in verdicts if verdict.status in ("fail", "error")]
+
+
+def _cells(failing: Sequence[Verdict]) -> str:
+    """``4 checks (11 cells, 2 of them errors)``."""
+    errors = sum(verdict.status == "error" for verdict in failing)
+    of_errors = f", {errors} of them errors" if errors and errors < len(failing) else ", all errors" if errors else ""
+    checks = len({verdict.check for verdict in failing})
+    return f"{plural(checks, 'check')} ({plural(len(failing), 'cell')}{of_errors})"
+
+
+def _failing_subjects(verdicts: Sequence[Verdict]) -> list[str]:
+    """``hf-torch: 4 checks (11 cells), first at encoder.attention.0; hf-tf: …``, or nothing where none fails."""
+    by_subject: dict[str, list[Verdict]] = {}
+    for verdict in _failing(verdicts):
+        by_subject.setdefault(subject_label(verdict), []).append(verdict)
+    told = []
+    for label, failing in list(by_subject.items())[:NAMED_SUBJECTS]:
+        begun = [o.groups[0].example.first_divergence for o in origins(groups(failing))]
+        first = next((f", first at {each.tensor}" for each in begun if each is not None), "")
+        told.append(f"{label}: {_cells(failing)}{first}")
+    if more := len(by_subject) - NAMED_SUBJECTS:
+        told += [f"{more} more"] if more > 0 else []
+    return ["; ".join(told)] if told else []
+
+
+def _counts(verdicts: Sequence[Verdict]) -> list[str]:
+    """``4 known · 12 skipped · 194 passed``; only the last is there where its number is 0."""
+    counts = Counter(verdict.status for verdict in verdicts)
+    found = [(counts["known"], "known"), (counts["skip"], "skipped"), (counts["pass"], "passed")]
+    return [f"{count} {word}" for count, word in found if count or word == "passed"]
 
 
 def notice_lines(report: Report) -> Iterator[Text]:

@@ -16,7 +16,7 @@ from parity.report.failures import INDENT, block, groups, origins, usual_causes
 from parity.report.html.page import render
 from parity.report.matrix import worst
 from parity.report.progress import Progress
-from parity.report.terminal import cost_line, known_lines, show_report, skip_lines, totals_line
+from parity.report.terminal import cost_line, known_lines, last_lines, show_report, skip_lines, totals_line
 from tests.sample_reports import failure, report, verdict
 
 
@@ -29,13 +29,14 @@ def test_failure_block_tells_what_where_how_much_why_and_how_to_see_it_again():
     (group,) = groups([failure()])
     assert block(group, "the cache is written at the wrong position").plain.splitlines() == [
         "NUM01 fail · hf-flax · bart-odd · float32 · cpu",
-        "  claim    every hidden state is the oracle's",
-        "  cases    forward",
-        "  first    decoder.hidden.1 at [batch 0, tgt 1]; its inputs agree (0.9 × tolerance)",
-        "  error    3.1e-02 relative to the tensor's scale, 8.4e+04 × tolerance (tolerance 3.7e-07)",
-        "  worst    logits[batch 1, tgt 4, vocab 17]  actual -0.304518  expected +0.41616",
-        "  likely   the cache is written at the wrong position",
-        "  again    parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
+        "  Claim              every hidden state is the oracle's",
+        "  Cases              forward",
+        "  First divergence   decoder.hidden.1 at [batch 0, tgt 1]; inputs agree (0.9 × tolerance)",
+        "  Mismatched slices  3 / 24 (12.5 %) in logits",
+        "  Greatest error     3.1e-02 in logits at [batch 1, tgt 4] = 8.4e+04 × tolerance (3.7e-07, measured)",
+        "  Worst element      logits at [batch 1, tgt 4, vocab 17]: actual -0.304518, expected +0.41616",
+        "  Likely cause       the cache is written at the wrong position",
+        "  Reproduce          parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
     ]
 
 
@@ -44,7 +45,7 @@ def test_one_cause_over_cases_and_backends_is_one_block_that_names_them():
     (group,) = groups(cells)
     text = block(group).plain
     assert "hf-tf, hf-flax" in text
-    assert "cases    forward, loss" in text
+    assert "Cases              forward, loss" in text
 
 
 @pytest.mark.parametrize(
@@ -68,8 +69,8 @@ def test_what_a_backend_raises_is_one_block_for_all_the_claims_it_fails():
     (group,) = groups(cells)
     assert block(group, "a wrong scale").plain.splitlines() == [
         "NUM01, NUM02 fail · hf-flax · bart-odd · float32 · cpu",
-        "  cases    forward",
-        "  found    loading raised OSError: no file",
+        "  Cases              forward",
+        "  Found              loading raised OSError: no file",
     ]
 
 
@@ -128,23 +129,23 @@ def test_no_verdict_is_cut_off_however_narrow_the_terminal(width, capsys, monkey
 
 def test_what_a_terminal_carries_over_is_indented(monkeypatch):
     """In a file a line stays whole; a command is the terminal's to carry over, so that it can be copied."""
-    text = Text.assemble(("  claim    ", "bright_black"), "every word of it " * 9)
+    text = Text.assemble((f"  {'Claim':<{INDENT - 2}}", "bright_black"), "every word of it " * 9)
     for soft_wrap, lines in ((False, 3), (True, 1)):
         out = Console(file=io.StringIO(), width=80, soft_wrap=soft_wrap)
         tell(out, text, INDENT)
         first, *others = out.file.getvalue().splitlines()
-        assert first.startswith("  claim    every word") and len(others) == lines - 1
+        assert first.startswith(f"  {'Claim':<{INDENT - 2}}every word") and len(others) == lines - 1
         assert all(line.startswith(" " * INDENT + "every") or line[INDENT] != " " for line in others)
-        assert " ".join(" ".join([first, *others]).split()) == "claim " + ("every word of it " * 9).strip()
+        assert " ".join(" ".join([first, *others]).split()) == "Claim " + ("every word of it " * 9).strip()
 
 
 def test_the_end_says_where_failures_begin(capsys):
     cells = [failure(check=f"NUM0{number}", checkpoint=name) for number in range(1, 6) for name in ("a", "b")]
     text = shown(report(*cells), capsys)
-    _, _, end = text.partition("where failures begin\n")
+    _, _, end = text.partition("First divergences\n")
     where = "hf-flax · a, b · float32 · cpu · NUM01, NUM02, NUM03 and 2 more"
-    assert end.splitlines()[0] == f"  decoder.hidden.1; its inputs agree (0.9 × tolerance) · {where}"
-    assert "where failures begin" not in shown(report(verdict()), capsys)
+    assert end.splitlines()[0] == f"  decoder.hidden.1; inputs agree (0.9 × tolerance) · {where}"
+    assert "First divergences" not in shown(report(verdict()), capsys)
 
 
 def test_devices_and_dtypes_are_never_mixed_in_one_matrix(capsys):
@@ -179,7 +180,7 @@ def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
     )
     text = shown(made, capsys)
     assert cost_line(made) in text
-    assert text.endswith("report runs/x/report.json\npage   runs/x/report.html\nPASSED · 1 verdict: 1 pass\n")
+    assert text.endswith("report runs/x/report.json\npage   runs/x/report.html\nPASSED 1 passed in 2 min 05 s\n")
     assert "transformers 4.57.6" in text
 
 
@@ -193,7 +194,7 @@ def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
     ],
 )
 def test_the_last_line_is_the_verdict(capsys, cells, not_run, word):
-    assert shown(report(*cells, not_run=not_run), capsys).splitlines()[-1].startswith(f"{word} · ")
+    assert shown(report(*cells, not_run=not_run), capsys).splitlines()[-1].startswith(f"{word} ")
 
 
 def test_square_brackets_of_a_library_are_printed_and_not_read_as_markup(capsys):
@@ -296,7 +297,7 @@ def test_one_likely_cause_for_what_diverges_first_and_none_for_what_follows():
         "NUM01another": ("because NUM01", ""),
     }
     text = block(made[0], *follows).plain
-    assert "  follows  from NUM01 at encoder.hidden.1" in text and "likely" not in text
+    assert "  Follows from       NUM01 at encoder.hidden.1" in text and "Likely cause" not in text
 
 
 @pytest.mark.parametrize("check", ["FILE01", "LOAD01", "LOAD02"])
@@ -331,3 +332,82 @@ def test_what_the_tolerances_rest_on_is_shown(capsys):
     made = report(verdict(), tolerances="the errors of reference-torch alone")
     assert "tolerances rest on the errors of reference-torch alone" in shown(made, capsys)
     assert "Tolerances rest on the errors of reference-torch alone." in render(made)
+
+
+def _last(*cells, **fields) -> list[str]:
+    return [line.plain for line in last_lines(report(*cells, **fields))]
+
+
+def test_the_last_line_names_failing_backends_their_first_divergence_and_the_counts():
+    cells = [failure(check=check, case=case, backend="hf-torch") for check in ("NUM01", "NUM02") for case in "ab"]
+    cells += [verdict("error", backend="hf-tf", reason="no answer"), verdict("known"), verdict("skip"), verdict()]
+    assert _last(*cells) == [
+        "FAILED hf-torch: 2 checks (4 cells), first at decoder.hidden.1; hf-tf: 1 check (1 cell, all errors) · "
+        "1 known · 1 skipped · 1 passed in 2 min 05 s"
+    ]
+
+
+def test_of_many_failing_backends_some_are_named_in_the_last_line():
+    (line,) = _last(*(failure(backend=name) for name in ("a", "b", "c", "d", "e")))
+    assert line.count("1 check (1 cell)") == 3 and "; 2 more · 0 passed in " in line
+
+
+def test_several_checkpoints_have_a_line_each_and_a_total():
+    cells = [failure(checkpoint="a"), verdict(checkpoint="a"), verdict(checkpoint="b"), verdict("skip", checkpoint="c")]
+    assert _last(*cells, not_run=["hf-tf cannot run"]) == [
+        "FAILED a · hf-flax: 1 check (1 cell), first at decoder.hidden.1 · 1 passed",
+        "PASSED b · 1 passed",
+        "INCOMPLETE c · 1 skipped · 0 passed",
+        "FAILED 1 of 3 checkpoints: 1 check (1 cell) · 1 not run · 1 skipped · 2 passed in 2 min 05 s",
+    ]
+    assert (
+        _last(verdict(checkpoint="a"), verdict(checkpoint="b"))[-1] == "PASSED 2 checkpoints · 2 passed in 2 min 05 s"
+    )
+
+
+def test_of_many_checkpoints_only_those_that_did_not_pass_have_a_line():
+    cells = [verdict(checkpoint=f"c{number}") for number in range(20)]
+    assert len(_last(*cells)) == 1
+    assert _last(*cells, failure(checkpoint="bad"))[0].startswith("FAILED bad · ")
+
+
+def test_failures_come_before_known_divergences_and_those_before_skips(capsys):
+    known = verdict("known", evidence={"known_issue": "A", "severity": "low"})
+    text = shown(report(known, verdict("skip", reason="labels: none"), failure()), capsys)
+    titles = [
+        "NUM01 fail · ",
+        "First divergences\n",
+        "Known divergences\n",
+        "Skipped\n",
+        "report runs/x",
+        "FAILED hf-flax: ",
+    ]
+    places = [text.index(title) for title in titles]
+    assert places == sorted(places)
+    assert text.splitlines()[-2] == "page   runs/x/report.html"
+
+
+def test_verbose_output_has_a_line_for_each_cell(capsys):
+    made = report(verdict(error=2.8e-7, tolerance=1e-6), failure(), verdict("skip", reason="labels: none"))
+    assert "Cells" not in shown(made, capsys)
+    show_report(made, Path("runs/x/report.json"), 1)
+    _, _, rest = capsys.readouterr().out.partition("\nCells\n")
+    assert rest.splitlines()[:3] == [
+        "  NUM01    pass · hf-torch · bart-odd · forward · float32 · cpu · 0.28 × tolerance",
+        "  NUM01    FAIL · hf-flax · bart-odd · forward · float32 · cpu · 8.4e+04 × tolerance",
+        "  NUM01    skip · hf-torch · bart-odd · forward · float32 · cpu · labels: none",
+    ]
+
+
+def test_quiet_output_is_a_line_for_each_failure_and_the_verdict(capsys):
+    made = report(
+        verdict(), failure(), verdict("error", reason="no\nanswer"), verdict("known"), not_run=["hf-tf cannot run"]
+    )
+    show_report(made, Path("runs/x/report.json"), -1)
+    assert capsys.readouterr().out.splitlines() == [
+        "not run   hf-tf cannot run",
+        "FAILED NUM01 · hf-flax · bart-odd · float32 · cpu · decoder.hidden.1: 8.38e+04 × tolerance",
+        "ERROR NUM01 · hf-torch · bart-odd · float32 · cpu · no answer",
+        "FAILED hf-flax: 1 check (1 cell), first at decoder.hidden.1; hf-torch: 1 check (1 cell, all errors) · "
+        "1 not run · 1 known · 1 passed in 2 min 05 s",
+    ]

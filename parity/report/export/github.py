@@ -11,7 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from parity.core.display import markdown, printable, shown
 from parity.core.records import Report
 from parity.report.console import WORST_FIRST, plural
-from parity.report.failures import Group, groups, headline, lines, usual_causes
+from parity.report.failures import (
+    FIRST_DIVERGENCE,
+    FOUND,
+    GREATEST_ERROR,
+    REPRODUCE,
+    Group,
+    groups,
+    headline,
+    lines,
+    plain_lines,
+    usual_causes,
+)
 from parity.report.matrix import subject_label, worst
 from parity.report.terminal import by_entry, carried_words, environment_line, likely_cause, notice_lines, totals_line
 
@@ -19,6 +30,8 @@ SHOWN_FAILURES = 20
 """Blocks in a summary, which may have a megabyte."""
 SHOWN_ANNOTATIONS = 10
 """Of each kind GitHub shows ten for a step."""
+_ANNOTATED = (FIRST_DIVERGENCE, FOUND, GREATEST_ERROR, REPRODUCE)
+"""Lines of a block that an annotation has."""
 
 
 def summary(report: Report) -> str:
@@ -31,10 +44,7 @@ def annotation_lines(report: Report) -> list[str]:
     """One ``::error`` for each way to fail; more than GitHub shows are counted in the last."""
     verdicts = shown([verdict for verdict in report.verdicts if verdict.status in ("fail", "error")])
     found = list(groups(verdicts))
-    told = [
-        annotation(" · ".join(headline(group)), _told(group, ("", ""), ("first", "found", "error", "again")))
-        for group in found
-    ]
+    told = [annotation(" · ".join(headline(group)), _told(group, ("", ""), _ANNOTATED)) for group in found]
     unread = [annotation("not read", printable(each.cause)) for each in report.unreadable]
     return at_most([*unread, *told], "ways to fail")
 
@@ -84,7 +94,7 @@ def _known(report: Report) -> Iterator[str]:
 
 def _told(group: Group, cause: tuple[str, str], names: Sequence[str] | None = None) -> str:
     told = lines(group, *cause)
-    return "\n".join(f"{name:<8} {line}" for name, line in told if names is None or name in names)
+    return plain_lines((name, line) for name, line in told if names is None or name in names)
 
 
 def annotation(title: str, message: str) -> str:

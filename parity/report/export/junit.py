@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from parity.core.display import sentence, shown
 from parity.core.records import Report, Verdict
-from parity.report.failures import Group, lines
+from parity.report.failures import Group, lines, plain_lines
 from parity.report.matrix import subject_label
 from parity.report.terminal import likely_cause
 
@@ -53,7 +53,7 @@ def _test(key: tuple[str, ...], verdict: Verdict) -> ET.Element:
         told = lines(Group((verdict,)), likely_cause(verdict.check))
         tag = "failure" if verdict.status == "fail" else "error"
         element = ET.SubElement(test, tag, {"type": verdict.status, "message": sentence(verdict.reason)})
-        element.text = "\n".join(f"{name:<8} {line}" for name, line in told)
+        element.text = plain_lines(told)
     elif verdict.status in ("known", "skip"):
         ET.SubElement(test, "skipped", {"type": verdict.status, "message": sentence(verdict.reason)})
     return test

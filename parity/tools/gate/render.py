@@ -116,7 +116,7 @@ def _why(members: list[Change]) -> str:
     if told.first_divergence is None:
         return f", {' '.join(told.reason.split())[:200]}" if told.reason else ""
     within = told.first_divergence.inputs_within
-    inputs = "" if within is None else f", its inputs agree to {within:.2g} × tolerance"
+    inputs = "" if within is None else f", inputs agree ({within:.2g} × tolerance)"
     return f", first at {told.first_divergence.tensor}{inputs if (within or 0) <= 1 else ''}"
 
 

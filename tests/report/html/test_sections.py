@@ -60,8 +60,8 @@ def test_the_head_names_where_failures_begin_those_with_right_inputs_first_and_c
     items = [item.text for item in listed.all("li")]
     assert len(items) == 6
     where = "hf-flax · bart-odd, b · float32 · cpu · NUM01, NUM02, NUM03 and 3 more"
-    assert items[0].startswith(f"decoder.hidden.1 ; its inputs agree (0.9 × tolerance) {where} likely: ")
-    assert items[1].startswith("decoder.hidden.2 ; its inputs were already off by 7 × tolerance")
+    assert items[0].startswith(f"decoder.hidden.1 ; inputs agree (0.9 × tolerance) {where} Likely cause: ")
+    assert items[1].startswith("decoder.hidden.2 ; inputs already differ (7 × tolerance)")
     assert items[-1] == "and 2 other places"
 
 
