@@ -14,6 +14,7 @@ from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING
 from parity.cli.golden import golden_app
 from parity.cli.options import Cache, Checkpoints, Checks, Jobs, KnownIssues, Out, Strict, audit_options
 from parity.cli.reports import reports_app
+from parity.cli.stack import stack_app
 from parity.core.display import printable
 from parity.core.files import check_writable
 from parity.core.options import AuditOptions
@@ -35,6 +36,7 @@ cache_app = typer.Typer(help="The traces kept between runs.", no_args_is_help=Tr
 app.add_typer(cache_app, name="cache")
 app.add_typer(reports_app)
 app.add_typer(golden_app, name="golden")
+app.add_typer(stack_app, name="stack")
 
 LONG = 4000
 """Characters of a path that is shown."""

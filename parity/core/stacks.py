@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 import tomllib
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from parity.core.errors import GivenError
 from parity.core.resources import data, in_clone
 
 MAIN_ROW = "PARITY_MAIN"
-"""Environment variable: the row of the table the running interpreter was made from (nox sets it)."""
+"""Environment variable: the row of the table that the stack ``main`` was made from (nox sets it)."""
+STAMP = "parity-stack.json"
+"""Written last into a stack's environment; without it the installation was begun and not completed."""
 
 
 class StackError(GivenError):
@@ -32,6 +36,8 @@ class Row:
     backends: tuple[str, ...]
     """Those that can run with what is pinned (``parity.core.backends.offered_by``)."""
     requires: tuple[str, ...]
+    references: bool = False
+    """Whether the references run there, beside the command itself."""
     examples: tuple[str, ...] = ()
     """What documented examples import besides."""
     no_deps: tuple[str, ...] = ()
@@ -63,7 +69,7 @@ def table() -> dict[str, Row]:
 def _row(name: str, fields: dict[str, Any]) -> Row:
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
     fields["environment"] = tuple(fields.get("environment", {}).items())
-    fields["backends"] = tuple(offered_by(fields["requires"], fields.pop("references", False)))
+    fields["backends"] = tuple(offered_by(fields["requires"], fields.get("references", False)))
     return Row(name, **fields)
 
 
@@ -71,28 +77,66 @@ def resolve_stack(text: str) -> Stack:
     """Finds the stack a user names.
 
     Args:
-        text: ``main`` (the running interpreter), the name of another row of the table, ``PATH/TO/PYTHON`` (called
-            by its environment's folder), or ``NAME=PATH/TO/PYTHON``.
+        text: ``main`` (``main_interpreter``), the name of another row of the table, ``PATH/TO/PYTHON`` (called by its
+            environment's folder), or ``NAME=PATH/TO/PYTHON``.
 
     Raises:
         StackError: there is no such file or no such stack here; the message says how to make it.
     """
     if text == "main":
-        return _of_row(table()[os.environ.get(MAIN_ROW) or "main"], "main", Path(sys.executable))
+        return _of_row(main_row(), "main", main_interpreter())
     name, _, path = text.rpartition("=")
     if name or "/" in path or os.sep in path:
         return _of_path(name, Path(path).expanduser())
-    row = table().get(text)
-    if row is None:
-        raise StackError(f"{text}: no such stack; there are {', '.join(table())}, or give a path to a python")
+    row = find_row(text)
     found = find(row.name)
     if found is None:
         raise StackError(f"{text}: not installed here; to make it: {how_to_make(row)}")
     return _of_row(row, row.name, found)
 
 
+def find_row(name: str) -> Row:
+    """The row of a stack.
+
+    Raises:
+        StackError: the table has none of that name; the message has the nearest.
+    """
+    rows = table()
+    if name not in rows:
+        near = get_close_matches(name, rows, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise StackError(f"{name}: no such stack; {meant}there are {', '.join(rows)}, or give a path to a python")
+    return rows[name]
+
+
+def main_row() -> Row:
+    """What ``main`` is made from: the row of its name, or that which ``PARITY_MAIN`` names.
+
+    Raises:
+        StackError: the table has no such row.
+    """
+    return find_row(os.environ.get(MAIN_ROW) or "main")
+
+
+def main_interpreter() -> Path:
+    """Where the oracle and the references run: the running interpreter where it has PyTorch, else the stack's own.
+
+    ``PARITY_STACK_MAIN`` names another. A command that ``pipx`` or ``uvx`` installed has no framework; ``parity stack make main`` makes an environment that
+    has. Where there is none either, it is the running interpreter, and the capture reports what is missing.
+    """
+    running = Path(sys.executable)
+    if os.environ.get(variable("main")):
+        return find("main") or running
+    try:
+        importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return find(main_row().name) or running
+    return running
+
+
 def find(name: str) -> Path | None:
-    """A named stack's interpreter: from ``PARITY_STACK_<NAME>``, else where nox makes it in this clone.
+    """A named stack's interpreter: from ``PARITY_STACK_<NAME>``, else where nox makes it in this clone, else where
+    ``parity stack make`` does.
 
     Raises:
         StackError: the variable is set and names no file.
@@ -102,18 +146,31 @@ def find(name: str) -> Path | None:
         if not Path(named).is_file():
             raise StackError(f"{named}: no such interpreter (from {variable(name)})")
         return Path(named)
-    folder = data("").parent / ".nox" / "stacks" / name
-    # The stamp is written last: without it an installation was begun and not finished.
-    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    return python if python.is_file() and (folder / "parity-stack.json").is_file() else None
+    for folder in (data("").parent / ".nox" / "stacks" / name, made_folder(name)):
+        python = interpreter_in(folder)
+        if python.is_file() and (folder / STAMP).is_file():
+            return python
+    return None
+
+
+def made_folder(name: str) -> Path:
+    """Where ``parity stack make`` puts a stack's environment: below the user's data directory."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("encdec-parity")) / "stacks" / name
+
+
+def interpreter_in(folder: Path) -> Path:
+    """The interpreter of a virtual environment, whether it is there or not."""
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def how_to_make(row: Row) -> str:
-    """What to type for a stack that is not here: in a clone nox makes it, an installed package has no noxfile."""
-    named = f"{variable(row.name)}=PATH/TO/PYTHON"
-    if in_clone():
-        return f"python -m nox -s stack-{row.name}, or {named}"
-    return f"in another environment pip install {' '.join(row.requires)}, then {named}"
+    """What to type for a stack that is not here: in a clone nox makes it, elsewhere the command does."""
+    make = (
+        f"python -m nox -s stack-{row.name}" if in_clone() and row.name != "main" else f"parity stack make {row.name}"
+    )
+    return f"{make}, or {variable(row.name)}=PATH/TO/PYTHON"
 
 
 def variable(name: str) -> str:
@@ -133,7 +190,9 @@ def _of_path(name: str, interpreter: Path) -> Stack:
     interpreter = Path(os.path.abspath(interpreter))  # noqa: PTH100
     name = name or interpreter.parent.parent.name or interpreter.name
     if name == "main":
-        raise StackError(f"{interpreter}: 'main' is the running interpreter; name this one NAME=PATH")
+        raise StackError(
+            f"{interpreter}: 'main' is the stack of the oracle; name this one NAME=PATH, or set {variable(name)}"
+        )
     row = table().get(name)
     if row is not None:
         return _of_row(row, name, interpreter)
