@@ -295,7 +295,7 @@ class _Run:
         named = None if candidates is None else list(dict.fromkeys(s for each in candidates.values() for s in each))
         everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, options.dtypes, named)
         requested = [stack.name for stack in found if stack.name != "main"] or ["main"]
-        # The oracle, the noise floor and the file are asked in the running interpreter even if only others were named.
+        # The oracle, the noise floor and the file are asked in main even if only others were named.
         for stack in {stack.name: stack for stack in [resolve_stack("main"), *found]}.values():
             names = sorted({s.backend for s in everyone if s.stack == stack.name})
             facts = probe(stack.name, stack.interpreter, stack.environment, names, cuda=device == "cuda")
@@ -549,7 +549,7 @@ def _oracle_can_run(everyone: Sequence[Subject], versions: Mapping[str, str]) ->
     words = dict.fromkeys(" ".join(find_entry(name).install for name in (ORACLE.backend, *needed)).split())
     raise CaptureError(
         f"nothing can be judged: the float64 oracle computes with PyTorch, and {why} in the environment of this "
-        f"command: pip install {' '.join(words)}"
+        f"command, and no stack main is made: parity stack make main, or pip install {' '.join(words)}"
     )
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 from parity.core.errors import GivenError
 from parity.core.resources import data
+from parity.core.stacks import main_interpreter
 from reference.errors import CheckpointError
 from reference.files import MEGABYTE, SIZES, open_file, pipe_of
 
@@ -52,8 +52,8 @@ class Apart:
         for file in files:
             _check_size(file)
         self._process = subprocess.Popen(
-            # Without the script's folder among the places that modules are imported from.
-            [sys.executable, "-P", str(data("checkpoint/tokenizer_child.py")), kind, *map(str, files)],
+            # Where the library is; without the script's folder among the places that modules are imported from.
+            [str(main_interpreter()), "-P", str(data("checkpoint/tokenizer_child.py")), kind, *map(str, files)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -63,7 +63,8 @@ class Apart:
         self._read = b""
         told = self._line()
         if "missing" in told:
-            raise TokenizerMissing(f"texts need the tokenizers library: pip install tokenizers ({told['missing']})")
+            make = "parity stack make main, or pip install tokenizers"
+            raise TokenizerMissing(f"texts need the tokenizers library: {make} ({told['missing']})")
         if "error" in told:
             raise TokenizerError(f"{self.place}: cannot be read: {_first_line(told['error'])}")
 

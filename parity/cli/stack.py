@@ -58,11 +58,10 @@ def stack_list() -> None:
     from parity.tools.stack import stacks
 
     for made in stacks():
-        where = f"  {printable(made.interpreter, 4000)}" if made.interpreter else ""
         todo = "" if made.state == "ready" else f"; parity stack make {made.row.name}"
-        print(
-            f"{made.row.name:<10} {printable(made.state)}{todo}\n  {made.row.purpose}" + (f"\n{where}" if where else "")
-        )
+        print(f"{made.row.name:<10} {printable(made.state)}{todo}\n  {made.row.purpose}")
+        if made.interpreter is not None:
+            print(f"  {printable(made.interpreter, 4000)}")
 
 
 @stack_app.command("path", epilog=f"Exit code 0: it is there. {ALWAYS}")

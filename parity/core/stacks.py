@@ -121,8 +121,9 @@ def main_row() -> Row:
 def main_interpreter() -> Path:
     """Where the oracle and the references run: the running interpreter where it has PyTorch, else the stack's own.
 
-    ``PARITY_STACK_MAIN`` names another. A command that ``pipx`` or ``uvx`` installed has no framework; ``parity stack make main`` makes an environment that
-    has. Where there is none either, it is the running interpreter, and the capture reports what is missing.
+    ``PARITY_STACK_MAIN`` names another. A command that ``pipx`` or ``uvx`` installed has no framework;
+    ``parity stack make main`` makes an environment that has. Where there is none either, it is the running interpreter,
+    and the capture reports what is missing.
     """
     running = Path(sys.executable)
     if os.environ.get(variable("main")):
@@ -167,10 +168,9 @@ def interpreter_in(folder: Path) -> Path:
 
 def how_to_make(row: Row) -> str:
     """What to type for a stack that is not here: in a clone nox makes it, elsewhere the command does."""
-    make = (
-        f"python -m nox -s stack-{row.name}" if in_clone() and row.name != "main" else f"parity stack make {row.name}"
-    )
-    return f"{make}, or {variable(row.name)}=PATH/TO/PYTHON"
+    by_nox = in_clone() and row.name != "main"
+    make = f"python -m nox -s stack-{row.name}" if by_nox else f"parity stack make {row.name}"
+    return f"{make}, or set {variable(row.name)}=PATH/TO/PYTHON"
 
 
 def variable(name: str) -> str:
@@ -190,9 +190,7 @@ def _of_path(name: str, interpreter: Path) -> Stack:
     interpreter = Path(os.path.abspath(interpreter))  # noqa: PTH100
     name = name or interpreter.parent.parent.name or interpreter.name
     if name == "main":
-        raise StackError(
-            f"{interpreter}: 'main' is the stack of the oracle; name this one NAME=PATH, or set {variable(name)}"
-        )
+        raise StackError(f"{interpreter}: 'main' is the oracle's stack: name this NAME=PATH, or set {variable(name)}")
     row = table().get(name)
     if row is not None:
         return _of_row(row, name, interpreter)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from parity.core.display import printable, sentence
 from parity.core.resources import in_clone
-from parity.core.stacks import Row, StackError, find, how_to_make, resolve_stack, table
+from parity.core.stacks import Row, StackError, find, how_to_make, main_interpreter, resolve_stack, table
 from parity.report.console import console, plural, size
 
 
@@ -72,16 +71,11 @@ def _stack(row: Row) -> StackFinding:
     from parity.backends.capabilities import capabilities, words_of
     from parity.capture.probe import probe
     from parity.capture.task import CaptureError
-    from parity.core.backends import find_entry, library_backends
 
-    install = how_to_make(row)
-    if row.name == "main":
-        # What runs is the interpreter of this command; nothing but the two is needed to judge anything.
-        install = (
-            "python -m nox -s parity" if in_clone() else f"pip install {find_entry(library_backends()[0]).install}"
-        )
+    # In a clone nox makes the stack in which its sessions run.
+    install = "python -m nox -s parity" if row.name == "main" and in_clone() else how_to_make(row)
     try:
-        interpreter = Path(sys.executable) if row.name == "main" else find(row.name)
+        interpreter = main_interpreter() if row.name == "main" else find(row.name)
         if interpreter is None:
             return StackFinding(row, None, "not installed here", install)
         stack = resolve_stack(row.name if row.name == "main" else f"{row.name}={interpreter}")

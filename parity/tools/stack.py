@@ -202,7 +202,8 @@ def _downloads(tell: Callable[[str], None]) -> Callable[[str], None]:
     def line(text: str) -> None:
         text = text.strip()
         if text.startswith(("Downloading ", "Using cached ")) and ".metadata" not in text:
-            name, _, rest = text.partition(" ")[2].rpartition("/")[2].partition("-")
+            name, _, rest = text.removeprefix("Using cached ").rpartition("/")[2].partition("-")
+            name = name.removeprefix("Downloading ")
             amount = rest.partition("(")[2].rstrip(")")
             tell(f"{name.replace('_', '-')} {rest.partition('-')[0]}" + (f" ({amount})" if amount else ""))
         elif text.startswith("Installing collected packages"):
@@ -219,21 +220,19 @@ def _run(row: Row, command: list[str], on_line: Callable[[str], None]) -> None:
     """
     environment = {name: value for name, value in os.environ.items() if name not in UNSET}
     lines: list[str] = []
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     with log_file(row.name).open("a", encoding="utf-8") as log:
         print("$", *command, file=log, flush=True)
-        child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True, errors="replace"
-        )
-        try:
-            for text in child.stdout or ():
-                log.write(text)
-                lines.append(text)
-                on_line(text)
-        finally:
-            # An interrupted command must not leave pip at work behind it.
-            if child.poll() is None:
+        with subprocess.Popen(command, env=environment, **piped) as child:
+            try:
+                for text in child.stdout or ():
+                    log.write(text)
+                    lines.append(text)
+                    on_line(text)
+            except BaseException:
+                # An interrupted command must not leave pip at work behind it.
                 child.terminate()
-            child.wait()
+                raise
     if child.returncode:
         raise StackError(f"{row.name}: {_cause(lines)} (details: {log_file(row.name)})")
 
@@ -249,10 +248,8 @@ def _cause(lines: list[str]) -> str:
         return (
             "this Python cannot make environments with pip: install its package venv (python3-venv), or --python PATH"
         )
-    said = [line.strip() for line in lines if line.startswith("ERROR: ")] or [
-        lines[-1].strip() if lines else "no output"
-    ]
-    return said[-1].removeprefix("ERROR: ")
+    said = [line for line in lines if line.startswith("ERROR: ")] or [*lines[-1:], "it ended without a word"]
+    return said[0].strip().removeprefix("ERROR: ")
 
 
 def log_file(name: str) -> Path:

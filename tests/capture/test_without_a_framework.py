@@ -100,7 +100,8 @@ def test_a_reference_that_is_named_is_asked_without_its_peer(planned):
     ],
 )
 def test_without_torch_nothing_is_judged_and_the_line_says_all_there_is_to_install(planned, versions, wanted, words):
-    with pytest.raises(CaptureError, match=rf"float64 oracle computes with PyTorch.*: pip install {words}$"):
+    line = f"parity stack make main, or pip install {words}"
+    with pytest.raises(CaptureError, match=rf"float64 oracle computes with PyTorch.*: {line}$"):
         planned(versions, wanted)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import re
 import sys
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from parity.core import stacks
 from parity.core.backends import BACKENDS, audited
-from parity.core.resources import data
+from parity.core.resources import PACKAGE, data
 from parity.core.stacks import StackError, find, resolve_stack, table, variable
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +24,10 @@ NAMES = ("main", "docs-4.37", "current", "gpu")
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (stacks.MAIN_ROW, *(variable(name) for name in NAMES)):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
 
 def constraints(name: str) -> dict[str, Requirement]:
@@ -110,6 +112,43 @@ def test_main_is_the_running_interpreter():
     assert stack.backends == table()["main"].backends
 
 
+def without_torch(monkeypatch):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(stacks.importlib.metadata, "version", version)
+
+
+def made(tmp_path, name):
+    """A stack as ``parity stack make`` leaves it."""
+    python = tmp_path / "encdec-parity" / "stacks" / name / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    (python.parents[1] / stacks.STAMP).write_text("{}")
+    return python
+
+
+def test_main_is_the_stack_that_was_made_where_the_command_has_no_pytorch(monkeypatch, tmp_path):
+    monkeypatch.setattr(stacks, "data", lambda name: PACKAGE / name if "toml" in name else tmp_path / "parity")
+    without_torch(monkeypatch)
+    assert resolve_stack("main").interpreter == Path(sys.executable), (
+        "none is made: the capture reports what is missing"
+    )
+    python = made(tmp_path, "main")
+    assert resolve_stack("main").interpreter == python
+    monkeypatch.setenv(stacks.MAIN_ROW, "gpu")
+    assert resolve_stack("main").interpreter == Path(sys.executable)
+    python = made(tmp_path, "gpu")
+    assert resolve_stack("main").interpreter == python
+
+
+def test_a_made_main_gives_way_to_the_command_s_own_pytorch_and_to_the_variable(monkeypatch, tmp_path, interpreter):
+    made(tmp_path, "main")
+    assert resolve_stack("main").interpreter == Path(sys.executable)
+    monkeypatch.setenv("PARITY_STACK_MAIN", str(interpreter))
+    assert resolve_stack("main").interpreter == interpreter
+
+
 def test_main_can_be_made_from_another_row(monkeypatch):
     monkeypatch.setenv(stacks.MAIN_ROW, "gpu")
     stack = resolve_stack("main")
@@ -158,7 +197,10 @@ def test_a_stack_that_nox_made_is_found_once_it_is_finished(tmp_path, monkeypatc
         ("nonsense", "nonsense: no such stack; there are main, docs-4.37, current, gpu, or give a path to a python"),
         ("/no/such/python", "/no/such/python: no such interpreter"),
         ("x=/no/such/python", "/no/such/python: no such interpreter"),
-        (f"main={sys.executable}", f"{sys.executable}: 'main' is the running interpreter; name this one NAME=PATH"),
+        (
+            f"main={sys.executable}",
+            f"{sys.executable}: 'main' is the oracle's stack: name this NAME=PATH, or set PARITY_STACK_MAIN",
+        ),
     ],
 )
 def test_what_cannot_be_found_is_one_line(text, message):
@@ -171,7 +213,7 @@ def test_a_stack_that_is_not_installed_says_how_to_make_it(monkeypatch, tmp_path
     monkeypatch.setattr(stacks, "find", lambda name: None)
     with pytest.raises(
         StackError,
-        match=r"^docs-4\.37: not installed here; to make it: python -m nox -s stack-docs-4\.37, or PARITY_STACK_",
+        match=r"^docs-4\.37: not installed here; to make it: python -m nox -s stack-docs-4\.37, or set PARITY_STACK_",
     ):
         resolve_stack("docs-4.37")
 
