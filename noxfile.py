@@ -1,5 +1,5 @@
-"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``tests-full``, ``lint``,
-``stack-NAME`` for other stacks.
+"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``tests-full``, ``tests-all`` (both),
+``coverage``, ``lint``, ``stack-NAME`` for each stack.
 
 Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and
 keep: it is installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import sys
 
+if sys.platform == "win32":
+    sys.exit("encdec-parity needs a POSIX system; on Windows run it in WSL 2.")
 if sys.version_info < (3, 11):
     sys.exit(f"encdec-parity needs Python 3.11 or newer; this is {sys.version.split()[0]}. Run nox with a newer one.")
 
@@ -36,6 +38,8 @@ NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: what of those is used, the stack has already."""
 SELECTIONS = {"tests": "not full", "tests-full": "full"}
 """What each session of tests runs, by pytest's markers: together every test, each once."""
+ALL = "tests-all"
+"""The session that runs both selections in one run of pytest, as `.ci/run` does."""
 WITHOUT_FRAMEWORKS = [
     *(f"parity/{each}" for each in ("core", "checkpoint", "cases", "judge", "report", "cli", "api.py")),
     *(f"reference/{each}" for each in ("config", "names", "weights", "tokenizer", "generation")),
@@ -88,6 +92,18 @@ def tests_full(session: nox.Session) -> None:
     _pytest(session, "tests-full")
 
 
+@nox.session(name=ALL)
+def tests_all(session: nox.Session) -> None:
+    """Every test, in one run."""
+    _pytest(session, ALL)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The tests of `tests`, with the lines and branches that they run: a table, and coverage.xml."""
+    _pytest(session, "tests", "coverage", options=["--cov", "--cov-report=term", "--cov-report=xml"])
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and layout (ruff), the import contracts of `pyproject.toml` (import-linter), and types (pyright).
@@ -112,21 +128,26 @@ def lint(session: nox.Session) -> None:
     session.run(python, "-m", "pyright", "--pythonpath", libraries, external=True)
 
 
-def _pytest(session: nox.Session, selection: str) -> None:
-    """Runs one of `SELECTIONS`: on two processes, unless files or tests are named."""
-    python = _environment(session, "main", "test", "witness", "real")
+def _pytest(session: nox.Session, selection: str, *extras: str, options: Iterable[str] = ()) -> None:
+    """Runs one of `SELECTIONS`, or all of them: on two processes, unless files or tests are named."""
+    python = _environment(session, "main", "test", "witness", "real", *extras)
     named = any(Path(argument.partition("::")[0]).exists() for argument in session.posargs)
-    arguments = ["-m", SELECTIONS[selection], *([] if named else PARALLEL), *session.posargs]
+    arguments = ["-m", {**SELECTIONS, ALL: ""}[selection], *([] if named else PARALLEL), *options, *session.posargs]
     session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
 
 
 def _stack_session(name: str) -> None:
     @nox.session(name=f"stack-{name}")
     def install(session: nox.Session) -> None:
-        print(f"{name}: {_environment(session, name)}")
-        print(f"use it: python -m nox -s parity -- CHECKPOINT --stack {name}")
+        extras = set(session.posargs)
+        known = set(_project()["optional-dependencies"]) if STACKS[name].get("references") else set()
+        if not extras <= known:
+            session.error(f"{name}: no such extra: {', '.join(sorted(extras - known))}")
+        print(f"{name}: {_environment(session, name, *extras)}")
+        option = "" if name == "main" else f" --stack {name}"
+        print(f"use it: python -m nox -s parity -- CHECKPOINT{option}")
 
-    install.__doc__ = f"Make the stack `{name}`: {STACKS[name]['purpose']}."
+    install.__doc__ = f"Make the stack `{name}`: {STACKS[name]['purpose']}; `-- EXTRA…` of pyproject.toml besides."
 
 
 def _environment(session: nox.Session, name: str, *extras: str) -> str:
@@ -196,8 +217,10 @@ def _project() -> dict[str, Any]:
 
 
 def _pins_digest(name: str) -> str:
-    files = [ROOT / "pyproject.toml", TABLE, ROOT / "parity" / "constraints" / f"{name}.txt"]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    asked = {key: _project()[key] for key in ("dependencies", "optional-dependencies")}
+    files = [TABLE, ROOT / "parity" / "constraints" / f"{name}.txt"]
+    parts = [json.dumps(asked, sort_keys=True).encode(), *(file.read_bytes() for file in files)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _variables(name: str) -> dict[str, str | None]:
@@ -245,5 +268,4 @@ def _cuda_device() -> bool:
 
 
 for _name in STACKS:
-    if _name != "main":
-        _stack_session(_name)
+    _stack_session(_name)

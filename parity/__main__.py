@@ -4,6 +4,10 @@ import sys
 
 if sys.version_info < (3, 11):
     sys.exit("parity: needs Python 3.11 or newer; this is " + sys.version.split()[0])
+if sys.platform == "win32":
+    # Exit code 2, as for everything that keeps the command from running at all.
+    print("parity: needs a POSIX system; on Windows run it in WSL 2", file=sys.stderr)
+    sys.exit(2)
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ from tests.sample_reports import failure, report, verdict
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
+    "action.yml",
+    "containers",
     "pyproject.toml",
     "noxfile.py",
     "benchmarks",
@@ -150,7 +152,7 @@ def test_every_command_of_the_readme_and_contributing_exists():
     for command in set(re.findall(r"parity (audit|capture|judge|[a-z]+) (?:[A-Z]|--|path)", text)):
         assert command in COMMANDS, command
     sessions = set(re.findall(r"nox -s ([a-z-]+)", text)) - {"stack-"}
-    assert sessions <= {"parity", "parity-gpu", "tests", "tests-full", "lint"}
+    assert sessions <= {"parity", "parity-gpu", "tests", "tests-full", "tests-all", "coverage", "lint"}
 
 
 @pytest.mark.parametrize("path", ["noxfile.py", "parity/__main__.py"])

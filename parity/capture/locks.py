@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
+
+try:
+    import fcntl
+except ModuleNotFoundError:
+    raise ImportError("parity needs a POSIX system; on Windows run it in WSL 2") from None
 
 
 class Held(Exception):
