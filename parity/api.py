@@ -1,9 +1,11 @@
-"""The Python API: what the command line does, for a program.
+"""The Python API: the functions that the command line and the pytest plugin call.
 
 >>> from parity import audit
 >>> report = audit(["fixtures/checkpoints/bart-odd"], backends=["hf-torch"])  # doctest: +SKIP
 >>> report.totals.fail  # doctest: +SKIP
 0
+
+Bad input raises ``parity.InputError`` (``parity.core.errors``) with the line that the command prints.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from parity.core.errors import OutputError
+from parity.core.display import MESSAGE_LIMIT, sentence
+from parity.core.errors import InputError, OutputError
 from parity.core.options import DEFAULTS, AuditOptions, with_main
 
 if TYPE_CHECKING:
@@ -28,7 +31,28 @@ if TYPE_CHECKING:
     from parity.tools.compare.selector import Side, Who
     from parity.tools.golden.store import Bundle
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
+
+def _with_printable_errors(function: Callable[P, T]) -> Callable[P, T]:
+    """Makes the message of an ``InputError`` the line that the command prints.
+
+    A name or value of a checkpoint in it may hold control characters; they are escaped before anyone prints it.
+    """
+
+    @wraps(function)
+    def wrapper(*arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return function(*arguments, **named)
+        except InputError as error:
+            error.args = (sentence(error, MESSAGE_LIMIT),)
+            raise
+
+    return wrapper
+
+
+@_with_printable_errors
 def audit(
     checkpoints: Sequence[str | Path],
     options: AuditOptions | None = None,
@@ -36,34 +60,45 @@ def audit(
     progress: Callable[[Event], None] | None = None,
     **named: Any,
 ) -> Report:
-    """Captures and judges, each checkpoint as soon as it is captured: ``capture`` then ``judge``, nothing more.
+    """Runs checkpoints in every backend and compares each answer with the oracle: ``capture``, then ``judge``.
 
-    >>> audit(["checkpoint"], backends=["hf-torch"], checks=["numbers"])  # doctest: +SKIP
+    Each checkpoint is judged as soon as it is captured.
+
+    >>> from parity import audit
+    >>> report = audit(["path/to/checkpoint"], backends=["hf-torch"], checks=["numbers"])  # doctest: +SKIP
+    >>> report  # doctest: +SKIP
+    <Report checkpoint: 17 cells: 16 pass, 1 known>
+    >>> report.failures  # doctest: +SKIP
+    ()
 
     Args:
-        checkpoints: directories or hub ids; naming a hub id is the permission to fetch it.
-        options: how they are audited, by default as ``AuditOptions`` says.
-        progress: called with each event of the capture, and of several checkpoints with ``judged`` for each one.
-        named: fields of ``AuditOptions``, in place of those in ``options``.
+        checkpoints: directories or hub ids. A hub id that is not in the local cache is fetched, unless ``offline``.
+        options: the options of the audit; the defaults are those of ``AuditOptions()``.
+        progress: called with each event of the capture and, where there are several checkpoints, with ``judged`` for
+            each.
+        named: fields of ``AuditOptions``; they replace those of ``options``.
 
     Returns:
-        The report, also written to ``out/report.json`` and, for people, ``out/report.html``.
+        The report, also written to ``out/report.json`` and ``out/report.html``. A failure is part of it, and raises
+        nothing.
 
     Raises:
         TypeError: ``AuditOptions`` has no such field.
-        GivenError, CheckpointError, CaptureError, StackError, InputsError, RecordError, TraceError: bad input, in one
-            line that names the file and the cause.
-        NothingToJudge: no such check.
-        KnownIssuesError: the file of known issues cannot be used.
+        InputError: an argument, checkpoint, stack or file cannot be used. Its classes: ``CheckpointError`` (no
+            checkpoint can be read), ``CaptureError`` (nothing can run, or the run directory is in use), ``StackError``
+            (no such stack), ``InputsFileError`` (``inputs``), ``KnownIssuesError`` (``known_issues``),
+            ``GoldenError`` (``goldens``), ``NothingToJudge`` (no such check), ``OutputError`` (the report cannot be
+            written), ``RecordError`` and ``TraceError`` (a damaged run directory).
+        OSError, MemoryError: raised by the operating system.
     """
-    from parity.capture.run_directory import locked, new_run_directory
+    from parity.capture.run_directory import locked, run_directory
     from parity.core.records import Manifest
     from parity.judge.captured_run import CheckpointRun
     from parity.judge.judge import Judge
 
     options = replace(options or DEFAULTS, **named)
     _check_before_capture(options, checkpoints)
-    out = options.out or new_run_directory()
+    out = run_directory(options.out)
     options = replace(options, out=out)
     with locked(out):
         if options.goldens:
@@ -72,11 +107,11 @@ def audit(
         judging = Judge(options.checks, strict=options.strict, known_issues=options.known_issues)
 
         def captured(manifest: Manifest) -> None:
-            # As a judge reads it who comes later.
+            # The same data that a later `judge` reads from the file.
             manifest = Manifest.model_validate_json(manifest.model_dump_json())
             (checkpoint,) = manifest.checkpoints
             totals = judging.take(CheckpointRun(out, manifest, checkpoint))
-            # Of several each is shown as soon as it is judged; of one the report says the same at once.
+            # The totals of a single checkpoint are those of the report, which follows at once.
             if progress is not None and len(checkpoints) > 1:
                 progress(_judged(checkpoint.name, totals))
 
@@ -84,6 +119,7 @@ def audit(
         return _written(judging.report(manifest, while_captured=True), out)
 
 
+@_with_printable_errors
 def capture(
     checkpoints: Sequence[str | Path],
     options: AuditOptions | None = None,
@@ -91,12 +127,16 @@ def capture(
     progress: Callable[[Event], None] | None = None,
     **named: Any,
 ) -> Manifest:
-    """Asks every backend every case and keeps the answers; arguments as for ``audit``.
+    """Runs every case in every backend and stores the traces. Arguments and errors are those of ``audit``.
 
-    With ``checks`` candidates are asked only what these read, and the run is judged by no others.
+    With ``checks`` only the cases that these checks read are run, and the run can be judged by these checks alone.
+
+    >>> from parity import api
+    >>> manifest = api.capture(["path/to/checkpoint"], backends=["hf-torch"], out="run")  # doctest: +SKIP
+    >>> report = api.judge(Path("run"))  # doctest: +SKIP
 
     Returns:
-        The manifest, also written to ``out/manifest.json``, beside ``out/traces/``.
+        The manifest, also written to ``out/manifest.json``; the traces are in ``out/traces/``.
     """
     return _capture(checkpoints, replace(options or DEFAULTS, **named), progress)
 
@@ -107,7 +147,7 @@ def _capture(
     progress: Callable[[Event], None] | None,
     captured: Callable[[Manifest], None] | None = None,
 ) -> Manifest:
-    """What ``capture`` does; ``captured`` is given the manifest of each checkpoint alone when all of it is there."""
+    """Implements ``capture``; ``captured`` is called with a manifest of each checkpoint once it is complete."""
     from parity.capture.pipeline import capture as run
     from parity.cases.documented_values import documented_values
     from parity.judge.followup.cases import layers, stages
@@ -115,7 +155,7 @@ def _capture(
     from parity.judge.selection import narrowed
 
     if options.goldens:
-        options = replace(options, checks=None)  # a golden answers all of its cases, or those of another run
+        options = replace(options, checks=None)  # a golden holds answers to all of its cases
     directories, unreadable = _found([str(text) for text in checkpoints], options.offline, options.cache)
     derive = (documented_values, *stages(options.save_limit), *((layers,) if options.layerwise else ()))
     capture_these = partial(
@@ -132,10 +172,10 @@ def _capture(
 
 
 def _found(texts: list[str], offline: bool, cache: Path | None) -> tuple[list[Path], list[Unreadable]]:
-    """The directories that are there, and which of those named are not.
+    """The directories of the checkpoints, and the checkpoints that cannot be found.
 
     Raises:
-        CheckpointError: none is there.
+        CheckpointError: none can be found.
     """
     from parity.capture.pipeline import NothingReadable
     from parity.checkpoint.inspection import resolve_checkpoint
@@ -155,8 +195,8 @@ def _found(texts: list[str], offline: bool, cache: Path | None) -> tuple[list[Pa
 
 
 def _with_goldens(options: AuditOptions, derive: Sequence[Derive], capture_these: Callable[..., Manifest]) -> Manifest:
-    """A capture whose manifest holds the goldens too, as subjects that were asked before."""
-    from parity.capture.run_directory import locked, new_run_directory
+    """A capture whose manifest also holds the goldens, as subjects whose traces exist already."""
+    from parity.capture.run_directory import locked, run_directory
     from parity.core.records import write_record
     from parity.tools.golden.inject import find_bundles, joined, with_goldens
     from parity.tools.golden.store import GoldenError
@@ -168,7 +208,7 @@ def _with_goldens(options: AuditOptions, derive: Sequence[Derive], capture_these
     def inspected(found: Sequence[Checkpoint]) -> None:
         bundles.update(find_bundles({each.name: each.digest for each in found}, options.goldens))
 
-    out = options.out or new_run_directory()
+    out = run_directory(options.out)
     with locked(out):
         manifest = capture_these(
             replace(options, out=out),
@@ -178,12 +218,13 @@ def _with_goldens(options: AuditOptions, derive: Sequence[Derive], capture_these
         )
         manifest = joined(manifest, out, bundles)
         if options.backends is None:
-            # The stored answers are what is judged.
+            # The goldens are what is judged: backends that cannot run here are not missing.
             manifest = manifest.model_copy(update={"not_run": []})
         write_record(manifest, out / "manifest.json")
     return manifest
 
 
+@_with_printable_errors
 def judge(
     directory: Path,
     *,
@@ -192,21 +233,22 @@ def judge(
     known_issues: Path | None = None,
     progress: Callable[[Event], None] | None = None,
 ) -> Report:
-    """Judges a captured run, wherever and whenever it was captured. Needs no framework.
+    """Compares the traces of a run directory with the oracle's. Needs no framework, and not the machine of the capture.
+
+    >>> from parity import api
+    >>> report = api.judge(Path("runs/20260101-120000"), checks=["numbers"])  # doctest: +SKIP
 
     Args:
-        directory: what ``capture`` wrote.
+        directory: a run directory, as ``capture`` and ``audit`` write it.
         checks, strict, known_issues: as in ``AuditOptions``.
         progress: called with ``judged`` for each checkpoint.
 
     Returns:
-        The report, also written to ``directory/report.json`` and, for people, ``directory/report.html``.
+        The report, also written to ``directory/report.json`` and ``directory/report.html``.
 
     Raises:
-        RecordError, TraceError: the directory holds no readable run.
-        CaptureError: another run is at work in the directory.
-        OutputError: the report cannot be written.
-        NothingToJudge: no such check.
+        InputError: ``RecordError`` or ``TraceError`` (the directory holds no readable run), ``CaptureError`` (another
+            process writes to it), ``NothingToJudge`` (no such check), ``KnownIssuesError``, ``OutputError``.
     """
     from parity.capture.run_directory import locked
     from parity.core.records import RecordError
@@ -233,12 +275,12 @@ def _judged(name: str, totals: Totals) -> Event:
 
 
 def _written(report: Report, directory: Path) -> Report:
-    """The report, as ``report.json`` and as the page.
+    """Writes the report as ``report.json`` and ``report.html``.
 
     Raises:
         OutputError: one of them cannot be written.
     """
-    from parity.core.records import write_record
+    from parity.core.records import in_directory, write_record
     from parity.report.html import write_page
 
     for path, write in ((directory / "report.json", write_record), (directory / "report.html", write_page)):
@@ -246,12 +288,31 @@ def _written(report: Report, directory: Path) -> Report:
             write(report, path)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    return report
+    return in_directory(report, directory)
 
 
+@_with_printable_errors
+def read_report(path: str | Path) -> Report:
+    """Reads the report of an earlier run.
+
+    >>> from parity import read_report
+    >>> report = read_report("runs/20260101-120000")  # doctest: +SKIP
+
+    Args:
+        path: a run directory or its ``report.json``.
+
+    Raises:
+        RecordError: there is no report, or it has another schema version.
+    """
+    from parity.core.records import Report, read_record, report_file
+
+    return read_record(Report, report_file(Path(path)))
+
+
+@_with_printable_errors
 def compare(
-    one: str,
-    other: str,
+    one: str | Path,
+    other: str | Path,
     *,
     cases: Sequence[str] = ("load", "forward"),
     cache: Path | None = None,
@@ -259,37 +320,43 @@ def compare(
     offline: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Comparison:
-    """Compares two sides tensor by tensor (``parity.tools.compare.compare``): run directories, or checkpoints,
-    captured here.
+    """Compares two runs or checkpoints tensor by tensor. A checkpoint is captured first, into a temporary directory.
+
+    >>> from parity import compare
+    >>> found = compare("path/to/checkpoint::hf-torch", "path/to/checkpoint::hf-torch/sdpa")  # doctest: +SKIP
+    >>> found.same  # doctest: +SKIP
+    True
+    >>> [each.first for each in found.cases]  # doctest: +SKIP
+    [None, None]
 
     Args:
-        one, other: ``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``; of a checkpoint ``hf-torch`` where nobody
-            is named.
-        cases: names, ``*`` for anything.
+        one, other: ``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``, where ``WHAT`` is a run directory or a
+            checkpoint. The backend of a checkpoint is ``hf-torch`` by default, those of a run are all.
+        cases: names of cases; ``*`` matches anything.
 
     Raises:
-        CompareError: a side is not so spelled, or there is nothing in common.
-        CheckpointError, CaptureError, StackError, RecordError, TraceError: a side cannot be had or read.
+        InputError: ``CompareError`` (a side is misspelled, or the two share no checkpoint or case), and what
+            ``audit`` raises about a checkpoint, stack or run directory.
     """
     from parity.tools.compare.compare import compare as run
 
     asked = {"cache": cache, "jobs": jobs, "offline": offline, "progress": progress, "cases": _only(cases)}
-    # Both are read before one is captured, which takes long.
-    sides = [_named(text) for text in (one, other)]
+    # Both are checked before either is captured, which takes long.
+    sides = [_named(str(text)) for text in (one, other)]
     with tempfile.TemporaryDirectory(prefix="parity-compare-") as folder:
         first, second = (_side(*side, Path(folder, str(number)), asked) for number, side in enumerate(sides))
         return run(first, second, cases)
 
 
 def _named(text: str) -> tuple[str, str, Who | None]:
-    """A side as it is spelled, what it is, and who of it is asked."""
+    """A side as it was written, its run or checkpoint, and its subject; None for every subject."""
     from parity.core.backends import find_entry
     from parity.tools.compare.selector import CompareError, Who
 
     what, named, words = text.partition("::")
     who = Who.parse(words) if named else None
     if who is not None:
-        AuditOptions(device=who.device, dtypes=[who.dtype])  # says so where there is no such device or dtype
+        AuditOptions(device=who.device, dtypes=[who.dtype])  # raises for an unknown device or dtype
         if not (Path(what) / "manifest.json").is_file():
             try:
                 find_entry(who.backend)
@@ -299,7 +366,7 @@ def _named(text: str) -> tuple[str, str, Who | None]:
 
 
 def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, Any]) -> Side:
-    """One side of a comparison; a checkpoint is captured into ``folder``."""
+    """One side of a comparison. A checkpoint is captured into ``folder``."""
     from parity.core.backends import library_backends
     from parity.tools.compare.selector import CompareError, Side, Who
 
@@ -342,10 +409,10 @@ def _only(names: Sequence[str]) -> MakeCases:
 
 
 def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Path]) -> None:
-    """Of what only the judge reads, what is wrong is said before a long capture, not after.
+    """Validates the options that only the judge reads before the capture, which takes long.
 
     Raises:
-        NothingToJudge: a name is neither a check's id nor a group.
+        NothingToJudge: a name is neither the id of a check nor a check group.
         KnownIssuesError: the file of known issues cannot be used.
     """
     from parity.judge.judge import select_checks
@@ -360,7 +427,7 @@ def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Pat
 def audit_goldens(
     cache: Path | None = None, jobs: int | None = None, progress: Callable[[Event], None] | None = None
 ) -> Report:
-    """Judges every golden against the oracle of today, in a run that is not kept; only ``main`` is asked anything.
+    """Judges every golden against the current oracle, in a temporary run directory; only the stack ``main`` runs.
 
     Raises:
         GoldenError: a golden cannot be read.
@@ -374,7 +441,7 @@ def audit_goldens(
             fixtures(),
             out=Path(folder),
             cache=cache,
-            # A run needs a candidate, or the oracle computes nothing; the noise floor has this trace already.
+            # A run needs a candidate; this one's traces are part of the noise floor, so that it costs nothing.
             backends=[f"{TORCH}/eager"],
             goldens=STACKS,
             cases=golden_cases,

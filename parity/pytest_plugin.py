@@ -189,7 +189,6 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
         pytest.UsageError: bad input, in one line that names it.
     """
     from parity import AuditOptions, api
-    from parity.capture.run_directory import new_run_directory
     from parity.cli.exit_codes import is_bad_input, one_line
     from parity.core.options import with_main
     from parity.report.progress import Progress
@@ -197,10 +196,9 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
     def given(name: str) -> Any:
         return config.getoption(f"--parity-{name}") or None
 
-    out = Path(given("out") or new_run_directory())
     try:
         options = AuditOptions(
-            out=out,
+            out=given("out"),
             backends=given("backend"),
             checks=given("check"),
             stacks=with_main(given("stack") or ()),
@@ -208,12 +206,13 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
             known_issues=given("known-issues"),
         )
         with Progress() as progress:
-            api.audit(checkpoints, options, progress=progress)
+            report = api.audit(checkpoints, options, progress=progress)
     except Exception as error:
         if is_bad_input(error):
             raise pytest.UsageError(f"parity: {one_line(error)}") from error
         raise
-    return out
+    assert report.directory is not None
+    return report.directory
 
 
 def _read(path: Path) -> Report:

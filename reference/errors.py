@@ -11,7 +11,11 @@ LONGEST_CAUSE = 600
 _ENTRIES, _LEVELS, _DIGITS = 8, 3, 40
 
 
-class CheckpointError(ValueError):
+class InputError(ValueError):
+    """Input cannot be used; the message is one line for a user that names the input and the cause."""
+
+
+class CheckpointError(InputError):
     """A checkpoint's file is missing, unreadable or inconsistent; the message is one line, ``path: cause``."""
 
     def __init__(self, path: str | os.PathLike[str], cause: str) -> None:

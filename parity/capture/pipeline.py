@@ -32,7 +32,7 @@ from parity.capture.plan import (
 )
 from parity.capture.probe import probe
 from parity.capture.refusals import refusal
-from parity.capture.run_directory import MANIFEST, clear, link, locked, new_run_directory, prepare, trace_name
+from parity.capture.run_directory import MANIFEST, clear, link, locked, prepare, run_directory, trace_name
 from parity.capture.sources import OwnSources
 from parity.capture.task import CaptureError, Event, Executor, Result, Rounds, Task, covered
 from parity.capture.views import Views
@@ -106,10 +106,10 @@ def capture(
     Raises:
         CaptureError: nothing can be asked, or traces cannot be written. What was captured stays in the cache.
         CheckpointError: no checkpoint can be read (``reference.errors``).
-        InputsError: the file of inputs cannot be used.
+        InputsFileError: the file of inputs cannot be used.
         StackError: a stack is not there (``parity.core.stacks``).
     """
-    out = options.out or new_run_directory()
+    out = run_directory(options.out)
     with locked(out):
         began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         # Bad input leaves an earlier run's directory as it was.
@@ -164,16 +164,16 @@ def _rows(inputs: Path | None, found: Sequence[Checkpoint]) -> list[Row] | None:
     """One list of rows for all checkpoints, checked against each; None where no file is given.
 
     Raises:
-        InputsError: it cannot be read, or is none for one of them.
+        InputsFileError: it cannot be read, or is none for one of them.
     """
     if inputs is None:
         return None
-    from parity.cases.inputs import InputsError, read_inputs
+    from parity.cases.inputs import InputsFileError, read_inputs
 
     rows = [read_inputs(inputs, each.path, each.model_spec) for each in found]
     for each, others in zip(found, rows, strict=True):
         if others != rows[0]:
-            raise InputsError(
+            raise InputsFileError(
                 f"{inputs}: {found[0].path} and {each.path} encode its texts differently: audit one at a time"
             )
     return rows[0]

@@ -23,8 +23,10 @@ _HELD: ContextVar[frozenset[Path]] = ContextVar("_HELD", default=frozenset())
 """Run directories that whoever calls has locked already: an audit captures and judges under one lock."""
 
 
-def new_run_directory() -> Path:
-    """``runs/<UTC time>``, the first that does not exist yet; it is made when something is written."""
+def run_directory(out: Path | None = None) -> Path:
+    """The directory that was named, or ``runs/<UTC time>``, the first that does not exist; nothing is created yet."""
+    if out is not None:
+        return out
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     candidates = [RUNS / stamp, *(RUNS / f"{stamp}-{number}" for number in range(2, 100))]
     return next(path for path in candidates if not path.exists())

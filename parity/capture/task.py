@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.records import Outcome
 
 THREADS = 2
 """Threads a worker computes with, on every machine: sums are split by thread, so numbers are bit-stable only then."""
 
 
-class CaptureError(GivenError):
+class CaptureError(InputError):
     """Nothing can be captured, or no more; one line that names the file and the cause. Captured traces are kept."""
 
 

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 
 from parity.cases.catalogue import Recording
-from parity.cases.inputs import InputsError
+from parity.cases.inputs import InputsFileError
 
 RATE = 16000
 """Samples in a second that every speech encoder here was trained with (``sampling_rate`` of its feature extractor)."""
@@ -20,7 +20,7 @@ def recorded(recording: Recording) -> dict[str, Any]:
     """Inputs of a call: ``input_values`` ``[1, samples]``, of mean 0 and variance 1, and their mask.
 
     Raises:
-        InputsError: the ``datasets`` library is not installed, cannot decode audio, or never loaded these data.
+        InputsFileError: the ``datasets`` library is not installed, cannot decode audio, or never loaded these data.
     """
     what = f"{recording.dataset}, {recording.config}, {recording.split}, row {recording.row}"
     try:
@@ -34,8 +34,10 @@ def recorded(recording: Recording) -> dict[str, Any]:
         samples, rate = np.asarray(audio["array"], np.float64), int(audio["sampling_rate"])
     except (ImportError, OSError, ValueError, LookupError) as error:
         cause = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputsError(f"{what}: cannot be read from the cache of data sets: {cause}") from error
+        raise InputsFileError(f"{what}: cannot be read from the cache of data sets: {cause}") from error
     if rate != RATE or samples.ndim != 1:
-        raise InputsError(f"{what}: is {samples.ndim}-dimensional at {rate} Hz, a model is given one row at {RATE} Hz")
+        raise InputsFileError(
+            f"{what}: is {samples.ndim}-dimensional at {rate} Hz, a model is given one row at {RATE} Hz"
+        )
     values = ((samples - samples.mean()) / np.sqrt(samples.var() + FLOOR)).astype(np.float32)
     return {"input_values": [values.tolist()], "attention_mask": [[1] * len(values)]}

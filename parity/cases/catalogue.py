@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.resources import catalogues
 
 
-class CatalogueError(GivenError):
+class CatalogueError(InputError):
     """A file of the catalogue cannot be used; the message names the file and the cause."""
 
 

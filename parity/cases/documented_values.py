@@ -15,7 +15,7 @@ from parity.cases.audio import recorded
 from parity.cases.catalogue import Label, Loss, Span, States, Text, Tokens, Value, Words, read_catalogue
 from parity.cases.decoding import generation_case
 from parity.cases.files import SHORT
-from parity.cases.inputs import Encode, InputsError, tokenizer
+from parity.cases.inputs import Encode, InputsFileError, tokenizer
 from parity.checkpoint.inspection import generation_in_force, hub_id, resolve_checkpoint
 from parity.core.case import Case, Notes
 from parity.core.model_spec import ModelSpec, model_spec_of
@@ -55,7 +55,7 @@ def case_of(value: Value, record: CheckpointRecord) -> Case:
     try:
         read, written = _tokenizers(value, record)
         return _MAKERS[type(value)](value, name, notes, model_spec, (read, written), Path(record.path))
-    except (InputsError, CheckpointError) as error:
+    except (InputsFileError, CheckpointError) as error:
         return Case(name, "forward", requires=(LACKED,), notes={**notes, "lacking": {LACKED: str(error)}})
 
 
@@ -106,10 +106,10 @@ def _words(value: Words, name: str, notes: Notes, model_spec: ModelSpec, by: tup
     source = _source(by[0], value.input)
     mask = bare(by[1], value.mask, model_spec.special)
     if len(mask) != 1 or mask[0] not in source["input_ids"][0]:
-        raise InputsError(f"{path}: its tokenizer knows no mask spelled {value.mask!r}")
+        raise InputsFileError(f"{path}: its tokenizer knows no mask spelled {value.mask!r}")
     tokens = [bare(by[1], f" {word}", model_spec.special) for word in value.expected]
     if parted := [word for word, each in zip(value.expected, tokens, strict=True) if len(each) != 1]:
-        raise InputsError(f"{path}: its tokenizer has no token for {parted[0]!r}")
+        raise InputsFileError(f"{path}: its tokenizer has no token for {parted[0]!r}")
     notes = {**notes, "place": source["input_ids"][0].index(mask[0]), "tokens": [each[0] for each in tokens]}
     made = Case(name, "forward", source, requires=("default_decoder_inputs",), notes=notes)
     return made.without(model_spec.lacking_to_shift)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from parity.checkpoint.tokenizer_process import Apart, TokenizerError, TokenizerMissing
 from parity.core.case import IGNORED
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.model_spec import ModelSpec
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes
@@ -32,7 +32,7 @@ class Encode(Protocol):
 KEYS = ({"text", "target"}, {"input_ids", "labels"})
 
 
-class InputsError(GivenError):
+class InputsFileError(InputError):
     """An input file cannot be used; the message is ``file:line: cause``."""
 
 
@@ -47,29 +47,29 @@ def read_inputs(path: Path, checkpoint: Path, model_spec: ModelSpec) -> list[Row
         Each row ``input_ids`` and, where the line gave a target, ``labels``: lists of ids inside the vocabulary.
 
     Raises:
-        InputsError: the model reads audio, which is not read from such a file; broken JSON, an unknown key, an empty
-            row, an id outside the vocabulary, a row longer than the positions, no line at all, or texts without a
+        InputsFileError: the model reads audio, which is not read from such a file; broken JSON, an unknown key, an
+            empty row, an id outside the vocabulary, a row longer than the positions, no line at all, or texts without a
             tokenizer; the message names the file and the line.
     """
     try:
         # Not splitlines: it also cuts at characters that a text may hold.
         lines = read_bytes(path, LARGEST).decode().replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
-        raise InputsError(f"{path}: cannot be read: {_cause(error)}") from error
+        raise InputsFileError(f"{path}: cannot be read: {_cause(error)}") from error
     except CheckpointError as error:
-        raise InputsError(f"{path}: cannot be read: {error.cause}") from error
+        raise InputsFileError(f"{path}: cannot be read: {error.cause}") from error
     if model_spec.speech is not None:
-        raise InputsError(f"{path}: holds texts or ids, and {checkpoint} reads audio: leave --inputs out")
+        raise InputsFileError(f"{path}: holds texts or ids, and {checkpoint} reads audio: leave --inputs out")
     encode = _Lazy(checkpoint, model_spec.raw)
     rows = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 rows.append(_row(_object(line), encode, model_spec))
-            except InputsError as error:
-                raise InputsError(f"{path}:{number}: {error}") from error.__cause__
+            except InputsFileError as error:
+                raise InputsFileError(f"{path}:{number}: {error}") from error.__cause__
     if not rows:
-        raise InputsError(f"{path}: holds no row")
+        raise InputsFileError(f"{path}: holds no row")
     return rows
 
 
@@ -92,10 +92,10 @@ def _object(line: str) -> dict[str, Any]:
     except CheckpointError as error:
         broken = error.__cause__
         if isinstance(broken, json.JSONDecodeError):
-            raise InputsError(f"broken JSON at column {broken.colno}: {broken.msg}") from broken
-        raise InputsError(error.cause) from error
+            raise InputsFileError(f"broken JSON at column {broken.colno}: {broken.msg}") from broken
+        raise InputsFileError(error.cause) from error
     if not isinstance(found, dict):
-        raise InputsError(f"a row is a JSON object, not {type(found).__name__}")
+        raise InputsFileError(f"a row is a JSON object, not {type(found).__name__}")
     return found
 
 
@@ -104,10 +104,10 @@ def _row(found: dict[str, Any], encode: Encode, model_spec: ModelSpec) -> Row:
     if not found or not kinds:
         unknown = sorted(set(found) - set().union(*KEYS))
         what = f"unknown key {brief(unknown[0])}" if unknown else "a row has text and target, or input_ids and labels"
-        raise InputsError(what)
+        raise InputsFileError(what)
     first, second = ("text", "target") if "text" in kinds[0] else ("input_ids", "labels")
     if first not in found:
-        raise InputsError(f"{second!r} without {first!r}")
+        raise InputsFileError(f"{second!r} without {first!r}")
     row = {"input_ids": _ids(first, found[first], encode)}
     if found.get(second) is not None:
         row["labels"] = _ids(second, found[second], encode)
@@ -119,16 +119,16 @@ def _row(found: dict[str, Any], encode: Encode, model_spec: ModelSpec) -> Row:
 def _ids(key: str, value: Any, encode: Encode) -> list[int]:
     if key in ("text", "target"):
         if not isinstance(value, str):
-            raise InputsError(f"{key} is a string, not {type(value).__name__}")
+            raise InputsFileError(f"{key} is a string, not {type(value).__name__}")
         if not value:
-            raise InputsError(f"{key} is empty")
+            raise InputsFileError(f"{key} is empty")
         if len(value) > LONGEST_TEXT:
-            raise InputsError(f"{key} has {len(value):,} characters, more than any model has positions for")
+            raise InputsFileError(f"{key} has {len(value):,} characters, more than any model has positions for")
         if any("\ud800" <= char <= "\udfff" for char in value):
-            raise InputsError(f"{key} holds half a surrogate pair, which is no text")
+            raise InputsFileError(f"{key} holds half a surrogate pair, which is no text")
         return encode(value)
     if not isinstance(value, list) or not all(type(token) is int for token in value):
-        raise InputsError(f"{key} is a list of integers")
+        raise InputsFileError(f"{key} is a list of integers")
     return value
 
 
@@ -137,13 +137,13 @@ def _check_ids(name: str, ids: list[int], model_spec: ModelSpec) -> None:
     if name == "input_ids":
         vocab, longest = model_spec.source_vocab, model_spec.source_positions
     if not ids:
-        raise InputsError(f"{name} is empty")
+        raise InputsFileError(f"{name} is empty")
     if len(ids) > longest:
-        raise InputsError(f"{name} has {len(ids)} ids, the checkpoint has {longest} positions")
+        raise InputsFileError(f"{name} has {len(ids)} ids, the checkpoint has {longest} positions")
     for place, token in enumerate(ids):
         ignored = name == "labels" and token == IGNORED
         if not ignored and not 0 <= token < vocab:
-            raise InputsError(f"{name}[{place}] is {brief(token)}, outside the vocabulary of {vocab}")
+            raise InputsFileError(f"{name}[{place}] is {brief(token)}, outside the vocabulary of {vocab}")
 
 
 def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
@@ -155,18 +155,18 @@ def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
     It is read in a process of its own (``parity.checkpoint.tokenizer_process``).
 
     Raises:
-        InputsError: the ``tokenizers`` library is not installed, or the directory has no readable tokenizer files. What
-            it returns raises it where a text has no answer.
+        InputsFileError: the ``tokenizers`` library is not installed, or the directory has no readable tokenizer files.
+            What it returns raises it where a text has no answer.
     """
     whole, vocab, merges = (checkpoint / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
     if not whole.exists() and not (vocab.is_file() and merges.is_file()):
-        raise InputsError(f"texts need {whole}, or vocab.json and merges.txt beside it; or give input_ids")
+        raise InputsFileError(f"texts need {whole}, or vocab.json and merges.txt beside it; or give input_ids")
     try:
         apart = Apart("serialised", [whole]) if whole.exists() else Apart("byte-level", [vocab, merges])
     except TokenizerMissing as error:
-        raise InputsError(f"{error}, or give input_ids") from error
+        raise InputsFileError(f"{error}, or give input_ids") from error
     except TokenizerError as error:
-        raise InputsError(str(error)) from error
+        raise InputsFileError(str(error)) from error
     begin, end = (_as_list(config.get(name)) for name in ("bos_token_id", "eos_token_id"))
 
     def encoded(text: str, pair: str | None = None) -> list[int]:
@@ -177,7 +177,7 @@ def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
             following = [] if pair is None else [*end, *apart.encode(pair), *end]
             return [*begin, *apart.encode(text), *end, *following]
         except TokenizerError as error:
-            raise InputsError(str(error)) from error
+            raise InputsFileError(str(error)) from error
 
     return encoded
 

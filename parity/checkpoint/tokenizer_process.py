@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.resources import data
 from parity.core.stacks import main_interpreter
 from reference.errors import CheckpointError
@@ -27,7 +27,7 @@ SECONDS = 60
 _LONGEST_ANSWER = 64 * MEGABYTE
 
 
-class TokenizerError(GivenError):
+class TokenizerError(InputError):
     """A tokenizer cannot be read, or gives no answer; the message names its file and the cause."""
 
 

@@ -15,9 +15,8 @@ from typing import TypeVar
 
 import typer
 
-from parity.core.display import printable, sentence
-from parity.core.errors import GivenError
-from reference.errors import CheckpointError
+from parity.core.display import MESSAGE_LIMIT, printable, sentence
+from parity.core.errors import InputError
 
 OK = 0
 FAILED = 1
@@ -32,8 +31,6 @@ EXIT_CODES = (
 ALWAYS = "2: usage, or input that cannot be read or written. 3: internal error, a bug of parity. 130: interrupted."
 """What holds of every command, whatever its 0 and 1 mean."""
 DONE = f"Exit code 0: done. {ALWAYS}"
-LONGEST = 2000
-"""Characters of the line."""
 C = TypeVar("C", bound=Callable[..., None])
 
 
@@ -75,7 +72,7 @@ def is_bad_input(error: BaseException) -> bool:
     That is what was raised for a user, what the operating system said (a full disk, no permission), and input that goes
     beyond what a process can hold or Python can recurse into or encode.
     """
-    if isinstance(error, GivenError | CheckpointError | MemoryError | RecursionError | UnicodeError):
+    if isinstance(error, InputError | MemoryError | RecursionError | UnicodeError):
         return True
     return isinstance(error, OSError) and error.errno is not None
 
@@ -89,9 +86,9 @@ def one_line(error: BaseException) -> str:
         return f"the input is nested too deeply{_frame(error)}"
     if isinstance(error, MemoryError):
         return f"the input needs more memory than there is{_frame(error)}"
-    if isinstance(error, UnicodeError) and not isinstance(error, GivenError):
+    if isinstance(error, UnicodeError) and not isinstance(error, InputError):
         return f"the input holds text that cannot be read or written: {sentence(error, 300)}{_frame(error)}"
-    return sentence(error, LONGEST) or type(error).__name__
+    return sentence(error, MESSAGE_LIMIT) or type(error).__name__
 
 
 def _names_a_file(error: OSError) -> bool:
@@ -114,7 +111,7 @@ def _crash(error: BaseException) -> str:
     except OSError:
         # Nowhere to put it: then the traceback itself is all that is left to give.
         for line in text.splitlines():
-            say(printable(line, LONGEST))
+            say(printable(line, MESSAGE_LIMIT))
         return told
     return f"{told} (details: {printable(path)})"
 

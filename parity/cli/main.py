@@ -52,11 +52,11 @@ def audit(checkpoints: Checkpoints, options: AuditOptions) -> None:
     parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check numbers
     """
     from parity import api
-    from parity.capture.run_directory import new_run_directory
+    from parity.capture.run_directory import run_directory
     from parity.report.progress import Progress
     from parity.report.terminal import show_report
 
-    out = options.out or new_run_directory()
+    out = run_directory(options.out)
     with Progress() as progress:
         report = api.audit(checkpoints, replace(options, out=out), progress=progress)
     show_report(report, out / "report.json")
@@ -72,10 +72,10 @@ def capture(checkpoints: Checkpoints, options: AuditOptions) -> None:
     The run's directory can be moved anywhere; parity judge DIR needs no framework.
     """
     from parity import api
-    from parity.capture.run_directory import new_run_directory
+    from parity.capture.run_directory import run_directory
     from parity.report.progress import Progress
 
-    options = replace(options, out=options.out or new_run_directory())
+    options = replace(options, out=run_directory(options.out))
     with Progress() as progress:
         manifest = api.capture(checkpoints, options, progress=progress)
     answered = sum(trace.outcome == "captured" for trace in manifest.traces)
@@ -194,7 +194,7 @@ def fuzz(
     this project. Naming a reference or hf-flax brings XLA in, which compiles for each new shape. Example:
     parity fuzz --minutes 10 --family bart --backend hf-torch/sdpa
     """
-    from parity.capture.run_directory import new_run_directory
+    from parity.capture.run_directory import run_directory
     from parity.tools.fuzz import command
     from parity.tools.fuzz.render import FuzzProgress, show_again, show_fuzz
 
@@ -202,7 +202,7 @@ def fuzz(
         verdicts = command.again(again, backend, cache)
         show_again(verdicts)
         raise typer.Exit(command.exit_code(verdicts))
-    out = out or new_run_directory()
+    out = run_directory(out)
     found = command.fuzz(
         out=out,
         seconds=60 * minutes,
@@ -267,12 +267,12 @@ def doctest(
 
     Example: parity doctest --installed --stack main --stack docs-4.37
     """
-    from parity.capture.run_directory import new_run_directory
+    from parity.capture.run_directory import run_directory
     from parity.tools.examples.render import DocsProgress, show_docs, write_docs
     from parity.tools.examples.run import docs as run
     from parity.tools.examples.run import exit_code
 
-    out = out or new_run_directory()
+    out = run_directory(out)
     with DocsProgress() as progress:
         report = run(
             pages or [],

@@ -9,7 +9,7 @@ import typer
 
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, guarded
 from parity.cli.options import Cache, Jobs, Offline
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 
 reports_app = typer.Typer()
 
@@ -55,15 +55,15 @@ def gate(
 
     reason = " ".join(reason.split())
     if accept_failures != bool(reason):
-        raise GivenError("--accept-failures and --reason TEXT go together: a failure is accepted for a reason")
+        raise InputError("--accept-failures and --reason TEXT go together: a failure is accepted for a reason")
     if update:
         made = not baseline.exists()
         show_updated(renew(reports, baseline, drop=drop, accept_failures=reason), baseline, made)
         return
     if accept_failures:
-        raise GivenError("--accept-failures is for --update")
+        raise InputError("--accept-failures is for --update")
     if drop or len(reports) > 1:
-        raise GivenError("--allow-removed and several reports are for --update")
+        raise InputError("--allow-removed and several reports are for --update")
     gated = hold(reports[0], baseline)
     show_gate(gated, reports[0], baseline)
     if summary is not None or annotate:
@@ -95,7 +95,7 @@ def export(
     from parity.report import export as forms
 
     if not (junit or jsonl or summary or annotate):
-        raise GivenError("say what to write: --junit, --jsonl, --summary or --annotate")
+        raise InputError("say what to write: --junit, --jsonl, --summary or --annotate")
     report = read_record(Report, report_file(path))
     if junit is not None:
         forms.write(junit, forms.junit(report))
@@ -137,7 +137,8 @@ def explain(
 
 
 @reports_app.command(
-    epilog=f"Exit code 0: no more than right implementations differ by. 1: something differs. {ALWAYS}"
+    epilog="Exit code 0: no tensor differs by more than both tolerances. 1: a tensor or verdict differs. "
+    f"2: the sides share nothing to compare. {ALWAYS}"
 )
 @guarded
 def compare(
@@ -168,4 +169,4 @@ def compare(
             one, other, cases=case or ("load", "forward"), cache=cache, jobs=jobs, offline=offline, progress=progress
         )
     show_comparison(found, everything)
-    raise typer.Exit(0 if found.same else 1)
+    raise typer.Exit(found.exit_code)

@@ -24,6 +24,8 @@ PROSE = frozenset(
 )
 """Fields that hold sentences, where a line break of a library's message is only a space."""
 PROSE_LIMIT = 4000
+MESSAGE_LIMIT = 2000
+"""Characters of an error's message that are shown."""
 LIMIT = 1000
 LINES = frozenset({"code", "corrected", "expected", "got", "output"})
 """Fields that hold lines of code or of output, each of which is shown as a line of its own."""

@@ -1,11 +1,24 @@
-"""What is raised about what a user gave: one kind, so that a command can tell it from a bug of ours."""
+"""The exceptions of the public interface.
+
+Everything that ``parity.audit`` and its relatives raise about their input is an ``InputError``: a bad argument, a
+checkpoint that cannot be read (``CheckpointError``), a stack that is not installed, a damaged run directory. Its
+message is the line that the command prints after ``parity:``. Any other exception comes from the operating system
+(``OSError``, ``MemoryError``) or is a bug in this package.
+
+>>> from parity import AuditOptions, InputError
+>>> try:
+...     AuditOptions(device="tpu")
+... except InputError as error:
+...     print(error)
+tpu: no such device; there are cpu, cuda
+"""
 
 from __future__ import annotations
 
+from reference.errors import CheckpointError, InputError
 
-class GivenError(ValueError):
-    """Something that was given cannot be used; the message is one line that names it and the cause, for a user."""
+__all__ = ["CheckpointError", "InputError", "OutputError"]
 
 
-class OutputError(GivenError):
+class OutputError(InputError):
     """A report cannot be written; the message names the file and the cause."""

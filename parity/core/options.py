@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.subject import DEVICES, DTYPES
 
 MAIN = "main"
@@ -30,7 +30,7 @@ class AuditOptions:
     Lists may be given as any sequence, paths as text.
 
     Raises:
-        GivenError: no such device or dtype.
+        InputError: no such device or dtype.
 
     >>> AuditOptions(backends=["hf-torch"], checks=["numbers"]).backends
     ('hf-torch',)
@@ -81,7 +81,7 @@ class AuditOptions:
         for name in ("backends", "checks", "stacks", "goldens", "dtypes"):
             given = getattr(self, name)
             if isinstance(given, str):
-                raise GivenError(f"{name}: a list of names, not the text {given!r}")
+                raise InputError(f"{name}: a list of names, not the text {given!r}")
             if given is not None:
                 object.__setattr__(self, name, tuple(given))
         if isinstance(self.memory, str):
@@ -94,7 +94,7 @@ class AuditOptions:
             *(("dtype", dtype, DTYPES) for dtype in self.dtypes),
         ):
             if given not in known:
-                raise GivenError(f"{given}: no such {word}; there are {', '.join(known)}")
+                raise InputError(f"{given}: no such {word}; there are {', '.join(known)}")
 
     def recorded(self) -> dict[str, Any]:
         """Those that change what is asked and are not the default, as JSON can hold them (``Manifest.options``)."""
@@ -119,13 +119,13 @@ def as_bytes(text: str) -> int:
     """An amount of memory as people write it: ``12GB``, ``1.5 GiB``, or bare bytes.
 
     Raises:
-        GivenError: it is none, or none at all.
+        InputError: it is none, or none at all.
     """
     found = _AMOUNT.fullmatch(text.strip())
     unit = UNITS.get(found[2].upper()) if found else None
     count = int(float(found[1]) * unit) if found and unit else 0
     if not count:
-        raise GivenError(f"{text}: no amount of memory, as 12GB or 1500MB is")
+        raise InputError(f"{text}: no amount of memory, as 12GB or 1500MB is")
     return count
 
 

@@ -8,17 +8,23 @@ import math
 import os
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticSerializationError
 
 from parity.core.display import printable
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.subject import Role
 from reference.errors import CheckpointError, brief
 from reference.files import read_bytes
+
+if TYPE_CHECKING:
+    import pandas
+
+    from parity.core.failure import Failure
 
 SCHEMA_VERSION = 2
 LARGEST = 1024
@@ -28,7 +34,7 @@ Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-err
 """``changed``: a file of the checkpoint was not, or not all the time, what was digested, and no answer was kept."""
 
 
-class RecordError(GivenError):
+class RecordError(InputError):
     """A manifest or report cannot be read; the message names the file and the cause."""
 
 
@@ -219,6 +225,28 @@ class Divergence(_Record):
     inputs_within: float | None = None
     """The largest error/tolerance among its inputs: at most 1 where the fault was made here. None without inputs."""
 
+    @property
+    def index(self) -> tuple[int, ...]:
+        """Index of the worst slice, in the order of the tensor's axes.
+
+        >>> Divergence(tensor="logits", at={"batch": 2, "tgt": 8}).index
+        (2, 8)
+        """
+        return tuple(self.at.values())
+
+    @property
+    def ratio(self) -> float | None:
+        """The error as a multiple of tolerance; None where there is no number.
+
+        >>> Divergence(tensor="logits", error=3e-6, tolerance=1e-6).ratio
+        3.0
+        """
+        return _ratio(self.error, self.tolerance)
+
+
+def _ratio(error: float | None, tolerance: float | None) -> float | None:
+    return error / tolerance if error is not None and tolerance else None
+
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -334,6 +362,11 @@ class Verdict(_Record):
     """Why, in one sentence: what was found wrong, the capability missing, the known issues' entry, our own error."""
     evidence: VerdictEvidence = Field(default_factory=lambda: VerdictEvidence())
     """Tensor, index, both values, exception type and frame, parameters named, the command that shows it again …"""
+
+    @property
+    def ratio(self) -> float | None:
+        """The error as a multiple of tolerance; None where there is no number."""
+        return _ratio(self.error, self.tolerance)
 
 
 class Totals(_Record):
@@ -452,6 +485,13 @@ class GeneratedRow(_Record):
     """What the oracle gives the same text."""
 
 
+@dataclass(frozen=True)
+class _Location:
+    """The directory of a report's run. It is not compared: a report that was moved is equal to itself."""
+
+    directory: Path | None = field(default=None, compare=False)
+
+
 class Report(_Record):
     """What ``report.json`` holds. ``report.html`` is made from it, with the words of the list of known issues and of
     the checks."""
@@ -480,6 +520,7 @@ class Report(_Record):
     measured: list[MeasuredError] = Field(default_factory=list)
     """In data-flow order for each checkpoint, case and candidate: what the judged checks had measured."""
     generated: list[GeneratedRow] = Field(default_factory=list)
+    _location: _Location = PrivateAttr(default_factory=_Location)
 
     @model_validator(mode="after")
     def _totals_add_up(self) -> Report:
@@ -497,6 +538,59 @@ class Report(_Record):
         if self.unreadable or self.not_run:
             return 2
         return 0 if self.totals.passed or self.totals.known else 2
+
+    @property
+    def directory(self) -> Path | None:
+        """The run directory that the report was written to or read from; None for one that was made in memory."""
+        return self._location.directory
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The cells with status ``fail`` or ``error``, in the order of the report.
+
+        >>> for failure in report.failures:  # doctest: +SKIP
+        ...     print(failure.check, failure.first_divergence.tensor, failure.ratio)
+        NUM01 encoder.hidden.1 154.2
+        """
+        from parity.core.failure import failures_of
+
+        return failures_of(self)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row per cell, as a pandas ``DataFrame``.
+
+        Columns: ``checkpoint``, ``model_class``, ``check``, ``case``, ``backend``, ``variant``, ``stack``, ``device``,
+        ``dtype``, ``status``, ``error``, ``tolerance``, ``ratio`` (floats, NaN where there is no number), ``tensor``
+        and ``index`` (of the first divergence, None without one) and ``reason``.
+
+        >>> frame = report.to_frame()  # doctest: +SKIP
+        >>> frame[frame.status == "fail"].groupby(["backend", "check"]).ratio.max()  # doctest: +SKIP
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        from parity.core.summary import frame_of
+
+        return frame_of(self)
+
+    def __repr__(self) -> str:
+        from parity.core.summary import one_line
+
+        return one_line(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Totals and the first failures as an HTML table, for notebooks."""
+        from parity.core.summary import html_of
+
+        return html_of(self)
+
+
+def in_directory(report: Report, directory: Path) -> Report:
+    """Sets the directory of a report, where the arrays of its failures are found; returns the report."""
+    report._location = _Location(directory.absolute())
+    return report
 
 
 _SPELLED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
@@ -561,6 +655,8 @@ def read_record(kind: type[R], path: Path) -> R:
         raise RecordError(f"{path}: {_unfit(content, error)}") from error
     if (version := getattr(record, "schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
         raise RecordError(f"{path}: {_other_version(version)}")
+    if isinstance(record, Report):
+        in_directory(record, path.parent)
     return record
 
 

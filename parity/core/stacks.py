@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.core.backends import audited, offered_by
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.resources import data, in_clone
 
 MAIN_ROW = "PARITY_MAIN"
@@ -21,7 +21,7 @@ STAMP = "parity-stack.json"
 """Written last into a stack's environment; without it the installation was begun and not completed."""
 
 
-class StackError(GivenError):
+class StackError(InputError):
     """A stack cannot be found; the message says which and how to make it."""
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from reference.errors import CheckpointError, brief
 from reference.files import open_file
 
@@ -56,7 +56,7 @@ _known: dict[tuple[int, ...], str] = {}
 """The digest of the content of large files that this process wrote or compared, by device, inode, size and time."""
 
 
-class TraceError(GivenError):
+class TraceError(InputError):
     """A trace file cannot be read; the message names the file and the cause."""
 
 

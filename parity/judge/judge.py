@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from parity.core.eligibility import Decision, NotAsked, Skip, eligibility
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.records import (
     CaseRecord,
     CheckpointRecord,
@@ -55,7 +55,7 @@ OF_LOADING = (
 """Operations that compute nothing with the parameters that ``load`` brought."""
 
 
-class NothingToJudge(GivenError):
+class NothingToJudge(InputError):
     """A selection of checks that names none."""
 
 

@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from parity.checkpoint.weight_precedence import file_read
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.records import CheckpointRecord, FileFacts, SubjectRecord, Verdict, WeightFacts
 from parity.core.resources import data
 from parity.core.subject import Variant
@@ -23,7 +23,7 @@ from parity.judge.results import Comparison, Finding, Result
 Severity = Literal["critical", "high", "low"]
 
 
-class NoSuchEntry(GivenError):
+class NoSuchEntry(InputError):
     """The list of known issues knows nothing of what was asked for; the message says what there is."""
 
 

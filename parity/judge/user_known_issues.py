@@ -20,7 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import Field, ValidationError, model_validator
 
 from parity.core.display import printable
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.records import Verdict, in_words
 from parity.judge.checks import CHECKS
 from parity.judge.known_issues import Entry, Severity, entries
@@ -34,7 +34,7 @@ LONGEST_ID = 200
 """Characters of an id that messages name."""
 
 
-class KnownIssuesError(GivenError):
+class KnownIssuesError(InputError):
     """A file of known issues cannot be used; the message is one line: the file, the entry, the cause."""
 
 

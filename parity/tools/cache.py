@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from parity.core.display import printable
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.report.console import console, duration, plural, size
 from parity.tools.examples.stand_ins import kept, size_of
 
@@ -70,7 +70,7 @@ def _open(folder: Path | None) -> TraceCache:
 
     folder = folder or default_cache()
     if folder.exists() and not folder.is_dir():
-        raise GivenError(f"{folder}: a file: a cache is a directory")
+        raise InputError(f"{folder}: a file: a cache is a directory")
     return TraceCache(folder)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.cases.inputs import InputsError, read_inputs, tokenizer
+from parity.cases.inputs import InputsFileError, read_inputs, tokenizer
 from parity.checkpoint import tokenizer_process
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.model_spec import model_spec_of
@@ -87,14 +87,14 @@ def test_a_pair_has_two_ends_between_its_texts(checkpoint):
     ],
 )
 def test_a_fault_is_named_with_its_line(read, line, cause):
-    with pytest.raises(InputsError, match=r"rows\.jsonl:2: ") as raised:
+    with pytest.raises(InputsFileError, match=r"rows\.jsonl:2: ") as raised:
         read('{"input_ids": [1]}', line)
     assert cause in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_file_without_a_row_is_refused(read):
-    with pytest.raises(InputsError, match="holds no row"):
+    with pytest.raises(InputsFileError, match="holds no row"):
         read("")
 
 
@@ -103,14 +103,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, checkpoint, content):
     path = tmp_path / "rows.jsonl"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputsError, match=r"rows\.jsonl: cannot be read: "):
+    with pytest.raises(InputsFileError, match=r"rows\.jsonl: cannot be read: "):
         read_inputs(path, checkpoint, model_spec_of(CONFIG))
 
 
 def test_texts_without_tokenizer_files_are_refused(read, checkpoint):
     (checkpoint / "merges.txt").unlink()
     with pytest.raises(
-        InputsError, match=r"rows\.jsonl:1: texts need .*tokenizer\.json, or vocab\.json and merges\.txt"
+        InputsFileError, match=r"rows\.jsonl:1: texts need .*tokenizer\.json, or vocab\.json and merges\.txt"
     ):
         read('{"text": "a"}')
 
@@ -118,7 +118,7 @@ def test_texts_without_tokenizer_files_are_refused(read, checkpoint):
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab.json"])
 def test_broken_tokenizer_files_are_named(read, checkpoint, name):
     (checkpoint / name).write_text("{")
-    with pytest.raises(InputsError, match=rf"rows\.jsonl:1: .*{name}: cannot be read"):
+    with pytest.raises(InputsFileError, match=rf"rows\.jsonl:1: .*{name}: cannot be read"):
         read('{"text": "a"}')
 
 
@@ -126,7 +126,7 @@ def test_without_the_tokenizers_library_texts_say_what_to_install(read, monkeypa
     # It is read in a process of its own, which finds this in its place.
     (tmp_path / "tokenizers.py").write_text("raise ImportError('none here')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(InputsError, match="pip install tokenizers"):
+    with pytest.raises(InputsFileError, match="pip install tokenizers"):
         read('{"text": "a"}')
     assert read('{"input_ids": [3]}') == [{"input_ids": [3]}]
 
@@ -135,7 +135,7 @@ def test_texts_are_not_read_for_a_model_that_hears(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"input_ids": [3]}', encoding="utf-8")
     speech = inspect_checkpoint(fixture("wav2vec2-bert"))
-    with pytest.raises(InputsError, match="reads audio"):
+    with pytest.raises(InputsFileError, match="reads audio"):
         read_inputs(path, speech.path, speech.model_spec)
 
 
@@ -148,7 +148,7 @@ def test_ids_are_held_against_the_vocabulary_of_their_side(tmp_path):
         {"input_ids": [source - 1], "labels": [target - 1]}
     ]
     path.write_text(json.dumps({"input_ids": [3], "labels": [source - 1]}), encoding="utf-8")
-    with pytest.raises(InputsError, match="outside the vocabulary"):
+    with pytest.raises(InputsFileError, match="outside the vocabulary"):
         read_inputs(path, composed.path, composed.model_spec)
 
 
@@ -163,6 +163,6 @@ def test_a_tokenizer_that_never_answers_or_ends_its_process_is_one_line(tmp_path
         ("import time; time.sleep(60)", "gives no answer in 2 seconds"),
     ):
         (tmp_path / "tokenizers.py").write_text(f"class Tokenizer:\n    def from_file(file):\n        {does}\n")
-        with pytest.raises(InputsError) as error:
+        with pytest.raises(InputsFileError) as error:
             tokenizer(tmp_path, {})
         assert str(error.value).startswith(f"{tmp_path / 'tokenizer.json'}: ") and cause in str(error.value)

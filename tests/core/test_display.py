@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from parity.capture.task import Event
 from parity.cli.main import run
 from parity.core.display import markdown, markdown_code, printable, sentence, shown
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.records import MeasuredError, Report, Totals, Verdict, json_text, read_record, write_record
 from parity.pytest_plugin import _block, _name
 from parity.report import export
@@ -564,7 +564,7 @@ def test_an_error_is_one_harmless_line(capsys, monkeypatch, tmp_path):
     from parity import api
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    for error in (GivenError(OPENS), OSError(2, "No such file", OPENS), KeyError(OPENS), RuntimeError(SPEAKS)):
+    for error in (InputError(OPENS), OSError(2, "No such file", OPENS), KeyError(OPENS), RuntimeError(SPEAKS)):
         monkeypatch.setattr(api, "audit", lambda *a, error=error, **o: (_ for _ in ()).throw(error))
         run(["audit", "a"])
         err = capsys.readouterr().err

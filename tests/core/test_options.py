@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.options import DEFAULTS, RECORDED, AuditOptions
 
 
@@ -28,7 +28,7 @@ def test_lists_and_paths_may_be_given_in_any_form():
     ],
 )
 def test_what_cannot_be_is_refused_by_name(given, cause):
-    with pytest.raises(GivenError, match=f"^{cause}$"):
+    with pytest.raises(InputError, match=f"^{cause}$"):
         AuditOptions(**given)
 
 

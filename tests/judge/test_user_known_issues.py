@@ -10,7 +10,7 @@ import pytest
 
 from parity.api import audit
 from parity.cli.main import run
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.trace import Raised, Trace
 from parity.judge import known_issues
 from parity.judge.judge import judge
@@ -205,7 +205,7 @@ def test_a_checkpoint_never_excuses_itself(tmp_path, file):
             with pytest.raises(KnownIssuesError, match="which does not excuse its own failures"):
                 read_known_issues(path, [named])
     assert read_known_issues(outside, [checkpoint])
-    with pytest.raises(GivenError, match="does not excuse its own"):
+    with pytest.raises(InputError, match="does not excuse its own"):
         audit([checkpoint], known_issues=inside)
 
 

@@ -16,7 +16,7 @@ from unittest import mock
 from parity import audit
 from parity.capture import pipeline as capturing
 from parity.core.case import Case
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.options import SAVE_LIMIT
 from parity.judge.checks import CHECKS
 
@@ -99,7 +99,7 @@ def _audited(
                 checks=checks,
                 save_limit=SAVE_LIMIT if saves else 0,
             )
-    except GivenError as error:
+    except InputError as error:
         if len(names) == 1:
             return {names[0]: {"refused": str(error)}}
         return {

@@ -25,8 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from parity.core.display import printable
-from parity.core.errors import GivenError
-from reference.errors import CheckpointError
+from parity.core.errors import InputError
 from tests.untrusted_files.subjects import READERS, emptied
 
 SECONDS, MEGABYTES = 10.0, 1000
@@ -129,7 +128,7 @@ def one(name: str, number: int, seed: int, place: Path) -> dict:
     outcome, why = "accepted", ""
     try:
         reader.read(place)
-    except (CheckpointError, GivenError) as error:
+    except InputError as error:
         outcome, why = "refused", _bad_message(str(error))
     except BaseException:
         why = traceback.format_exc(limit=-4)

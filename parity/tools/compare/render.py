@@ -16,13 +16,17 @@ from parity.tools.compare.tensor_diff import TensorRow
 from parity.tools.gate.render import show_changes
 
 SHOWN_ROWS = 60
+NOTHING_SHARED = (
+    "nothing compared: the sides share no backend with a trace of the same case; "
+    "name one backend of each to compare these, as in A::hf-torch B::hf-tf"
+)
 
 
 def show_comparison(found: Comparison, everything: bool = False) -> None:
-    """Prints what is of another version, then each case: a line where both sides agree, else its tensors.
+    """Prints the versions that differ, then each case: one line where both sides agree, else its tensors.
 
     Args:
-        everything: the tensors of cases that agree, too.
+        everything: print the tensors of cases that agree, too.
     """
     out, found = console(), shown(found)
     for line in found.environments:
@@ -31,21 +35,21 @@ def show_comparison(found: Comparison, everything: bool = False) -> None:
         tell(out, Text.assemble((_title(each), "bold"), f": {summary(each)}"), 2)
         if everything or each.first is not None:
             out.print(_table(each))
-    for line in found.one_sided:
-        tell(out, Text(line, "bright_black"), 2)
+    if found.one_sided or not found.cases:
+        for line in (*found.shared, *found.one_sided):
+            tell(out, Text(line, "bright_black"), 2)
     show_changes(out, found.changes, SHOWN_ROWS)
-    differing = sum(each.first is not None for each in found.cases)
-    told = (
-        f"{differing} {'differ' if differing > 1 else 'differs'}"
-        if differing
-        else "none differs by more than conforming implementations do"
-    )
+    if not found.cases:
+        tell(out, Text(NOTHING_SHARED), 2)
+        return
+    count = len(found.differing)
+    differing = f"{count} {'differ' if count > 1 else 'differs'}" if count else "no difference beyond both tolerances"
     verdicts = f"; {plural(len(found.changes), 'verdict')} not the same" if found.changes else ""
-    out.print(f"{plural(len(found.cases), 'case')} compared: {told}{verdicts}")
+    out.print(f"{plural(len(found.cases), 'case')} compared: {differing}{verdicts}")
 
 
 def summary(each: Compared) -> str:
-    """``14 tensors, 3 of them equal in every bit, the largest difference 0.31 of both ratio at logits``."""
+    """``14 tensors, 3 equal in every bit, the largest difference 0.31 of both tolerances at logits``."""
     if not each.rows:
         return "both raise the same" if each.case else ""
     equal = sum(row.error == 0 for row in each.rows)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.records import SubjectRecord
 
 
-class CompareError(GivenError):
+class CompareError(InputError):
     """Two sides cannot be compared; the message names them and the cause."""
 
 
@@ -28,7 +28,7 @@ class Who:
         """Reads ``hf-torch/sdpa@docs-4.37:bfloat16:cuda``.
 
         Raises:
-            CompareError: it has more parts than these.
+            CompareError: the text has another form.
         """
         label, *rest = text.split(":")
         if len(rest) > 2 or not label or label.startswith(("@", "/")):
@@ -44,7 +44,7 @@ class Who:
 
 @dataclass(frozen=True)
 class Side:
-    """What one side of a comparison is: a captured run, and who of it; None for everyone."""
+    """One side of a comparison: a captured run and one subject of it; None for every subject."""
 
     name: str
     directory: Path

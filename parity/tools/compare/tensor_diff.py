@@ -1,4 +1,4 @@
-"""What two answers to one case differ in, tensor by tensor: the rows of a comparison."""
+"""The differences of two traces of one case, tensor by tensor: the rows of a comparison."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class TensorRow:
 
     @property
     def differs(self) -> bool:
-        """Whether conforming implementations do not differ so."""
+        """Whether the difference is larger than that of two conforming implementations can be."""
         return bool(self.note) or (self.share is not None and not self.share <= 1)
 
     @property
     def unjudged(self) -> bool:
-        """Whether it is another number that no tolerance was measured for."""
+        """Whether the numbers differ and there is no tolerance for the tensor."""
         return bool(self.error) and self.share is None
 
 
@@ -45,7 +45,7 @@ def tensor_rows(
     ours: Trace,
     theirs: Trace,
 ) -> Iterator[TensorRow]:
-    """The rows of one case that both sides answered, in data-flow order; where both raised the same, none."""
+    """The rows of one case with a trace on both sides, in data-flow order; none where both raised alike."""
     if ours.raised or theirs.raised:
         words = [trace.raised.type if trace.raised else "an answer" for trace in (ours, theirs)]
         if words[0] != words[1]:
@@ -73,7 +73,7 @@ def _tensor(
     ours: np.ndarray,
     theirs: np.ndarray,
 ) -> TensorRow:
-    """One tensor that both have; what is no canonical one has no tolerance."""
+    """One tensor that both sides have; only canonical tensors have a tolerance."""
     spec = next((spec for spec in run.specs(case) if spec.name == name), None)
     if spec is None:
         return _row(name, ours, theirs, None, None)
@@ -102,11 +102,11 @@ def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, t
 def _parameters(
     ours: Mapping[str, dict], theirs: Mapping[str, dict], tied: Mapping[str, Sequence[str]], words: Sequence[str]
 ) -> Iterator[TensorRow]:
-    """What was loaded, by digest; a parameter is not measured, it is the same or not.
+    """The loaded parameters, compared by digest.
 
     Args:
-        tied: names that are one table, of which a side may have any.
-        words: what must be the same of it: in another dtype it has other bits.
+        tied: names of one shared table; a side may have any of them.
+        words: the properties that must be equal: in different dtypes the bits differ.
     """
     for name in dict.fromkeys([*ours, *theirs]):
         one, other = ours.get(name), theirs.get(name)

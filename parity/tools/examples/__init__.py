@@ -4,8 +4,8 @@ An *example* is one block of code, run in one process; a *statement* is one ``>>
 a plain script. It is code from a file: it runs only because somebody asked for it, and nothing here is a sandbox.
 """
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 
 
-class DocsError(GivenError):
+class DocsError(InputError):
     """Nothing can be run; the message says of whom and why."""

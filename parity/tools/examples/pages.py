@@ -9,7 +9,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.tools.examples.blocks import classify, fenced_block, unfenced_blocks
 from parity.tools.examples.model import Block, Source
 from parity.tools.examples.restructured import with_fences
@@ -24,7 +24,7 @@ NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-class PageError(GivenError):
+class PageError(InputError):
     """A page cannot be read; the message names the file and the cause."""
 
 

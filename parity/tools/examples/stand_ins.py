@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.core.display import sentence
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.resources import PACKAGE, data
 
 LIBRARIES = (
@@ -41,7 +41,7 @@ LIBRARIES = (
 TABLE = "tools/examples/stand_ins.toml"
 
 
-class StandInError(GivenError):
+class StandInError(InputError):
     """The stand-ins cannot be made or laid out; the message says why in one line."""
 
 

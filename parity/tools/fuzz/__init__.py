@@ -5,8 +5,8 @@ asked (``asking``) and judged by the same checks as an audit's. ``search`` draws
 shrunk, and ``script`` shows it without this project; ``pair`` asks a fixed, numbered set of examples.
 """
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 
 
-class FuzzError(GivenError):
+class FuzzError(InputError):
     """Bad input to a search; the message names it and the cause."""

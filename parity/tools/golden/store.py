@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from parity.core.display import printable
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.records import RecordError, SubjectRecord, in_words
 from parity.core.resources import goldens
 from parity.core.trace import Raised, Trace
@@ -39,7 +39,7 @@ _ERRORS = (OSError, SafetensorError, LookupError, ValueError, TypeError, Attribu
 """What a file raises that is no golden, depending on where it is none."""
 
 
-class GoldenError(GivenError):
+class GoldenError(InputError):
     """Goldens are missing, altered or cannot be used; the message names the file and the cause."""
 
 

@@ -130,14 +130,14 @@ def test_a_number_without_a_tolerance_is_told(two_runs):
 
 def test_an_answer_that_is_missing_is_said(two_runs):
     one, other = two_runs({"loss": lambda trace: None})
-    assert compare(one, other, ["*"]).one_sided == ["bart-odd: hf-torch has no answer to loss"]
+    assert compare(one, other, ["*"]).one_sided == ["bart-odd: altered has no trace of loss from hf-torch"]
 
 
 def test_other_inputs_other_names_and_nothing_in_common_are_one_line(two_runs, capsys):
     one, other = two_runs({})
-    with pytest.raises(CompareError, match="no case was answered on both sides"):
+    with pytest.raises(CompareError, match="nonsense: no such case; there are the cases load, "):
         compare(one, other, ["nonsense"])
-    with pytest.raises(CompareError, match="nobody so called was asked about bart-odd; there are hf-torch:float32:cpu"):
+    with pytest.raises(CompareError, match="no such subject ran bart-odd; there are hf-torch:float32:cpu"):
         compare(replace(one, who=Who("hf-tf")), other)
     path = other.directory / "manifest.json"
     data = json.loads(path.read_text())
@@ -146,11 +146,11 @@ def test_other_inputs_other_names_and_nothing_in_common_are_one_line(two_runs, c
     path.write_text(json.dumps(data))
     assert run(["compare", str(one.directory), str(other.directory)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "forward was asked of other inputs" in line
+    assert "forward has different inputs" in line
     data["checkpoints"] *= 2
     path.write_text(json.dumps(data).replace('"bart-odd"', '"another"'))
     assert run(["compare", str(one.directory), str(other.directory)]) == 2
-    assert "runs of different checkpoints" in capsys.readouterr().err
+    assert "runs of different checkpoints: the first has the checkpoint bart-odd, the second" in capsys.readouterr().err
 
 
 def test_the_command_shows_tensors_in_data_flow_order(two_runs, capsys):
@@ -185,11 +185,73 @@ def test_what_one_run_alone_was_asked_is_named_and_no_verdict_that_changed(two_r
     run(["judge", str(other.directory)])
     capsys.readouterr()
     found = compare(one, other)
-    assert not found.changes and found.one_sided == ["only altered asked hf-torch/sdpa about bart-odd"]
+    assert not found.changes and found.one_sided == ["only altered: hf-torch/sdpa on bart-odd"]
+    assert found.shared == ["both: hf-torch on bart-odd, 2 cases"]
     data["checkpoints"].append({**data["checkpoints"][0], "name": "another"})
     data["cases"]["another"] = data["cases"]["bart-odd"]
     path.write_text(json.dumps(data))
-    assert "only altered has another" in compare(one, other).one_sided
+    assert "only altered: the checkpoint another" in compare(one, other).one_sided
+
+
+def renamed_to_tf(directory) -> None:
+    """The run as if ``hf-tf`` had been its only backend."""
+    path = directory / "manifest.json"
+    data = json.loads(path.read_text())
+    for subject in data["subjects"]:
+        if subject["role"] == "candidate":
+            subject.update(backend="hf-tf", label="hf-tf")
+    path.write_text(json.dumps(data))
+
+
+def test_runs_of_different_backends_are_described_by_what_each_has(two_runs, capsys):
+    one, other = two_runs({})
+    renamed_to_tf(other.directory)
+    found = compare(one, other)
+    assert found.shared == ["both: no backend on bart-odd, 2 cases"]
+    assert found.one_sided == ["only conforming: hf-torch on bart-odd", "only altered: hf-tf on bart-odd"]
+    assert not found.cases and not found.same and found.exit_code == 2
+    assert repr(found) == "<Comparison conforming ↔ altered: 0 cases, 0 differ>"
+    assert run(["compare", str(one.directory), str(other.directory)]) == 2
+    out = " ".join(capsys.readouterr().out.split())
+    assert "only " in out and "hf-torch on bart-odd" in out and "as in A::hf-torch B::hf-tf" in out
+    named = compare(replace(one, who=WHO), replace(other, who=Who("hf-tf")))
+    assert named.same and len(named.cases) == 2 and not named.one_sided
+
+
+def test_runs_of_different_cases_are_compared_by_those_that_both_have(two_runs):
+    one, other = two_runs({"forward": scaled("decoder.hidden.1", 1.01)})
+    path = other.directory / "manifest.json"
+    data = json.loads(path.read_text())
+    left_out = ("loss", "gradients")
+    data["cases"]["bart-odd"] = [case for case in data["cases"]["bart-odd"] if case["name"] not in left_out]
+    path.write_text(json.dumps(data))
+    found = compare(one, other, ["load", "forward", "loss", "gradients"])
+    assert found.shared == ["both: hf-torch on bart-odd, 2 cases"]
+    assert found.one_sided == ["only conforming: the cases loss, gradients on bart-odd"]
+    assert found.exit_code == 1 and [each.case for each in found.differing] == ["forward"]
+    assert repr(found).endswith(": 2 cases, 1 differs; first decoder.hidden.1 in bart-odd · forward>")
+    assert not compare(one, other, ["load"]).one_sided
+
+
+def test_derived_cases_with_different_inputs_are_named_and_left_out(two_runs):
+    """Other backends write other texts, and the cases that are made from these have other inputs."""
+    one, other = two_runs({})
+    path = other.directory / "manifest.json"
+    data = json.loads(path.read_text())
+    derived = [case for case in data["cases"]["bart-odd"] if "of" in case["notes"]]
+    derived[0]["settings"]["a"] = 1
+    path.write_text(json.dumps(data))
+    found = compare(one, other, ["*"])
+    assert found.one_sided == [f"not compared, the inputs differ: the case {derived[0]['name']} on bart-odd"]
+    assert found.same and derived[0]["name"] not in {each.case for each in found.cases}
+
+
+def test_runs_judged_by_different_checks_name_them_and_count_no_verdict_as_changed(two_runs):
+    one, other = two_runs({})
+    run(["judge", str(one.directory), "--check", "NUM01", "--check", "PAD01"])
+    run(["judge", str(other.directory), "--check", "NUM01"])
+    found = compare(one, other)
+    assert found.one_sided == ["only conforming: the check PAD01"] and not found.changes and found.same
 
 
 @pytest.mark.parametrize("text", ["x::", "x::hf-torch:a:b:c", "x::@main"])
