@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from parity import Failure, InputError, Report, api, read_report
-from parity.core.records import Divergence, in_directory
-from parity.core.trace import TraceError
-from tests.sample_reports import failure, report, verdict
+from parity import Failure, InputError, Report, read_report
+from parity.core.records import Divergence, Verdict, in_directory, write_record
+from parity.core.trace import Trace, TraceError
+from tests.judge.sample_runs import write_facts
+from tests.sample_reports import BART, checkpoint, failure, report, subject, verdict
 
-
-def scaled(name: str, by: float):
-    def change(trace):
-        trace.arrays[name][1, 2] *= by
-        return trace
-
-    return change
+TENSOR = "decoder.hidden.1"
+SUBJECTS = [
+    subject("reference-torch", role="oracle", dtype="float64"),
+    subject("hf-torch", role="noise_floor"),
+    subject("hf-torch/sdpa"),
+    subject("hf-torch"),
+]
 
 
 @pytest.fixture
-def judged(two_runs) -> Report:
-    """A run in which one tensor of ``hf-torch``'s forward pass is wrong in one slice."""
-    _, altered = two_runs({"forward": scaled("decoder.hidden.1", 1.01)})
-    return api.judge(altered.directory)
+def judged(tmp_path) -> Report:
+    """The report of a run in which one value of ``hf-torch`` is wrong, beside the traces of other subjects."""
+    run = tmp_path / "run"
+    right = np.arange(24, dtype=np.float64).reshape(2, 3, 4)
+    wrong = right.astype(np.float32)
+    wrong[1, 2, 3] += 1
+    answers = {(0, "forward"): right, (1, "forward"): 0 * wrong, (2, "forward"): 0 * wrong, (3, "forward"): wrong}
+    traces = {key: Trace({TENSOR: array}) for key, array in answers.items()}
+    record = SimpleNamespace(name="bart-odd", config={}, model_class=BART)
+    write_facts(run, record, SUBJECTS, [], traces)
+    made = report(verdict(), failed(), subjects=SUBJECTS, checkpoints=[checkpoint("bart-odd")])
+    write_record(made, run / "report.json")
+    return in_directory(made, run)
+
+
+def failed(**fields) -> Verdict:
+    first = Divergence(tensor=TENSOR, at={"batch": 1, "tgt": 2}, error=3e-2, tolerance=1e-6, inputs_within=0.5)
+    return failure(**{"backend": "hf-torch", "first_divergence": first, **fields})
 
 
 def test_a_failure_has_the_arrays_of_the_first_divergence(judged):
-    found = next(each for each in judged.failures if each.check == "NUM01" and each.case == "forward")
-    assert isinstance(found, Failure) and found.first_divergence.tensor == "decoder.hidden.1"
-    assert found.first_divergence.index == (1, 2) and found.first_divergence.ratio > 100
+    (found,) = judged.failures
+    assert isinstance(found, Failure) and found.first_divergence.tensor == TENSOR
+    assert found.first_divergence.index == (1, 2) and found.first_divergence.ratio == pytest.approx(3e4)
     assert found.ratio == found.error / found.tolerance
     actual, expected = found.actual, found.expected
     assert actual.dtype == np.float32 and expected.dtype == np.float64 and actual.shape == expected.shape
-    apart = np.abs(actual - expected).max(axis=-1)
-    assert np.unravel_index(apart.argmax(), apart.shape) == found.first_divergence.index
+    assert np.argwhere(actual != expected).tolist() == [[1, 2, 3]]
     assert found.reproduce.startswith("parity audit")
 
 
 def test_a_report_that_is_read_again_has_the_same_failures(judged):
     again = read_report(judged.directory)
     assert again == judged and again.directory == judged.directory
-    assert [*again.failures] == [*judged.failures] and again.failures
+    assert again.failures == judged.failures and again.failures
     np.testing.assert_array_equal(again.failures[0].actual, judged.failures[0].actual)
     assert read_report(judged.directory / "report.json") == again
 
@@ -52,8 +67,19 @@ def test_a_run_that_was_moved_brings_its_arrays(judged, tmp_path):
     shutil.copytree(judged.directory, tmp_path / "moved")
     moved = read_report(tmp_path / "moved")
     assert moved == judged and moved.directory == tmp_path / "moved"
-    shutil.rmtree(judged.directory / "traces")
+    shutil.rmtree(judged.directory)
     assert moved.failures[0].actual is not None
+
+
+def test_what_a_trace_does_not_hold_is_no_array(judged):
+    """A tensor that the backend did not return, a case that nobody ran, a subject that was not there."""
+    for fields in (
+        {"first_divergence": Divergence(tensor="logits")},
+        {"case": "loss"},
+        {"backend": "hf-tf"},
+    ):
+        (found,) = in_directory(report(failed(**fields)), judged.directory).failures
+        assert found.actual is None
 
 
 @pytest.mark.parametrize("gone", ["traces", "manifest.json"])
