@@ -1,4 +1,4 @@
-"""What went wrong, what the list of known issues knows, what was not asked: the blocks below the matrix."""
+"""Failures, known issues and skipped cells: one block each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import get_args
 from parity.core.records import Report, Verdict
 from parity.judge import known_issues
 from parity.judge.known_issues import Entry
-from parity.report.failures import LIKELY_CAUSE, Group, Origin, groups, headline, lines, origins, usual_causes
+from parity.report.failures import LIKELY_CAUSE, REPRODUCE, Group, Origin, groups, headline, lines, origins, usual_causes
 from parity.report.html.anchors import curve_anchor
 from parity.report.matrix import subject_label
 from parity.report.terminal import by_entry, by_reason, carried_words, likely_cause
@@ -30,12 +30,21 @@ class Block:
     checks: str
     where: str
     lines: list[tuple[str, str]]
+    reproduce: str
+    """The command that shows the failure again; empty where there is none."""
     curve: str
     """The anchor of its subject's plots, where there are any."""
+    follows: bool
+    """Whether it follows from another failure."""
 
     @property
     def likely(self) -> str:
         return dict(self.lines).get(LIKELY_CAUSE, "")
+
+    @property
+    def words(self) -> str:
+        """What the page's filter searches."""
+        return " ".join([self.checks, self.where, *(line for _, line in self.lines)])
 
 
 @dataclass(frozen=True)
@@ -74,10 +83,19 @@ class Findings:
 
     blocks: list[Block]
     beginnings: list[tuple[Origin, Block]]
-    """Where the failures begin, each place with the first block that names it."""
+    """The first divergences, each with the first block that names it."""
     known: list[Known]
     skipped: list[Skipped]
     anchors: Anchors
+
+    @property
+    def roots(self) -> list[Block]:
+        """Failures that do not follow from another one."""
+        return [block for block in self.blocks if not block.follows]
+
+    @property
+    def followers(self) -> list[Block]:
+        return [block for block in self.blocks if block.follows]
 
 
 def find(report: Report) -> Findings:
@@ -110,7 +128,10 @@ def _point(anchors: Anchors, anchor: str, verdicts: Iterable[Verdict]) -> str:
 def _block(anchor: str, group: Group, likely: str, follows: str) -> Block:
     checks, status, where = headline(group)
     curve = curve_anchor(group.example.checkpoint, group.example, subject_label(group.example))
-    return Block(anchor, status, checks, where, list(lines(group, likely, follows)), curve)
+    named = list(lines(group, likely, follows))
+    reproduce = dict(named).get(REPRODUCE, "")
+    rest = [(name, line) for name, line in named if name != REPRODUCE]
+    return Block(anchor, status, checks, where, rest, reproduce, curve, bool(follows))
 
 
 def _known(anchor: str, name: str, severity: str, verdicts: list[Verdict]) -> Known:

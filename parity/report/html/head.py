@@ -1,4 +1,4 @@
-"""The first lines: the question's answer, the totals, when, by which command."""
+"""The first lines: the result in a sentence, the totals, when, by which command."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def _answer(report: Report) -> tuple[str, str]:
             return "fail", f"The weight file fails its claims: {where}"
         return "fail", f"{len(failing)} of {plural(len(asked), 'backend')} fail on {where}: {_listed(failing)}"
     if totals.error:
-        return "error", f"No full answer on {where}: {plural(totals.error, 'verdict')} could not be reached"
+        return "error", f"Incomplete result on {where}: {plural(totals.error, 'check')} ended in an error"
     if report.unreadable:
         return "error", f"{plural(len(report.unreadable), 'checkpoint')} could not be read; the others are {where}"
     if not totals.passed and not totals.known:
-        return "skip", f"Nothing could be asked of {where}: every cell was skipped"
+        return "skip", f"Nothing was checked on {where}: every cell was skipped"
     agree = f"{plural(len(asked), 'backend')} {'agree' if len(asked) != 1 else 'agrees with the oracle'} on {where}"
     if not totals.known:
         return "pass", agree
@@ -68,8 +68,8 @@ def _answer(report: Report) -> tuple[str, str]:
     critical = sum(severity == "critical" for severity in known.values())
     severe = f" ({critical} critical)" if critical else ""
     carried = carried_over(report)
-    severe += f", {plural(carried, 'cell')} of them carried over to versions nobody measured" if carried else ""
-    return "known", f"{agree}, except for {plural(len(known), 'known divergence')}{severe}"
+    severe += f", {plural(carried, 'cell')} of them carried over to versions that were not measured" if carried else ""
+    return "known", f"{agree}, except for {plural(len(known), 'known issue')}{severe}"
 
 
 def _backends(verdicts: Iterable[Verdict]) -> list[str]:

@@ -34,9 +34,16 @@ class Cell:
     anchor: str
     subject: str
     status: str | None
-    """None where the check is not asked of this subject."""
+    """None where the check does not apply to this subject."""
     hover: str
     cases: list[Case]
+
+    @property
+    def ratio(self) -> float | None:
+        """The greatest multiple of tolerance among its failed cases; None where it fails without a number."""
+        return max(
+            (case.ratio for case in self.cases if case.status == "fail" and case.ratio is not None), default=None
+        )
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,16 @@ class Row:
 
 @dataclass(frozen=True)
 class CheckGroup:
-    """Checks of one group, with those subjects as columns that any of them is asked of."""
+    """Checks of one group, with those subjects as columns that any of them applies to."""
 
     name: str
     subjects: list[str]
     rows: list[Row]
+
+    @property
+    def passes(self) -> bool:
+        """Whether every cell passes: such a group is folded to a line."""
+        return all(cell.status in (None, "pass") for row in self.rows for cell in row.cells)
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,7 @@ class Matrix:
     title: str
     totals: list[tuple[str, int]]
     groups: list[CheckGroup]
+    """Those with anything but ``pass`` first."""
 
 
 def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
@@ -90,6 +103,7 @@ def _matrix(prefix: str, title: str, verdicts: list[Verdict], columns: set[str],
     for name, rows in groups.items():
         subjects = sorted({subject for found in rows.values() for subject in found}, key=order.__getitem__)
         views.append(CheckGroup(name, subjects, [_row(prefix, *row, subjects, anchors) for row in rows.items()]))
+    views.sort(key=lambda group: group.passes)
     return Matrix(prefix, title, counted(verdicts), views)
 
 
@@ -105,7 +119,7 @@ def _row(prefix: str, check: str, found: dict[str, list[Verdict]], subjects: lis
 
 def _cell(place: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -> Cell:
     if not verdicts:
-        return Cell(place, subject, None, f"not asked of {subject}", [])
+        return Cell(place, subject, None, f"does not apply to {subject}", [])
     cases = [
         Case(verdict.case, verdict.status, _ratio(verdict), _reason(verdict), anchors.get(id(verdict)))
         for verdict in verdicts

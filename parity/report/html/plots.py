@@ -1,8 +1,7 @@
-"""One plot: the error of every tensor in data-flow order, on a logarithmic axis, with noise floor and tolerance as
-steps.
+"""One plot: the error of every tensor as a multiple of its tolerance, in data-flow order, on a logarithmic axis.
 
 Plain numbers for an SVG: the template writes them out. An error of zero has a strip of its own below the axis, an
-error without a number one above it.
+error that is no multiple of anything (no number, or no tolerance) one above it.
 """
 
 from __future__ import annotations
@@ -17,14 +16,20 @@ from parity.core.records import MeasuredError
 
 HEIGHT = 170
 """Of the logarithmic part."""
-LEFT, RIGHT, TOP, STRIP = 44, 8, 8, 26
-CHARACTER = 5.6
+LEFT, RIGHT, TOP, STRIP = 48, 8, 8, 26
+CHARACTER = 6.1
 """Width of a character of the labels."""
-WIDTH, WIDEST, NARROW, CROWD = 570, 34, 11, 160
-"""Few tensors share a width, up to so wide each; many are narrow, and a crowd narrower still and without labels."""
+BAND = 20
+"""Height of the line that names the parts of the model."""
+WIDTH, WIDEST = 576, 34
+"""All tensors share a width; few of them take up to so much each."""
+LINE = 11
+"""Least distance of two labels."""
+FARTHEST = 1e30
+"""What is farther past its tolerance is drawn here."""
 
 Height = Callable[[float], float]
-"""From a number to where it stands on the axis."""
+"""From a multiple of tolerance to where it is on the axis."""
 
 _PLACES = (
     re.compile(r"gradient\.(?:model\.)?(?P<group>(?:encoder|decoder)(?:\.layers\.\d+)?)\.(?P<name>.+)"),
@@ -40,7 +45,7 @@ class Point:
     x: float
     y: float
     kind: str
-    """``inside`` or ``outside`` its tolerance, ``equal`` (zero), ``none`` (no number)."""
+    """``inside`` or ``outside`` its tolerance, ``equal`` (zero), ``none`` (no number), ``free`` (no tolerance)."""
     hover: str
 
 
@@ -60,16 +65,34 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Value:
+    """One line of the table that has the plot's numbers."""
+
+    tensor: str
+    at: str
+    kind: str
+    ratio: float | None
+    error: float | None
+    tolerance: float | None
+    noise_floor: float | None
+    note: str
+
+
+@dataclass(frozen=True)
 class Plot:
     """Coordinates in pixels, the origin at the upper left."""
 
     width: float
     height: float
+    short: float
+    """Height without the tensors' names, for a narrow screen."""
     left: float
     right: float
     top: float
     bottom: float
     """Of the logarithmic part."""
+    one: float
+    """Where an error equal to its tolerance is drawn."""
     zero: float
     """Where an error of zero is drawn."""
     nothing: float | None
@@ -77,20 +100,22 @@ class Plot:
     decades: list[Label]
     """Height and name of each gridline; ``x`` is its height."""
     labels: list[Label]
+    """Names of tensors, as many as there is room for: those outside their tolerance first."""
     bands: list[Band]
-    tolerance: str
-    """Path of the step line; empty where there is no tolerance."""
     noise_floor: str
+    """Path of the step line; empty where there is none."""
     points: list[Point]
+    values: list[Value]
     alt: str
-    """What a reader hears who cannot see it."""
+    """What a screen reader reads."""
 
 
 def decades_of(rows: Iterable[MeasuredError]) -> tuple[int, int]:
-    """The powers of ten that hold every number of these rows, so that plots side by side can share an axis."""
-    numbers = [n for row in rows for n in (row.error, row.tolerance, row.noise_floor) if n]
-    low = math.floor(math.log10(min(numbers, default=1e-8)))
-    return low, max(math.ceil(math.log10(max(numbers, default=1.0))), low + 1)
+    """The powers of ten that contain the tolerance and every multiple of it, so that plots can share an axis."""
+    numbers = [1.0]
+    for row in rows:
+        numbers += [min(n, FARTHEST) for n in (row.ratio, _floor(row)) if n]
+    return min(math.floor(math.log10(min(numbers))), -1), max(math.ceil(math.log10(max(numbers))), 1)
 
 
 def plot(rows: list[MeasuredError], decades: tuple[int, int]) -> Plot:
@@ -100,38 +125,39 @@ def plot(rows: list[MeasuredError], decades: tuple[int, int]) -> Plot:
         rows: in data-flow order, one for each tensor.
         decades: lowest and highest power of ten on the axis, from ``decades_of``.
     """
-    labelled = len(rows) <= CROWD
-    slot = min(WIDEST, max(NARROW, WIDTH // len(rows))) if labelled else NARROW // 2
-    above = STRIP if any(row.error is None for row in rows) else 0
+    slot = min(WIDEST, WIDTH / len(rows))
+    above = STRIP if any(row.ratio is None for row in rows) else 0
     top = TOP + above
     bottom = top + HEIGHT
-    right = LEFT + slot * len(rows)
+    right = round(LEFT + slot * len(rows), 1)
     names = [_place(row.tensor) for row in rows]
-    labels = [Label(LEFT + slot * (n + 0.5), name) for n, (_, name) in enumerate(names)] if labelled else []
+    labels = _labels(rows, [name for _, name in names], slot)
     longest = max((len(label.text) for label in labels), default=0)
+    zero = bottom + STRIP * 0.6
+    short = zero + STRIP * 0.4 + BAND
 
     def height(number: float) -> float:
-        share = (math.log10(number) - decades[0]) / (decades[1] - decades[0])
+        share = (math.log10(min(number, FARTHEST)) - decades[0]) / (decades[1] - decades[0])
         return round(bottom - HEIGHT * share, 1)
 
-    step = max(1, (decades[1] - decades[0]) // 8)
-    outside = sum(is_outside(row) for row in rows)
     return Plot(
         width=max(right + RIGHT, 260),
-        height=bottom + STRIP + CHARACTER * longest + 34,
+        height=short + 12 + CHARACTER * longest,
+        short=short,
         left=LEFT,
         right=right,
         top=top,
         bottom=bottom,
-        zero=bottom + STRIP * 0.6,
+        one=height(1.0),
+        zero=zero,
         nothing=TOP + STRIP * 0.4 if above else None,
-        decades=[Label(height(10.0**power), f"1e{power}") for power in range(decades[0], decades[1] + 1, step)],
+        decades=_decades(decades, height),
         labels=labels,
         bands=_bands([group for group, _ in names], slot),
-        tolerance=_steps([row.tolerance for row in rows], slot, height),
-        noise_floor=_steps([row.noise_floor for row in rows], slot, height),
-        points=[_point(row, LEFT + slot * (n + 0.5), height, bottom, TOP) for n, row in enumerate(rows)],
-        alt=f"{len(rows)} tensors in data-flow order, {outside} outside their tolerance",
+        noise_floor=_steps([_floor(row) for row in rows], slot, height),
+        points=[_point(row, round(LEFT + slot * (n + 0.5), 1), height, zero, TOP) for n, row in enumerate(rows)],
+        values=[_value(row) for row in rows],
+        alt=f"{len(rows)} tensors in data-flow order, {sum(is_outside(row) for row in rows)} outside their tolerance",
     )
 
 
@@ -140,23 +166,66 @@ def is_outside(row: MeasuredError) -> bool:
     return row.error is None or (row.ratio is not None and row.ratio > 1)
 
 
-def _point(row: MeasuredError, x: float, height: Height, bottom: float, top: float) -> Point:
-    at = f" at {row.at}" if row.at else ""
+def _floor(row: MeasuredError) -> float | None:
+    """The noise floor as a multiple of tolerance."""
+    return row.noise_floor / row.tolerance if row.noise_floor and row.tolerance else None
+
+
+def _kind(row: MeasuredError) -> str:
     if row.error is None:
-        return Point(x, top + STRIP * 0.4, "none", f"{row.tensor}{at} {row.note}")
-    kind = "outside" if is_outside(row) else "inside" if row.error else "equal"
-    y = height(row.error) if row.error else bottom + STRIP * 0.6
+        return "none"
+    if row.ratio is None:
+        return "free" if row.error else "equal"
+    return "outside" if is_outside(row) else "inside" if row.ratio else "equal"
+
+
+def _decades(decades: tuple[int, int], height: Height) -> list[Label]:
+    """At most nine gridlines; the tolerance is one of them."""
+    step = max(1, math.ceil((decades[1] - decades[0]) / 8))
+    powers = [power for power in range(decades[0], decades[1] + 1) if power % step == 0]
+    return [Label(height(10.0**power), _power(power)) for power in powers]
+
+
+def _power(power: int) -> str:
+    return f"{10.0**power:g}" if -3 <= power <= 3 else f"1e{power}"
+
+
+def _labels(rows: list[MeasuredError], names: list[str], slot: float) -> list[Label]:
+    """Names that do not overlap: first those outside, then the others from left to right."""
+    chosen: dict[int, Label] = {}
+    apart = math.ceil(LINE / slot)
+    for number in sorted(range(len(rows)), key=lambda n: not is_outside(rows[n])):
+        if not any(near in chosen for near in range(number - apart + 1, number + apart)):
+            chosen[number] = Label(round(LEFT + slot * (number + 0.5), 1), names[number])
+    return [chosen[number] for number in sorted(chosen)]
+
+
+def _point(row: MeasuredError, x: float, height: Height, zero: float, top: float) -> Point:
+    kind, at = _kind(row), f" at {row.at}" if row.at else ""
+    if kind == "none":
+        return Point(x, top + STRIP * 0.4, kind, f"{row.tensor}{at} {row.note}")
+    y = zero if kind == "equal" else height(row.ratio) if row.ratio else top + STRIP * 0.4
     return Point(x, y, kind, f"{row.tensor}{at}\n{_measure(row)}")
 
 
 def _measure(row: MeasuredError) -> str:
-    error = f"error {row.error:.2e}" if row.error else "error 0, no difference at all"
+    error = f"error {row.error:.2e}" if row.error else "error 0, no difference"
     if row.tolerance is None or row.ratio is None:
-        return f"{error}; no tolerance: no conforming implementation answered"
-    ratio = f"{row.ratio:,.3g} × tolerance"
-    if row.ratio > 1 and row.error is not None and row.error <= row.tolerance:
-        ratio += " (its worst element; the slices are inside)"
-    return f"{error} · {ratio}\ntolerance {row.tolerance:.2e} · noise floor {row.noise_floor or 0:.2e}"
+        return f"{error}; no tolerance: no conforming implementation has this tensor"
+    ratio = f"{row.ratio:,.3g} × tolerance{_of_element(row)}"
+    return f"{ratio} · {error}\ntolerance {row.tolerance:.2e} · noise floor {row.noise_floor or 0:.2e}"
+
+
+def _of_element(row: MeasuredError) -> str:
+    """Said where the ratio is not the one of the error beside it."""
+    inside = row.error is not None and row.tolerance is not None and row.error <= row.tolerance
+    return " (greatest element; the slices are inside)" if is_outside(row) and inside else ""
+
+
+def _value(row: MeasuredError) -> Value:
+    at = f"[{', '.join(map(str, row.at))}]" if row.at else ""
+    note = row.note or _of_element(row).strip(" ()")
+    return Value(row.tensor, at, _kind(row), row.ratio, row.error, row.tolerance, row.noise_floor, note)
 
 
 def _steps(numbers: list[float | None], slot: float, height: Height) -> str:
@@ -167,7 +236,7 @@ def _steps(numbers: list[float | None], slot: float, height: Height) -> str:
             drawing = False
             continue
         y = height(number)
-        start, end = LEFT + slot * place, LEFT + slot * (place + 1)
+        start, end = round(LEFT + slot * place, 1), round(LEFT + slot * (place + 1), 1)
         path.append(f"V{y}H{end}" if drawing else f"M{start} {y}H{end}")
         drawing = True
     return "".join(path)
@@ -186,9 +255,9 @@ def _bands(groups: list[str], slot: float) -> list[Band]:
     for group, members in groupby(groups):
         count = len(list(members))
         if group:
-            width = slot * count
+            width = round(slot * count, 1)
             shown = next((text for text in (group, group.replace("layers.", ""), group[:3]) if _fits(text, width)), "")
-            bands.append(Band(LEFT + slot * place, width, shown))
+            bands.append(Band(round(LEFT + slot * place, 1), width, shown))
         place += count
     return bands
 

@@ -39,7 +39,7 @@ class Provenance:
 
 
 def provenance_view(report: Report) -> Provenance:
-    """Everything needed to ask the same again."""
+    """Everything needed to repeat the run."""
     return Provenance(
         stacks=[_stack(name, environment) for name, environment in report.environments.items()],
         cases={name: [(case, _shapes(case)) for case in cases] for name, cases in report.cases.items()},
@@ -76,10 +76,10 @@ def _cost(cost: Cost) -> list[tuple[str, str]]:
     traces = cost.traces_cached + cost.traces_captured
     return [
         ("wall time", duration(cost.wall_seconds)),
-        ("of it with a backend at work", duration(cost.backend_seconds)),
+        ("of it in backends", duration(cost.backend_seconds)),
         ("judging", duration(cost.judge_seconds)),
         ("reading and writing traces, over all processes", duration(cost.trace_io_seconds)),
-        ("not a backend's own work", f"{cost.own_share:.1%}"),
+        ("overhead, outside the backends", f"{cost.own_share:.1%}"),
         ("peak memory over all processes", size(cost.peak_memory)),
         ("traces captured", f"{cost.traces_captured} of {traces}; the others were in the cache"),
     ]

@@ -1,6 +1,6 @@
-"""Generated text side by side: one table for each row of a case, one column a token.
+"""Generated text: for each row of a case the differences from the oracle's text, and all texts token by token.
 
-The oracle's line stands first, below it those that wrote something else; tables in which any did stand first too.
+The oracle's line is first, below it those that differ from it; tables in which any differs are first too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from parity.core.display import printable, shown
 from parity.core.records import GeneratedRow, Mark, Report
 from parity.report.html.anchors import anchor
+from parity.report.html.text_diff import TextDiff, text_diff
 
 SYMBOLS = {"wrong": "✗", "undecided": "?", "tie-flip": "≈", "match": "="}
 """The worst first."""
@@ -32,6 +33,11 @@ class Box:
     """At a mark, what the oracle would rather have written …"""
     margin: str = ""
     """… and by how much."""
+
+    @property
+    def text(self) -> str:
+        """The word with the space before it, which a token may begin with."""
+        return f" {self.word}" if self.spaced else self.word
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Table:
     width: int
     agrees: bool
     """Whether every subject wrote the oracle's text."""
+    diffs: list[TextDiff]
+    """Of each line whose tokens differ from the oracle's, those that are alike as one."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,23 @@ def _table(report: Report, rows: list[GeneratedRow], pad: int | None) -> Table:
         lines=lines,
         width=max(len(line.boxes) for line in lines),
         agrees=all(row.verdict == "match" for row in rows),
+        diffs=_diffs(lines, ordered, pad) if oracle else [],
     )
+
+
+def _diffs(lines: list[Line], rows: list[GeneratedRow], pad: int | None) -> list[TextDiff]:
+    """The differences of each line from the first, which is the oracle's; padding is left out."""
+    texts = [tuple(row.tokens[: _end(row.tokens, pad)]) for row in rows]
+    labels: dict[tuple[int, ...], list[str]] = {}
+    for line, text in zip(lines, texts, strict=True):
+        if text != texts[0]:
+            labels.setdefault(text, []).append(line.label)
+    words = {text: [box.text for box in line.boxes] for line, text in zip(lines, texts, strict=True)}
+    expected = list(zip(texts[0], words[texts[0]], strict=False))
+    return [
+        text_diff(", ".join(names), expected, list(zip(text, words[text], strict=False)))
+        for text, names in labels.items()
+    ]
 
 
 def _words(rows: Iterable[GeneratedRow]) -> dict[int, str]:

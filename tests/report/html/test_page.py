@@ -127,7 +127,7 @@ def test_a_link_to_a_cell_holds_in_the_next_report():
 
 def test_a_report_with_nothing_in_it_is_a_page():
     page = read(render(report()))
-    assert "Nothing could be asked" in next(page.all("h1")).text
+    assert "Nothing was checked" in next(page.all("h1")).text
     assert not list(page.all("svg"))
 
 

@@ -31,13 +31,13 @@ def known(severity: str = "low", entry: str = "ENTRY-1", **fields):
         (
             [verdict(), verdict(backend="hf-tf"), known(), known("critical", "ENTRY-2")],
             "known",
-            "2 backends agree on bart-odd, except for 2 known divergences (1 critical)",
+            "2 backends agree on bart-odd, except for 2 known issues (1 critical)",
         ),
         ([verdict(), verdict(checkpoint="b"), failure()], "fail", "1 of 2 backends fail on bart-odd and b: hf-flax"),
         ([verdict(), failure(backend="file")], "fail", "The weight file fails its claims: bart-odd"),
-        ([verdict(), verdict("error")], "error", "No full answer on bart-odd: 1 verdict could not be reached"),
+        ([verdict(), verdict("error")], "error", "Incomplete result on bart-odd: 1 check ended in an error"),
         ([failure(), verdict("error")], "fail", "1 of 2 backends fail on bart-odd: hf-flax"),
-        ([verdict("skip")], "skip", "Nothing could be asked of bart-odd: every cell was skipped"),
+        ([verdict("skip")], "skip", "Nothing was checked on bart-odd: every cell was skipped"),
         ([verdict(checkpoint=name) for name in "abcd"], "pass", "1 backend agrees with the oracle on 4 checkpoints"),
     ],
 )
@@ -98,13 +98,13 @@ def cells_of(row: Element) -> list[str]:
     return [cell.text for cell in row.all("td")]
 
 
-def test_the_matrix_has_the_worst_of_each_cell_by_family_and_checkpoint_and_dtype():
+def test_the_matrix_has_the_worst_of_each_cell_by_group_and_checkpoint_and_dtype():
     made = page(
+        verdict(check="LOAD01"),
         verdict(),
-        verdict("fail", case="loss"),
+        verdict("fail", case="loss", error=3e-6, tolerance=1e-6),
         verdict("skip", backend="hf-tf"),
         verdict(check="NUM02"),
-        verdict(check="LOAD01"),
         verdict(checkpoint="other", dtype="bfloat16"),
         verdict(check="NEW99"),
     )
@@ -114,10 +114,19 @@ def test_the_matrix_has_the_worst_of_each_cell_by_family_and_checkpoint_and_dtyp
     rows = {next(row.all("th")).text: row for table in first for body in table.all("tbody") for row in body.all("tr")}
     claim = "every hidden state is the oracle's"
     assert list(rows) == [f"NUM01 {claim}", f"NUM02 {claim}", f"LOAD01 {claim}", f"NEW99 {claim}"]
-    assert cells_of(rows[f"NUM01 {claim}"]) == ["fail", "skip"]
+    assert cells_of(rows[f"NUM01 {claim}"]) == ["fail 3 ×", "skip"]
     assert cells_of(rows[f"NUM02 {claim}"]) == ["pass", "·"]
     assert cells_of(second) == ["pass"]
     assert [title.text.partition(" 1 ")[0] for title in made.get("matrix").all("h3")][1] == "other · bfloat16 · cpu"
+
+
+def test_groups_that_pass_are_folded_to_a_line_below_the_others():
+    made = page(verdict(check="LOAD01"), verdict(check="LOAD02", backend="hf-tf"), failure(), verdict())
+    (folded,) = made.get("matrix").all("details", "passes")
+    assert next(folded.all("summary")).text == "loading 2 checks pass hf-torch, hf-tf"
+    heads = [next(table.all("th", "group")).text for table in made.all("table", "matrix")]
+    assert heads == ["numbers", "loading"]
+    assert not list(page(verdict("skip")).all("details", "passes"))
 
 
 def test_a_cell_s_card_lists_every_case_and_leads_to_its_block():
@@ -143,6 +152,25 @@ def test_a_failure_says_all_that_the_terminal_says():
             assert f"{name} {' '.join(line.split())}" in block.text
 
 
+def test_failures_stand_first_and_those_that_follow_from_another_are_folded():
+    """In the order of the page: failures, checks, the rest; a link to a folded failure still has its target."""
+    made = page(failure(), failure(check="NUM02", first_divergence=later(2)))
+    assert [section.attributes["id"] for section in made.all("section")] == ["failures", "matrix", "provenance"]
+    failures = made.get("failures")
+    (folded,) = failures.all("details", "followers")
+    assert next(folded.all("summary")).text == "1 failure that follows from the one above"
+    assert [block.attributes["id"] for block in folded.all("article")] == ["failure-2"]
+    assert [block.attributes["id"] for block in failures.all("article")] == ["failure-1", "failure-2"]
+    assert "Follows from NUM01 at decoder.hidden.1" in next(folded.all("article")).text
+
+
+def test_a_failure_has_its_command_once():
+    made = page(failure())
+    (command,) = made.get("failures").all("dd", "command")
+    assert command.text == "parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01"
+    assert made.get("failures").text.count(command.text) == 1
+
+
 def test_known_divergences_say_what_the_known_issues_says_the_critical_ones_first():
     entry = known_issues.entries()[0]
     critical = known(entry.severity, entry.id, backend="hf-torch", variant="sdpa")
@@ -152,7 +180,8 @@ def test_known_divergences_say_what_the_known_issues_says_the_critical_ones_firs
     assert "where hf-torch/sdpa · bart-odd · 1 cell" in blocks[0]
     assert f"upstream {' '.join(entry.upstream.split())}" in blocks[0]
     assert (
-        blocks[1] == "ENTRY-1 low where hf-torch · bart-odd · 2 cells cause it is so checks NUM01 found what was found"
+        blocks[1]
+        == "ENTRY-1 low where hf-torch · bart-odd · 2 cells cause it is so checks NUM01 observed what was found"
     )
 
 
@@ -165,5 +194,5 @@ def test_what_was_not_asked_is_counted_by_capability():
 
 def test_sections_without_content_are_left_out():
     made = page(verdict())
-    assert [link.text for link in next(made.all("nav")).all("a")] == ["Matrix", "Provenance"]
+    assert [link.text for link in next(made.all("nav")).all("a")] == ["Checks", "Provenance"]
     assert {e.attributes["id"] for e in made.all("section")} == {"matrix", "provenance"}

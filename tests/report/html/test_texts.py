@@ -1,9 +1,10 @@
-"""Generated text: one line a subject below the oracle's, one column a token, every difference marked."""
+"""Generated text: the differences from the oracle's, and one line a subject with one column a token."""
 
 from __future__ import annotations
 
 from parity.core.records import CheckpointRecord, Mark
 from parity.report.html import render
+from parity.report.html.text_diff import Run, text_diff
 from parity.report.html.texts import text_views
 from tests.report.html.reading import read
 from tests.sample_reports import generated, report, subject, verdict
@@ -90,8 +91,10 @@ def test_only_the_padding_after_the_end_is_padding():
 def test_rows_where_all_agree_are_folded_and_others_are_not():
     same = [generated(who, [2, 5], row=1) for who in (2, 0)]
     page = read(render(made(*example().generated, *same))).get("texts")
-    (folded,) = page.all("details")
-    assert next(folded.all("summary")).text == "generate · row 1 · all 2 wrote the same"
+    assert [next(folded.all("summary")).text for folded in page.all("details")] == [
+        "token by token",
+        "generate · row 1 · all 2 texts are equal",
+    ]
     assert len(list(page.all("table", "tokens"))) == 2
     assert [title.text for title in page.all("h4")] == ["generate · row 0"]
 
@@ -107,3 +110,39 @@ def test_texts_of_the_oracle_and_of_those_who_differ_are_written_out():
 def test_without_an_oracle_s_line_nothing_is_called_different():
     (table,) = only(made(generated(0, [2, 5]), generated(1, [2, 6])))
     assert {box.kind for line in table.lines for box in line.boxes} == {"same"}
+
+
+def test_a_difference_has_what_is_missing_and_what_is_there_instead():
+    words = {2: "</s>", 10: " the", 11: " cat", 12: " sat", 20: " a", 21: " big"}
+    expected, actual = ([(n, words[n]) for n in ids] for ids in ([2, 10, 11, 12, 2], [2, 20, 21, 11, 2]))
+    found = text_diff("hf-tf", expected, actual)
+    assert found.expected == [
+        Run("same", ["</s>"]),
+        Run("missing", [" the"]),
+        Run("same", [" cat"]),
+        Run("missing", [" sat"]),
+        Run("same", ["</s>"]),
+    ]
+    assert found.actual == [
+        Run("same", ["</s>"]),
+        Run("extra", [" a", " big"]),
+        Run("same", [" cat", "</s>"]),
+    ]
+    assert (found.missing, found.extra) == (2, 2)
+
+
+def test_the_page_marks_differences_by_elements_and_not_by_colour_alone():
+    page = read(render(example())).get("texts")
+    first, second = page.all("div", "diff")
+    assert first.text.startswith("hf-tf · float32 : 2 expected tokens missing, 1 other token expected")
+    assert [[found.text for found in first.all(tag)] for tag in ("del", "ins")] == [["cat ⏎"], ["21"]]
+    assert [[found.text for found in second.all(tag)] for tag in ("del", "ins")] == [["the"], ["a"]]
+
+
+def test_equal_texts_are_compared_once_and_padding_is_not_compared():
+    rows = [generated(2, [2, 5]), generated(0, [2, 6, 1], "wrong"), generated(1, [2, 6, 1, 1], "wrong")]
+    (table,) = only(made(*rows))
+    (diff,) = table.diffs
+    assert (diff.label, diff.missing, diff.extra) == ("hf-torch · float32, hf-tf · float32", 1, 1)
+    (table,) = only(made(generated(2, [2, 5]), generated(0, [2, 5, 1])))
+    assert not table.diffs
