@@ -9,7 +9,17 @@ from typing import get_args
 from parity.core.records import Report, Verdict
 from parity.judge import known_issues
 from parity.judge.known_issues import Entry
-from parity.report.failures import LIKELY_CAUSE, REPRODUCE, Group, Origin, groups, headline, lines, origins, usual_causes
+from parity.report.failures import (
+    LIKELY_CAUSE,
+    REPRODUCE,
+    Group,
+    Origin,
+    groups,
+    headline,
+    lines,
+    origins,
+    usual_causes,
+)
 from parity.report.html.anchors import curve_anchor
 from parity.report.matrix import subject_label
 from parity.report.terminal import by_entry, by_reason, carried_words, likely_cause
