@@ -106,19 +106,23 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and layout (ruff), the import contracts of `pyproject.toml` (import-linter), and types (pyright).
+    """Style (ruff), import contracts (import-linter), the documentation site (mkdocs, strict), and types (pyright).
 
     Types of the frameworks are read from the stack `main`; until a session has made it, what imports them is left out.
     """
     python = "python" if _has_venv(session) else sys.executable
     if _has_venv(session):
         # Types need what everything is written with, which is small; and pyright a Node.js, which comes as a wheel.
-        needed = ["ruff", "import-linter", "pyright[nodejs]", *_needs([])]
+        needed = ["ruff", "import-linter", "pyright[nodejs]", *_needs(["site"])]
         session.install("-q", *needed, "-c", "parity/constraints/main.txt")
     session.run(python, "-m", "ruff", "check", ".", external=True)
     session.run(python, "-m", "ruff", "format", "--check", ".", external=True)
     contracts = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     session.run(python, "-c", contracts, external=True)
+    if _has_venv(session):
+        # Broken links and anchors, and pages outside of the navigation, are warnings of mkdocs, so that they fail here.
+        quiet = {"NO_MKDOCS_2_WARNING": "1"}
+        session.run(python, "-m", "mkdocs", "build", "--strict", "--quiet", env=quiet, external=True)
     if _has_venv(session) and not _is_made("main"):
         # Without the frameworks `import torch` is one of our own files of that name, and wrong everywhere.
         own = str(Path(session.virtualenv.location, "Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
