@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from parity.core.records import Report, Verdict
 from parity.judge.checks import CHECKS
-from parity.report.console import plural
+from parity.report.console import WORST_FIRST, plural
 from parity.report.html.anchors import anchor
 from parity.report.html.findings import Anchors
 from parity.report.html.head import counted
@@ -65,6 +65,10 @@ class CheckGroup:
     rows: list[Row]
 
     @property
+    def worst(self) -> str:
+        return worst([cell.status for row in self.rows for cell in row.cells if cell.status])
+
+    @property
     def passes(self) -> bool:
         """Whether every cell passes: such a group is folded to a line."""
         return all(cell.status in (None, "pass") for row in self.rows for cell in row.cells)
@@ -79,7 +83,7 @@ class Matrix:
     title: str
     totals: list[tuple[str, int]]
     groups: list[CheckGroup]
-    """Those with anything but ``pass`` first."""
+    """Those with failures first, those that pass last."""
 
 
 def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
@@ -103,7 +107,7 @@ def _matrix(prefix: str, title: str, verdicts: list[Verdict], columns: set[str],
     for name, rows in groups.items():
         subjects = sorted({subject for found in rows.values() for subject in found}, key=order.__getitem__)
         views.append(CheckGroup(name, subjects, [_row(prefix, *row, subjects, anchors) for row in rows.items()]))
-    views.sort(key=lambda group: group.passes)
+    views.sort(key=lambda group: WORST_FIRST.index(group.worst) if not group.passes else len(WORST_FIRST))
     return Matrix(prefix, title, counted(verdicts), views)
 
 

@@ -6,7 +6,7 @@ The oracle's line is first, below it those that differ from it; tables in which 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parity.core.display import printable, shown
 from parity.core.records import GeneratedRow, Mark, Report
@@ -33,11 +33,13 @@ class Box:
     """At a mark, what the oracle would rather have written …"""
     margin: str = ""
     """… and by how much."""
+    named: bool = True
+    """Whether the token has a word; its number is shown otherwise."""
 
     @property
     def text(self) -> str:
-        """The word with the space before it, which a token may begin with."""
-        return f" {self.word}" if self.spaced else self.word
+        """The word with the space before it, which a token may begin with; a number is a word of its own."""
+        return f" {self.word}" if self.spaced or not self.named else self.word
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ def _line(
         word = row.words[place] if row.words and place < len(row.words) else words.get(token, str(token))
         same = oracle is None or (place < len(oracle.tokens) and oracle.tokens[place] == token)
         kind = "pad" if place >= end else "same" if same else "other"
-        boxes.append(_box(place, token, word, kind, marks.get(place), words))
+        named = bool(row.words and place < len(row.words)) or token in words
+        boxes.append(replace(_box(place, token, word, kind, marks.get(place), words), named=named))
     is_oracle = row is oracle
     return Line(
         label=f"{subject.label} · {subject.dtype}" + (f" · {subject.device}" if subject.device != "cpu" else ""),

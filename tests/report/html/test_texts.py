@@ -146,3 +146,8 @@ def test_equal_texts_are_compared_once_and_padding_is_not_compared():
     assert (diff.label, diff.missing, diff.extra) == ("hf-torch · float32, hf-tf · float32", 1, 1)
     (table,) = only(made(generated(2, [2, 5]), generated(0, [2, 5, 1])))
     assert not table.diffs
+
+
+def test_tokens_without_words_are_numbers_with_spaces_between():
+    (table,) = only(made(generated(2, [2, 50, 6]), generated(0, [2, 50, 13], "wrong")))
+    assert [run.words for run in table.diffs[0].expected] == [[" 2", " 50"], [" 6"]]
