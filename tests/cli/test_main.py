@@ -196,7 +196,7 @@ def test_an_unknown_check_is_refused_before_anything_is_captured(capsys, monkeyp
 
 
 def test_the_known_issues_is_a_table_worst_first(capsys):
-    assert run(["known_issue"]) == 0
+    assert run(["known-issues"]) == 0
     text = capsys.readouterr().out
     assert all(entry.id in text for entry in entries())
     ranks = [line.split()[0] for line in text.splitlines() if line.startswith(("critical ", "high ", "low "))]
@@ -207,7 +207,7 @@ def test_the_known_issues_is_a_table_worst_first(capsys):
 
 def test_one_entry_of_the_known_issues_is_told_in_full(capsys):
     known = next(entry for entry in entries() if entry.config)
-    assert run(["known_issue", known.id]) == 0
+    assert run(["known-issues", known.id]) == 0
     text = capsys.readouterr().out
     for said in (known.cause, known.upstream, known.effect, ", ".join(known.checks), *known.config):
         assert said in text
@@ -215,7 +215,7 @@ def test_one_entry_of_the_known_issues_is_told_in_full(capsys):
 
 
 def test_the_known_issues_can_be_asked_for_one_backend_and_severity(capsys):
-    assert run(["known_issue", "--backend", "hf-tf", "--severity", "critical"]) == 0
+    assert run(["known-issues", "--backend", "hf-tf", "--severity", "critical"]) == 0
     text = capsys.readouterr().out
     for entry in entries():
         assert (entry.id in text.split()) == ("hf-tf" in entry.backends and entry.severity == "critical")
@@ -226,7 +226,7 @@ def test_the_known_issues_can_be_asked_for_one_backend_and_severity(capsys):
     [(["x"], entries()[0].id), (["--backend", "x"], "hf-tf"), (["--severity", "x"], "critical, high, low")],
 )
 def test_what_the_known_issues_does_not_know_is_one_line(arguments, there, capsys):
-    assert run(["known_issue", *arguments]) == 2
+    assert run(["known-issues", *arguments]) == 2
     line = one_line(capsys)
     assert line.startswith("parity: x: no such ") and there in line
 

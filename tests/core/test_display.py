@@ -121,7 +121,7 @@ def report() -> Report:
     fields = {
         "verdicts": verdicts,
         "totals": Totals(**Counter(v.status for v in verdicts)),
-        "schema_version": 1,
+        "schema_version": 2,
         "checkpoints": [
             fabricated.checkpoint(name).model_copy(
                 update={"path": OPENS, "digest": SPEAKS, "config": {"note": SPEAKS, OPENS: 1, "pad_token_id": 1}}

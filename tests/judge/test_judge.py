@@ -223,9 +223,9 @@ def test_one_library_alone_puts_nothing_under_suspicion(run_directory):
     assert "oracle_suspected" not in only(report, "NUM04").evidence
 
 
-def test_checks_are_chosen_by_id_or_family():
+def test_checks_are_chosen_by_id_or_group():
     assert [check.id for check in select_checks(["NUM04"])] == ["NUM04"]
-    assert {check.family for check in select_checks(["losses"])} == {"losses"}
+    assert {check.group for check in select_checks(["losses"])} == {"losses"}
     with pytest.raises(NothingToJudge, match="NUM99"):
         select_checks(["NUM99"])
 

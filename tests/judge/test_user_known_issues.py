@@ -89,7 +89,7 @@ def test_it_excuses_nothing_beyond_its_conditions_and_evidence(wrong, file, narr
 
 
 @pytest.mark.parametrize(
-    "given", [{"checkpoints": ["bart-*"]}, {"versions": {"transformers": ["<1"]}}, {"found": "ratio"}]
+    "given", [{"checkpoints": ["bart-*"]}, {"versions": {"transformers": ["<1"]}}, {"found": "tolerance"}]
 )
 def test_conditions_that_hold_excuse(wrong, file, given):
     assert verdict(wrong, file(given)).status == "known"

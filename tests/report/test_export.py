@@ -71,7 +71,7 @@ def test_whatever_a_backend_says_the_forms_can_be_read(reason, case):
 def test_json_lines_add_up():
     lines = [json.loads(line) for line in export.jsonl(MIXED).splitlines()]
     head, *verdicts, totals = lines
-    assert head["checkpoints"] == {"bart-odd": "0" * 64} and head["schema_version"] == 1
+    assert head["checkpoints"] == {"bart-odd": "0" * 64} and head["schema_version"] == 2
     for status in ("pass", "fail", "known", "skip", "error"):
         assert totals[status] == sum(line["status"] == status for line in verdicts)
 

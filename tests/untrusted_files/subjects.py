@@ -295,7 +295,7 @@ def _manifest() -> dict:
     asked = {"checkpoint": "bart-odd", "subject": 0, "case": "load", "outcome": "crash", "reason": "signal 11"}
     whole["checkpoints"][0]["config"] = _configs()[0][1]
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         **{name: whole[name] for name in shared},
         "cases": {"bart-odd": [case.to_json() for case in cases]},
         "traces": [asked],

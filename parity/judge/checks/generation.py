@@ -137,8 +137,8 @@ def _result(choice: Choice, named: dict[str, list[str]], vacuous: bool) -> Resul
         return Undecided(choice.what, SEQUENCES)
     evidence: dict = {}
     if choice.word != "match":
-        told = ("word", "row", "position", "taken", "best", "margin", "tolerance")
-        evidence = {name: getattr(choice, name) for name in told}
+        reported = ("word", "row", "position", "taken", "best", "margin")
+        evidence = {name: getattr(choice, name) for name in reported} | {"tie_tolerance": choice.tolerance}
     if choice.word == "wrong":
         evidence |= {"first_step": choice.position, **named}
     place = {"batch": choice.row, "tgt": choice.position}

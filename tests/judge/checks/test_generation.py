@@ -104,7 +104,7 @@ def test_an_exact_tie_is_a_tie_flip_with_no_margin(run_directory, derived_names)
 def test_a_near_tie_passes_just_inside_the_tolerance_and_fails_just_outside(
     run_directory, derived_names, share, status
 ):
-    tolerance = greedy_gap(run_directory, derived_names, 0.0).evidence["tie_flips"][0]["tolerance"]
+    tolerance = greedy_gap(run_directory, derived_names, 0.0).evidence["tie_flips"][0]["tie_tolerance"]
     verdict = greedy_gap(run_directory, derived_names, share * tolerance)
     assert verdict.status == status
     found = verdict.evidence["tie_flips"][0] if status == "pass" else verdict.evidence

@@ -267,7 +267,7 @@ def altered(change) -> str:
         ("[]", "neither a report nor a manifest: it has no schema_version"),
         ("<!DOCTYPE html>", "a page for people, not the JSON beside it"),
         ("[" * 100_000, "nested too deeply"),
-        (altered(lambda data: data.update(schema_version=999)), "schema_version 999, this version reads 1"),
+        (altered(lambda data: data.update(schema_version=999)), "schema_version 999, this version reads 2"),
         (altered(lambda data: data.pop("verdicts")), "verdicts: Field required"),
         (altered(lambda data: data["verdicts"].pop()), "totals do not add up"),
         (altered(lambda data: data["checkpoints"][0].update(name="other")), "has no bart-odd"),
