@@ -58,15 +58,15 @@ ON_FILES = {
     "gate update": ["gate", "FILE", "--update", "--baseline", "NEW"],
     "export": ["export", "FILE", "--annotate"],
     "compare": ["compare", "FILE", "FILE"],
-    "docs": ["docs", "FILE", "--out", "NEW"],
+    "doctest": ["doctest", "FILE", "--out", "NEW"],
     "fuzz": ["fuzz", "--again", "FILE"],
     "golden record": ["golden", "record", "FILE"],
     "inputs": ["audit", BART, "--inputs", "FILE", "--out", "NEW"],
 }
 ON_WORDS = {
     "explain": ["explain", "WORD"],
-    "known_issue": ["known_issue", "WORD"],
-    "known-issue list backend": ["known_issue", "--backend", "WORD"],
+    "known-issues": ["known-issues", "WORD"],
+    "known-issues backend": ["known-issues", "--backend", "WORD"],
     "selftest": ["selftest", "WORD"],
     "check": ["audit", BART, "--check", "WORD"],
     "dtype": ["audit", BART, "--dtype", "WORD"],
@@ -77,7 +77,7 @@ ON_WORDS = {
     "option": ["audit", BART, "--WORD"],
     "command": ["WORD"],
     "golden": ["audit", BART, "--golden", "WORD"],
-    "checkpoints": ["docs", "PAGE", "--checkpoints", "WORD"],
+    "checkpoints": ["doctest", "PAGE", "--checkpoints", "WORD"],
     "family": ["fuzz", "--family", "WORD"],
     "side": ["compare", BART, f"{BART}::WORD"],
 }
@@ -123,7 +123,7 @@ def assert_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize("command", ON_FILES.values(), ids=ON_FILES)
 def test_a_file_that_is_none_of_ours(command, there, tmp_path, capsys):
     for name in NAMES:
-        if name == "surrogate.json" and command[0] == "docs":
+        if name == "surrogate.json" and command[0] == "doctest":
             continue  # a page may hold any text
         places = {"FILE": str(there / name), "GOOD": str(there / "GOOD"), "NEW": str(tmp_path / "new")}
         assert_refused([places.get(word, word) for word in command], capsys)
@@ -146,7 +146,7 @@ def test_a_word_that_nobody_knows(command, there, capsys):
         ["export", "GOOD", "--summary", "OUT"],
         ["gate", "GOOD", "--update", "--baseline", "OUT"],
         ["selftest", "--out", "OUT"],
-        ["docs", "PAGE", "--out", "OUT"],
+        ["doctest", "PAGE", "--out", "OUT"],
         ["audit", BART, "--backend", "hf-config", "--out", "OUT"],
         ["capture", BART, "--backend", "hf-config", "--cache", "OUT"],
         ["cache", "list", "--cache", "OUT"],
