@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     ):
         group.addoption(f"--parity-{name}", action="append", metavar=meta, default=[], help=told)
     group.addoption(
-        "--parity-known-issues", metavar="FILE", help="Your own expected failures, in the known issues' form."
+        "--parity-known-issues", metavar="FILE", help="Your own expected failures, in the format of known issues."
     )
     group.addoption("--parity-out", metavar="DIR", help="The run's directory. (default: runs/<UTC time>)")
 

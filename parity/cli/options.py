@@ -84,7 +84,7 @@ KnownIssues = Annotated[
     typer.Option(
         "--known-issues",
         metavar="FILE",
-        help="Your own expected failures, in the known issues' form: each with evidence, a reason and a date "
+        help="Your own expected failures, in the format of known issues: each with evidence, a reason and a date "
         "of expiry.",
     ),
 ]

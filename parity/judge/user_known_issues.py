@@ -1,4 +1,4 @@
-"""A user's own expected failures: a file in the known issues' form, whose entries give evidence, a reason and an end.
+"""A user's own expected failures: a file in the format of known issues, whose entries give evidence, a reason and an end.
 
 What such a file excuses is ``known``, with the file as its source, until the day an entry expires; from then on the
 same cell fails. It never excuses an ``error``, and is never read from the directory of a checkpoint that is judged: who
@@ -143,7 +143,7 @@ def read_known_issues(path: Path, checkpoints: Iterable[Path] = ()) -> tuple[Kno
                 f"{place}: {' '.join(in_words(error).split()).removeprefix('Value error, ')}"
             ) from error
         if issue.id in found or issue.id in taken:
-            whose = "another entry" if issue.id in found else "an entry of parity's own known-issue list"
+            whose = "another entry" if issue.id in found else "a known issue of parity itself"
             raise KnownIssuesError(f"{place}: {whose} has this id")
         found[issue.id] = issue
     return tuple(found.values())

@@ -268,7 +268,7 @@ def carried_over(report: Report) -> int:
 
 
 def by_entry(report: Report) -> dict[tuple[str, str], list[Verdict]]:
-    """Known divergences by the known issues' entry and its severity."""
+    """Known divergences by known issue and severity."""
     met: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in report.verdicts:
         if verdict.status == "known":

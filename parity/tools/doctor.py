@@ -154,5 +154,5 @@ def _stack_lines(finding: StackFinding) -> list[Text]:
             Text(f"  no   {backend}: {sentence(why)}", "yellow") if why else Text(f"  yes  {backend}", "green")
         )
     for line in finding.off_pins:
-        lines.append(Text(f"  note {line}: verdicts may differ from the known issues'", "yellow"))
+        lines.append(Text(f"  note {line}: verdicts may differ from those recorded in known issues", "yellow"))
     return lines

@@ -20,7 +20,7 @@ HEAD = """# What each saved, and what each loaded of it
 
 Made by `python -m parity.tools.save_load_matrix` with transformers {versions}. A row is one saved set of files (saver,
 stack, form) and the way it is loaded; a column a loader in its stack. `same`: the saved weights bit for bit. `error`:
-it raised one that says so, where nothing is promised. **`known`**: the known issues' entry says what it does instead;
+it raised one that says so, where nothing is promised. **`known`**: the known issue says what it does instead;
 **`fail`**: nothing says why. `–`: not asked, for a reason that the report names.
 """
 

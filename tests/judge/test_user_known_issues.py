@@ -127,7 +127,7 @@ def test_an_error_and_a_crash_are_never_excused(run_directory, file):
 
 def test_an_id_of_the_known_issues_is_taken(file):
     path = file({"id": known_issues.entries()[0].id})
-    with pytest.raises(KnownIssuesError, match="an entry of parity's own known-issue list has this id"):
+    with pytest.raises(KnownIssuesError, match="a known issue of parity itself has this id"):
         read_known_issues(path)
 
 

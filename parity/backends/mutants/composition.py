@@ -125,7 +125,7 @@ def head_bias(patch: Patches) -> None:
     "RoBERTa's positions count padding as well",
     "encoder.hidden.0",
     on=ROBERTA,
-    history="the known issues' hf-flax-composition-roberta-positions",
+    history="known issue hf-flax-composition-roberta-positions",
 )
 def positions_count(patch: Patches) -> None:
     def make(original):

@@ -20,7 +20,7 @@ def _saved(patch: Patches, change) -> None:
     "default-of-every-class",
     "num_labels is 2 where nothing is said, as in every other class",
     "num_labels",
-    history="the known issues' hf-config-two-labels-become-three",
+    history="known issue hf-config-two-labels-become-three",
 )
 def another_default(patch: Patches) -> None:
     patch(f"{HOST}arguments", lambda original: lambda named: {**original(named), "num_labels": 2})
@@ -114,7 +114,7 @@ def without_cross_attention(patch: Patches) -> None:
     "composition-of-nothing",
     "without halves a composition is made of defaults",
     "bare",
-    history="the known issues' hf-config-composition-of-nothing",
+    history="known issue hf-config-composition-of-nothing",
 )
 def of_nothing(patch: Patches) -> None:
     patch(f"{HOST}bare", lambda original: lambda named, wanted: {"own": {}})

@@ -85,7 +85,7 @@ def min_length_less(patch: Patches) -> None:
     "generate.end-*",
     *DEFAULTS,
     writes=True,
-    history="Flax's search of transformers 4.57.6 (the known issues' hf-flax-min-length-one-more)",
+    history="Flax's search of transformers 4.57.6 (known issue hf-flax-min-length-one-more)",
 )
 def min_length_more(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, min_length=settings.min_length + bool(settings.min_length)))
@@ -119,7 +119,7 @@ def ngrams_longer(patch: Patches) -> None:
     "generate.no-repeat",
     *DEFAULTS,
     writes=True,
-    history="Flax's search of transformers 4.37.2 (the known issues' hf-flax-repeats-are-not-forbidden)",
+    history="Flax's search of transformers 4.37.2 (known issue hf-flax-repeats-are-not-forbidden)",
 )
 def ngrams_ignored(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, no_repeat_ngram_size=0))
@@ -171,7 +171,7 @@ def never_early(patch: Patches) -> None:
     "an end counts among the best 2 * num_beams candidates",
     *BEAMS,
     writes=True,
-    history="Flax's search (the known issues' hf-flax-beams)",
+    history="Flax's search (known issue hf-flax-beams)",
 )
 def ends_among_candidates(patch: Patches) -> None:
     from reference.generation.dialect import EndRank
@@ -200,7 +200,7 @@ def logits_added(patch: Patches) -> None:
     *BEAMS,
     on=WRITER,
     writes=True,
-    history="TensorFlow's and Flax's searches (the known issues' hf-tf-beams, hf-flax-beams)",
+    history="TensorFlow's and Flax's searches (known issues hf-tf-beams, hf-flax-beams)",
 )
 def unfinished_last(patch: Patches) -> None:
     from reference.generation.dialect import Unfinished

@@ -26,7 +26,7 @@ def left_out(patch: Patches) -> None:
     "parameter-random-each-time",
     "one weight is drawn at every load",
     f"{LAYER}fc1.weight",
-    history="the known issues' hf-torch-untied-tables-random",
+    history="known issue hf-torch-untied-tables-random",
 )
 def random_each_time(patch: Patches) -> None:
     def change(held):

@@ -35,7 +35,7 @@ _ANNOTATED = (FIRST_DIVERGENCE, FOUND, GREATEST_ERROR, REPRODUCE)
 
 
 def summary(report: Report) -> str:
-    """Totals, versions, a row for each subject, the failures as in the terminal, and the known issues' entries met."""
+    """Totals, versions, a row for each subject, the failures as in the terminal, and the known issues that matched."""
     report = shown(report)
     return "\n".join([*_head(report), *_subjects(report), *_failures(report), *_known(report)]) + "\n"
 

@@ -74,7 +74,7 @@ class Known:
     found: str
     """What its first cell found."""
     entry: Entry | None
-    """For upstream and effect; None where this version's known-issue list has no such entry."""
+    """For upstream and effect; None where this version has no such known issue."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class _KnownIssue(_Lean):
 
 
 class Judged(_Lean):
-    """A verdict, without its claim and its evidence but for the known issues' entry."""
+    """A verdict, without its claim and its evidence but for the known issue."""
 
     check: str
     checkpoint: str
