@@ -1,4 +1,4 @@
-"""A user's own expected failures: a file in the format of known issues, whose entries give evidence, a reason and an end.
+"""A user's own expected failures: a file in the format of known issues: evidence, a reason and an expiry date.
 
 What such a file excuses is ``known``, with the file as its source, until the day an entry expires; from then on the
 same cell fails. It never excuses an ``error``, and is never read from the directory of a checkpoint that is judged: who
