@@ -149,7 +149,14 @@ class Cell(pytest.Item):
 
 @pytest.fixture(scope="session")
 def parity_audit(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Report]:
-    """Audits a checkpoint as ``parity.audit`` does, into a directory of this session; gives the report."""
+    """Audits a checkpoint into a temporary directory of this session and returns the report.
+
+    Options and errors are those of ``parity.audit``; a failure is part of the report.
+
+    >>> def test_no_hidden_state_diverges(parity_audit):
+    ...     report = parity_audit("path/to/checkpoint", backends=["hf-torch"], checks=["NUM01"])
+    ...     assert not report.failures
+    """
 
     def run(checkpoint: str | Path, **options: Any) -> Report:
         from parity import api
@@ -161,7 +168,10 @@ def parity_audit(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Repo
 
 @pytest.fixture(scope="session")
 def assert_parity(parity_audit: Callable[..., Report]) -> Callable[..., Report]:
-    """Audits a checkpoint and fails the test with a block for each way in which a cell fails.
+    """Audits a checkpoint and fails the test where the command ``parity audit`` would not exit with 0.
+
+    The test fails with the text that the terminal shows: a block for each group of failures and the verdict, what could
+    not run, or the line about input that cannot be used. Options are those of ``parity.audit``; the report is returned.
 
     >>> def test_my_checkpoint(assert_parity):
     ...     assert_parity("path/to/checkpoint", backends=["hf-torch"], checks=["numbers"])
@@ -169,21 +179,39 @@ def assert_parity(parity_audit: Callable[..., Report]) -> Callable[..., Report]:
 
     def check(checkpoint: str | Path, **options: Any) -> Report:
         __tracebackhide__ = True
-        report = parity_audit(checkpoint, **options)
-        wrong = [verdict for verdict in report.verdicts if verdict.status in ("fail", "error")]
-        if wrong:
-            pytest.fail(_block(wrong), pytrace=False)
-        if not (report.totals.passed or report.totals.known):
-            from parity.core.display import printable
+        from parity.cli.exit_codes import is_bad_input, one_line
 
-            pytest.fail(f"{printable(checkpoint)}: nothing could be asked, every cell is skipped", pytrace=False)
-        return report
+        try:
+            report = parity_audit(checkpoint, **options)
+        except Exception as error:
+            if not is_bad_input(error):
+                raise
+            why = f"parity: {one_line(error)}"
+        else:
+            if not report.exit_code:
+                return report
+            why = _why(report)
+        # Outside of the handler, or pytest would show the traceback of the error as well.
+        pytest.fail(why, pytrace=False)
 
     return check
 
 
+def _why(report: Report) -> str:
+    """Why an audit's exit code is not 0, as the terminal shows it."""
+    from parity.core.display import shown
+    from parity.report.terminal import last_lines
+
+    report = shown(report)
+    wrong = [verdict for verdict in report.verdicts if verdict.status in ("fail", "error")]
+    missing = [f"unread: {each.cause}" for each in report.unreadable] + [f"not run: {line}" for line in report.not_run]
+    if not (wrong or missing):
+        missing = ["nothing was compared: every cell is skipped"]
+    return "\n\n".join([*([_block(wrong)] if wrong else []), *missing, *(line.plain for line in last_lines(report))])
+
+
 def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
-    """Runs the audit and gives its directory.
+    """Runs the audit and returns the run directory.
 
     Raises:
         pytest.UsageError: bad input, in one line that names it.
@@ -237,10 +265,11 @@ def _name(verdict: Verdict) -> str:
 def _block(verdicts: list[Verdict]) -> str:
     def blocks() -> Iterator[str]:
         from parity.core.display import shown
-        from parity.report.failures import block, groups
+        from parity.report.failures import block, groups, usual_causes
         from parity.report.terminal import likely_cause
 
-        for group in groups(shown(verdicts)):
-            yield block(group, likely_cause(group.example.check)).plain
+        found = groups(shown(verdicts))
+        for group, told in zip(found, usual_causes(found, likely_cause), strict=True):
+            yield block(group, *told).plain
 
     return "\n\n".join(blocks())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 from pathlib import Path
 
 import pytest
 
-from parity import AuditOptions, api
+import parity
+from parity import AuditOptions, CheckpointError, InputError, api
 from parity.cases.standard import standard_cases
+from parity.cli.main import run
 from parity.core.records import Manifest, read_record
 from parity.core.resources import fixture
 
@@ -58,3 +62,73 @@ def test_the_options_are_fields_by_name_and_no_others(tmp_path: Path):
     with pytest.raises(TypeError, match="backend"):
         api.audit([fixture("bart-odd")], backend=["hf-torch"], out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_report_has_its_directory_and_is_read_again(audited):
+    out, report, _ = audited
+    assert report.directory == out and not report.failures
+    apart = {"cost": None}
+    assert parity.read_report(out).model_copy(update=apart) == report.model_copy(update=apart)
+    assert repr(report).startswith("<Report bart-tiny, bart-odd: ") and len(repr(report).splitlines()) == 1
+
+
+def test_public_names_are_there_documented_and_have_examples():
+    assert set(parity.__all__) <= set(dir(parity)) and "Report" in parity.__doc__
+    for name in set(parity.__all__) - {"__version__"}:
+        assert getattr(parity, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = parity.nonsense
+    finder = doctest.DocTestFinder()
+    for name in ("audit", "compare", "read_report", "AuditOptions", "Comparison", "Failure"):
+        assert any(each.examples for each in finder.find(getattr(parity, name), name)), name
+
+
+@pytest.mark.parametrize(
+    "module", ["parity", "parity.api", "parity.core.errors", "parity.core.options", "parity.pytest_plugin"]
+)
+def test_examples_of_the_public_interface_run(module):
+    failed, tried = doctest.testmod(importlib.import_module(module))
+    assert tried and not failed
+
+
+NO_CHECKPOINT = "./absent\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("call", "command"),
+    [
+        (lambda out: api.audit([NO_CHECKPOINT], out=out), ["audit", NO_CHECKPOINT]),
+        (lambda out: api.audit([fixture("bart-tiny")], checks=["NUM99"], out=out), ["audit", "bart-tiny", "NUM99"]),
+        (lambda out: api.capture([NO_CHECKPOINT], out=out), ["capture", NO_CHECKPOINT]),
+        (lambda out: api.judge(out), ["judge"]),
+        (lambda out: api.read_report(out), ["show"]),
+        (lambda out: api.compare(str(out), str(out)), ["compare"]),
+    ],
+    ids=["audit", "no such check", "capture", "judge", "read_report", "compare"],
+)
+def test_bad_input_is_one_class_of_errors_with_the_line_of_the_command(call, command, tmp_path, capsys):
+    """Whatever stands in a name, nothing in a message controls a terminal."""
+    out = tmp_path / "run"
+    with pytest.raises(InputError) as caught:
+        call(out)
+    message = str(caught.value)
+    assert "\x1b" not in message and len(message.splitlines()) == 1
+    name, *rest = command
+    arguments = {
+        "judge": [name, str(out)],
+        "show": [name, str(out)],
+        "compare": [name, str(out), str(out)],
+        "capture": [name, *rest, "--out", str(out)],
+        "audit": [name, *rest, "--out", str(out)],
+    }[name]
+    if "NUM99" in rest:
+        arguments = ["audit", str(fixture("bart-tiny")), "--check", "NUM99", "--out", str(out)]
+    assert run(arguments) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"parity: {message}"
+
+
+def test_an_error_about_a_checkpoint_names_its_path_and_cause(tmp_path):
+    with pytest.raises(CheckpointError) as caught:
+        api.audit([tmp_path / "absent"], out=tmp_path / "run")
+    assert caught.value.path == str(tmp_path / "absent") and caught.value.cause in str(caught.value)
+    assert isinstance(caught.value, InputError)

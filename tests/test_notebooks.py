@@ -71,6 +71,8 @@ def test_the_audit_notebook_shows_what_it_says(capsys, monkeypatch, tmp_path):
     assert counts.value.sum() == len(audited.value.verdicts)
     assert different.printed.splitlines()[0].startswith("both: no backend on bart-untied")
     assert different.printed.count("only ") == 2
-    assert compared.value == [] and "of both tolerances" in compared.printed
+    assert len(compared.value.cases) == 1 and compared.printed.startswith("forward ")
+    # The values are drawn anew for each load, so that the two are not always different.
+    assert ("first difference: " in compared.printed) is bool(compared.value.differing)
     assert error.printed.startswith("NothingToJudge: ") and "NUM99" in error.printed
     assert not [*tmp_path.iterdir()], "nothing is left in the working directory"

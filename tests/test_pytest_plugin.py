@@ -82,22 +82,44 @@ def test_bad_input_is_a_usage_error(project, arguments):
 OWN = """
 import pytest
 import parity.api
+from parity import InputError
 from tests.sample_reports import failure, report, verdict
 
-@pytest.fixture(autouse=True)
-def audited(monkeypatch):
-    given = {"good": report(verdict()), "bad": report(verdict(), failure()), "empty": report(verdict("skip"))}
-    monkeypatch.setattr(parity.api, "audit", lambda checkpoints, **options: given[checkpoints[0]])
+REPORTS = {
+    "good": report(verdict()),
+    "bad": report(verdict(), failure()),
+    "empty": report(verdict("skip")),
+    "partial": report(verdict(), not_run=["hf-flax: pip install flax"]),
+}
 
-@pytest.mark.parametrize("name", ["good", "bad", "empty"])
+def audited(checkpoints, **options):
+    if checkpoints[0] not in REPORTS:
+        raise InputError(f"{checkpoints[0]}: no such directory\\x1b[2J")
+    return REPORTS[checkpoints[0]]
+
+@pytest.fixture(autouse=True)
+def without_a_capture(monkeypatch):
+    monkeypatch.setattr(parity.api, "audit", audited)
+
+@pytest.mark.parametrize("name", ["good", "bad", "empty", "partial", "absent"])
 def test_mine(name, assert_parity):
     assert assert_parity(name, backends=["hf-torch"]).totals.passed == 1
+
+def test_a_report(parity_audit):
+    assert [each.check for each in parity_audit("bad").failures] == ["NUM01"]
+    with pytest.raises(InputError):
+        parity_audit("absent")
 """
 
 
 def test_the_fixtures_serve_people_s_own_tests(project):
+    """What a test fails with is what the terminal shows, without a traceback."""
     (project / "test_own.py").write_text(OWN, encoding="utf-8")
     ended = run_pytest(project, "-rA")
-    assert "2 failed, 1 passed" in ended.stdout.splitlines()[-1], ended.stdout
+    assert "4 failed, 2 passed" in ended.stdout.splitlines()[-1], ended.stdout
     assert "NUM01 fail · hf-flax · bart-odd" in ended.stdout
+    assert "FAILED hf-flax: 1 check (1 cell), first at decoder.hidden.1 · 1 passed" in ended.stdout
     assert "every cell is skipped" in ended.stdout
+    assert "not run: hf-flax: pip install flax" in ended.stdout
+    assert "parity: absent: no such directory\\x1b[2J" in ended.stdout
+    assert "\x1b[2J" not in ended.stdout and "Traceback" not in ended.stdout and "pytest_plugin.py" not in ended.stdout

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import doctest
 import shutil
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+import parity.core.failure
+import parity.core.records
 from parity import Failure, InputError, Report, read_report
 from parity.core.records import Divergence, Verdict, in_directory, write_record
 from parity.core.trace import Trace, TraceError
 from tests.judge.sample_runs import write_facts
 from tests.sample_reports import BART, checkpoint, failure, report, subject, verdict
 
-TENSOR = "decoder.hidden.1"
+TENSOR = "encoder.hidden.1"
 SUBJECTS = [
     subject("reference-torch", role="oracle", dtype="float64"),
     subject("hf-torch", role="noise_floor"),
@@ -23,35 +27,50 @@ SUBJECTS = [
 ]
 
 
+def failed(**fields: Any) -> Verdict:
+    first = Divergence(tensor=TENSOR, at={"batch": 2, "src": 8}, error=1.694e-4, tolerance=1.1e-6, inputs_within=0.29)
+    usual = {
+        "backend": "hf-torch",
+        "error": first.error,
+        "tolerance": first.tolerance,
+        "first_divergence": first,
+        "evidence": {"again": "parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check NUM01"},
+    }
+    return failure(**{**usual, **fields})
+
+
 @pytest.fixture
 def judged(tmp_path) -> Report:
     """The report of a run in which one value of ``hf-torch`` is wrong, beside the traces of other subjects."""
     run = tmp_path / "run"
-    right = np.arange(24, dtype=np.float64).reshape(2, 3, 4)
+    right = np.linspace(-1, 1, 108).reshape(3, 9, 4)
     wrong = right.astype(np.float32)
-    wrong[1, 2, 3] += 1
+    wrong[2, 8, 3] += 4.1e-4
     answers = {(0, "forward"): right, (1, "forward"): 0 * wrong, (2, "forward"): 0 * wrong, (3, "forward"): wrong}
     traces = {key: Trace({TENSOR: array}) for key, array in answers.items()}
-    record = SimpleNamespace(name="bart-odd", config={}, model_class=BART)
+    record: Any = SimpleNamespace(name="bart-odd", config={}, model_class=BART)
     write_facts(run, record, SUBJECTS, [], traces)
     made = report(verdict(), failed(), subjects=SUBJECTS, checkpoints=[checkpoint("bart-odd")])
     write_record(made, run / "report.json")
     return in_directory(made, run)
 
 
-def failed(**fields) -> Verdict:
-    first = Divergence(tensor=TENSOR, at={"batch": 1, "tgt": 2}, error=3e-2, tolerance=1e-6, inputs_within=0.5)
-    return failure(**{"backend": "hf-torch", "first_divergence": first, **fields})
+@pytest.mark.parametrize("module", [parity.core.failure, parity.core.records])
+def test_the_examples_of_the_documentation_run(judged, module):
+    pytest.importorskip("pandas")
+    globs = {"report": judged, **vars(module)}
+    failures, tried = doctest.testmod(module, globs=globs)
+    assert tried and not failures
 
 
 def test_a_failure_has_the_arrays_of_the_first_divergence(judged):
     (found,) = judged.failures
     assert isinstance(found, Failure) and found.first_divergence.tensor == TENSOR
-    assert found.first_divergence.index == (1, 2) and found.first_divergence.ratio == pytest.approx(3e4)
+    assert found.first_divergence.index == (2, 8) and found.first_divergence.ratio == pytest.approx(154)
     assert found.ratio == found.error / found.tolerance
     actual, expected = found.actual, found.expected
     assert actual.dtype == np.float32 and expected.dtype == np.float64 and actual.shape == expected.shape
-    assert np.argwhere(actual != expected).tolist() == [[1, 2, 3]]
+    assert np.argwhere(np.abs(actual - expected) > 1e-5).tolist() == [[2, 8, 3]]
     assert found.reproduce.startswith("parity audit")
 
 
