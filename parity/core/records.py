@@ -1,4 +1,4 @@
-"""What a run writes down: ``manifest.json`` (what was captured) and ``report.json`` (what was judged)."""
+"""The files of a run: ``manifest.json`` (what was captured) and ``report.json`` (the verdicts)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LARGEST = 1024
 """Megabytes of a manifest, report or baseline."""
 Status = Literal["pass", "fail", "known", "skip", "error"]
 Outcome = Literal["captured", "crash", "time-out", "out-of-memory", "harness-error", "changed"]
-"""``changed``: a file of the checkpoint was not, or not all the time, what was digested, and no answer was kept."""
+"""``changed``: a file of the checkpoint changed after it was digested, and the trace was discarded."""
 
 
 class RecordError(InputError):
@@ -47,53 +47,53 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Notice(_Record):
-    """A cause in the words of whoever has the checkpoint, said once, before anything about its tensors."""
+    """A defect of a checkpoint's files in its owner's terms, shown once, before anything about its tensors."""
 
     id: str
-    """What kind it is: ``common-prefix``, ``git-lfs-pointer`` …"""
+    """Its kind: ``common-prefix``, ``git-lfs-pointer`` …"""
     cause: str
     advice: str
     """What to do about it."""
 
 
 class Unreadable(_Record):
-    """A checkpoint that was named and could not be audited, beside others that were."""
+    """A checkpoint that could not be audited, beside others that were."""
 
     name: str
-    """As it was named."""
+    """As it was written on the command line."""
     cause: str
     """One line that names the file and the cause."""
 
 
 class WeightFacts(_Record):
-    """What the headers of one format's weight file say, or those of all of its shards."""
+    """The headers of one format's weight file, or of all its shards."""
 
     format: str
     """``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
     framework: str
-    """``pt``, ``tf`` or ``flax``: whose names stand in it."""
+    """``pt``, ``tf`` or ``flax``: the framework whose parameter names it holds."""
     shards: int = 1
     dtypes: list[str] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
-    """Of the canonical names of the documented class, the other names of a tied table among them, those it holds …"""
+    """The canonical names of the documented class, and all names of tied tables, that it holds …"""
     lacks: list[str] = Field(default_factory=list)
-    """… and those it does not."""
+    """… and those that it lacks."""
 
 
 class FileFacts(_Record):
-    """What the files of a checkpoint hold, as far as the conditions of a known issue can name it."""
+    """The facts about a checkpoint's files that the conditions of a known issue can name."""
 
     files: list[str] = Field(default_factory=list)
     """Names of the files that were digested."""
     weights: list[WeightFacts] = Field(default_factory=list)
-    """One for each format that is there and can be read, in the order in which our own readers prefer them."""
+    """One for each format that is present and readable, in the order of preference of our own readers."""
     config_fields: list[str] = Field(default_factory=list)
-    """What ``config.json`` itself names, ``encoder.hidden_size`` in a half."""
+    """The fields that ``config.json`` sets; ``encoder.hidden_size`` in the config of the encoder."""
     generation: dict[str, Any] = Field(default_factory=dict)
     """The settings of generation in force without arguments."""
     dtype: str | None = None
-    """What ``config.json`` states (``dtype`` or ``torch_dtype``), or else what the first format's floats are stored in;
-    None where these are of several."""
+    """``dtype`` or ``torch_dtype`` of ``config.json``, or else the dtype of the first format's floats; None where there
+    are several."""
 
 
 class CheckpointRecord(_Record):
@@ -107,17 +107,17 @@ class CheckpointRecord(_Record):
     config: dict[str, Any]
     """``config.json`` with the documented defaults filled in."""
     documented_class: str
-    """What it is loaded as, by its PyTorch name."""
+    """The class it is loaded as, by its PyTorch name."""
     unused_files: list[str] = Field(default_factory=list)
-    """What else lies in its directory: no backend is given it. A folder's name ends with a slash."""
+    """Other files of its directory, which no backend receives. The name of a folder ends with a slash."""
     notices: list[Notice] = Field(default_factory=list)
-    """What is the matter with it in a user's words (``parity.checkpoint.diagnosis``), to be read before any tensor."""
+    """Defects of its files (``parity.checkpoint.diagnosis``)."""
     file_facts: FileFacts | None = None
-    """None: nothing is known of its files, and no known issue that names them holds."""
+    """None: unknown, so that no known issue with a condition on the files applies."""
 
 
 class SubjectRecord(_Record):
-    """One subject of a run (``parity.core.subject.Subject``) and what it can be asked."""
+    """One subject of a run (``parity.core.subject.Subject``) and its capabilities."""
 
     backend: str
     variant: str
@@ -127,37 +127,37 @@ class SubjectRecord(_Record):
     role: Role
     label: str
     model_class: str
-    """The class of the library; of an absent one, the name it would have."""
+    """The library's class; its expected name where the library is absent."""
     documented_class: str
-    """The same by its PyTorch name: only checkpoints of this class are put to it …"""
+    """The same by its PyTorch name: it runs only checkpoints of this class …"""
     families: list[str] = Field(default_factory=list)
-    """… and of these halves, where the class is a composition: model types of the encoder and the decoder."""
+    """… and of these model types of encoder and decoder, where the class is a composition."""
     about: str = "model"
-    """What it loads of a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
+    """The part of a checkpoint that it loads: ``model``, ``config`` or ``tokenizer``."""
     capabilities: list[str]
-    """What it can be asked (``parity.backends.capabilities``); a cell that needs another is skipped, by name."""
+    """Its capabilities (``parity.backends.capabilities``); a cell that needs another one is skipped."""
     lacking: dict[str, str] = Field(default_factory=dict)
-    """Why each capability it lacks is missing."""
+    """For each missing capability the reason."""
     environment: str
     """Key into the manifest's ``environments``."""
     class_prefix: str | None = None
-    """Of a class of transformers what its name begins with, ``TF`` or ``Flax`` or nothing; None of any other."""
+    """The prefix of a transformers class: ``TF``, ``Flax`` or empty; None for any other class."""
     reference: bool = False
-    """Whether it is one of our own implementations, which share an author with the oracle."""
+    """Whether it is one of the two references, which share an author with the oracle."""
     room_ahead: bool = False
-    """Whether its cache has room for all tokens to come, instead of growing by those that are fed."""
+    """Whether its cache is allocated for all tokens in advance, instead of growing with each step."""
     kept: list[str] = Field(default_factory=list)
-    """Of a golden, the cases that there are traces of, beside which it is asked nothing; empty: it was asked here."""
+    """The cases that a golden has traces of; empty for a subject that ran here."""
 
     @property
     def can_run(self) -> bool:
-        """Whether anything at all can be computed by it: a model in its dtype on its device."""
+        """Whether it can compute anything: its dtype and device are available."""
         needed = {self.dtype, self.device} if self.about == "model" else set()
         return bool(self.capabilities) and needed <= set(self.capabilities)
 
 
 class TraceRecord(_Record):
-    """One case asked of one subject. ``path`` is relative to the run directory."""
+    """One case run by one subject. ``path`` is relative to the run directory."""
 
     checkpoint: str
     subject: int
@@ -166,20 +166,20 @@ class TraceRecord(_Record):
     outcome: Outcome
     path: str | None = None
     digest: str = ""
-    """sha256 that the trace's file holds of itself: another one in its place is refused."""
+    """sha256 of the trace file, by which a changed or exchanged file is rejected."""
     reason: str = ""
     """For outcomes other than ``captured``: the signal, the limit, the harness's own exception."""
     cached: bool = False
     seconds: float = 0.0
-    """The backend's own work."""
+    """Seconds of the backend's own work."""
     load_seconds: float = 0.0
-    """What of it went into loading the model."""
+    """Part of ``seconds`` spent on loading the model."""
     io_seconds: float = 0.0
-    """Reading inputs, bringing arrays to the host, writing the trace."""
+    """Seconds spent on reading inputs, copying arrays to the host and writing the trace."""
 
 
 class Manifest(_Record):
-    """Everything the judge needs to know of a capture."""
+    """The record of a capture, which the judge reads."""
 
     schema_version: int = SCHEMA_VERSION
     parity_version: str
@@ -188,9 +188,9 @@ class Manifest(_Record):
     """ISO 8601, UTC."""
     checkpoints: list[CheckpointRecord]
     unreadable: list[Unreadable] = Field(default_factory=list)
-    """Named beside them, and not audited."""
+    """Checkpoints that were requested and could not be read."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """What the run was given besides checkpoints, where it is not the default: by it a cell can be run again."""
+    """The options that are not the default; the command that reproduces a cell repeats them."""
     not_run: list[str] = Field(default_factory=list)
     """What was requested and cannot run, a line each, with what to install."""
     environments: dict[str, dict[str, Any]]
@@ -218,12 +218,13 @@ class Divergence(_Record):
 
     tensor: str
     at: dict[str, int] = Field(default_factory=dict)
-    """Axis by axis, the worst slice (``{"batch": 0, "tgt": 1}``)."""
+    """The index of the worst slice by axis (``{"batch": 0, "tgt": 1}``)."""
     error: float | None = None
     """Relative to the tensor's scale; None where there is no number (a missing tensor, NaN, differing bits)."""
     tolerance: float | None = None
     inputs_within: float | None = None
-    """The largest error/tolerance among its inputs: at most 1 where the fault was made here. None without inputs."""
+    """The largest error/tolerance of its inputs: at most 1 where the error arises in this operation. None without
+    inputs."""
 
     @property
     def index(self) -> tuple[int, ...]:
@@ -340,7 +341,7 @@ else:
 
 
 class Verdict(_Record):
-    """One planned cell: check × checkpoint × model class × case × backend × variant × stack × device × dtype."""
+    """One cell: check × checkpoint × model class × case × backend × variant × stack × device × dtype."""
 
     check: str
     claim: str
@@ -354,14 +355,13 @@ class Verdict(_Record):
     dtype: str
     status: Status
     error: float | None = None
-    """Of the comparison nearest to (or farthest past) its tolerance, relative to the tensor's scale; None: no
-    number."""
+    """The error of the comparison with the largest error/tolerance, relative to the tensor's scale; None: no number."""
     tolerance: float | None = None
     first_divergence: Divergence | None = None
     reason: str = ""
-    """Why, in one sentence: what was found wrong, the capability missing, the known issues' entry, our own error."""
+    """One sentence: the finding, the missing capability, the known issue, or the error of this package."""
     evidence: VerdictEvidence = Field(default_factory=lambda: VerdictEvidence())
-    """Tensor, index, both values, exception type and frame, parameters named, the command that shows it again …"""
+    """Tensor, index, both values, exception type and frame, parameters, the command that reproduces the cell …"""
 
     @property
     def ratio(self) -> float | None:
@@ -370,7 +370,7 @@ class Verdict(_Record):
 
 
 class Totals(_Record):
-    """Verdicts by status; their sum is the number of verdicts."""
+    """The number of cells by status."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
     passed: int = Field(0, alias="pass")
@@ -381,25 +381,25 @@ class Totals(_Record):
 
 
 class Spent(_Record):
-    """What one subject took for one kind of work, over all checkpoints and cases, in seconds of wall time."""
+    """Wall time of one subject for one kind of work, over all checkpoints and cases, in seconds."""
 
     subject: str
     """Its label and, where that is not float32, its dtype."""
     work: str
     """``load``, or an operation without the loads."""
     traces: int
-    """In which it was done, not counting those from the cache."""
+    """The number of traces, without those from the cache."""
     seconds: float
     io_seconds: float
-    """Beside it: arrays to the host, digests of parameters and the trace's file."""
+    """In addition: copies to the host, digests of parameters, and writing the trace."""
 
 
 class Cost(_Record):
-    """What the run took; ``own_share`` is all that is not a backend's own work, as a share of the wall time."""
+    """Time and memory of the run; ``own_share`` is the share of the wall time that is not a backend's work."""
 
     wall_seconds: float
     backend_seconds: float
-    """Wall time during which at least one backend was computing (or importing, or loading)."""
+    """Wall time during which at least one backend was importing, loading or computing."""
     judge_seconds: float
     """Wall time of judging during which no backend was."""
     trace_io_seconds: float
@@ -408,22 +408,22 @@ class Cost(_Record):
     traces_cached: int
     traces_captured: int
     spent: list[Spent] = Field(default_factory=list)
-    """Where the time went, the most first."""
+    """Time by subject and work, in descending order."""
 
 
 class CaseRecord(_Record):
-    """One case of a checkpoint, without its inputs, which stand in the manifest."""
+    """One case of a checkpoint, without its inputs, which are in the manifest."""
 
     name: str
     operation: str
     digest: str
-    """Of what was asked (``parity.core.case.Case.digest``): equal digests, equal questions."""
+    """``parity.core.case.Case.digest``: cases with equal digests are the same operation on the same inputs."""
     shapes: dict[str, list[int]] = Field(default_factory=dict)
     """By input: ``{"input_ids": [batch, src], …}``."""
 
 
 class MeasuredError(_Record):
-    """How far one tensor of one candidate's answer to one case was from the oracle's; a row of the plots.
+    """The error of one tensor of one candidate in one case against the oracle; a row of the plots.
 
     ``error``, ``tolerance`` and ``noise_floor`` are those of the worst slice, relative to the tensor's scale.
     """
@@ -439,38 +439,38 @@ class MeasuredError(_Record):
     tolerance: float | None = None
     """None: no conforming implementation answered."""
     noise_floor: float | None = None
-    """The largest error of the conforming implementations, which the tolerance follows from."""
+    """The largest error of the conforming implementations, from which the tolerance is computed."""
     ratio: float | None = None
-    """The error as a multiple of tolerance as it is judged: the larger of the worst slice's and the worst element's."""
+    """The error as a multiple of tolerance: the larger of the worst slice's and the worst element's."""
     at: list[int] = Field(default_factory=list)
     """Index of the worst slice."""
     places: list[float] = Field(default_factory=list)
-    """Of states and logits of the forward pass, for each position of the sequence its worst slice as a multiple of
+    """For states and logits of the forward pass: the worst slice of each position of the sequence, as a multiple of
     tolerance."""
     note: str = ""
 
 
 class Mark(_Record):
-    """A place where a generated text parts from the oracle's."""
+    """A position at which a generated text differs from the oracle's."""
 
     position: int
     """Index into ``tokens``."""
     kind: Literal["tie-flip", "wrong", "undecided"]
     margin: float | None = None
-    """How much the oracle prefers its own token there …"""
+    """The margin by which the oracle prefers its own token …"""
     tolerance: float | None = None
-    """… and below which margin conforming implementations may choose otherwise."""
+    """… and the margin below which conforming implementations may choose another token."""
     oracle_token: int
 
 
 class GeneratedRow(_Record):
-    """What one subject wrote for one row of one case; the oracle's own rows are among them."""
+    """The text that one subject generated for one row of one case; the oracle's rows are included."""
 
     checkpoint: str
     case: str
     row: int
     source: str | None = None
-    """The text the row was made from, where there was one."""
+    """The source text of the row, where there is one."""
     subject: int
     """Index into the report's ``subjects``."""
     text: str | None = None
@@ -480,9 +480,9 @@ class GeneratedRow(_Record):
     verdict: Literal["match", "tie-flip", "wrong", "undecided"]
     marks: list[Mark] = Field(default_factory=list)
     score: float | None = None
-    """What the subject said its text scores; None where it says nothing."""
+    """The score that the subject returned; None where it returns none."""
     oracle_score: float | None = None
-    """What the oracle gives the same text."""
+    """The oracle's score of the same text."""
 
 
 @dataclass(frozen=True)
@@ -493,8 +493,7 @@ class _Location:
 
 
 class Report(_Record):
-    """What ``report.json`` holds. ``report.html`` is made from it, with the words of the list of known issues and of
-    the checks."""
+    """The result of an audit, as ``report.json`` stores it. ``report.html`` is made from it."""
 
     schema_version: int = SCHEMA_VERSION
     parity_version: str
@@ -502,11 +501,11 @@ class Report(_Record):
     started: str
     checkpoints: list[CheckpointRecord]
     unreadable: list[Unreadable] = Field(default_factory=list)
-    """Checkpoints that were named and could not be audited, each with its cause."""
+    """Checkpoints that could not be audited, each with its cause."""
     not_run: list[str] = Field(default_factory=list)
     """What was requested and cannot run, a line each, with what to install."""
     tolerances: str = ""
-    """What the tolerances rest on, in one sentence."""
+    """The basis of the tolerances, in one sentence."""
     environments: dict[str, dict[str, Any]]
     subjects: list[SubjectRecord]
     verdicts: list[Verdict]
@@ -518,7 +517,7 @@ class Report(_Record):
     cases: dict[str, list[CaseRecord]] = Field(default_factory=dict)
     """By checkpoint, in the order they were planned."""
     measured: list[MeasuredError] = Field(default_factory=list)
-    """In data-flow order for each checkpoint, case and candidate: what the judged checks had measured."""
+    """Errors that the checks measured, in data-flow order for each checkpoint, case and candidate."""
     generated: list[GeneratedRow] = Field(default_factory=list)
     _location: _Location = PrivateAttr(default_factory=_Location)
 
@@ -601,14 +600,14 @@ def in_directory(report: Report, directory: Path) -> Report:
 
 
 _SPELLED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
-"""Characters inside JSON's strings that control who reads the file, or that UTF-8 cannot hold."""
+"""Characters in JSON strings that control a terminal or editor, or that UTF-8 cannot encode."""
 
 
 def json_text(data: Any, indent: int | None = None) -> str:
-    """Data as JSON that any reader takes and any terminal shows.
+    """Data as JSON that any reader accepts and any terminal can display.
 
-    Control characters and lone surrogates are spelled out (``\\u001b``, ``\\udfff``), so that the text can be encoded;
-    a number that is not finite, for which JSON has no word, is ``null``, as pydantic writes it.
+    Control characters and lone surrogates are escaped (``\\u001b``, ``\\udfff``), so that the text can be encoded; a
+    number that is not finite, which JSON cannot represent, is ``null``, as in pydantic's output.
     """
     try:
         text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
@@ -630,15 +629,15 @@ def _finite(data: Any) -> Any:
 
 
 def write_record(record: BaseModel, path: Path) -> None:
-    """Writes a manifest or report as indented JSON, whole or not at all.
+    """Writes a manifest or report as indented JSON, atomically.
 
-    Text is stored as it is, whatever a checkpoint holds: lone surrogates, which UTF-8 has no bytes for, as JSON's
-    escapes (RFC 8259, section 8.2), which ``read_record`` reads back.
+    Text of a checkpoint is stored unchanged; lone surrogates, which UTF-8 cannot encode, as JSON escapes (RFC 8259,
+    section 8.2), which ``read_record`` reads back.
     """
     try:
         text = _spelled(record.model_dump_json(by_alias=True, indent=1))
     except PydanticSerializationError:
-        # Records are of JSON's own types; asked for them, pydantic encodes text on the way.
+        # Records hold JSON's own types; pydantic's JSON mode would encode the text.
         text = json_text(record.model_dump(mode="python", by_alias=True), indent=1)
     temporary = path.with_name(f".part-{path.name}")
     temporary.write_text(text + "\n", encoding="utf-8")
@@ -646,10 +645,10 @@ def write_record(record: BaseModel, path: Path) -> None:
 
 
 def read_record(kind: type[R], path: Path) -> R:
-    """Reads a manifest or report back.
+    """Reads a manifest or report; a report gets the directory of its file.
 
     Raises:
-        RecordError: the file is missing, is no JSON, has another schema version or does not fit it.
+        RecordError: the file is missing, is not JSON, or has another schema version or other fields.
     """
     try:
         content = record_bytes(path)
@@ -671,7 +670,7 @@ def record_bytes(path: Path) -> bytes:
     """The content of a manifest, report or baseline.
 
     Raises:
-        RecordError: it is missing, no regular file, larger than any is, or cannot be read.
+        RecordError: it is missing, is not a regular file, is larger than ``LARGEST`` megabytes, or cannot be read.
     """
     try:
         return read_bytes(path, LARGEST)
@@ -682,15 +681,15 @@ def record_bytes(path: Path) -> bytes:
 
 
 def validated(kind: type[M], content: bytes) -> M:
-    """A record of a JSON file's bytes.
+    """Parses a record from the bytes of a JSON file.
 
     Raises:
-        ValidationError: it is no JSON, or does not fit.
+        ValidationError: the content is not JSON, or has other fields.
     """
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        # Pydantic's reader takes no lone surrogate, which Python's does.
+        # Pydantic's parser rejects lone surrogates, which Python's accepts.
         if b"\\u" not in content or not any(each["type"] == "json_invalid" for each in error.errors()):
             raise
         try:
@@ -701,17 +700,17 @@ def validated(kind: type[M], content: bytes) -> M:
 
 
 def _only_captured(path: Path) -> bool:
-    """Whether it is the report of a run that was not judged yet."""
+    """Whether a report is missing because the run has not been judged yet."""
     return path.name == "report.json" and not path.exists() and (path.parent / "manifest.json").is_file()
 
 
 def report_file(path: Path) -> Path:
-    """A report by its file or by its run's directory."""
+    """The report's file, given that file or its run directory."""
     return path / "report.json" if path.is_dir() else path
 
 
 def _unfit(content: bytes, error: ValidationError) -> str:
-    """Why a file does not fit: no JSON before another version before the first field that is wrong."""
+    """Why a file is rejected: it is not JSON, has another version, or a field is wrong; the first that applies."""
     try:
         data = parsed(content)
     except ValueError as broken:
@@ -725,10 +724,10 @@ def _unfit(content: bytes, error: ValidationError) -> str:
 
 
 def parsed(content: bytes) -> Any:
-    """What a file of JSON holds.
+    """Parses a JSON file.
 
     Raises:
-        ValueError: it is none; the message says so to a user.
+        ValueError: it is not JSON; the message is written for a user.
     """
     try:
         return json.loads(content)
@@ -740,7 +739,7 @@ def parsed(content: bytes) -> Any:
 
 
 def in_words(error: ValidationError) -> str:
-    """The first field that does not fit, and why."""
+    """The first invalid field, and why."""
     first = error.errors()[0]
     place = printable(".".join(map(str, first["loc"])))
     return f"{place}: {printable(first['msg'])}" if place else printable(first["msg"].removeprefix("Value error, "))
