@@ -79,3 +79,14 @@ def audited(
         finished = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=LONGEST)
     assert finished.returncode in codes, finished.stderr
     return finished.returncode, read_record(Report, out / "report.json")
+
+
+def audited_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, checkpoints: Sequence[Path], *options: str, code: int
+) -> tuple[Path, Report]:
+    """One audit for all of pytest's workers, which ends with ``code``: its directory, ``name``, and its report."""
+    out = shared_folder(tmp_path_factory) / name
+    with FileLock(f"{out}.lock"):
+        if not (out / "report.json").is_file():
+            audited(shared_cache(tmp_path_factory), out, checkpoints, *options, codes=(code,))
+    return out, read_record(Report, out / "report.json")

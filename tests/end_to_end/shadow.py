@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -46,6 +46,16 @@ def shadow_interpreter(directory: Path) -> Path:
     command.write_text(f'#!/bin/sh\nPYTHONPATH="{directory}" exec "{sys.executable}" "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     return command
+
+
+def stacks_of_copies(folder: Path, make: Callable[[str, Path], object], names: Iterable[str]) -> list[str]:
+    """Options that add a stack for each name: the running interpreter with the copy that ``make(name, path)`` makes."""
+    options = []
+    for name in names:
+        place = folder / name
+        make(name, place)
+        options += ["--stack", f"{name}={shadow_interpreter(place)}"]
+    return options
 
 
 def _shadow(directory: Path, module: str, edited: Callable[[str], str]) -> Path:

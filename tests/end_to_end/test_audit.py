@@ -9,14 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from parity.core.backends import library_backends
-from parity.core.records import Report, read_record
+from parity.core.records import Report
 from parity.core.resources import fixture, fixtures
 from parity.core.stacks import find
 from parity.report.coverage import read_sections, sections
-from tests.end_to_end.conftest import audited, shared_cache, shared_folder
+from tests.end_to_end.conftest import audited_once
 from tests.end_to_end.verdicts import BACKENDS, unlike_the_baseline
 
 pytestmark = pytest.mark.full
@@ -27,12 +26,8 @@ STACKS = ["main", *(name for name in ("docs-4.37", "current") if find(name))]
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One audit for all of pytest's workers; that it exits with 0 is made sure of."""
-    folder = shared_folder(tmp_path_factory) / "whole"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "report.json").exists():
-            stacks = [word for name in STACKS[1:] for word in ("--stack", name)]
-            audited(shared_cache(tmp_path_factory), folder, fixtures(), *stacks, codes=(0,))
-    return read_record(Report, folder / "report.json")
+    stacks = [word for name in STACKS[1:] for word in ("--stack", name)]
+    return audited_once(tmp_path_factory, "whole", fixtures(), *stacks, code=0)[1]
 
 
 @pytest.mark.parametrize("stack", ["main", "docs-4.37", "current"])

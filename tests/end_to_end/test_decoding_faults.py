@@ -9,8 +9,8 @@ import pytest
 
 from parity.core.records import Report, Verdict
 from parity.core.resources import fixture
-from tests.end_to_end.conftest import audited, shared_cache
-from tests.end_to_end.shadow import shadow_interpreter, shadow_line
+from tests.end_to_end.conftest import audited_once
+from tests.end_to_end.shadow import shadow_line, stacks_of_copies
 
 pytestmark = pytest.mark.full
 
@@ -181,12 +181,14 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One audit of the library and of all its edited copies, each an interpreter of its own."""
-    cache, folder, stacks = shared_cache(tmp_path_factory), tmp_path_factory.mktemp("faults"), []
-    for name, fault in FAULTS.items():
-        edited = shadow_line(folder / name, fault.module, fault.line, fault.instead)
-        stacks += ["--stack", f"{name}={shadow_interpreter(edited)}"]
-    code, found = audited(cache, folder / "run", [fixture("bart-odd")], "--backend", "hf-torch/eager", *stacks)
-    assert code == 1 and found.totals.error == 0
+    stacks = stacks_of_copies(
+        tmp_path_factory.mktemp("copies"),
+        lambda name, folder: shadow_line(folder, FAULTS[name].module, FAULTS[name].line, FAULTS[name].instead),
+        FAULTS,
+    )
+    options = ("--backend", "hf-torch/eager", *stacks)
+    _, found = audited_once(tmp_path_factory, "decoding-faults", [fixture("bart-odd")], *options, code=1)
+    assert found.totals.error == 0
     return found
 
 

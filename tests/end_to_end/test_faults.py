@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 import pytest
 
+from parity.core.records import Report, Verdict
 from parity.core.resources import fixture
-from tests.end_to_end.shadow import shadow_transformers
+from tests.end_to_end.conftest import audited_once
+from tests.end_to_end.shadow import shadow_transformers, stacks_of_copies
 
 pytestmark = pytest.mark.full
 
@@ -85,24 +88,42 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_the_library_fails_the_audit_and_is_named(audit, tmp_path, fault):
-    code, check, tensor = FAULTS[fault]
-    path = shadow_transformers(tmp_path / "shadow", MODULE, textwrap.dedent(code))
-    exit_code, report = audit(
-        [fixture("bart-odd")], "--backend", "hf-torch/eager", environment={"PYTHONPATH": str(path)}
+UNEDITED = "unedited"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """One audit of the library, of its edited copies, and of one that is only copied: a stack each."""
+    codes = {stack(fault): textwrap.dedent(FAULTS[fault][0]) for fault in FAULTS} | {UNEDITED: ""}
+    stacks = stacks_of_copies(
+        tmp_path_factory.mktemp("copies"),
+        lambda name, folder: shadow_transformers(folder, MODULE, codes[name]),
+        codes,
     )
-    failed = [verdict for verdict in report.verdicts if verdict.status == "fail"]
-    assert exit_code == 1
-    assert report.totals.error == 0
+    options = ("--backend", "hf-torch/eager", *stacks)
+    _, found = audited_once(tmp_path_factory, "faults", [fixture("bart-odd")], *options, code=1)
+    return found
+
+
+def stack(fault: str) -> str:
+    """A name for the stack of a fault, of letters and hyphens."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", fault).strip("-")
+
+
+def verdicts(report: Report, name: str, status: str) -> list[Verdict]:
+    return [each for each in report.verdicts if (each.stack, each.status) == (name, status)]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_the_library_fails_the_audit_and_is_named(report, fault):
+    _, check, tensor = FAULTS[fault]
+    assert not verdicts(report, stack(fault), "error")
+    failed = verdicts(report, stack(fault), "fail")
     first = {verdict.first_divergence.tensor for verdict in failed if verdict.check == check}
     assert first == {tensor}
 
 
-def test_an_unedited_copy_passes(audit, tmp_path):
-    """What is caught above is the fault, not the copying."""
-    path = shadow_transformers(tmp_path / "shadow", MODULE, "")
-    exit_code, report = audit(
-        [fixture("bart-odd")], "--backend", "hf-torch/eager", environment={"PYTHONPATH": str(path)}
-    )
-    assert exit_code == 0 and report.totals.fail == 0
+@pytest.mark.parametrize("name", ["main", UNEDITED])
+def test_what_is_caught_is_the_fault_and_not_the_copying(report, name):
+    assert not verdicts(report, name, "fail") and not verdicts(report, name, "error")
+    assert len(verdicts(report, name, "pass")) > 100

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from parity.core.records import Report
 from parity.core.resources import fixture
+from tests.end_to_end.conftest import audited_once
 
 pytestmark = pytest.mark.full
 
@@ -35,21 +37,28 @@ def infinite(weights):
     weights[NAME][0, 0] = np.inf
 
 
-@pytest.mark.parametrize(
-    "fault", [missing, surplus, misshapen, not_a_number, infinite], ids=lambda fault: fault.__name__
-)
-def test_a_finding_names_the_parameter_and_the_rest_is_judged(audit, tmp_path, fault):
-    checkpoint = tmp_path / "damaged"
-    shutil.copytree(fixture("bart-odd"), checkpoint)
-    weights = load_file(checkpoint / "model.safetensors")
-    fault(weights)
-    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+FAULTS = {fault.__name__: fault for fault in (missing, surplus, misshapen, not_a_number, infinite)}
 
-    code, report = audit([checkpoint], "--backend", "hf-torch/eager", "--backend", "reference-torch/eager")
-    (file,) = (verdict for verdict in report.verdicts if verdict.check == "FILE01")
-    named = "model.decoder.layers.7.fc2.weight" if fault is surplus else NAME
-    assert code == 1
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """One audit of all damaged checkpoints, each of which fails."""
+    folder = tmp_path_factory.mktemp("damaged")
+    for name, fault in FAULTS.items():
+        shutil.copytree(fixture("bart-odd"), folder / name)
+        weights = load_file(folder / name / "model.safetensors")
+        fault(weights)
+        save_file(weights, folder / name / "model.safetensors", metadata={"format": "pt"})
+    options = ("--backend", "hf-torch/eager", "--backend", "reference-torch/eager")
+    return audited_once(tmp_path_factory, "findings", [folder / name for name in FAULTS], *options, code=1)[1]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_finding_names_the_parameter_and_the_rest_is_judged(report, name):
+    verdicts = [verdict for verdict in report.verdicts if verdict.checkpoint == name]
+    (file,) = (verdict for verdict in verdicts if verdict.check == "FILE01")
+    named = "model.decoder.layers.7.fc2.weight" if name == "surplus" else NAME
     assert file.status == "fail" and named in file.reason
-    assert report.totals.error == 0, [verdict for verdict in report.verdicts if verdict.status == "error"]
-    judged = {verdict.check for verdict in report.verdicts if verdict.status == "pass"}
-    assert len(judged) > 5 or fault is misshapen, judged
+    assert not [verdict for verdict in verdicts if verdict.status == "error"]
+    judged = {verdict.check for verdict in verdicts if verdict.status == "pass"}
+    assert len(judged) > 5 or name == "misshapen", judged

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from parity.core.case import Case
 from parity.core.records import Manifest, Report, read_record, write_record
@@ -15,7 +14,7 @@ from parity.core.resources import fixture
 from parity.judge.checks import CHECKS
 from parity.judge.judge import judge, select_checks
 from parity.judge.selection import narrowed
-from tests.end_to_end.conftest import audited, shared_cache, shared_folder
+from tests.end_to_end.conftest import audited_once
 
 pytestmark = pytest.mark.full
 
@@ -25,11 +24,7 @@ ROLES = ("oracle", "noise_floor", "candidate", "file")
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """A run of every check on every backend of one fixture."""
-    out = shared_folder(tmp_path_factory) / "bart-odd-on-every-backend"
-    with FileLock(f"{out}.lock"):
-        if not (out / "report.json").is_file():
-            audited(shared_cache(tmp_path_factory), out, [fixture("bart-odd")])
-    return out, read_record(Report, out / "report.json")
+    return audited_once(tmp_path_factory, "bart-odd-on-every-backend", [fixture("bart-odd")], code=0)
 
 
 def found(report: Report, check: str) -> dict[tuple[str, ...], tuple]:
