@@ -13,6 +13,8 @@ from beartype.claw import beartype_packages
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
+AUDITS = Path(__file__).parent / "end_to_end"
+"""Tests that run the command, which takes all cores."""
 
 # TensorFlow's classes of transformers 4.57.6 need Keras 2, and both read this while they are imported.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -62,7 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keeps what was collected for ``test_selection``, then leaves out what another shard runs."""
+    """Keeps what was collected for ``test_selection``, then leaves out what another shard runs.
+
+    Audits come first: one runs at a time, so that whoever else comes to one waits. Begun first, they run in one of
+    pytest's workers while the other has everything else to do.
+    """
+    items.sort(key=lambda item: AUDITS not in item.path.parents)
     config.stash[COLLECTED] = tuple(items)
     shard = Shard.parse(config.getoption("--shard"))
     left_out = [item for item in items if not shard.holds(item)]
