@@ -1,4 +1,7 @@
-"""Locks of the operating system on files: however a process ends, it holds none afterwards."""
+"""Locks of the operating system on files: however a process ends, it holds none afterwards.
+
+Importing it raises an ImportError on Windows, which has no ``fcntl``.
+"""
 
 from __future__ import annotations
 
