@@ -76,6 +76,33 @@ def test_a_command_of_the_documents_has_these_options(command, capsys, monkeypat
         assert option in shown, command
 
 
+FILE = re.compile(r"`([\w./-]+\.(?:py|toml|json|md|yml|ipynb))`")
+OF_A_CHECKPOINT = re.compile(
+    r"(config|manifest|report|adapter_config|generation_config|tokenizer|tokenizer_config|documented)\.json|.*[A-Z]{4}.*"
+)
+
+
+def named_files() -> list[tuple[str, str]]:
+    """Files that the documents name in the repository, each with the page."""
+    found = ((named(page), each) for page in PAGES for each in FILE.findall(page.read_text(encoding="utf-8")))
+    return sorted({(page, each) for page, each in found if not OF_A_CHECKPOINT.fullmatch(Path(each).name)})
+
+
+@pytest.fixture(scope="module")
+def repository() -> set[str]:
+    """Every end of every path of a file: ``core/case.py`` and ``case.py`` for ``parity/core/case.py``."""
+    folders = ("parity", "reference", "tests", "docs", "reports", "fixtures", "benchmarks", ".github")
+    files = [path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*")] + [
+        path.relative_to(ROOT) for path in ROOT.glob("*.*")
+    ]
+    return {"/".join(path.parts[start:]) for path in files for start in range(len(path.parts))}
+
+
+@pytest.mark.parametrize(("page", "file"), named_files())
+def test_a_file_that_a_document_names_exists(page, file, repository):
+    assert file in repository, page
+
+
 def test_every_check_and_every_known_issue_has_a_place():
     made = pages()
     for check in CHECKS.values():

@@ -1,4 +1,4 @@
-"""What became of examples, kept in a run's directory as soon as it is known: the same command goes on from there."""
+"""The results of examples, stored in the run directory one by one, so that the same command can continue a run."""
 
 from __future__ import annotations
 
