@@ -28,7 +28,7 @@ _CASES = tuple(
         "beams",
         "length-penalty",
         "early-stopping",
-        "alone",
+        "single-row",
         "perturbed-batch",
         "end-forbidden",
         "end-allowed",
