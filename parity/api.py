@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from parity.checkpoint.inspection import Checkpoint
     from parity.core.records import Manifest, Report, Totals, Unreadable
     from parity.tools.compare.compare import Comparison
-    from parity.tools.compare.selector import Side, Who
+    from parity.tools.compare.selector import Operand, SubjectSelector
     from parity.tools.golden.store import Bundle
 
 P = ParamSpec("P")
@@ -348,13 +348,13 @@ def compare(
         return run(first, second, cases)
 
 
-def _named(text: str) -> tuple[str, str, Who | None]:
+def _named(text: str) -> tuple[str, str, SubjectSelector | None]:
     """A side as it was written, its run or checkpoint, and its subject; None for every subject."""
     from parity.core.backends import find_entry
-    from parity.tools.compare.selector import CompareError, Who
+    from parity.tools.compare.selector import CompareError, SubjectSelector
 
     what, named, words = text.partition("::")
-    who = Who.parse(words) if named else None
+    who = SubjectSelector.parse(words) if named else None
     if who is not None:
         AuditOptions(device=who.device, dtypes=[who.dtype])  # raises for an unknown device or dtype
         if not (Path(what) / "manifest.json").is_file():
@@ -365,10 +365,10 @@ def _named(text: str) -> tuple[str, str, Who | None]:
     return text, what, who
 
 
-def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, Any]) -> Side:
+def _side(text: str, what: str, who: SubjectSelector | None, folder: Path, asked: dict[str, Any]) -> Operand:
     """One side of a comparison. A checkpoint is captured into ``folder``."""
     from parity.core.backends import library_backends
-    from parity.tools.compare.selector import CompareError, Side, Who
+    from parity.tools.compare.selector import CompareError, Operand, SubjectSelector
 
     path = Path(what)
     if path.is_dir() and not any((path / name).is_file() for name in ("manifest.json", "report.json", "config.json")):
@@ -376,10 +376,10 @@ def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, 
             f"{what}: neither a run, which has a manifest.json, nor a checkpoint, which has a config.json"
         )
     if (path / "manifest.json").is_file():
-        return Side(text, path, who)
+        return Operand(text, path, who)
     if path.is_file() or (path / "report.json").is_file():
         raise CompareError(f"{what}: no run's directory with its manifest: tensors are compared by their traces")
-    who = who or Who(library_backends()[0])
+    who = who or SubjectSelector(library_backends()[0])
     capture(
         [what],
         out=folder,
@@ -389,7 +389,7 @@ def _side(text: str, what: str, who: Who | None, folder: Path, asked: dict[str, 
         stacks=with_main([who.stack]),
         **asked,
     )
-    return Side(text, folder, who)
+    return Operand(text, folder, who)
 
 
 def _only(names: Sequence[str]) -> MakeCases:

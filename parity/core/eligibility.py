@@ -41,19 +41,19 @@ Decision = Eligible | Skip | NotAsked
 
 
 def eligibility(
-    subject: SubjectRecord, case: Case, *, requires: Sequence[str] = (), also: Sequence[Case] = ()
+    subject: SubjectRecord, case: Case, *, requires: Sequence[str] = (), depends_on: Sequence[Case] = ()
 ) -> Decision:
     """Whether a subject is asked a case.
 
     Args:
         requires: capabilities that a check needs besides those of the cases.
-        also: other cases whose answers the check reads.
+        depends_on: other cases whose answers the check reads.
     """
     if not _is_question(subject, case):
         return NotAsked()
-    if subject.kept and not {case.name, *(each.name for each in also)} <= set(subject.kept):
+    if subject.kept and not {case.name, *(each.name for each in depends_on)} <= set(subject.kept):
         return NotAsked()
-    needed = [*requires, *case.requires, *(word for each in also for word in each.requires)]
+    needed = [*requires, *case.requires, *(word for each in depends_on for word in each.requires)]
     if subject.role in COMPUTING and case.about == "model":
         needed += [subject.device, subject.dtype]
     missing = dict.fromkeys(word for word in needed if word not in subject.capabilities)

@@ -450,7 +450,7 @@ class MeasuredError(_Record):
     note: str = ""
 
 
-class Mark(_Record):
+class TokenDiff(_Record):
     """A position at which a generated text differs from the oracle's."""
 
     position: int
@@ -478,7 +478,7 @@ class GeneratedRow(_Record):
     words: list[str] | None = None
     """One for each token, where the checkpoint has a tokenizer."""
     verdict: Literal["match", "tie-flip", "wrong", "undecided"]
-    marks: list[Mark] = Field(default_factory=list)
+    marks: list[TokenDiff] = Field(default_factory=list)
     score: float | None = None
     """The score that the subject returned; None where it returns none."""
     oracle_score: float | None = None
@@ -658,7 +658,7 @@ def read_record(kind: type[R], path: Path) -> R:
     try:
         record = validated(kind, content)
     except ValidationError as error:
-        raise RecordError(f"{path}: {_unfit(content, error)}") from error
+        raise RecordError(f"{path}: {_explain_invalid(content, error)}") from error
     if (version := getattr(record, "schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
         raise RecordError(f"{path}: {_other_version(version)}")
     if isinstance(record, Report):
@@ -709,7 +709,7 @@ def report_file(path: Path) -> Path:
     return path / "report.json" if path.is_dir() else path
 
 
-def _unfit(content: bytes, error: ValidationError) -> str:
+def _explain_invalid(content: bytes, error: ValidationError) -> str:
     """Why a file is rejected: it is not JSON, has another version, or a field is wrong; the first that applies."""
     try:
         data = parsed(content)
@@ -720,7 +720,7 @@ def _unfit(content: bytes, error: ValidationError) -> str:
         return "neither a report nor a manifest: it has no schema_version"
     if version != SCHEMA_VERSION:
         return _other_version(version)
-    return in_words(error)
+    return format_validation_error(error)
 
 
 def parsed(content: bytes) -> Any:
@@ -738,7 +738,7 @@ def parsed(content: bytes) -> Any:
         raise ValueError("a page for people, not the JSON beside it" if page else f"not JSON: {broken}") from broken
 
 
-def in_words(error: ValidationError) -> str:
+def format_validation_error(error: ValidationError) -> str:
     """The first invalid field, and why."""
     first = error.errors()[0]
     place = printable(".".join(map(str, first["loc"])))

@@ -20,7 +20,7 @@ from parity.core.records import (
     RecordError,
     SubjectRecord,
     TraceRecord,
-    in_words,
+    format_validation_error,
     read_record,
 )
 from parity.core.subject import REFERENCES, Variant
@@ -51,11 +51,11 @@ WITHOUT_TENSORS = (
     "frozen_gradients",
     "plain_load",
 )
-"""Operations on a model whose answers hold no tensor of a pass."""
+"""Model operations whose traces have no tensors of a forward pass."""
 
 
 class NoPeer(LookupError):
-    """A reference has no tolerance: there was no other one. The message says what to install."""
+    """A reference has no tolerance, because the other reference is missing. The message says what to install."""
 
 
 @dataclass(frozen=True)
@@ -65,44 +65,44 @@ class CaseErrors:
     specs: list[TensorSpec]
     signals: dict[str, float]
     undefined_by_oracle: list[str]
-    """Tensors where the oracle is not finite."""
+    """Tensors with non-finite values in the oracle's trace."""
     errors: dict[int, dict[str, Measured | str]]
-    """By subject, then tensor; a string says why the two could not be compared."""
+    """By subject index, then tensor; a string is the reason why the two cannot be compared."""
 
 
 _CASE, _CASE_FIELDS = TypeAdapter(Case), {field.name for field in fields(Case)}
 
 
 def _inconsistent(manifest: Manifest) -> str | None:
-    """What a manifest that is spelled rightly names and does not hold, as one that was edited may."""
+    """The first inconsistency of a valid manifest, for example after an edit; None if there is none."""
     for checkpoint in manifest.checkpoints:
         if checkpoint.name not in manifest.cases:
-            return f"it holds no cases of the checkpoint {brief(checkpoint.name)}"
+            return f"it has no cases of the checkpoint {brief(checkpoint.name)}"
         for number, case in enumerate(manifest.cases[checkpoint.name]):
             if unknown := sorted(case.keys() - _CASE_FIELDS):
                 return f"cases.{brief(checkpoint.name)[1:-1]}.{number}: no field is called {brief(unknown[0])}"
             try:
                 _CASE.validate_python(case)
             except ValidationError as error:
-                return f"cases.{brief(checkpoint.name)[1:-1]}.{number}.{in_words(error)}"
+                return f"cases.{brief(checkpoint.name)[1:-1]}.{number}.{format_validation_error(error)}"
     for subject in manifest.subjects:
         if subject.environment not in manifest.environments:
-            return f"it holds no environment {brief(subject.environment)}"
+            return f"it has no environment {brief(subject.environment)}"
     if any(not 0 <= trace.subject < len(manifest.subjects) for trace in manifest.traces):
-        return "a trace is of a subject that it does not hold"
+        return "a trace names a subject that it does not have"
     return None
 
 
 REMEMBERED = 1000
-"""Cases whose errors are kept by the traces that they were measured on."""
+"""The number of cases whose errors are cached, by the digests of their traces."""
 _measured_before: dict[tuple[Any, ...], CaseErrors] = {}
 
 
 class CheckpointRun:
-    """One checkpoint of a run and everything that was captured of it.
+    """One checkpoint of a run, with its traces and measured errors.
 
     Args:
-        directory: the run directory, which ``manifest`` was read from.
+        directory: the run directory of ``manifest``.
     """
 
     def __init__(self, directory: Path, manifest: Manifest, checkpoint: CheckpointRecord) -> None:
@@ -118,7 +118,7 @@ class CheckpointRun:
 
     @cached_property
     def model_spec(self) -> ModelSpec:
-        """What the checkpoint's model is made of."""
+        """The structure of the checkpoint's model."""
         return model_spec_of(self.config, self.checkpoint.documented_class)
 
     @classmethod
@@ -126,18 +126,18 @@ class CheckpointRun:
         """Opens every checkpoint of a run directory.
 
         Raises:
-            RecordError: the manifest cannot be read, names what it does not hold, or came without its traces.
+            RecordError: the manifest cannot be read or is inconsistent, or its traces are missing.
         """
         manifest = read_record(Manifest, directory / "manifest.json")
         if (wrong := _inconsistent(manifest)) is not None:
             raise RecordError(f"{directory / 'manifest.json'}: {wrong}")
         paths = [record.path for record in manifest.traces if record.path]
         if paths and not any((directory / path).is_file() for path in paths):
-            raise RecordError(f"{directory}: a manifest without its traces: bring the whole directory of the run")
+            raise RecordError(f"{directory}: the traces of the manifest are missing: copy the whole run directory")
         return manifest, [cls(directory, manifest, checkpoint) for checkpoint in manifest.checkpoints]
 
     def subjects(self, *roles: str) -> Iterator[tuple[int, SubjectRecord]]:
-        """Those that the checkpoint's class was put to, with their places in the manifest."""
+        """The subjects that run this checkpoint's class, with their indices in the manifest."""
         for index, subject in enumerate(self.manifest.subjects):
             if subject.role in roles and (subject.documented_class, tuple(subject.families)) == self.model_spec.kind:
                 yield index, subject
@@ -158,10 +158,10 @@ class CheckpointRun:
         return index
 
     def trace(self, subject: int, case: str) -> Trace | None:
-        """The trace of one subject for one case; None where it was not captured.
+        """The trace of one subject for one case; None if it was not captured.
 
         Raises:
-            TraceError: the manifest names it, but the file cannot be read, is damaged, or is another.
+            TraceError: the trace file cannot be read, is damaged, or has another digest.
         """
         record = self.records.get((subject, case))
         if record is None or record.path is None:
@@ -171,19 +171,19 @@ class CheckpointRun:
         return self._traces[subject, case]
 
     def _readable(self, subject: int, case: str) -> Trace | None:
-        """A candidate's trace; None where it cannot be read, which is an error of its own cells and no other's."""
+        """A candidate's trace; None if it cannot be read, which is an error of its own cells only."""
         try:
             return self.trace(subject, case)
         except (TraceError, OSError):
             return None
 
     def oracle(self, case: str) -> Trace | None:
-        """The oracle's trace, or None where the run has no oracle, or it has none or raised."""
+        """The oracle's trace; None if the run has no oracle, or the oracle has no trace or raised."""
         trace = self.trace(self.oracle_index, case) if any(self.subjects("oracle")) else None
         return None if trace is None or trace.raised else trace
 
     def captured(self, subject: int, case: str) -> Trace:
-        """The trace of one subject for a case that is known to have been captured.
+        """The trace of one subject for a case that must have been captured.
 
         Raises:
             LookupError: it was not.
@@ -191,64 +191,67 @@ class CheckpointRun:
         """
         trace = self.trace(subject, case)
         if trace is None:
-            raise LookupError(f"{case} was not captured of {self.manifest.subjects[subject].label}")
+            raise LookupError(f"{case} was not captured for {self.manifest.subjects[subject].label}")
         return trace
 
     def truth(self, case: str) -> Trace:
-        """The oracle's answer to a case that it is known to have answered.
+        """The oracle's trace of a case that it must have run.
 
         Raises:
             LookupError: it has none.
         """
         oracle = self.oracle(case)
         if oracle is None:
-            raise LookupError(f"the oracle has no answer to {case}")
+            raise LookupError(f"the oracle has no trace of {case}")
         return oracle
 
     def scale(self, case: str, tensor: str) -> float:
-        """Root mean square of a tensor of the oracle's, once.
+        """The root mean square of one of the oracle's tensors, cached.
 
         Raises:
-            LookupError: the oracle has no answer to the case.
+            LookupError: the oracle has no trace of the case.
         """
         if (case, tensor) not in self._scales:
             self._scales[case, tensor] = root_mean_square(self.truth(case).arrays[tensor])
         return self._scales[case, tensor]
 
     def error_scale(self, case: str, spec: TensorSpec) -> float | None:
-        """What an error in one of a case's tensors is relative to; None where the oracle has no such tensor."""
+        """The scale of errors of a case's tensor; None if the oracle does not have the tensor."""
         oracle = self.oracle(case)
         return None if oracle is None or spec.name not in oracle.arrays else _error_scale(spec, oracle)
 
     def specs(self, case: str) -> list[TensorSpec]:
-        """The canonical tensors that a case asks for, in data-flow order."""
-        asked = self.cases[case]
-        if asked.operation == "gradients":
+        """The canonical tensors of a case, in data-flow order."""
+        found = self.cases[case]
+        if found.operation == "gradients":
             oracle = self.oracle(case)
             names = [name.removeprefix("gradient.") for name in oracle.arrays if name != "loss"] if oracle else []
             return gradient_tensors(self.model_spec, names)
-        if asked.operation == "decode_steps":
-            return [spec for spec in decode_tensors(self.model_spec) if asked.brings(spec.name)]
-        if asked.operation == "score":
+        if found.operation == "decode_steps":
+            return [spec for spec in decode_tensors(self.model_spec) if found.brings(spec.name)]
+        if found.operation == "score":
             return score_tensors()
-        if asked.operation in WITHOUT_TENSORS or asked.about != "model":
+        if found.operation in WITHOUT_TENSORS or found.about != "model":
             return []
-        return [spec for spec in forward_tensors(self.model_spec) if asked.brings(spec.name)]
+        return [spec for spec in forward_tensors(self.model_spec) if found.brings(spec.name)]
 
     def errors(self, case: str) -> CaseErrors:
-        """Every captured subject measured against the oracle, once."""
+        """The errors of every captured subject against the oracle, cached."""
         if case not in self._errors:
             self._errors[case] = self._known_or_measured(case)
         return self._errors[case]
 
     @property
     def measured(self) -> dict[str, CaseErrors]:
-        """What ``errors`` was asked for so far, by case, in the order of the cases."""
+        """The errors that were measured so far, by case, in the order of the cases."""
         return {name: self._errors[name] for name in self.cases if name in self._errors}
 
     def _known_or_measured(self, case: str) -> CaseErrors:
-        """Each stage of a capture that makes cases from answers opens the run anew, and then the judge does: the same
-        traces are measured once."""
+        """Measures the errors of a case, or returns the cached ones.
+
+        Each round of follow-up cases, and then the judge, opens the run again; the cache avoids measuring the same
+        traces again.
+        """
         oracle, answers = self.oracle(case), self._answers(case)
         found = {index: trace.digest for index, trace in answers.items()}
         if oracle is None or not (oracle.digest and all(found.values())):
@@ -261,9 +264,9 @@ class CheckpointRun:
         return _measured_before[key]
 
     def _answers(self, case: str) -> dict[int, Trace]:
-        """What is measured: every answer of a candidate or a noise floor's member, by its subject."""
+        """The traces to measure, of candidates and members of the noise floor, by subject index."""
         traces = {index: self._readable(index, case) for index, _ in self.subjects("candidate")}
-        # A noise floor's must be read: without one of its members a tolerance would be another.
+        # A trace of the noise floor must be readable: without one of its members a tolerance would change.
         traces |= {index: self.trace(index, case) for index, _ in self.subjects("noise_floor")}
         return {index: trace for index, trace in traces.items() if trace is not None and not trace.raised}
 
@@ -309,41 +312,41 @@ class CheckpointRun:
         return noise_floor
 
     def tolerance(self, subject: SubjectRecord, tensor: str) -> Tolerance | None:
-        """What a subject may differ from the oracle at a tensor; None where no reference answered.
+        """The tolerance of a subject at a tensor; None if no reference returned finite values.
 
         Raises:
-            NoPeer: the subject is a reference, and the other one was not there to measure it.
+            NoPeer: the subject is a reference, and the other reference was not run.
         """
         found = self.noise_floor(subject).tolerance(tensor, subject.backend)
         if found is None and not any(s.backend != subject.backend for _, s in self.subjects("noise_floor")):
             peer = next(name for name in REFERENCES if name != subject.backend)
             raise NoPeer(
-                f"{subject.backend} is measured by the other reference alone, and that cannot run here: "
+                f"{subject.backend} is compared only with the other reference, which cannot run here: "
                 f"pip install {BACKENDS[peer].install}"
             )
         return found
 
 
 def _error_scale(spec: TensorSpec, oracle: Trace) -> float:
-    """What an error in a tensor that the oracle has is relative to."""
+    """The scale of errors of one of the oracle's tensors."""
     return scale_of(spec, oracle.arrays, oracle.facts.get("minuends"))
 
 
 def _is_zero_in_theory(spec: TensorSpec) -> bool:
-    """A gradient measured by another's size has none of its own, so exchanging its rows shows nothing."""
+    """Whether a gradient is zero in exact arithmetic: its error has another tensor's scale, and it has no signal."""
     return spec.kind == "gradient" and spec.scale_from is not None
 
 
 def _signal(spec: TensorSpec, oracle: Trace, scale: float) -> float:
-    """``signal``; of a gradient with a minuend also the minuend, which is the answer that forgets to subtract."""
+    """``signal``, or the size of a gradient's minuend if that is larger: the error of omitting the subtraction."""
     return max(
         signal(_wrong_answer_scale(spec, oracle), scale), oracle.facts.get("minuends", {}).get(spec.name, 0.0) / scale
     )
 
 
 def _wrong_answer_scale(spec: TensorSpec, oracle: Trace) -> np.ndarray:
-    """The tensor whose slices a wrong answer would exchange: of scores, which may be alike from token to token of a
-    text that repeats itself, those of other words at the same places."""
+    """The tensor whose slices a deliberately wrong output exchanges. Scores of a repetitive text are similar at all
+    positions, so the scores of other tokens at the same positions are used."""
     if spec.kind != "score":
         return oracle.arrays[spec.name]
     words = oracle.arrays[spec.scale_from or spec.name]
@@ -351,17 +354,17 @@ def _wrong_answer_scale(spec: TensorSpec, oracle: Trace) -> np.ndarray:
 
 
 def mean_loss(given: np.ndarray) -> np.ndarray:
-    """The one number that a loss stands for, float64 ``[]``: of a number for each label or text their mean.
+    """The loss as one number, float64 ``[]``: the mean if there is one number for each label or text.
 
-    It is what is documented to be trained on, and what Keras makes of such an array (``train_step``). Which of the
-    two came back is a claim of its own (OUT02).
+    The mean is the documented training loss, and the one that Keras computes from such an array (``train_step``). The
+    shape of the loss is a claim of its own (OUT02).
     """
     return np.asarray(np.mean(given, dtype=np.float64) if given.size else np.nan)
 
 
 def _measured(actual: np.ndarray, truth: np.ndarray, scale: float) -> Measured | str:
     if truth.ndim == 0 and actual.size == 1:
-        # Whether a scalar comes as a scalar is a claim of its own (OUT02); its value can be compared all the same.
+        # The shape of a scalar is a claim of its own (OUT02); its value is compared here.
         actual = actual.reshape(())
     if actual.shape != truth.shape:
         return f"has shape {list(actual.shape)} where the oracle has {list(truth.shape)}"

@@ -1,4 +1,4 @@
-"""What a check may look at: the traces of one subject for one case, the oracle's, and errors with their tolerances."""
+"""The input of a check: traces of one subject and of the oracle, errors and tolerances."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from parity.core.tensors import TensorSpec
 from parity.core.trace import Trace
 from parity.judge import generated_text as texts
 from parity.judge.captured_run import CheckpointRun
-from parity.judge.results import Comparison, Finding, Held
+from parity.judge.results import Comparison, Decided, Finding
 from parity.judge.tolerance import Measured, Tolerance, measure
 
 Region = Callable[[TensorSpec], tuple[slice, ...] | None]
-"""The part of a tensor that a claim is about, axis by axis; None where it says nothing of that tensor."""
+"""The slices of a tensor to compare, by axis; None excludes the tensor."""
 
 
 def whole(spec: TensorSpec) -> tuple[slice, ...]:
-    """The region that is all of a tensor."""
+    """The region of the whole tensor."""
     return ()
 
 
 SHOWN = 8
-"""Slices out of tolerance that a comparison names."""
+"""The number of slices out of tolerance that a comparison lists."""
 
 SELF_COMPARISON = 2.0
-"""Two answers of one backend may each be a tolerance away from the oracle, on either side."""
+"""Each of two outputs of one backend may differ from the oracle by one tolerance, in opposite directions."""
 
 
 class Evidence:
-    """One cell's view of a run."""
+    """The traces and measurements of a run, seen from one cell."""
 
     def __init__(self, run: CheckpointRun, index: int, subject: SubjectRecord, case: Case) -> None:
         self._run, self._index = run, index
@@ -42,46 +42,48 @@ class Evidence:
 
     @property
     def trace(self) -> Trace:
-        """The subject's answer to the cell's own case."""
+        """The subject's trace of the cell's case."""
         return self.trace_of(self.case.name)
 
     def trace_of(self, case: str) -> Trace:
-        """The subject's answer to another case; the judge has made sure that the check's ``also`` are there."""
+        """The subject's trace of another case; the judge guarantees the cases in the check's ``depends_on``."""
         trace = self._run.trace(self._index, case)
         if trace is None:
-            raise LookupError(f"no trace of {case!r} for {self.subject.label}: name it in the check's cases or also")
+            raise LookupError(
+                f"no trace of {case!r} for {self.subject.label}: name it in the check's cases or depends_on"
+            )
         return trace
 
     def cases(self, operation: str) -> list[Case]:
-        """The run's cases of one operation about this checkpoint."""
+        """All cases of one operation for this checkpoint."""
         return [case for case in self._run.cases.values() if case.operation == operation]
 
     @property
     def answer(self) -> str:
-        """The tensor that a pass is made for: logits, or the last states where there is no head."""
+        """The main output of a pass: logits, or the last hidden states of a model without a head."""
         specs = self._run.specs(self.case.name)
         return next(spec.name for spec in specs if spec.kind == "logits" or spec.name == "decoder.last")
 
     @property
     def file(self) -> Trace:
-        """The weight file's own load trace, cast to the subject's dtype."""
+        """The ``load`` trace of the weight file itself, cast to the subject's dtype."""
         return self._of_the_file("load")
 
     @property
     def reference_reading(self) -> Trace:
-        """What our own readers say of the files that the cell's case is about; it may hold what they raised."""
+        """The trace of our own file readers for the cell's case; it may have raised."""
         return self._of_the_file(self.case.name)
 
     @property
     def implementations(self) -> list[tuple[SubjectRecord, tuple[int, ...]]]:
-        """The candidates of the run that load this checkpoint's model, each with its version of transformers; ``()``
-        where its stack has none."""
+        """The run's candidates for this checkpoint's model, each with its version of transformers (``()`` if its
+        stack has none)."""
         found = [subject for _, subject in self._run.subjects("candidate") if subject.about == "model"]
         return [(each, self._version_of(each)) for each in found]
 
     def in_other_stacks(self, case: str) -> list[tuple[SubjectRecord, tuple[int, ...], Trace]]:
-        """What the same backend answered elsewhere, told in the same way to compute: with its version of transformers;
-        none that raised."""
+        """Traces of the same backend, variant, device and dtype in other stacks, with their versions of transformers.
+        Traces that raised are left out."""
         own = self.subject
         alike = ("backend", "variant", "device", "dtype", "role")
         found = []
@@ -104,13 +106,13 @@ class Evidence:
 
     @property
     def stated_dtype(self) -> str | None:
-        """The dtype of the checkpoint's own (``FileFacts.dtype``); None where nothing is known of its files."""
+        """The checkpoint's own dtype (``FileFacts.dtype``); None if its files were not inspected."""
         facts = self._run.checkpoint.file_facts
         return None if facts is None else facts.dtype
 
     def distance(self, trace: Trace, tensor: str, case: str) -> tuple[float, float | None] | None:
-        """How far a tensor of a trace is from the oracle's in a case, relative to its scale, the worst slice; beside it
-        the subject's own tolerance. None where the two cannot be compared."""
+        """The relative error of a tensor's worst slice against the oracle, and the subject's tolerance. None if the
+        two cannot be compared."""
         oracle = self._run.oracle(case)
         if oracle is None or tensor not in oracle.arrays or tensor not in trace.arrays:
             return None
@@ -123,32 +125,32 @@ class Evidence:
     def _of_the_file(self, case: str) -> Trace:
         trace = self._run.trace(self._run.file_index(self.subject.dtype), case)
         if trace is None:
-            raise LookupError(f"{case} was not captured of the files themselves")
+            raise LookupError(f"{case} was not captured for the weight file")
         return trace
 
     @property
     def saved(self) -> Trace:
-        """Of a case in which something saved is loaded, the trace of its saving."""
+        """The trace that saved the files which the cell's case loads."""
         notes = self.case.notes
         trace = self._run.trace(notes["saver_index"], notes["save"])
         if trace is None:
-            raise LookupError(f"what was saved as {notes['save']} was not captured")
+            raise LookupError(f"{notes['save']}, whose files the case loads, was not captured")
         return trace
 
     @property
     def saved_by_newer(self) -> bool:
-        """Whether a later version of the library saved what this subject loads."""
+        """Whether the loaded files were saved by a later version of the library."""
         environments, subjects = self._run.manifest.environments, self._run.manifest.subjects
         saver = subjects[self.case.notes["saver_index"]]
         theirs, own = (environments[who.environment]["versions"]["transformers"] for who in (saver, self.subject))
         return Version(theirs) > Version(own)
 
     def expected_tensors(self, case: str | None = None) -> list[TensorSpec]:
-        """The canonical tensors this subject must return for a case, given what its variant can return."""
+        """The canonical tensors that the subject must return for a case, given its capabilities."""
         lacks = set(self.subject.lacking)
         specs = self._run.specs(case or self.case.name)
         if "hidden_states" in lacks:
-            # A class without a head answers with its last states, which are not among those.
+            # The output of a class without a head is its last hidden state, which is always returned.
             specs = [spec for spec in specs if spec.kind != "hidden" or spec.name == "decoder.last"]
         if "attentions" in lacks:
             specs = [spec for spec in specs if spec.kind not in ("attention", "cross-attention")]
@@ -157,31 +159,35 @@ class Evidence:
         return specs
 
     def oracle(self, case: str | None = None) -> Trace:
-        """The oracle's answer to the same case."""
+        """The oracle's trace of the same case, or of another.
+
+        Raises:
+            LookupError: the oracle has none; a check with ``needs_oracle`` is not run then.
+        """
         trace = self._run.oracle(case or self.case.name)
         if trace is None:
-            raise LookupError("the oracle has no answer: set needs_oracle on the check")
+            raise LookupError("the oracle has no trace of this case: set needs_oracle on the check")
         return trace
 
     def texts(self, case: str | None = None) -> list[texts.Text]:
-        """The rows of what the subject generated in the cell's case, or in another, each held against the oracle."""
+        """The rows of text that the subject generated, each compared with the oracle."""
         return texts.judged(self._run, self._index, self._named(case))
 
     def dialects(self, *cases: str, scores: bool = False) -> list[str]:
-        """The named dialects that explain what the subject generated (``parity.judge.generated_text.explaining``)."""
+        """The named dialects that reproduce the subject's text (``parity.judge.generated_text.explaining``)."""
         return texts.explaining(self._run, self._index, *map(self._named, cases or (None,)), scores=scores)
 
     def settings_held(self) -> dict[str, Any]:
-        """Settings in force without arguments, where they are not the file's
-        (``parity.judge.generated_text.held_otherwise``)."""
-        return texts.held_otherwise(self._run, self._index, self.case)
+        """The settings in force without arguments, if they differ from the file's
+        (``parity.judge.generated_text.overridden_settings``)."""
+        return texts.overridden_settings(self._run, self._index, self.case)
 
     def score_tolerance(self, text: texts.Text) -> float | None:
-        """How far the score returned with a text of the cell's case may be from the oracle's."""
+        """The tolerance of the returned score of a text of the cell's case."""
         return texts.score_tolerance(self._run, self.subject, self.case, text)
 
     def choice_threshold(self) -> float:
-        """How far apart two logits of one position usually are: what taking any token for the best would show."""
+        """The typical difference of two logits of one position: the error of an arbitrary choice of token."""
         return texts.choice_threshold(self._run)
 
     def _named(self, case: str | None) -> Case:
@@ -190,12 +196,12 @@ class Evidence:
     def tolerance(self, tensor: str) -> Tolerance | None:
         return self._run.tolerance(self.subject, tensor)
 
-    def against_oracle(self, *kinds: str, names: tuple[str, ...] = ("",)) -> Iterator[Held]:
-        """Every tensor of the case within tolerance of the oracle, in data-flow order.
+    def against_oracle(self, *kinds: str, names: tuple[str, ...] = ("",)) -> Iterator[Decided]:
+        """Compares every tensor of the case with the oracle, in data-flow order.
 
         Args:
-            kinds: only these, or all.
-            names: only tensors whose names begin with one of them.
+            kinds: compare only these tensor kinds; empty: all.
+            names: compare only tensors whose names start with one of these prefixes.
         """
         found = self._run.errors(self.case.name)
         measured = found.errors[self._index]
@@ -213,11 +219,12 @@ class Evidence:
             else:
                 yield self._compared(spec, error, 1.0, signal=found.signals[spec.name])
 
-    def between(self, actual: str, expected: str, actual_part: Region, expected_part: Region) -> Iterator[Held]:
-        """Two of the subject's own answers, tensor by tensor, on the parts a claim is about.
+    def between(self, actual: str, expected: str, actual_part: Region, expected_part: Region) -> Iterator[Decided]:
+        """Compares two outputs of the subject, tensor by tensor.
 
         Args:
             actual, expected: names of the two cases.
+            actual_part, expected_part: the regions to compare in each.
         """
         first, second = self.trace_of(actual), self.trace_of(expected)
         common = {spec.name for spec in self.expected_tensors(expected)}
@@ -225,44 +232,44 @@ class Evidence:
             if spec.name not in first.arrays or spec.name not in second.arrays:
                 yield Finding(False, f"{spec.name} was not returned", spec.name)
                 continue
-            place, other = actual_part(spec), expected_part(spec)
-            if place is None or other is None:
+            region, other = actual_part(spec), expected_part(spec)
+            if region is None or other is None:
                 continue
-            ours, theirs = first.arrays[spec.name][place], second.arrays[spec.name][other]
+            ours, theirs = first.arrays[spec.name][region], second.arrays[spec.name][other]
             if ours.shape != theirs.shape:
                 yield Finding(False, f"{spec.name} has shape {list(ours.shape)}, not {list(theirs.shape)}", spec.name)
             else:
                 error = measure(ours, theirs, self.scale(spec.name, expected))
-                yield self._compared(spec, error, SELF_COMPARISON, origin=place)
+                yield self._compared(spec, error, SELF_COMPARISON, origin=region)
 
-    def changed(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
-        """That two answers differ wherever the oracle's differ by more than rounding errors could hide.
+    def assert_depends_on(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
+        """Asserts that a tensor differs between two cases wherever the oracle's does by more than the tolerance.
 
-        A claim that something does not depend on an input is empty where nothing depends on it. One process gives the
-        same bits for the same inputs (EVAL01), so any difference at all is a dependence. Where the oracle's own
-        answers are too near to each other to tell, that there is a difference anywhere must do.
+        A claim of independence is vacuous if the tensor depends on no input at all. Equal inputs give equal bits
+        (EVAL01), so any difference is a dependence. If the oracle's tensors differ by less than the tolerance
+        everywhere, one difference anywhere is enough.
         """
         spec = next(spec for spec in self.expected_tensors() if spec.name == tensor)
 
-        def moved(one: Trace, other: Trace) -> np.ndarray:
+        def difference_of(one: Trace, other: Trace) -> np.ndarray:
             first, second = (trace.arrays[tensor][part(spec)].astype(np.float64) for trace in (one, other))
             return np.abs(first - second).max(axis=-1)
 
         tolerance, scale = self.tolerance(tensor), self.scale(tensor, expected)
         limit = SELF_COMPARISON * tolerance.element * scale if tolerance else 0.0
-        difference = moved(self.trace_of(actual), self.trace_of(expected))
-        plain = moved(self.oracle(actual), self.oracle(expected)) > limit
+        difference = difference_of(self.trace_of(actual), self.trace_of(expected))
+        plain = difference_of(self.oracle(actual), self.oracle(expected)) > limit
         still = ~(difference > 0)
         unmoved = np.argwhere(still & plain if plain.any() else still & still.all())
         at = f" at {unmoved[0].tolist()}" if len(unmoved) else ""
-        return Finding(not len(unmoved), f"{tensor}{at} does not depend on what was changed", tensor)
+        return Finding(not len(unmoved), f"{tensor}{at} does not depend on the changed input", tensor)
 
     def scale(self, tensor: str, case: str | None = None) -> float:
-        """Root mean square of the oracle's tensor in the cell's case, or in another."""
+        """The root mean square of the oracle's tensor in the cell's case, or in another."""
         return self._run.scale(case or self.case.name, tensor)
 
-    def compared(self, spec: TensorSpec, error: Measured) -> Held:
-        """An error against the oracle in the cell's own case, held against its tolerance."""
+    def compared(self, spec: TensorSpec, error: Measured) -> Decided:
+        """Compares an error against the oracle in the cell's case with its tolerance."""
         signal = self._run.errors(self.case.name).signals[spec.name]
         return self._compared(spec, error, 1.0, signal=signal)
 
@@ -273,14 +280,14 @@ class Evidence:
         factor: float,
         signal: float | None = None,
         origin: tuple[slice, ...] = (),
-    ) -> Held:
+    ) -> Decided:
         tolerance = self.tolerance(spec.name)
         if tolerance is None:
-            return Finding(False, f"{spec.name} has no tolerance: no conforming implementation answered", spec.name)
+            return Finding(False, f"{spec.name} has no tolerance: no reference returned finite values", spec.name)
         tolerance = tolerance.times(factor)
         by_slice = error.slice * tolerance.element >= error.element * tolerance.slice
         measure_name = "slice" if by_slice else "element"
-        starts = [place.start or 0 for place in origin] + [0] * (len(spec.axes) - len(origin))
+        starts = [each.start or 0 for each in origin] + [0] * (len(spec.axes) - len(origin))
         index = _moved(error.slice_at if by_slice else error.element_at, starts)
         over = np.argwhere(~(error.slices <= tolerance.slice)) + np.array(starts[:-1], int)
         worst: dict[str, Any] = {}
@@ -297,23 +304,23 @@ class Evidence:
             first_step=_first_step(spec, over, _moved(error.element_at, starts)),
             slices=error.slices.size,
             slices_over=len(over),
-            over_at=tuple(dict(zip(spec.axes, place.tolist(), strict=False)) for place in over[:SHOWN]),
+            over_at=tuple(dict(zip(spec.axes, index.tolist(), strict=False)) for index in over[:SHOWN]),
             against_oracle=signal is not None,
             vacuous=signal is not None and tolerance.slice >= signal,
         )
 
     def _projected(self, tensor: str) -> bool:
-        """Whether a trace holds projections of the tensor's last axis, whose columns mean nothing to a reader."""
+        """Whether the trace stores a random projection of the tensor's last axis, whose indices have no meaning."""
         return tensor in self.trace.facts.get("projected", ())
 
 
 def _moved(index: tuple[int, ...], starts: list[int]) -> tuple[int, ...]:
-    """A place in a part as a place in the whole."""
-    return tuple(place + start for place, start in zip(index, starts, strict=False))
+    """Converts an index into a region to an index into the whole tensor."""
+    return tuple(each + start for each, start in zip(index, starts, strict=False))
 
 
 def _first_step(spec: TensorSpec, over: np.ndarray, largest: tuple[int, ...]) -> int | None:
-    """The smallest target position among the slices out of tolerance, or that of the largest element."""
+    """The lowest target position out of tolerance, or that of the largest element; None without positions."""
     if "tgt" not in spec.axes[:-1]:
         return None
     axis = spec.axes.index("tgt")

@@ -1,9 +1,9 @@
-"""Generated text held against the oracle, and the three words for it: match, tie-flip, wrong.
+"""Compares generated text with the oracle: match, tie-flip or wrong.
 
-In greedy search every token is held against an uncached full pass of the oracle over the very same prefix. Following
-the text's own prefix, each choice that was really made is judged, and after a tie the two need no bringing together.
-With beams a text depends on what was dropped long before, so it is held against the oracle's own search, and
-where it differs against every result that search could have had with near ties turned round.
+In greedy search every token is compared with an uncached full pass of the oracle over the same prefix. The prefix is
+the text's own, so each actual choice is judged, also after a tie. A beam search result depends on hypotheses that were
+dropped earlier, so it is compared with the oracle's own search; if it differs, with every result of that search that is
+reachable by resolving near ties the other way.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from reference.errors import CheckpointError
 from reference.generation import DOCUMENTED, GenerationSettings
 
 Word = Literal["match", "tie-flip", "wrong", "undecided"]
-WORDS: tuple[Word, ...] = ("match", "tie-flip", "undecided", "wrong")
-"""From the best to the worst."""
+SEVERITY_ORDER: tuple[Word, ...] = ("match", "tie-flip", "undecided", "wrong")
+"""The possible values of ``Choice.word``, from best to worst."""
 SEQUENCES = "sequences"
 SETTINGS = "generate.settings"
-"""The case that asks which settings are in force without arguments."""
+"""The case that returns the settings in force without arguments."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One token of a text, beside the one that the oracle would have taken there."""
+    """One token of a text, and the oracle's token at the same position."""
 
     row: int
     position: int
     taken: int
     best: int
     margin: float | None
-    """By how much the oracle prefers its own: greedy, that token's logit; beams, its whole text's score (negative where
-    it gives this text more, and its documented search returns another). None where no number can be given."""
+    """The oracle's preference for its own token: in greedy search the difference of the logits, in beam search the
+    difference of the scores of the whole texts (negative if this text has the higher score, although the documented
+    search returns another). None if it is undefined."""
     tolerance: float
     word: Word
     what: str = ""
@@ -49,36 +50,36 @@ class Choice:
 
 @dataclass(frozen=True)
 class Text:
-    """One row of what a subject generated."""
+    """One generated row."""
 
     row: int
     tokens: list[int]
-    """The start token first, cut after the end."""
+    """The start token first, up to EOS."""
     choices: tuple[Choice, ...]
-    """Greedy: all of them; beams: at most the first by which it parts from the oracle's."""
+    """Greedy search: all choices; beam search: at most the first one that differs from the oracle's text."""
     oracle_score: float | None = None
-    """What the oracle gives this text; None in greedy search."""
+    """The oracle's score of this text; None in greedy search."""
 
     @property
     def word(self) -> Word:
         """The worst of its choices."""
-        return WORDS[max((WORDS.index(choice.word) for choice in self.choices), default=0)]
+        return SEVERITY_ORDER[max((SEVERITY_ORDER.index(choice.word) for choice in self.choices), default=0)]
 
 
 def settings_of(case: Case) -> GenerationSettings:
-    """What a ``generate`` case asks for, every length as documented."""
+    """The settings of a ``generate`` case, with lengths resolved as documented."""
     return GenerationSettings.from_dict(case.notes["settings"]).resolved(DOCUMENTED)
 
 
 def cut(row: np.ndarray, settings: GenerationSettings) -> list[int]:
-    """The tokens of a row up to its end; the start token, which may be the same one, does not count as an end."""
+    """The tokens of a row up to EOS. The start token does not count as EOS, even if it has the same id."""
     tokens = [int(token) for token in row]
-    ends = [place for place, token in enumerate(tokens) if place and token in settings.ends]
+    ends = [position for position, token in enumerate(tokens) if position and token in settings.ends]
     return tokens[: ends[0] + 1] if ends else tokens
 
 
 def table_of(sequences: np.ndarray, settings: GenerationSettings) -> np.ndarray:
-    """The texts without what fills rows: equal tables, equal texts. int64 ``[batch, length]``, at most max_length."""
+    """The texts as a canonical table without surplus padding: int64 ``[batch, length]``, at most max_length columns."""
     rows = [cut(row, settings)[: settings.max_length] for row in sequences]
     table = np.full((len(rows), max(2, *map(len, rows))), settings.fill(DOCUMENTED), np.int64)
     for row, tokens in zip(table, rows, strict=True):
@@ -87,54 +88,53 @@ def table_of(sequences: np.ndarray, settings: GenerationSettings) -> np.ndarray:
 
 
 def unreadable(sequences: np.ndarray | None, case: Case, vocab: int) -> str:
-    """Why an array cannot be judged as text, as the end of a sentence; "" where it can."""
+    """The reason why an array is no valid text; "" if it is valid."""
     batch = case.batch
     if sequences is None:
         return "sequences were not returned"
     if sequences.ndim != 2 or len(sequences) != batch or not sequences.shape[1]:
         return f"sequences have shape {list(sequences.shape)}, documented is [{batch}, length]"
     outside = sequences[(sequences < 0) | (sequences >= vocab)]
-    return f"sequences hold token {outside[0]}, outside the vocabulary of {vocab}" if outside.size else ""
+    return f"sequences contain token {outside[0]}, outside the vocabulary of {vocab}" if outside.size else ""
 
 
 def sequences_of(run: CheckpointRun, index: int, case: Case) -> np.ndarray | None:
-    """What a subject generated, if it answered and it can be read as text."""
+    """The sequences that a subject generated; None if there are none or they are invalid."""
     trace = run.trace(index, case.name)
     found = trace.arrays.get(SEQUENCES) if trace is not None and not trace.raised else None
     return None if unreadable(found, case, run.model_spec.vocab) else found
 
 
-def held_otherwise(run: CheckpointRun, index: int, case: Case) -> dict[str, Any]:
-    """The settings in force in a case, by what a subject says it holds, where they are not those of the file.
+def overridden_settings(run: CheckpointRun, index: int, case: Case) -> dict[str, Any]:
+    """The settings in force in a case according to the library, if they differ from those of the file.
 
-    What the case passes is in force in both. Empty where they are the same, where nobody said, or where no text is
-    documented under them.
+    Arguments of the case override both. Empty if they are equal, unknown, or invalid for the reference search.
     """
     trace = run.trace(index, SETTINGS) if SETTINGS in run.cases else None
     if trace is None or trace.raised or "settings" not in trace.facts:
         return {}
     wanted = GenerationSettings.from_dict(case.notes["settings"]).to_dict()
     defaults = GenerationSettings(decoder_start_token_id=wanted["bos_token_id"]).to_dict()
-    held = {**trace.facts["settings"], **case.settings.get("arguments", {})}
-    held = {name: defaults[name] if held.get(name) is None else held[name] for name in wanted}
+    found = {**trace.facts["settings"], **case.settings.get("arguments", {})}
+    found = {name: defaults[name] if found.get(name) is None else found[name] for name in wanted}
     try:
-        GenerationSettings.from_dict(held)
+        GenerationSettings.from_dict(found)
     except CheckpointError:
         return {}
-    return held if held != wanted else {}
+    return found if found != wanted else {}
 
 
 def derived(run: CheckpointRun, operation: str, of: str) -> Iterator[Case]:
-    """Cases made from the answers to another."""
+    """Follow-up cases of a case."""
     for case in run.cases.values():
         if case.operation == operation and case.notes.get("of") == of:
             yield case
 
 
 def logit_error(run: CheckpointRun, subject: SubjectRecord) -> float | None:
-    """How far one of the subject's logits may be from the oracle's, absolutely: the largest element's tolerance.
+    """The absolute error that one of the subject's logits may have: the tolerance of the largest element.
 
-    None where there is no such number: no conforming implementation answered, or the oracle's logits are not finite.
+    None if no reference returned finite logits, or the oracle's logits are not finite.
     """
     tolerance = run.tolerance(subject, "logits")
     if tolerance is None or run.oracle("forward") is None:
@@ -144,13 +144,13 @@ def logit_error(run: CheckpointRun, subject: SubjectRecord) -> float | None:
 
 
 def choice_tolerance(run: CheckpointRun, subject: SubjectRecord) -> float | None:
-    """Two logits of one row that rounding errors can exchange are no further apart than twice the largest error."""
+    """The tie tolerance: rounding errors can swap two logits that differ by at most twice the largest error."""
     error = logit_error(run, subject)
     return None if error is None else 2 * error
 
 
 def choice_threshold(run: CheckpointRun) -> float:
-    """The root mean square difference of two logits of one position of the oracle's."""
+    """The root mean square difference between two of the oracle's logits at one position."""
     logits = run.truth("forward").arrays["logits"]
     return float(np.sqrt(2 * logits.var(axis=-1).mean()))
 
@@ -173,7 +173,7 @@ def search_tolerance(run: CheckpointRun, subject: SubjectRecord, case: Case) -> 
 def score_tolerance(
     run: CheckpointRun, subject: SubjectRecord, case: Case, text: Text, penalised: bool = True
 ) -> float | None:
-    """How far a returned score may be from the oracle's: each of n log-probabilities off by twice a logit's error.
+    """The tolerance of a returned score: each of n log-probabilities may be off by twice the error of a logit.
 
     Adding them up rounds n times (Higham 2002, section 4.2: at most n unit roundoffs of the sum of magnitudes); the
     penalty that divides the sum divides its error. Without ``penalised`` it is the sum's own, as in dialects that
@@ -188,7 +188,7 @@ def score_tolerance(
 
 
 def judged(run: CheckpointRun, index: int, case: Case) -> list[Text]:
-    """Every row of a subject's answer to a ``generate`` case; none where it gave no readable text."""
+    """Every row of a subject's output for a ``generate`` case; empty without a valid text."""
     sequences, settings = sequences_of(run, index, case), settings_of(case)
     if sequences is None:
         return []
@@ -198,7 +198,7 @@ def judged(run: CheckpointRun, index: int, case: Case) -> list[Text]:
 
 
 def _scores(run: CheckpointRun, case: Case, table: np.ndarray) -> Trace | None:
-    """What the oracle says of these very texts."""
+    """The oracle's scores of exactly these texts."""
     digest = digest_array(table)
     return next((run.oracle(c.name) for c in derived(run, "score", case.name) if digest == c.notes["text"]), None)
 
@@ -221,30 +221,30 @@ def _greedy(run: CheckpointRun, index: int, case: Case, row: int, tokens: list[i
 
 def _choice(row: int, position: int, taken: int, best: int, margin: float, tolerance: float) -> Choice:
     word: Word = "match" if taken == best else "tie-flip" if margin <= tolerance else "wrong"
-    what = f"row {row}, token {position}: {taken} where the oracle has {best}, "
-    what += "which is forbidden" if math.isinf(margin) else f"by {margin:.3g} (tied below {tolerance:.3g})"
+    what = f"row {row}, token {position}: {taken}, the oracle has {best}; "
+    what += "the token is forbidden" if math.isinf(margin) else f"margin {margin:.3g} (a tie below {tolerance:.3g})"
     return Choice(row, position, taken, best, margin if math.isfinite(margin) else None, tolerance, word, what)
 
 
 def _framed(row: int, tokens: list[int], settings: GenerationSettings) -> Iterator[Choice]:
-    """What is wrong however likely the tokens are: the first one, and where the text stops."""
+    """Errors that do not depend on scores: the start token, and the length of the text."""
     start, last, fill = settings.start, settings.max_length, settings.fill(DOCUMENTED)
     if tokens[0] != start:
-        what = f"row {row} begins with {tokens[0]}, not with decoder_start_token_id {start}"
+        what = f"row {row} starts with {tokens[0]}, not with decoder_start_token_id {start}"
         yield Choice(row, 0, tokens[0], start, None, 0.0, "wrong", what)
     if len(tokens) > last:
-        what = f"row {row} goes on after max_length {last} and has {len(tokens)} tokens"
+        what = f"row {row} has {len(tokens)} tokens; max_length is {last}"
         yield Choice(row, last, tokens[last], fill, None, 0.0, "wrong", what)
     if len(tokens) < last and (len(tokens) == 1 or tokens[-1] not in settings.ends):
-        what = f"row {row} stops after {len(tokens)} of {last} tokens without an end"
+        what = f"row {row} stops after {len(tokens)} of {last} tokens without EOS"
         yield Choice(row, len(tokens), fill, fill, None, 0.0, "wrong", what)
 
 
-def _undecided(row: int, tokens: list[int], settings: GenerationSettings, unasked: bool) -> Choice:
+def _undecided(row: int, tokens: list[int], settings: GenerationSettings, unscored: bool) -> Choice:
     what = (
-        "the oracle was not asked about this text"
-        if unasked
-        else "no conforming implementation gave logits a tolerance"
+        "the oracle did not score this text"
+        if unscored
+        else "logits have no tolerance: no reference returned finite values"
     )
     return Choice(row, 1, tokens[-1], settings.fill(DOCUMENTED), None, 0.0, "undecided", f"row {row}: {what}")
 
@@ -257,48 +257,48 @@ def _beams(run: CheckpointRun, index: int, case: Case, row: int, tokens: list[in
     wanted = cut(plain.arrays[SEQUENCES][row], settings)
     if tokens == wanted:
         return Text(row, tokens, (), score)
-    asked = next((c for c in derived(run, "reachable", case.name) if index in c.notes["subjects"]), None)
-    ways = run.oracle(asked.name) if asked else None
-    if asked is None or ways is None:
+    reachable = next((c for c in derived(run, "reachable", case.name) if index in c.notes["subjects"]), None)
+    ways = run.oracle(reachable.name) if reachable else None
+    if reachable is None or ways is None:
         return Text(row, tokens, (_undecided(row, tokens, settings, True),), score)
-    tolerance = asked.settings["tolerance"]
+    tolerance = reachable.settings["tolerance"]
     own = np.flatnonzero(ways.arrays["row"] == row)
     outcomes = {tuple(cut(ways.arrays[SEQUENCES][i], settings)): float(ways.arrays["margins"][i]) for i in own}
     if (margin := outcomes.get(tuple(tokens))) is not None:
-        place = common(tokens, wanted)
-        what = f"row {row}, token {place}: the texts part at a tie of {margin:.3g} (tied below {tolerance:.3g})"
-        choice = Choice(row, place, tokens[place], wanted[place], margin, tolerance, "tie-flip", what)
+        step = common(tokens, wanted)
+        what = f"row {row}, token {step}: the texts diverge at a tie, margin {margin:.3g} (a tie below {tolerance:.3g})"
+        choice = Choice(row, step, tokens[step], wanted[step], margin, tolerance, "tie-flip", what)
     else:
         behind = float(plain.arrays["sequences_scores"][row]) - score if score is not None else None
         choice = _lost(row, tokens, [list(outcome) for outcome in outcomes], behind, tolerance)
         if ways.facts["exhausted"]:
-            what = f"row {row}: more ties below {tolerance:.3g} than can be followed, so this text may be one of them"
+            what = f"row {row}: too many ties below {tolerance:.3g} to enumerate, so this text may be reachable"
             choice = Choice(row, choice.position, choice.taken, choice.best, behind, tolerance, "undecided", what)
     return Text(row, tokens, (choice,), score)
 
 
 def _lost(row: int, tokens: list[int], outcomes: list[list[int]], behind: float | None, tolerance: float) -> Choice:
-    """The first token that no reachable result has after the same prefix."""
+    """The first token that no reachable result has after the same prefix, as a wrong choice."""
     nearest = max(outcomes, key=lambda outcome: common(tokens, outcome))
-    place = common(tokens, nearest)
-    taken, best = (text[place] if place < len(text) else text[-1] for text in (tokens, nearest))
-    what = f"row {row}, token {place}: {taken} where the documented search has {best}"
+    step = common(tokens, nearest)
+    taken, best = (text[step] if step < len(text) else text[-1] for text in (tokens, nearest))
+    what = f"row {row}, token {step}: {taken}, the documented search has {best}"
     if behind is not None:
-        what += f"; the oracle scores the whole text {abs(behind):.3g} {'below' if behind >= 0 else 'above'} its own"
-    return Choice(row, place, taken, best, behind, tolerance, "wrong", what)
+        what += f"; the oracle's score of the text is {abs(behind):.3g} {'below' if behind >= 0 else 'above'} its own"
+    return Choice(row, step, taken, best, behind, tolerance, "wrong", what)
 
 
 def common(one: list[int], other: list[int]) -> int:
-    """The length of the common beginning of two different texts."""
+    """The length of the common prefix of two texts."""
     pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+    return next((step for step, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def explaining(run: CheckpointRun, index: int, *cases: Case, scores: bool = False) -> list[str]:
-    """The named dialects in which the oracle itself writes exactly what the subject wrote, in all of these cases.
+    """The named dialects in which the oracle generates exactly the subject's text, in all of these cases.
 
     Args:
-        scores: the dialect's score of each text must be the subject's too.
+        scores: the scores must agree too.
     """
     found = [{c.notes["dialect"] for c in derived(run, "generate", case.name)} for case in cases]
     names = sorted(set.intersection(*found)) if found else []
@@ -315,7 +315,7 @@ def _reproduces(run: CheckpointRun, index: int, case: Case, dialect: str, scores
 
 
 def _writes(run: CheckpointRun, index: int, case: Case, asked: Case, scores: bool) -> bool:
-    """Whether the oracle's answer to a derived case is the subject's text, and its scores too where they are asked."""
+    """Whether the oracle's output of a follow-up case equals the subject's text, and its scores if requested."""
     theirs = run.oracle(asked.name)
     ours, settings = sequences_of(run, index, case), settings_of(case)
     if ours is None or theirs is None:

@@ -1,4 +1,4 @@
-"""Verdicts from traces: exactly one for every planned cell. Needs no framework and runs nothing but the checks."""
+"""Judges traces: exactly one verdict for every planned cell. Needs no framework and runs only the checks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from parity.judge.checks import CHECKS, Check
 from parity.judge.evidence import Evidence
 from parity.judge.known_issue_match import Explanation, Failure, explain
 from parity.judge.measured import case_records, measured_errors
-from parity.judge.oracle_disagreement import suspect_the_oracle
+from parity.judge.oracle_disagreement import flag_oracle
 from parity.judge.results import Comparison, Finding, Result
 from parity.judge.tables import generated_rows
 from parity.judge.undefined_behaviour import PADDING_WRITTEN, cases_of_undefined_text
@@ -52,11 +52,11 @@ OF_LOADING = (
     "compose",
     "route",
 )
-"""Operations that compute nothing with the parameters that ``load`` brought."""
+"""Operations that do not compute with the loaded parameters."""
 
 
 class NothingToJudge(InputError):
-    """A selection of checks that names none."""
+    """The selection of checks is invalid; the message lists the valid names."""
 
 
 def judge(
@@ -70,18 +70,16 @@ def judge(
     """Judges every planned cell of a run directory.
 
     Args:
-        directory: what ``parity capture`` wrote; it is only read.
-        checks: ids or groups to judge; by default those that the run was captured for, which are all unless it was
-            captured for some.
-        strict: known divergences of severity critical count as failures, and so do those that were carried over to a
-            version that nobody measured.
-        known_issues: a file of expected failures (``parity.judge.user_known_issues``).
-        on_checkpoint: called with a checkpoint's name and totals as soon as all its cells are judged.
+        directory: a run directory written by ``parity capture``; read only.
+        checks: ids or groups to judge; by default the checks that the run was captured for.
+        strict: known issues of severity critical, and those carried over to an unmeasured version, are failures.
+        known_issues: a file of the user's expected failures (``parity.judge.user_known_issues``).
+        on_checkpoint: called with a checkpoint's name and totals when all its cells are judged.
 
     Raises:
         RecordError: the manifest cannot be read.
         KnownIssuesError: the file of known issues cannot be used.
-        NothingToJudge: a name in ``checks`` is neither an id nor a group, or the run was captured for others.
+        NothingToJudge: a name in ``checks`` is neither an id nor a group, or the run was captured for other checks.
     """
     judging = Judge(checks, strict=strict, known_issues=known_issues)
     manifest, runs = CheckpointRun.open_all(directory)
@@ -90,7 +88,7 @@ def judge(
             judging = Judge(captured_for, strict=strict, known_issues=known_issues)
         elif not {each.id for each in judging.selected} <= {each.id for each in select_checks(captured_for)}:
             only = ", ".join(captured_for)
-            raise NothingToJudge(f"{directory}: captured for {only} alone; audit again for other checks")
+            raise NothingToJudge(f"{directory}: captured for {only} only; repeat the audit for other checks")
     for run in runs:
         totals = judging.take(run)
         if on_checkpoint is not None:
@@ -100,7 +98,7 @@ def judge(
 
 @dataclass(frozen=True)
 class JudgedCheckpoint:
-    """What a report says of one checkpoint."""
+    """The judged part of a report for one checkpoint."""
 
     record: CheckpointRecord
     verdicts: list[Verdict]
@@ -110,7 +108,7 @@ class JudgedCheckpoint:
 
 
 class Judge:
-    """Judges checkpoints one by one, as they are captured or from a run directory, and sums them up in one report.
+    """Judges checkpoints one by one, during the capture or from a run directory, and builds one report.
 
     Args:
         checks: ids or groups; none for every check.
@@ -139,7 +137,7 @@ class Judge:
         issues: Sequence[KnownIssue] = ()
         if self._known_issues is not None:
             issues = read_known_issues(self._known_issues, [Path(run.checkpoint.path)])
-            # The command that shows a cell again is told of them too.
+            # The command that reproduces a cell needs the same file.
             options = {**run.manifest.options, "known_issues": str(self._known_issues)}
             run.manifest = run.manifest.model_copy(update={"options": options})
         verdicts = verdicts_of(run, self.selected, self._strict, issues)
@@ -154,10 +152,10 @@ class Judge:
         return _totals(verdicts)
 
     def report(self, manifest: Manifest, *, while_captured: bool = False) -> Report:
-        """All that was judged, in the order of the manifest, each checkpoint of which was taken.
+        """The report, in the order of the manifest. Every checkpoint of the manifest must have been judged.
 
         Args:
-            while_captured: each was judged while others were captured: the time that took is in the manifest's.
+            while_captured: checkpoints were judged during the capture, so the manifest's times include judging.
         """
         judged = [self._judged[checkpoint.name] for checkpoint in manifest.checkpoints]
         verdicts = [verdict for each in judged for verdict in each.verdicts]
@@ -187,7 +185,7 @@ def _totals(verdicts: Iterable[Verdict]) -> Totals:
 
 
 def _noticed(run: CheckpointRun) -> CheckpointRecord:
-    """A checkpoint's record with what the run shows of its values (``parity.judge.value_diagnosis``)."""
+    """A checkpoint's record with notices about its values (``parity.judge.value_diagnosis``)."""
     found = [each for each in notices_of_values(run) if each not in run.checkpoint.notices]
     return run.checkpoint.model_copy(update={"notices": [*run.checkpoint.notices, *found]})
 
@@ -201,14 +199,14 @@ def verdicts_of(
         make_verdict(cell, "skip", PADDING_WRITTEN) if cell.case.name in undefined else verdict_of(cell, strict, issues)
         for cell in planned_cells(run, checks)
     ]
-    return suspect_the_oracle(run, found)
+    return flag_oracle(run, found)
 
 
 def select_checks(names: Iterable[str] | None) -> list[Check]:
-    """Checks by id or group, in the order they were defined.
+    """Selects checks by id or group, in the order of their definition; all without names.
 
     Raises:
-        NothingToJudge: a name is unknown; the message lists what there is.
+        NothingToJudge: a name is unknown; the message lists the valid names.
     """
     wanted = set(names or ())
     groups = {check.group for check in CHECKS.values()}
@@ -220,7 +218,7 @@ def select_checks(names: Iterable[str] | None) -> list[Check]:
 
 
 def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
-    """Every cell there is to judge, known before a single one is."""
+    """Yields every cell to judge, before any is judged."""
     for check in checks:
         for index, subject in run.subjects(check.role):
             for name in _cases_of(run, check):
@@ -231,52 +229,51 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
 
 
 def _eligibility(cell: Cell) -> Decision:
-    """Whether the subject was asked all that the check reads, from what the manifest says of it and the cases."""
-    also = [cell.run.cases[name] for name in cell.check.also]
-    return eligibility(cell.subject, cell.case, requires=cell.check.requires, also=also)
+    """Whether the subject ran all cases that the check reads, according to the manifest."""
+    depends_on = [cell.run.cases[name] for name in cell.check.depends_on]
+    return eligibility(cell.subject, cell.case, requires=cell.check.requires, depends_on=depends_on)
 
 
 def _cases_of(run: CheckpointRun, check: Check) -> list[str]:
-    """Names of the run's cases that a check is judged on, in the check's order; one with ``*`` stands for several."""
-    return [name for asked in check.cases for name in run.cases if name == asked or fnmatchcase(name, asked)]
+    """Names of the run's cases that a check is judged on, in the check's order; ``*`` matches several."""
+    return [name for pattern in check.cases for name in run.cases if name == pattern or fnmatchcase(name, pattern)]
 
 
 def _has_coverage(run: CheckpointRun, check: Check, case: str) -> bool:
-    """Whether the checkpoint's class is asked the questions that a claim is about, and answers what it speaks of."""
-    if not {case, *check.also} <= set(run.cases) or not check.applies(run.cases[case]):
+    """Whether the run has the cases of a claim for the checkpoint's class, with tensors of the claim's kinds."""
+    if not {case, *check.depends_on} <= set(run.cases) or not check.applies(run.cases[case]):
         return False
     try:
         return not check.kinds or any(spec.kind in check.kinds for spec in run.specs(case))
     except (TraceError, OSError):
-        # The oracle's trace names the tensors and cannot be read: the cell is planned, and an error.
+        # The oracle's trace, which lists the tensors, cannot be read: the cell is planned and becomes an error.
         return True
 
 
 def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = ()) -> Verdict:
-    """The one verdict of a cell, with the list of known issues, and then the user's known issues, taken into
-    account."""
+    """The verdict of a cell, after matching the list of known issues and then the user's known issues."""
     decision = _eligibility(cell)
     if isinstance(decision, Skip):
         return make_verdict(cell, "skip", decision.reason)
     try:
-        if empty := _without_values(cell):
-            return _with_known_issues(cell, from_results(cell, empty), empty, strict, issues)
-        blocked = _not_answered(cell)
+        if missing := _without_values(cell):
+            return _with_known_issues(cell, from_results(cell, missing), missing, strict, issues)
+        blocked = _without_traces(cell)
         if blocked is not None:
             return _with_known_issues(cell, blocked, [], strict, issues)
         results = list(cell.check.function(Evidence(cell.run, cell.index, cell.subject, cell.case)))
         judged = _with_known_issues(cell, from_results(cell, results), [r for r in results if not r.ok], strict, issues)
-        return _of_what_is_left(cell, judged, results)
+        return _unexplained_part(cell, judged, results)
     except NoPeer as error:
         return make_verdict(cell, "skip", str(error))
     except (TraceError, OSError) as error:
         return make_verdict(cell, "error", f"a trace cannot be read: {error}")
-    except Exception as error:  # a bug in a check is our error, one cell's, and never the end of the run
+    except Exception as error:  # a bug in a check is an error of one cell and must not end the run
         return make_verdict(cell, "error", f"the check itself failed: {type(error).__name__}: {error}")
 
 
-def _of_what_is_left(cell: Cell, verdict: Verdict, results: list[Result]) -> Verdict:
-    """A failure told by what is not known of it, where a known divergence is a part of it
+def _unexplained_part(cell: Cell, verdict: Verdict, results: list[Result]) -> Verdict:
+    """Restates a failure by its unexplained results, if a known issue explains the others
     (``parity.judge.unexplained``)."""
     if verdict.status != "fail" or "known_issue" in verdict.evidence:
         return verdict
@@ -285,37 +282,38 @@ def _of_what_is_left(cell: Cell, verdict: Verdict, results: list[Result]) -> Ver
     if not excused or all(result.ok for result in left):
         return verdict
     gone = {result.tensor for result in results} - {result.tensor for result in left}
-    told = from_results(cell, left, frozenset(filter(None, gone)))
-    return told.model_copy(update={"evidence": {**verdict.evidence, **told.evidence, "excused": excused}})
+    rest = from_results(cell, left, frozenset(filter(None, gone)))
+    return rest.model_copy(update={"evidence": {**verdict.evidence, **rest.evidence, "excused": excused}})
 
 
 def _without_values(cell: Cell) -> list[Result]:
-    """What is wrong with whatever a model computes that loading left without values: it has none, or raises, by which
-    operation looks at them first."""
+    """A finding if loading left parameters without values. Whether such a model raises or returns tensors without
+    values
+    depends on the operation, so all cells have the same finding."""
     if cell.case.about != "model" or cell.subject.role != "candidate" or cell.case.operation in OF_LOADING:
         return []
     load = cell.run.trace(cell.index, "load") if "load" in cell.run.cases else None
     absent = load.facts["report"]["not_materialised"] if load is not None and load.raised is None else []
-    what = f"{len(absent)} parameters are on a meta device, and what has no values computes none"
+    what = f"{len(absent)} parameters are on a meta device and have no values"
     return [Finding(False, what)] if absent else []
 
 
-def _not_answered(cell: Cell) -> Verdict | None:
-    """The verdict of a cell whose traces hold no answer; None where all are there."""
-    for name in (cell.case.name, *cell.check.also):
+def _without_traces(cell: Cell) -> Verdict | None:
+    """The verdict of a cell with missing traces or traces that raised; None if all are complete."""
+    for name in (cell.case.name, *cell.check.depends_on):
         record = cell.run.records.get((cell.index, name))
         if record is None:
-            return make_verdict(cell, "error", f"{name} was planned and never captured")
+            return make_verdict(cell, "error", f"{name} was planned, but not captured")
         if record.outcome != "captured":
             status: Status = "fail" if record.outcome == "crash" else "error"
-            # Which case met a file that had changed says nothing: whatever comes after meets it too.
+            # The name of the case is irrelevant if a file changed: all later cases are affected too.
             why = record.reason if record.outcome == "changed" else f"{record.outcome} in {name}: {record.reason}"
             return make_verdict(cell, status, why, outcome=record.outcome)
         raised = cell.run.captured(cell.index, name).raised
-        if raised is not None and not cell.check.reads_raised:
+        if raised is not None and not cell.check.handles_exceptions:
             return _raised_verdict(cell, name, raised)
     if cell.check.needs_oracle:
-        for name in (cell.case.name, *cell.check.also):
+        for name in (cell.case.name, *cell.check.depends_on):
             if cell.run.oracle(name) is None:
                 return _no_oracle(cell, name)
     return None
@@ -328,21 +326,25 @@ def _raised_verdict(cell: Cell, name: str, raised: Raised) -> Verdict:
 
 
 def _no_oracle(cell: Cell, name: str) -> Verdict:
-    """Without a truth nothing can be held against it: the checkpoint's fault, or, where the oracle broke, ours."""
+    """The verdict without an expected output: a failure if the oracle rejects the checkpoint, otherwise an error."""
     record = cell.run.records.get((cell.run.oracle_index, name))
     trace = cell.run.trace(cell.run.oracle_index, name)
     if trace is not None and trace.raised is not None:
-        return make_verdict(cell, "fail", f"no truth to hold this against: {trace.raised.message}", oracle="raised")
-    why = record.reason or record.outcome if record else "it was never asked"
-    return make_verdict(cell, "error", f"the oracle has no answer to {name}: {why}")
+        return make_verdict(
+            cell, "fail", f"the oracle raised, so there is no expected output: {trace.raised.message}", oracle="raised"
+        )
+    why = record.reason or record.outcome if record else "it was not run"
+    return make_verdict(cell, "error", f"the oracle has no output for {name}: {why}")
 
 
 def _with_known_issues(
     cell: Cell, verdict: Verdict, failed: list[Result], strict: bool, issues: Sequence[KnownIssue]
 ) -> Verdict:
-    """``known`` where an entry says exactly this. That an entry speaks of a cell which passes is no failure of it: the
-    project's own gate holds the list of known issues to what the baseline says
-    (``parity.tools.gate.unseen_issues``)."""
+    """Turns a failure into ``known`` if an entry explains it exactly.
+
+    A passing cell that an entry covers is not a failure here; the project's own gate compares the list of known issues
+    with the baseline (``parity.tools.gate.unseen_issues``).
+    """
     if verdict.status != "fail":
         return verdict
     versions = cell.run.manifest.environments[cell.subject.environment].get("versions", {})
@@ -358,7 +360,7 @@ def _with_known_issues(
     )
     found = explain(failure, known_issues.entries())
     if found is None or not found.measured:
-        # What somebody expects by name goes before what only resembles an entry.
+        # A user's known issue takes precedence over an entry that was not measured at this version.
         for issue in issues:
             if issue.covers(*failure.cell, versions) and issue.explains(verdict, failed, cell.run.config):
                 return issue.judged(verdict, strict)
@@ -366,56 +368,56 @@ def _with_known_issues(
 
 
 def _known(verdict: Verdict, found: Explanation, strict: bool) -> Verdict:
-    """The verdict of a cell that an entry explains, or that resembles one."""
+    """The verdict of a failure that an entry explains or resembles."""
     entry = found.entry
     if found.but:
         reason = f"resembles {entry.id}, {found.carried_over}, but {found.but}: {verdict.reason}"
         evidence = {**verdict.evidence, "resembles": entry.id, "but": found.but}
         return verdict.model_copy(update={"reason": reason, "evidence": evidence})
-    # What was carried over is a guess, however good: nobody measured this version.
+    # A carried-over entry was not measured at this version.
     failing = strict and (entry.severity == "critical" or found.carried_over)
     evidence = {**verdict.evidence, "known_issue": entry.id, "severity": entry.severity}
-    told = verdict.reason
+    finding = verdict.reason
     if found.carried_over:
         evidence["carried_over"] = found.carried_over
-        told = f"carried over, {found.carried_over}: {told}"
-    reason = f"{entry.id}: {entry.cause} [{told}]"
+        finding = f"carried over, {found.carried_over}: {finding}"
+    reason = f"{entry.id}: {entry.cause} [{finding}]"
     return verdict.model_copy(update={"status": "fail" if failing else "known", "reason": reason, "evidence": evidence})
 
 
 def _follows(cell: Cell, failed: list[Result]) -> frozenset[str]:
-    """Tensors out of tolerance, some input of which is out of tolerance too."""
+    """Tensors out of tolerance with at least one input that is out of tolerance too."""
     if not any(isinstance(result, Comparison) and result.against_oracle for result in failed):
         return frozenset()
-    seen = Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle()
-    wrong = {result.tensor for result in seen if not result.ok}
+    compared = Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle()
+    wrong = {result.tensor for result in compared if not result.ok}
     return frozenset(
         spec.name for spec in cell.run.specs(cell.case.name) if spec.name in wrong and wrong & set(spec.inputs)
     )
 
 
 def rests_on(manifest: Manifest) -> str:
-    """What the tolerances of a run rest on: which references measured the error that its precision makes."""
+    """The basis of a run's tolerances as text: the references whose errors were measured."""
     references = {subject.backend for subject in manifest.subjects if subject.role == "noise_floor"}
     orders = {subject.variant for subject in manifest.subjects if subject.role == "noise_floor"}
     if not references:
-        return "no reference computed anything: only what is compared exactly was judged"
+        return "no reference was run: only exact comparisons were judged"
     if references == {TORCH, FLAX}:
-        return "the errors of both references (PyTorch and Flax), and the factors calibrated for the two together"
+        return "the errors of both references (PyTorch and Flax), with the factors calibrated for both"
     (alone,) = references
     missing = "jax and flax" if alone == TORCH else "torch"
     return (
-        f"the errors of {alone} alone, its sums taken in {len(orders)} ways, and the larger factors calibrated for one "
-        f"reference: {missing} not installed (pip install {missing.replace(' and ', ' ')} makes them tighter, and the "
-        "references themselves are judged)"
+        f"the errors of {alone} alone in {len(orders)} orders of summation, with the larger factors calibrated for one "
+        f"reference: {missing} not installed (pip install {missing.replace(' and ', ' ')} gives tighter tolerances and "
+        "judges the references themselves)"
     )
 
 
 def _cost(manifest: Manifest, after: float | None) -> Cost:
-    """What is not a backend's own work: planning, bringing traces to disk and back, judging.
+    """The cost of a run: wall time, and the share that is not a backend's own work (planning, traces, judging).
 
     Args:
-        after: seconds of judging that came after the capture; None where its phases hold them.
+        after: seconds of judging after the capture; None if the manifest's phases include them.
     """
     phases = {**manifest.seconds, **({} if after is None else {"judge": after})}
     wall = sum(phases.values())
@@ -435,7 +437,7 @@ def _cost(manifest: Manifest, after: float | None) -> Cost:
 
 
 def _spent(manifest: Manifest) -> list[Spent]:
-    """Seconds by subject and operation; each load apart from the case that it was made for."""
+    """Seconds by subject and operation, loads separately."""
     operations = {
         (checkpoint, case["name"]): case["operation"] for checkpoint, cases in manifest.cases.items() for case in cases
     }
@@ -452,7 +454,7 @@ def _spent(manifest: Manifest) -> list[Spent]:
         )
 
     for record in manifest.traces:
-        # A trace that two subjects share has its seconds with the first of them.
+        # The seconds of a trace that two subjects share count for the first of them.
         if record.cached or not record.seconds + record.io_seconds:
             continue
         subject = manifest.subjects[record.subject]

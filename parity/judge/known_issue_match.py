@@ -1,7 +1,7 @@
-"""From a failed cell to the known issue that it is: measured at these very versions, or carried over to others.
+"""Matches failed cells with known issues, measured at the same versions or carried over from adjacent ones.
 
-A version that nobody measured lies beside one that somebody did. An entry carries over to it only where a second fault
-would show: the entry names what is wrong, nothing else is, and the error is as large as it was.
+An entry carries over to an unmeasured version only if another fault would be visible: the entry names everything that
+failed, and the error is about as large as it was measured.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from parity.judge.known_issues import Entry, matches, measured_versions
 from parity.judge.results import Comparison, Result
 
 FACTOR = 3.0
-"""How far beyond the range that the baseline shows, in either direction, an error may be.
+"""The factor by which an error may be outside the range of the baseline, in either direction.
 
-In the baseline the errors of one entry and check are within a factor of 7 of each other over all fixtures and stacks
-where the fault is the same sum left out (the padding row's gradient: 3.8e4 to 1.9e5 × tolerance in 72 cells), and
-mostly within 2. The gate allows the error of one known cell the same factor between two machines
+In the baseline the errors of one entry and check vary by at most a factor of 7 over all fixtures and stacks if the
+fault is the same missing sum (the gradient of the padding row: 3.8e4 to 1.9e5 × tolerance in 72 cells), and mostly by
+less than 2. The gate allows the same factor for a known cell between two machines
 (``parity.tools.gate.gate.FACTOR``)."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed cell, as far as an entry looks at it."""
+    """A failed cell, with everything that is matched with entries."""
 
     check: str
     case: str
@@ -39,32 +39,32 @@ class Failure:
     verdict: Verdict
     failed: Sequence[Result]
     follows: frozenset[str] = frozenset()
-    """Tensors out of tolerance that are computed from others that are: they say nothing of themselves."""
+    """Tensors out of tolerance that are computed from others out of tolerance."""
 
     @property
     def cell(self) -> tuple[str, str, SubjectRecord, CheckpointRecord]:
-        """What an entry's conditions are about."""
+        """The arguments of ``Entry.applies``."""
         return self.check, self.case, self.subject, self.checkpoint
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The entry that a failure is, or that it resembles."""
+    """The entry that explains a failure, or that it resembles."""
 
     entry: Entry
     carried_over: str = ""
-    """``measured at 5.23.0``; empty where it was measured at these versions."""
+    """``measured at 5.23.0``; empty if it was measured at these versions."""
     but: str = ""
-    """Why it only resembles the entry, and is none of it."""
+    """The reason why the failure only resembles the entry; empty if the entry explains it."""
 
     @property
     def measured(self) -> bool:
-        """Whether it was measured at these very versions."""
+        """Whether it was measured at exactly these versions."""
         return not self.carried_over
 
 
 def explain(failure: Failure, entries: Sequence[Entry]) -> Explanation | None:
-    """What a failure is: a measured divergence before one that carries over before one that it resembles."""
+    """The explanation of a failure: preferably a measured entry, then one that carries over, then a similar one."""
     at = [entry for entry in entries if entry.applies(*failure.cell)]
     for entry in at:
         if entry.is_of(failure.versions) and _explains(entry, failure):
@@ -72,13 +72,13 @@ def explain(failure: Failure, entries: Sequence[Entry]) -> Explanation | None:
     found = []
     for entry in at:
         if near := nearest(entry, failure.versions, measured_versions()):
-            but = disagreement(entry, failure) if _explains(entry, failure) else "what was found is something else"
+            but = disagreement(entry, failure) if _explains(entry, failure) else "the failure is a different one"
             found.append(Explanation(entry, near, but))
     return next((each for each in found if not each.but), next(iter(sorted(found, key=_likeness)), None))
 
 
 def _likeness(found: Explanation) -> bool:
-    return found.but == "what was found is something else"
+    return found.but == "the failure is a different one"
 
 
 def _explains(entry: Entry, failure: Failure) -> bool:
@@ -87,19 +87,17 @@ def _explains(entry: Entry, failure: Failure) -> bool:
 
 
 def nearest(entry: Entry, versions: Mapping[str, str], measured: Mapping[str, Sequence[str]]) -> str:
-    """The version an entry was measured at that is next to an unmeasured one, of the same major release.
+    """The measured version of an entry that is adjacent to an unmeasured one, within the same major release.
 
-    Of the measured versions the one below is asked first, then the one above: where both are there and only one of them
-    diverges, the error itself says on which side of the change this version is. 5.24.0 is beside 5.23.0, and so is
-    5.0.0; 4.58.0 is beside 4.57.6; nothing carries over from one major release to the next.
+    The next lower measured version is preferred to the next higher one. 5.24.0 and 5.0.0 are adjacent to 5.23.0, and
+    4.58.0 to 4.57.6; nothing carries over to another major release.
 
     Args:
-        versions: those of the stack that failed.
-        measured: by distribution, every version that somebody measured.
+        versions: those of the failed cell's stack.
+        measured: by distribution, all measured versions.
 
     Returns:
-        ``measured at 5.23.0``; empty where the entry was measured at exactly this version, where this version was
-        measured and does not diverge, or where no neighbour diverges.
+        ``measured at 5.23.0``; empty if the version itself was measured, or no adjacent version is affected.
     """
     found: list[str] = []
     for name, specs in entry.versions.items():
@@ -116,7 +114,7 @@ def nearest(entry: Entry, versions: Mapping[str, str], measured: Mapping[str, Se
 
 
 def _neighbours(version: str, measured: Sequence[str]) -> list[str]:
-    """The measured versions next below and next above, of the same major release; none where it is one of them."""
+    """The adjacent measured versions of the same major release, lower first; empty if the version was measured."""
     try:
         here = Version(version)
     except InvalidVersion:
@@ -129,36 +127,36 @@ def _neighbours(version: str, measured: Sequence[str]) -> list[str]:
 
 
 def disagreement(entry: Entry, failure: Failure) -> str:
-    """Why an entry that explains a failure does not carry over to it, as the end of a sentence; "" where it does."""
+    """The reason why an entry that matches a failure does not carry over to it; "" if it does."""
     if failure.verdict.evidence.get("exception") is not None:
-        return "" if entry.message and entry.raised_in else "it names no message and no function that raises"
+        return "" if entry.message and entry.raised_in else "the entry has no message or no frame of the exception"
     if entry.dialect is not None:
-        return ""  # the oracle writes the very same text, or gives the very same scores
+        return ""  # the oracle reproduces the text or the scores exactly
     for result in failure.failed:
         if not entry.names(result):
-            return f"{result.tensor or 'what was found'} is nothing that it names"
+            return f"the entry does not name {result.tensor or 'the finding'}"
         if result.tensor in failure.follows and not entry.only_at:
-            return f"{result.tensor} is computed from what is wrong, and says nothing of itself"
+            return f"{result.tensor} is computed from a wrong tensor, so a second fault would be hidden"
     compared = [result for result in failure.failed if isinstance(result, Comparison)]
     return _error_disagrees(entry, failure, max(each.ratio for each in compared)) if compared else ""
 
 
 def _error_disagrees(entry: Entry, failure: Failure, ratio: float) -> str:
     if failure.check.startswith("GEN"):
-        return "a text that is another says nothing of a second fault"
+        return "a second fault would be hidden in a different text"
     if (failure.subject.device, failure.subject.dtype) != ("cpu", "float32"):
-        return "its error was measured in float32 on the CPU"
+        return "its error was measured only in float32 on the CPU"
     measured = measured_errors().get(entry.id, {}).get(failure.check)
     if measured is None:
-        return "no error of it was measured"
+        return "its error was not measured"
     low, high = measured
     if low / FACTOR <= ratio <= high * FACTOR:
         return ""
-    return f"the error is {ratio:.3g} × tolerance, and {low:.3g} to {high:.3g} were measured"
+    return f"the error is {ratio:.3g} × tolerance; measured were {low:.3g} to {high:.3g}"
 
 
 @cache
 def measured_errors() -> dict[str, dict[str, tuple[float, float]]]:
-    """By entry and check, the smallest and the largest error as a multiple of tolerance that the baseline has
+    """By entry and check, the smallest and largest error in the baseline, as a multiple of tolerance
     (``python -m parity.tools.gate.known_issue_errors`` writes them)."""
     return loads(data("judge/data/known_issue_errors.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The list of known issues of known divergences: a failure is ``known`` only where an entry says exactly so."""
+"""The list of known issues: a failure is ``known`` only if an entry explains it exactly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Severity = Literal["critical", "high", "low"]
 
 
 class NoSuchEntry(InputError):
-    """The list of known issues knows nothing of what was asked for; the message says what there is."""
+    """The requested known issue, backend or severity does not exist; the message lists the existing ones."""
 
 
 def _several(specifiers: Any) -> Any:
@@ -32,84 +32,85 @@ def _several(specifiers: Any) -> Any:
 
 
 class Entry(BaseModel):
-    """One known divergence. Every condition that is given must hold."""
+    """One known issue. All conditions of an entry must hold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     script: str = ""
-    """The script in ``reports/divergences`` that shows it, where that is another entry's: one cause, several signs."""
+    """The script in ``reports/divergences`` that reproduces it, if it is another entry's (one cause, several
+    effects)."""
     severity: Severity
-    """``critical``: silently wrong weights or text; ``high``: an error, or visibly wrong; ``low``: layout or words."""
+    """``critical``: silently wrong weights or text; ``high``: an error, or visibly wrong; ``low``: layout or
+    messages."""
     backends: list[str]
     versions: dict[str, Annotated[list[str], BeforeValidator(_several)]]
-    """By distribution, the versions that diverge: one PEP 440 specifier, or several of which one must hold."""
+    """By distribution, the affected versions: a PEP 440 specifier, or several, of which one must match."""
     checks: list[str]
     cases: list[str] = Field(default_factory=list)
-    """By name, ``*`` for anything; empty: all."""
+    """Names of cases, ``*`` matches anything; empty: all."""
     classes: list[str] = Field(default_factory=list)
     """Documented classes, by their PyTorch names; empty: all."""
     attention: list[str] = Field(default_factory=list)
     devices: list[str] = Field(default_factory=list)
     dtypes: list[str] = Field(default_factory=list)
     config: dict[str, Any] = Field(default_factory=dict)
-    """Values of ``config.json`` under which it shows, each the one given or one of a list; ``encoder.model_type`` names
-    a half's."""
+    """Required values of ``config.json``, each a value or a list of values; ``encoder.model_type`` is a field of a
+    half."""
     unless: dict[str, Any] = Field(default_factory=dict)
-    """Values under which it does not show. A field that ``config.json`` does not name has its default, and that too is
-    one of them."""
+    """Values of ``config.json`` that exclude the issue. A missing field excludes it too."""
     tensors: list[str] = Field(default_factory=list)
-    """Nothing but these may be out of tolerance (``*`` stands for anything); empty: whatever was found."""
+    """Only these tensors may be out of tolerance (``*`` matches anything); empty: any."""
     first: list[str] = Field(default_factory=list)
-    """The first divergence must be at one of these."""
+    """The first divergence must be one of these tensors."""
     only_at: dict[str, str] = Field(default_factory=dict)
-    """Every slice out of tolerance lies there: an axis and the config's field that holds its index."""
+    """All slices out of tolerance must have this index: by axis, the field of the config with the index."""
     raises: str | None = None
-    """The exception it shows as …"""
+    """The type of the exception."""
     message: str = ""
-    """… a regular expression found in its message …"""
+    """A regular expression that its message must contain."""
     raised_in: list[str] = Field(default_factory=list)
-    """… and the deepest frame, one of these: ``*/modeling_flax_utils.py in from_pretrained``."""
+    """Patterns of its deepest frame: ``*/modeling_flax_utils.py in from_pretrained``."""
     findings: list[str] = Field(default_factory=list)
-    """Regular expressions: whatever was found and is no number is, as a whole, one of these."""
+    """Regular expressions, one of which must match each finding as a whole."""
     dialect: str | None = None
-    """The named way to search (``reference.generation.dialect``) in which the oracle writes the very same text; or
-    ``LIBRARY_DEFAULTS``: it does so under the settings that the library holds without arguments, which are not the
-    file's."""
+    """The dialect (``reference.generation.dialect``) in which the oracle generates exactly the same text; or
+    ``LIBRARY_DEFAULTS``, the settings that the library uses without arguments, if they differ from the file's."""
     settings_lost: bool = False
-    """The library holds other settings without arguments than the file's."""
+    """Whether the library must use other settings without arguments than the file's."""
     files: list[str] = Field(default_factory=list)
-    """Files that the checkpoint has."""
+    """Files that the checkpoint must have."""
     formats: list[str] = Field(default_factory=list)
-    """Of the weight file that the backend reads: ``safetensors``, ``bin``, ``h5`` or ``msgpack``; empty: any."""
+    """The format of the weight file that the backend reads: ``safetensors``, ``bin``, ``h5``, ``msgpack``; empty:
+    any."""
     converted: bool | None = None
-    """Whether that file was written by another framework than the backend's."""
+    """Whether that file must be of another framework than the backend's."""
     written_by: list[str] = Field(default_factory=list)
     """The framework that wrote it: ``pt``, ``tf`` or ``flax``; empty: any."""
     holds: list[str] = Field(default_factory=list)
-    """Parameters of the class, and other names of a tied table, that it holds, all of them."""
+    """Parameters of the class, or aliases of a tied table, that the file must contain."""
     lacks: list[str] = Field(default_factory=list)
-    """The same that it does not hold, at least one of them. What is no name of the class is not lacking."""
+    """Parameters or aliases of which at least one must be missing from the file."""
     generation: dict[str, Any] = Field(default_factory=dict)
-    """Settings of generation in force without arguments, each one of the listed values or the one given."""
+    """Required generation settings in force without arguments, each a value or a list of values."""
     dtype: list[str] = Field(default_factory=list)
-    """The dtype that the checkpoint states or is stored in (``FileFacts.dtype``) is one of these."""
+    """Allowed values of the checkpoint's stated or stored dtype (``FileFacts.dtype``); empty: any."""
     says_tensors: bool = False
-    """``config.json`` itself names a field that ``tensors`` name."""
+    """Whether ``config.json`` must have a field that ``tensors`` matches."""
     always: str = ""
-    """Why no condition on the checkpoint is needed: the cause is there whatever the files hold."""
+    """The reason why the issue does not depend on the checkpoint's files."""
     sometimes: str = ""
-    """Where a cell it names may rightly pass: what else must be so. Without this, every cell of the baseline that it
-    names has to show it (``unshown``)."""
+    """The reason why a matching cell may pass. If empty, every matching cell of the baseline must show the issue
+    (``unshown``)."""
     cause: str
     upstream: str
     """File and symbol in the library."""
     effect: str
-    """What it does to users."""
+    """The effect on users."""
 
     @property
     def conditional(self) -> bool:
-        """Whether it holds only for some checkpoints, by what their files say."""
+        """Whether it depends on the checkpoint's files."""
         by_file = (
             self.files,
             self.formats,
@@ -121,18 +122,18 @@ class Entry(BaseModel):
             self.unless,
             self.dtype,
         )
-        # A file that was saved in the run itself is named by its case: who saved it, and in which form.
+        # The case names the saver and the format of a file that was saved during the run.
         saved = bool(self.cases) and all(name.startswith("saved.") for name in self.cases)
         return any(by_file) or self.converted is not None or self.says_tensors or saved
 
     def covers(
         self, check: str, case: str, subject: SubjectRecord, checkpoint: CheckpointRecord, versions: Mapping
     ) -> bool:
-        """Whether this entry speaks about a cell at all: a check's id and a case's name, of a subject."""
+        """Whether the entry applies to a cell, versions included."""
         return self.applies(check, case, subject, checkpoint) and self.is_of(versions)
 
     def applies(self, check: str, case: str, subject: SubjectRecord, checkpoint: CheckpointRecord) -> bool:
-        """Whether the cell and the checkpoint's files meet its conditions, whatever the versions."""
+        """Whether the cell and the checkpoint's files meet the conditions, ignoring versions."""
         if check not in self.checks or subject.backend not in self.backends:
             return False
         limits = (
@@ -153,7 +154,7 @@ class Entry(BaseModel):
         return self._caused_by(checkpoint, subject)
 
     def _caused_by(self, checkpoint: CheckpointRecord, subject: SubjectRecord) -> bool:
-        """Whether the files are such that the cause is there."""
+        """Whether the files meet the conditions."""
         of_the_weights = any((self.formats, self.written_by, self.holds, self.lacks)) or self.converted is not None
         if not (of_the_weights or self.files or self.generation or self.says_tensors or self.dtype):
             return True
@@ -178,15 +179,15 @@ class Entry(BaseModel):
         return set(self.holds) <= set(read.holds) and (not self.lacks or not set(self.lacks).isdisjoint(read.lacks))
 
     def names_tensor(self, tensor: str | None) -> bool:
-        """Whether a tensor or parameter is one of those that may diverge."""
+        """Whether ``tensors`` matches a tensor or parameter."""
         return _names(self.tensors, tensor)
 
     def begins_at(self, tensor: str | None) -> bool:
-        """Whether the first divergence is one that it names."""
+        """Whether ``first`` matches the first divergence."""
         return _names(self.first, tensor)
 
     def is_of(self, versions: Mapping[str, str]) -> bool:
-        """Whether it was measured at these versions of the distributions that it names."""
+        """Whether it was measured at these versions."""
         return all(versions.get(name) and self.is_of_version(name, versions[name]) for name in self.versions)
 
     def is_of_version(self, name: str, version: str) -> bool:
@@ -194,7 +195,7 @@ class Entry(BaseModel):
         return matches(self.versions[name], version)
 
     def names(self, result: Result) -> bool:
-        """Whether its evidence names what was found: the tensor, or the finding's own words."""
+        """Whether the entry matches a result, by its tensor or the text of the finding."""
         if self.findings:
             return not isinstance(result, Finding) or self._says(result)
         return _names(self.tensors or self.first, result.tensor)
@@ -203,7 +204,7 @@ class Entry(BaseModel):
         return any(re.fullmatch(pattern, result.what, re.DOTALL) for pattern in self.findings)
 
     def _is_raised(self, evidence: Mapping[str, Any]) -> bool:
-        """Whether an exception is this one: its type, its message, and who raised it."""
+        """Whether the type, message and frame of an exception match."""
         if evidence.get("exception") != self.raises:
             return False
         if self.message and not re.search(self.message, str(evidence.get("message", ""))):
@@ -212,16 +213,16 @@ class Entry(BaseModel):
         return not self.raised_in or _names(self.raised_in, frame)
 
     def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any], attentions: bool = True) -> bool:
-        """Whether what was found is what the entry says, no more and nothing else.
+        """Whether the entry explains all failed results of a verdict.
 
         Args:
-            attentions: whether the subject gave its attentions. Where it did not (a golden keeps none), what is wrong
-                in one shows first in the state after it.
+            attentions: whether the subject returned attentions. Without them (a golden stores none) an error in an
+                attention first shows in the following hidden state.
         """
         if verdict.evidence.get("exception") is not None or self.raises is not None:
             return self._is_raised(verdict.evidence)
         if not failed:
-            # It failed for want of an answer or of an oracle, of which no entry speaks.
+            # It failed because a trace is missing, which no entry explains.
             return False
         if self.dialect is not None and self.dialect not in verdict.evidence.get("dialects", ()):
             return False
@@ -234,22 +235,22 @@ class Entry(BaseModel):
         if self.tensors and not all(_names(self.tensors, result.tensor) for result in failed):
             return False
         if self.first and verdict.check.startswith("LOAD") and not all(self.names(result) for result in failed):
-            return False  # of loaded parameters none says anything of another
+            return False  # loaded parameters are independent of each other
         if self.findings and not all(self._says(result) for result in failed if isinstance(result, Finding)):
             return False
-        places = {axis: config.get(name) for axis, name in self.only_at.items()}
-        return not places or all(_only_at(result, places) for result in failed)
+        indices = {axis: config.get(name) for axis, name in self.only_at.items()}
+        return not indices or all(_only_at(result, indices) for result in failed)
 
 
 def _state_after(name: str) -> str:
-    """``decoder.hidden.1`` for ``decoder.attention.0``, the state that it goes into; any other name as it is."""
+    """The hidden state after an attention: ``decoder.hidden.1`` for ``decoder.attention.0``; other names unchanged."""
     half, _, rest = name.partition(".")
     kind, _, layer = rest.partition(".")
     return f"{half}.hidden.{int(layer) + 1}" if kind.endswith("attention") and layer.isdecimal() else name
 
 
 def matches(specifiers: Iterable[str], version: str) -> bool:
-    """Whether one of several PEP 440 specifiers holds for a version; for what is no version none does."""
+    """Whether one of several PEP 440 specifiers matches a version; an invalid version matches none."""
     try:
         return any(SpecifierSet(each).contains(version, prereleases=True) for each in specifiers)
     except InvalidVersion:
@@ -257,10 +258,10 @@ def matches(specifiers: Iterable[str], version: str) -> bool:
 
 
 def weights_read(facts: FileFacts, backend: str) -> WeightFacts | None:
-    """The weight file that a backend loads (``parity.checkpoint.weight_precedence``); None where none can be read.
+    """The weight file that a backend loads (``parity.checkpoint.weight_precedence``); None if none can be read.
 
-    A class reads its own framework's file where there is one, and otherwise PyTorch's with ``from_pt=True``; PyTorch's
-    class, where none of its files is there, TensorFlow's or Flax's.
+    A class reads the file of its own framework, or else PyTorch's with ``from_pt=True``; the PyTorch class without a
+    file of its own reads TensorFlow's or Flax's.
     """
     own = _framework(backend)
     from_pt = own != "pt" and all(each.framework != own for each in facts.weights)
@@ -273,13 +274,13 @@ STEMS = {"safetensors": "model.", "bin": "pytorch_model.", "h5": "tf_model.", "m
 
 
 def _framework(backend: str) -> str:
-    """The framework whose files a backend reads without a conversion: ``pt``, ``tf`` or ``flax``."""
+    """The framework of a backend's own files: ``pt``, ``tf`` or ``flax``."""
     last = backend.rpartition("-")[2]
     return last if last in ("tf", "flax") else "pt"
 
 
 def _is(found: Any, wanted: Any) -> bool:
-    """Whether a value is the one that is wanted, or one of several."""
+    """Whether a value equals ``wanted``, or is in it if it is a list."""
     return found in wanted if isinstance(wanted, list) else found == wanted
 
 
@@ -293,11 +294,11 @@ def _names(patterns: list[str], tensor: str | None) -> bool:
     return tensor is not None and any(fnmatchcase(tensor, pattern) for pattern in patterns)
 
 
-def _only_at(result: Result, places: dict[str, Any]) -> bool:
-    """Whether every slice out of tolerance is known and lies at these indices."""
+def _only_at(result: Result, indices: dict[str, Any]) -> bool:
+    """Whether every slice out of tolerance is recorded and has these indices."""
     if not isinstance(result, Comparison) or result.slices_over != len(result.over_at):
         return False
-    return all(at.get(axis) == index for at in (result.at, *result.over_at) for axis, index in places.items())
+    return all(at.get(axis) == index for at in (result.at, *result.over_at) for axis, index in indices.items())
 
 
 @cache
@@ -307,7 +308,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 def measured_versions() -> dict[str, list[str]]:
-    """By distribution, the versions that the entries were measured at, whether they diverge or not."""
+    """By distribution, the measured versions, affected or not."""
     return _file()["measured"]
 
 

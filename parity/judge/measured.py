@@ -1,4 +1,4 @@
-"""Every error that judging measured, as rows of the report: what the plots show beside the verdicts."""
+"""All measured errors as rows of the report, for its plots."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from parity.judge.captured_run import CheckpointRun
 from parity.judge.tolerance import Measured, Tolerance
 
 Bounds = dict[str, tuple[Tolerance, Tolerance] | None]
-"""By tensor: noise floor and tolerance; None where no conforming implementation answered."""
+"""By tensor: noise floor and tolerance; None if no reference returned finite values."""
 
 
 def measured_errors(run: CheckpointRun) -> list[MeasuredError]:
-    """One row for each candidate × case × tensor that a check has asked for; nothing more is measured for them.
+    """One row for each candidate × case × tensor that a check compared; nothing else is measured.
 
-    Tensors for which a case has no answer by definition (``Case.undefined``) are left out, as in judging.
+    Tensors that are undefined in a case (``Case.undefined``) are left out, as in judging.
     """
     rows = []
     for index, subject in run.subjects("candidate"):
@@ -63,20 +63,20 @@ def _bounds(run: CheckpointRun, subject: SubjectRecord, tensor: str) -> tuple[To
     try:
         noise_floor = run.noise_floor(subject)
     except (TraceError, OSError):
-        # A noise floor's trace cannot be read: the cells that needed it are errors already.
+        # A trace of the noise floor cannot be read: the cells that need it report the error.
         return None
     error, tolerance = noise_floor.error(tensor, subject.backend), noise_floor.tolerance(tensor, subject.backend)
     return (error, tolerance) if error and tolerance else None
 
 
 def _numbers(error: Measured | str, bounds: tuple[Tolerance, Tolerance] | None) -> dict[str, Any]:
-    """What a row says beyond what it is about."""
+    """The numeric fields of a row."""
     known: dict[str, Any] = {"noise_floor": bounds[0].slice, "tolerance": bounds[1].slice} if bounds else {}
     if isinstance(error, str):
         return {**known, "note": error}
     known["at"] = list(error.slice_at)
     if not math.isfinite(error.slice):
-        return {**known, "note": "is not finite where the oracle is, or the other way round"}
+        return {**known, "note": "is finite only in one of the subject and the oracle"}
     if bounds:
         known["ratio"] = max(error.slice / bounds[1].slice, error.element / bounds[1].element)
     return {**known, "error": error.slice}
@@ -85,13 +85,13 @@ def _numbers(error: Measured | str, bounds: tuple[Tolerance, Tolerance] | None) 
 def _places(
     case: str, spec: TensorSpec, error: Measured | str, bounds: tuple[Tolerance, Tolerance] | None
 ) -> list[float]:
-    """Position by position the worst row's error as a multiple of tolerance, to three digits; empty where there is no
-    such thing."""
+    """For each position the largest error over rows as a multiple of tolerance, to three digits; empty if the tensor
+    has no positions."""
     by_position = case == "forward" and spec.axes[0] == "batch" and len(spec.axes) == 3
     if not by_position or isinstance(error, str) or bounds is None:
         return []
     worst = error.slices.max(axis=0) / bounds[1].slice
-    return [float(f"{place:.3g}") for place in worst] if np.isfinite(worst).all() else []
+    return [float(f"{each:.3g}") for each in worst] if np.isfinite(worst).all() else []
 
 
 def _shape(rows: object) -> list[int]:

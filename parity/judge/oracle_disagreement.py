@@ -1,4 +1,4 @@
-"""The oracle may be wrong: where independent libraries agree with each other against it, the report says so."""
+"""Detects a possibly wrong oracle: independent libraries that agree with each other and disagree with it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from parity.judge.evidence import SELF_COMPARISON
 from parity.judge.tolerance import measure
 
 
-def suspect_the_oracle(run: CheckpointRun, verdicts: list[Verdict]) -> list[Verdict]:
-    """Marks failures in which two libraries that share no author give the same number and the oracle another.
+def flag_oracle(run: CheckpointRun, verdicts: list[Verdict]) -> list[Verdict]:
+    """Flags failures in which two independent libraries agree within tolerance and the oracle differs.
 
-    The two references count as one witness, and so do several stacks or variants of one backend.
+    The references are not independent of the oracle, and stacks or variants of one backend count once.
     """
-    places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     ours = {subject.backend for subject in run.manifest.subjects if subject.reference}
-    for place, verdict in enumerate(verdicts):
+    for index, verdict in enumerate(verdicts):
         independent = verdict.backend not in ours
         if verdict.status in ("fail", "known") and verdict.first_divergence and independent:
             tensor = verdict.first_divergence.tensor
-            places[verdict.check, verdict.case, verdict.device, verdict.dtype, tensor].append(place)
+            groups[verdict.check, verdict.case, verdict.device, verdict.dtype, tensor].append(index)
     marked = list(verdicts)
-    for (_, case, _, _, tensor), members in places.items():
+    for (_, case, _, _, tensor), members in groups.items():
         for one, other in combinations(members, 2):
             first, second = verdicts[one], verdicts[other]
             if first.backend != second.backend and _agree(run, case, tensor, first, second):
-                for place, peer in ((one, other), (other, one)):
-                    marked[place] = _mark(marked[place], verdicts[peer].backend)
+                for index, peer in ((one, other), (other, one)):
+                    marked[index] = _mark(marked[index], verdicts[peer].backend)
     return marked
 
 

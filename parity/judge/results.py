@@ -1,4 +1,4 @@
-"""What a check yields: a tensor held against its tolerance, or a fact held against the claim."""
+"""Results of a check: tensors compared with their tolerance, and facts compared with the claim."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ class Comparison:
     error: float
     tolerance: float
     measure: str
-    """``slice`` (worst root mean square over the last axis), ``element`` (largest single one) or ``gap`` (how far the
-    oracle puts the token taken behind another)."""
+    """``slice`` (worst root mean square over the last axis), ``element`` (largest single one) or ``gap`` (the
+    oracle's score margin of its own token over the chosen one)."""
     at: dict[str, int]
     worst: dict[str, Any] = field(default_factory=dict)
     """Index, actual and expected value of the largest element."""
     slices: int = 0
-    """How many slices were compared; 0 where the measure is no error of slices …"""
+    """The number of compared slices; 0 if the measure is not ``slice``."""
     slices_over: int = 0
-    """… how many of them are out of tolerance …"""
+    """The number of slices out of tolerance."""
     over_at: tuple[dict[str, int], ...] = ()
-    """… and where the first few of these are."""
+    """The indices of the first few of them."""
     against_oracle: bool = False
-    """Whether it stands against the oracle's answer, or against another answer of the same backend."""
+    """Whether the expected tensor is the oracle's; otherwise it is another output of the same backend."""
     vacuous: bool = False
-    """Whether a plainly wrong answer would have stayed within the tolerance too."""
+    """Whether the tolerance is as large as the error of a deliberately wrong output, so the comparison cannot fail."""
     first_step: int | None = None
-    """The first decoder position out of tolerance, where the tensor has any."""
+    """The first decoder position out of tolerance, if the tensor has positions."""
     what: str = ""
-    """What was found, as the end of a sentence, where the numbers alone do not say it."""
+    """The finding as text; empty if the numbers are enough."""
     evidence: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -47,27 +47,27 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact held against the claim, where there is no number to tolerance."""
+    """One fact that is compared with the claim exactly, without a tolerance."""
 
     ok: bool
     what: str
-    """What was found, as the end of a sentence; shown where it is not ok."""
+    """The finding as text, reported if ``ok`` is false."""
     tensor: str | None = None
-    """The tensor or parameter it is about, for localisation."""
+    """The tensor or parameter, for localisation."""
     evidence: dict[str, Any] = field(default_factory=dict)
     exercised: bool | None = None
-    """Whether this instance put a universal claim to the test; None where that goes without saying."""
+    """Whether this instance exercises the claim, for example a row that reaches ``max_length``; None: always."""
 
 
 @dataclass(frozen=True)
 class Undecided:
-    """What could be shown neither right nor wrong: the cell is an error, unless something else in it is wrong."""
+    """A comparison without a result. The cell is an error, unless another result of it failed."""
 
     what: str
     tensor: str | None = None
     ok: bool = True
 
 
-Held = Comparison | Finding
-"""What was held against something, and is right or wrong."""
-Result = Held | Undecided
+Decided = Comparison | Finding
+"""A result that is right or wrong."""
+Result = Decided | Undecided

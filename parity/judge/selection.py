@@ -1,4 +1,4 @@
-"""Which cases some checks need of a candidate, so that an audit of a few checks captures no more."""
+"""Selects the cases that the requested checks need, so that an audit of a few checks captures no others."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from parity.judge.checks import Check
 from parity.judge.followup.cases import NOISE_FLOOR_TEXT
 
 ALWAYS = ("load",)
-"""What was loaded stands beside every answer."""
+"""Cases that every selection includes."""
 MADE_OF = {
     "saved.": "save.*",
     "generate.end-": "generate.greedy",
     "generate.": "generate.settings",
     "each-layer": "encode-decode",
 }
-"""By how the names of cases begin, what they are made of or judged with besides."""
+"""By prefix of a case name, another case that it is derived from or judged with."""
 
 
 def narrowed(cases: Iterable[Case], checks: Sequence[Check]) -> list[Case]:
-    """The cases that some checks need, each with the roles that need it.
+    """The cases that the checks need, each with the roles that need it.
 
-    Candidates are asked what one of the checks reads. The noise floor's members, and the oracle on the same cases, are
-    asked as in a full audit: their answers set the tolerances.
+    Candidates run only the cases that one of the checks reads. The members of the noise floor, and the oracle on the
+    same cases, run as in a full audit, because they set the tolerances.
 
     Args:
-        cases: base cases, or some that follow from what was captured.
-        checks: those that will be judged.
+        cases: base cases, or follow-up cases.
+        checks: the checks to judge.
     """
-    patterns = {*ALWAYS, *(pattern for check in checks for pattern in (*check.cases, *check.also))}
+    patterns = {*ALWAYS, *(pattern for check in checks for pattern in (*check.cases, *check.depends_on))}
     patterns |= {made for start, made in MADE_OF.items() if any(each.startswith(start) for each in patterns)}
-    kept = (_narrowed(case, patterns) for case in cases)
-    return [case for case in kept if case is not None]
+    selected = (_narrowed(case, patterns) for case in cases)
+    return [case for case in selected if case is not None]
 
 
 def _narrowed(case: Case, patterns: Collection[str]) -> Case | None:

@@ -1,4 +1,4 @@
-"""What every subject wrote, row by row, as the report shows it: the oracle's line first, each other one marked."""
+"""Generated texts for the report, row by row: the oracle's first, then each subject's with its differences."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from parity.checkpoint.tokenizer_process import Apart, TokenizerError
 from parity.core.case import Case
-from parity.core.records import GeneratedRow, Mark
+from parity.core.records import GeneratedRow, TokenDiff
 from parity.core.trace import TraceError
 from parity.judge.captured_run import CheckpointRun, NoPeer
 from parity.judge.generated_text import Text, judged, sequences_of
 
 Words = Callable[[list[int]], tuple[str, list[str]]]
-"""A text, and the word of each of its tokens."""
+"""Decodes token ids: the text, and the string of each token."""
 
 WRITES = ("oracle", "candidate")
 
 
 def generated_rows(run: CheckpointRun) -> list[GeneratedRow]:
-    """One for each ``generate`` case × row × subject that answered; what was asked in another dialect is left out."""
+    """One row for each ``generate`` case × row × subject with a text. Cases in other dialects are left out."""
     words = _tokenizer(Path(run.checkpoint.path))
     return [
         row
@@ -41,7 +41,7 @@ def _case_rows(run: CheckpointRun, case: Case, words: Words | None) -> Iterator[
                 texts = [None] * len(sequences) if own else judged(run, index, case)
                 found[index] = (sequences.tolist(), texts, _returned_scores(run, index, case, len(sequences)))
         except (TraceError, OSError, NoPeer):
-            continue  # its cells say so already
+            continue  # its cells report the error
     for row in range(case.batch):
         for index, (tokens, texts, scores) in found.items():
             yield _row(run, case, (row, index), tokens[row], texts[row], scores[row], words)
@@ -50,13 +50,13 @@ def _case_rows(run: CheckpointRun, case: Case, words: Words | None) -> Iterator[
 def _row(
     run: CheckpointRun,
     case: Case,
-    place: tuple[int, int],
+    at: tuple[int, int],
     tokens: list[int],
     text: Text | None,
     score: float | None,
     words: Words | None,
 ) -> GeneratedRow:
-    row, index = place
+    row, index = at
     written, each = words(tokens) if words else (None, None)
     word = text.word if text else "match"
     return GeneratedRow(
@@ -76,14 +76,14 @@ def _row(
 
 
 def _source(case: Case, row: int) -> list[int]:
-    """The tokens that a row was made from, without its padding."""
+    """The source tokens of a row, without padding."""
     masked = zip(case.inputs["input_ids"][row], case.inputs["attention_mask"][row], strict=True)
     return [token for token, seen in masked if seen]
 
 
-def _marks(text: Text) -> list[Mark]:
+def _marks(text: Text) -> list[TokenDiff]:
     return [
-        Mark(
+        TokenDiff(
             position=choice.position,
             kind=choice.word,
             margin=choice.margin,
@@ -103,7 +103,7 @@ def _returned_scores(run: CheckpointRun, index: int, case: Case, batch: int) -> 
 
 
 def _tokenizer(checkpoint: Path) -> Words | None:
-    """The checkpoint's own, where it has one and the library that reads it is installed."""
+    """The checkpoint's own tokenizer, if it has one and the tokenizers library is installed."""
     file = checkpoint / "tokenizer.json"
     if not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Questions whose answer nothing defines, which shows only in what was answered."""
+"""Cases whose expected output is undefined, which is known only after the oracle has run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from parity.judge.captured_run import CheckpointRun
 from parity.judge.generated_text import cut, sequences_of, settings_of
 
 PADDING_WRITTEN = (
-    "the oracle's text holds the padding token, which RoBERTa counts no position for where a text is read at once, "
-    "and one where it is written in steps"
+    "the oracle's text contains the padding token: RoBERTa assigns it no position in a full pass, but one in "
+    "incremental decoding"
 )
-"""A text is then worth one thing or another by how it is computed (transformers 4.57.6, models/roberta/
-modeling_roberta.py: create_position_ids_from_input_ids, with and without past_key_values_length)."""
+"""The score of such a text depends on how it is computed (transformers 4.57.6, models/roberta/modeling_roberta.py:
+create_position_ids_from_input_ids, with and without past_key_values_length)."""
 
 
 def cases_of_undefined_text(run: CheckpointRun) -> Iterator[str]:
-    """Names of the cases in which the oracle writes padding as a word of a RoBERTa, and of those made from them.
+    """Names of the cases in which the oracle generates the padding token of a RoBERTa, and of those derived from them.
 
-    Where it does not and a candidate does, the candidate's first such word is an ordinary wrong one, and is judged.
+    If only a candidate generates it, the candidate's token is wrong and is judged as usual.
     """
     decoder = getattr(run.model_spec.config, "decoder", None)
     if getattr(decoder, "model_type", "") != "roberta":
@@ -36,6 +36,6 @@ def _writes_padding(run: CheckpointRun, name: str) -> bool:
     try:
         texts = sequences_of(run, run.oracle_index, case)
     except (TraceError, OSError):
-        # Whoever judges the case meets the same and says so.
+        # The cells of this case report the same error.
         return False
     return texts is not None and any(run.model_spec.pad in cut(row, settings_of(case))[1:] for row in texts)

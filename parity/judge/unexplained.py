@@ -1,8 +1,7 @@
-"""What a failure is told of where known divergences are a part of it: the part that no entry of the list of known
-issues explains.
+"""The part of a failure that no known issue explains.
 
-A cell is ``known`` only where an entry explains all that was found. Where something else is wrong too, the cell fails,
-and what it is told by (the first tensor, the worst value, the reason) is what nobody knew.
+A cell is ``known`` only if one entry explains all its results. If other results failed too, the cell fails, and its
+first divergence, worst value and reason are taken from the unexplained results.
 """
 
 from __future__ import annotations
@@ -20,24 +19,27 @@ from parity.judge.results import Comparison, Result
 from parity.judge.tolerance import measure
 from parity.judge.verdicts import Cell
 
-Places = dict[str, Any]
+Indices = dict[str, Any]
 
 
 def left_over(cell: Cell, results: Sequence[Result], first: str | None = None) -> tuple[list[Result], list[str]]:
-    """The results without what entries of the list of known issues excuse in them, and the ids of these entries.
+    """Removes the results that known issues explain.
+
+    An entry explains the tensors that it names, in the slices that it names. An entry about an exception or a search
+    explains only whole cells.
 
     Args:
-        first: the tensor of the first divergence, which some entries ask for.
+        first: the tensor of the first divergence, which some entries require.
 
-    An entry excuses the tensors that it names, in the slices that it names; one that is about what is raised or how a
-    text was searched excuses nothing less than a whole cell.
+    Returns:
+        The unexplained results, and the ids of the entries that explain the others.
     """
     left, ids = list(results), []
     for entry in _entries_about(cell, first):
-        kept = [_without(cell, entry, result) for result in left]
-        if any(new is not old for new, old in zip(kept, left, strict=True)):
+        rest = [_without(cell, entry, result) for result in left]
+        if any(new is not old for new, old in zip(rest, left, strict=True)):
             ids.append(entry.id)
-            left = [result for result in kept if result is not None]
+            left = [result for result in rest if result is not None]
     return left, ids
 
 
@@ -55,7 +57,7 @@ def _entries_about(cell: Cell, first: str | None) -> Iterable[Entry]:
 
 
 def _without(cell: Cell, entry: Entry, result: Result) -> Result | None:
-    """A result without what an entry excuses; None where nothing is left of it, itself where nothing is excused."""
+    """The part of a result that an entry does not explain: None if nothing is left, the same object if it is all."""
     if result.ok or not entry.names_tensor(result.tensor):
         return result
     places = {axis: cell.run.config.get(name) for axis, name in entry.only_at.items()}
@@ -67,8 +69,8 @@ def _without(cell: Cell, entry: Entry, result: Result) -> Result | None:
     return rest if rest is None or not rest.ok else None
 
 
-def _elsewhere(cell: Cell, result: Comparison, places: Places) -> Result | None:
-    """A comparison with the oracle made anew, in which nothing differs at these indices."""
+def _elsewhere(cell: Cell, result: Comparison, places: Indices) -> Result | None:
+    """Repeats a comparison with the oracle without these indices."""
     oracle, trace = cell.run.oracle(cell.case.name), cell.run.trace(cell.index, cell.case.name)
     spec = next((spec for spec in cell.run.specs(cell.case.name) if spec.name == result.tensor), None)
     if oracle is None or trace is None or spec is None:

@@ -1,8 +1,8 @@
-"""A user's own expected failures: a file in the format of known issues: evidence, a reason and an expiry date.
+"""A user's expected failures: a file in the format of the known issues, with evidence, a reason and an expiry date.
 
-What such a file excuses is ``known``, with the file as its source, until the day an entry expires; from then on the
-same cell fails. It never excuses an ``error``, and is never read from the directory of a checkpoint that is judged: who
-makes a checkpoint does not decide what is wrong with it.
+A matching failure is ``known``, with the file as its source, until the entry expires; then it fails again. An ``error``
+is never excused. The file must not be in the directory of a judged checkpoint: a checkpoint must not excuse its own
+failures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from parity.core.display import printable
 from parity.core.errors import InputError
-from parity.core.records import Verdict, in_words
+from parity.core.records import Verdict, format_validation_error
 from parity.judge.checks import CHECKS
 from parity.judge.known_issues import Entry, Severity, entries
 from parity.judge.results import Result
@@ -29,9 +29,9 @@ from reference.errors import CheckpointError, brief
 from reference.files import read_bytes
 
 LARGEST = 1
-"""Megabytes of a file of known issues: some thousand entries."""
+"""The maximum size of a file of known issues in MB: some thousand entries."""
 LONGEST_ID = 200
-"""Characters of an id that messages name."""
+"""The maximum length of an id in a message."""
 
 
 class KnownIssuesError(InputError):
@@ -39,7 +39,7 @@ class KnownIssuesError(InputError):
 
 
 class KnownIssue(Entry):
-    """One expected failure of a user's: an ``Entry`` of the list of known issues with evidence, a reason and a date."""
+    """One expected failure of a user: an ``Entry`` with evidence, a reason and an expiry date."""
 
     severity: Severity = "high"
     versions: dict[str, Any] = Field(default_factory=dict)
@@ -50,7 +50,7 @@ class KnownIssue(Entry):
     checkpoints: list[str] = Field(default_factory=list)
     """Names of checkpoints, ``*`` for anything; empty: all."""
     found: str = ""
-    """Words that what was found holds: of a message, or of each thing that a check says is wrong."""
+    """A substring of the reason, and of each finding."""
     reason: str = Field(min_length=1)
     """Why the failure is expected."""
     expires: date
@@ -61,24 +61,24 @@ class KnownIssue(Entry):
     @model_validator(mode="after")
     def _gives_evidence(self) -> Self:
         if not self.id.strip() or not self.reason.strip():
-            raise ValueError("id and reason must say something")
+            raise ValueError("id and reason must not be empty")
         if not self.checks or not self.backends:
-            raise ValueError("checks and backends name what it is about, and may not be empty")
+            raise ValueError("checks and backends must not be empty")
         if unknown := [name for name in self.checks if name not in CHECKS]:
-            raise ValueError(f"no check is called {unknown[0]}")
+            raise ValueError(f"unknown check {unknown[0]}")
         if not (self.first or self.tensors or self.found or self.findings or self.raises or self.dialect):
-            raise ValueError("gives no evidence: first, tensors, found, findings, raises or dialect")
+            raise ValueError("no evidence: set first, tensors, found, findings, raises or dialect")
         if self.raises and not (self.found or self.message):
-            raise ValueError("raises needs found or message besides, which tell this exception from others")
+            raise ValueError("raises also needs found or message to identify the exception")
         for pattern in (self.message, *self.findings):
             try:
                 vague = pattern and (re.search(pattern, "") or re.fullmatch(pattern, "\N{SNOWMAN}", re.DOTALL))
             except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
             if vague:
-                raise ValueError(f"{pattern!r} is no evidence: it holds of anything")
+                raise ValueError(f"{pattern!r} is no evidence: it matches anything")
         if vague := [each for each in (*self.first, *self.tensors, self.found) if each and not each.strip("*?. ")]:
-            raise ValueError(f"{vague[0]!r} is no evidence: it holds of anything")
+            raise ValueError(f"{vague[0]!r} is no evidence: it matches anything")
         try:
             for spec in (each for several in self.versions.values() for each in several):
                 SpecifierSet(spec)
@@ -91,26 +91,26 @@ class KnownIssue(Entry):
         return (today or datetime.now(UTC).date()) > self.expires
 
     def explains(self, verdict: Verdict, failed: list[Result], config: dict[str, Any], attentions: bool = True) -> bool:
-        """Whether what was found is what the entry says, in a checkpoint that it speaks about."""
+        """Whether the entry covers the checkpoint and explains all failed results."""
         if self.checkpoints and not any(fnmatchcase(verdict.checkpoint, each) for each in self.checkpoints):
             return False
         if self.found and self.found not in verdict.reason:
             return False
-        # A cell may be wrong in several ways, of which its reason names the first.
+        # The reason of a verdict is only its first finding.
         if self.found and not all(self.found in result.what for result in failed if result.what):
             return False
         return super().explains(verdict, failed, config, attentions)
 
     def judged(self, verdict: Verdict, strict: bool, today: date | None = None) -> Verdict:
-        """The verdict of a cell that it explains: ``known``; ``fail`` once it has expired, or where it is critical and
-        the run strict."""
+        """The verdict of a cell that it explains: ``known``, or ``fail`` if it has expired, or is critical in a strict
+        run."""
         expired = self.expired(today)
-        told = f"{self.id} ({self.source}): {self.reason}"
+        why = f"{self.id} ({self.source}): {self.reason}"
         if expired:
-            told = f"known issue {self.id} expired on {self.expires} ({self.source}): {self.reason}"
+            why = f"known issue {self.id} expired on {self.expires} ({self.source}): {self.reason}"
         fails = expired or (strict and self.severity == "critical")
         evidence = {**verdict.evidence, "known_issue": self.id, "severity": self.severity, "source": self.source}
-        changed = {"status": "fail" if fails else "known", "reason": f"{told} [{verdict.reason}]", "evidence": evidence}
+        changed = {"status": "fail" if fails else "known", "reason": f"{why} [{verdict.reason}]", "evidence": evidence}
         return verdict.model_copy(update=changed)
 
 
@@ -118,17 +118,17 @@ def read_known_issues(path: Path, checkpoints: Iterable[Path] = ()) -> tuple[Kno
     """The entries of a file, in its order.
 
     Args:
-        checkpoints: directories of the checkpoints that are judged.
+        checkpoints: directories of the judged checkpoints.
 
     Raises:
-        KnownIssuesError: the file lies in one of these directories, is no regular file, too large, no TOML, or an
-            entry lacks something, is spelled wrongly, or gives no evidence.
+        KnownIssuesError: the file is in one of these directories, is not a regular file, is too large or not TOML, or
+            an entry is invalid or has no evidence.
     """
     outside(path, checkpoints)
     data = _parsed(path)
     if not isinstance(data.get("divergence"), list) or set(data) != {"divergence"}:
         other = next((name for name in data if name != "divergence"), None)
-        cause = "holds no [[divergence]]" if other is None else f"{brief(other)} is not [[divergence]]"
+        cause = "has no [[divergence]]" if other is None else f"{brief(other)} is not [[divergence]]"
         raise KnownIssuesError(f"{path}: {cause}")
     found: dict[str, KnownIssue] = {}
     taken = {entry.id for entry in entries()}
@@ -140,7 +140,7 @@ def read_known_issues(path: Path, checkpoints: Iterable[Path] = ()) -> tuple[Kno
             issue = KnownIssue.model_validate({**fields, "source": str(path)} if isinstance(fields, dict) else fields)
         except ValidationError as error:
             raise KnownIssuesError(
-                f"{place}: {' '.join(in_words(error).split()).removeprefix('Value error, ')}"
+                f"{place}: {' '.join(format_validation_error(error).split()).removeprefix('Value error, ')}"
             ) from error
         if issue.id in found or issue.id in taken:
             whose = "another entry" if issue.id in found else "a known issue of parity itself"
@@ -150,14 +150,14 @@ def read_known_issues(path: Path, checkpoints: Iterable[Path] = ()) -> tuple[Kno
 
 
 def outside(path: Path, checkpoints: Iterable[Path]) -> None:
-    """Raises KnownIssuesError where a file lies in a checkpoint's directory, itself or through a link."""
+    """Raises KnownIssuesError if a file is in a checkpoint's directory, directly or through a link."""
 
     def spellings(given: Path) -> tuple[Path, Path]:
         return Path(os.path.normpath(given.absolute())), given.resolve()
 
     for checkpoint in checkpoints:
-        if any(file.is_relative_to(place) for file in spellings(path) for place in spellings(checkpoint)):
-            cause = f"lies in the directory of the checkpoint {checkpoint}, which does not excuse its own failures"
+        if any(file.is_relative_to(folder) for file in spellings(path) for folder in spellings(checkpoint)):
+            cause = f"is in the directory of the checkpoint {checkpoint}, which must not excuse its own failures"
             raise KnownIssuesError(f"{path}: {cause}")
 
 

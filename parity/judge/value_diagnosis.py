@@ -1,4 +1,4 @@
-"""What a judged run shows of numbers, in words: values that are not finite, or that float16 cannot hold."""
+"""Notices about values of a run: non-finite weights, and values outside the range of float16."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADVICE = "audit and use it in bfloat16 or float32, whose range is 3e38; float16 
 
 
 def notices_of_values(run: CheckpointRun) -> list[Notice]:
-    """Said once, above the cells that are not finite for it; nothing where a trace cannot be read."""
+    """At most one notice for weights and one for activations; empty if a trace cannot be read."""
     try:
         return [*_of_weights(run), *_of_activations(run)]
     except (TraceError, OSError, LookupError):
@@ -33,7 +33,7 @@ def _of_weights(run: CheckpointRun) -> Iterator[Notice]:
         if not counts:
             continue
         first, half = next(iter(counts)), subject.dtype == "float16"
-        also = f", or beyond float16's largest, {LARGEST:,.0f}" if half else ""
+        also = f", or exceed the float16 maximum of {LARGEST:,.0f}" if half else ""
         yield Notice(
             id="weights-not-finite",
             cause=f"{sum(counts.values())} weights are NaN or infinite{also}, the first in {first} "
@@ -44,20 +44,20 @@ def _of_weights(run: CheckpointRun) -> Iterator[Notice]:
 
 
 def _of_activations(run: CheckpointRun) -> Iterator[Notice]:
-    """Where float16 is computed in, or asked for by the file's own dtype, and the oracle's values do not fit."""
+    """A notice if float16 is used, or is the dtype in the config, and the oracle's values exceed its range."""
     halves = [index for index, each in run.subjects("candidate") if each.dtype == "float16" and each.about == "model"]
-    asked = run.config.get("dtype") or run.config.get("torch_dtype")
+    stated = run.config.get("dtype") or run.config.get("torch_dtype")
     oracle = run.oracle(CASE)
-    if oracle is None or CASE not in run.cases or not (halves or asked == "float16"):
+    if oracle is None or CASE not in run.cases or not (halves or stated == "float16"):
         return
     names = [spec.name for spec in run.specs(CASE) if spec.name in oracle.arrays]
     found = next((name for name in names if _largest(oracle.arrays[name]) > LARGEST), None)
     if found is not None:
         yield Notice(
             id="float16-range",
-            cause=f"values leave float16's range (up to {LARGEST:,.0f}): {found} reaches "
-            f"{_largest(oracle.arrays[found]):,.6g} in float64, so that float16 has infinity there or is clamped, and "
-            "what follows differs or is NaN",
+            cause=f"values exceed the float16 range (up to {LARGEST:,.0f}): {found} reaches "
+            f"{_largest(oracle.arrays[found]):,.6g} in float64; in float16 it is infinite or clamped, and later "
+            "tensors differ or are NaN",
             advice=ADVICE,
         )
         return
@@ -67,15 +67,15 @@ def _of_activations(run: CheckpointRun) -> Iterator[Notice]:
         if spoiled is not None:
             yield Notice(
                 id="float16-range",
-                cause=f"{spoiled} is not finite in float16 ({run.manifest.subjects[index].label}) and finite in "
-                f"float64: a value on the way to it is beyond float16's largest, {LARGEST:,.0f}",
+                cause=f"{spoiled} is not finite in float16 ({run.manifest.subjects[index].label}), but finite in "
+                f"float64: an intermediate value exceeds the float16 maximum of {LARGEST:,.0f}",
                 advice=ADVICE,
             )
             return
 
 
 def _largest(array: np.ndarray) -> float:
-    """The largest finite magnitude; 0 where there is none."""
+    """The largest finite magnitude; 0 if there is none."""
     finite = np.abs(array[np.isfinite(array)])
     return float(finite.max()) if finite.size else 0.0
 

@@ -1,4 +1,4 @@
-"""From what a check yielded to the one verdict of its cell: what is wrong, where it began, and how to see it again."""
+"""Builds the verdict of a cell from the results of its check: reason, first divergence, command to reproduce it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from parity.core.subject import Variant
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.checks import Check
 from parity.judge.evidence import Evidence
-from parity.judge.results import Comparison, Finding, Held, Result, Undecided
+from parity.judge.results import Comparison, Decided, Finding, Result, Undecided
 from parity.judge.tolerance import Measured
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One claim about one subject's answer to one case."""
+    """One check of one subject on one case."""
 
     run: CheckpointRun
     check: Check
@@ -30,13 +30,13 @@ class Cell:
 
 
 def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = frozenset()) -> Verdict:
-    """``pass``, ``fail``, or ``error`` where nothing was compared or nothing could have failed.
+    """The verdict: ``pass``, ``fail``, or ``error`` if nothing was compared or the comparison was vacuous.
 
     Args:
-        excused: tensors that are no first divergence, whatever they differ by.
+        excused: tensors that cannot be the first divergence.
     """
     if not results:
-        return make_verdict(cell, "error", "the check compared nothing, so it could not have failed")
+        return make_verdict(cell, "error", "vacuous: the check compared nothing")
     failed = [result for result in results if not isinstance(result, Undecided) and not result.ok]
     compared = [result for result in results if isinstance(result, Comparison)]
     nearest = max(compared, key=lambda result: result.ratio, default=None)
@@ -50,45 +50,45 @@ def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = fr
         return make_verdict(cell, "error", undecided.what, **numbers)
     vacuous = next((result for result in compared if result.vacuous), None)
     if vacuous:
-        reason = f"could not have failed: the tolerance of {vacuous.tensor} is as large as a wrong answer's error"
+        reason = f"vacuous: the tolerance of {vacuous.tensor} is as large as the error of a wrong output"
         return make_verdict(cell, "error", reason, **numbers)
     return make_verdict(cell, "pass", "", **numbers, compared=len(results), **_seen(results))
 
 
 def _seen(results: list[Result]) -> dict[str, Any]:
-    """What a pass rests on where that is worth saying: choices that were ties, instances that tested the claim."""
-    told = [result.evidence for result in results if not isinstance(result, Undecided)]
-    flips = [evidence for evidence in told if evidence.get("word") == "tie-flip"]
+    """Details of a pass: choices that were ties, and the instances that exercised the claim."""
+    details = [result.evidence for result in results if not isinstance(result, Undecided)]
+    flips = [evidence for evidence in details if evidence.get("word") == "tie-flip"]
     exercised = [r.exercised for r in results if isinstance(r, Finding) and r.exercised is not None]
     seen: dict[str, Any] = {"tie_flips": flips} if flips else {}
-    if any(evidence.get("raises") for evidence in told):
-        seen["raises"] = [evidence["raises"] for evidence in told if evidence.get("raises")]
+    if any(evidence.get("raises") for evidence in details):
+        seen["raises"] = [evidence["raises"] for evidence in details if evidence.get("raises")]
     return {**seen, "exercised": sum(exercised), "looked_at": len(exercised)} if exercised else seen
 
 
-def _reason(failed: list[Held]) -> str:
+def _reason(failed: list[Decided]) -> str:
     first = failed[0]
     steps = [result.first_step for result in failed if isinstance(result, Comparison) and result.first_step is not None]
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
     if first.what or isinstance(first, Finding):
         return first.what + more
     more += f"; first wrong step: {min(steps)}" if steps else ""
-    at = ", ".join(f"{axis} {place}" for axis, place in first.at.items())
-    against = "from the oracle" if first.against_oracle else "from the backend's own other answer"
-    place = f" at [{at}]" if at else ""
+    at = ", ".join(f"{axis} {index}" for axis, index in first.at.items())
+    against = "from the oracle" if first.against_oracle else "from the backend's other output"
+    where = f" at [{at}]" if at else ""
     if not math.isfinite(first.error):
-        return f"{first.tensor}{place} is not finite{_beside(first)}{more}"
-    return f"{first.tensor}{place} is {first.ratio:.3g} × tolerance {against}{more}"
+        return f"{first.tensor}{where} is not finite{_oracle_value(first)}{more}"
+    return f"{first.tensor}{where} is {first.ratio:.3g} × tolerance {against}{more}"
 
 
-def _beside(comparison: Comparison) -> str:
-    """What the oracle has where a value is not finite."""
+def _oracle_value(comparison: Comparison) -> str:
+    """The oracle's value of a non-finite element, as text."""
     expected = comparison.worst.get("expected")
     known = isinstance(expected, float) and math.isfinite(expected)
     return f" where the oracle has {expected:+.6g}" if known and comparison.against_oracle else ""
 
 
-def _evidence(failed: list[Held], nearest: Comparison | None) -> dict[str, Any]:
+def _evidence(failed: list[Decided], nearest: Comparison | None) -> dict[str, Any]:
     named = list(dict.fromkeys(result.tensor for result in failed if result.tensor))
     evidence: dict[str, Any] = {"tensors": named[:20], "failed": len(failed)}
     if nearest is not None and not nearest.ok:
@@ -102,15 +102,16 @@ def _evidence(failed: list[Held], nearest: Comparison | None) -> dict[str, Any]:
 
 
 def _first_divergence(
-    cell: Cell, first: Held, compared: list[Comparison], excused: frozenset[str]
+    cell: Cell, first: Decided, compared: list[Comparison], excused: frozenset[str]
 ) -> Divergence | None:
-    """The first tensor out of tolerance in data-flow order, looked for among all tensors of the pass but the
-    excused."""
+    """The first tensor out of tolerance in data-flow order, among all tensors of the pass except the excused ones."""
     if isinstance(first, Comparison) and first.against_oracle:
         everything = list(Evidence(cell.run, cell.index, cell.subject, cell.case).against_oracle())
-        # What was compared again without what is excused of it stands for itself, and what is excused for nothing.
-        held: dict[str, Held] = {result.tensor: result for result in compared}
-        everything = [held.get(result.tensor or "", result) for result in everything if result.tensor not in excused]
+        # A comparison that was repeated without its excused slices replaces the original; excused tensors are removed.
+        repeated: dict[str, Decided] = {result.tensor: result for result in compared}
+        everything = [
+            repeated.get(result.tensor or "", result) for result in everything if result.tensor not in excused
+        ]
         first = next((result for result in everything if not result.ok), first)
         compared = [result for result in everything if isinstance(result, Comparison)]
     if first.tensor is None:
@@ -130,13 +131,13 @@ def _first_divergence(
 
 
 def _alone(cell: Cell, divergence: Divergence | None) -> dict[str, Any]:
-    """Where every layer was asked alone: how far the first divergent tensor is off if its layer is given the truth."""
-    asked = cell.run.cases.get("each-layer")
-    if asked is None or divergence is None or divergence.error is None or ".hidden." not in divergence.tensor:
+    """With ``--layerwise``: the error of the first divergent layer if its input is the oracle's."""
+    layers = cell.run.cases.get("each-layer")
+    if layers is None or divergence is None or divergence.error is None or ".hidden." not in divergence.tensor:
         return {}
-    if cell.run.oracle(asked.name) is None:
+    if cell.run.oracle(layers.name) is None:
         return {}
-    measured = cell.run.errors(asked.name).errors.get(cell.index, {}).get(divergence.tensor)
+    measured = cell.run.errors(layers.name).errors.get(cell.index, {}).get(divergence.tensor)
     tolerance = cell.run.tolerance(cell.subject, divergence.tensor)
     if not isinstance(measured, Measured) or tolerance is None:
         return {}
@@ -144,16 +145,16 @@ def _alone(cell: Cell, divergence: Divergence | None) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """JSON knows no infinity and no NaN."""
+    """The value, or None: JSON has neither infinity nor NaN."""
     return value if math.isfinite(value) else None
 
 
 def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Verdict:
-    """A verdict of this cell; details that are no field of their own become evidence."""
+    """A verdict of this cell. Details without a field of their own become evidence."""
     fields = {name: details.pop(name) for name in ("error", "tolerance", "first_divergence") if name in details}
     subject, checkpoint = cell.subject, cell.run.checkpoint
     if status in ("fail", "error"):
-        details["again"] = _again(cell)
+        details["again"] = _command(cell)
     return Verdict(
         check=cell.check.id,
         claim=cell.check.claim,
@@ -172,13 +173,13 @@ def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Ver
     )
 
 
-def _again(cell: Cell) -> str:
-    """The command that shows this cell again, and as little else as it can; every word quoted as a shell needs it."""
+def _command(cell: Cell) -> str:
+    """The shell command that reproduces this cell, with as few other cells as possible."""
     subject, options = cell.subject, cell.run.manifest.options
     variant = Variant.parse(subject.variant)
     if variant.mutant:
         return shlex.join(["parity", "selftest", variant.mutant])
-    # The file is no backend to choose but asked in every audit; beside a reader of configs nothing is computed.
+    # The weight file is judged in every audit; with a config backend nothing else is computed.
     backend = library_backends("config")[0] if subject.role == "file" else subject.backend
     attention = variant.attention
     words = ["parity", "audit", cell.run.checkpoint.path]
@@ -198,19 +199,19 @@ def _again(cell: Cell) -> str:
             words += [option, str(options[name])]
     for name, option in (("time_limit", "--time-limit"), ("save_limit", "--save-limit")):
         if name in options:
-            # No limit is infinity, which JSON does not have.
+            # null means no limit: JSON has no infinity.
             words += [option, f"{options[name]:g}" if isinstance(options[name], int | float) else "inf"]
     return shlex.join(words)
 
 
 def _saver(cell: Cell) -> SubjectRecord | None:
-    """Of a cell about loading what another saved, who saved it: it has to run again, too."""
+    """The subject that saved the files that the cell loads, which has to run too; None for other cells."""
     index = cell.case.notes.get("saver_index")
     return None if index is None else cell.run.manifest.subjects[index]
 
 
 def _stacks(cell: Cell) -> list[str]:
-    """The stacks that a cell needs besides ``main``, as they were named or as interpreters."""
+    """The stacks that a cell needs besides ``main``, by name or with their interpreter."""
     found = []
     for each in (cell.subject, _saver(cell)):
         if each is None or each.kept or each.stack == "main":

@@ -48,7 +48,7 @@ def _lines(check: Check) -> Iterator[tuple[str, str]]:
     yield "breaks", check.likely_cause
     if check.function.__doc__:
         yield "shows", " ".join(inspect.cleandoc(check.function.__doc__).split())
-    yield "cases", ", ".join((*check.cases, *(f"{name} (read too)" for name in check.also)))
+    yield "cases", ", ".join((*check.cases, *(f"{name} (read too)" for name in check.depends_on)))
     if check.requires:
         yield "requires", ", ".join(check.requires)
     if check.role == "file":

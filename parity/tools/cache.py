@@ -1,4 +1,4 @@
-"""``parity cache``: what is kept between runs."""
+"""``parity cache``: lists and removes traces and stand-ins that are cached between runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAY = 86400.0
 
 
 def show_cache(folder: Path | None) -> None:
-    """Prints the kept traces by backend and checkpoint, and their sum."""
+    """Prints the cached traces by backend and checkpoint, and their total size."""
     cache = _open(folder)
     entries = cache.list()
     counts: Counter[tuple[str, str]] = Counter()
@@ -50,7 +50,7 @@ def show_cache(folder: Path | None) -> None:
 
 
 def clean_cache(folder: Path | None, older_than_days: float | None, down_to_gb: float | None) -> None:
-    """Removes kept traces and says how much that freed; where all go, stand-ins go too."""
+    """Removes cached traces and prints the freed size. Without limits stand-ins are removed too."""
     cache = _open(folder)
     removed = cache.clean(
         older_than=None if older_than_days is None else older_than_days * DAY,
@@ -70,7 +70,7 @@ def _open(folder: Path | None) -> TraceCache:
 
     folder = folder or default_cache()
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: a file: a cache is a directory")
+        raise InputError(f"{folder}: is a file; a cache is a directory")
     return TraceCache(folder)
 
 

@@ -1,4 +1,4 @@
-"""``parity doctor``: what can run on this machine, what cannot, why, and what to type."""
+"""``parity doctor``: the stacks and backends that can run on this machine, and how to install the others."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from parity.report.console import console, plural, size
 
 @dataclass(frozen=True)
 class StackFinding:
-    """One stack as it is here."""
+    """The state of one stack on this machine."""
 
     row: Row
     interpreter: Path | None
     problem: str = ""
-    """Why nothing can be asked of it at all."""
+    """The reason why the stack cannot run at all."""
     todo: str = ""
-    """What to type to mend that."""
+    """The command that installs it."""
     versions: dict[str, str] = field(default_factory=dict)
     backends: dict[str, str] = field(default_factory=dict)
-    """Each backend it offers: why it cannot run, or nothing."""
+    """For each backend the reason why it cannot run, or ""."""
     off_pins: tuple[str, ...] = ()
-    """Libraries that are there in another version than the pinned one."""
+    """Libraries whose version differs from the pinned one."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All that ``examine`` found out."""
+    """The result of ``examine``."""
 
     stacks: list[StackFinding]
     gpus: list[str]
     cores: int
     memory: int
-    """Bytes a run may use now."""
+    """Bytes of memory that are available to a run."""
     cache: Path
     cache_bytes: int
     cache_traces: int
 
 
 def examine() -> Findings:
-    """Looks at the stacks (each probed in its own interpreter, none imported), the machine and the cache."""
+    """Examines the stacks (each in its own interpreter, without importing libraries), the machine and the cache."""
     import psutil
 
     from parity.capture.cache import TraceCache, default_cache

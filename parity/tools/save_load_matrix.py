@@ -1,7 +1,7 @@
 """The matrix of savers and loaders as Markdown: ``python -m parity.tools.save_load_matrix CHECKPOINT … [--stack
 NAME=PATH]``.
 
-Asks of each checkpoint only that it be saved and loaded, judges the family ``saving``, writes ``runs/saving.md``.
+Saves and loads each checkpoint, judges the check group ``saving``, and writes ``runs/saving.md``.
 """
 
 from __future__ import annotations
@@ -16,27 +16,33 @@ from parity.core.case import Case
 from parity.core.records import Report, Verdict
 
 LOADS = ("SAVE03", "SAVE04", "SAVE05")
-HEAD = """# What each saved, and what each loaded of it
+HEAD = """# Saved files and loaders
 
-Made by `python -m parity.tools.save_load_matrix` with transformers {versions}. A row is one saved set of files (saver,
-stack, form) and the way it is loaded; a column a loader in its stack. `same`: the saved weights bit for bit. `error`:
-it raised one that says so, where nothing is promised. **`known`**: the known issue says what it does instead;
-**`fail`**: nothing says why. `–`: not asked, for a reason that the report names.
+Written by `python -m parity.tools.save_load_matrix` with transformers {versions}. A row is one set of saved files
+(saver, stack, format) and the route of loading; a column is a loader in its stack.
+
+| entry | meaning |
+|---|---|
+| `same` | the saved weights, bit for bit |
+| `error` | a clear error, where the documentation promises nothing |
+| **`known`** | a known issue |
+| **`fail`** | another failure |
+| `–` | skipped; the report has the reason |
 """
 
 
 def base_cases(model_spec: Any, rows: Any, generation: Any) -> list[Case]:
-    """The weight file alone is read, which says how large the weights are."""
+    """The load case of the weight file only, which gives the size of the weights."""
     return [Case("load", "load", requires=("load",), notes={"roles": ["file"]})]
 
 
 def matrix(report: Report) -> Iterator[str]:
-    """A table for each checkpoint, lines of Markdown."""
+    """The lines of a Markdown table for each checkpoint."""
     for checkpoint in report.checkpoints:
         own = [v for v in report.verdicts if v.checkpoint == checkpoint.name and v.check in LOADS]
         loaders = list(dict.fromkeys((v.backend, v.stack) for v in own))
         yield from ("", f"## {checkpoint.name}", "")
-        yield "| saved, and how it is loaded | " + " | ".join(f"{name} {stack}" for name, stack in loaders) + " |"
+        yield "| saved files and route | " + " | ".join(f"{name} {stack}" for name, stack in loaders) + " |"
         yield "|---" * (len(loaders) + 1) + "|"
         for case in dict.fromkeys(v.case for v in own):
             cells = {(v.backend, v.stack): v for v in own if v.case == case}
@@ -46,7 +52,7 @@ def matrix(report: Report) -> Iterator[str]:
 
 
 def _wrong(report: Report, name: str) -> Iterator[str]:
-    """What is behind the cells that are not right, each cause once."""
+    """The causes of the cells that did not pass, each once."""
     causes: dict[str, int] = {}
     for v in report.verdicts:
         if v.checkpoint == name and v.status in ("fail", "known", "error"):

@@ -56,7 +56,7 @@ class Padding(Enum):
     END_IF_PAD_IS_ZERO = "pad_token_id, but eos_token_id where that id is 0"
 
 
-class Twenty(Enum):
+class DefaultMaxLength(Enum):
     """What ``max_length = 20``, the documented default, means."""
 
     AS_WRITTEN = "20 tokens, the start token among them"
@@ -97,7 +97,7 @@ class Dialect:
     unfinished: Unfinished = Unfinished.COMPETE
     unfinished_score: UnfinishedScore = UnfinishedScore.PENALISED
     padding: Padding = Padding.PAD
-    twenty: Twenty = Twenty.AS_WRITTEN
+    default_max_length: DefaultMaxLength = DefaultMaxLength.AS_WRITTEN
     min_length: MinLength = MinLength.REACHED
     min_new_tokens: MinNewTokens = MinNewTokens.COUNTS
     no_repeat_ngram: NoRepeatNgram = NoRepeatNgram.COUNTS
@@ -116,8 +116,8 @@ DOCUMENTED = Dialect()
 - ``unfinished``: not documented. In the original everything ends at the longest length in one step, and competes.
 - ``unfinished_score``: ``length_penalty`` makes no exception.
 - ``padding``: ``pad_token_id`` is "the id of the padding token", 0 like any other.
-- ``twenty``: ``max_length``, "the maximum length the generated tokens can have", "the length of the input prompt +
-  max_new_tokens", so with the start token; 20 like any other.
+- ``default_max_length``: ``max_length``, "the maximum length the generated tokens can have", "the length of the input
+  prompt + max_new_tokens", so with the start token; 20 like any other.
 - ``min_length``: "the length of the input prompt + min_new_tokens", and that many new tokens stand before an end. It is
   "the minimum length below which the score of eos_token_id is set to -inf" (``MinLengthLogitsProcessor``).
 - ``min_new_tokens``: "the minimum numbers of tokens to generate"; it overrides ``min_length``.
@@ -128,10 +128,10 @@ DOCUMENTED = Dialect()
 TORCH_4_37 = Dialect(bound=Bound.BEST_CANDIDATE, unfinished=Unfinished.COMPETE_IF_OPEN)
 """transformers 4.37.2, PyTorch (``beam_search.py``: ``BeamSearchScorer``, ``BeamHypotheses.is_done``)."""
 
-TORCH_4_57 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, twenty=Twenty.MORE_UNLESS_PASSED)
+TORCH_4_57 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, default_max_length=DefaultMaxLength.MORE_UNLESS_PASSED)
 """transformers 4.57.6, PyTorch (``utils.py``: ``_beam_search``, ``_prepare_generated_length``)."""
 
-TORCH_5_23 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, twenty=Twenty.MORE_UNLESS_GIVEN)
+TORCH_5_23 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, default_max_length=DefaultMaxLength.MORE_UNLESS_GIVEN)
 """transformers 5.23.0, PyTorch: the search of 4.57.6, which takes the default length otherwise."""
 
 TF = Dialect(stop=Stop.WHOLE_BATCH, unfinished=Unfinished.LAST_RESORT, min_new_tokens=MinNewTokens.IGNORED)
@@ -153,7 +153,7 @@ FLAX_4_57 = Dialect(
     stop=Stop.WHOLE_BATCH,
     unfinished=Unfinished.LAST_RESORT,
     unfinished_score=UnfinishedScore.SUM,
-    twenty=Twenty.MORE_IF_PASSED,
+    default_max_length=DefaultMaxLength.MORE_IF_PASSED,
     min_length=MinLength.EXCEEDED,
     min_new_tokens=MinNewTokens.IGNORED,
 )

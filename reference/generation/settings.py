@@ -10,7 +10,7 @@ from typing import Any
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json, vocabulary_of
 from reference.config.fields import kind_of
 from reference.errors import CheckpointError
-from reference.generation.dialect import Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding, Twenty
+from reference.generation.dialect import DefaultMaxLength, Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding
 from reference.generation.validation import (
     SEVERAL,
     TOKENS,
@@ -32,7 +32,7 @@ class GenerationSettings:
     Lengths are counts of tokens, ``decoder_start_token_id`` among them; ``*_new_tokens`` count without it and win.
     ``temperature``, ``top_k`` (0: off) and ``top_p`` count where ``do_sample`` is set. Several ends are a tuple here
     and a list in files. ``passed`` and ``stored`` name the fields that came as arguments and from a file, which matters
-    to a few libraries (``Dialect.twenty``).
+    to a few libraries (``Dialect.default_max_length``).
     """
 
     max_length: int = 20
@@ -155,7 +155,7 @@ class GenerationSettings:
         longest, shortest = self.max_length, self.min_length
         if self.max_new_tokens is not None:
             longest = 1 + self.max_new_tokens
-        elif longest == 20 and self._longer(dialect.twenty):
+        elif longest == 20 and self._longer(dialect.default_max_length):
             longest += 1
         if self.min_new_tokens is not None and dialect.min_new_tokens is MinNewTokens.COUNTS:
             shortest = 1 + self.min_new_tokens
@@ -164,14 +164,14 @@ class GenerationSettings:
         ngram = self.no_repeat_ngram_size if dialect.no_repeat_ngram is NoRepeatNgram.COUNTS else 0
         return replace(self, **lengths, no_repeat_ngram_size=ngram)
 
-    def _longer(self, twenty: Twenty) -> bool:
+    def _longer(self, default_max_length: DefaultMaxLength) -> bool:
         passed, stored = "max_length" in self.passed, "max_length" in self.stored
         return {
-            Twenty.AS_WRITTEN: False,
-            Twenty.MORE_UNLESS_PASSED: not passed,
-            Twenty.MORE_UNLESS_GIVEN: not passed and not stored,
-            Twenty.MORE_IF_PASSED: passed,
-        }[twenty]
+            DefaultMaxLength.AS_WRITTEN: False,
+            DefaultMaxLength.MORE_UNLESS_PASSED: not passed,
+            DefaultMaxLength.MORE_UNLESS_GIVEN: not passed and not stored,
+            DefaultMaxLength.MORE_IF_PASSED: passed,
+        }[default_max_length]
 
     def fill(self, dialect: Dialect) -> int:
         """The token after a row's end: padding; the first of the ends where no padding is known; 0 where none is."""

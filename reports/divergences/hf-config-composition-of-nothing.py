@@ -1,4 +1,4 @@
-"""transformers 5.23.0: a composition's config without halves is made of two BERTs that nobody asked for."""
+"""transformers 5.23.0: the config of a composition without halves is filled with two default BERT configs."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""transformers 5.23.0: settings of generation that config.json holds are no attributes of the config."""
+"""transformers 5.23.0: generation settings in config.json are not attributes of the config."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""transformers 5.23.0: a BART of two labels is saved without them, and read again as one of three."""
+"""transformers 5.23.0: a BART with two labels is saved without them, and has three after loading."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.57.6: a generation_config.json with _from_model_config gives way to config.json in generate()."""
+"""transformers 4.57.6: generate() uses config.json instead of a generation_config.json with _from_model_config."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
-"""transformers 4.57.6, Flax: of the two texts there are, beam search returns the one that is far less likely.
+"""transformers 4.57.6, Flax: of two possible texts, beam search returns the far less likely one.
 
-Every step has the same logits: word 5 is likely, the end is not. With max_length 6 the likeliest text is 5 5 5 5 5,
-which never ends, but a beam that has ended at once is returned. TensorFlow does the same (hf-tf-beams).
+Every step has the same logits: word 5 is likely, EOS is not. With max_length 6 the likeliest text is 5 5 5 5 5, which
+never ends, but a beam that ended immediately is returned. TensorFlow does the same (hf-tf-beams).
 """
 
 import sys

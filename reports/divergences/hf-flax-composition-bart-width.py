@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: wav2vec 2.0 before a BART of another width cannot be made."""
+"""transformers 4.57.6, Flax: wav2vec 2.0 with a BART decoder of another width cannot be created."""
 
 import sys
 

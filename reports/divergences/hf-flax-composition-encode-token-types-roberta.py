@@ -1,6 +1,6 @@
-"""transformers 4.37.2 with flax 0.8.3: encode() of a composition with a RoBERTa encoder gives NaN.
+"""transformers 4.37.2 with flax 0.8.3: encode() of a composition with a RoBERTa encoder returns NaN.
 
-It hands positions over as token types, of which RoBERTa has one.
+It passes positions as token types, of which RoBERTa has one.
 """
 
 import sys

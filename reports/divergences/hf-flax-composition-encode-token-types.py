@@ -1,6 +1,6 @@
-"""transformers 4.57.6, Flax: encode() of a composition hands a BERT encoder its positions as token types.
+"""transformers 4.57.6, Flax: encode() of a composition passes positions to a BERT encoder as token types.
 
-So generate(), which encodes first, writes text of NaN states: a position is no row of a table with two.
+generate(), which encodes first, then generates text from NaN states: positions exceed the two rows of the embedding.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: a composition counts RoBERTa positions from 0, the model alone from pad_token_id + 1."""
+"""transformers 4.57.6, Flax: a composition counts RoBERTa positions from 0, RoBERTa itself from pad_token_id + 1."""
 
 import sys
 

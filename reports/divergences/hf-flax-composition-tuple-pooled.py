@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: the tuple of a composition holds the encoder's pooled states, the dictionary does not."""
+"""transformers 4.57.6, Flax: the tuple of a composition has the encoder's pooled states, the dictionary has not."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: min_length forbids the end for one token more than documented, and than PyTorch does."""
+"""transformers 4.57.6, Flax: min_length forbids EOS for one token more than documented and than in PyTorch."""
 
 import sys
 

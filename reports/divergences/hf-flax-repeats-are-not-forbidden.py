@@ -1,6 +1,6 @@
-"""transformers 4.37.2, Flax: no_repeat_ngram_size forbids nothing.
+"""transformers 4.37.2, Flax: no_repeat_ngram_size has no effect.
 
-Every step has the same logits, and word 5 is the likeliest: with no_repeat_ngram_size 1 it may come once.
+Every step has the same logits, and word 5 is the likeliest: with no_repeat_ngram_size=1 it may occur once.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""transformers, Flax: from_pt=True does not load what the PyTorch class saved in several safetensors files."""
+"""transformers, Flax: from_pt=True does not load sharded safetensors files of the PyTorch class."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: generate of a speech composition raises when it is given the mask of the audio."""
+"""transformers 4.57.6, Flax: generate of a speech composition raises if the attention mask of the audio is passed."""
 
 import sys
 

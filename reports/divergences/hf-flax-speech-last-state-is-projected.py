@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: encoder_last_hidden_state of a speech composition is no state of the encoder."""
+"""transformers 4.57.6, Flax: encoder_last_hidden_state of a speech composition is projected to the decoder's width."""
 
 import sys
 

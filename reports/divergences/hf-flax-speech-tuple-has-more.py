@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: a speech composition's tuple holds more values than its documented output."""
+"""transformers 4.57.6, Flax: the tuple of a speech composition has more values than its documented output."""
 
 import sys
 

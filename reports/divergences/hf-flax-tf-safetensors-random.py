@@ -1,4 +1,4 @@
-"""transformers, Flax: a safetensors file that a TF class saved is loaded without an error, as random weights."""
+"""transformers, Flax: a safetensors file of a TensorFlow class loads without an error, with random weights."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""transformers, Flax: of three tables of tokens that PyTorch saved, from_pt=True keeps one, without a word."""
+"""transformers, Flax: of three token embeddings saved by PyTorch, from_pt=True loads one, without a warning."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: a wav2vec2 whose layers are normalised after their sums, the default, cannot be built."""
+"""transformers 4.57.6, Flax: a wav2vec2 with post-normalisation, the default, cannot be created."""
 
 import sys
 

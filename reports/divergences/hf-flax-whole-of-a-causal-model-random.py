@@ -1,4 +1,4 @@
-"""transformers, Flax: a whole BART that is loaded from a decoder's file has a random table of tokens."""
+"""transformers, Flax: a whole BART loaded from a decoder-only file has a random token embedding."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: given labels, BART returns no past_key_values although config.use_cache is true."""
+"""transformers 4.57.6, PyTorch: with labels BART returns no past_key_values, although config.use_cache is true."""
 
 import sys
 

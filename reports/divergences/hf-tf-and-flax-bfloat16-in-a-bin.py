@@ -1,4 +1,4 @@
-"""transformers 4.37.2, TensorFlow and Flax: a pytorch_model.bin in bfloat16 raises TypeError, for Flax in shards."""
+"""transformers 4.37.2, TensorFlow and Flax: a bfloat16 pytorch_model.bin raises TypeError, for Flax if sharded."""
 
 import sys
 import tempfile

@@ -1,7 +1,7 @@
-"""transformers 4.57.6, TensorFlow: of the two texts there are, beam search returns the one that is far less likely.
+"""transformers 4.57.6, TensorFlow: of two possible texts, beam search returns the far less likely one.
 
-Every step has the same logits: word 5 is likely, the end is not, all else is impossible. The likeliest text of six
-tokens never ends, but one that has ended is returned, since unfinished beams count only where nothing has finished.
+Every step has the same logits: word 5 is likely, EOS is not, all other tokens are impossible. The likeliest text of six
+tokens never ends, but one that has ended is returned, because unfinished beams count only if none has finished.
 """
 
 import os

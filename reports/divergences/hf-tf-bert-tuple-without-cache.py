@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: the tuple of a Bert decoder has no past_key_values, which its dictionary has."""
+"""transformers 4.57.6, TF: the tuple of a BERT decoder lacks past_key_values, which the dictionary has."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: given labels, a classifier leaves out past_key_values, though config.use_cache is true."""
+"""transformers 4.57.6, TF: with labels a classifier omits past_key_values, although config.use_cache is true."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: a classifier's loss is a number for each text, where an array of one is documented."""
+"""transformers 4.57.6, TF: the loss of a classifier is one number per text; documented is an array of one number."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: PyTorch's file of a BART classifier whose end token is not number 2 cannot be loaded."""
+"""transformers 4.57.6, TF: the PyTorch file of a BART classifier whose EOS id is not 2 cannot be loaded."""
 
 import os
 import sys

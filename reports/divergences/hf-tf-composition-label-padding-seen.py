@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: a composition's decoder sees the padding that an ignored label became."""
+"""transformers 4.57.6, TF: the decoder of a composition attends to the padding that an ignored label became."""
 
 import os
 import sys

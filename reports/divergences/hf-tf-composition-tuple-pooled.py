@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: the tuple of an encoder-decoder model holds the encoder's pooled states as well."""
+"""transformers 4.57.6, TF: the tuple of an encoder-decoder model also contains the encoder's pooled states."""
 
 import os
 import sys

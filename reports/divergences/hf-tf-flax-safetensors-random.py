@@ -1,4 +1,4 @@
-"""transformers, TF: a safetensors file that a Flax class saved is loaded without an error, as random weights."""
+"""transformers, TF: a safetensors file of a Flax class loads without an error, with random weights."""
 
 import os
 import sys

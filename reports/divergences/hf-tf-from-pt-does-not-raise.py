@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TensorFlow: from_pt=True is documented to raise for a composition, and converts it."""
+"""transformers 4.57.6, TensorFlow: from_pt=True is documented to raise for a composition, but converts it."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TensorFlow: a loss is documented as a vector over the labels, and is one number in an axis."""
+"""transformers 4.57.6, TensorFlow: the loss is documented as a vector over the labels, but has shape (1,)."""
 
 import os
 import sys

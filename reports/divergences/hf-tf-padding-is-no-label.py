@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: BART's loss leaves out labels that are the padding token; documented is -100 alone."""
+"""transformers 4.57.6, TF: BART's loss ignores labels that are the padding token; documented is only -100."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, TensorFlow: from_pt=True does not load what PyTorch saved in several safetensors."""
+"""transformers 4.37.2, TensorFlow: from_pt=True does not load sharded safetensors files of the PyTorch class."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: a safetensors file that the PyTorch class saved, loaded without from_pt, is a TypeError."""
+"""transformers 4.57.6, TF: a safetensors file of the PyTorch class raises TypeError without from_pt."""
 
 import os
 import sys

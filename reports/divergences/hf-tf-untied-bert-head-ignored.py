@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TensorFlow: the output table of an untied BERT decoder is dropped for the table of tokens."""
+"""transformers 4.57.6, TensorFlow: the output embedding of an untied BERT decoder is ignored."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TensorFlow: a BART's own output table is dropped, and the table of tokens takes its place."""
+"""transformers 4.57.6, TensorFlow: the output embedding of an untied BART is ignored."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""transformers 5.23.0: decode of a byte-pair tokenizer ignores clean_up_tokenization_spaces=True."""
+"""transformers 5.23.0: decode of a byte-level BPE tokenizer ignores clean_up_tokenization_spaces=True."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""transformers 5.23.0: BartTokenizer, documented to be a class of its own, is the fast one by another name."""
+"""transformers 5.23.0: BartTokenizer, documented as a class of its own, is an alias of the fast tokenizer."""
 
 import sys
 

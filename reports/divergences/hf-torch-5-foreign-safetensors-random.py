@@ -1,4 +1,4 @@
-"""transformers 5.23.0, PyTorch: a safetensors file of format flax is loaded without an error, as random weights."""
+"""transformers 5.23.0, PyTorch: a safetensors file of format flax loads without an error, with random weights."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers 5.23.0, PyTorch: the bias of an untied BERT's head, saved under one name as 4.x does, is not loaded."""
+"""transformers 5.23.0, PyTorch: the output bias of an untied BERT, saved under one name by 4.x, is not loaded."""
 
 import sys
 import tempfile

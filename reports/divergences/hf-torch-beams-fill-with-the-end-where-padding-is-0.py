@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: beam search fills rows with the end token where pad_token_id is 0."""
+"""transformers 4.57.6, PyTorch: beam search fills rows with the EOS token if pad_token_id is 0."""
 
 import sys
 

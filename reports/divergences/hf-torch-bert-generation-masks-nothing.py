@@ -1,6 +1,6 @@
-"""transformers 4.37.2, PyTorch: a bert-generation decoder sees the future unless its cache is switched off.
+"""transformers 4.37.2, PyTorch: a bert-generation decoder attends to future tokens unless its cache is off.
 
-The last token of the text is changed; what the model says after the first one must not change with it.
+The last token of the text is changed; the logits of the first token must not change with it.
 """
 
 import sys

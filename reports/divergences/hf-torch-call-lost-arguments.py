@@ -1,4 +1,4 @@
-"""transformers 5.23.0, PyTorch: BartModel takes head_mask by name and ignores it; its documented place is gone."""
+"""transformers 5.23.0, PyTorch: BartModel accepts head_mask by name and ignores it; its documented position is gone."""
 
 import inspect
 import sys

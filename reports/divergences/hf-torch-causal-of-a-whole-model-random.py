@@ -1,4 +1,4 @@
-"""transformers, PyTorch and Flax: BartForCausalLM loads a whole BART's file with a random table of tokens."""
+"""transformers, PyTorch and Flax: BartForCausalLM loads a whole BART's file with a random token embedding."""
 
 import sys
 import tempfile

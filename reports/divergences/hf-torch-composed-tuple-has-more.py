@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: a composition's tuple holds a value that its documented output has no field for."""
+"""transformers 4.57.6, PyTorch: the tuple of a composition contains a value that is not a documented field."""
 
 import sys
 

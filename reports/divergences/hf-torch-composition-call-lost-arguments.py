@@ -1,4 +1,4 @@
-"""transformers 5.23.0, PyTorch: a composition's documented switches of the output are no arguments of forward."""
+"""transformers 5.23.0, PyTorch: documented output flags of a composition are not arguments of forward."""
 
 import inspect
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: a composition that TensorFlow saved as safetensors loads with a random encoder."""
+"""transformers 4.37.2, PyTorch: a composition saved by TensorFlow as safetensors loads with a random encoder."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers 5.23.0: of `dtype` and `torch_dtype` in config.json, as 4.37.2 saves both, the former is believed."""
+"""transformers 5.23.0: if config.json has both `dtype` and `torch_dtype`, as 4.37.2 saves it, `dtype` is used."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: of a bare Flax model a class with a head loads the biases alone."""
+"""transformers 4.37.2, PyTorch: a class with a head loads only the biases of a Flax base model."""
 
 import sys
 import tempfile

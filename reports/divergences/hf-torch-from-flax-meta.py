@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: from_flax=True gives a model of meta tensors, without values."""
+"""transformers 4.57.6, PyTorch: from_flax=True returns a model of meta tensors, without values."""
 
 import sys
 import tempfile

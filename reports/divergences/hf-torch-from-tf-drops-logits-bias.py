@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: from_tf=True leaves final_logits_bias at zero, whatever the TensorFlow file holds."""
+"""transformers 4.37.2, PyTorch: from_tf=True leaves final_logits_bias at zero, whatever the TensorFlow file has."""
 
 import sys
 import tempfile

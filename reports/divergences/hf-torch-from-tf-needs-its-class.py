@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: from_tf=True of a class that TensorFlow has not raises AttributeError."""
+"""transformers 4.57.6, PyTorch: from_tf=True raises AttributeError for a class without a TensorFlow counterpart."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: from_tf=True makes a classifier's head up and says that all weights were used."""
+"""transformers 4.37.2, PyTorch: from_tf=True randomly initialises a classifier's head and reports all as used."""
 
 import logging
 import sys

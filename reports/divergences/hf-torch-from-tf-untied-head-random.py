@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: from_tf=True gives a random head where the tables are not tied."""
+"""transformers 4.37.2, PyTorch: from_tf=True randomly initialises the head if the tables are not tied."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers, PyTorch: freeze_feature_encoder of a speech composition raises where the encoder is a HuBERT."""
+"""transformers, PyTorch: freeze_feature_encoder of a speech composition raises if the encoder is a HuBERT."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: a model of two pretrained halves is documented to be in evaluation mode."""
+"""transformers 4.57.6, PyTorch: a composition of two pretrained halves is not in evaluation mode, as documented."""
 
 import sys
 import tempfile

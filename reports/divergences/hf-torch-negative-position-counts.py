@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: a start position of -1, outside of the sequence, is counted as position 0."""
+"""transformers 4.57.6, PyTorch: a start position of -1, outside the sequence, is treated as position 0."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: a token table's row for padding gets no gradient, though it is read and trained."""
+"""transformers 4.57.6, PyTorch: the padding row of a token embedding gets no gradient, although it is looked up."""
 
 import sys
 

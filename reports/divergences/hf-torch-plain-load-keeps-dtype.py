@@ -1,4 +1,4 @@
-"""transformers 5.23.0: a float16 checkpoint loaded without arguments was float32 in every release of 4.x."""
+"""transformers 5.23.0: a float16 checkpoint loaded without arguments stays float16; it was float32 in all of 4.x."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: _reorder_cache moves what the targets left, and leaves what the sources left."""
+"""transformers 4.37.2, PyTorch: _reorder_cache reorders self-attention but not cross-attention."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: with sdpa attention, the default, head_mask is taken and changes nothing."""
+"""transformers 4.57.6, PyTorch: with sdpa attention, the default, head_mask is accepted and ignored."""
 
 import sys
 

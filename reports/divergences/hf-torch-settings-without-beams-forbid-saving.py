@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: a model that stores early_stopping without beams loads, and cannot be saved."""
+"""transformers 4.57.6, PyTorch: a model that stores early_stopping without beams loads, but cannot be saved."""
 
 import json
 import sys

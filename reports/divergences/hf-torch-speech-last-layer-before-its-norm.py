@@ -1,6 +1,6 @@
-"""transformers 5.23.0, PyTorch: a speech model's last hidden state is not the last of its hidden states.
+"""transformers 5.23.0, PyTorch: a speech model's last_hidden_state is not the last of its hidden_states.
 
-With do_stable_layer_norm the encoder ends in a normalisation; the tuple of hidden states ends before it.
+With do_stable_layer_norm the encoder ends with a normalisation; hidden_states ends before it.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: encoder_last_hidden_state of a speech composition is no state of the encoder."""
+"""transformers 4.57.6, PyTorch: encoder_last_hidden_state of a speech composition is projected to decoder width."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: a speech composition's tuple and its dictionary hold two encoder_last_hidden_state."""
+"""transformers 4.57.6, PyTorch: tuple and dictionary of a speech composition differ in encoder_last_hidden_state."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: of three tables of tokens that a file holds, loading keeps one, without a word."""
+"""transformers 4.37.2, PyTorch: of three token embeddings in a file, loading uses one, without a warning."""
 
 import sys
 import tempfile

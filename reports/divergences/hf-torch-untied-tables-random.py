@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: a BART with tie_word_embeddings false is loaded with random token tables."""
+"""transformers 4.57.6, PyTorch: a BART with tie_word_embeddings=false loads with random token embeddings."""
 
 import sys
 import tempfile

@@ -1,10 +1,10 @@
 """transformers 4.57.6, PyTorch (eager attention):
-gradients of the loss by every trainable parameter are within tolerance of the float64 oracle, where defined. Here:
-hf-torch-padding-row-gradient: token tables (RoBERTa's position table too) are made with padding_idx, for which
-torch.nn.Embedding leaves out the gradient of the lookup; the head's part of a tied row stays
+gradients of the loss with respect to every trainable parameter are within tolerance of the float64 oracle, where they
+are defined. Here: hf-torch-padding-row-gradient: token embeddings (and RoBERTa's position embedding) are created with
+padding_idx, for which torch.nn.Embedding omits the gradient of the lookup; a tied row keeps the gradient of the head
 [gradient.model.shared.weight at [rows 1] is 7.51e+03 × tolerance from the oracle].
 
-Found by `parity fuzz`, and made as small as it would get. Weights are drawn by name, as below.
+Found by `parity fuzz` and minimised. Weights are drawn by name, as below.
 """
 
 import json

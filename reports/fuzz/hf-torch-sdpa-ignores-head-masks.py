@@ -1,9 +1,9 @@
 """transformers 4.57.6, PyTorch (sdpa attention):
-a head whose mask is 0 contributes nothing, and all tensors are within tolerance of the oracle's. Here:
-hf-torch-sdpa-ignores-head-masks: sdpa attention takes head_mask, warns once and leaves it out [encoder.hidden.1 at
+a head whose mask is 0 contributes nothing, and all tensors are within tolerance of the float64 oracle. Here:
+hf-torch-sdpa-ignores-head-masks: sdpa attention accepts head_mask, warns once and ignores it [encoder.hidden.1 at
 [batch 0, src 1] is 2.73e+05 × tolerance from the oracle (and 4 more); first wrong step: 0].
 
-Found by `parity fuzz`, and made as small as it would get. Weights are drawn by name, as below.
+Found by `parity fuzz` and minimised. Weights are drawn by name, as below.
 """
 
 import json

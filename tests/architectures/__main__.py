@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from parity.report.console import console as printer
-from parity.tools.calibrate.about import about
+from parity.tools.calibrate.provenance import provenance
 from parity.tools.fuzz.architectures import FAMILIES
 from tests.architectures.agreement import compared
 from tests.architectures.answers import REFERENCES
@@ -130,7 +130,7 @@ def main() -> None:
     search(asked, console)
     found = together([asked.parts, *asked.others])
     show(found, console)
-    asked.out.write_text(json.dumps({**about(COMMAND), "found": found}, indent=1) + "\n", encoding="utf-8")
+    asked.out.write_text(json.dumps({**provenance(COMMAND), "found": found}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from parity.core.subject import Subject
 from parity.tools.doctor import examine
 from parity.tools.gate.baseline import read_baseline
 from parity.tools.gate.gate import changes, gate, update
-from parity.tools.gate.report_digest import read_judged
+from parity.tools.gate.report_digest import read_digest
 from parity.tools.selftest.outcome import Outcome
 from parity.tools.selftest.selftest import coverage
 
@@ -94,7 +94,7 @@ def test_an_audit_that_names_nobody_asks_it(patched):
 
 
 def test_an_audit_asks_and_judges_it(run):
-    found = [v for v in read_judged(run).verdicts if is_its(v.cell)]
+    found = [v for v in read_digest(run).verdicts if is_its(v.cell)]
     passed = {v.cell.check for v in found if v.status == "pass"}
     assert passed >= {"LOAD01", "NUM01"}
     assert [v for v in found if v.status in ("fail", "error")] == []
@@ -115,7 +115,7 @@ def test_the_gate_holds_its_cells(run, tmp_path):
     own = set(filter(is_its, rows))
     assert own and gate(run, place).passed
     without = {cell: row for cell, row in rows.items() if cell not in own}
-    assert {change.cell for change in changes(without, read_judged(run))} == own
+    assert {change.cell for change in changes(without, read_digest(run))} == own
 
 
 def test_the_selftest_says_how_many_checks_were_proven_on_what_it_is_about(patched):

@@ -16,7 +16,7 @@ from parity.core.resources import fixture
 from parity.core.subject import Subject
 from parity.judge.checks import CHECKS
 from parity.judge.judge import verdicts_of
-from parity.tools.fuzz.asking import Plan, Process, ask
+from parity.tools.fuzz.executor import Plan, Process, ask
 
 POINT = EntryPoint("hf-mine", "tests.backends.logits_alone:LogitsAlone", backends.ENTRY_POINTS)
 

@@ -327,7 +327,7 @@ def test_a_run_that_is_not_whole_is_one_line(tmp_path, capsys):
     write_record(whole, tmp_path / "manifest.json")
     for command in (["judge", str(tmp_path)], ["compare", str(tmp_path), str(tmp_path)]):
         assert run(command) == 2
-        assert one_line(capsys).startswith(f"parity: {tmp_path}: a manifest without its traces: ")
+        assert one_line(capsys).startswith(f"parity: {tmp_path}: the traces of the manifest are missing: ")
     assert run(["judge", str(tmp_path / "manifest.json")]) == 2
     assert "a file: what is judged is a run's directory" in one_line(capsys)
     assert run(["show", str(tmp_path)]) == 2

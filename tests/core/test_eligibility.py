@@ -71,5 +71,5 @@ def test_who_is_asked_what(asked, case, decision):
 
 def test_a_check_is_skipped_for_what_it_needs_beside_its_case():
     assert eligibility(subject(), FORWARD, requires=("tuple",)) == Skip("tuple: not declared")
-    assert eligibility(subject(), LOAD, also=[LEFT_OUT]) == Skip("room_to_save: not declared")
-    assert eligibility(subject(kept=["load"]), LOAD, also=[FORWARD]) == NotAsked()
+    assert eligibility(subject(), LOAD, depends_on=[LEFT_OUT]) == Skip("room_to_save: not declared")
+    assert eligibility(subject(kept=["load"]), LOAD, depends_on=[FORWARD]) == NotAsked()

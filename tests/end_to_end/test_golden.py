@@ -86,7 +86,7 @@ def test_a_golden_gives_way_to_a_nearer_one_or_for_a_written_reason(recorded, mo
         return replace(bundle, traces={**bundle.traces, KEY: trace})
 
     monkeypatch.setattr(recording, "_bundle", worse)
-    with pytest.raises(GoldenError, match=r"farther from the oracle than the one kept: hf-torch forward logits: .*→"):
+    with pytest.raises(GoldenError, match=r"less accurate than the recorded golden: hf-torch forward logits: .*→"):
         recorded()
     assert read_index().files[NAME].sha256 == first.sha256, "nothing of it is written"
     assert recorded("a test of the rule") == [NAME]

@@ -9,7 +9,7 @@ from pathlib import Path
 from parity.core.records import Report
 from parity.tools.gate.baseline import read_baseline
 from parity.tools.gate.gate import changes
-from parity.tools.gate.report_digest import Cell, JudgedReport
+from parity.tools.gate.report_digest import Cell, ReportDigest
 
 BASELINE = Path(__file__).parents[2] / "reports" / "baseline.json"
 BACKENDS = {
@@ -42,7 +42,7 @@ def unlike_the_baseline(report: Report, stack: str, stacks: Collection[str]) -> 
         if cell.checkpoint in checkpoints and _stack(cell) == stack and _saver(cell.case) in {"", *stacks}
     }
     assert known, f"the baseline has no cell of {stack}"
-    judged = JudgedReport.model_validate_json(report.model_dump_json(by_alias=True))
+    judged = ReportDigest.model_validate_json(report.model_dump_json(by_alias=True))
     judged = judged.model_copy(update={"verdicts": [each for each in judged.verdicts if each.stack == stack]})
     return [
         f"{change.kind} {' · '.join(change.cell)}: {change.before} -> {change.after}"

@@ -25,7 +25,7 @@ from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
 from parity.core.trace import Trace
 from parity.judge.followup.cases import DERIVED
-from parity.tools.compare.selector import Side
+from parity.tools.compare.selector import Operand
 
 CAPABILITIES = [
     "labels",
@@ -268,6 +268,6 @@ def two_runs(run_directory, tmp_path):
         shutil.copytree(original, tmp_path / "conforming")
         shutil.rmtree(original / "traces")
         altered = run_directory(alter)
-        return Side("conforming", tmp_path / "conforming", None), Side("altered", altered, None)
+        return Operand("conforming", tmp_path / "conforming", None), Operand("altered", altered, None)
 
     return make

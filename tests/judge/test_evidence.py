@@ -60,7 +60,7 @@ def test_a_tensor_that_was_not_returned_is_a_finding(evidence):
 def test_a_trace_that_is_not_there_is_a_bug_of_the_check(evidence):
     seen = evidence(alter={"loss": lambda trace: None})
     assert seen.trace.arrays.keys() >= {"logits"}
-    with pytest.raises(LookupError, match="no trace of 'loss' for hf-torch: name it in the check's cases or also"):
+    with pytest.raises(LookupError, match="no trace of 'loss' for hf-torch: name it in the check's"):
         seen.trace_of("loss")
 
 

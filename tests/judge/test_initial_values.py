@@ -7,7 +7,7 @@ import pytest
 
 from parity.capture.worker.operations import _described
 from parity.core.trace import Trace
-from parity.judge.initial_values import made_of
+from parity.judge.initial_values import describe_values
 
 DRAWN = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 HALF = np.full((3, 4), 0x3F80, np.uint16)  # bfloat16's 1, where numpy does not know the type
@@ -24,7 +24,7 @@ def loaded(first, second=None, **others):
 @pytest.mark.parametrize(
     ("trace", "words"),
     [
-        (loaded(DRAWN, DRAWN + 1), "its values are random, other ones in each of two loads"),
+        (loaded(DRAWN, DRAWN + 1), "its values are random and differ between two loads"),
         (loaded(np.zeros((7, 5), np.float32), np.zeros((7, 5), np.float32)), "it is filled with zeros"),
         (loaded(np.ones(100, np.float32), np.ones(100, np.float32)), "it is filled with ones"),
         (loaded(HALF, HALF), "it is filled with ones"),
@@ -32,11 +32,11 @@ def loaded(first, second=None, **others):
         (loaded(DRAWN, DRAWN, **{"y.weight": DRAWN}), "it is a copy of y.weight"),
         (loaded(DRAWN, DRAWN), "it has the same values in two loads"),
         (loaded(np.where(DRAWN > 1, np.nan, DRAWN)), "values are NaN or infinite"),
-        (loaded(DRAWN), "its values are the library's own"),
+        (loaded(DRAWN), "its values are initialised by the library"),
     ],
 )
 def test_what_it_is_made_of_is_read_off_its_values(trace, words):
-    assert words in made_of(trace, "x.weight", ["y.weight"])
+    assert words in describe_values(trace, "x.weight", ["y.weight"])
 
 
 def test_one_other_element_at_the_end_is_no_fill():

@@ -69,14 +69,14 @@ EXAMPLES = (
     "the fields are loss, logits, encoder_last_hidden_state; documented are loss, logits, past_key_values, "
     "encoder_last_hidden_state",
     "the tuple holds 14 values, the dictionary 13",
-    "value 11 (encoder_hidden_states[0]) of the tuple is not the dictionary's",
-    "value 3 (past_key_values[0][1]) of the tuple is not the dictionary's",
-    "model.encoder.layers.0.fc1.weight in the model that was loaded holds other values than were saved",
+    "value 11 (encoder_hidden_states[0]) of the tuple differs from the dictionary",
+    "value 3 (past_key_values[0][1]) of the tuple differs from the dictionary",
+    "model.encoder.layers.0.fc1.weight in the loaded model differs from the saved values",
     "the saved files cannot be read: saved/pytorch_model.bin: the pickle asks for "
     "torch._utils._rebuild_meta_tensor_no_storage, which no weight file needs",
-    "model.encoder.layers.0.fc1.weight in the model that was loaded has dtype bfloat16, and float32 was saved",
-    "model.encoder.layers.0.fc1.weight in the model that was loaded was never saved: its values are random",
-    "model.encoder.layers.0.fc1.weight is not in the model that was loaded",
+    "model.encoder.layers.0.fc1.weight in the loaded model has dtype bfloat16; saved was float32",
+    "model.encoder.layers.0.fc1.weight in the loaded model was not saved: its values are random",
+    "model.encoder.layers.0.fc1.weight is not in the loaded model",
     "model.encoder.layers.0.fc1.weight is on a meta device, without values",
     "max_length is 20, documented is 14",
     "model.shared.weight differs from the file: 9 of 9 rows (0, 1, 2 …)",
@@ -86,13 +86,13 @@ EXAMPLES = (
     "model.shared.weight differs between two loads",
     "model.shared.weight is in the file but not in the model",
     "model.shared.weight is not in the model",
-    "classification_head.dense.weight is not in the file, and nothing says so: its values are random",
+    "classification_head.dense.weight is not in the file, and the library does not report it: its values are random",
     "final_logits_bias differs from the file: 1 of 1 rows (0)",
     "model.shared.weight differs from the file",
     "module transformers has no attribute TFBartForCausalLM",
     "Incompatible shapes for broadcasting: (1, 1, 1, 169) and requested shape (1, 1, 36, 36)",
     "the model is in training mode",
-    "94 parameters are on a meta device, and what has no values computes none",
+    "94 parameters are on a meta device and have no values",
     "no parameter of the model is in the file, so that none was loaded from it",
     "Error no file named model.safetensors, or pytorch_model.bin, found in directory x.",
     "``config.do_stable_layer_norm is False`` is currently not supported.",
@@ -208,7 +208,7 @@ def test_what_is_computed_from_a_wrong_tensor_does_not_carry_over():
     failure = failure_of(entry, "NUM01", versions_of(entry, False))
     assert not only(entry, failure).but
     follows = replace(failure, follows=frozenset({failure.failed[0].tensor}))
-    assert "says nothing of itself" in only(entry, follows).but
+    assert "is computed from a wrong tensor" in only(entry, follows).but
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.id)
@@ -232,7 +232,7 @@ def test_findings_are_held_to_what_the_checks_say():
     said = " ".join(" ".join(file.read_text(encoding="utf-8").split()) for file in files)
     for entry in (entry for entry in entries() if entry.findings):
         for pattern in entry.findings:
-            plain = re.sub(r"\\.|[][(){}|+*?.:,;]|in the model that was loaded", "|", pattern)
+            plain = re.sub(r"\\.|[][(){}|+*?.:,;]|in the loaded model", "|", pattern)
             for words in (each.strip() for each in plain.split("|")):
                 assert len(words.split()) < 3 or words in said, f"{entry.id}: no check says {words!r}"
 

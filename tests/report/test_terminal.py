@@ -316,7 +316,7 @@ def test_where_the_weights_are_others_all_that_is_computed_follows(check):
 
 def test_what_only_follows_begins_nowhere():
     of_the_file = verdict("fail", check="FILE01", backend="file", reason="x is missing")
-    made = groups([of_the_file, verdict("fail", check="NUM04", reason="no truth to hold this against")])
+    made = groups([of_the_file, verdict("fail", check="NUM04", reason="the oracle raised")])
     assert [origin.place for origin in origins(made)] == ["x is missing"]
 
 

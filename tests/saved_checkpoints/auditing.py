@@ -62,7 +62,7 @@ def _narrowed(checks: Sequence[str] | None, patterns: Sequence[str]) -> Any:
     An audit of some checks captures what all of them read, so that its tolerances are those of every other audit.
     """
     wanted = [each for each in CHECKS.values() if checks is None or each.id in checks or each.group in checks]
-    read = [pattern for each in wanted for pattern in (*each.cases, *each.also)]
+    read = [pattern for each in wanted for pattern in (*each.cases, *each.depends_on)]
     asked = capturing._asked
 
     def some(*arguments: Any) -> list[Case]:

@@ -1,4 +1,4 @@
-"""Claims, each judged on traces only. Importing this package registers every check in ``CHECKS``."""
+"""The checks. Each reads traces only. Importing this package registers every check in ``CHECKS``."""
 
 from importlib import import_module
 
@@ -18,7 +18,7 @@ GROUPS = (
     "cache",
     "generation",
 )
-"""One module a group, in a reader's order: what is loaded, saved and read, what comes back, whether it is right."""
+"""One module for each check group, in the order of the report: files and loading first, then outputs, then text."""
 
 for group in GROUPS:
     import_module(f"parity.judge.checks.{group}")

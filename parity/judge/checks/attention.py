@@ -1,4 +1,4 @@
-"""Attention: rows are probabilities, masked keys get nothing, a silenced head is silent."""
+"""Attention: rows sum to one, masked keys have weight zero, and masked heads contribute nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def _returned(evidence: Evidence) -> Iterator[tuple[TensorSpec, np.ndarray | Non
     needs_oracle=False,
 )
 def rows_sum_to_one(evidence: Evidence) -> Iterator[Result]:
-    """The bound is that of rounding n probabilities and their normaliser: (n + 4) unit roundoffs (Higham 2002, 3.1)."""
+    """The bound covers the rounding of n probabilities and their normaliser: (n + 4) unit roundoffs (Higham 2002,
+    3.1)."""
     for spec, weights in _returned(evidence):
         if weights is None:
             yield Finding(False, f"{spec.name} was not returned", spec.name)
@@ -42,21 +43,21 @@ def rows_sum_to_one(evidence: Evidence) -> Iterator[Result]:
         error[~np.isfinite(error)] = np.inf
         at = np.unravel_index(int(error.argmax()), error.shape)
         limit = (weights.shape[-1] + 4) * UNIT_ROUNDOFF[evidence.subject.dtype]
-        place = dict(zip(spec.axes, map(int, at), strict=False))
-        yield Comparison(spec.name, float(error[at]), limit, "element", place)
+        index = dict(zip(spec.axes, map(int, at), strict=False))
+        yield Comparison(spec.name, float(error[at]), limit, "element", index)
 
 
 @check(
     "ATTN02",
-    claim="masked keys get no attention at all: padding of the source, padding of the target, and the future",
+    claim="masked keys have attention weight zero: source padding, target padding and future positions",
     source="BART page, attention_mask and decoder_attention_mask; Vaswani et al. 2017, section 3.2.3",
-    likely_cause="a mask added with too small a number, with the wrong sign, or not handed to the cross-attention",
+    likely_cause="a mask with too small a bias, with the wrong sign, or not passed to the cross-attention",
     cases=("forward",),
     requires=("attentions",),
     needs_oracle=False,
 )
-def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
-    """Exactly zero: the smallest finite number added to a score underflows in the softmax."""
+def masked_keys_have_no_weight(evidence: Evidence) -> Iterator[Result]:
+    """The weight must be exactly zero: a score plus the lowest finite number underflows in the softmax."""
     unseen = _masked_keys(evidence)
     masked_target = {"decoder_attention_mask"} & set(evidence.case.inputs) or evidence.model_spec.decoder_only
     for spec, weights in _returned(evidence):
@@ -70,19 +71,19 @@ def masked_keys_get_nothing(evidence: Evidence) -> Iterator[Result]:
             masked = (masked & bool(masked_target)) | future
         leaked = np.argwhere(masked & (weights != 0.0))
         at = dict(zip(spec.axes, leaked[0].tolist(), strict=False)) if len(leaked) else {}
-        count = f"{len(leaked)} masked keys of {spec.name} are attended to"
+        count = f"{len(leaked)} masked keys of {spec.name} have non-zero attention weight"
         yield Finding(not len(leaked), count, spec.name, {"at": at} if at else {})
 
 
 def _masked_keys(evidence: Evidence) -> dict[str, np.ndarray]:
-    """By axis of keys, which of them are padding, wherever it stands: bool ``[batch, length]``."""
+    """For each key axis, the padded positions: bool ``[batch, length]``."""
     case, model_spec = evidence.case, evidence.model_spec
     source = case.array("encoder_attention_mask" if model_spec.decoder_only else "attention_mask")
     given = "attention_mask" if model_spec.decoder_only else "decoder_attention_mask"
     target = case.array(given) if given in case.inputs else source
     if model_spec.speech is None:
         return {"src": source == 0, "tgt": target == 0}
-    # Of audio what is masked are frames, which end where a row's samples do.
+    # For audio the mask is over frames: the frames of a row end with its samples.
     rows = list(row_lengths(evidence))
     ends = {axis: np.array([lengths[axis] for lengths in rows]) for axis in ("src", "frames")}
     widths = {"src": model_spec.frames(source.shape[1]), "frames": model_spec.frames(source.shape[1], adapted=False)}
@@ -91,14 +92,14 @@ def _masked_keys(evidence: Evidence) -> dict[str, np.ndarray]:
 
 @check(
     "HEAD01",
-    claim="a head whose mask is 0 contributes nothing, and all tensors are within tolerance of the oracle's",
+    claim="a head whose mask is 0 contributes nothing, and all tensors are within tolerance of the float64 oracle",
     source="BART page, head_mask, decoder_head_mask, cross_attn_head_mask: 0 nullifies the head",
-    likely_cause="an attention implementation that takes the mask and ignores it",
+    likely_cause="an attention implementation that accepts head masks and ignores them",
     cases=("forward.head-masks",),
-    also=("forward",),
+    depends_on=("forward",),
     requires=("head_masks",),
 )
-def silenced_head_is_silent(evidence: Evidence) -> Iterator[Result]:
-    """A backend that ignores the mask gives the answer of the pass without one."""
+def masked_head_is_zero(evidence: Evidence) -> Iterator[Result]:
+    """A backend that ignores the mask returns the output of the pass without a mask."""
     yield from evidence.against_oracle()
-    yield evidence.changed(evidence.answer, "forward.head-masks", "forward", whole)
+    yield evidence.assert_depends_on(evidence.answer, "forward.head-masks", "forward", whole)

@@ -44,7 +44,7 @@ def greedy(case: Case) -> bool:
 
 
 def scored(case: Case) -> bool:
-    """Whether a ``generate`` case asks for beams by argument, and so for their scores; defaults ask for nothing."""
+    """Whether a ``generate`` case passes ``num_beams``; only then scores are requested."""
     return beams(case) and "num_beams" in case.settings["arguments"]
 
 
@@ -57,41 +57,41 @@ def beams(case: Case) -> bool:
     "GEN01",
     claim="the generation settings in force without arguments are those of generation_config.json",
     source=f"{_CONFIG}, from_pretrained; without that file the generation fields of config.json",
-    likely_cause="the file is not read, or a class's own defaults win over it",
+    likely_cause="the file is not read, or defaults of the class override it",
     cases=("generate.settings",),
     needs_oracle=False,
 )
 def settings_in_force(evidence: Evidence) -> Iterator[Result]:
-    """A setting that is lost changes text in silence. What a library holds as null is the documented default."""
-    held = evidence.trace.facts["settings"]
+    """A lost setting changes the text without a warning. A setting that the library stores as null is the default."""
+    effective = evidence.trace.facts["settings"]
     wanted = GenerationSettings.from_dict(evidence.case.notes["settings"]).to_dict()
     defaults = GenerationSettings(decoder_start_token_id=wanted["bos_token_id"]).to_dict()
     unread = set(evidence.case.notes.get(NOT_READ, ()))
     for name, value in wanted.items():
         if name in unread:
             continue
-        found = held.get(name)
+        found = effective.get(name)
         found = defaults[name] if found is None else found
         same = found == value and isinstance(found, bool) == isinstance(value, bool)
-        yield Finding(same, f"{name} is {held.get(name)!r}, documented is {value!r}", None, {"setting": name})
+        yield Finding(same, f"{name} is {effective.get(name)!r}, documented is {value!r}", None, {"setting": name})
 
 
 @check(
     "GEN02",
-    claim="in greedy search every token is the best one after its prefix, in an uncached pass of the float64 oracle",
+    claim="in greedy search every token is the argmax after its prefix, in an uncached pass of the float64 oracle",
     source=f"{_CONFIG}: num_beams=1 and do_sample=False is greedy decoding; min_length, forced_*_token_id, "
     "no_repeat_ngram_size",
-    likely_cause="a processor off by one, a cache that forgets, or a search that goes on after its end",
+    likely_cause="a logits processor off by one, a cache that drops positions, or a search that continues after EOS",
     cases=_CASES,
     applies=greedy,
 )
 def greedy_takes_the_best(evidence: Evidence) -> Iterator[Result]:
-    """The gap to the better token is 0, or within what rounding errors can turn round (a tie), or the token is
+    """The gap to the argmax is 0, or within the tie tolerance (rounding errors may swap the two), or the token is
     wrong."""
     yield from _readable(evidence)
     if evidence.tolerance("logits") is None:
-        # As of every other number: where a precision holds the model's values in no order of sums, its texts are wrong.
-        yield Finding(False, "logits has no tolerance: no conforming implementation answered", "logits")
+        # Without a tolerance no reference computes finite logits in this precision, so the text cannot be right either.
+        yield Finding(False, "logits has no tolerance: no reference returned finite values", "logits")
         return
     texts, signal = evidence.texts(), evidence.choice_threshold()
     choices = sorted((c for text in texts for c in text.choices), key=lambda choice: (choice.position, choice.row))
@@ -103,14 +103,15 @@ def greedy_takes_the_best(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "GEN03",
-    claim="beam search gives the text of the documented search, or one that near ties in it lead to",
+    claim="beam search returns the text of the documented search, or one that is reachable from it by near ties",
     source=f"{_CONFIG}: num_beams, early_stopping, length_penalty, max_length",
-    likely_cause="when the search stops, whether unfinished beams count, or what the length penalty divides by",
+    likely_cause="the stopping condition, unfinished beams that are counted or not, or the length in the length "
+    "penalty",
     cases=_CASES,
     applies=beams,
 )
 def beams_find_the_documented_text(evidence: Evidence) -> Iterator[Result]:
-    """The first wrong step is where the text leaves every text that the oracle's search could have ended in."""
+    """The first wrong step is the first token that no reachable result of the oracle's search has."""
     yield from _readable(evidence)
     texts = evidence.texts()
     named = {"dialects": evidence.dialects()} if any(text.word == "wrong" for text in texts) else {}
@@ -132,7 +133,7 @@ def _readable(evidence: Evidence) -> Iterator[Result]:
 
 
 def _result(choice: Choice, named: dict[str, list[str]], vacuous: bool) -> Result:
-    """One choice as what a check yields, with the dialects that would explain a wrong one."""
+    """Converts one choice into a result, with the dialects that would explain a wrong one."""
     if choice.word == "undecided":
         return Undecided(choice.what, SEQUENCES)
     evidence: dict = {}
@@ -141,15 +142,15 @@ def _result(choice: Choice, named: dict[str, list[str]], vacuous: bool) -> Resul
         evidence = {name: getattr(choice, name) for name in reported} | {"tie_tolerance": choice.tolerance}
     if choice.word == "wrong":
         evidence |= {"first_step": choice.position, **named}
-    place = {"batch": choice.row, "tgt": choice.position}
+    index = {"batch": choice.row, "tgt": choice.position}
     if choice.word == "wrong" and (choice.margin is None or choice.margin <= choice.tolerance):
-        return Finding(False, choice.what, SEQUENCES, {"at": place, **evidence})
+        return Finding(False, choice.what, SEQUENCES, {"at": index, **evidence})
     return Comparison(
         SEQUENCES,
         choice.margin or 0.0,
         choice.tolerance,
         "gap",
-        place,
+        index,
         against_oracle=True,
         vacuous=vacuous,
         what=choice.what,
@@ -159,14 +160,14 @@ def _result(choice: Choice, named: dict[str, list[str]], vacuous: bool) -> Resul
 
 @check(
     "GEN04",
-    claim="the score returned with a text is the sum of its tokens' log-probabilities over its length's penalty",
+    claim="the returned score is the sum of the tokens' log-probabilities, divided by the length penalty",
     source=f"{_CONFIG}, length_penalty; BeamSearchEncoderDecoderOutput, sequences_scores",
-    likely_cause="another length in the penalty, a forced token counted, or the start token left in",
+    likely_cause="another length in the length penalty, a forced token counted, or the start token included",
     cases=_CASES,
     applies=scored,
 )
 def returned_scores(evidence: Evidence) -> Iterator[Result]:
-    """Held against the oracle's score of the very same text, so that a wrong score is told from a wrong text."""
+    """Compared with the oracle's score of the same text, which separates a wrong score from a wrong text."""
     texts, returned = evidence.texts(), evidence.trace.arrays.get(_SCORES)
     if returned is None or returned.shape != (evidence.case.batch,):
         shape = "not returned" if returned is None else f"of shape {list(returned.shape)}, documented is [batch]"
@@ -184,11 +185,11 @@ def returned_scores(evidence: Evidence) -> Iterator[Result]:
     for text, bound, wrong in zip(texts, bounds, far, strict=True):
         expected = text.oracle_score
         if bound is None or expected is None:
-            yield Undecided(f"row {text.row}: the oracle was not asked about this text", _SCORES)
+            yield Undecided(f"row {text.row}: the oracle did not score this text", _SCORES)
             continue
         score = float(returned[text.row])
         error = abs(score - expected) if np.isfinite(score) else float("inf")
-        what = f"row {text.row} is said to score {score:.6g}, and the oracle gives its text {expected:.6g}"
+        what = f"row {text.row} has the score {score:.6g}; the oracle's score of the same text is {expected:.6g}"
         worst = {"index": {"batch": text.row}, "actual": score, "expected": expected}
         yield Comparison(
             _SCORES,
@@ -205,27 +206,27 @@ def returned_scores(evidence: Evidence) -> Iterator[Result]:
 
 
 def _explained(evidence: Evidence) -> dict[str, Any]:
-    """What explains a wrong length: a dialect, or settings other than the file's."""
+    """Explanations of a wrong length: a dialect, or settings that differ from the file."""
     return {"dialects": evidence.dialects(), "settings_held": evidence.settings_held()}
 
 
 @check(
     "GEN05",
-    claim="a text ends no sooner than after min_length tokens and has at most max_length, 20 where nothing is said",
-    source=f"{_CONFIG}: max_length (defaults to 20), min_length (defaults to 0), the start token among them",
-    likely_cause="an end counted or not, a default of one class only, or a length counted without the start token",
+    claim="a text ends after min_length tokens at the earliest and has at most max_length tokens (default 20)",
+    source=f"{_CONFIG}: max_length (defaults to 20), min_length (defaults to 0), both including the start token",
+    likely_cause="the EOS or start token counted or not, or a default that only one class has",
     cases=_CASES,
     needs_oracle=False,
 )
-def lengths_are_kept(evidence: Evidence) -> Iterator[Result]:
-    """Put to the test by rows that reach a bound: without it they would have gone on, or ended sooner."""
+def lengths_are_respected(evidence: Evidence) -> Iterator[Result]:
+    """Only rows that reach a bound exercise the claim: without it they would be longer, or shorter."""
     yield from _readable(evidence)
     settings = settings_of(evidence.case)
     for row, tokens in _rows(evidence):
         ended = len(tokens) > 1 and tokens[-1] == settings.eos_token_id
         before_end, length = len(tokens) - ended, len(tokens)
         at_bound = length >= settings.max_length or bool(settings.min_length and before_end <= settings.min_length)
-        # An end that is forced comes at max_length, whatever min_length says.
+        # A forced EOS comes at max_length, whatever min_length is.
         forced = length == settings.max_length and tokens[-1] in settings.forced_ends
         long, short = length > settings.max_length, ended and not forced and before_end < settings.min_length
         named = {"at": {"batch": row}, **_explained(evidence)} if long or short else {}
@@ -237,56 +238,57 @@ def lengths_are_kept(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "GEN06",
-    claim="the first token after the start, or the last at max_length, is the one that the settings force",
+    claim="the first token after the start token, or the last one at max_length, is the forced token",
     source=f"{_CONFIG}: forced_bos_token_id, forced_eos_token_id",
-    likely_cause="a token forced one place off, or another token's id",
+    likely_cause="a token forced one position off, or the id of another token",
     cases=("generate.forced-bos", "generate.forced-eos"),
     needs_oracle=False,
 )
 def forced_tokens_are_there(evidence: Evidence) -> Iterator[Result]:
-    """A text that has ended sooner has no last token to force; rows that have one are counted."""
+    """A text that ended before max_length has no forced last token; only rows that reach it exercise the claim."""
     yield from _readable(evidence)
     settings = settings_of(evidence.case)
     forced = ((1, settings.forced_bos_token_id), (settings.max_length - 1, settings.forced_eos_token_id))
     for row, tokens in _rows(evidence):
-        for place, token in forced:
+        for position, token in forced:
             if token is not None:
-                reached = len(tokens) > place
-                what = f"row {row} has {tokens[place] if reached else None} at position {place}, forced is {token}"
-                at = {"at": {"batch": row, "tgt": place}}
-                yield Finding(not reached or tokens[place] == token, what, SEQUENCES, at, reached)
+                reached = len(tokens) > position
+                found = tokens[position] if reached else None
+                what = f"row {row} has {found} at position {position}, forced is {token}"
+                at = {"at": {"batch": row, "tgt": position}}
+                yield Finding(not reached or found == token, what, SEQUENCES, at, reached)
 
 
 @check(
     "GEN07",
-    claim="after its end a row holds nothing but padding",
+    claim="after EOS a row holds only padding",
     source=f"{_CONFIG}: pad_token_id, the id of the padding token",
-    likely_cause="the end repeated, tokens of another beam, or a padding id of 0 read as none",
+    likely_cause="a repeated EOS, tokens of another beam, or a padding id of 0 treated as missing",
     cases=_CASES,
     needs_oracle=False,
 )
 def padding_after_the_end(evidence: Evidence) -> Iterator[Result]:
-    """Put to the test by rows that end before the longest one does."""
+    """Only rows that end before the longest one exercise the claim."""
     yield from _readable(evidence)
     settings = settings_of(evidence.case)
     fill = settings.fill(DOCUMENTED)
     rows = list(zip(_rows(evidence), evidence.trace.arrays.get(SEQUENCES, ()), strict=False))
     fillers = {int(token) for (_, tokens), whole in rows for token in whole[len(tokens) :]}
-    spoken = [
+    explaining = [
         name
         for name, each in vars(dialect).items()
         if isinstance(each, Dialect) and each != DOCUMENTED and fillers == {settings.fill(each)}
     ]
     for (row, tokens), whole in rows:
         rest = [int(token) for token in whole[len(tokens) :]]
-        place = next((len(tokens) + i for i, token in enumerate(rest) if token != fill), None)
-        what = f"row {row} has {whole[place] if place else None} at position {place}, after its end; padding is {fill}"
-        told = {"at": {"batch": row, "tgt": place}, "dialects": spoken} if place else {}
-        yield Finding(place is None, what, SEQUENCES, told, bool(rest))
+        at = next((len(tokens) + i for i, token in enumerate(rest) if token != fill), None)
+        what = f"row {row} has {whole[at] if at else None} at position {at}, after EOS; padding is {fill}"
+        details = {"at": {"batch": row, "tgt": at}, "dialects": explaining} if at else {}
+        yield Finding(at is None, what, SEQUENCES, details, bool(rest))
 
 
 def _rows(evidence: Evidence) -> Iterator[tuple[int, list[int]]]:
-    """Each row's number and its tokens up to the end; none where they cannot be read."""
+    """Each row's index and its tokens up to EOS; nothing if the sequences are invalid."""
     sequences, settings = evidence.trace.arrays.get(SEQUENCES), settings_of(evidence.case)
     if sequences is not None and not unreadable(sequences, evidence.case, evidence.model_spec.vocab):
         yield from ((row, cut(tokens, settings)) for row, tokens in enumerate(sequences))
@@ -296,33 +298,33 @@ def _rows(evidence: Evidence) -> Iterator[tuple[int, list[int]]]:
     "GEN08",
     claim="a row's text does not depend on the other rows of its batch",
     source="definition of a batch: rows are independent",
-    likely_cause="a search that goes on for one row because another needs it, or beams of one row that reach another",
+    likely_cause="a search that continues for one row because another needs it, or beams mixed between rows",
     cases=("generate.perturbed-batch",),
-    also=("generate.defaults",),
+    depends_on=("generate.defaults",),
 )
-def other_rows_leave_the_text_alone(evidence: Evidence) -> Iterator[Result]:
-    """All tokens of the other rows are exchanged; where the texts differ, each must be a tie of the oracle's."""
+def text_is_row_independent(evidence: Evidence) -> Iterator[Result]:
+    """All tokens of the other rows are replaced. If the texts differ, every difference must be a tie."""
     row = evidence.case.notes["row"]
     yield from _same_text(evidence, "generate.perturbed-batch", row, "generate.defaults", row)
 
 
 @check(
     "GEN09",
-    claim="a row gives the same text alone and without its padding as it does in a batch",
+    claim="a row gives the same text as a single row without padding and in a batch",
     source="BART page, attention_mask: 0 for tokens that are masked; definition of a batch: rows are independent",
-    likely_cause="a mask that is not repeated for every step, or padding that counts as text",
+    likely_cause="a mask that is not extended at every step, or padding that is treated as text",
     cases=("generate.single-row",),
-    also=("generate.greedy",),
+    depends_on=("generate.greedy",),
 )
-def padding_leaves_the_text_alone(evidence: Evidence) -> Iterator[Result]:
-    """The shortest row by itself; where the texts differ, each must be a tie of the oracle's."""
+def text_is_padding_independent(evidence: Evidence) -> Iterator[Result]:
+    """The shortest row is generated as a batch of one. If the texts differ, every difference must be a tie."""
     yield from _same_text(evidence, "generate.single-row", 0, "generate.greedy", evidence.case.notes["row"])
 
 
 def _same_text(evidence: Evidence, one: str, one_row: int, other: str, other_row: int) -> Iterator[Result]:
     found = [evidence.texts(case) for case in (one, other)]
     if not all(found):
-        yield Finding(False, "sequences cannot be read as text", SEQUENCES)
+        yield Finding(False, "sequences are no valid text", SEQUENCES)
         return
     first, second = found[0][one_row], found[1][other_row]
     if first.tokens == second.tokens:
@@ -330,11 +332,11 @@ def _same_text(evidence: Evidence, one: str, one_row: int, other: str, other_row
         return
     choices = [choice for text in (first, second) for choice in text.choices]
     if any(choice.word == "wrong" for choice in choices):
-        place = common(first.tokens, second.tokens)
-        tokens = [text.tokens[place] if place < len(text.tokens) else "nothing" for text in (first, second)]
-        what = f"row {other_row}, token {place}: {tokens[0]} in {one}, {tokens[1]} in {other}"
-        named = {"dialects": evidence.dialects(one, other), "first_step": place}
-        yield Finding(False, what, SEQUENCES, {"at": {"batch": one_row, "tgt": place}, **named})
+        step = common(first.tokens, second.tokens)
+        tokens = [text.tokens[step] if step < len(text.tokens) else "nothing" for text in (first, second)]
+        what = f"row {other_row}, token {step}: {tokens[0]} in {one}, {tokens[1]} in {other}"
+        named = {"dialects": evidence.dialects(one, other), "first_step": step}
+        yield Finding(False, what, SEQUENCES, {"at": {"batch": one_row, "tgt": step}, **named})
         return
     for choice in choices:
         if choice.word != "match":
@@ -345,9 +347,9 @@ def _same_text(evidence: Evidence, one: str, one_row: int, other: str, other_row
     "SCORE01",
     claim="the log-probabilities of a given text, and its score, are within tolerance of the float64 oracle",
     source="Lewis et al. 2019, section 2.1: the softmax over the decoder's outputs; text generation, sequences_scores",
-    likely_cause="a fault in the logits at the text's own positions, beyond those of the other cases",
+    likely_cause="a fault in the logits at positions of this text that the other cases do not reach",
     cases=("score.beams",),
 )
-def given_text_is_worth_the_same(evidence: Evidence) -> Iterator[Result]:
-    """The oracle's own text with beams, token by token, in one full pass of each backend."""
+def scores_of_a_given_text(evidence: Evidence) -> Iterator[Result]:
+    """The oracle's own beam search text, scored token by token in one full pass of each backend."""
     yield from evidence.against_oracle("score")

@@ -1,4 +1,7 @@
-"""Invariances: what must not matter does not, and what must matter does. All judged on one backend's own answers."""
+"""Invariances: outputs must not depend on padding, other rows or the future, and must depend on visible inputs.
+
+Every check compares two outputs of one backend.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence, Region, whole
 from parity.judge.results import Finding, Result
 
-_MASK = "BART page, attention_mask: 0 for tokens that are masked, which attention does not look at"
+_MASK = "BART page, attention_mask: 0 for tokens that are masked, which attention ignores"
 _CAUSAL = "BART page, decoder_attention_mask: a causal mask is used by default; Vaswani et al. 2017, section 3.1"
 
 
-def kept_lengths(notes: Notes) -> dict[str, int]:
-    """Of the row that a case keeps, the lengths by axis."""
+def unpadded_lengths(notes: Notes) -> dict[str, int]:
+    """By axis, the length without padding of the row that a case leaves unchanged."""
     return {axis: notes[axis] for axis in ("src", "frames", "tgt") if axis in notes}
 
 
 def own_row(row: int | None, lengths: dict[str, int]) -> Region:
-    """One row of the batch, cut to its own lengths; ``row`` None takes the only one."""
+    """The region of one row of the batch without its padding; ``row`` None selects the only row."""
 
     def part(spec: TensorSpec) -> tuple[slice, ...] | None:
         if not spec.axes or spec.axes[0] != "batch":
@@ -33,7 +36,8 @@ def own_row(row: int | None, lengths: dict[str, int]) -> Region:
 
 
 def row_lengths(evidence: Evidence) -> Iterator[dict[str, int]]:
-    """Of each row of the cell's case, the lengths by axis without padding; a default decoder is fed the source."""
+    """For each row of the cell's case, its length by axis without padding. By default the decoder input is the
+    source."""
     model_spec, inputs = evidence.model_spec, evidence.case.inputs
     source = inputs["encoder_attention_mask" if model_spec.decoder_only else "attention_mask"]
     target = inputs["attention_mask"] if model_spec.decoder_only else inputs.get("decoder_attention_mask", source)
@@ -45,29 +49,29 @@ def row_lengths(evidence: Evidence) -> Iterator[dict[str, int]]:
 
 @check(
     "CALL01",
-    claim="encoding first and then decoding with the encoder's output equals the whole call",
+    claim="encoding first and then decoding with encoder_outputs equals the whole call",
     source="BART page, encoder_outputs: may be passed instead of the inputs of the encoder",
-    likely_cause="the source mask is not handed on, or an argument lands in another parameter's place",
+    likely_cause="the source mask is not passed on, or an argument is bound to another parameter",
     cases=("encode-decode",),
-    also=("forward",),
+    depends_on=("forward",),
 )
 def encode_then_decode(evidence: Evidence) -> Iterator[Result]:
-    """Generation encodes once and decodes often, so this path is the one that produces text."""
+    """Generation uses this path: it encodes once and decodes many times."""
     yield from evidence.between("encode-decode", "forward", whole, whole)
 
 
 @check(
     "PAD01",
-    claim="padding on the right does not change a row: alone and unpadded it gives the same",
+    claim="right padding does not change a row: as a single row without padding it gives the same outputs",
     source=_MASK,
     likely_cause="a mask that is not applied, applied with the wrong sign, or positions counted from the padding",
     cases=("forward.single-row",),
-    also=("forward",),
+    depends_on=("forward",),
 )
 def padding_changes_nothing(evidence: Evidence) -> Iterator[Result]:
-    """Compared on the row's own positions only: what stands at padded ones means nothing."""
+    """Only the row's own positions are compared: outputs at padded positions are undefined."""
     notes = evidence.case.notes
-    lengths = kept_lengths(notes)
+    lengths = unpadded_lengths(notes)
     yield from evidence.between("forward.single-row", "forward", own_row(None, lengths), own_row(notes["row"], lengths))
 
 
@@ -75,66 +79,68 @@ def padding_changes_nothing(evidence: Evidence) -> Iterator[Result]:
     "BATCH01",
     claim="a row does not depend on the other rows of its batch",
     source="definition of a batch: rows are independent",
-    likely_cause="a mean or a mask taken over the batch, or rows exchanged",
+    likely_cause="a mean or a mask computed over the batch, or rows in another order",
     cases=("forward.perturbed-batch",),
-    also=("forward",),
+    depends_on=("forward",),
 )
 def is_row_independent(evidence: Evidence) -> Iterator[Result]:
-    """All tokens of the other rows are exchanged; the row that stayed must stay."""
+    """All tokens of the other rows are replaced. The outputs of the unchanged row must not change."""
     notes = evidence.case.notes
-    part = own_row(notes["row"], kept_lengths(notes))
+    part = own_row(notes["row"], unpadded_lengths(notes))
     yield from evidence.between("forward.perturbed-batch", "forward", part, part)
 
 
 @check(
     "MASK01",
-    claim="no decoder position sees a later one",
+    claim="no decoder position depends on a later one",
     source=_CAUSAL,
     likely_cause="a causal mask that is missing, transposed, or off by one",
     cases=("forward.perturbed-future",),
-    also=("forward",),
+    depends_on=("forward",),
 )
 def future_is_unseen(evidence: Evidence) -> Iterator[Result]:
-    """All tokens from one position on are exchanged: earlier logits stay, later ones move."""
+    """All tokens from one position on are replaced: earlier outputs must not change, later ones must."""
     position = evidence.case.notes["tgt"]
 
     def before(spec: TensorSpec) -> tuple[slice, ...]:
-        """Of the queries; that no later key is attended to is among what is compared."""
+        """The queries before the position. Their attention to later keys is part of the comparison."""
         return (slice(None),) * spec.axes.index("tgt") + (slice(position),) if "tgt" in spec.axes else ()
 
     def after(spec: TensorSpec) -> tuple[slice, ...]:
         return slice(None), slice(position, None)
 
     yield from evidence.between("forward.perturbed-future", "forward", before, before)
-    yield evidence.changed(evidence.answer, "forward.perturbed-future", "forward", after)
+    yield evidence.assert_depends_on(evidence.answer, "forward.perturbed-future", "forward", after)
 
 
 @check(
     "MASK02",
-    claim="every unmasked encoder position sees the whole unmasked source, and so does the decoder",
+    claim="every unmasked encoder position, and the decoder, depend on the whole unmasked source",
     source="Lewis et al. 2019, section 2: the encoder is bidirectional",
     likely_cause="a causal mask used in the encoder, or a mask that hides the last token",
     cases=("forward.perturbed-source",),
-    also=("forward",),
+    depends_on=("forward",),
 )
 def source_is_seen(evidence: Evidence) -> Iterator[Result]:
-    """The last token of each source is exchanged; every state of that row must move."""
+    """The last token of each source is replaced. Every state of that row must change."""
     for row, lengths in enumerate(evidence.case.notes["rows"]):
         if not evidence.model_spec.decoder_only and "hidden_states" not in evidence.subject.lacking:
-            yield evidence.changed("encoder.last", "forward.perturbed-source", "forward", own_row(row, lengths))
-        yield evidence.changed(evidence.answer, "forward.perturbed-source", "forward", own_row(row, {}))
+            yield evidence.assert_depends_on(
+                "encoder.last", "forward.perturbed-source", "forward", own_row(row, lengths)
+            )
+        yield evidence.assert_depends_on(evidence.answer, "forward.perturbed-source", "forward", own_row(row, {}))
 
 
 @check(
     "MASK03",
-    claim="what stands at masked positions changes nothing elsewhere",
+    claim="the content of masked positions does not change the outputs at other positions",
     source=_MASK,
-    likely_cause="a mask read with the wrong polarity, or not handed to the cross-attention",
+    likely_cause="a mask with inverted polarity, or one that is not passed to the cross-attention",
     cases=("forward.perturbed-padding",),
-    also=("forward",),
+    depends_on=("forward",),
 )
 def masked_content_is_unseen(evidence: Evidence) -> Iterator[Result]:
-    """Padding is replaced by ordinary words: a sum that still looks at it moves."""
+    """Padding is replaced by ordinary tokens. Any sum that still includes it changes."""
     for row, lengths in enumerate(row_lengths(evidence)):
         part = own_row(row, lengths)
         yield from evidence.between("forward.perturbed-padding", "forward", part, part)
@@ -142,15 +148,15 @@ def masked_content_is_unseen(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "MASK04",
-    claim="a row that is masked entirely changes no other row",
-    source=f"{_MASK}; what such a row is itself worth, no page says, and nothing is claimed of it",
-    likely_cause="a NaN of that row that reaches the others (0 times NaN is NaN), or a mask given up for all of "
-    "the batch",
+    claim="a fully masked row does not change any other row",
+    source=f"{_MASK}; the outputs of the fully masked row itself are undefined",
+    likely_cause="a NaN of that row that reaches the others (0 times NaN is NaN), or a mask dropped for the whole "
+    "batch",
     cases=("forward.fully-masked-row",),
-    also=("forward",),
+    depends_on=("forward",),
 )
-def masked_rows_spoil_no_other(evidence: Evidence) -> Iterator[Result]:
-    """One empty text among many is what a server is sent; the others are to be answered as ever."""
+def fully_masked_row_is_isolated(evidence: Evidence) -> Iterator[Result]:
+    """A server may receive one empty text in a batch. The outputs of the other rows must not change."""
     for row, lengths in enumerate(row_lengths(evidence)):
         if row != evidence.case.notes["masked"]:
             part = own_row(row, lengths)
@@ -159,14 +165,14 @@ def masked_rows_spoil_no_other(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "EVAL01",
-    claim="in evaluation the same call gives the same bits twice",
+    claim="in evaluation mode the same call gives the same bits twice",
     source="main classes, from_pretrained: the model is in evaluation mode, so dropout is off",
-    likely_cause="dropout left on, or an operation whose order of sums is not fixed",
+    likely_cause="dropout left on, or an operation with a non-deterministic order of sums",
     cases=("forward.repeated",),
     needs_oracle=False,
 )
 def evaluation_repeats(evidence: Evidence) -> Iterator[Result]:
-    """Within one process, on one device; across machines only tolerances hold."""
+    """Within one process and on one device. Between machines outputs agree within tolerance only."""
     first, second = evidence.trace.facts["first"], evidence.trace.facts["second"]
     for name in first:
         yield Finding(first[name] == second.get(name), f"{name} differs between two equal calls", name)

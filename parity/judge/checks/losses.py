@@ -1,4 +1,4 @@
-"""Loss and labels: what is averaged over, and what the decoder is fed."""
+"""Loss and labels: the reduction of the loss, and the decoder inputs that are made from labels."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted
     "LOSS01",
     claim="the loss is within tolerance of the float64 oracle",
     source=_LABELS + "; start_positions: clamped to the length, those outside are not taken into account",
-    likely_cause="a mean over the wrong count, label smoothing left on, or -100 kept",
+    likely_cause="a mean over the wrong count, label smoothing left on, or -100 not ignored",
     cases=("loss", "loss.row-ignored", "loss.padding-label", "loss.default-mask", "loss.outside", "loss.negative"),
 )
 def loss_within_tolerance(evidence: Evidence) -> Iterator[Result]:
-    """One number: measured on the scale of the logits it comes from, with their error for a noise floor."""
+    """One number, relative to the scale of its logits, with their noise floor."""
     yield from evidence.against_oracle("loss")
 
 
 @check(
     "LOSS02",
-    claim="the loss is the documented one of the model's own logits: a mean over the labels that are not ignored",
-    source=_LABELS + "; of a classifier mean squared error or cross-entropy, of an answer's ends their mean",
-    likely_cause="padding counted as a label, labels shifted once more, or a mean over all positions",
+    claim="the loss is the documented loss of the model's own logits: a mean over the labels that are not ignored",
+    source=_LABELS + "; classifiers: mean squared error or cross-entropy; answer spans: the mean of both ends",
+    likely_cause="padding counted as a label, labels shifted again, or a mean over all positions",
     cases=("loss", "loss.row-ignored", "loss.padding-label"),
 )
 def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
-    """Computed here in float64 from the returned logits, so that a wrong loss is told from wrong logits."""
+    """The loss is recomputed here in float64 from the returned logits, which separates a wrong loss from wrong
+    logits."""
     arrays = evidence.trace.arrays
     if not {"loss", evidence.answer} <= set(arrays):
         yield Finding(False, "loss or logits were not returned", "loss")
@@ -46,7 +47,7 @@ def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
     expected = documented_loss(evidence.model_spec, arrays, evidence.case.inputs)
     actual, tolerance = float(mean_loss(arrays["loss"])), evidence.tolerance("loss")
     if tolerance is None:
-        yield Finding(False, "the loss has no tolerance: no conforming implementation answered", "loss")
+        yield Finding(False, "the loss has no tolerance: no reference returned finite values", "loss")
         return
     error = abs(actual - expected) / max(evidence.scale(evidence.answer), abs(expected))
     worst = {"actual": actual, "expected": expected}
@@ -55,10 +56,17 @@ def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
 
 
 def documented_loss(model_spec: ModelSpec, arrays: Mapping[str, np.ndarray], inputs: Mapping[str, Any]) -> float:
-    """What a call's loss is documented to be, of the logits it returned, in float64."""
+    """The documented loss of a call's returned logits, in float64.
+
+    Args:
+        arrays: the returned tensors by name, logits among them.
+        inputs: the inputs of the case, labels or positions among them.
+    """
     if model_spec.head == "span":
         ends = (("start_logits", "start_positions"), ("end_logits", "end_positions"))
-        return float(np.mean([cross_entropy(arrays[logits], np.array(inputs[places])) for logits, places in ends]))
+        return float(
+            np.mean([cross_entropy(arrays[logits], np.array(inputs[positions])) for logits, positions in ends])
+        )
     labels, kind = np.array(inputs["labels"]), model_spec.bart.problem_type if model_spec.head == "labels" else None
     if model_spec.head == "labels" and (kind == "regression" or model_spec.labels == 1):
         return float(np.mean((arrays["logits"].astype(np.float64) - labels) ** 2))
@@ -76,26 +84,26 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: int, one for each row of logits.
 
     Returns:
-        NaN where every label is ignored (a mean over nothing).
+        NaN if every label is ignored (a mean over no labels).
     """
-    kept = labels != IGNORED
-    if not kept.any():
+    counted = labels != IGNORED
+    if not counted.any():
         return float("nan")
-    scores = logits[kept].astype(np.float64)
+    scores = logits[counted].astype(np.float64)
     top = scores.max(axis=-1)
     normaliser = top + np.log(np.exp(scores - top[:, None]).sum(axis=-1))
-    return float(np.mean(normaliser - scores[np.arange(len(scores)), labels[kept]]))
+    return float(np.mean(normaliser - scores[np.arange(len(scores)), labels[counted]]))
 
 
 @check(
     "LOSS03",
-    claim="with every label ignored the loss is a mean over nothing: NaN, and the logits are untouched",
+    claim="with all labels ignored the loss is NaN (a mean over no labels), and the logits are unaffected",
     source=_LABELS + " (none here, so 0/0)",
-    likely_cause="a division guarded by one, which turns a batch without labels into a loss of 0",
+    likely_cause="a count clamped to at least 1, so that a batch without labels has a loss of 0",
     cases=("loss.all-ignored",),
 )
 def all_ignored_is_undefined(evidence: Evidence) -> Iterator[Result]:
-    """Declared undefined: the pattern is the claim, and that the logits beside it still agree with the oracle."""
+    """The loss must be NaN, and the logits of the same call must agree with the oracle."""
     loss = evidence.trace.arrays.get("loss")
     values = [] if loss is None else loss.reshape(-1).tolist()
     yield Finding(values != [] and all(map(np.isnan, values)), f"the loss is {values}, not NaN", "loss")
@@ -104,26 +112,26 @@ def all_ignored_is_undefined(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "SHIFT01",
-    claim="decoder inputs made from labels are: the start token, then the labels but the last, -100 read as padding",
+    claim="decoder inputs made from labels are the start token and all labels but the last, with -100 as padding",
     source=_SHIFT,
-    likely_cause="labels shifted not at all, twice, or with -100 looked up in the embedding table",
+    likely_cause="labels not shifted or shifted twice, or -100 looked up in the embedding table",
     cases=("loss",),
-    also=("forward",),
+    depends_on=("forward",),
     applies=lambda case: bool(case.notes.get("shifts_labels")),
 )
 def labels_are_shifted(evidence: Evidence) -> Iterator[Result]:
-    """The pass given labels must equal the backend's own pass given the shifted labels as decoder inputs."""
+    """The pass with labels must equal the backend's own pass with the shifted labels as decoder inputs."""
     yield from evidence.between("loss", "forward", whole, whole)
 
 
 @check(
     "SHIFT02",
-    claim="without decoder inputs or labels the decoder is fed the source shifted right",
+    claim="without decoder inputs or labels the decoder input is the source shifted right",
     source="BART page, decoder_input_ids: if none are given they are made by shifting input_ids to the right",
-    likely_cause="another start token, padding in the wrong place, or a default that only one framework has",
+    likely_cause="another start token, padding at the wrong positions, or a default that only one framework has",
     cases=("forward.defaults",),
     requires=("default_decoder_inputs",),
 )
 def source_is_shifted(evidence: Evidence) -> Iterator[Result]:
-    """Every tensor of the pass with nothing but ``input_ids`` against the oracle's."""
+    """Compares every tensor of a pass with only ``input_ids`` with the oracle."""
     yield from evidence.against_oracle()

@@ -1,4 +1,4 @@
-"""Numbers: every tensor of a pass is within tolerance of the float64 oracle."""
+"""Numbers: every tensor of a forward pass, and every gradient, is within tolerance of the float64 oracle."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PAPER = "Lewis et al. 2019 (BART), section 2.1, and Vaswani et al. 2017, sectio
     "NUM01",
     claim="hidden states of the encoder and the decoder are within tolerance of the float64 oracle, layer by layer",
     source=_PAPER,
-    likely_cause="the operation named by the first divergent tensor: positions or scale at hidden.0, otherwise "
-    "that layer",
+    likely_cause="the operation before the first divergent tensor: positions or scale at hidden.0, otherwise that "
+    "layer",
     cases=_PASSES,
     kinds=("hidden",),
     requires=("hidden_states",),
 )
 def hidden_states(evidence: Evidence) -> Iterator[Result]:
-    """The first layer out of tolerance, while its inputs are inside, holds the fault."""
+    """The fault is in the first layer that is out of tolerance while its inputs are within tolerance."""
     yield from evidence.against_oracle("hidden")
 
 
@@ -37,7 +37,7 @@ def hidden_states(evidence: Evidence) -> Iterator[Result]:
     requires=("attentions",),
 )
 def attentions(evidence: Evidence) -> Iterator[Result]:
-    """Attention is compared after the softmax, where an unscaled score shows at once."""
+    """Attention is compared after the softmax, where an unscaled score is visible immediately."""
     yield from evidence.against_oracle("attention")
 
 
@@ -45,7 +45,7 @@ def attentions(evidence: Evidence) -> Iterator[Result]:
     "NUM03",
     claim="cross-attention probabilities are within tolerance of the float64 oracle",
     source=_PAPER,
-    likely_cause="the padding mask of the source is not handed to the decoder, or its keys come from another layer",
+    likely_cause="the source padding mask is not passed to the decoder, or its keys come from another layer",
     cases=_PASSES,
     kinds=("cross-attention",),
     requires=("attentions",),
@@ -64,36 +64,37 @@ def cross_attentions(evidence: Evidence) -> Iterator[Result]:
     kinds=("logits",),
 )
 def logits(evidence: Evidence) -> Iterator[Result]:
-    """The last states may be right and the head still wrong."""
+    """The head may be wrong although the last hidden states are right."""
     yield from evidence.against_oracle("logits")
 
 
 @check(
     "LAYER01",
-    claim="every layer, given the oracle's own states, makes of them what the oracle makes, within tolerance",
+    claim="every layer, run on the oracle's input states, returns the oracle's output states within tolerance",
     source="definition: a layer is a function of its input, the masks and, in a decoder, the encoder's last states",
-    likely_cause="the layer named: its attention, norm, activation or mask; an error elsewhere cannot reach it",
+    likely_cause="the named layer: its attention, norm, activation or mask; errors of other layers cannot reach it",
     cases=("each-layer",),
     requires=("encode_decode", "layerwise"),
 )
 def layers_alone(evidence: Evidence) -> Iterator[Result]:
-    """Asked for with ``--layerwise``. What a layer is given is not judged here: only what it makes."""
+    """Runs with ``--layerwise`` only. The input states of the layers are not judged."""
     given = ("encoder.hidden.0", "decoder.hidden.0", "encoder.last")
     yield from (result for result in evidence.against_oracle("hidden", "logits") if result.tensor not in given)
 
 
 @check(
     "GRAD01",
-    claim="gradients of the loss by every trainable parameter are within tolerance of the float64 oracle, "
-    "where defined",
-    source="definition of the gradient; BART page, labels: the loss is meant to be trained on",
-    likely_cause="a parameter cut off from the loss, a row left out, or a tied table counted once",
+    claim="gradients of the loss with respect to every trainable parameter are within tolerance of the float64 oracle, "
+    "where they are defined",
+    source="definition of the gradient; BART page, labels: the loss is used for training",
+    likely_cause="a parameter detached from the loss, a row left out, or a tied table counted once",
     cases=("gradients",),
     requires=("gradients",),
 )
 def gradients(evidence: Evidence) -> Iterator[Result]:
-    """Gradients run against the data flow, so the first divergent one stands nearest to the loss.
+    """Gradients are ordered against the data flow: the first divergent one is the nearest to the loss.
 
-    Of a model with ReLU only those before the last ReLU are claimed (``parity.core.tensors.gradient_tensors``).
+    For a model with ReLU only the gradients between the last ReLU and the loss are compared
+    (``parity.core.tensors.gradient_tensors``).
     """
     yield from evidence.against_oracle("gradient")

@@ -1,4 +1,4 @@
-"""Outputs: which fields come back, in what order, of what shape and dtype."""
+"""Outputs: the returned fields, their order, shapes and dtypes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADS: dict[str, tuple[str, ...]] = {
     "labels": ("loss", "logits"),
     "span": ("loss", "start_logits", "end_logits"),
 }
-"""What each head's output begins with."""
+"""The first fields of the output, by head."""
 SHARED = (
     "decoder_hidden_states",
     "decoder_attentions",
@@ -29,19 +29,21 @@ SHARED = (
     "encoder_hidden_states",
     "encoder_attentions",
 )
-ALONE = ("hidden_states", "attentions", "cross_attentions")
-"""What it ends with, behind an encoder and without one."""
+DECODER_ONLY = ("hidden_states", "attentions", "cross_attentions")
+"""The last fields of the output: ``SHARED`` with an encoder, ``DECODER_ONLY`` without."""
 
 
 def documented_fields(evidence: Evidence) -> list[str]:
-    """The fields that a call with these inputs gives, in the documented order."""
+    """The documented fields of a call with the inputs of the case, in order."""
     model_spec, inputs, lacking = evidence.model_spec, evidence.case.inputs, evidence.subject.lacking
-    fields = [*HEADS[model_spec.head], "past_key_values", *(ALONE if model_spec.decoder_only else SHARED)]
+    fields = [*HEADS[model_spec.head], "past_key_values", *(DECODER_ONLY if model_spec.decoder_only else SHARED)]
     if not LABELS & set(inputs):
         fields = [name for name in fields if name != "loss"]
     if evidence.case.notes.get("no_encoder"):
         fields.remove("cross_attentions")
-    if "attentions" in lacking and not evidence.subject.kept:  # those of a golden came back and were not kept
+    if (
+        "attentions" in lacking and not evidence.subject.kept
+    ):  # a golden's run returned attentions, but they are not stored
         fields = [name for name in fields if not name.endswith("attentions")]
     decoder = evidence.config.get("decoder", evidence.config)
     if "cache_output" in lacking or not decoder.get("use_cache", True):
@@ -51,15 +53,15 @@ def documented_fields(evidence: Evidence) -> list[str]:
 
 @check(
     "OUT01",
-    claim="every documented output that was asked for comes back, in the documented order, and no other",
+    claim="exactly the documented outputs that were requested are returned, in the documented order",
     source=_OUTPUT,
-    likely_cause="a flag that is not passed on, or an output class whose fields were moved",
+    likely_cause="a flag that is not passed on, or an output class with reordered fields",
     cases=("forward", "loss"),
     requires=("hidden_states",),
     needs_oracle=False,
 )
 def fields_are_documented(evidence: Evidence) -> Iterator[Result]:
-    """The order is that of the tuple a caller unpacks."""
+    """A caller that unpacks the output as a tuple depends on this order."""
     wanted = documented_fields(evidence)
     found = [fact["field"] for fact in evidence.trace.facts["fields"]]
     yield Finding(found == wanted, f"the fields are {', '.join(found)}; documented are {', '.join(wanted)}")
@@ -67,14 +69,14 @@ def fields_are_documented(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "OUT02",
-    claim="every output has its documented shape, and the dtype that the model was loaded in",
+    claim="every output has the documented shape, and the dtype in which the model was loaded",
     source=_OUTPUT,
-    likely_cause="a loss that is not a scalar, an axis moved, or a silent promotion to another precision",
+    likely_cause="a loss that is not a scalar, axes in another order, or a promotion to another precision",
     cases=("forward", "loss", "forward.single-row"),
     needs_oracle=False,
 )
 def shapes_and_dtypes(evidence: Evidence) -> Iterator[Result]:
-    """Shapes follow from the config and the inputs, not from another backend. No tensor may go unmatched."""
+    """Expected shapes follow from the config and the inputs. A tensor that is not documented is a failure."""
     trace, wanted = evidence.trace, evidence.expected_tensors()
     for spec in wanted:
         if spec.name not in trace.arrays:
@@ -85,9 +87,9 @@ def shapes_and_dtypes(evidence: Evidence) -> Iterator[Result]:
         yield Finding(shape == expected, what, spec.name)
         dtype = trace.dtypes[spec.name]
         same = dtype == evidence.subject.dtype
-        yield Finding(same, f"{spec.name} is {dtype}, loaded was {evidence.subject.dtype}", spec.name)
+        yield Finding(same, f"{spec.name} is {dtype}, but the model was loaded in {evidence.subject.dtype}", spec.name)
     for name in set(trace.arrays) - {spec.name for spec in wanted}:
-        yield Finding(False, f"{name} came back and matches no documented tensor", name)
+        yield Finding(False, f"{name} was returned, but is not documented", name)
 
 
 def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
@@ -112,15 +114,15 @@ def _shape(spec: TensorSpec, evidence: Evidence) -> tuple[int, ...]:
 
 
 def lengths(evidence: Evidence) -> dict[str, int]:
-    """How long the axes of sequences are: what the decoder is fed, and what the encoder hands to it."""
+    """The lengths of the sequence axes ``src``, ``tgt`` and, with audio, ``frames``."""
     model_spec, inputs = evidence.model_spec, evidence.case.inputs
     if model_spec.decoder_only:
         source = inputs.get("encoder_hidden_states")
         return {"tgt": len(inputs["input_ids"][0]), **({"src": len(source[0])} if source else {})}
     main = len(inputs[model_spec.main_input][0])
     labels = inputs.get("labels") if model_spec.head == "language" else None
-    fed = inputs.get("decoder_input_ids") or labels
-    target = len(fed[0]) if fed else main
+    decoder_inputs = inputs.get("decoder_input_ids") or labels
+    target = len(decoder_inputs[0]) if decoder_inputs else main
     if model_spec.speech is None:
         return {"src": main, "tgt": target}
     return {"src": model_spec.frames(main), "frames": model_spec.frames(main, adapted=False), "tgt": target}
@@ -128,9 +130,9 @@ def lengths(evidence: Evidence) -> dict[str, int]:
 
 @check(
     "OUT03",
-    claim="the tuple and the dictionary form of an output hold the same values in the same order",
+    claim="the tuple and the dictionary form of an output have the same values in the same order",
     source="main classes, ModelOutput.to_tuple; BART page, return_dict",
-    likely_cause="a field that is left out of one form, or a branch that computes something else",
+    likely_cause="a field missing from one form, or a code path that computes another value",
     cases=("forward.tuple",),
     requires=("tuple",),
     needs_oracle=False,
@@ -140,6 +142,6 @@ def tuple_equals_dict(evidence: Evidence) -> Iterator[Result]:
     facts = evidence.trace.facts
     ours, theirs = facts["tuple"], facts["dict"]
     yield Finding(len(ours) == len(theirs), f"the tuple holds {len(ours)} values, the dictionary {len(theirs)}")
-    for place, (one, other) in enumerate(zip(ours, theirs, strict=False)):
-        name = facts["names"][place] if place < len(facts["names"]) else str(place)
-        yield Finding(one == other, f"value {place} ({name}) of the tuple is not the dictionary's", name)
+    for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        name = facts["names"][index] if index < len(facts["names"]) else str(index)
+        yield Finding(one == other, f"value {index} ({name}) of the tuple differs from the dictionary", name)

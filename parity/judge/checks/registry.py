@@ -1,4 +1,4 @@
-"""What a check is: one claim with its source, the cases it reads, and a function that yields what it compared."""
+"""The check registry. A check is one claim with its source, the cases it reads, and a function that yields results."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ Function = Callable[[Evidence], Iterator[Result]]
 
 @dataclass(frozen=True)
 class Check:
-    """A claim, ready to be judged. The function's docstring says what breaks it and how that shows."""
+    """One registered claim. The docstring of ``function`` describes how a fault shows in the compared tensors."""
 
     id: str
     group: str
     claim: str
     source: str
-    """Where the claim comes from: the documentation page and field, or the definition."""
+    """The documentation page and field that state the claim, or its definition."""
     likely_cause: str
-    """What usually breaks it, shown as ``likely`` in a failure."""
+    """The usual cause of a failure, printed with it."""
     cases: tuple[str, ...]
-    """Names of the cases it is judged on, one cell each; ``*`` stands for anything."""
-    also: tuple[str, ...]
-    """Other cases of the same subject that it reads."""
+    """Names of the cases to judge, one cell each; ``*`` matches anything."""
+    depends_on: tuple[str, ...]
+    """Other cases of the same subject that the check reads."""
     requires: tuple[str, ...]
     needs_oracle: bool
     role: str
     """``candidate``, or ``file`` for a claim about the weight file itself."""
     function: Function
     applies: Callable[[Case], bool] = lambda case: True
-    """Whether the claim says anything of a case, as it was asked: of a greedy search, say, and not of beams."""
-    reads_raised: bool = False
-    """Whether an error is an answer that it judges itself; otherwise what raises has failed."""
+    """Whether the claim applies to a case with its settings, for example to greedy search but not to beam search."""
+    handles_exceptions: bool = False
+    """Whether the check itself judges a case that raised; otherwise an exception is a failure."""
     kinds: tuple[str, ...] = ()
-    """Kinds of tensors it is about: it says nothing of a model, or of a case, that has none of them. Empty: of all."""
+    """Tensor kinds to compare; a model or case without any of them has no cell. Empty: all kinds."""
 
 
 CHECKS: dict[str, Check] = {}
@@ -50,18 +50,24 @@ def check(
     source: str,
     likely_cause: str,
     cases: tuple[str, ...],
-    also: tuple[str, ...] = (),
+    depends_on: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
     needs_oracle: bool = True,
     role: str = "candidate",
     applies: Callable[[Case], bool] = lambda case: True,
-    reads_raised: bool = False,
+    handles_exceptions: bool = False,
     kinds: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
-    """Registers a generator function as a check; its group is the name of its module.
+    """Registers a generator function as a check. Its group is the name of its module.
+
+    Args:
+        id: unique, for example ``NUM01``.
+        claim, source, likely_cause, cases, depends_on, requires: see ``Check``.
+        needs_oracle: without the oracle's trace the cell is an error.
+        role, applies, handles_exceptions, kinds: see ``Check``.
 
     Raises:
-        ValueError: the id is taken.
+        ValueError: the id is already registered.
     """
 
     def register(function: Function) -> Function:
@@ -75,13 +81,13 @@ def check(
             source,
             likely_cause,
             cases,
-            also,
+            depends_on,
             requires,
             needs_oracle,
             role,
             function,
             applies,
-            reads_raised,
+            handles_exceptions,
             kinds,
         )
         return function

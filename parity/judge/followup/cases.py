@@ -31,8 +31,8 @@ from parity.judge.followup.eos_cases import PLAIN, end_cases
 from parity.judge.followup.saving import save_cases, saved_cases
 from parity.judge.generated_text import (
     SEQUENCES,
-    held_otherwise,
     judged,
+    overridden_settings,
     score_tolerance,
     search_tolerance,
     sequences_of,
@@ -213,12 +213,12 @@ def _held_cases(run: CheckpointRun, case: Case) -> Iterator[Case]:
     """
     holders: dict[str, tuple[dict[str, Any], list[int]]] = {}
     for index, _ in run.subjects("candidate"):
-        if held := held_otherwise(run, index, case):
+        if held := overridden_settings(run, index, case):
             holders.setdefault(json.dumps(held, sort_keys=True), (held, []))[1].append(index)
     passed = case.settings.get("arguments", {})
     for number, (held, subjects) in enumerate(holders.values()):
-        twenty = held["max_length"] == 20 and held["max_new_tokens"] is None and "max_length" not in passed
-        for longer in ({}, {"max_new_tokens": 20}) if twenty else ({},):
+        default_max_length = held["max_length"] == 20 and held["max_new_tokens"] is None and "max_length" not in passed
+        for longer in ({}, {"max_new_tokens": 20}) if default_max_length else ({},):
             notes: Notes = {
                 "roles": ["oracle"],
                 "of": case.name,
@@ -243,7 +243,7 @@ def may_differ(spoken: Dialect, case: Case) -> bool:
     """Whether a dialect differs from the documented one in anything that decides this case's text or score."""
     settings = GenerationSettings.from_dict(case.notes["settings"])
     counts = {
-        "twenty": settings.max_length == 20 and settings.max_new_tokens is None,
+        "default_max_length": settings.max_length == 20 and settings.max_new_tokens is None,
         "min_new_tokens": settings.min_new_tokens is not None,
         "no_repeat_ngram": bool(settings.no_repeat_ngram_size),
         "padding": False,

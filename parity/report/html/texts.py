@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from parity.core.display import printable, shown
-from parity.core.records import GeneratedRow, Mark, Report
+from parity.core.records import GeneratedRow, Report, TokenDiff
 from parity.report.html.anchors import anchor
 from parity.report.html.text_diff import TextDiff, text_diff
 
@@ -159,7 +159,7 @@ def _line(
     )
 
 
-def _box(place: int, token: int, word: str, kind: str, mark: Mark | None, words: dict[int, str]) -> Box:
+def _box(place: int, token: int, word: str, kind: str, mark: TokenDiff | None, words: dict[int, str]) -> Box:
     shown, spaced = _shown(word), word.startswith(" ")
     hover = f"position {place}, token {token}"
     if mark is None:

@@ -10,9 +10,9 @@ import numpy as np
 from parity.core.backends import library_backends
 from parity.core.resources import data
 from parity.core.subject import REFERENCES
-from parity.tools.calibrate.about import about
 from parity.tools.calibrate.measure import digest, measure_all, read, still_drawn
 from parity.tools.calibrate.plan import chunks
+from parity.tools.calibrate.provenance import provenance
 from parity.tools.calibrate.table import as_toml
 
 DTYPES = ("float32", "bfloat16", "float32", "float16", "float32", "float64")
@@ -38,7 +38,7 @@ def main() -> None:
     measure_all(todo, asked.ratios, asked.jobs, lambda line: print(line, flush=True))
     found = still_drawn(read(asked.ratios))
     said = {
-        **about("python -m parity.tools.calibrate"),
+        **provenance("python -m parity.tools.calibrate"),
         "architectures": asked.architectures,
         "checkpoints": len(np.unique(np.char.add(found["chunk"], found["checkpoint"]))),
         "comparisons": 2 * len(found["tensor"]),

@@ -25,10 +25,10 @@ from parity.core.records import Report, Verdict
 from parity.core.subject import REFERENCES
 from parity.judge.followup.cases import DERIVED
 from parity.judge.judge import judge
-from parity.tools.calibrate.about import about
 from parity.tools.calibrate.draw import rows
 from parity.tools.calibrate.measure import wait_passively
 from parity.tools.calibrate.plan import Chunk, chunks
+from parity.tools.calibrate.provenance import provenance
 
 PAIR = 2
 """Architectures audited together: with many checkpoints of each, small chunks cost little more and lose less."""
@@ -146,7 +146,7 @@ def main() -> None:
     audit_all(list(todo), asked.parts, asked.jobs)
     found = together(asked.parts)
     print(*lines(found), sep="\n")
-    text = json.dumps({**about("python -m parity.tools.calibrate.alarms"), "seed": asked.seed, **found}, indent=1)
+    text = json.dumps({**provenance("python -m parity.tools.calibrate.alarms"), "seed": asked.seed, **found}, indent=1)
     asked.out.write_text(text + "\n", encoding="utf-8")
 
 

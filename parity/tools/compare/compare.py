@@ -15,11 +15,11 @@ from parity.core.case import Case
 from parity.core.display import printable
 from parity.core.records import SubjectRecord
 from parity.judge.captured_run import CheckpointRun
-from parity.tools.compare.selector import CompareError, Side
+from parity.tools.compare.selector import CompareError, Operand
 from parity.tools.compare.tensor_diff import TensorRow, tensor_rows
 from parity.tools.gate.baseline import rows_of
 from parity.tools.gate.gate import Change, changes
-from parity.tools.gate.report_digest import JudgedReport, read_judged, versions_of
+from parity.tools.gate.report_digest import ReportDigest, read_digest, versions_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Comparison:
         return printable(f"<Comparison {text}>", 1000)
 
 
-def compare(one: Side, other: Side, cases: Sequence[str] = ("load", "forward")) -> Comparison:
+def compare(one: Operand, other: Operand, cases: Sequence[str] = ("load", "forward")) -> Comparison:
     """Compares two captured runs.
 
     Runs of different backends, cases or checks are compared by what they share; ``Comparison.one_sided`` lists the
@@ -140,7 +140,7 @@ def _shared(run: CheckpointRun, pairs: Sequence[tuple[tuple[int, SubjectRecord],
 
 
 def _checkpoints_of_one(
-    one: Side, ours: list[CheckpointRun], other: Side, theirs: list[CheckpointRun]
+    one: Operand, ours: list[CheckpointRun], other: Operand, theirs: list[CheckpointRun]
 ) -> Iterator[str]:
     """A line for each side that has checkpoints of its own."""
     if len(ours) == len(theirs) == 1:
@@ -152,7 +152,7 @@ def _checkpoints_of_one(
 
 
 def _of_one_side(
-    one: Side, run: CheckpointRun, other: Side, peer: CheckpointRun, wanted: Sequence[str]
+    one: Operand, run: CheckpointRun, other: Operand, peer: CheckpointRun, wanted: Sequence[str]
 ) -> Iterator[str]:
     """A line for each side that has backends or cases of its own on one checkpoint.
 
@@ -177,7 +177,7 @@ def _labels(run: CheckpointRun) -> dict[str, None]:
     return dict.fromkeys(subject.label for _, subject in run.subjects("candidate"))
 
 
-def _checks_of_one(one: Side, other: Side, judged: tuple[JudgedReport, JudgedReport] | None) -> Iterator[str]:
+def _checks_of_one(one: Operand, other: Operand, judged: tuple[ReportDigest, ReportDigest] | None) -> Iterator[str]:
     """A line for each side that was judged by checks of its own."""
     if judged is None:
         return
@@ -198,16 +198,16 @@ def _listed(names: Sequence[str], noun: str) -> str:
     return f"{noun if len(names) == 1 else f'{noun}s'} {listed}"
 
 
-def _judged(one: Side, other: Side) -> tuple[JudgedReport, JudgedReport] | None:
+def _judged(one: Operand, other: Operand) -> tuple[ReportDigest, ReportDigest] | None:
     """Both reports; None where a subject was named, or a run was not judged."""
     reports = [side.directory / "report.json" for side in (one, other)]
     if one.who or other.who or not all(path.is_file() for path in reports):
         return None
-    before, after = map(read_judged, reports)
+    before, after = map(read_digest, reports)
     return before, after
 
 
-def _changes(before: JudgedReport, after: JudgedReport) -> list[Change]:
+def _changes(before: ReportDigest, after: ReportDigest) -> list[Change]:
     """From the first run's verdicts to the second's, of subjects, cases and checks that both have."""
     sides = [
         {(v.checkpoint, word) for v in side.verdicts for word in (v.cell.subject, v.case, v.check)}
@@ -223,7 +223,7 @@ def _changes(before: JudgedReport, after: JudgedReport) -> list[Change]:
 
 
 def _pairs(
-    one: Side, ours: list[CheckpointRun], other: Side, theirs: list[CheckpointRun]
+    one: Operand, ours: list[CheckpointRun], other: Operand, theirs: list[CheckpointRun]
 ) -> list[tuple[CheckpointRun, CheckpointRun]]:
     if len(ours) == len(theirs) == 1:
         return [(ours[0], theirs[0])]
@@ -239,7 +239,7 @@ def _pairs(
 
 
 def _subjects(
-    one: Side, run: CheckpointRun, other: Side, peer: CheckpointRun
+    one: Operand, run: CheckpointRun, other: Operand, peer: CheckpointRun
 ) -> Iterator[tuple[tuple[int, SubjectRecord], tuple[int, SubjectRecord]]]:
     """The named subjects, else each subject with that of the same label, device and dtype.
 
@@ -267,7 +267,7 @@ def _words(subject: SubjectRecord, words: list[str]) -> tuple[str, ...]:
     return (subject.label, *(getattr(subject, word) for word in words))
 
 
-def _of(side: Side, run: CheckpointRun) -> list[tuple[int, SubjectRecord]]:
+def _of(side: Operand, run: CheckpointRun) -> list[tuple[int, SubjectRecord]]:
     found = [(i, s) for i, s in run.subjects("candidate") if side.who is None or side.who.is_it(s)]
     if not found:
         there = ", ".join(dict.fromkeys(f"{s.label}:{s.dtype}:{s.device}" for _, s in run.subjects("candidate")))
@@ -275,7 +275,9 @@ def _of(side: Side, run: CheckpointRun) -> list[tuple[int, SubjectRecord]]:
     return found
 
 
-def _cases(one: Side, run: CheckpointRun, other: Side, peer: CheckpointRun, wanted: Sequence[str]) -> Iterator[str]:
+def _cases(
+    one: Operand, run: CheckpointRun, other: Operand, peer: CheckpointRun, wanted: Sequence[str]
+) -> Iterator[str]:
     """The wanted cases that are the same on both sides.
 
     Raises:

@@ -14,7 +14,7 @@ class CompareError(InputError):
 
 
 @dataclass(frozen=True)
-class Who:
+class SubjectSelector:
     """A subject as a side names it."""
 
     backend: str
@@ -24,7 +24,7 @@ class Who:
     device: str = "cpu"
 
     @classmethod
-    def parse(cls, text: str) -> Who:
+    def parse(cls, text: str) -> SubjectSelector:
         """Reads ``hf-torch/sdpa@docs-4.37:bfloat16:cuda``.
 
         Raises:
@@ -43,9 +43,9 @@ class Who:
 
 
 @dataclass(frozen=True)
-class Side:
+class Operand:
     """One side of a comparison: a captured run and one subject of it; None for every subject."""
 
     name: str
     directory: Path
-    who: Who | None
+    who: SubjectSelector | None

@@ -10,8 +10,8 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 
+from parity.tools.examples.markdown_escapes import repair_markdown
 from parity.tools.examples.model import Block, Statement
-from parity.tools.examples.scars import mend_scars
 
 PYTHON = {"py", "python", "python3", "pycon", "py3", "ipython"}
 SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "cmd", "powershell"}
@@ -49,7 +49,7 @@ def classify(content: str, language: str, line: int, *, scarred: bool = False, f
         return Block("shell", line)
     if language and language not in PYTHON:
         return Block("unreadable", line, reason=f"{language}, not Python")
-    content, notes = mend_scars(textwrap.dedent(content)) if scarred else (textwrap.dedent(content), ())
+    content, notes = repair_markdown(textwrap.dedent(content)) if scarred else (textwrap.dedent(content), ())
     problem = _syntax_problem(content)
     if problem and not language:
         return Block("unreadable", line, reason=f"neither Python nor a command: {problem}")
@@ -78,7 +78,7 @@ def _session(content: str, line: int, *, scarred: bool, fenced: bool) -> Block:
         )
     statements, notes = [], dict.fromkeys(())
     for example in examples:
-        code, mended = mend_scars(example.source) if scarred else (example.source, ())
+        code, mended = repair_markdown(example.source) if scarred else (example.source, ())
         notes |= dict.fromkeys(mended)
         shown = "" if doctest.OPTIONFLAGS_BY_NAME["IGNORE_RESULT"] in example.options else example.want
         if shown and all(each.lstrip().startswith("#") for each in shown.splitlines()):

@@ -1,4 +1,4 @@
-"""What became of a documented statement: holds, breaks, differs, or what it would need to be compared."""
+"""Judges documented statements: holds, breaks, differs, not compared."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def judge(
     for number, statement in enumerate(block.statements):
         own = needs[number] & standing_in
         if number < len(outcome.answers):
-            raised = _placed(outcome.answers[number].raised, block.line)
+            raised = _with_document_line(outcome.answers[number].raised, block.line)
             statements.append(_judge_one(statement, outcome.answers[number], raised, own, block.kind == "session"))
         elif number == len(outcome.answers) and outcome.ended:
-            statements.append(_told(statement, "breaks", reason=outcome.ended))
+            statements.append(_result(statement, "breaks", reason=outcome.ended))
         else:
-            statements.append(_told(statement, "not reached"))
+            statements.append(_result(statement, "not reached"))
     status = worst([each.status for each in statements if each.status != "not reached"])
     decisive = next((each for each in statements if each.status == status), None)
     return ExampleResult(
@@ -83,16 +83,16 @@ def judge(
 
 
 def worst(statuses: Sequence[Status]) -> Status:
-    """The one that decides about an example."""
+    """The worst status, which is that of the example."""
     return min(statuses, key=WORST_FIRST.index) if statuses else "not run"
 
 
-def _told(statement: Statement, status: Status, **more: Any) -> StatementResult:
+def _result(statement: Statement, status: Status, **more: Any) -> StatementResult:
     return StatementResult(line=statement.line, code=statement.code, expected=statement.expected, status=status, **more)
 
 
-def _placed(raised: dict[str, Any] | None, begin: int) -> Raised | None:
-    """An exception with its line in the document, of a block that begins there."""
+def _with_document_line(raised: dict[str, Any] | None, begin: int) -> Raised | None:
+    """An exception with its line in the document, for a block that starts at ``begin``."""
     if raised is None:
         return None
     return Raised.model_validate(raised | ({"line": raised["line"] + begin - 1} if raised["line"] else {}))
@@ -105,29 +105,29 @@ def _judge_one(
     told = {"got": got, "raised": raised, "seconds": round(answer.seconds, 3)}
     if raised is not None:
         if _documents_this(statement.expected, raised):
-            return _told(statement, "holds", reason="raises what is documented", **told)
+            return _result(statement, "holds", reason="raises what is documented", **told)
         if raised.type == "AssertionError" and (needs.values or (needs.widths and _has_numbers(statement.code))):
-            return _told(statement, "not compared", reason=_lacks(needs), **told)
+            return _result(statement, "not compared", reason=_lacks(needs), **told)
         if any(mark in f"{raised.type}: {raised.message}" for mark in NO_NETWORK):
-            return _told(statement, "not run", reason=f"needs the network: {raised.first_line}", **told)
+            return _result(statement, "not run", reason=f"needs the network: {raised.first_line}", **told)
         if raised.type == "AssertionError" and _asserts(statement.code):
-            return _told(statement, "differs", reason=f"what is asserted is not so: {raised.first_line}", **told)
-        return _told(statement, "breaks", reason=f"{raised.type}: {raised.first_line}", **told)
+            return _result(statement, "differs", reason=f"what is asserted is not so: {raised.first_line}", **told)
+        return _result(statement, "breaks", reason=f"{raised.type}: {raised.first_line}", **told)
     if _is_value_assertion(statement.code, needs):
-        return _told(statement, "not compared", reason=_lacks(needs), **told)
+        return _result(statement, "not compared", reason=_lacks(needs), **told)
     if not session or not statement.expected:
-        return _told(statement, "holds", **told)
+        return _result(statement, "holds", **told)
     if needs.values:
         problem = "" if needs.shapes else structure_differs(statement.expected, got)
         status: Status = "differs" if problem else "not compared"
-        return _told(statement, status, reason=problem or _lacks(needs), **told)
+        return _result(statement, status, reason=problem or _lacks(needs), **told)
     if agrees(statement.expected, got):
-        return _told(statement, "holds", **told)
+        return _result(statement, "holds", **told)
     if needs.widths and (_is_no_truth(statement.expected) or _has_numbers(statement.code)):
         problem = structure_differs(statement.expected, got)
-        return _told(statement, "differs" if problem else "not compared", reason=problem or _lacks(needs), **told)
+        return _result(statement, "differs" if problem else "not compared", reason=problem or _lacks(needs), **told)
     problem = f"shows {_short(got)}, documented is {_short(statement.expected)}"
-    return _told(statement, "differs", reason=problem, **told)
+    return _result(statement, "differs", reason=problem, **told)
 
 
 def _lacks(needs: Needs) -> str:
@@ -135,18 +135,18 @@ def _lacks(needs: Needs) -> str:
 
 
 def _is_no_truth(expected: str) -> bool:
-    """Whether what is documented is anything but ``True`` or ``False``: it may hold a width then."""
+    """Whether the documented value is not ``True`` or ``False``; it may then depend on a width."""
     return expected.strip() not in ("True", "False")
 
 
 def _has_numbers(code: str) -> bool:
-    """Whether numbers stand in it, which may be widths of the real checkpoint."""
+    """Whether the code contains numbers, which may be widths of the real checkpoint."""
     constants = (node.value for node in _nodes(code) if isinstance(node, ast.Constant))
     return any(isinstance(value, int | float) and not isinstance(value, bool) for value in constants)
 
 
 def _nodes(code: str) -> Iterator[ast.AST]:
-    """Of a statement's tree; none, where the stack's Python reads what ours does not."""
+    """The nodes of a statement; empty if only the stack's Python can parse it."""
     try:
         yield from ast.walk(parse(code))
     except SyntaxError:
@@ -154,7 +154,7 @@ def _nodes(code: str) -> Iterator[ast.AST]:
 
 
 def _is_value_assertion(code: str, needs: Needs) -> bool:
-    """Whether it asserts something about weights that are not there: that it held says nothing."""
+    """Whether it asserts something about weights that are not available, so that the result means nothing."""
     return bool(needs.values) and _asserts(code)
 
 
@@ -163,7 +163,7 @@ def _asserts(code: str) -> bool:
 
 
 def _documents_this(expected: str, raised: Raised) -> bool:
-    """Whether the document shows the traceback of this very exception."""
+    """Whether the document shows the traceback of this exception."""
     shown = expected.strip().splitlines()
     return (
         bool(shown) and shown[0].startswith("Traceback") and shown[-1].strip() == raised.text.strip().splitlines()[-1]
@@ -171,8 +171,9 @@ def _documents_this(expected: str, raised: Raised) -> bool:
 
 
 def agrees(expected: str, got: str) -> bool:
-    """Whether the output is the documented one: white space aside, ``...`` for anything, and numbers to the digits
-    that the document gives."""
+    """Whether the output equals the documented one, ignoring white space, with ``...`` for anything, and numbers
+    compared
+    to the documented digits."""
     checker = doctest.OutputChecker()
     if checker.check_output(expected, got, FLAGS):
         return True
@@ -190,8 +191,8 @@ def _rounds_to(given: str, documented: str) -> bool:
 
 
 def structure_differs(expected: str, got: str) -> str:
-    """How the type or the lengths of a shown value differ from the documented ones; empty where they do not, or where
-    they cannot be read."""
+    """The difference in type or length between the documented and the shown value; empty if there is none, or if one of
+    them is not a literal."""
     try:
         documented, shown = ast.literal_eval(expected.strip()), ast.literal_eval(got.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -1,4 +1,4 @@
-"""What is written down of documented examples: ``documented.json``."""
+"""The records of ``documented.json``: results of documented examples."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Random models, batches and settings, put to the backends in this process: ``parity fuzz``.
+"""Random models, batches and settings, run on the backends in this process: ``parity fuzz``.
 
-An example is what one draw came to (``example``); its checkpoint is written, the standard questions about it are
-asked (``asking``) and judged by the same checks as an audit's. ``search`` draws by hypothesis, so that what fails is
-shrunk, and ``script`` shows it without this project; ``pair`` asks a fixed, numbered set of examples.
+An example is the result of one draw (``example``). Its checkpoint is written, and the standard cases are run
+(``executor``) and judged by the checks of an audit. ``search`` draws with hypothesis, which minimises failures, and
+``script`` writes a standalone reproduction. ``__main__`` runs a fixed, numbered set of examples.
 """
 
 from parity.core.errors import InputError
 
 
 class FuzzError(InputError):
-    """Bad input to a search; the message names it and the cause."""
+    """Invalid input of a search; the message names it and the cause."""

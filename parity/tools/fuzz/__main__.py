@@ -21,11 +21,11 @@ import numpy as np
 from parity.core.records import Verdict
 from parity.core.subject import REFERENCES
 from parity.report.console import console
-from parity.tools.calibrate.about import about
-from parity.tools.fuzz.asking import Plan, Process, is_alarm
+from parity.tools.calibrate.provenance import provenance
 from parity.tools.fuzz.command import plan_of, process_of
 from parity.tools.fuzz.coverage import Coverage
 from parity.tools.fuzz.example import AUDITED, Example, drawn
+from parity.tools.fuzz.executor import Plan, Process, is_alarm
 from parity.tools.fuzz.search import judge_example
 
 COMMAND = "python -m parity.tools.fuzz"
@@ -156,7 +156,7 @@ def main() -> None:
     search([number for number in wanted if number not in done], process_of(plan), plan, asked.parts)
     found = together(asked.parts)
     print(*lines(found), sep="\n")
-    text = json.dumps({**about(COMMAND), "seed": SEED, **found}, indent=1)
+    text = json.dumps({**provenance(COMMAND), "seed": SEED, **found}, indent=1)
     asked.parts.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
 
 

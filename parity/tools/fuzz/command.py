@@ -1,4 +1,4 @@
-"""What ``parity fuzz`` does: who is asked, what is kept of a failure, and how it is asked again."""
+"""``parity fuzz``: selects backends, stores failures, and replays them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 from parity.capture.cache import default_cache
 from parity.capture.task import CaptureError
 from parity.core.backends import find_entry, library_backends
-from parity.core.records import Verdict, in_words
+from parity.core.records import Verdict, format_validation_error
 from parity.core.subject import Subject
 from parity.judge.known_issues import NoSuchEntry, entries
 from parity.tools.fuzz import FuzzError
-from parity.tools.fuzz.asking import Plan, Process, is_alarm, versions
 from parity.tools.fuzz.example import AUDITED, Example
+from parity.tools.fuzz.executor import Plan, Process, is_alarm, versions
 from parity.tools.fuzz.script import NoScript, script
 from parity.tools.fuzz.search import Failure, Found, Search, judge_example
 from reference.config import config_of
@@ -27,7 +27,7 @@ from reference.files import parse_json, read_bytes
 
 
 def plan_of(backends: Sequence[str] | None) -> Plan:
-    """Who is judged, by names as in ``parity audit --backend``.
+    """The plan for backends named as in ``parity audit --backend``.
 
     Raises:
         CaptureError: no backend is called so, it has no such variant, or is about files beside the weights.
@@ -50,7 +50,7 @@ def plan_of(backends: Sequence[str] | None) -> Plan:
 
 
 def process_of(plan: Plan, cache: Path | None = None) -> Process:
-    """This process, with all that a plan needs set up."""
+    """This process, with all backends of a plan set up."""
     names = [subject.backend for subject in plan.subjects()]
     return Process(names, (cache or default_cache()) / "compiled")
 
@@ -67,7 +67,7 @@ def fuzz(
     failures: int = 8,
     progress: Callable[[Found, str], None] = lambda found, doing: None,
 ) -> Found:
-    """Searches, and keeps every failure in ``out`` as soon as it is as small as it gets.
+    """Searches, and writes every failure to ``out`` as soon as it is minimised.
 
     Raises:
         CaptureError, FuzzError, NoSuchEntry: bad input.
@@ -161,7 +161,7 @@ def stored_failure(file: Path) -> tuple[Example, str]:
     except CheckpointError as error:
         raise FuzzError(str(error)) from error
     except ValidationError as error:
-        raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {in_words(error)}") from error
+        raise FuzzError(f"{file}: no failure that `parity fuzz` stored: {format_validation_error(error)}") from error
     return stored.example, f"{stored.verdict.backend}/{stored.verdict.variant}"
 
 

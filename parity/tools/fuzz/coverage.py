@@ -1,4 +1,4 @@
-"""Which values of which axes the examples had: what was searched, and what was not."""
+"""The values of each axis of the configuration space that the examples covered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search by ``parity fuzz`` for people: what it found, how near to its tolerance anything came, what was covered."""
+"""Terminal output of ``parity fuzz``: failures, the largest error that passed, and coverage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class FuzzProgress:
-    """Call it with what was found so far and what is being done: a line now and then on standard error."""
+    """Prints progress lines on standard error at intervals."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
@@ -67,7 +67,7 @@ def _failure_lines(failure: Failure, out: Path) -> Iterator[str]:
     yield f"  {sentence(verdict.reason)}"
     rows = plural(len(example.lengths), "row")
     yield f"  smallest: {numbers} numbers in the model, {plural(tokens, 'token')} in {rows}"
-    yield f"  kept in {printable(out)}" + (f"; no script: {sentence(failure.no_script)}" if failure.no_script else "")
+    yield f"  stored in {printable(out)}" + (f"; no script: {sentence(failure.no_script)}" if failure.no_script else "")
 
 
 def figures(found: Found) -> Iterator[str]:
@@ -75,14 +75,14 @@ def figures(found: Found) -> Iterator[str]:
     seen, total = found.coverage.seen()
     yield f"{plural(found.coverage.examples, 'example')}, {plural(found.cells, 'cell')} in {duration(found.seconds)}"
     yield f"coverage: {seen} of {total} values of {len(found.coverage.counts)} axes"
-    yield f"what passed came up to {found.nearest:.2f} × tolerance"
+    yield f"largest error that passed: {found.nearest:.2f} × tolerance"
     if found.known:
         yield "known: " + ", ".join(f"{name} {count}" for name, count in sorted(found.known.items()))
     yield f"failures: {len(found.failures)}"
 
 
 def show_again(verdicts: list[Verdict]) -> None:
-    """Prints what a stored example is judged now: every cell that is neither pass nor skip, and the totals."""
+    """Prints the current verdicts of a stored example: cells that are neither pass nor skip, and the totals."""
     printer, verdicts = console(), shown(verdicts)
     for verdict in verdicts:
         if verdict.status not in ("pass", "skip"):

@@ -18,7 +18,7 @@ from parity.core.backends import find_entry
 from parity.core.case import Case
 from parity.core.resources import data
 from parity.core.subject import Variant
-from parity.tools.fuzz.asking import versions
+from parity.tools.fuzz.executor import versions
 from parity.tools.fuzz.search import Failure
 
 LINES = 40
@@ -43,7 +43,7 @@ FIELDS = {
 
 
 class NoScript(ValueError):
-    """A failure cannot be shown by a script; the message says why."""
+    """A failure cannot be reproduced by a script; the message is the reason."""
 
 
 def script(failure: Failure) -> str:
@@ -124,7 +124,7 @@ def _row(call: list[str], place: str, shown: str, expected: Any, differs: str = 
 
 
 def _tensor(failure: Failure) -> str:
-    """What a failure is shown by: the worst tensor, else the first that parts, else the text."""
+    """The tensor that reproduces a failure: the worst one, else the first divergent one, else the text."""
     verdict = failure.verdict
     if verdict.case.startswith("generate"):
         return "sequences"

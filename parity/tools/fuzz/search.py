@@ -14,9 +14,9 @@ from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.records import Verdict
 from parity.judge.checks import CHECKS
 from parity.judge.judge import verdicts_of
-from parity.tools.fuzz.asking import Live, Plan, Process, ask, is_alarm
 from parity.tools.fuzz.coverage import Coverage
 from parity.tools.fuzz.example import AUDITED, Example, drawn
+from parity.tools.fuzz.executor import Live, Plan, Process, ask, is_alarm
 
 PER_ROUND = 8
 """Examples of one family before the next has its turn."""
@@ -95,7 +95,7 @@ def judge_example(
         checks = list(CHECKS.values())
         if wanted is not None:
             checks, plan = [CHECKS[wanted.check]], plan.only(wanted.backend, wanted.variant)
-            names = {wanted.case, *checks[0].also}
+            names = {wanted.case, *checks[0].depends_on}
             about_text = wanted.case.startswith(("generate", "score"))
             cases = [
                 case

@@ -1,6 +1,6 @@
-"""The baseline: what an audit found of every cell, one line each, small enough to be kept and read in a diff.
+"""The baseline: the verdict of every cell of an audit, one line each, for version control and diffs.
 
-A partial run can never become one, and a failed one only with a reason, which stands in the row of each failure.
+A partial run cannot become a baseline. A failed run can only with a reason, which is recorded with each failure.
 """
 
 from __future__ import annotations
@@ -15,47 +15,46 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from parity.core.display import printable
 from parity.core.files import write_whole
-from parity.core.records import RecordError, in_words, parsed, record_bytes, validated
-from parity.tools.gate.report_digest import Cell, Judged, JudgedReport, versions_of
+from parity.core.records import RecordError, format_validation_error, parsed, record_bytes, validated
+from parity.tools.gate.report_digest import Cell, ReportDigest, VerdictSummary, versions_of
 from reference.errors import brief
 
 FORMAT = 2
-NOT_KEPT = ("--out", "--cache", "--jobs")
+NOT_RECORDED = ("--out", "--cache", "--jobs")
 SHOWN_FINDING = 80
-"""Letters of what was said that a row keeps of a cell without a divergent tensor."""
-MAKES_ONE = "parity gate REPORT --baseline FILE --update"
+"""Characters of the reason that a row records for a cell without a divergent tensor."""
+UPDATE_COMMAND = "parity gate REPORT --baseline FILE --update"
 
 
 class Row(NamedTuple):
-    """What was found of one cell, over all runs that the baseline was made from."""
+    """The result of one cell over all runs of the baseline."""
 
     status: Literal["pass", "known", "skip", "fail"]
     low: float | None = None
-    """Smallest error, as a multiple of tolerance; None where the cell is about no number."""
+    """The smallest error, as a multiple of tolerance; None without a numeric comparison."""
     high: float | None = None
-    """Largest, where runs brought different ones."""
+    """The largest error, if the runs differ."""
     entry: str = ""
-    """Of a ``known`` one, the known issues' or that of a file of known issues; of a ``fail`` the reason it was
-    accepted."""
+    """For ``known`` the id of the known issue; for ``fail`` the reason for accepting it."""
     found: str = ""
-    """Of a ``fail`` or ``known`` one the first divergent tensor; of a ``fail`` without one what was said, its numbers
-    left out; of a ``skip`` what is missing. Empty where several runs of a ``known`` one begin at different tensors."""
+    """For ``fail`` and ``known`` the first divergent tensor; for ``fail`` without one the reason without numbers; for
+    ``skip`` the missing capability. Empty if the first divergences of several runs of a ``known`` cell differ."""
 
     @property
     def largest(self) -> float:
-        """Largest error of all runs, as a multiple of tolerance; 0 where there is no number."""
+        """The largest error of all runs, as a multiple of tolerance; 0 without a numeric comparison."""
         return self.high or self.low or 0.0
 
 
-Accepted = Callable[[Judged], str]
-"""From a failing verdict to the reason for which it is accepted, "" where it is not."""
+Accepted = Callable[[VerdictSummary], str]
+"""Maps a failing verdict to the reason for accepting it; "" if it is not accepted."""
 
 Rows = dict[str, dict[str, dict[str, dict[str, Row]]]]
 """By checkpoint, subject, check and case."""
 
 
 class Origin(BaseModel):
-    """One run that a baseline was made from."""
+    """One run of a baseline."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,12 +66,12 @@ class Origin(BaseModel):
 
 
 class Baseline(BaseModel):
-    """What ``reports/baseline.json`` holds."""
+    """The content of ``reports/baseline.json``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     baseline: Literal[2] = FORMAT
-    """Version of this format; its presence tells a baseline from a report."""
+    """The version of this format. A report does not have this field."""
     strict: bool = False
     runs: list[Origin]
     checkpoints: dict[str, str]
@@ -80,7 +79,7 @@ class Baseline(BaseModel):
     cells: Rows
 
     def rows(self) -> Iterator[tuple[Cell, Row]]:
-        """Every cell with its row."""
+        """Yields every cell with its row."""
         for checkpoint, subjects in self.cells.items():
             for subject, checks in subjects.items():
                 for check, cases in checks.items():
@@ -89,51 +88,51 @@ class Baseline(BaseModel):
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Reads a baseline back.
+    """Reads a baseline.
 
     Raises:
-        RecordError: it is missing, no JSON, no baseline, or made from a failed run.
+        RecordError: the file is missing, not JSON or not a baseline, or has a failure without a reason.
     """
     try:
         content = record_bytes(path)
     except RecordError as error:
-        hint = f"; {MAKES_ONE} makes it" if isinstance(error.__cause__, FileNotFoundError) else ""
+        hint = f"; {UPDATE_COMMAND} creates it" if isinstance(error.__cause__, FileNotFoundError) else ""
         raise RecordError(f"{error}{hint}") from error
     try:
         baseline = validated(Baseline, content)
     except ValidationError as error:
-        raise RecordError(f"{path}: {_unfit(content, error)}") from error
+        raise RecordError(f"{path}: {_explain_invalid(content, error)}") from error
     for cell, row in baseline.rows():
         if row.status == "fail" and not row.entry:
-            cause = "is fail, and no reason is recorded: the baseline of a failed run is none"
+            cause = "is fail without a reason: a failed run cannot be a baseline"
             raise RecordError(f"{path}: {' · '.join(cell)} {cause}")
     return baseline
 
 
-def _unfit(content: bytes, error: ValidationError) -> str:
+def _explain_invalid(content: bytes, error: ValidationError) -> str:
     try:
         data = parsed(content)
     except ValueError as broken:
         return str(broken)
     if not isinstance(data, dict) or data.get("baseline") is None:
-        return f"no baseline: {MAKES_ONE} makes one of a report"
+        return f"not a baseline: {UPDATE_COMMAND} creates one from a report"
     if data["baseline"] != FORMAT:
         return f"baseline format {brief(data['baseline'])}, this version reads {FORMAT}"
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
+    where = ".".join(map(str, first["loc"]))
     if first["loc"][:1] == ("cells",) and first.get("input") in ("fail", "error"):
-        return f"{printable(place)} is {first['input']}: the baseline of a failed run is none"
-    return in_words(error)
+        return f"{printable(where)} is {first['input']}: a failed run cannot be a baseline"
+    return format_validation_error(error)
 
 
-def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport], accepted: Accepted | None = None) -> Baseline:
-    """What several runs of the same audit agree on, with the range of each error.
+def baseline_of(paths: Sequence[Path], reports: Sequence[ReportDigest], accepted: Accepted | None = None) -> Baseline:
+    """The baseline of several runs of the same audit, with the range of each error.
 
     Args:
-        accepted: gives the reason for which a failing cell is accepted, "" where there is none; by default none is.
+        accepted: returns the reason for accepting a failing cell, "" for none; by default no failure is accepted.
 
     Raises:
-        RecordError: one of the runs failed, was judged in part, asked nothing, or they disagree.
+        RecordError: a run failed, was judged in part, or ran nothing, or the runs disagree.
     """
     rows: dict[Cell, Row] = {}
     for path, report in zip(paths, reports, strict=True):
@@ -141,12 +140,14 @@ def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport], accepted
         found = rows_of(report, accepted)
         rows = rows or found
         if differs := next((cell for cell in sorted(rows.keys() | found) if not _alike(rows, found, cell)), None):
-            raise RecordError(f"{path}: not what {paths[0]} found: {' · '.join(differs)}; what flickers is no baseline")
+            raise RecordError(
+                f"{path}: differs from {paths[0]}: {' · '.join(differs)}; a flaky cell cannot be in a baseline"
+            )
         rows = {cell: _joined(rows[cell], row) for cell, row in found.items()}
     nested: Rows = {}
     for cell, row in sorted(rows.items()):
-        place = nested.setdefault(cell.checkpoint, {}).setdefault(cell.subject, {}).setdefault(cell.check, {})
-        place[cell.case] = row
+        cases = nested.setdefault(cell.checkpoint, {}).setdefault(cell.subject, {}).setdefault(cell.check, {})
+        cases[cell.case] = row
     first = reports[0]
     checkpoints = {each.name: each.digest for each in first.checkpoints}
     return Baseline(
@@ -154,30 +155,30 @@ def baseline_of(paths: Sequence[Path], reports: Sequence[JudgedReport], accepted
     )
 
 
-def rows_of(report: JudgedReport, accepted: Accepted | None = None) -> dict[Cell, Row]:
-    """A row for each verdict, whatever it is."""
+def rows_of(report: ReportDigest, accepted: Accepted | None = None) -> dict[Cell, Row]:
+    """A row for each verdict."""
     return {verdict.cell: _row(verdict, accepted) for verdict in report.verdicts}
 
 
-def finding_of(verdict: Judged) -> str:
-    """What a verdict rests on, without numbers, which another run may change.
+def finding_of(verdict: VerdictSummary) -> str:
+    """A short description of a verdict without numbers, which may change between runs.
 
     Returns:
-        The first divergent tensor; else, of a skip, what is missing, the reason up to its colon; of a failure what was
-        said; of a pass, or of a known issue, whose entry says it, nothing.
+        The first divergent tensor; without one, for a skip the reason up to its colon, for a failure its reason, and
+        for a pass or a known issue "".
     """
     if verdict.first_divergence is not None:
         return verdict.first_divergence.tensor
     if verdict.status in ("pass", "known"):
         return ""
-    said = " ".join(verdict.reason[:4000].split())
+    reason = " ".join(verdict.reason[:4000].split())
     if verdict.status == "skip":
-        said = said.partition(":")[0]
-    return re.sub(r"0x[0-9a-fA-F]+|-?\d+(\.\d+)?(e[-+]?\d+)?", "#", said)[:SHOWN_FINDING]
+        reason = reason.partition(":")[0]
+    return re.sub(r"0x[0-9a-fA-F]+|-?\d+(\.\d+)?(e[-+]?\d+)?", "#", reason)[:SHOWN_FINDING]
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
-    """Writes it whole or not at all: sorted, indented, a line for each cell."""
+    """Writes a baseline atomically: sorted and indented, one line for each cell."""
     data = baseline.model_dump(exclude={"cells"})
     data["cells"] = {
         checkpoint: {
@@ -189,7 +190,7 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     write_whole(path, "\n".join(_indented(data)) + "\n")
 
 
-def _could_be_baseline(path: Path, report: JudgedReport, accepted: Accepted) -> None:
+def _could_be_baseline(path: Path, report: ReportDigest, accepted: Accepted) -> None:
     totals, why = report.totals, ""
     failing = [verdict for verdict in report.verdicts if verdict.status == "fail"]
     if totals.error or not all(accepted(verdict) for verdict in failing):
@@ -197,17 +198,17 @@ def _could_be_baseline(path: Path, report: JudgedReport, accepted: Accepted) -> 
     elif report.selected:
         why = f"only {', '.join(report.selected)} was judged: a partial run"
     elif not totals.passed and not totals.known and not failing:
-        why = "nothing was asked: an empty run"
+        why = "nothing was run: an empty run"
     if why:
-        hint = " (--accept-failures --reason TEXT takes its failures)" if totals.fail and not totals.error else ""
+        hint = " (--accept-failures --reason TEXT accepts its failures)" if totals.fail and not totals.error else ""
         raise RecordError(f"{path}: {why} cannot become the baseline{hint}")
 
 
-def _row(verdict: Judged, accepted: Accepted | None) -> Row:
+def _row(verdict: VerdictSummary, accepted: Accepted | None) -> Row:
     entry = verdict.evidence.known_issue if verdict.status == "known" else ""
     if verdict.status == "fail" and accepted is not None:
         entry = accepted(verdict)
-    # A run that is compared may have errors; a baseline, which is read back as these four, is never made of one.
+    # A compared run may have errors; a baseline has only the four statuses of ``Row``.
     return Row(verdict.status, verdict.ratio, None, entry, finding_of(verdict))  # pyright: ignore[reportArgumentType]
 
 
@@ -225,20 +226,20 @@ def _joined(one: Row, other: Row) -> Row:
     return one._replace(low=low, high=None if high == low else high, found=found)
 
 
-def _asked(words: Sequence[str]) -> list[str]:
-    """A command's words without where its files went and how many processes ran, which is another on each machine."""
-    kept, skipped = [], False
+def _recorded_command(words: Sequence[str]) -> list[str]:
+    """The words of a command without options that depend on the machine (``NOT_RECORDED``)."""
+    recorded, skipped = [], False
     for word in words:
         name, given, _ = word.partition("=")
-        if not skipped and name not in NOT_KEPT:
-            kept.append(word)
-        skipped = not skipped and name in NOT_KEPT and not given
-    return kept
+        if not skipped and name not in NOT_RECORDED:
+            recorded.append(word)
+        skipped = not skipped and name in NOT_RECORDED and not given
+    return recorded
 
 
-def _origin(report: JudgedReport) -> Origin:
+def _origin(report: ReportDigest) -> Origin:
     return Origin(
-        command=["parity", *_asked(report.command[1:])],
+        command=["parity", *_recorded_command(report.command[1:])],
         started=report.started,
         parity_version=report.parity_version,
         environments={name: versions_of(facts) for name, facts in report.environments.items()},
@@ -246,7 +247,7 @@ def _origin(report: JudgedReport) -> Origin:
 
 
 def _trimmed(row: Row) -> list[Any]:
-    """Without the fields at its end that say nothing."""
+    """The fields of a row without empty ones at its end."""
     values = list(row)
     while values[-1] in (None, ""):
         values.pop()
@@ -254,12 +255,12 @@ def _trimmed(row: Row) -> list[Any]:
 
 
 def _indented(data: Any, name: str = "", depth: int = 0, last: bool = True) -> Iterable[str]:
-    """The lines of nested objects; anything else stands on one line, so that a diff shows one cell a line."""
+    """The lines of nested objects, with any other value on one line, so that a diff has one line for each cell."""
     head, comma = " " * depth + (f"{json.dumps(name)}: " if name else ""), "" if last else ","
     if not isinstance(data, dict) or not data:
         yield f"{head}{json.dumps(data)}{comma}"
         return
     yield f"{head}{{"
-    for place, (key, value) in enumerate(data.items(), 1):
-        yield from _indented(value, key, depth + 1, place == len(data))
+    for number, (key, value) in enumerate(data.items(), 1):
+        yield from _indented(value, key, depth + 1, number == len(data))
     yield f"{' ' * depth}}}{comma}"

@@ -1,7 +1,7 @@
-"""The gate: a report held against the baseline, cell by cell. Whatever changed fails, for better or worse.
+"""The gate: compares a report with the baseline, cell by cell. Any change fails, improvements included.
 
-A better verdict that nobody expected is as much a sign of a broken comparison as of a repair: it is accepted by
-updating the baseline, in the change that explains it.
+An unexpected pass may be a fix or a broken comparison. It is accepted by updating the baseline in the commit that
+explains it.
 """
 
 from __future__ import annotations
@@ -13,35 +13,37 @@ from typing import Literal
 
 from parity.core.records import RecordError, Status
 from parity.tools.gate.baseline import Baseline, Row, baseline_of, finding_of, read_baseline, write_baseline
-from parity.tools.gate.report_digest import Cell, Judged, JudgedReport, read_judged, versions_of
+from parity.tools.gate.report_digest import Cell, ReportDigest, VerdictSummary, read_digest, versions_of
 
 Kind = Literal["worse", "vanished", "diverges", "grew", "moved", "better", "shrank", "new"]
 REGRESSIONS: tuple[Kind, ...] = ("worse", "vanished", "diverges", "grew", "moved")
 
 SPREAD = 0.4
-"""Tolerances by which an rounding error may move between two runs, beyond the range that the baseline's own runs
-showed.
+"""The change of a rounding error between two runs, as a multiple of tolerance, that is allowed beyond the range of the
+baseline's own runs.
 
-Another machine sums in another order, as another framework or attention does. In the audit of all fixtures in three
+Another machine sums in another order, as another framework or attention implementation does. In the audit of all
+fixtures in three
 stacks (transformers 4.57.6, 4.37.2 and 5.23.0), any two libraries' errors in one passing cell are at most 0.37 ×
-tolerance apart, over 15,688 pairs. Of the 378 errors in two fixtures, the same audit again, from nothing, moved none;
-where the libraries might use no vector instruction newer than SSE4.2, as on another machine, 266, by up to 0.15."""
+tolerance apart, over 15,688 pairs. Of the 378 errors in two fixtures, repeating the audit without a cache changed none;
+without vector instructions newer than SSE4.2, as on another machine, 266 changed, by up to 0.15."""
 FACTOR = 3.0
-"""The same for an error past its tolerance, which a known divergence makes: at most 2.6 times, over 609 pairs."""
+"""The allowed factor for an error out of tolerance, of a known issue: at most 2.6 over 609 pairs."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One cell that is not what the baseline says."""
+    """One cell that differs from the baseline."""
 
     kind: Kind
-    """``worse`` verdict (or another failure than was accepted), ``vanished`` cell, it newly ``diverges`` (failed, or
-    explained by the list of known issues), the error ``grew`` beyond its spread, the same verdict ``moved`` (a known
-    issue begins at another tensor, a skip has another reason); ``better`` verdict, the error ``shrank``, a ``new``
-    cell that passes or is skipped."""
+    """``worse``: a worse verdict, or another failure than the accepted one. ``vanished``: the cell is missing.
+    ``diverges``: a new failure or known issue. ``grew``, ``shrank``: the error changed beyond its spread. ``moved``:
+    the
+    same verdict with another first divergence or skip reason. ``better``: a better verdict. ``new``: a new cell that
+    passes or is skipped."""
     cell: Cell
     before: Row | None
-    after: Judged | None
+    after: VerdictSummary | None
 
     @property
     def regression(self) -> bool:
@@ -50,12 +52,12 @@ class Change:
 
 @dataclass(frozen=True)
 class GateResult:
-    """What the gate found."""
+    """The result of a gate."""
 
-    report: JudgedReport
+    report: ReportDigest
     changes: list[Change]
     versions: list[str]
-    """What was computed with another version than the baseline's: ``main: torch 2.12.0 → 2.13.0``."""
+    """Versions that differ from the baseline's: ``main: torch 2.12.0 → 2.13.0``."""
 
     @property
     def passed(self) -> bool:
@@ -63,41 +65,43 @@ class GateResult:
 
 
 def gate(report: Path, baseline: Path) -> GateResult:
-    """Holds a report against a baseline.
+    """Compares a report with a baseline.
 
     Args:
-        report: ``report.json``, or its run's directory.
+        report: ``report.json``, or the run directory that contains it.
+        baseline: a file written by ``parity gate --update``.
 
     Raises:
         RecordError: one of them cannot be read, or they are about different checkpoints.
     """
-    known, found = read_baseline(baseline), read_judged(report)
+    known, found = read_baseline(baseline), read_digest(report)
     _comparable(known, found, report, baseline)
     return GateResult(found, list(changes(dict(known.rows()), found)), list(_versions(known, found)))
 
 
 def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accept_failures: str = "") -> list[Change]:
-    """Makes a baseline of runs of the same audit, or brings one up to date.
+    """Creates a baseline from runs of one audit, or updates an existing one.
 
-    Rows that the gate would pass stay as they are, so that a diff shows what changed and nothing else; a failure that
-    was accepted before, and is the same, among them.
+    Rows that the gate accepts are not rewritten, so that a diff shows only changes. Failures that were accepted before
+    stay accepted while they are the same.
 
     Args:
-        drop: cells that the baseline has and the runs do not are meant to be gone.
-        accept_failures: why cells that fail are accepted, recorded in each of their rows; "": none is. An error never
-            is.
+        reports: reports of the same audit; the range of their errors is recorded.
+        drop: allow cells of the baseline that are missing in the runs.
+        accept_failures: the reason for accepting failing cells, recorded in their rows; "" accepts none. An error is
+            never accepted.
 
     Returns:
-        What changed; of a new baseline nothing.
+        The changes; empty for a new baseline.
 
     Raises:
-        RecordError: a file cannot be read, a run is no baseline (``baseline_of``), or cells would vanish.
+        RecordError: a file cannot be read, a run cannot become a baseline (``baseline_of``), or cells are missing.
     """
-    found = [read_judged(path) for path in reports]
+    found = [read_digest(path) for path in reports]
     known = read_baseline(baseline) if baseline.exists() else None
     rows = dict(known.rows()) if known else {}
 
-    def accepted(verdict: Judged) -> str:
+    def accepted(verdict: VerdictSummary) -> str:
         row = rows.get(verdict.cell)
         if accept_failures or row is None or row.status != "fail" or row.found != finding_of(verdict):
             return accept_failures
@@ -112,14 +116,14 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accep
     if vanished and not drop:
         raise RecordError(
             f"{reports[-1]}: lacks {len(vanished)} cells of {baseline}, first {' · '.join(vanished[0])}: a partial run "
-            "cannot become the baseline (--allow-removed says that they are meant to be gone)"
+            "cannot become the baseline (--allow-removed accepts their removal)"
         )
     write_baseline(_renewed(known, new, {change.cell for change in changed}), baseline)
     return changed
 
 
-def changes(known: Mapping[Cell, Row], found: JudgedReport) -> Iterator[Change]:
-    """Every cell that is not what was known, in the report's order, then those that vanished."""
+def changes(known: Mapping[Cell, Row], found: ReportDigest) -> Iterator[Change]:
+    """Every cell that differs from its row, in the order of the report, then the vanished ones."""
     rows = dict(known)
     for verdict in found.verdicts:
         row = rows.pop(verdict.cell, None)
@@ -129,8 +133,8 @@ def changes(known: Mapping[Cell, Row], found: JudgedReport) -> Iterator[Change]:
         yield Change("vanished", cell, row, None)
 
 
-def _kind(before: Row | None, after: Judged) -> Kind | None:
-    """What became of a cell; None where it is what it was."""
+def _kind(before: Row | None, after: VerdictSummary) -> Kind | None:
+    """The kind of change of a cell; None if it is unchanged."""
     if before is None:
         return "new" if after.status in ("pass", "skip") else "diverges"
     if before.status != after.status:
@@ -159,25 +163,25 @@ def _error_moved(before: Row, now: float) -> Kind | None:
 
 
 def _limit(error: float) -> float:
-    """What an error may come to in another run, as a multiple of tolerance."""
+    """The largest allowed error in another run, as a multiple of tolerance."""
     return error * FACTOR if error > 1 else error + SPREAD
 
 
-def _comparable(known: Baseline, found: JudgedReport, report: Path, baseline: Path) -> None:
+def _comparable(known: Baseline, found: ReportDigest, report: Path, baseline: Path) -> None:
     if found.selected:
-        raise RecordError(f"{report}: only {', '.join(found.selected)} was judged; {baseline} is about every check")
+        raise RecordError(f"{report}: only {', '.join(found.selected)} was judged; {baseline} covers every check")
     if found.strict != known.strict:
         how = ("with", "without") if found.strict else ("without", "with")
         raise RecordError(f"{report}: judged {how[0]} --strict, and {baseline} {how[1]}")
     given = {each.name: each.digest for each in found.checkpoints}
     for name, digest in known.checkpoints.items():
         if name not in given:
-            raise RecordError(f"{report}: has no {name}, which {baseline} is about: audit the same checkpoints")
+            raise RecordError(f"{report}: has no {name}, which is in {baseline}: audit the same checkpoints")
         if given[name] != digest:
-            raise RecordError(f"{report}: its {name} is another checkpoint than that of {baseline}: the files differ")
+            raise RecordError(f"{report}: the files of {name} differ from those in {baseline}")
 
 
-def _versions(known: Baseline, found: JudgedReport) -> Iterator[str]:
+def _versions(known: Baseline, found: ReportDigest) -> Iterator[str]:
     before = known.runs[-1].environments if known.runs else {}
     for stack, facts in found.environments.items():
         old, new = before.get(stack, {}), versions_of(facts)

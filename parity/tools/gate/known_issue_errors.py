@@ -1,7 +1,7 @@
-"""``python -m parity.tools.gate.known_issue_errors``: how large the error of each known issue is, from the baseline.
+"""``python -m parity.tools.gate.known_issue_errors``: extracts the error range of each known issue from the baseline.
 
-It is what an issue is held to in a version that nobody measured (``parity.judge.known_issue_match``). Written anew
-after the baseline; a test holds the two together.
+Errors in unmeasured versions are compared with it (``parity.judge.known_issue_match``). Run it after an update of the
+baseline; a test checks that both agree.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ BASELINE = Path(__file__).resolve().parents[3] / "reports" / "baseline.json"
 
 
 def errors_of(baseline: Baseline) -> dict[str, dict[str, list[float]]]:
-    """By entry and check, the range of errors as a multiple of tolerance; only of checks that have numbers past their
-    tolerance."""
+    """By entry and check, the range of errors as a multiple of tolerance, for checks with errors out of tolerance."""
     found: dict[str, dict[str, list[float]]] = {}
     for cell, row in baseline.rows():
         if row.status == "known" and row.low is not None and row.largest > 1:
@@ -27,7 +26,7 @@ def errors_of(baseline: Baseline) -> dict[str, dict[str, list[float]]]:
 
 
 def text_of(errors: dict[str, dict[str, list[float]]]) -> str:
-    """The file: a line for each check, so that a diff shows one."""
+    """The content of the file, with a line for each check."""
     blocks = [
         f" {json.dumps(entry)}: {{\n" + ",\n".join(f"  {json.dumps(c)}: {json.dumps(r)}" for c, r in checks.items())
         for entry, checks in errors.items()

@@ -1,4 +1,4 @@
-"""``parity gate``: what is no longer as the baseline says."""
+"""Terminal output of ``parity gate``: the changes against the baseline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from parity.report.console import console, plural, tell
 from parity.tools.gate.gate import Change, GateResult
 
 SHOWN = 40
-"""Lines of changes; more are counted."""
+"""The number of lines shown; further ones are counted."""
 MANY = 4
 INDENT = 15
 COLOURS = {
@@ -25,37 +25,38 @@ COLOURS = {
     "grew": "bold magenta",
     "moved": "bold magenta",
 }
-WORDS = {"diverges": "new divergence", "moved": "other cause"}
+LABELS = {"diverges": "new divergence", "moved": "other cause"}
+"""Labels of kinds of changes; the others are shown by name."""
 
 
 def show_gate(gated: GateResult, report: Path, baseline: Path) -> None:
-    """Prints versions that changed, a line for each kind of change, and how it ends."""
+    """Prints the changed versions, a line for each group of changes, and the result."""
     out, gated = console(), shown(gated)
     for line in gated.versions:
         out.print(Text(line, "bright_black"))
     show_changes(out, gated.changes, SHOWN)
     tell(out, Text(ending(gated, baseline)), 2)
     if gated.changes and not any(change.regression for change in gated.changes):
-        out.print(f"if that is meant: {update_command(report, baseline)}")
+        out.print(f"if this is intended: {update_command(report, baseline)}")
 
 
 def show_changes(out: Console, changes: Iterable[Change], most: int) -> None:
-    """Prints a line for each kind of change, the worst first; past ``most`` lines they are counted."""
+    """Prints a line for each group of changes, the worst first; lines beyond ``most`` are counted."""
     lines = list(change_lines(shown(list(changes))))
     for kind, line in lines[:most]:
-        tell(out, Text.assemble((f"{WORDS.get(kind, kind):<{INDENT}}", COLOURS.get(kind, "green")), line), INDENT)
+        tell(out, Text.assemble((f"{LABELS.get(kind, kind):<{INDENT}}", COLOURS.get(kind, "green")), line), INDENT)
     if len(lines) > most:
         out.print(f"and {plural(len(lines) - most, 'line')} more")
 
 
 def ending(gated: GateResult, baseline: Path) -> str:
-    """``27977 cells, all as in reports/baseline.json``, or how many changed and how."""
+    """``27977 cells, all as in reports/baseline.json``, or the number of changes by kind."""
     cells = plural(len(gated.report.verdicts), "cell")
     if gated.passed:
         return f"gate passed: {cells}, all as in {printable(baseline)}"
     counts = Counter(change.kind for change in gated.changes)
-    told = ", ".join(f"{count} {WORDS.get(kind, kind)}" for kind, count in counts.items())
-    return f"gate failed: {cells}, not as in {printable(baseline)}: {told}"
+    by_kind = ", ".join(f"{count} {LABELS.get(kind, kind)}" for kind, count in counts.items())
+    return f"gate failed: {cells}, changed against {printable(baseline)}: {by_kind}"
 
 
 def update_command(report: Path, baseline: Path) -> str:
@@ -63,15 +64,15 @@ def update_command(report: Path, baseline: Path) -> str:
 
 
 def show_updated(changed: list[Change], baseline: Path, made: bool) -> None:
-    """Prints what a baseline says otherwise now; ``made``: there was none before."""
+    """Prints the changes of a baseline; ``made``: it is new."""
     out = console()
     show_changes(out, changed, SHOWN)
     where = printable(baseline)
-    out.print(f"made: {where}" if made else f"{plural(len(changed), 'cell')} changed; written: {where}")
+    out.print(f"created: {where}" if made else f"{plural(len(changed), 'cell')} changed; written: {where}")
 
 
 def change_lines(changes: Iterable[Change]) -> Iterator[tuple[str, str]]:
-    """Kind and line of changes that are alike: one check of one subject; of vanished ones all checks of a subject."""
+    """Groups changes into lines, with their kind: by check and subject; vanished cells by subject."""
     groups: dict[tuple[str, ...], list[Change]] = {}
     for change in changes:
         check = "" if change.kind == "vanished" else change.cell.check
@@ -90,14 +91,14 @@ def _turn(change: Change) -> str:
         before = f"{before} ({change.before.entry})"
     after = change.after.status if change.after else "none"
     if change.before and before == after == "fail":
-        return f"another failure than the one accepted ({change.before.entry}; it was {change.before.found})"
+        return f"another failure than the accepted one ({change.before.entry}; it was {change.before.found})"
     if change.before and change.kind == "moved":
-        return f"{before}, as before, but it was {change.before.found}"
+        return f"{before} as before, but it was {change.before.found}"
     return f"{before} → {after}" if before != after else before
 
 
 def _numbers(members: list[Change]) -> str:
-    """The change of the error that is largest now."""
+    """The change of the largest error."""
     known = [
         (change.after.ratio, change.before) for change in members if change.after and change.after.ratio is not None
     ]
@@ -109,15 +110,15 @@ def _numbers(members: list[Change]) -> str:
 
 
 def _why(members: list[Change]) -> str:
-    """Where the first of them diverges, or what was found."""
-    told = next((change.after for change in members if change.after and change.after.status != "pass"), None)
-    if told is None:
+    """The first divergence of the first change, or its reason."""
+    verdict = next((change.after for change in members if change.after and change.after.status != "pass"), None)
+    if verdict is None:
         return ""
-    if told.first_divergence is None:
-        return f", {' '.join(told.reason.split())[:200]}" if told.reason else ""
-    within = told.first_divergence.inputs_within
+    if verdict.first_divergence is None:
+        return f", {' '.join(verdict.reason.split())[:200]}" if verdict.reason else ""
+    within = verdict.first_divergence.inputs_within
     inputs = "" if within is None else f", inputs agree ({within:.2g} × tolerance)"
-    return f", first at {told.first_divergence.tensor}{inputs if (within or 0) <= 1 else ''}"
+    return f", first at {verdict.first_divergence.tensor}{inputs if (within or 0) <= 1 else ''}"
 
 
 def _listed(names: Iterable[str]) -> str:

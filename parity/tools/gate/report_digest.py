@@ -1,4 +1,4 @@
-"""Of a report, only what is compared with another: a report of 40 MB is read in a fifth of a second."""
+"""The part of a report that the gate compares: it reads a report of 40 MB in a fifth of a second."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from parity.core.records import SCHEMA_VERSION, RecordError, Status, Totals, rea
 from parity.core.subject import Subject
 
 SHOWN_DIGITS = 3
-"""Significant digits of an error that are kept: what is left out is far below the spread between two machines."""
+"""Significant digits of a recorded error; the rest is far below the spread between two machines."""
 
 
 class _Lean(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class _Place(_Lean):
+class _FirstDivergence(_Lean):
     tensor: str
     inputs_within: float | None = None
 
@@ -29,8 +29,8 @@ class _KnownIssue(_Lean):
     known_issue: str = ""
 
 
-class Judged(_Lean):
-    """A verdict, without its claim and its evidence but for the known issue."""
+class VerdictSummary(_Lean):
+    """A verdict without its claim and its evidence, except for the id of a known issue."""
 
     check: str
     checkpoint: str
@@ -45,7 +45,7 @@ class Judged(_Lean):
     error: float | None = None
     tolerance: float | None = None
     reason: str = ""
-    first_divergence: _Place | None = None
+    first_divergence: _FirstDivergence | None = None
     evidence: _KnownIssue = _KnownIssue()
 
     @cached_property
@@ -56,7 +56,7 @@ class Judged(_Lean):
 
     @property
     def ratio(self) -> float | None:
-        """The error as a multiple of tolerance; None where the cell is about no number."""
+        """The error as a multiple of tolerance; None without a numeric comparison."""
         if self.error is None or not self.tolerance:
             return None
         return float(f"{self.error / self.tolerance:.{SHOWN_DIGITS}g}")
@@ -67,8 +67,8 @@ class _Identity(_Lean):
     digest: str
 
 
-class JudgedReport(_Lean):
-    """Of ``report.json``, what is compared."""
+class ReportDigest(_Lean):
+    """The compared part of ``report.json``."""
 
     schema_version: int = SCHEMA_VERSION
     parity_version: str
@@ -76,14 +76,14 @@ class JudgedReport(_Lean):
     started: str
     checkpoints: list[_Identity]
     environments: dict[str, dict[str, Any]]
-    verdicts: list[Judged]
+    verdicts: list[VerdictSummary]
     totals: Totals
     strict: bool = False
     selected: list[str] = Field(default_factory=list)
 
 
 class Cell(NamedTuple):
-    """What a row is about."""
+    """The key of a row."""
 
     checkpoint: str
     subject: str
@@ -92,13 +92,13 @@ class Cell(NamedTuple):
     case: str
 
 
-def read_judged(path: Path) -> JudgedReport:
-    """Of a report, by its file or its run's directory, what is compared.
+def read_digest(path: Path) -> ReportDigest:
+    """Reads the compared part of a report, given its file or its run directory.
 
     Raises:
-        RecordError: it cannot be read, is of another schema version, or its totals do not add up.
+        RecordError: it cannot be read, has another schema version, or its totals do not add up.
     """
-    report = read_record(JudgedReport, report_file(path))
+    report = read_record(ReportDigest, report_file(path))
     if sum(report.totals.model_dump().values()) != len(report.verdicts):
         raise RecordError(f"{report_file(path)}: totals do not add up: {len(report.verdicts)} verdicts")
     if len({verdict.cell for verdict in report.verdicts}) < len(report.verdicts):
@@ -107,7 +107,7 @@ def read_judged(path: Path) -> JudgedReport:
 
 
 def versions_of(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Of what the probe found of a stack, what numbers depend on."""
+    """The part of a stack's environment that numbers depend on: Python, the CPU and versions of libraries."""
     versions = {name: version for name, version in facts.get("versions", {}).items() if version}
     own = {"python": facts.get("python"), "cpu": facts.get("cpu")}
     return {**{name: value for name, value in own.items() if value}, **versions}

@@ -1,8 +1,7 @@
-"""Entries of the list of known issues that the baseline no longer bears out: what the project's own gate holds the list
-of known issues to.
+"""Finds known issues that the baseline does not confirm, for the project's own gate.
 
-An audit of somebody's checkpoint never fails because a known divergence did not show. In the baseline of all fixtures
-and stacks it is a sign that the entry is too wide, or that the comparison is broken.
+An audit never fails because a known issue does not appear. In the baseline of all fixtures and stacks that is a sign
+that the entry matches too much, or that the comparison is broken.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from parity.tools.gate.report_digest import Cell
 def unshown(
     baseline: Baseline, entries: tuple[Entry, ...], checkpoints: Mapping[str, CheckpointRecord]
 ) -> Iterator[tuple[Entry, Cell]]:
-    """Cells that passed although an entry without ``sometimes`` says that they diverge.
+    """Cells that passed although an entry without ``sometimes`` covers them.
 
     Args:
-        baseline: of runs on these checkpoints; its last run says which versions each stack has.
-        checkpoints: by name; those that the baseline names and that are not here are left out.
+        baseline: of runs on these checkpoints; its last run has the versions of each stack.
+        checkpoints: by name; other checkpoints of the baseline are ignored.
     """
     environments = baseline.runs[-1].environments
     always_shown = [entry for entry in entries if not entry.sometimes]
@@ -39,13 +38,13 @@ def unshown(
 
 
 def never_met(baseline: Baseline, entries: tuple[Entry, ...]) -> list[str]:
-    """Ids of entries that no cell of the baseline is explained by."""
+    """Ids of entries that explain no cell of the baseline."""
     met = {row.entry for _, row in baseline.rows()}
     return [entry.id for entry in entries if entry.id not in met]
 
 
 def subject_of(cell: Cell, checkpoint: CheckpointRecord) -> SubjectRecord:
-    """Who a row of a baseline is about, as far as an entry looks at it."""
+    """The subject of a baseline cell, with the fields that entries match."""
     label, device, dtype, model_class = cell.subject.split(" ")
     name, _, stack = label.partition("@")
     backend, _, variant = name.partition("/")

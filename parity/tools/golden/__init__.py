@@ -1,6 +1,5 @@
-"""Golden traces: what other stacks answered, kept small enough for the repository, so that they need not be installed.
+"""Golden traces: recorded traces of other stacks in the repository, so that these stacks need not be installed.
 
-``parity golden record`` writes them, and nothing else does; ``parity golden check`` says whether they are still what
-was recorded. In a run (``audit --golden NAME``) a golden is a subject like any other, judged by the same checks on the
-cases that were kept of it.
+``parity golden record`` writes them; ``parity golden check`` verifies that they are unchanged and current. In a run
+(``audit --golden NAME``) a golden is a subject like any other, judged by the same checks on its recorded cases.
 """

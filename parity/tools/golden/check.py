@@ -1,4 +1,4 @@
-"""``parity golden check``: whether the goldens are whole, of what there is today, and still what the oracle says."""
+"""``parity golden check``: whether the goldens are complete, current, and still within tolerance of the oracle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from parity.tools.golden.store import INDEX, LARGEST, GoldenError, Index, file_n
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one golden."""
+    """A problem of one golden."""
 
     kind: str
     """``missing``, ``unused``, ``altered``, ``stale`` or ``large``."""
@@ -22,7 +22,7 @@ class Problem:
 
 
 def problems() -> list[Problem]:
-    """Everything wrong that shows without computing: needs no framework.
+    """All problems that can be found without computing; needs no framework.
 
     Raises:
         GoldenError: the index cannot be read.
@@ -35,12 +35,12 @@ def _of_files(index: Index) -> Iterator[Problem]:
     there = {path.relative_to(goldens()).as_posix(): path for path in goldens().rglob("*") if path.is_file()}
     size = sum(path.stat().st_size for path in there.values())
     if size > LARGEST:
-        yield Problem("large", f"{goldens()}: {size} bytes, where {LARGEST} are allowed")
+        yield Problem("large", f"{goldens()}: {size} bytes; the limit is {LARGEST}")
     for name in sorted(there.keys() - index.files.keys() - {INDEX}):
         yield Problem("unused", f"{there[name]}: not in the index")
     for name, known in index.files.items():
         if name not in there:
-            yield Problem("missing", f"{goldens() / name}: in the index, and not there")
+            yield Problem("missing", f"{goldens() / name}: in the index, but missing")
             continue
         try:
             read_bundle(name, known)
@@ -53,14 +53,14 @@ def _of_fixtures(index: Index) -> Iterator[Problem]:
     rows = table()
     wanted = {file_name(stack, each.name): (stack, each) for stack in STACKS for each in checkpoints}
     for name in sorted(index.files.keys() - wanted.keys()):
-        yield Problem("unused", f"{goldens() / name}: of no fixture or stack there is")
+        yield Problem("unused", f"{goldens() / name}: belongs to no existing fixture or stack")
     for name, (stack, checkpoint) in wanted.items():
         known = index.files.get(name)
         if known is None:
             yield Problem("missing", f"{goldens() / name}: never recorded")
             continue
         if known.checkpoint != checkpoint.digest:
-            yield Problem("stale", f"{goldens() / name}: the fixture {checkpoint.name} is another than was recorded")
+            yield Problem("stale", f"{goldens() / name}: the fixture {checkpoint.name} has changed since the recording")
             continue
         pins = dict(pin.partition("[")[0].split("==") for pin in rows[stack].requires if "[" not in pin)
         for library in sorted(pins.keys() & known.versions.keys()):
@@ -74,7 +74,7 @@ def _of_fixtures(index: Index) -> Iterator[Problem]:
         try:
             bundle = read_bundle(name)
         except GoldenError:
-            continue  # said above
+            continue  # reported above
         for case in asked:
             if bundle.cases.get(case.name) != case.digest:
-                yield Problem("stale", f"{goldens() / name}: {case.name} is asked of other inputs today")
+                yield Problem("stale", f"{goldens() / name}: the inputs of {case.name} have changed")

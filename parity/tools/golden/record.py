@@ -1,4 +1,4 @@
-"""``parity golden record``: asks the stacks, and keeps their answers; nothing else writes a golden."""
+"""``parity golden record``: runs the stacks and records their traces. Nothing else writes goldens."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ def record(
     jobs: int | None = None,
     progress: Callable[[Event], None] | None = None,
 ) -> list[str]:
-    """Records goldens of these stacks about these checkpoints.
+    """Records goldens of these stacks for these checkpoints.
 
-    A golden is replaced only where no value of the new one is farther from the float64 oracle; or for a reason, which
-    is kept in the index. One whose values are the same is left as it is.
+    A golden with equal values is not rewritten. A golden is replaced only if no error of the new one against the
+    float64 oracle is larger, or with a reason, which is recorded in the index.
 
     Args:
         checkpoints: fixtures; by default all of them.
-        because: the reason.
+        because: the reason for replacing a more accurate golden.
 
     Returns:
         The files written, relative to the index.
 
     Raises:
-        GoldenError: a new value is farther from the oracle and no reason is given; then nothing of it is written.
-        StackError, CaptureError: a stack is not there or cannot be asked.
+        GoldenError: an error would become larger and there is no reason; the golden is not written.
+        StackError, CaptureError: a stack is not installed or cannot run.
     """
     for stack in stacks:
         if stack not in STACKS:
-            raise GoldenError(f"--stack {stack}: goldens are kept of {', '.join(STACKS)}")
+            raise GoldenError(f"--stack {stack}: goldens are recorded for {', '.join(STACKS)}")
     written = []
     for stack in stacks:
         with tempfile.TemporaryDirectory(prefix="parity-golden-") as folder:
@@ -80,12 +80,12 @@ def record(
                 ),
                 progress=progress,
             )
-            written += _keep(manifest, Path(folder), stack, because)
+            written += _write(manifest, Path(folder), stack, because)
     return written
 
 
-def _keep(manifest: Manifest, folder: Path, stack: str, because: str) -> Iterator[str]:
-    """Writes what changed; the index with each file, so that neither is ever without the other."""
+def _write(manifest: Manifest, folder: Path, stack: str, because: str) -> Iterator[str]:
+    """Writes changed files, and the index after each of them, so that both always agree."""
     for checkpoint in manifest.checkpoints:
         run, name, index = CheckpointRun(folder, manifest, checkpoint), file_name(stack, checkpoint.name), read_index()
         bundle = _bundle(run, stack)
@@ -93,11 +93,11 @@ def _keep(manifest: Manifest, folder: Path, stack: str, because: str) -> Iterato
         new = _provenance(manifest, stack, checkpoint.digest, content)
         if known := index.files.get(name):
             old = read_bundle(name, known)
-            asked = (known.checkpoint, old.cases) == (checkpoint.digest, bundle.cases)
-            if asked and known.versions == new.versions and _same(old.traces, bundle.traces):
+            comparable = (known.checkpoint, old.cases) == (checkpoint.digest, bundle.cases)
+            if comparable and known.versions == new.versions and _same(old.traces, bundle.traces):
                 continue
-            # Answers to another question, of another checkpoint say, are not held against each other.
-            farther = list(_farther(run, old, bundle)) if asked else []
+            # Traces of other inputs or of another checkpoint are not compared.
+            farther = list(_farther(run, old, bundle)) if comparable else []
             new = new.model_copy(update={"replaced": [*known.replaced, *_replaced(name, farther, because)]})
         write_bundle(name, content)
         index.files[name] = new
@@ -106,15 +106,15 @@ def _keep(manifest: Manifest, folder: Path, stack: str, because: str) -> Iterato
 
 
 def _replaced(name: str, farther: list[str], because: str) -> list[Replaced]:
-    """What the index keeps of a golden that was nearer to the oracle.
+    """The index entry for replacing a more accurate golden.
 
     Raises:
-        GoldenError: no reason was given.
+        GoldenError: there is no reason.
     """
     if farther and not because:
         more = f" and {len(farther) - 1} more" if len(farther) > 1 else ""
         raise GoldenError(
-            f"{goldens() / name}: farther from the oracle than the one kept: {farther[0]}{more}; "
+            f"{goldens() / name}: less accurate than the recorded golden: {farther[0]}{more}; "
             "--reason REASON replaces it"
         )
     return [Replaced(date=_now(), because=because, farther=farther)] if farther else []
@@ -139,7 +139,7 @@ def _bundle(run: CheckpointRun, stack: str) -> Bundle:
 
 
 OF_ALL = ("case", "case_digest", "key", "sources", "parity_sources", "device", "threads")
-"""Of a trace's provenance, what the file does not say for all of them."""
+"""Fields of a trace's provenance that are recorded for each trace."""
 
 
 def _own(trace: Trace) -> Trace:
@@ -164,7 +164,7 @@ def _provenance(manifest: Manifest, stack: str, checkpoint: str, content: bytes)
 
 
 def _same(old: Mapping[Any, Trace], new: Mapping[Any, Trace]) -> bool:
-    """Whether all that was answered is the same, bit for bit."""
+    """Whether all traces are equal, bit for bit."""
     return old.keys() == new.keys() and all(
         one.raised == new[key].raised
         and one.arrays.keys() == new[key].arrays.keys()
@@ -177,11 +177,11 @@ def _same(old: Mapping[Any, Trace], new: Mapping[Any, Trace]) -> bool:
 
 
 def _farther(run: CheckpointRun, old: Bundle, new: Bundle) -> Iterator[str]:
-    """Every value that the new one has farther from the oracle, or no more, with both errors."""
+    """Every tensor whose error is larger in the new golden, with both errors, and every missing trace."""
     for key, before in old.traces.items():
         about, after, oracle = " ".join((key[0], key[2])), new.traces.get(key), run.oracle(key[2])
         if after is None or (after.raised is not None and before.raised is None):
-            yield f"{about}: no answer any more"
+            yield f"{about}: the trace is missing"
         elif oracle is not None and after.raised is None and before.raised is None:
             specs = {spec.name: spec for spec in run.specs(key[2])}
             for name, array in before.arrays.items():
@@ -194,7 +194,7 @@ def _farther(run: CheckpointRun, old: Bundle, new: Bundle) -> Iterator[str]:
 
 
 def _error(given: np.ndarray | None, truth: np.ndarray, scale: float | None) -> float:
-    """Relative to the tensor's scale; of tokens the share that is another; infinite where there is no such value."""
+    """The error relative to the tensor's scale; for tokens the share that differs; infinite for a missing tensor."""
     if given is None or given.shape != truth.shape:
         return float("inf")
     if truth.dtype.kind in "iu":

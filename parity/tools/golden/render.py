@@ -1,4 +1,4 @@
-"""``parity golden check``: what is wrong with the goldens."""
+"""Terminal output of ``parity golden check``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show_problems(found: Sequence[Problem]) -> None:
-    """Prints a line for each, then how many files there are."""
+    """Prints a line for each problem, then the number of files."""
     out = console()
     for problem in found:
         out.print(Text.assemble((f"{problem.kind:<8} ", "bold red"), printable(problem.what)))
@@ -30,7 +30,7 @@ def show_problems(found: Sequence[Problem]) -> None:
 
 
 def show_audited(report: Report) -> None:
-    """Prints the totals of judging them, and a block for each failure."""
+    """Prints the totals of their verdicts, and a block for each failure."""
     out, report = console(), shown(report)
     failures = groups(v for v in report.verdicts if v.status in ("fail", "error"))
     for group, cause in zip(failures, usual_causes(failures, likely_cause), strict=True):

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from parity.core.display import printable
 from parity.core.errors import InputError
-from parity.core.records import RecordError, SubjectRecord, in_words
+from parity.core.records import RecordError, SubjectRecord, format_validation_error
 from parity.core.resources import goldens
 from parity.core.trace import Raised, Trace
 from reference.errors import CheckpointError, brief
@@ -30,13 +30,13 @@ from reference.files import read_bytes
 FORMAT = 1
 INDEX = "index.json"
 LARGEST = 5_000_000
-"""Bytes all goldens may have together."""
+"""The maximum size of all goldens in bytes."""
 Key = tuple[str, str, str]
 """Backend, variant, case."""
 
 
 _ERRORS = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
-"""What a file raises that is no golden, depending on where it is none."""
+"""Exceptions that reading an invalid golden may raise."""
 
 
 class GoldenError(InputError):
@@ -44,30 +44,30 @@ class GoldenError(InputError):
 
 
 class Replaced(BaseModel):
-    """A golden that took the place of one nearer to the oracle, and why it was let."""
+    """The replacement of a golden that was more accurate, and the reason for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     date: str
     because: str
     farther: list[str]
-    """Backend, case and tensor, with both errors."""
+    """Backend, case and tensor of each larger error, with both errors."""
 
 
 class Provenance(BaseModel):
-    """Where one file of goldens comes from."""
+    """The provenance of one file of goldens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sha256: str
     checkpoint: str
-    """Digest of the checkpoint it is about."""
+    """The digest of its checkpoint."""
     recorded: str
     """ISO 8601, UTC."""
     command: list[str]
     device: str
     seed: int
-    """Of the synthetic batch."""
+    """The seed of the synthetic batch."""
     python: str
     cpu: str
     versions: dict[str, str]
@@ -75,7 +75,7 @@ class Provenance(BaseModel):
 
 
 class Index(BaseModel):
-    """What ``index.json`` holds, by file relative to it."""
+    """The content of ``index.json``: the provenance by relative file name."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -85,15 +85,15 @@ class Index(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """What one file holds: the answers of one stack about one checkpoint."""
+    """The content of one file: the traces of one stack for one checkpoint."""
 
     stack: str
     checkpoint: str
     environment: dict[str, Any]
-    """What the probe found of the stack when it was recorded."""
+    """The environment of the stack at the time of the recording."""
     subjects: list[SubjectRecord]
     cases: dict[str, str]
-    """Digest of each case by name."""
+    """The digest of each case, by name."""
     traces: Mapping[Key, Trace]
 
     def to_bytes(self) -> bytes:
@@ -118,7 +118,7 @@ class Bundle:
 
 
 def read_index() -> Index:
-    """The index; an empty one where there is none.
+    """Reads the index; an empty one if the file does not exist.
 
     Raises:
         GoldenError: it cannot be read.
@@ -131,18 +131,18 @@ def read_index() -> Index:
             return Index()
         raise GoldenError(f"{path}: {error.cause}") from error
     except ValidationError as error:
-        raise GoldenError(f"{path}: {in_words(error)}") from error
+        raise GoldenError(f"{path}: {format_validation_error(error)}") from error
 
 
 def write_index(index: Index) -> None:
-    """Writes it sorted, whole or not at all."""
+    """Writes the index sorted and atomically."""
     data = index.model_dump(mode="json", exclude_defaults=False)
     data["files"] = dict(sorted(data["files"].items()))
     _write(goldens() / INDEX, (json.dumps(data, indent=1) + "\n").encode())
 
 
 def write_bundle(name: str, content: bytes) -> None:
-    """Writes one file, whole or not at all."""
+    """Writes one file atomically."""
     _write(goldens() / name, content)
 
 

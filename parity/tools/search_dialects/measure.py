@@ -40,7 +40,7 @@ ones at least; this lies between the two, and a test fails where either comes ne
 
 @dataclass(frozen=True)
 class Line:
-    """One library line: where it runs and what it is held to speak."""
+    """One library: its stack, framework and expected dialect."""
 
     stack: str
     framework: str
@@ -48,7 +48,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        """As it stands in the table."""
+        """The name in the table."""
         return f"{self.stack}/{self.framework}"
 
 
@@ -64,17 +64,18 @@ LINES = (
 
 
 class AmbiguousResult(ValueError):
-    """The cases do not decide a cell, or the library says otherwise; the message names the line and the choice."""
+    """The cases do not determine a value, or contradict the expected one; the message names the library and the
+    choice."""
 
 
 @dataclass
 class Distances:
-    """How far apart scores of equal texts were, relative to the score."""
+    """Relative differences of scores of equal texts."""
 
     same: float = 0.0
-    """The largest that counted as equal."""
+    """The largest difference that counts as equal."""
     different: float = float("inf")
-    """The smallest that counted as different."""
+    """The smallest difference that counts as different."""
 
     def same_score(self, first: np.ndarray, second: np.ndarray) -> bool:
         """Whether scores are equal up to rounding."""
@@ -90,7 +91,7 @@ def asked(line: Line, stack: Stack, jobs: list[dict[str, Any]], directory: Path)
     """What the library answers to every case.
 
     Raises:
-        Unproved: its process failed.
+        AmbiguousResult: its process failed.
     """
     inputs = {name: array.tolist() for name, array in INPUTS.items()}
     job, answer = (directory / f"{what}-{line.stack}-{line.framework}.json" for what in ("job", "answer"))
@@ -133,7 +134,7 @@ class Judge:
 
     @property
     def dialect(self) -> Dialect:
-        """What the line is held to speak."""
+        """The expected dialect."""
         return getattr(dialects, self.line.dialect)
 
     def whole(self) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class Judge:
         """The one value of a choice that gives what the library gives, and the number of cases that tell it.
 
         Raises:
-            Unproved: no case tells the values apart, or no value or more than one is left, or it is another than
+            AmbiguousResult: no case tells the values apart, or no value or more than one is left, or it is another than
                 the dialect's.
         """
         held: Enum = getattr(self.dialect, choice)
@@ -178,7 +179,7 @@ class Judge:
 
 
 def _differ(first: Generated, second: Generated) -> bool:
-    """Whether two results differ; a difference in width alone is a difference in what fills rows to the end."""
+    """Whether two results differ; a difference in width is a difference in padding."""
     if first.sequences.shape != second.sequences.shape or (first.sequences != second.sequences).any():
         return True
     if first.scores is None:
@@ -190,7 +191,7 @@ def judged(line: Line, answers: list[dict[str, Any]], result: Callable, distance
     """One line's part of the table.
 
     Raises:
-        Unproved: as ``Judge.cell``.
+        AmbiguousResult: as ``Judge.cell``.
     """
     judge = Judge(line, answers, result, distances)
     yield f'\n[lines."{line.name}"]\ndialect = "{line.dialect}"'
@@ -207,7 +208,7 @@ def _version(stack: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Asks every library and writes the table."""
+    """Runs every library and writes the table."""
     parser = argparse.ArgumentParser(
         prog="python -m parity.tools.search_dialects.measure", description=(__doc__ or "").partition("\n")[0]
     )

@@ -66,7 +66,7 @@ def _tensor(framework: str, array: np.ndarray):
 
 
 def answer(framework: str, inputs: dict, case: dict) -> dict:
-    """What one case gave, or the name of what it raised."""
+    """The result of one case, or the type of its exception."""
     model = loaded(framework, case["checkpoint"])
     try:
         sequences, scores = generated(framework, model, inputs, case["arguments"])

@@ -1,4 +1,4 @@
-"""``DIALECTS.md`` from ``dialects.toml``: ``python -m parity.tools.search_dialects.table`` writes it."""
+"""Generates ``DIALECTS.md`` from ``dialects.toml``: ``python -m parity.tools.search_dialects.table``."""
 
 from __future__ import annotations
 
@@ -14,38 +14,37 @@ from reference.generation.dialect import DOCUMENTED, Dialect
 MEASURED = Path(__file__).with_name("dialects.toml")
 PLACE = Path(__file__).parents[3] / "DIALECTS.md"
 FRAMEWORKS = {"torch": "PyTorch", "tf": "TensorFlow", "flax": "Flax"}
-ASKS = {
-    "penalised_length": "which tokens `length_penalty` counts",
-    "end_rank": "how good an end must be to count as finished",
-    "bound": "whose score says what can still be attained, where a heuristic stops the search",
-    "stop": "whether other sources of the batch can prolong a source's search",
-    "unfinished": "what becomes of beams that have not ended at `max_length`",
-    "unfinished_score": "the score of a result that has not ended and that nothing finished competes with",
-    "padding": "what fills a row after its end, with beams",
-    "twenty": "what `max_length` 20, the documented default, means",
-    "min_length": "when `min_length` allows the end",
-    "min_new_tokens": "what `min_new_tokens` does",
-    "no_repeat_ngram": "what `no_repeat_ngram_size` does",
+DESCRIPTIONS = {
+    "penalised_length": "the tokens that `length_penalty` counts",
+    "end_rank": "the rank that a candidate with EOS needs to count as finished",
+    "bound": "the hypothesis whose score bounds the attainable score in the heuristic stopping rule",
+    "stop": "whether other rows of the batch can prolong the search of a row",
+    "unfinished": "the treatment of beams that have not ended at `max_length`",
+    "unfinished_score": "the score of an unfinished result if no hypothesis has finished",
+    "padding": "the token that fills a row after EOS in beam search",
+    "default_max_length": "the meaning of `max_length=20`, the documented default",
+    "min_length": "the length at which `min_length` allows EOS",
+    "min_new_tokens": "the effect of `min_new_tokens`",
+    "no_repeat_ngram": "the effect of `no_repeat_ngram_size`",
 }
-"""The choices, as questions."""
+"""The fields of a dialect, described."""
 HEAD = """# Dialects of search
 
-Implementations of greedy and beam search agree on the idea and differ in choices that their documentation leaves open,
-or contradict it. Each choice has a name in `reference/generation/dialect.py`, where `DOCUMENTED` is argued; the oracle
-speaks that. A cell is what the library itself answered: its value is the only one under which our search gives the
-library's texts and scores, over the calls (their number stands behind it) in which the values lead to different
-answers. `=` is the documented value. The last row counts the calls of which the library's whole answer is ours under
-its dialect.
+Implementations of greedy and beam search differ in choices that their documentation leaves open or that contradict
+it. Each choice is a field of `Dialect` in `reference/generation/dialect.py`, which explains `DOCUMENTED`, the oracle's
+dialect. A cell is the only value with which the reference search reproduces the library's texts and scores, with the
+number of calls that distinguish the values. `=` is the documented value. The last row counts the calls that the
+library's dialect reproduces completely.
 
-Measured {date}, {cases} calls of three sources for each library; equal scores were at most
-{largest_distance_of_equal_scores:.1e} apart, different ones at least {smallest_distance_of_different_scores:.2f}, both
-relative. Written by `python -m parity.tools.search_dialects.table` from `parity/tools/search_dialects/dialects.toml`,
+Measured {date}, {cases} calls with three sources for each library; the largest relative difference of equal scores was
+{largest_distance_of_equal_scores:.1e}, the smallest of different ones {smallest_distance_of_different_scores:.2f}.
+Written by `python -m parity.tools.search_dialects.table` from `parity/tools/search_dialects/dialects.toml`,
 which `python -m parity.tools.search_dialects.measure` measures.
 """
 
 
 def as_markdown() -> str:
-    """The whole page: where each library departs from the documented search, and the runs each cell rests on."""
+    """The page: the deviations of each library from the documented search, with the numbers of calls."""
     measured = tomllib.loads(MEASURED.read_text(encoding="utf-8"))
     lines = measured["lines"]
     heads = [f"{FRAMEWORKS[name.partition('/')[2]]} {line['transformers']}" for name, line in lines.items()]
@@ -68,13 +67,13 @@ def _row(choice: str, lines: dict[str, Any]) -> str:
 
 
 def _values() -> Iterator[str]:
-    """What the choices ask and what their values mean."""
+    """The descriptions of the choices and their values."""
     for choice in fields(Dialect):
         documented = getattr(DOCUMENTED, choice.name)
         values: type[Enum] = type(documented)
-        yield f"- `{choice.name}`: {ASKS[choice.name]}."
+        yield f"- `{choice.name}`: {DESCRIPTIONS[choice.name]}."
         yield from (f"  - `{value.name}`: {value.value}." for value in values)
-    yield "- `moot`: no call of this library can tell the values apart, because another choice decides first."
+    yield "- `moot`: no call of this library distinguishes the values, because another choice makes them irrelevant."
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What became of each mutant: which checks caught it, by how much, whether they named the place it was made at."""
+"""The result of each mutant: the checks that caught it, their errors, and whether the fault was localised."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from parity.judge.captured_run import CheckpointRun
 from parity.judge.checks import CHECKS
 
 TOLERANCES = {"1e-5": 1e-5, "1e-3": 1e-3}
-"""Absolute ones, as tests of libraries compare outputs with."""
+"""Absolute tolerances that tests of libraries use for outputs."""
 FLOWS = ("forward", "encode_decode", "decode_steps", "gradients")
-"""Operations whose tensors have an order."""
+"""Operations whose tensors have a data-flow order."""
 OUTPUTS = ("logits", "start_logits", "end_logits", "encoder.last", "decoder.last", "loss", "sequences")
-"""What such tests compare."""
+"""The outputs that such tests compare."""
 SIGNALS = "signals"
-"""The family of models that are other models altogether."""
+"""The mutant family of entirely different models."""
 
 Place = tuple[CheckpointRun, int]
-"""A mutant on one of its fixtures: the run of that checkpoint, and the subject's place in it."""
+"""A mutant on one of its fixtures: the run of that checkpoint, and the subject's index."""
 
 
 class Outcome(BaseModel):
-    """What became of one mutant."""
+    """The result of one mutant."""
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -39,37 +39,36 @@ class Outcome(BaseModel):
     fixtures: list[str]
     backend: str
     about: str
-    """What of a checkpoint it is about: its model, its config or its tokenizer."""
+    """The mutated component: the model, the config or the tokenizer."""
     changed: bool
-    """Whether on every fixture an answer differs from the unchanged one's; if not, the mutant is void."""
+    """Whether an output differs from the unmodified one on every fixture; if not, the mutant is void."""
     caught_by: list[str]
-    """Checks that failed; none where it got through on one of its fixtures."""
+    """Checks that failed; empty if no check failed on one of the fixtures."""
     cells: int
-    """How many of its cells failed."""
+    """The number of failed cells."""
     errors: list[str]
-    """Cells that could not be judged, and checks of numbers that another model altogether passed."""
+    """Cells that could not be judged, and numeric checks that an entirely different model passed."""
     wanted: list[str]
-    """Where it must show first."""
+    """The tensors or cases at which the fault must show first."""
     named: str
-    """Where the first failing cell says that it does."""
+    """The first divergence of the first failing cell."""
     localised: bool
     largest: float | None
-    """In the failing cell that is farthest past its tolerance, the error as a multiple of tolerance; None where no
-    number failed."""
+    """The largest error of a failing cell as a multiple of tolerance; None if no numeric comparison failed."""
     smallest: float | None
-    """In the one that is nearest to it."""
+    """The smallest such error."""
     missed_by: list[str]
-    """Fixed tolerances that every output of these cases is within, of ``TOLERANCES``; none where no model is asked."""
+    """The ``TOLERANCES`` that all outputs of its cases are within; empty if it is not about the model."""
 
 
 def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, CheckpointRun]) -> Outcome:
-    """What its verdicts come to.
+    """Summarises the verdicts of one mutant.
 
     Args:
         runs: by fixture.
 
     Raises:
-        LookupError: it was not asked on one of its fixtures.
+        LookupError: it was not run on one of its fixtures.
     """
     failed = _in_order([verdict for verdict in verdicts if verdict.status in ("fail", "known")], runs)
     ratios = [v.error / v.tolerance for v in failed if v.error is not None and v.tolerance and v.error > v.tolerance]
@@ -107,12 +106,12 @@ def _unjudged(mutant: Mutant, verdicts: Sequence[Verdict]) -> list[str]:
     found = [cell(verdict) for verdict in verdicts if verdict.status == "error"]
     if mutant.family == SIGNALS:
         numbers = [v for v in verdicts if v.status == "pass" and CHECKS[v.check].group == "numbers"]
-        found += [f"{v.check} {v.checkpoint} {v.case}: passed, though it is another model" for v in numbers]
+        found += [f"{v.check} {v.checkpoint} {v.case}: passed, although it is another model" for v in numbers]
     return found
 
 
 def _in_order(failed: Sequence[Verdict], runs: dict[str, CheckpointRun]) -> list[Verdict]:
-    """As the cases were made, loading first; within one, as the tensors named follow from each other."""
+    """Sorts failures by the order of cases, loading first, and within a case by the data-flow order of tensors."""
 
     def place(verdict: Verdict) -> tuple[int, int]:
         run, first = runs[verdict.checkpoint], verdict.first_divergence
@@ -124,14 +123,16 @@ def _in_order(failed: Sequence[Verdict], runs: dict[str, CheckpointRun]) -> list
 
 
 def _place(verdict: Verdict) -> str:
-    """What a failure names: a tensor or a parameter; of a generated text the case, which asks for one thing."""
+    """The location of a failure: its tensor or parameter; for generated text the case."""
     if verdict.case.startswith("generate"):
         return verdict.case
     return verdict.first_divergence.tensor if verdict.first_divergence else verdict.case
 
 
 def _is_localised(mutant: Mutant, failed: Sequence[Verdict]) -> bool:
-    """A fault of generation fails its own cases and no others; any other is first named where it was made."""
+    """Whether a fault is localised: a fault of generation fails only its own cases; any other is first divergent where
+    it
+    was made."""
     places = [verdict.case for verdict in failed] if mutant.family == "generation" else [*map(_place, failed[:1])]
     return bool(places) and all(any(fnmatchcase(place, known) for known in mutant.shows) for place in places)
 
@@ -140,26 +141,26 @@ def _index(run: CheckpointRun, name: str, backend: str) -> int:
     for index, subject in run.subjects("candidate"):
         if (Variant.parse(subject.variant).mutant, subject.backend) == (name, backend):
             return index
-    raise LookupError(f"{name} was not asked about {run.checkpoint.name}")
+    raise LookupError(f"{name} was not run on {run.checkpoint.name}")
 
 
 def _differs(run: CheckpointRun, index: int, backend: str) -> bool:
-    """Whether any answer is another than the unchanged one's to the same question, in any bit."""
+    """Whether any trace differs from the unmodified one's of the same case in any bit."""
     plain = _index(run, UNCHANGED, backend)
     both = [case for case in run.cases if run.trace(index, case) and run.trace(plain, case)]
-    return any(_told(run, index, case) != _told(run, plain, case) for case in both)
+    return any(_answer(run, index, case) != _answer(run, plain, case) for case in both)
 
 
-def _told(run: CheckpointRun, index: int, case: str) -> Any:
+def _answer(run: CheckpointRun, index: int, case: str) -> Any:
     trace = run.captured(index, case)
     arrays = {name: (array.shape, array.tobytes()) for name, array in trace.arrays.items()}
     return arrays, trace.raised and trace.raised.message, trace.facts
 
 
 def largest(run: CheckpointRun, index: int) -> float:
-    """The largest absolute difference from the oracle at any output of any case; infinite where texts or shapes differ.
-
-    What raises, too: a test of a library would have stopped there.
+    """The largest absolute difference from the oracle at any output of any case; infinite if texts or shapes differ, or
+    if
+    the backend raised.
     """
     worst = 0.0
     for name, case in run.cases.items():
@@ -169,11 +170,11 @@ def largest(run: CheckpointRun, index: int) -> float:
         if trace.raised:
             return float("inf")
         shared = [tensor for tensor in OUTPUTS if tensor in trace.arrays and tensor in oracle.arrays]
-        worst = max([worst, *(_apart(trace.arrays[each], oracle.arrays[each], each) for each in shared)])
+        worst = max([worst, *(_largest_difference(trace.arrays[each], oracle.arrays[each], each) for each in shared)])
     return worst
 
 
-def _apart(actual: np.ndarray, expected: np.ndarray, tensor: str) -> float:
+def _largest_difference(actual: np.ndarray, expected: np.ndarray, tensor: str) -> float:
     if actual.shape != expected.shape:
         return float("inf")
     if tensor == "sequences":
@@ -184,7 +185,7 @@ def _apart(actual: np.ndarray, expected: np.ndarray, tensor: str) -> float:
 
 
 def of_mutants(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """Verdicts by the mutant that they are about; those of the unchanged variant under its own name."""
+    """Groups verdicts by mutant, with those of the unmodified variant under its own name."""
     found: dict[str, list[Verdict]] = {UNCHANGED: [], **{name: [] for name in MUTANTS}}
     for verdict in verdicts:
         if name := Variant.parse(verdict.variant).mutant:

@@ -1,4 +1,4 @@
-"""A selftest for people: on the terminal, and as the table kept in ``reports/``."""
+"""Output of a selftest: on the terminal, and as the table in ``reports/``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from parity.backends.mutants import MUTANTS
 from parity.report.console import console, duration, plural
 from parity.tools.selftest.outcome import TOLERANCES, Outcome
 from parity.tools.selftest.selftest import Selftest, select
-from parity.tools.selftest.thresholds import floor
+from parity.tools.selftest.thresholds import thresholds
 
 SHOWN_CHECKS = 6
-"""Checks named in a row; the others are counted."""
+"""The number of checks listed in a row; the others are counted."""
 COLUMNS = (
     "mutant",
     "fixture",
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def show_selftest(found: Selftest) -> None:
-    """Prints the matrix, the score, and whatever falls short."""
+    """Prints the matrix, the score, and everything below the thresholds."""
     out = console()
     table = Table(*COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False)
     for each in found.outcomes:
@@ -40,7 +40,7 @@ def show_selftest(found: Selftest) -> None:
 
 
 def show_mutants() -> None:
-    """Prints every mutant: its family, its name, what it does instead."""
+    """Prints every mutant: its family, its name and its fault."""
     for mutant in select(None):
         console().print(f"{mutant.family:<12} {mutant.name}: {mutant.what}", markup=False)
 
@@ -68,7 +68,7 @@ def score(found: Selftest) -> Iterator[str]:
     yield f"checks that caught none: {', '.join(idle) or 'none'}"
     yield f"checks that no mutant needs: {', '.join(found.unneeded) or 'none'}"
     yield from _unasked(found)
-    for name, why in floor().holes.items():
+    for name, why in thresholds().holes.items():
         if name in {each.name for each in outcomes}:
             yield f"KNOWN HOLE {name}: {why}"
     for line in found.sound:
@@ -83,7 +83,7 @@ def _unasked(found: Selftest) -> Iterator[str]:
     if len(found.outcomes) < len(MUTANTS):
         yield f"checks that judged none of these mutants: {len(found.unasked)}"
         return
-    for beginning, why in floor().unasked.items():
+    for beginning, why in thresholds().unasked.items():
         if checks := [check for check in found.unasked if check.startswith(beginning)]:
             yield f"checks that no mutant is put to: {', '.join(checks)}: {why}"
 

@@ -1,6 +1,6 @@
-"""How good the checks are at catching faults: every mutant captured and judged like any other candidate.
+"""Measures how well the checks detect faults: every mutant is captured and judged like any other candidate.
 
-The variant without a change is judged beside them on the same cells; where it does not pass, the selftest is void.
+The unmodified variant is judged on the same cells; if it does not pass, the selftest is void.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from parity.core.subject import Subject, Variant
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.checks import CHECKS
 from parity.tools.selftest.outcome import Outcome, cell, largest, of_mutants, outcome
-from parity.tools.selftest.thresholds import Floor, floor
+from parity.tools.selftest.thresholds import Thresholds, thresholds
 
 if TYPE_CHECKING:
     from parity.capture.task import Event
@@ -37,21 +37,20 @@ class Selftest(BaseModel):
     command: str
     seconds: float
     sound: list[str]
-    """What the unchanged variants failed: nothing, or the selftest is void."""
+    """Failures of the unmodified variants; if there are any, the selftest is void."""
     original: dict[str, float]
-    """By fixture whose model was asked, the largest absolute difference of the unchanged variant's outputs from the
-    oracle's."""
+    """By fixture, the largest absolute difference of the unmodified variant's outputs from the oracle."""
     outcomes: list[Outcome]
     catches: dict[str, int]
-    """By check that judged a mutant, how many it caught."""
+    """By check, the number of mutants that it caught."""
     covers: dict[str, int]
-    """By backend that an audit asks, how many checks of what it is about caught a mutant: what the faults say of it."""
+    """By backend, the number of checks of its component that caught a mutant."""
     unneeded: list[str]
-    """Checks without which every mutant would be caught all the same."""
+    """Checks that are not the only one to catch any mutant."""
     unasked: list[str]
-    """Checks that judged no mutant at all."""
+    """Checks that judged no mutant."""
     below: list[str]
-    """Where it falls short of the floor, or the floor's list of holes is no longer true."""
+    """Results below the thresholds, and outdated entries of the thresholds."""
 
     @property
     def passed(self) -> bool:
@@ -68,12 +67,12 @@ def selftest(
     """Captures and judges mutants on small fixtures.
 
     Args:
-        names: mutants, or families of them; all by default.
-        cache: where traces are kept; by default the user's cache directory.
-        jobs: processes side by side.
+        names: mutants or mutant families; all by default.
+        cache: the trace cache; by default in the user's cache directory.
+        jobs: the number of worker processes.
 
     Raises:
-        NothingToJudge: no mutant or family is called so.
+        NothingToJudge: a mutant or family is unknown.
         CaptureError: nothing could be captured.
     """
     from parity.judge.judge import judge
@@ -91,7 +90,7 @@ def selftest(
 
 
 def select(names: Sequence[str] | None) -> list[Mutant]:
-    """Mutants by name or family, family by family.
+    """Selects mutants by name or family, ordered by family.
 
     Raises:
         NothingToJudge: a name is unknown.
@@ -107,7 +106,7 @@ def select(names: Sequence[str] | None) -> list[Mutant]:
 
 
 def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:
-    """Fixtures that are captured together: no two of one class, for subjects are put to a class."""
+    """Groups of fixtures that are captured together: one for each class, because subjects are assigned by class."""
     from parity.checkpoint.inspection import inspect_checkpoint
 
     rounds: list[dict[tuple[str, tuple[str, ...]], str]] = []
@@ -142,7 +141,7 @@ def _capture(
 
 
 def _subjects(name: str, chosen: Sequence[Mutant]) -> Iterator[Subject]:
-    """Who is judged on a fixture: each host unchanged, then its mutants."""
+    """The subjects of a fixture: each host unmodified, then its mutants."""
     here = [mutant for mutant in chosen if name in mutant.fixtures]
     for host in dict.fromkeys(mutant.backend for mutant in here):
         for fault in [UNCHANGED, *(mutant.name for mutant in here if mutant.backend == host)]:
@@ -175,7 +174,7 @@ def _summed_up(
 
 
 def coverage(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """By backend that an audit asks, how many checks caught a mutant that is about what it loads."""
+    """By backend, the number of checks that caught a mutant of its component."""
     caught: dict[str, set[str]] = {}
     for each in outcomes:
         caught.setdefault(each.about, set()).update(each.caught_by)
@@ -189,13 +188,13 @@ def _original(run: CheckpointRun) -> float | None:
 
 
 def below(outcomes: Sequence[Outcome], counts: Counter[str], judged: Collection[str]) -> Iterator[str]:
-    """Where outcomes fall short: of each mutant, of each family that was asked whole, and of checks where all were.
+    """Results below the thresholds: for each mutant, each complete family, and, if all mutants were run, each check.
 
     Args:
-        counts: by check, how many mutants it caught.
-        judged: checks that judged any.
+        counts: by check, the number of mutants it caught.
+        judged: checks that judged any mutant.
     """
-    held, asked = floor(), {each.name for each in outcomes}
+    held, asked = thresholds(), {each.name for each in outcomes}
     for each in outcomes:
         yield from _short_of(each, held.holes, held.astray)
     whole = {m.family for m in MUTANTS.values()} - {m.family for m in MUTANTS.values() if m.name not in asked}
@@ -210,7 +209,7 @@ def below(outcomes: Sequence[Outcome], counts: Counter[str], judged: Collection[
             yield f"{share:.1%} of the mutants are named where they were made, the floor is {held.localised:.0%}"
 
 
-def _checks_below(counts: Counter[str], judged: Collection[str], held: Floor) -> Iterator[str]:
+def _checks_below(counts: Counter[str], judged: Collection[str], held: Thresholds) -> Iterator[str]:
     for check, least in held.checks.items():
         if counts[check] < least:
             yield f"{check}: it catches {counts[check]} mutants, the floor is {least}"

@@ -1,4 +1,4 @@
-"""How much of the mutants must be caught: the floor that a selftest is held to, from ``thresholds.toml``."""
+"""The thresholds of the selftest, from ``thresholds.toml``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from importlib import resources
 
 
 @dataclass(frozen=True)
-class Floor:
-    """What was reached, and may not be less.
+class Thresholds:
+    """Results that a selftest must reach.
 
     Attributes:
-        families: by family, how many of its mutants are caught.
-        checks: by check, how many of all mutants it catches.
-        localised: the share of mutants that are first named where they were made.
-        slice: the families that every change of the project is tested with.
-        holes: mutants that no check catches yet, and why; one that is caught has to be taken off.
-        astray: mutants that are caught and first named elsewhere, and why.
-        unasked: checks that no mutant is put to, by the beginning of their ids, and why.
+        families: by family, the number of mutants that must be caught.
+        checks: by check, the number of mutants that it must catch.
+        localised: the share of mutants that must be localised.
+        slice: the families that are tested with every change of the project.
+        holes: mutants that no check catches yet, with the reason; a caught one must be removed.
+        astray: mutants that are caught, but not localised, with the reason.
+        unasked: prefixes of ids of checks that judge no mutant, with the reason.
     """
 
     families: dict[str, int]
@@ -32,7 +32,7 @@ class Floor:
 
 
 @cache
-def floor() -> Floor:
-    """The one in force."""
+def thresholds() -> Thresholds:
+    """The thresholds in force."""
     text = resources.files("parity.tools.selftest").joinpath("thresholds.toml").read_text(encoding="utf-8")
-    return Floor(**tomllib.loads(text))
+    return Thresholds(**tomllib.loads(text))

@@ -77,7 +77,7 @@ def test_a_half_checkpoint_that_the_newer_version_keeps_is_known_and_says_how_fa
     assert found["main"][0] == "pass" and found["current"][0] == "known"
     words = found["current"][1]
     assert "dtype is float16, and float32 in hf-torch@main (transformers 4.57.6)" in words
-    assert "logits are 0.00" in words and "tolerance in float32" in words
+    assert "of logits against the oracle: 0.00" in words and "tolerance in float32" in words
 
 
 @pytest.mark.parametrize(

@@ -197,9 +197,9 @@ def added_twice(place: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (another_model, "token 487 has no row in a table of 487"),
+        (another_model, "token 487 has no row in an embedding of 487"),
         (frame_of_another, "'</s>' is put around a text as 3, and its id is 2"),
-        (another_padding, "pad_token_id is 1, and the tokenizer's pad_token is 3"),
+        (another_padding, "pad_token_id is 1, but the tokenizer's pad_token is 3"),
         (one_id_twice, "have the same id 4"),
         (merge_of_nothing, "unknown token 'qqq'"),
         (added_twice, "'<mask>' has "),
@@ -263,11 +263,11 @@ def other_words(place: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "check", "words"),
     [
-        (large, "FILE02", "token 399 has no row in a table of"),
+        (large, "FILE02", "token 399 has no row in an embedding of"),
         (no_id, "FILE02", "mask_token is '[MISSING]', which no file gives an id"),
         (other_frame, "FILE02", "'[SEP]' is put around a text as 7, and its id is 3"),
-        (other_end, "FILE02", "eos_token_id is 3, and the tokenizer's sep_token is 2"),
-        (of_the_encoder, "FILE02", "pad_token_id is 0, and the tokenizer's pad_token is 1"),
+        (other_end, "FILE02", "eos_token_id is 3, but the tokenizer's sep_token is 2"),
+        (of_the_encoder, "FILE02", "pad_token_id is 0, but the tokenizer's pad_token is 1"),
         (other_words, "FILE03", "'[CLS]' has the id 2 in tokenizer.json, None in vocab.txt"),
     ],
 )
@@ -282,7 +282,7 @@ def test_what_is_wrong_with_word_pieces_is_found(tmp_path, change, check, words)
 def test_a_list_of_words_alone_is_read(tmp_path):
     place = copied("bart-odd", tmp_path)
     (place / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]"] * 100), encoding="utf-8")
-    assert "token 299 has no row in a table of" in reason(place)
+    assert "token 299 has no row in an embedding of" in reason(place)
     assert judged_skip(place) == "tokenizer_files: a WordPiece tokenizer is not written here"
 
 
@@ -297,7 +297,7 @@ def test_pieces_of_a_unigram_are_numbered_by_their_order(tmp_path):
     rows = json.loads((place / "config.json").read_text(encoding="utf-8"))["decoder"]["vocab_size"]
     assert statuses(unigram(place, rows), "FILE02") == ["pass"]
     shutil.rmtree(place.parent / "run")
-    assert f"token {rows} has no row in a table of {rows}" in reason(unigram(place, rows + 1))
+    assert f"token {rows} has no row in an embedding of {rows} rows" in reason(unigram(place, rows + 1))
 
 
 def test_a_composition_without_a_tokenizer_is_asked_nothing():

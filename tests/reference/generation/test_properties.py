@@ -125,7 +125,7 @@ BEAMS = [
 ]
 IDS = {"eos_token_id": END, "pad_token_id": PAD, "bos_token_id": START}
 TELLING = {
-    "twenty": [GenerationSettings.from_dict(IDS, min_length=19, max_length=20), given(min_length=19)],
+    "default_max_length": [GenerationSettings.from_dict(IDS, min_length=19, max_length=20), given(min_length=19)],
     "min_length": [given(max_length=7, min_length=3)],
     "min_new_tokens": [given(max_length=7, min_new_tokens=3)],
     "no_repeat_ngram": [given(max_length=7, no_repeat_ngram_size=1)],

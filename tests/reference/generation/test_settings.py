@@ -44,7 +44,7 @@ def test_new_tokens_count_without_the_start_token_and_win():
     ("stored", "passed", "lengths"),
     [({}, {}, (21, 21, 20)), ({"max_length": 20}, {}, (21, 20, 20)), ({}, {"max_length": 20}, (20, 20, 21))],
 )
-def test_what_twenty_means_depends_on_where_it_stands(stored, passed, lengths):
+def test_meaning_of_the_default_max_length_depends_on_where_it_is_set(stored, passed, lengths):
     settings = GenerationSettings.from_dict({"bos_token_id": 0, **stored}, **passed)
     assert settings.resolved(DOCUMENTED).max_length == 20
     assert tuple(settings.resolved(d).max_length for d in (TORCH_4_57, TORCH_5_23, FLAX_4_57)) == lengths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.core.records import CheckpointRecord, Mark
+from parity.core.records import CheckpointRecord, TokenDiff
 from parity.report.html import render
 from parity.report.html.text_diff import Run, text_diff
 from parity.report.html.texts import text_views
@@ -11,8 +11,8 @@ from tests.sample_reports import generated, report, subject, verdict
 
 SUBJECTS = [subject(), subject("hf-tf"), subject("reference-torch", role="oracle", dtype="float64")]
 WORDS = ["</s>", " the", " cat", "\n", "</s>"]
-TIE = Mark(position=1, kind="tie-flip", margin=2.1e-7, tolerance=1e-6, oracle_token=10)
-WRONG = Mark(position=2, kind="wrong", margin=0.83, tolerance=1e-6, oracle_token=11)
+TIE = TokenDiff(position=1, kind="tie-flip", margin=2.1e-7, tolerance=1e-6, oracle_token=10)
+WRONG = TokenDiff(position=2, kind="wrong", margin=0.83, tolerance=1e-6, oracle_token=11)
 
 
 def made(*rows, pad: int = 1):

@@ -10,9 +10,9 @@ import pytest
 
 from parity.cli.main import run
 from parity.tools.compare.compare import compare
-from parity.tools.compare.selector import CompareError, Who
+from parity.tools.compare.selector import CompareError, SubjectSelector
 
-WHO = Who("hf-torch")
+WHO = SubjectSelector("hf-torch")
 
 
 def first(comparison, case: str):
@@ -112,7 +112,7 @@ def test_another_dtype_has_other_bits_and_the_same_shapes(two_runs):
             '"dtype": "float32",\n   "role": "candidate"', '"dtype": "bfloat16",\n   "role": "candidate"'
         )
     )
-    named = replace(one, who=WHO), replace(other, who=Who("hf-torch", dtype="bfloat16"))
+    named = replace(one, who=WHO), replace(other, who=SubjectSelector("hf-torch", dtype="bfloat16"))
     assert first(compare(*named, ["load"]), "load") is None
 
 
@@ -138,7 +138,7 @@ def test_other_inputs_other_names_and_nothing_in_common_are_one_line(two_runs, c
     with pytest.raises(CompareError, match="nonsense: no such case; there are the cases load, "):
         compare(one, other, ["nonsense"])
     with pytest.raises(CompareError, match="no such subject ran bart-odd; there are hf-torch:float32:cpu"):
-        compare(replace(one, who=Who("hf-tf")), other)
+        compare(replace(one, who=SubjectSelector("hf-tf")), other)
     path = other.directory / "manifest.json"
     data = json.loads(path.read_text())
     (asked,) = (case for case in data["cases"]["bart-odd"] if case["name"] == "forward")
@@ -214,7 +214,7 @@ def test_runs_of_different_backends_are_described_by_what_each_has(two_runs, cap
     assert run(["compare", str(one.directory), str(other.directory)]) == 2
     out = " ".join(capsys.readouterr().out.split())
     assert "only " in out and "hf-torch on bart-odd" in out and "as in A::hf-torch B::hf-tf" in out
-    named = compare(replace(one, who=WHO), replace(other, who=Who("hf-tf")))
+    named = compare(replace(one, who=WHO), replace(other, who=SubjectSelector("hf-tf")))
     assert named.same and len(named.cases) == 2 and not named.one_sided
 
 
@@ -269,7 +269,7 @@ def test_a_report_without_its_traces_is_one_line(tmp_path, capsys):
 
 
 def test_who_is_parsed():
-    assert Who.parse("hf-torch/sdpa@docs-4.37:bfloat16:cuda") == Who(
+    assert SubjectSelector.parse("hf-torch/sdpa@docs-4.37:bfloat16:cuda") == SubjectSelector(
         "hf-torch", "sdpa", "docs-4.37", "bfloat16", "cuda"
     )
-    assert Who.parse("hf-tf") == Who("hf-tf", "eager", "main", "float32", "cpu")
+    assert SubjectSelector.parse("hf-tf") == SubjectSelector("hf-tf", "eager", "main", "float32", "cpu")

@@ -15,7 +15,7 @@ from parity import api
 from parity.cli.main import run
 from parity.core.resources import fixture
 from parity.tools.compare.compare import compare
-from parity.tools.compare.selector import Side, Who
+from parity.tools.compare.selector import Operand, SubjectSelector
 from tests.tools.compare.test_compare import first, scaled
 
 
@@ -53,7 +53,10 @@ def test_what_differs_on_the_other_device_is_found_with_tolerances_of_both(on_tw
     one, other = on_two_devices(wrong)
     row = first(compare(one, other), "forward")
     assert row.name == "decoder.hidden.1" and row.share > 100
-    named = Side("cpu", one.directory, Who("hf-torch")), Side("cuda", other.directory, Who("hf-torch", device="cuda"))
+    named = (
+        Operand("cpu", one.directory, SubjectSelector("hf-torch")),
+        Operand("cuda", other.directory, SubjectSelector("hf-torch", device="cuda")),
+    )
     assert first(compare(*named), "forward") == row
 
 
@@ -94,7 +97,7 @@ def test_runs_of_two_dtypes_are_paired_too(run_directory, tmp_path):
     original = run_directory()
     shutil.copytree(original, tmp_path / "other")
     relabelled(tmp_path / "other", dtype="bfloat16")
-    found = compare(Side("float32", original, None), Side("bfloat16", tmp_path / "other", None))
+    found = compare(Operand("float32", original, None), Operand("bfloat16", tmp_path / "other", None))
     assert {each.subjects for each in found.cases} == {("hf-torch cpu float32", "hf-torch cpu bfloat16")}
 
 

@@ -226,5 +226,5 @@ def test_a_real_bert_answers_what_was_recorded_and_an_altered_value_is_found(
     altered = verdicts(snapshot, tmp_path / "altered", [tmp_path / "altered.toml"], monkeypatch)
     assert {key for key, verdict in altered.items() if verdict.status != "fail"} == skipped | known
     assert (
-        "the answer is 11.625, documented is 11.626 (recorded" in altered["documented.minilm-loss", "hf-torch"].reason
+        "the result is 11.625, documented is 11.626 (recorded" in altered["documented.minilm-loss", "hf-torch"].reason
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from parity.core.subject import Subject
-from parity.tools.fuzz.asking import Plan, Process
+from parity.tools.fuzz.executor import Plan, Process
 
 
 @pytest.fixture(scope="session")

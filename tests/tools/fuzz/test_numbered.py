@@ -11,9 +11,9 @@ import pytest
 
 from parity.judge.undefined_behaviour import PADDING_WRITTEN
 from parity.tools.fuzz.__main__ import PAIR, numbered, numbers, search, summary, together
-from parity.tools.fuzz.asking import is_alarm
 from parity.tools.fuzz.command import plan_of, process_of
 from parity.tools.fuzz.example import AUDITED
+from parity.tools.fuzz.executor import is_alarm
 from parity.tools.fuzz.script import LINES, lines_of
 from parity.tools.fuzz.search import judge_example
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, note
 from hypothesis import strategies as st
 
 from parity.core.subject import Subject
-from parity.tools.fuzz.asking import Plan, Process, is_alarm
 from parity.tools.fuzz.example import AUDITED, drawn
+from parity.tools.fuzz.executor import Plan, Process, is_alarm
 from parity.tools.fuzz.search import Choices, judge_example
 from tests.profiles import examples
 

@@ -13,9 +13,9 @@ import pytest
 from parity.cli.main import run
 from parity.core.subject import Subject
 from parity.tools.fuzz import search as searching
-from parity.tools.fuzz.asking import Plan, is_alarm
 from parity.tools.fuzz.command import keep
 from parity.tools.fuzz.example import drawn
+from parity.tools.fuzz.executor import Plan, is_alarm
 from parity.tools.fuzz.script import LINES, NoScript, lines_of, script
 from parity.tools.fuzz.search import Search, judge_example
 

@@ -16,7 +16,7 @@ from parity.cli.main import run
 from parity.core.records import Divergence, RecordError, write_record
 from parity.tools.gate.baseline import baseline_of, read_baseline
 from parity.tools.gate.gate import FACTOR, SPREAD, changes, gate, update
-from parity.tools.gate.report_digest import JudgedReport
+from parity.tools.gate.report_digest import ReportDigest
 from tests.profiles import examples
 from tests.sample_reports import failure, report, verdict
 
@@ -132,9 +132,9 @@ STATUSES = ("pass", "known", "skip", "fail", "error")
 def test_a_report_passes_its_own_gate_and_no_turn_of_a_verdict_does(before, turned):
     """Whatever there is, and wherever one verdict becomes another."""
 
-    def judged(statuses) -> JudgedReport:
+    def judged(statuses) -> ReportDigest:
         cells = [verdict(s, case=f"case-{i}", error=e, tolerance=1.0) for i, (s, e) in enumerate(statuses)]
-        return JudgedReport.model_validate_json(report(*cells).model_dump_json(by_alias=True))
+        return ReportDigest.model_validate_json(report(*cells).model_dump_json(by_alias=True))
 
     if {status for status, _ in before} == {"skip"}:
         return  # nothing was asked: no baseline
@@ -182,7 +182,7 @@ def test_an_update_leaves_the_lines_that_did_not_change(tmp_path, written):
         ([passed(), failure()], {}, "1 fail, 0 error: a failed run"),
         ([passed(), verdict("error", case="load")], {}, "0 fail, 1 error: a failed run"),
         ([passed()], {"selected": ["NUM01"]}, "only NUM01 was judged: a partial run"),
-        ([verdict("skip")], {}, "nothing was asked"),
+        ([verdict("skip")], {}, "nothing was run"),
     ],
 )
 def test_a_failed_or_partial_run_never_becomes_a_baseline(tmp_path, written, capsys, verdicts, fields, said):
@@ -219,7 +219,7 @@ def test_a_failure_names_the_layer_and_an_improvement_the_command(tmp_path, writ
     capsys.readouterr()
     better = str(written(passed(backend="hf-flax"), passed(case="loss"), name="better.json"))
     assert run(["gate", better, "--baseline", baseline]) == 1
-    assert f"if that is meant: parity gate {better} --baseline {baseline} --update" in capsys.readouterr().out
+    assert f"if this is intended: parity gate {better} --baseline {baseline} --update" in capsys.readouterr().out
 
 
 def test_another_version_is_named(tmp_path, written):
@@ -271,7 +271,7 @@ def altered(change) -> str:
         (altered(lambda data: data.pop("verdicts")), "verdicts: Field required"),
         (altered(lambda data: data["verdicts"].pop()), "totals do not add up"),
         (altered(lambda data: data["checkpoints"][0].update(name="other")), "has no bart-odd"),
-        (altered(lambda data: data["checkpoints"][0].update(digest="1")), "bart-odd is another checkpoint"),
+        (altered(lambda data: data["checkpoints"][0].update(digest="1")), "the files of bart-odd differ"),
         (altered(lambda data: data.update(selected=["NUM01"])), "only NUM01 was judged; "),
         (altered(lambda data: data.update(strict=True)), "judged with --strict, and "),
     ],
@@ -293,10 +293,10 @@ def test_a_report_that_cannot_be_compared_is_one_line(tmp_path, written, capsys,
         (lambda text: "[" * 100_000, "nested too deeply"),
         (
             lambda text: text.replace('"pass"', '"fail"', 1),
-            "is fail, and no reason is recorded: the baseline of a failed run is none",
+            "is fail without a reason: a failed run cannot be a baseline",
         ),
         (lambda text: text.replace('"baseline": 2', '"baseline": 7'), "baseline format 7, this version reads 2"),
-        (lambda text: text.replace('"baseline": 2', '"schema_version": 1'), "no baseline"),
+        (lambda text: text.replace('"baseline": 2', '"schema_version": 1'), "not a baseline"),
         (lambda text: text.replace('"runs"', '"rums"'), "Field required"),
     ],
 )
@@ -326,7 +326,7 @@ def test_wrong_usage_is_one_line_and_no_bug(tmp_path, written, capsys):
 def test_a_baseline_that_is_made_is_not_told_as_one_that_changed(tmp_path, written, capsys):
     path, baseline = str(written(ASKED)), str(tmp_path / "baseline.json")
     assert run(["gate", path, "--baseline", baseline, "--update"]) == 0
-    assert capsys.readouterr().out == f"made: {baseline}\n"
+    assert capsys.readouterr().out == f"created: {baseline}\n"
     assert run(["gate", path, "--baseline", baseline, "--update"]) == 0
     assert capsys.readouterr().out == f"0 cells changed; written: {baseline}\n"
 
@@ -431,4 +431,4 @@ def test_the_command_accepts_and_then_holds(tmp_path, written, capsys):
     capsys.readouterr()
     other = written(failing("encoder.last"), ASKED, name="other.json")
     assert run(["gate", str(other), "--baseline", str(baseline)]) == 1
-    assert "another failure than the one accepted (waits for a release; it was logits)" in capsys.readouterr().out
+    assert "another failure than the accepted one (waits for a release; it was logits)" in capsys.readouterr().out

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from parity.tools.selftest.selftest import Selftest, selftest
-from parity.tools.selftest.thresholds import floor
+from parity.tools.selftest.thresholds import thresholds
 
 
 @pytest.fixture(scope="session")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Selftest:
     """The families that every change is tested with."""
-    return selftest(floor().slice, cache=tmp_path_factory.mktemp("cache"))
+    return selftest(thresholds().slice, cache=tmp_path_factory.mktemp("cache"))

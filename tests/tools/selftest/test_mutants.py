@@ -16,7 +16,7 @@ from parity.judge.judge import NothingToJudge
 from parity.tools.selftest.outcome import Outcome
 from parity.tools.selftest.render import score
 from parity.tools.selftest.selftest import Selftest, below, select
-from parity.tools.selftest.thresholds import floor
+from parity.tools.selftest.thresholds import thresholds
 
 torch = pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[3]
@@ -162,18 +162,18 @@ def test_a_family_below_its_floor_is_named():
 
 def test_all_of_them_are_held_to_the_floor_of_every_check():
     said = list(below([outcome(name) for name in MUTANTS], Counter(), ()))
-    assert [line.partition(":")[0] for line in said] == list(floor().checks)
+    assert [line.partition(":")[0] for line in said] == list(thresholds().checks)
 
 
 def test_a_check_that_judges_mutants_and_has_no_floor_is_named():
-    caught = Counter(floor().checks)
+    caught = Counter(thresholds().checks)
     assert list(below([outcome(name) for name in MUTANTS], caught, [*caught, "DOC01"])) == [
         "DOC01: it judges mutants, and the floor has no number for it"
     ]
 
 
 def test_every_check_has_a_floor_or_a_reason_why_no_mutant_is_put_to_it():
-    held = floor()
+    held = thresholds()
     unasked = {check: [why for start, why in held.unasked.items() if check.startswith(start)] for check in CHECKS}
     assert {check for check, why in unasked.items() if not why} == set(held.checks)
     assert all(len(why) <= 1 for why in unasked.values()) and min(held.checks.values()) > 0
@@ -187,7 +187,7 @@ def test_the_table_that_is_kept_is_of_all_mutants_and_above_every_floor():
     assert f"- {len(MUTANTS)} of {len(MUTANTS)} mutants caught, {len(MUTANTS)} named where they were made" in text
     assert {row[0] for row in rows if len(row) == 7} == {*MUTANTS, "mutant"}
     assert {check: int(count) for check, count in (row for row in rows if len(row) == 2) if check in CHECKS} == (
-        floor().checks
+        thresholds().checks
     )
 
 
@@ -211,7 +211,7 @@ def test_what_no_mutant_is_put_to_is_named_with_the_reason():
 
 
 def test_the_floor_speaks_of_what_there_is():
-    held, families = floor(), Counter(mutant.family for mutant in MUTANTS.values())
+    held, families = thresholds(), Counter(mutant.family for mutant in MUTANTS.values())
     assert dict(families) == held.families
     assert {*held.holes, *held.astray} <= set(MUTANTS) and set(held.slice) <= set(families)
     assert UNCHANGED not in MUTANTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parity.backends.mutants import MUTANTS
-from parity.tools.selftest.thresholds import floor
+from parity.tools.selftest.thresholds import thresholds
 
 SIGNALS_PER_CHECK = {
     "CACHE01": 8,
@@ -14,7 +14,7 @@ SIGNALS_PER_CHECK = {
     "NUM01": 14,
     "NUM03": 10,
     "SHIFT01": 5,
-    **{check: least for check, least in floor().checks.items() if check.startswith(("TOK", "CONF"))},
+    **{check: least for check, least in thresholds().checks.items() if check.startswith(("TOK", "CONF"))},
 }
 """Of mutants in the slice, how many each of these catches at least."""
 
@@ -28,14 +28,14 @@ def test_the_floor_holds(found):
 
 
 def test_every_mutant_of_the_slice_is_caught_and_differs(found):
-    asked = {mutant.name for mutant in MUTANTS.values() if mutant.family in floor().slice}
+    asked = {mutant.name for mutant in MUTANTS.values() if mutant.family in thresholds().slice}
     assert {each.name for each in found.outcomes} == asked
     assert [each.name for each in found.outcomes if not each.caught_by] == []
     assert [each.name for each in found.outcomes if not each.changed] == []
 
 
 def test_nine_in_ten_are_named_where_they_were_made(found):
-    assert sum(each.localised for each in found.outcomes) >= floor().localised * len(found.outcomes)
+    assert sum(each.localised for each in found.outcomes) >= thresholds().localised * len(found.outcomes)
 
 
 def test_each_check_catches_as_many_as_before(found):

@@ -1,8 +1,9 @@
-"""Asks about one checkpoint in this process, and judges the answers by the checks of an audit.
+"""Runs the cases of one checkpoint in this process, for judging by the checks of an audit.
 
-An audit starts a process for each backend and keeps what they answer in files; for a model of a few thousand numbers
-both take longer than the answers. Here the same adapters, operations, checks and known-issue list meet in memory. A
-library that brings the process down brings the search down: what was found until then is kept.
+An audit starts a process for each backend and writes traces to files; for a model of a few thousand parameters both
+take
+longer than the computation. Here the same adapters, operations, checks and known issues are used in memory. If a
+library crashes the process, the search ends; failures found until then are on disk.
 """
 
 from __future__ import annotations
@@ -33,61 +34,64 @@ from parity.judge.captured_run import CheckpointRun
 from parity.judge.followup.cases import OF_TEXTS
 
 AGAIN = {"eager+1-thread"}
-"""Members that give another's bits again on the one thread that everything is computed on here."""
+"""Members of the noise floor that are identical to another one on a single thread."""
 FRAMEWORKS = ("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Who is judged on every example, and by whose errors.
+    """The subjects of every example.
 
     Attributes:
-        candidates: their dtype is float32, their stack the running interpreter.
-        flax: whether the Flax reference is among the conforming. XLA compiles for each new shape, which takes seconds.
+        candidates: the judged subjects, in float32 and in the running interpreter.
+        flax: whether the Flax reference is in the ensemble. XLA compiles for each new shape, which takes seconds.
     """
 
     candidates: tuple[Subject, ...]
     flax: bool = False
 
     def only(self, backend: str, variant: str) -> Plan:
-        """The same with one candidate."""
+        """The same plan with one candidate."""
         named = tuple(each for each in self.candidates if (each.backend, each.variant) == (backend, variant))
         return replace(self, candidates=named)
 
     def subjects(self) -> list[Subject]:
-        """The oracle, the file, the conforming, then the candidates."""
+        """The oracle, the file, the ensemble, then the candidates."""
         references = (TORCH, FLAX) if self.flax else (TORCH,)
         original = [m for m in noise_floor_ensemble("cpu", "float32", references=references) if m.variant not in AGAIN]
         return [ORACLE, FILE, *original, *self.candidates]
 
 
 class Process:
-    """The backends of this process, each set up once, and the last model that each variant loaded.
+    """The backends of this process, each set up once, with the last model of each variant.
 
     Args:
-        cache: where what XLA compiles is kept.
+        cache: the directory of XLA's compilation cache.
     """
 
     def __init__(self, backends: Iterable[str], cache: Path) -> None:
         names = list(dict.fromkeys(backends))
         libraries = [name for name in names if find_entry(name).class_prefix is not None]
         if any(find_entry(name).framework != "torch" for name in libraries):
-            # Each adapter tells the library to see its own framework alone; read when the library is imported.
+            # Each adapter restricts the library to its own framework; the variables are read on import.
             os.environ.update(dict.fromkeys(FRAMEWORKS, "AUTO"), TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
             import transformers  # noqa: F401
         self._backends = {name: get_backend(name) for name in names}
         for backend in self._backends.values():
-            # Models so small gain nothing by threads, which wait for each other.
+            # Models this small do not gain from threads.
             backend.setup(threads=1, device="cpu", cache=cache)
         if libraries:
             _quiet()
         self._models: dict[tuple[Any, ...], Any] = {}
 
     def answer(self, subject: Subject, model_class: str, checkpoint: Path, case: Case) -> Trace:
-        """What a subject answers, which may be what its library raised.
+        """Runs one case on a subject.
+
+        Returns:
+            The trace, which may hold an exception of the library.
 
         Raises:
-            Exception: whatever is our own fault (``parity.capture.worker.exceptions``).
+            Exception: a bug of the harness (``parity.capture.worker.exceptions``).
         """
         key = (subject.backend, subject.variant, subject.dtype, checkpoint)
         variant, loading = Variant.parse(subject.variant), [False]
@@ -119,7 +123,7 @@ class Process:
 
 
 def _quiet() -> None:
-    """What the library warns of example after example is not shown; adapters read it where it is an answer."""
+    """Hides repeated warnings of the library; adapters read those that matter."""
     import transformers
 
     transformers.utils.logging.get_logger()
@@ -135,7 +139,7 @@ class Live(CheckpointRun):
         self.cases = cases
 
     def put(self, subject: int, case: str, trace: Trace | None, reason: str = "") -> None:
-        """An answer; without one, why it is our fault that there is none."""
+        """Stores a trace; without one, the reason of the harness error."""
         outcome = "captured" if trace is not None else "harness-error"
         self.records[subject, case] = TraceRecord(
             checkpoint=self.checkpoint.name, subject=subject, case=case, outcome=outcome, reason=reason
@@ -147,14 +151,14 @@ class Live(CheckpointRun):
         return self._traces.get((subject, case))
 
     def again(self) -> Live:
-        """The same answers with nothing measured yet: what was, knew fewer of them."""
+        """The same traces without cached measurements, which were made on fewer traces."""
         fresh = Live(self.manifest, self.cases)
         fresh.records, fresh._traces = self.records, self._traces
         return fresh
 
 
 def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Case]) -> Live:
-    """Puts the cases, and those derived from the texts that are written, to every subject of a plan."""
+    """Runs the cases, and the follow-up cases of generated texts, on every subject of a plan."""
     asked = [asked_of(subject, versions(), checkpoint.model_spec.kind) for subject in plan.subjects()]
     run = Live(_manifest(checkpoint, asked), {})
     known: dict[tuple[str, ...], Trace] = {}
@@ -173,7 +177,7 @@ def _put(
     cases: Iterable[Case],
     known: dict[tuple[str, ...], Trace],
 ) -> None:
-    """Each case to whom it is for. Two subjects may be one implementation in two parts: it is asked once."""
+    """Runs each case on its subjects. Two subjects of one implementation share the trace."""
     for case in cases:
         run.cases[case.name] = case
         for index, each in enumerate(asked):

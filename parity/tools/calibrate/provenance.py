@@ -1,4 +1,4 @@
-"""When, by which command and on what versions something was measured."""
+"""The provenance of a measurement: date, command and versions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 LIBRARIES = ("numpy", "torch", "jax", "flax", "transformers")
 
 
-def about(command: str) -> dict[str, Any]:
-    """``command`` with this process's arguments; TensorFlow goes without saying in the version of transformers."""
+def provenance(command: str) -> dict[str, Any]:
+    """The date, ``command`` with this process's arguments, and versions of Python and the libraries."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "command": " ".join([command, *sys.argv[1:]]),
