@@ -13,6 +13,7 @@ import typer
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
 from parity.cli.golden import golden_app
 from parity.cli.options import Cache, Checkpoints, Checks, Jobs, KnownIssues, Out, Strict, audit_options
+from parity.cli.project import with_project
 from parity.cli.reports import reports_app
 from parity.cli.stack import stack_app
 from parity.core.display import printable
@@ -90,6 +91,7 @@ def capture(checkpoints: Checkpoints, options: AuditOptions) -> None:
 @guarded
 def judge(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's directory, from audit or capture.")],
+    context: typer.Context,
     check: Checks = None,
     strict: Strict = False,
     known_issues: KnownIssues = None,
@@ -101,7 +103,8 @@ def judge(
     from parity import api
     from parity.report.terminal import show_report
 
-    report = api.judge(directory, checks=check, strict=strict, known_issues=known_issues)
+    options = with_project(context, {"strict": strict, "known_issues": known_issues})
+    report = api.judge(directory, checks=check, **options)
     show_report(report, directory / "report.json")
     raise typer.Exit(report.exit_code)
 

@@ -10,11 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
+from parity.cli.project import with_project
 from parity.core.options import DEFAULTS, AuditOptions, with_main
 
 Checkpoints = Annotated[
-    list[str],
-    typer.Argument(metavar="CHECKPOINT", help="Directories, or hub ids (naming one permits its download)."),
+    list[str] | None,
+    typer.Argument(
+        metavar="[CHECKPOINT]…",
+        help="Directories, or hub ids (naming one permits its download). (default: those of [tool.parity])",
+    ),
 ]
 Backends = Annotated[
     list[str] | None,
@@ -129,10 +133,15 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
     names = [name for name in AUDIT_OPTIONS if name not in without]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "options"]
+        own = [
+            each.replace(default=None) if each.name == "checkpoints" else each
+            for each in inspect.signature(command, eval_str=True).parameters.values()
+            if each.name != "options"
+        ]
 
         @functools.wraps(command)
         def called(**given: Any) -> None:
+            given = with_project(given.pop("context"), given)
             asked = {name: given.pop(name) for name in names}
             asked["stacks"] = with_main(asked["stacks"] or ())
             # What is not given stays the default.
@@ -140,7 +149,11 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         options = [
-            inspect.Parameter(name, keyword, default=_default(name), annotation=AUDIT_OPTIONS[name]) for name in names
+            inspect.Parameter("context", keyword, default=None, annotation=typer.Context),
+            *(
+                inspect.Parameter(name, keyword, default=_default(name), annotation=AUDIT_OPTIONS[name])
+                for name in names
+            ),
         ]
         setattr(called, "__signature__", inspect.Signature([*own, *options]))  # noqa: B010 (what typer reads)
         called.__annotations__ = {each.name: each.annotation for each in (*own, *options)}

@@ -9,6 +9,7 @@ import typer
 
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, guarded
 from parity.cli.options import Cache, Jobs, Offline
+from parity.cli.project import baseline_of_project
 from parity.core.errors import InputError
 
 reports_app = typer.Typer()
@@ -26,6 +27,7 @@ def gate(
     reports: Annotated[
         list[Path], typer.Argument(metavar="REPORT…", help="report.json or a run's directory; several to --update.")
     ],
+    context: typer.Context,
     baseline: Annotated[Path, typer.Option(metavar="FILE", help="What was true.")] = Path("reports/baseline.json"),
     update: Annotated[
         bool, typer.Option("--update", help="Write the baseline from this run, or what several agree on.")
@@ -53,6 +55,7 @@ def gate(
     from parity.tools.gate.gate import update as renew
     from parity.tools.gate.render import show_gate, show_updated
 
+    baseline = baseline_of_project(context, baseline)
     reason = " ".join(reason.split())
     if accept_failures != bool(reason):
         raise InputError("--accept-failures and --reason TEXT go together: a failure is accepted for a reason")

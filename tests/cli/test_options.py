@@ -12,9 +12,9 @@ from parity.core.options import DEFAULTS, AuditOptions
 
 def test_every_field_has_an_option_but_what_only_a_program_can_give():
     assert {*AUDIT_OPTIONS, "cases"} == {each.name for each in fields(AuditOptions)}
-    assert set(inspect.signature(audit).parameters) == {"checkpoints", *AUDIT_OPTIONS}
+    assert set(inspect.signature(audit).parameters) == {"checkpoints", "context", *AUDIT_OPTIONS}
     left_out = {"checks", "strict", "known_issues"}
-    assert set(inspect.signature(capture).parameters) == {"checkpoints", *AUDIT_OPTIONS} - left_out
+    assert set(inspect.signature(capture).parameters) == {"checkpoints", "context", *AUDIT_OPTIONS} - left_out
 
 
 def test_a_command_is_handed_what_was_given_and_the_defaults_of_the_rest():
