@@ -12,11 +12,18 @@ if sys.platform == "win32":
 
 def main() -> None:
     try:
+        from parity.core.own_reference import check_reference, explained
+
+        check_reference()
         from parity.cli.main import run
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("parity", "reference"):
-            raise
-        print(f"parity: {error.name} is not installed: python -m pip install -e . in the clone", file=sys.stderr)
+    except (ImportError, AttributeError) as error:
+        # A package that another has overwritten shows by whatever of it is missing.
+        told = error if type(error).__name__ == "ReferenceHidden" else explained(error)
+        if told is None:
+            if not isinstance(error, ModuleNotFoundError) or (error.name or "").partition(".")[0] == "parity":
+                raise
+            told = f"{error.name} is not installed: python -m pip install -e . in the clone"
+        print(f"parity: {told}", file=sys.stderr)
         sys.exit(2)
     sys.exit(run())
 

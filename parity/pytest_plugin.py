@@ -32,10 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--parity",
         action="append",
+        nargs="?",
+        const="",
         metavar="CHECKPOINT",
         default=[],
-        help="Audit this directory or hub id, a test for each cell; repeat for more. Other tests are "
-        "collected only where they are named.",
+        help="Audit this directory or hub id, a test for each cell; repeat for more; without a value those of "
+        "[tool.parity] in pyproject.toml. Other tests are collected only where they are named.",
     )
     group.addoption("--parity-report", metavar="REPORT", help="A test for each cell of a report that is there already.")
     for name, meta, told in (
@@ -216,23 +218,35 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
     Raises:
         pytest.UsageError: bad input, in one line that names it.
     """
-    from parity import AuditOptions, api
+    from parity.core.own_reference import ReferenceHidden
+
+    try:
+        from parity import AuditOptions, api
+    except ReferenceHidden as error:
+        raise pytest.UsageError(f"parity: {error}") from error
     from parity.cli.exit_codes import is_bad_input, one_line
     from parity.core.options import with_main
+    from parity.core.project_config import ProjectConfig, find_project, read_project
     from parity.report.progress import Progress
 
     def given(name: str) -> Any:
         return config.getoption(f"--parity-{name}") or None
 
     try:
-        options = AuditOptions(
-            out=given("out"),
-            backends=given("backend"),
-            checks=given("check"),
-            stacks=with_main(given("stack") or ()),
-            goldens=given("golden") or (),
-            known_issues=given("known-issues"),
-        )
+        path = find_project(config.invocation_params.dir)
+        project = read_project(path) if path is not None else ProjectConfig()
+        named = {
+            "backends": given("backend"),
+            "checks": given("check"),
+            "stacks": given("stack"),
+            "goldens": given("golden"),
+            "known_issues": given("known-issues"),
+        }
+        asked = project.options() | {name: value for name, value in named.items() if value is not None}
+        options = AuditOptions(**{**asked, "out": given("out"), "stacks": with_main(asked.get("stacks", ()))})
+        checkpoints = [each for each in checkpoints if each] or project.checkpoints
+        if not checkpoints:
+            raise pytest.UsageError("parity: --parity names no checkpoint, and no [tool.parity] has one")
         with Progress() as progress:
             report = api.audit(checkpoints, options, progress=progress)
     except Exception as error:

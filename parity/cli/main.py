@@ -12,6 +12,8 @@ import typer
 
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
 from parity.cli.golden import golden_app
+from parity.cli.init import EPILOG as INIT_EPILOG
+from parity.cli.init import init
 from parity.cli.options import Cache, Checkpoints, Checks, Jobs, KnownIssues, Out, Strict, audit_options
 from parity.cli.project import with_project
 from parity.cli.reports import reports_app
@@ -38,6 +40,7 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(reports_app)
 app.add_typer(golden_app, name="golden")
 app.add_typer(stack_app, name="stack")
+app.command(epilog=INIT_EPILOG)(init)
 
 LONG = 4000
 """Characters of a path that is shown."""

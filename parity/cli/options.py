@@ -14,7 +14,7 @@ from parity.cli.project import with_project
 from parity.core.options import DEFAULTS, AuditOptions, with_main
 
 Checkpoints = Annotated[
-    list[str] | None,
+    list[str],
     typer.Argument(
         metavar="[CHECKPOINT]…",
         help="Directories, or hub ids (naming one permits its download). (default: those of [tool.parity])",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 
 if TYPE_CHECKING:
     from parity.core.project_config import ProjectConfig
@@ -34,7 +34,7 @@ def with_project(context: typer.Context | None, given: dict[str, Any]) -> dict[s
 
     Raises:
         ConfigError: ``[tool.parity]`` has a mistake.
-        GivenError: the command takes checkpoints, and none is named there either.
+        InputError: the command takes checkpoints, and none is named there either.
     """
     if context is None:
         return given
@@ -46,7 +46,7 @@ def with_project(context: typer.Context | None, given: dict[str, Any]) -> dict[s
     }
     if "checkpoints" in merged and not merged["checkpoints"]:
         if not found.checkpoints:
-            raise GivenError("no checkpoint: name a directory or a hub id, or have it in pyproject.toml: parity init")
+            raise InputError("no checkpoint: name a directory or a hub id, or have it in pyproject.toml: parity init")
         merged["checkpoints"] = list(found.checkpoints)
     return merged
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from parity.core.errors import GivenError
+from parity.core.errors import InputError
 from parity.core.options import as_bytes
 from parity.core.subject import DEVICES, DTYPES
 
@@ -25,7 +25,7 @@ ALIASES = {"model_class": "class"}
 """Keys that are written otherwise than the field is called: as the option of the command line is."""
 
 
-class ConfigError(GivenError):
+class ConfigError(InputError):
     """``[tool.parity]`` has a mistake; the message names the file, the key, and the nearest valid key or value."""
 
 
@@ -42,7 +42,7 @@ class ProjectConfig(BaseModel):
 
     checkpoints: list[str] = []
     """Directories or hub ids that ``parity audit`` takes where none is named."""
-    baseline: Path | None = Field(None, strict=False)
+    baseline: Path | None = Field(default=None, strict=False)
     """The file that ``parity gate`` compares with and ``--update`` writes."""
     backends: list[str] | None = None
     checks: list[str] | None = None
@@ -50,17 +50,17 @@ class ProjectConfig(BaseModel):
     goldens: list[str] | None = None
     device: str | None = None
     dtypes: list[str] | None = None
-    inputs: Path | None = Field(None, strict=False)
+    inputs: Path | None = Field(default=None, strict=False)
     model_class: str | None = None
-    cache: Path | None = Field(None, strict=False)
-    time_limit: float | None = Field(None, gt=0)
-    jobs: int | None = Field(None, ge=1)
+    cache: Path | None = Field(default=None, strict=False)
+    time_limit: float | None = Field(default=None, gt=0)
+    jobs: int | None = Field(default=None, ge=1)
     memory: int | str | None = None
     strict: bool | None = None
-    known_issues: Path | None = Field(None, strict=False)
+    known_issues: Path | None = Field(default=None, strict=False)
     offline: bool | None = None
     layerwise: bool | None = None
-    save_limit: float | None = Field(None, ge=0)
+    save_limit: float | None = Field(default=None, ge=0)
 
     @field_validator("device")
     @classmethod

@@ -1,0 +1,1 @@
+"""``parity init``: the files of a repository with a checkpoint of its own."""
