@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from parity.core.display import MESSAGE_LIMIT, sentence
 from parity.core.errors import InputError, OutputError
 from parity.core.options import DEFAULTS, AuditOptions, with_main
-from parity.core.own_reference import check_reference
 
 if TYPE_CHECKING:
     from parity.capture.pipeline import Derive, MakeCases
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from parity.tools.compare.compare import Comparison
     from parity.tools.compare.selector import Operand, SubjectSelector
     from parity.tools.golden.store import Bundle
-
-check_reference()
 
 P = ParamSpec("P")
 T = TypeVar("T")

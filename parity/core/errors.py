@@ -15,7 +15,11 @@ tpu: no such device; there are cpu, cuda
 
 from __future__ import annotations
 
-from reference.errors import CheckpointError, InputError
+from parity.core.own_reference import check_reference
+
+check_reference()  # whatever of ours is imported, this module comes early
+
+from reference.errors import CheckpointError, InputError  # noqa: E402
 
 __all__ = ["CheckpointError", "InputError", "OutputError"]
 

@@ -10,14 +10,13 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from parity.core.errors import InputError
 from parity.core.resources import PACKAGE
 
 OURS = PACKAGE.parent / "reference"
 APART = "install encdec-parity in an environment of its own (pipx install encdec-parity)"
 
 
-class ReferenceHidden(InputError, ImportError):
+class ReferenceHidden(ImportError):
     """Another package called ``reference`` is imported in place of ours; the line names it and what to do."""
 
 

@@ -168,8 +168,7 @@ def interpreter_in(folder: Path) -> Path:
 
 def how_to_make(row: Row) -> str:
     """What to type for a stack that is not here: in a clone nox makes it, elsewhere the command does."""
-    by_nox = in_clone() and row.name != "main"
-    make = f"python -m nox -s stack-{row.name}" if by_nox else f"parity stack make {row.name}"
+    make = f"python -m nox -s stack-{row.name}" if in_clone() else f"parity stack make {row.name}"
     return f"{make}, or set {variable(row.name)}=PATH/TO/PYTHON"
 
 
