@@ -11,14 +11,14 @@ if sys.platform == "win32":
 
 
 def main() -> None:
-    try:
-        from parity.core.own_reference import check_reference, explained
+    from parity.core.own_reference import ReferenceHidden, check_reference, explained
 
+    try:
         check_reference()
         from parity.cli.main import run
     except (ImportError, AttributeError) as error:
         # A package that another has overwritten shows by whatever of it is missing.
-        told = error if type(error).__name__ == "ReferenceHidden" else explained(error)
+        told = error if isinstance(error, ReferenceHidden) else explained(error)
         if told is None:
             if not isinstance(error, ModuleNotFoundError) or (error.name or "").partition(".")[0] == "parity":
                 raise
