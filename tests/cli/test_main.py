@@ -38,6 +38,8 @@ COMMANDS = (
     "cache",
     "golden",
     "compare",
+    "stack",
+    "init",
 )
 
 
