@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from parity import pytest_plugin
 from parity.core.records import write_record
 from parity.core.resources import fixture
 from tests.sample_reports import failure, report, verdict
@@ -123,3 +125,25 @@ def test_the_fixtures_serve_people_s_own_tests(project):
     assert "not run: hf-flax: pip install flax" in ended.stdout
     assert "parity: absent: no such directory\\x1b[2J" in ended.stdout
     assert "\x1b[2J" not in ended.stdout and "Traceback" not in ended.stdout and "pytest_plugin.py" not in ended.stdout
+
+
+def test_what_is_not_given_is_read_from_the_project(tmp_path, monkeypatch):
+    seen = []
+
+    def audit(checkpoints, options, progress):
+        seen.append((checkpoints, options))
+        return SimpleNamespace(directory=tmp_path)
+
+    monkeypatch.setattr("parity.api.audit", audit)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.parity]\ncheckpoints = ["org/name"]\nbackends = ["hf-tf"]\nchecks = ["numbers"]\nstacks = ["current"]\n'
+    )
+    given = {"--parity-backend": ["hf-torch"]}
+    config = SimpleNamespace(getoption=given.get, invocation_params=SimpleNamespace(dir=tmp_path))
+    pytest_plugin._audited(config, [""])
+    ((checkpoints, options),) = seen
+    assert checkpoints == ["org/name"] and options.backends == ("hf-torch",) and options.checks == ("numbers",)
+    assert options.stacks == ("main", "current")
+    (tmp_path / "pyproject.toml").write_text("[tool.parity]\nbakends = []\n")
+    with pytest.raises(pytest.UsageError, match="bakends: no such key; did you mean backends"):
+        pytest_plugin._audited(config, ["mine"])
