@@ -22,7 +22,7 @@ from parity.tools.gate.gate import Change, changes
 from parity.tools.gate.report_digest import ReportDigest, read_digest, versions_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compared:
     """One case of one checkpoint, with the tensors of two subjects."""
 
@@ -35,6 +35,11 @@ class Compared:
     def first(self) -> TensorRow | None:
         """The first tensor, in data-flow order, that differs."""
         return next((row for row in self.rows if row.differs), None)
+
+    def __repr__(self) -> str:
+        count = f"{len(self.rows)} {'tensor' if len(self.rows) == 1 else 'tensors'}"
+        first = f", first to differ {self.first.name}" if self.first is not None else ""
+        return printable(f"<Compared {self.checkpoint} · {self.case}: {count}{first}>", 1000)
 
 
 @dataclass(frozen=True, repr=False)

@@ -48,6 +48,7 @@ def test_the_first_tensor_that_differs_is_named_with_its_place(two_runs):
     row = first(found, "forward")
     assert (row.name, row.at) == ("decoder.hidden.1", (1, 2)) and row.share > 100
     assert first(found, "load") is None
+    assert " tensors, first to differ decoder.hidden.1>" in repr(found.differing)
 
 
 def lost(name):
