@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "images" / "report.png"
 RUN = ROOT / "runs" / "faulty"
 FAULT = "tanh gelu"
-WIDTH, MARGIN = 1200, 24
+WIDTH, MARGIN = 1200, 14
 MOST_BYTES = 200_000
 
 
@@ -53,6 +53,7 @@ def take(page: Path, picture: Path) -> None:
         ValueError: the picture has more than ``MOST_BYTES``.
     """
     with browser() as tab:
+        tab.call("Emulation.setScrollbarsHidden", hidden=True)
         tab.become(WIDTH)
         tab.open(page.resolve().as_uri())
         height = tab.ask("document.querySelector('#failures .block').getBoundingClientRect().bottom + scrollY")

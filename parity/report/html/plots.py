@@ -16,7 +16,7 @@ from parity.core.records import MeasuredError
 
 HEIGHT = 170
 """Of the logarithmic part."""
-LEFT, RIGHT, TOP, STRIP = 56, 8, 22, 26
+LEFT, RIGHT, TOP, STRIP = 56, 8, 28, 26
 CHARACTER = 6.1
 """Width of a character of the labels."""
 BAND = 20
