@@ -1,4 +1,4 @@
-"""Asks examples of stacks, several at a time: what was kept is not asked again, and what broke is asked as mended."""
+"""Runs examples in stacks, several at a time: stored results are used again, failing examples also run corrected."""
 
 from __future__ import annotations
 
