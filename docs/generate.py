@@ -171,7 +171,7 @@ def _check_section(check: Check, caught: list[Caught]) -> str:
         ("Source", text(check.source)),
         ("Usual cause of a failure", text(check.likely_cause)),
         ("Cases", ", ".join(map(code, check.cases))),
-        ("Also reads", ", ".join(map(code, check.also))),
+        ("Also reads", ", ".join(map(code, check.depends_on))),
         ("Required capabilities", ", ".join(map(code, check.requires))),
         (
             "Compared with",

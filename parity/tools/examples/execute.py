@@ -25,7 +25,7 @@ CORRECTIONS = 3
 
 
 class Say(Protocol):
-    """What progress is told to."""
+    """Is called with the progress of a run."""
 
     def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
         """What is done, how many examples are done, of how many, and what was wrong with the last one."""
