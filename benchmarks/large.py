@@ -131,8 +131,8 @@ class Calls:
 
     def gradients(self, inputs: Any, case: dict[str, Any]) -> None:
         self.model.gradients(inputs)
-        if hasattr(self.model, "minuends"):
-            self.model.minuends(inputs)
+        if hasattr(self.model, "softmax_cancellation"):
+            self.model.softmax_cancellation(inputs)
 
     def plain_load(self, inputs: Any, case: dict[str, Any]) -> None:
         self._model = None

@@ -79,7 +79,7 @@ def capabilities(
         families: of a composition, the model types of its encoder and its decoder.
 
     Raises:
-        KeyError: no backend is called so.
+        KeyError: there is no backend of this name.
     """
     question = Question(backend, find_entry(backend), Variant.parse(str(variant)), versions, documented, families)
     words = words_of(backend)
@@ -133,7 +133,7 @@ def words_of(backend: str) -> tuple[str, ...]:
     """Everything that a backend can be asked, or can lack for a reason.
 
     Raises:
-        KeyError: no backend is called so.
+        KeyError: there is no backend of this name.
     """
     entry = find_entry(backend)
     if entry.role == "file":

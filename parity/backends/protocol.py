@@ -20,7 +20,7 @@ Field = Any
 """A framework's array, None, or (nested) tuples of them, as the library returned it."""
 
 
-class NoAnswer(Exception):
+class UnexpectedReturn(Exception):
     """A library gave nothing where it should have raised: what an adapter raises in its place, and the library's."""
 
 
@@ -64,7 +64,7 @@ class Step(NamedTuple):
     """Shapes of the first layer's arrays as the library itself holds them, in the order of ``cache``."""
 
 
-def fed_names(inputs: Mapping[str, Any]) -> tuple[str, str]:
+def token_input_names(inputs: Mapping[str, Any]) -> tuple[str, str]:
     """What the decoder's tokens and their mask are called: a decoder alone is fed its first input."""
     behind = "decoder_input_ids" in inputs
     return ("decoder_input_ids", "decoder_attention_mask") if behind else ("input_ids", "attention_mask")
@@ -127,7 +127,7 @@ class Model(Protocol):
 class CapableModel(Model, Protocol):
     """What capabilities add to ``Model``: who declares a capability has its methods, and no other need."""
 
-    def kept_gradients(
+    def reduced_gradients(
         self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
     ) -> tuple[Field, dict[str, Any]]:
         """``gradients``, with ``keep`` of each in its place, called while the pass goes on: as many gradients as there
@@ -139,9 +139,7 @@ class CapableModel(Model, Protocol):
         ``msgpack`` (capabilities ``save_…``); only a library that saves has it."""
         ...
 
-    def each_layer_alone(
-        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
-    ) -> Mapping[str, Field]:
+    def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``encode_then_decode`` in which every layer is given a state from elsewhere, and the decoder the encoder's
         last (``parity.backends.layer_injection``): what each layer makes of it, under the fields of ``call``. A state
         that is none of a layer's (capability ``layerwise``) is not passed."""
@@ -152,7 +150,7 @@ class CapableModel(Model, Protocol):
         whose classes document that has it (capability ``freeze``)."""
         ...
 
-    def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def softmax_cancellation(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """How large what was almost cancelled was, a fact of the oracle's gradients
         (``parity.backends.reference.softmax_cancellation``)."""
         ...
@@ -196,9 +194,10 @@ class Backend(Protocol):
         """Called once, before anything else in the process: environment, thread counts, compilation caches
         (under ``cache``), determinism, no network.
 
-        One that is set up by what it will be asked has a static method ``setup_for(tasks)`` too, which makes further
-        keywords for this of the tasks (``parity.capture.task.Task.to_json``). It is called where tasks are planned, and
-        a worker is only given tasks that make the same of it."""
+        A backend whose setup depends on its tasks has a static method ``setup_for(tasks, *, float64_limit)`` as well.
+        It returns further keywords for ``setup``, from the tasks (``parity.capture.task.Task.to_json``) and
+        ``float64_limit``: the most bytes of float64 parameters that fit in memory, None where every model fits. It is
+        called when tasks are planned, and a worker only runs tasks with the same keywords."""
         ...
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:

@@ -15,7 +15,7 @@ def get_backend(name: str) -> Backend:
     """A new instance of the backend's class; its module is imported now, its framework in ``setup``.
 
     Raises:
-        KeyError: no backend is called so.
+        KeyError: there is no backend of this name.
         ImportError: a third party's module cannot be imported.
     """
     return class_of(find_entry(name))()

@@ -1,4 +1,4 @@
-"""Plans, runs and caches worker processes, each of which asks one backend every case.
+"""Plans, runs and caches worker processes, each of which runs the cases of one backend.
 
-May import ``core``, ``checkpoint``, ``cases`` and ``backends``. ``worker/`` is all that runs in a foreign interpreter.
+May import ``core``, ``checkpoint``, ``cases`` and ``backends``. Only ``worker/`` runs in another stack's interpreter.
 """

@@ -1,4 +1,4 @@
-"""Traces by content: a trace is found again only if everything it depends on is the same."""
+"""Content-addressed cache of traces: a trace is reused only if everything it depends on is the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from parity.core.trace import Trace, TraceError
 
 PARTS_OLDER_THAN = 900.0
-"""Seconds after which a half-written file is nobody's any more."""
+"""Age in seconds from which a partly written file counts as abandoned."""
 
 
 def default_cache() -> Path:
@@ -46,11 +46,11 @@ class TraceCache:
         self.compiled = folder / "compiled"
 
     def path(self, key: str) -> Path:
-        """Where the trace of this key is or will be; a worker writes it there whole."""
+        """The path of this key's trace; a worker writes it atomically."""
         return self.traces / key[:2] / f"{key}.safetensors"
 
     def find(self, key: str) -> Trace | None:
-        """The trace, its file marked as used; None if it is absent, damaged or that of another key."""
+        """The trace, its file marked as used; None if it is absent, damaged or has another key."""
         path = self.path(key)
         try:
             trace = Trace.read(path)
@@ -60,7 +60,7 @@ class TraceCache:
         return trace if trace.provenance.get("key") == key else None
 
     def put(self, key: str, trace: Trace) -> Path:
-        """Writes a trace, whose provenance then holds the key.
+        """Writes a trace with the key in its provenance.
 
         Raises:
             OSError: the cache cannot be written.
@@ -70,17 +70,18 @@ class TraceCache:
         return self.path(key)
 
     def list(self) -> list[Cached]:
-        """Every whole trace, the one used last first; files that cannot be read are listed without their origin."""
+        """All complete traces, most recently used first; unreadable files are listed without provenance."""
         entries = [self._entry(path) for path in self.traces.glob("??/*.safetensors") if not _is_part(path)]
         return sorted((entry for entry in entries if entry), key=lambda entry: entry.age)
 
     def clean(self, *, older_than: float | None = None, down_to: int | None = None) -> list[Cached]:
-        """Removes traces not used for ``older_than`` seconds, then the longest unused until ``down_to`` bytes are left.
+        """Removes traces unused for ``older_than`` seconds, then the least recently used until ``down_to`` bytes are
+        left.
 
-        With neither, all of them and the compilation caches. Half-written files always go.
+        With neither, removes all of them and the compilation caches. Partly written files are always removed.
 
         Returns:
-            What was removed.
+            The removed traces.
         """
         self.remove_parts(0.0)
         entries, everything = self.list(), older_than is None and down_to is None
@@ -98,7 +99,7 @@ class TraceCache:
         return removed
 
     def remove_parts(self, older_than: float = PARTS_OLDER_THAN) -> None:
-        """Removes what killed processes left half-written."""
+        """Removes partly written files of killed processes."""
         for path in self.traces.glob("??/.part-*"):
             if _age(path) >= older_than:
                 path.unlink(missing_ok=True)
@@ -113,7 +114,7 @@ class TraceCache:
 
 
 def _provenance(path: Path) -> dict[str, Any]:
-    """What a trace says of itself; nothing where it cannot be read as one."""
+    """The provenance of a trace; empty where it cannot be read."""
     try:
         return Trace.read(path).provenance
     except TraceError:

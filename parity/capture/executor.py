@@ -1,6 +1,6 @@
-"""Runs tasks in worker processes on this machine, one per stack, backend and device, side by side.
+"""Runs tasks in worker processes on this machine, one per stack, backend and device, in parallel.
 
-A worker that has finished its tasks is kept for later ones (``parity.capture.worker_pool``).
+A worker that has finished its tasks is reused for later ones (``parity.capture.worker_pool``).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from parity.capture.memory import PeakMemory, available, by_layer, needed
+from parity.capture.memory import PeakMemory, available, float64_limit, needed
 from parity.capture.task import THREADS, CaptureError, OnEvent, Result, Rounds, Task, Usage, covered
 from parity.capture.worker.environment import cores
 from parity.capture.worker_pool import Kind, WorkerPool, kind_of
-from parity.capture.worker_process import Child, ending
+from parity.capture.worker_process import Child, describe_exit
 from parity.core.backends import find_entry
 
 TICK = 0.1
@@ -27,15 +27,14 @@ TICK = 0.1
 class LocalProcesses:
     """Worker processes, restarted for the remaining tasks when one crashes, hangs or is killed.
 
-    As a context manager it keeps its workers from one run to the next, and ends them when it is left. Otherwise they
-    end with each run.
+    As a context manager it reuses workers between runs and ends them on exit. Otherwise they end with each run.
 
     Args:
-        compiled: where workers keep compiled programs between runs.
-        jobs: workers at a time; by default as many as there are cores.
-        time_limit: seconds for starting a worker, and for each case.
-        memory: bytes all workers together may be expected to need, idle ones with what they hold; by default what is
-            free. One always runs.
+        compiled: the folder of the workers' compilation caches.
+        jobs: maximum number of parallel workers; by default the number of cores.
+        time_limit: limit in seconds for starting a worker, and for each case.
+        memory: limit in bytes for the estimated memory of all workers and the measured memory of idle ones; by default
+            the free memory. One worker always runs.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class LocalProcesses:
         self._pool.close()
 
     def run_rounds(self, work: Sequence[Rounds], on_event: OnEvent) -> None:
-        """Runs all work (see ``Executor``): what comes later is begun where the earlier leaves cores free."""
+        """Runs all work (see ``Executor``); later work starts where earlier work leaves cores idle."""
         ahead = deque(Work(rounds, lambda tasks: self._queues(tasks, on_event)) for rounds in work)
         begun: list[Work] = []
         try:
@@ -83,7 +82,7 @@ class LocalProcesses:
             self.usage.backend_seconds = covered(self.usage.intervals)
 
     def _start(self, begun: list[Work], ahead: deque[Work]) -> list[WorkQueue]:
-        """Starts what there is room for, and begins more work where cores are left; what runs now."""
+        """Starts as many queues as fit, beginning more work where cores are idle; returns the running queues."""
         while True:
             running = [queue for each in begun for queue in each.queues if queue.child]
             held = False
@@ -106,13 +105,13 @@ class LocalProcesses:
             groups.setdefault(kind_of(task), []).append(task)
         queues = []
         for group in groups.values():
-            setup = _setup_for(group, self.memory)
+            setup = _setup_options(group, self.memory)
             kind = kind_of(group[0], setup)
             queues.append(WorkQueue(group, kind, setup, self._pool, self.compiled, self.time_limit, on_event))
         return sorted(queues, key=lambda queue: _rank(queue.backend)) if self.jobs > 1 else queues
 
     def _may_start(self, queue: WorkQueue, running: Sequence[WorkQueue]) -> bool:
-        """Whether there is room for one more, which is made at the cost of idle workers."""
+        """Whether one more worker fits in memory, ending idle workers if necessary."""
         needed = queue.memory + sum(other.memory for other in running)
         if running and (len(running) >= self.jobs or needed > self.memory):
             return False
@@ -126,10 +125,10 @@ class LocalProcesses:
 
 
 class Work:
-    """The work on one checkpoint while it is done, round by round.
+    """The work on one checkpoint, round by round.
 
     Args:
-        queues: makes the queues of a round's tasks.
+        queues: creates the queues of a round's tasks.
     """
 
     def __init__(self, rounds: Rounds, queues: Callable[[Sequence[Task]], list[WorkQueue]]) -> None:
@@ -140,7 +139,7 @@ class Work:
         self.ended = False
 
     def go_on(self) -> None:
-        """Where a round is finished, takes the next one; one without tasks is finished at once."""
+        """Starts the next round once a round is finished; a round without tasks is finished at once."""
         while not self.ended and all(queue.finished for queue in self.queues):
             self._intervals += [interval for queue in self.queues for interval in queue.intervals]
             results = {task: result for queue in self.queues for task, result in queue.results.items()}
@@ -152,20 +151,20 @@ class Work:
             self._begun = True
 
     def stop(self) -> None:
-        """Ends its workers; what is not done stays undone."""
+        """Ends its workers and leaves the remaining tasks undone."""
         for queue in self.queues:
             queue.kill()
             self._intervals += queue.intervals
         self._rounds.close()
 
     def new_intervals(self) -> list[tuple[float, float]]:
-        """When its workers were busy, since this was asked last."""
+        """The time intervals in which its workers were busy, since the last call."""
         found, self._intervals = self._intervals, []
         return found
 
 
 class WorkQueue:
-    """The tasks of one kind in one run, and the worker that is at them."""
+    """The tasks of one kind in one run, and the worker that runs them."""
 
     def __init__(
         self,
@@ -198,16 +197,16 @@ class WorkQueue:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether its tasks have not been begun."""
+        """Whether no task has been started."""
         return self.child is None and bool(self._pending)
 
     @property
     def finished(self) -> bool:
-        """Whether all tasks are done, and their worker is idle or has ended."""
+        """Whether all tasks are done and the worker is idle or has ended."""
         return self.child is None and not self._pending
 
     def start(self) -> None:
-        """Has an idle worker, or else a new one, begin with what is left."""
+        """Gives the remaining tasks to an idle worker, or else a new one."""
         first = self._pending[0]
         tasks = [task.to_json() for task in self._pending]
         self._ready, self._loaded, self._began = False, None, time.monotonic()
@@ -224,15 +223,15 @@ class WorkQueue:
             self._give_up(Result("crash", f"{first.interpreter}: cannot be started: {error.strerror}"))
 
     def poll(self) -> None:
-        """Takes in what the worker said, and notices when it has ended or is over its time."""
+        """Handles the worker's messages, its exit, and an exceeded time limit."""
         if self.child is None:
             return
         child = self.child
-        code = child.ended()  # asked first: what it said before it ended is then still read
-        child.listen()
+        code = child.ended()  # polled first, so that everything it wrote before it ended is read
+        child.drain_stderr()
         for event in child.events():
             self._on_message(event, child)
-        if child is not self.child:  # it is idle, or was replaced: either is the last that it says
+        if child is not self.child:  # it is idle or was replaced, and sends nothing more
             return
         if code is not None:
             self._on_exit(self._death(code, child), child)
@@ -242,14 +241,14 @@ class WorkQueue:
             self._on_exit(Result("time-out", f"the {doing} took longer than {self._limit:g} s and was stopped"), child)
 
     def kill(self) -> None:
-        """Ends the worker; what is not done stays undone."""
+        """Ends the worker and leaves the remaining tasks undone."""
         if self.child is not None:
             self.child.kill()
             self.child = None
 
     def _on_message(self, event: dict[str, Any], child: Child) -> None:
         self.intervals += [(start, end) for start, end in event.get("intervals", ())]
-        if event["event"] != "loaded":  # a case's load is part of the case
+        if event["event"] != "loaded":  # a case's time limit includes loading the model
             self._began = time.monotonic()
             self._deadline = self._began + self._limit
         match event["event"]:
@@ -273,37 +272,37 @@ class WorkQueue:
                 raise CaptureError(event["reason"])
 
     def _replace(self) -> None:
-        """Ends a worker that a task left changed; what is left goes to a new one."""
+        """Ends a worker whose global state a task changed; the remaining tasks go to a new one."""
         self.kill()
         if self._pending:
             self.start()
 
     def _record(self, result: Result) -> None:
-        """The task at hand is done."""
+        """Records the result of the current task."""
         task = self._pending.popleft()
         self.results[task.id] = result
         self._on_event("finished", task, result)
 
     def _death(self, code: int, child: Child) -> Result:
-        how = ending(code)
+        how = describe_exit(code)
         if how == "SIGKILL":
-            return Result("out-of-memory", "the worker was killed (SIGKILL), as a system does that runs out of memory")
+            return Result("out-of-memory", "the worker was killed (SIGKILL), probably for lack of memory")
         if not self._ready:
             return Result("crash", f"the worker did not start ({how}): {child.last_line()}")
         return Result("crash", f"the worker ended with {how}: {child.stderr_tail()}".rstrip(": "))
 
     def _on_exit(self, result: Result, child: Child) -> None:
-        """The worker is gone: the task at hand gets the blame, the others a new worker."""
+        """Records the current task as failed after its worker died, and gives the other tasks to a new worker."""
         ready = self._ready
         child.kill()
         self.child = None
         if not self._pending:
             return
         if self._used and not ready:
-            # It ended while it was idle, or before it took these tasks: none of them has to do with that.
+            # It ended while idle, or before it took these tasks, so none of them caused it.
             self.start()
             return
-        self.intervals.append((self._began, time.monotonic()))  # it could not say itself what it was busy with
+        self.intervals.append((self._began, time.monotonic()))  # it could not report its phase itself
         if not ready:
             self._give_up(result)
             return
@@ -315,25 +314,28 @@ class WorkQueue:
             self.start()
 
     def _give_up(self, result: Result, model: tuple[str, ...] | None = None) -> None:
-        """The same result for every task left, or every one of a model."""
+        """Records the same result for all remaining tasks, or for all of one model."""
         while self._pending and (model is None or self._pending[0].model == model):
             self._record(result)
 
 
-def _setup_for(tasks: Sequence[Task], memory: int) -> dict[str, Any]:
-    """What the backend's ``setup`` is told beside the usual, by what it will be asked and the memory there is. It is
-    decided here, not in the worker, because a worker that was told otherwise is of no use for these tasks."""
+def _setup_options(tasks: Sequence[Task], memory: int) -> dict[str, Any]:
+    """Further keywords for the backend's ``setup``, from its tasks and the available memory.
+
+    Computed here, not in the worker, because only a worker set up with the same options can run these tasks.
+    """
     entry = find_entry(tasks[0].backend)
     try:
         kind = getattr(importlib.import_module(entry.module), entry.attribute)
-    except (ImportError, AttributeError):  # a third party's, of another stack: its worker says what is the matter
+    except (ImportError, AttributeError):  # a third party's in another stack: its worker reports the error
         return {}
-    own = kind.setup_for([task.to_json() for task in tasks]) if hasattr(kind, "setup_for") else {}
-    return own | by_layer(tasks, memory) if getattr(kind, "by_layer_above", False) else own
+    if not hasattr(kind, "setup_for"):
+        return {}
+    return kind.setup_for([task.to_json() for task in tasks], float64_limit=float64_limit(tasks, memory))
 
 
 def _by_model(tasks: Sequence[Task]) -> list[Task]:
-    """Tasks of one model side by side, models in the order of their first task."""
+    """Groups tasks by model, models in the order of their first task."""
     models: dict[tuple[str, ...], list[Task]] = {}
     for task in tasks:
         models.setdefault(task.model, []).append(task)
@@ -341,12 +343,12 @@ def _by_model(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _rank(backend: str) -> int:
-    """The longest start first; the others fill the time."""
+    """Slowest start first; the others fill the time."""
     return -find_entry(backend).start_cost
 
 
 def _wait_for_output(children: Sequence[Child]) -> None:
-    """Until something can be read, or for a moment: an ended child or a passed deadline makes no noise."""
+    """Waits until something can be read, or for one tick: an exit or an exceeded time limit is not signalled."""
     descriptors = [fd for child in children for fd in (child.out, child.err)]
     ready, _, _ = select.select(descriptors, [], [], TICK)
     if not ready and not descriptors:

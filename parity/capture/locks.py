@@ -1,6 +1,6 @@
-"""Locks of the operating system on files: however a process ends, it holds none afterwards.
+"""File locks of the operating system, which are released however a process ends.
 
-Importing it raises an ImportError on Windows, which has no ``fcntl``.
+Importing this module raises an ImportError on Windows, which has no ``fcntl``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ except ModuleNotFoundError:
     raise ImportError("parity needs a POSIX system; on Windows run it in WSL 2") from None
 
 
-class Held(Exception):
+class Locked(Exception):
     """Another process, or another thread of this one, holds the lock."""
 
 
 def take(path: Path) -> int | None:
-    """Locks a file, made if need be, for this process alone; the lock ends with the descriptor.
+    """Takes an exclusive lock on a file, creating it if necessary; the lock ends with the descriptor.
 
     Returns:
-        The descriptor; None where the file cannot be made or its file system has no locks.
+        The descriptor; None where the file cannot be created or its file system has no locks.
 
     Raises:
-        Held: somebody else holds it.
+        Locked: the lock is already held.
     """
     while True:
         try:
@@ -35,12 +35,12 @@ def take(path: Path) -> int | None:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two calls whoever held it may have taken the file away: then this lock is on nothing.
+            # Its holder may have removed the file between the two calls; this lock would then be on an unlinked file.
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
-            raise Held(str(path)) from None
+            raise Locked(str(path)) from None
         except FileNotFoundError:
             pass
         except OSError:
@@ -50,7 +50,7 @@ def take(path: Path) -> int | None:
 
 
 def leave(path: Path, descriptor: int | None) -> None:
-    """Ends a lock and takes its file away, while it is held, so that nobody else's is taken away."""
+    """Releases a lock and removes its file while still locked, so that no other holder's file is removed."""
     if descriptor is not None:
         path.unlink(missing_ok=True)
         os.close(descriptor)

@@ -21,13 +21,13 @@ from parity.capture.executor import LocalProcesses
 from parity.capture.plan import (
     REFERENCES,
     Cell,
-    Place,
+    LocalStack,
     Target,
     add_peers,
-    asked_of,
     make_task,
     not_run,
     subjects,
+    target_for,
     without_peer,
 )
 from parity.capture.probe import probe
@@ -55,14 +55,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 MakeCases = Callable[[ModelSpec, list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
 Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
-"""Makes cases from what was captured so far (the manifest and the run directory), by checkpoint; each names its
-parents by digest."""
+"""Makes follow-up cases from what was captured so far (the manifest and the run directory), by checkpoint; each names
+its parents by digest."""
 Narrow = Callable[[list[Case]], list[Case]]
-"""The same cases with fewer roles asked them."""
+"""Restricts cases to fewer roles."""
 
 
 class NothingReadable(CheckpointError):
-    """None of several checkpoints can be read; the message names each with its cause."""
+    """No checkpoint can be read; the message lists each with its cause."""
 
     def __init__(self, unreadable: Sequence[Unreadable]) -> None:
         causes = "; ".join(each.cause for each in unreadable)
@@ -83,36 +83,36 @@ def capture(
     inspected: Callable[[Sequence[Checkpoint]], None] | None = None,
     captured: Callable[[Manifest], None] | None = None,
 ) -> Manifest:
-    """Asks every subject every case about these checkpoints and writes a run directory.
+    """Runs every case of these checkpoints on every subject and writes a run directory.
 
     Args:
         checkpoints: directories with ``config.json`` and weights.
-        options: how it is asked. An earlier run's manifest and traces in ``options.out`` are replaced. Of a backend
-            that is named the oracle is asked too, where it is one of models.
-        derive: run in order after the base cases; each sees what the ones before it brought.
-        progress: told what is going on, from this thread.
+        options: options of the audit. An earlier run's manifest and traces in ``options.out`` are replaced. The oracle
+            runs whenever a model backend is judged, even if only others are named.
+        derive: run in order after the base cases; each sees the traces of the ones before it.
+        progress: receives events, in this thread.
         executor: runs the tasks; processes on this machine by default.
-        candidates: by a checkpoint's name, who is judged on it, instead of what the stacks offer. No two of these
-            checkpoints may be of one class.
-        unreadable: checkpoints that were named beside these and cannot be found; a part of the record.
-        others_judged: answers that were captured elsewhere are judged beside these, so that there is something to judge
-            even where no backend can run here.
-        narrow: leaves out of the cases, base and derived, what nobody will judge.
-        inspected: told which checkpoints can be read, before anything is asked.
-        captured: given the manifest of a checkpoint alone when all of it is there, while others are still captured.
+        candidates: by a checkpoint's name, the subjects judged on it, instead of what the stacks offer. No two of these
+            checkpoints may have the same class.
+        unreadable: further requested checkpoints that cannot be found; recorded in the manifest.
+        others_judged: whether traces captured elsewhere are judged too, so that a run without any local backend is
+            valid.
+        narrow: removes from base and follow-up cases what no check reads.
+        inspected: receives the readable checkpoints before any case runs.
+        captured: receives the manifest of one checkpoint when it is complete, while others are still being captured.
 
-    A checkpoint that cannot be read is left out, and recorded as unreadable, where another can.
+    A checkpoint that cannot be read is skipped and recorded as unreadable, if another one can be read.
 
     Raises:
-        CaptureError: nothing can be asked, or traces cannot be written. What was captured stays in the cache.
+        CaptureError: no case can run, or traces cannot be written. Captured traces stay in the cache.
         CheckpointError: no checkpoint can be read (``reference.errors``).
         InputsFileError: the file of inputs cannot be used.
-        StackError: a stack is not there (``parity.core.stacks``).
+        StackError: a stack is not found (``parity.core.stacks``).
     """
     out = run_directory(options.out)
     with locked(out):
         began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-        # Bad input leaves an earlier run's directory as it was.
+        # Invalid input leaves an earlier run's directory unchanged.
         found, unread = _inspect(checkpoints, options.model_class, unreadable)
         if inspected is not None:
             inspected(found)
@@ -122,11 +122,11 @@ def capture(
         prepare(out / "traces", "the run directory")
         prepare(store.traces, "the cache")
         store.remove_parts()
-        # Workers are kept for all rounds and all checkpoints; whoever brings an executor decides that himself.
-        kept = contextlib.nullcontext()
+        # Workers are reused for all rounds and all checkpoints; a caller that passes an executor decides that itself.
+        pool = contextlib.nullcontext()
         if executor is None:
             limits = {"jobs": options.jobs, "time_limit": options.time_limit, "memory": options.memory}
-            executor = kept = LocalProcesses(store.compiled, **limits)
+            executor = pool = LocalProcesses(store.compiled, **limits)
         views = Views(store.folder / "views")
         run = _Run(
             out, store, views, executor, progress or (lambda event: None), unread, options.recorded(), narrow or list
@@ -134,7 +134,7 @@ def capture(
         run.plan(found, options, candidates, others_judged)
         clear(out)
         planned = time.monotonic()
-        with _ended_by_sigterm(), kept, views, run.uncached_removed():
+        with _ended_by_sigterm(), pool, views, run.uncached_removed():
             run.prepare(base)
             work: dict[str, list[Rounds]] = {}
             for each in found:
@@ -142,7 +142,7 @@ def capture(
             executor.run_rounds([_in_sequence(equal) for equal in work.values()], run.on_event)
         capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
         busy = covered([*executor.usage.intervals, *run.handed_on])
-        # The phases add up to the wall time: in `backends` at least one of them was at work, in the others none.
+        # The phases add up to the wall time: in `backends` at least one backend was busy, in the others none.
         seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - busy)}
         if captured is not None:
             seconds["judge"] = busy - working
@@ -155,16 +155,17 @@ def capture(
 
 
 def _in_sequence(work: Iterable[Rounds]) -> Rounds:
-    """The work on checkpoints of equal files, so that the second finds the traces of the first in the cache."""
+    """The work on checkpoints with identical files, in sequence, so that later ones find the traces of the first in the
+    cache."""
     for rounds in work:
         yield from rounds
 
 
 def _rows(inputs: Path | None, found: Sequence[Checkpoint]) -> list[Row] | None:
-    """One list of rows for all checkpoints, checked against each; None where no file is given.
+    """One list of rows for all checkpoints, validated for each; None without a file.
 
     Raises:
-        InputsFileError: it cannot be read, or is none for one of them.
+        InputsFileError: it cannot be read, or is invalid for one of them.
     """
     if inputs is None:
         return None
@@ -174,7 +175,7 @@ def _rows(inputs: Path | None, found: Sequence[Checkpoint]) -> list[Row] | None:
     for each, others in zip(found, rows, strict=True):
         if others != rows[0]:
             raise InputsFileError(
-                f"{inputs}: {found[0].path} and {each.path} encode its texts differently: audit one at a time"
+                f"{inputs}: {found[0].path} and {each.path} encode its texts differently: audit them one at a time"
             )
     return rows[0]
 
@@ -182,15 +183,15 @@ def _rows(inputs: Path | None, found: Sequence[Checkpoint]) -> list[Row] | None:
 def _base_cases(
     found: Sequence[Checkpoint], unread: list[Unreadable], rows: list[Row] | None, cases: MakeCases | None
 ) -> dict[str, list[Case]]:
-    """The base cases by checkpoint; one that no case can be made of is recorded as unreadable, where another can be.
+    """The base cases by checkpoint; one without possible cases is recorded as unreadable, if another has cases.
 
     Raises:
-        CheckpointError: none can be made of any.
+        CheckpointError: no checkpoint has a possible case.
     """
     made, last = {}, None
     for checkpoint in found:
         try:
-            made[checkpoint.name] = _asked(checkpoint, rows, cases)
+            made[checkpoint.name] = _make_cases(checkpoint, rows, cases)
         except CheckpointError as error:
             unread.append(Unreadable(name=str(checkpoint.path), cause=str(error)))
             last = error
@@ -199,8 +200,8 @@ def _base_cases(
     return made
 
 
-def _asked(checkpoint: Checkpoint, rows: list[Row] | None, cases: MakeCases | None) -> list[Case]:
-    """The base cases of one checkpoint: about its model, what is documented of its class, and its other files."""
+def _make_cases(checkpoint: Checkpoint, rows: list[Row] | None, cases: MakeCases | None) -> list[Case]:
+    """The base cases of one checkpoint: its model, the documented API of its class, and its files."""
     model_spec = checkpoint.model_spec
     if cases is not None:
         return cases(model_spec, rows, checkpoint.generation)
@@ -215,16 +216,15 @@ def _asked(checkpoint: Checkpoint, rows: list[Row] | None, cases: MakeCases | No
 def _inspect(
     paths: Sequence[Path], model_class: str | None, unreadable: Sequence[Unreadable]
 ) -> tuple[list[Checkpoint], list[Unreadable]]:
-    """Those that can be read, and those that cannot with their causes.
+    """Splits checkpoints into readable ones, and unreadable ones with their causes.
 
     Raises:
-        CaptureError: none was named.
-        CheckpointError: none can be read; of several every cause is named.
+        CaptureError: no checkpoint was given. CheckpointError: none can be read; the message lists every cause.
     """
     from parity.checkpoint.inspection import inspect_checkpoint
 
     if not paths:
-        raise CaptureError("no checkpoint was named")
+        raise CaptureError("no checkpoint was given")
     seen: Counter[str] = Counter()
     found, unread, last = [], list(unreadable), None
     for path in paths:
@@ -245,7 +245,7 @@ def _inspect(
 
 
 class _Run:
-    """One capture as it grows: subjects, cases, and the traces so far."""
+    """One capture in progress: subjects, cases, and the traces so far."""
 
     def __init__(
         self,
@@ -261,8 +261,8 @@ class _Run:
         self.out, self.cache, self.views, self.executor, self.progress = out, cache, views, executor, progress
         self.unreadable, self.options, self.narrow = unreadable, options, narrow
         self.checkpoints: dict[str, Any] = {}
-        self.places: dict[str, Place] = {}
-        self.asked: list[Target] = []
+        self.local_stacks: dict[str, LocalStack] = {}
+        self.targets: list[Target] = []
         self.cases: dict[str, list[Case]] = {}
         self.records: dict[str, list[TraceRecord]] = {}
         self.not_run: list[str] = []
@@ -273,7 +273,7 @@ class _Run:
         self._views: dict[tuple[str, frozenset[str]], Path | str] = {}
         self._refusals: dict[tuple[str, str], str] = {}
         self.handed_on: list[tuple[float, float]] = []
-        """When whoever is told of a captured checkpoint was at work, by the system's monotonic clock."""
+        """Intervals in which the callback for captured checkpoints ran, by the system's monotonic clock."""
         self._base: dict[str, list[Cell]] = {}
         self._planned: set[str] = set()
         self._cached: set[str] = set()
@@ -286,7 +286,7 @@ class _Run:
         candidates: Mapping[str, Sequence[Subject]] | None = None,
         others_judged: bool = False,
     ) -> None:
-        """Finds the stacks, describes them, and says who can be asked what."""
+        """Resolves the stacks, probes them, and determines the capabilities of each subject."""
         from parity.core.stacks import resolve_stack
 
         wanted, device = options.backends, options.device
@@ -295,73 +295,74 @@ class _Run:
         named = None if candidates is None else list(dict.fromkeys(s for each in candidates.values() for s in each))
         everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, options.dtypes, named)
         requested = [stack.name for stack in found if stack.name != "main"] or ["main"]
-        # The oracle, the noise floor and the file are asked in main even if only others were named.
+        # The oracle, the noise floor and the file run in ``main`` even if only other stacks were requested.
         for stack in {stack.name: stack for stack in [resolve_stack("main"), *found]}.values():
             names = sorted({s.backend for s in everyone if s.stack == stack.name})
             facts = probe(stack.name, stack.interpreter, stack.environment, names, cuda=device == "cuda")
-            self.places[stack.name] = Place(stack.name, stack.interpreter, stack.environment, facts)
-        if device == "cuda" and not any(place.cuda_devices() for place in self.places.values()):
+            self.local_stacks[stack.name] = LocalStack(stack.name, stack.interpreter, stack.environment, facts)
+        if device == "cuda" and not any(local.cuda_devices() for local in self.local_stacks.values()):
             raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
-        everyone = add_peers(everyone, self.places["main"].facts["versions"])
-        _oracle_can_run(everyone, self.places["main"].facts["versions"])
+        everyone = add_peers(everyone, self.local_stacks["main"].facts["versions"])
+        _oracle_can_run(everyone, self.local_stacks["main"].facts["versions"])
         kinds = dict.fromkeys(each.model_spec.kind for each in checkpoints)
         chosen = (
             {} if candidates is None else {each.model_spec.kind: set(candidates[each.name]) for each in checkpoints}
         )
-        self.asked = [
-            self._asked(subject, kind, by_name=candidates is not None or wanted is not None)
+        self.targets = [
+            self._target(subject, kind, by_name=candidates is not None or wanted is not None)
             for kind in kinds
             for subject in everyone
             if subject.role != "candidate" or not chosen or subject in chosen[kind]
         ]
-        versions = {name: place.facts["versions"] for name, place in self.places.items()}
-        self.not_run = [] if candidates is not None else not_run(self.asked, wanted, requested, versions)
-        if self.not_run and not others_judged and not any(each.can_run for each in self.asked if each.is_candidate):
+        versions = {name: local.facts["versions"] for name, local in self.local_stacks.items()}
+        self.not_run = [] if candidates is not None else not_run(self.targets, wanted, requested, versions)
+        if self.not_run and not others_judged and not any(each.can_run for each in self.targets if each.is_candidate):
             raise CaptureError("; ".join(self.not_run))
 
-    def _asked(self, subject: Subject, kind: tuple[str, tuple[str, ...]], by_name: bool) -> Target:
-        """What a subject can be asked about models of a kind; a reference without its peer nothing, unless it is
-        judged by name."""
-        versions = self.places[subject.stack].facts["versions"]
+    def _target(self, subject: Subject, kind: tuple[str, tuple[str, ...]], by_name: bool) -> Target:
+        """A subject's capabilities for models of a kind; a reference without its peer has none, unless it was requested
+        by name."""
+        versions = self.local_stacks[subject.stack].facts["versions"]
         alone = subject.role == "candidate" and not by_name
-        return asked_of(subject, versions, kind, without_peer(subject.backend, versions) if alone else "")
+        return target_for(subject, versions, kind, without_peer(subject.backend, versions) if alone else "")
 
     def prepare(self, base: Mapping[str, list[Case]]) -> None:
-        """Plans the base cases of all checkpoints, so that it is known how much there is to do."""
+        """Plans the base cases of all checkpoints, so that the total is known in advance."""
         self._base = {name: self._cells(name, cases) for name, cases in base.items()}
         self._cached = {key for key in self._planned if self.cache.path(key).exists()}
-        self._show("planned")
+        self._report_progress("planned")
 
     def rounds(
         self, name: str, derive: Sequence[Derive], started: str, captured: Callable[[Manifest], None] | None
     ) -> Rounds:
-        """Puts a checkpoint's cases to every subject that can be asked: the base ones, then those derived from them."""
-        yield from self._ask(self._base.pop(name))
+        """Runs a checkpoint's cases on every subject that supports them: first the base cases, then those derived from
+        them."""
+        yield from self._compute(self._base.pop(name))
         for more in derive:
             derived = more(self.manifest(started, {}, name), self.out)
-            yield from self._ask(self._cells(name, derived.get(name, [])))
-        self._let_go_of_copies(name)
+            yield from self._compute(self._cells(name, derived.get(name, [])))
+        self._drop_saved_files(name)
         if captured is not None:
             begun = time.monotonic()
             captured(self.manifest(started, {}, name))
             self.handed_on.append((begun, time.monotonic()))
 
     def _cells(self, name: str, cases: list[Case]) -> list[Cell]:
-        """The cells of these cases, which are from now on part of the run."""
+        """The cells of these cases, which become part of the run."""
         cases = self.narrow(cases)
         self.cases.setdefault(name, []).extend(cases)
         model_spec = self.checkpoints[name].model_spec
-        asked = [
+        targets = [
             (index, each)
-            for index, each in enumerate(self.asked)
-            if self._has_judged(each) and each.is_about(model_spec)
+            for index, each in enumerate(self.targets)
+            if self._has_judged(each) and each.accepts(model_spec)
         ]
-        cells = [self._cell(index, name, case) for case in cases for index, each in asked if each.is_requested(case)]
+        cells = [self._cell(index, name, case) for case in cases for index, each in targets if each.is_requested(case)]
         self._planned |= {cell.task.id for cell in cells}
         return cells
 
-    def _ask(self, cells: list[Cell]) -> Rounds:
-        """Computes what is not in the cache, each trace once, and records all of it."""
+    def _compute(self, cells: list[Cell]) -> Rounds:
+        """Computes what is not in the cache, each trace once, and records all results."""
         found = {}
         for key in dict.fromkeys(cell.task.id for cell in cells):
             if (trace := self.cache.find(key)) is not None:
@@ -369,27 +370,27 @@ class _Run:
         missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in found}
         self._cached = (self._cached - set(missing)) | set(found)
         self._done |= set(found)
-        self._show("planned")
+        self._report_progress("planned")
         tasks, results = self._with_views(cells, missing)
         if tasks:
             results |= yield _oracle_first(tasks)
-        self._show("captured")
+        self._report_progress("captured")
         for cell in cells:
-            # Two subjects can share a trace (a noise floor's member may be a candidate); its time counts once.
+            # Two subjects can share a trace (a noise floor member may be a candidate); its time counts once.
             record = self._record(cell, results.get(cell.task.id), found.get(cell.task.id))
             self.records.setdefault(cell.checkpoint, []).append(record)
             if (result := results.get(cell.task.id)) is not None:
                 results[cell.task.id] = replace(result, seconds=0.0, load_seconds=0.0, io_seconds=0.0)
 
     def _with_views(self, cells: Sequence[Cell], missing: Mapping[str, Task]) -> tuple[list[Task], dict[str, Result]]:
-        """The tasks with the private directories that their backends are given, made where they are first needed; and
-        how those ended whose checkpoint has changed since its digest was taken."""
+        """The tasks with the private directories of their backends, created on first use; and the results of those
+        whose checkpoint changed after its digest was taken."""
         tasks, ended = [], {}
         for name, task in {cell.task.id: (cell.checkpoint, cell.task) for cell in cells}.values():
             if task.id not in missing:
                 continue
             checkpoint = self.checkpoints[name]
-            # Our own readers run nothing of a file, and say better than anyone what is the matter with it.
+            # Our own readers run no code from a file, and report most precisely why it is invalid.
             empty = frozenset() if find_entry(task.backend).reads_data_only else frozenset(checkpoint.unexamined)
             about = (name, empty)
             if about not in self._views:
@@ -405,13 +406,14 @@ class _Run:
                 self.on_event("finished", task, ended[task.id])
         return tasks, ended
 
-    def _has_judged(self, asked: Target) -> bool:
-        """Whether anything is held against an answer: oracle and noise floor are for models, where one is judged."""
-        measures = asked.subject.role in ("oracle", "noise_floor")
-        return not measures or any(each.subject.role == "candidate" and each.about == "model" for each in self.asked)
+    def _has_judged(self, target: Target) -> bool:
+        """Whether the result is compared with anything: oracle and noise floor only run for models where a candidate is
+        judged."""
+        measures = target.subject.role in ("oracle", "noise_floor")
+        return not measures or any(each.subject.role == "candidate" and each.about == "model" for each in self.targets)
 
     def _cell(self, index: int, name: str, case: Case) -> Cell:
-        subject = self.asked[index].subject
+        subject = self.targets[index].subject
         if subject.backend not in self._own:
             self._own[subject.backend] = self._sources.digest(subject.backend)
         own = self._own[subject.backend]
@@ -420,16 +422,18 @@ class _Run:
             names = [file.name for file in checkpoint.handed]
             self._refusals[about] = refusal(subject.backend, checkpoint.path, names, checkpoint.unexamined)
         refused = self._refusals[about]
-        task = make_task(self.places[subject.stack], subject, checkpoint, case, own, self.cache, self._name, refused)
+        local_stack = self.local_stacks[subject.stack]
+        task = make_task(local_stack, subject, checkpoint, case, own, self.cache, self._name, refused)
         if not find_entry(subject.backend).cached:
             self._uncached.add(task.id)
         return Cell(index, name, case, task)
 
-    def _let_go_of_copies(self, name: str) -> None:
-        """Takes large saved files out of the run and the cache: they were loaded, and each is as large as the model."""
+    def _drop_saved_files(self, name: str) -> None:
+        """Removes large saved files from the run and the cache once they have been loaded: each is as large as the
+        model."""
         operations = {case.name: case.operation for case in self.cases[name]}
         records = self.records.get(name, [])
-        for place, record in enumerate(records):
+        for index, record in enumerate(records):
             if operations[record.case] != "save" or record.path is None:
                 continue
             path = self.out / record.path
@@ -437,13 +441,13 @@ class _Run:
             small = without_large_files(trace)
             if small is not None:
                 self._uncached.add(trace.provenance["key"])
-                small.write(path)  # by a rename: the cache's own link keeps the whole one until it is removed
-                records[place] = record.model_copy(update={"digest": small.digest})
+                small.write(path)  # by a rename: the cache's own link remains complete until it is removed
+                records[index] = record.model_copy(update={"digest": small.digest})
 
     @contextlib.contextmanager
     def uncached_removed(self) -> Iterator[None]:
-        """Takes out of the cache, at the end, what no run may find again: answers of which it is not known what they
-        depend on. Until then other cases are made from them."""
+        """Removes traces with unknown dependencies from the cache at the end of the run, so that no later run reuses
+        them. Until then follow-up cases are made from them."""
         try:
             yield
         finally:
@@ -451,10 +455,10 @@ class _Run:
                 self.cache.path(key).unlink(missing_ok=True)
 
     def _record(self, cell: Cell, result: Result | None, cached: str | None) -> TraceRecord:
-        """What became of a cell; ``cached`` is the digest of its trace, where that was there before."""
+        """Records the result of a cell; ``cached`` is the digest of its trace if that was in the cache."""
         result, path, digest = result or Result("captured"), None, cached or ""
         if result.outcome == "captured":
-            path = f"traces/{trace_name(cell.checkpoint, self.asked[cell.subject].subject, cell.case.name)}"
+            path = f"traces/{trace_name(cell.checkpoint, self.targets[cell.subject].subject, cell.case.name)}"
             link(self.cache.path(cell.task.id), self.out / path)
             if not cached:
                 digest, reason = self._written(self.out / path, cell.task.id)
@@ -467,35 +471,35 @@ class _Run:
             outcome=result.outcome,
             path=path,
             digest=digest,
-            reason=self._with_users_path(cell.checkpoint, result.reason),
+            reason=self._restore_user_path(cell.checkpoint, result.reason),
             cached=cached is not None,
             seconds=result.seconds,
             load_seconds=result.load_seconds,
             io_seconds=result.io_seconds,
         )
 
-    def _with_users_path(self, checkpoint: str, reason: str) -> str:
-        """What a worker said as it ended, with the user's path."""
+    def _restore_user_path(self, checkpoint: str, reason: str) -> str:
+        """A worker's last error output, with the user's path restored."""
         for (name, _), view in self._views.items():
             if name == checkpoint and isinstance(view, Path):
                 reason = UsersPath(str(view), str(self.checkpoints[checkpoint].path)).text(reason)
         return reason
 
     def _written(self, path: Path, key: str) -> tuple[str, str]:
-        """The digest of the trace that a worker wrote, or why it is none."""
+        """The digest of the trace that a worker wrote, or the reason why it is invalid."""
         try:
             trace = Trace.read(path)
         except TraceError as error:
             return "", str(error)
-        return (trace.digest, "") if trace.provenance.get("key") == key else ("", f"{path}: a trace of something else")
+        return (trace.digest, "") if trace.provenance.get("key") == key else ("", f"{path}: the trace of another key")
 
     def on_event(self, kind: str, task: Task, result: Result | None) -> None:
-        """Takes in what an executor says, and shows it."""
+        """Handles the executor's events and reports progress."""
         if kind == "finished":
             self._done.add(task.id)
-        self._show(kind, task, result)
+        self._report_progress(kind, task, result)
 
-    def _show(self, kind: str, task: Task | None = None, result: Result | None = None) -> None:
+    def _report_progress(self, kind: str, task: Task | None = None, result: Result | None = None) -> None:
         about = {} if task is None else {"label": task.label, "checkpoint": task.provenance["checkpoint"]}
         if task is not None:
             about["case"] = task.case["name"]
@@ -506,7 +510,7 @@ class _Run:
         self.progress(Event(kind, **about, done=len(self._done), total=len(self._planned), cached=len(self._cached)))
 
     def manifest(self, started: str, seconds: dict[str, float], only: str | None = None) -> Manifest:
-        """What was captured so far, of all checkpoints or of one alone."""
+        """The manifest of what was captured so far, of all checkpoints or a single one."""
         checkpoints = {name: each for name, each in self.checkpoints.items() if only in (None, name)}
         return Manifest(
             parity_version=__version__,
@@ -528,8 +532,8 @@ class _Run:
             unreadable=self.unreadable,
             options=self.options,
             not_run=self.not_run,
-            environments={name: place.facts for name, place in self.places.items()},
-            subjects=[asked.record for asked in self.asked],
+            environments={name: local.facts for name, local in self.local_stacks.items()},
+            subjects=[target.record for target in self.targets],
             cases={name: [case.to_json() for case in self.cases.get(name, [])] for name in checkpoints},
             traces=[record for name in checkpoints for record in self.records.get(name, [])],
             seconds=seconds,
@@ -538,12 +542,12 @@ class _Run:
 
 
 def _oracle_can_run(everyone: Sequence[Subject], versions: Mapping[str, str]) -> None:
-    """Raises CaptureError where a model is to be judged and the oracle is not there to judge it by."""
+    """Raises CaptureError where a model is to be judged but the oracle cannot run."""
     judged = [s for s in everyone if s.role == "candidate" and find_entry(s.backend).about == "model"]
     why = cannot_run(ORACLE.backend, versions)
     if not judged or not why:
         return
-    # Named at once, so that nobody is told of the library to be judged after installing what judges it.
+    # All missing packages are reported together, so that the user installs them in one step.
     own = [s.backend for s in judged if s.stack == "main" and not find_entry(s.backend).reference]
     needed = [] if any(not cannot_run(name, versions) for name in own) else own[:1]
     words = dict.fromkeys(" ".join(find_entry(name).install for name in (ORACLE.backend, *needed)).split())
@@ -554,13 +558,14 @@ def _oracle_can_run(everyone: Sequence[Subject], versions: Mapping[str, str]) ->
 
 
 def _oracle_first(tasks: Any) -> list[Task]:
-    """The oracle's tasks, then the references', then the others in the order planned."""
+    """The tasks of the oracle first, then the references', then the others in planned order."""
     return sorted(tasks, key=lambda task: (task.backend not in REFERENCES, task.dtype != "float64"))
 
 
 @contextlib.contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C, so that workers are ended; only the main thread may say so."""
+    """Turns SIGTERM into an exception like Ctrl-C, so that workers are ended; only the main thread can install the
+    handler."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Who is asked what: subjects from backends, variants, stacks and dtypes, and the cases each can be asked."""
+"""Plans a run: subjects from backends, variants, stacks and dtypes, and the cases that each runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_PRECISION = "+default-precision"
 
 @dataclass(frozen=True)
 class Target:
-    """A subject of a run, and what it can be asked there."""
+    """A subject of a run, and its capabilities there."""
 
     subject: Subject
     model_class: str
@@ -31,7 +31,8 @@ class Target:
     can: frozenset[str]
     lacking: dict[str, str] = field(default_factory=dict)
     families: tuple[str, ...] = ()
-    """Of a composition, the model types of its halves: a framework may have the class and not what it is made of."""
+    """For a composition, the model types of its halves: a framework may have the composition's class but not a
+    half's."""
 
     @property
     def is_candidate(self) -> bool:
@@ -39,7 +40,7 @@ class Target:
 
     @property
     def can_run(self) -> bool:
-        """Whether anything at all can be computed by it (``SubjectRecord.can_run``)."""
+        """Whether it can compute anything (``SubjectRecord.can_run``)."""
         return self.record.can_run
 
     @property
@@ -47,17 +48,17 @@ class Target:
         """What its backend loads: ``model``, ``config`` or ``tokenizer``."""
         return find_entry(self.subject.backend).about
 
-    def is_about(self, model_spec: ModelSpec) -> bool:
-        """Whether models of this kind are put to it."""
+    def accepts(self, model_spec: ModelSpec) -> bool:
+        """Whether models of this kind run on it."""
         return (self.documented_class, self.families) == model_spec.kind
 
     def is_requested(self, case: Case) -> bool:
-        """Whether a case is put to this subject (``parity.core.eligibility``)."""
+        """Whether a case runs on this subject (``parity.core.eligibility``)."""
         return isinstance(eligibility(self.record, case), Eligible)
 
     @cached_property
     def record(self) -> SubjectRecord:
-        """What the manifest says of it."""
+        """Its record in the manifest."""
         s, entry = self.subject, find_entry(self.subject.backend)
         return SubjectRecord(
             backend=s.backend,
@@ -80,15 +81,15 @@ class Target:
         )
 
 
-def asked_of(
+def target_for(
     subject: Subject, versions: Mapping[str, str], kind: tuple[str, tuple[str, ...]], without: str = ""
 ) -> Target:
-    """A subject, and what it can be asked about models of a kind.
+    """A subject with its capabilities for models of a kind.
 
     Args:
-        versions: of what is installed where it runs, by distribution.
+        versions: installed versions where it runs, by distribution.
         kind: the documented class and, of a composition, the model types of its halves.
-        without: why it is asked nothing, whatever it could be; "": it is.
+        without: why it is excluded regardless of its capabilities; "" to include it.
     """
     documented, families = kind
     can, lacking = capabilities(
@@ -110,9 +111,9 @@ def subjects(
     """All subjects of a run: the oracle, the file, the noise floor's members, then the candidates.
 
     Args:
-        stacks: by name, the backends each offers; ``main`` is where the references run.
+        stacks: the backends that each stack offers, by name; the references run in ``main``.
         wanted: ``hf-torch`` or ``hf-torch/sdpa``; None for every backend.
-        candidates: these, whatever the stacks offer.
+        candidates: these subjects, regardless of what the stacks offer.
 
     Raises:
         CaptureError: a name in ``wanted`` is unknown or offered by no stack.
@@ -135,10 +136,10 @@ def subjects(
 
 
 def add_peers(everyone: Sequence[Subject], versions: Mapping[str, str]) -> list[Subject]:
-    """The same subjects, of whose ensemble those references are left that can run in ``main``.
+    """The subjects with the noise floor ensemble restricted to the references that can run in ``main``.
 
     Args:
-        versions: of the distributions installed there.
+        versions: of the distributions installed in ``main``.
     """
     able = [name for name in REFERENCES if not cannot_run(name, versions)]
     if len(able) == len(REFERENCES):
@@ -150,37 +151,37 @@ def add_peers(everyone: Sequence[Subject], versions: Mapping[str, str]) -> list[
     )
     members = [member for each in settings for member in noise_floor_ensemble(*each, references=able)]
     others = [s for s in everyone if s.role != "noise_floor"]
-    first = next((place for place, s in enumerate(others) if s.role == "candidate"), len(others))
+    first = next((index for index, s in enumerate(others) if s.role == "candidate"), len(others))
     return [*others[:first], *members, *others[first:]]
 
 
 def without_peer(backend: str, versions: Mapping[str, str]) -> str:
-    """Why a reference that could run is not judged: nothing measures it but itself; "" for any other backend."""
+    """Why a reference that can run is not judged: without its peer nothing measures it; "" for any other backend."""
     if backend not in REFERENCES or cannot_run(backend, versions):
         return ""
     peer = FLAX if backend == TORCH else TORCH
     why = cannot_run(peer, versions)
     install = find_entry(peer).install
-    return f"{peer}, which alone measures {backend}, cannot run: {why} (pip install {install})" if why else ""
+    return f"{peer}, the only peer that measures {backend}, cannot run: {why} (pip install {install})" if why else ""
 
 
 def not_run(
-    asked: Sequence[Target],
+    targets: Sequence[Target],
     wanted: Sequence[str] | None,
     requested: Sequence[str],
     versions: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
-    """What was requested and cannot run, a line each that says why and what to install.
+    """Requested backends that cannot run, one line each with the cause and what to install.
 
-    Requested is every backend that was named, in each stack that was (a reference in ``main``, where alone it runs):
-    it must be able to run for one of the checkpoints. Every checkpoint must have one that can run: of those that were
-    named, in any stack; where none was, in each stack.
+    Each named backend must be able to run for at least one checkpoint, in each named stack (references: in ``main``
+    only). Each checkpoint needs at least one backend that can run: among the named ones in any stack, or in each stack
+    where none is named.
 
     Args:
         requested: names of stacks.
-        versions: by stack, of what is installed there.
+        versions: installed versions, by stack and distribution.
     """
-    candidates = [each for each in asked if each.is_candidate]
+    candidates = [each for each in targets if each.is_candidate]
     lines = []
     for name in wanted or ():
         for stack in ["main"] if name.partition("/")[0] in REFERENCES else requested:
@@ -188,7 +189,7 @@ def not_run(
     models = [each for each in candidates if each.about == "model"]
     if wanted is not None and not any(each.can_run for each in models):
         return _once(lines)
-    for kind in dict.fromkeys((each.documented_class, each.families) for each in asked):
+    for kind in dict.fromkeys((each.documented_class, each.families) for each in targets):
         own = [each for each in models if (each.documented_class, each.families) == kind]
         for stacks in [_once(["main", *requested])] if wanted is not None else [[stack] for stack in requested]:
             there = {stack: [each for each in own if each.subject.stack == stack] for stack in stacks}
@@ -203,7 +204,7 @@ def _once(lines: Iterable[str]) -> list[str]:
 
 
 def _unable(name: str, stack: str, own: Sequence[Target], versions: Mapping[str, str]) -> str:
-    """Why a backend that was named, or one variant of it, cannot run in a stack; "" where it can."""
+    """Why a requested backend, or one variant of it, cannot run in a stack; "" where it can."""
     there = [
         each
         for each in own
@@ -213,32 +214,33 @@ def _unable(name: str, stack: str, own: Sequence[Target], versions: Mapping[str,
     if any(each.can_run for each in there):
         return ""
     if not there:
-        return f"{name} cannot run in {stack}: the stack does not offer it"
+        return f"{name} cannot run in {stack}: it is not part of the stack"
     return f"{name} cannot run in {stack}: {_causes(there, versions)}"
 
 
 def _causes(there: Sequence[Target], versions: Mapping[str, str]) -> str:
-    """Why each of these cannot run, and what to install, each once."""
+    """The causes why these cannot run and what to install, without repetition."""
     found = []
     for each in there:
         words = [each.subject.dtype, each.subject.device, *each.lacking]
-        why = next((each.lacking[word] for word in words if word in each.lacking), "it can be asked nothing")
+        why = next((each.lacking[word] for word in words if word in each.lacking), "it has no capability")
         hint = install_hint(each.subject.backend, versions)
         found.append(f"{why} ({hint})" if hint else why)
-    return "; ".join(dict.fromkeys(found)) or "there is none"
+    return "; ".join(dict.fromkeys(found)) or "no backend is available"
 
 
 def _computing(
     backend: str, device: str, dtypes: Sequence[str], precisions: Sequence[str]
 ) -> list[tuple[str, str, str]]:
-    """Device, dtype and precision of a backend's subjects: files are read once, whatever is computed with them."""
+    """Device, dtype and precision of a backend's subjects. Files are read once, whatever the devices and dtypes of the
+    run."""
     if _entry(backend).about != "model":
         return [("cpu", dtypes[0], "")]
     return [(device, dtype, precision) for dtype in dtypes for precision in precisions]
 
 
 def _offered(stack: str, offered: Sequence[str], wanted: Sequence[str] | None) -> list[tuple[str, str]]:
-    """Backend and attention of a stack's candidates, in the table's order, a third party's last."""
+    """Backend and attention of a stack's candidates, in table order, then third-party ones."""
     names = [*audited(), *(name.partition("/")[0] for name in wanted or ())]
     found = []
     for name in dict.fromkeys(names):
@@ -265,12 +267,12 @@ def _all_found(wanted: Sequence[str] | None, candidates: Iterable[Subject]) -> N
     for name in wanted or ():
         if name not in names:
             entry = _entry(name.partition("/")[0])
-            raise CaptureError(f"--backend {name}: not in the stacks asked (variants: {', '.join(entry.variants)})")
+            raise CaptureError(f"--backend {name}: not in the requested stacks (variants: {', '.join(entry.variants)})")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One case of one checkpoint asked of one subject, and where its trace is kept."""
+    """One case of one checkpoint on one subject, and the path of its trace."""
 
     subject: int
     checkpoint: str
@@ -279,8 +281,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A stack as it is on this machine: how to start it, and what the probe found there."""
+class LocalStack:
+    """A stack on this machine: how to start it, and what the probe found."""
 
     name: str
     interpreter: Path
@@ -288,7 +290,7 @@ class Place:
     facts: dict[str, Any]
 
     def device_name(self, device: str) -> str:
-        """What computes, by its own name: other hardware sums in another order."""
+        """The name of the computing hardware: other hardware sums in another order."""
         if device == "cpu":
             return f"cpu {self.facts['cpu']}"
         names = self.cuda_devices()
@@ -300,7 +302,7 @@ class Place:
 
 
 def make_task(
-    place: Place,
+    local_stack: LocalStack,
     subject: Subject,
     checkpoint: Any,
     case: Case,
@@ -309,17 +311,17 @@ def make_task(
     run: str = "",
     refused: str = "",
 ) -> Task:
-    """The task of one cell; its id is the key its trace is cached under.
+    """The task of one cell; its id is the cache key of its trace.
 
     Args:
         checkpoint: ``parity.checkpoint.inspection.Checkpoint``.
         own: digest of our own sources (``sources.OwnSources``).
         cache: ``cache.TraceCache``.
-        run: names this run, and stands in the key where it is not known what a backend's answers depend on.
-        refused: why the backend is not given the checkpoint (``parity.capture.refusals``).
+        run: the name of this run, part of the key where the dependencies of a backend are unknown.
+        refused: why the backend must not load the checkpoint (``parity.capture.refusals``).
     """
     entry = find_entry(subject.backend)
-    versions = {name: place.facts["versions"].get(name) for name in entry.distributions}
+    versions = {name: local_stack.facts["versions"].get(name) for name in entry.distributions}
     depends = {
         "checkpoint_digest": checkpoint.digest,
         "model_class": checkpoint.model_class,
@@ -327,23 +329,23 @@ def make_task(
         "backend": subject.backend,
         "variant": subject.variant,
         "dtype": subject.dtype,
-        "device": place.device_name(subject.device),
+        "device": local_stack.device_name(subject.device),
         "threads": 1 if Variant.parse(subject.variant).one_thread else THREADS,
-        "sources": place.facts["sources"][subject.backend],
+        "sources": local_stack.facts["sources"][subject.backend],
         "parity_sources": own,
         "versions": versions,
-        "python": place.facts["python"],
-        "environment": place.environment,
+        "python": local_stack.facts["python"],
+        "environment": local_stack.environment,
         **({} if entry.cached else {"run": run}),
         **({"refused": refused} if refused else {}),
     }
     key = trace_key(**depends)
-    provenance = {**depends, "checkpoint": checkpoint.name, "case": case.name, "stack": place.name, "key": key}
+    provenance = {**depends, "checkpoint": checkpoint.name, "case": case.name, "stack": local_stack.name, "key": key}
     return Task(
         id=key,
-        stack=place.name,
-        interpreter=place.interpreter,
-        environment=place.environment,
+        stack=local_stack.name,
+        interpreter=local_stack.interpreter,
+        environment=local_stack.environment,
         backend=subject.backend,
         variant=subject.variant,
         device=subject.device,

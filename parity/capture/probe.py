@@ -1,4 +1,4 @@
-"""Asks a stack's interpreter what it holds (``worker/main.py --probe``, ``worker/environment.py``)."""
+"""Runs a stack's interpreter to find out what is installed (``worker/main.py --probe``, ``worker/environment.py``)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ CUDA_LIMIT = 180.0
 def probe(
     stack: str, interpreter: Path, environment: Mapping[str, str], backends: Sequence[str], *, cuda: bool = False
 ) -> dict[str, Any]:
-    """Describes a stack in one subprocess, under a second unless ``cuda`` is asked for.
+    """Describes a stack in one subprocess, in under a second unless ``cuda`` is true.
 
     Returns:
         ``interpreter``, ``python``, ``versions`` (by distribution), ``sources`` (digest by backend, None where a
-        package is not installed), ``cpu``, ``cores``, ``os`` and, when asked, ``cuda`` (what torch and JAX see).
+        package is not installed), ``cpu``, ``cores``, ``os`` and, if requested, ``cuda`` (devices visible to torch and
+        JAX).
 
     Raises:
         CaptureError: the interpreter cannot be started or does not answer.
@@ -38,11 +39,11 @@ def probe(
         for name, entry in ((name, find_entry(name)) for name in backends)
     }
     job = {"backends": wanted, "cuda": cuda, "parent": os.getpid()}
-    facts = _ask(stack, interpreter, environment, job, CUDA_LIMIT if cuda else PROBE_LIMIT)
+    facts = _run_probe(stack, interpreter, environment, job, CUDA_LIMIT if cuda else PROBE_LIMIT)
     return {"interpreter": str(interpreter), "environment": dict(environment), **facts}
 
 
-def _ask(
+def _run_probe(
     stack: str, interpreter: Path, environment: Mapping[str, str], job: dict[str, Any], limit: float
 ) -> dict[str, Any]:
     command = [str(interpreter), str(WORKER), "--probe"]
@@ -57,43 +58,42 @@ def _ask(
         )
     except OSError as error:
         raise CaptureError(f"{interpreter}: cannot be started as stack {stack}: {error.strerror}") from error
-    told, answers, errors = pipe_of(child.stdin), pipe_of(child.stdout), pipe_of(child.stderr)
+    stdin, stdout, stderr = pipe_of(child.stdin), pipe_of(child.stdout), pipe_of(child.stderr)
     limiter = threading.Timer(limit, child.kill)
     limiter.start()
     try:
-        _tell(told, json.dumps(job))
-        # stdin stays open until the answer is there: its end would end the probe.
-        answer = next((line for line in answers if line.startswith(EVENT)), b"")
-        complaints = errors.read()
+        _send(stdin, json.dumps(job))
+        # stdin stays open until the result is there, because its end would end the probe.
+        line = next((line for line in stdout if line.startswith(EVENT)), b"")
+        complaints = stderr.read()
     finally:
         over_time = not limiter.is_alive()
         limiter.cancel()
         child.kill()
         child.wait()
-        for pipe in (told, answers, errors):
+        for pipe in (stdin, stdout, stderr):
             pipe.close()
     if over_time:
-        raise CaptureError(f"{interpreter}: stack {stack} did not answer within {limit:g} s")
-    if not answer.endswith(b"\n"):
+        raise CaptureError(f"{interpreter}: stack {stack} did not respond within {limit:g} s")
+    if not line.endswith(b"\n"):
         last = (complaints.decode(errors="replace").strip().splitlines() or ["nothing on stderr"])[-1]
         raise CaptureError(f"{interpreter}: stack {stack} cannot run the worker: {last}")
-    return json.loads(answer)["facts"]
+    return json.loads(line)["facts"]
 
 
-def _tell(pipe: IO[bytes], line: str) -> None:
+def _send(pipe: IO[bytes], line: str) -> None:
     try:
         pipe.write(line.encode() + b"\n")
-    except BrokenPipeError:  # it ended without reading; what it left on stderr says why
+    except BrokenPipeError:  # it ended without reading; its stderr has the cause
         return
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment, the stack's on top (an empty value takes a variable away).
+    """This process's environment, updated by the stack's (an empty value removes a variable).
 
-    A JAX that shares a GPU must not take all of its memory at once. numpy's own products are few, and its threads wait
-    for each other ten times longer than they compute where a framework's are at work beside them. PyTorch's threads
-    give the processor away while they wait: spinning, two workers on two cores took ten times as long for small models.
-    Sums are split the same either way.
+    JAX must not preallocate all memory of a shared GPU. numpy computes little here, and beside a framework's threads
+    its own wait ten times longer than they compute. PyTorch's threads yield while they wait: when they spin, two
+    workers on two cores take ten times as long for small models. The split of sums is the same either way.
     """
     ours = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     merged = {**ours, **os.environ, "PYTHONUNBUFFERED": "1", **environment}

@@ -1,8 +1,8 @@
-"""Which backends are not given a checkpoint, and why: what they would read of it is not known to hold data alone.
+"""Decides which backends must not load a checkpoint, because what they would read may be more than data.
 
-A library chooses one of several weight files by the names that are there. Where the file it would choose cannot be
-examined, or a config names code, or files elsewhere, the backend's cells fail by that reason, and the library is never
-called: no other file takes the place of the one that a user would get.
+A library chooses one of several weight files by name. Where the file it would choose cannot be examined, or a config
+names code or files elsewhere, the backend's cells fail with that reason and the library is never called: substituting
+another file would not show what a user gets.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from parity.core.backends import Entry, find_entry, library_backends
 
 _TF1 = "model.ckpt.index"
 RELEASES = ((4, 37, 2), (4, 57, 6))
-"""Between which the order of a library's weight files changed."""
+"""transformers releases between which the order of weight files changed."""
 
 
 def refusal(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> str:
-    """Why a backend is not given a checkpoint; empty where it is.
+    """Why a backend must not load a checkpoint; empty where it may.
 
     Args:
-        names: the files of the directory that are handed over.
-        unexamined: those of them that cannot be examined, and why.
+        names: the files of the checkpoint that backends receive. unexamined: those that cannot be examined, with the
+            reason.
     """
     if find_entry(backend).reads_data_only:
         return ""
@@ -41,14 +41,14 @@ def refusal(backend: str, directory: Path, names: Collection[str], unexamined: M
 
 
 def chosen(backend: str, flags: Collection[str], names: Collection[str]) -> set[str]:
-    """Weight files that a library may choose from these, in any release from 4.37 to 5.23, under these flags.
+    """Weight files that any library release from 4.37 to 5.23 may choose from these, with these flags.
 
     Sources: ``parity.checkpoint.weight_precedence``; for ``from_tf`` and ``from_flax`` transformers 4.37.2 and 4.57.6,
     modeling_utils.py, ``from_pretrained``.
     """
     first = [file_read(backend, version, names, "from_pt" in flags) for version in RELEASES]
     if "from_tf" in flags:
-        # A composition is loaded by its TensorFlow class first (modeling_encoder_decoder.py).
+        # A composition may be loaded by its TensorFlow class first (modeling_encoder_decoder.py).
         first = [next((name for name in (_TF1, "tf_model.h5") if name in names), None), *first]
         others = library_backends(framework="tensorflow")
         first += [file_read(other, version, names) for other in others for version in RELEASES]
@@ -62,7 +62,7 @@ def _of_weights(backend: str, directory: Path, names: Collection[str], unexamine
     if entry.about != "model":
         return
     if entry.weights is None:
-        # Of somebody else's it is not known which file it would choose.
+        # Which file a third party's backend would choose is unknown.
         read: Collection[str] = names
     else:
         flags = flags_needed(directory, entry.weights.own, entry.weights.converts)
@@ -95,7 +95,7 @@ def _versioned(backend: str, directory: Path, names: Collection[str], unexamined
 
 
 def _halves(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
-    """A half is made anew of its own part of the config, in a directory where nothing else of it is."""
+    """A half is built from its own part of the config, in a directory without the checkpoint's other files."""
     for name in configs_of(directory, names):
         for half in ("encoder", "decoder"):
             own = json_object(directory, name).get(half)
@@ -105,7 +105,7 @@ def _halves(backend: str, directory: Path, names: Collection[str], unexamined: M
 
 
 def _kernels(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
-    """An attention that is a hub's repository is fetched and imported where the package ``kernels`` is installed."""
+    """An attention from a hub repository is downloaded and imported where the package ``kernels`` is installed."""
     if not _may_be_pytorchs(find_entry(backend)):
         return
     for name in configs_of(directory, names):
@@ -115,7 +115,7 @@ def _kernels(backend: str, directory: Path, names: Collection[str], unexamined: 
 
 
 def _tokenizer(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
-    """Names of a tokenizer's files in its config go before those in the directory, wherever they are.
+    """File names in a tokenizer's config take precedence over the files in the directory, wherever they point.
 
     Source: transformers 4.37.2 and 4.57.6, tokenization_utils_base.py, ``_from_pretrained``: a resolved file is passed
     on only where the config has no argument of that name, and ``init_inputs`` are passed on as they are.
@@ -136,7 +136,7 @@ def _reads_tokenizers(backend: str) -> bool:
 
 
 def _may_be_pytorchs(entry: Entry) -> bool:
-    """Whether it loads by PyTorch's classes of the library, as somebody else's may."""
+    """Whether it loads through the library's PyTorch classes, as a third party's backend may."""
     return entry.about == "model" and (not entry.library or entry.framework == "torch")
 
 
@@ -152,12 +152,12 @@ _RULES: tuple[Callable[[str, Path, Collection[str], Mapping[str, str]], Iterator
 
 
 def configs_of(directory: Path, names: Collection[str]) -> list[str]:
-    """``config.json`` and what it names for other versions, where they are there."""
+    """``config.json`` and the files it names for other versions, where they exist."""
     return [name for name in (CONFIG_FILE, *versioned_names(directory, CONFIG_FILE)) if name in names]
 
 
 def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The settings of a config and of its halves, at any depth, which is the file's to choose: no recursion."""
+    """The settings of a config and of its halves. The nesting depth is the file's choice, so this does not recurse."""
     waiting: list[Any] = [config]
     while waiting:
         for key, value in waiting.pop().items():
@@ -167,7 +167,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in a value, at any depth."""
+    """The strings in a value, at any depth."""
     waiting = [value]
     while waiting:
         one = waiting.pop()

@@ -1,4 +1,5 @@
-"""The run directory: a manifest and readable links to traces, whole in itself, so that it can be moved and judged."""
+"""The run directory: a manifest and links to traces with readable names, self-contained so that it can be moved and
+judged."""
 
 from __future__ import annotations
 
@@ -11,16 +12,16 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
-from parity.capture.locks import Held, leave, take
+from parity.capture.locks import Locked, leave, take
 from parity.capture.task import CaptureError
 from parity.core.subject import Subject
 
 RUNS = Path("runs")
-"""Where runs are kept when no directory is named, below the working directory."""
+"""Default parent of run directories, in the working directory."""
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 _HELD: ContextVar[frozenset[Path]] = ContextVar("_HELD", default=frozenset())
-"""Run directories that whoever calls has locked already: an audit captures and judges under one lock."""
+"""Run directories already locked by the caller: an audit captures and judges under one lock."""
 
 
 def run_directory(out: Path | None = None) -> Path:
@@ -34,40 +35,40 @@ def run_directory(out: Path | None = None) -> Path:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds a run directory for this process alone, so that no two write to it at once.
+    """Locks a run directory, so that no two processes write to it at once.
 
-    The lock is the operating system's, on the file ``.lock`` in it: however a process ends, nothing stays locked. The
-    file is taken away at the end. Where it cannot be made, or the file system has no locks, there is none.
+    The lock is the operating system's, on the file ``.lock`` in the directory, so it is released however the process
+    ends. The file is removed at the end. Without a writable directory or file system locks there is no lock.
 
     Raises:
         CaptureError: another process, or another thread of this one, holds the directory.
     """
-    place = out.absolute()
-    if place in _HELD.get():
+    directory = out.absolute()
+    if directory in _HELD.get():
         yield
         return
-    new = [folder for folder in (place, *place.parents) if not folder.exists()]
+    new = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     try:
         descriptor = take(out / LOCK)
-    except Held:
-        raise CaptureError(f"{out}: another run is at work in this directory; name another one") from None
-    before = _HELD.set(_HELD.get() | {place})
+    except Locked:
+        raise CaptureError(f"{out}: another run is using this directory; choose another one") from None
+    before = _HELD.set(_HELD.get() | {directory})
     try:
         yield
     finally:
         _HELD.reset(before)
         leave(out / LOCK, descriptor)
         with contextlib.suppress(OSError):
-            # Of a run that never began nothing stays, not even its directory.
+            # A run that never started leaves nothing behind, not even its directory.
             for folder in new:
                 folder.rmdir()
 
 
 def prepare(folder: Path, what: str) -> None:
-    """Makes a folder and sees that it can be written.
+    """Creates a folder and checks that it is writable.
 
     Raises:
-        CaptureError: it cannot; the message names it.
+        CaptureError: it is not; the message names it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def prepare(folder: Path, what: str) -> None:
 
 
 def clear(out: Path) -> None:
-    """Removes an earlier run's manifest and traces: what is there when a run ends is of that run."""
+    """Removes an earlier run's manifest and traces, so that the directory only holds this run's."""
     (out / MANIFEST).unlink(missing_ok=True)
     for path in (out / "traces").glob("*.safetensors"):
         path.unlink()
@@ -92,7 +93,7 @@ def trace_name(checkpoint: str, subject: Subject, case: str) -> str:
 
 
 def link(source: Path, target: Path) -> None:
-    """A hard link, or a copy where there can be none; nothing half-copied is left.
+    """Creates a hard link, or a copy where links are not possible; no partial copy remains.
 
     Raises:
         CaptureError: the target's folder cannot be written or is full.
@@ -105,7 +106,7 @@ def link(source: Path, target: Path) -> None:
         except OSError:
             shutil.copyfile(source, part)
         part.replace(target)
-        # A rename onto another link to the same file leaves both names.
+        # A rename onto another link to the same file leaves both names, so the target is removed first.
         part.unlink(missing_ok=True)
     except OSError as error:
         part.unlink(missing_ok=True)

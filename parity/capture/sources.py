@@ -1,7 +1,7 @@
-"""Which of our own sources shape a backend's trace: what a worker imports, followed from file to file.
+"""Which of our own sources determine a backend's trace: the modules a worker imports, followed from file to file.
 
-Nothing is imported to find out. An import inside of a function counts, because a worker calls such functions; in a
-package's ``__init__`` only what runs when the package is imported does, and what type checkers alone read never does.
+Found without importing anything. Imports inside functions count, because a worker calls such functions. Of a package's
+``__init__`` only what runs at import counts, and imports under ``TYPE_CHECKING`` never do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WORKER = "parity.capture.worker.main"
 
 
 class OwnSources:
-    """The sources below one folder, each read once.
+    """The sources below a folder, each read once.
 
     Args:
         root: the folder that holds the packages ``parity`` and ``reference``.
@@ -41,7 +41,7 @@ class OwnSources:
     def files(self, backend: str) -> list[Path]:
         """Files of the worker, of the backend's adapter, and of everything of ours that they import, sorted.
 
-        Of a third party's backend the modules of ours that its package names count.
+        For a third party's backend, the modules of ours that its package imports count.
         """
         module = find_entry(backend).module
         ours = module.partition(".")[0] in PACKAGES
@@ -56,7 +56,7 @@ class OwnSources:
         return sorted(found)
 
     def _files_of(self, module: str) -> list[Path]:
-        """A module's file and the ``__init__`` of every package around it; none for what is no module."""
+        """A module's file and the ``__init__`` of every package around it; empty for names that are not modules."""
         if module not in self._of_module:
             around = self._files_of(module.rpartition(".")[0]) if "." in module else []
             place = self._root.joinpath(*module.split("."))
@@ -65,7 +65,7 @@ class OwnSources:
         return self._of_module[module]
 
     def _content(self, file: Path) -> tuple[bytes, frozenset[str]]:
-        """A file's digest, and the modules of ours that it imports."""
+        """A file's digest, and our modules that it imports."""
         if file not in self._read:
             content = file.read_bytes()
             named = _imports(ast.parse(content), inside_functions=file.name != "__init__.py")
@@ -78,13 +78,13 @@ def _is_ours(module: str) -> bool:
 
 
 _BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
-"""Where a statement holds others."""
+"""Attributes in which a statement contains other statements."""
 
 
 def _imports(node: ast.AST, inside_functions: bool) -> Iterator[str]:
-    """Modules that are imported; of ``from a import b`` both ``a`` and ``a.b``, whatever ``b`` is.
+    """Modules that are imported; for ``from a import b`` both ``a`` and ``a.b``, because ``b`` may be a module.
 
-    Imports are statements, so that no expression need be looked into.
+    Imports are statements, so expressions are not visited.
     """
     for field in _BLOCKS:
         for child in getattr(node, field, ()):
@@ -100,7 +100,7 @@ def _imports(node: ast.AST, inside_functions: bool) -> Iterator[str]:
 
 
 def _named_by_package(module: str) -> set[str]:
-    """Modules of ours that a third party's package imports anywhere; empty where the package is not found here."""
+    """Our modules that a third party's package imports anywhere; empty where the package is not found here."""
     spec = importlib.util.find_spec(module.partition(".")[0])
     if spec is None:
         return set()

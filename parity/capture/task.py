@@ -1,4 +1,4 @@
-"""What capture's parts tell each other: a task, its result, and the events shown while it works."""
+"""The interface between the parts of capture: a task, its result, and progress events."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from parity.core.errors import InputError
 from parity.core.records import Outcome
 
 THREADS = 2
-"""Threads a worker computes with, on every machine: sums are split by thread, so numbers are bit-stable only then."""
+"""Threads per worker, on every machine: sums are split by thread, so only then are numbers bit-stable."""
 
 
 class CaptureError(InputError):
-    """Nothing can be captured, or no more; one line that names the file and the cause. Captured traces are kept."""
+    """Capture cannot start or continue; one line that names the file and the cause. Captured traces stay in the
+    cache."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One case to ask of one backend, and the file its trace goes to."""
+    """One case to run on one backend, and the path of its trace."""
 
     id: str
     stack: str
@@ -38,19 +39,19 @@ class Task:
     provenance: dict[str, Any]
     label: str = ""
     view: Path | None = None
-    """The private directory that the backend is given; the checkpoint's own where there is none."""
+    """The private directory that the backend loads from; the checkpoint's own where there is none."""
     files: tuple[dict[str, Any], ...] = ()
-    """What is in it, as it was digested (``parity.capture.worker.handed_files.Handed``)."""
+    """The files in it as they were hashed (``parity.capture.worker.handed_files.Handed``)."""
     refused: str = ""
-    """Why the backend is not given the checkpoint; what others saved it may load."""
+    """Why the backend must not load the checkpoint; it may still load what others saved."""
 
     @property
     def model(self) -> tuple[str, ...]:
-        """Tasks with the same one share a loaded model."""
+        """Tasks with the same value share a loaded model."""
         return (str(self.checkpoint), self.model_class, self.variant, self.dtype)
 
     def to_json(self) -> dict[str, Any]:
-        """What the worker needs of it."""
+        """The task as the worker receives it."""
         return {
             "id": self.id,
             "variant": self.variant,
@@ -68,7 +69,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """How one task ended."""
+    """The result of one task."""
 
     outcome: Outcome
     reason: str = ""
@@ -79,10 +80,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Event:
-    """Something worth showing: ``kind`` is ``planned``, ``starting``, ``started``, ``finished`` or ``captured``, or of
-    one checkpoint among several ``judged``, with its totals as ``reason``.
-
-    ``done`` of ``total`` traces are there, counting the ``cached`` ones.
+    """A progress event: ``kind`` is ``planned``, ``starting``, ``started``, ``finished`` or ``captured``, or, for one
+    checkpoint among several, ``judged`` with its totals as ``reason``. ``done`` of ``total`` traces are complete,
+    including the ``cached`` ones.
     """
 
     kind: str
@@ -99,29 +99,30 @@ class Event:
 
 @dataclass
 class Usage:
-    """What a run of tasks took."""
+    """Resources used by a run of tasks."""
 
     peak_memory: int = 0
-    """Largest sum of the resident memory of this process and everything it started, bytes."""
+    """Peak of the summed resident memory of this process and its descendants, bytes."""
     backend_seconds: float = 0.0
     """Wall time during which at least one backend was importing, loading or computing."""
     intervals: list[tuple[float, float]] = field(default_factory=list)
-    """When they were, by the system's monotonic clock."""
+    """Those intervals, by the system's monotonic clock."""
 
 
 Rounds = Generator[Sequence[Task], Mapping[str, Result], None]
-"""The work on one checkpoint: it yields tasks, is sent how each ended, by its id, and plans the next ones from that."""
+"""The work on one checkpoint: a generator that yields tasks, receives their results by task id, and plans the next ones
+from these."""
 OnEvent = Callable[[str, Task, Result | None], None]
 """Called with ``starting``, ``started`` or ``finished``, the task and, when finished, its result."""
 
 
 class Executor(Protocol):
-    """Runs tasks somewhere: processes on this machine, or a cluster's engine."""
+    """Runs tasks: in processes on this machine, or on a cluster."""
 
     usage: Usage
 
     def run_rounds(self, work: Sequence[Rounds], on_event: OnEvent) -> None:
-        """Runs all work to its end, each task that is yielded exactly once. What comes first goes first.
+        """Runs all work to completion, each yielded task exactly once. Earlier work has priority.
 
         Raises:
             CaptureError: traces cannot be written.

@@ -1,9 +1,9 @@
-"""Private directories, one for each checkpoint of a run: backends are given these, and never the user's own.
+"""Private directories, one per checkpoint of a run: backends load from these, never from the user's own.
 
-One holds the files that are handed over (``parity.checkpoint.files``) and nothing else. Small files are copies, whose
-digests are taken while they are copied. A large one is a link to the file, which the run holds open: a copy of it
-costs more than it is worth, and a hard link would change the user's file (its times, its count of links) and needs the
-same file system. What is written into it meanwhile shows in its times (``parity.capture.worker.handed_files``).
+A private directory contains only the files that backends receive (``parity.checkpoint.files``). Small files are copied,
+and hashed while copied. A large file is a link to the file, which the run holds open: a copy is too expensive, and a
+hard link would change the user's file (its times, its link count) and needs the same file system. Writes to it in the
+meantime show in its times (``parity.capture.worker.handed_files``).
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from parity.capture.locks import Held, leave, take
+from parity.capture.locks import Locked, leave, take
 from parity.capture.task import CaptureError
 from parity.capture.worker.handed_files import FilesChanged
 from parity.checkpoint.files import HandedFile
 from parity.core.files import status_of
 
 COPIED = 64 << 20
-"""Bytes up to which a file is copied."""
+"""Largest file size in bytes that is copied."""
 _LOCK = ".lock"
 _PIECE = 1 << 20
 
 
 class Views:
-    """The private directories of one run, removed at its end; those of a run that was killed go when the next begins.
+    """The private directories of one run, removed at its end; those of a killed run are removed when the next one
+    starts.
 
     Args:
-        folder: where they are made; each run has one of its own in it, which only its user may read.
+        folder: their parent; each run has a subfolder in it that only the user can read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,52 +64,52 @@ class Views:
             leave(self._own / _LOCK, self._lock)
 
     def sweep(self) -> None:
-        """Removes what killed runs left: a run that is alive holds its directory's lock."""
-        for place in self._folder.glob("*") if self._folder.is_dir() else ():
-            if not (place / _LOCK).exists():
-                # Its run has not taken the lock yet, or has just ended; only an old one is nobody's.
-                _remove_old(place)
+        """Removes the directories of killed runs: a live run holds its directory's lock."""
+        for view in self._folder.glob("*") if self._folder.is_dir() else ():
+            if not (view / _LOCK).exists():
+                # Its run has not taken the lock yet, or has just ended; only an old directory is abandoned.
+                _remove_old(view)
                 continue
             try:
-                lock = take(place / _LOCK)
-            except Held:
+                lock = take(view / _LOCK)
+            except Locked:
                 continue
             if lock is not None:
-                shutil.rmtree(place, ignore_errors=True)
-                leave(place / _LOCK, lock)
+                shutil.rmtree(view, ignore_errors=True)
+                leave(view / _LOCK, lock)
 
     def make(self, directory: Path, files: tuple[HandedFile, ...], unexamined: frozenset[str]) -> Path:
-        """A private directory that holds these files.
+        """Creates a private directory with these files.
 
         Args:
-            directory: the user's, for messages.
-            unexamined: names of files that are in it empty: a library chooses as it would in the user's directory, and
-                whoever would read one is not given the checkpoint (``parity.capture.refusals``).
+            directory: the user's directory, for messages.
+            unexamined: names of files that are created empty: a library chooses among files as it would in the user's
+                directory, and a backend that would read one of these is not run (``parity.capture.refusals``).
 
         Raises:
-            FilesChanged: a file is no longer what was digested, or is gone.
+            FilesChanged: a file changed after it was hashed, or is gone.
             CaptureError: the private directory cannot be written.
         """
         if self._own is None:
-            raise RuntimeError("views are made within their context")
+            raise RuntimeError("views can only be created inside the context manager")
         self._made += 1
-        place = self._own / str(self._made)
+        view = self._own / str(self._made)
         try:
-            place.mkdir(mode=0o700)
+            view.mkdir(mode=0o700)
             for file in files:
                 if file.name in unexamined:
-                    (place / file.name).touch(0o400)
+                    (view / file.name).touch(0o400)
                 elif file.status[2] <= COPIED:
-                    self._copy(directory, file, place / file.name)
+                    self._copy(directory, file, view / file.name)
                 else:
-                    (place / file.name).symlink_to(self._opened(directory, file))
+                    (view / file.name).symlink_to(self._opened(directory, file))
         except OSError as error:
-            raise CaptureError(f"{place}: cannot be written: {error.strerror or error}") from error
-        return place
+            raise CaptureError(f"{view}: cannot be written: {error.strerror or error}") from error
+        return view
 
     def _opened(self, directory: Path, file: HandedFile) -> Path:
-        """What a link to a file is to lead to: the file held open here, whatever is put in its place or in that of a
-        folder around it; where the system has no such path, or too many are open, the file by its own path."""
+        """The link target for a file: the file held open here, so that replacing it or a folder around it has no
+        effect. Where the system has no such path, or too many files are open, the file's own path."""
         try:
             descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -124,7 +125,7 @@ class Views:
     def _copy(self, directory: Path, file: HandedFile, target: Path) -> None:
         digest = hashlib.sha256()
         try:
-            # It may have been exchanged for a pipe, at which a plain open would wait for ever.
+            # It may have been replaced by a pipe, on which a plain open would block forever.
             source = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise FilesChanged(f"{directory / file.name}: can no longer be read: {error.strerror}") from error
@@ -141,11 +142,11 @@ class Views:
             raise FilesChanged(f"{directory / file.name}: changed since the run began")
 
 
-def _remove_old(place: Path) -> None:
+def _remove_old(view: Path) -> None:
     import time
 
     try:
-        if time.time() - place.stat().st_mtime > 900.0:
-            shutil.rmtree(place, ignore_errors=True)
-    except OSError:  # gone meanwhile
+        if time.time() - view.stat().st_mtime > 900.0:
+            shutil.rmtree(view, ignore_errors=True)
+    except OSError:  # removed in the meantime
         pass

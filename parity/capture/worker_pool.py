@@ -1,4 +1,4 @@
-"""Idle workers, kept for the next tasks of their kind, so that a framework is imported once."""
+"""Idle workers, reused for further tasks of their kind, so that a framework is imported once."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from parity.capture.worker_process import Child
 from parity.core.backends import BACKENDS
 
 Kind = Hashable
-"""What a process can be used for again: tasks of one kind may follow each other in one process."""
+"""Identifies tasks that can follow each other in one process."""
 
 
 def kind_of(task: Task, setup: Mapping[str, Any] | None = None) -> Kind:
     """The kind of process that a task needs.
 
-    A backend that is not in our own table (a mutant, a third party's) never meets a second checkpoint in one process:
-    what it leaves behind is not known, and its answers about one checkpoint must not rest on another.
+    A backend that is not in our own registry (a mutant, a third party's) never runs a second checkpoint in one process:
+    its side effects are unknown, and results for one checkpoint must not depend on another.
 
     Args:
-        setup: what the backend's ``setup`` is told beside the usual.
+        setup: further keywords of the backend's ``setup``.
     """
     process = (task.stack, task.interpreter, tuple(sorted(task.environment.items())), task.backend, task.device)
     own = () if task.backend in BACKENDS else (task.checkpoint, task.view)
@@ -31,13 +31,13 @@ def kind_of(task: Task, setup: Mapping[str, Any] | None = None) -> Kind:
 
 
 class WorkerPool:
-    """Idle workers by kind, at most one of each; the one that has been idle longest comes first."""
+    """Idle workers by kind, at most one of each, the longest idle first."""
 
     def __init__(self) -> None:
         self._idle: dict[Kind, Child] = {}
 
     def take(self, kind: Kind) -> Child | None:
-        """The idle worker of this kind, no longer in the pool; None where there is none, or it has ended meanwhile."""
+        """Removes and returns the idle worker of this kind; None where there is none, or it has ended meanwhile."""
         child = self._idle.pop(kind, None)
         if child is None or child.ended() is None:
             return child
@@ -45,16 +45,16 @@ class WorkerPool:
         return None
 
     def give(self, kind: Kind, child: Child) -> None:
-        """Keeps a worker that has finished its tasks."""
+        """Adds a worker that has finished its tasks."""
         if (other := self._idle.pop(kind, None)) is not None:
             other.kill()
         self._idle[kind] = child
 
     def make_room(self, room: int, besides: Kind) -> None:
-        """Ends idle workers, the one idle longest first, until the others hold no more than so many bytes.
+        """Ends idle workers, the longest idle first, until the others use at most this many bytes.
 
         Args:
-            besides: the kind that is about to be used, whose memory is part of what its tasks need.
+            besides: the kind that is about to be used, whose memory is included in its tasks' estimate.
         """
         sizes = {kind: _size(child) for kind, child in self._idle.items() if kind != besides}
         while sizes and sum(sizes.values()) > room:
@@ -63,7 +63,7 @@ class WorkerPool:
             self._idle.pop(longest).kill()
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Ends all idle workers."""
         while self._idle:
             self._idle.popitem()[1].kill()
 

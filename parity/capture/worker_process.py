@@ -1,4 +1,4 @@
-"""One worker process as its parent sees it: lines in, lines out, and how it ended."""
+"""One worker process from the parent's side: input lines, output lines, and its exit."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from parity.capture.worker.environment import EVENT
 from reference.files import pipe_of
 
 KEEP = 16_384
-"""Bytes of stderr kept for the report."""
+"""Bytes of stderr that are stored for the report."""
 SHOWN_LINES = 8
 SHOWN_CHARACTERS = 1500
 
 
 class Child:
-    """A worker. Nothing here blocks: the executor reads when there is something to read."""
+    """A worker process. No method blocks: the executor reads when there is output."""
 
     def __init__(self, interpreter: Path, environment: Mapping[str, str], job: Mapping[str, Any]) -> None:
-        """Starts it with its first job.
+        """Starts the process with its first job.
 
         Raises:
             OSError: the interpreter cannot be started.
@@ -47,36 +47,36 @@ class Child:
         self.send({**job, "parent": os.getpid()})
 
     def send(self, job: Mapping[str, Any]) -> None:
-        """Hands it a job; what it wrote to stderr before is no longer of interest."""
+        """Sends a job, and discards earlier stderr output."""
         self._complaints = b""
         line = json.dumps(job).encode() + b"\n"
-        # A job can be larger than a pipe holds, and a child may never read it.
+        # A job can be larger than a pipe's buffer, and the child may never read it.
         threading.Thread(target=self._feed, args=(line,), daemon=True).start()
 
     def _feed(self, line: bytes) -> None:
         try:
             while line:
                 line = line[self._in.write(line) :]
-        except (OSError, ValueError):  # it ended first, which the executor sees by itself
+        except (OSError, ValueError):  # it ended first, which the executor notices
             return
 
     def events(self) -> list[dict[str, Any]]:
-        """Whole lines that have come since the last time."""
+        """Complete lines received since the last call."""
         self._partial += _drain(self.out)
         *lines, self._partial = self._partial.split(b"\n")
-        # An interpreter's own start-up code may print before the worker has taken stdout for itself.
+        # An interpreter's start-up code may print before the worker takes over stdout.
         return [json.loads(line) for line in lines if line.startswith(EVENT)]
 
-    def listen(self) -> None:
-        """Takes what stands on stderr, and keeps the end of it."""
+    def drain_stderr(self) -> None:
+        """Reads the available stderr output, and stores the end of it."""
         self._complaints = (self._complaints + _drain(self.err))[-KEEP:]
 
     def ended(self) -> int | None:
-        """The exit code (negative: the signal), None while it runs."""
+        """The exit code (negative: the signal), None while it is running."""
         return self.process.poll()
 
     def kill(self) -> None:
-        """Ends it and everything it started."""
+        """Kills the process and its descendants."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:  # it has already ended
@@ -90,18 +90,18 @@ class Child:
             pipe.close()
 
     def last_line(self) -> str:
-        """The last line it wrote to stderr."""
+        """The last line of its stderr."""
         return (self._lines() or ["nothing on standard error"])[-1]
 
     def stderr_tail(self) -> str:
-        """The end of stderr, or where the interpreter reports a fatal error, its beginning: there the frame is."""
+        """The end of stderr; where the interpreter reports a fatal error, the beginning, which has the frame."""
         lines = self._lines()
         fatal = [index for index, line in enumerate(lines) if line.startswith("Fatal Python error")]
         shown = lines[fatal[-1] :][:SHOWN_LINES] if fatal else lines[-SHOWN_LINES:]
         return "\n".join(shown)[-SHOWN_CHARACTERS:]
 
     def _lines(self) -> list[str]:
-        self.listen()
+        self.drain_stderr()
         return [line for line in self._complaints.decode(errors="replace").splitlines() if line.strip()]
 
 
@@ -110,13 +110,13 @@ def _drain(fd: int) -> bytes:
     try:
         while chunk := os.read(fd, 1 << 16):
             parts.append(chunk)
-    except (BlockingIOError, OSError):  # nothing more now, or closed
+    except (BlockingIOError, OSError):  # nothing more at the moment, or closed
         pass
     return b"".join(parts)
 
 
-def ending(code: int) -> str:
-    """An exit code in words: ``SIGABRT`` or ``exit code 3``."""
+def describe_exit(code: int) -> str:
+    """An exit code as text: ``SIGABRT`` or ``exit code 3``."""
     if code >= 0:
         return f"exit code {code}"
     try:

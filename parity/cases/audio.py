@@ -1,4 +1,4 @@
-"""A documented recording as a model's input, from the user's own cache of data sets: nothing is fetched."""
+"""A documented recording as a model's input, read from the user's local data set cache. Nothing is fetched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from parity.cases.catalogue import Recording
 from parity.cases.inputs import InputsFileError
 
 RATE = 16000
-"""Samples in a second that every speech encoder here was trained with (``sampling_rate`` of its feature extractor)."""
+"""Samples per second that all supported speech encoders were trained with (``sampling_rate`` of the feature
+extractor)."""
 FLOOR = 1e-7
 """Added to the variance (4.37.2, feature_extraction_wav2vec2.py, ``zero_mean_unit_var_norm``)."""
 
@@ -20,7 +21,7 @@ def recorded(recording: Recording) -> dict[str, Any]:
     """Inputs of a call: ``input_values`` ``[1, samples]``, of mean 0 and variance 1, and their mask.
 
     Raises:
-        InputsFileError: the ``datasets`` library is not installed, cannot decode audio, or never loaded these data.
+        InputsFileError: the ``datasets`` library is not installed, cannot decode audio, or has not cached this data set.
     """
     what = f"{recording.dataset}, {recording.config}, {recording.split}, row {recording.row}"
     try:
@@ -28,16 +29,14 @@ def recorded(recording: Recording) -> dict[str, Any]:
         import datasets.config
 
         with mock.patch.object(datasets.config, "HF_HUB_OFFLINE", True):
-            # By its type it may be of several splits, or a stream; of one split that is on disk it is a table.
+            # The declared type includes dictionaries of splits and streams; one split on disk is a table.
             rows: Any = datasets.load_dataset(recording.dataset, recording.config, split=recording.split)
         audio = rows[recording.row]["audio"]
         samples, rate = np.asarray(audio["array"], np.float64), int(audio["sampling_rate"])
     except (ImportError, OSError, ValueError, LookupError) as error:
         cause = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputsFileError(f"{what}: cannot be read from the cache of data sets: {cause}") from error
+        raise InputsFileError(f"{what}: cannot be read from the data set cache: {cause}") from error
     if rate != RATE or samples.ndim != 1:
-        raise InputsFileError(
-            f"{what}: is {samples.ndim}-dimensional at {rate} Hz, a model is given one row at {RATE} Hz"
-        )
+        raise InputsFileError(f"{what}: is {samples.ndim}-dimensional at {rate} Hz, expected one channel at {RATE} Hz")
     values = ((samples - samples.mean()) / np.sqrt(samples.var() + FLOOR)).astype(np.float32)
     return {"input_values": [values.tolist()], "attention_mask": [[1] * len(values)]}

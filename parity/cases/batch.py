@@ -1,7 +1,7 @@
-"""The batch that the standard questions are about: what the encoder reads and what the decoder is fed, row by row.
+"""The batch of the standard cases: encoder inputs and decoder inputs, row by row.
 
-Rows are padded on the right and have different lengths; every axis has its own size, so that a transposed mask cannot
-pass. An XLA backend compiles once for each shape, so all questions share one batch.
+Rows are padded on the right and have different lengths. Every axis has a different size, so that a transposed mask
+cannot pass. An XLA backend compiles once per shape, so all cases share one batch.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TARGET_LENGTHS = (7, 4, 6)
 
 @dataclass(frozen=True)
 class Sequence:
-    """One sequence of every row: tokens, samples of audio or states, and which of them are no padding.
+    """One padded sequence per row (tokens, audio samples or states) and its mask.
 
     Args:
-        name, mask_name: what the documented call calls both.
+        name, mask_name: argument names of the documented call.
         values: ``[batch, length]`` or ``[batch, length, width]``.
         mask: int ``[batch, length]``, 0 for padding.
-        ordinary: tokens that mean nothing special; None where values are no tokens.
-        fixed: bool ``[batch, length]``: what no question may change (a classifier's ends).
+        ordinary: ids of all but the special tokens; None where values are not tokens.
+        fixed: bool ``[batch, length]``: positions that no case may change (a classifier's end tokens).
     """
 
     name: str
@@ -40,23 +40,23 @@ class Sequence:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Of each row, without its padding."""
+        """Length of each row without its padding."""
         return self.mask.sum(axis=1)
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """As arguments of the call."""
+        """The keyword arguments of the call."""
         return {self.name: self.values.tolist(), self.mask_name: self.mask.tolist()}
 
     def row(self, row: int) -> Sequence:
-        """One row by itself, without its padding."""
+        """One row alone, without its padding."""
         cut = (slice(row, row + 1), slice(int(self.lengths[row])))
         return replace(
             self, values=self.values[cut], mask=self.mask[cut], fixed=None if self.fixed is None else self.fixed[cut]
         )
 
     def changed(self, where: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-        """The arguments with something else wherever ``where`` (bool, broadcast to ``[batch, length]``) is true."""
+        """The arguments with other values wherever ``where`` (bool, broadcast to ``[batch, length]``) is true."""
         where = np.broadcast_to(where, self.mask.shape)
         if self.fixed is not None:
             where = where & ~self.fixed
@@ -68,7 +68,8 @@ class Sequence:
 
 
 def _other_tokens(tokens: np.ndarray, ordinary: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another ordinary token everywhere: the old one is moved round the vocabulary, so none stays."""
+    """Another ordinary token at every position: each id is shifted cyclically within the ordinary ids, so none stays
+    the same."""
     steps = rng.integers(1, len(ordinary), tokens.shape)
     moved = ordinary[(np.searchsorted(ordinary, tokens) + steps) % len(ordinary)]
     again = ordinary[(np.searchsorted(ordinary, tokens) + steps + 1) % len(ordinary)]
@@ -80,17 +81,18 @@ def _other_values(given: Sequence, rng: np.random.Generator) -> np.ndarray:
 
 
 def as_single(values: np.ndarray) -> np.ndarray:
-    """Rounded to float32, which every backend is handed: the oracle must not be asked about digits nobody else sees."""
+    """Rounded to float32, the type every backend receives: the oracle must not see digits that the others do not."""
     return values.astype(np.float32).astype(np.float64)
 
 
 def ordinary_tokens(model_spec: ModelSpec, vocab: int) -> np.ndarray:
-    """The tokens of a vocabulary that mean nothing special."""
+    """Ids of the vocabulary without the special tokens."""
     return np.array([token for token in range(vocab) if token not in model_spec.special])
 
 
 def synthetic_rows(model_spec: ModelSpec, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Rows of ordinary tokens, each source with an end if there is one: what is asked about where nobody gives rows."""
+    """Rows of ordinary tokens, each source followed by an end token if there is one. Used where the caller gives no
+    rows."""
     words, targets = (ordinary_tokens(model_spec, vocab) for vocab in (model_spec.source_vocab, model_spec.vocab))
     rows = []
     for source, target in zip(SOURCE_LENGTHS, TARGET_LENGTHS, strict=True):
@@ -107,13 +109,13 @@ def synthetic_rows(model_spec: ModelSpec, rng: np.random.Generator) -> list[dict
 
 
 def samples(model_spec: ModelSpec, frames: int) -> int:
-    """So many samples of audio that the convolutions leave as many frames and have one sample to spare."""
+    """The number of audio samples from which the convolutions make this many frames, with one sample left over."""
     stride = int(np.prod(model_spec.audio.conv_stride))
     return model_spec.audio.receptive_field + stride * (frames * model_spec.shortening - 1) + 1
 
 
 def source_of(model_spec: ModelSpec, rows: list[dict[str, Any]]) -> Sequence:
-    """What the encoder reads; a decoder alone reads it itself."""
+    """The encoder's input; for a decoder-only model, the decoder's."""
     if model_spec.speech is not None:
         audio = [np.asarray(row["input_values"], np.float64) for row in rows]
         width = max(map(len, audio))
@@ -128,12 +130,12 @@ def source_of(model_spec: ModelSpec, rows: list[dict[str, Any]]) -> Sequence:
 
 
 def labels_of(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """The text wanted, and which of it is no padding; the source itself, as in denoising, where a row has no labels."""
+    """The target and its mask; where a row has no labels, the source itself, as in denoising."""
     return padded([list(row.get("labels") or row["input_ids"]) for row in rows], IGNORED)
 
 
 def padded(rows: list[list[int]], filler: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows filled up on the right, and a mask that is 0 there; int64 ``[batch, length]`` both."""
+    """Rows padded on the right and their mask (0 at padding); both int64 ``[batch, length]``."""
     width = max(map(len, rows))
     filled = np.array([row + [filler] * (width - len(row)) for row in rows], np.int64)
     mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], np.int64)

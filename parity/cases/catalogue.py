@@ -1,7 +1,7 @@
-"""The golden catalogue: what documents say that published checkpoints answer, ``fixtures/documented/*.toml``.
+"""The catalogue of documented values: outputs of published checkpoints as documents state them.
 
-Each value names its source, the checkpoint, the class, what is asked, and the answer.
-``parity.cases.documented_values`` puts it to every backend, the check DOC05 holds the answers against it.
+Each value in ``fixtures/documented/*.toml`` names its source, the checkpoint, the class, the input and the expected
+output. ``parity.cases.documented_values`` makes a case of each, and the check DOC05 compares the results.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ class _Asked(BaseModel):
 
     id: str = Field(pattern=r"^[a-z0-9-]+$")
     source: str
-    """The document and the place in it."""
+    """The document and the section in it."""
     checkpoint: str
     """A hub id."""
     input: str = ""
-    """The text that is read."""
+    """The input text."""
     tokenizers: tuple[str, str] | None = None
-    """Hub ids of those that read the input and wrote the answer, where that is not the checkpoint's own."""
+    """Hub ids of the tokenizers for input and output, where they are not the checkpoint's own."""
 
 
 class _OfModel(_Asked):
     model_class: str = Field(alias="class")
-    """As documented, by its PyTorch name; other frameworks are asked their own class of it."""
+    """As documented, by its PyTorch name; other frameworks load their counterpart of it."""
 
 
 class Tokens(_Asked):
-    """Which tokens a text becomes, special ones among them."""
+    """Token ids of a text, including special tokens."""
 
     ask: Literal["tokens"]
     expected: list[int]
 
 
 class Recording(BaseModel):
-    """A row of a published data set whose column ``audio`` is read."""
+    """The row of a published data set whose column ``audio`` is the input."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,19 +60,19 @@ class Recording(BaseModel):
 
 
 class Text(_OfModel):
-    """What ``generate`` writes, special tokens skipped."""
+    """The output text of ``generate``, without special tokens."""
 
     ask: Literal["text"]
     arguments: dict[str, Any] = {}
-    """Of ``generate``."""
+    """Arguments of ``generate``."""
     recording: Recording | None = None
-    """What is heard instead of a text."""
+    """The audio input, in place of a text."""
     expected: str
 
     @model_validator(mode="after")
     def _reads_something(self) -> Text:
         if bool(self.input) == bool(self.recording):
-            raise ValueError("reads either an input or a recording")
+            raise ValueError("needs either an input or a recording")
         return self
 
 
@@ -84,32 +84,32 @@ class Label(_OfModel):
 
 
 class Span(_OfModel):
-    """The part of the source between the largest start and the largest end logit."""
+    """The part of the source between the largest start logit and the largest end logit."""
 
     ask: Literal["span"]
     pair: str
-    """The text that follows the input, which is the question."""
+    """The text after the input, which is the question."""
     expected: str
 
 
 class Words(_OfModel):
-    """The words that fit best into the input's mask, the best one first."""
+    """The most likely words at the input's mask token, best first."""
 
     ask: Literal["words"]
     mask: str
-    """How the mask is spelled."""
+    """The mask token's text."""
     expected: list[str] = Field(min_length=1)
 
 
 class Loss(_OfModel):
-    """The loss, rounded as the document rounds it."""
+    """The loss, rounded as in the document."""
 
     ask: Literal["loss"]
     pair: str | None = None
     target: str | None = None
     """The text whose tokens are the labels."""
     given: dict[str, list[int]] = {}
-    """Labels by the names of the call, one for each row."""
+    """Labels by argument name of the call, one for each row."""
     expected: float
     digits: int = Field(ge=0)
 
@@ -127,16 +127,16 @@ _FILE = TypeAdapter(dict[Literal["value"], list[Annotated[Value, Field(discrimin
 
 
 def read_catalogue(files: Iterable[Path] | None = None) -> list[Value]:
-    """Every value of these files, by default of those that come along.
+    """All values of these files; by default of the files in the package.
 
     Raises:
-        CatalogueError: a file cannot be read, is no TOML, holds a key or a value that is not known, or an id twice.
+        CatalogueError: a file cannot be read, is not TOML, has an unknown key or value, or a duplicate id.
     """
     found: dict[str, Value] = {}
     for path in catalogues() if files is None else files:
         for value in _read(path):
             if value.id in found:
-                raise CatalogueError(f"{path}: {value.id} is there twice")
+                raise CatalogueError(f"{path}: duplicate id {value.id}")
             found[value.id] = value
     return list(found.values())
 

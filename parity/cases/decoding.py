@@ -1,4 +1,4 @@
-"""Questions about decoding: in steps with a cache, and generating text."""
+"""Cases about decoding: stepwise with a cache, and text generation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from parity.core.model_spec import ModelSpec
 from reference.generation import GenerationSettings
 
 CHUNKS = (3, 2, 2)
-"""Sizes of the pieces a target is fed in, where it is fed in several tokens at a time; longer ones go on in twos."""
+"""Sizes of the pieces in which a target is decoded, where several tokens are fed at a time; the last size repeats."""
 
 SHORT = 12
-"""Tokens of a text that is generated to see one setting alone."""
+"""Length of a text generated to test a single setting."""
 
 NEUTRAL: dict[str, Any] = {
     "do_sample": False,
@@ -29,19 +29,19 @@ NEUTRAL: dict[str, Any] = {
     "forced_bos_token_id": None,
     "forced_eos_token_id": None,
 }
-"""Every setting that changes the text, at the documented value that changes nothing."""
+"""Every setting that changes the text, at the documented value that has no effect."""
 
 
 def step_cases(
     full: Mapping[str, Any], other_rows: Mapping[str, Any], kept: Notes, *, decoder_only: bool
 ) -> Iterator[Case]:
-    """Decoding in steps with a cache.
+    """Cases of stepwise decoding with a cache.
 
     Args:
-        full: the documented call's inputs, nothing left to a default.
-        other_rows: the same with all rows but one exchanged; ``kept`` says which stayed (``row``, and its lengths by
-        axis).
-        decoder_only: whether the model is a decoder without an encoder, whose own tokens are its first input.
+        full: all inputs of the documented call, none left to a default.
+        other_rows: the same with all rows but one replaced; ``kept`` is the unchanged row (``row``, and its lengths by
+            axis).
+        decoder_only: whether the model has no encoder, so that the decoder's tokens are the first input.
     """
     fed = "input_ids" if decoder_only else "decoder_input_ids"
     width, batch = len(full[fed][0]), len(full[fed])
@@ -51,7 +51,7 @@ def step_cases(
     yield Case(
         "decode-steps.perturbed-batch", "decode_steps", dict(other_rows), single, needs, notes={**kept, **NOISE_FLOOR}
     )
-    # Never behind a row's own end: with padding among the tokens before, RoBERTa counts positions otherwise in steps.
+    # Not past a row's own end: with padding before a token, RoBERTa assigns other positions in stepwise decoding.
     at = min(CHUNKS[0], width - 1, *map(sum, full["attention_mask" if decoder_only else "decoder_attention_mask"]))
     if batch > 1 and at > 0:
         rows = [batch - 1, *[0] * (batch - 1)]
@@ -72,7 +72,7 @@ def chunks(width: int) -> list[int]:
 
 
 def reordered(full: Mapping[str, Any], at: int, rows: list[int], fed: str) -> dict[str, Any]:
-    """The inputs of one full pass that ends as steps do whose rows were exchanged at position ``at``.
+    """Inputs of one full pass with the same result as steps whose rows are reordered at position ``at``.
 
     Row i has the source and the first ``at`` tokens of row ``rows[i]``, then its own tokens.
     """
@@ -91,15 +91,15 @@ def generation_cases(
     model_spec: ModelSpec,
     ordinary: np.ndarray,
 ) -> Iterator[Case]:
-    """Generated text.
+    """Cases of text generation.
 
     Args:
-        full, other rows, kept: as for ``step_cases``.
-        alone: the row that stayed by itself, without its padding.
+        full, other_rows, kept: as for ``step_cases``.
+        alone: the unchanged row by itself, without its padding.
         generation: the settings in force without arguments, by documented name
-        (``parity.checkpoint.generation_settings``): where some
-            cannot be judged, cases that pass settings of their own switch those off, and the others are skipped.
-        ordinary: tokens that mean nothing special.
+        (``parity.checkpoint.generation_settings``). Where some cannot be judged, cases that pass their own settings
+        switch those off, and the other cases are skipped.
+        ordinary: ids of all but the special tokens.
     """
     short, off = min(SHORT, model_spec.positions), switched_off(generation)
     eos = off.get("eos_token_id", generation["eos_token_id"])
@@ -135,7 +135,7 @@ def generation_case(
     generation: Mapping[str, Any],
     kept: Notes,
 ) -> Case:
-    """One question for a text; arguments as for ``generation_cases``, ``kept`` becomes its notes."""
+    """One generation case; arguments as for ``generation_cases``, ``kept`` becomes its notes."""
     in_force = GenerationSettings.from_dict(generation, **arguments).to_dict()
     requires, known = _known("generate", arguments, generation)
     requires += ("beam_search",) if in_force["num_beams"] > 1 else ()
@@ -149,7 +149,8 @@ def generation_case(
 
 
 def _settings(generation: Mapping[str, Any]) -> Notes:
-    """What a check must know to judge which settings a library holds; of those that cannot be read it judges none."""
+    """What a check needs in order to judge which settings a library holds; settings that cannot be read are not
+    judged."""
     known = {field.name for field in fields(GenerationSettings)}
     notes: Notes = {"settings": {name: value for name, value in generation.items() if name in known}}
     if generation.get(NOT_READ):
@@ -158,6 +159,7 @@ def _settings(generation: Mapping[str, Any]) -> Notes:
 
 
 def _known(word: str, arguments: Mapping[str, Any], generation: Mapping[str, Any]) -> tuple[tuple[str, ...], Notes]:
-    """What a case requires, and why nobody has it where settings are asked for that nothing here can follow."""
+    """The required capabilities of a case, and the reason why no backend has them where a setting is not supported
+    here."""
     why = not_followed(generation, arguments)
     return ((word, "other_searches"), {"lacking": {"other_searches": why}}) if why else ((word,), {})

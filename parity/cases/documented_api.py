@@ -1,4 +1,4 @@
-"""Questions about documented behaviour of model classes that no number answers."""
+"""Cases about documented behaviour of model classes that is not a numeric output."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from parity.core.resources import data
 from reference.config.classes import CLASSES
 
 METHODS = ("forward", "call", "__call__", "encode", "decode", "generate", "from_encoder_decoder_pretrained")
-"""Of which a class has those of its framework."""
+"""Conversion flags; a class has those of the other frameworks."""
 
 
 @cache
 def documented_calls() -> dict[str, Any]:
-    """``parity/cases/data/calls.toml``: by class of the library, its source and the arguments of its methods."""
+    """``parity/cases/data/calls.toml``: per library class, its source and the arguments of its methods."""
     return tomllib.loads(data("cases/data/calls.toml").read_text(encoding="utf-8"))
 
 
 def documented_cases(model_spec: ModelSpec, standard: Iterable[Case] = ()) -> list[Case]:
-    """What the documents say of a class's calls and loads.
+    """Cases about a class's documented calls and loads.
 
-    ``signature``; ``plain-load``, what a load without arguments gives, and its answer to the inputs that ``standard``
-    asks of a pass; of a composition also ``compose``, its halves joined again, and what a conversion flag does; of a
-    BART ``load-as.CLASS``, its file loaded by each other class; of a speech model ``frozen-gradients``, what
-    ``standard`` asks of gradients with its feature encoder frozen.
+    ``signature``; ``plain-load``, a load without arguments and its output for the inputs of the standard forward pass;
+    for a composition also ``compose``, its halves joined again, and each conversion flag; for BART ``load-as.CLASS``,
+    the file loaded by each other class; for a speech model ``frozen-gradients``, the standard gradients with the
+    feature encoder frozen.
     """
     notes: Notes = {"only": _eager()}
     settings = {"methods": list(METHODS)}
@@ -55,5 +55,6 @@ def documented_cases(model_spec: ModelSpec, standard: Iterable[Case] = ()) -> li
 
 
 def _eager(framework: str = "") -> list[list[str]]:
-    """The libraries' backends: attention changes neither a signature nor a weight, so that eager speaks for others."""
+    """The libraries' backends. Signatures and weights do not depend on the attention, so eager represents all
+    variants."""
     return [[name, "eager"] for name in library_backends(framework=framework)]

@@ -1,7 +1,7 @@
-"""Documented values of published checkpoints as questions: cases ``documented.ID`` for the check DOC05.
+"""Documented values of published checkpoints as cases ``documented.ID`` for the check DOC05.
 
-A checkpoint is taken for a published one where it lies in a hub cache under that id. What its config says of its origin
-(``_name_or_path``) is no sign: a model that was trained further says the same.
+A checkpoint counts as published where it lies in a hub cache under that id. The origin in its config
+(``_name_or_path``) is not evidence: a fine-tuned model has the same entry.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from parity.core.records import CheckpointRecord, Manifest
 from reference.errors import CheckpointError
 
 LACKED = "documented_input"
-"""What a value can lack, as a word of ``Case.requires`` that nobody has."""
+"""A name in ``Case.requires`` that no backend has: why a value cannot be checked."""
 
 
 def documented_values(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
-    """By checkpoint what the catalogue asks of it. Nothing captured is read (``parity.capture.pipeline.Derive``)."""
+    """Cases from the catalogue, by checkpoint. Does not read captured traces (``parity.capture.pipeline.Derive``)."""
     catalogue = read_catalogue()
     return {record.name: list(_cases(record, catalogue)) for record in manifest.checkpoints}
 
@@ -42,9 +42,9 @@ def _cases(record: CheckpointRecord, catalogue: list[Value]) -> Iterator[Case]:
 
 
 def case_of(value: Value, record: CheckpointRecord) -> Case:
-    """One value as a question to the checkpoint that it speaks of.
+    """The case of one value for the checkpoint it documents.
 
-    Where its input is not at hand the case says why, and nobody is asked it.
+    Where its input is not available, the case states the reason and is skipped for every backend.
     """
     name = f"documented.{value.id}"
     notes: Notes = {"value": value.model_dump(by_alias=True)}
@@ -60,7 +60,7 @@ def case_of(value: Value, record: CheckpointRecord) -> Case:
 
 
 def _tokenizers(value: Value, record: CheckpointRecord) -> tuple[Encode, Encode]:
-    """That of the source, and that of what is written."""
+    """The tokenizers of the source and of the output."""
     if value.tokenizers is None:
         own = tokenizer(Path(record.path), record.config)
         return own, own
@@ -75,7 +75,7 @@ def _source(read: Encode, text: str, pair: str | None = None) -> dict[str, Any]:
 
 
 def bare(write: Encode, text: str, special: set[int]) -> list[int]:
-    """A text's tokens without those that mean something else."""
+    """A text's tokens without the special ones."""
     return [token for token in write(text) if token not in special | set(write(""))]
 
 
@@ -106,7 +106,7 @@ def _words(value: Words, name: str, notes: Notes, model_spec: ModelSpec, by: tup
     source = _source(by[0], value.input)
     mask = bare(by[1], value.mask, model_spec.special)
     if len(mask) != 1 or mask[0] not in source["input_ids"][0]:
-        raise InputsFileError(f"{path}: its tokenizer knows no mask spelled {value.mask!r}")
+        raise InputsFileError(f"{path}: its tokenizer has no mask token {value.mask!r}")
     tokens = [bare(by[1], f" {word}", model_spec.special) for word in value.expected]
     if parted := [word for word, each in zip(value.expected, tokens, strict=True) if len(each) != 1]:
         raise InputsFileError(f"{path}: its tokenizer has no token for {parted[0]!r}")

@@ -1,6 +1,6 @@
-"""Questions about files: ``config.json``, those of a tokenizer, and weights that a directory holds more than once.
+"""Cases about files: ``config.json``, tokenizer files, and additional weight files in the directory.
 
-Configs and tokenizers are put to the library's classes and to our own readers, the last to our readers alone.
+Configs and tokenizers are read by the library's classes and by our own readers, weight files by our readers only.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from reference.tokenizer.vocabulary import read_merges, read_vocabulary
 from reference.weights import Format, files_of, find_weights, open_weights, weight_files
 
 VOCABULARY = ("vocab.json", "merges.txt")
-"""What a BART tokenizer is made of (BART page, ``BartTokenizer``: ``vocab_file``, ``merges_file``)."""
+"""The files of a BART tokenizer (BART page, ``BartTokenizer``: ``vocab_file``, ``merges_file``)."""
 BYTE_LEVEL = ("BartTokenizer", "RobertaTokenizer", "TokenizersBackend")
-"""What ``tokenizer_class`` says of such a tokenizer: RoBERTa's is the same, and transformers 5 may name only its own
-base class."""
+"""Values of ``tokenizer_class`` for such a tokenizer. RoBERTa's is the same, and transformers 5 may name only its base
+class."""
 UNNAMED = "PreTrainedTokenizer"
-"""The base class that a ``tokenizer.json`` of any kind may be saved by."""
+"""The base class that saves a ``tokenizer.json`` of any kind."""
 PIECES_FILES = ("sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
 TOKENIZER_FILES = (*VOCABULARY, SERIALISED_FILE, WORDS_FILE, *PIECES_FILES)
-"""Each of which says that a checkpoint brings a tokenizer."""
+"""Files whose presence shows that a checkpoint has a tokenizer."""
 SHORT = 7
-"""Tokens that a row is cut or padded to."""
+"""Tokens that a row is truncated or padded to."""
 NO_FIELDS = ("model_type", "architectures", "transformers_version", "attn_implementation", "transformers_weights")
-"""What a config.json says of the class and of who wrote it: every save writes it anew. So are names that begin with an
-underscore, which are the library's own notes (``_name_or_path``). The last two say how to load, which is done while the
-file is read, and are no fields of what was read."""
+"""Fields of config.json about the class and the writer, which every save rewrites, as it does names with a leading
+underscore, the library's own notes (``_name_or_path``). The last two control loading while the file is read and are not
+fields of the result."""
 
 
 @cache
@@ -49,7 +49,7 @@ def documented_configs() -> dict[str, Any]:
 
 
 def file_cases(model_spec: ModelSpec, path: Path) -> list[Case]:
-    """``config``, what the checkpoint's tokenizer is asked, and ``weight-files.NAME`` for each further weight file.
+    """Case ``config``, the tokenizer's cases, and ``weight-files.NAME`` for each additional weight file.
 
     Args:
         path: the checkpoint's directory.
@@ -66,7 +66,7 @@ def file_cases(model_spec: ModelSpec, path: Path) -> list[Case]:
 
 
 def _weight_files(path: Path) -> list[Case]:
-    """A comparison with the weight file that is read first for each other one, whole or an index of shards."""
+    """Compares the weight file that is read first with each other one; either may be an index of shards."""
     _, files = find_weights(path)
     cases = []
     for other, file in weight_files(path):
@@ -84,7 +84,7 @@ def _weight_files(path: Path) -> list[Case]:
 
 
 def _unreadable(known: Format, file: Path) -> str:
-    """Why a weight file cannot be read; "" where it can. Whoever compares is not given one that cannot."""
+    """Why a weight file cannot be read; "" where it can. The comparison only receives readable files."""
     try:
         open_weights(known, files_of(known, file))
     except CheckpointError as error:
@@ -95,7 +95,7 @@ def _unreadable(known: Format, file: Path) -> str:
 def _no_reader(format: str) -> str:
     """Why files of a format cannot be read here; "" where they can."""
     lacks = format == "h5" and importlib.util.find_spec("h5py") is None
-    return "tf_model.h5 is read by the package h5py, which is not installed" if lacks else ""
+    return "reading tf_model.h5 needs the package h5py, which is not installed" if lacks else ""
 
 
 def _fields(names: Iterable[str]) -> list[str]:
@@ -103,9 +103,9 @@ def _fields(names: Iterable[str]) -> list[str]:
 
 
 def _tokenizer_cases(model_spec: ModelSpec, path: Path) -> list[Case]:
-    """``tokenize``; where our own tokenizer is of another kind, ``tokenizer-files`` for what does not depend on it.
+    """Case ``tokenize``; where our own tokenizer does not support the type, ``tokenizer-files`` for the rest.
 
-    Of a composition, whose tokenizer is that of either half, neither where the checkpoint brings none.
+    For a composition without tokenizer files there is neither case.
     """
     there = [name for name in TOKENIZER_FILES if (path / name).is_file()]
     if model_spec.composed and not there:
@@ -129,7 +129,7 @@ def _tokenizer_cases(model_spec: ModelSpec, path: Path) -> list[Case]:
 
 
 def _form_of_merges(path: Path) -> tuple[str, ...]:
-    """What a reader of ``tokenizer.json`` must know of how it writes merges; nothing where it cannot be read."""
+    """How ``tokenizer.json`` writes merges, which its readers depend on; empty where it cannot be read."""
     try:
         found = read_serialised(path)
     except CheckpointError:
@@ -138,7 +138,7 @@ def _form_of_merges(path: Path) -> tuple[str, ...]:
 
 
 def _merges(path: Path) -> list[tuple[str, str]]:
-    """The checkpoint's own, best first; none where they cannot be read, which is for the checks to say."""
+    """The checkpoint's own merges, best first; empty where they cannot be read, which the checks report."""
     try:
         if is_alone(path):
             found = read_serialised(path)
@@ -149,10 +149,10 @@ def _merges(path: Path) -> list[tuple[str, str]]:
 
 
 def _unread(path: Path, composed: bool) -> str:
-    """Why a checkpoint's texts cannot be asked about; "" where they can.
+    """Why a checkpoint's tokenizer cannot be checked on texts; "" where it can.
 
-    One of BART's two files without the other, and without ``tokenizer.json``, is no other kind of tokenizer but a
-    broken one, and is asked about.
+    One of BART's two files without the other, and without ``tokenizer.json``, is a broken BART tokenizer, not another
+    type, and is checked.
     """
     try:
         named = read_settings(path).get("tokenizer_class")
@@ -163,34 +163,34 @@ def _unread(path: Path, composed: bool) -> str:
         return _not_ours(path, kind)
     if not any((path / name).is_file() for name in VOCABULARY):
         if (path / WORDS_FILE).is_file():
-            return "a WordPiece tokenizer is not written here"
+            return "WordPiece tokenizers are not supported here"
         pieces = next((name for name in PIECES_FILES if (path / name).is_file()), None)
         if pieces is not None:
-            return f"{pieces} holds a SentencePiece model, which is not read here"
+            return f"{pieces} holds a SentencePiece model, which is not supported here"
         return f"the checkpoint has no {' and no '.join(VOCABULARY)}"
     if composed and named is None and not all((path / name).is_file() for name in VOCABULARY):
-        return "one of vocab.json and merges.txt alone does not say which kind of tokenizer a composition has"
-    return "" if named is None or kind in BYTE_LEVEL else f"a tokenizer of type {named} is not written here"
+        return "vocab.json or merges.txt alone does not determine the tokenizer type of a composition"
+    return "" if named is None or kind in BYTE_LEVEL else f"tokenizers of type {named} are not supported here"
 
 
 def _not_ours(path: Path, kind: str) -> str:
-    """Why the tokenizer of a ``tokenizer.json`` is none of ours; "" where it is, or where the file cannot be read."""
+    """Why the tokenizer of a ``tokenizer.json`` is not supported; "" where it is, or where the file cannot be read."""
     try:
         found = read_serialised(path)
     except CheckpointError:
         return ""
     if found is None or found.not_byte_level:
-        return f"a tokenizer of another kind than BART's is not written here: {found and found.not_byte_level}"
+        return f"only byte-level BPE tokenizers as BART's are supported here: {found and found.not_byte_level}"
     if kind not in ("None", *BYTE_LEVEL, UNNAMED):
-        return f"a tokenizer of type {kind} is not written here"
+        return f"tokenizers of type {kind} are not supported here"
     framed = kind in BYTE_LEVEL[:2] or found.frame
-    return "" if framed else "a tokenizer that puts nothing around a text is not written here"
+    return "" if framed else "tokenizers that add no special tokens around a text are not supported here"
 
 
 def documented_value(named: str, field: str, raw: Mapping[str, Any]) -> Any:
-    """What a field is to be after reading: the file's value, or where it says nothing the documented default.
+    """The expected value of a field after reading: the file's value, else the documented default.
 
     Raises:
-        KeyError: neither says anything of it.
+        KeyError: neither defines it.
     """
     return raw[field] if field in raw else documented_configs()[named]["arguments"][field]

@@ -1,4 +1,4 @@
-"""Questions about losses and gradients: which labels a class takes follows from its head."""
+"""Cases about losses and gradients. The accepted labels depend on the class's head."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LABELS = ("labels",)
 
 
 def loss_cases(model_spec: ModelSpec, full: Mapping[str, Any], labels: np.ndarray) -> Iterator[Case]:
-    """All of them; none for a model without a head.
+    """All loss cases; none for a model without a head.
 
     Args:
-        full: the documented call's inputs.
+        full: inputs of the documented call.
         labels: of a language head, int ``[batch, tgt]``.
     """
     if model_spec.head == "language":
@@ -28,7 +28,8 @@ def loss_cases(model_spec: ModelSpec, full: Mapping[str, Any], labels: np.ndarra
         found = _span_cases(dict(full))
     else:
         found = iter(())
-    # A decoder alone is fed what it is; behind an encoder the class shifts the labels, or the source, right.
+    # A decoder-only model gets its inputs as they are; an encoder-decoder class shifts the labels, or the source,
+    # right.
     lacking = {} if model_spec.decoder_only else model_spec.lacking_to_shift
     ends = model_spec.lacking("eos_token_id") if model_spec.head == "labels" else {}
     for case in found:
@@ -36,7 +37,7 @@ def loss_cases(model_spec: ModelSpec, full: Mapping[str, Any], labels: np.ndarra
 
 
 def _language_cases(model_spec: ModelSpec, given: dict[str, Any], labels: np.ndarray) -> Iterator[Case]:
-    # A decoder alone is fed what it is; behind an encoder the class makes the decoder's inputs of the labels.
+    # A decoder-only model gets its inputs as they are; an encoder-decoder class makes decoder inputs from the labels.
     given.pop("decoder_input_ids", None)
     row_ignored = labels.copy()
     row_ignored[-1] = IGNORED
@@ -49,12 +50,12 @@ def _language_cases(model_spec: ModelSpec, given: dict[str, Any], labels: np.nda
     if len(labels) > 1:
         yield Case("loss.row-ignored", "forward", labelled(row_ignored), requires=LABELS)
     if model_spec.pad is not None:
-        # The last label is never fed: it changes what is counted, and nothing else.
+        # The last label is never a decoder input: masking it changes only what the loss counts.
         padding = labels.copy()
         padding[int((labels[:, -1] != IGNORED).argmax()), -1] = model_spec.pad
         yield Case("loss.padding-label", "forward", labelled(padding), requires=LABELS)
     if model_spec.composed and model_spec.speech is None:
-        # What is not given is made of the labels, and hides the padding that an ignored one became.
+        # Inputs not given are made from the labels; the mask hides the padding that replaces an ignored label.
         unmasked = {name: rows for name, rows in labelled(labels).items() if name != "decoder_attention_mask"}
         yield Case("loss.default-mask", "forward", unmasked, requires=LABELS, notes=NOISE_FLOOR)
     nothing = labelled(np.full_like(labels, IGNORED))
@@ -63,7 +64,7 @@ def _language_cases(model_spec: ModelSpec, given: dict[str, Any], labels: np.nda
 
 
 def _classification_cases(model_spec: ModelSpec, given: dict[str, Any]) -> Iterator[Case]:
-    """Classes by number; or a number or a 0 or 1 for each text and label, as the config's ``problem_type`` says."""
+    """Class indices; or real numbers, or 0 or 1 for each text and label, by the config's ``problem_type``."""
     batch, kind = len(given["input_ids"]), model_spec.bart.problem_type
     labels = (np.arange(batch) % model_spec.labels).tolist()
     if kind == "regression" or (kind is None and model_spec.labels == 1):
@@ -78,7 +79,7 @@ def _classification_cases(model_spec: ModelSpec, given: dict[str, Any]) -> Itera
 
 
 def _span_cases(given: dict[str, Any]) -> Iterator[Case]:
-    """Where the answer begins and ends; a position outside of the text "is not taken into account" for the loss."""
+    """Start and end of the answer span; a position outside of the text "is not taken into account" for the loss."""
     batch, length = len(given["input_ids"]), len(given["input_ids"][0])
     starts = [(2 * row + 1) % length for row in range(batch)]
     ends = [(2 * row + 3) % length for row in range(batch)]
@@ -88,7 +89,7 @@ def _span_cases(given: dict[str, Any]) -> Iterator[Case]:
 
     yield Case("loss", "forward", answered(starts, ends), requires=LABELS, notes=NOISE_FLOOR)
     if batch > 1:
-        # Of a single row nothing would be left to take the mean of.
+        # With a single row nothing would be left to average.
         outside = [*starts[:-1], length + 3], [*ends[:-1], length]
         yield Case("loss.outside", "forward", answered(*outside), requires=LABELS)
     negative = [*starts[:-1], -1], [*ends[:-1], -2]

@@ -1,8 +1,8 @@
-"""The standard questions put to every model: one batch, and what changes when one thing of it does.
+"""The standard cases of every model: one batch, and variations of it in one respect each.
 
-Which questions there are follows from the model's model spec: a decoder alone has no source, a classifier is given no
-decoder inputs, only a model that writes text is asked to. Those about decoding stand in ``parity.cases.decoding``,
-those about losses in ``parity.cases.losses``.
+The set of cases depends on the model spec: a decoder-only model has no source, a classifier takes no decoder inputs,
+and only generative models generate text. Decoding cases are in ``parity.cases.decoding``, loss cases in
+``parity.cases.losses``.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from reference.generation import GenerationSettings
 
 SEED = 20261121
 ALONE = 1
-"""The row asked again without its padding and with other rows: the shortest of the standard batch."""
+"""The row that is run alone without its padding and with other rows: the shortest of the standard batch."""
 
 
 @dataclass(frozen=True)
 class CaseInputs:
-    """What the standard questions are made of.
+    """The inputs that the standard cases are made from.
 
     Args:
-        source: what the encoder reads; for a decoder alone, states that an encoder might have made.
-        target: what the decoder is fed; None where the class makes it of the source.
+        source: the encoder's input; for a decoder-only model, hidden states in place of an encoder's.
+        target: the decoder's input; None where the class makes it from the source.
         labels: int ``[batch, tgt]``, -100 where ignored.
     """
 
@@ -43,13 +43,13 @@ class CaseInputs:
 
     @property
     def sequences(self) -> list[Sequence]:
-        """In the order of the documented call: a decoder's own tokens come first where it stands alone."""
+        """In the order of the documented call: without an encoder, the decoder's tokens come first."""
         both = [self.target, self.source] if self.model_spec.decoder_only else [self.source, self.target]
         return [each for each in both if each is not None]
 
     @property
     def full(self) -> dict[str, Any]:
-        """The documented call with nothing left to a default that the class lets be given."""
+        """The documented call with every argument given that the class accepts."""
         return {name: value for sequence in self.sequences for name, value in sequence.inputs.items()}
 
     @property
@@ -58,25 +58,25 @@ class CaseInputs:
 
     @cached_property
     def alone(self) -> dict[str, Any]:
-        """One row by itself, without its padding."""
+        """The checked row alone, without its padding."""
         return {name: value for sequence in self.sequences for name, value in sequence.row(self.row).inputs.items()}
 
     @property
     def kept(self) -> Notes:
-        """That row, and its lengths by axis."""
+        """That row's index, and its lengths by axis."""
         found: Notes = {"row": self.row, **_lengths(self.model_spec, int(self.source.lengths[self.row]))}
-        # A class that is given no decoder inputs feeds its decoder the source, shifted.
+        # A class that takes no decoder inputs feeds its decoder the shifted source.
         fed = self.source if self.target is None else self.target
         return {**found, "tgt": int(fed.lengths[self.row])}
 
     def changed(self, name: str, where: Any, rng: np.random.Generator) -> dict[str, Any]:
-        """``full`` with one sequence changed wherever ``where`` says."""
+        """``full`` with one sequence changed wherever ``where`` is true."""
         sequence = self.source if name == "source" or self.target is None else self.target
         return {**self.full, **sequence.changed(where, rng)}
 
 
 def _lengths(model_spec: ModelSpec, source: int) -> Notes:
-    """Of a source, along the axes of tensors (``src``, ``frames``)."""
+    """A source's length along the axes of tensors (``src``, ``frames``)."""
     if model_spec.speech is None:
         return {"src": source}
     return {"frames": model_spec.frames(source, adapted=False), "src": model_spec.frames(source)}
@@ -85,11 +85,11 @@ def _lengths(model_spec: ModelSpec, source: int) -> Notes:
 def standard_cases(
     model_spec: ModelSpec, rows: list[dict[str, Any]] | None = None, generation: dict[str, Any] | None = None
 ) -> list[Case]:
-    """The cases asked of every backend about one checkpoint.
+    """The standard cases of one checkpoint.
 
     Args:
-        rows: each with ``input_ids`` (or ``input_values``) and, if the caller has them, ``labels`` (then the targets;
-            otherwise the source itself, as in denoising); without rows the standard synthetic batch.
+        rows: each with ``input_ids`` (or ``input_values``) and optionally ``labels``, the targets (default: the source
+            itself, as in denoising). Without rows the standard synthetic batch is used.
         generation: the generation settings in force, by documented name; those in the config where not given.
     """
     rng = np.random.default_rng(SEED)
@@ -108,9 +108,9 @@ def standard_cases(
 
 
 def _lacking(case_inputs: CaseInputs, case: Case) -> dict[str, str]:
-    """Tokens that a pass needs and the config lacks.
+    """Special tokens that a forward pass needs and the config lacks.
 
-    A class that is not given decoder inputs makes them of the source, shifted right; a classifier reads off the ends.
+    A class without decoder inputs makes them from the source, shifted right; a classifier pools at the end tokens.
     """
     model_spec, named = case_inputs.model_spec, {"decoder_input_ids", "encoder_hidden_states"} & set(case.inputs)
     if case.operation == "load" or named or case.notes.get("no_encoder"):
@@ -123,8 +123,8 @@ def _questions(model_spec: ModelSpec, rows: list[dict[str, Any]] | None, rng: np
     given = rows or synthetic_rows(model_spec, rng)
     labels, mask = labels_of(given)
     if not rows:
-        # RoBERTa counts positions without padding, and in steps it cannot know of padding among the tokens before:
-        # there the label that is ignored is the last, which the decoder is never fed.
+        # RoBERTa counts positions without padding, which stepwise decoding cannot reproduce for padding among earlier
+        # tokens. So its ignored label is the last one, which is never a decoder input.
         counted = getattr(getattr(model_spec.config, "decoder", None), "model_type", "") == "roberta"
         labels[0, -1 if counted else min(2, labels.shape[1] - 1)] = IGNORED
     source = source_of(model_spec, given)
@@ -137,7 +137,7 @@ def _questions(model_spec: ModelSpec, rows: list[dict[str, Any]] | None, rng: np
     if model_spec.head in ("labels", "span"):
         return CaseInputs(model_spec, source, None, labels)
     words = ordinary_tokens(model_spec, model_spec.vocab)
-    # Where the config has no start or padding, a decoder that is given its inputs computes with any other token.
+    # Where the config has no start token or padding, a decoder that is given its inputs can use any other token.
     start = words[0] if model_spec.start is None else model_spec.start
     fed = shift_right(labels, model_spec.pad or 0, start)
     target = Sequence("decoder_input_ids", "decoder_attention_mask", fed, mask, words)
@@ -167,7 +167,7 @@ def _forward_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterato
 
 
 def _row_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Case]:
-    """One row by itself, and with other rows."""
+    """One row alone, and with other rows."""
     kept, shown = case_inputs.kept, case_inputs.model_spec.padding_shows
     needs = ("padding_is_unseen",) if shown else ()
     notes: Notes = {**NOISE_FLOOR, **kept}
@@ -184,9 +184,9 @@ def _row_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Ca
 
 
 def _fully_masked_row(case_inputs: CaseInputs) -> Case:
-    """One row may look at nothing of its source. What it then is no page says, so that it sets no tolerance.
+    """One row's source is fully masked. No document defines the result, so it sets no tolerance.
 
-    Audio is not asked: of no samples the number of frames is negative.
+    Not for audio: without samples the number of frames would be negative.
     """
     masked = int(case_inputs.row == 0)
     source = case_inputs.source
@@ -196,15 +196,15 @@ def _fully_masked_row(case_inputs: CaseInputs) -> Case:
 
 
 def _changed_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Case]:
-    """The whole batch with one part of it exchanged: what comes later, the source's end, what is masked."""
+    """The whole batch with one part changed: later target positions, the end of the source, masked positions."""
     source, target, model_spec = case_inputs.source, case_inputs.target, case_inputs.model_spec
     if target is not None:
         width = target.mask.shape[1]
         position = max(1, width // 2)
         inputs = case_inputs.changed("target", (np.arange(width) >= position)[None, :], rng)
         yield Case("forward.perturbed-future", "forward", inputs, notes={**NOISE_FLOOR, "tgt": position})
-    # A classifier's last token is its end, and a text may hold nothing else; of audio one frame's samples are changed,
-    # or none of it might be seen.
+    # A classifier's last token is its end token, which may be the whole text. Of audio, all samples of a frame change,
+    # because the encoder might ignore fewer.
     last = source.lengths - 1 - (model_spec.head == "labels")
     first = last if model_spec.speech is None else last + 1 - model_spec.speech.receptive_field
     if (last >= 0).all():
@@ -224,7 +224,7 @@ def _changed_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterato
 
 
 def head_masks(model_spec: ModelSpec) -> dict[str, Any]:
-    """Silences the second head (the only one, if there is but one) of the first layer of each attention."""
+    """Silences the second head (or the only one) of the first layer of each attention."""
     if model_spec.decoder_only:
         names = {"head_mask": model_spec.decoder, "cross_attn_head_mask": model_spec.decoder}
     else:

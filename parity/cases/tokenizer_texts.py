@@ -1,4 +1,5 @@
-"""Texts that tokenizers stumble over: white space of every kind, what is joined to what, and every large script."""
+"""Texts that are hard to tokenize: all kinds of white space, every adjacency of character classes, every large
+script."""
 
 from __future__ import annotations
 
@@ -97,7 +98,7 @@ SCRAPS = (
     "<",
     "s>",
 )
-"""Each is a text, and a piece of longer ones."""
+"""Each is a text by itself, and a piece of longer ones."""
 _BLOCKS = (
     (0x21, 0x7E),
     (0xA1, 0x17F),
@@ -116,22 +117,22 @@ _BLOCKS = (
     (0x1F300, 0x1F64F),
     (0x1D400, 0x1D454),
 )
-"""Ranges of characters that have had their kinds for long, in every library's tables."""
+"""Character ranges whose Unicode categories are the same in the tables of all library versions."""
 SEED = 20261125
 
 
 def texts(count: int = 60) -> list[str]:
-    """The empty text, each scrap, one very long word, and ``count`` mixtures; the same ones every time."""
+    """The empty text, each fragment, one very long word, and ``count`` fixed pseudo-random mixtures."""
     draw = random.Random(SEED)
     mixed = ["".join(_piece(draw) for _ in range(draw.randint(1, 9))) for _ in range(count)]
     return ["", *SCRAPS, "a" * 600, " ".join(["word"] * 80), *mixed]
 
 
 def competing(merges: Sequence[tuple[str, str]], count: int = 64, last: int = 16) -> list[str]:
-    """Texts that a tokenizer's merges decide, by their order alone or by their last ones.
+    """Texts whose tokens depend on the order of merges, or on the last merges.
 
-    Where one merge takes the symbol that another begins with, the better of the two has it: the two nearest in rank
-    are the first to be mistaken for each other. And the last merges are what a reader that stops early loses.
+    Where one merge ends with the symbol that another begins with, the one of lower rank applies; pairs nearest in rank
+    are the easiest to confuse. A reader that stops early loses the last merges.
 
     Args:
         merges: best first, in the vocabulary's own spelling.
@@ -152,7 +153,7 @@ def competing(merges: Sequence[tuple[str, str]], count: int = 64, last: int = 16
 
 
 def _text_of(spelling: str) -> str:
-    """What a spelling stands for; "" where its bytes are no text."""
+    """The text of a vocabulary entry; "" where its bytes are not valid UTF-8."""
     try:
         return bytes_of(spelling).decode()
     except UnicodeDecodeError:
@@ -160,7 +161,7 @@ def _text_of(spelling: str) -> str:
 
 
 def pairs(count: int = 12) -> list[tuple[str, str]]:
-    """First and second texts."""
+    """Pairs of first and second text."""
     draw = random.Random(SEED + 1)
     return [(_piece(draw) + _piece(draw), _piece(draw)) for _ in range(count)]
 

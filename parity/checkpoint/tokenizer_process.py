@@ -35,7 +35,7 @@ class TokenizerMissing(TokenizerError):
     """The library ``tokenizers`` is not installed."""
 
 
-class Apart:
+class TokenizerProcess:
     """One tokenizer, read once."""
 
     def __init__(self, kind: str, files: Sequence[Path]) -> None:

@@ -1,16 +1,16 @@
-"""The table of backends: one row for each implementation. Nothing else in the project lists them by name.
+"""The registry of backends: one row per implementation. No other module lists them by name.
 
-A backend is a file with its class (``parity.backends.protocol``) and a row here. A row says where the class is, what
-its answers depend on, what it reads and writes, and what it is asked for; everything that differs from one backend to
-another is read from its row, by whoever needs it. What a class cannot be asked, and why, is declared where the row's
-``limits`` says (``parity.backends.limits``). Importing this imports no framework and no adapter.
+A backend is a file with its class (``parity.backends.protocol``) and a row here. The row names the class, what its
+results depend on, what it reads and writes, and when it runs; everything that differs between backends is read from the
+row. Unsupported capabilities and their reasons are declared by the row's ``limits`` (``parity.backends.limits``).
+Importing this module imports no framework and no adapter.
 
-A third party adds one with an entry point of the group ``encdec_parity.backends`` whose value is ``module:Class``; the
-module imports its framework inside functions, and the class may carry ``lacking`` (capability -> why), ``class_name``
-(the model class it loads), ``documented_class`` (the documented class that it is, by its PyTorch name) and
-``depends_on`` (names of the distributions that its answers depend on, such as ``("torch", "my-kernels")``; an empty
-tuple: none besides its own). Only where it says ``depends_on`` are its answers found again in the cache, and only under
-the same versions of these; otherwise it is run anew each time.
+A third party adds a backend with an entry point of the group ``encdec_parity.backends`` whose value is
+``module:Class``. The module imports its framework inside functions. The class may define ``lacking`` (capability ->
+reason), ``class_name`` (the model class it loads), ``documented_class`` (the documented counterpart, by its PyTorch
+name) and ``depends_on`` (names of the distributions that its results depend on, such as ``("torch", "my-kernels")``; an
+empty tuple: none besides its own). Its traces are cached only if it defines ``depends_on``, under the versions of
+these; otherwise it runs anew each time.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from parity.core.model_spec import config_class
 
 ENTRY_POINTS = "encdec_parity.backends"
 DEFAULT_CLASS = "BartForConditionalGeneration"
-"""The documented class that a third party's model is, where it does not say."""
+"""The documented class of a third party's model that declares none."""
 
 
 @dataclass(frozen=True)
 class SourceRoot:
-    """Part of a package whose source decides what is computed: a trace of other source is another trace."""
+    """A part of a package whose source decides what is computed; its content is part of the trace key."""
 
     package: str
     patterns: tuple[str, ...] = ("**/*.py",)
@@ -39,13 +39,13 @@ class SourceRoot:
 
 @dataclass(frozen=True)
 class WeightFiles:
-    """What the classes of a library read and write of a checkpoint's weights.
+    """The weight formats that the classes of a library read and write.
 
     Attributes:
-        own: the framework that files must be written for to be read without a flag: ``pt``, ``tf`` or ``flax``
+        own: the framework whose files are read without a flag: ``pt``, ``tf`` or ``flax``
             (``parity.checkpoint.conversion``).
-        converts: of which others it reads files by a flag ``from_…``, in the order of preference.
-        saves: the forms in which it can save.
+        converts: frameworks whose files it reads with a flag ``from_…``, in order of preference.
+        saves: the formats in which it can save.
     """
 
     own: str
@@ -54,69 +54,69 @@ class WeightFiles:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """The capabilities that this is: ``save_…`` and ``from_…``."""
+        """The capabilities that follow: ``save_…`` and ``from_…``."""
         return (*(f"save_{form}" for form in self.saves), *(f"from_{other}" for other in self.converts))
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The row of one backend."""
+    """One backend."""
 
     module: str
     attribute: str
     distributions: tuple[str, ...]
-    """Distributions whose versions belong to a trace's key; one that is not installed is simply absent."""
+    """Distributions whose versions are part of a trace's key; one that is not installed is absent from it."""
     sources: tuple[SourceRoot, ...] = ()
-    """Of others' packages, and of ours what is named in a text; what of ours is imported is followed by itself
-    (``parity.capture.sources``)."""
+    """Package sources in the trace key. Of our own sources only those named in strings are listed; imports are followed
+    automatically (``parity.capture.sources``)."""
     variants: tuple[str, ...] = ("eager",)
-    """Attentions it can be told to use."""
+    """Attention implementations it supports."""
     about: str = "model"
-    """What it loads of a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
+    """What it loads from a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
     role: str = "candidate"
-    """``candidate``: an audit asks it where its stack offers it; ``file``: our own reader of the files, asked in every
-    audit; ``mutant``: its variants are broken on purpose, and only a selftest asks them."""
+    """``candidate``: an audit runs it where its stack offers it; ``file``: our own reader of the files, run in every
+    audit; ``mutant``: deliberately broken variants, run by a selftest only."""
     cached: bool = True
-    """Whether what its answers depend on is known, so that one may be found again."""
+    """Whether the dependencies of its results are known, so that traces can be cached."""
     framework: str = ""
-    """What it computes with: ``torch``, ``tensorflow`` or ``jax``; empty where it computes nothing, or does not say."""
+    """Its framework: ``torch``, ``tensorflow`` or ``jax``; empty where it computes nothing or declares none."""
     needs: tuple[tuple[str, ...], ...] = ()
-    """Without one distribution of each of these it cannot run."""
+    """Distribution groups: it needs one distribution of each."""
     install: str = ""
-    """What ``pip install`` is given where one is missing."""
+    """Arguments for ``pip install`` where one is missing."""
     library: str = ""
-    """The library whose documented classes these are; empty for our own and a third party's."""
+    """The library whose documented classes it runs; empty for our own and third-party backends."""
     class_prefix: str | None = None
-    """Of a library's model classes: ``TF`` for ``TFBartModel``, empty for PyTorch's; None of any other backend."""
+    """Class name prefix: ``TF`` for ``TFBartModel``, empty for PyTorch's; None for backends outside the library."""
     class_name: str = ""
-    """The class that is loaded, where the documented class does not name it."""
+    """The class that is loaded, where it does not follow from the documented class."""
     documented_class: str = ""
-    """The only documented class that it can load; empty: whichever."""
+    """The only documented class that it can load; empty: any."""
     until: int | None = None
     """The first major version of transformers without these classes."""
     weights: WeightFiles | None = None
-    """What it reads and writes of the weights; None where it reads none, or it is not known which."""
+    """The weight formats it reads and writes; None where it reads none, or they are unknown."""
     reads_data_only: bool = False
-    """Whether it runs nothing that a file holds, and says itself what it cannot read."""
+    """Whether it never runs code from a file and reports by itself what it cannot read."""
     reference: bool = False
-    """Whether it is one of the two implementations of our own, each the other's peer and never its own."""
+    """Whether it is one of our two references, each the other's peer and never its own."""
     room_ahead: bool = False
-    """Whether its cache has room for all tokens to come, instead of growing by those that are fed."""
+    """Whether its cache is preallocated for all tokens to come, instead of growing with each call."""
     start_cost: int = 0
-    """How long its worker imports and compiles, relative to the others': the longest is started first."""
+    """Relative import and compile time of its worker; the slowest starts first."""
     limits: str = ""
-    """``module:function`` that declares what it cannot be asked (``parity.backends.limits``); without it the class's
-    own ``lacking`` does."""
+    """``module:function`` that declares unsupported capabilities (``parity.backends.limits``); the class's own
+    ``lacking`` where absent."""
 
     def class_for(self, documented: str) -> str:
-        """The name of the class that is loaded: ``TFBartModel`` for ``BartModel``, its config or its tokenizer."""
+        """Name of the class to load: ``TFBartModel`` for ``BartModel``, or its config or tokenizer class."""
         if self.library and self.about == "config":
             return config_class(documented)
         return self.class_name or f"{self.class_prefix or ''}{documented}"
 
     @property
     def compiles(self) -> bool:
-        """Whether a model of a new shape costs it a compilation."""
+        """Whether each new input shape costs a compilation."""
         return self.framework == "jax"
 
 
@@ -146,7 +146,7 @@ _LIBRARY = SourceRoot(
         ),
     ),
 )
-"""What the library computes, loads and saves with: every family that is audited here."""
+"""Library sources that compute, load and save, for every supported architecture."""
 _COMMON = ("numpy", "safetensors")
 _HUB = ("transformers", "tokenizers", "huggingface-hub", *_COMMON)
 _SPLIT = (*_HUB, "regex")
@@ -160,7 +160,7 @@ _TRANSFORMERS = ("transformers",)
 
 BACKENDS: dict[str, Entry] = {
     "reference-torch": Entry(
-        "parity.backends.reference.torch",
+        "parity.backends.reference.torch_backend",
         "ReferenceTorch",
         (*_TORCH, *_COMMON),
         variants=("eager", "sdpa"),
@@ -173,7 +173,7 @@ BACKENDS: dict[str, Entry] = {
         limits="parity.backends.limits.reference:lacking",
     ),
     "reference-flax": Entry(
-        "parity.backends.reference.flax",
+        "parity.backends.reference.flax_backend",
         "ReferenceFlax",
         (*_JAX, *_COMMON),
         framework="jax",
@@ -186,7 +186,7 @@ BACKENDS: dict[str, Entry] = {
         limits="parity.backends.limits.reference:lacking",
     ),
     "hf-torch": Entry(
-        "parity.backends.hf.torch",
+        "parity.backends.hf.torch_backend",
         "HfTorch",
         (*_TORCH, *_HUB, *_TENSORFLOW, *_JAX),
         (_LIBRARY,),
@@ -199,9 +199,10 @@ BACKENDS: dict[str, Entry] = {
         weights=WeightFiles("pt", converts=("tf", "flax"), saves=("safetensors", "sharded", "bin")),
         limits="parity.backends.limits.hf_torch:lacking",
     ),
-    # The TF and Flax classes read a PyTorch checkpoint through torch; before 5.0 it reads theirs through them.
+    # The TF and Flax classes read a PyTorch checkpoint through torch; before 5.0 the PyTorch class reads theirs through
+    # them.
     "hf-tf": Entry(
-        "parity.backends.hf.tensorflow",
+        "parity.backends.hf.tensorflow_backend",
         "HfTf",
         (*_TENSORFLOW, *_TORCH, *_HUB),
         (_LIBRARY,),
@@ -216,7 +217,7 @@ BACKENDS: dict[str, Entry] = {
         limits="parity.backends.limits.hf_tensorflow:lacking",
     ),
     "hf-flax": Entry(
-        "parity.backends.hf.flax",
+        "parity.backends.hf.flax_backend",
         "HfFlax",
         (*_JAX, *_TORCH, *_HUB),
         (_LIBRARY,),
@@ -275,7 +276,7 @@ BACKENDS: dict[str, Entry] = {
 }
 
 _MUTANT_SOURCES = (SourceRoot("reference"),)
-"""A fault names what it changes in a text, which is no import."""
+"""Mutants name the functions they change in strings, which are not imports."""
 _DOC_SOURCES = (*_MUTANT_SOURCES, SourceRoot("parity", ("cases/data/configs.toml",)))
 MUTANT_HOSTS: dict[str, Entry] = {
     "mutant": Entry(
@@ -319,14 +320,14 @@ MUTANT_HOSTS: dict[str, Entry] = {
         reads_data_only=True,
     ),
 }
-"""Whose variants are broken on purpose: no stack offers them, and only ``parity selftest`` asks them."""
+"""Backends with deliberately broken variants: no stack offers them, and only ``parity selftest`` runs them."""
 
 
 def find_entry(name: str) -> Entry:
-    """The table's entry, or a third party's.
+    """The registered entry of this name, or a third party's.
 
     Raises:
-        KeyError: no backend is called so; the message lists the names there are.
+        KeyError: there is no backend of this name; the message lists the known names.
     """
     ours = BACKENDS | MUTANT_HOSTS
     if name in ours:
@@ -334,20 +335,20 @@ def find_entry(name: str) -> Entry:
     others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name in others:
         return _third_party(others[name])
-    raise KeyError(f"no backend is called {name!r}; there are {', '.join(sorted([*BACKENDS, *others]))}")
+    raise KeyError(f"no backend is named {name!r}; there are {', '.join(sorted([*BACKENDS, *others]))}")
 
 
 def audited() -> list[str]:
-    """The backends that an audit asks where none is named, as far as a stack offers them, in the table's order."""
+    """Backends that an audit runs by default where a stack offers them, in table order."""
     return [name for name, entry in BACKENDS.items() if entry.role == "candidate"]
 
 
 def library_backends(about: str = "model", framework: str = "") -> list[str]:
-    """The backends whose classes a library documents, in the table's order.
+    """Backends that run documented library classes, in table order.
 
     Args:
-        about: what they load of a checkpoint.
-        framework: of that one alone.
+        about: what they load from a checkpoint.
+        framework: only those of this framework.
     """
     return [
         name
@@ -357,7 +358,7 @@ def library_backends(about: str = "model", framework: str = "") -> list[str]:
 
 
 def offered_by(requires: Iterable[str], references: bool) -> list[str]:
-    """The audited backends that an environment made of these pins can run.
+    """The audited backends that an environment with these pins can run.
 
     Args:
         requires: such as ``jax[cuda13]==0.11.2``.
@@ -374,7 +375,7 @@ def offered_by(requires: Iterable[str], references: bool) -> list[str]:
 
 
 def _third_party(point: EntryPoint) -> Entry:
-    """All of a third party's package counts as source: nothing is known of how it is laid out."""
+    """The whole of a third party's package counts as source, because its layout is unknown."""
     kind = _class_of(point)
     depends_on = _depends_on(kind)
     own = (point.dist.name,) if point.dist else ()
@@ -391,7 +392,7 @@ def _third_party(point: EntryPoint) -> Entry:
 
 
 def _class_of(point: EntryPoint) -> Any:
-    """A third party's class; None where it cannot be imported here."""
+    """A third party's class; None where it cannot be imported in this environment."""
     try:
         return point.load()
     except (ImportError, AttributeError):
@@ -399,7 +400,7 @@ def _class_of(point: EntryPoint) -> Any:
 
 
 def _depends_on(kind: Any) -> tuple[str, ...] | None:
-    """What a class says its answers depend on; None where it says nothing."""
+    """The dependencies that a class declares; None where it declares none."""
     declared = getattr(kind, "depends_on", None)
     words = [declared] if isinstance(declared, str) else declared
     return None if words is None else tuple(map(str, words))

@@ -1,4 +1,4 @@
-"""A case: inputs and one operation. Cases are made here, without any framework, and named by their content."""
+"""A case: inputs and one operation. Cases are created without any framework and identified by their content."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 IGNORED = -100
-"""The label that the loss leaves out (BART page, ``labels``)."""
+"""The label that the loss ignores (BART page, ``labels``)."""
 
 LABELS = {"labels", "start_positions"}
-"""Inputs of which one says what a loss is to be computed of."""
+"""Inputs that define the target of a loss."""
 
 Rows = list[Any]
 REAL = ("input_values", "encoder_hidden_states", "head_mask", "decoder_head_mask", "cross_attn_head_mask")
-"""Inputs of real numbers; the others are tokens, masks, places and labels."""
+"""Inputs of real numbers; the others are token ids, masks, positions and labels."""
 
 ABOUT = {"config": "config", "tokenize": "tokenizer", "tokenizer_files": "files", "weight_files": "files"}
-"""What an operation is put to, where that is no model: a backend answers only what it is about."""
+"""Per operation, the component it runs on, where that is not the model. A backend only runs operations on its own
+component."""
 
 
 if TYPE_CHECKING:
@@ -30,26 +31,26 @@ if TYPE_CHECKING:
     _Named = TypedDict("_Named", {"class": str}, total=False)
 
     class Notes(_Named, total=False):
-        """What a check must know of how a case was made; what is not there does not hold.
+        """Metadata for checks about how a case was made; an absent key means false or none.
 
         ``class``: the documented class that a config is read as.
         """
 
-        # Who is asked.
+        # Which subjects run the case.
         roles: list[str]
-        """The roles that it is put to; all by default."""
+        """The roles that run it; by default all."""
         only: list[list[str]]
-        """Backends and variants of the only candidates that it is put to."""
+        """Backends and variants of the only candidates that run it."""
         lacking: dict[str, str]
-        """By word of ``requires``: why nobody can be asked."""
+        """By name in ``requires``: why no backend can run it."""
         sets_noise_floor: bool
-        """The references answer it too, and their errors set tolerances."""
+        """The references run it too, and their errors set tolerances."""
 
-        # What of the batch was changed or is looked at.
+        # What was changed in the batch, or which part is examined.
         row: int
-        """A row of the batch."""
+        """Index of a row of the batch."""
         rows: list[Any]
-        """Each row's lengths by axis; of reordered rows, which comes where."""
+        """Each row's lengths by axis; for reordered rows, the source index of each row."""
         at: int
         """The step before which rows are reordered."""
         src: int
@@ -59,11 +60,11 @@ if TYPE_CHECKING:
         tgt: int
         """Positions of the target that are not padding, or the position that was changed."""
         masked: int
-        """The row whose source is masked altogether."""
+        """The row whose source is fully masked."""
         head: int
         """The attention head that is silenced."""
         no_encoder: bool
-        """A decoder is called without the states of an encoder: nothing of cross-attention comes back."""
+        """A decoder is called without encoder states: the output has no cross-attention."""
         shifts_labels: bool
         """Decoder inputs are made from the labels."""
 
@@ -71,29 +72,29 @@ if TYPE_CHECKING:
         settings: dict[str, Any]
         """The generation settings in force."""
         not_read: list[str]
-        """Settings of the file that are not known (``parity.checkpoint.generation_settings.NOT_READ``)."""
+        """Settings of the file that are not supported (``parity.checkpoint.generation_settings.NOT_READ``)."""
         of: str
-        """The case whose texts a derived case was made from."""
+        """The case whose generated texts a follow-up case was made from."""
         text: str
         """Digest of the text that is scored."""
         subjects: list[int]
-        """Places in the manifest of those whose texts called for it."""
+        """Indices in the manifest of the subjects whose texts led to this case."""
         dialect: str
-        """The dialect that the oracle speaks."""
+        """The generation dialect that the oracle uses."""
         trace: str
-        """Key of the trace that a backend is handed."""
+        """Key of the trace that is passed to the backend."""
 
         # Saved and other files.
         saver: str
         """The backend that saved."""
         saver_index: int
-        """Its place in the manifest."""
+        """Its index in the manifest."""
         save: str
-        """The case in which it did."""
+        """The case that saved."""
         serialised: bool
         """The checkpoint has a ``tokenizer.json``."""
         ids_apart: bool
-        """Ids of the tokenizer's files leave gaps."""
+        """The ids of the tokenizer's files are not contiguous."""
 
         # Documented values.
         value: dict[str, Any]
@@ -103,9 +104,9 @@ if TYPE_CHECKING:
         tokens: list[int]
         """The documented text as tokens."""
         names: dict[str, str]
-        """Names of labels by their place."""
+        """Names of labels by index."""
         source: list[int]
-        """The tokens that an answer is a span of."""
+        """The tokens of which an answer is a span."""
         place: int
         """Position of the masked token."""
 
@@ -114,18 +115,19 @@ else:
     Notes = dict[str, Any]
 
 NOISE_FLOOR: Notes = {"sets_noise_floor": True}
-"""The noise floor's members answer these too: how ill-conditioned a model is depends on the tokens, so that an error at
-other tokens than the noise floor's own is not held against it."""
+"""The noise floor's members run these cases too. How ill-conditioned a model is depends on the tokens, so an error on
+other tokens is compared with the noise floor on those tokens."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One question, the same for every backend.
+    """One test case, the same for every backend.
 
     ``inputs`` are nested lists named as in the documented call (``input_ids`` or ``input_values``, ``attention_mask``,
     ``decoder_input_ids``, ``decoder_attention_mask``, ``labels``, ``head_mask``, ``decoder_head_mask``,
-    ``cross_attn_head_mask``; ``encoder_hidden_states`` of a decoder alone; ``start_positions`` and ``end_positions``),
-    the first of them with a row for each of the batch; one that is absent is left to the backend's documented default.
+    ``cross_attn_head_mask``; ``encoder_hidden_states`` of a decoder-only model; ``start_positions`` and
+    ``end_positions``), the first of them has one entry per row of the batch. An absent input is left to the backend's
+    documented default.
     """
 
     name: str
@@ -136,52 +138,53 @@ class Case:
     ``weight_files`` (``parity.capture.worker.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
-    """How it is asked, where that is no array: the sizes of decoding steps, the arguments of ``generate``."""
+    """Parameters of the operation other than arrays: the sizes of decoding steps, the arguments of ``generate``."""
     requires: tuple[str, ...] = ()
-    """Capabilities (``parity.backends.capabilities``) a backend needs to be asked at all."""
+    """Capabilities (``parity.backends.capabilities``) a backend needs to run it."""
     undefined: tuple[str, ...] = ()
-    """Tensors for which the oracle itself has no finite answer; there the claim is the pattern."""
+    """Tensors for which the oracle has no finite value; for these only the pattern of non-finite values is checked."""
     notes: Notes = field(default_factory=lambda: Notes())
-    """What a check must know of how the case was made (the changed position, the silenced head …)."""
+    """Metadata for checks about how the case was made (the changed position, the silenced head …)."""
     parents: tuple[str, ...] = ()
-    """Digests of what other subjects answered and a backend is handed with the case: saved files, a layer's states."""
+    """Digests of other subjects' traces that the backend receives with the case: saved files, a layer's states."""
 
     def array(self, name: str) -> np.ndarray:
         """An input as the documented call takes it: float32 for ``REAL`` ones, int64 for the others.
 
-        Labels are int64 too, but where the model's problem is of real numbers (regression, several labels at once).
+        Labels are int64, except for regression and multi-label classification.
         """
         array = np.asarray(self.inputs[name])
         return array.astype(np.float32 if name in REAL or array.dtype.kind == "f" else np.int64)
 
     @property
     def batch(self) -> int:
-        """Rows of the call: those of its first input."""
+        """Number of rows: the length of the first input."""
         return len(next(iter(self.inputs.values())))
 
     @property
     def about(self) -> str:
-        """``model``, ``config``, ``tokenizer``, or ``files``, of which only our own readers are asked."""
+        """The component it runs on: ``model``, ``config``, ``tokenizer``, or ``files``, which only our own readers run
+        on."""
         return ABOUT.get(self.operation, "model")
 
-    def brings(self, tensor: str) -> bool:
-        """Whether the answer can hold a tensor of its class: a loss needs labels, cross-attention an encoder."""
+    def produces(self, tensor: str) -> bool:
+        """Whether the output can contain a tensor of its class: a loss needs labels, cross-attention an encoder."""
         if tensor == "loss":
             return bool(LABELS & set(self.inputs))
         return "cross_" not in tensor or not self.notes.get("no_encoder")
 
     def is_for(self, backend: str, variant: str, role: str = "candidate", about: str = "model") -> bool:
-        """Whether it is a question to this backend and variant; most cases are for all that are about the same."""
+        """Whether this backend and variant runs it; most cases run on all backends of their component."""
         if role == "candidate" and about != self.about:
             return False
         only = self.notes.get("only")
         return only is None or (role == "candidate" and [backend, variant] in only)
 
     def without(self, lacking: Mapping[str, str]) -> Case:
-        """The same question, which nobody can be asked where a checkpoint lacks what it needs.
+        """The same case, skipped for every backend where the checkpoint lacks what it needs.
 
         Args:
-            lacking: by name, why it is not there; with none the question stays as it is.
+            lacking: by name, the reason; where empty, the case is returned unchanged.
         """
         if not lacking:
             return self
@@ -190,7 +193,7 @@ class Case:
 
     @property
     def digest(self) -> str:
-        """sha256 of what the backend is asked (not of the name or notes), first 32 hex digits."""
+        """sha256 of what the backend runs (without the name and notes), first 32 hex digits."""
         content = {name: getattr(self, name) for name in ("operation", "inputs", "settings", "parents")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -204,7 +207,7 @@ class Case:
 
 
 def shift_right(labels: np.ndarray, pad: int, start: int) -> np.ndarray:
-    """Decoder inputs from labels: the start token, then all labels but the last, -100 read as padding.
+    """Decoder inputs from labels: the start token, then all labels but the last, with -100 replaced by padding.
 
     Source: BART page, ``decoder_input_ids``; encoder-decoder page, "decoder_input_ids are created by shifting".
 

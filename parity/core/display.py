@@ -1,7 +1,7 @@
-"""How text that came from outside is shown: the names, values, paths and messages of a checkpoint or a library.
+"""Escapes text from outside: names, values, paths and messages of a checkpoint or a library.
 
-What is stored (manifests, reports, traces) holds such text as it is. Every output passes it through ``printable``
-before a terminal, a browser, an XML reader or a build service interprets it; ``shown`` does so for a whole report.
+Stored files (manifests, reports, traces) hold such text unchanged. Every output passes it through ``printable`` before
+a terminal, a browser, an XML parser or a CI service interprets it; ``shown`` escapes a whole report.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 MOST_MARKS = 3
-"""Combining marks on one letter that are shown; more of them reach over the lines above and below."""
+"""Combining marks per letter that are shown; more would overlap the lines above and below."""
 PROSE = frozenset(
     {"reason", "message", "claim", "note", "why", "problem", "diagnosis", "mended_reason", "error", "notes"}
 )
-"""Fields that hold sentences, where a line break of a library's message is only a space."""
+"""Fields that hold sentences; a line break in a library's message is shown as a space."""
 PROSE_LIMIT = 4000
 MESSAGE_LIMIT = 2000
 """Characters of an error's message that are shown."""
 LIMIT = 1000
 LINES = frozenset({"code", "corrected", "expected", "got", "output"})
-"""Fields that hold lines of code or of output, each of which is shown as a line of its own."""
+"""Fields that hold lines of code or output, each shown as a separate line."""
 LIMITS = dict.fromkeys(("again", "text", "source", "command", "cause", "advice", *LINES), 20_000)
-"""Characters of a report's field that are shown, where they are more than ``LIMIT``."""
+"""Length limits of report fields that differ from ``LIMIT``, in characters."""
 DEEPEST = 32
-"""Levels of a nested value that are shown."""
+"""Nesting depth of a value that is shown."""
 
 _BLANK = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""Characters that Unicode counts as printable and that show nothing (its Default_Ignorable_Code_Point)."""
+"""Characters that Unicode counts as printable but that render as nothing (Default_Ignorable_Code_Point)."""
 _COMMAND = re.compile(r"\s*::")
-"""How a line begins that GitHub's runner executes (actions/runner, ``ActionCommand.TryParseV2``) …"""
+"""Line prefixes that GitHub's runner executes (actions/runner, ``ActionCommand.TryParseV2``) …"""
 _OLD_COMMAND = "##["
-"""… and what it executes anywhere in a line (``ActionCommand.TryParse``)."""
+"""… and prefixes it executes anywhere in a line (``ActionCommand.TryParse``)."""
 
 
 def printable(text: object, limit: int = 300) -> str:
-    r"""One line of text that cannot control a terminal, end a line, command a build service or grow without bound.
+    r"""Escapes text to one bounded line without terminal controls, line breaks or CI commands.
 
-    Control characters (C0, DEL, C1), line breaks, lone surrogates, characters that show nothing or turn the direction
-    of writing, spaces other than the plain one, and piles of combining marks become escapes (``\x1b``, ``\n``,
-    ``\udfff``, ``\u202e``); so does what GitHub's runner would take for a command. What is longer than ``limit``
-    characters is cut, and says how long it was. Text that needs none of this is returned as it is, and what was made
-    printable stays so: ``printable(printable(x)) == printable(x)`` where nothing is cut.
+    Control characters (C0, DEL, C1), line breaks, lone surrogates, invisible and bidirectional control characters,
+    spaces other than U+0020, and stacked combining marks become escapes (``\x1b``, ``\n``, ``\udfff``, ``\u202e``); as
+    do GitHub runner commands. Text longer than ``limit`` characters is truncated and its length appended. Other text is
+    returned unchanged, and the function is idempotent where nothing is truncated: ``printable(printable(x)) ==
+    printable(x)``.
 
     Args:
-        text: anything; what is no text is shown by its ``str``, containers by a ``repr`` of bounded size.
+        text: any object; objects other than text by ``str``, containers by a ``repr`` of bounded size.
         limit: characters.
 
-    It never raises.
+    Never raises.
     """
     whole = text if isinstance(text, str) else _bounded(text, limit)
     if len(whole) <= limit and whole.isascii() and whole.isprintable():
@@ -72,20 +72,20 @@ def printable(text: object, limit: int = 300) -> str:
 
 
 def sentence(text: object, limit: int = PROSE_LIMIT) -> str:
-    """A message on one line: ``printable``, with a single space for whatever blanks and line breaks it holds."""
+    """A message on one line: ``printable``, with runs of white space and line breaks collapsed to one space."""
     whole = text if isinstance(text, str) else _bounded(text, limit)
-    # Cut before it is split, so that a gigabyte of message costs no second one.
+    # Truncated before it is split, so that a message of a gigabyte is not copied.
     return printable(" ".join(whole[: 4 * limit].split()) if len(whole) <= 4 * limit else whole, limit)
 
 
 def shown(value: T, limit: int | None = None) -> T:
-    """A value of any depth with every text in it made printable: records, dataclasses, tuples, lists, dictionaries.
+    """A copy with every text made printable, at any depth of records, dataclasses, tuples, lists and dictionaries.
 
-    What needs no change is not copied, so that an ordinary report costs one walk through it.
+    Parts that need no change are not copied.
 
     Args:
-        value: keys of dictionaries are texts too; paths, numbers and what else is no text stay as they are.
-        limit: characters of each text; by default as its field needs (``LIMITS``).
+        value: dictionary keys are escaped too; paths, numbers and other objects are left unchanged.
+        limit: characters of each text; by default per field (``LIMITS``).
     """
     return _shown(value, "", limit, 0)
 
@@ -119,7 +119,7 @@ def _shown(value: Any, name: str, limit: int | None, depth: int) -> Any:
 
 
 def _with_fields(value: Any, limit: int | None, depth: int) -> Any:
-    """A record or a dataclass with printable fields; anything else as it is."""
+    """A record or a dataclass with printable fields; anything else unchanged."""
     changed = {}
     for name in _names_of_fields(value):
         old = getattr(value, name)
@@ -145,13 +145,13 @@ def _names_of_fields(value: Any) -> list[str]:
 
 
 def markdown(text: object, limit: int = PROSE_LIMIT) -> str:
-    """A text on one line of Markdown or in a cell of a table, where nothing in it is markup."""
-    # An underscore within a word is no markup, and names are full of them.
+    """Escapes text for one line of Markdown or a table cell, so that nothing in it is markup."""
+    # An underscore within a word is not markup and is common in names.
     return re.sub(r"([\\`*~$|\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", escape(sentence(text, limit), quote=False))
 
 
 def markdown_code(text: object, limit: int = LIMIT, *, in_table: bool = False) -> str:
-    """A text as code on one line of Markdown, whatever backticks it holds.
+    """Formats text as code on one line of Markdown, whatever backticks it contains.
 
     Args:
         in_table: a bar would end the cell, even in code (GitHub Flavored Markdown, section 4.10).
@@ -164,7 +164,7 @@ def markdown_code(text: object, limit: int = LIMIT, *, in_table: bool = False) -
 
 
 def _escaped(text: str) -> Iterator[str]:
-    marks = MOST_MARKS  # a mark at the very beginning would stand on what we wrote before it
+    marks = MOST_MARKS  # a leading combining mark would attach to the text before it
     for letter in text:
         if letter.isascii():
             marks = 0
@@ -180,7 +180,7 @@ def _code(letter: str) -> str:
 
 
 def _bounded(value: object, limit: int) -> str:
-    """What a value that is no text says of itself, at a bounded cost."""
+    """The ``str`` or ``repr`` of an object that is not text, at bounded cost."""
     try:
         if isinstance(value, int) and value.bit_length() > 1000:
             return f"an integer of {value.bit_length():,} bits"
@@ -191,5 +191,5 @@ def _bounded(value: object, limit: int) -> str:
             short.maxlevel, short.maxstring, short.maxother = 3, 60, 60
             return short.repr(value)
         return str(value)
-    except Exception:  # its own __str__ may do anything
+    except Exception:  # its own __str__ may raise anything
         return f"<{type(value).__name__}>"

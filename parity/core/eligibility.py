@@ -1,9 +1,9 @@
-"""Whether a subject is asked a case, and whether a claim about its answer is judged: decided here for everyone.
+"""Whether a subject runs a case, and whether a claim about its result is judged. This is the only place that decides
+it.
 
-Capture asks this before a case is put to a subject, the judge before a cell is listed, and both ask it of what the
-manifest records: what the subject can be asked and why not more (``SubjectRecord``), and what the case needs. What
-only shows once a case was answered is no part of it: that a reference had no peer to be measured by, or that nothing
-defines the answer.
+Capture calls this before it plans a task, the judge before it lists a cell. Both pass what the manifest records: the
+subject's capabilities and the reasons for missing ones (``SubjectRecord``), and the case's requirements. Conditions
+known only after the case ran are not part of it: a reference without a peer to measure it, an undefined result.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from parity.core.case import ABOUT, Case
 from parity.core.records import SubjectRecord
 
 COMPUTING = ("candidate", "noise_floor")
-"""Roles that compute in a dtype and on a device which they may lack; the oracle's are those it was chosen for."""
+"""Roles that may lack the dtype and device of the run; the oracle's are chosen so that it has them."""
 OF_FILES = ("load", *ABOUT)
-"""What the files themselves can be asked."""
+"""The operations of the weight file itself."""
 
 
 @dataclass(frozen=True)
 class Eligible:
-    """The subject is asked the case, and what the claim says of its answer is judged."""
+    """The subject runs the case, and claims about its result are judged."""
 
 
 @dataclass(frozen=True)
 class Skip:
-    """The case is a question to the subject, which cannot be asked it."""
+    """The case applies to the subject, but a capability is missing."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class NotAsked:
-    """The case is no question to the subject: there is no cell."""
+class NotApplicable:
+    """The case does not apply to the subject: there is no cell."""
 
 
-Decision = Eligible | Skip | NotAsked
+Decision = Eligible | Skip | NotApplicable
 
 
 def eligibility(
     subject: SubjectRecord, case: Case, *, requires: Sequence[str] = (), depends_on: Sequence[Case] = ()
 ) -> Decision:
-    """Whether a subject is asked a case.
+    """Decides whether a subject runs a case.
 
     Args:
         requires: capabilities that a check needs besides those of the cases.
-        depends_on: other cases whose answers the check reads.
+        depends_on: other cases whose traces the check reads.
     """
-    if not _is_question(subject, case):
-        return NotAsked()
+    if not _applies(subject, case):
+        return NotApplicable()
     if subject.kept and not {case.name, *(each.name for each in depends_on)} <= set(subject.kept):
-        return NotAsked()
+        return NotApplicable()
     needed = [*requires, *case.requires, *(word for each in depends_on for word in each.requires)]
     if subject.role in COMPUTING and case.about == "model":
         needed += [subject.device, subject.dtype]
@@ -60,11 +60,11 @@ def eligibility(
     return Skip(_reason(subject, case, list(missing))) if missing else Eligible()
 
 
-def _is_question(subject: SubjectRecord, case: Case) -> bool:
-    """Whether a case is put to this subject, by its part in the run.
+def _applies(subject: SubjectRecord, case: Case) -> bool:
+    """Whether a case applies to this subject, by its role in the run.
 
-    The file is only loaded and read, the oracle only computes, and a noise floor answers the cases that set tolerances.
-    A candidate is asked what its backend is about.
+    The file is only loaded and read, the oracle only computes, and noise floor members run the cases that set
+    tolerances. A candidate runs the cases of its backend's component.
     """
     role = subject.role
     if role not in case.notes.get("roles", (role,)):
@@ -77,7 +77,7 @@ def _is_question(subject: SubjectRecord, case: Case) -> bool:
 
 
 def _reason(subject: SubjectRecord, case: Case, missing: Sequence[str]) -> str:
-    """Why each of these capabilities is missing; one cause where the backend cannot run, whatever it is asked."""
+    """Why each of these capabilities is missing; a single cause where the backend cannot run at all."""
     why = {**subject.lacking, **case.notes.get("lacking", {})}
     reasons = {word: why.get(word, "not declared") for word in missing}
     cause = reasons.get(subject.device, "")

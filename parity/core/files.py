@@ -1,4 +1,4 @@
-"""What tells one file from another, and writing a file that a user named."""
+"""File identity, and writing a file that the user named."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def status_of(path: str | Path | int) -> tuple[int, int, int, int, int]:
-    """Device, inode, size, and when a file's content and its entry changed, in nanoseconds."""
+    """Device, inode, size, and the times of the last change of content and metadata, in nanoseconds."""
     found = os.stat(path)  # noqa: PTH116 (a worker asks this of every file twice for each case)
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, in a folder that is made for it.
+    """Writes a file atomically, and creates its folder if needed.
 
-    What is there and is no file of its own (a device, a pipe, a link such as ``/dev/stdout``) is written to, never
+    An existing path other than a regular file (a device, a pipe, a link such as ``/dev/stdout``) is written to, never
     replaced.
 
     Raises:
@@ -30,16 +30,16 @@ def write_whole(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError:
-        if temporary.is_file():  # of a full disk half a file is left
+        if temporary.is_file():  # a full disk leaves a partial file
             temporary.unlink()
         raise
 
 
 def check_writable(path: Path) -> None:
-    """Finds out before long work whether a file can be written afterwards, and leaves nothing behind.
+    """Checks before long work that a file can be written, without leaving anything behind.
 
     Raises:
-        OSError: it cannot; the error names the file.
+        OSError: it cannot be written; the error names the file.
     """
     if path.exists():
         with path.open("a", encoding="utf-8"):

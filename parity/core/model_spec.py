@@ -1,6 +1,6 @@
-"""What a model is made of, as its config and its documented class say: all that asking and judging must know of it.
+"""The structure of a model, from its config and documented class: all that planning and judging depend on.
 
-Imports no framework: the judge has none, and the cases are made before one is asked.
+Imports no framework: the judge has none, and cases are made before one is loaded.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ HEADS: dict[str, Head] = {
     "EncoderDecoderModel": "language",
     "SpeechEncoderDecoderModel": "language",
 }
-"""The documented classes that are judged, by their PyTorch names, and what each puts on the decoder's states."""
+"""The supported documented classes by PyTorch name, and the head that each puts on the decoder's states."""
 
 NON_DIFFERENTIABLE = ("relu",)
-"""Documented activations that have no derivative somewhere."""
+"""Documented activations that are not differentiable everywhere."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ModelSpec:
     model_class: str
     config: BartConfig | EncoderDecoderConfig
     raw: Mapping[str, Any]
-    """``config.json`` with the documented default of every field it leaves out."""
+    """``config.json`` with documented defaults for all fields it omits."""
 
     @property
     def head(self) -> Head:
@@ -54,28 +54,28 @@ class ModelSpec:
 
     @property
     def composed(self) -> bool:
-        """Whether encoder and decoder are models of their own."""
+        """Whether encoder and decoder are separate pretrained architectures."""
         return isinstance(self.config, EncoderDecoderConfig)
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Model types of a composition's encoder and decoder; none of what is no composition."""
+        """Model types of a composition's encoder and decoder; empty for other models."""
         if isinstance(self.config, BartConfig):
             return ()
         return self.config.encoder.model_type, self.config.decoder.model_type
 
     @property
     def speech(self) -> SpeechConfig | None:
-        """The encoder's config where it takes audio."""
+        """The encoder's config if its input is audio, else None."""
         encoder = None if isinstance(self.config, BartConfig) else self.config.encoder
         return encoder if isinstance(encoder, SpeechConfig) else None
 
     @property
     def audio(self) -> SpeechConfig:
-        """The same of a model that is known to take audio.
+        """The encoder's config of an audio model.
 
         Raises:
-            TypeError: it takes text.
+            TypeError: the model takes text.
         """
         if self.speech is None:
             raise TypeError(f"{self.model_class} takes text")
@@ -83,10 +83,10 @@ class ModelSpec:
 
     @property
     def bart(self) -> BartConfig:
-        """The config of a model that is known to be one, and no composition.
+        """The config of a BART model.
 
         Raises:
-            TypeError: it is a composition.
+            TypeError: the model is a composition.
         """
         if not isinstance(self.config, BartConfig):
             raise TypeError(f"{self.model_class} is a composition")
@@ -94,17 +94,18 @@ class ModelSpec:
 
     @property
     def main_input(self) -> str:
-        """What the first input of a call is called."""
+        """The name of the first input of a call."""
         return "input_ids" if self.speech is None else "input_values"
 
     @property
     def kind(self) -> tuple[str, tuple[str, ...]]:
-        """What subjects are put to: a documented class and, of a composition, its halves' model types."""
+        """The kind of model that subjects are planned for: documented class and, for a composition, its halves' model
+        types."""
         return self.model_class, self.families
 
     @property
     def generates(self) -> bool:
-        """Whether its class is documented to write text from a source."""
+        """Whether the class is documented to generate text from a source."""
         return self.head == "language" and not self.decoder_only
 
     @property
@@ -112,7 +113,7 @@ class ModelSpec:
         """The encoder's layers.
 
         Raises:
-            TypeError: it is a decoder alone.
+            TypeError: the model has no encoder.
         """
         if self.decoder_only:
             raise TypeError(f"{self.model_class} has no encoder")
@@ -132,35 +133,35 @@ class ModelSpec:
 
     @property
     def vocab(self) -> int:
-        """Tokens of the texts that the decoder is fed and that are scored."""
+        """Vocabulary size of the decoder's inputs and outputs."""
         return self.config.vocab_size
 
     @property
     def source_vocab(self) -> int:
-        """Tokens that the encoder knows; the decoder's where there is no other."""
+        """Vocabulary size of the encoder; the decoder's where there is no other."""
         if isinstance(self.config, BartConfig) or isinstance(self.config.encoder, SpeechConfig):
             return self.vocab
         return self.config.encoder.vocab_size
 
     @property
     def positions(self) -> int:
-        """Tokens that the decoder has positions for."""
+        """Number of decoder positions."""
         return (self.config if isinstance(self.config, BartConfig) else self.config.decoder).positions
 
     @property
     def source_positions(self) -> int:
-        """Tokens that a text encoder has positions for."""
+        """Number of positions of a text encoder."""
         if isinstance(self.config, BartConfig) or isinstance(self.config.encoder, SpeechConfig):
             return self.positions
         return self.config.encoder.positions
 
     @property
     def labels(self) -> int:
-        """Classes of a classification head."""
+        """Number of classes of a classification head."""
         return self.bart.num_labels
 
     def tokens(self, *names: str) -> set[int]:
-        """The special tokens of these names, wherever the config has them."""
+        """Values of the special tokens of these names, wherever the config defines them."""
         halves = [
             self.raw,
             *(self.raw[half] for half in ("encoder", "decoder") if isinstance(self.raw.get(half), dict)),
@@ -171,48 +172,50 @@ class ModelSpec:
 
     @property
     def special(self) -> set[int]:
-        """Tokens that mean something: padding, begin, end, start."""
+        """Special token ids: padding, begin, end, decoder start."""
         return self.tokens("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
     def _token(self, name: str) -> int | None:
-        """A token of the config that the decoder's table has a row for, the decoder's own where it says none."""
+        """A token id of the config that is inside the decoder's vocabulary; the decoder's own config where the top
+        level has none."""
         found = usable(getattr(self.config, name), self.vocab)
         decoder = getattr(self.config, "decoder", None)
         return usable(getattr(decoder, name, None), self.vocab) if found is None and decoder is not None else found
 
     @property
     def end(self) -> int | None:
-        """The token that ends a text, of several the first; None where there is none."""
+        """The end-of-sequence token, the first if several; None where there is none."""
         return self._token("eos_token_id")
 
     @property
     def start(self) -> int | None:
-        """What the decoder is fed first; None where there is none."""
+        """The decoder start token; None where there is none."""
         return self._token("decoder_start_token_id")
 
     @property
     def pad(self) -> int | None:
-        """What fills rows of the decoder's text up; None where there is none."""
+        """The padding token of the decoder's rows; None where there is none."""
         return self._token("pad_token_id")
 
     @property
     def source_pad(self) -> int:
-        """What fills rows of a text encoder's text up; any token where none is said, for a mask hides it."""
+        """The padding token of a text encoder's rows; any token where none is defined, because a mask hides it."""
         half = self.config if isinstance(self.config, BartConfig) else self.config.encoder
         return 0 if isinstance(half, SpeechConfig) else usable(half.pad_token_id, self.source_vocab) or 0
 
     def lacking(self, *names: str) -> dict[str, str]:
-        """Of these tokens of the config itself those that cannot be used, by name, each with the reason."""
+        """Which of these token fields of the config cannot be used, by name, with the reason."""
         reasons = {name: why_unusable(name, getattr(self.config, name), self.vocab) for name in names}
         return {name: why for name, why in reasons.items() if why}
 
     @property
     def lacking_to_shift(self) -> dict[str, str]:
-        """What labels, or a source, cannot be shifted right without, as far as the config lacks it."""
+        """What the config lacks for shifting labels, or a source, right."""
         return self.lacking("decoder_start_token_id", "pad_token_id")
 
     def frames(self, samples: int, adapted: bool = True) -> int:
-        """States that so many samples of audio become; without the adapter's shortening where ``adapted`` is false."""
+        """Number of encoder states for a number of audio samples; without the adapter's shortening where ``adapted`` is
+        false."""
         config = self.audio
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
             samples = (samples - kernel) // stride + 1
@@ -223,16 +226,16 @@ class ModelSpec:
 
     @property
     def shortening(self) -> int:
-        """Frames that become one state of the encoder's: more than 1 behind an adapter."""
+        """Frames per encoder state: more than 1 behind an adapter."""
         return self.audio.adapter_stride**self.audio.num_adapter_layers if self.audio.add_adapter else 1
 
     @property
     def padding_shows(self) -> str:
-        """Why what fills a row of audio changes the row itself, by the paper's definition; "" where it does not."""
+        """Why padding changes an audio row's own result by the paper's definition; "" where it does not."""
         if self.speech is None:
             return ""
         if self.speech.feat_extract_norm == "group":
-            return "its first convolution is normalised over all of a row's samples, padding among them"
+            return "its first convolution is normalised over all samples of a row, including padding"
         return "its adapter's windows reach across the end of a row" if self.speech.add_adapter else ""
 
     @cached_property
@@ -242,14 +245,14 @@ class ModelSpec:
 
 
 def model_spec_of(raw: Mapping[str, Any], model_class: str | None = None, place: Any = "config.json") -> ModelSpec:
-    """A model's model spec.
+    """The model spec of a checkpoint's config.
 
     Args:
-        raw: the content of ``config.json``.
-        model_class: the documented class, by its PyTorch name; the one the file was saved by where None.
+        raw: the content of ``config.json``. model_class: the documented class, by its PyTorch name; by default the
+            class that saved the file.
 
     Raises:
-        CheckpointError: the config cannot be built from, or the class is none of those that are judged.
+        CheckpointError: no model can be built from the config, or the class is not supported.
     """
     return _model_spec(json.dumps(raw, sort_keys=True, default=str), model_class, str(place))
 
@@ -260,10 +263,10 @@ def _model_spec(text: str, model_class: str | None, place: str) -> ModelSpec:
     config = config_of(raw, place)
     name = saved_class(config, place) if model_class is None else class_of(config, model_class, place)
     if name not in HEADS or not isinstance(config, BartConfig | EncoderDecoderConfig):
-        raise CheckpointError(place, f"{name} is no class that is judged here: {', '.join(HEADS)}")
+        raise CheckpointError(place, f"{name} is not a supported class: {', '.join(HEADS)}")
     return ModelSpec(name, config, raw)
 
 
 def config_class(model_class: str) -> str:
-    """The documented config class of a documented model class, by its PyTorch name."""
+    """The documented config class of a documented model class, by PyTorch name."""
     return model_class.replace("Model", "Config") if model_class.endswith("EncoderDecoderModel") else "BartConfig"

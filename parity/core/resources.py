@@ -1,4 +1,4 @@
-"""Where the files that come with the package are: beside it in an installed command, at the top level in a clone."""
+"""Locates files of the package: beside it when installed, at the repository's top level in a clone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def fixture(name: str) -> Path:
     """A fixture checkpoint's directory, ``fixture("bart-odd")``.
 
     Raises:
-        FileNotFoundError: there is no fixture of that name; the message names those there are.
+        FileNotFoundError: there is no fixture of that name; the message lists the known names.
     """
     known = fixtures()
     for path in known:
@@ -26,12 +26,12 @@ def fixtures() -> list[Path]:
 
 
 def goldens() -> Path:
-    """Where golden traces are kept: ``index.json`` and a folder for each stack."""
+    """The folder of golden traces: ``index.json`` and a folder for each stack."""
     return _fixtures() / "golden"
 
 
 def catalogues() -> list[Path]:
-    """The files of the golden catalogue, by name."""
+    """The files of the catalogue of documented values, by name."""
     return sorted((_fixtures() / "documented").glob("*.toml"))
 
 
@@ -43,7 +43,7 @@ def _fixtures() -> Path:
 
 
 def in_clone() -> bool:
-    """Whether this is a clone, which nox makes the stacks in, and not an installed package."""
+    """Whether this is a clone, in which nox creates the stacks, rather than an installed package."""
     return (PACKAGE.parent / "noxfile.py").is_file()
 
 

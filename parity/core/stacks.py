@@ -1,4 +1,4 @@
-"""Stacks: the table of pins, and which interpreter on this machine has one."""
+"""Stacks: the table of pinned versions, and the interpreter of each on this machine."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class StackError(InputError):
 
 @dataclass(frozen=True)
 class Row:
-    """One stack of ``stacks.toml``: what it is for and what is pinned."""
+    """One stack of ``stacks.toml``: its purpose and its pins."""
 
     name: str
     purpose: str
     python: str
-    """Versions of Python it can be made with, ``>=3.11,<3.14``."""
+    """Supported Python versions, ``>=3.11,<3.14``."""
     backends: tuple[str, ...]
-    """Those that can run with what is pinned (``parity.core.backends.offered_by``)."""
+    """Backends that can run with these pins (``parity.core.backends.offered_by``)."""
     requires: tuple[str, ...]
     references: bool = False
     """Whether the references run there, beside the command itself."""
     examples: tuple[str, ...] = ()
-    """What documented examples import besides."""
+    """Additional packages that documented examples import."""
     no_deps: tuple[str, ...] = ()
     """Installed without their own dependencies."""
     environment: tuple[tuple[str, str], ...] = ()
-    """Variables its processes are started with."""
+    """Environment variables of its processes."""
     unset: tuple[str, ...] = ()
-    """Variables its processes must not inherit."""
+    """Environment variables its processes must not inherit."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Stack:
     name: str
     interpreter: Path
     environment: dict[str, str]
-    """Variables to set; one to be taken away is an empty string."""
+    """Environment variables to set; an empty string removes one."""
     backends: tuple[str, ...]
-    """What it may be asked; whether the libraries are really there is the probe's business."""
+    """Backends it may offer; the probe checks which libraries are installed."""
 
 
 def table() -> dict[str, Row]:
@@ -74,14 +74,14 @@ def _row(name: str, fields: dict[str, Any]) -> Row:
 
 
 def resolve_stack(text: str) -> Stack:
-    """Finds the stack a user names.
+    """Resolves a stack given by the user.
 
     Args:
         text: ``main`` (``main_interpreter``), the name of another row of the table, ``PATH/TO/PYTHON`` (called by its
             environment's folder), or ``NAME=PATH/TO/PYTHON``.
 
     Raises:
-        StackError: there is no such file or no such stack here; the message says how to make it.
+        StackError: the file or stack does not exist; the message says how to create it.
     """
     if text == "main":
         return _of_row(main_row(), "main", main_interpreter())
@@ -91,7 +91,7 @@ def resolve_stack(text: str) -> Stack:
     row = find_row(text)
     found = find(row.name)
     if found is None:
-        raise StackError(f"{text}: not installed here; to make it: {how_to_make(row)}")
+        raise StackError(f"{text}: not installed; to create it: {how_to_make(row)}")
     return _of_row(row, row.name, found)
 
 
@@ -105,7 +105,8 @@ def find_row(name: str) -> Row:
     if name not in rows:
         near = get_close_matches(name, rows, 1)
         meant = f"did you mean {near[0]}? " if near else ""
-        raise StackError(f"{name}: no such stack; {meant}there are {', '.join(rows)}, or give a path to a python")
+        known = ", ".join(rows)
+        raise StackError(f"{name}: no such stack; {meant}there are {known}, or a path to a Python interpreter")
     return rows[name]
 
 
@@ -173,7 +174,7 @@ def how_to_make(row: Row) -> str:
 
 
 def variable(name: str) -> str:
-    """The environment variable that names a stack's interpreter: ``PARITY_STACK_DOCS_4_37``."""
+    """The environment variable for a stack's interpreter: ``PARITY_STACK_DOCS_4_37``."""
     return "PARITY_STACK_" + "".join(letter if letter.isalnum() else "_" for letter in name.upper())
 
 
@@ -185,7 +186,7 @@ def _of_row(row: Row, name: str, interpreter: Path) -> Stack:
 def _of_path(name: str, interpreter: Path) -> Stack:
     if not interpreter.is_file():
         raise StackError(f"{interpreter}: no such interpreter")
-    # Not resolved: a virtual environment is known by the link it starts from.
+    # Not resolved: Python finds a virtual environment through the link it is started by.
     interpreter = Path(os.path.abspath(interpreter))  # noqa: PTH100
     name = name or interpreter.parent.parent.name or interpreter.name
     if name == "main":
@@ -197,7 +198,7 @@ def _of_path(name: str, interpreter: Path) -> Stack:
 
 
 def as_markdown() -> str:
-    """The table as CONTRIBUTING.md shows it."""
+    """The table in Markdown, as in CONTRIBUTING.md."""
     lines = ["| stack | Python | pins | backends | for |", "|---|---|---|---|---|"]
     for row in table().values():
         pins, backends = ", ".join((*row.requires, *row.no_deps)), ", ".join(row.backends)

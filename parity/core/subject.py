@@ -1,4 +1,4 @@
-"""Who is asked: one implementation, and how it was told to compute."""
+"""Subjects: one implementation, and how it computes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ MUTANT = "mutant-"
 
 @dataclass(frozen=True)
 class Variant:
-    """How a backend is told to compute, spelled ``attention[+modifier…]``.
+    """How a backend computes, written ``attention[+modifier…]``.
 
-    ``eager`` and ``sdpa`` name the attention; ``+default-precision`` lets the framework pick its matmul
-    precision (TF32 on CUDA; without it every product runs at the highest); ``+permuted`` reverses the
-    rows of the batch and puts the answers back in order; ``+reversed-widths`` does so with every width of the model,
-    which the references can; ``+1-thread`` computes on one thread. ``+mutant-NAME`` is a fault of
-    ``parity.backends.mutants``.
+    ``eager`` and ``sdpa`` name the attention; ``+default-precision`` lets the framework pick its matmul precision (TF32
+    on CUDA; without it every product runs at the highest); ``+permuted`` reverses the rows of the batch and restores
+    the order of the results; ``+reversed-widths`` does the same with every width of the model (references only);
+    ``+1-thread`` computes on one thread. ``+mutant-NAME`` injects a fault of ``parity.backends.mutants``.
     """
 
     attention: str = "eager"
@@ -34,7 +33,7 @@ class Variant:
 
     @classmethod
     def parse(cls, name: str) -> Variant:
-        """Reads a variant's name.
+        """Parses a variant's name.
 
         Raises:
             ValueError: the attention or a modifier is not one of ``ATTENTIONS`` and ``MODIFIERS``.
@@ -55,10 +54,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Subject:
-    """One backend × variant × stack × device × dtype, and the part it plays in a run.
+    """One backend × variant × stack × device × dtype, and its role in a run.
 
-    ``oracle`` is the truth, ``noise_floor`` members measure the error conforming implementations make,
-    ``candidate`` ones are judged, ``file`` is the weight file itself, read without any framework.
+    ``oracle`` computes the expected values, ``noise_floor`` members measure the error of conforming implementations,
+    ``candidate`` subjects are judged, ``file`` is the weight file itself, read without any framework.
     """
 
     backend: str
@@ -70,13 +69,13 @@ class Subject:
 
     @property
     def label(self) -> str:
-        """The name shown to people: ``hf-torch``, ``hf-torch/sdpa``, ``hf-flax@docs-4.37``."""
+        """The display name: ``hf-torch``, ``hf-torch/sdpa``, ``hf-flax@docs-4.37``."""
         name = self.backend if self.variant == "eager" else f"{self.backend}/{self.variant}"
         return name if self.stack == "main" else f"{name}@{self.stack}"
 
 
 TORCH, FLAX = REFERENCES = ("reference-torch", "reference-flax")
-"""The two implementations of our own. Each is measured by its peer, the other one."""
+"""Our two implementations. Each is measured by its peer, the other one."""
 ORACLE = Subject(TORCH, dtype="float64", role="oracle")
 FILE = Subject("file", role="file")
 
@@ -86,9 +85,9 @@ def noise_floor_ensemble(
 ) -> list[Subject]:
     """The implementations whose error sets the tolerances at one device and dtype.
 
-    Torch and Flax, eager and SDPA, batch and widths reversed, one thread and all: each is a different order of
-    the same sums. One reference alone is asked in more orders, and still reaches less far than two: its errors are
-    multiplied by the factors that were measured for one reference (``parity.judge.tolerance``).
+    Torch and Flax, eager and SDPA, batch and widths reversed, one thread and all: each sums the same terms in another
+    order. A single reference runs in more orders, and still covers less of the error than two: its errors are
+    multiplied by the factors measured for one reference (``parity.judge.tolerance``).
 
     Args:
         precision: ``""`` for the highest or ``"+default-precision"``.

@@ -1,7 +1,7 @@
 """The one table of canonical tensor names, in data-flow order.
 
-The order localises a fault: the first tensor outside its tolerance, and whether its inputs were still inside theirs.
-Parameters are called as in PyTorch's state dict of ``BartForConditionalGeneration`` (``reference.names``).
+The order localises a fault: the first tensor outside its tolerance, whose inputs may still be within theirs. Parameters
+are named as in PyTorch's state dict of ``BartForConditionalGeneration`` (``reference.names``).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from reference.names import Row
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One tensor of a trace: its name, the words for its axes, and where it stands in the data flow."""
+    """One tensor of a trace: its name, the names of its axes, and its position in the data flow."""
 
     name: str
     kind: str
     axes: tuple[str, ...]
     inputs: tuple[str, ...] = ()
-    """The tensors it is computed from, so that a fault made here is told from one that arrived."""
+    """The tensors it is computed from, which distinguish an error made here from one that was propagated."""
     scale_from: str | None = None
-    """The tensor whose size its error is measured by and whose noise floor it borrows: set where theory says it is
-    zero, or where it has too few numbers to show what they err."""
+    """The tensor whose scale and noise floor apply to this one: set where theory says it is zero, or where it has too
+    few elements to estimate an error scale."""
 
 
 def forward_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
-    """Tensors of a forward pass, first computed first; ``loss`` where there are labels."""
+    """Tensors of a forward pass in data-flow order; ``loss`` where there are labels."""
     order = [] if model_spec.decoder_only else _encoder_tensors(model_spec)
     order += _decoder_tensors(model_spec)
     order += _head_tensors(model_spec, order[-1].name)
@@ -36,7 +36,8 @@ def forward_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
 
 
 def _encoder_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
-    """States, attentions, and what is handed to the decoder: of audio as many frames as the convolutions leave."""
+    """Hidden states, attentions, and the encoder's output; for audio with as many frames as the convolutions
+    produce."""
     length = "src" if model_spec.speech is None else "frames"
     order = [TensorSpec("encoder.hidden.0", "hidden", ("batch", length, "width"))]
     for layer in range(model_spec.encoder.layers):
@@ -63,7 +64,7 @@ def _decoder_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
 
 
 def _head_tensors(model_spec: ModelSpec, last: str) -> list[TensorSpec]:
-    """What the class makes of the decoder's last states."""
+    """The output of the class's head."""
     if model_spec.head == "none":
         return [TensorSpec("decoder.last", "hidden", ("batch", "tgt", "d_model"), (last,))]
     if model_spec.head == "span":
@@ -76,10 +77,10 @@ def _head_tensors(model_spec: ModelSpec, last: str) -> list[TensorSpec]:
 
 
 def decode_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
-    """Tensors of decoding in steps: the decoder's own, and what its cache holds after the last step.
+    """Tensors of stepwise decoding: the decoder's own, and its cache after the last step.
 
-    Keys and values come before the attention they make; those of the source come from the encoder, which is no part
-    of this.
+    Keys and values precede the attention computed from them; those of the source come from the encoder, which is not
+    included.
     """
     order = []
     for spec in forward_tensors(model_spec):
@@ -101,10 +102,10 @@ def decode_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
 
 
 def score_tensors() -> list[TensorSpec]:
-    """What a given text is worth: each token's log-probability, and the whole text's score.
+    """Scores of a given text: each token's log-probability, and the whole text's score.
 
-    A text may have no more than two tokens, which say little of what such numbers err: those of a sample of the
-    vocabulary at the same places say it.
+    Two-token texts give too few samples of the error, so scores of sampled vocabulary entries at the same positions set
+    the scale.
     """
     sampled = TensorSpec("sampled_scores", "score", ("batch", "tgt", "sample"))
     tokens = TensorSpec("token_scores", "score", ("batch", "tgt"), scale_from=sampled.name)
@@ -112,11 +113,11 @@ def score_tensors() -> list[TensorSpec]:
 
 
 def gradient_tensors(model_spec: ModelSpec, parameters: Collection[str]) -> list[TensorSpec]:
-    """Gradients of the loss by parameter, in the order the backward pass reaches them; those that are defined.
+    """Gradients of the loss by parameter, in backward order; only those that are defined.
 
-    An activation with a kink has no derivative there: of two conforming backends one may find an input of it a rounding
-    error above zero, the other below, and every gradient behind it jumps by what that unit contributes. With such an
-    activation only what the backward pass reaches before the first of them is there to compare.
+    An activation with a kink has no derivative there. Of two conforming backends one may compute its input a rounding
+    error above zero, the other below, and every gradient further back differs by that unit's contribution. With such an
+    activation only the gradients that the backward pass reaches before the first of them are compared.
 
     Args:
         parameters: canonical names of the trainable parameters.
@@ -133,7 +134,7 @@ def gradient_tensors(model_spec: ModelSpec, parameters: Collection[str]) -> list
 
 
 def backward(model_spec: ModelSpec) -> Iterator[Row]:
-    """Rows of the table as the backward pass reaches them, up to the first activation with a kink if there is one."""
+    """Rows of the table in backward order, up to the first activation with a kink if there is one."""
     for row in reversed(model_spec.table.rows):
         encoder = ".encoder." in f".{row.ours}"
         stack = model_spec.encoder if encoder else model_spec.decoder
@@ -144,11 +145,11 @@ def backward(model_spec: ModelSpec) -> Iterator[Row]:
 
 
 def _is_zero(row: Row, model_spec: ModelSpec) -> bool:
-    """Whether theory says that a bias has no gradient, so that what there is of it is rounding, at its weight's size.
+    """Whether the gradient of a bias is zero in theory, so that it consists of rounding errors at its weight's scale.
 
-    Softmax is unchanged by one number added to all its inputs: a key's bias adds one to every key's score, and what is
-    added to every position's state one to every position's score as an answer's end. A normalisation over time takes
-    away what is added at all times alike.
+    Softmax is invariant to a constant added to all its inputs: a key bias adds the same to every key's score, and a
+    bias of the last states the same to every position's span score. A normalisation over time removes an offset common
+    to all times.
     """
     if not row.name.endswith(".bias"):
         return False

@@ -1,10 +1,9 @@
 """A trace: everything one subject produced for one case, in one safetensors file.
 
-Arrays carry canonical names (``parity.core.tensors``) in data-flow order. What is no array (what was raised,
-which fields came back, which parameters were loaded) is JSON in the file's metadata, beside the provenance.
-Half-precision arrays are stored widened to float32, which is exact; ``dtypes`` keeps what the backend returned.
-The metadata also holds the file's own sha256, taken with zeros in its place: whatever bit of a trace changes, in an
-array, in the facts or in the header, the file is no longer read.
+Arrays carry canonical names (``parity.core.tensors``) in data-flow order. Everything else (exceptions, returned fields,
+loaded parameters) is JSON in the file's metadata, beside the provenance. Half-precision arrays are stored widened to
+float32, which is exact; ``dtypes`` holds the types that the backend returned. The metadata also holds the file's own
+sha256, computed with zeros in its place: a file with any changed bit, in an array, the facts or the header, is refused.
 """
 
 from __future__ import annotations
@@ -33,10 +32,12 @@ PROJECTION_WIDTH = 16
 _PROJECTION_ROWS = 64
 _NO_DIGEST = "0" * 64
 _DIGEST = b'"digest":"'
-"""How the digest's field begins in the header. Elsewhere in it every quotation mark within a text is escaped."""
+"""The beginning of the digest's field in the header. Elsewhere in the header every quotation mark within a text is
+escaped."""
 _PIECE = 1 << 20
 LARGE = 1 << 24
-"""Bytes of a file from which on its content is digested once by a process, as long as it stays the same file."""
+"""Size in bytes from which a file's content is hashed once per process, as long as device, inode, size and times stay
+the same."""
 _CODES = {
     "float64": "F64",
     "float32": "F32",
@@ -51,9 +52,9 @@ _CODES = {
     "uint8": "U8",
     "bool": "BOOL",
 }
-"""What safetensors calls a type of numpy's."""
+"""The safetensors name of a numpy dtype."""
 _known: dict[tuple[int, ...], str] = {}
-"""The digest of the content of large files that this process wrote or compared, by device, inode, size and time."""
+"""Content digests of large files that this process wrote or verified, by device, inode, size and time."""
 
 
 class TraceError(InputError):
@@ -61,12 +62,12 @@ class TraceError(InputError):
 
 
 FILE = "file."
-"""Before a saved file's name among the arrays of a saving's trace."""
+"""Prefix of a saved file's name among the arrays of a save trace."""
 
 
 @dataclass(frozen=True)
 class Raised:
-    """What a backend raised instead of answering."""
+    """The exception that a backend raised."""
 
     type: str
     message: str
@@ -79,29 +80,30 @@ class Raised:
 if TYPE_CHECKING:
     from typing import TypedDict
 
-    # Keys that are words of Python.
+    # Keys that are Python keywords.
     _Words = TypedDict("_Words", {"class": str, "json": Any, "dict": list[Any], "tuple": list[Any]}, total=False)
 
     class Facts(_Words, total=False):
-        """What an answer says beside its arrays, by operation. Where two operations share a key, each has its own type.
+        """The metadata of a result, by operation. Where two operations share a key, each has its own type.
 
-        ``class``: what the library's object is called. ``json``: a config's values after a way through JSON. ``dict``
-        and ``tuple``: summaries of an answer's leaves in either form.
+        ``class``: the name of the library's class. ``json``: a config's values after a round trip through JSON.
+        ``dict`` and ``tuple``: summaries of an output's leaves in either form.
         """
 
         # load, load_as, load_saved, compose
         report: dict[str, Any]
-        """``LoadReport`` as JSON has it."""
+        """``LoadReport`` as JSON."""
         parameters: dict[str, dict[str, Any]]
-        """By canonical name: shape, dtype, digest, numbers that are not finite; of a saver, what it holds in memory."""
+        """By canonical name: shape, dtype, digest, number of non-finite values; for a saver, of the parameters in
+        memory."""
         second: dict[str, str]
         """Digests after a second load, or of a second call."""
         flags: dict[str, Any]
-        """What a joined model says of itself."""
+        """Settings of a joined model."""
         training: bool | None
         """Whether a loaded model is in training."""
         route: str | None
-        """The way by which a model was loaded."""
+        """The route by which a model was loaded."""
 
         # forward, encode_decode, layerwise, repeat, tuple
         fields: list[dict[str, Any]]
@@ -113,31 +115,31 @@ if TYPE_CHECKING:
 
         # gradients, frozen_gradients
         projected: list[str]
-        """Gradients of which a random projection is kept."""
+        """Gradients that are stored as a random projection."""
         minuends: dict[str, float]
-        """What softmax subtracts from, by tensor (``parity.backends.reference.softmax_cancellation``)."""
+        """The minuend of softmax cancellation, by tensor (``parity.backends.reference.softmax_cancellation``)."""
         minuend_terms: dict[str, float]
-        """The terms of their products."""
+        """The root mean square of its terms."""
         moved: list[str]
-        """Parameters whose gradient is not zero."""
+        """Parameters with a non-zero gradient."""
 
         # decode_steps, generation_settings, reachable
         steps: list[dict[str, Any]]
         """Of each call: tokens, the cache's layout and shapes."""
         settings: dict[str, Any]
-        """What ``generate`` would use."""
+        """The settings ``generate`` would use."""
         exhausted: bool
-        """The search of what can be reached was given up."""
+        """The search for reachable texts was incomplete."""
 
         # save
         files: dict[str, dict[str, Any]]
         """Size and digest of each saved file."""
         tied: list[Any]
-        """Parameters that are one."""
+        """Groups of parameters that share storage."""
         stored: dict[str, Any]
-        """What the files hold, read without the library."""
+        """The content of the files, read without the library."""
         let_go: list[str]
-        """Large files that are no longer in the trace."""
+        """Large files that were removed from the trace."""
 
         # signature, plain_load
         signatures: dict[str, Any]
@@ -145,71 +147,71 @@ if TYPE_CHECKING:
         devices: dict[str, int]
         """Parameters on each device."""
         attention: str | None
-        """The attention that a model of no arguments got."""
+        """The attention of a model loaded without arguments."""
         dtypes: Any
-        """``plain_load``: parameters of each dtype; ``weight_files``: the dtypes in each of two files."""
+        """``plain_load``: number of parameters of each dtype; ``weight_files``: the dtypes in each of two files."""
 
         # config
         raw: dict[str, Any]
-        """``config.json`` as it stands."""
+        """``config.json`` unchanged."""
         read: Any
         """``config``: values by half; ``weight_files``: the file that is read."""
         arguments: list[list[Any]]
-        """Of the constructor: name, default, whether it may be given by its place."""
+        """Parameters of the constructor: name, default, whether positional."""
         bare: dict[str, Any]
-        """What the constructor gives without arguments."""
+        """Attributes after construction without arguments."""
         joined: dict[str, Any]
-        """What ``from_encoder_decoder_configs`` makes of two configs."""
+        """The result of ``from_encoder_decoder_configs`` on two configs."""
         saved: Any
         """``config``: values after saving; ``tokenize``: ids after saving."""
 
         # tokenize, tokenizer_files
         kind: str
-        """The kind of tokenizer."""
+        """The tokenizer type."""
         roles: dict[str, int | None]
         """Ids of the special tokens."""
         size: int
-        """Tokens of the vocabulary."""
+        """Vocabulary size."""
         largest: int
-        """The greatest id."""
+        """The largest id."""
         called: str
-        """The token that has it."""
+        """The token with this id."""
         model_max_length: Any
-        """As ``tokenizer_config.json`` says."""
+        """The value in ``tokenizer_config.json``."""
         problems: list[str]
-        """Where the files contradict each other."""
+        """Contradictions between the files."""
         serialised: dict[str, Any] | None
-        """Where ``tokenizer.json`` says otherwise than the files it was made of."""
+        """Differences between ``tokenizer.json`` and the files it was made from."""
         texts: dict[str, list[Any]]
-        """What each text becomes, without and with a prefix space."""
+        """The ids of each text, without and with a prefix space."""
         pairs: list[Any]
-        """What each pair becomes."""
+        """The ids of each pair."""
         decoded: list[Any]
-        """What ids are decoded to."""
+        """The decoded texts."""
         documented: dict[str, Any]
-        """All of these in the documented dialect, where a text has several."""
+        """All valid results in the documented dialect, where a text has several."""
         fast: dict[str, Any]
-        """All of these in the dialect of the library's fast class."""
+        """All valid results in the dialect of the library's fast class."""
         short: dict[str, list[Any]]
-        """Rows cut and padded, by the sides of both."""
+        """Truncated and padded rows, by the sides of both."""
 
         # weight_files
         file: str
-        """The other file, or where a vocabulary stands."""
+        """The other file, or the location of a vocabulary."""
         compared: int
-        """Parameters that both have."""
+        """Number of parameters in both."""
         missing: list[str]
-        """Those that the other file lacks."""
+        """Parameters missing from the other file."""
         added: list[str]
-        """Those that it alone has."""
+        """Parameters only in the other file."""
         differing: int
-        """Those of other values."""
+        """Parameters with different values."""
         differs: list[dict[str, Any]]
-        """The first of these, each with where and by how much."""
+        """The first of these, with position and difference."""
         unequal_duplicates: Any
-        """Parameters that the file holds twice, with other values."""
+        """Parameters that the file contains twice, with different values."""
         stored_for: list[str]
-        """Frameworks that have a file of their own."""
+        """Frameworks with a weight file of their own."""
         unreadable: str
         """Why the other file cannot be read."""
 
@@ -231,14 +233,14 @@ class Trace:
     """sha256 of the file it was read from, or written to last."""
 
     def write(self, path: Path) -> None:
-        """Writes the trace whole: to a temporary file beside ``path``, then renamed.
+        """Writes the trace atomically: to a temporary file beside ``path``, then renamed.
 
         Raises:
             OSError: the directory cannot be written or the disk is full; nothing is left behind.
         """
         head = {"format": FORMAT, "facts": self.facts, "dtypes": self.dtypes, "provenance": self.provenance}
         head["raised"] = asdict(self.raised) if self.raised else None
-        # safetensors sorts tensors by size, so the data-flow order is kept here.
+        # safetensors sorts tensors by size, so the data-flow order is stored here.
         head["order"] = list(self.arrays)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
@@ -254,13 +256,13 @@ class Trace:
 
     @classmethod
     def read(cls, path: Path, digest: str = "") -> Trace:
-        """Opens a trace and compares its content with its digest; arrays are read from the file when asked for.
+        """Opens a trace and verifies its digest; arrays are read from the file on access.
 
         Args:
-            digest: what a run recorded of it; a whole trace of something else is refused as well.
+            digest: the digest that the run recorded; an intact trace with another digest is refused too.
 
         Raises:
-            TraceError: the file is missing, truncated, changed since it was written, or no trace of this format.
+            TraceError: the file is missing, truncated, changed since it was written, or not a trace of this format.
         """
         try:
             with open_file(path) as file:
@@ -268,15 +270,15 @@ class Trace:
                 stored, found = _digests(file, _known.get(_identity(status)))
             _remember(status, found)
             if stored != found:
-                raise TraceError(f"{path}: changed since it was written: its content has another digest")
+                raise TraceError(f"{path}: changed since it was written: its digest does not match")
             if digest and digest != found:
-                raise TraceError(f"{path}: another trace than the one that the run recorded")
+                raise TraceError(f"{path}: not the trace that the run recorded")
             with safe_open(path, framework="numpy") as file:
                 head, names = json.loads((file.metadata() or {})["parity"]), file.keys()
             if head["format"] != FORMAT:
                 raise TraceError(f"{path}: trace format {brief(head['format'])}, this version reads {FORMAT}")
             if sorted(head["order"]) != sorted(names):
-                raise ValueError("the order that it gives is not that of its arrays")
+                raise ValueError("the recorded order does not match its arrays")
             raised = Raised(**head["raised"]) if head["raised"] else None
             arrays = FileArrays(path, status, head["order"])
             return cls(arrays, head["facts"], raised, head["dtypes"], head["provenance"], found)
@@ -288,12 +290,12 @@ class Trace:
 
 
 def _write(file: BufferedIOBase, arrays: Mapping[str, np.ndarray], head: str) -> str:
-    """Writes a safetensors file and returns the digest of its content, which it then holds.
+    """Writes a safetensors file with the digest of its content, and returns the digest.
 
-    Each array is written, and digested, from where it stands: a file in a saving's trace is as large as a model.
+    Arrays are written and hashed in place, without a copy: a file in a save trace is as large as a model.
     """
     given = {name: np.asarray(array) for name, array in arrays.items()}
-    # The widest types first, so that each array lies where numbers of its type may.
+    # The widest types first, so that every array is aligned.
     order = sorted(given, key=lambda name: (-given[name].itemsize, name))
     header: dict[str, Any] = {"__metadata__": {"digest": _NO_DIGEST, "parity": head}}
     end = 0
@@ -317,16 +319,16 @@ def _write(file: BufferedIOBase, arrays: Mapping[str, np.ndarray], head: str) ->
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    """An array's bytes in order, little-endian; where they lie so, these themselves."""
+    """An array's bytes in order, little-endian; a view where the memory is already so."""
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return array.reshape(-1).view(np.uint8).data
 
 
 def _digests(file: BufferedIOBase, known: str | None = None) -> tuple[str, str]:
-    """The digest that a trace file holds, and that of its content: ``known``, or else taken now.
+    """The digest stored in a trace file, and that of its content: ``known``, or else computed now.
 
     Raises:
-        ValueError: it holds none.
+        ValueError: the file stores none.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -336,7 +338,7 @@ def _digests(file: BufferedIOBase, known: str | None = None) -> tuple[str, str]:
     place = header.find(_DIGEST) + len(_DIGEST)
     end = place + len(_NO_DIGEST)
     if place < len(_DIGEST) or header[end : end + 1] != b'"':
-        raise ValueError("it holds no digest of itself")
+        raise ValueError("it stores no digest")
     stored = header[place:end].decode("ascii", errors="replace")
     if known is not None:
         return stored, known
@@ -347,7 +349,7 @@ def _digests(file: BufferedIOBase, known: str | None = None) -> tuple[str, str]:
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
-    """What a file has under each of its names as long as nobody writes to it."""
+    """A file's identity, which stays the same as long as nobody writes to it."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -357,10 +359,10 @@ def _remember(status: os.stat_result, digest: str) -> None:
 
 
 class FileArrays(Mapping[str, np.ndarray]):
-    """The arrays of one trace file, each read when it is looked up."""
+    """The arrays of one trace file, each read on access."""
 
     def __init__(self, path: Path, status: os.stat_result, names: list[str]) -> None:
-        """``status``: of the file when its digest was compared."""
+        """``status``: file status when its digest was verified."""
         self._path, self._status, self._names, self._known = path, status, names, frozenset(names)
         self._file: Any = None
 
@@ -374,11 +376,11 @@ class FileArrays(Mapping[str, np.ndarray]):
             self._file = safe_open(self._path, framework="numpy")
             now, then = self._path.stat(), self._status
             if (now.st_ino, now.st_size, now.st_mtime_ns) != (then.st_ino, then.st_size, then.st_mtime_ns):
-                raise TraceError(f"{self._path}: changed while it was judged")
+                raise TraceError(f"{self._path}: changed while it was being judged")
         return self._file.get_tensor(name)
 
     def copy(self, name: str, path: Path) -> None:
-        """Writes the bytes of one array to a file, a piece at a time."""
+        """Writes the bytes of one array to a file in chunks."""
         with open_file(self._path) as file, path.open("wb") as other:
             length = int.from_bytes(file.read(8), "little")
             start, end = json.loads(file.read(length))[name]["data_offsets"]
@@ -394,12 +396,12 @@ class FileArrays(Mapping[str, np.ndarray]):
 
 
 def random_projection(array: np.ndarray) -> np.ndarray:
-    """A large array's last axis, projected on 16 fixed random sign vectors, in float64.
+    """The last axis of a large array projected on 16 fixed random sign vectors, in float64.
 
     The projection is linear, so the random projection of a difference is the difference of the random projections, and
-    the root mean square over the 16 numbers estimates that over the axis it replaces (relative standard
-    error 1/√32, Johnson and Lindenstrauss 1984). Only gradients larger than ``PROJECT_ABOVE`` elements
-    are kept this way; the tolerances are measured on random projections too.
+    the root mean square over the 16 numbers estimates that over the axis it replaces (relative standard error 1/√32,
+    Johnson and Lindenstrauss 1984). Only gradients larger than ``PROJECT_ABOVE`` elements are stored this way; their
+    tolerances are measured on random projections too.
 
     Args:
         array: ``[..., width]``, any float dtype.
@@ -411,7 +413,7 @@ def random_projection(array: np.ndarray) -> np.ndarray:
     signs = np.random.default_rng(width).integers(0, 2, (width, PROJECTION_WIDTH)) * 2.0 - 1.0
     rows = array.reshape(-1, width)
     projected = np.empty((len(rows), PROJECTION_WIDTH))
-    # In pieces that stay in the processor's cache: widening a whole embedding table costs more than the product.
+    # In chunks that fit in the processor's cache: widening a whole embedding table costs more than the product.
     for start in range(0, len(rows), _PROJECTION_ROWS):
         piece = slice(start, start + _PROJECTION_ROWS)
         np.matmul(rows[piece].astype(np.float64), signs, out=projected[piece])

@@ -228,12 +228,12 @@ class CheckpointRun:
             names = [name.removeprefix("gradient.") for name in oracle.arrays if name != "loss"] if oracle else []
             return gradient_tensors(self.model_spec, names)
         if found.operation == "decode_steps":
-            return [spec for spec in decode_tensors(self.model_spec) if found.brings(spec.name)]
+            return [spec for spec in decode_tensors(self.model_spec) if found.produces(spec.name)]
         if found.operation == "score":
             return score_tensors()
         if found.operation in WITHOUT_TENSORS or found.about != "model":
             return []
-        return [spec for spec in forward_tensors(self.model_spec) if found.brings(spec.name)]
+        return [spec for spec in forward_tensors(self.model_spec) if found.produces(spec.name)]
 
     def errors(self, case: str) -> CaseErrors:
         """The errors of every captured subject against the oracle, cached."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from parity.core.eligibility import Decision, NotAsked, Skip, eligibility
+from parity.core.eligibility import Decision, NotApplicable, Skip, eligibility
 from parity.core.errors import InputError
 from parity.core.records import (
     CaseRecord,
@@ -224,7 +224,7 @@ def planned_cells(run: CheckpointRun, checks: list[Check]) -> Iterator[Cell]:
             for name in _cases_of(run, check):
                 if _has_coverage(run, check, name):
                     cell = Cell(run, check, run.cases[name], index, subject)
-                    if not isinstance(_eligibility(cell), NotAsked):
+                    if not isinstance(_eligibility(cell), NotApplicable):
                         yield cell
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from parity.checkpoint.tokenizer_process import Apart, TokenizerError
+from parity.checkpoint.tokenizer_process import TokenizerError, TokenizerProcess
 from parity.core.case import Case
 from parity.core.records import GeneratedRow, TokenDiff
 from parity.core.trace import TraceError
@@ -108,13 +108,13 @@ def _tokenizer(checkpoint: Path) -> Words | None:
     if not file.is_file():
         return None
     try:
-        tokenizer = Apart("serialised", [file])
+        tokenizer = TokenizerProcess("serialised", [file])
     except TokenizerError:
         return None  # a report without words is still a report
     return partial(_words, tokenizer)
 
 
-def _words(tokenizer: Apart, tokens: list[int]) -> tuple[str, list[str]]:
+def _words(tokenizer: TokenizerProcess, tokens: list[int]) -> tuple[str, list[str]]:
     try:
         return tokenizer.decode(tokens)
     except TokenizerError:

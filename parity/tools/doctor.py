@@ -148,7 +148,7 @@ def _stack_lines(finding: StackFinding) -> list[Text]:
     if finding.interpreter is not None:
         lines.append(Text(f"  {printable(finding.interpreter, 1000)}"))
     if finding.problem:
-        lines.append(Text(f"  no   {sentence(finding.problem)}; to make it: {finding.todo}", "yellow"))
+        lines.append(Text(f"  no   {sentence(finding.problem)}; to create it: {finding.todo}", "yellow"))
     for backend, why in finding.backends.items():
         lines.append(
             Text(f"  no   {backend}: {sentence(why)}", "yellow") if why else Text(f"  yes  {backend}", "green")

@@ -52,7 +52,7 @@ def path(name: str) -> Path:
     row = find_row(name)
     found = find(name)
     if found is None:
-        raise StackError(f"{name}: not here; to make it: parity stack make {row.name}")
+        raise StackError(f"{name}: not here; to create it: parity stack make {row.name}")
     return found
 
 
@@ -83,7 +83,7 @@ def make(name: str, python: str | None = None, progress: Callable[[str], None] |
     chosen = _python(row, python)
     try:
         lock = locks.take(folder.with_name(f".{name}.lock"))
-    except locks.Held:
+    except locks.Locked:
         raise StackError(f"{name}: another process is making it in {folder}") from None
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -50,10 +50,10 @@ class BartDecoder(DecoderStack):
         self.layernorm_embedding = LayerNorm(config.d_model, EPSILON, rngs)
 
     def embed(
-        self, embedded: Float[Array, "batch tgt d_model"], start: int | Int[Array, ""]
+        self, embedded: Float[Array, "batch tgt d_model"], position_offset: int | Int[Array, ""]
     ) -> Float[Array, "batch tgt d_model"]:
         """What the first layer is given, from the tokens' vectors."""
-        return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], start))
+        return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], position_offset))
 
 
 class BartStacks(nnx.Module):
@@ -81,7 +81,7 @@ class BareBart(Seq2Seq[BartConfig]):
         self.config = config
         self.precision = precision
         self.positions = config.max_position_embeddings
-        self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
+        self.pad, self.decoder_start_token_id = config.pad_token_id, config.decoder_start_token_id
         self.model = BartStacks(config, attention, rngs)
 
     @compiled
@@ -105,9 +105,11 @@ class BareBart(Seq2Seq[BartConfig]):
         """The decoder's stack."""
         return self.model.decoder
 
-    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
-        """What the decoder's first layer is given for tokens from position ``start`` on."""
-        return self.model.decoder.embed(self.model.shared(ids), start)
+    def embed(
+        self, ids: Int[Array, "batch tgt"], position_offset: int | Int[Array, ""]
+    ) -> Float[Array, "batch tgt d_model"]:
+        """What the decoder's first layer is given for tokens from ``position_offset`` on."""
+        return self.model.decoder.embed(self.model.shared(ids), position_offset)
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt d_model"]:
         """The states themselves."""
@@ -157,9 +159,11 @@ class BartForCausalLM(TextDecoder[BartConfig]):
         """The stack between embedding and head."""
         return self.decoder
 
-    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
-        """What the first layer is given for tokens from position ``start`` on."""
-        return self.decoder.embed(self.words(ids), start)
+    def embed(
+        self, ids: Int[Array, "batch tgt"], position_offset: int | Int[Array, ""]
+    ) -> Float[Array, "batch tgt d_model"]:
+        """What the first layer is given for tokens from ``position_offset`` on."""
+        return self.decoder.embed(self.words(ids), position_offset)
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

@@ -39,7 +39,7 @@ class BertEmbeddings(nnx.Module):
     def __call__(
         self,
         ids: Int[Array, "batch length"],
-        start: int | Int[Array, ""],
+        position_offset: int | Int[Array, ""],
         types: Int[Array, "batch length"] | None = None,
     ) -> Float[Array, "batch length d_model"]:
         """What the first layer is given; without ``types`` every token is of type 0.
@@ -48,9 +48,9 @@ class BertEmbeddings(nnx.Module):
             ValueError: the sequence is longer than the positions.
         """
         if isinstance(self.positions, CountedPositions):
-            places = self.positions.of(ids, start)
+            places = self.positions.of(ids, position_offset)
         else:
-            places = self.positions(ids.shape[1], start)
+            places = self.positions(ids.shape[1], position_offset)
         embedded = self.words(ids) + places
         if self.types is not None:
             embedded = embedded + self.types(jnp.zeros_like(ids) if types is None else types)
@@ -141,9 +141,11 @@ class BertDecoder(TextDecoder[BertConfig]):
         """The stack between embedding and head."""
         return self.stack
 
-    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
-        """What the first layer is given for tokens from position ``start`` on."""
-        return self.embeddings(ids, start)
+    def embed(
+        self, ids: Int[Array, "batch tgt"], position_offset: int | Int[Array, ""]
+    ) -> Float[Array, "batch tgt d_model"]:
+        """What the first layer is given for tokens from ``position_offset`` on."""
+        return self.embeddings(ids, position_offset)
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

@@ -21,9 +21,9 @@ class KeysValues(NamedTuple):
     key: Float[Array, "batch heads length head_dim"]
     value: Float[Array, "batch heads length head_dim"]
 
-    def written(self, new: KeysValues, start: int | Int[Array, ""]) -> KeysValues:
-        """The same room with ``new`` at the positions from ``start`` on."""
-        positions = start + jnp.arange(new.key.shape[2])
+    def written(self, new: KeysValues, position_offset: int | Int[Array, ""]) -> KeysValues:
+        """The same room with ``new`` at the positions from ``position_offset`` on."""
+        positions = position_offset + jnp.arange(new.key.shape[2])
         return KeysValues(self.key.at[:, :, positions].set(new.key), self.value.at[:, :, positions].set(new.value))
 
     def rows(self, index: Int[Array, " rows"]) -> KeysValues:

@@ -47,15 +47,15 @@ class LearnedPositions(nnx.Module):
         self.positions = positions
         self.offset = offset
 
-    def __call__(self, length: int, start: int | Int[Array, ""] = 0) -> Float[Array, "{length} d_model"]:
-        """The vectors of ``length`` positions from ``start`` on.
+    def __call__(self, length: int, position_offset: int | Int[Array, ""] = 0) -> Float[Array, "{length} d_model"]:
+        """The vectors of ``length`` positions from ``position_offset`` on.
 
         Raises:
             ValueError: the table has fewer positions.
         """
         self.check(length)
-        # Compiled code learns ``start`` too late to raise: a position that is not there is NaN, not another one.
-        positions = self.offset + start + jnp.arange(length)
+        # Compiled code cannot raise for a traced ``position_offset``: a missing position becomes NaN, not another row.
+        positions = self.offset + position_offset + jnp.arange(length)
         return self.embedding[...].at[positions].get(mode="fill", fill_value=jnp.nan)
 
     def check(self, length: int) -> None:
@@ -71,10 +71,12 @@ class CountedPositions(LearnedPositions):
     ``create_position_ids_from_input_ids``. With a cache every token before counts, padding too.
     """
 
-    def of(self, ids: Int[Array, "batch length"], start: int | Int[Array, ""]) -> Float[Array, "batch length d_model"]:
-        """The vectors of the tokens from position ``start`` on; raises ValueError as ``__call__`` does."""
+    def of(
+        self, ids: Int[Array, "batch length"], position_offset: int | Int[Array, ""]
+    ) -> Float[Array, "batch length d_model"]:
+        """The vectors of the tokens from ``position_offset`` on; raises ValueError as ``__call__`` does."""
         self.check(ids.shape[1])
         padding = self.offset - 1
         counted = ids != padding
-        positions = padding + (counted.cumsum(axis=1) + start) * counted
+        positions = padding + (counted.cumsum(axis=1) + position_offset) * counted
         return self.embedding[...].at[positions].get(mode="fill", fill_value=jnp.nan)

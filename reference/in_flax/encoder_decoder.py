@@ -39,7 +39,7 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
     ) -> None:
         self.config = config
         self.precision = precision
-        self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
+        self.pad, self.decoder_start_token_id = config.pad_token_id, config.decoder_start_token_id
         self.encoder = self.encoder_of(attention, rngs)
         self.decoder = decoder_of(config, attention, precision, rngs)
         self.positions = self.decoder.positions
@@ -83,7 +83,7 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
         Raises:
             ValueError: there are no labels, or the config lacks the tokens to shift them with.
         """
-        decoder_input_ids = shifted_labels(labels, self.pad, self.start)
+        decoder_input_ids = shifted_labels(labels, self.pad, self.decoder_start_token_id)
         seen = decoder_input_ids != only(self.pad, "pad_token_id", "padding cannot be hidden")
         return decoder_input_ids, seen.astype(decoder_input_ids.dtype)
 
@@ -91,9 +91,11 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
         """The decoder's stack."""
         return self.decoder.layers()
 
-    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
-        """What the decoder's first layer is given for tokens from position ``start`` on."""
-        return self.decoder.embed(ids, start)
+    def embed(
+        self, ids: Int[Array, "batch tgt"], position_offset: int | Int[Array, ""]
+    ) -> Float[Array, "batch tgt d_model"]:
+        """What the decoder's first layer is given for tokens from ``position_offset`` on."""
+        return self.decoder.embed(ids, position_offset)
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
         """The decoder's head."""
@@ -117,7 +119,7 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         Raises:
             ValueError: there are no labels, or the config lacks the tokens to shift them with.
         """
-        return shifted_labels(labels, self.pad, self.start), None
+        return shifted_labels(labels, self.pad, self.decoder_start_token_id), None
 
     # The documented call has another name for its input.
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -139,7 +141,7 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         return super().__call__(inputs, attention_mask, *others, **named)
 
 
-def shifted_labels(labels: Int[Array, "batch tgt"] | None, pad: Tokens, start: Tokens) -> Array:
+def shifted_labels(labels: Int[Array, "batch tgt"] | None, pad: Tokens, decoder_start_token_id: Tokens) -> Array:
     """Labels shifted right, where there is all that it takes.
 
     Raises:
@@ -147,4 +149,4 @@ def shifted_labels(labels: Int[Array, "batch tgt"] | None, pad: Tokens, start: T
     """
     if labels is None:
         raise ValueError("neither decoder_input_ids nor labels are given")
-    return shift_right(labels, pad, start)
+    return shift_right(labels, pad, decoder_start_token_id)

@@ -41,9 +41,11 @@ class Gpt2Decoder(TextDecoder[Gpt2Config]):
         """The stack between embedding and head."""
         return self.stack
 
-    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
-        """What the first layer is given for tokens from position ``start`` on."""
-        return self.words(ids) + self.positions_table(ids.shape[1], start)
+    def embed(
+        self, ids: Int[Array, "batch tgt"], position_offset: int | Int[Array, ""]
+    ) -> Float[Array, "batch tgt d_model"]:
+        """What the first layer is given for tokens from ``position_offset`` on."""
+        return self.words(ids) + self.positions_table(ids.shape[1], position_offset)
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

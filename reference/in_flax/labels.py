@@ -15,7 +15,9 @@ IGNORED = -100
 """The label that the loss leaves out (BART page, ``labels``)."""
 
 
-def shift_right(tokens: Int[Array, "batch length"], pad: Tokens, start: Tokens) -> Int[Array, "batch length"]:
+def shift_right(
+    tokens: Int[Array, "batch length"], pad: Tokens, decoder_start_token_id: Tokens
+) -> Int[Array, "batch length"]:
     """The start token, then every token but the last; ignored labels become padding.
 
     Source: BART page, ``decoder_input_ids``; encoder-decoder page, on training.
@@ -24,7 +26,8 @@ def shift_right(tokens: Int[Array, "batch length"], pad: Tokens, start: Tokens) 
         ValueError: the config names no padding or no start token (None), or several.
     """
     without = "labels cannot be shifted"
-    pad, start = only(pad, "pad_token_id", without), only(start, "decoder_start_token_id", without)
+    pad = only(pad, "pad_token_id", without)
+    start = only(decoder_start_token_id, "decoder_start_token_id", without)
     first = jnp.full_like(tokens[:, :1], start)
     shifted = jnp.concatenate([first, tokens[:, :-1]], axis=1)
     return jnp.where(shifted == IGNORED, pad, shifted)

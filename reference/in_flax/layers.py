@@ -76,7 +76,7 @@ class DecoderLayer(EncoderLayer):
         self,
         hidden: Float[Array, "batch tgt d_model"],
         past: LayerCache,
-        start: int | Int[Array, ""],
+        position_offset: int | Int[Array, ""],
         keep: Bool[Array, "batch 1 tgt keys"],
         memory_keep: Bool[Array, "batch 1 1 src"] | None,
         head_mask: Float[Array, " heads"] | None,
@@ -91,12 +91,12 @@ class DecoderLayer(EncoderLayer):
 
         Args:
             past: what earlier calls kept, with ``own`` None in a pass that has the whole sequence.
-            start: position of the first of these tokens.
+            position_offset: position of the first of these tokens.
         """
         given = self.before(self.self_attn_layer_norm, hidden)
         own = self.self_attn.keys_values(given)
         if past.own is not None:
-            own = past.own.written(own, start)
+            own = past.own.written(own, position_offset)
         found, weights = self.self_attn(given, own, keep, head_mask)
         hidden = self.after(self.self_attn_layer_norm, hidden + found)
         cross_weights = None

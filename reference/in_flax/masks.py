@@ -23,16 +23,16 @@ def padding_mask(attention_mask: Int[Array, "batch keys"]) -> Bool[Array, "batch
 
 
 def causal_mask(
-    decoder_attention_mask: Int[Array, "batch keys"], start: int | Int[Array, ""], queries: int
+    decoder_attention_mask: Int[Array, "batch keys"], position_offset: int | Int[Array, ""], queries: int
 ) -> Bool[Array, "batch 1 queries keys"]:
     """The keys that are no padding and do not come after the query (Vaswani et al. 2017, section 3.2.3).
 
     Args:
-        start: position of the first query; the keys begin at position 0.
+        position_offset: position of the first query; the keys begin at position 0.
         queries: how many there are.
     """
     length = decoder_attention_mask.shape[1]
     position = jnp.arange(length)
-    asking = start + jnp.arange(queries)
+    asking = position_offset + jnp.arange(queries)
     not_later = position[None, :] <= asking[:, None]
     return padding_mask(decoder_attention_mask) & not_later

@@ -46,8 +46,10 @@ class TextDecoder(Model[C]):
         """What cross-attention looks at: the encoder's last states, unless a family makes something of them."""
         return encoder_last_hidden_state
 
-    def embed(self, ids: Int[Array, "batch tgt"], start: int | Int[Array, ""]) -> Float[Array, "batch tgt d_model"]:
-        """What the first layer is given for tokens from position ``start`` on."""
+    def embed(
+        self, ids: Int[Array, "batch tgt"], position_offset: int | Int[Array, ""]
+    ) -> Float[Array, "batch tgt d_model"]:
+        """What the first layer is given for tokens from ``position_offset`` on."""
         raise NotImplementedError
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
@@ -140,19 +142,19 @@ class TextDecoder(Model[C]):
         self,
         decoder_input_ids: Int[Array, "batch tgt"],
         past: tuple[LayerCache, ...],
-        start: int | Int[Array, ""],
+        position_offset: int | Int[Array, ""],
         attention_mask: Int[Array, "batch src"] | None,
         decoder_attention_mask: Int[Array, "batch keys"],
         decoder_head_mask: Float[Array, "decoder_layers heads"] | None,
         cross_attn_head_mask: Float[Array, "decoder_layers heads"] | None,
     ) -> tuple[DecoderOutput, tuple[LayerCache, ...]]:
-        """The tokens from position ``start`` on, after what is kept of those before."""
-        keep = causal_mask(decoder_attention_mask, start, decoder_input_ids.shape[1])
+        """The tokens from ``position_offset`` on, after what is kept of those before."""
+        keep = causal_mask(decoder_attention_mask, position_offset, decoder_input_ids.shape[1])
         memory_keep = None if attention_mask is None else padding_mask(attention_mask)
         masks = (keep, memory_keep, decoder_head_mask, cross_attn_head_mask)
         with matmul_precision(self.precision):
-            embedded = self.embed(decoder_input_ids, start)
-            layers, states, attentions, cross_attentions = self.layers().run(embedded, past, start, *masks)
+            embedded = self.embed(decoder_input_ids, position_offset)
+            layers, states, attentions, cross_attentions = self.layers().run(embedded, past, position_offset, *masks)
             return DecoderOutput(self.score(states[-1]), states, attentions, cross_attentions), layers
 
     def __call__(
@@ -178,11 +180,12 @@ class Seq2Seq(Encoder[C], TextDecoder[C]):
     """An encoder before a decoder. A family says what the encoder is, besides what a decoder must say.
 
     Attributes:
-        pad: what an ignored label becomes in the decoder's inputs; with ``start`` what labels are shifted with.
+        pad: what an ignored label becomes in the decoder's inputs.
+        decoder_start_token_id: the first token of labels that are shifted right.
     """
 
     pad: Tokens
-    start: Tokens
+    decoder_start_token_id: Tokens
 
     def shifted(
         self,
@@ -190,7 +193,7 @@ class Seq2Seq(Encoder[C], TextDecoder[C]):
         labels: Int[Array, "batch tgt"] | None,
     ) -> tuple[Int[Array, "batch tgt"], Int[Array, "batch tgt"] | None]:
         """Decoder inputs where none are given, and which of them are seen if not all."""
-        return shift_right(input_ids if labels is None else labels, self.pad, self.start), None
+        return shift_right(input_ids if labels is None else labels, self.pad, self.decoder_start_token_id), None
 
     # The documented call of the whole, whose arguments are others than a decoder's alone.
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -75,7 +75,7 @@ class DecoderStack(nnx.Module):
         self,
         hidden: Float[Array, "batch tgt d_model"],
         past: tuple[LayerCache, ...],
-        start: int | Int[Array, ""],
+        position_offset: int | Int[Array, ""],
         keep: Bool[Array, "batch 1 tgt keys"],
         memory_keep: Bool[Array, "batch 1 1 src"] | None,
         head_mask: Float[Array, "layers heads"] | None,
@@ -86,7 +86,9 @@ class DecoderStack(nnx.Module):
         head_masks = by_layer(head_mask, len(self.layers))
         cross_head_masks = by_layer(cross_head_mask, len(self.layers))
         for layer, before, own, cross in zip(self.layers, past, head_masks, cross_head_masks, strict=True):
-            hidden, after, weights, cross_weights = layer(hidden, before, start, keep, memory_keep, own, cross)
+            hidden, after, weights, cross_weights = layer(
+                hidden, before, position_offset, keep, memory_keep, own, cross
+            )
             kept.append(after)
             states.append(hidden)
             attentions.append(weights)

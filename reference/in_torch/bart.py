@@ -47,9 +47,11 @@ class BartDecoder(DecoderStack):
         self.embed_positions = LearnedPositions(config.max_position_embeddings, config.d_model)
         self.layernorm_embedding = LayerNorm(config.d_model, EPSILON)
 
-    def embed(self, embedded: Float[Tensor, "batch tgt d_model"], start: int) -> Float[Tensor, "batch tgt d_model"]:
+    def embed(
+        self, embedded: Float[Tensor, "batch tgt d_model"], position_offset: int
+    ) -> Float[Tensor, "batch tgt d_model"]:
         """What the first layer is given, from the tokens' vectors."""
-        return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], start))
+        return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], position_offset))
 
 
 class BartStacks(nn.Module):
@@ -77,7 +79,7 @@ class BareBart(Seq2Seq[BartConfig]):
         self.config = config
         self.precision = precision
         self.positions = config.max_position_embeddings
-        self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
+        self.pad, self.decoder_start_token_id = config.pad_token_id, config.decoder_start_token_id
         self.model = BartStacks(config, attention)
 
     def encode(
@@ -100,9 +102,9 @@ class BareBart(Seq2Seq[BartConfig]):
         """The decoder's stack."""
         return self.model.decoder
 
-    def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the decoder's first layer is given for tokens from position ``start`` on."""
-        return self.model.decoder.embed(self.model.shared(ids), start)
+    def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
+        """What the decoder's first layer is given for tokens from ``position_offset`` on."""
+        return self.model.decoder.embed(self.model.shared(ids), position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt d_model"]:
         """The states themselves."""
@@ -147,9 +149,9 @@ class BartForCausalLM(TextDecoder[BartConfig]):
         """The stack between embedding and head."""
         return self.decoder
 
-    def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given for tokens from position ``start`` on."""
-        return self.decoder.embed(self.words(ids), start)
+    def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
+        """What the first layer is given for tokens from ``position_offset`` on."""
+        return self.decoder.embed(self.words(ids), position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

@@ -36,7 +36,7 @@ class BertEmbeddings(nn.Module):
         self.norm = LayerNorm(width, float(config.layer_norm_eps))
 
     def forward(
-        self, ids: Int[Tensor, "batch length"], start: int, types: Int[Tensor, "batch length"] | None = None
+        self, ids: Int[Tensor, "batch length"], position_offset: int, types: Int[Tensor, "batch length"] | None = None
     ) -> Float[Tensor, "batch length d_model"]:
         """What the first layer is given; without ``types`` every token is of type 0.
 
@@ -44,9 +44,9 @@ class BertEmbeddings(nn.Module):
             ValueError: the sequence is longer than the positions.
         """
         if isinstance(self.positions, CountedPositions):
-            places = self.positions.of(ids, start)
+            places = self.positions.of(ids, position_offset)
         else:
-            places = self.positions(ids.shape[1], start)
+            places = self.positions(ids.shape[1], position_offset)
         embedded = self.words(ids) + places
         if self.types is not None:
             embedded = embedded + self.types(torch.zeros_like(ids) if types is None else types)
@@ -131,9 +131,9 @@ class BertDecoder(TextDecoder[BertConfig]):
         """The stack between embedding and head."""
         return self.stack
 
-    def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given for tokens from position ``start`` on."""
-        return self.embeddings(ids, start)
+    def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
+        """What the first layer is given for tokens from ``position_offset`` on."""
+        return self.embeddings(ids, position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

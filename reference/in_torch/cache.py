@@ -21,9 +21,9 @@ class KeysValues(NamedTuple):
     key: Float[Tensor, "batch heads length head_dim"]
     value: Float[Tensor, "batch heads length head_dim"]
 
-    def written(self, new: KeysValues, start: int) -> KeysValues:
-        """The same room with ``new`` at the positions from ``start`` on."""
-        positions = torch.arange(start, start + new.key.shape[2], device=self.key.device)
+    def written(self, new: KeysValues, position_offset: int) -> KeysValues:
+        """The same room with ``new`` at the positions from ``position_offset`` on."""
+        positions = torch.arange(position_offset, position_offset + new.key.shape[2], device=self.key.device)
         return KeysValues(self.key.index_copy(2, positions, new.key), self.value.index_copy(2, positions, new.value))
 
     def rows(self, index: Int[Tensor, " rows"]) -> KeysValues:

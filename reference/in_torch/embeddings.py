@@ -47,14 +47,14 @@ class LearnedPositions(nn.Embedding):
         self.positions = positions
         self.offset = offset
 
-    def forward(self, length: int, start: int = 0) -> Float[Tensor, "{length} d_model"]:
-        """The vectors of ``length`` positions from ``start`` on.
+    def forward(self, length: int, position_offset: int = 0) -> Float[Tensor, "{length} d_model"]:
+        """The vectors of ``length`` positions from ``position_offset`` on.
 
         Raises:
             ValueError: the table has fewer positions.
         """
         self.check(length)
-        return self.weight[self.offset + start : self.offset + start + length]
+        return self.weight[self.offset + position_offset : self.offset + position_offset + length]
 
     def check(self, length: int) -> None:
         """Raises ValueError where a sequence is longer than the table."""
@@ -69,10 +69,10 @@ class CountedPositions(LearnedPositions):
     ``create_position_ids_from_input_ids``. With a cache every token before counts, padding too.
     """
 
-    def of(self, ids: Int[Tensor, "batch length"], start: int) -> Float[Tensor, "batch length d_model"]:
-        """The vectors of the tokens from position ``start`` on; raises ValueError as ``forward`` does."""
+    def of(self, ids: Int[Tensor, "batch length"], position_offset: int) -> Float[Tensor, "batch length d_model"]:
+        """The vectors of the tokens from ``position_offset`` on; raises ValueError as ``forward`` does."""
         self.check(ids.shape[1])
         padding = self.offset - 1
         counted = ids != padding
-        positions = padding + (counted.cumsum(dim=1) + start) * counted
+        positions = padding + (counted.cumsum(dim=1) + position_offset) * counted
         return self.weight[positions]

@@ -37,7 +37,7 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
         super().__init__()
         self.config = config
         self.precision = precision
-        self.pad, self.start = config.pad_token_id, config.decoder_start_token_id
+        self.pad, self.decoder_start_token_id = config.pad_token_id, config.decoder_start_token_id
         self.encoder = self.encoder_of(attention)
         self.decoder = decoder_of(config, attention, precision)
         self.positions = self.decoder.positions
@@ -81,7 +81,7 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
         Raises:
             ValueError: there are no labels, or the config lacks the tokens to shift them with.
         """
-        decoder_input_ids = shifted_labels(labels, self.pad, self.start)
+        decoder_input_ids = shifted_labels(labels, self.pad, self.decoder_start_token_id)
         seen = decoder_input_ids != only(self.pad, "pad_token_id", "padding cannot be hidden")
         return decoder_input_ids, seen.to(decoder_input_ids.dtype)
 
@@ -89,9 +89,9 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
         """The decoder's stack."""
         return self.decoder.layers()
 
-    def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the decoder's first layer is given for tokens from position ``start`` on."""
-        return self.decoder.embed(ids, start)
+    def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
+        """What the decoder's first layer is given for tokens from ``position_offset`` on."""
+        return self.decoder.embed(ids, position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
         """The decoder's head."""
@@ -115,7 +115,7 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         Raises:
             ValueError: there are no labels, or the config lacks the tokens to shift them with.
         """
-        return shifted_labels(labels, self.pad, self.start), None
+        return shifted_labels(labels, self.pad, self.decoder_start_token_id), None
 
     # The documented call has another name for its input.
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -137,7 +137,7 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         return super().forward(inputs, attention_mask, *others, **named)
 
 
-def shifted_labels(labels: Int[Tensor, "batch tgt"] | None, pad: Tokens, start: Tokens) -> Tensor:
+def shifted_labels(labels: Int[Tensor, "batch tgt"] | None, pad: Tokens, decoder_start_token_id: Tokens) -> Tensor:
     """Labels shifted right, where there is all that it takes.
 
     Raises:
@@ -145,4 +145,4 @@ def shifted_labels(labels: Int[Tensor, "batch tgt"] | None, pad: Tokens, start: 
     """
     if labels is None:
         raise ValueError("neither decoder_input_ids nor labels are given")
-    return shift_right(labels, pad, start)
+    return shift_right(labels, pad, decoder_start_token_id)

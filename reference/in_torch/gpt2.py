@@ -31,9 +31,9 @@ class Gpt2Decoder(TextDecoder[Gpt2Config]):
         """The stack between embedding and head."""
         return self.stack
 
-    def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given for tokens from position ``start`` on."""
-        return self.words(ids) + self.positions_table(ids.shape[1], start)
+    def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
+        """What the first layer is given for tokens from ``position_offset`` on."""
+        return self.words(ids) + self.positions_table(ids.shape[1], position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
         """The head: one logit per token of the vocabulary."""

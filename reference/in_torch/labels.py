@@ -14,7 +14,9 @@ IGNORED = -100
 """The label that the loss leaves out (BART page, ``labels``)."""
 
 
-def shift_right(tokens: Int[Tensor, "batch length"], pad: Tokens, start: Tokens) -> Int[Tensor, "batch length"]:
+def shift_right(
+    tokens: Int[Tensor, "batch length"], pad: Tokens, decoder_start_token_id: Tokens
+) -> Int[Tensor, "batch length"]:
     """The start token, then every token but the last; ignored labels become padding.
 
     Source: BART page, ``decoder_input_ids``; encoder-decoder page, on training.
@@ -23,7 +25,8 @@ def shift_right(tokens: Int[Tensor, "batch length"], pad: Tokens, start: Tokens)
         ValueError: the config names no padding or no start token (None), or several.
     """
     without = "labels cannot be shifted"
-    pad, start = only(pad, "pad_token_id", without), only(start, "decoder_start_token_id", without)
+    pad = only(pad, "pad_token_id", without)
+    start = only(decoder_start_token_id, "decoder_start_token_id", without)
     first = torch.full_like(tokens[:, :1], start)
     shifted = torch.cat([first, tokens[:, :-1]], dim=1)
     return torch.where(shifted == IGNORED, pad, shifted)

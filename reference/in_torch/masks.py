@@ -23,16 +23,16 @@ def padding_mask(attention_mask: Int[Tensor, "batch keys"]) -> Bool[Tensor, "bat
 
 
 def causal_mask(
-    decoder_attention_mask: Int[Tensor, "batch keys"], start: int, queries: int
+    decoder_attention_mask: Int[Tensor, "batch keys"], position_offset: int, queries: int
 ) -> Bool[Tensor, "batch 1 queries keys"]:
     """The keys that are no padding and do not come after the query (Vaswani et al. 2017, section 3.2.3).
 
     Args:
-        start: position of the first query; the keys begin at position 0.
+        position_offset: position of the first query; the keys begin at position 0.
         queries: how many there are.
     """
     length = decoder_attention_mask.shape[1]
     position = torch.arange(length, device=decoder_attention_mask.device)
-    asking = torch.arange(start, start + queries, device=decoder_attention_mask.device)
+    asking = torch.arange(position_offset, position_offset + queries, device=decoder_attention_mask.device)
     not_later = position[None, :] <= asking[:, None]
     return padding_mask(decoder_attention_mask) & not_later

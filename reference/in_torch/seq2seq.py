@@ -43,8 +43,8 @@ class TextDecoder(Model[C]):
         """What cross-attention looks at: the encoder's last states, unless a family makes something of them."""
         return encoder_last_hidden_state
 
-    def embed(self, ids: Int[Tensor, "batch tgt"], start: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given for tokens from position ``start`` on."""
+    def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
+        """What the first layer is given for tokens from ``position_offset`` on."""
         raise NotImplementedError
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
@@ -134,19 +134,19 @@ class TextDecoder(Model[C]):
         self,
         decoder_input_ids: Int[Tensor, "batch tgt"],
         past: tuple[LayerCache, ...],
-        start: int,
+        position_offset: int,
         attention_mask: Int[Tensor, "batch src"] | None,
         decoder_attention_mask: Int[Tensor, "batch keys"],
         decoder_head_mask: Float[Tensor, "decoder_layers heads"] | None,
         cross_attn_head_mask: Float[Tensor, "decoder_layers heads"] | None,
     ) -> tuple[DecoderOutput, tuple[LayerCache, ...]]:
-        """The tokens from position ``start`` on, after what is kept of those before."""
-        keep = causal_mask(decoder_attention_mask, start, decoder_input_ids.shape[1])
+        """The tokens from ``position_offset`` on, after what is kept of those before."""
+        keep = causal_mask(decoder_attention_mask, position_offset, decoder_input_ids.shape[1])
         memory_keep = None if attention_mask is None else padding_mask(attention_mask)
         masks = (keep, memory_keep, decoder_head_mask, cross_attn_head_mask)
         with matmul_precision(self.precision):
-            embedded = self.embed(decoder_input_ids, start)
-            layers, states, attentions, cross_attentions = self.layers().run(embedded, past, start, *masks)
+            embedded = self.embed(decoder_input_ids, position_offset)
+            layers, states, attentions, cross_attentions = self.layers().run(embedded, past, position_offset, *masks)
             return DecoderOutput(self.score(states[-1]), states, attentions, cross_attentions), layers
 
     def forward(
@@ -172,11 +172,12 @@ class Seq2Seq(Encoder[C], TextDecoder[C]):
     """An encoder before a decoder. A family says what the encoder is, besides what a decoder must say.
 
     Attributes:
-        pad: what an ignored label becomes in the decoder's inputs; with ``start`` what labels are shifted with.
+        pad: what an ignored label becomes in the decoder's inputs.
+        decoder_start_token_id: the first token of labels that are shifted right.
     """
 
     pad: Tokens
-    start: Tokens
+    decoder_start_token_id: Tokens
 
     def shifted(
         self,
@@ -184,7 +185,7 @@ class Seq2Seq(Encoder[C], TextDecoder[C]):
         labels: Int[Tensor, "batch tgt"] | None,
     ) -> tuple[Int[Tensor, "batch tgt"], Int[Tensor, "batch tgt"] | None]:
         """Decoder inputs where none are given, and which of them are seen if not all."""
-        return shift_right(input_ids if labels is None else labels, self.pad, self.start), None
+        return shift_right(input_ids if labels is None else labels, self.pad, self.decoder_start_token_id), None
 
     # The documented call of the whole, whose arguments are others than a decoder's alone.
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]

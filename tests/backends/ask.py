@@ -106,7 +106,7 @@ class Target:
             states = {each: file[each] for each in file if ".hidden." in each or each == "encoder.last"}
         if changed:
             states[changed] = states[changed][..., ::-1].copy()
-        return self.keep(name, model, model.each_layer_alone(given(), states))
+        return self.keep(name, model, model.layerwise(given(), states))
 
     def saved_by(self, version: str) -> None:
         model = self.load(saved(version, self.folder / version))

@@ -9,7 +9,7 @@ import numpy as np
 
 from parity.backends.capabilities import WORDS
 from parity.backends.protocol import Field
-from parity.backends.reference.torch import ReferenceTorch
+from parity.backends.reference.torch_backend import ReferenceTorch
 from parity.core.subject import DEVICES, DTYPES
 
 CAN = ("float32", "cpu")

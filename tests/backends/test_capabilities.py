@@ -157,7 +157,7 @@ def test_a_slow_tokenizer_returns_no_offsets_and_version_5_has_none() -> None:
 
 
 def test_an_unknown_backend_is_an_error() -> None:
-    with pytest.raises(KeyError, match="no backend is called"):
+    with pytest.raises(KeyError, match="no backend is named"):
         capabilities("hf-mlx", "eager", MAIN)
 
 

@@ -27,7 +27,7 @@ FILE = '''"""The torch reference under another name."""
 
 from __future__ import annotations
 
-from parity.backends.reference.torch import ReferenceTorch
+from parity.backends.reference.torch_backend import ReferenceTorch
 
 
 class Again(ReferenceTorch):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from parity.capture.executor import LocalProcesses
-from parity.capture.memory import WORKER_BASE, by_layer, needed
+from parity.capture.memory import WORKER_BASE, float64_limit, needed
 from tests.capture.fake_backend import FINE
 
 GB = 1_000_000_000
@@ -31,12 +31,12 @@ def test_a_pass_back_and_wider_numbers_need_more(task):
 def test_the_oracle_goes_by_layers_where_the_whole_has_no_room(task):
     passes = [task(), task("gradients"), task("gradients", "float32")]
     whole = max(needed(each, {}) for each in passes)
-    assert by_layer(passes, whole) == {}
-    told = by_layer(passes, whole - 1)
-    assert told["by_layer_above"] < 2 * GB
-    assert max(needed(each, told) for each in passes) < whole
-    assert by_layer(passes[:1], whole - 1) == {}
-    assert by_layer(passes, 0) == {"by_layer_above": 0}
+    assert float64_limit(passes, whole) is None
+    limit = float64_limit(passes, whole - 1)
+    assert limit is not None and limit < 2 * GB
+    assert max(needed(each, {"by_layer_above": limit}) for each in passes) < whole
+    assert float64_limit(passes[:1], whole - 1) is None
+    assert float64_limit(passes, 0) == 0
 
 
 def test_who_runs_knows_how_the_oracle_is_computed(task, tmp_path):

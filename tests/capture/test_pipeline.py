@@ -201,7 +201,7 @@ def test_two_runs_into_one_directory_are_one_and_a_line(scene):
     refused = []
 
     def derive(manifest, out):
-        with pytest.raises(CaptureError, match=r"/run: another run is at work in this directory") as error:
+        with pytest.raises(CaptureError, match=r"/run: another run is using this directory") as error:
             contextvars.Context().run(play, scene.folder)
         refused.append(str(error.value))
         return {}
@@ -213,7 +213,7 @@ def test_two_runs_into_one_directory_are_one_and_a_line(scene):
 
 
 def test_a_run_that_never_begins_leaves_no_directory(scene):
-    with pytest.raises(CaptureError, match="no checkpoint was named"):
+    with pytest.raises(CaptureError, match="no checkpoint was given"):
         capture([], AuditOptions(out=scene.folder / "new" / "run", cache=scene.folder / "cache"))
     assert not (scene.folder / "new").exists()
 

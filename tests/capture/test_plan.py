@@ -103,7 +103,7 @@ def test_a_composition_is_put_to_the_subjects_of_its_halves():
     assert model_spec.families == ("bert", "gpt2")
 
     def about(*families):
-        return Target(Subject("hf-tf"), "", "EncoderDecoderModel", frozenset(), families=families).is_about(model_spec)
+        return Target(Subject("hf-tf"), "", "EncoderDecoderModel", frozenset(), families=families).accepts(model_spec)
 
     assert about("bert", "gpt2") and not about("bert", "bart") and not about()
 

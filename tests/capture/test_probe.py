@@ -59,7 +59,7 @@ def test_what_does_not_answer_is_stopped(tmp_path, monkeypatch):
     interpreter.write_text("#!/bin/sh\nexec sleep 600\n")
     interpreter.chmod(0o755)
     monkeypatch.setattr("parity.capture.probe.PROBE_LIMIT", 0.5)
-    with pytest.raises(CaptureError, match=r"stack odd did not answer within 0\.5 s"):
+    with pytest.raises(CaptureError, match=r"stack odd did not respond within 0\.5 s"):
         probe("odd", interpreter, {}, ["file"])
 
 

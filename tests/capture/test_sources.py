@@ -25,7 +25,7 @@ job = json.loads(sys.stdin.read())
 spec = importlib.util.spec_from_file_location("__worker__", job["worker"])
 worker = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(worker)
-sys.meta_path.insert(0, worker.Graft())
+sys.meta_path.insert(0, worker.IsolatedFinder())
 class Silent:
     def send(self, event, **content):
         assert content.get("outcome", "captured") == "captured", content
@@ -99,8 +99,9 @@ FILES = {
     "parity/cases/batch.py": "",
     "parity/core/records.py": "",
     "parity/backends/__init__.py": "",
-    "parity/backends/hf/torch.py": "from __future__ import annotations\nfrom parity.backends.hf import common\n",
-    "parity/backends/hf/flax.py": "from parity.backends.hf import common, flax_cache\n",
+    "parity/backends/hf/torch_backend.py": "from __future__ import annotations\n"
+    "from parity.backends.hf import common\n",
+    "parity/backends/hf/flax_backend.py": "from parity.backends.hf import common, flax_cache\n",
     "parity/backends/hf/flax_cache.py": "",
     "parity/backends/capabilities.py": "def f():\n    import parity.backends.mutants\n",
     "parity/backends/hf/common.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
@@ -135,8 +136,8 @@ def test_files_are_followed_from_import_to_import(tmp_path):
         "parity/cases/batch.py": everyone,
         "parity/core/records.py": nobody,
         "parity/backends/__init__.py": everyone,
-        "parity/backends/hf/torch.py": ["hf-torch"],
-        "parity/backends/hf/flax.py": ["hf-flax"],
+        "parity/backends/hf/torch_backend.py": ["hf-torch"],
+        "parity/backends/hf/flax_backend.py": ["hf-flax"],
         "parity/backends/hf/flax_cache.py": ["hf-flax"],
         "parity/backends/capabilities.py": nobody,
         "parity/backends/hf/common.py": frameworks,
@@ -168,9 +169,9 @@ def copied(tmp_path_factory):
 @pytest.mark.parametrize(
     ("edited", "changed"),
     [
-        ("parity/backends/hf/flax.py", {"hf-flax"}),
+        ("parity/backends/hf/flax_backend.py", {"hf-flax"}),
         ("parity/backends/hf/config.py", {"hf-config"}),
-        ("parity/backends/hf/torch.py", {"hf-torch"}),
+        ("parity/backends/hf/torch_backend.py", {"hf-torch"}),
         ("parity/backends/mutants/masks.py", set(MUTANT_HOSTS)),
         ("parity/backends/registry.py", set()),
         ("parity/core/backends.py", set()),

@@ -65,25 +65,25 @@ def test_a_pair_has_two_ends_between_its_texts(checkpoint):
 @pytest.mark.parametrize(
     ("line", "cause"),
     [
-        ('{"input_ids": [1, }', "broken JSON at column 19"),
-        ("[1, 2]", "a row is a JSON object, not list"),
-        ("{}", "a row has text and target, or input_ids and labels"),
-        ('{"input_ids": [1], "text": "a"}', "a row has text and target, or input_ids and labels"),
+        ('{"input_ids": [1, }', "invalid JSON at column 19"),
+        ("[1, 2]", "a row must be a JSON object, not list"),
+        ("{}", "a row must have text and target, or input_ids and labels"),
+        ('{"input_ids": [1], "text": "a"}', "a row must have text and target, or input_ids and labels"),
         ('{"input_ids": [1], "label": [2]}', "unknown key 'label'"),
         ('{"labels": [1]}', "'labels' without 'input_ids'"),
         ('{"target": "a"}', "'target' without 'text'"),
         ('{"input_ids": []}', "input_ids is empty"),
         ('{"text": ""}', "text is empty"),
-        ('{"text": 3}', "text is a string, not int"),
-        ('{"input_ids": "1 2"}', "input_ids is a list of integers"),
-        ('{"input_ids": [1.0]}', "input_ids is a list of integers"),
-        ('{"input_ids": [true]}', "input_ids is a list of integers"),
+        ('{"text": 3}', "text must be a string, not int"),
+        ('{"input_ids": "1 2"}', "input_ids must be a list of integers"),
+        ('{"input_ids": [1.0]}', "input_ids must be a list of integers"),
+        ('{"input_ids": [true]}', "input_ids must be a list of integers"),
         ('{"input_ids": [20]}', "input_ids[0] is 20, outside the vocabulary of 20"),
         ('{"input_ids": [1, -1]}', "input_ids[1] is -1, outside the vocabulary of 20"),
         ('{"input_ids": [-100]}', "input_ids[0] is -100, outside the vocabulary of 20"),
         ('{"input_ids": [1], "labels": [-1]}', "labels[0] is -1, outside the vocabulary of 20"),
-        ('{"input_ids": [1, 1, 1, 1, 1, 1, 1]}', "input_ids has 7 ids, the checkpoint has 6 positions"),
-        ('{"text": "a a a"}', "input_ids has 7 ids, the checkpoint has 6 positions"),
+        ('{"input_ids": [1, 1, 1, 1, 1, 1, 1]}', "input_ids has 7 ids, but the checkpoint has 6 positions"),
+        ('{"text": "a a a"}', "input_ids has 7 ids, but the checkpoint has 6 positions"),
     ],
 )
 def test_a_fault_is_named_with_its_line(read, line, cause):
@@ -94,7 +94,7 @@ def test_a_fault_is_named_with_its_line(read, line, cause):
 
 
 def test_a_file_without_a_row_is_refused(read):
-    with pytest.raises(InputsFileError, match="holds no row"):
+    with pytest.raises(InputsFileError, match="has no rows"):
         read("")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parity.core.case import Case
-from parity.core.eligibility import Eligible, NotAsked, Skip, eligibility
+from parity.core.eligibility import Eligible, NotApplicable, Skip, eligibility
 from parity.core.records import SubjectRecord
 
 LOAD = Case("load", "load", requires=("load",))
@@ -41,19 +41,19 @@ ABSENT = "torch is not installed"
     ("asked", "case", "decision"),
     [
         (subject(), FORWARD, Eligible()),
-        (subject(), CONFIG, NotAsked()),
+        (subject(), CONFIG, NotApplicable()),
         (subject(about="config", capabilities=["config"]), CONFIG, Eligible()),
-        (subject(), ROUTE, NotAsked()),
+        (subject(), ROUTE, NotApplicable()),
         (subject(backend="hf-tf"), ROUTE, Eligible()),
         (subject("oracle"), FORWARD, Eligible()),
-        (subject("oracle"), LOAD, NotAsked()),
+        (subject("oracle"), LOAD, NotApplicable()),
         (subject("file", dtype="float64"), LOAD, Eligible()),
-        (subject("file"), FORWARD, NotAsked()),
+        (subject("file"), FORWARD, NotApplicable()),
         (subject("noise_floor"), FORWARD, Eligible()),
-        (subject("noise_floor"), Case("tuple", "tuple"), NotAsked()),
-        (subject(), OF_THE_FILE, NotAsked()),
+        (subject("noise_floor"), Case("tuple", "tuple"), NotApplicable()),
+        (subject(), OF_THE_FILE, NotApplicable()),
         (subject(kept=["forward"]), FORWARD, Eligible()),
-        (subject(kept=["forward"]), LOAD, NotAsked()),
+        (subject(kept=["forward"]), LOAD, NotApplicable()),
         (subject(), LEFT_OUT, Skip("room_to_save: the disk is full")),
         (subject(capabilities=["load", "cpu", "float32"]), FORWARD, Skip("attentions: not declared")),
         (subject(dtype="float64"), FORWARD, Skip("float64: not declared")),
@@ -72,4 +72,4 @@ def test_who_is_asked_what(asked, case, decision):
 def test_a_check_is_skipped_for_what_it_needs_beside_its_case():
     assert eligibility(subject(), FORWARD, requires=("tuple",)) == Skip("tuple: not declared")
     assert eligibility(subject(), LOAD, depends_on=[LEFT_OUT]) == Skip("room_to_save: not declared")
-    assert eligibility(subject(kept=["load"]), LOAD, depends_on=[FORWARD]) == NotAsked()
+    assert eligibility(subject(kept=["load"]), LOAD, depends_on=[FORWARD]) == NotApplicable()

@@ -22,9 +22,9 @@ def test_lists_and_paths_may_be_given_in_any_form():
     [
         ({"device": "tpu"}, "tpu: no such device; there are cpu, cuda"),
         ({"dtypes": ["float32", "int8"]}, "int8: no such dtype; there are float64, float32, bfloat16, float16"),
-        ({"memory": "12 apples"}, "12 apples: no amount of memory, as 12GB or 1500MB is"),
-        ({"memory": "0GB"}, "0GB: no amount of memory, as 12GB or 1500MB is"),
-        ({"backends": "hf-torch"}, "backends: a list of names, not the text 'hf-torch'"),
+        ({"memory": "12 apples"}, "12 apples: not an amount of memory, such as 12GB or 1500MB"),
+        ({"memory": "0GB"}, "0GB: not an amount of memory, such as 12GB or 1500MB"),
+        ({"backends": "hf-torch"}, "backends: expected a list of names, not the text 'hf-torch'"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(given, cause):

@@ -194,7 +194,10 @@ def test_a_stack_that_nox_made_is_found_once_it_is_finished(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nonsense", "nonsense: no such stack; there are main, docs-4.37, current, gpu, or give a path to a python"),
+        (
+            "nonsense",
+            "nonsense: no such stack; there are main, docs-4.37, current, gpu, or a path to a Python interpreter",
+        ),
         ("/no/such/python", "/no/such/python: no such interpreter"),
         ("x=/no/such/python", "/no/such/python: no such interpreter"),
         (
@@ -213,7 +216,7 @@ def test_a_stack_that_is_not_installed_says_how_to_make_it(monkeypatch, tmp_path
     monkeypatch.setattr(stacks, "find", lambda name: None)
     with pytest.raises(
         StackError,
-        match=r"^docs-4\.37: not installed here; to make it: python -m nox -s stack-docs-4\.37, or set PARITY_STACK_",
+        match=r"^docs-4\.37: not installed; to create it: python -m nox -s stack-docs-4\.37, or set PARITY_STACK_",
     ):
         resolve_stack("docs-4.37")
 

@@ -62,7 +62,7 @@ def test_no_part_of_a_trace_is_read(written, length):
 
 def test_a_head_that_was_edited_is_refused(written):
     _, path, content = written
-    assert "another digest" in refused(path, content.replace(b"list", b"lost"))
+    assert "digest does not match" in refused(path, content.replace(b"list", b"lost"))
     assert "no digest" in refused(path, content.replace(b'"digest":"', b'"digesT":"'))
 
 
@@ -70,14 +70,14 @@ def test_another_trace_in_its_place_is_refused(written):
     trace, path, _ = written
     other = Trace(facts={"of": "something else"})
     other.write(path)
-    assert "another trace" in refused(path, path.read_bytes(), digest=trace.digest)
+    assert "not the trace that the run recorded" in refused(path, path.read_bytes(), digest=trace.digest)
 
 
 def test_a_trace_that_is_exchanged_while_it_is_judged_is_refused(written):
     _, path, _ = written
     opened = Trace.read(path)
     Trace({"b": np.ones((2, 3))}).write(path)
-    with pytest.raises(TraceError, match="changed while it was judged"):
+    with pytest.raises(TraceError, match="changed while it was being judged"):
         opened.arrays["b"]
 
 

@@ -86,7 +86,7 @@ def test_a_stack_that_is_not_here_says_how_to_make_it(installed, capsys):
     run(["doctor"])
     text = capsys.readouterr().out
     for name in ("docs-4.37", "current", "gpu"):
-        assert f"not installed here; to make it: python -m nox -s stack-{name}, or set {variable(name)}=" in text
+        assert f"not installed here; to create it: python -m nox -s stack-{name}, or set {variable(name)}=" in text
 
 
 def test_an_installed_package_has_no_noxfile_and_its_command_makes_the_stacks(installed, monkeypatch, capsys):
@@ -98,7 +98,7 @@ def test_an_installed_package_has_no_noxfile_and_its_command_makes_the_stacks(in
     assert "nox -s" not in text
     assert "next      parity stack make main, or set PARITY_STACK_MAIN=" in text
     for name in ("docs-4.37", "current", "gpu"):
-        assert f"to make it: parity stack make {name}, or set {variable(name)}=" in text
+        assert f"to create it: parity stack make {name}, or set {variable(name)}=" in text
 
 
 def test_an_interpreter_that_cannot_be_started_is_a_finding_and_no_crash(monkeypatch):

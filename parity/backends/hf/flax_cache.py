@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from parity.backends.hf import common
-from parity.backends.protocol import Step, fed_names
+from parity.backends.protocol import Step, token_input_names
 
 ASKED = {"output_hidden_states": True, "output_attentions": True}
 
@@ -34,7 +34,7 @@ class CachedDecoder:
         Args:
             given: what the whole call takes, under the class's own names, as JAX arrays.
         """
-        tokens = np.asarray(given[fed_names(given)[0]])
+        tokens = np.asarray(given[token_input_names(given)[0]])
         positions = np.broadcast_to(np.arange(tokens.shape[1], dtype=np.int32), tokens.shape)
         source, cache = self.begin(params, given)
         start = 0
@@ -47,7 +47,7 @@ class CachedDecoder:
 
     def _begin(self, params: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:
         """The encoder's states and which of them are seen, and an empty cache; a decoder alone was given its own."""
-        ids, _ = fed_names(given)
+        ids, _ = token_input_names(given)
         batch, room = given[ids].shape
         if ids == "input_ids":
             source = {name: value for name, value in given.items() if name.startswith("encoder_")}
@@ -70,7 +70,7 @@ class CachedDecoder:
         self, params: Any, cache: Any, source: Mapping[str, Any], piece: tuple[Any, Any], given: Mapping[str, Any]
     ) -> tuple[Any, Any]:
         tokens, positions = piece
-        ids, seen = fed_names(given)
+        ids, seen = token_input_names(given)
         asked = {**ASKED, "past_key_values": cache, "params": params}
         if ids == "input_ids":
             output = self._model(tokens, given[seen], positions, **source, **asked)

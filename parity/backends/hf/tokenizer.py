@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from parity.backends.hf import common
-from parity.backends.protocol import NoAnswer
+from parity.backends.protocol import UnexpectedReturn
 from parity.core.subject import Variant
 
 ROLES = ("bos_token", "eos_token", "sep_token", "cls_token", "unk_token", "pad_token", "mask_token")
@@ -73,7 +73,7 @@ def _read(kind: Any, directory: Path, **arguments: Any) -> Any:
     """A tokenizer; 4.57.6 answers False where any RuntimeError was raised (tokenization_utils_base.py:2372)."""
     found = kind.from_pretrained(directory, **arguments)
     if not callable(found):
-        raise NoAnswer(f"{kind.__name__}.from_pretrained returned {found} and no tokenizer")
+        raise UnexpectedReturn(f"{kind.__name__}.from_pretrained returned {found} and no tokenizer")
     return found
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from parity.backends.mutants import applied
 from parity.backends.protocol import Model
-from parity.backends.reference.flax import ReferenceFlax
-from parity.backends.reference.torch import ReferenceTorch
+from parity.backends.reference.flax_backend import ReferenceFlax
+from parity.backends.reference.torch_backend import ReferenceTorch
 from parity.core.subject import Variant
 
 

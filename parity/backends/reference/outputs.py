@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.backends.protocol import Field, LoadReport, Reorder, Step, fed_names
+from parity.backends.protocol import Field, LoadReport, Reorder, Step, token_input_names
 
 DECODER_MASKS = ("decoder_attention_mask", "decoder_head_mask", "cross_attn_head_mask")
 
@@ -67,7 +67,7 @@ def in_steps(
         as_inputs: of the model's own package.
     """
     given = as_inputs(model, inputs)
-    ids, seen = fed_names(given)
+    ids, seen = token_input_names(given)
     memory, memory_mask = given.get("encoder_hidden_states"), given.get("encoder_attention_mask")
     if ids == "decoder_input_ids":
         memory = model.encode(*map(given.get, encoder_inputs(model))).last_hidden_state

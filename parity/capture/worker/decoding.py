@@ -1,4 +1,4 @@
-"""Decoding as operations: in steps with a cache, generating, and scoring a given text. No framework here."""
+"""Decoding operations: stepwise with a cache, generation, and scoring of a given text. No framework here."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from parity.capture.worker.session import Session
 from parity.core.trace import Trace
 
 CACHED = ("self_key", "self_value", "cross_key", "cross_value")
-"""Canonical names of what a layer keeps, in the documented order (BART page, ``past_key_values``)."""
+"""Canonical names of a layer's cache entries, in the documented order (BART page, ``past_key_values``)."""
 
 
 def decode_steps(
     session: Session, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Mapping[str, Any] | None = None
 ) -> Trace:
-    """The decoder in pieces, put together along the target axis as if it had been one call, and the last cache.
+    """Decodes in pieces, concatenated along the target axis as for one call; with the last cache.
 
     Args:
-        sizes: how many tokens each call is given.
+        sizes: number of tokens of each call.
         reorder: ``at`` and ``rows`` of ``parity.backends.protocol.Reorder``.
     """
     model = session.current()
@@ -41,12 +41,12 @@ def decode_steps(
 
 
 def _rows(rows: Sequence[int], permuted: bool) -> tuple[int, ...]:
-    """The rows to go on from; in a batch whose rows are reversed, those that do the same there."""
+    """The source index of each row after reordering; in a batch with reversed rows, the corresponding indices."""
     return tuple(len(rows) - 1 - row for row in reversed(rows)) if permuted else tuple(rows)
 
 
 def _joined(name: str, pieces: list[np.ndarray], length: int) -> np.ndarray:
-    """Pieces one after the other; self-attention's rows grow, and what is not there yet has no weight."""
+    """Concatenates pieces; self-attention weights grow, and are 0 for keys that do not exist yet."""
     if ".attention." in name:
         pieces = [np.pad(piece, [(0, 0)] * 3 + [(0, length - piece.shape[-1])]) for piece in pieces]
     return np.concatenate(pieces, axis=2 if "attention" in name else 1)
@@ -61,16 +61,16 @@ def _cached(step: Step) -> list[tuple[str, Any]]:
 
 
 def _shapes(step: Step) -> list[list[int]]:
-    """Of the first layer, in canonical layout."""
+    """Shapes of the first layer, in canonical layout."""
     return [list(value.shape) for value in step.cache[0]] if step.cache else []
 
 
 def generate(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], **others: Any) -> Trace:
-    """Tokens, and scores where beams were searched.
+    """Generates tokens, and scores for beam search.
 
     Args:
         arguments: documented arguments of ``generate``.
-        others: what only the reference takes: ``dialect``.
+        others: arguments of the reference only: ``dialect``.
     """
     answer = session.call(inputs, "generate", settings=arguments, **others)
     given = {name: session.current().to_numpy(value) for name, value in answer.items()}
@@ -79,25 +79,26 @@ def generate(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapp
 
 
 def generation_settings(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
-    """What ``generate`` would use without arguments."""
+    """The settings that ``generate`` would use without arguments."""
     with session.clock.backend():
         settings = dict(session.current().generation_settings())
     return Trace(facts={"settings": settings})
 
 
 SAMPLED = 64
-"""Tokens whose scores are kept beside the text's own."""
+"""Number of sampled tokens whose scores are stored beside the text's own."""
 
 
 def score(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> Trace:
-    """What a text is worth by this backend's own full pass over it: no cache, no search.
+    """Scores of a given text by the backend's own full pass: no cache, no search.
 
     ``inputs`` hold ``sequences`` ``[batch, tgt + 1]`` with the start token first, padded after the end. Scores are
-    log-probabilities where beams were searched, else logits, both processed; tokens after the end score 0, not counted.
-    ``sampled_scores`` ``[batch, tgt, sample]`` are the same, unprocessed, of tokens spread over the vocabulary.
+    log-probabilities where beams were searched, else logits, both processed; tokens after the end score 0 and are not
+    counted. ``sampled_scores`` ``[batch, tgt, sample]`` are the same, unprocessed, of tokens spread over the
+    vocabulary.
 
     Args:
-        arguments: every generation setting that bears on it (``reference.generation.GenerationSettings``).
+        arguments: every generation setting that affects it (``reference.generation.GenerationSettings``).
     """
     from reference.generation import GenerationSettings, log_softmax, score_tokens
 
@@ -124,10 +125,10 @@ def score(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping
 def reachable(
     session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], tolerance: float
 ) -> Trace:
-    """Every text that a beam search could end in if comparisons nearer than ``tolerance`` went the other way.
+    """Every text that beam search could return if comparisons closer than ``tolerance`` had the opposite result.
 
-    Only the reference can be asked. ``row`` says which source each of ``sequences`` belongs to, ``margins`` the
-    smallest difference that had to go the other way for it (0 for the plain outcome).
+    Only the reference supports it. ``row`` is the source index of each of ``sequences``, ``margins`` the smallest
+    difference whose sign had to change for it (0 for the plain result).
     """
     from reference.generation import DOCUMENTED, GenerationSettings
 

@@ -1,4 +1,4 @@
-"""What an interpreter holds: versions, digests of library sources, machine. Nothing is imported to find out."""
+"""Describes an interpreter: versions, digests of library sources, machine. Finds out without importing anything."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 EVENT = b'{"event": '
-"""How a worker's lines begin."""
+"""Prefix of a worker's output lines."""
 
 
 def describe(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of the interpreter this runs in."""
+    """The facts of the current interpreter."""
     distributions = sorted({name for wanted in job["backends"].values() for name in wanted["distributions"]})
     facts: dict[str, Any] = {
         "python": platform.python_version(),
@@ -56,7 +56,7 @@ def _all_sources(backends: Mapping[str, Any]) -> dict[str, str | None]:
 def _sources(roots: Iterable[tuple[str, Sequence[str]]]) -> str | None:
     digest = hashlib.sha256()
     for package, patterns in roots:
-        spec = importlib.util.find_spec(package)  # of a top-level name: finds it without importing it
+        spec = importlib.util.find_spec(package)  # for a top-level name: finds it without importing it
         if spec is None:
             return None
         if spec.submodule_search_locations is None and spec.origin is not None:
@@ -68,19 +68,19 @@ def _sources(roots: Iterable[tuple[str, Sequence[str]]]) -> str | None:
 
 
 def source_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    """The files of a package's folder that glob patterns relative to it name, sorted, each once."""
+    """The files of a package that match glob patterns relative to its folder, sorted and unique."""
     return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
 
 
 def add_file(digest: Any, name: str, file: Path) -> None:
-    """Adds a file's name, size and bytes."""
+    """Updates the hash with a file's name, size and bytes."""
     content = file.read_bytes()
     digest.update(f"{name}\0{len(content)}\0".encode())
     digest.update(content)
 
 
 def cores() -> int:
-    """Cores this process may run on."""
+    """Number of cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -94,13 +94,13 @@ def _cpu() -> str:
 
 
 def _cuda() -> dict[str, Any]:
-    """What each framework sees; why not, where it sees nothing."""
+    """The devices each framework sees, or the error."""
     return {"torch": _attempt(_torch_devices), "jax": _attempt(_jax_devices), "driver": _attempt(_driver)}
 
 
-def _attempt(ask: Any) -> Any:
+def _attempt(describe_devices: Any) -> Any:
     try:
-        return ask()
+        return describe_devices()
     except Exception as error:
         return {"devices": [], "reason": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
 

@@ -1,4 +1,4 @@
-"""Whose fault an exception is: the backend's (an answer), the machine's (out of memory) or our own."""
+"""Classifies an exception: the backend's (a result), the machine's (out of memory) or our own bug."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from parity.backends.protocol import NoAnswer
+from parity.backends.protocol import UnexpectedReturn
 from parity.core.trace import Raised
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,19 +20,19 @@ _NO_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory", "O
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """MemoryError, and what torch, XLA and TensorFlow raise where memory of the host or the device runs out."""
+    """MemoryError, and the exceptions of torch, XLA and TensorFlow when host or device memory runs out."""
     if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "ResourceExhaustedError"):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether no library frame lies between our code and where it was raised.
+    """Whether there is no library frame between our code and the raising frame.
 
-    Frames of the standard library and of numpy that our code called directly are counted as ours. A name that
-    a library does not have (ImportError) is the library's, and so is what it returned instead of raising.
+    Frames of the standard library and of numpy that our code called directly count as ours. A missing name
+    (ImportError) is the library's, and so is an unexpected return value (``UnexpectedReturn``).
     """
-    if isinstance(error, NoAnswer):
+    if isinstance(error, UnexpectedReturn):
         return False
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] not in ("parity", "reference"):
         return False
@@ -46,11 +46,10 @@ def is_ours(error: BaseException) -> bool:
 
 
 def raised(error: BaseException, phase: str, shown: Callable[[str], str] = str) -> Raised:
-    """The exception as an answer: type, first lines of its message, deepest frame outside our own package.
+    """The exception as a result: type, first lines of its message, deepest frame outside our own package.
 
     Args:
-        shown: what stands in the place of a message, before it is cut
-        (``parity.capture.worker.handed_files.UsersPath.text``).
+        shown: transforms the message before it is truncated (``parity.capture.worker.handed_files.UsersPath.text``).
     """
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not _inside(Path(frame.filename), OURS)] or list(frames)
@@ -60,7 +59,7 @@ def raised(error: BaseException, phase: str, shown: Callable[[str], str] = str) 
 
 
 def relative(file: str) -> str:
-    """A source file as it is named on every machine: relative to its site-packages, library or search path."""
+    """A source file's path without the machine's part: relative to site-packages, library or search path."""
     path = Path(file)
     for folder in _INSTALLED:
         if folder in path.parts:

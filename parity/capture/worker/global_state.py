@@ -1,8 +1,8 @@
-"""What a task can leave changed in its process for the tasks after it: settings, which are compared, and random states,
-which are put back.
+"""Global state that a task can leave changed for later tasks in its process: settings, which are compared, and random
+states, which are restored.
 
-A framework's part is looked at only where something has imported it, and through ``sys.modules``: nothing is imported
-here. What a setting was before its framework was imported is not known, so an import by itself is no change.
+A framework's settings are read only if it has been imported, through ``sys.modules``: nothing is imported here. The
+settings before the import of a framework are unknown, so an import by itself is not a change.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 
 Setting = tuple[str, Callable[[], Any]]
 ENVIRONMENT = "environ."
-"""How the settings begin that are variables of the environment."""
+"""Prefix of settings that are environment variables."""
 FOLDERS = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
-"""Variables that PyTorch adds when it first needs a folder for what it compiles: they bear on no answer."""
+"""Variables that PyTorch sets when it first needs a compilation folder; they affect no result."""
 JAX_OPTIONS = (
     "jax_enable_x64",
     "jax_default_matmul_precision",
@@ -35,15 +35,15 @@ JAX_OPTIONS = (
     "jax_debug_infs",
     "jax_default_device",
 )
-"""Those of ``jax.config`` that bear on numbers, or on whether there are any."""
+"""Settings of ``jax.config`` that affect numbers, or whether there are any."""
 
 
 class GlobalState:
-    """The settings and random states of this process, as they were when it was made.
+    """A snapshot of this process's settings and random states.
 
     Args:
-        own: names of settings that the backend's adapter sets itself before each load or call that depends on them
-            (``sets_before_use`` of its class), so that nothing of them reaches a later task.
+        own: names of settings that the backend's adapter sets before each load or call that depends on them
+            (``sets_before_use`` of its class), so that changes do not affect later tasks.
     """
 
     def __init__(self, own: Sequence[str] = ()) -> None:
@@ -52,12 +52,11 @@ class GlobalState:
         self._random = _random_states()
 
     def changed(self, beginning: bool) -> list[str]:
-        """Names of the settings that are no longer what they were, sorted.
+        """Names of the changed settings, sorted.
 
         Args:
-            beginning: whether this was the first task of the process. Frameworks are imported as far as they are
-                needed, and add variables to the environment then; each process comes to have them, whatever it does
-                first, so that they are no change.
+            beginning: whether this was the first task of the process. Frameworks add environment variables when they
+                are imported on demand; every process gets them, so they do not count as changes.
         """
         now, before = self._read(), self._settings
         names = {name for name in before.keys() & now.keys() if before[name] != now[name]}
@@ -67,14 +66,14 @@ class GlobalState:
         return sorted(names)
 
     def restore_random(self) -> None:
-        """Puts the random states back: a case that draws numbers moves them on rightfully, and the next must not see
-        it."""
+        """Restores the random states: a case that draws numbers advances them legitimately, and must not affect the
+        next case."""
         numpy_state, python_state, torch_state = self._random
         np.random.set_state(numpy_state)
         random.setstate(python_state)
         if (torch := _module("torch")) is None:
             return
-        if torch_state is None:  # imported meanwhile: as it begins
+        if torch_state is None:  # imported since the snapshot: use the initial state
             torch.default_generator.manual_seed(torch.default_generator.initial_seed())
         else:
             torch.set_rng_state(torch_state)
@@ -85,7 +84,7 @@ class GlobalState:
             if name not in self._own:
                 try:
                     found[name] = read()
-                except (AttributeError, RuntimeError):  # this version of the framework has no such setting
+                except (AttributeError, RuntimeError):  # this framework version has no such setting
                     continue
         return found
 
@@ -140,13 +139,13 @@ def _of_tensorflow(tensorflow: Any) -> Iterator[Setting]:
 
 
 def _module(name: str) -> Any:
-    """A module that was imported, wholly; None otherwise."""
+    """A fully imported module; None otherwise."""
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     return None if spec is None or getattr(spec, "_initializing", False) else module
 
 
 def _random_states() -> tuple[Any, Any, Any]:
-    """Of numpy, of Python, and of torch on the CPU, None where it is not imported."""
+    """Random states of numpy, Python, and torch on the CPU; None where it is not imported."""
     torch = _module("torch")
     return np.random.get_state(), random.getstate(), None if torch is None else torch.get_rng_state()

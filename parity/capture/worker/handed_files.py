@@ -1,7 +1,8 @@
-"""What a worker is handed of a checkpoint: whether the files still are what was digested, and by what path they go.
+"""The files of a checkpoint that a worker receives: whether they are unchanged since they were hashed, and their paths
+in texts.
 
-A worker loads from a private directory (``parity.capture.views``). Files may change while it does: before and after
-each case every file's device, inode, size and times are looked at.
+A worker loads from a private directory (``parity.capture.views``). Files may change meanwhile, so device, inode, size
+and times of every file are compared before and after each case.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from parity.core.files import status_of
 from parity.core.trace import Trace
 
 SHORTEST = 24
-"""Characters of a private path from which on a piece of it at the end of a text, which was cut there, is left out."""
+"""Length from which a truncated private path at the end of a text is removed."""
 
 
 class FilesChanged(Exception):
-    """A file is no longer what was digested; the message names it. What was loaded of it is no answer."""
+    """A file changed after it was hashed; the message names it. Results loaded from it are invalid."""
 
 
 class Refused(Exception):
-    """The backend is not given this checkpoint; the message says why (``parity.capture.refusals``)."""
+    """The backend must not load this checkpoint; the message has the reason (``parity.capture.refusals``)."""
 
 
 class Handed:
-    """The files of one checkpoint, as they were when their digests were taken.
+    """The files of one checkpoint, as they were when they were hashed.
 
     Args:
         files: for each its ``name``, ``path`` (where it is, links resolved), ``status`` (``status_of``) and ``sha256``.
-        directory: the user's, for messages.
+        directory: the user's directory, for messages.
     """
 
     def __init__(self, files: Iterable[Mapping[str, Any]], directory: str) -> None:
@@ -42,16 +43,17 @@ class Handed:
         self._other: dict[str, tuple[int, ...]] = {}
 
     def before(self) -> None:
-        """Before a case: where a file's status is another, it is digested again.
+        """Before a case: hashes each file again whose status has changed.
 
         Raises:
-            FilesChanged: a file has other content, or is gone.
+            FilesChanged: a file's content has changed, or it is gone.
         """
         for file in self._files:
             status = self._status(file)
             if status == self._known[file["name"]]:
                 continue
-            # A file that was only touched, or exchanged and put back, is the same; one that is not is read only once.
+            # A file that was touched, or replaced and restored, has the same content; a changed one is hashed only
+            # once.
             if status == self._other.get(file["name"]) or _sha256(file["path"]) != file["sha256"]:
                 self._other[file["name"]] = status
                 raise FilesChanged(f"{self._directory}/{file['name']}: changed since the run began")
@@ -60,10 +62,10 @@ class Handed:
             self._known[file["name"]] = status
 
     def after(self) -> None:
-        """After a case.
+        """After a case: compares each file's status.
 
         Raises:
-            FilesChanged: a file's status is not that of ``before``: it was exchanged, maybe there and back again.
+            FilesChanged: a file's status differs from ``before``: it was replaced, and perhaps restored.
         """
         for file in self._files:
             if self._status(file) != self._known[file["name"]]:
@@ -74,11 +76,11 @@ class Handed:
             return status_of(file["path"])
         except OSError as error:
             name = f"{self._directory}/{file['name']}"
-            raise FilesChanged(f"{name}: is no longer there: {error.strerror or error}") from error
+            raise FilesChanged(f"{name}: no longer exists: {error.strerror or error}") from error
 
 
 def _sha256(path: str) -> str:
-    """A file's digest; empty where it cannot be read, or is no regular file any more."""
+    """A file's digest; empty where it cannot be read, or is no longer a regular file."""
     try:
         if not Path(path).is_file():
             return ""
@@ -89,20 +91,19 @@ def _sha256(path: str) -> str:
 
 
 class UsersPath:
-    """Puts the user's path where a library wrote the private one.
+    """Replaces the private path in a library's texts by the user's.
 
     Args:
-        private: the directory that the backend was given.
-        users: the directory that the user named.
+        private: the directory that the backend loads from. users: the directory given by the user.
     """
 
     def __init__(self, private: str, users: str) -> None:
         self._private, self._users = private, users
-        # As it stands, and as JSON writes it.
+        # Plain, and as escaped in JSON.
         self._forms = {private: users, json.dumps(private)[1:-1]: json.dumps(users)[1:-1]}
 
     def text(self, text: str) -> str:
-        """The text with the user's path; of a private path that was cut at the end of the text nothing stays."""
+        """The text with the user's path; a truncated private path at the end of the text is removed."""
         if self._private == self._users:
             return text
         for private, users in self._forms.items():
@@ -111,7 +112,7 @@ class UsersPath:
         return f"{text[:-cut]}…" if cut else text
 
     def value(self, value: Any) -> Any:
-        """JSON with all its texts and names so."""
+        """JSON data with all strings and keys replaced so."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -121,7 +122,7 @@ class UsersPath:
         return value
 
     def trace(self, trace: Trace) -> Trace:
-        """A trace whose facts and exception name the user's path."""
+        """A trace whose facts and exception contain the user's path."""
         raised = trace.raised and replace(trace.raised, message=self.text(trace.raised.message))
         return replace(trace, facts=self.value(trace.facts), raised=raised)
 

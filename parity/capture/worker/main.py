@@ -1,11 +1,11 @@
-"""The process that asks one backend: ``PYTHON main.py`` reads jobs from stdin, a line each, and reports line by line.
+"""The process that runs one backend: ``PYTHON main.py`` reads jobs from stdin, one per line, and reports line by line.
 
-The first job says which backend, and its framework is imported once; each further one brings more tasks for it. The
-end of stdin ends the process.
+The first job names the backend, whose framework is imported once; later jobs have more tasks for it. The end of stdin
+ends the process.
 
-Any interpreter runs it. It makes the packages ``parity`` and ``reference`` importable from the folder it stands
-in, and nothing else of that folder: an old stack must not see our own site-packages. Events are JSON lines on a private
-copy of stdout; whatever a library prints goes to stderr. ``--probe`` describes the interpreter instead.
+Any interpreter can run it. An import hook makes ``parity`` and ``reference`` importable without adding their folder to
+``sys.path``: an old stack must not see our own site-packages. Events are JSON lines on a private copy of stdout;
+whatever a library prints goes to stderr. ``--probe`` describes the interpreter instead.
 """
 
 # ruff: noqa: E402 (what would hide other packages is taken off the path before they are imported)
@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 if __name__ == "__main__" and sys.path and Path(sys.path[0] or ".").resolve() == HERE:
-    # Python puts a script's own folder first, where our file names would hide other packages.
+    # Python puts a script's folder first on sys.path, where our file names would shadow other packages.
     del sys.path[0]
 
 import faulthandler
@@ -35,13 +35,13 @@ from typing import Any
 
 ROOT = HERE.parents[2]
 LARGE = 1 << 26
-"""Bytes of a checkpoint from which on its model must be gone before another is loaded."""
+"""Bytes of a checkpoint from which its model must be freed before another one is loaded."""
 TRIES = 3
-"""How often a case is asked whose files were touched meanwhile."""
+"""Attempts for a case whose files were touched meanwhile."""
 
 
 class IsolatedFinder(importlib.abc.MetaPathFinder):
-    """Finds the packages ``parity`` and ``reference`` in one folder without that folder being on ``sys.path``."""
+    """Imports the packages ``parity`` and ``reference`` from one folder that is not on ``sys.path``."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
         if fullname not in ("parity", "reference"):
@@ -53,7 +53,7 @@ class IsolatedFinder(importlib.abc.MetaPathFinder):
 
 
 class Channel:
-    """JSON lines to the parent, on a copy of stdout that no library and no child process knows of."""
+    """JSON lines to the parent, on a copy of stdout that libraries and child processes do not have."""
 
     def __init__(self) -> None:
         self._fd = os.dup(1)
@@ -66,10 +66,10 @@ class Channel:
 
 
 class Jobs:
-    """JSON lines from the parent, on a copy of stdin that no library and no child process knows of.
+    """JSON lines from the parent, on a copy of stdin that libraries and child processes do not have.
 
-    They are read at once, by a thread of their own: the end of stdin means that the parent is gone, and ends this
-    process whatever it is doing.
+    A separate thread reads them at once: the end of stdin means that the parent is gone, and ends this process whatever
+    it is doing.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Jobs:
         threading.Thread(target=self._read, daemon=True).start()
 
     def next(self) -> dict[str, Any]:
-        """The next job, when there is one."""
+        """The next job, waiting for it if necessary."""
         return json.loads(self._lines.get())
 
     def _read(self) -> None:
@@ -96,7 +96,7 @@ class Jobs:
 
 
 def die_with_parent(parent: int) -> None:
-    """Linux kills this process with its parent even while a library holds the interpreter's lock."""
+    """Makes Linux kill this process with its parent even while a library holds the GIL."""
     if sys.platform == "linux":
         import ctypes
 
@@ -107,31 +107,31 @@ def die_with_parent(parent: int) -> None:
 
 
 def no_core_files() -> None:
-    """A crash is a verdict here; a core file of a framework is gigabytes."""
+    """Disables core files: a crash is a verdict here, and a framework's core file takes gigabytes."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def give_memory_back() -> None:
-    """Has glibc return the memory of a large array to the system as soon as it is freed.
+    """Makes glibc return the memory of a large array to the system as soon as it is freed.
 
-    Left alone, it raises the size from which on it does so to 32 MB, keeps what is smaller on its heap, and a worker
-    that holds no model any more, or one after the largest step of a pass, still has what two models take. Arrays below
-    a megabyte, all of a small model's, stay on the heap: getting these from the system each time would take longer.
+    By default glibc raises this threshold dynamically up to 32 MB and keeps smaller blocks on its heap, so that a
+    worker without a model, or after the largest step of a pass, still uses the memory of two models. Arrays below a
+    megabyte, as in small models, stay on the heap, where allocation is faster.
     """
-    trim_above, map_from = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    trim_above, map_from = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD from malloc.h
     _of_glibc("mallopt", trim_above, 1 << 26)
     _of_glibc("mallopt", map_from, 1 << 20)
 
 
 def trim_heaps() -> None:
-    """Gives back what lies free on the heaps: each thread has its own, and keeps up to 64 MB of it."""
+    """Returns free heap memory to the system: each thread has its own heap, and keeps up to 64 MB."""
     _of_glibc("malloc_trim", 0)
 
 
 def _of_glibc(name: str, *arguments: int) -> None:
-    """Calls a function of its allocator; other C libraries have none of that name."""
+    """Calls a function of glibc's allocator; other C libraries lack it."""
     if sys.platform == "linux":
         import ctypes
 
@@ -141,16 +141,16 @@ def _of_glibc(name: str, *arguments: int) -> None:
 
 
 class Worker:
-    """Goes through the tasks of its jobs, keeping one model loaded as long as the next task needs the same.
+    """Runs the tasks of its jobs, and reuses the loaded model while the next task needs the same one.
 
     Args:
-        job: the first one, which says what the process is for: the ``module`` and ``attribute`` of the backend's
-            class, and what its ``setup`` is told: ``device``, ``threads``, ``cache``, and ``setup`` by name.
+        job: the first job, with the ``module`` and ``attribute`` of the backend's class and the arguments of its
+            ``setup``: ``device``, ``threads``, ``cache``, and ``setup`` by name.
     """
 
     def __init__(self, job: dict[str, Any], channel: Channel) -> None:
         self.job, self.channel = job, channel
-        self.backend: Any = None  # of the class that the job names, which may have more than ``Backend``
+        self.backend: Any = None  # of the class named in the job, which may have more than ``Backend``
         self.answered = 0
         self.key: tuple[str, ...] | None = None
         self.model: Any = None
@@ -160,23 +160,23 @@ class Worker:
     def start(self) -> None:
         """Imports the backend's framework.
 
-        The job names module and class: were they looked up here, a change of any backend's row would be a change of
-        what this one is computed with.
+        The job names module and class: a lookup here would make the registry, and thus every backend's row, part of
+        this backend's sources.
         """
         began = time.monotonic()
         adapter = importlib.import_module(self.job["module"])
         self.backend = getattr(adapter, self.job["attribute"])()
         arguments = {"threads": self.job["threads"], "device": self.job["device"], "cache": Path(self.job["cache"])}
         self.backend.setup(**arguments, **self.job["setup"])
-        # What a framework made while it was imported stays; without this each collection would look through all of it.
+        # Freezes the objects created by the framework's import, so that garbage collections skip them.
         gc.freeze()
         self.channel.send("ready", intervals=[(began, time.monotonic())])
 
     def run(self, tasks: Sequence[dict[str, Any]]) -> None:
-        """Asks each; afterwards nothing is held but the framework, as in a process that has just begun."""
+        """Runs the tasks; afterwards only the framework stays in memory, as in a new process."""
         for task in tasks:
-            if not self.answer(task):
-                # Not fit for another task: the parent ends this process, and has the rest asked in a new one.
+            if not self.run_task(task):
+                # Unusable for another task: the parent ends this process and runs the rest in a new one.
                 threading.Event().wait()
         self.channel.send("done")
         self.key = self.model = None
@@ -186,16 +186,15 @@ class Worker:
             self.backend.release()
         trim_heaps()
 
-    def answer(self, task: dict[str, Any]) -> bool:
-        """Asks one case and writes its trace, or says why there is none.
+    def run_task(self, task: dict[str, Any]) -> bool:
+        """Runs one case and writes its trace, or reports why there is none.
 
-        Random states are put back. Where a global setting is not what it was, the trace counts only if it is the
-        process's first: settings were then those of a new process, as they are wherever this case is asked alone, so
-        that asking again could bring nothing else. A later one is asked again in a new process, because what it
-        answered may rest on what the ones before it left where nobody looks.
+        Random states are restored. Where a global setting has changed, the trace is valid only if it is the process's
+        first: it then started from the settings of a new process. A later case is run again in a new process, because
+        its result may depend on undetected state left by earlier ones.
 
         Returns:
-            Whether the process may be asked more.
+            Whether the process may run further tasks.
         """
         from parity.capture.worker.global_state import GlobalState
         from parity.capture.worker.handed_files import UsersPath
@@ -205,7 +204,7 @@ class Worker:
         state = GlobalState(getattr(self.backend, "sets_before_use", ()))
         self.channel.send("started", id=task["id"])
         paths = UsersPath(task["view"], task["checkpoint"])
-        trace, outcome, reason = self._ask_unchanged(task, clock, paths)
+        trace, outcome, reason = self._run_with_stable_files(task, clock, paths)
         state.restore_random()
         changed = state.changed(beginning=not self.answered)
         self.answered += 1
@@ -219,45 +218,45 @@ class Worker:
             try:
                 trace.write(Path(task["out"]))
             except OSError as error:
-                # The run ends with this: another trace would be killed half-written.
+                # The run ends with this error: another trace would be interrupted while being written.
                 self.channel.send("unwritable", id=task["id"], reason=_one_line(error, task["out"]))
                 return False
         own = time.monotonic() - began - clock.seconds
         times = {"seconds": clock.seconds, "load_seconds": clock.loading, "io_seconds": own}
-        told = {"outcome": outcome, "reason": paths.text(reason), "changed": changed, "intervals": clock.intervals}
-        self.channel.send("finished", id=task["id"], **told, **times)
+        message = {"outcome": outcome, "reason": paths.text(reason), "changed": changed, "intervals": clock.intervals}
+        self.channel.send("finished", id=task["id"], **message, **times)
         return not changed
 
-    def _ask_unchanged(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
-        """As ``_ask``; no answer where a file that it may rest on is not, or was not throughout, what was digested.
+    def _run_with_stable_files(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
+        """As ``_run_case``; no result where a file it may depend on changed after it was hashed.
 
-        A file that is the same again was linked to, touched, or exchanged and put back: which, nobody can tell, so that
-        the case is asked again.
+        A file with equal content but another status was linked, touched, or replaced and restored. These cannot be
+        distinguished, so the case runs again.
         """
         from parity.capture.worker.handed_files import FilesChanged, Handed
 
-        place = task["view"]
-        if place not in self.handed:
-            self.handed[place] = Handed(task["files"], task["checkpoint"])
-        handed = self.handed[place]
+        view = task["view"]
+        if view not in self.handed:
+            self.handed[view] = Handed(task["files"], task["checkpoint"])
+        handed = self.handed[view]
         reason = ""
         for _ in range(TRIES):
             try:
                 handed.before()
-                answer = self._ask(task, clock, paths)
+                result = self._run_case(task, clock, paths)
                 handed.after()
-                return answer
+                return result
             except FilesChanged as error:
                 reason = str(error)
-                self._forget(place)
+                self._forget(view)
         return None, "changed", reason
 
-    def _forget(self, place: str) -> None:
-        """Whatever was loaded from there may be of another file."""
-        self.load_failed = {key: value for key, value in self.load_failed.items() if key[0] != place}
+    def _forget(self, view: str) -> None:
+        """Drops the loaded model, which may come from another file."""
+        self.load_failed = {key: value for key, value in self.load_failed.items() if key[0] != view}
         self._free()
 
-    def _ask(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
+    def _run_case(self, task: dict[str, Any], clock: Any, paths: Any) -> tuple[Any, str, str]:
         """The trace and ``captured``, or None, the outcome and its reason."""
         import traceback
 
@@ -277,20 +276,20 @@ class Worker:
         except Refused as error:
             return Trace(raised=Raised("Refused", str(error), "before the library was called", "load")), "captured", ""
         except TraceError as error:
-            return None, "harness-error", f"an answer that this case is made from: {error}"
+            return None, "harness-error", f"a trace that this case depends on: {error}"
         except Exception as error:
             phase = "load" if loading[0] else "call"
             if is_out_of_memory(error):
-                answer = None, "out-of-memory", f"{type(error).__name__} in the {phase}: {_one_line(error)}"
+                result = None, "out-of-memory", f"{type(error).__name__} in the {phase}: {_one_line(error)}"
             elif is_ours(error):
-                answer = None, "harness-error", "".join(traceback.format_exception(error))[-4000:]
+                result = None, "harness-error", "".join(traceback.format_exception(error))[-4000:]
             else:
-                answer = Trace(raised=raised(error, phase, paths.text)), "captured", ""
+                result = Trace(raised=raised(error, phase, paths.text)), "captured", ""
         if loading[0] == "own":
-            self.load_failed[key] = answer
-        if answer[1] == "out-of-memory":
+            self.load_failed[key] = result
+        if result[1] == "out-of-memory":
             self._free()
-        return answer
+        return result
 
     def _session(self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any) -> Any:
         from parity.capture.worker.handed_files import Refused
@@ -318,14 +317,14 @@ class Worker:
             self.channel.send("loaded", id=task["id"])
             return model
 
-        def load_other(**asked: Any) -> Any:
-            if task["refused"] and "checkpoint" not in asked:
+        def load_other(**arguments: Any) -> Any:
+            if task["refused"] and "checkpoint" not in arguments:
                 raise Refused(task["refused"])
             self._free()
             loading[0] = "other"
-            told = {"checkpoint": Path(task["view"]), "model_class": task["model_class"], **asked}
+            call = {"checkpoint": Path(task["view"]), "model_class": task["model_class"], **arguments}
             with clock.load():
-                model = self.backend.load(variant=variant, device=self.job["device"], dtype=task["dtype"], **told)
+                model = self.backend.load(variant=variant, device=self.job["device"], dtype=task["dtype"], **call)
             loading[0] = ""
             return model
 
@@ -340,11 +339,11 @@ class Worker:
             return model
 
         def saved() -> Any:
-            # Traces stand side by side in the cache (parity.capture.cache), each under its key.
+            # Traces are siblings in the cache (parity.capture.cache), each named by its key.
             key = task["case"]["notes"]["trace"]
             trace = Trace.read(Path(task["out"]).parents[1] / key[:2] / f"{key}.safetensors")
             if trace.provenance.get("key") != key:
-                raise TraceError(f"{key}: a trace of something else stands in its place")
+                raise TraceError(f"{key}: its file has the trace of another key")
             return trace
 
         return Session(
@@ -361,9 +360,9 @@ class Worker:
         )
 
     def _free(self) -> None:
-        """Before the next model is loaded: two large ones must not be in memory at once.
+        """Frees the model before the next one is loaded: two large ones must not be in memory at once.
 
-        Looking through everything a framework holds takes longer than a small model does to answer a case.
+        A full garbage collection takes longer than a case of a small model, so small ones are not collected.
         """
         if self.model is not None and self.key is not None:
             large = _bytes_below(self.key[0]) > LARGE
@@ -403,7 +402,7 @@ def main() -> None:
             worker.run(job["tasks"])
             job = jobs.next()
             channel.send("ready")
-    # Frameworks crash while they are torn down; everything worth keeping is written.
+    # Frameworks can crash at interpreter shutdown; all results are already written.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What each operation asks of a loaded model, and what of the answer goes into its trace. No framework here."""
+"""What each operation runs on a loaded model, and which results go into its trace. No framework here."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from parity.core.trace import PROJECT_ABOVE, Facts, Trace, digest_array, random_
 
 HALF = ("bfloat16", "float16")
 LARGE = 1 << 24
-"""Bytes from which on a parameter is worth recognising."""
+"""Size in bytes from which a parameter's memory is tracked to hash it only once."""
 ANSWERS = ("logits", "start_logits", "decoder.last")
-"""What a pass is made for, by class."""
+"""The inputs that imply a task, by class."""
 
 
 def perform(case: Case, session: Session) -> Trace:
-    """Asks one case.
+    """Runs one case.
 
     Raises:
-        ValueError: the operation is unknown. What the backend raises goes through unchanged.
+        ValueError: the operation is unknown. The backend's exceptions propagate unchanged.
     """
     if case.operation not in _OPERATIONS:
         raise ValueError(f"unknown operation {case.operation!r}: {', '.join(_OPERATIONS)}")
     inputs = {name: case.array(name) for name in case.inputs}
-    answer = _OPERATIONS[case.operation](
+    trace = _OPERATIONS[case.operation](
         session, permute(inputs) if session.variant.permuted else inputs, **case.settings
     )
-    return replace(answer, arrays=_unpermute(answer.arrays, session.variant))
+    return replace(trace, arrays=_unpermute(trace.arrays, session.variant))
 
 
 def permute(inputs: Mapping[str, np.ndarray]) -> Arrays:
-    """The same batch with its rows reversed; head masks (``[layers, heads]``) have no rows to reverse."""
+    """The same batch with reversed rows; head masks (``[layers, heads]``) have no batch axis."""
     return {name: a if name.endswith("head_mask") else a[::-1].copy() for name, a in inputs.items()}
 
 
 def _load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
-    """Two fresh loads, one after the other, so that never more than one model is in memory."""
+    """Two loads, one after the other, so that never more than one model is in memory."""
     first, rows = {}, {}
     model, seen = session.load(), _DigestCache()
     report = asdict(model.report)
@@ -60,10 +60,10 @@ def _load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
 
 
 class _DigestCache:
-    """A tied table comes under several names; its hundreds of megabytes are read once.
+    """Digests of parameters by memory address: a tied table has several names and is hashed once.
 
-    A view of memory already seen is told by its address, and held so that the address is not given away meanwhile. What
-    owns its memory was made for this name and is never held.
+    A view of known memory is recognised by its address, and referenced so that the address is not reused. An array that
+    owns its memory is a copy made for this name and is not referenced.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class _DigestCache:
 
 
 def _described(array: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-    """What the trace says of one parameter, and its rows' checksums."""
+    """The trace's entry for one parameter, and its rows' checksums."""
     digest, checksums = _checked(array)
     facts = {"shape": list(array.shape), "dtype": _dtype_name(array), "digest": digest}
     fill = _fill(array)
@@ -88,9 +88,9 @@ def _described(array: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
 
 
 def _fill(array: np.ndarray) -> float | None:
-    """The one finite value that all elements have: as the bits say it, where numpy does not know the type."""
+    """The single finite value of all elements, if there is one; from the bits where numpy does not have the type."""
     flat = array.reshape(-1)
-    # Nearly all arrays show by their first few elements that they are none of this.
+    # The first few elements exclude nearly all arrays.
     if not flat.size or (flat[:64] != flat[0]).any() or (flat != flat[0]).any():
         return None
     value = flat[:1]
@@ -101,7 +101,7 @@ def _fill(array: np.ndarray) -> float | None:
 
 
 def _checked(array: np.ndarray) -> tuple[str, np.ndarray]:
-    """A parameter's digest, of its shape, dtype and rows' checksums, and those checksums."""
+    """A parameter's digest, computed from shape, dtype and its rows' checksums, and those checksums."""
     checksums = row_checksums(_plain(array))
     return digest_array(checksums, f"{_dtype_name(array)}{array.shape}"), checksums
 
@@ -121,7 +121,7 @@ def _encode_decode(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
 
 
 def _repeat(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
-    """The same call twice, down to the bits; only digests are kept."""
+    """The same call twice, compared bit for bit; only digests are stored."""
     digests = []
     for _ in range(2):
         arrays, _, _ = flatten(session.call(inputs), session.current().to_numpy)
@@ -130,7 +130,7 @@ def _repeat(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
 
 
 def _tuple(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
-    """The dict and the tuple of the same call, flattened in the library's own order."""
+    """The dict and the tuple output of the same call, flattened in the library's own order."""
     to_numpy = session.current().to_numpy
     named = {name: value for name, value in session.call(inputs).items() if value is not None}
     parts = [leaf for name, value in named.items() for leaf in leaves(value, name)]
@@ -140,7 +140,7 @@ def _tuple(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
 
 
 def _each_layer(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
-    """What each layer makes of the states that stand in the oracle's own trace of the same inputs."""
+    """The output of each layer for the input states in the oracle's trace of the same inputs."""
     states = {name: array for name, array in session.saved().arrays.items() if ".hidden." in name or name == MEMORY}
     if session.variant.permuted:
         states = permute(states)
@@ -157,39 +157,39 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
         return _kept(array), str(array.dtype), array.size > PROJECT_ABOVE
 
     with session.clock.backend():
-        if hasattr(model, "kept_gradients"):
-            loss, found = model.kept_gradients(inputs, keep)
+        if hasattr(model, "reduced_gradients"):
+            loss, found = model.reduced_gradients(inputs, keep)
         else:
             loss, gradients = model.gradients(inputs)
-            gradients = dict(gradients)  # each is let go as soon as what is kept of it is there
+            gradients = dict(gradients)  # each is freed as soon as it has been reduced
             found = {name: keep(gradients.pop(name)) for name in list(gradients)}
-    # A backend that differentiates outside the library's own output may have the loss on the host already.
+    # A backend that differentiates outside the library's own output may already have the loss on the host.
     on_host = isinstance(loss, (np.ndarray, np.generic))
     value, dtype = (np.asarray(loss), str(loss.dtype)) if on_host else model.to_numpy(loss)
     given = {f"gradient.{parameter}": each for parameter, each in found.items()}
     dtypes = {"loss": dtype, **{name: dtype for name, (_, dtype, _) in given.items()}}
     facts: Facts = {"projected": [name for name, (_, _, projected) in given.items() if projected]}
-    if hasattr(model, "minuends"):
-        facts = cast("Facts", {**facts, **model.minuends(inputs)})
+    if hasattr(model, "softmax_cancellation"):
+        facts = cast("Facts", {**facts, **model.softmax_cancellation(inputs)})
     return Trace({"loss": value, **{name: kept for name, (kept, _, _) in given.items()}}, facts, dtypes=dtypes)
 
 
 def _kept(gradient: np.ndarray) -> np.ndarray:
-    """What a trace keeps of one gradient: all of it, or its random projection."""
+    """The stored form of a gradient: all of it, or its random projection."""
     if gradient.size > PROJECT_ABOVE:
         return random_projection(gradient)
     return gradient.astype(np.float32) if str(gradient.dtype) in HALF else gradient
 
 
 def _of_files(method: str) -> Callable[..., Trace]:
-    """An operation whose answer is facts alone: about the files beside the weights."""
+    """An operation whose result is facts alone: about files other than the weights."""
 
-    def ask(session: Session, inputs: Mapping[str, np.ndarray], **settings: Any) -> Trace:
+    def run(session: Session, inputs: Mapping[str, np.ndarray], **settings: Any) -> Trace:
         files = session.current()
         with session.clock.backend():
             return Trace(facts=getattr(files, method)(**settings))
 
-    return ask
+    return run
 
 
 def _signature(session: Session, inputs: Mapping[str, np.ndarray], methods: list[str]) -> Trace:
@@ -197,7 +197,7 @@ def _signature(session: Session, inputs: Mapping[str, np.ndarray], methods: list
 
 
 def _compose(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
-    """The composition made anew of its two halves."""
+    """The composition built anew from its two halves."""
     with session.clock.backend():
         joined = session.current().composed(session.checkpoint)
     parameters = {name: _described(array)[0] for name, array in joined.parameters()}
@@ -206,12 +206,12 @@ def _compose(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
 
 
 def _load_as(session: Session, inputs: Mapping[str, np.ndarray], model_class: str) -> Trace:
-    """The same files, loaded by another class of the family."""
+    """The same files, loaded by another class of the same architecture."""
     return saving.in_memory(session.load_other(model_class=model_class), _described)
 
 
 def _frozen_gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
-    """Which parameters still have a gradient; of a model of its own, for what was frozen stays so."""
+    """Which parameters still have a gradient; in a separate model, because freezing is permanent."""
     model = session.load_other()
     with session.clock.backend():
         _, gradients = model.frozen_gradients(inputs)
@@ -219,13 +219,13 @@ def _frozen_gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Tra
 
 
 def _plain_load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
-    """What a load without arguments gives, and its answer: logits, or the last states where there is no head."""
+    """A load without arguments and its output: logits, or the last states where there is no head."""
     model = session.load_plain()
     facts = cast("Facts", model.as_loaded())
     with session.clock.backend():
         fields = model.call(inputs)
     if isinstance(fields, tuple):
-        raise TypeError("a tuple was returned where none was asked for")
+        raise TypeError("a tuple was returned where none was requested")
     arrays, dtypes, _ = flatten(fields, model.to_numpy)
     kept = [name for name in ANSWERS if name in arrays][:1]
     return Trace({name: arrays[name] for name in kept}, facts, dtypes={name: dtypes[name] for name in kept})
@@ -272,12 +272,12 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
-    """Types numpy does not have (bfloat16) as unsigned integers of the same bits: a view, no copy."""
+    """Types that numpy lacks (bfloat16) as unsigned integers with the same bits: a view, not a copy."""
     return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
 
 
 def _count_non_finite(array: np.ndarray) -> int:
-    """NaN and infinite elements; ``uint16`` holds the bits of bfloat16 where nothing knows that type."""
+    """Number of NaN and infinite elements; ``uint16`` holds the bits of bfloat16 where that type is missing."""
     if array.dtype == np.uint16:
         exponent = np.uint16(0x7F80)
         return int(np.count_nonzero((array & exponent) == exponent))
@@ -288,11 +288,12 @@ def _count_non_finite(array: np.ndarray) -> int:
 
 
 def row_checksums(array: np.ndarray) -> np.ndarray:
-    """One number for each slice along the first axis, ``uint64 [rows]``; for the one element of a scalar, ``[1]``.
+    """One checksum for each slice along the first axis, ``uint64 [rows]``; for a scalar ``[1]``.
 
-    The bits of the row's elements times fixed factors, summed modulo 2⁶⁴: a change of any one element shows, because
-    an odd factor can be undone. Any memory layout will do, so that a transposed kernel need not be copied. Elements
-    of four bytes are numbered in pairs, as the halves of one word of eight: where they lie so, they are read so.
+    The bits of the row's elements times fixed factors, summed modulo 2⁶⁴. Odd factors are invertible, so a change of
+    any single element changes the sum. Any memory layout is accepted, so that a transposed kernel need not be copied.
+    Elements of four bytes are numbered in pairs, as halves of an eight-byte word, and read as such where they are
+    contiguous.
     """
     words = array.view(f"u{array.itemsize}")
     length = len(words) if array.ndim else 1
@@ -308,7 +309,7 @@ def row_checksums(array: np.ndarray) -> np.ndarray:
 
 
 def _unpermute(arrays: Mapping[str, np.ndarray], variant: Variant) -> Mapping[str, np.ndarray]:
-    """Rows back in order; the loss and gradients are of the whole batch."""
+    """Rows in the original order; the loss and gradients are of the whole batch."""
     if not variant.permuted:
         return arrays
     whole = ("loss", "gradient.")

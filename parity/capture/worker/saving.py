@@ -1,7 +1,7 @@
-"""What saving and loading what was saved put into a trace: the files themselves, and what is in memory. No framework.
+"""Traces of saving and of loading saved files: the files themselves, and the parameters in memory. No framework.
 
-A saved ``pytorch_model.bin`` is a pickle, and it is loaded only where this very run wrote it, by the library's own
-``from_pretrained``; our reader of it runs no code (``reference.weights.unpickle``).
+A saved ``pytorch_model.bin`` is a pickle, and it is loaded only if this run wrote it, by the library's own
+``from_pretrained``; our reader runs no code (``reference.weights.unpickle``).
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from parity.capture.worker.session import Session
 from parity.core.trace import FILE, FileArrays, Trace
 
 LARGE = 1 << 24
-"""Bytes of a saved file from which on no run keeps it."""
+"""Size in bytes from which a saved file is not stored beyond the run."""
 Describe = Callable[[np.ndarray], tuple[dict[str, Any], np.ndarray]]
 
 
 def save(session: Session, format: str, describe: Describe) -> Trace:
-    """The model as it is in memory, saved as a user would, and read again without the library."""
+    """Saves the model as a user would, and reads the files without the library."""
     model = session.current()
     held = {name: describe(array)[0] for name, array in model.parameters()}
     with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
         with session.clock.backend():
             model.save(Path(folder), format)
         session.paths.in_files(Path(folder))
-        # Mapped, not read: the files may be as large as the model. They are there until the last array is gone.
+        # Mapped, not read: the files may be as large as the model. They exist until the last array is freed.
         arrays = {f"{FILE}{name}": _mapped(path) for name, path in _files(Path(folder))}
         stored = _read(Path(folder), session.model_class, describe, held)
     files = {name.removeprefix(FILE): _facts(array) for name, array in arrays.items()}
@@ -40,14 +40,14 @@ def save(session: Session, format: str, describe: Describe) -> Trace:
 
 
 def load_saved(session: Session, saved: Trace, route: str, describe: Describe) -> Trace:
-    """What stands in memory after the files of a saving's trace were loaded, by this route."""
+    """The parameters in memory after loading a save trace's files by this route."""
     with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
         unpack(saved.arrays, Path(folder))
         return in_memory(session.load_other(checkpoint=Path(folder), route=route), describe)
 
 
 def in_memory(model: Model, describe: Describe) -> Trace:
-    """Every parameter of a model, and what the library said of its load."""
+    """Every parameter of a model, and the library's load report."""
     parameters, rows = {}, {}
     for name, array in model.parameters():
         parameters[name], rows[f"rows.{name}"] = describe(array)
@@ -55,10 +55,10 @@ def in_memory(model: Model, describe: Describe) -> Trace:
 
 
 def unpack(arrays: Mapping[str, np.ndarray], folder: Path) -> None:
-    """Writes the files of a saving's trace, each under its own name."""
+    """Writes the files of a save trace under their own names."""
     for name in arrays:
         if name.startswith(FILE):
-            # A name is a plain one: a trace from elsewhere must not write outside of the folder.
+            # A name must be a plain file name: a foreign trace must not write outside of the folder.
             path = folder / Path(name.removeprefix(FILE)).name
             if isinstance(arrays, FileArrays):
                 arrays.copy(name, path)
@@ -79,9 +79,9 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def without_large_files(trace: Trace) -> Trace | None:
-    """A saving's trace without the files that only loading needed, which its fact ``let_go`` names; None: it has none.
+    """A save trace without the large files, which its fact ``let_go`` lists; None if it has none.
 
-    What they were stays known: each file's size and digest stand among the facts.
+    Each file's size and digest remain among the facts.
     """
     large = [name for name, said in trace.facts.get("files", {}).items() if said["bytes"] > LARGE]
     if not large:
@@ -91,9 +91,10 @@ def without_large_files(trace: Trace) -> Trace | None:
 
 
 def _read(folder: Path, model_class: str, describe: Describe, held: Mapping[str, Any]) -> dict[str, Any]:
-    """What our own readers find in the files: parameters, what is missing or surplus; or why they cannot read them.
+    """The content according to our own readers: parameters, missing and surplus ones; or why they cannot read the
+    files.
 
-    A shape that differs by axes of size 1 alone (TF's GPT-2 biases) is that of the parameter held, as in ``held``.
+    A shape that differs only by axes of size 1 (TF's GPT-2 biases) counts as the parameter's, as in ``held``.
     """
     from reference.config import read_config
     from reference.errors import CheckpointError

@@ -1,4 +1,4 @@
-"""One loaded model that a worker asks, and the time it takes; what operations are given."""
+"""One loaded model of a worker, with its timing; passed to operations."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Arrays = dict[str, np.ndarray]
 
 
 class Clock:
-    """Which part of a case was the backend's own work."""
+    """Measures which part of a case is the backend's own work."""
 
     def __init__(self) -> None:
         self.intervals: list[tuple[float, float]] = []
         self.loading = 0.0
-        """Seconds of it that went into loading models."""
+        """Seconds of it spent on loading models."""
 
     @property
     def seconds(self) -> float:
@@ -40,7 +40,7 @@ class Clock:
 
     @contextmanager
     def load(self) -> Iterator[None]:
-        """The same, where a model is loaded."""
+        """Measures loading a model."""
         with self.backend():
             yield
         start, end = self.intervals[-1]
@@ -48,11 +48,11 @@ class Clock:
 
 
 def _not_here(**_: Any) -> NoReturn:
-    raise LookupError("this session was not given what the operation needs")
+    raise LookupError("this session lacks what the operation needs")
 
 
 class Session:
-    """A loaded model and a way to load it afresh, as the worker hands it to an operation."""
+    """A loaded model and ways to load it anew, as the worker passes it to an operation."""
 
     def __init__(
         self,
@@ -68,15 +68,15 @@ class Session:
         paths: UsersPath | None = None,
         load_plain: Callable[[], CapableModel] = _not_here,
     ) -> None:
-        """``load_other``: loads what is not kept for the cases that follow, with other arguments of ``Backend.load``
-        than the task's own; ``load_plain``: with none but the directory. ``paths``: puts the user's path where a
-        library wrote that of ``checkpoint``."""
+        """``load_other``: loads a model that is not reused for later cases, with other arguments of ``Backend.load``
+        than the task's own; ``load_plain``: with none but the directory. ``paths``: restores the user's path in texts
+        with that of ``checkpoint``."""
         self.load, self.current, self.variant, self.clock = load, current, variant, clock
         self.model_class, self.load_other, self.saved, self.checkpoint = model_class, load_other, saved, checkpoint
         self.paths, self.load_plain = paths or UsersPath("", ""), load_plain
 
     def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
-        """One call, until its numbers are there: frameworks may return before they have computed."""
+        """Times one call until its numbers are available: frameworks may return before they have computed."""
         model = self.current()
         with self.clock.backend():
             answer = getattr(model, method)(inputs, **keywords)
@@ -97,7 +97,7 @@ def leaves(value: Field, name: str) -> Iterator[tuple[str, Field]]:
 
 
 def _wait(model: Model, answer: Any) -> None:
-    """Until the device has finished: the smallest array is brought to the host, after what was queued before it."""
+    """Waits for the device: copies the smallest array to the host, after the work queued before it."""
     values = list(answer.values()) if isinstance(answer, Mapping) else [answer]
     arrays = [leaf for value in values for _, leaf in leaves(value, "") if is_array(leaf)]
     for array in arrays:

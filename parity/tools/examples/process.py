@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 from parity.capture.memory import resident
-from parity.capture.worker_process import ending
+from parity.capture.worker_process import describe_exit
 from parity.core.stacks import Stack
 from parity.tools.examples.model import Block
 
@@ -155,7 +155,7 @@ class Runner:
         began, ended = time.monotonic(), ""
         while not ended:
             try:
-                ended = ending(child.wait(LOOK_EVERY))
+                ended = describe_exit(child.wait(LOOK_EVERY))
             except subprocess.TimeoutExpired:
                 ended = self._too_much(child, time.monotonic() - began)
         _kill(child)

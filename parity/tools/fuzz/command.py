@@ -30,7 +30,7 @@ def plan_of(backends: Sequence[str] | None) -> Plan:
     """The plan for backends named as in ``parity audit --backend``.
 
     Raises:
-        CaptureError: no backend is called so, it has no such variant, or is about files beside the weights.
+        CaptureError: there is no backend of this name, it has no such variant, or is about files beside the weights.
     """
     found = []
     # Where nobody is named, PyTorch's classes: no new shape costs them a compilation.

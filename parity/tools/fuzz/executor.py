@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends.registry import get_backend
-from parity.capture.plan import Target, asked_of
+from parity.capture.plan import Target, target_for
 from parity.capture.worker.exceptions import is_ours, raised
 from parity.capture.worker.operations import perform
 from parity.capture.worker.session import Clock, Session
@@ -159,7 +159,7 @@ class Live(CheckpointRun):
 
 def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Case]) -> Live:
     """Runs the cases, and the follow-up cases of generated texts, on every subject of a plan."""
-    asked = [asked_of(subject, versions(), checkpoint.model_spec.kind) for subject in plan.subjects()]
+    asked = [target_for(subject, versions(), checkpoint.model_spec.kind) for subject in plan.subjects()]
     run = Live(_manifest(checkpoint, asked), {})
     known: dict[tuple[str, ...], Trace] = {}
     _put(process, run, asked, checkpoint, cases, known)

@@ -28,7 +28,7 @@ def load(tmp_path_factory):
 def test_the_model_answers_the_same_before_between_and_after(load) -> None:
     model = load()
     loss, before = model.gradients(labelled())
-    assert all(model.minuends(labelled()).values())
+    assert all(model.softmax_cancellation(labelled()).values())
     again, after = model.gradients(labelled())
     assert np.array_equal(loss, again)
     assert all(np.array_equal(array, after[name]) for name, array in before.items())
@@ -37,7 +37,7 @@ def test_the_model_answers_the_same_before_between_and_after(load) -> None:
 def test_by_the_formula(load) -> None:
     """The last cross-attention's keys: nothing after it looks at them, so its weights' gradient can be asked for."""
     model = load()
-    found = model.minuends(labelled())
+    found = model.softmax_cancellation(labelled())
     inner, seen = model._model, {}
     layer = inner.model.decoder.layers[-1].encoder_attn
     original = layer.attend
@@ -71,5 +71,5 @@ def test_by_the_formula(load) -> None:
 
 
 def test_only_the_oracle_is_asked(load) -> None:
-    assert not load("sdpa").minuends(labelled())
-    assert not load(dtype="float32").minuends(labelled())
+    assert not load("sdpa").softmax_cancellation(labelled())
+    assert not load(dtype="float32").softmax_cancellation(labelled())

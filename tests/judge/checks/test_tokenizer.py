@@ -283,7 +283,7 @@ def test_a_list_of_words_alone_is_read(tmp_path):
     place = copied("bart-odd", tmp_path)
     (place / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]"] * 100), encoding="utf-8")
     assert "token 299 has no row in an embedding of" in reason(place)
-    assert judged_skip(place) == "tokenizer_files: a WordPiece tokenizer is not written here"
+    assert judged_skip(place) == "tokenizer_files: WordPiece tokenizers are not supported here"
 
 
 def judged_skip(place: Path) -> str:

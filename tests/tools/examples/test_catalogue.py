@@ -44,7 +44,7 @@ BROKEN = {
     "no digits": (MINILM.read_text().replace("digits = 3", ""), r"bad.toml: value.0.states.digits: Field required"),
     "unknown key": (MINILM.read_text().replace("digits", "a = 1\ndigits"), r"bad.toml: value.0.states.a: Extra inputs"),
     "nothing to read": (MINILM.read_text().replace("input =", "audio ="), r"value.0.states.audio: Extra inputs"),
-    "twice": (MINILM.read_text().replace("minilm-loss", "minilm-states"), "minilm-states is there twice"),
+    "twice": (MINILM.read_text().replace("minilm-loss", "minilm-states"), "duplicate id minilm-states"),
 }
 
 
@@ -89,7 +89,7 @@ def cases(records: dict[str, CheckpointRecord]) -> dict[str, Case]:
 def test_a_value_that_cannot_be_asked_says_why(cases: dict[str, Case], records: dict[str, CheckpointRecord]):
     why = {name: case.notes.get("lacking", {}) for name, case in cases.items()}
     # In the tests' own process no cache holds the recording, nor the two tokenizers that the page names.
-    assert "validation, row 0: cannot be read from the cache of data" in why.pop("speech-translation")[LACKED]
+    assert "validation, row 0: cannot be read from the data set cache" in why.pop("speech-translation")[LACKED]
     assert "google-bert/bert-base-cased" in why.pop("bert2gpt2-summary")[LACKED]
     spelled = case_of(VALUES["bart-five-words"], records["bart-five-words"])
     assert "no token for 'not'" in spelled.notes["lacking"][LACKED], "a stand-in has its letters only"

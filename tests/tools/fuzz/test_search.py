@@ -87,7 +87,7 @@ def test_without_hypothesis_what_to_install_is_one_line(tmp_path, monkeypatch, c
     ("arguments", "line"),
     [
         (["--family", "bert3"], "--family bert3: no such family; there are bart,"),
-        (["--backend", "hf-none"], "--backend hf-none: no backend is called 'hf-none'"),
+        (["--backend", "hf-none"], "--backend hf-none: no backend is named 'hf-none'"),
         (["--backend", "hf-config"], "--backend hf-config: it is asked about no model"),
         (["--backend", "hf-torch/fused"], "--backend hf-torch/fused: its variants are eager, sdpa"),
         (["--known", "nothing"], "--known nothing: the list of known issues has no such entry"),

@@ -10,7 +10,7 @@ import numpy as np
 from parity.backends.torch_gradients import taken
 
 
-def loss_and_kept(
+def loss_and_reduced_gradients(
     model: Any, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """``reference.in_torch.loss_and_gradients``, bit for bit, with ``keep`` of each gradient in its place.

@@ -1,4 +1,4 @@
-# Peer reference: parity/backends/reference/flax.py
+# Peer reference: parity/backends/reference/flax_backend.py
 """The reference in PyTorch (``reference.in_torch``) as a backend; in float64 on CPU it is the oracle."""
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numpy as np
 
 from parity.backends import layer_injection
 from parity.backends.protocol import Field, LoadReport, Reorder, Step
-from parity.backends.reference import by_layer, outputs
-from parity.backends.reference import softmax_cancellation as minuends
+from parity.backends.reference import by_layer, outputs, softmax_cancellation
 from parity.backends.reference.reversed_widths import ReversedModel, ReversedWeights
 from parity.backends.torch_util import SETS_BEFORE_USE, compute_as, on_host, set_deterministic
 from parity.core.subject import Variant
@@ -25,11 +24,13 @@ class ReferenceTorch:
 
     sets_before_use = SETS_BEFORE_USE
 
-    by_layer_above = True
-    """Whether ``setup`` takes it."""
+    @staticmethod
+    def setup_for(tasks: Sequence[Mapping[str, Any]], *, float64_limit: int | None) -> dict[str, int]:
+        """``by_layer_above`` where a model does not fit in memory in float64."""
+        return {} if float64_limit is None else {"by_layer_above": float64_limit}
 
     def setup(self, *, threads: int, device: str, cache: Path, by_layer_above: int | None = None) -> None:
-        """``by_layer_above``: bytes of float64 parameters from which on a model is computed a layer at a time."""
+        """``by_layer_above``: a float64 model with more bytes of parameters than this is computed a layer at a time."""
         self.threads, self._whole = threads, by_layer_above
         set_deterministic(threads)
 
@@ -122,9 +123,7 @@ class ReferenceTorchModel:
         with torch.no_grad():
             return outputs.in_two(self._model, *outputs.fed(self._model, given))
 
-    def each_layer_alone(
-        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
-    ) -> Mapping[str, Field]:
+    def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         import torch
 
         from reference.in_torch import as_inputs
@@ -188,16 +187,16 @@ class ReferenceTorchModel:
         with self._emptied_after():
             return loss_and_gradients(self._model, inputs)
 
-    def kept_gradients(
+    def reduced_gradients(
         self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
     ) -> tuple[Field, dict[str, Any]]:
-        from parity.backends.reference.kept_gradients import loss_and_kept
+        from parity.backends.reference.reduced_gradients import loss_and_reduced_gradients
 
         compute_as(self._variant, self._threads)
         with self._emptied_after():
-            return loss_and_kept(self._model, inputs, keep)
+            return loss_and_reduced_gradients(self._model, inputs, keep)
 
-    def minuends(self, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    def softmax_cancellation(self, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
         """``parity.backends.reference.softmax_cancellation``; empty but for the oracle, known by its precision and
         attention."""
         import torch
@@ -206,7 +205,7 @@ class ReferenceTorchModel:
             return {}
         compute_as(self._variant, self._threads)
         with self._emptied_after():
-            return minuends.sizes(self._model, inputs)
+            return softmax_cancellation.sizes(self._model, inputs)
 
     def _emptied_after(self) -> AbstractContextManager[None]:
         return nullcontext() if self._held is None else self._held.emptied_after()

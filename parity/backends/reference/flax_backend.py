@@ -1,4 +1,4 @@
-# Peer reference: parity/backends/reference/torch.py
+# Peer reference: parity/backends/reference/torch_backend.py
 """The reference in Flax (``reference.in_flax``) as a backend."""
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ class ReferenceFlaxModel:
         given = as_inputs(self._model, inputs)
         return outputs.in_two(self._model, *outputs.fed(self._model, given))
 
-    def each_layer_alone(
-        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
-    ) -> Mapping[str, Field]:
+    def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         from reference.in_flax import as_inputs
 
         given, fed = as_inputs(self._model, inputs), as_inputs(self._model, states)

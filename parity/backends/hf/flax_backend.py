@@ -168,9 +168,7 @@ class HfFlaxModel(documented.Documented):
                 found[name] = array
         return loss, found
 
-    def each_layer_alone(
-        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
-    ) -> Mapping[str, Field]:
+    def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """By flax's own way to intercept a module's call; compiled for this one question."""
         import jax
 

@@ -111,9 +111,7 @@ class HfTfModel(documented.Documented):
         rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
         return dict(self._forward({"input_ids": None, **rest, "encoder_outputs": self._encoded(tensors)}).items())
 
-    def each_layer_alone(
-        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
-    ) -> Mapping[str, Field]:
+    def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """By the calls of the library's own layers, and ``encoder_outputs``."""
         from transformers.modeling_tf_outputs import TFBaseModelOutput
 

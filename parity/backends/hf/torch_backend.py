@@ -13,7 +13,7 @@ import numpy as np
 
 from parity.backends import layer_injection
 from parity.backends.hf import common, documented
-from parity.backends.protocol import Field, LoadReport, Reorder, Step, fed_names
+from parity.backends.protocol import Field, LoadReport, Reorder, Step, token_input_names
 from parity.backends.torch_gradients import taken
 from parity.backends.torch_util import (
     SETS_BEFORE_USE,
@@ -38,8 +38,8 @@ class HfTorch:
     sets_before_use = SETS_BEFORE_USE
 
     @staticmethod
-    def setup_for(tasks: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
-        """``converts``, where a file of TensorFlow or Flax is loaded: asked for, or all that a checkpoint has."""
+    def setup_for(tasks: Sequence[Mapping[str, Any]], *, float64_limit: int | None) -> dict[str, bool]:
+        """``converts`` where a task loads TensorFlow or Flax weights, by a flag or because there are no others."""
         flags = {task["case"]["settings"].get("route") for task in tasks}
         folders = {Path(task["view"] or task["checkpoint"]) for task in tasks}
         converts = any(f"from_{other}" in flags for other in CONVERTED)
@@ -167,7 +167,7 @@ class HfTorchModel(documented.Documented):
         A decoder alone is given the states of an encoder as they are.
         """
         tensors = self._tensors(inputs)
-        ids, seen = fed_names(tensors)
+        ids, seen = token_input_names(tensors)
         if ids == "decoder_input_ids":
             encoded = self._encoded(tensors).last_hidden_state
             source = {"encoder_outputs": (encoded,), "attention_mask": tensors["attention_mask"]}
@@ -215,9 +215,9 @@ class HfTorchModel(documented.Documented):
         return {**super().flags(), "evaluates": not self._model.training}
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        return self.kept_gradients(inputs, lambda gradient: gradient)
+        return self.reduced_gradients(inputs, lambda gradient: gradient)
 
-    def kept_gradients(
+    def reduced_gradients(
         self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
     ) -> tuple[Field, dict[str, Any]]:
         """In the order of the model's parameters."""
@@ -230,9 +230,7 @@ class HfTorchModel(documented.Documented):
         kept = {common.parameter_name(raw, "torch", self._table)[0]: found[raw] for raw, _ in named if raw in found}
         return loss.detach(), kept
 
-    def each_layer_alone(
-        self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
-    ) -> Mapping[str, Field]:
+    def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """By hooks on the library's own layers, and ``encoder_outputs``."""
         tensors, fed = self._tensors(inputs), self._tensors(states)
         rest = {name: tensor for name, tensor in tensors.items() if name not in ENCODER_ONLY}
