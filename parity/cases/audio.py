@@ -21,7 +21,8 @@ def recorded(recording: Recording) -> dict[str, Any]:
     """Inputs of a call: ``input_values`` ``[1, samples]``, of mean 0 and variance 1, and their mask.
 
     Raises:
-        InputsFileError: the ``datasets`` library is not installed, cannot decode audio, or has not cached this data set.
+        InputsFileError: the ``datasets`` library is not installed, cannot decode audio, or has not cached
+            this data set.
     """
     what = f"{recording.dataset}, {recording.config}, {recording.split}, row {recording.row}"
     try:

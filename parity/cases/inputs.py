@@ -46,9 +46,9 @@ def read_inputs(path: Path, checkpoint: Path, model_spec: ModelSpec) -> list[Row
         Rows with ``input_ids`` and, where the line has a target, ``labels``: lists of ids inside the vocabulary.
 
     Raises:
-        InputsFileError: the model reads audio, which such a file cannot hold; invalid JSON, an unknown key, an empty row,
-            an id outside the vocabulary, a row longer than the positions, an empty file, or texts without a tokenizer.
-            The message names the file and the line.
+        InputsFileError: the model reads audio, which such a file cannot hold; invalid JSON, an unknown key, an empty
+            row, an id outside the vocabulary, a row longer than the positions, an empty file, or texts without a
+            tokenizer. The message names the file and the line.
     """
     try:
         # Not splitlines, which also splits at characters that a text may contain.
@@ -155,8 +155,8 @@ def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:
     It runs in a subprocess (``parity.checkpoint.tokenizer_process``).
 
     Raises:
-        InputsFileError: the ``tokenizers`` library is not installed, or the directory has no readable tokenizer files. The
-            returned function raises it where a text cannot be encoded.
+        InputsFileError: the ``tokenizers`` library is not installed, or the directory has no readable tokenizer files.
+            The returned function raises it where a text cannot be encoded.
     """
     whole, vocab, merges = (checkpoint / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
     if not whole.exists() and not (vocab.is_file() and merges.is_file()):

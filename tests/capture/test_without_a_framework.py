@@ -47,13 +47,15 @@ def planned(monkeypatch, tmp_path):
 
 
 def judged(found):
-    return {each.subject.label for each in found.asked if each.is_candidate and each.can_run and each.about == "model"}
+    return {
+        each.subject.label for each in found.targets if each.is_candidate and each.can_run and each.about == "model"
+    }
 
 
 def test_with_torch_and_transformers_5_alone_the_library_is_judged_and_no_reference(planned):
     found = planned(V5)
     assert judged(found) == {"hf-torch", "hf-torch/sdpa"} and found.not_run == []
-    lacking = {e.subject.label: set(e.lacking.values()) for e in found.asked if e.is_candidate and not e.can_run}
+    lacking = {e.subject.label: set(e.lacking.values()) for e in found.targets if e.is_candidate and not e.can_run}
     assert set(lacking) == {"reference-torch", "reference-torch/sdpa", "reference-flax", "hf-tf", "hf-flax"}
     (why,) = lacking["reference-torch"]
     peer = "reference-flax, the only peer that measures reference-torch, cannot run: jax is not installed"
@@ -62,9 +64,9 @@ def test_with_torch_and_transformers_5_alone_the_library_is_judged_and_no_refere
 
 
 def test_one_reference_alone_is_asked_in_more_orders_of_its_sums(planned):
-    members = [each.subject for each in planned(V5).asked if each.subject.role == "noise_floor"]
+    members = [each.subject for each in planned(V5).targets if each.subject.role == "noise_floor"]
     assert {member.backend for member in members} == {TORCH}
-    both = [each.subject for each in planned({**V4, **JAX}).asked if each.subject.role == "noise_floor"]
+    both = [each.subject for each in planned({**V4, **JAX}).targets if each.subject.role == "noise_floor"]
     assert len(members) > sum(member.backend == TORCH for member in both)
     assert both == noise_floor_ensemble("cpu", "float32")
 
