@@ -1,4 +1,4 @@
-"""Who answers: one file for each implementation, and its row in ``parity.core.backends``.
+"""The implementations: one file each, and its row in ``parity.core.backends``.
 
 May import ``core``, ``checkpoint``, ``cases`` and ``reference``; a framework inside functions alone.
 """

@@ -1,8 +1,8 @@
-"""What each backend can be asked, looked up without importing a framework. ``tests/backends`` proves every line.
+"""The capabilities of each backend, determined without importing a framework. ``tests/backends`` tests every entry.
 
-What a class has no way to be asked is declared in ``parity.backends.limits``, one module for each adapter. What it
-accepts and then gets wrong (transformers 4.57.6 takes a head mask with sdpa attention and ignores it) is a divergence,
-and stays a capability so that a check can find it.
+What a class does not support is declared in ``parity.backends.limits``, one module for each adapter. What it accepts
+and computes wrongly (transformers 4.57.6 accepts a head mask with sdpa attention and ignores it) is a divergence, and
+remains a capability so that a check can find it.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ OPERATIONS = (
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
-"""What the readers of configs and of tokenizers can be asked."""
+"""Capabilities of the readers of configs and tokenizers."""
 DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
-"""Loading one class's file by another class of the family."""
+"""Loading one class's file by another class of the same architecture."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 HALF = ("bfloat16", "float16")
 NEAR_TIES = "in {dtype} near ties between hypotheses are the rule, and no token of a beam search could be proven wrong"
@@ -70,12 +70,12 @@ def capabilities(
     documented: str = DEFAULT_CLASS,
     families: tuple[str, ...] = (),
 ) -> tuple[list[str], dict[str, str]]:
-    """What the backend can be asked, and why each other word of ``words_of`` is lacking.
+    """The backend's capabilities, and the reason for each other name of ``words_of``.
 
     Args:
-        versions: of the stack's installed distributions, by name; what is not there is not installed.
-        device, dtype: what the subject computes on and in. ``beam_search`` depends on the dtype, nothing on the device.
-        documented: the class asked for, by its PyTorch name.
+        versions: versions of the stack's installed distributions, by name.
+        device, dtype: of the subject. ``beam_search`` depends on the dtype, nothing on the device.
+        documented: the documented class, by its PyTorch name.
         families: of a composition, the model types of its encoder and its decoder.
 
     Raises:
@@ -91,13 +91,13 @@ def capabilities(
             lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
         if documented != "SpeechEncoderDecoderModel":
             lacking.setdefault("freeze", f"{documented} has no feature encoder")
-        # The oracle could not say whether the answer is right, whoever gives it.
-        lacking.setdefault("other_searches", "of the ways to generate only greedy and beam search are written here")
+        # The oracle could not decide whether the result is correct.
+        lacking.setdefault("other_searches", "only greedy and beam search are implemented here")
     return [word for word in words if word not in lacking], lacking
 
 
 def _declared(question: Question) -> dict[str, str]:
-    """What a backend that can run cannot be asked, as its row's ``limits`` or its class declare it."""
+    """What a backend that can run does not support, as its row's ``limits`` or its class declares."""
     entry = question.entry
     limits = limits_of(entry)
     if limits is not None:
@@ -108,29 +108,29 @@ def _declared(question: Question) -> dict[str, str]:
         return everything(
             f"{question.backend} loads {entry.class_for(question.documented)}, which is no {question.documented}"
         )
-    alone = dict.fromkeys(SAVING, "what another library saves is not asked of it")
-    alone |= dict.fromkeys((*DOCUMENTED, *OTHER_CLASSES), "the pages document the classes of transformers")
+    alone = dict.fromkeys(SAVING, "loading other libraries' saved files is not tested for this backend")
+    alone |= dict.fromkeys((*DOCUMENTED, *OTHER_CLASSES), "the documentation describes the classes of transformers")
     return alone | dict(getattr(class_of(entry), "lacking", {}))
 
 
 def everything(reason: str) -> dict[str, str]:
-    """A model's every capability lacking, for one reason; none is where there is no reason."""
+    """All capabilities of a model with one reason; empty if there is no reason."""
     return dict.fromkeys(WORDS, reason) if reason else {}
 
 
 def install_hint(backend: str, versions: Mapping[str, str]) -> str:
-    """What to type so that a backend can run which cannot with these versions; "" where nothing of its is missing."""
+    """The install command for a backend that cannot run with these versions; "" where nothing is missing."""
     entry = find_entry(backend)
     if not cannot_run(backend, versions):
         return ""
     if _has_dropped(entry, versions):
-        # Another version of transformers beside today's needs an environment of its own.
+        # Another version of transformers needs a separate environment.
         return f"in another environment: pip install {entry.install}; then name its python with --stack"
     return f"pip install {entry.install}" if entry.install else ""
 
 
 def words_of(backend: str) -> tuple[str, ...]:
-    """Everything that a backend can be asked, or can lack for a reason.
+    """All capabilities that a backend can have or lack.
 
     Raises:
         KeyError: there is no backend of this name.
@@ -142,7 +142,7 @@ def words_of(backend: str) -> tuple[str, ...]:
 
 
 def cannot_run(backend: str, versions: Mapping[str, str]) -> str:
-    """Why a backend cannot run at all: a library is absent, or has dropped its classes; "" where neither is so."""
+    """Why a backend cannot run at all: a library is missing, or has dropped its classes; "" where it can run."""
     entry = find_entry(backend)
     for alternatives in entry.needs:
         if not any(versions.get(name) for name in alternatives):
@@ -153,6 +153,6 @@ def cannot_run(backend: str, versions: Mapping[str, str]) -> str:
 
 
 def _has_dropped(entry: Entry, versions: Mapping[str, str]) -> bool:
-    """Whether the installed transformers has no such classes any more."""
+    """Whether the installed transformers has dropped these classes."""
     installed = versions.get("transformers")
     return entry.until is not None and bool(installed) and int(installed.split(".")[0]) >= entry.until

@@ -16,9 +16,9 @@ from parity.core.subject import Variant
 def set_up(threads: int, device: str, cache: Path) -> None:
     """Platform, size of the CPU thread pool, and the compilation cache; before JAX computes anything.
 
-    Everything compiled is kept under ``cache/xla``: the compiler is most of a small model's time.
+    Compiled programs are stored under ``cache/xla``: a small model spends most of its time compiling.
     """
-    # Read when the CPU client starts (jaxlib, xla/pjrt/cpu); there is no other way to say it.
+    # Read when the CPU client starts (jaxlib, xla/pjrt/cpu); there is no other way to set it.
     os.environ.update(NPROC=str(threads), PJRT_NPROC=str(threads), TF_CPP_MIN_LOG_LEVEL="3")
     os.environ["JAX_PLATFORMS"] = "cpu" if device == "cpu" else "cuda,cpu"
     import jax
@@ -39,7 +39,7 @@ def precision(variant: Variant) -> AbstractContextManager[Any]:
 
 
 def as_arrays(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Integers as int32, which is what JAX makes of them unless told otherwise; float ones as float32."""
+    """Integers as int32, JAX's default; floats as float32."""
     import jax.numpy as jnp
 
     def kind(array: np.ndarray) -> Any:

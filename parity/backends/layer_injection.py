@@ -1,8 +1,7 @@
-"""Layers that are given states from elsewhere: what each makes of the oracle's own input, whatever came before it.
+"""Layer injection: runs every layer on the oracle's input states, independently of the layers before it.
 
-One pass asks all layers at once: each is handed the state that the oracle had there in the place of what the layer
-before it made, so that no error of one reaches the next. Wherever a family keeps its layers, the first name of the path
-says which half they are of and the last how many are before them.
+One pass covers all layers: each receives the oracle's state instead of the previous layer's output, so that errors do
+not propagate. In every architecture the first name of a layer's path is its half, and the last its index.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from typing import Any
 
 _LAYER = re.compile(r"^(?:model\.)?(encoder|decoder)\.(?:.+\.)?(?:layers|layer|h)\.(\d+)$")
 MEMORY = "encoder.last"
-"""The state that cross-attention looks at."""
+"""The state that cross-attention reads."""
 States = Mapping[str, Any]
-"""By canonical name of the state that a layer is given, ``encoder.hidden.0`` for the first; the framework's arrays."""
+"""The framework's arrays by canonical name of the layer's input state, ``encoder.hidden.0`` for the first layer."""
 
 
 def state_of(path: str) -> str | None:
-    """The state that a module at this dotted path is given; None where it is no layer of a stack.
+    """The input state of the module at this dotted path; None where it is not a layer of a stack.
 
-    A speech encoder's adapter has layers too, behind the stack's: they are none of it.
+    The layers of a speech encoder's adapter do not count.
     """
     found = None if ".adapter." in path else _LAYER.match(path)
     return None if found is None else f"{found[1]}.hidden.{found[2]}"
@@ -31,7 +30,7 @@ def state_of(path: str) -> str | None:
 def instead(
     state: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A layer's arguments with this state for the one it was given, first or by name."""
+    """A layer's arguments with its input state replaced, whether positional or by name."""
     if arguments:
         return (state, *arguments[1:]), dict(keywords)
     return (), {**keywords, "hidden_states": state}
@@ -39,7 +38,7 @@ def instead(
 
 @contextmanager
 def in_torch(model: Any, states: States) -> Iterator[None]:
-    """Feeds the layers of a PyTorch model by hooks before their call."""
+    """Injects states into a PyTorch model with forward pre-hooks."""
 
     def fed(state: Any) -> Callable[..., Any]:
         return lambda module, arguments, keywords: instead(state, arguments, keywords)
@@ -55,7 +54,7 @@ def in_torch(model: Any, states: States) -> Iterator[None]:
 
 @contextmanager
 def in_linen(states: States) -> Iterator[None]:
-    """Feeds the layers of whatever Flax (linen) model is called meanwhile."""
+    """Injects states into every Flax (linen) model that is called within the context."""
     from flax import linen
 
     def interceptor(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
@@ -70,10 +69,10 @@ def in_linen(states: States) -> Iterator[None]:
 
 @contextmanager
 def in_keras(layers: Iterable[tuple[str, Any]], states: States) -> Iterator[None]:
-    """Feeds Keras layers by their own ``call``.
+    """Injects states into Keras layers by replacing their ``call``.
 
     Args:
-        layers: each under the name of the state that it is given.
+        layers: by canonical name of the injected state.
     """
 
     def fed(call: Callable[..., Any], state: Any) -> Callable[..., Any]:
@@ -93,7 +92,7 @@ def in_keras(layers: Iterable[tuple[str, Any]], states: States) -> Iterator[None
 
 @contextmanager
 def in_nnx(model: Any, states: States) -> Iterator[None]:
-    """Feeds the layers of a Flax (nnx) model by standing in for them: compiled functions see another model."""
+    """Injects states into a Flax (nnx) model by replacing its layers: compiled functions see another model."""
     from flax import nnx
 
     class Fed(nnx.Module):

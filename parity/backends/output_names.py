@@ -1,4 +1,4 @@
-"""From a library's output to canonically named arrays, and to facts about its form."""
+"""Maps a library's output to canonically named arrays, and to facts about its form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SINGLE = {
     "end_logits": "end_logits",
     "loss": "loss",
 }
-"""Of a decoder alone ``hidden_states`` and ``attentions`` are the decoder's; no bare encoder is asked."""
+"""Of a decoder-only model ``hidden_states`` and ``attentions`` are the decoder's; a bare encoder never runs."""
 _WITHIN_LAYER = ("hidden", "attention", "cross_attention")
 _WHOLE = {
     "encoder.last": (1,),
@@ -43,7 +43,7 @@ def flatten(
 ) -> tuple[dict[str, np.ndarray], dict[str, str], list[dict[str, Any]]]:
     """Arrays under the names of ``parity.core.tensors``, in data-flow order, and one fact per field.
 
-    A field the table does not know (the cache) gives a fact and no array, so that nothing is dropped unseen.
+    A field that is not in the table (the cache) yields a fact and no array, so that every field is recorded.
 
     Args:
         fields: as ``Model.call`` returned them: arrays, or tuples of arrays with one per layer.
@@ -74,7 +74,7 @@ def _named_parts(field: str, value: Any) -> list[tuple[str, Any]] | None:
     is_series = isinstance(value, (tuple, list))
     if field in _SINGLE and not is_series:
         return [(_SINGLE[field], value)]
-    # A tuple that holds a None (a library's "not computed") is no series of arrays.
+    # A tuple that contains None (a library's "not computed") is not a series of arrays.
     if field in _SERIES and is_series and all(part is not None for part in value):
         return [(f"{_SERIES[field]}.{index}", part) for index, part in enumerate(value)]
     return None

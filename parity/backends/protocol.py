@@ -1,8 +1,8 @@
-"""What a backend is: load a checkpoint, then answer calls. The rest (naming, digests, traces) is the same for all.
+"""The interface of a backend: load a checkpoint, then run calls. Naming, digests and traces are common to all.
 
-A new backend is one file with a class that meets ``Backend``, and one row in ``parity.core.backends.BACKENDS``
-(or an entry point of the group ``encdec_parity.backends``). It runs in its own process, in its stack's interpreter,
-where nothing of ours but the standard library, numpy and safetensors may be imported.
+A new backend is one file with a class that implements ``Backend``, and one row in ``parity.core.backends.BACKENDS`` (or
+an entry point of the group ``encdec_parity.backends``). It runs in its own process, in its stack's interpreter, where
+only the standard library, numpy, safetensors and its framework may be imported.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ Field = Any
 
 
 class UnexpectedReturn(Exception):
-    """A library gave nothing where it should have raised: what an adapter raises in its place, and the library's."""
+    """A library returned something unexpected where it should have raised; raised by an adapter, attributed to the
+    library."""
 
 
 @dataclass
 class LoadReport:
-    """What a library says about a load, under canonical parameter names."""
+    """A library's report of a load, under canonical parameter names."""
 
     missing: list[str] = field(default_factory=list)
-    """Parameters the library says it did not find in the file (it fills them with random numbers)."""
+    """Parameters reported missing from the file (randomly initialised)."""
     unexpected: list[str] = field(default_factory=list)
-    """Entries of the file it says it did not use."""
+    """Entries of the file reported as unused."""
     tied: list[list[str]] = field(default_factory=list)
-    """Groups of canonical names that are one storage in memory."""
+    """Groups of canonical names that share storage."""
     not_materialised: list[str] = field(default_factory=list)
     """Parameters left on a meta device or abstract."""
     training: bool | None = None
@@ -45,14 +46,14 @@ class LoadReport:
 
 
 class Reorder(NamedTuple):
-    """Row i goes on as a copy of row ``rows[i]``, from the token at position ``at`` on."""
+    """Row i continues as a copy of row ``rows[i]``, from the token at position ``at`` on."""
 
     at: int
     rows: tuple[int, ...]
 
 
 class Step(NamedTuple):
-    """What one decoding call gave."""
+    """The result of one decoding call."""
 
     fields: Mapping[str, Field]
     """``logits``, ``decoder_hidden_states`` and, where the variant has them, ``decoder_attentions`` and
@@ -65,7 +66,7 @@ class Step(NamedTuple):
 
 
 def token_input_names(inputs: Mapping[str, Any]) -> tuple[str, str]:
-    """What the decoder's tokens and their mask are called: a decoder alone is fed its first input."""
+    """Names of the decoder's tokens and their mask; a decoder-only model's tokens are its first input."""
     behind = "decoder_input_ids" in inputs
     return ("decoder_input_ids", "decoder_attention_mask") if behind else ("input_ids", "attention_mask")
 
@@ -79,38 +80,39 @@ class Model(Protocol):
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """Canonical name and value on the host, in the layout of the canonical table (``reference.names``), bits
-        unchanged; bfloat16 comes as ``ml_dtypes.bfloat16`` or, without it, as uint16 of the same bits.
-        A parameter tied to another is given under each of its names the library itself exposes."""
+        unchanged; bfloat16 is returned as ``ml_dtypes.bfloat16`` or, without that package, as uint16 with the same
+        bits. A tied parameter is yielded under each name that the library exposes."""
         ...
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field] | tuple:
-        """One documented call, asking for hidden states, for attentions where the variant has them, and the cache's
+        """One documented call that requests hidden states, attentions where the variant has them, and the cache's
         documented default. ``inputs`` are int64/float arrays, passed on under the same names; absent ones are not
         passed at all. Returns the library's own output: an ordered mapping of its field names to what they hold
         (without the Nones), or its tuple where ``as_tuple``."""
         ...
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
-        """The encoder alone, then a call given its output; same fields as ``call``."""
+        """The encoder alone, then a call with its output; same fields as ``call``."""
         ...
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
     ) -> Iterator[Step]:
-        """The encoder once, then the decoder on ``decoder_input_ids`` in pieces of these sizes, each call given the
-        cache that the one before returned; ``decoder_attention_mask`` covers the tokens fed so far. What each call
-        gave. With ``reorder`` the library's own way of reordering a cache for beams is used once, between two calls."""
+        """Runs the encoder once, then the decoder on ``decoder_input_ids`` in pieces of these sizes, each with the
+        cache returned by the previous call; ``decoder_attention_mask`` covers the tokens so far. Yields the result of
+        each call. With ``reorder`` the library's own way of reordering a cache for beams is used once, between two
+        calls."""
         ...
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
         """``generate`` of ``input_ids`` and ``attention_mask`` with these documented arguments and no others:
-        ``sequences`` (int ``[batch, length]``, the decoder's start token first) and, where beams were searched,
+        ``sequences`` (int ``[batch, length]``, the decoder's start token first) and, for beam search,
         ``sequences_scores`` (float ``[batch]``)."""
         ...
 
     def generation_settings(self) -> Mapping[str, Any]:
-        """What ``generate`` would use without arguments, by documented name, as the library holds it after loading;
-        names it does not know are left out."""
+        """The settings ``generate`` would use without arguments, by documented name, as the library holds them after
+        loading; unknown names are omitted."""
         ...
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
@@ -120,18 +122,18 @@ class Model(Protocol):
         ...
 
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
-        """A framework's array on the host and the dtype it had there (``bfloat16`` comes widened to float32)."""
+        """A framework's array on the host and the dtype it had there (``bfloat16`` is widened to float32)."""
         ...
 
 
 class CapableModel(Model, Protocol):
-    """What capabilities add to ``Model``: who declares a capability has its methods, and no other need."""
+    """Methods that capabilities add to ``Model``: a model has those of the capabilities it declares."""
 
     def reduced_gradients(
         self, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
     ) -> tuple[Field, dict[str, Any]]:
-        """``gradients``, with ``keep`` of each in its place, called while the pass goes on: as many gradients as there
-        are parameters take as much memory. Only a framework that tells of each gradient has it."""
+        """``gradients`` with each gradient replaced by ``keep`` of it during the backward pass, because all gradients
+        together take as much memory as the parameters. Only for frameworks with per-parameter gradient hooks."""
         ...
 
     def save(self, folder: Path, format: str) -> None:
@@ -140,42 +142,42 @@ class CapableModel(Model, Protocol):
         ...
 
     def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
-        """``encode_then_decode`` in which every layer is given a state from elsewhere, and the decoder the encoder's
-        last (``parity.backends.layer_injection``): what each layer makes of it, under the fields of ``call``. A state
-        that is none of a layer's (capability ``layerwise``) is not passed."""
+        """``encode_then_decode`` with the input state of every layer replaced, and the encoder's last state for the
+        decoder (``parity.backends.layer_injection``). Returns each layer's output under the fields of ``call``. A state
+        that belongs to no layer (capability ``layerwise``) is not passed."""
         ...
 
     def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        """``gradients`` of a speech model after its feature encoder was frozen in the documented way; only a library
-        whose classes document that has it (capability ``freeze``)."""
+        """``gradients`` of a speech model with its feature encoder frozen in the documented way; only a library whose
+        classes document that has it (capability ``freeze``)."""
         ...
 
     def softmax_cancellation(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """How large what was almost cancelled was, a fact of the oracle's gradients
+        """The size of the terms that cancel in softmax's backward pass, facts of the oracle's gradients
         (``parity.backends.reference.softmax_cancellation``)."""
         ...
 
     def reachable(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], tolerance: float
     ) -> tuple[list[tuple[int, list[int], float]], bool]:
-        """Every text that a search could end in, its row first and the tolerance it takes last, and whether there may
-        be more; only the oracle is asked."""
+        """Every text that a search could return, with its row first and the required tolerance last, and whether there
+        may be more. Oracle only."""
         ...
 
     def signatures(self, methods: Iterable[str]) -> dict[str, Any]:
-        """By method of the library's class its parameters in order (capability ``signatures``)."""
+        """Parameters of the library class's methods, in order (capability ``signatures``)."""
         ...
 
     def composed(self, checkpoint: Path) -> CapableModel:
-        """The composition made anew of its two halves (capability ``compose``)."""
+        """The composition built anew from its two halves (capability ``compose``)."""
         ...
 
     def flags(self) -> Mapping[str, Any]:
-        """What a composition says of its decoder and of itself."""
+        """The configuration flags of a composition and its decoder."""
         ...
 
     def as_loaded(self) -> dict[str, Any]:
-        """Dtypes, devices and mode that a load without arguments gave (capability ``plain_load``)."""
+        """Dtypes, devices and mode after a load without arguments (capability ``plain_load``)."""
         ...
 
 
@@ -186,8 +188,8 @@ class Backend(Protocol):
     sets itself before each load or call that depends on them. A task that leaves any other setting changed ends its
     process.
 
-    One whose framework keeps something of models that nobody holds any more has ``release()`` too, which gives it back:
-    called when a worker becomes idle.
+    A backend whose framework caches data of freed models has ``release()`` as well, which frees it. It is called when a
+    worker becomes idle.
     """
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
@@ -201,12 +203,12 @@ class Backend(Protocol):
         ...
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Model:
-        """Loads as a user would; what the library raises goes through unchanged.
+        """Loads as a user would; the library's exceptions propagate unchanged.
 
         Args:
             model_class: the documented class, by its PyTorch name: ``BartModel`` for ``TFBartModel`` too.
 
-        One that can load what another library saved (capabilities ``from_pt``, ``from_tf``, ``from_flax``) takes a
+        A backend that can load another framework's files (capabilities ``from_pt``, ``from_tf``, ``from_flax``) takes a
         keyword ``route`` as well: ``plain``, or the flag to pass; without it, the flag that the files ask for.
         """
         ...

@@ -1,4 +1,4 @@
-"""From a row of ``parity.core.backends`` to the code it names; a module is imported when it is asked for."""
+"""Resolves a row of ``parity.core.backends`` to its code; modules are imported on demand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def class_of(entry: Entry) -> Any:
 
 
 def limits_of(entry: Entry) -> Any:
-    """The function that declares what a backend cannot be asked; None where its class's ``lacking`` does."""
+    """The function that declares unsupported capabilities; None where the class's ``lacking`` does."""
     if not entry.limits:
         return None
     module, _, function = entry.limits.partition(":")

@@ -1,4 +1,4 @@
-"""Gradients taken one by one while a pass goes back through a PyTorch model: never all of them are in memory."""
+"""Takes gradients one by one during a PyTorch backward pass, so that never all of them are in memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 @contextmanager
 def taken(parameters: Iterable[tuple[str, Any]], take: Callable[[str, Any], None]) -> Iterator[None]:
-    """Within it each parameter's gradient goes to ``take``, with the parameter's name, as soon as it is whole, and is
-    not kept.
+    """In this context each parameter's gradient is passed to ``take`` with the parameter's name as soon as it is
+    complete, and then freed.
 
-    A parameter that is used several times (a tied table) has one gradient, the sum, which comes once.
+    A parameter that is used several times (a tied table) has one gradient, the sum, which is passed once.
     """
 
     def taking(name: str) -> Callable[[Any], None]:

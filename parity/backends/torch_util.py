@@ -10,7 +10,7 @@ import numpy as np
 from parity.core.subject import Variant
 
 SETS_BEFORE_USE = ("torch.threads", "torch.cudnn_tf32")
-"""What ``compute_as`` changes, as ``parity.capture.worker.global_state`` calls it."""
+"""The settings that ``compute_as`` changes, by their names in ``parity.capture.worker.global_state``."""
 
 
 def set_deterministic(threads: int) -> None:
@@ -49,7 +49,7 @@ def as_tensors(inputs: Mapping[str, np.ndarray], device: Any, dtype: Any) -> dic
 
 
 def on_host(tensor: Any) -> tuple[np.ndarray, str]:
-    """The values on the host and the dtype they had; bfloat16, which numpy has not, widened to float32."""
+    """The values on the host and their dtype; bfloat16, which numpy lacks, widened to float32."""
     import torch
 
     if isinstance(tensor, np.ndarray):

@@ -1,6 +1,6 @@
-"""What each adapter cannot be asked, and why: one module for each, with a function of a ``Question``.
+"""Unsupported capabilities of each adapter, with reasons: one module for each, with a function of a ``Question``.
 
-They stand apart from the adapters because a reason is no part of what is computed: rewording one discards no trace
+They are separate from the adapters because reasons do not affect results: rewording one invalidates no cached trace
 (``parity.capture.sources``). A row of ``parity.core.backends`` names its function.
 """
 
@@ -15,7 +15,7 @@ from parity.core.subject import Variant
 
 @dataclass(frozen=True)
 class Question:
-    """A backend that can run, and the class and the libraries that it is asked about.
+    """A backend that can run, with the documented class and the installed libraries.
 
     Attributes:
         versions: of the stack's installed distributions, by name.
@@ -43,5 +43,5 @@ class Question:
 
     @property
     def is_old(self) -> bool:
-        """Whether the installed transformers is of the line that the documents describe, or of one before."""
+        """Whether the installed transformers belongs to the documented release line, or an earlier one."""
         return self.version <= (4, 37)

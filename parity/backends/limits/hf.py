@@ -1,4 +1,4 @@
-"""What the classes of transformers have in common of what they cannot be asked."""
+"""Unsupported capabilities that all classes of transformers share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def no_half(question: Question, without: Mapping[str, Collection[str]]) -> str:
 
 
 def saving(question: Question) -> dict[str, str]:
-    """What a class of the library cannot be told when it saves, and when it loads what another saved."""
+    """Formats a class cannot save, and files of other frameworks it cannot load."""
     weights = question.entry.weights
     able = () if weights is None else weights.capabilities
     reason = f"{question.backend} of {question.library} has no such form or flag"

@@ -1,4 +1,4 @@
-"""What the Flax classes of transformers cannot be asked."""
+"""What the Flax classes of transformers do not support."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lacking(question: Question) -> dict[str, str]:
         "cross_cache": f"{name} keeps no keys and values of the source",
         "reorder_cache": f"{name} reorders its cache inside of generate only",
         "modes": f"{name} has no mode of its own: its call takes train",
-        "plain_load": f"{name} computes in float32 without arguments, as it is asked to with them",
+        "plain_load": f"{name} loads in float32 without arguments, the same as with them",
     }
     if question.version[1] > 37:
         # 4.37.2 has no such processor and ignores the argument, which is a divergence; measured with JAX 0.10.2.

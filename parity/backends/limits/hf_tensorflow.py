@@ -1,4 +1,4 @@
-"""What the TensorFlow classes of transformers cannot be asked."""
+"""What the TensorFlow classes of transformers do not support."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def lacking(question: Question) -> dict[str, str]:
         "modes": f"{name} has no mode of its own: its call takes training",
         "plain_load": f"{name} takes no dtype, attention or device: every load of it is a plain one",
         **{f"as_{other}": hf.no_class(question, other, ABSENT) for other in ABSENT if other in CLASSES["bart"]},
-        "cuda": "no stack brings a TensorFlow built for CUDA",
+        "cuda": "no stack has a TensorFlow built for CUDA",
         **hf.saving(question),
     }

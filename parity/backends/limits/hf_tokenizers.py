@@ -1,4 +1,4 @@
-"""What the tokenizers of transformers cannot be asked."""
+"""What the tokenizers of transformers do not support."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def slow(question: Question) -> dict[str, str]:
     named = f"BartTokenizer of {question.library}"
     return {
         "offsets": f"{named} returns no offsets",
-        "serialised_tokenizer": f"{named} is made of vocab.json and merges.txt, and reads no tokenizer.json",
+        "serialised_tokenizer": f"{named} reads vocab.json and merges.txt, not tokenizer.json",
     }
 
 

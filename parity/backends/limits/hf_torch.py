@@ -1,4 +1,4 @@
-"""What the PyTorch classes of transformers cannot be asked."""
+"""What the PyTorch classes of transformers do not support."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def lacking(question: Question) -> dict[str, str]:
     if question.variant.attention == "sdpa":
         found["attentions"] = f"sdpa attention in {library} has no weights to return"
         if question.version < (4, 53):
-            # Asked for them, it computes everything eagerly instead (4.37.2, modeling_bart.py, BartSdpaAttention).
-            found["attentions"] += "; asked for them it falls back to eager, so that sdpa would go untested"
+            # With attentions requested, it computes everything eagerly (4.37.2, modeling_bart.py, BartSdpaAttention).
+            found["attentions"] += "; with output_attentions it falls back to eager, so that sdpa would not be tested"
     if question.version >= (5, 0):
         found["head_masks"] = f"{question.documented} of {library} takes no head masks"
     return found | _saving(question)
 
 
 def _no_attention(question: Question) -> str:
-    """Why a composition cannot be told to use an attention; "" where it can."""
+    """Why a composition does not support an attention; "" where it does."""
     if question.variant.attention != "sdpa":
         return ""
     if question.families and question.is_old:
@@ -45,6 +45,6 @@ def _saving(question: Question) -> dict[str, str]:
     found = hf.saving(question)
     if question.version >= (5, 0):
         # modeling_utils.py of 5.23.0: save_pretrained writes safetensors alone, from_pretrained drops both flags.
-        found |= dict.fromkeys(("from_tf", "from_flax"), f"from_pretrained of {question.library} drops the flag unread")
+        found |= dict.fromkeys(("from_tf", "from_flax"), f"from_pretrained of {question.library} ignores the flag")
         found["save_bin"] = f"save_pretrained of {question.library} writes safetensors only"
     return found

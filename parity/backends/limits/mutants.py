@@ -1,4 +1,5 @@
-"""What the hosts of mutants cannot be asked: what the references cannot, and text of faults that are not about text."""
+"""Unsupported capabilities of mutant hosts: those of the references, and generation for faults that do not concern
+it."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ from parity.backends.mutants import MUTANTS, UNCHANGED
 
 
 def lacking(question: Question) -> dict[str, str]:
-    """By capability, why a fault is not asked for it: each text costs the oracle cases of its own."""
+    """By capability, why a fault does not run it: each generation case costs follow-up cases of the oracle."""
     fault = question.variant.mutant
     if fault == UNCHANGED or MUTANTS[fault].writes:
         return reference.lacking(question)
-    why = "this fault shows before anything is generated, and is not asked to"
+    why = "this fault is detectable without generation, so it does not generate"
     return {**reference.lacking(question), "generate": why}

@@ -1,4 +1,4 @@
-"""What the references and the reader of weight files cannot be asked."""
+"""What the references and the reader of weight files do not support."""
 
 from __future__ import annotations
 
