@@ -124,7 +124,7 @@ def lint(session: nox.Session) -> None:
         quiet = {"NO_MKDOCS_2_WARNING": "1"}
         session.run(python, "-m", "mkdocs", "build", "--strict", "--quiet", env=quiet, external=True)
     if _has_venv(session) and not _is_made("main"):
-        # Without the frameworks `import torch` is one of our own files of that name, and wrong everywhere.
+        # Imports of the frameworks cannot be resolved here, so only packages without them are checked.
         own = str(Path(session.virtualenv.location, "Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
         session.run(python, "-m", "pyright", "--pythonpath", own, *WITHOUT_FRAMEWORKS, external=True)
         return

@@ -1,8 +1,8 @@
-"""What a user does by hand to try a checkpoint: ``python benchmarks/by_hand.py CHECKPOINT [torch tensorflow flax]``.
+"""Measures a manual trial of a checkpoint: ``python benchmarks/by_hand.py CHECKPOINT [torch tensorflow flax]``.
 
-Each framework in a process of its own, one after the other: import, load, one forward pass, one greedy and one beam
-text. The seconds stand beside those of ``parity audit CHECKPOINT`` in the same minutes, which asks the same library
-some hundred such questions. Needs the stack ``main``: ``.nox/stacks/main/bin/python benchmarks/by_hand.py …``.
+Runs each framework in its own process, one after the other: import, load, one forward pass, one greedy and one beam
+search text. Compare the seconds with ``parity audit CHECKPOINT`` at the same time, which runs about a hundred such
+cases per library. Needs the stack ``main``: ``.nox/stacks/main/bin/python benchmarks/by_hand.py …``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ model.generate(given, num_beams=4, **settings)
 
 
 def seconds(framework: str, checkpoint: Path, model_class: str) -> float:
-    """Wall time of one process that does it all in one framework.
+    """Wall time of one process that runs everything in one framework.
 
     Raises:
         subprocess.CalledProcessError: the library raised.

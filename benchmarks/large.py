@@ -1,9 +1,9 @@
-"""What an audit of a large checkpoint costs beside the calls that it makes.
+"""The overhead of an audit of a large checkpoint over the calls that it makes.
 
-``python benchmarks/large.py FOLDER [--size large] [--memory 12GB] [--backend NAME]`` makes a random checkpoint of
-BART's published size, audits it with an empty cache, and then makes the very same calls again, with the same arguments,
-in a process for each backend: loads, passes, gradients, text and saves of the library and of the references. These
-processes digest, write and judge nothing. Both are measured in wall time, processor time and, for the audit, memory.
+``python benchmarks/large.py FOLDER [--size large] [--memory 12GB] [--backend NAME]`` creates a random checkpoint of
+BART's published size, audits it with an empty cache, and then makes the same calls with the same arguments in one
+process per backend: loads, passes, gradients, text and saves of the library and of the references. These processes
+hash, write and judge nothing. Both are measured in wall time, processor time and, for the audit, memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _stack(layers: int, ffn: int, heads: int) -> dict[str, int]:
 
 
 def make_calls(run: Path, backend: str) -> None:
-    """Makes every call that a run's manifest says one backend answered."""
+    """Makes every call of one backend that is recorded in a run's manifest."""
     from parity.backends.registry import get_backend
     from parity.capture.task import THREADS
     from parity.core.subject import Variant
@@ -64,7 +64,7 @@ def make_calls(run: Path, backend: str) -> None:
 
 
 class Calls:
-    """One subject's, by operation; the model is loaded when it is needed."""
+    """The calls of one subject, by operation; the model is loaded on first use."""
 
     def __init__(self, adapter: Any, checkpoint: Path, variant: Any, subject: dict[str, Any], scratch: Path) -> None:
         self.adapter, self.checkpoint, self.variant, self.scratch = adapter, checkpoint, variant, scratch
@@ -91,7 +91,7 @@ class Calls:
         make(permute(inputs) if self.variant.permuted else inputs, case)
 
     def other(self, inputs: Any, case: dict[str, Any]) -> None:
-        """Settings, signatures: questions that compute nothing."""
+        """Settings, signatures: operations that compute nothing."""
 
     def load_twice(self, inputs: Any, case: dict[str, Any]) -> None:
         self.load()
@@ -151,11 +151,11 @@ class Calls:
 
 
 def measured(command: list[str], quiet: bool = False) -> tuple[float, float, int]:
-    """Wall time and processor time of a command and all it starts, and its exit code."""
+    """Wall time and processor time of a command and its descendants, and its exit code."""
     from parity.capture.probe import child_environment
 
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    # Threads wait as those of workers do: others that spin meanwhile take processor time for nothing.
+    # Threads wait as in workers: spinning threads would consume processor time.
     out = subprocess.DEVNULL if quiet else None
     code = subprocess.run(command, cwd=ROOT, env=child_environment({}), check=False, stdout=out).returncode
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

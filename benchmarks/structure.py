@@ -1,7 +1,7 @@
 """Counts the structure of the packages: ``python benchmarks/structure.py [TREE]``.
 
-Of any tree that holds ``parity/`` and ``reference/`` (a clone, or a worktree of an earlier commit), from the sources
-alone: the standard library reads them, and nothing is imported.
+Reads the sources of any tree with ``parity/`` and ``reference/`` (a clone, or a worktree of an earlier commit) with the
+standard library; imports nothing.
 
 An import is an edge between modules. A *floor* is a height: one more than the highest that is imported at import time;
 of modules, and of the packages and modules at the top level of ``parity/`` as wholes. An import *runs back up* where a
@@ -42,7 +42,7 @@ def imports(node: ast.AST, lazy: bool = False, types: bool = False) -> Iterator[
 
 
 def edges(found: dict[str, Path], types: bool = False) -> dict[str, dict[str, bool]]:
-    """For each module those that it imports, and whether only inside of functions."""
+    """For each module the modules it imports, and whether only inside functions."""
     graph: dict[str, dict[str, bool]] = {}
     for name, path in found.items():
         graph[name] = {}
@@ -93,7 +93,7 @@ def components(graph: dict[str, set[str]]) -> list[set[str]]:
 
 
 def height(name: str, graph: dict[str, set[str]], known: dict[str, int], path: tuple[str, ...] = ()) -> int:
-    """The floor that a module stands on; a cycle counts once."""
+    """The height of a module; a cycle counts once."""
     if name not in known:
         below = [height(target, graph, known, (*path, name)) for target in graph[name] if target not in (*path, name)]
         known[name] = 1 + max(below, default=0)
