@@ -1,4 +1,4 @@
-"""What the files of a checkpoint are and hold, found by our own readers before any library sees them.
+"""Identity and content of a checkpoint's files, read by our own readers before any library opens them.
 
 May import ``core`` and ``reference``.
 """

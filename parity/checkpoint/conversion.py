@@ -1,4 +1,5 @@
-"""Which frameworks the weight files of a directory were written for, and by which flag another one loads them."""
+"""Which frameworks the weight files of a directory were written for, and the flag by which another framework loads
+them."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ from safetensors import SafetensorError, safe_open
 def stored_for(checkpoint: Path) -> set[str]:
     """Which frameworks the weight files of a directory were written for: ``pt``, ``tf``, ``flax``.
 
-    A safetensors file says in its metadata's ``format`` who wrote it (transformers, ``save_pretrained``); one that
-    says nothing, or cannot be read, counts as PyTorch's, as the library's own default does.
+    A safetensors file names its framework in the metadata's ``format`` (transformers, ``save_pretrained``); one without
+    it, or an unreadable file, counts as PyTorch's, the library's own default.
     """
     names = {"pt": "pytorch_model.bin", "tf": "tf_model.h5", "flax": "flax_model.msgpack"}
-    # Names that a library looks for, and no others: what else lies there changes no route.
+    # Only names that a library looks for: other files do not affect the route.
     found = {kind for kind, name in names.items() if any((checkpoint / each).is_file() for each in _with_index(name))}
     whole, index = (checkpoint / name for name in _with_index("model.safetensors"))
     path = whole if whole.is_file() or not index.is_file() else checkpoint / _first_shard(index)
@@ -34,7 +35,7 @@ def _with_index(name: str) -> tuple[str, str]:
 
 
 def _first_shard(index: Path) -> str:
-    """The first name of a shard that an index gives; the index's own, which no reader takes for weights, if none."""
+    """The first shard name in an index; the index's own name, which no reader accepts as weights, if there is none."""
     try:
         mapping = json.loads(index.read_bytes())["weight_map"]
         return min(name for name in mapping.values() if isinstance(name, str))
@@ -53,7 +54,7 @@ def flags_needed(checkpoint: Path, own: str, others: Iterable[str]) -> dict[str,
 
 
 def flags_for(stored: Collection[str], own: str, others: Iterable[str]) -> dict[str, bool]:
-    """As ``flags_needed``, of a directory of which ``stored_for`` is known."""
+    """As ``flags_needed``, for a known ``stored_for``."""
     if own in stored:
         return {}
     return {f"from_{other}": True for other in [kind for kind in others if kind in stored][:1]}

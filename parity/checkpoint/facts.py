@@ -1,4 +1,4 @@
-"""What the files of a checkpoint hold, as far as the conditions of a known issue name it: from headers and JSON."""
+"""Facts about a checkpoint's files that conditions of known issues refer to, from headers and JSON."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from reference.weights import FORMATS, find_weights, open_weights
 from reference.weights.stored import Opened
 
 FRAMEWORKS = {"torch": "pt", "tf": "tf", "flax": "flax"}
-"""By the layout of a file's names, the framework that wrote it."""
+"""The framework that wrote a file, by its name layout."""
 
 
 def file_facts(directory: Path, model_class: str, files: Iterable[str], generation: Mapping[str, Any]) -> FileFacts:
-    """The facts of one checkpoint that has been found readable.
+    """The facts of one readable checkpoint.
 
     Args:
-        model_class: the documented class that it is loaded as.
-        files: names of the files that count (``parity.checkpoint.inspection.Checkpoint.files``).
+        model_class: the documented class to load it as. files: names of the relevant files
+            (``parity.checkpoint.inspection.Checkpoint.files``).
         generation: the settings of generation in force (``Checkpoint.generation``).
 
     Raises:
-        CheckpointError: ``config.json`` cannot be read. A weight file that cannot be
-            read is no fact: nothing is known of it.
+        CheckpointError: ``config.json`` cannot be read. An unreadable weight file has no facts.
     """
     config = read_config(directory)
     table = table_of(config, model_class)
@@ -44,7 +43,7 @@ def file_facts(directory: Path, model_class: str, files: Iterable[str], generati
 
 
 def _weights(directory: Path, format: str, table: Table) -> WeightFacts | None:
-    """The facts of the weight file, or of the shards, of one format; None where there is none that can be read."""
+    """The facts of the weight file, or of the shards, of one format; None if there is no readable one."""
     try:
         known, files = find_weights(directory, format)
         opened = open_weights(known, files)
@@ -63,14 +62,14 @@ def _weights(directory: Path, format: str, table: Table) -> WeightFacts | None:
 
 
 def _names_of(raw: str, opened: Opened, table: Table) -> list[str]:
-    """The name of the class that a file's name spells: a duplicate of a tied table keeps a name of its own."""
+    """The class's name of a tensor in a file; a duplicate of a tied table keeps its own name."""
     spelled = SPELLINGS[opened.layout](raw)
     known = table.spelled(spelled[0]) if spelled else ()
     return [name for name in known if name in table.tied or name in table.shapes][:1]
 
 
 def _dtype(raw: Mapping[str, Any], weights: list[WeightFacts]) -> str | None:
-    """As transformers 5 settles it without arguments (5.23.0, modeling_utils.py, ``_get_dtype``)."""
+    """The dtype that transformers 5 uses without arguments (5.23.0, modeling_utils.py, ``_get_dtype``)."""
     stated = raw.get("dtype", raw.get("torch_dtype"))
     if isinstance(stated, str):
         return stated.removeprefix("torch.")
@@ -79,7 +78,7 @@ def _dtype(raw: Mapping[str, Any], weights: list[WeightFacts]) -> str | None:
 
 
 def _fields(raw: Mapping[str, Any]) -> Iterable[str]:
-    """The fields that ``config.json`` itself names; those of a half behind its name and a point."""
+    """The fields that ``config.json`` sets; those of a half are prefixed by its name and a dot."""
     for name, value in raw.items():
         yield name
         if name in ("encoder", "decoder") and isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""What lies in a checkpoint's directory: files that are handed to backends, each known to the byte, and all else.
+"""The files in a checkpoint's directory: those passed to backends, with digests, and all others.
 
-Handed over are files of known names alone: the configs, the tokenizer's files, weights of known formats with the shards
-that their index names, and what these files themselves name in the directory and a library reads instead of them. Links
-are resolved first, as a hub's snapshot consists of them; what is then no regular file is refused unopened.
+Only files with known names are passed: the configs, the tokenizer's files, weights of known formats with the shards in
+their index, and files in the directory that these refer to and a library reads instead. Links are resolved first,
+because a hub snapshot consists of them; anything but a regular file is refused unopened.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ TOKENIZER_FILES = (
 """Of the classes that are audited; ``tekken.json``, ``tiktoken.model`` and ``tokenizer.model`` are what a library takes
 where there is no ``tokenizer.json`` (transformers 4.57.6 and 5.23.0, tokenization_utils_base.py)."""
 OPENED_BY_SUFFIX: dict[str, Format] = dict(zip((".safetensors", ".bin", ".h5", ".msgpack"), FORMATS, strict=True))
-"""How the libraries tell a shard's format: by its name, whatever index names it."""
+"""Suffixes by which libraries determine a shard's format, regardless of the index."""
 LISTED = 200
-"""Of the files that are present and not used, how many are named."""
+"""Maximum number of unused files that are listed."""
 _VERSIONED = {
     CONFIG_FILE: ("configuration_files", re.compile(r"config\.(.*)\.json")),
     TOKENIZER_CONFIG: ("fast_tokenizer_files", re.compile(r"tokenizer\.(.*)\.json")),
@@ -58,26 +58,26 @@ Status = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True)
 class HandedFile:
-    """One file that backends are given."""
+    """One file that backends receive."""
 
     name: str
     path: Path
-    """Where it is, after its links."""
+    """Its path after resolving links."""
     status: Status
     sha256: str
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a directory that are handed over, found and not yet read, and everything else in it."""
+    """The files of a directory that are passed to backends, not yet read, and everything else in it."""
 
     directory: Path
     paths: Mapping[str, Path]
     """By name; where the file is, after its links."""
     unused: tuple[str, ...]
-    """What else there is; a folder's name ends with a slash."""
+    """Other entries; a folder's name ends with a slash."""
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Files among ``paths`` whose own words are not followed, and why: an index that names what is not there."""
+    """Index files among ``paths`` that refer to missing files, with the reason."""
 
     @property
     def weights(self) -> list[str]:
@@ -87,7 +87,8 @@ class Listing:
 
 
 def list_files(directory: Path) -> Listing:
-    """Finds what is handed over; config files are read for what they name, and nothing else is opened.
+    """Finds the files that are passed to backends. Config files are read for references to other files; nothing else is
+    opened.
 
     Raises:
         CheckpointError: no such directory; or a file of a known name is, after its links, no regular file, or is no
@@ -126,7 +127,7 @@ def list_files(directory: Path) -> Listing:
 
 
 def regular(path: Path) -> Path | None:
-    """The regular file that a path stands for, after its links; None where a link leads to nothing.
+    """The regular file at a path, after resolving links; None for a dangling link.
 
     Raises:
         CheckpointError: it is a folder, a pipe, a device or anything else that is no regular file.
@@ -136,19 +137,19 @@ def regular(path: Path) -> Path | None:
         mode = found.stat().st_mode
     except FileNotFoundError:
         return None
-    except (OSError, RuntimeError) as error:  # a link to itself is one or the other, by version
+    except (OSError, RuntimeError) as error:  # a link loop raises one or the other, by version
         raise CheckpointError(path, f"cannot be followed: {getattr(error, 'strerror', None) or error}") from error
     check_regular(path, mode)
     return found
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name that a file gives stands for something in the directory itself."""
+    """Whether a file name in a config refers to a file in the directory itself."""
     return bool(name) and name not in (".", "..") and not set(name) & {"/", "\\", "\0"}
 
 
 def json_object(directory: Path, name: str) -> Mapping[str, Any]:
-    """A JSON file's object; empty where it is none, which whoever needs the file says."""
+    """A JSON file's object; empty where it is not one, which its later reader reports."""
     try:
         content = read_json(directory, name)
     except CheckpointError:
@@ -164,7 +165,7 @@ def versioned_names(directory: Path, holder: str) -> list[str]:
 
 
 def explicit_weights(directory: Path, names: Iterable[str]) -> list[str]:
-    """Weight files that configs name, which are then read whatever else there is.
+    """Weight files named in configs, which are then read regardless of other files.
 
     Source: transformers 4.57.6 and 5.23.0, modeling_utils.py, ``transformers_explicit_filename``.
     """
@@ -196,9 +197,9 @@ def shards_of(directory: Path, index: str, present: Iterable[str]) -> list[str]:
 
 
 def examine(listing: Listing) -> dict[str, str]:
-    """Weight files of which it is not known that they hold tensors and nothing else, and why; without running anything.
+    """Weight files that may contain more than tensors, with the reason; without running any of their code.
 
-    A pickle that asks for more than tensors is one, and so is an index or shard that cannot be read at all.
+    These are pickles that import more than tensors need, and indexes or shards that cannot be read.
     """
     found = dict(listing.refused)
     for name in listing.paths:
@@ -232,7 +233,7 @@ def _no_script(path: Path) -> None:
 
 
 def statuses(listing: Listing) -> dict[str, Status]:
-    """Of every file that is handed over; taken before the first is read.
+    """The status of every passed file, taken before the first one is read.
 
     Raises:
         CheckpointError: one is gone.
@@ -249,7 +250,7 @@ def _each_status(listing: Listing) -> Iterator[tuple[str, Status]]:
 
 
 def digested(listing: Listing, before: Mapping[str, Status]) -> tuple[HandedFile, ...]:
-    """Every file with its sha256, after everything else was read of them.
+    """Every file with its sha256, after all other reads.
 
     Args:
         before: ``statuses`` of the same listing.

@@ -1,8 +1,7 @@
 """The generation settings of a checkpoint that are in force without arguments, and which of them cannot be judged.
 
-One setting that nothing here can follow, or that asks for endless work, is named with its reason. Texts that are asked
-for without arguments depend on it and are skipped; a case that passes settings of its own passes, for each of these,
-the value that switches it off as well, and is judged.
+A setting that is not supported here, or unbounded, is recorded with the reason. Generation without arguments depends on
+it and is skipped. A case with its own settings also passes the value that switches each of these off, and is judged.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from reference.generation import (
 )
 
 NOT_FOLLOWED = "not_followed"
-"""Key of the settings in force: by name, why a setting is not judged."""
+"""Key of the settings in force that maps unjudged settings to their reasons."""
 NOT_READ: Final = "not_read"
-"""Key of the settings in force: those of ``NOT_FOLLOWED`` in whose place a stand-in is given."""
+"""Key of the settings in force: unread settings that are replaced by a stand-in."""
 
 FROM_MODEL_CONFIG = "_from_model_config"
-"""Key of ``generation_config.json`` by which 4.x takes ``config.json`` for it; kept, as a cause of what differs."""
+"""Key of ``generation_config.json`` by which 4.x prefers ``config.json``; stored as a cause of differences."""
 
 MOST_BEAMS = 64
-"""Beams, and results of one source, up to which a search is judged: all of them are scored at every step, by every
-backend, and no published checkpoint of these families asks for a quarter as many."""
+"""Maximum beams and results per source that are judged: all are scored at every step by every backend, and no published
+checkpoint of these architectures uses a quarter as many."""
 LENGTHS = ("max_length", "min_length", "max_new_tokens", "min_new_tokens", "no_repeat_ngram_size")
-"""Counts of tokens, which the decoder's positions bound."""
+"""Token counts, bounded by the decoder's positions."""
 COUNTS = ("num_beams", "num_return_sequences")
-"""Counts of texts side by side, which ``MOST_BEAMS`` bounds."""
+"""Counts of parallel texts, bounded by ``MOST_BEAMS``."""
 
 _NOT_JUDGED = {
     "do_sample": False,
@@ -51,18 +50,18 @@ The reference follows them; but what is drawn by chance has no one right text, a
 logarithm of a softmax stretches the errors that a logit's tolerance allows.
 """
 _ONE_END = ("eos_token_id", "forced_eos_token_id")
-"""Of these the checks judge one token."""
+"""Token settings of which the checks judge a single one."""
 _OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
-"""Settings that count where text is drawn: where it is not, they may hold anything."""
+"""Settings that only affect sampling: without sampling any value is accepted."""
 _NOT_EVERYWHERE = ("forced_decoder_ids", "watermarking_config", "stop_strings", "dola_layers", *_OF_SAMPLING)
-"""Settings that some judged version's ``generate`` does not take as an argument."""
+"""Settings that ``generate`` of some tested version does not accept as an argument."""
 
 
 def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
     """A checkpoint's generation settings without arguments, by documented name.
 
     Args:
-        positions: tokens that the decoder has positions for.
+        positions: number of decoder positions.
 
     Returns:
         Every field of ``GenerationSettings``; ``NOT_FOLLOWED`` and ``NOT_READ`` besides, where there are such settings.
@@ -73,7 +72,7 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
     config = read_config(path)
     stored, place = stored_settings(path, config)
     found, reasons, not_read = dict(stored), {}, []
-    # Each round names one setting and takes it out; there are fewer rounds than settings.
+    # Each round removes one setting; there are fewer rounds than settings.
     while True:
         try:
             settings = GenerationSettings.from_dict(found, place)
@@ -96,17 +95,17 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
 
 
 def _stand_in(name: str, config: Config, positions: int) -> Any:
-    """What stands for a setting that is not read: the default, or what lets the others be read."""
+    """The replacement of an unread setting: the default, or a value with which the others can be read."""
     if name == "max_length":
         return max(2, min(GenerationSettings.max_length, positions))
     if name == "decoder_start_token_id":
-        # What the config says may be what cannot be read; every table has a first row.
+        # The config's value may be the invalid one; every table has a first row.
         return usable(getattr(config, name, None), vocabulary_of(config)) or 0
     return None
 
 
 def _check_bounded(settings: GenerationSettings, positions: int, place: Path) -> None:
-    """Raises SettingError where a setting asks for more work than is done here."""
+    """Raises SettingError where a setting exceeds the supported amount of work."""
     for name in LENGTHS:
         value = getattr(settings, name)
         start = name.endswith("_new_tokens")
@@ -121,7 +120,7 @@ def _check_bounded(settings: GenerationSettings, positions: int, place: Path) ->
 
 
 def _unbounded_beside(path: Path, config: Config, positions: int) -> dict[str, str]:
-    """Of a ``config.json`` beside a ``generation_config.json``, what asks for more work than is done here.
+    """Settings in a ``config.json`` beside a ``generation_config.json`` that exceed the supported amount of work.
 
     Some libraries take their settings from it all the same (``from_pt`` of TensorFlow; ``_from_model_config``).
     """
@@ -137,14 +136,14 @@ def _unbounded_beside(path: Path, config: Config, positions: int) -> dict[str, s
 
 
 def _not_judged(settings: GenerationSettings) -> Iterator[tuple[str, str]]:
-    """Settings that the reference follows and for which the checks have no bound, each with its reason."""
+    """Settings that the reference supports but the checks have no bound for, with reasons."""
     for name, value in settings.to_dict().items():
         if (name in _NOT_JUDGED and value != _NOT_JUDGED[name]) or (name in _ONE_END and isinstance(value, list)):
             yield name, f"{name} is {shown(value)}, which no check judges"
 
 
 def switched_off(generation: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments that switch off, in every backend, what no check judges, as far as there is such a value.
+    """Arguments that switch off unjudged settings in every backend, where such a value exists.
 
     Args:
         generation: the settings in force (``generation_in_force``).
@@ -158,11 +157,11 @@ def switched_off(generation: Mapping[str, Any]) -> dict[str, Any]:
         elif name in NEUTRAL_ARGUMENTS and name not in _NOT_EVERYWHERE:
             found[name] = NEUTRAL_ARGUMENTS[name]
     reasons = generation.get(NOT_FOLLOWED, ())
-    # They win over the lengths that a case passes.
+    # They take precedence over the lengths that a case passes.
     new = [name for name in ("max_new_tokens", "min_new_tokens") if generation[name] is not None or name in reasons]
     return found | dict.fromkeys(new)
 
 
 def not_followed(generation: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
-    """Why a case that passes these arguments is not judged: what is still in force in it; "" where nothing is."""
+    """Why a case with these arguments is not judged: the unjudged settings still in force; "" if none."""
     return "; ".join(why for name, why in generation.get(NOT_FOLLOWED, {}).items() if name not in arguments)

@@ -1,4 +1,4 @@
-"""Which checkpoint is asked about: a directory or a hub id, found readable before anything is captured."""
+"""Resolves a checkpoint, a directory or a hub id, and checks that it is readable before anything is captured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reference.weights import find_weights, open_weights
 from reference.weights.bounds import check_amount_asked
 
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.bin", "*.msgpack", "*.h5", "*.txt")
-"""The files fetched from a hub: no code, and of the weights every format, since each backend reads its own."""
+"""Files downloaded from a hub: no code, and weights of every format, because each backend reads its own."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -32,53 +32,53 @@ class Checkpoint:
     """A checkpoint whose config and weight headers have been read."""
 
     name: str
-    """The directory's last part; of a snapshot in a hub cache, the hub id's."""
+    """The directory's last component; for a snapshot in a hub cache, the hub id's."""
     path: Path
     digest: str
     """sha256 over the names and bytes of ``files``."""
     config: dict[str, Any]
-    """``config.json``, with the documented default of every field it leaves out."""
+    """``config.json`` with the documented defaults of all fields it omits."""
     model_class: str
     """The documented class it is loaded as, by its PyTorch name."""
     generation: dict[str, Any]
     """The generation settings in force without arguments, by documented name, and which of them cannot be judged
     (``parity.checkpoint.generation_settings``)."""
     files: tuple[str, ...]
-    """Every file that matters (config, generation config, weights of all formats, tokenizer), sorted."""
+    """All relevant files (config, generation config, weights of all formats, tokenizer), sorted."""
     format: str
-    """Of the weights our own readers take: ``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
+    """The format of the weights our own readers read: ``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
     weight_bytes: int
-    """What all tensors of those files take in float32, each array once."""
+    """Size in float32 of all tensors in those files, each array once."""
     handed: tuple[HandedFile, ...] = ()
-    """The same files, each with what it was and its digest."""
+    """The same files, each with its status and digest."""
     unused: tuple[str, ...] = ()
-    """What else lies in the directory, and no backend is given."""
+    """Other entries of the directory, which no backend receives."""
     unexamined: Mapping[str, str] = field(default_factory=dict)
-    """Weight files that are not known to hold tensors alone, and why (``parity.checkpoint.files.examine``)."""
+    """Weight files that may contain more than tensors, with the reason (``parity.checkpoint.files.examine``)."""
     notices: tuple[Notice, ...] = ()
-    """What is the matter with it, in a user's words (``parity.checkpoint.diagnosis``)."""
+    """Diagnosed problems (``parity.checkpoint.diagnosis``)."""
     facts: FileFacts = field(default_factory=FileFacts)
-    """What the files hold, as conditions of known issues name it."""
+    """Facts about the files for the conditions of known issues."""
 
     @property
     def model_spec(self) -> ModelSpec:
-        """What its model is made of."""
+        """The model spec."""
         return model_spec_of(self.config, self.model_class)
 
 
 def inspect_checkpoint(path: Path, model_class: str | None = None) -> Checkpoint:
-    """Reads the config and the headers of the weights, and names the checkpoint by its content.
+    """Reads the config and the headers of the weights, and computes the checkpoint's digest.
 
     Args:
         model_class: the documented class to load it as, by its PyTorch name; the one it was saved by where None.
 
-    Weights are streamed for the digest and never held in memory. What is missing, surplus or misshapen is left to the
-    checks: only what cannot be read at all is bad input.
+    Weights are streamed for the digest, not loaded. Missing, surplus or misshapen parameters are left to the checks:
+    only an unreadable file is invalid input.
 
     Raises:
         CheckpointError: no such directory, no or a broken ``config.json`` or ``generation_config.json``, a
             ``model_type`` or class that is not judged here, inconsistent sizes, no weight file or an unreadable one,
-            quantised weights. Where the cause is known in a user's words, they stand first.
+            quantised weights. A diagnosed cause comes first in the message.
     """
     try:
         return _inspect(path, model_class)
@@ -102,7 +102,7 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
     facts = file_facts(path, model_spec.model_class, files, generation)
     # A tied table has several names in some formats.
     arrays = {each.identity or name: each for name, each in opened.tensors.items()}
-    handed = digested(listing, before)  # after everything else that is read here
+    handed = digested(listing, before)  # after all other reads
     return Checkpoint(
         name=_name(path),
         path=path,
@@ -122,7 +122,7 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
 
 
 def filled(raw: dict[str, Any], config: Config) -> dict[str, Any]:
-    """The content of a ``config.json`` with every documented default, those of a composition's halves too."""
+    """``config.json`` with every documented default, including those of a composition's halves."""
     if isinstance(config, EncoderDecoderConfig):
         halves = {half: filled(raw[half], getattr(config, half)) for half in ("encoder", "decoder")}
         own = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
@@ -149,23 +149,23 @@ def _name(path: Path) -> str:
 
 
 def _digest(files: Sequence[HandedFile]) -> str:
-    """sha256 over each file's name and digest, in the order of the names."""
+    """sha256 over each file's name and digest, ordered by name."""
     told = "".join(f"{file.name}\0{file.sha256}\n" for file in files)
-    # A file's name need not be UTF-8.
+    # A file name may not be valid UTF-8.
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = None) -> Path:
-    """The directory that a directory's path or a hub id (``name`` or ``owner/name``) stands for.
+    """Resolves a path or a hub id (``name`` or ``owner/name``) to a directory.
 
-    A directory goes before a hub id of the same spelling. Naming an id is the permission to fetch it; ``offline``
-    takes that back, and then only what is in the cache is found.
+    A directory takes precedence over a hub id of the same name. Giving an id permits the download; with ``offline``
+    only the cache is searched.
 
     Args:
-        cache: where snapshots are kept; None is the hub library's own cache.
+        cache: the folder of snapshots; None for the hub library's own cache.
 
     Raises:
-        CheckpointError: no such directory, no such id, or it cannot be fetched.
+        CheckpointError: no such directory, no such id, or the download failed.
     """
     if not text:
         raise CheckpointError("''", "no such directory")
@@ -180,7 +180,7 @@ def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = No
 
 
 def _looks_like_path(text: str) -> bool:
-    """Whether a text is meant as a path: by its form, or because it stands below a directory that exists."""
+    """Whether a text is a path: by its form, or because it is below an existing directory."""
     if _HUB_ID.fullmatch(text) is None or "--" in text or ".." in text:
         return True
     return "/" in text and Path(text).parent.is_dir()

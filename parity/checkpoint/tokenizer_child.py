@@ -1,7 +1,7 @@
-"""Reads one tokenizer with the library ``tokenizers`` and answers line by line: a script for a process of its own.
+"""Reads one tokenizer with the library ``tokenizers`` and responds line by line: a script that runs as a subprocess.
 
-Arguments: ``serialised FILE`` or ``byte-level VOCAB MERGES``. The first line that it writes says whether the tokenizer
-could be read; then each line of its input asks for one thing, and it answers with one line. It imports nothing of ours.
+Arguments: ``serialised FILE`` or ``byte-level VOCAB MERGES``. The first output line reports whether the tokenizer could
+be read; then each input line is one request, with one line as the response. It imports none of our modules.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import resource
 import sys
 
 MEMORY, SECONDS = 4 << 30, 300
-"""What the whole process may have: address space in bytes, and processor time."""
+"""Limits of the process: address space in bytes, and processor time."""
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     except ImportError as error:
         _tell({"missing": str(error)})
         return
-    # The library raises bare Exception for a file it cannot read, and what is no Exception where it panics.
+    # The library raises bare Exception for an unreadable file, and a BaseException when it panics.
     except BaseException as error:
         _tell({"error": str(error)[:500] or type(error).__name__})
         return
@@ -45,7 +45,7 @@ def _reader(kind: str, files: list[str]):
 
     if kind == "serialised":
         found = tokenizers.Tokenizer.from_file(files[0])
-        # A file may say how a batch is to be cut and filled: a row is itself.
+        # A file may configure truncation and padding; both are switched off.
         found.no_padding()
         found.no_truncation()
     else:

@@ -1,7 +1,7 @@
-"""A checkpoint's tokenizer as the library ``tokenizers`` reads it, in a process of its own with limits.
+"""A checkpoint's tokenizer, read by the library ``tokenizers`` in a subprocess with resource limits.
 
-A ``tokenizer.json`` holds patterns that can take for ever on a short text, and sizes that ask for any memory; the
-library may end the process that reads it. Here that ends the one that was started for it.
+A ``tokenizer.json`` can contain patterns that never finish on a short text and sizes that request any amount of memory,
+and the library may abort its process. Here that only ends the subprocess.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from reference.errors import CheckpointError
 from reference.files import MEGABYTE, SIZES, open_file, pipe_of
 
 SECONDS = 60
-"""That reading the files, or one answer, may take."""
+"""Time limit in seconds for reading the files, and for each request."""
 _LONGEST_ANSWER = 64 * MEGABYTE
 
 
 class TokenizerError(InputError):
-    """A tokenizer cannot be read, or gives no answer; the message names its file and the cause."""
+    """A tokenizer cannot be read, or a request fails; the message names its file and the cause."""
 
 
 class TokenizerMissing(TokenizerError):
@@ -52,7 +52,7 @@ class TokenizerProcess:
         for file in files:
             _check_size(file)
         self._process = subprocess.Popen(
-            # Where the library is; without the script's folder among the places that modules are imported from.
+            # Without the script's folder on the import path.
             [str(main_interpreter()), "-P", str(data("checkpoint/tokenizer_child.py")), kind, *map(str, files)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Fields of a ``config.json`` that ask for another model than the one that is computed, because nothing reads them."""
+"""Fields of a ``config.json`` that specify another model than is computed, because no implementation reads them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from parity.core.resources import data
 
 HALVES = ("encoder", "decoder")
 SEARCHED = "4.37.2 to 5.23.0"
-"""The releases of transformers in whose sources no reader of these fields was found."""
+"""The releases of transformers whose sources do not read these fields."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class UnreadField:
     """One such field of a config, or of one of its halves."""
 
     name: str
-    """As it stands in the file, ``encoder.activation`` for a half's."""
+    """The field's name in the file, ``encoder.activation`` for a half's."""
     value: Any
     computed: Any
-    """What is computed with instead, in the field's own words."""
+    """The value that is used instead."""
     why: str
-    """What it asks for, or which field is read in its place, as a clause."""
+    """Its meaning, or which field is read in its place, as a clause."""
     harmless: bool
-    """Whether the model that it asks for is the one that is computed."""
+    """Whether the specified model equals the computed one."""
 
 
 @cache
@@ -37,10 +37,10 @@ def tables() -> dict[str, list[dict[str, Any]]]:
 
 
 def unread_fields(raw: Mapping[str, Any], filled: Mapping[str, Any]) -> Iterator[UnreadField]:
-    """The fields of a config that stand in the table, those of its halves too.
+    """The fields of a config that are in the table, including those of its halves.
 
     Args:
-        raw: what ``config.json`` holds.
+        raw: the content of ``config.json``.
         filled: the same with every documented default (``parity.checkpoint.inspection.Checkpoint.config``).
     """
     yield from _of_one(raw, filled, "")

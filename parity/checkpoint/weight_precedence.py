@@ -1,4 +1,4 @@
-"""Which weight file of a directory each implementation reads, where there are several: from names alone."""
+"""Which of several weight files each implementation reads, determined by names."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def _with_index(*names: str) -> Order:
 
 
 def order_of(backend: str, version: Sequence[int], from_pt: bool = False) -> Order | None:
-    """Names of weight files, the one that is read first in front.
+    """Names of weight files in order of precedence.
 
     Sources: transformers 4.37.2 and 4.57.6, ``modeling_utils.py``, ``modeling_tf_utils.py`` and
     ``modeling_flax_utils.py``, and 5.23.0, ``modeling_utils.py``, each where a local directory is looked through;
     ``reference.weights.FORMATS`` for our own.
 
     Args:
-        version: major, minor and patch of the installed transformers; anything for a reference.
+        version: major, minor and patch of the installed transformers; ignored for a reference.
         from_pt: whether that flag is passed (to TensorFlow's and Flax's classes).
 
     Returns:
-        None for a backend that nothing is known of.
+        None for an unknown backend.
     """
     entry = BACKENDS.get(backend)
     if entry is None:
@@ -41,14 +41,14 @@ def order_of(backend: str, version: Sequence[int], from_pt: bool = False) -> Ord
         case "flax":
             return (*_with_index(_MSGPACK), _SAFE, *(_OF_PT if from_pt else ()))
         case "tf":
-            # 4.37 looks for its own format before the shards of safetensors, which it cannot read.
+            # 4.37 looks for its own format before safetensors shards, which it cannot read.
             sharded = (_SAFE, *_with_index(_H5)) if tuple(version) < (4, 38) else _with_index(_SAFE, _H5)
             return (*(_OF_PT if from_pt else ()), *sharded)
     return None
 
 
 def file_read(backend: str, version: Sequence[int], there: Collection[str], from_pt: bool = False) -> str | None:
-    """The first of a backend's names that is among those of a directory; None where none is, or nothing is known.
+    """The first of a backend's names that exists in a directory; None if there is none, or the backend is unknown.
 
     Args:
         there: names of the directory's files.

@@ -1,10 +1,10 @@
-"""What is the matter with a checkpoint, in the words of whoever has it: found from its files, said once.
+"""Explains what is wrong with a checkpoint, in terms of its files and once per cause.
 
-``files`` knows what the first bytes of a file say, ``directories`` what a directory is that is no checkpoint,
-``models`` which models are not audited, ``settings`` and ``tokens`` which generation settings and ids cannot be used,
-``tensors`` what names and types of tensors say, ``values`` what a judged run shows of numbers. Each gives ``Notice``s.
-Nothing here raises about what it reads: what cannot be read has no cause here, and whoever opens the checkpoint says
-so.
+``files`` detects the type of a file from its first bytes, ``directories`` directories that are not checkpoints,
+``models`` unsupported models, ``settings`` and ``tokens`` unusable generation settings and ids, ``tensors`` problems
+visible in tensor names and types, ``values`` numeric patterns of a judged run. Each returns ``Notice`` objects. Nothing
+here raises about what it reads: an unreadable file has no cause here, and the code that opens the checkpoint reports
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All causes together: those that refuse a checkpoint, and those that are said above its tensors."""
+"""All diagnoses together: those that refuse a checkpoint, and those reported above its tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reference.weights import FORMATS
 from reference.weights.stored import Opened
 
 LOOKED_AT = 64
-"""Files of a directory whose first bytes are looked at."""
+"""Maximum number of files of a directory whose first bytes are read."""
 _STEMS = "|".join(re.escape(Path(known.file).stem) for known in FORMATS)
 _WEIGHTS = re.compile(rf"({_STEMS})(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?")
 _TEXTS = (
@@ -38,7 +38,7 @@ _TEXTS = (
 
 
 def explained(path: Path, error: CheckpointError) -> CheckpointError:
-    """The same refusal with its cause in the user's words first, where one is found; else the error itself."""
+    """The same refusal, preceded by a diagnosed cause if there is one; else the error itself."""
     notice = _reason_to_refuse(path, error)
     if notice is None or error.cause.startswith(notice.cause):
         return error
@@ -47,7 +47,7 @@ def explained(path: Path, error: CheckpointError) -> CheckpointError:
 
 
 def refusal(path: Path, opened: Opened) -> CheckpointError | None:
-    """Why a checkpoint that can be read is not audited all the same: its weights are codes for numbers."""
+    """Why a readable checkpoint is not audited: its weights are quantised."""
     notice = tensors.quantised(json_object(path, CONFIG_FILE) or {}, opened)
     return None if notice is None else CheckpointError(path, f"{notice.cause}. What to do: {notice.advice}")
 
@@ -62,7 +62,7 @@ def _reason_to_refuse(path: Path, error: CheckpointError) -> Notice | None:
         return broken
     if raw is not None:
         unusable = tensors.quantised(raw) or models.refusal(raw)
-        # A model that is not audited is none in any other form either; an adapter's or an export's config says less.
+        # An unsupported model is unsupported in any form; the config of an adapter or export is less specific.
         if unusable is not None:
             return unusable
     kind = tensors.unread_dtype(error.cause) or next(files.unfinished(path, names), None) or directories.kind_of(path)
@@ -70,7 +70,7 @@ def _reason_to_refuse(path: Path, error: CheckpointError) -> Notice | None:
 
 
 def _cut_short(error: CheckpointError) -> Notice | None:
-    """A weight file that ends too soon, as a download or a full disk leaves it."""
+    """A truncated weight file, as an interrupted download or a full disk leaves it."""
     if not re.search(r"^truncated|larger than the file|truncated or damaged", error.cause):
         return None
     name = Path(error.path).name
@@ -82,7 +82,7 @@ def _cut_short(error: CheckpointError) -> Notice | None:
 
 
 def notices_of(path: Path, opened: Opened, model_spec: ModelSpec) -> list[Notice]:
-    """What is said once, above the tensors, of a checkpoint that can be audited."""
+    """Notices reported once, above the tensors, for a checkpoint that can be audited."""
     return list(_unique(_all(path, opened, model_spec)))
 
 

@@ -1,4 +1,4 @@
-"""What a directory is that is no checkpoint of ``from_pretrained``: by the names in it, and what to do with it."""
+"""Identifies directories that are not checkpoints of ``from_pretrained`` by the names in them, with advice."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Listing:
 
     @property
     def has_weights(self) -> bool:
-        """Whether a weight file lies there under a name that ``from_pretrained`` looks for."""
+        """Whether there is a weight file under a name that ``from_pretrained`` looks for."""
         return any(known.file in self.files or known.index in self.files for known in FORMATS)
 
     def like(self, *patterns: str) -> list[str]:
-        """Files whose names are so, sorted."""
+        """Files whose names match, sorted."""
         return sorted(name for name in self.files if any(fnmatchcase(name, pattern) for pattern in patterns))
 
     def folders_like(self, *patterns: str) -> list[str]:
@@ -48,7 +48,7 @@ class Listing:
 
 
 def kind_of(path: Path) -> Notice | None:
-    """What a directory is that holds no checkpoint; None where nothing here knows it."""
+    """The kind of a directory that is not a checkpoint; None if it is not recognised."""
     listing = Listing(path)
     for rule in _RULES:
         notice = rule(listing)
@@ -58,7 +58,7 @@ def kind_of(path: Path) -> Notice | None:
 
 
 def adapter(listing: Listing) -> Notice | None:
-    """What PEFT leaves of a model it adapted; beside whole weights it changes what ``from_pretrained`` loads."""
+    """Output of PEFT for an adapted model; beside full weights it changes what ``from_pretrained`` loads."""
     found = listing.like("adapter_config.json", "adapter_model.*")
     if not found:
         return None
@@ -144,7 +144,7 @@ def _trainer(listing: Listing) -> Notice | None:
 
 
 def _nested(listing: Listing) -> Notice | None:
-    """A directory whose one folder with a config is meant: a clone's parent, a hub cache's root."""
+    """A parent directory with a single checkpoint: a clone's parent, a hub cache's root."""
     if CONFIG_FILE in listing.files:
         return None
     if "snapshots" in listing.folders:
@@ -206,7 +206,7 @@ def _keras(listing: Listing) -> Notice | None:
 def _listed(
     identity: str, cause: str, advice: str, *patterns: str, folders: tuple[str, ...] = ()
 ) -> Callable[[Listing], Notice | None]:
-    """A rule for a directory without weights of transformers that has files or folders of these names."""
+    """A rule for a directory without transformers weights that has files or folders of these names."""
 
     def rule(listing: Listing) -> Notice | None:
         found = [*listing.like(*patterns), *(f"{name}/" for name in listing.folders_like(*folders))]
@@ -300,7 +300,7 @@ _others = (
 
 
 def _other_names(listing: Listing) -> Notice | None:
-    """Weights under a name that ``from_pretrained`` looks for only when told, or never."""
+    """Weights under a name that ``from_pretrained`` only looks for with an argument, or never."""
     if listing.has_weights:
         return None
     shards = listing.like(*(f"{stem}-*-of-*{ending}" for stem, ending in _stems()))
@@ -336,7 +336,7 @@ def _stems() -> list[tuple[str, str]]:
 
 
 def _without_config(listing: Listing) -> Notice | None:
-    """Whole weights whose sizes nothing says."""
+    """Full weights without a config."""
     if CONFIG_FILE in listing.files or not listing.has_weights:
         return None
     return Notice(
@@ -373,11 +373,11 @@ _RULES: tuple[Callable[[Listing], Notice | None], ...] = (
     _without_config,
     _only_tokenizer,
 )
-"""In order: the first that knows a directory says what it is."""
+"""In order: the first rule that matches determines the kind."""
 
 
 def kind_of_file(path: Path) -> Notice:
-    """What is named where a directory should be."""
+    """Explains a path that is a file instead of a directory."""
     name = path.name.lower()
     if name.endswith(".gguf"):
         return Notice(id="gguf-file", cause="a GGUF file for llama.cpp", advice=f"{AUDIT_SOURCE} or quantised from")

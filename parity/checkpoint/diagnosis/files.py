@@ -1,4 +1,4 @@
-"""What the first bytes of a file say it is, where that is not what its name says."""
+"""Detects files whose first bytes contradict their name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ANSWERS = (
     b"Bad Gateway",
     b'{"error"',
 )
-"""How a server answers that has no such file, or does not give it; saved under the file's name by careless scripts."""
+"""Error responses of servers, saved under the file's name by scripts that ignore the status."""
 _MAGIC = (
     (b"\x89HDF\r\n\x1a\n", "HDF5", ".h5"),
     (b"GGUF", "GGUF (llama.cpp)", ".gguf"),
@@ -42,7 +42,7 @@ _UNFINISHED = (".incomplete", ".part", ".partial", ".crdownload", ".download", "
 
 
 def notice_of(path: Path) -> Notice | None:
-    """What a file is that is not what its name says; None where nothing is the matter that its first bytes show."""
+    """What is wrong with a file according to its first bytes; None if nothing is."""
     head, name = first_bytes(path), path.name
     if head is None:
         return None
@@ -68,7 +68,8 @@ def _pointer(head: bytes, name: str) -> Notice | None:
 
 
 def _marked(head: bytes, name: str) -> Notice | None:
-    """JSON as an editor saves it under Windows: our reader takes it, the libraries' readers of configs do not."""
+    """JSON with a byte order mark, as editors on Windows save it: our reader accepts it, the libraries' config readers
+    do not."""
     mark = next((mark for mark in _MARKS if head.startswith(mark)), None)
     if mark is None or not name.endswith(".json"):
         return None
@@ -100,7 +101,7 @@ def _answer(head: bytes, name: str) -> Notice | None:
 
 
 def _other_kind(head: bytes, name: str) -> Notice | None:
-    """One format under the name of another; a JSON file that is binary."""
+    """One format under the name of another; a binary JSON file."""
     found = _kind(head)
     if found is None:
         return None
@@ -125,7 +126,7 @@ def _other_kind(head: bytes, name: str) -> Notice | None:
 
 
 def _kind(head: bytes) -> tuple[str, tuple[str, ...]] | None:
-    """A format by its first bytes, and how its files are called."""
+    """A format by its first bytes, and its file name extensions."""
     if head.startswith(b"PK\x03\x04") and b"data.pkl" in head[:200]:
         return "torch.save", (".bin", ".pt", ".pth", ".ckpt")
     if head.startswith(b"PK\x03\x04"):
@@ -141,7 +142,7 @@ def _kind(head: bytes) -> tuple[str, tuple[str, ...]] | None:
 
 
 def unfinished(directory: Path, files: frozenset[str]) -> Iterator[Notice]:
-    """Downloads that were not ended: what is there under another name until the last byte came."""
+    """Incomplete downloads, under the temporary names of download tools."""
     names = sorted(name for name in files if name.endswith(_UNFINISHED))
     for name in names[:1]:
         size, more = size_of(directory / name), f" (and {len(names) - 1} more)" if len(names) > 1 else ""

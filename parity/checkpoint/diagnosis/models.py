@@ -1,4 +1,4 @@
-"""Which models are audited, and what is nearest to one that is not."""
+"""Which models are supported, and the nearest supported one for others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AUDITED = (
     f"EncoderDecoderModel (encoder {_TEXT}) and SpeechEncoderDecoderModel (encoder {_SPEECH}), "
     f"each with the decoder {', '.join(DECODERS)}"
 )
-"""The whole of it, in one line."""
+"""The supported models in one line."""
 
 _ALONE = {
     "mbart": "mBART is audited as the decoder of a composition, not by itself",
@@ -54,7 +54,7 @@ _NEAREST = {
 
 
 def refusal(raw: Mapping[str, Any]) -> Notice | None:
-    """Why a model of this ``config.json`` is not audited, and what is; None where it is one that can be."""
+    """Why the model of this ``config.json`` is not supported, and which models are; None if it is."""
     kind = word(raw.get("model_type"))
     if kind in ENCODERS:
         return _of_a_half(raw, kind)

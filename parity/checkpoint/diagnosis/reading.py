@@ -1,4 +1,4 @@
-"""Looking at a directory without trusting it: names, first bytes and small JSON files; None where there is nothing."""
+"""Reads names, first bytes and small JSON files of an untrusted directory; None where there is nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from reference.config import read_json
 from reference.errors import CheckpointError
 
 MOST_NAMES = 20_000
-"""Names of a directory that are looked at."""
+"""Maximum number of names of a directory that are read."""
 LARGEST_JSON = 16_000_000
-"""Bytes of a JSON file that is read for what it says of a directory."""
+"""Maximum size in bytes of a JSON file that is read for a diagnosis."""
 
 
 def names_in(path: Path) -> tuple[frozenset[str], frozenset[str]]:
-    """Names of a directory's files and of its folders; none where it cannot be listed."""
+    """Names of a directory's files and of its folders; empty where it cannot be listed."""
     files, folders = [], []
     try:
         with os.scandir(path) as entries:
@@ -29,7 +29,7 @@ def names_in(path: Path) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """False as well of a link that leads to itself, which cannot be followed."""
+    """False also for a symbolic link loop."""
     try:
         return entry.is_dir()
     except OSError:
@@ -37,7 +37,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def first_bytes(path: Path, count: int = 512) -> bytes | None:
-    """The first bytes of a regular file; None of anything else, or where it cannot be read."""
+    """The first bytes of a regular file; None for anything else, or where it cannot be read."""
     try:
         if not path.is_file():
             return None
@@ -48,7 +48,7 @@ def first_bytes(path: Path, count: int = 512) -> bytes | None:
 
 
 def size_of(path: Path) -> int | None:
-    """Bytes of a regular file; None of anything else."""
+    """Size in bytes of a regular file; None for anything else."""
     try:
         return path.stat().st_size if path.is_file() else None
     except (OSError, ValueError):
@@ -68,5 +68,5 @@ def json_object(directory: Path, name: str) -> Mapping[str, Any] | None:
 
 
 def word(value: Any, default: str = "") -> str:
-    """A text from a JSON file, if it is one of a length that can be shown."""
+    """A string from a JSON file, if it is short enough to be shown."""
     return value if isinstance(value, str) and 0 < len(value) <= 200 else default

@@ -1,4 +1,4 @@
-"""Generation settings by which a library generates nothing, or by others than another release of it."""
+"""Generation settings with which a library fails, or that its releases interpret differently."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from reference.config import CONFIG_FILE
 from reference.generation import GENERATION_FILE
 
 NEVER_NULL = ("early_stopping", "num_return_sequences")
-"""Settings that 4.x compares before it asks whether they are set (transformers 4.37.2 and 4.57.6,
-generation/configuration_utils.py, ``validate``); 5.23.0 takes null for the default."""
+"""Settings that 4.x compares before it checks whether they are set (transformers 4.37.2 and 4.57.6,
+generation/configuration_utils.py, ``validate``); 5.23.0 treats null as the default."""
 WITH_DEFAULTS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_eos_token_id")
-"""Ids that a BART's config has where the file leaves them out."""
+"""Ids that a BART's config has by default."""
 
 
 def notices_of_settings(
     model_spec: ModelSpec, config: Mapping[str, Any], stored: Mapping[str, Any] | None
 ) -> Iterator[Notice]:
-    """One notice of what is null, one of what is left out.
+    """One notice about null settings, one about missing ids.
 
     Args:
-        config: ``config.json`` as it stands.
-        stored: ``generation_config.json`` as it stands; None where there is none.
+        config: the content of ``config.json``. stored: the content of ``generation_config.json``; None where there is
+            none.
     """
     place, settings = (CONFIG_FILE, config) if stored is None else (GENERATION_FILE, stored)
     null = [name for name in NEVER_NULL if name in settings and settings[name] is None]
@@ -32,7 +32,7 @@ def notices_of_settings(
         names = " and ".join(null)
         yield Notice(
             id="null-setting",
-            cause=f"{place} says null for {names}, at which transformers 4.x ends with an error where it loads the "
+            cause=f"{place} has null for {names}, for which transformers 4.x raises an error when it loads the "
             "model, or generates",
             advice=f"leave {names} out of {place}: the default is then in force",
         )

@@ -1,4 +1,4 @@
-"""What the names and types of a file's tensors say: wrapped, adapted, quantised, or of another model altogether."""
+"""Diagnoses from tensor names and types: wrapped, adapted or quantised models, or weights of another model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WRAPPERS = {
     "_forward_module": ("Lightning Fabric", "the model inside the wrapper"),
     "base_model.model": ("PEFT", "model.merge_and_unload()"),
 }
-"""What a wrapper puts into the names of what it wraps, who does it, and what to save instead."""
+"""Name parts that a wrapper adds, the wrapper, and what to save instead."""
 
 _ADAPTED = re.compile(
     r"\.(base_layer|lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|modules_to_save|original_module|ia3_l|"
@@ -41,10 +41,11 @@ _QUANTISED = (
     ("Quanto", re.compile(r"\.(_data|_scale|input_scale|output_scale)$")),
     ("float8 or int8 with scales", re.compile(r"\.(weight_scale|weight_scale_inv|weight_scales|scale_weight)$")),
 )
-"""By which names of tensors each way to quantise is known (transformers 4.57.6, quantizers/; the packages' own)."""
+"""Tensor names by which each quantisation method is recognised (transformers 4.57.6, quantizers/; the packages'
+own)."""
 QUANTISED_DTYPES = ("int8", "uint8")
 UNREAD_DTYPE = re.compile(r"unknown dtype '(F8_\w+|F4\w*|F6\w*|U16|U32|U64|I4|U4|C64)")
-"""What our reader says of a type in which no BART is computed."""
+"""Our reader's message about a type that no BART uses."""
 DTYPES_OF_TORCH = (
     "float32",
     "float",
@@ -62,14 +63,14 @@ DEQUANTISE = (
 )
 FEW = 4
 MOSTLY = 10
-"""A file of which less than this part are names of the class is another model's, whatever the two have in common."""
+"""A file with less than this fraction of the class's names is another model's, whatever they have in common."""
 
 
 def quantised(config: Mapping[str, Any], opened: Opened | None = None) -> Notice | None:
-    """How weights were quantised; None where nothing says that they were.
+    """The quantisation method of the weights; None if they are not quantised.
 
     Args:
-        config: ``config.json`` as it stands.
+        config: the content of ``config.json``.
         opened: the weights' headers, where they can be read.
     """
     stated = config.get("quantization_config")
@@ -91,7 +92,7 @@ def quantised(config: Mapping[str, Any], opened: Opened | None = None) -> Notice
 
 
 def notices_of_loading(config: Mapping[str, Any]) -> Iterator[Notice]:
-    """Fields of ``config.json`` at which a library ends with an error before it reads any weight.
+    """Fields of ``config.json`` for which a library raises an error before it reads any weight.
 
     Sources: transformers 4.57.6, ``PretrainedConfig.__init__`` (torch_dtype), ``get_hf_quantizer``.
     """
@@ -122,13 +123,13 @@ def _quantised(how: str) -> Notice:
 
 
 def unread_dtype(cause: str) -> Notice | None:
-    """What is said where our reader met a type of quantised weights."""
+    """The notice for a data type of quantised weights."""
     found = UNREAD_DTYPE.search(cause)
     return _quantised(f"a tensor of the type {found[1]}") if found else None
 
 
 def notices_of_names(opened: Opened, table: Table, model_class: str) -> Iterator[Notice]:
-    """What is wrong with all names alike: adapted by PEFT, behind a prefix, below a key, or of another model."""
+    """Problems common to all names: adapted by PEFT, a prefix, below a key, or another model's."""
     names, known = list(opened.tensors), _recognises(table, opened)
     if not names:
         yield from _below_a_key(opened)
@@ -176,9 +177,9 @@ def _count(names: Iterable[str], known: Callable[[str], bool]) -> int:
 
 
 def _wrapped(names: Sequence[str], known: Callable[[str], bool], recognised: int) -> Notice | None:
-    """A prefix of all names, or a wrapper's word within them, without which more of them are the class's own."""
+    """A common prefix, or a wrapper's name part, without which more of the names are the class's own."""
     best, found = recognised, None
-    # A prefix of a whole name is the shortest that will do, but never half of a wrapper's: the class may take either.
+    # The shortest sufficient prefix, but never half of a wrapper's: the class may accept either.
     prefixes = sorted(_common_prefixes(names), key=lambda prefix: not prefix.endswith(tuple(f"{w}." for w in WRAPPERS)))
     for prefix in prefixes:
         count = _count((name.removeprefix(prefix) for name in names), known)
@@ -193,7 +194,7 @@ def _wrapped(names: Sequence[str], known: Callable[[str], bool], recognised: int
 
 
 def _common_prefixes(names: Sequence[str]) -> list[str]:
-    """What every name begins with, up to each separator: ``_orig_mod.``, ``_orig_mod.model.``."""
+    """Common prefixes of all names, up to each separator: ``_orig_mod.``, ``_orig_mod.model.``."""
     low, high = min(names), max(names)
     length = next((at for at, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low))
     return [low[: at + 1] for at in range(min(length, 200)) if low[at] in "./"]
@@ -221,9 +222,9 @@ def _within(word_: str, by: str, instead: str, holding: Sequence[str], names: Se
 
 
 def _renamed(opened: Opened, table: Table, known: Callable[[str], bool], model_class: str) -> Notice | None:
-    """A beginning that many names have instead of the class's own, by how they end: ``bart.encoder…`` for ``model.``.
+    """A prefix that replaces the class's own in many names, matched by suffix: ``bart.encoder…`` for ``model.``.
 
-    Asked of names that the class has not and of parameters that the file lacks, whose shapes agree.
+    Compares names unknown to the class with missing parameters of equal shape.
     """
     if opened.layout != "torch":
         return None
@@ -255,7 +256,7 @@ def _renamed(opened: Opened, table: Table, known: Callable[[str], bool], model_c
 
 
 def _bare_beside_head(names: Sequence[str], table: Table, model_class: str) -> Iterator[Notice]:
-    """Names of a bare model together with its head's, which no class saves.
+    """Names of a bare model beside those of a head, which no class saves.
 
     Source: transformers 4.57.6, modeling_utils.py, "The state dictionary of the model you are trying to load is
     corrupted".
@@ -274,7 +275,7 @@ def _bare_beside_head(names: Sequence[str], table: Table, model_class: str) -> I
 
 
 def _other_size(opened: Opened, table: Table) -> Iterator[Notice]:
-    """That tensors are of another size than the config asks for, where all differ along one axis and alike."""
+    """Tensors of another size than in the config, where all differ along one axis by the same sizes."""
     expected, differing, sizes = table.expected(), [], set()
     for name, stored in opened.tensors.items():
         entry = entry_in(table, name, opened.layout)
@@ -305,7 +306,7 @@ def _other_size(opened: Opened, table: Table) -> Iterator[Notice]:
 
 
 def _tails(name: str) -> Iterator[str]:
-    """A name from each of its words on, the longest first."""
+    """A name's suffixes that start at a word, longest first."""
     words = name.split(".")[-_MOST_WORDS:]
     return (".".join(words[at:]) for at in range(len(words)))
 
@@ -314,7 +315,7 @@ _MOST_WORDS = 16
 
 
 def _below_a_key(opened: Opened) -> Iterator[Notice]:
-    """A training script's dictionary, in which the weights lie below a key."""
+    """A training script's dictionary, with the weights below a key."""
     keys = [name for name in opened.others if len(name) <= 80]
     inner = next((key for key in ("state_dict", "model_state_dict", "model", "module", "params") if key in keys), None)
     if not keys:

@@ -1,4 +1,4 @@
-"""Ids in a checkpoint's files that the table of tokens has no row for: added to a tokenizer, and not to the model."""
+"""Ids in a checkpoint's files outside the embedding table: added to a tokenizer, but not to the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = (
 
 
 def notices_of_tokens(model_spec: ModelSpec, generation: Mapping[str, Any]) -> Iterator[Notice]:
-    """One notice for each file that names any.
+    """One notice for each file with such ids.
 
     Args:
         generation: ``generation_config.json``; empty where there is none.
@@ -42,11 +42,11 @@ def notices_of_tokens(model_spec: ModelSpec, generation: Mapping[str, Any]) -> I
 
 
 def _outside(value: Any, vocab: int) -> list[int]:
-    """The first few of the ids in a value that the table has no row for; what is no id is none."""
+    """The first few ids in a value that are outside the table; other types are ignored."""
     listed = value if isinstance(value, list | tuple) else [value]
     ids = (each for each in listed if isinstance(each, int) and not isinstance(each, bool))
     return [each for each in ids if usable(each, vocab) is None][:MOST]
 
 
 MOST = 4
-"""Ids of one field that are named."""
+"""Maximum number of ids of one field that are listed."""

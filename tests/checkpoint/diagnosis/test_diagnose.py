@@ -444,7 +444,7 @@ def test_a_setting_that_may_not_be_null_is_named(copy, file, name):
         (copy / "generation_config.json").unlink()
     configured(copy, file=file, num_beams=None, **{name: None})
     (notice,) = notices(copy)
-    assert notice.id == "null-setting" and notice.cause.startswith(f"{file} says null for {name},")
+    assert notice.id == "null-setting" and notice.cause.startswith(f"{file} has null for {name},")
 
 
 @pytest.mark.parametrize("beside", [False, True])
