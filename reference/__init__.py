@@ -1,1 +1,2 @@
-"""BART written twice from its description, and what reads its weights; nothing here knows ``transformers``."""
+"""BART and related architectures, implemented twice from their description, with readers for weights, configs and
+tokenizers. Does not use ``transformers``."""

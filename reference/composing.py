@@ -1,4 +1,6 @@
-"""A composition from two checkpoints, and its way back to a directory.
+"""Builds a composition from two checkpoints, and saves it to a directory.
+
+Source: encoder-decoder page, ``from_encoder_decoder_pretrained``; Rothe et al. 2020, arXiv:1907.12461, section 2.
 
 Source: encoder-decoder page, ``from_encoder_decoder_pretrained``; Rothe et al. 2020, arXiv:1907.12461, section 2.
 """
@@ -20,7 +22,7 @@ from reference.names import Parameter, Table, table_of
 from reference.weights import read_weights
 
 INITIALIZER_RANGE = 0.02
-"""Standard deviation of what no checkpoint has, where the decoder's config says nothing (``initializer_range``)."""
+"""Standard deviation of new parameters where the decoder's config has no ``initializer_range``."""
 
 
 def joined(
@@ -28,18 +30,19 @@ def joined(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The content of ``config.json`` and the canonical weights of an encoder before a decoder.
 
-    The decoder becomes causal and gets attention to the encoder. What its checkpoint lacks for that is drawn: weights
-    normal, biases 0, normalisations 1. A decoder's start token is never guessed: until the config names one, labels
+    The decoder becomes causal and gets attention to the encoder. Missing parameters are randomly initialised: weights
+    normal, biases 0, normalisations 1. The decoder start token is never guessed: until the config defines one, labels
     cannot be shifted.
 
     Args:
         encoder, decoder: directories of checkpoints.
-        seed: of what is drawn.
+        seed: of the random initialisation.
         overrides: ``encoder_NAME`` and ``decoder_NAME`` replace fields of the halves' configs, others are the
             composition's own.
 
     Raises:
-        CheckpointError: a half cannot be read, its family is no such half, or a parameter of the encoder is missing.
+        CheckpointError: a half cannot be read, its architecture is not supported as that half, or a parameter of the
+            encoder is missing.
     """
     halves = {"encoder": dict(read_json(encoder, CONFIG_FILE)), "decoder": dict(read_json(decoder, CONFIG_FILE))}
     halves["decoder"] |= {"is_decoder": True, "add_cross_attention": True}
@@ -67,7 +70,7 @@ def joined(
 def _half(
     directory: Path, config: Any, prefix: str, table: Table, draw: tuple[np.random.Generator, float] | None
 ) -> dict[str, np.ndarray]:
-    """One half's weights under the composition's names; without ``draw`` nothing may lack."""
+    """One half's weights under the composition's names; without ``draw`` none may be missing."""
     expected = {name: parameter for name, parameter in table.expected().items() if name.startswith(prefix)}
     found = _stored(directory, config, decoding=draw is not None)
     weights = {}
@@ -82,14 +85,14 @@ def _half(
 
 
 def _stored(directory: Path, config: Any, decoding: bool) -> Mapping[str, np.ndarray]:
-    """What a directory holds, under the names of the bare model or of the decoder with its head."""
+    """The weights in a directory, under the names of the bare model or of the decoder with its head."""
     known = CLASSES[config.model_type]
     heads = [name for name in known if name.endswith(("ForCausalLM", "LMHeadModel", "GenerationDecoder"))]
     return read_weights(directory, config, model_class=heads[0] if decoding else known[0])
 
 
 def _drawn(name: str, parameter: Parameter, rng: np.random.Generator, spread: float) -> np.ndarray:
-    """What a new parameter starts from."""
+    """The initial value of a new parameter."""
     if name.endswith("bias"):
         return np.zeros(parameter.shape, np.float32)
     if len(parameter.shape) == 1:
@@ -105,7 +108,7 @@ def save(directory: Path | str, data: Mapping[str, Any], weights: Mapping[str, n
         weights: canonical names and arrays.
 
     Raises:
-        CheckpointError: the directory is there and not empty: nothing is written over.
+        CheckpointError: the directory exists and is not empty.
     """
     from safetensors.numpy import save_file
 

@@ -1,4 +1,4 @@
-"""What a checkpoint that cannot be read raises, and how a value of it is named in a message."""
+"""The error raised for an unreadable checkpoint, and how values are shown in messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 LONGEST_CAUSE = 600
-"""Characters of a cause; what is longer is cut."""
+"""Length limit of a cause in characters; longer ones are truncated."""
 _ENTRIES, _LEVELS, _DIGITS = 8, 3, 40
 
 
@@ -27,15 +27,15 @@ class CheckpointError(InputError):
         super().__init__(f"{self.path}: {self.cause}")
 
     def __reduce__(self) -> tuple[type[CheckpointError], tuple[str, ...]]:
-        # Two arguments made the one message: without this the error would not survive a process boundary.
+        # The message is built from two arguments; without this the error could not be pickled across processes.
         return CheckpointError, (self.path, self.cause)
 
 
 def brief(value: object, limit: int = 120) -> str:
-    """What ``repr`` gives for a small value; of a large one its beginning.
+    """The ``repr`` of a value, truncated if it is large.
 
-    A value from a file may be a list that holds itself twice, 40 levels deep, or a number of a million digits:
-    ``repr`` of it never ends, or raises. Here at most 8 entries on 3 levels are looked at, and 40 digits.
+    A value from a file may be a list that contains itself twice, 40 levels deep, or a number of a million digits, for
+    which ``repr`` never ends, or raises. This visits at most 8 entries on 3 levels, and 40 digits.
 
     Args:
         value: anything that was read from a file.

@@ -1,7 +1,7 @@
-"""Every file of a checkpoint is opened here, and its JSON read: within limits of kind, size, depth and number.
+"""Opens all files of a checkpoint and parses JSON, within limits of kind, size, depth and count.
 
-A name in a directory may be a pipe, which is waited on for ever, or lead to a device that has no end; JSON of a few
-bytes may ask for more memory than there is. Each such file is one clear ``CheckpointError``, and costs nothing.
+A name in a directory may be a pipe, on which a read blocks forever, or an endless device; JSON of a few bytes may need
+more memory than there is. Each such file raises a ``CheckpointError`` without using resources.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SIZES = {
     "merges.txt": 64,
     "tokenizer.json": 128,
 }
-"""Megabytes that a file of this name may have: several times what the largest published ones take."""
+"""Size limit in megabytes by file name: several times the largest published files."""
 _OTHER_SIZE = 64
 DEEPEST = 64
-"""Levels that JSON may be nested; no file of a checkpoint needs ten, and readers of other libraries end at 128."""
+"""Nesting limit of JSON; no file of a checkpoint needs ten levels, and readers of other libraries stop at 128."""
 MOST_VALUES = 4_000_000
-"""Values in one file of JSON, by its commas, colons and opening brackets …"""
+"""Limit on values in one JSON file, counted by commas, colons and opening brackets …"""
 MOST_SETTINGS = 200_000
-"""… and in a config, which libraries copy and compare many times while they load: twice what 21,843 labels take."""
+"""… and in a config, which libraries copy and compare many times during loading: twice the need of 21,843 labels."""
 _OF_SETTINGS = ("config.json", "generation_config.json")
 _DIGITS = 100
 _KINDS = {
@@ -48,10 +48,10 @@ _KINDS = {
 
 
 def pipe_of(stream: IO[bytes] | None) -> IO[bytes]:
-    """A stream of a process that was started with a pipe in its place.
+    """The pipe of a process that was started with one.
 
     Raises:
-        ValueError: it was not.
+        ValueError: it has no such pipe.
     """
     if stream is None:
         raise ValueError("the process was started without this pipe")
@@ -59,7 +59,7 @@ def pipe_of(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a path leads to a regular file, links resolved; False as well where the system has no such name."""
+    """Whether a path is a regular file, with links resolved; False also for names that the system does not support."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
@@ -74,9 +74,10 @@ def open_file(path: Path) -> Iterator[io.BufferedReader]:
         CheckpointError: it is missing, is no regular file (a pipe, a device, a directory), or cannot be read.
     """
     try:
-        # Asked before it is opened: to open a device may already do something; and after, for it may have changed.
+        # Checked before opening, because opening a device may have side effects; and again afterwards, because the path
+        # may have changed.
         check_regular(path, path.stat().st_mode)
-        # Without waiting, should it have become a pipe by now.
+        # Non-blocking, in case it has become a pipe.
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -103,17 +104,17 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 
 def read_bytes(path: Path, megabytes: int | None = None) -> bytes:
-    """The content of a file that is held whole.
+    """The content of a file that is read into memory.
 
     Args:
-        megabytes: the largest that it may be; None for what ``SIZES`` has for its name.
+        megabytes: the size limit; None for the limit in ``SIZES`` for its name.
 
     Raises:
         CheckpointError: as ``open_file``, or it is larger.
     """
     limit = largest(path.name) if megabytes is None else megabytes * MEGABYTE
     with open_file(path) as file:
-        # One byte more than may be there, whatever the file system says of its size: /proc has files of size 0.
+        # Reads one byte more than allowed, regardless of the reported size: files in /proc have size 0.
         content = file.read(min(limit, os.fstat(file.fileno()).st_size + MEGABYTE) + 1)
     check_size(path, len(content), limit)
     return content
@@ -146,16 +147,16 @@ def read_json(directory: Path | str, name: str) -> Any:
 def parse_json(content: bytes, path: Path | str, unique: bool = False) -> Any:
     """The value of a JSON text in UTF-8 (or UTF-16 or 32 with a mark, as Python's reader takes it).
 
-    A key that stands twice has its last value, and NaN and Infinity are numbers, as in the libraries that read configs;
+    A duplicate key has its last value, and NaN and Infinity are numbers, as in the libraries that read configs;
     ``unique`` is for formats that permit neither.
 
     Args:
-        path: what errors name.
-        unique: whether a key that stands twice is refused, and a number that is none.
+        path: the path in error messages.
+        unique: whether to refuse duplicate keys, NaN and Infinity.
 
     Raises:
-        CheckpointError: it is no JSON (line and column are named), is nested too deeply, or holds too many values
-            or a whole number of more than 100 digits.
+        CheckpointError: it is not JSON (line and column are named), is nested too deeply, or holds too many values or a
+            whole number of more than 100 digits.
     """
     most = MOST_SETTINGS if Path(path).name in _OF_SETTINGS else MOST_VALUES
     if sum(map(content.count, (b",", b":", b"[", b"{"))) > most:
@@ -187,7 +188,7 @@ def _whole(text: str) -> int:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"it holds {constant}, which is no JSON")
+    raise ValueError(f"it contains {constant}, which is not JSON")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

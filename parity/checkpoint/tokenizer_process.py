@@ -69,11 +69,11 @@ class TokenizerProcess:
             raise TokenizerError(f"{self.place}: cannot be read: {_first_line(told['error'])}")
 
     def encode(self, text: str, pair: str | None = None) -> list[int]:
-        """The tokens of a text, special ones among them; raises TokenizerError."""
+        """The token ids of a text, including special tokens; raises TokenizerError."""
         return self._ask({"text": text, "pair": pair})
 
     def decode(self, tokens: list[int]) -> tuple[str, list[str]]:
-        """A text, and the word of each of its tokens; raises TokenizerError."""
+        """The decoded text, and the vocabulary entry of each token; raises TokenizerError."""
         text, words = self._ask({"tokens": tokens})
         return text, words
 
@@ -90,7 +90,7 @@ class TokenizerProcess:
         return told["answer"]
 
     def _line(self) -> dict[str, Any]:
-        """The next line that the process writes."""
+        """The next output line of the process."""
         until, answers = time.monotonic() + SECONDS, pipe_of(self._process.stdout)
         while b"\n" not in self._read:
             ready, _, _ = select.select([answers], [], [], max(0, until - time.monotonic()))

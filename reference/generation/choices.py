@@ -1,4 +1,4 @@
-"""Choosing the best few of many, and every other choice that scores nearer than a tolerance could have led to."""
+"""Selection of the best few of many, and every other selection that scores within a tolerance could have led to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import combinations
 
 
 class Ranked:
-    """Scores in descending order, each with the number of units by which it counts.
+    """Scores in descending order, each with its unit.
 
     A unit is how much the score moves when the sum of log-probabilities moves by one: 1 for a sum, the reciprocal
     of its penalty for a penalised score. So gaps are always in log-probability, whatever is compared.
@@ -21,11 +21,11 @@ class Ranked:
         return len(self.scores)
 
     def gap(self, better: int, worse: int) -> float:
-        """By how much log-probability one is ahead of the other; infinite where the other is impossible."""
+        """The lead of one score over another in log-probability; infinite where the other is impossible."""
         return gap(self.scores[better], self.scores[worse], self.units[better], self.units[worse])
 
     def needed(self, kept: frozenset[int]) -> float:
-        """The largest gap that had to be turned round so that just these are kept; 0 where they are the best."""
+        """The largest gap that must be reversed so that exactly these are selected; 0 if they are the best."""
         last = max(kept, default=-1)
         return max((self.gap(d, k) for d in range(last) if d not in kept for k in kept if k > d), default=0.0)
 
@@ -38,11 +38,11 @@ def gap(first: float, second: float, first_unit: float = 1.0, second_unit: float
 
 
 def choices(ranked: Ranked, count: int, tolerance: float) -> Iterator[tuple[frozenset[int], float]]:
-    """Every set of ``count`` that could be kept as the best, the plain one first.
+    """Every set of ``count`` that could be selected as the best, the plain one first.
 
     Yields:
-        the set, and the gap below which a tolerance rules it out (0 for the plain one). All gaps that are turned
-        round are smaller than ``tolerance``; at 0 nothing but the plain set is yielded.
+        the set, and the gap below which a tolerance rules it out (0 for the plain one). All reversed gaps are smaller
+        than ``tolerance``; at 0 only the plain set is yielded.
     """
     plain = frozenset(range(min(count, len(ranked))))
     yield plain, 0.0

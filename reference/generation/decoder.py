@@ -1,4 +1,4 @@
-"""What a search asks of a model: logits for the next token, row by row, with the past kept."""
+"""The interface of a model for a search: logits of the next token, row by row, with a cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Decoder(Protocol):
     """A decoder with a cache, set to a batch of encoded sources. Rows of one source lie side by side."""
 
     def start(self, rows_per_source: int) -> int:
-        """Makes ``batch * rows_per_source`` rows with nothing fed, and returns their number."""
+        """Creates ``batch * rows_per_source`` rows without tokens, and returns their number."""
         ...
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
@@ -27,4 +27,4 @@ class Decoder(Protocol):
         ...
 
     def reorder(self, rows: np.ndarray) -> None:
-        """Row i goes on from the past of row ``rows[i]`` (int64 [rows])."""
+        """Row i continues from the cache of row ``rows[i]`` (int64 [rows])."""

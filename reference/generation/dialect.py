@@ -1,4 +1,5 @@
-"""What implementations of greedy and beam search decide differently: a field for each choice, a value for each way."""
+"""The choices of greedy and beam search that implementations make differently: a field for each choice, a value for
+each variant."""
 
 from __future__ import annotations
 
@@ -14,28 +15,28 @@ class PenalisedLength(Enum):
 
 
 class EndRank(Enum):
-    """How good a candidate that ends must be, so that it counts as finished."""
+    """The rank an end candidate needs to count as finished."""
 
     AMONG_BEAMS = "among the best num_beams candidates"
     AMONG_CANDIDATES = "among the best 2 * num_beams candidates"
 
 
 class Bound(Enum):
-    """Whose score says what the search can still attain, where a heuristic stops it."""
+    """The score that bounds what the search can still reach, where a heuristic stops it."""
 
     BEST_OPEN = "the best beam that goes on"
     BEST_CANDIDATE = "the best candidate of the step, also if it has just ended"
 
 
 class Stop(Enum):
-    """Whether a source's search can be prolonged by other sources of its batch."""
+    """Whether a source's search continues because of other sources in its batch."""
 
     EACH_ROW = "each source stops by itself"
     WHOLE_BATCH = "every source goes on until one step would stop them all"
 
 
 class Unfinished(Enum):
-    """What becomes of beams that have not ended when ``max_length`` is reached."""
+    """The treatment of beams that have not ended when ``max_length`` is reached."""
 
     COMPETE = "they compete with the finished ones"
     COMPETE_IF_OPEN = "they compete, unless the same step has stopped the search"
@@ -43,21 +44,21 @@ class Unfinished(Enum):
 
 
 class UnfinishedScore(Enum):
-    """The score of a result that has not ended and that nothing finished competes with."""
+    """The score of an unfinished result when nothing finished competes with it."""
 
     PENALISED = "divided by its length's penalty"
     SUM = "the plain sum of log-probabilities"
 
 
 class Padding(Enum):
-    """What fills a row after its end in beam search; in greedy search it is pad_token_id everywhere."""
+    """The filling of a row after its end in beam search; in greedy search it is pad_token_id everywhere."""
 
     PAD = "pad_token_id"
     END_IF_PAD_IS_ZERO = "pad_token_id, but eos_token_id where that id is 0"
 
 
 class DefaultMaxLength(Enum):
-    """What ``max_length = 20``, the documented default, means."""
+    """The meaning of ``max_length = 20``, the documented default."""
 
     AS_WRITTEN = "20 tokens, the start token among them"
     MORE_UNLESS_PASSED = "20 tokens after the start token, unless passed as an argument"
@@ -66,21 +67,21 @@ class DefaultMaxLength(Enum):
 
 
 class MinLength(Enum):
-    """From which length on an end is allowed."""
+    """The length from which an end is allowed."""
 
     REACHED = "the text has min_length tokens without it"
     EXCEEDED = "the text has more than min_length tokens without it"
 
 
 class MinNewTokens(Enum):
-    """What ``min_new_tokens`` does."""
+    """The effect of ``min_new_tokens``."""
 
     COUNTS = "it overrides min_length"
     IGNORED = "nothing"
 
 
 class NoRepeatNgram(Enum):
-    """What ``no_repeat_ngram_size`` does."""
+    """The effect of ``no_repeat_ngram_size``."""
 
     COUNTS = "no n-gram of that size occurs twice"
     IGNORED = "nothing"
@@ -88,7 +89,7 @@ class NoRepeatNgram(Enum):
 
 @dataclass(frozen=True)
 class Dialect:
-    """One implementation's choices. The defaults are the documented ones, argued at ``DOCUMENTED``."""
+    """The choices of one implementation. The defaults are the documented ones, justified at ``DOCUMENTED``."""
 
     penalised_length: PenalisedLength = PenalisedLength.GENERATED
     end_rank: EndRank = EndRank.AMONG_BEAMS

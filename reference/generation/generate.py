@@ -15,12 +15,12 @@ from reference.generation.settings import GenerationSettings, conflict
 from reference.generation.warpers import warped
 
 Choice = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Of each row: the token taken (int64), its margin, and between what its number fell (float64); [rows] each."""
+"""For each row the token taken (int64), its margin, and the interval of its number (float64); [rows] each."""
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What was generated, and how near each step was to another choice.
+    """Generated texts, and the margin of each step to another choice.
 
     ``rows`` are ``batch * num_return_sequences``: the results of one source side by side, with beams the best first.
     """
@@ -28,18 +28,18 @@ class Generated:
     sequences: np.ndarray
     """int64 [rows, length]: the start token first, filled after a row's end, as wide as the longest row."""
     lengths: np.ndarray
-    """int64 [rows]: each row's tokens without what fills it."""
+    """int64 [rows]: each row's length without filling."""
     scores: np.ndarray | None
     """float64 [rows]: the penalised score of each result; None where beams were not searched."""
     margins: np.ndarray
-    """float64 [rows, steps]: how far two scores of a step must move against each other for another choice. Greedy, the
-    best score's lead over the runner-up; beams, the smallest gap that the choice of the source's beams rests on;
-    sampling, what moves the number over a bound of its token, or other tokens into ``top_k`` or ``top_p``. Scores are
-    those that a ``repetition_penalty`` has stretched. Infinite where there was no choice or the row was over."""
+    """float64 [rows, steps]: the change of the difference of two scores that leads to another choice. Greedy: the lead
+    over the runner-up. Beam search: the smallest gap that decides the source's beams. Sampling: the change that moves
+    the number over a bound of its token, or other tokens into ``top_k`` or ``top_p``. Measured after
+    ``repetition_penalty``. Infinite where there was no choice or the row had ended."""
     hypotheses: tuple[tuple[Hypothesis, ...], ...] = ()
-    """Of each source all that finished and were kept, best first; empty where beams were not searched."""
+    """For each source all stored finished hypotheses, best first; empty without beam search."""
     draws: Draws | None = None
-    """Where the uniform numbers fell; None where nothing was drawn."""
+    """The intervals of the uniform numbers; None without sampling."""
 
 
 def generate(
@@ -74,9 +74,9 @@ def generate(
 def _one_by_one(
     decoder: Decoder, settings: GenerationSettings, dialect: Dialect, numbers: np.ndarray | None
 ) -> Generated:
-    """One token after the other: drawn where there are numbers to draw by, else the best."""
+    """One token after the other: sampled where numbers are given, else the best."""
     rows, fill = decoder.start(settings.num_return_sequences), settings.fill(dialect)
-    rules = processed if numbers is None else ruled  # what is drawn is warped as well, and that has margins of its own
+    rules = processed if numbers is None else ruled  # sampling warps the scores too, with margins of its own
     tokens = np.full((rows, 1), settings.decoder_start_token_id, dtype=np.int64)
     open_, lengths, steps = np.ones(rows, dtype=bool), np.ones(rows, dtype=np.int64), []
     while open_.any() and tokens.shape[1] < settings.max_length:
@@ -96,7 +96,7 @@ def _one_by_one(
 
 
 def _best(scores: np.ndarray) -> Choice:
-    """Whatever number was drawn, it would have been this one."""
+    """The interval is all numbers: this token would have been taken for any."""
     best, lead = leads(scores)
     return best, lead, np.zeros(len(scores)), np.ones(len(scores))
 
@@ -156,7 +156,8 @@ def step(search: Search, log_probs: np.ndarray, settings: GenerationSettings, di
 
 
 def _rows(searches: list[Search], going: list[bool], rows_per_source: int, fill: int) -> tuple[np.ndarray, np.ndarray]:
-    """For the decoder: which row each row continues, and its new token; rows without a beam get what fills rows."""
+    """For the decoder: the row that each row continues, and its new token; rows without a beam get the filling
+    token."""
     parents = np.arange(len(searches) * rows_per_source, dtype=np.int64)
     tokens = np.full(parents.shape, fill, dtype=np.int64)
     for source, search in enumerate(searches):
@@ -167,12 +168,12 @@ def _rows(searches: list[Search], going: list[bool], rows_per_source: int, fill:
 
 
 def checked(logits: np.ndarray) -> np.ndarray:
-    """The logits, if they can be compared.
+    """The logits, checked for NaN.
 
     Raises:
         ValueError: one of them is not a number.
     """
-    if np.isnan(logits.max(axis=-1, initial=-np.inf)).any():  # a row with a NaN has no other maximum
+    if np.isnan(logits.max(axis=-1, initial=-np.inf)).any():  # a row with a NaN has a NaN maximum
         raise ValueError("the decoder's logits hold NaN")
     return logits
 

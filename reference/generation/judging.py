@@ -1,4 +1,4 @@
-"""Judging a given text: what its tokens scored, and what would have been better."""
+"""Scores of a given text's tokens, and of the best alternatives."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class TokenDraws:
     counted: np.ndarray
     """bool [rows, tgt]: the row had not ended before this step."""
     drawn: np.ndarray
-    """int64 [rows, tgt]: what the number picks."""
+    """int64 [rows, tgt]: the token that the number selects."""
     distance: np.ndarray
-    """float64 [rows, tgt]: how far two scores must move against each other for the number to pick the token taken;
-    0 where it does, infinite where that token is not among those kept."""
+    """float64 [rows, tgt]: the change of the difference of two scores after which the number selects the token taken; 0
+    where it does already, infinite where that token is filtered out."""
     lead: np.ndarray
-    """float64 [rows, tgt]: how far two scores must move against each other before the number picks another token, or
+    """float64 [rows, tgt]: the change of the difference of two scores after which the number selects another token, or
     ``top_k`` and ``top_p`` keep others."""
     kept_lead: np.ndarray
-    """float64 [rows, tgt]: the second of these alone; where it is within a tolerance, distances say nothing."""
+    """float64 [rows, tgt]: the latter alone; where it is within a tolerance, distances are meaningless."""
 
 
 def score_tokens(
@@ -77,7 +77,7 @@ def score_tokens(
         scores = _scores(checked(logits[on, t]), sequences[on, : t + 1], settings)
         best_id[on, t], lead[on, t] = leads(scores)
         best[on, t], taken[on, t] = scores.max(axis=-1), scores[np.arange(on.sum()), sequences[on, t + 1]]
-    # Added one after the other, as the search does, so that equal scores give equal sums.
+    # Summed one after the other, as in the search, so that equal scores have equal sums.
     total = np.cumsum(taken, axis=1)[:, -1] if steps else np.zeros(rows)
     penalties = np.array([penalty(1 + int(n), settings, dialect) for n in counted.sum(axis=1)])
     return TokenScores(
@@ -92,7 +92,8 @@ def score_draws(
     settings: GenerationSettings,
     dialect: Dialect = DOCUMENTED,
 ) -> TokenDraws:
-    """What uniform numbers pick after each prefix of given texts, and how near that is to the tokens they have.
+    """The tokens that uniform numbers select after each prefix of given texts, and their distance from the texts'
+    tokens.
 
     Args:
         logits: float64 [rows, tgt, vocab]; step t has seen ``sequences[:, : t + 1]``.

@@ -1,4 +1,4 @@
-"""What may come next: the documented rules that forbid, force or reweigh tokens, applied to scores."""
+"""The documented rules that forbid, force or reweigh the next token, applied to scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def processed(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
-    """The scores of the next token under all that the settings ask for: ``ruled``, then ``warped`` where text is drawn.
+    """The scores of the next token under all settings: ``ruled``, then ``warped`` for sampling.
 
     Args:
         scores: float64 [rows, vocab]; log-probabilities in beam search, else logits.
@@ -60,7 +60,7 @@ def ruled(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) 
 
 
 def penalised(scores: np.ndarray, tokens: np.ndarray, penalty: float) -> np.ndarray:
-    """Scores of tokens that the text already has, made worse: once for each token, however often it was said.
+    """Lowers the scores of tokens that the text already has, once per token regardless of its count.
 
     Keskar et al. 2019, section 4.1, divide a score by the penalty. That would make a negative one better, so it is
     multiplied instead, as transformers 4.57.6 has it (``RepetitionPenaltyLogitsProcessor``); the start token counts.

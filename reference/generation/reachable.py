@@ -1,4 +1,4 @@
-"""Every result that one source's search could have had, if comparisons of near equals had gone the other way."""
+"""All results that one source's search could have had, if comparisons of near ties had the opposite result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scorer = Callable[[Sequence[tuple[int, ...]]], np.ndarray]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One result, and the smallest tolerance above which it can be reached: 0 for the plain search's own."""
+    """One result, and the smallest tolerance above which it is reachable: 0 for the plain search's own."""
 
     tokens: tuple[int, ...]
     score: float | None
@@ -34,7 +34,7 @@ class Reachable:
 
     outcomes: tuple[Outcome, ...]
     exhausted: bool
-    """More ways were open than the limit allows to follow, so results may be missing."""
+    """There were more branches than the limit, so results may be missing."""
 
 
 def reachable(
@@ -45,7 +45,7 @@ def reachable(
     limit: int = 64,
     steps: int | None = None,
 ) -> Reachable:
-    """What one source could have given if scores differed by less than ``tolerance`` from what they are.
+    """Results that one source could have had if scores differed by less than ``tolerance``.
 
     Where ``num_return_sequences`` are asked for, every text that could be one of them.
 
@@ -84,7 +84,7 @@ def reachable(
 def _follow(
     search: Search, turned: float, ask: Scorer, how: tuple, following: dict[Search, float], over: dict[Search, float]
 ) -> bool:
-    """Adds what follows a state to the open ones or to those that are over; says whether there was more than that."""
+    """Adds the successors of a state to the open or the finished states; returns whether some were dropped."""
     settings, dialect, tolerance, limit, steps = how
     texts = [beam.tokens for beam in search.beams]
     scores = processed(log_softmax(ask(texts)), np.array(texts), settings)
@@ -101,7 +101,7 @@ def _follow(
 
 
 def _results(search: Search, settings: GenerationSettings, tolerance: float) -> Iterator[tuple[Hypothesis, float]]:
-    """Which hypotheses could have been among the best that are returned, the better ones of a set first."""
+    """The hypotheses that could have been among the returned best, better ones of a set first."""
     ranked = Ranked([h.score for h in search.finished], [1 / h.divisor for h in search.finished])
     for best, turned in choices(ranked, settings.num_return_sequences, tolerance):
         yield from ((search.finished[place], turned) for place in sorted(best))
@@ -129,7 +129,7 @@ def _greedy(ask: Scorer, settings: GenerationSettings, tolerance: float, limit: 
 
 
 def _remembered(scorer: Scorer) -> Scorer:
-    """The scorer, asked once for each text."""
+    """The scorer with results cached per text."""
     known: dict[tuple[int, ...], np.ndarray] = {}
 
     def ask(texts: Sequence[tuple[int, ...]]) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Drawing tokens: a uniform number picks one by the cumulative sum of the probabilities, so numbers decide the text."""
+"""Sampling: a uniform number selects a token by the cumulative sum of the probabilities, so the numbers determine the
+text."""
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ from reference.generation.warpers import odds_distance
 
 @dataclass(frozen=True)
 class Draws:
-    """Where each number fell: float64 [rows, steps], ``lower <= number < upper``; 0 and 1 where a row was over."""
+    """The interval of each number: float64 [rows, steps], ``lower <= number < upper``; 0 and 1 where a row had
+    ended."""
 
     numbers: np.ndarray
     lower: np.ndarray
-    """What tokens with lower ids than the one taken add up to."""
+    """The summed probability of tokens with lower ids than the one taken."""
     upper: np.ndarray
-    """The same with the token taken, so ``upper - lower`` is its probability."""
+    """The same including the token taken, so ``upper - lower`` is its probability."""
 
 
 def uniform_numbers(seed: int, batch: int, settings: GenerationSettings, dialect: Dialect = DOCUMENTED) -> np.ndarray:
@@ -32,7 +34,7 @@ def uniform_numbers(seed: int, batch: int, settings: GenerationSettings, dialect
 
 
 def checked_numbers(numbers: np.ndarray | None, steps: int, rows: int) -> np.ndarray:
-    """The numbers, if they can be drawn by.
+    """The uniform numbers, validated.
 
     Raises:
         ValueError: there are none or too few, or one is not in [0, 1).
@@ -48,7 +50,7 @@ def checked_numbers(numbers: np.ndarray | None, steps: int, rows: int) -> np.nda
 
 
 def bounds(scores: np.ndarray) -> np.ndarray:
-    """What the probabilities up to each token add up to, in the order of ids: float64 [rows, vocab], at the end 1.
+    """The cumulative probabilities in order of ids: float64 [rows, vocab], ending with 1.
 
     Args:
         scores: float64 [rows, vocab], log-probabilities up to a constant; every row allows a token.
@@ -58,12 +60,12 @@ def bounds(scores: np.ndarray) -> np.ndarray:
 
 
 def drawn(upper: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The tokens picked: of each row the first whose bound is above the number. int64 [rows]."""
+    """The selected tokens: in each row the first whose bound is above the number. int64 [rows]."""
     return (upper <= numbers[:, None]).sum(axis=-1)
 
 
 def interval(upper: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers that pick these tokens, from the first up to the second: float64 [rows] each."""
+    """The intervals of numbers that select these tokens, lower and upper bound: float64 [rows] each."""
     rows = np.arange(len(upper))
     return np.where(tokens > 0, upper[rows, tokens - 1], 0.0), upper[rows, tokens]
 

@@ -1,4 +1,4 @@
-"""Beam search for one source as a value: a state, and the states that one more token leads to."""
+"""Beam search for one source as a value: a state, and its successor states after one more token."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from reference.generation.settings import GenerationSettings
 
 @dataclass(frozen=True)
 class Beam:
-    """A text that goes on, and the sum of its tokens' processed log-probabilities."""
+    """An unfinished text, and the sum of its tokens' processed log-probabilities."""
 
     tokens: tuple[int, ...]
     total: float
     parent: int = field(default=0, compare=False)
-    """The place among the beams before this step of the one it continues."""
+    """The index, among the beams before this step, of the one it continues."""
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text that may be the result."""
+    """A finished text, a possible result."""
 
     tokens: tuple[int, ...]
     total: float
@@ -35,22 +35,22 @@ class Hypothesis:
 
     @property
     def score(self) -> float:
-        """What hypotheses are ranked by."""
+        """The score by which hypotheses are ranked."""
         return self.total / self.divisor
 
 
 @dataclass(frozen=True)
 class Search:
-    """Where the search of one source stands: open beams and finished hypotheses, at most num_beams each, best first."""
+    """The state of one source's search: open beams and finished hypotheses, at most num_beams each, best first."""
 
     beams: tuple[Beam, ...]
     finished: tuple[Hypothesis, ...]
     length: int
     """Tokens of every open beam, the start token among them."""
     done: bool = False
-    """It is over; where a batch stops as a whole, this step would end it for its part."""
+    """Whether the search is over; where a batch stops as a whole, whether this step would end it for this source."""
     margin: float = field(default=float("inf"), compare=False)
-    """The smallest gap in log-probability that the last step's choice of beams rests on; infinite without a choice."""
+    """The smallest gap in log-probability that decides the last step's choice of beams; infinite without a choice."""
 
 
 def started(settings: GenerationSettings) -> Search:
@@ -59,7 +59,7 @@ def started(settings: GenerationSettings) -> Search:
 
 
 def advance(search: Search, log_probs: np.ndarray, settings: GenerationSettings, dialect: Dialect) -> Search:
-    """The state one token further.
+    """The state after one more token.
 
     Args:
         log_probs: float64 [beams, vocab], processed, a row for each open beam in its order.
@@ -76,7 +76,7 @@ def successors(
     tolerance: float = 0.0,
     limit: int = 1,
 ) -> Iterator[tuple[Search, float]]:
-    """The states one token further: the plain one first, then those that near ties could have led to.
+    """The states after one more token: the plain one first, then those that near ties could have led to.
 
     Args:
         tolerance: comparisons of two sums nearer than this may go either way.
@@ -97,18 +97,18 @@ def successors(
 def ranked_candidates(
     search: Search, log_probs: np.ndarray, settings: GenerationSettings, tolerance: float, limit: int
 ) -> list[Beam]:
-    """The best continuations, more than any choice looks at, and those that come near; best first.
+    """The best continuations, more than any choice needs, and those within the tolerance; best first.
 
     Equal ones stand in the order of their beams, then of their tokens. Impossible ones are not among them.
     """
-    # Every open beam may end in every way, and num_beams that go on have to be among them.
+    # Every open beam may end in every way, and num_beams continuing ones must be among them.
     count = min(max(2, 1 + len(settings.ends)) * settings.num_beams + 1, log_probs.size)
     before = np.array([beam.total for beam in search.beams])
     parents, tokens = topk_candidates(before, log_probs, count, tolerance)
     totals = before[parents] + log_probs[parents, tokens]
     least = np.partition(totals, -count)[-count] - tolerance
     places = np.flatnonzero((totals >= least) & np.isfinite(totals))
-    # Each near tie is a state of its own, so of more than ``limit`` of them the rest changes nothing.
+    # Each near tie is a separate state, so near ties beyond ``limit`` change nothing.
     places = places[np.argsort(-totals[places], kind="stable")][: count + limit * (tolerance > 0)]
     found = (array[places].tolist() for array in (parents, tokens, totals))
     return [
@@ -119,18 +119,19 @@ def ranked_candidates(
 def topk_candidates(
     before: np.ndarray, log_probs: np.ndarray, count: int, tolerance: float, width: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Beams and tokens among which are the ``count`` best and all that come within ``tolerance`` of the last of them.
+    """Tolerance-aware top-k prefilter: beams and tokens that include the ``count`` best and all within ``tolerance`` of
+    the last of them.
 
-    Tokens are looked at in blocks. So many blocks hold something as good as the ``count``-th best block's best, and a
-    block whose best is worse holds nothing that counts. A sum rounds to no more than the sum of something larger, so
-    the best of a block is its beam's sum with its best token's, and only a few blocks are added up.
+    Tokens are processed in blocks. ``count`` blocks contain a candidate at least as good as the ``count``-th best block
+    maximum, so blocks with a lower maximum are excluded. Rounded addition is monotonic, so a block's maximum is its
+    beam's sum with its best token, and only a few blocks are summed.
 
     Args:
         before: float64 [beams], what every beam's tokens add up to.
         log_probs: float64 [beams, vocab].
 
     Returns:
-        int64 [hopeful] each, beams and tokens, in ascending order of both.
+        int64 [candidates] each, beams and tokens, in ascending order of both.
     """
     beams, vocab = log_probs.shape
     whole = vocab - vocab % width
@@ -213,7 +214,7 @@ def _settled(
     dialect: Dialect,
     tolerance: float,
 ) -> Iterator[tuple[Search, float]]:
-    """What becomes of finished hypotheses, of beams that have reached the longest length, and of the search."""
+    """Updates finished hypotheses, beams at the maximum length, and whether the search is over."""
     last = search.length + 1 >= settings.max_length
     late = [_hypothesis(beam, False, settings, dialect) for beam in beams] if last else []
     if settings.early_stopping is True and len(search.finished) == settings.num_beams:
@@ -249,7 +250,7 @@ def _stops(
     if not search.beams or len(search.finished) < settings.num_beams or settings.early_stopping is True:
         yield not search.beams or len(search.finished) == settings.num_beams, 0.0
         return
-    # Sums only fall, so the largest divisor to come bounds the score from above.
+    # Sums only decrease, so the largest future divisor bounds the score from above.
     longest = settings.early_stopping == "never" and settings.length_penalty > 0
     length = settings.max_length if longest else search.length
     divisor = penalty(length, settings, dialect)
@@ -269,7 +270,7 @@ def _with_late(
     dialect: Dialect,
     tolerance: float,
 ) -> Iterator[tuple[tuple[Hypothesis, ...], float]]:
-    """The finished ones with those that the longest length has cut off, as far as the dialect counts them."""
+    """The finished hypotheses and the truncated ones, as far as the dialect counts them."""
     resort = dialect.unfinished is Unfinished.LAST_RESORT
     if not late or (resort and search.finished) or (not resort and done):
         yield search.finished, 0.0
@@ -280,7 +281,7 @@ def _with_late(
 
 
 def penalty(length: int, settings: GenerationSettings, dialect: Dialect) -> float:
-    """What divides the sum of a text with ``length`` tokens, the start token among them."""
+    """The divisor of the sum of a text with ``length`` tokens, including the start token."""
     counted = length if dialect.penalised_length is PenalisedLength.WHOLE else length - 1
     return float(counted) ** settings.length_penalty
 
