@@ -1,4 +1,4 @@
-"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``tests-full``, ``tests-all`` (both),
+"""Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``tests-full``,
 ``coverage``, ``lint``, ``stack-NAME`` for each stack.
 
 Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and
@@ -38,7 +38,6 @@ NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: what of those is used, the stack has already."""
 SELECTIONS = {"tests": "not full", "tests-full": "full"}
 """What each session of tests runs, by pytest's markers: together every test, each once."""
-ALL = "tests-all"
 """The session that runs both selections in one run of pytest, as `.ci/run` does."""
 WITHOUT_FRAMEWORKS = [
     *(f"parity/{each}" for each in ("core", "checkpoint", "cases", "judge", "report", "cli", "api.py")),
@@ -92,12 +91,6 @@ def tests_full(session: nox.Session) -> None:
     _pytest(session, "tests-full")
 
 
-@nox.session(name=ALL)
-def tests_all(session: nox.Session) -> None:
-    """Every test, in one run."""
-    _pytest(session, ALL)
-
-
 @nox.session
 def coverage(session: nox.Session) -> None:
     """The tests of `tests`, with the lines and branches that they run: a table, and coverage.xml."""
@@ -133,10 +126,10 @@ def lint(session: nox.Session) -> None:
 
 
 def _pytest(session: nox.Session, selection: str, *extras: str, options: Iterable[str] = ()) -> None:
-    """Runs one of `SELECTIONS`, or all of them: on two processes, unless files or tests are named."""
+    """Runs one of `SELECTIONS`: on two processes, unless files or tests are named."""
     python = _environment(session, "main", "test", "witness", "real", *extras)
     named = any(Path(argument.partition("::")[0]).exists() for argument in session.posargs)
-    arguments = ["-m", {**SELECTIONS, ALL: ""}[selection], *([] if named else PARALLEL), *options, *session.posargs]
+    arguments = ["-m", SELECTIONS[selection], *([] if named else PARALLEL), *options, *session.posargs]
     session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
 
 
