@@ -38,7 +38,6 @@ NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: what of those is used, the stack has already."""
 SELECTIONS = {"tests": "not full", "tests-full": "full"}
 """What each session of tests runs, by pytest's markers: together every test, each once."""
-"""The session that runs both selections in one run of pytest, as `.ci/run` does."""
 WITHOUT_FRAMEWORKS = [
     *(f"parity/{each}" for each in ("core", "checkpoint", "cases", "judge", "report", "cli", "api.py")),
     *(f"reference/{each}" for each in ("config", "names", "weights", "tokenizer", "generation")),
