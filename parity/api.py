@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial, wraps
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from parity.core.display import MESSAGE_LIMIT, sentence
 from parity.core.errors import InputError, OutputError
-from parity.core.options import DEFAULTS, AuditOptions, with_main
+from parity.core.options import DEFAULTS, MAIN, AuditOptions, with_main
 
 if TYPE_CHECKING:
     from parity.capture.pipeline import Derive, MakeCases
@@ -92,19 +93,20 @@ def audit(
         OSError, MemoryError: raised by the operating system.
     """
     from parity.capture.run_directory import locked, run_directory
+    from parity.capture.task import CaptureStopped
     from parity.core.records import Manifest
     from parity.judge.captured_run import CheckpointRun
     from parity.judge.judge import Judge
 
     options = replace(options or DEFAULTS, **named)
-    _check_before_capture(options, checkpoints)
+    options = _check_before_capture(options, checkpoints)
     out = run_directory(options.out)
     options = replace(options, out=out)
     with locked(out):
         if options.goldens:
             capture(checkpoints, options, progress=progress)
-            return judge(out, checks=options.checks, strict=options.strict, known_issues=options.known_issues)
-        judging = Judge(options.checks, strict=options.strict, known_issues=options.known_issues)
+            return judge(out, checks=options.checks, **_judged_by(options))
+        judging = Judge(options.checks, **_judged_by(options))
 
         def captured(manifest: Manifest) -> None:
             # The same data that a later `judge` reads from the file.
@@ -114,6 +116,8 @@ def audit(
             # The totals of a single checkpoint are those of the report, which follows at once.
             if progress is not None and len(checkpoints) > 1:
                 progress(_judged(checkpoint.name, totals))
+            if judging.stopped:
+                raise CaptureStopped
 
         manifest = _capture(checkpoints, options, progress, captured)
         return _written(judging.report(manifest, while_captured=True), out)
@@ -231,6 +235,8 @@ def judge(
     checks: Sequence[str] | None = None,
     strict: bool = False,
     known_issues: Path | None = None,
+    keywords: str = "",
+    exit_first: bool = False,
     progress: Callable[[Event], None] | None = None,
 ) -> Report:
     """Compares the traces of a run directory with the oracle's. Needs no framework, and not the machine of the capture.
@@ -240,7 +246,7 @@ def judge(
 
     Args:
         directory: a run directory, as ``capture`` and ``audit`` write it.
-        checks, strict, known_issues: as in ``AuditOptions``.
+        checks, strict, known_issues, keywords, exit_first: as in ``AuditOptions``.
         progress: called with ``judged`` for each checkpoint.
 
     Returns:
@@ -262,8 +268,21 @@ def judge(
             progress(_judged(name, totals))
 
     with locked(directory):
-        report = run(directory, checks=checks, strict=strict, known_issues=known_issues, on_checkpoint=judged)
+        report = run(
+            directory,
+            checks=checks,
+            strict=strict,
+            known_issues=known_issues,
+            keywords=keywords,
+            exit_first=exit_first,
+            on_checkpoint=judged,
+        )
         return _written(report, directory)
+
+
+def _judged_by(options: AuditOptions) -> dict[str, Any]:
+    """The options that only the judge reads, besides the checks."""
+    return {name: getattr(options, name) for name in ("strict", "known_issues", "keywords", "exit_first")}
 
 
 def _judged(name: str, totals: Totals) -> Event:
@@ -408,20 +427,44 @@ def _only(names: Sequence[str]) -> MakeCases:
     return make
 
 
-def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Path]) -> None:
+def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Path]) -> AuditOptions:
     """Validates the options that only the judge reads before the capture, which takes long.
 
+    Returns:
+        The options, narrowed to the checks and backends that ``keywords`` may select.
+
     Raises:
+        InputError: no such class.
+        KeywordError: ``keywords`` is no expression, or matches nothing.
         NothingToJudge: a name is neither the id of a check nor a check group.
         KnownIssuesError: the file of known issues cannot be used.
     """
+    from parity.backends.capabilities import cannot_run
+    from parity.core.backends import audited
+    from parity.core.model_spec import HEADS
+    from parity.core.nearest import unknown
+    from parity.judge.checks import CHECKS
     from parity.judge.judge import select_checks
+    from parity.judge.keywords import Keywords
     from parity.judge.user_known_issues import read_known_issues
 
-    select_checks(options.checks)
+    checks = select_checks(options.checks)
+    if options.model_class is not None and options.model_class not in HEADS:
+        raise InputError(unknown("no class that is judged here is called", options.model_class, HEADS))
     if options.known_issues is not None:
         given = (Path(each).expanduser() for each in checkpoints)
         read_known_issues(options.known_issues, [each for each in given if each.is_dir()])
+    if not options.keywords:
+        return options
+    everyone = options.backends or audited()
+    ids, backends = Keywords(options.keywords).narrow(checks, everyone, [*options.stacks, *options.goldens])
+    named = options.backends
+    if len(backends) < len(everyone):
+        # A word is no request: a backend that it leaves and that cannot run here is not reported as missing.
+        versions = {each.name.lower(): each.version for each in distributions()}
+        able = [name for name in backends if not cannot_run(name.partition("/")[0], versions)]
+        named = able if named is None and able and options.stacks == (MAIN,) else backends
+    return replace(options, checks=ids if len(ids) < len(CHECKS) else options.checks, backends=named)
 
 
 def audit_goldens(

@@ -36,21 +36,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         const="",
         metavar="CHECKPOINT",
         default=[],
-        help="Audit this directory or hub id, a test for each cell; repeat for more; without a value those of "
+        help="Audit this directory or hub id, with a test for each cell; repeat for more; without a value those of "
         "[tool.parity] in pyproject.toml. Other tests are collected only where they are named.",
     )
-    group.addoption("--parity-report", metavar="REPORT", help="A test for each cell of a report that is there already.")
+    group.addoption("--parity-report", metavar="REPORT", help="Collect a test for each cell of a stored report.")
     for name, meta, told in (
-        ("backend", "NAME[/VARIANT]", "Only this backend; repeat for more."),
-        ("check", "ID|GROUP", "Only this check; repeat for more."),
-        ("stack", "NAME|PATH", "Adds a stack; repeat for more."),
-        ("golden", "STACK", "Judge this stack's kept answers too."),
+        ("backend", "NAME[/VARIANT],…", "Run only these backends."),
+        ("check", "ID|GROUP,…", "Run only these checks."),
+        ("stack", "NAME|PATH,…", "Run in these stacks too."),
+        ("golden", "STACK,…", "Judge the stored reference data of these stacks too."),
     ):
         group.addoption(f"--parity-{name}", action="append", metavar=meta, default=[], help=told)
-    group.addoption(
-        "--parity-known-issues", metavar="FILE", help="Your own expected failures, in the format of known issues."
-    )
-    group.addoption("--parity-out", metavar="DIR", help="The run's directory. (default: runs/<UTC time>)")
+    group.addoption("--parity-known-issues", metavar="FILE", help="Read your own expected failures from a TOML file.")
+    group.addoption("--parity-out", metavar="DIR", help="Write the run here. (default: runs/<UTC time>)")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -225,12 +223,14 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
     except ReferenceHidden as error:
         raise pytest.UsageError(f"parity: {error}") from error
     from parity.cli.exit_codes import is_bad_input, one_line
+    from parity.cli.options import split_commas
     from parity.core.options import with_main
     from parity.core.project_config import ProjectConfig, find_project, read_project
     from parity.report.progress import Progress
 
     def given(name: str) -> Any:
-        return config.getoption(f"--parity-{name}") or None
+        value = config.getoption(f"--parity-{name}") or None
+        return split_commas(value) if isinstance(value, list) else value
 
     try:
         path = find_project(config.invocation_params.dir)
@@ -283,7 +283,7 @@ def _block(verdicts: list[Verdict]) -> str:
         from parity.report.terminal import likely_cause
 
         found = groups(shown(verdicts))
-        for group, told in zip(found, usual_causes(found, likely_cause), strict=True):
-            yield block(group, *told).plain
+        for group, cause in zip(found, usual_causes(found, likely_cause), strict=True):
+            yield block(group, *cause).plain
 
     return "\n\n".join(blocks())

@@ -34,7 +34,7 @@ from parity.capture.probe import probe
 from parity.capture.refusals import refusal
 from parity.capture.run_directory import MANIFEST, clear, link, locked, prepare, run_directory, trace_name
 from parity.capture.sources import OwnSources
-from parity.capture.task import CaptureError, Event, Executor, Result, Rounds, Task, covered
+from parity.capture.task import CaptureError, CaptureStopped, Event, Executor, Result, Rounds, Task, covered
 from parity.capture.views import Views
 from parity.capture.worker.handed_files import FilesChanged, UsersPath
 from parity.capture.worker.saving import without_large_files
@@ -99,7 +99,8 @@ def capture(
             valid.
         narrow: removes from base and follow-up cases what no check reads.
         inspected: receives the readable checkpoints before any case runs.
-        captured: receives the manifest of one checkpoint when it is complete, while others are still being captured.
+        captured: receives the manifest of one checkpoint when it is complete, while others are still being captured. It
+            may raise ``CaptureStopped``: then the run ends, with the checkpoints that are complete.
 
     A checkpoint that cannot be read is skipped and recorded as unreadable, if another one can be read.
 
@@ -139,7 +140,10 @@ def capture(
             work: dict[str, list[Rounds]] = {}
             for each in found:
                 work.setdefault(each.digest, []).append(run.rounds(each.name, derive, started, captured))
-            executor.run_rounds([_in_sequence(equal) for equal in work.values()], run.on_event)
+            try:
+                executor.run_rounds([_in_sequence(equal) for equal in work.values()], run.on_event)
+            except CaptureStopped:
+                run.stop()
         capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
         busy = covered([*executor.usage.intervals, *run.handed_on])
         # The phases add up to the wall time: in `backends` at least one backend was busy, in the others none.
@@ -274,6 +278,7 @@ class _Run:
         self._refusals: dict[tuple[str, str], str] = {}
         self.handed_on: list[tuple[float, float]] = []
         """Intervals in which the callback for captured checkpoints ran, by the system's monotonic clock."""
+        self._whole: list[str] = []
         self._base: dict[str, list[Cell]] = {}
         self._planned: set[str] = set()
         self._cached: set[str] = set()
@@ -342,10 +347,19 @@ class _Run:
             derived = more(self.manifest(started, {}, name), self.out)
             yield from self._compute(self._cells(name, derived.get(name, [])))
         self._drop_saved_files(name)
+        self._whole.append(name)
         if captured is not None:
             begun = time.monotonic()
-            captured(self.manifest(started, {}, name))
-            self.handed_on.append((begun, time.monotonic()))
+            try:
+                captured(self.manifest(started, {}, name))
+            finally:
+                self.handed_on.append((begun, time.monotonic()))
+
+    def stop(self) -> None:
+        """Leaves out of the run the checkpoints that are not captured as a whole, and records them as not run."""
+        left_out = [name for name in self.checkpoints if name not in self._whole]
+        self.not_run = [*self.not_run, *(f"{name}: not audited, the run stopped before it" for name in left_out)]
+        self.checkpoints = {name: self.checkpoints[name] for name in self._whole}
 
     def _cells(self, name: str, cases: list[Case]) -> list[Cell]:
         """The cells of these cases, which become part of the run."""

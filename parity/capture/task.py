@@ -19,6 +19,10 @@ class CaptureError(InputError):
     cache."""
 
 
+class CaptureStopped(Exception):
+    """Raised by whoever is given a captured checkpoint: no more is to be captured."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One case to run on one backend, and the path of its trace."""

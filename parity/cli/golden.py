@@ -7,31 +7,45 @@ from typing import Annotated
 
 import typer
 
+from parity.cli import completion
 from parity.cli.exit_codes import ALWAYS, DONE, guarded
-from parity.cli.options import Cache, Jobs
+from parity.cli.options import Cache, Jobs, split_commas
 
-golden_app = typer.Typer(help="The kept answers of other stacks: write them, check them.", no_args_is_help=True)
+golden_app = typer.Typer(
+    help="Write or check the stored reference data (goldens) of other stacks.", no_args_is_help=True
+)
 
 
 @golden_app.command("record", epilog=DONE)
 @guarded
 def golden_record(
     checkpoints: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FIXTURE]…", help="Directories. (default: every fixture)")
+        list[Path] | None, typer.Argument(metavar="[FIXTURE]…", help="Run these directories. (default: every fixture)")
     ] = None,
     stack: Annotated[
-        list[str] | None, typer.Option("--stack", metavar="NAME", help="Only of this stack; repeat for more.")
+        list[str] | None,
+        typer.Option(
+            "--stack",
+            metavar="NAME,…",
+            callback=split_commas,
+            autocompletion=completion.stacks,
+            help="Write those of these stacks only.",
+        ),
     ] = None,
     because: Annotated[
-        str, typer.Option(metavar="REASON", help="Replace goldens that were nearer to the oracle; the reason is kept.")
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", help="Replace goldens that were closer to the oracle, and record why."
+        ),
     ] = "",
     cache: Cache = None,
     jobs: Jobs = None,
 ) -> None:
-    """Ask the stacks and keep their answers, with command, versions, machine, seed, date and digests.
+    """Run the fixtures in other stacks and store the results, with versions, machine, seed, date and digests.
 
-    A golden gives way only to one that is no farther from the float64 oracle, or for a written reason. Example:
-    parity golden record --stack docs-4.37
+    Refuses to replace a golden with one that is farther from the float64 oracle, unless --reason TEXT is given.
+
+    Example: parity golden record --stack docs-4.37
     """
     from parity.report.progress import Progress
     from parity.tools.golden.record import record
@@ -51,12 +65,15 @@ def golden_record(
 @guarded
 def golden_check(
     files_only: Annotated[
-        bool, typer.Option("--files-only", help="Compute nothing: missing, unused, altered and stale ones.")
+        bool, typer.Option("--files-only", help="Look only for missing, unused, altered and stale files.")
     ] = False,
     cache: Cache = None,
     jobs: Jobs = None,
 ) -> None:
-    """Fail where a golden is missing, unused, altered or stale, or where the oracle of today contradicts it."""
+    """Fail if a golden is missing, unused, altered or stale, or disagrees with the current oracle.
+
+    Example: parity golden check --files-only
+    """
     from parity import api
     from parity.report.progress import Progress
     from parity.tools.golden.check import problems

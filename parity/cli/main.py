@@ -10,11 +10,26 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from parity.cli import completion
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
 from parity.cli.golden import golden_app
 from parity.cli.init import EPILOG as INIT_EPILOG
 from parity.cli.init import init
-from parity.cli.options import Cache, Checkpoints, Checks, Jobs, KnownIssues, Out, Strict, audit_options
+from parity.cli.options import (
+    Cache,
+    Checkpoints,
+    Checks,
+    ExitFirst,
+    Jobs,
+    Keywords,
+    KnownIssues,
+    Out,
+    Quiet,
+    Strict,
+    Verbose,
+    audit_options,
+    split_commas,
+)
 from parity.cli.project import with_project
 from parity.cli.reports import reports_app
 from parity.cli.stack import stack_app
@@ -28,14 +43,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="parity",
-    help="Do all implementations of an encoder-decoder checkpoint compute the same, and is it what the docs say?",
+    help="Compare the implementations of encoder-decoder checkpoints with a float64 oracle, tensor by tensor.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cache_app = typer.Typer(help="The traces kept between runs.", no_args_is_help=True)
+cache_app = typer.Typer(help="List or remove the traces stored between runs.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 app.add_typer(reports_app)
 app.add_typer(golden_app, name="golden")
@@ -49,11 +63,12 @@ LONG = 4000
 @app.command(epilog=EXIT_CODES)
 @guarded
 @audit_options()
-def audit(checkpoints: Checkpoints, options: AuditOptions) -> None:
-    """Capture a checkpoint in every backend, judge it, show where they part.
+def audit(checkpoints: Checkpoints, options: AuditOptions, verbose: Verbose = False, quiet: Quiet = False) -> None:
+    """Compare the implementations of a checkpoint against a float64 oracle.
 
-    Writes report.html, report.json, manifest.json and the traces into the run's directory. Example:
-    parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check numbers
+    Writes report.html, report.json, manifest.json and the traces into the run's directory.
+
+    Example: parity audit path/to/checkpoint --backend hf-torch,hf-tf --check numbers -x
     """
     from parity import api
     from parity.capture.run_directory import run_directory
@@ -63,17 +78,19 @@ def audit(checkpoints: Checkpoints, options: AuditOptions) -> None:
     out = run_directory(options.out)
     with Progress() as progress:
         report = api.audit(checkpoints, replace(options, out=out), progress=progress)
-    show_report(report, out / "report.json")
+    show_report(report, out / "report.json", verbose - quiet)
     raise typer.Exit(report.exit_code)
 
 
 @app.command(epilog=EXIT_CODES)
 @guarded
-@audit_options(without=("checks", "strict", "known_issues"))
+@audit_options(without=("checks", "keywords", "exit_first", "strict", "known_issues"))
 def capture(checkpoints: Checkpoints, options: AuditOptions) -> None:
-    """Ask every backend and keep the answers; judge them later, or on another machine.
+    """Run every backend on a checkpoint and store the results, to be judged later or on another machine.
 
-    The run's directory can be moved anywhere; parity judge DIR needs no framework.
+    The run's directory can be moved; parity judge DIR needs no framework.
+
+    Example: parity capture path/to/checkpoint --stack docs-4.37 --out runs/today
     """
     from parity import api
     from parity.capture.run_directory import run_directory
@@ -96,34 +113,56 @@ def judge(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's directory, from audit or capture.")],
     context: typer.Context,
     check: Checks = None,
+    keywords: Keywords = "",
+    exit_first: ExitFirst = False,
     strict: Strict = False,
     known_issues: KnownIssues = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Judge captured traces again; needs no framework, only numpy.
+    """Judge captured traces again, without a framework.
 
     Writes report.json and report.html into the directory.
+
+    Example: parity judge runs/today --check numbers
     """
     from parity import api
     from parity.report.terminal import show_report
 
     options = with_project(context, {"strict": strict, "known_issues": known_issues})
-    report = api.judge(directory, checks=check, **options)
-    show_report(report, directory / "report.json")
+    report = api.judge(directory, checks=check, keywords=keywords, exit_first=exit_first, **options)
+    show_report(report, directory / "report.json", verbose - quiet)
     raise typer.Exit(report.exit_code)
 
 
 @app.command(epilog=DONE)
 @guarded
 def known_issues(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]…", help="Only these entries, in full.")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]…", help="Show only these entries, in full.", autocompletion=completion.known_issues
+        ),
+    ] = None,
     backend: Annotated[
-        list[str] | None, typer.Option("--backend", metavar="NAME", help="Only this backend's; repeat for more.")
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            metavar="NAME,…",
+            callback=split_commas,
+            autocompletion=completion.backends,
+            help="List only those of these backends.",
+        ),
     ] = None,
     severity: Annotated[
-        list[str] | None, typer.Option(metavar="critical|high|low", help="Only so severe ones; repeat for more.")
+        list[str] | None,
+        typer.Option(metavar="critical|high|low,…", callback=split_commas, help="List only those of these severities."),
     ] = None,
 ) -> None:
-    """The known divergences of named library versions: as a table, or each in full with its cause and line."""
+    """List the known divergences of named library versions, or show some in full with cause and upstream line.
+
+    Example: parity known-issues --backend hf-tf --severity critical
+    """
     from parity.report.known_issues import show_known_issues
 
     show_known_issues(ids or [], backend or [], severity or [])
@@ -135,17 +174,19 @@ def known_issues(
 @guarded
 def selftest(
     mutants: Annotated[
-        list[str] | None, typer.Argument(metavar="[MUTANT|FAMILY]…", help="Only these. (default: all)")
+        list[str] | None, typer.Argument(metavar="[MUTANT|FAMILY]…", help="Run only these. (default: all)")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of the table.")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="Name every mutant and ask nothing.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown, too.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the mutants and run none.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown too.")] = None,
     cache: Cache = None,
     jobs: Jobs = None,
 ) -> None:
-    """Put faults into a model on purpose and see that the checks catch each, and where.
+    """Put faults into a model on purpose, and verify that the checks detect and locate each.
 
-    Every mutant is one small change of our own reference, judged as any backend is, on fixtures that come along.
+    Every mutant is one small change of a reference implementation, judged as any backend is, on bundled fixtures.
+
+    Example: parity selftest cache
     """
     from parity.report.progress import Progress
     from parity.tools.selftest.render import show_mutants, show_selftest, write_table
@@ -170,35 +211,50 @@ def selftest(
 @app.command(epilog=EXIT_CODES)
 @guarded
 def fuzz(
-    minutes: Annotated[float, typer.Option(metavar="N", min=0.01, help="How long to search.")] = 5.0,
+    minutes: Annotated[float, typer.Option(metavar="N", min=0.01, help="Search for so long.")] = 5.0,
     backend: Annotated[
         list[str] | None,
-        typer.Option("--backend", metavar="NAME[/VARIANT]", help="Who is judged; repeat for more. (default: hf-torch)"),
+        typer.Option(
+            "--backend",
+            metavar="NAME[/VARIANT],…",
+            callback=split_commas,
+            autocompletion=completion.backends,
+            help="Judge these backends. (default: hf-torch)",
+        ),
     ] = None,
     family: Annotated[
         list[str] | None,
-        typer.Option("--family", metavar="NAME", help="Only this one, as bart or bert2gpt2; repeat. (default: all)"),
+        typer.Option(
+            "--family",
+            metavar="NAME,…",
+            callback=split_commas,
+            help="Draw models of these architectures only: bart, bert2gpt2. (default: all)",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed draws other examples.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Draw other examples by another seed.")] = 0,
     known: Annotated[
         str,
         typer.Option(
-            metavar="ID", help="Count this entry of the list of known issues as a failure, to have it shown small."
+            "--treat-as-failure",
+            metavar="ID",
+            autocompletion=completion.known_issues,
+            help="Count this known issue as a failure, to get a small example of it.",
         ),
     ] = "",
     again: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Judge a stored failure again, and search for nothing.")
+        Path | None, typer.Option("--replay", metavar="FILE", help="Judge a stored failure again, without a search.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where failures are kept. (default: runs/<UTC time>)")
+        Path | None, typer.Option(metavar="DIR", help="Write failures here. (default: runs/<UTC time>)")
     ] = None,
     cache: Cache = None,
 ) -> None:
-    """Draw random models, batches and settings, and judge the backends of this process on each.
+    """Search for failures with random models, batches and settings.
 
-    What fails is shrunk to the smallest model and batch that still does, and kept with a script that shows it without
-    this project. Naming a reference or hf-flax brings XLA in, which compiles for each new shape. Example:
-    parity fuzz --minutes 10 --family bart --backend hf-torch/sdpa
+    A failure is reduced to the smallest model and batch that still fails, and written with a standalone script that
+    reproduces it. A reference or hf-flax uses XLA, which compiles for each new shape.
+
+    Example: parity fuzz --minutes 10 --family bart --backend hf-torch/sdpa
     """
     from parity.capture.run_directory import run_directory
     from parity.tools.fuzz import command
@@ -231,45 +287,54 @@ def fuzz(
 def doctest(
     pages: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PAGE]…", help="Markdown, reStructuredText, plain text or a script, in any language."),
+        typer.Argument(metavar="[PAGE]…", help="Run the examples of Markdown, reStructuredText, text or scripts."),
     ] = None,
     installed: Annotated[
-        bool, typer.Option("--installed", help="The docstrings of the documented classes in each stack's transformers.")
+        bool, typer.Option("--installed", help="Run those in the docstrings of each stack's transformers.")
     ] = False,
     stack: Annotated[
         list[str] | None,
         typer.Option(
-            "--stack", metavar="NAME|PATH|NAME=PATH", help="Run them in this stack; repeat for more. (default: main)"
+            "--stack",
+            metavar="NAME|PATH|NAME=PATH,…",
+            callback=split_commas,
+            autocompletion=completion.stacks,
+            help="Run them in these stacks. (default: main)",
         ),
     ] = None,
     checkpoints: Annotated[
-        str, typer.Option(metavar="stand-in|real", help="Tiny stand-ins, or those of your own hub cache.")
+        str, typer.Option(metavar="stand-in|real", help="Use tiny stand-ins, or the checkpoints of your hub cache.")
     ] = "stand-in",
     network: Annotated[
-        bool, typer.Option("--network", help="With real checkpoints: fetch what is not in the cache.")
+        bool, typer.Option("--network", help="Fetch real checkpoints that are not in the cache.")
     ] = False,
     example: Annotated[
         list[str] | None,
         typer.Option(
-            "--example", metavar="NAME", help="Only these: BartModel.forward#1, or all of BartModel; repeat for more."
+            "--example",
+            metavar="NAME,…",
+            callback=split_commas,
+            help="Run only these: BartModel.forward#1, or all of BartModel.",
         ),
     ] = None,
-    time_limit: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one example.")] = 120.0,
+    time_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="Stop an example that takes longer.")
+    ] = 120.0,
     memory_limit: Annotated[
-        float, typer.Option(metavar="GB", min=0.1, help="For one example and all it starts.")
+        float, typer.Option(metavar="GB", min=0.1, help="Stop an example that takes more with all it starts.")
     ] = 6.0,
     jobs: Jobs = None,
     out: Out = None,
 ) -> None:
-    """Run the examples of documentation, unmodified, and say which of its promises hold.
+    """Run the examples of documentation unmodified, and compare their output with what the page shows.
 
-    This runs code from the documents you name, with your own rights and in no sandbox. Each example gets a process of
-    its own with limits of time and memory, a scratch folder and an environment without your tokens; what it leaves
-    running is ended with it (daemons too, on Linux). Python's own connections are refused unless --network is given,
-    and the Hugging Face libraries are told to stay offline; programs that an example starts, and native code, can
-    still connect, and anything you may read or write it may, too. For pages you do not trust, use a container.
+    This runs code from the documents you name, with your rights and without a sandbox. Each example runs in a
+    subprocess with limits of time and memory, a scratch folder and an environment without your tokens. Processes that
+    it leaves running are ended with it (daemons too, on Linux). Connections from Python are refused unless --network
+    is given, and the Hugging Face libraries are set offline. Programs that an example starts, and native code, can
+    still connect, and can read and write whatever you can. Use a container for pages that you do not trust.
 
-    With stand-ins, what depends on weights is not compared. Writes documented.json and documented.md.
+    With stand-ins, values that depend on weights are not compared. Writes documented.json and documented.md.
 
     Example: parity doctest --installed --stack main --stack docs-4.37
     """
@@ -305,7 +370,10 @@ def doctest(
 @app.command(epilog=f"Exit code 0: a backend can run in the stack main. 2: none can. {ALWAYS}")
 @guarded
 def doctor() -> None:
-    """What can run on this machine, what cannot, why, and what to type."""
+    """Show what can run on this machine, what cannot, why, and the command that fixes it.
+
+    Example: parity doctor
+    """
     from parity.tools.doctor import examine, show
 
     raise typer.Exit(show(examine()))
@@ -315,10 +383,13 @@ def doctor() -> None:
 @guarded
 def schema(
     documented: Annotated[
-        bool, typer.Option("--documented", help="That of documented.json, which parity doctest writes.")
+        bool, typer.Option("--documented", help="Print that of documented.json, which parity doctest writes.")
     ] = False,
 ) -> None:
-    """Print the JSON Schema of report.json."""
+    """Print the JSON Schema of report.json.
+
+    Example: parity schema > report.schema.json
+    """
     from parity.cli.schema import documented_schema_text, report_schema_text
 
     print(documented_schema_text() if documented else report_schema_text(), end="")
@@ -327,7 +398,10 @@ def schema(
 @cache_app.command("list", epilog=DONE)
 @guarded
 def cache_list(cache: Cache = None) -> None:
-    """Show the traces kept: how many, how large, of what."""
+    """List the stored traces by backend and checkpoint, with their sizes.
+
+    Example: parity cache list
+    """
     from parity.tools.cache import show_cache
 
     show_cache(cache)
@@ -339,14 +413,17 @@ def cache_clean(
     cache: Cache = None,
     older_than: Annotated[
         float | None,
-        typer.Option(metavar="DAYS", min=0, help="Only traces not used for so long."),
+        typer.Option(metavar="DAYS", min=0, help="Remove only traces not used for so long."),
     ] = None,
     down_to: Annotated[
         float | None,
-        typer.Option(metavar="GB", min=0, help="Only as many, oldest first, as bring the cache to this size."),
+        typer.Option("--max-size", metavar="GB", min=0, help="Remove the oldest until the cache has this size."),
     ] = None,
 ) -> None:
-    """Remove kept traces: all of them, and stand-ins for documented examples, or as the options say."""
+    """Remove stored traces and stand-ins of documented examples: all, or as the options say.
+
+    Example: parity cache clean --older-than 30
+    """
     from parity.tools.cache import clean_cache
 
     clean_cache(cache, older_than, down_to)

@@ -10,8 +10,27 @@ from typing import Annotated, Any
 
 import typer
 
+from parity.cli import completion
 from parity.cli.project import with_project
 from parity.core.options import DEFAULTS, AuditOptions, with_main
+
+
+def split_commas(given: list[str] | None) -> list[str] | None:
+    """The values of an option that may be repeated, each of which may be a list with commas.
+
+    What names a file stays whole, whatever is in its path.
+    """
+    if given is None:
+        return None
+    return [name for text in given for name in ([text] if _is_file(text) else text.split(",")) if name.strip()]
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return "," in text and Path(text.partition("=")[2] or text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # no path at all: a NUL in it, or a user that is not there
+        return False
+
 
 Checkpoints = Annotated[
     list[str],
@@ -22,33 +41,62 @@ Checkpoints = Annotated[
 ]
 Backends = Annotated[
     list[str] | None,
-    typer.Option("--backend", metavar="NAME[/VARIANT]", help="Only this backend; repeat for more. (default: all)"),
+    typer.Option(
+        "--backend",
+        metavar="NAME[/VARIANT],…",
+        callback=split_commas,
+        autocompletion=completion.backends,
+        help="Run only these backends. (default: all)",
+    ),
 ]
 Checks = Annotated[
     list[str] | None,
-    typer.Option("--check", metavar="ID|GROUP", help="Only this check; repeat for more. (default: all)"),
+    typer.Option(
+        "--check",
+        metavar="ID|GROUP,…",
+        callback=split_commas,
+        autocompletion=completion.checks,
+        help="Run only these checks, or those of these groups. (default: all)",
+    ),
 ]
 Stacks = Annotated[
     list[str] | None,
     typer.Option(
         "--stack",
-        metavar="NAME|PATH|NAME=PATH",
-        help="Adds a stack of the table, or any Python interpreter, to main; repeat for more.",
+        metavar="NAME|PATH|NAME=PATH,…",
+        callback=split_commas,
+        autocompletion=completion.stacks,
+        help="Run in these stacks, or Python interpreters, too, beside the stack main.",
     ),
 ]
 Goldens = Annotated[
     list[str] | None,
-    typer.Option("--golden", metavar="STACK", help="Judge this stack's kept answers too, installed or not."),
+    typer.Option(
+        "--golden",
+        metavar="STACK,…",
+        callback=split_commas,
+        autocompletion=completion.stacks,
+        help="Judge the stored reference data of these stacks too, installed or not.",
+    ),
 ]
-Device = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where candidates compute; the oracle stays on the CPU.")]
+Device = Annotated[
+    str, typer.Option(metavar="cpu|cuda", help="Run the backends on this device; the oracle stays on the CPU.")
+]
 Dtypes = Annotated[
     list[str],
-    typer.Option("--dtype", metavar="DTYPE", help="float32, bfloat16, float16 or float64; repeat for more."),
+    typer.Option(
+        "--dtype",
+        metavar="DTYPE,…",
+        callback=split_commas,
+        autocompletion=completion.dtypes,
+        help="Run the backends in these dtypes: float32, bfloat16, float16, float64.",
+    ),
 ]
 Inputs = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="JSON Lines: {text, target?} or {input_ids, labels?}. (default: a synthetic batch)"
+        metavar="FILE",
+        help="Read the batch from JSON Lines: {text, target?} or {input_ids, labels?}. (default: a synthetic batch)",
     ),
 ]
 Class = Annotated[
@@ -56,31 +104,34 @@ Class = Annotated[
     typer.Option(
         "--class",
         metavar="NAME",
+        autocompletion=completion.classes,
         help="Load it as this documented class, by its PyTorch name: BartModel. (default: the one it was saved by)",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="The run's directory. (default: runs/<UTC time>, new each time)"),
+    typer.Option(metavar="DIR", help="Write the run here. (default: runs/<UTC time>, new each time)"),
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where traces are kept between runs. (default: the user's cache directory)"),
+    typer.Option(metavar="DIR", help="Store traces here between runs. (default: the user's cache directory)"),
 ]
-TimeLimit = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="For one case in one backend.")]
+TimeLimit = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0.1, help="Stop a case in a backend that takes longer.")
+]
 Jobs = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Processes side by side. (default: what cores and memory allow)"),
+    typer.Option(metavar="N", min=1, help="Run so many processes at once. (default: what cores and memory allow)"),
 ]
 Memory = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="What all processes that compute may take, as 12GB. (default: what is free)"),
+    typer.Option(metavar="SIZE", help="Limit the memory of all processes together: 12GB. (default: what is free)"),
 ]
 Strict = Annotated[
     bool,
     typer.Option(
         "--strict",
-        help="Known divergences fail where they are critical or carried over.",
+        help="Count known divergences as failures where they are critical or carried over.",
     ),
 ]
 KnownIssues = Annotated[
@@ -88,22 +139,33 @@ KnownIssues = Annotated[
     typer.Option(
         "--known-issues",
         metavar="FILE",
-        help="Your own expected failures, in the format of known issues: each with evidence, a reason and a date "
-        "of expiry.",
+        help="Read your own expected failures from a TOML file: each with evidence, a reason and a date of expiry.",
     ),
 ]
+Keywords = Annotated[
+    str,
+    typer.Option(
+        "-k",
+        metavar="EXPRESSION",
+        help="Run only what matches: words with and, or, not, looked for in check ids, groups and claims, and in names "
+        "of cases and backends: -k 'numbers and not hf-tf'.",
+    ),
+]
+ExitFirst = Annotated[bool, typer.Option("--exitfirst", "-x", help="Stop at the first check that fails.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each cell too.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only a line for each failure, and the verdict.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
 SaveLimit = Annotated[
     float,
-    typer.Option(metavar="GB", min=0, help="What all saved copies of one checkpoint may take; above, none is saved."),
+    typer.Option(metavar="GB", min=0, help="Save no copies of a checkpoint that would take more together."),
 ]
-EachLayer = Annotated[
-    bool, typer.Option("--layerwise", help="Also ask every layer alone, given the oracle's own states.")
-]
+EachLayer = Annotated[bool, typer.Option("--layerwise", help="Also run each layer on the oracle's input.")]
 
 AUDIT_OPTIONS: dict[str, Any] = {
     "backends": Backends,
     "checks": Checks,
+    "keywords": Keywords,
+    "exit_first": ExitFirst,
     "stacks": Stacks,
     "goldens": Goldens,
     "device": Device,
@@ -131,6 +193,7 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
         without: fields that the command does not take.
     """
     names = [name for name in AUDIT_OPTIONS if name not in without]
+    keyword = inspect.Parameter.KEYWORD_ONLY
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [
@@ -138,6 +201,9 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
             for each in inspect.signature(command, eval_str=True).parameters.values()
             if each.name != "options"
         ]
+        # The command's own options come last in the help.
+        arguments = [each for each in own if each.name == "checkpoints" or each.default is inspect.Parameter.empty]
+        last = [each.replace(kind=keyword) for each in own if each not in arguments]
 
         @functools.wraps(command)
         def called(**given: Any) -> None:
@@ -147,7 +213,6 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
             # What is not given stays the default.
             command(options=AuditOptions(**{n: value for n, value in asked.items() if value is not None}), **given)
 
-        keyword = inspect.Parameter.KEYWORD_ONLY
         options = [
             inspect.Parameter("context", keyword, default=None, annotation=typer.Context),
             *(
@@ -155,8 +220,8 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
                 for name in names
             ),
         ]
-        setattr(called, "__signature__", inspect.Signature([*own, *options]))  # noqa: B010 (what typer reads)
-        called.__annotations__ = {each.name: each.annotation for each in (*own, *options)}
+        setattr(called, "__signature__", inspect.Signature([*arguments, *options, *last]))  # noqa: B010 (what typer reads)
+        called.__annotations__ = {each.name: each.annotation for each in (*arguments, *options, *last)}
         return called
 
     return decorate

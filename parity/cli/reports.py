@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from parity.cli import completion
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, guarded
-from parity.cli.options import Cache, Jobs, Offline
+from parity.cli.options import Cache, Jobs, Offline, Quiet, Verbose, split_commas
 from parity.cli.project import baseline_of_project
 from parity.core.errors import InputError
 
@@ -16,7 +17,7 @@ reports_app = typer.Typer()
 
 Stored = Annotated[Path, typer.Argument(metavar="REPORT", help="report.json, or a run's directory.")]
 Summary = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Markdown, added to the file: $GITHUB_STEP_SUMMARY.")
+    Path | None, typer.Option(metavar="FILE", help="Append a Markdown summary to the file: $GITHUB_STEP_SUMMARY.")
 ]
 Annotate = Annotated[bool, typer.Option("--annotate", help="Print GitHub's annotations.")]
 
@@ -25,31 +26,32 @@ Annotate = Annotated[bool, typer.Option("--annotate", help="Print GitHub's annot
 @guarded
 def gate(
     reports: Annotated[
-        list[Path], typer.Argument(metavar="REPORT…", help="report.json or a run's directory; several to --update.")
+        list[Path], typer.Argument(metavar="REPORT…", help="report.json or a run's directory; several with --update.")
     ],
     context: typer.Context,
-    baseline: Annotated[Path, typer.Option(metavar="FILE", help="What was true.")] = Path("reports/baseline.json"),
+    baseline: Annotated[Path, typer.Option(metavar="FILE", help="Compare with this file.")] = Path(
+        "reports/baseline.json"
+    ),
     update: Annotated[
-        bool, typer.Option("--update", help="Write the baseline from this run, or what several agree on.")
+        bool, typer.Option("--update", help="Write the baseline from this run, or from what several agree on.")
     ] = False,
-    drop: Annotated[
-        bool, typer.Option("--allow-removed", help="With --update: cells no longer there are meant to go.")
-    ] = False,
+    drop: Annotated[bool, typer.Option("--allow-removed", help="With --update: accept that cells are gone.")] = False,
     accept_failures: Annotated[
-        bool, typer.Option("--accept-failures", help="With --update: cells that fail are taken too, for a --reason.")
+        bool, typer.Option("--accept-failures", help="With --update: accept cells that fail, for a --reason.")
     ] = False,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why failures are accepted; recorded with each.")
+        str, typer.Option("--reason", metavar="TEXT", help="Record with each accepted failure why it is accepted.")
     ] = "",
     summary: Summary = None,
     annotate: Annotate = False,
 ) -> None:
-    """Fail where a report is not what the baseline says: for worse, or for better without a word.
+    """Fail if a report differs from the baseline, including unexpected improvements.
 
-    A worse verdict, a cell that vanished, a new divergence, an error grown beyond its spread, and also an improvement,
-    which is accepted with --update. A partial run never becomes a baseline, and a failed one only with
-    --accept-failures --reason TEXT: then another failure, or a pass, is what changed. Example:
-    parity gate runs/today --baseline reports/baseline.json
+    Differences are a worse verdict, a missing cell, a new divergence, an error that grew beyond its spread, and an
+    improvement, which --update accepts. A partial run cannot become a baseline, and a failed one only with
+    --accept-failures --reason TEXT.
+
+    Example: parity gate runs/today --baseline reports/baseline.json
     """
     from parity.tools.gate.gate import gate as hold
     from parity.tools.gate.gate import update as renew
@@ -84,15 +86,16 @@ def gate(
 @guarded
 def export(
     path: Stored,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="JUnit XML, a test for each cell.")] = None,
-    jsonl: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON Lines, a line for each verdict.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML, a test for each cell.")] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JSON Lines, a line for each verdict.")
+    ] = None,
     summary: Summary = None,
     annotate: Annotate = False,
 ) -> None:
-    """Write a report in forms that other tools read.
+    """Write a report in formats that other tools read.
 
-    Example, in a GitHub workflow:
-    parity export runs/ci --junit parity.xml --summary "$GITHUB_STEP_SUMMARY" --annotate
+    Example, in a GitHub workflow: parity export runs/ci --junit parity.xml --summary "$GITHUB_STEP_SUMMARY" --annotate
     """
     from parity.core.records import Report, read_record, report_file
     from parity.report import export as forms
@@ -112,13 +115,16 @@ def export(
 
 @reports_app.command(epilog=EXIT_CODES)
 @guarded
-def show(path: Stored) -> None:
-    """Show a stored report as its audit did: the matrix, each failure, known divergences, what was not asked."""
+def show(path: Stored, verbose: Verbose = False, quiet: Quiet = False) -> None:
+    """Show a stored report as its audit did: matrix, failures, known divergences, skipped cells.
+
+    Example: parity show runs/today -q
+    """
     from parity.core.records import Report, read_record, report_file
     from parity.report.terminal import show_report
 
     report = read_record(Report, report_file(path))
-    show_report(report, report_file(path))
+    show_report(report, report_file(path), verbose - quiet)
     raise typer.Exit(report.exit_code)
 
 
@@ -127,10 +133,14 @@ def show(path: Stored) -> None:
 def explain(
     checks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID|GROUP]…", help="Checks, or a group's. (default: all, a line each)"),
+        typer.Argument(
+            metavar="[ID|GROUP]…",
+            help="Describe these checks, or list those of a group. (default: list all)",
+            autocompletion=completion.checks,
+        ),
     ] = None,
 ) -> None:
-    """Tell what a check claims, where the claim comes from, and what usually breaks it.
+    """Describe checks: the claim, its source, and what usually breaks it.
 
     Example: parity explain NUM01
     """
@@ -149,19 +159,27 @@ def compare(
     other: Annotated[str, typer.Argument(metavar="B", help="… then ::BACKEND/VARIANT@STACK:DTYPE:DEVICE, or less.")],
     case: Annotated[
         list[str] | None,
-        typer.Option("--case", metavar="NAME", help="Only these, * for anything. (default: load and forward)"),
+        typer.Option(
+            "--case",
+            metavar="NAME,…",
+            callback=split_commas,
+            help="Compare only these cases; * stands for anything. (default: load and forward)",
+        ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Show the tensors of cases that agree, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show the tensors of cases that agree too.")] = False,
     cache: Cache = None,
     jobs: Jobs = None,
     offline: Offline = False,
 ) -> None:
-    """Compare two sides tensor by tensor, in data-flow order: checkpoints, versions, dtypes, devices, or two runs.
+    """Compare two checkpoints, versions, dtypes, devices or runs, tensor by tensor in data-flow order.
 
-    Examples: parity compare before/ after/
-    parity compare model::hf-torch model::hf-torch@docs-4.37
-    parity compare model::hf-torch model::hf-torch:bfloat16
-    parity compare runs/monday runs/tuesday --case '*'
+    Example: parity compare before/ after/
+
+    Example: parity compare model::hf-torch model::hf-torch@docs-4.37
+
+    Example: parity compare model::hf-torch model::hf-torch:bfloat16
+
+    Example: parity compare runs/monday runs/tuesday --case '*'
     """
     from parity import api
     from parity.report.progress import Progress

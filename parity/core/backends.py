@@ -22,6 +22,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from parity.core.model_spec import config_class
+from parity.core.nearest import unknown
 
 ENTRY_POINTS = "encdec_parity.backends"
 DEFAULT_CLASS = "BartForConditionalGeneration"
@@ -327,7 +328,7 @@ def find_entry(name: str) -> Entry:
     """The registered entry of this name, or a third party's.
 
     Raises:
-        KeyError: there is no backend of this name; the message lists the known names.
+        KeyError: there is no backend of this name; the message has the nearest name, or lists the known ones.
     """
     ours = BACKENDS | MUTANT_HOSTS
     if name in ours:
@@ -335,7 +336,7 @@ def find_entry(name: str) -> Entry:
     others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name in others:
         return _third_party(others[name])
-    raise KeyError(f"no backend is named {name!r}; there are {', '.join(sorted([*BACKENDS, *others]))}")
+    raise KeyError(unknown("no backend is named", name, sorted([*BACKENDS, *others])))
 
 
 def audited() -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.core.errors import InputError
+from parity.core.nearest import unknown
 from parity.core.subject import DEVICES, DTYPES
 
 MAIN = "main"
@@ -70,6 +71,10 @@ class AuditOptions:
     """Count known divergences as failures if they are critical, or carried over to a version that was not measured."""
     known_issues: Path | None = None
     """A file of your own expected failures (``parity.judge.user_known_issues``)."""
+    keywords: str = ""
+    """Only cells that this expression holds of (``parity.judge.keywords``), as pytest's ``-k``."""
+    exit_first: bool = False
+    """Stop at the first check that fails: what comes after it is neither judged nor captured, and is said to be so."""
     offline: bool = False
     """Do not download anything."""
     layerwise: bool = False
@@ -94,7 +99,7 @@ class AuditOptions:
             *(("dtype", dtype, DTYPES) for dtype in self.dtypes),
         ):
             if given not in known:
-                raise InputError(f"{given}: no such {word}; there are {', '.join(known)}")
+                raise InputError(unknown(f"no {word} is called", given, known))
 
     def recorded(self) -> dict[str, Any]:
         """Options that change what runs and differ from the default, in JSON types (``Manifest.options``)."""
@@ -107,7 +112,7 @@ class AuditOptions:
 
 
 DEFAULTS = AuditOptions()
-RECORDED = ("inputs", "model_class", "time_limit", "layerwise", "save_limit", "checks")
+RECORDED = ("inputs", "model_class", "time_limit", "layerwise", "save_limit", "checks", "keywords")
 """Options that the ``Reproduce`` command of a cell repeats, and that the judge reads."""
 
 

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from parity.core.eligibility import Decision, NotApplicable, Skip, eligibility
 from parity.core.errors import InputError
+from parity.core.nearest import unknown
 from parity.core.records import (
     CaseRecord,
     CheckpointRecord,
@@ -31,6 +34,7 @@ from parity.judge import known_issues
 from parity.judge.captured_run import CheckpointRun, NoPeer
 from parity.judge.checks import CHECKS, Check
 from parity.judge.evidence import Evidence
+from parity.judge.keywords import Keywords
 from parity.judge.known_issue_match import Explanation, Failure, explain
 from parity.judge.measured import case_records, measured_errors
 from parity.judge.oracle_disagreement import flag_oracle
@@ -59,12 +63,24 @@ class NothingToJudge(InputError):
     """The selection of checks is invalid; the message lists the valid names."""
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What of a run is judged, besides the checks."""
+
+    keywords: Keywords | None = None
+    """Only the cells that it holds of."""
+    exit_first: bool = False
+    """Judge no more after the first check that fails."""
+
+
 def judge(
     directory: Path,
     *,
     checks: Iterable[str] | None = None,
     strict: bool = False,
     known_issues: Path | None = None,
+    keywords: str = "",
+    exit_first: bool = False,
     on_checkpoint: Callable[[str, Totals], None] | None = None,
 ) -> Report:
     """Judges every planned cell of a run directory.
@@ -74,6 +90,8 @@ def judge(
         checks: ids or groups to judge; by default the checks that the run was captured for.
         strict: known issues of severity critical, and those carried over to an unmeasured version, are failures.
         known_issues: a file of the user's expected failures (``parity.judge.user_known_issues``).
+        keywords: an expression that selects cells (``parity.judge.keywords``); by default that of the capture.
+        exit_first: stop at the first check that fails.
         on_checkpoint: called with a checkpoint's name and totals when all its cells are judged.
 
     Raises:
@@ -81,11 +99,14 @@ def judge(
         KnownIssuesError: the file of known issues cannot be used.
         NothingToJudge: a name in ``checks`` is neither an id nor a group, or the run was captured for other checks.
     """
-    judging = Judge(checks, strict=strict, known_issues=known_issues)
+    make = partial(Judge, strict=strict, known_issues=known_issues, exit_first=exit_first)
+    judging = make(checks, keywords=keywords)
     manifest, runs = CheckpointRun.open_all(directory)
+    keywords = keywords or str(manifest.options.get("keywords") or "")
+    judging = make(checks, keywords=keywords)
     if captured_for := manifest.options.get("checks"):
         if not judging.names:
-            judging = Judge(captured_for, strict=strict, known_issues=known_issues)
+            judging = make(captured_for, keywords=keywords)
         elif not {each.id for each in judging.selected} <= {each.id for each in select_checks(captured_for)}:
             only = ", ".join(captured_for)
             raise NothingToJudge(f"{directory}: captured for {only} only; repeat the audit for other checks")
@@ -93,6 +114,8 @@ def judge(
         totals = judging.take(run)
         if on_checkpoint is not None:
             on_checkpoint(run.checkpoint.name, totals)
+        if judging.stopped:
+            break
     return judging.report(manifest)
 
 
@@ -105,6 +128,8 @@ class JudgedCheckpoint:
     cases: list[CaseRecord]
     measured: list[MeasuredError]
     generated: list[GeneratedRow]
+    not_judged: list[str]
+    """A line on what the judge stopped before."""
 
 
 class Judge:
@@ -112,20 +137,34 @@ class Judge:
 
     Args:
         checks: ids or groups; none for every check.
-        strict, known_issues: as for ``judge``.
+        strict, known_issues, keywords, exit_first: as for ``judge``.
 
     Raises:
         NothingToJudge: a name is neither an id nor a group.
+        KeywordError: ``keywords`` is no expression.
     """
 
     def __init__(
-        self, checks: Iterable[str] | None = None, *, strict: bool = False, known_issues: Path | None = None
+        self,
+        checks: Iterable[str] | None = None,
+        *,
+        strict: bool = False,
+        known_issues: Path | None = None,
+        keywords: str = "",
+        exit_first: bool = False,
     ) -> None:
         self.names = list(checks or ())
         self.selected = select_checks(self.names)
         self._strict, self._known_issues = strict, known_issues
         self._judged: dict[str, JudgedCheckpoint] = {}
         self._seconds = 0.0
+        self._selection = Selection(Keywords(keywords) if keywords else None, exit_first)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more is to be judged: a check failed, and ``exit_first`` was given."""
+        failed = (v.status in ("fail", "error") for each in self._judged.values() for v in each.verdicts)
+        return self._selection.exit_first and any(failed)
 
     def take(self, run: CheckpointRun) -> Totals:
         """Judges every planned cell of one checkpoint.
@@ -140,24 +179,29 @@ class Judge:
             # The command that reproduces a cell needs the same file.
             options = {**run.manifest.options, "known_issues": str(self._known_issues)}
             run.manifest = run.manifest.model_copy(update={"options": options})
-        verdicts = verdicts_of(run, self.selected, self._strict, issues)
+        verdicts, not_judged = judged_cells(run, self.selected, self._strict, issues, self._selection)
         self._judged[run.checkpoint.name] = JudgedCheckpoint(
             record=_noticed(run),
             verdicts=verdicts,
             cases=case_records(run),
             measured=list(measured_errors(run)),
             generated=list(generated_rows(run)),
+            not_judged=not_judged,
         )
         self._seconds += time.perf_counter() - begun
         return _totals(verdicts)
 
     def report(self, manifest: Manifest, *, while_captured: bool = False) -> Report:
-        """The report, in the order of the manifest. Every checkpoint of the manifest must have been judged.
+        """The report, in the order of the manifest; what was not judged is recorded as not run.
 
         Args:
             while_captured: checkpoints were judged during the capture, so the manifest's times include judging.
         """
-        judged = [self._judged[checkpoint.name] for checkpoint in manifest.checkpoints]
+        names = [checkpoint.name for checkpoint in manifest.checkpoints]
+        judged = [self._judged[name] for name in names if name in self._judged]
+        not_judged = [line for each in judged for line in each.not_judged]
+        not_judged += [f"{name}: not judged, the run stopped before it" for name in names if name not in self._judged]
+        keywords = self._selection.keywords
         verdicts = [verdict for each in judged for verdict in each.verdicts]
         return Report(
             parity_version=__version__,
@@ -165,14 +209,14 @@ class Judge:
             started=manifest.started,
             checkpoints=[each.record for each in judged],
             unreadable=manifest.unreadable,
-            not_run=manifest.not_run,
+            not_run=[*manifest.not_run, *not_judged],
             tolerances=rests_on(manifest),
             environments=manifest.environments,
             subjects=manifest.subjects,
             verdicts=verdicts,
             totals=_totals(verdicts),
             strict=self._strict,
-            selected=sorted(self.names),
+            selected=[*sorted(self.names), *([f"-k {keywords.text}"] if keywords else [])],
             cases={each.record.name: each.cases for each in judged},
             measured=[row for each in judged for row in each.measured],
             generated=[row for each in judged for row in each.generated],
@@ -194,26 +238,46 @@ def verdicts_of(
     run: CheckpointRun, checks: list[Check], strict: bool = False, issues: Sequence[KnownIssue] = ()
 ) -> list[Verdict]:
     """The verdict of every cell of one checkpoint's run."""
+    return judged_cells(run, checks, strict, issues, Selection())[0]
+
+
+def judged_cells(
+    run: CheckpointRun, checks: list[Check], strict: bool, issues: Sequence[KnownIssue], selection: Selection
+) -> tuple[list[Verdict], list[str]]:
+    """The verdicts of the selected cells of one checkpoint's run, and a line on what the judge stopped before."""
     undefined = set(cases_of_undefined_text(run))
-    found = [
-        make_verdict(cell, "skip", PADDING_WRITTEN) if cell.case.name in undefined else verdict_of(cell, strict, issues)
-        for cell in planned_cells(run, checks)
-    ]
-    return flag_oracle(run, found)
+    found: list[Verdict] = []
+    by_check = groupby(_chosen(planned_cells(run, checks), selection), key=lambda cell: cell.check)
+    for check, cells in by_check:
+        made = [
+            make_verdict(cell, "skip", PADDING_WRITTEN)
+            if cell.case.name in undefined
+            else verdict_of(cell, strict, issues)
+            for cell in cells
+        ]
+        found += made
+        if selection.exit_first and any(verdict.status in ("fail", "error") for verdict in made):
+            left = [cell.check.id for _, cells in by_check for cell in cells]
+            what = f"{len(dict.fromkeys(left))} more checks ({len(left)} cells) not judged, stopped at {check.id}"
+            return flag_oracle(run, found), [f"{run.checkpoint.name}: {what}"] if left else []
+    return flag_oracle(run, found), []
+
+
+def _chosen(cells: Iterable[Cell], selection: Selection) -> Iterator[Cell]:
+    words = selection.keywords
+    return (cell for cell in cells if words is None or words.takes(cell.check, cell.case, cell.subject))
 
 
 def select_checks(names: Iterable[str] | None) -> list[Check]:
     """Selects checks by id or group, in the order of their definition; all without names.
 
     Raises:
-        NothingToJudge: a name is unknown; the message lists the valid names.
+        NothingToJudge: a name is unknown; the message has the nearest name, or lists the valid names.
     """
     wanted = set(names or ())
     groups = {check.group for check in CHECKS.values()}
-    unknown = sorted(wanted - set(CHECKS) - groups)
-    if unknown:
-        known = ", ".join([*sorted(groups), *CHECKS])
-        raise NothingToJudge(f"no check or group is called {', '.join(unknown)}; there are {known}")
+    if missing := sorted(wanted - set(CHECKS) - groups):
+        raise NothingToJudge(unknown("no check or group is called", missing[0], [*sorted(groups), *CHECKS]))
     return [check for check in CHECKS.values() if not wanted or {check.id, check.group} & wanted]
 
 

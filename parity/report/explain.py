@@ -13,6 +13,8 @@ from parity.judge.judge import select_checks
 from parity.report.console import console, tell
 
 SHOWN_ENTRIES = 6
+INDENT = 16
+"""Characters before the text of a line."""
 
 
 def show_checks(names: list[str]) -> None:
@@ -26,7 +28,7 @@ def show_checks(names: list[str]) -> None:
     if names and all(name.upper() in CHECKS for name in names):
         for check in chosen:
             for line in _whole(check).split("\n"):
-                tell(out, line, 12)
+                tell(out, line, INDENT)
         return
     for group in dict.fromkeys(check.group for check in chosen):
         out.print(Text(group, "bold"))
@@ -37,24 +39,24 @@ def show_checks(names: list[str]) -> None:
 def _whole(check: Check) -> Text:
     text = Text.assemble((check.id, "bold"), f"  {check.group}\n")
     for name, told in _lines(check):
-        text.append(f"  {name:<9} ", "bright_black")
+        text.append(f"  {name:<{INDENT - 3}} ", "bright_black")
         text.append(f"{told}\n")
     return text
 
 
 def _lines(check: Check) -> Iterator[tuple[str, str]]:
-    yield "claim", check.claim
-    yield "source", check.source
-    yield "breaks", check.likely_cause
+    yield "Claim", check.claim
+    yield "Source", check.source
+    yield "Likely cause", check.likely_cause
     if check.function.__doc__:
-        yield "shows", " ".join(inspect.cleandoc(check.function.__doc__).split())
-    yield "cases", ", ".join((*check.cases, *(f"{name} (read too)" for name in check.depends_on)))
+        yield "Method", " ".join(inspect.cleandoc(check.function.__doc__).split())
+    yield "Cases", ", ".join((*check.cases, *(f"{name} (read too)" for name in check.depends_on)))
     if check.requires:
-        yield "requires", ", ".join(check.requires)
+        yield "Requires", ", ".join(check.requires)
     if check.role == "file":
-        yield "about", "the files themselves, whatever reads them"
+        yield "Applies to", "the files themselves, whatever reads them"
     entries = [entry.id for entry in known_issues.entries() if check.id in entry.checks]
     if entries:
         more = f" and {len(entries) - SHOWN_ENTRIES} more" if len(entries) > SHOWN_ENTRIES else ""
-        yield "known", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity known-issues ID)"
-    yield "again", f"parity audit CHECKPOINT --check {check.id}"
+        yield "Known issues", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity known-issues ID)"
+    yield "Run", f"parity audit CHECKPOINT --check {check.id}"

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from parity.core.nearest import unknown
 from parity.judge.known_issues import Entry, NoSuchEntry, entries
 from parity.report.console import console
 
@@ -16,7 +17,7 @@ WORST_FIRST = tuple(COLOURS)
 
 
 def show_known_issues(ids: list[str], backends: list[str], severities: list[str]) -> None:
-    """Prints entries: those named in full, else a line for each that is asked for.
+    """Prints the entries that are named in full, or a line for each that is selected.
 
     Raises:
         NoSuchEntry: there is no such entry, backend or severity; the message says which there are.
@@ -42,7 +43,7 @@ def show_known_issues(ids: list[str], backends: list[str], severities: list[str]
 def _check(what: str, asked: list[str], known: list[str]) -> None:
     for name in asked:
         if name not in known:
-            raise NoSuchEntry(f"{name}: no such {what}; there are {', '.join(dict.fromkeys(known))}")
+            raise NoSuchEntry(unknown(f"no {what} is called", name, known))
 
 
 def _table(chosen: list[Entry]) -> Table:

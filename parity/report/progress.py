@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from parity.capture.task import Event
 
 SECONDS_BETWEEN_LINES = 15.0
+ENOUGH_TRACES = 5
+"""Computed traces from which the time left is estimated."""
 
 
 class Progress:
@@ -29,11 +31,13 @@ class Progress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", style="bright_black"),
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task("planning", total=None)
+        self._task = self._bar.add_task("planning", total=None, left="")
         self._planned = 0
+        self._computing: float | None = None
         self._began = self._last_line = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -49,13 +53,14 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         event = shown(event, 200)
+        left = self._left(event)
         if event.outcome and event.outcome != "captured":
             self._say(f"{event.label} · {event.checkpoint} · {event.case}: {event.outcome}: {event.reason}")
         if event.kind == "judged":
             self._say(f"{event.checkpoint}: {event.reason}")
         elif self._console.is_terminal:
             what = " · ".join(part for part in (event.label, event.checkpoint, event.case) if part) or event.kind
-            self._bar.update(self._task, description=what, completed=event.done, total=event.total or None)
+            self._bar.update(self._task, description=what, completed=event.done, total=event.total or None, left=left)
         elif event.kind == "planned":
             # Cases that are made from answers are planned pass by pass: a pass that adds none has nothing to say.
             if event.total != self._planned:
@@ -64,7 +69,20 @@ class Progress:
         elif event.kind == "starting":
             self._say(f"starting {event.label}")
         elif time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-            self._say(f"{event.done} of {event.total} traces ({event.label} · {event.case})")
+            self._say(f"{event.done} of {event.total} traces ({event.label} · {event.case}){left and f', {left}'}")
+
+    def _left(self, event: Event) -> str:
+        """``about 40 s left``, from the pace of the traces that were computed; "" where there are too few to tell.
+
+        Cases that are made from results are planned later, so that the time left can grow.
+        """
+        if event.total and self._computing is None:
+            self._computing = time.monotonic()
+        computed, ahead = event.done - event.cached, event.total - event.done
+        if self._computing is None or computed < ENOUGH_TRACES or ahead <= 0:
+            return ""
+        seconds = (time.monotonic() - self._computing) / computed * ahead
+        return f"about {duration(max(1, round(seconds))).replace('.0 s', ' s')} left"
 
     def _say(self, line: str) -> None:
         self._last_line = time.monotonic()

@@ -10,7 +10,7 @@ import pytest
 from fixtures.make import CHECKPOINTS
 from parity.capture.cache import TraceCache
 from parity.capture.pipeline import _inspect, capture
-from parity.capture.task import CaptureError
+from parity.capture.task import CaptureError, CaptureStopped
 from parity.core.case import Case
 from parity.core.options import AuditOptions
 from parity.core.records import Manifest, Unreadable, read_record
@@ -236,3 +236,15 @@ def test_what_was_not_read_and_what_the_run_was_given_are_in_its_record(scene):
     play(scene.folder, unreadable=unread, time_limit=19.0)
     manifest = read_record(Manifest, scene.folder / "run" / "manifest.json")
     assert (manifest.unreadable, manifest.options) == (unread, {"time_limit": 19.0})
+
+
+def test_a_run_that_is_stopped_is_of_the_checkpoints_that_are_whole(scene):
+    """What was to come is recorded as not run, and no trace of it is in the manifest."""
+
+    def stop(manifest: Manifest) -> None:
+        raise CaptureStopped
+
+    manifest = play(scene.folder, names=("model", "copy"), captured=stop)
+    assert [each.name for each in manifest.checkpoints] == ["model"]
+    assert {record.checkpoint for record in manifest.traces} == {"model"} == set(manifest.cases)
+    assert manifest.not_run == ["copy: not audited, the run stopped before it"]

@@ -59,7 +59,7 @@ ON_FILES = {
     "export": ["export", "FILE", "--annotate"],
     "compare": ["compare", "FILE", "FILE"],
     "doctest": ["doctest", "FILE", "--out", "NEW"],
-    "fuzz": ["fuzz", "--again", "FILE"],
+    "fuzz": ["fuzz", "--replay", "FILE"],
     "golden record": ["golden", "record", "FILE"],
     "inputs": ["audit", BART, "--inputs", "FILE", "--out", "NEW"],
 }

@@ -75,6 +75,12 @@ def test_every_command_explains_itself(arguments, capsys):
     assert "Usage: parity" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in ("cache", "golden")])
+def test_the_help_of_every_command_has_an_example(command, capsys):
+    assert run([command, "--help"]) == 0
+    assert re.search(rf"^ Examples?\b.*: parity {command}", capsys.readouterr().out, re.MULTILINE)
+
+
 @pytest.mark.parametrize("command", ["audit", "capture", "judge"])
 def test_the_help_of_what_judges_and_captures_tells_the_exit_codes(command, capsys):
     run([command, "--help"])
@@ -115,7 +121,10 @@ def test_wrong_usage_is_2(arguments, capsys):
 def test_a_dtype_that_nobody_has_is_one_line(capsys, tmp_path):
     """Not an audit in which nothing can be asked and the weight file is to blame."""
     assert run(["audit", str(fixture("bart-odd")), "--dtype", "bf16", "--out", str(tmp_path / "run")]) == 2
-    assert one_line(capsys) == "parity: bf16: no such dtype; there are float64, float32, bfloat16, float16"
+    assert (
+        one_line(capsys)
+        == "parity: no dtype is called bf16; did you mean bfloat16? (there are float64, float32, bfloat16, float16)"
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -150,6 +159,35 @@ def test_audit_hands_on_what_was_asked(asked):
         strict=True,
         offline=True,
     )
+
+
+def test_lists_with_commas_words_and_the_stop_at_the_first_failure_are_handed_on(asked):
+    assert run(["audit", "a", "--backend", "hf-torch,hf-tf", "--check", "NUM01,LOSS01", "-k", "not loss", "-x"]) == 0
+    options = asked["options"]
+    assert (options.backends, options.checks) == (("hf-torch", "hf-tf"), ("NUM01", "LOSS01"))
+    assert (options.keywords, options.exit_first) == ("not loss", True)
+
+
+@pytest.mark.parametrize(("option", "lines"), [("-q", 1), ("-v", None), ("--quiet", 1)])
+def test_output_is_longer_or_shorter_as_asked(asked, capsys, option, lines):
+    assert run(["audit", "a", option]) == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == lines or "\nCells\n  NUM01    pass" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--check", "NUM1"], "no check or group is called NUM1; did you mean NUM01?"),
+        (["--class", "BartModl"], "no class that is judged here is called BartModl; did you mean BartModel?"),
+        (["-k", "a and"], "-k a and: a word is missing; an expression is words with and, or, not and parentheses"),
+        (["-k", "nonsense"], "-k nonsense: no check, case or backend matches; parity explain lists the checks"),
+    ],
+)
+def test_a_mistyped_name_is_one_line_with_the_nearest(arguments, line, capsys, monkeypatch):
+    monkeypatch.setattr("parity.capture.pipeline.capture", lambda *arguments, **options: pytest.fail("captured"))
+    assert run(["audit", str(fixture("bart-odd")), *arguments]) == 2
+    assert one_line(capsys) == f"parity: {line}"
 
 
 def test_audit_s_own_choices(asked, capsys):
@@ -230,7 +268,7 @@ def test_the_known_issues_can_be_asked_for_one_backend_and_severity(capsys):
 def test_what_the_known_issues_does_not_know_is_one_line(arguments, there, capsys):
     assert run(["known-issues", *arguments]) == 2
     line = one_line(capsys)
-    assert line.startswith("parity: x: no such ") and there in line
+    assert line.startswith("parity: no ") and " is called x; there are " in line and there in line
 
 
 def test_a_directory_that_is_not_there_is_one_line(capsys):

@@ -430,3 +430,39 @@ def test_a_manifest_whose_checks_are_no_names_is_one_line(run_directory, checks)
     directory = with_options(run_directory({}), checks=checks)
     with pytest.raises(RecordError, match="checks: not a list of names"):
         judge(directory)
+
+
+def test_an_expression_selects_cells(run_directory):
+    """Of a check that it holds of for some cases only, the others are not judged; the report says what was selected."""
+    report = judge(run_directory(), keywords="NUM01 and forward and not defaults")
+    assert {verdict.check for verdict in report.verdicts} == {"NUM01"}
+    assert {verdict.case for verdict in report.verdicts} == {
+        verdict.case
+        for verdict in judge(run_directory(), checks=["NUM01"]).verdicts
+        if "forward" in verdict.case and "defaults" not in verdict.case
+    }
+    assert report.selected == ["-k NUM01 and forward and not defaults"]
+
+
+def test_what_a_run_was_captured_for_by_an_expression_is_judged_by_it(run_directory):
+    directory = run_directory()
+    manifest = read_record(Manifest, directory / "manifest.json")
+    write_record(manifest.model_copy(update={"options": {"keywords": "losses"}}), directory / "manifest.json")
+    assert {verdict.check for verdict in judge(directory).verdicts} == {
+        check.id for check in CHECKS.values() if "losses" in (check.group, *check.claim.split())
+    } & {verdict.check for verdict in judge(run_directory()).verdicts}
+
+
+def test_judging_stops_at_the_first_failing_check_and_says_what_is_left(run_directory):
+    directory = run_directory({"forward": off("logits", 1e-3)})
+    whole, report = judge(directory), judge(directory, exit_first=True)
+    failing = next(verdict.check for verdict in whole.verdicts if verdict.status == "fail")
+    assert {verdict.check for verdict in report.verdicts if verdict.status == "fail"} == {failing}
+    count = len(report.verdicts)
+    assert report.verdicts == whole.verdicts[:count] and report.verdicts[-1].check == failing
+    left = {verdict.check for verdict in whole.verdicts[count:]}
+    (line,) = report.not_run
+    what = f"{len(left)} more checks ({len(whole.verdicts) - count} cells) not judged, stopped at {failing}"
+    assert line.endswith(what) and report.exit_code == 1
+    good = run_directory()
+    assert judge(good, exit_first=True).verdicts == judge(good).verdicts

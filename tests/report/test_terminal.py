@@ -411,3 +411,17 @@ def test_quiet_output_is_a_line_for_each_failure_and_the_verdict(capsys):
         "FAILED hf-flax: 1 check (1 cell), first at decoder.hidden.1; hf-torch: 1 check (1 cell, all errors) · "
         "1 not run · 1 known · 1 passed in 2 min 05 s",
     ]
+
+
+def test_the_time_left_is_estimated_from_the_traces_that_were_computed(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("parity.report.progress.time.monotonic", lambda: clock[0])
+    progress = Progress()
+    assert progress._left(Event("planned", total=100, cached=40, done=40)) == ""
+    clock[0] += 4
+    assert progress._left(Event("finished", total=100, cached=40, done=42)) == "", "too few to tell"
+    clock[0] += 6
+    assert progress._left(Event("finished", total=100, cached=40, done=60)) == "about 20 s left"
+    clock[0] += 590
+    assert progress._left(Event("finished", total=100, cached=40, done=70)) == "about 10 min 00 s left"
+    assert progress._left(Event("finished", total=100, cached=40, done=100)) == ""

@@ -79,7 +79,7 @@ def fuzz(
     if unknown:
         raise FuzzError(f"--family {unknown[0]}: no such family; there are {', '.join(AUDITED)}")
     if known and known not in {entry.id for entry in entries()}:
-        raise NoSuchEntry(f"--known {known}: the list of known issues has no such entry")
+        raise NoSuchEntry(f"--treat-as-failure {known}: the list of known issues has no such entry")
     out.mkdir(parents=True, exist_ok=True)
     search = Search(
         process_of(plan, cache),

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
 from parity.core.backends import BACKENDS, audited
+from parity.core.nearest import nearest
 from parity.core.records import Verdict
 from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
@@ -99,7 +100,9 @@ def select(names: Sequence[str] | None) -> list[Mutant]:
 
     unknown = sorted(set(names or ()) - set(MUTANTS) - set(FAMILIES))
     if unknown:
-        known = f"families are {', '.join(FAMILIES)}; parity selftest --list names every mutant"
+        close = nearest(unknown[0], [*FAMILIES, *MUTANTS])
+        hint = f"did you mean {close}" if close else f"families are {', '.join(FAMILIES)}"
+        known = f"{hint}; parity selftest --list names every mutant"
         raise NothingToJudge(f"no mutant or family is called {', '.join(unknown)}; {known}")
     found = [mutant for mutant in MUTANTS.values() if not names or {mutant.name, mutant.family} & set(names)]
     return sorted(found, key=lambda mutant: FAMILIES.index(mutant.family))

@@ -104,8 +104,8 @@ def test_runs_of_two_dtypes_are_paired_too(run_directory, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("bf16", "bf16: no such dtype; there are float64, float32, bfloat16, float16"),
-        ("float32:tpu", "tpu: no such device; there are cpu, cuda"),
+        ("bf16", "no dtype is called bf16; did you mean bfloat16? (there are float64, float32, bfloat16, float16)"),
+        ("float32:tpu", "no device is called tpu; did you mean cpu?"),
     ],
 )
 def test_a_dtype_or_device_that_nobody_has_is_one_line_before_anything_is_captured(words, told, capsys):

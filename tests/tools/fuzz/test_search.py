@@ -87,11 +87,11 @@ def test_without_hypothesis_what_to_install_is_one_line(tmp_path, monkeypatch, c
     ("arguments", "line"),
     [
         (["--family", "bert3"], "--family bert3: no such family; there are bart,"),
-        (["--backend", "hf-none"], "--backend hf-none: no backend is named 'hf-none'"),
+        (["--backend", "hf-none"], "--backend hf-none: no backend is named hf-none"),
         (["--backend", "hf-config"], "--backend hf-config: it is asked about no model"),
         (["--backend", "hf-torch/fused"], "--backend hf-torch/fused: its variants are eager, sdpa"),
-        (["--known", "nothing"], "--known nothing: the list of known issues has no such entry"),
-        (["--again", "none.json"], "none.json: no such file"),
+        (["--treat-as-failure", "nothing"], "--treat-as-failure nothing: the list of known issues has no such entry"),
+        (["--replay", "none.json"], "none.json: no such file"),
     ],
 )
 def test_bad_input_is_one_line_and_2(arguments, line, tmp_path, monkeypatch, capsys):
@@ -102,5 +102,5 @@ def test_bad_input_is_one_line_and_2(arguments, line, tmp_path, monkeypatch, cap
 
 def test_a_file_that_is_no_stored_failure_is_one_line_and_2(tmp_path, capsys):
     (tmp_path / "some.json").write_text("{}")
-    assert run(["fuzz", "--again", str(tmp_path / "some.json")]) == 2
+    assert run(["fuzz", "--replay", str(tmp_path / "some.json")]) == 2
     assert "some.json: no failure that `parity fuzz` stored" in capsys.readouterr().err
