@@ -331,7 +331,7 @@ def test_what_was_requested_and_cannot_run_is_never_success(cells, code, capsys)
 def test_what_the_tolerances_rest_on_is_shown(capsys):
     made = report(verdict(), tolerances="the errors of reference-torch alone")
     assert "tolerances rest on the errors of reference-torch alone" in shown(made, capsys)
-    assert "Tolerances rest on the errors of reference-torch alone." in render(made)
+    assert "Tolerances are derived from the errors of reference-torch alone." in render(made)
 
 
 def _last(*cells, **fields) -> list[str]:
