@@ -12,6 +12,7 @@ from rich.text import Text
 
 from parity.core.display import printable, shown
 from parity.core.records import CheckpointRecord, Report, Verdict
+from parity.core.subject import Subject
 from parity.report.console import STYLES, console, duration, plural, size, status_text, tell
 from parity.report.failures import INDENT, REPRODUCE, Group, block, groups, headline, origins, usual_causes
 from parity.report.matrix import matrices, subject_label
@@ -22,8 +23,8 @@ NOTICE_LENGTH = 700
 """Characters of a notice that are shown."""
 NAMED = 12
 """Files that are present and not used, of which the name is shown."""
-NAMED_SUBJECTS = 3
-"""Failing subjects that the last line names."""
+NAMED_BACKENDS = 3
+"""Failing backends that the last line names."""
 LISTED = 12
 """Up to so many checkpoints have a line each at the end, whatever their verdict."""
 VERDICTS = {0: ("PASSED", "bold green"), 1: ("FAILED", "bold red"), 2: ("INCOMPLETE", "bold yellow")}
@@ -152,7 +153,7 @@ def last_lines(report: Report) -> list[Text]:
     if several := len(by_checkpoint) > 1:
         for name, verdicts in by_checkpoint.items():
             if len(by_checkpoint) <= LISTED or _code(verdicts):
-                parts = [printable(name), *_failing_subjects(verdicts), *_counts(verdicts)]
+                parts = [printable(name), *_failing_backends(verdicts), *_counts(verdicts)]
                 lines.append(Text.assemble(VERDICTS[_code(verdicts)], " ", " · ".join(parts)))
     failed = sum(_code(verdicts) == 1 for verdicts in by_checkpoint.values())
     parts = []
@@ -161,7 +162,7 @@ def last_lines(report: Report) -> list[Text]:
     elif several:
         parts.append(plural(len(by_checkpoint), "checkpoint"))
     else:
-        parts += _failing_subjects(report.verdicts)
+        parts += _failing_backends(report.verdicts)
     if report.unreadable:
         parts.append(f"{plural(len(report.unreadable), 'checkpoint')} not read")
     if report.not_run:
@@ -190,18 +191,21 @@ def _cells(failing: Sequence[Verdict]) -> str:
     return f"{plural(checks, 'check')} ({plural(len(failing), 'cell')}{of_errors})"
 
 
-def _failing_subjects(verdicts: Sequence[Verdict]) -> list[str]:
-    """``hf-torch: 4 checks (11 cells), first at encoder.attention.0; hf-tf: …``, or nothing where none fails."""
-    by_subject: dict[str, list[Verdict]] = {}
+def _failing_backends(verdicts: Sequence[Verdict]) -> list[str]:
+    """``hf-torch: 4 checks (11 cells), first at encoder.attention.0; hf-tf: …``, or nothing where none fails.
+
+    The variants of a backend are counted together.
+    """
+    by_backend: dict[str, list[Verdict]] = {}
     for verdict in _failing(verdicts):
-        by_subject.setdefault(subject_label(verdict), []).append(verdict)
+        by_backend.setdefault(Subject(verdict.backend, stack=verdict.stack).label, []).append(verdict)
     told = []
-    for label, failing in list(by_subject.items())[:NAMED_SUBJECTS]:
+    for label, failing in list(by_backend.items())[:NAMED_BACKENDS]:
         begun = [o.groups[0].example.first_divergence for o in origins(groups(failing))]
         first = next((f", first at {each.tensor}" for each in begun if each is not None), "")
         told.append(f"{label}: {_cells(failing)}{first}")
-    if more := len(by_subject) - NAMED_SUBJECTS:
-        told += [f"{more} more"] if more > 0 else []
+    if (more := len(by_backend) - NAMED_BACKENDS) > 0:
+        told.append(f"{more} more")
     return ["; ".join(told)] if told else []
 
 

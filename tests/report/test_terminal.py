@@ -340,9 +340,10 @@ def _last(*cells, **fields) -> list[str]:
 
 def test_the_last_line_names_failing_backends_their_first_divergence_and_the_counts():
     cells = [failure(check=check, case=case, backend="hf-torch") for check in ("NUM01", "NUM02") for case in "ab"]
+    cells += [failure(backend="hf-torch", variant="sdpa")]
     cells += [verdict("error", backend="hf-tf", reason="no answer"), verdict("known"), verdict("skip"), verdict()]
     assert _last(*cells) == [
-        "FAILED hf-torch: 2 checks (4 cells), first at decoder.hidden.1; hf-tf: 1 check (1 cell, all errors) · "
+        "FAILED hf-torch: 2 checks (5 cells), first at decoder.hidden.1; hf-tf: 1 check (1 cell, all errors) · "
         "1 known · 1 skipped · 1 passed in 2 min 05 s"
     ]
 
