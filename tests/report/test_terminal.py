@@ -11,6 +11,7 @@ from rich.text import Text
 
 from parity.capture.task import Event
 from parity.core.records import Divergence, Notice, Unreadable
+from parity.judge.checks import CHECKS
 from parity.report.console import duration, size, tell
 from parity.report.failures import INDENT, block, groups, origins, usual_causes
 from parity.report.html.page import render
@@ -426,3 +427,37 @@ def test_the_time_left_is_estimated_from_the_traces_that_were_computed(monkeypat
     clock[0] += 590
     assert progress._left(Event("finished", total=100, cached=40, done=70)) == "about 10 min 00 s left"
     assert progress._left(Event("finished", total=100, cached=40, done=100)) == ""
+
+
+def test_the_sample_in_the_readme_is_what_a_failure_looks_like():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    sample = readme[readme.index("NUM01 fail · ") :].partition("\n```")[0]
+    at, index = {"batch": 0, "tgt": 5}, {"batch": 1, "tgt": 5, "d_model": 3}
+    cells = [
+        failure(
+            backend="hf-torch",
+            claim=CHECKS["NUM01"].claim,
+            case=case,
+            error=2.4e-4,
+            tolerance=2.4e-4 / 199,
+            first_divergence=Divergence(
+                tensor="encoder.hidden.1", at={"batch": 1, "src": 7}, error=1e-4, tolerance=1e-6, inputs_within=0.32
+            ),
+            evidence={
+                "worst": {
+                    "tensor": "decoder.hidden.3",
+                    "measure": "slice",
+                    "at": at,
+                    "index": index,
+                    "actual": 0.358117,
+                    "expected": 0.357584,
+                },
+                "slices_over": 21,
+                "slices": 21,
+                "again": "parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check NUM01",
+            },
+        )
+        for case in ("forward", "forward.single-row", "forward.defaults", "loss")
+    ]
+    (group,) = groups(cells)
+    assert block(group, CHECKS["NUM01"].likely_cause).plain == sample
