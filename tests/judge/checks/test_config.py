@@ -177,7 +177,7 @@ LONG = 8
 FAULTS = [
     ("CONF01", "bart-tiny", CONFIG, put("read", "own", "d_model", value=47), "d_model is 47 after loading"),
     ("CONF01", "bart-tiny", CONFIG, put("read", "own", "use_cache", value=1), "use_cache is 1 after loading"),
-    ("CONF01", "bart-tiny", CONFIG, dropped("read", "own", "num_beams"), "after reading has no num_beams"),
+    ("CONF01", "bart-tiny", CONFIG, dropped("read", "own", "num_beams"), "num_beams is missing after loading"),
     ("CONF01", "bart-tiny", CONFIG, put("class", value="MBartConfig"), "the config is a MBartConfig"),
     ("CONF01", "bert2gpt2", CONFIG, put("read", "decoder", "n_head", value=1), "n_head is 1 in the decoder"),
     ("CONF01", "bert2gpt2", CONFIG, put("read", "encoder", "model_type", value="bart"), "the encoder is a bart"),
