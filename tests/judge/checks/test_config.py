@@ -220,15 +220,15 @@ FAULTS = [
     ("FILE02", "bart-tiny", FILE, put("model_max_length", value=57), "but the model has 56 positions"),
     ("FILE03", "bart-tiny", FILE, put("serialised", "tokens", value=[["te", 3, 4]]), "'te' has id 3 in"),
     ("FILE03", "bart-tiny", FILE, put("serialised", "merge", value=[7, "t e", None]), "merge 7 is 't e' in"),
-    ("FILE06", "bart-tiny", FILE, put("raw", "normalize_before", value=True), "normalize_before is true, and computed"),
-    ("FILE06", "bart-tiny", FILE, put("raw", "extra_pos_embeddings", value=0), "extra_pos_embeddings is 0, and"),
+    ("FILE06", "bart-tiny", FILE, put("raw", "normalize_before", value=True), "normalize_before is true, but"),
+    ("FILE06", "bart-tiny", FILE, put("raw", "extra_pos_embeddings", value=0), "extra_pos_embeddings is 0, but"),
     ("FILE06", "bart-tiny", FILE, put("raw", "activation", value="relu"), "is not what bart reads, which is act"),
-    ("FILE06", "bart-tiny", FILE, put("raw", "no_scale_embedding", value=False), "no_scale_embedding is false, and"),
+    ("FILE06", "bart-tiny", FILE, put("raw", "no_scale_embedding", value=False), "no_scale_embedding is false, but"),
     ("FILE06", "bart-tiny", FILE, put("raw", "decoder_start_token", value=0), "which is decoder_start_token_id"),
-    ("FILE06", "bert2gpt2", FILE, put("raw", "decoder", "layer_norm_eps", value=1), "decoder.layer_norm_eps is 1, and"),
+    ("FILE06", "bert2gpt2", FILE, put("raw", "decoder", "layer_norm_eps", value=1), "decoder.layer_norm_eps is 1, but"),
     ("FILE06", "bert2gpt2", FILE, put("raw", "encoder", "activation", value="relu"), "encoder.activation is"),
-    ("FILE04", "bart-tiny", FILE, put("raw", "dropout", value="0.1"), "config.json: dropout is '0.1', where"),
-    ("FILE04", "bart-tiny", FILE, put("raw", "use_cache", value=1), "config.json: use_cache is 1, where"),
+    ("FILE04", "bart-tiny", FILE, put("raw", "dropout", value="0.1"), "config.json: dropout is '0.1'; documented"),
+    ("FILE04", "bart-tiny", FILE, put("raw", "use_cache", value=1), "config.json: use_cache is 1; documented"),
 ]
 
 
