@@ -1,1 +1,1 @@
-"""The two implementations of our own, and what our readers find in a checkpoint's files."""
+"""The two reference backends, and our own readers of a checkpoint's files."""

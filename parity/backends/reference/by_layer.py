@@ -1,11 +1,10 @@
-"""The torch reference in float64, its matrices widened one at a time as each is used.
+"""The torch reference in float64 with each matrix widened only while it is used.
 
 A float64 model takes twice the memory of its float32 weights. Where there is no room for that, every linear map's
 weight stays in the type that the file has, and its parameter of the model is a float64 tensor without memory, which is
 filled before the map is computed, forwards or backwards, and emptied after it. To widen a number is exact, and each
 product is the same call on the same numbers, so that every answer has the bits of the whole model's. The model itself
-knows nothing of this; what is no linear map (tables, which are looked up without a call, normalisations, convolutions)
-is float64 from the beginning.
+is unchanged; all other parameters (embedding tables, normalisations, convolutions) are float64 throughout.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def _empty(stored: Any) -> Any:
 
 
 class ByLayer:
-    """Linear maps whose weights are there only while they are used.
+    """Linear maps whose float64 weights exist only while they are used.
 
     Args:
         maps: by the name of its weight.
@@ -82,12 +81,13 @@ class ByLayer:
             module.register_full_backward_hook(lambda module, left, arrived, empty=empty: empty())
 
     def parameters(self, model: Any) -> dict[str, Any]:
-        """The model's state, all of it there."""
+        """The model's complete state."""
         return model.state_dict() | {name: source.double() for name, source in self._sources.items()}
 
     @contextmanager
     def emptied_after(self) -> Iterator[None]:
-        """Empties at its end what a pass back left filled: of a gradient by parameters alone no hook tells the end."""
+        """Empties parameters after a backward pass, whose end is not reported by a hook if gradients are taken by
+        parameter."""
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""The same questions answered by our own readers, with the standard library alone: what the files themselves say."""
+"""Our own readers of configs and tokenizers, which use only the standard library."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from reference.tokenizer.serialised import is_alone, read_serialised
 from reference.tokenizer.vocabulary import read_merges, read_vocabulary
 
 DIALECTS = {"documented": DOCUMENTED, "fast": FAST}
-"""As the documents say it, and as the library's fast class was measured to do it."""
+"""The documented dialect, and the one measured for the library's fast class."""
 LONGEST = 100
-"""Characters of a token that is named."""
+"""Length limit of a token in messages."""
 SHOWN = 50
-"""Contradictions of a tokenizer's files that are listed."""
+"""Maximum number of listed contradictions between a tokenizer's files."""
 
 
 def configuration(checkpoint: Path) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def configuration(checkpoint: Path) -> dict[str, Any]:
 
 
 def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """What every text becomes, in each dialect.
+    """The tokens of every text, in each dialect.
 
     Raises:
         CheckpointError: a tokenizer's file is missing, malformed, or disagrees with another.
@@ -79,7 +79,7 @@ def _frame_problems(checkpoint: Path) -> list[str]:
 
 
 def _serialised(checkpoint: Path, plain: ByteLevelTokenizer) -> dict[str, Any] | None:
-    """Where ``tokenizer.json`` says otherwise than the files it was made of; None where there is none.
+    """Differences between ``tokenizer.json`` and the files it was made from; None without a ``tokenizer.json``.
 
     ``tokens``: each with its id there and its id in the others, None where it has none; ``merge``: the first rank at
     which the two differ, with the pair that has it in each; None where none does.

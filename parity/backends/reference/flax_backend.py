@@ -30,7 +30,7 @@ class ReferenceFlax:
         """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen.
 
         Raises:
-            ValueError: one thread is asked for; XLA's pool has the size it started with.
+            ValueError: one thread is requested; the size of XLA's pool is fixed at start.
         """
         import jax
         import jax.numpy as jnp
@@ -42,7 +42,7 @@ class ReferenceFlax:
 
         if variant.one_thread:
             raise ValueError(f"reference-flax computes on the threads of its process; not {variant}")
-        # The switch is the process's, and a model of another dtype may have been loaded before.
+        # The switch is global to the process, which may have loaded a model of another dtype before.
         jax.config.update("jax_enable_x64", dtype == "float64")
         config = read_config(checkpoint)
         weights = read_weights(checkpoint, config, model_class=model_class)

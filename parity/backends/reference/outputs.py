@@ -1,4 +1,4 @@
-"""What the two reference backends share: outputs as fields, and what a load can be told to have found."""
+"""Shared by the two reference backends: outputs as fields, and load reports."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DECODER_MASKS = ("decoder_attention_mask", "decoder_head_mask", "cross_attn_head
 
 
 def encoder_inputs(model: Any) -> tuple[str, str, str]:
-    """What a reference's ``encode`` takes, in its order."""
+    """Arguments of a reference's ``encode``, in order."""
     return model.main_input, "attention_mask", "head_mask"
 
 
 def decoder_masks(model: Any, given: Mapping[str, Any], memory: Any) -> list[Any]:
-    """What a reference's ``decode`` takes behind the encoder's states, in its order."""
+    """Arguments of a reference's ``decode`` after the encoder's states, in order."""
     return [model.source_mask(given.get("attention_mask"), memory), *map(given.get, DECODER_MASKS)]
 
 
@@ -54,14 +54,14 @@ def in_two(model: Any, encoded: Any, decoded: Any) -> Mapping[str, Field]:
 
 
 def _scored(model: Any) -> str:
-    """What the decoder's scores are: those of a bare model are its last states."""
+    """The decoder's scores; for a bare model its last states."""
     return "last_hidden_state" if model.model_class == "BartModel" else "logits"
 
 
 def in_steps(
     model: Any, as_inputs: Any, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None
 ) -> Iterator[Step]:
-    """``Model.decode_steps`` of either reference; the room is as long as what is fed.
+    """``Model.decode_steps`` of either reference; the cache has the length of the input.
 
     Args:
         as_inputs: of the model's own package.
@@ -108,7 +108,7 @@ def dialect_called(name: str | None) -> Any:
 
 
 def generated(found: Any) -> Mapping[str, Field]:
-    """A ``reference.generation.Generated`` under the names that libraries use."""
+    """A ``reference.generation.Generated`` under the libraries' field names."""
     fields = {"sequences": found.sequences}
     return fields if found.scores is None else {**fields, "sequences_scores": found.scores}
 
@@ -116,7 +116,7 @@ def generated(found: Any) -> Mapping[str, Field]:
 def every_outcome(
     scorer: Any, batch: int, settings: Any, tolerance: float
 ) -> tuple[list[tuple[int, list[int], float]], bool]:
-    """What each row's search could end in (row, tokens, margin), and whether there was more than was looked at.
+    """All results each row's search could have (row, tokens, margin), and whether some were dropped.
 
     Args:
         scorer: from a row to its scorer of prefixes (``reference.generation.reachable``).
@@ -138,7 +138,7 @@ def no_tuple(as_tuple: bool) -> None:
 
 
 def file_report(weights: Any) -> LoadReport:
-    """What the weight files hold that they should not, and lack that they should.
+    """Unexpected and missing parameters of the weight files.
 
     Args:
         weights: ``reference.weights.Weights``.
@@ -151,5 +151,5 @@ def file_report(weights: Any) -> LoadReport:
 
 
 def one_table(table: Any, held: Collection[str]) -> list[list[str]]:
-    """The names of shared tables that the model has no array of its own for, behind the one that it has."""
+    """The names of shared tables for which the model has no separate array, each group behind the name it has."""
     return [[group[0], *(name for name in group[1:] if name not in held)] for group in table.groups]

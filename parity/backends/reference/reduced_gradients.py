@@ -1,4 +1,4 @@
-"""The torch reference's gradients, of each of which only what is asked for is kept, as soon as it is there."""
+"""The torch reference's gradients, each reduced as soon as it is complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def loss_and_reduced_gradients(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """``reference.in_torch.loss_and_gradients``, bit for bit, with ``keep`` of each gradient in its place.
 
-    A canonical array that several of our parameters are parts of is put together when its last part is there.
+    A canonical array made of several parameters is assembled when its last part is complete.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""A reference whose every width runs backwards: the same function, with every sum over a width in another order.
+"""A reference with every width reversed: the same function, with every sum over a width in another order.
 
-A noise floor is worth as much as its members differ. With batches and threads permuted, small models give the same bits
-again; with their widths reversed they do not.
+The noise floor is only meaningful if its members differ. On small models permuted batches and other thread counts give
+identical bits; reversed widths do not.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from reference.names import Table
 
 WIDTHS = {"d_model": 1, "ffn": 1, "memory": 1, "group": 1, "in": 1, "gates": 2}
-"""Axes of parameters that run backwards, and of how many pieces each in itself; with them the heads, and what each head
-holds. Channels of convolutions keep their order, and so do queries, keys and values in one array (axis ``out``)."""
+"""Axes of parameters that are reversed, and the number of separately reversed pieces; also the heads, and the elements
+within each. Channels of convolutions keep their order, and so do queries, keys and values in one array (axis
+``out``)."""
 
 Flip = Callable[[Any, tuple[int, ...]], Any]
 
 
 class ReversedWeights(Mapping[str, np.ndarray]):
-    """A checkpoint's weights, each reversed along its widths when it is looked up."""
+    """A checkpoint's weights, each reversed along its widths on access."""
 
     def __init__(self, table: Table, weights: Mapping[str, np.ndarray]) -> None:
         self._weights, self._axes = weights, reversed_axes(table)
@@ -43,7 +44,7 @@ class ReversedWeights(Mapping[str, np.ndarray]):
 
 
 class ReversedModel:
-    """A reference that was given with reversed widths weights, asked and answering the right way round.
+    """A reference with width-reversed weights whose inputs and outputs are in the original order.
 
     Args:
         flip: reverses an array of the framework along axes: ``torch.flip``, ``jax.numpy.flip``.
@@ -96,7 +97,7 @@ class ReversedModel:
 
 
 def reversed_inputs(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The heads of head masks (``[layers, heads]``) and the width of states the other way round; the rest has none."""
+    """Reverses the heads of head masks (``[layers, heads]``) and the width of states; other inputs have neither."""
     return {name: _reversed_widths(name, array) for name, array in inputs.items()}
 
 
@@ -116,7 +117,7 @@ def reversed_axes(table: Table) -> dict[str, tuple[tuple[int, int], ...]]:
 
 
 def reversed_along(array: np.ndarray, axes: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """An array with each of these axes, or each of an axis's pieces, the other way round."""
+    """An array reversed along each of these axes, or within each of an axis's pieces."""
     for axis, pieces in axes:
         array = np.concatenate([np.flip(piece, axis) for piece in np.split(array, pieces, axis)], axis)
     return array

@@ -1,10 +1,10 @@
 """How large the gradients of queries and keys are before softmax's derivative subtracts from them.
 
 The gradient of a score is ``weight · g - weight · Σ weight · g``, with ``g`` that of the weight (softmax's derivative).
-Where a query sees one key, or keys that are alike, the two terms are all but equal, and so nothing much is left of the
-gradient of queries and keys. What conforming arithmetic errs is still a rounding of the terms, which may be a thousand
-times what is left: an error is relative to what was subtracted from, the minuend (Higham 2002, Accuracy and Stability
-of Numerical Algorithms, section 1.7, on cancellation). The oracle says how large that is.
+Where a query sees one key, or similar keys, the two terms are nearly equal, and the gradient of queries and keys almost
+cancels. The rounding error is still relative to the terms, which may be a thousand times larger: errors are scaled by
+the minuend (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 1.7, on cancellation). The oracle
+computes its size.
 
 A weight's gradient is itself a sum, ``g = Σ dO · value`` over ``head_dim``. Of many queries and keys some are as large
 as their terms; the only one there is may be almost nothing, and then its rounding is that of its terms (Higham, section
@@ -69,8 +69,8 @@ def sizes(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, f
 
 
 def _minuends(seen: Seen, of_context: Any) -> Iterator[tuple[str, Any, Any]]:
-    """What arrives at the queries and at the keys before anything is subtracted, and what would by the size of its
-    terms: each with the fact that it is."""
+    """The gradients of queries and keys before the subtraction, and by the size of the terms: each with the fact's
+    name."""
     query, key, value = (each.detach() for each in (seen.query, seen.key, seen.value))
     of_weights = of_context @ value.mT
     terms = (of_context.square() @ value.square().mT).sqrt().copysign(of_weights)
@@ -81,7 +81,7 @@ def _minuends(seen: Seen, of_context: Any) -> Iterator[tuple[str, Any, Any]]:
 
 @contextmanager
 def _watched(model: Any) -> Iterator[list[Seen]]:
-    """Within it every attention computes what it did, and what it was given and gave is kept."""
+    """In this context every attention computes as before, and its inputs and outputs are recorded."""
     import torch
 
     from reference.in_torch.attention import Attention
@@ -91,7 +91,7 @@ def _watched(model: Any) -> Iterator[list[Seen]]:
     def watching(name: str, original: Any) -> Any:
         def attend(query: Any, key: Any, value: Any, keep: Any, head_mask: Any) -> tuple[Any, Any]:
             context, weights = original(query, key, value, keep, head_mask)
-            # Of a query with no key left the weights are equal, whatever the scores: nothing goes through them.
+            # Without any visible key the weights are equal, whatever the scores: no gradient passes through them.
             seen.append(Seen(name, query, key, value, torch.where(keep, weights.detach(), 0.0), context))
             return context, weights
 

@@ -1,4 +1,4 @@
-"""Two weight files of one directory, tensor by tensor: whether they are one model, and where they part."""
+"""Compares two weight files of one directory tensor by tensor, and reports where they diverge."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from reference.config import read_config
 from reference.weights import Weights, cast, files_of, open_weights, weight_files
 
 SHOWN = 20
-"""Tensors that are described; of the others only the number is stored."""
+"""Maximum number of described differences; of the others only the count is stored."""
 _ROWS = 1 << 22
-"""Elements that are compared at a time: float64 copies of a large table would not fit beside it."""
+"""Elements compared at a time, because float64 copies of a large table would not fit."""
 _PRECISION = {"float64": 3, "float32": 2, "float16": 1, "bfloat16": 1}
 
 
 def compare_weight_files(checkpoint: Path, weights: Weights, file: str, model_class: str) -> dict[str, Any]:
-    """Holds another weight file of the directory against the one that is read first.
+    """Compares another weight file of the directory with the one that is read first.
 
     Args:
         weights: of the file that is read first (``reference.weights.find_weights``).
@@ -55,7 +55,7 @@ def compare_weight_files(checkpoint: Path, weights: Weights, file: str, model_cl
 
 
 def not_compared(checkpoint: Path, weights: Weights, file: str, cause: str) -> dict[str, Any]:
-    """What is said instead of a file that cannot be read: ``unreadable``, its cause."""
+    """The result for a file that cannot be read: ``unreadable``, its cause."""
     stored = sorted(stored_for(checkpoint))
     return {"read": weights.files[0].name, "file": file, "unreadable": cause, "stored_for": stored}
 
@@ -67,7 +67,8 @@ def _opened(checkpoint: Path, file: str, model_class: str) -> Weights:
 
 
 def _difference(name: str, one: np.ndarray, other: np.ndarray) -> dict[str, Any] | None:
-    """Where two arrays of one parameter differ, in the less precise of their types; None where they do nowhere."""
+    """The largest difference of two arrays of one parameter, in the less precise of their types; None if they are
+    equal."""
     if one.shape != other.shape:
         return {"name": name, "shapes": [list(one.shape), list(other.shape)], "relative": None}
     types = [_name_of(one), _name_of(other)]
@@ -80,7 +81,7 @@ def _difference(name: str, one: np.ndarray, other: np.ndarray) -> dict[str, Any]
 
 
 def _equal_after_cast(one: np.ndarray, other: np.ndarray, types: list[str]) -> bool:
-    """Two 16-bit types have none that holds both but float32."""
+    """For two different 16-bit types only float32 contains both."""
     first, second = (_PRECISION[kind] for kind in types)
     target = "float32" if first == second else types[0] if first < second else types[1]
     a, b = cast(one, target), cast(other, target)
@@ -91,7 +92,7 @@ def _equal_after_cast(one: np.ndarray, other: np.ndarray, types: list[str]) -> b
 
 
 def _worst(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    """The element that is farthest from its counterpart, relative to the first array's root mean square."""
+    """The element with the largest difference relative to the first array's root mean square."""
     left, right = one.reshape(-1), other.reshape(-1)
     largest, at, squares = -1.0, 0, 0.0
     for start in range(0, left.size, _ROWS):

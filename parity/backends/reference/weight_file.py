@@ -1,4 +1,5 @@
-"""The files themselves, read without any framework: what every backend must have loaded. It computes nothing."""
+"""The weight files themselves, read without any framework: the values that every backend must have loaded. Computes
+nothing."""
 
 from __future__ import annotations
 
@@ -40,14 +41,14 @@ class WeightFileModel:
         self.report, self.class_name = report, class_name
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
-        """The file's values in the dtype asked for, rounded to nearest even; one tensor in memory at a time."""
+        """The file's values in the requested dtype, rounded to nearest even; one tensor in memory at a time."""
         from reference.weights import cast
 
         for name in self._weights:
             yield name, cast(self._weights[name], self._dtype)
 
     def configuration(self, **asked: Any) -> dict[str, Any]:
-        """``config.json`` as it stands, whatever is asked."""
+        """``config.json`` unchanged, for any class."""
         return files.configuration(self._checkpoint)
 
     def tokenizer_files(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class WeightFileModel:
         return compare_weight_files(self._checkpoint, self._weights, file, self.class_name)
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[Sequence[str]], short: int) -> dict[str, Any]:
-        """What our own tokenizer makes of the texts; how rows are cut and padded follows from that."""
+        """The tokens of the texts by our own tokenizer, truncated and padded rows included."""
         return files.tokenize(self._checkpoint, texts, pairs)
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> NoReturn:
