@@ -21,7 +21,7 @@ from parity.tools.examples.results import ExampleResult
 Key = tuple[str, str, tuple[str, ...]]
 """Of what is run once: stack, kind of block, code."""
 CORRECTIONS = 3
-"""How many one after another an example may get."""
+"""The largest number of corrections of one example, one after another."""
 
 
 class Say(Protocol):
