@@ -1,4 +1,4 @@
-"""What the three adapters of the Hugging Face library share: environment, loading routes, notes of a load, names."""
+"""Shared by the three adapters of the Hugging Face library: environment, loading routes, load reports, names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def quiet_offline_environment() -> None:
     """
     settings = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     os.environ.update(settings, HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_NO_ADVISORY_WARNINGS="1")
-    # Whatever a library passes to torch.load (torch 2.6 and later, serialization.py), and code it found in its cache.
+    # Overrides the argument of any torch.load call (torch 2.6 and later, serialization.py), and ignores cached remote
+    # code.
     os.environ.update(TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", USE_HUB_KERNELS="0")
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     # The default; stated because a user's "error" would silence the warnings that belong in a load report.
@@ -52,7 +53,7 @@ def version_of(distribution: str) -> tuple[int, ...]:
 
 
 def flags_of(asked: str | None, checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
-    """The flags of a load: those of the route that was asked for, or without one what a user must pass."""
+    """The flags of a load: those of the requested route, or by default those that a user must pass."""
     if asked is None:
         return flags_needed(checkpoint, own, others)
     return {} if asked == "plain" else {asked: True}
@@ -85,7 +86,7 @@ class _Collector(logging.Handler):
 
 @contextlib.contextmanager
 def notes_of_load() -> Iterator[list[str]]:
-    """Collects what the library warns or logs meanwhile, and keeps standard output clean.
+    """Collects the library's warnings and log messages, and keeps standard output clean.
 
     The list is complete, one line per message, each once, when the context ends.
     """
@@ -102,7 +103,7 @@ def notes_of_load() -> Iterator[list[str]]:
             yield lines
     finally:
         logger.removeHandler(handler)
-        # A deprecation inside a library is nobody's news about this checkpoint.
+        # A deprecation inside a library is not about this checkpoint.
         quiet = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
         raw += [str(warning.message) for warning in caught if not issubclass(warning.category, quiet)]
         lines += list(dict.fromkeys(_one_line(text) for text in raw))
@@ -113,12 +114,13 @@ def _one_line(text: str) -> str:
 
 
 def shortened(notes: Iterable[str]) -> list[str]:
-    """Notes as a report keeps them; names are read from the whole ones, which may list every parameter."""
+    """Notes in the form that a report stores; names are parsed from the full messages, which may list every
+    parameter."""
     return [note[:NOTE_LENGTH] for note in notes]
 
 
 def names_in(message: str) -> list[str]:
-    """The parameter names a log message lists between brackets: strings, or tuples of path parts joined by ``/``."""
+    """The parameter names that a log message lists in brackets: strings, or tuples of path parts joined by ``/``."""
     found = _BRACKETED.search(message)
     if not found:
         return []
@@ -127,7 +129,7 @@ def names_in(message: str) -> list[str]:
 
 
 def listed(notes: Iterable[str], *phrases: str) -> list[str]:
-    """The names that those notes list which hold one of these phrases."""
+    """The names in those notes that contain one of these phrases."""
     return [name for note in notes if any(phrase in note for phrase in phrases) for name in names_in(note)]
 
 
@@ -144,7 +146,7 @@ def conversion_info(notes: Iterable[str], model_class: str) -> dict[str, list[st
 
 
 def loading_errors(info: Mapping[str, Any]) -> list[str]:
-    """Misshapen entries and conversion errors: fields of the loading info that have no place of their own."""
+    """Misshapen entries and conversion errors: fields of the loading info without a field in the report."""
     misshapen = [
         " ".join(str(part) for part in entry) if isinstance(entry, tuple) else str(entry)
         for entry in info.get("mismatched_keys", ())
@@ -176,7 +178,7 @@ def parameter(array: np.ndarray, name: str, transposed: bool, table: Table) -> n
 
 
 def no_reorder(reorder: Any) -> None:
-    """Raises NotImplementedError where a cache is to be reordered (capability ``reorder_cache``)."""
+    """Raises NotImplementedError if a cache must be reordered (capability ``reorder_cache``)."""
     if reorder is not None:
         raise NotImplementedError("the library reorders caches inside of generate only")
 
@@ -190,16 +192,16 @@ STEP_FIELDS = (
     "attentions",
     "cross_attentions",
 )
-"""What a decoding call may give besides its cache, whatever its class calls it."""
+"""Names of other fields that a decoding call may return besides its cache."""
 
 
 def of_a_step(output: Mapping[str, Any]) -> dict[str, Any]:
-    """What a decoding call gave that is not its cache (``parity.backends.protocol.Step``)."""
+    """The fields of a decoding call other than its cache (``parity.backends.protocol.Step``)."""
     return {name: output[name] for name in STEP_FIELDS if name in output}
 
 
 SOURCE = ("input_ids", "input_values", "attention_mask")
-"""What ``generate`` is given of a call's inputs."""
+"""The inputs of a call that ``generate`` accepts."""
 
 
 def source_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +212,7 @@ def source_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
 def generate_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as a user passes them, and the form of the answer in which scores come.
 
-    Without settings nothing is added: the library's own defaults are what is asked about.
+    Without settings nothing is added, because the library's own defaults are tested.
     """
     form = {"return_dict_in_generate": True, "output_scores": True}
     return {**settings, **form} if settings else {}
@@ -224,7 +226,7 @@ def generated(answer: Any) -> dict[str, Any]:
 
 
 def generation_settings(model: Any, *, in_torch: bool = False) -> dict[str, Any]:
-    """The settings that are known here, as a library's ``generate`` uses them without arguments."""
+    """The supported settings, as a library's ``generate`` uses them without arguments."""
     from reference.generation import GenerationSettings
 
     held = _in_force(model, in_torch)
@@ -248,5 +250,5 @@ def _in_force(model: Any, in_torch: bool) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as a JSON file would hold it: torch's dtypes by their bare names, as the library writes them."""
+    """A value as in a JSON file: torch dtypes by their bare names, as the library writes them."""
     return json.loads(json.dumps(value, default=lambda other: str(other).removeprefix("torch.")))

@@ -1,4 +1,4 @@
-"""What the three adapters of the Hugging Face library share of documented behaviour: signatures, and joining halves."""
+"""Documented behaviour shared by the three adapters of the Hugging Face library: signatures, and joining halves."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def halves(checkpoint: Path) -> Iterator[tuple[str, str]]:
 
 
 def in_training(model: Any) -> bool:
-    """Whether any module of a PyTorch composition's halves is in training mode, so that its dropout acts."""
+    """Whether any module of a PyTorch composition's halves is in training mode, so that dropout is active."""
     return any(module.training for half in HALVES for module in getattr(model, half).modules())
 
 
 class Documented:
-    """What the three kinds of loaded model tell of themselves alike."""
+    """Attributes that all three kinds of loaded model report."""
 
     _model: Any
 

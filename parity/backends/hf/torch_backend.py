@@ -29,7 +29,7 @@ from reference.config import read_config
 from reference.names import Table, table_of
 
 CONVERTED = ("tf", "flax")
-"""Of which frameworks it loads files by a flag."""
+"""Frameworks whose files it loads with a flag."""
 
 
 class HfTorch:
@@ -76,7 +76,7 @@ class HfTorch:
         asked = {"attn_implementation": variant.attention, "output_loading_info": True}
         asked[dtype_argument] = getattr(torch, dtype)
         # 4.37.2 and 4.57.6 have nothing to say of a load from Flax, and the first breaks when it is asked; a dtype they
-        # hand on to the TensorFlow class that is converted. 5.x drops the flag unread.
+        # hand on to the TensorFlow class that is converted. 5.x ignores the flag.
         converts = bool(flags) and common.version_of("transformers") < (5,)
         if converts and not route:
             asked = {"attn_implementation": variant.attention}
@@ -92,7 +92,7 @@ class HfTorch:
         report = _report(model, info, table)
         report.route = common.route_name(flags)
         report.notes = common.shortened(notes + common.loading_errors(info))
-        # What is on a meta device cannot be moved, and that is for a check to find.
+        # A parameter on a meta device cannot be moved; a check reports it.
         if not report.not_materialised:
             model = model.to(device=device, dtype=getattr(torch, dtype) if converts and not route else None)
         return HfTorchModel(model.eval(), table, report, variant, self.threads)
@@ -108,13 +108,13 @@ class HfTorch:
         with common.notes_of_load():
             model = getattr(transformers, model_class).from_pretrained(checkpoint, **flags)
         table = table_of(read_config(checkpoint), model_class)
-        # Fused attention gives no weights, and those of a plain load are not asked for.
+        # Fused attention returns no weights, and a plain load does not request them.
         variant = Variant("sdpa")
         return HfTorchModel(model, table, LoadReport(training=model.training), variant, self.threads)
 
 
 ENCODER_ONLY = ("input_ids", "input_values", "head_mask")
-"""Inputs of a whole call that are the encoder's alone."""
+"""Inputs of a whole call that belong to the encoder only."""
 
 
 class HfTorchModel(documented.Documented):
@@ -203,7 +203,7 @@ class HfTorchModel(documented.Documented):
         return common.generation_settings(self._model, in_torch=True)
 
     def composed(self, checkpoint: Path) -> HfTorchModel:
-        """``from_encoder_decoder_pretrained`` of the halves this composition was made of."""
+        """``from_encoder_decoder_pretrained`` of the halves of this composition."""
         kind = type(self._model)
         with documented.halves(checkpoint) as (encoder, decoder):
             joined = kind.from_encoder_decoder_pretrained(encoder, decoder)
@@ -240,7 +240,7 @@ class HfTorchModel(documented.Documented):
         return {**output, "encoder_hidden_states": encoded.hidden_states}
 
     def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        """After ``model.freeze_feature_encoder()``, which nothing undoes."""
+        """After ``model.freeze_feature_encoder()``, which is permanent."""
         self._model.freeze_feature_encoder()
         return self.gradients(inputs)
 
@@ -263,7 +263,8 @@ class HfTorchModel(documented.Documented):
             return self._model.get_encoder()(**given, **self._asked_for(), return_dict=True)
 
     def _reordered(self, cache: Any, rows: Any) -> Any:
-        """As the library's beam search does it: by the cache itself, or by the model where it is a plain tuple."""
+        """Reorders as the library's beam search does: by the cache itself, or by the model where it is a plain
+        tuple."""
         if isinstance(cache, tuple):
             return self._model._reorder_cache(cache, rows)
         cache.reorder_cache(rows)
