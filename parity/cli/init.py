@@ -27,8 +27,9 @@ def init(
 ) -> None:
     """Write [tool.parity] into pyproject.toml, .github/workflows/parity.yml, and runs/ into .gitignore.
 
-    Works on the current directory. What is there already is left as it is, and the difference shown. Example:
-    parity init --checkpoint models/my-bart
+    Works on the current directory. What is there already is left as it is, and the difference shown.
+
+    Example: parity init --checkpoint models/my-bart
     """
     from parity.tools.init.init import init as write
 
