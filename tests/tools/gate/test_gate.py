@@ -161,7 +161,7 @@ def test_several_runs_give_each_error_its_own_spread(tmp_path, written):
     ((_, row),) = read_baseline(baseline).rows()
     assert (row.low, row.high) == (0.15, 0.24)
     assert gate(written(passed(0.23 + SPREAD)), baseline).passed
-    with pytest.raises(RecordError, match="flickers"):
+    with pytest.raises(RecordError, match="a flaky cell"):
         update([written(passed()), written(verdict("skip"), passed(case="loss"), name="second.json")], baseline)
 
 
