@@ -311,7 +311,7 @@ def test_a_baseline_that_is_none_is_one_line(tmp_path, written, capsys, change, 
 
 def test_without_a_baseline_it_says_what_makes_one(tmp_path, written, capsys):
     assert run(["gate", str(written(ASKED)), "--baseline", str(tmp_path / "none.json")]) == 2
-    assert "--update makes it" in one_line(capsys)
+    assert "--update creates it" in one_line(capsys)
 
 
 def test_wrong_usage_is_one_line_and_no_bug(tmp_path, written, capsys):
