@@ -36,7 +36,8 @@ Checkpoints = Annotated[
     list[str],
     typer.Argument(
         metavar="[CHECKPOINT]…",
-        help="Directories, or hub ids (naming one permits its download). (default: those of [tool.parity])",
+        help="Checkpoint directories or Hugging Face model ids. An id given here is downloaded if it is not cached. "
+        "(default: checkpoints of [tool.parity] in pyproject.toml)",
     ),
 ]
 Backends = Annotated[

@@ -64,7 +64,13 @@ class Explanation:
 
 
 def explain(failure: Failure, entries: Sequence[Entry]) -> Explanation | None:
-    """The explanation of a failure: preferably a measured entry, then one that carries over, then a similar one."""
+    """Finds the known issue that best explains a failure.
+
+    Returns:
+        The known issue that was measured in these library versions; otherwise one that was measured in the nearest
+        version and whose cause and evidence both match (``carried_over``); otherwise one with similar evidence, which
+        explains nothing but is named; None if there is none.
+    """
     at = [entry for entry in entries if entry.applies(*failure.cell)]
     for entry in at:
         if entry.is_of(failure.versions) and _explains(entry, failure):

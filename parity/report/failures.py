@@ -216,11 +216,11 @@ def headline(group: Group) -> tuple[str, str, str]:
 
 
 def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[tuple[str, str]]:
-    """The lines of a block below its headline, as pairs of label and text.
+    """Returns the pairs of label and text that are shown below a failure's headline.
 
     Args:
-        likely_cause: the check's own list of usual causes.
-        follows: what failed first, where this only follows from it (``usual_causes``).
+        likely_cause: the common causes that the check declares; from ``usual_causes``.
+        follows: the earlier failure that explains this one, if there is one; from ``usual_causes``.
     """
     verdict, evidence = group.example, group.example.evidence
     first = verdict.first_divergence

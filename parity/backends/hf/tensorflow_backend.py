@@ -126,10 +126,11 @@ class HfTfModel(documented.Documented):
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
     ) -> Iterator[Step]:
-        """``model.get_encoder()``, then calls given its output, the cache and ``use_cache=True``.
+        """Runs the encoder once, then the model step by step with its output, ``past_key_values`` and ``use_cache``.
 
         Raises:
-            NotImplementedError: a reordered cache is asked for: the library does that inside of ``generate`` only.
+            NotImplementedError: ``reorder`` is given: transformers' TensorFlow models reorder a cache, as beam search
+                does, only inside ``generate``.
         """
         from transformers.modeling_tf_outputs import TFBaseModelOutput
 

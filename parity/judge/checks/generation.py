@@ -345,7 +345,8 @@ def _same_text(evidence: Evidence, one: str, one_row: int, other: str, other_row
 
 @check(
     "SCORE01",
-    claim="the log-probabilities of a given text, and its score, are within tolerance of the float64 oracle",
+    claim="the log-probability of each token of a given target text, and the text's score, are within tolerance of the "
+    "float64 oracle",
     source="Lewis et al. 2019, section 2.1: the softmax over the decoder's outputs; text generation, sequences_scores",
     likely_cause="a fault in the logits at positions of this text that the other cases do not reach",
     cases=("score.beams",),

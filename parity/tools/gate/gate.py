@@ -1,7 +1,8 @@
-"""The gate: compares a report with the baseline, cell by cell. Any change fails, improvements included.
+"""The gate in CI: compares each verdict of a report with the stored baseline.
 
-An unexpected pass may be a fix or a broken comparison. It is accepted by updating the baseline in the commit that
-explains it.
+A changed verdict fails, and so does an error that left its measured range. An improvement fails too, because an
+unexpected pass may mean that a comparison stopped working. To accept a change, update the baseline and give the reason
+in the commit.
 """
 
 from __future__ import annotations
