@@ -76,7 +76,7 @@ def _numbers(error: Measured | str, bounds: tuple[Tolerance, Tolerance] | None) 
         return {**known, "note": error}
     known["at"] = list(error.slice_at)
     if not math.isfinite(error.slice):
-        return {**known, "note": "is finite only in one of the subject and the oracle"}
+        return {**known, "note": "is not finite, or the oracle's is not"}
     if bounds:
         known["ratio"] = max(error.slice / bounds[1].slice, error.element / bounds[1].element)
     return {**known, "error": error.slice}
