@@ -58,7 +58,7 @@ class TestCapabilities:
         whole, masked = given.arrays("forward"), given.arrays("head_masks")
         assert all(np.array_equal(whole[array], masked[array]) for array in whole)
 
-    def test_each_layer(self, asked: tuple[str, Answers]) -> None:
+    def test_layerwise(self, asked: tuple[str, Answers]) -> None:
         """A state turned round shows in what its own layer makes of it, and in nothing behind that."""
         name, given = asked
         assert "layerwise" in can(name)
