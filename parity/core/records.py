@@ -271,7 +271,7 @@ if TYPE_CHECKING:
         """The first decoder position that is wrong."""
         at: dict[str, int]
         """Where, by axis."""
-        alone: float | None
+        layer_ratio: float | None
         """How far out the first divergent layer is, as a multiple of tolerance, when it is given the oracle's own
         states."""
         excused: list[str]

@@ -43,7 +43,7 @@ def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = fr
     numbers = {"error": _number(nearest.error), "tolerance": _number(nearest.tolerance)} if nearest else {}
     if failed:
         divergence = _first_divergence(cell, failed[0], compared, excused)
-        evidence = _evidence(failed, nearest) | _alone(cell, divergence)
+        evidence = _evidence(failed, nearest) | _layer_ratio(cell, divergence)
         return make_verdict(cell, "fail", _reason(failed), first_divergence=divergence, **numbers, **evidence)
     undecided = next((result for result in results if isinstance(result, Undecided)), None)
     if undecided:
@@ -130,7 +130,7 @@ def _first_divergence(
     )
 
 
-def _alone(cell: Cell, divergence: Divergence | None) -> dict[str, Any]:
+def _layer_ratio(cell: Cell, divergence: Divergence | None) -> dict[str, Any]:
     """With ``--layerwise``: the error of the first divergent layer if its input is the oracle's."""
     layers = cell.run.cases.get("each-layer")
     if layers is None or divergence is None or divergence.error is None or ".hidden." not in divergence.tensor:
@@ -141,7 +141,7 @@ def _alone(cell: Cell, divergence: Divergence | None) -> dict[str, Any]:
     tolerance = cell.run.tolerance(cell.subject, divergence.tensor)
     if not isinstance(measured, Measured) or tolerance is None:
         return {}
-    return {"alone": _number(max(measured.slice / tolerance.slice, measured.element / tolerance.element))}
+    return {"layer_ratio": _number(max(measured.slice / tolerance.slice, measured.element / tolerance.element))}
 
 
 def _number(value: float) -> float | None:

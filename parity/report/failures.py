@@ -232,9 +232,9 @@ def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[t
     else:
         yield FOUND, " ".join(verdict.reason.split())
     yield from _magnitude(verdict)
-    if (alone := evidence.get("alone")) is not None:
-        made = "the error is made in this layer" if alone > 1 else "the error comes from the layer's input"
-        yield "Layer alone", f"{alone:,.3g} × tolerance on the oracle's input: {made}"
+    if (layer_ratio := evidence.get("layer_ratio")) is not None:
+        made = "the error is made in this layer" if layer_ratio > 1 else "the error comes from the layer's input"
+        yield "Layerwise", f"{layer_ratio:,.3g} × tolerance on the oracle's input: {made}"
     if evidence.get("oracle_suspected"):
         yield "Oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
     if likely_cause and verdict.status == "fail" and "exception" not in evidence:

@@ -100,7 +100,7 @@ EVIDENCE = {
     "oracle_suspected": [OPENS],
     "frame": OPENS,
     "phase": OPENS,
-    "alone": 2.0,
+    "layer_ratio": 2.0,
     "known_issue": OPENS,
     "severity": OPENS,
     OPENS: SPEAKS,

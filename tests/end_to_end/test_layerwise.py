@@ -23,8 +23,8 @@ def test_the_layer_that_errs_is_the_only_one_that_errs_alone(audit, tmp_path):
     (alone,) = [verdict for verdict in failed if verdict.check == "LAYER01"]
     assert alone.evidence["tensors"] == [tensor]
     behind = [verdict for verdict in failed if verdict.check == check and verdict.case == "forward"]
-    assert len(behind[0].evidence["tensors"]) > 1 and behind[0].evidence["alone"] > 1
-    assert "made in this layer" in dict(lines(groups(behind)[0]))["Layer alone"]
+    assert len(behind[0].evidence["tensors"]) > 1 and behind[0].evidence["layer_ratio"] > 1
+    assert "made in this layer" in dict(lines(groups(behind)[0]))["Layerwise"]
 
 
 def test_what_came_to_a_layer_is_told_from_what_it_made(audit, tmp_path):
