@@ -10,7 +10,7 @@ message is the line that the command prints after ``parity:``. Any other excepti
 ...     AuditOptions(device="tpu")
 ... except InputError as error:
 ...     print(error)
-tpu: no such device; there are cpu, cuda
+no device is called tpu; did you mean cpu?
 """
 
 from __future__ import annotations
