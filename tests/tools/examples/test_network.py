@@ -90,7 +90,7 @@ def test_it_is_of_no_use_with_stand_ins(tmp_path, capsys):
     from parity.cli.main import run
 
     (tmp_path / "page.md").write_text(fence("x = 1"), encoding="utf-8")
-    assert run(["docs", str(tmp_path / "page.md"), "--network"]) == 2
+    assert run(["doctest", str(tmp_path / "page.md"), "--network"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "parity: the network is of use with real checkpoints only: --checkpoints real --network"
     ]

@@ -77,7 +77,7 @@ def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask(home: Path, page: str, folder: Path) -> tuple[int, DocsReport]:
     """The command in a process of its own, which has this hub cache and no network."""
     (folder / "page.md").write_text(page, encoding="utf-8")
-    command = [sys.executable, "-m", "parity", "docs", str(folder / "page.md"), "--checkpoints", "real"]
+    command = [sys.executable, "-m", "parity", "doctest", str(folder / "page.md"), "--checkpoints", "real"]
     ended = subprocess.run(
         [*command, "--out", str(folder / "run"), "--jobs", "1"],
         cwd=ROOT,

@@ -121,7 +121,7 @@ def test_the_terminal_shows_one_block_for_code_that_is_wrong_in_one_way(report, 
 
 
 def test_the_command_that_asks_again_finds_the_page_and_the_checkpoints(report, capsys):
-    show_docs(report.model_copy(update={"command": ["parity", "docs", "my pages/p.md"], "mode": "real"}))
+    show_docs(report.model_copy(update={"command": ["parity", "doctest", "my pages/p.md"], "mode": "real"}))
     again = "again    parity doctest 'my pages/p.md' --stack new --checkpoints real --example p.md:2"
     assert again in capsys.readouterr().out
 

@@ -22,7 +22,7 @@ def ask(tmp_path: Path, page: str, *options: str) -> tuple[int, DocsReport]:
     path = tmp_path / "page.md"
     path.write_text(page, encoding="utf-8")
     out = tmp_path / "run"
-    code = run(["docs", str(path), "--out", str(out), "--jobs", "2", *options])
+    code = run(["doctest", str(path), "--out", str(out), "--jobs", "2", *options])
     return code, DocsReport.model_validate(json.loads((out / "documented.json").read_text(encoding="utf-8")))
 
 
@@ -131,7 +131,7 @@ def test_a_page_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys):
 def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
     path = tmp_path / "page.md"
     path.write_bytes(content)
-    assert run(["docs", str(path), "--out", str(tmp_path / "run")]) == 2
+    assert run(["doctest", str(path), "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert told in error
     assert error.count("page.md") <= 1
@@ -140,7 +140,7 @@ def test_nothing_to_run_is_one_line_and_2(tmp_path, capsys, content, told):
 
 def test_the_examples_there_are_are_named_where_none_is_called_so(tmp_path, capsys):
     (tmp_path / "page.md").write_text(fence("x = 1") * 5, encoding="utf-8")
-    assert run(["docs", str(tmp_path / "page.md"), "--example", "other", "--out", str(tmp_path / "run")]) == 2
+    assert run(["doctest", str(tmp_path / "page.md"), "--example", "other", "--out", str(tmp_path / "run")]) == 2
     told = "other: no example is called so; there are page.md:2, page.md:5, page.md:8 and 2 more"
     assert capsys.readouterr().err.splitlines()[-1] == f"parity: {told}"
 
@@ -152,7 +152,7 @@ def test_a_page_named_twice_is_run_once(tmp_path):
 
 def test_an_interpreter_that_is_none_is_one_line_and_2(tmp_path, capsys):
     (tmp_path / "page.md").write_text(fence("x = 1"), encoding="utf-8")
-    assert run(["docs", str(tmp_path / "page.md"), "--stack", "/bin/echo", "--out", str(tmp_path / "run")]) == 2
+    assert run(["doctest", str(tmp_path / "page.md"), "--stack", "/bin/echo", "--out", str(tmp_path / "run")]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("parity: /bin/echo: stack ") and told.endswith("does not answer as a Python does")
 
@@ -173,7 +173,7 @@ def test_what_was_run_until_an_interruption_is_written_down(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(fence("x = 1") + fence("import time\ntime.sleep(60)"), encoding="utf-8")
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "parity", "docs", str(page), "--jobs", "1", "--out", str(out)]
+    command = [sys.executable, "-m", "parity", "doctest", str(page), "--jobs", "1", "--out", str(out)]
     child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     told = next(line for line in child.stderr if "1 of 2 examples" in line)
     child.send_signal(signal.SIGINT)
@@ -184,7 +184,7 @@ def test_what_was_run_until_an_interruption_is_written_down(tmp_path):
     assert report.interrupted
     before = {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()}
     assert len(before) == 1
-    assert run(["docs", str(page), "--jobs", "1", "--out", str(out), "--example", "page.md:2"]) == 0
+    assert run(["doctest", str(page), "--jobs", "1", "--out", str(out), "--example", "page.md:2"]) == 0
     assert {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()} == before
 
 
@@ -303,7 +303,7 @@ def test_a_daemon_that_an_example_leaves_is_ended_with_it(tmp_path, end, limit, 
 def test_a_daemon_is_ended_when_the_run_itself_is_killed(tmp_path):
     pid, page = tmp_path / "pid", tmp_path / "page.md"
     page.write_text(fence(LEAVES.format(pid=str(pid), bare=True, end="time.sleep(60)").strip()), encoding="utf-8")
-    command = [sys.executable, "-m", "parity", "docs", str(page), "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "parity", "doctest", str(page), "--out", str(tmp_path / "run")]
     child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while time.monotonic() < until and not (pid.exists() and pid.read_text()):

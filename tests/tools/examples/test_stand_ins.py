@@ -188,7 +188,7 @@ def test_an_example_without_its_stand_in_is_not_run_and_says_why_once(
     load = 'x = "no code"\nif False:\n    AutoTokenizer.from_pretrained("google/bert2bert_L-24_wmt_en_de")'
     page = tmp_path / "page.md"
     page.write_text("".join(f"```py\n{code}\n```\n" for code in ("y = 1", load, f"{load}\nz = 2")), encoding="utf-8")
-    assert run(["docs", str(page), "--out", str(tmp_path / "run")]) == 0
+    assert run(["doctest", str(page), "--out", str(tmp_path / "run")]) == 0
     out = capsys.readouterr().out
     assert "2 examples not run: sentencepiece is not installed: pip install 'encdec-parity[docs]'\n" in out
     assert made == []
