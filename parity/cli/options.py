@@ -19,10 +19,19 @@ def split_commas(given: list[str] | None) -> list[str] | None:
     """The values of an option that may be repeated, each of which may be a list with commas.
 
     What names a file stays whole, whatever is in its path.
+
+    Raises:
+        typer.BadParameter: a value has no name in it, as an unset shell variable gives. It would select everything.
     """
     if given is None:
         return None
-    return [name for text in given for name in ([text] if _is_file(text) else text.split(",")) if name.strip()]
+    names: list[str] = []
+    for text in given:
+        of_text = [text] if _is_file(text) else [name.strip() for name in text.split(",") if name.strip()]
+        if not of_text:
+            raise typer.BadParameter("the value is empty")
+        names += of_text
+    return names
 
 
 def _is_file(text: str) -> bool:

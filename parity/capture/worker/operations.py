@@ -145,7 +145,7 @@ def _each_layer(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     if session.variant.permuted:
         states = permute(states)
     model = session.current()
-    arrays, dtypes, facts = flatten(session.call(inputs, "layerwise_alone", states=states), model.to_numpy)
+    arrays, dtypes, facts = flatten(session.call(inputs, "layerwise", states=states), model.to_numpy)
     return Trace(arrays, {"fields": facts}, dtypes=dict(dtypes))
 
 
