@@ -222,6 +222,8 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
         from parity import AuditOptions, api
     except ReferenceHidden as error:
         raise pytest.UsageError(f"parity: {error}") from error
+    import typer
+
     from parity.cli.exit_codes import is_bad_input, one_line
     from parity.cli.options import split_commas
     from parity.core.options import with_main
@@ -230,7 +232,10 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
 
     def given(name: str) -> Any:
         value = config.getoption(f"--parity-{name}") or None
-        return split_commas(value) if isinstance(value, list) else value
+        try:
+            return split_commas(value) if isinstance(value, list) else value
+        except typer.BadParameter as error:
+            raise pytest.UsageError(f"parity: --parity-{name}: {error.message}") from error
 
     try:
         path = find_project(config.invocation_params.dir)

@@ -72,6 +72,7 @@ def test_without_the_option_nothing_changes(project):
     [
         ["--parity-report", "none.json"],
         ["--parity", "./none"],
+        ["--parity", str(fixture("bart-odd")), "--parity-check", "", "--parity-out", "none"],
         ["--parity", str(fixture("bart-odd")), "--parity-known-issues", "none.toml"],
     ],
 )
