@@ -15,7 +15,7 @@ def test_the_page_is_fresh():
 
 def test_every_choice_has_its_question_and_its_row():
     names = [choice.name for choice in fields(Dialect)]
-    assert list(table.ASKS) == names
+    assert list(table.DESCRIPTIONS) == names
     rows = [line for line in table.as_markdown().splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == names
 
