@@ -40,7 +40,7 @@ DOCUMENTED = (
     "FlaxSpeechEncoderDecoderModel",
 )
 """In the order of the pages."""
-HEAD = ("| class | checked | known to differ | not asked | why not |", "|---|---|---|---|---|")
+HEAD = ("| class | checked | known to differ | skipped | reason |", "|---|---|---|---|---|")
 INTRODUCTION = """# Which documented classes are checked
 
 Cells of an audit of all fixtures (`nox -s parity -- --stack docs-4.37 --stack current`), by stack and class of the
