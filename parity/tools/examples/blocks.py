@@ -1,4 +1,4 @@
-"""What a block of code is: a session, a script, a signature, shell, or unreadable and why."""
+"""Classifies a block of code: a session, a script, a signature, shell, or unreadable with a reason."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PYTHON = {"py", "python", "python3", "pycon", "py3", "ipython"}
 SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "cmd", "powershell"}
 COMMAND = re.compile(r"\s*(\$ |!|%|pip3? |python3? -|transformers(-cli)? |conda |git |cd |echo |curl |export )")
 OPTIONS = ("IGNORE_RESULT", "NUMBER")
-"""Options of other projects' doctests, without which their statements could not be parsed."""
+"""Options of other projects' doctests; statements that use them can only be parsed if they are registered."""
 FENCE = re.compile(r"\s+(```|~~~)(.*)")
 LONGEST = 400
-"""Lines that an unfenced script may have."""
+"""Maximum number of lines of an unfenced script."""
 for _name in OPTIONS:
     doctest.register_optionflag(_name)
 
@@ -29,16 +29,16 @@ def fenced_block(content: str, info: str, line: int, *, scarred: bool) -> Block:
     """The block of a fence.
 
     Args:
-        content: between the fences.
-        info: what stands behind the opening fence.
-        line: of the page, where the content begins.
+        content: the text between the fences.
+        info: the text after the opening fence.
+        line: the line of the page where the content begins.
     """
     words = re.split(r"[\s,{]+", info.strip().lower())
     return classify(content, words[0], line, scarred=scarred)
 
 
 def classify(content: str, language: str, line: int, *, scarred: bool = False, fenced: bool = True) -> Block:
-    """Says what a block is, and takes its statements apart."""
+    """Classifies a block and splits it into statements."""
     if not content.strip():
         return Block("unreadable", line, reason="empty")
     if re.search(r"^\s*>>>", content, re.MULTILINE):
@@ -57,7 +57,7 @@ def classify(content: str, language: str, line: int, *, scarred: bool = False, f
 
 
 def is_signature(content: str) -> bool:
-    """Whether this only says how something is called: ``( input_ids: LongTensor = None **kwargs ) → …``."""
+    """Whether this is only a call signature: ``( input_ids: LongTensor = None **kwargs ) → …``."""
     text = content.strip()
     if not text.startswith("(") or "\n\n" in text or ")" not in text:
         return False
@@ -72,7 +72,7 @@ def _session(content: str, line: int, *, scarred: bool, fenced: bool) -> Block:
     try:
         examples = doctest.DocTestParser().get_examples(content)
     except ValueError as error:
-        # Its messages count lines from 1 and call every text a docstring.
+        # The parser's messages count lines from 1 and call every text a docstring.
         return Block(
             "unreadable", line, reason=re.sub(r"^line (\d+) of the docstring for \S+ ", r"line \1 ", str(error))
         )
@@ -92,7 +92,7 @@ def _session(content: str, line: int, *, scarred: bool, fenced: bool) -> Block:
 
 
 def _shows_nothing(code: str) -> bool:
-    """Whether it is an assignment or an import: without fences, what stands below may be the next paragraph."""
+    """Whether it is an assignment or an import: without fences, the text below may be the next paragraph."""
     try:
         return all(isinstance(node, ast.Assign | ast.Import | ast.ImportFrom) for node in parse(code).body)
     except SyntaxError:
@@ -100,12 +100,14 @@ def _shows_nothing(code: str) -> bool:
 
 
 def last_line(node: ast.stmt | ast.expr | ast.keyword) -> int:
-    """Where a node of a tree that was parsed ends: of one that was made otherwise nobody knows, and it is not asked."""
+    """The last line of a parsed node; the first line for a node without ``end_lineno``, which the parser did not
+    create."""
     return node.lineno if node.end_lineno is None else node.end_lineno
 
 
 def _script(content: str, line: int) -> Iterator[Statement]:
-    """Its top-level statements, those of one line together; the whole, where it is no Python: running it says so."""
+    """The top-level statements; those on one line together. Invalid Python is one statement, which fails when it is
+    run."""
     try:
         body = parse(content).body
     except SyntaxError:
@@ -114,7 +116,7 @@ def _script(content: str, line: int) -> Iterator[Statement]:
     spans: list[tuple[int, int]] = []
     for node in body:
         begin = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
-        if spans and begin == spans[-1][1]:  # behind a semicolon
+        if spans and begin == spans[-1][1]:  # after a semicolon
             begin, _ = spans.pop()
         spans.append((begin, last_line(node)))
     lines = content.splitlines(keepends=True)
@@ -123,10 +125,10 @@ def _script(content: str, line: int) -> Iterator[Statement]:
 
 
 def parse(text: str) -> ast.Module:
-    """Python's own parser, without its warnings.
+    """Python's own parser, with its warnings suppressed.
 
     Raises:
-        SyntaxError: this is no Python, or more of it than the parser can hold.
+        SyntaxError: the text is not Python, or exceeds a limit of the parser.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -145,12 +147,12 @@ def _syntax_problem(text: str) -> str:
 
 
 def unfenced_blocks(lines: list[str], *, scarred: bool) -> Iterator[Block]:
-    """Code in text that marks none: sessions by ``>>>``, scripts by what parses, signatures by their form."""
+    """Finds code in text without fences: sessions by ``>>>``, scripts by what parses, signatures by their form."""
     at = 0
     while at < len(lines):
         end = at + 1
         if fence := FENCE.match(lines[at]):
-            # Deeper than Markdown allows: a docstring's own indentation.
+            # Indented more than Markdown allows, because a docstring has an indentation of its own.
             end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() == fence[1]), len(lines)) + 1
             content = textwrap.dedent("\n".join(lines[at + 1 : end - 1]) + "\n")
             yield fenced_block(content, fence[2], at + 2, scarred=scarred)
@@ -166,7 +168,7 @@ def unfenced_blocks(lines: list[str], *, scarred: bool) -> Iterator[Block]:
 
 
 def _end_of_session(lines: list[str], begin: int) -> int:
-    """A session ends where a paragraph begins with anything but a prompt."""
+    """The end of a session: the first paragraph that does not begin with a prompt."""
     end = begin
     for at in range(begin, len(lines)):
         if not lines[at].strip():
@@ -194,9 +196,9 @@ def _begins_script(line: str) -> bool:
 
 
 def _end_of_script(lines: list[str], begin: int) -> int:
-    """Past the last line that still makes whole Python with all before it; 0 where there is none.
+    """The line after the last one up to which the text is complete Python; 0 if there is none.
 
-    A word of prose alone on its line is Python too (``Notes``): at the end of a script it is taken for prose.
+    A single word of prose on a line is Python too (``Notes``): at the end of a script it counts as prose.
     """
     end = 0
     for at in range(begin, min(len(lines), begin + LONGEST)):
@@ -208,9 +210,9 @@ def _end_of_script(lines: list[str], begin: int) -> int:
     if not end:
         return 0
     try:
-        # With the line's end that made it whole: a backslash may stand before it.
+        # With the line end that completed it: a backslash may precede it.
         body = parse("\n".join(lines[begin:end]) + "\n").body
-    except SyntaxError:  # it compiles, and is deeper than a tree of objects can be
+    except SyntaxError:  # it compiles, but is nested too deeply for a tree of objects
         return 0
     while body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Call | ast.Await):
         body.pop()
@@ -218,7 +220,7 @@ def _end_of_script(lines: list[str], begin: int) -> int:
 
 
 def _compiled(text: str) -> bool:
-    """Whether it is whole; raises SyntaxError where nothing that follows can mend it."""
+    """Whether the code is complete; raises SyntaxError where no continuation can make it valid."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""The checkpoints and data sets that examples load: stand-ins, or the real ones of the user's hub cache."""
+"""The checkpoints and data sets that examples load: stand-ins, or the real ones in the user's hub cache."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from parity.tools.examples.stand_ins import hub_ids, prepare
 
 
 class CheckpointProvider(Protocol):
-    """What an example finds in its ``HF_HOME``."""
+    """Provides the content of an example's ``HF_HOME``."""
 
     fills: Path | None
-    """The hub cache that examples may fill from the network; None: they get no network."""
+    """The hub cache that examples may fill from the network; None: they have no network."""
 
     def prepare(self, stack: Stack, blocks: Sequence[Block]) -> None:
-        """Makes what these examples will find in a stack, before the first of them that loads anything; what stands
-        there already stays."""
+        """Creates what these examples load in a stack, before the first of them runs; existing entries are not
+        replaced."""
         ...
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
-        """Why an example that loads these cannot be run; empty where it can."""
+        """Why an example that loads these ids cannot run; empty where it can."""
         ...
 
     def standing_in(self, stack: Stack) -> frozenset[str]:
-        """Ids of which there is a stand-in only."""
+        """Ids for which there is only a stand-in."""
         ...
 
     def about(self, block: Block, stack: Stack) -> str:
-        """What stands under the ids that an example loads, in a word that changes with it."""
+        """Identifies the content of the ids that an example loads: a text that changes with the content."""
         ...
 
     def install(self, home: Path, stack: Stack, block: Block) -> None:
@@ -43,12 +43,12 @@ class CheckpointProvider(Protocol):
         ...
 
     def close(self) -> None:
-        """Takes away what was laid out."""
+        """Removes the created files."""
         ...
 
 
 class StandIns:
-    """A hub cache of the tiny stand-ins that examples name, laid out for each stack and linked for each example."""
+    """A hub cache of the tiny stand-ins that examples name, created for each stack and linked for each example."""
 
     fills: Path | None = None
 
@@ -69,7 +69,7 @@ class StandIns:
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         absent = [name for name in ids if name not in self.standing_in(stack)]
-        # Why is said alone where one thing is missing for all, so that it is said once for all examples.
+        # Reasons are returned without the ids, so that a reason common to all examples is reported once.
         whys = list(dict.fromkeys(self._lacking[name] for name in absent if name in self._lacking))
         unknown = [name for name in absent if name not in self._lacking]
         if unknown:
@@ -80,7 +80,7 @@ class StandIns:
         return self._laid_out.get(stack.name, frozenset())
 
     def about(self, block: Block, stack: Stack) -> str:
-        # A stand-in is a link into a folder that is named by the digest of what it was made from.
+        # A stand-in is a link into a folder named by the digest of its sources.
         hub = self._home(stack) / "hub"
         return " ".join(sorted({str(entry.resolve().parent) for entry in hub.glob("*--*")}) if ids_of(block) else ())
 
@@ -97,7 +97,7 @@ class Real:
     """The user's hub cache, linked entry by entry; with the network, that cache itself.
 
     Args:
-        network: whether what is not there may be fetched.
+        network: whether missing entries may be downloaded.
     """
 
     def __init__(self, *, network: bool) -> None:
@@ -105,11 +105,11 @@ class Real:
 
         self.network, self.cache = network, Path(constants.HF_HUB_CACHE)
         self.fills = self.cache if network else None
-        # Where ``datasets`` keeps what it has made of a repository's files; offline it looks nowhere else.
+        # Where ``datasets`` stores what it has converted from a repository's files; offline it looks nowhere else.
         self._prepared = Path(os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets")
 
     def _entries(self, name: str) -> dict[Path, list[Path]]:
-        """By entry that is there for a name, the versions that it holds."""
+        """The existing entries of a name, each with its versions."""
         hub = [self.cache / "--".join([kind, *name.split("/")]) for kind in ("models", "datasets")]
         found = {entry: sorted(entry.glob("snapshots/*")) for entry in hub}
         prepared = self._prepared / "___".join(name.split("/"))
@@ -117,7 +117,7 @@ class Real:
         return {entry: versions for entry, versions in found.items() if versions}
 
     def prepare(self, stack: Stack, blocks: Sequence[Block]) -> None:
-        """Nothing: it is there."""
+        """Does nothing: the cache exists."""
 
     def lacks(self, ids: Sequence[str], stack: Stack) -> str:
         absent = [] if self.network else [name for name in ids if not self._entries(name)]
@@ -140,17 +140,18 @@ class Real:
                 (place / entry.name).symlink_to(entry)
 
     def close(self) -> None:
-        """Nothing to be taken away."""
+        """Does nothing: there is nothing to remove."""
 
 
 def named_in(block: Block) -> set[str]:
-    """Ids with a stand-in that an example loads, or names in a text of its own: it may load by a variable."""
+    """Ids with a stand-in that an example loads, or that its code contains as a string, as it may load by a
+    variable."""
     code = "".join(each.code for each in block.statements)
     return {name for name in hub_ids() if f'"{name}"' in code or f"'{name}'" in code} | set(ids_of(block))
 
 
 def _link(source: str, target: str) -> None:
-    """A second name for a file, or a copy where the file system has no such thing."""
+    """Hard-links a file, or copies it where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,8 +1,8 @@
-"""What of an example depends on a checkpoint's weights: read from its code, before it runs.
+"""Determines which parts of an example depend on a checkpoint's weights, from its code, before it runs.
 
-The rule: whatever comes from a hub id depends on that checkpoint, and so does everything computed from it. Types and
-dtypes do not; shapes, lengths and configs do by their numbers only, since a stand-in has other widths. A text that was
-generated has a length of its own, so that its shape depends on the weights as well.
+The rule: every value loaded from a hub id depends on that checkpoint, and so does everything computed from it. Types
+and dtypes do not depend on it; shapes, lengths and configs do only by their numbers, since a stand-in has other widths.
+The length of a generated text depends on the weights, and therefore so does its shape.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 FREE_ATTRIBUTES = {"dtype", "ndim", "device", "__class__"}
 FREE_CALLS = {"type", "isinstance", "hasattr", "callable", "issubclass"}
 OWN_LENGTH = {"generate", "greedy_search", "beam_search", "sample", "batch_decode", "decode"}
-"""Calls whose results have a length that the weights decide."""
+"""Calls whose results have a length that depends on the weights."""
 
 
 Ids = frozenset[str]
@@ -39,9 +39,9 @@ class Needs:
 
     values: Ids = frozenset()
     shapes: Ids = frozenset()
-    """Those whose weights decide its shape."""
+    """Those whose weights determine its shape."""
     widths: Ids = frozenset()
-    """Those whose widths are in it, or in its shape."""
+    """Those whose widths determine it, or its shape."""
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(self.values | other.values, self.shapes | other.shapes, self.widths | other.widths)
@@ -51,7 +51,7 @@ class Needs:
 
     @property
     def of_shape(self) -> Needs:
-        """What is left of it where only the shape is looked at."""
+        """The dependencies that remain if only the value's shape is used."""
         return Needs(self.shapes, self.shapes, self.values | self.widths)
 
 
@@ -60,21 +60,22 @@ NOTHING = Needs()
 
 @dataclass
 class Reader:
-    """Reads statements in order and keeps what each name depends on."""
+    """Reads statements in order and records what each name depends on."""
 
     names: dict[str, Needs] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
-    """Names that stand for a text, which may be an id."""
+    """Names bound to a string, which may be an id."""
     ids: dict[str, None] = field(default_factory=dict)
-    """Every id that is loaded so far, in order."""
+    """Every id that has been loaded so far, in order."""
 
     def read(self, code: str) -> Needs:
-        """What the value that a statement shows or asserts depends on; then its assignments hold for the next."""
+        """The dependencies of the value that a statement shows or asserts; records its assignments for later
+        statements."""
         found = NOTHING
         try:
             for node in parse(code).body:
                 found |= self._statement(node)
-        except (SyntaxError, RecursionError):  # what cannot be followed may depend on all of them
+        except (SyntaxError, RecursionError):  # code that cannot be analysed may depend on all of them
             return Needs(frozenset(self.ids), frozenset(self.ids), frozenset(self.ids))
         return found
 
@@ -153,7 +154,7 @@ class Reader:
         return replace(found, shapes=found.values) if name in OWN_LENGTH else found
 
     def _ids(self, node: ast.Call) -> Iterator[str]:
-        """Ids among the arguments: of a pipeline the model, of a composition both, of anything else the first."""
+        """Ids among the arguments: of a pipeline the model, of a composition both, of any other call the first."""
         name = called(node)
         named = {keyword.arg: keyword.value for keyword in node.keywords}
         count = {"from_encoder_decoder_pretrained": 2, "pipeline": 0}.get(name, 1)
@@ -171,7 +172,7 @@ def _names_a_repository(key: str | None) -> bool:
 
 
 def called(node: ast.Call) -> str:
-    """The last name of what is called: ``from_pretrained``."""
+    """The last component of the called name: ``from_pretrained``."""
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
@@ -181,9 +182,9 @@ def ids_of(block: Block) -> tuple[str, ...]:
 
 
 def read_all(codes: Sequence[str]) -> tuple[list[Needs], tuple[str, ...]]:
-    """For each statement what it depends on, and every hub id that the example loads, in order.
+    """The dependencies of each statement, and every hub id that the example loads, in order.
 
-    A folder that the example saved to itself (``save_pretrained("bert2bert")``) is no hub id.
+    A folder that the example itself saved (``save_pretrained("bert2bert")``) is not a hub id.
     """
     reader, saved = Reader(), set()
     needs = []

@@ -1,7 +1,7 @@
-"""What is wrong with an example that breaks, in one line, and where it is clear the line as it should be.
+"""Diagnoses a failing example in one line and, where the correction is clear, gives the corrected line.
 
-A rule looks at the statement that raised and at what it raised, and says what is wrong; where it knows better it gives
-the mended example, which is run again: a correction is shown only with what became of it.
+A rule examines the statement that raised and the exception, and describes the fault. Where it has a correction, it
+returns the corrected example, which is run again: a correction is only shown with the result of running it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ USUAL_NAMES = {
     "jax": "import jax",
     "load_dataset": "from datasets import load_dataset",
 }
-"""What documents call libraries, and forget to import."""
+"""Names of libraries that documents use without importing them."""
 OF_GENERATION = {
     "forced_bos_token_id",
     "forced_eos_token_id",
@@ -36,7 +36,7 @@ OF_GENERATION = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong, and the mended example where there is one."""
+    """What is wrong, and the corrected example where there is one."""
 
     text: str
     corrected: str = ""
@@ -47,7 +47,7 @@ Rule = Callable[[Block, int, Raised], Diagnosis | None]
 
 
 def diagnose(block: Block, result: ExampleResult) -> Diagnosis | None:
-    """Says what is wrong with an example that broke; None where no rule knows."""
+    """Diagnoses an example that failed; None where no rule applies."""
     number = next((n for n, each in enumerate(result.statements) if each.status == "breaks"), None)
     raised = None if number is None else result.statements[number].raised
     if number is None or raised is None:
@@ -167,7 +167,7 @@ def _no_such_field(block: Block, number: int, raised: Raised) -> Diagnosis | Non
         return None
     text = f"in this version the config of {found[1]} has no add_cross_attention"
     code, value = without_argument(block.statements[number].code, "add_cross_attention")
-    # To leave out anything but the former default would ask for another model.
+    # Removing any value but the former default would specify another model.
     return (
         _rewritten(block, number, code, f"{text}, which was False by default") if value == "False" else Diagnosis(text)
     )
@@ -192,7 +192,7 @@ def _no_such_attention(block: Block, number: int, raised: Raised) -> Diagnosis |
 def _jax_cannot_index_sparse_arrays(block: Block, number: int, raised: Raised) -> Diagnosis | None:
     if raised.type != "NotImplementedError" or not raised.message.startswith("bcoo_"):
         return None
-    # Another setting runs, but asks for another text than the documented one: that corrects nothing.
+    # Another setting would run, but specify another text than the documented one, so it is not a correction.
     return Diagnosis(
         "the checkpoint's config asks for no_repeat_ngram_size, for which Flax's generate() indexes a sparse array as "
         "this version of jax cannot: with no_repeat_ngram_size=0 it runs, and another text may come"
@@ -224,22 +224,23 @@ def _wrong_auto_class(block: Block, number: int, raised: Raised) -> Diagnosis | 
 
 
 def _replaced(block: Block, number: int, wrong: str, right: str, text: str) -> Diagnosis:
-    """A diagnosis whose correction is one word of the statement that raised."""
+    """A diagnosis whose correction replaces one word of the statement that raised."""
     return _rewritten(block, number, block.statements[number].code.replace(wrong, right), text)
 
 
 def _given(block: Block, number: int, argument: str, text: str, call: str = "generate") -> Diagnosis:
-    """A diagnosis whose correction is one argument more for the call that raised."""
+    """A diagnosis whose correction adds an argument to the call that raised."""
     return _rewritten(block, number, with_argument(block.statements[number].code, call, argument), text)
 
 
 def _left_out(block: Block, number: int, argument: str, text: str) -> Diagnosis:
-    """A diagnosis whose correction is one argument less for the call that raised."""
+    """A diagnosis whose correction removes an argument from the call that raised."""
     return _rewritten(block, number, without_argument(block.statements[number].code, argument)[0], text)
 
 
 def _rewritten(block: Block, number: int, code: str, text: str) -> Diagnosis:
-    """A diagnosis whose correction is another code of the statement that raised; empty: none is known."""
+    """A diagnosis whose correction replaces the code of the statement that raised; empty code: there is no
+    correction."""
     return Diagnosis(text, code.strip(), changed(block, number, code)) if code else Diagnosis(text)
 
 

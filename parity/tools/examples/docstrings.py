@@ -1,6 +1,6 @@
-"""The docstrings of an installed transformers: a script for a stack's interpreter.
+"""Extracts the docstrings of an installed transformers: a script for a stack's interpreter.
 
-It imports nothing but the standard library and transformers: an old stack has nothing else of ours.
+It imports nothing but the standard library and transformers: an old stack has none of our other dependencies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 OWN = "transformers.models."
-"""Where the methods of a model stand; what every model inherits is documented elsewhere."""
+"""The module prefix of a model's methods; methods inherited by every model are documented elsewhere."""
 
 
 DISTRIBUTIONS = (
@@ -46,7 +46,7 @@ def documented_members(cls: type) -> list[tuple[str, str]]:
 
 
 def describe(names: list[str]) -> dict[str, Any]:
-    """Versions, and by class its docstrings; of an absent one, why it is absent."""
+    """Versions, and the docstrings of each class; for an absent class, the reason."""
     found: dict[str, Any] = {"python": platform.python_version(), "versions": {}, "members": {}, "absent": {}}
     for distribution in DISTRIBUTIONS:
         try:
@@ -71,6 +71,6 @@ def describe(names: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # Python puts a script's own folder first, where our file names would hide other packages.
+    # Python puts a script's own folder first on sys.path, where our file names would shadow other packages.
     del sys.path[0]
     print("\n" + json.dumps(describe(sys.argv[1:])))

@@ -1,4 +1,4 @@
-"""What an example takes from an earlier one of its page: each is run alone, and so it breaks."""
+"""Detects names that an example uses from an earlier one on its page: it fails, because each is run separately."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from parity.tools.examples.results import ExampleResult
 
 
 def goes_on_from(result: ExampleResult, earlier: Sequence[Block]) -> Diagnosis | None:
-    """Says where a name that an example lacks is defined; None where it lacks none, or no earlier example has it."""
+    """Reports where an undefined name is defined; None where there is no such name, or no earlier example defines
+    it."""
     raised = next((each.raised for each in result.statements if each.status == "breaks"), None)
     found = re.match(r"name '(\w+)' is not defined", raised.message) if raised else None
     if raised is None or raised.type != "NameError" or found is None:
@@ -25,7 +26,7 @@ def goes_on_from(result: ExampleResult, earlier: Sequence[Block]) -> Diagnosis |
 
 
 def names_bound(code: str) -> set[str]:
-    """Names that a statement gives a value to, at its top level or deeper."""
+    """Names that a statement assigns, at its top level or deeper."""
     try:
         return set(_bound(parse(code)))
     except SyntaxError:

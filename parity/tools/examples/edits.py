@@ -1,4 +1,4 @@
-"""Small changes of an example's statements: an argument more, an argument less, another code."""
+"""Small edits of an example's statements: adding an argument, removing an argument, replacing the code."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from parity.tools.examples.model import Block
 
 
 def changed(block: Block, number: int, code: str) -> Block:
-    """The block with another code of one statement."""
+    """The block with the code of one statement replaced."""
     statements = list(block.statements)
     statements[number] = replace(statements[number], code=code)
     return replace(block, statements=tuple(statements))
 
 
 def with_argument(code: str, call: str, argument: str) -> str:
-    """A statement with one argument more in the call of a method; empty where it has no such call."""
+    """A statement with an argument added to the call of a method; empty where it has no such call."""
     for node in _calls(code):
         if called(node) == call:
             content = code.encode()
@@ -40,7 +40,7 @@ def without_argument(code: str, name: str) -> tuple[str, str]:
 
 
 def _cut(code: str, call: ast.Call, argument: ast.keyword) -> str:
-    """Takes an argument out, with the comma before it, or behind it where it is the first."""
+    """Removes an argument with the comma before it, or after it if it is the first."""
     content = code.encode()
     arguments = sorted([*call.args, *call.keywords], key=lambda each: (each.lineno, each.col_offset))
     at = arguments.index(argument)
@@ -58,10 +58,10 @@ def _calls(code: str) -> Iterator[ast.Call]:
 
 
 def _end(content: bytes, node: ast.expr | ast.keyword) -> int:
-    """Where a node of a parsed tree ends."""
+    """The end offset of a parsed node."""
     return _place(content, last_line(node), node.col_offset if node.end_col_offset is None else node.end_col_offset)
 
 
 def _place(content: bytes, line: int, column: int) -> int:
-    """Where a place of Python's parser is, which counts lines from 1 and bytes within one from 0."""
+    """The offset of a position of Python's parser, which counts lines from 1, and bytes within a line from 0."""
     return sum(len(each) for each in content.split(b"\n")[: line - 1]) + line - 1 + column

@@ -1,4 +1,4 @@
-"""Runs examples in stacks, several at a time: stored results are used again, failing examples also run corrected."""
+"""Runs examples in stacks, several at a time: stored results are reused, and failing examples also run corrected."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from parity.tools.examples.process import Outcome, Runner
 from parity.tools.examples.results import ExampleResult
 
 Key = tuple[str, str, tuple[str, ...]]
-"""Of what is run once: stack, kind of block, code."""
+"""Identifies code that is run once: stack, kind of block, code."""
 CORRECTIONS = 3
-"""The largest number of corrections of one example, one after another."""
+"""Maximum number of successive corrections of one example."""
 
 
 class Say(Protocol):
-    """Is called with the progress of a run."""
+    """Callback for the progress of a run."""
 
     def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
-        """What is done, how many examples are done, of how many, and what was wrong with the last one."""
+        """The current step, the number of finished examples, their total, and the problem of the last one."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,21 @@ class Target:
     stack: Stack
     block: Block
     earlier: tuple[Block, ...] = ()
-    """The examples that stand before it in its page or docstring."""
+    """The examples before it on its page or in its docstring."""
 
     @property
     def key(self) -> Key:
-        """The same code in the same stack is run once, however many docstrings hold it."""
+        """The same code in the same stack is run once, however many docstrings contain it."""
         return self.stack.name, self.block.kind, tuple(each.code for each in self.block.statements)
 
 
 @dataclass
 class Asking:
-    """Asks examples and judges what comes back.
+    """Runs examples and judges their results.
 
     Args:
-        facts: by stack what an outcome depends on: its interpreter and versions.
-        jobs: examples at a time.
+        facts: by stack, what an outcome depends on: its interpreter and versions.
+        jobs: maximum number of examples that run in parallel.
     """
 
     shelf: CheckpointProvider
@@ -65,7 +65,7 @@ class Asking:
     progress: Say
 
     def results(self, asked: Sequence[Target]) -> list[ExampleResult]:
-        """What became of each, in order: run where it can be, then mended as far as that is known."""
+        """The results in order: each example is run where possible, then corrected where a correction is known."""
         lacking = [self.shelf.lacks(ids_of(each.block), each.stack) for each in asked]
         outcomes = self._outcomes([each for each, lacks in zip(asked, lacking, strict=True) if not lacks])
         results = [self._judged(each, outcomes, lacks) for each, lacks in zip(asked, lacking, strict=True)]
@@ -77,7 +77,7 @@ class Asking:
     def _mend(
         self, broken: dict[int, tuple[Target, ExampleResult]], results: list[ExampleResult]
     ) -> dict[int, tuple[Target, ExampleResult]]:
-        """Writes a diagnosis to the results of what broke; returns what became of those that could be mended."""
+        """Adds a diagnosis to the results of failed examples; returns the results of those that could be corrected."""
         mended: dict[int, Target] = {}
         for number, (each, result) in broken.items():
             found = diagnose(each.block, result) or goes_on_from(result, each.earlier)
@@ -112,7 +112,7 @@ class Asking:
         return judge(asked.name, asked.source, asked.block, asked.stack.name, outcome, standing_in)
 
     def _outcomes(self, asked: Sequence[Target]) -> dict[Key, Outcome]:
-        """Runs each code once in each stack; after an interruption only those that came to their end are there."""
+        """Runs each code once in each stack; after an interruption the result contains only examples that finished."""
         once = {each.key: each for each in reversed(asked)}
         kept = {key: self.kept.find(each.block, *self._about(each)) for key, each in once.items()}
         outcomes = {key: outcome for key, outcome in kept.items() if outcome is not None}
@@ -143,6 +143,6 @@ class Asking:
 
 
 def still_so(corrected: str, block: Block) -> list[str]:
-    """The lines of earlier corrections that stand in a block: a later one may have changed the same statement again."""
+    """The lines of earlier corrections that a block still contains: a later one may have changed the same statement."""
     code = "".join(each.code for each in block.statements)
     return [line for line in corrected.splitlines() if line.removeprefix("... ") in code]

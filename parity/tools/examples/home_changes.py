@@ -1,4 +1,4 @@
-"""What changes in the user's own folders while examples run: the names, sizes and times of what lies directly there."""
+"""Detects changes in the user's own folders while examples run, by names, sizes and times of their direct entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Snapshot = dict[str, tuple[int, int]]
 
 
 def snapshot(folders: list[Path]) -> Snapshot:
-    """Size and time of every entry of the folders; not of what is deeper, which may be millions of files."""
+    """Size and time of every entry of the folders; not recursive, because there may be millions of files."""
     found = {}
     for folder in dict.fromkeys(folders):
         try:
@@ -25,5 +25,5 @@ def snapshot(folders: list[Path]) -> Snapshot:
 
 
 def what_changed(before: Snapshot, after: Snapshot) -> list[str]:
-    """Paths that came, went or were written."""
+    """Paths that were created, removed or written."""
     return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))

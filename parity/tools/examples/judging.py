@@ -51,7 +51,7 @@ def judge(
     """Judges one example.
 
     Args:
-        standing_in: ids of which the example saw a stand-in instead of the real thing.
+        standing_in: ids for which the example used a stand-in instead of the real checkpoint or data set.
     """
     if outcome.not_begun:
         return not_run(name, source, block, stack, outcome.not_begun)
@@ -171,9 +171,8 @@ def _documents_this(expected: str, raised: Raised) -> bool:
 
 
 def agrees(expected: str, got: str) -> bool:
-    """Whether the output equals the documented one, ignoring white space, with ``...`` for anything, and numbers
-    compared
-    to the documented digits."""
+    """Whether the output equals the documented one, ignoring white space, with ``...`` matching anything, and numbers
+    compared to the documented number of digits."""
     checker = doctest.OutputChecker()
     if checker.check_output(expected, got, FLAGS):
         return True

@@ -1,4 +1,4 @@
-"""What became of documented examples, as a Markdown page: ``documented.md``."""
+"""Formats the results of documented examples as a Markdown page: ``documented.md``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WITH = {"stand-in": "tiny stand-ins for the checkpoints and data sets it names",
 
 
 def page(report: DocsReport) -> str:
-    """The whole page: what pages and libraries say stands in it as text and as code, never as markup."""
+    """The whole page; texts from pages and libraries are escaped as text or code, never rendered as markup."""
     report = shown(report)
     parts = [
         HEAD.format(checkpoints=WITH[report.mode]).splitlines(),
@@ -114,18 +114,18 @@ def _by_page(report: DocsReport) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Wrong:
-    """One code that is wrong in one way, wherever it stands."""
+    """One code that is wrong in one way, at every location where it occurs."""
 
     first: ExampleResult
     statement: StatementResult
-    """The one that decided."""
+    """The statement that determined the status."""
     names: tuple[str, ...]
     stacks: tuple[str, ...]
     """With the version of transformers: ``main (transformers 4.57.6)``."""
 
 
 def wrong_ones(report: DocsReport) -> list[Wrong]:
-    """Each code that breaks or differs once, with every place it stands in and every stack it is so in."""
+    """Each code that breaks or differs, once, with all its locations and stacks."""
     versions = {each.name: each.versions.get("transformers", "?") for each in report.stacks}
     groups: dict[tuple[str, ...], list[ExampleResult]] = {}
     for example in report.examples:
@@ -145,7 +145,7 @@ def wrong_ones(report: DocsReport) -> list[Wrong]:
 
 
 def with_it(example: ExampleResult) -> str:
-    """What became of an example with its correction: `` (run with it: holds)``."""
+    """The result of an example with its correction: `` (run with it: holds)``."""
     why = f": {example.mended_reason}" if example.mended in WRONG else ""
     return f" (run with it: {example.mended}{why})" if example.mended else ""
 
@@ -220,7 +220,7 @@ def _written(report: DocsReport) -> Iterator[str]:
 
 
 def first_line(text: str) -> str:
-    """Of a statement."""
+    """The first line of a statement."""
     return (text.strip().splitlines() or [""])[0]
 
 
@@ -233,11 +233,11 @@ def _row_code(name: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """A line that breaks no table and holds no markup; a long one is cut."""
+    """Text for a table cell, on one line and without markup; a long one is truncated."""
     return markdown(_line(text))
 
 
 def _line(text: str) -> str:
-    """One line; a long one is cut."""
+    """One line; a long one is truncated."""
     line = " ".join(text.split())
     return line if len(line) <= 240 else f"{line[:237]}..."

@@ -1,4 +1,4 @@
-"""What a page or a docstring is made of: sources, blocks, statements."""
+"""Data classes for the content of a page or a docstring: sources, blocks, statements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["session", "script", "signature", "shell", "unreadable"]
-"""``session``: ``>>>`` statements; ``script``: plain Python; ``signature``: how something is called, no code."""
+"""``session``: ``>>>`` statements; ``script``: plain Python; ``signature``: a call signature, not code."""
 EXECUTED: tuple[Kind, ...] = ("session", "script")
 
 
@@ -16,22 +16,22 @@ class Statement:
 
     code: str
     expected: str
-    """What the document shows below it, with its line end; empty: nothing."""
+    """The documented output, with its line end; empty if there is none."""
     line: int
-    """Of the page or docstring, from 1."""
+    """The line in the page or docstring, from 1."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of code of a page or docstring. One that is executed is an example."""
+    """One block of code of a page or docstring. A block that is executed is an example."""
 
     kind: Kind
     line: int
     statements: tuple[Statement, ...] = ()
     reason: str = ""
-    """Why it is unreadable."""
+    """Why the block is unreadable."""
     notes: tuple[str, ...] = ()
-    """What was mended while it was read."""
+    """What was repaired while it was read."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from parity.tools.examples.process import RUNNER, Answer, Outcome
 
 
 class Kept:
-    """Outcomes below a directory, one file each, written whole; None: nothing is kept.
+    """Outcomes below a directory, one file each, written atomically; None: nothing is stored.
 
-    A file is named by everything that an outcome depends on: the code, what the stack holds, what stands in its hub
-    cache, the limits, and how examples are run.
+    A file is named by everything that an outcome depends on: the code, the stack's contents, the contents of its hub
+    cache, the limits, and our own code that runs examples.
     """
 
     def __init__(self, directory: Path | None, *limits: float) -> None:
@@ -28,7 +28,7 @@ class Kept:
         return directory / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]}.json"
 
     def find(self, block: Block, *about: str) -> Outcome | None:
-        """The outcome of this code before; ``about`` is what else it depends on."""
+        """The stored outcome of this code; ``about`` is what else it depends on."""
         if self._directory is None:
             return None
         path = self._path(self._directory, block, *about)
@@ -39,7 +39,7 @@ class Kept:
         return Outcome(answers=answers, wrote_outside=tuple(found.pop("wrote_outside")), **found)
 
     def keep(self, outcome: Outcome, block: Block, *about: str) -> None:
-        """Keeps it; a process that did not start is asked again next time."""
+        """Stores an outcome, unless the process did not start: then it is run again next time."""
         if self._directory is None or outcome.not_begun:
             return
         self._directory.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""From bytes to blocks: Markdown, reStructuredText, text that marks no code, whole scripts; in any language, with scars
-of translation."""
+"""Extracts blocks from documents: Markdown, reStructuredText, text without code markup, and scripts; in any language,
+including translations with stray Markdown escapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reference.errors import CheckpointError
 from reference.files import read_bytes
 
 LARGEST = 16
-"""Megabytes of a page; the longest documents of the libraries have one."""
+"""Maximum size of a page in megabytes; the libraries' longest documents have one."""
 ADDRESS = re.compile(r"https?:/")
 PROMPT = re.compile(r"^\s*>>>", re.MULTILINE)
 NON_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -32,7 +32,7 @@ def read_page(path: Path, name: str | None = None) -> Source:
     """Reads a documentation page, by default under its file's name.
 
     Raises:
-        PageError: there is no such file, or it is no page of text.
+        PageError: there is no such file, or it is not a text page.
     """
     if why := _no_page(path):
         raise PageError(f"{path}: {why}")
@@ -45,7 +45,7 @@ def read_page(path: Path, name: str | None = None) -> Source:
 
 
 def _no_page(path: Path) -> str:
-    """Why what was named is none, where a word more helps than that it cannot be read."""
+    """A specific reason why a path is not a page, where one is more useful than that it cannot be read."""
     if ADDRESS.match(str(path)):
         return "an address; save the page, and name its file"
     if path.is_dir():
@@ -75,13 +75,13 @@ def _decode(content: bytes, path: Path) -> str:
 
 
 def mend_encoding(text: str) -> tuple[str, list[str]]:
-    """UTF-8 that was read as Windows-1252 and written again, put right.
+    """Repairs UTF-8 that was decoded as Windows-1252 and encoded again.
 
-    The rule: a run of characters outside ASCII is put back into the bytes it was read from; where those are valid
-    UTF-8, they are what was meant. Anything else stays as it is: ``café`` gives the byte E9 alone, which is not.
+    A run of characters outside ASCII is encoded back to the bytes it was decoded from; if those are valid UTF-8, they
+    replace the run. Anything else is unchanged: ``café`` gives the single byte E9, which is not valid.
 
     Returns:
-        The text, and a note for each thing that was mended.
+        The text, and a note for each repair.
     """
     mended = 0
 
@@ -99,7 +99,7 @@ def mend_encoding(text: str) -> tuple[str, list[str]]:
 
 
 def _bytes_before(run: str) -> bytes:
-    """Windows-1252 leaves five bytes undefined; whoever reads them as it gets the control characters instead."""
+    """The bytes of a run; Windows-1252 leaves five bytes undefined, which decoders may map to control characters."""
     return b"".join(
         bytes([ord(letter)]) if 0x80 <= ord(letter) <= 0x9F else letter.encode("windows-1252") for letter in run
     )
@@ -109,7 +109,7 @@ def blocks_of(text: str, *, scarred: bool = False) -> list[Block]:
     """Every block of code of a page or a docstring, in order.
 
     Args:
-        scarred: whether to take out backslashes that a translation left in the code.
+        scarred: whether to remove backslashes that a translation left in the code.
     """
     lines = text.split("\n")
     blocks = []

@@ -1,10 +1,10 @@
-"""Runs an example in a process of its own: limits of time and memory, a scratch folder, an ``HF_HOME`` of its own.
+"""Runs an example in a subprocess with limits of time and memory, a scratch folder and its own ``HF_HOME``.
 
-This is no sandbox: the code of a document runs with the rights of whoever asked for it. It is given a scratch folder to
-work in and a small environment. What it writes elsewhere through Python is reported, not prevented. Connections that
-Python itself makes are refused, and the Hugging Face libraries are told to stay offline; a program that the example
-starts, or native code, can connect all the same. What it started and left behind is ended with it, on Linux daemons
-too; elsewhere what starts a session of its own gets away.
+This is not a sandbox: the code of a document has the rights of the user who runs it. It gets a scratch folder as the
+working directory and a small environment. Files that it writes elsewhere through Python are reported, not prevented.
+Connections that Python itself opens are refused, and the Hugging Face libraries are set to offline mode; a program that
+the example starts, or native code, can still connect. Processes that it leaves behind are ended with it, on Linux
+daemons too; on other systems a process that starts its own session is not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from parity.tools.examples.model import Block
 
 RUNNER = Path(__file__).with_name("runner.py")
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
-"""What an example inherits: no token, no path of the user's."""
+"""Variables that an example inherits: no token, and none of the user's paths."""
 FOR_THE_NETWORK = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -46,37 +46,38 @@ FOR_THE_NETWORK = (
 LAST_WORDS = 2000
 GIGABYTE = 1_000_000_000
 ROUNDS = 20
-"""How often processes are looked for that were started while others were killed."""
+"""Maximum number of searches for processes that were started while others were killed."""
 LOOK_EVERY = 0.1
-"""Seconds between two looks at what an example holds; a fast one gets some hundred megabytes beyond the limit."""
+"""Seconds between two memory measurements; an example that allocates fast exceeds the limit by some hundred
+megabytes."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one statement that was begun."""
+    """The result of one statement that was started."""
 
     output: str = ""
     raised: dict[str, Any] | None = None
-    """``type``, ``message``, ``where``, ``line`` and ``text`` of what it raised."""
+    """``type``, ``message``, ``where``, ``line`` and ``text`` of the exception."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the process of an example."""
+    """The result of an example's process."""
 
     answers: tuple[Answer, ...] = ()
-    """Of the statements that came to an end, in order."""
+    """Those of the statements that finished, in order."""
     ended: str = ""
-    """How the process ended in the statement after these, where it did: ``took longer than 120 s``."""
+    """How the process ended in the statement after these, if it did: ``took longer than 120 s``."""
     not_begun: str = ""
-    """Why not even the first statement was begun; that says nothing of the example."""
+    """Why not even the first statement was started; this is no result of the example."""
     wrote_outside: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
     def problem(self) -> str:
-        """What it raised or how it ended, in one line; empty where it came to its end."""
+        """The exception or how the process ended, in one line; empty if the example finished."""
         raised = next((each.raised for each in self.answers if each.raised), None)
         said = f"{raised['type']}: {raised['message']}" if raised else self.not_begun or self.ended
         return (said.splitlines() or [""])[0][:200]
@@ -87,10 +88,10 @@ class Runner:
     """Runs examples; ``stop`` ends those that are running.
 
     Args:
-        furnish: fills the folder that is ``HF_HOME`` for an example in a stack.
+        furnish: fills an example's ``HF_HOME`` folder in a stack.
         time_limit: seconds.
-        memory_limit: gigabytes that an example and all it starts may hold together.
-        threads: of each process.
+        memory_limit: gigabytes that an example and all its child processes may use together.
+        threads: threads of each process.
         cache: the hub cache that may be filled from the network; None: no network.
     """
 
@@ -151,7 +152,7 @@ class Runner:
         )
 
     def _wait(self, child: subprocess.Popen[bytes]) -> str:
-        """How it ended; whatever it started ends with it."""
+        """Waits for the process and returns how it ended; ends all processes it started."""
         began, ended = time.monotonic(), ""
         while not ended:
             try:
@@ -163,10 +164,10 @@ class Runner:
         return ended
 
     def _too_much(self, child: subprocess.Popen[bytes], seconds: float) -> str:
-        """Why a process and all below it have to end now; empty where they may go on.
+        """Why a process and its descendants have to be ended now; empty where they may continue.
 
-        Resident memory is looked at: frameworks reserve far more addresses than they use, so that a limit on those
-        would stop conforming examples.
+        The limit applies to resident memory: frameworks reserve far more address space than they use, so a limit on
+        that would stop conforming examples.
         """
         if self.stopped:
             return "was stopped"
@@ -178,12 +179,12 @@ class Runner:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether ``stop`` was called."""
         return self._stopped.is_set()
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """An interruption stops the examples by itself: the exception may be raised where Python ignores it."""
+        """Stops the examples on an interruption directly: the exception may be raised where Python ignores it."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -199,14 +200,14 @@ class Runner:
             signal.signal(signal.SIGINT, before)
 
     def stop(self) -> None:
-        """Ends every example that is running, and every one that begins later."""
+        """Ends every running example, and every one that starts later."""
         self._stopped.set()
         for child in list(self._live):
             _kill(child)
 
 
 def make_home(folder: Path) -> Path:
-    """Makes a home and a place for temporary files in a scratch folder."""
+    """Creates a home and a folder for temporary files in a scratch folder."""
     home = folder / "home"
     for each in (home, home / "huggingface", folder / "tmp"):
         each.mkdir()
@@ -214,10 +215,10 @@ def make_home(folder: Path) -> Path:
 
 
 def environment_of(stack: Stack, home: Path, *, threads: int = 1, cache: Path | None = None) -> dict[str, str]:
-    """What a stack's process is started with: a small environment, a home of its own.
+    """The environment of a stack's process: few variables, and a separate home.
 
     Args:
-        home: stands for the user's home; ``huggingface`` in it is ``HF_HOME``.
+        home: replaces the user's home; ``huggingface`` in it is ``HF_HOME``.
         cache: the hub cache that may be filled from the network; None: no network.
     """
     passed = (*PASSED_ON, *FOR_THE_NETWORK) if cache is not None else PASSED_ON
@@ -245,15 +246,15 @@ def environment_of(stack: Stack, home: Path, *, threads: int = 1, cache: Path | 
 
 
 def _below(child: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Every process that an example started and that is still there; ``inside.supervised`` keeps them below it."""
+    """All live descendants of an example's process; ``runner.supervised`` makes it their ancestor."""
     try:
         return psutil.Process(child.pid).children(recursive=True)
-    except psutil.Error:  # it ended
+    except psutil.Error:  # it has ended
         return []
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all below it: these first, for what has lost its parent is below it no more."""
+    """Ends the descendants of a process, then the process: an orphan would no longer be found as its descendant."""
     for _ in range(ROUNDS):
         below = _below(child)
         for each in below:
@@ -266,12 +267,12 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         psutil.wait_procs(below, timeout=0.2)
     try:
         os.killpg(child.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # nothing of it is left
+    except (ProcessLookupError, PermissionError):  # no process of the group is left
         pass
 
 
 def _told(answers: Path) -> dict[str, list[dict[str, Any]]]:
-    """What the process told, by kind of event; a line cut short by its end is left out."""
+    """The events that the process wrote, by kind; an incomplete last line is omitted."""
     found: dict[str, list[dict[str, Any]]] = {}
     whole, _, _ = answers.read_bytes().rpartition(b"\n") if answers.exists() else (b"", b"", b"")
     for line in whole.splitlines():

@@ -1,4 +1,4 @@
-"""What became of documented examples: on the terminal, and as a Markdown page."""
+"""Prints the results of documented examples on the terminal, and writes them as a Markdown page."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def write_docs(report: DocsReport, directory: Path) -> None:
 
 
 def show_docs(report: DocsReport) -> None:
-    """The counts by stack, the pages' blocks, and every example that does not hold."""
+    """Prints the counts by stack, the pages' blocks, and every example that does not hold."""
     out, report = console(), shown(report)
     for source in report.sources:
         if source.error:
@@ -135,7 +135,8 @@ def _failure(wrong: Wrong, report: DocsReport) -> Text:
 
 
 def _again(wrong: Wrong, report: DocsReport) -> str:
-    """What asks the same again: the page as it was named, which its short name may not find."""
+    """The command that runs the same example again: with the page's path as given, as its short name may not be
+    found."""
     name, source = wrong.names[0], wrong.first.source
     page = next((each for each in report.command if Path(each).name == source), source)
     real = "" if report.mode == "stand-in" else f" --checkpoints {report.mode}"

@@ -1,4 +1,4 @@
-"""reStructuredText's blocks of code, written as Markdown's fences: everything else here reads those."""
+"""Converts reStructuredText's code blocks to Markdown fences, which all other modules here read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ OPTION = re.compile(r"\s+:[\w-]+:")
 
 
 def with_fences(text: str) -> str:
-    """The text with a fence around what stands indented below ``.. code-block:: LANGUAGE`` or a ``::``.
+    """The text with a fence around each indented block below ``.. code-block:: LANGUAGE`` or ``::``.
 
-    Lines keep their numbers, up to a block that ends without the blank line that should stand there.
+    Line numbers are preserved up to a block that ends without the required blank line.
     """
     lines, at = [*text.split("\n"), ""], 0
     while at < len(lines):
@@ -33,7 +33,8 @@ def with_fences(text: str) -> str:
 
 
 def _content(lines: list[str], begin: int, indent: int) -> tuple[int, int]:
-    """From the first line to past the last one that is deeper than its directive, without the directive's options."""
+    """The lines of a directive's content, end exclusive: those indented more than the directive, without its
+    options."""
     while begin < len(lines) and (not lines[begin].strip() or OPTION.match(lines[begin])):
         begin += 1
     end = begin

@@ -13,8 +13,8 @@ from parity.tools.examples.model import Kind
 
 SCHEMA_VERSION = 1
 Status = Literal["holds", "breaks", "differs", "not compared", "not reached", "not run"]
-"""``not compared``: it ran, and what is documented depends on weights that are not here; ``not reached``: a statement
-before it raised."""
+"""``not compared``: it ran, but the documented value depends on weights that are not available; ``not reached``: an
+earlier statement raised."""
 Mode = Literal["stand-in", "real"]
 
 
@@ -30,7 +30,7 @@ class Raised(_Record):
     where: str = ""
     """File, line and function of the frame that raised it."""
     line: int | None = None
-    """Of the document."""
+    """The line in the document."""
     text: str = ""
 
     @property
@@ -61,15 +61,15 @@ class ExampleResult(_Record):
     line: int
     status: Status
     reason: str = ""
-    """Of the statement that decided."""
+    """The reason of the statement that determined the status."""
     diagnosis: str = ""
     """What is wrong with a broken example, in one line."""
     corrected: str = ""
-    """The line as it should be, where that is clear …"""
+    """The corrected line, where the correction is clear."""
     mended: Status | None = None
-    """… and what became of the example with it …"""
+    """The status of the example with the correction."""
     mended_reason: str = ""
-    """… and why, where it is not that it holds."""
+    """The reason for that status, where it is not that it holds."""
     needs: list[str] = Field(default_factory=list)
     """Checkpoints and data sets that it loads."""
     wrote_outside: list[str] = Field(default_factory=list)
@@ -84,7 +84,7 @@ class BlockRecord(_Record):
     line: int
     kind: Kind
     example: str | None = None
-    """Its name, where it is executed."""
+    """The example's name, if it is executed."""
     statements: int = 0
     reason: str = ""
     notes: list[str] = Field(default_factory=list)
@@ -96,7 +96,7 @@ class SourceRecord(_Record):
     name: str
     kind: Literal["page", "docstring"]
     stack: str | None = None
-    """Of a docstring; a page is asked in every stack."""
+    """The stack of a docstring; None for a page, which is run in every stack."""
     notes: list[str] = Field(default_factory=list)
     error: str = ""
     """Why a page cannot be read."""
@@ -110,7 +110,7 @@ class StackRecord(_Record):
     python: str
     versions: dict[str, str]
     absent: dict[str, str] = Field(default_factory=dict)
-    """Documented classes that it does not have, and why."""
+    """Documented classes that it does not have, with the reasons."""
 
 
 class Totals(_Record):
@@ -133,9 +133,9 @@ class DocsReport(_Record):
     examples: list[ExampleResult]
     totals: Totals
     changed: list[str] = Field(default_factory=list)
-    """What changed in the working directory and the home meanwhile."""
+    """What changed in the working directory and the home during the run."""
     interrupted: bool = False
-    """Whether it was stopped before every example was run."""
+    """Whether the run was stopped before every example was run."""
     seconds: float = 0.0
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""``parity doctest``: finds examples, runs each in every stack, judges them, and writes down what became of each."""
+"""``parity doctest``: finds examples, runs each in every stack, judges them, and records the results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from parity.tools.examples.sources import look_into, names_of
 
 @dataclass
 class Plan:
-    """What was found and is to be run."""
+    """The examples that were found and will be run."""
 
     sources: list[SourceRecord] = field(default_factory=list)
     stacks: list[StackRecord] = field(default_factory=list)
@@ -84,16 +84,16 @@ def docs(
         pages: files of Markdown, reStructuredText, plain text, or Python.
         installed: also the docstrings of the documented classes of each stack's transformers.
         stacks: as for ``parity.api.audit``.
-        checkpoints: ``stand-in``, or ``real`` for those of the user's hub cache.
-        network: with ``real``, fetch what is not there.
-        only: names of examples, or what they begin with: ``BartModel``, ``BartModel.forward#1``, ``bart.md:53``.
-        time_limit: seconds that one example may take.
-        memory_limit: gigabytes that one example may hold, with all it starts.
-        jobs: examples at a time; by default as many as there are cores.
-        keep: where to keep what became of each, so that the same call goes on after an interruption; None: nowhere.
+        checkpoints: ``stand-in``, or ``real`` for those in the user's hub cache.
+        network: with ``real``, download what is missing.
+        only: names of examples, or their prefixes: ``BartModel``, ``BartModel.forward#1``, ``bart.md:53``.
+        time_limit: seconds for each example.
+        memory_limit: gigabytes that one example may use, including its child processes.
+        jobs: maximum number of parallel examples; by default the number of cores.
+        keep: folder for storing results, so that the same call can continue after an interruption; None: not stored.
 
     Raises:
-        DocsError: there is nothing to run, or a stack cannot be asked.
+        DocsError: there is nothing to run, or a stack cannot be inspected.
         StackError: no such stack.
     """
     if checkpoints not in ("stand-in", "real"):

@@ -1,16 +1,16 @@
-"""Runs one example in a process of its own: a script for a stack's interpreter, of the standard library alone.
+"""Runs one example in this process: a script for a stack's interpreter that only uses the standard library.
 
 ``PYTHON runner.py JOB``: the job is a JSON file with ``statements`` (code and line of the block), ``session``,
-``roots`` (folders it may write to), ``answers`` (the file for what happens, a JSON line for each event, written at
-once, so that a process that is killed leaves what it did), ``parent`` and ``network``.
+``roots`` (folders it may write to), ``answers`` (the file for events, one JSON line for each, written immediately, so
+that a killed process leaves the results up to then), ``parent`` and ``network``.
 
-It is no sandbox. Python's own connections and writes are seen; a library's native ones, and those of programs that the
-example starts, are not.
+It is not a sandbox. Python's own connections and writes are detected; those of native code in libraries, and of
+programs that the example starts, are not.
 """
 
 from __future__ import annotations
 
-# ruff: noqa: PTH100, PTH118, PTH123, PTH208 (an audit hook must not do more than it has to)
+# ruff: noqa: PTH100, PTH118, PTH123, PTH208 (an audit hook must do as little as possible)
 import ast
 import io
 import json
@@ -23,7 +23,7 @@ import types
 from typing import Any
 
 KEPT = 20_000
-"""Characters of a statement's output that are kept."""
+"""Maximum number of characters of a statement's output that are recorded."""
 NAME = "<example>"
 
 
@@ -41,7 +41,7 @@ CONNECTIONS = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.
 
 
 class Output(io.TextIOBase):
-    """Standard output, kept as far as a report needs it: an example may print for ever."""
+    """Standard output, recorded up to the length that a report needs: an example may print without end."""
 
     encoding = "utf-8"
 
@@ -73,7 +73,7 @@ class Answers:
 
 
 class Guard:
-    """An audit hook: no connection leaves the process, and what is written outside its own folders is told."""
+    """An audit hook: refuses connections to other machines, and reports writes outside the example's own folders."""
 
     def __init__(self, answers: Answers, roots: list[str], network: bool) -> None:
         self._answers, self._network = answers, network
@@ -96,8 +96,8 @@ class Guard:
 
     def _written(self, path: Any) -> None:
         if not isinstance(path, str | bytes | os.PathLike):
-            return  # a file descriptor: whatever it names was opened before
-        # Its folder is resolved, not itself: a link may be replaced.
+            return  # a file descriptor: the file was opened before
+        # Only its folder is resolved, not the path itself: a link may be replaced.
         folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
         full = os.path.join(os.path.realpath(folder), name)
         if not (full + os.sep).startswith(self._roots) and full not in self._told:
@@ -106,16 +106,16 @@ class Guard:
 
 
 def _is_local(event: str, arguments: tuple[Any, ...]) -> bool:
-    """A socket of this machine's own has a path for an address."""
+    """Whether a socket is local: its address is a path."""
     return event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], str | bytes)
 
 
 def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
     """Runs the statements one after another, up to the first that raises.
 
-    An assertion that does not hold is told, and the next statement is run: it may be about values only.
+    A failed assertion is recorded, and the next statement is run: the assertion may only concern values.
     """
-    # What the example defines must be found where it says it is (pickle); our own names are none of its business.
+    # The example's definitions must be found in its own module (pickle), and our names must not be visible in it.
     sys.modules["__main__"] = types.ModuleType("__main__")
     names: dict[str, Any] = vars(sys.modules["__main__"])
     for number, (code, line) in enumerate(job["statements"]):
@@ -125,7 +125,7 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
             compiled = compile_statement(code, line, job["session"])
             asserted = _is_assertion(code)
             exec(compiled, names)
-        except BaseException as error:  # also SystemExit and KeyboardInterrupt: the example's own, not ours
+        except BaseException as error:  # also SystemExit and KeyboardInterrupt, which the example raised
             raised = describe(error)
         answers.tell("ended", statement=number, output=output.taken(), raised=raised, seconds=time.monotonic() - began)
         if raised and not (asserted and raised["type"] == "AssertionError"):
@@ -134,7 +134,7 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
 
 
 def compile_statement(code: str, line: int, session: bool) -> Any:
-    """A session's statements are displayed, a script's are not; its lines keep the block's numbers."""
+    """Compiles a statement; only a session's values are displayed. Line numbers are those of the block."""
     return compile("\n" * (line - 1) + code, NAME, "single" if session else "exec", 0, True)
 
 
@@ -144,7 +144,7 @@ def _is_assertion(code: str) -> bool:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An exception's type, message and the frame it came from; its text for a session that documents a traceback."""
+    """An exception's type, message and raising frame; also its text, for a session that documents a traceback."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     where = ""
     if frames and frames[-1].filename != NAME:
@@ -163,11 +163,11 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def supervised(parent: int) -> None:
-    """Goes on in a child, which this process waits for, and returns there alone.
+    """Continues in a child process, for which this process waits; only the child returns.
 
-    On Linux everything that an example starts stays below this process, even what starts a session of its own and is
-    left by its parent (``PR_SET_CHILD_SUBREAPER``), and is ended when the example ends, or when the run is killed. The
-    process then ends as its child did. Elsewhere there is no such thing, and nothing is done.
+    On Linux all processes that an example starts remain descendants of this process, even those that start their own
+    session and are orphaned (``PR_SET_CHILD_SUBREAPER``). They are ended when the example ends or the run is killed.
+    This process then ends as its child did. Other systems have no such mechanism; there this does nothing.
     """
     if sys.platform != "linux":
         return
@@ -191,7 +191,7 @@ def supervised(parent: int) -> None:
             os._exit(1)
         return
     while True:
-        pid, status = os.waitpid(-1, 0)  # what was left by its parent is reaped here, too
+        pid, status = os.waitpid(-1, 0)  # orphans are reaped here, too
         if pid == child:
             _leave(
                 os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else os.WTERMSIG(status), os.WIFEXITED(status)
@@ -199,7 +199,7 @@ def supervised(parent: int) -> None:
 
 
 def _leave(code: int, exited: bool = False) -> None:
-    """Ends everything below this process, then itself: by an exit code, or by the signal that ended the example."""
+    """Ends all descendants, then this process: by an exit code, or by the signal that ended the example."""
     import signal
 
     end_all()
@@ -211,7 +211,7 @@ def _leave(code: int, exited: bool = False) -> None:
 
 
 def end_all(seconds: float = 5.0) -> None:
-    """Kills the children of this process until it has none: what they leave comes to it and is next."""
+    """Kills the children of this process until it has none: orphans become its children and are killed next."""
     import signal
 
     until = time.monotonic() + seconds
@@ -219,7 +219,7 @@ def end_all(seconds: float = 5.0) -> None:
         for pid in children_of(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
-            except OSError:  # it has ended, or is another user's
+            except OSError:  # it has ended, or belongs to another user
                 pass
         try:
             if not os.waitpid(-1, os.WNOHANG)[0]:
@@ -234,16 +234,17 @@ def children_of(parent: int) -> list[int]:
     for name in os.listdir("/proc"):
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
-                # The name of a program may hold blanks and brackets; what follows the last one is fixed (proc(5)).
+                # The name of a program may contain blanks and brackets; the fields after the last bracket are fixed
+                # (proc(5)).
                 if name.isdigit() and int(file.read().rpartition(b")")[2].split()[1]) == parent:
                     found.append(int(name))
-        except (OSError, IndexError, ValueError):  # no process, or one that has ended
+        except (OSError, IndexError, ValueError):  # not a process, or one that has ended
             continue
     return found
 
 
 def no_core_files() -> None:
-    """A crash is an answer here; a core file of a framework is gigabytes."""
+    """Disables core files: a crash is a result here, and a framework's core file takes gigabytes."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -254,15 +255,15 @@ def main() -> None:
         job = json.load(file)
     no_core_files()
     supervised(job["parent"])
-    # Python puts a script's own folder first, where our file names would hide other packages; a session has its
-    # working directory there.
+    # Python puts a script's own folder first on sys.path, where our file names would shadow other packages; a session
+    # has its working directory there.
     sys.path[0] = ""
     sys.argv = [""]
     answers, output = Answers(job["answers"]), Output()
     sys.addaudithook(Guard(answers, job["roots"], job["network"]))
     sys.stdout = output
     run(job, answers, output)
-    # Frameworks crash while they are torn down; everything worth keeping is written.
+    # Frameworks can crash at interpreter shutdown; all results are already written.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Where examples come from: pages given as files, and the docstrings of the transformers that a stack holds."""
+"""Sources of examples: pages given as files, and the docstrings of a stack's transformers."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from parity.tools.examples.process import environment_of, make_home
 
 SCRIPT = Path(__file__).with_name("docstrings.py")
 LIMIT = 300.0
-"""Seconds for importing every documented class of a stack."""
+"""Time limit in seconds for importing every documented class of a stack."""
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What a stack holds."""
+    """What is installed in a stack."""
 
     python: str
     versions: dict[str, str]
     sources: tuple[Source, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
-    """Documented classes it does not have, and why."""
+    """Documented classes it does not have, with the reasons."""
 
 
 def look_into(stack: Stack, *, docstrings: bool, classes: Sequence[str] = DOCUMENTED) -> Installed:
-    """Asks a stack for its versions and, where wanted, for the docstrings of the documented classes.
+    """Queries a stack's versions and, if requested, the docstrings of the documented classes.
 
     Raises:
-        DocsError: the interpreter cannot be started, has no transformers, or does not answer.
+        DocsError: the interpreter cannot be started, has no transformers, or does not respond.
     """
     command = [str(stack.interpreter), str(SCRIPT), *(classes if docstrings else ())]
     try:
@@ -75,8 +75,8 @@ def look_into(stack: Stack, *, docstrings: bool, classes: Sequence[str] = DOCUME
 
 
 def docstring(name: str, text: str) -> Source:
-    """The blocks of a docstring. Where doctest, which knows no fences, finds another number of statements, that is
-    noted: the two must add up."""
+    """The blocks of a docstring. A difference to the number of statements found by doctest, which does not support
+    fences, is noted: the two must agree."""
     blocks = tuple(blocks_of(text))
     ours = sum(len(block.statements) for block in blocks if block.kind == "session")
     try:
@@ -87,7 +87,7 @@ def docstring(name: str, text: str) -> Source:
 
 
 def names_of(paths: Sequence[Path]) -> dict[Path, str]:
-    """A short name for each page: its file name, with as many folders as tell it from the others."""
+    """A short name for each page: its file name, with as many folders as are needed to make it unique."""
     names = {path: path.name or str(path) for path in paths}
     for path, name in list(names.items()):
         if list(names.values()).count(name) > 1:

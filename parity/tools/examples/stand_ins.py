@@ -1,7 +1,8 @@
-"""Stand-ins: tiny checkpoints and data sets under the ids that the documents' examples name, as ``HF_HOME`` has them.
+"""Stand-ins: tiny checkpoints and data sets under the ids that the documents' examples name, in the layout of
+``HF_HOME``.
 
-Each is made when it is first wanted, by the libraries of the stack ``main`` in a process of its own, and kept in the
-user's cache under a digest of everything they depend on. What stands in for what is ``stand_ins.toml``.
+Each is created when it is first needed, by the libraries of the stack ``main`` in a subprocess, and stored in the
+user's cache under a digest of everything it depends on. ``stand_ins.toml`` defines them.
 """
 
 from __future__ import annotations
@@ -37,16 +38,17 @@ LIBRARIES = (
     "flax",
     "pyarrow",
 )
-"""What makes the stand-ins: other versions may draw other weights, and a missing one cannot write its format."""
+"""Libraries that create the stand-ins: other versions may draw other weights, and a missing one cannot write its
+format."""
 TABLE = "tools/examples/stand_ins.toml"
 
 
 class StandInError(InputError):
-    """The stand-ins cannot be made or laid out; the message says why in one line."""
+    """The stand-ins cannot be created or linked; the message has the cause in one line."""
 
 
 def hub_ids() -> frozenset[str]:
-    """Every hub id that has a stand-in, data sets among them."""
+    """Every hub id that has a stand-in, including data sets."""
     table = _table()
     named = (name for own, row in table["checkpoint"].items() for name in (own, *row.get("also", ())))
     return frozenset([*named, *table["dataset"]])
@@ -54,11 +56,11 @@ def hub_ids() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class LaidOut:
-    """What stands in a hub cache, and what could not be made for it."""
+    """The contents of a hub cache, and what could not be created for it."""
 
     ids: frozenset[str]
     lacking: dict[str, str]
-    """By id that was wanted: why it is not there, with what to install where that is why."""
+    """By requested id: why it is missing, and what to install where that is the cause."""
 
 
 def prepare(home: Path, cache: Path | None = None, ids: Iterable[str] | None = None) -> LaidOut:
@@ -66,25 +68,25 @@ def prepare(home: Path, cache: Path | None = None, ids: Iterable[str] | None = N
     ``HF_HUB_OFFLINE=1`` and ``HF_DATASETS_OFFLINE=1``.
 
     Args:
-        home: a folder, made where it is not there; a repository that is there already under ``hub`` stays.
-        cache: where they are kept once made; by default the user's cache directory.
-        ids: only these, of which those without a stand-in are left out; by default every one there is. What needs a
-            library that is not installed is not made, and says so, and the others are.
+        home: a folder, created if necessary; existing repositories under ``hub`` are not changed.
+        cache: where created stand-ins are stored; by default the user's cache directory.
+        ids: only these; those without a stand-in are ignored. By default all of them. A stand-in that needs a library
+            that is not installed is reported in the result; the others are created.
 
     Raises:
-        StandInError: they cannot be kept or written.
+        StandInError: they cannot be stored or written.
     """
     wanted = hub_ids() if ids is None else hub_ids() & set(ids)
     made, lacking = _made(cache, wanted)
     hub = home / "hub"
     try:
         hub.mkdir(parents=True, exist_ok=True)
-        # Without it transformers 4.37 takes the cache for one of before 4.22, and migrates it.
+        # Without it transformers 4.37 treats the cache as older than 4.22, and migrates it.
         (hub / "version.txt").write_text("1", encoding="utf-8")
         for name in sorted(wanted - set(lacking)):
             source = made / place_of(name)
             if name in _table()["dataset"]:
-                # Copied, for reading a data set writes locks beside it.
+                # Copied, because reading a data set writes locks beside it.
                 shutil.copytree(source, home / place_of(name), dirs_exist_ok=True)
             else:
                 _place(source, home / place_of(name))
@@ -94,7 +96,7 @@ def prepare(home: Path, cache: Path | None = None, ids: Iterable[str] | None = N
 
 
 def place_of(name: str) -> Path:
-    """Where an id stands below ``HF_HOME``."""
+    """The path of an id below ``HF_HOME``."""
     if name in _table()["dataset"]:
         return Path("datasets", name.replace("/", "___"))
     return Path("hub", "--".join(["models", *name.split("/")]))
@@ -115,20 +117,21 @@ def _place(repository: Path, target: Path) -> None:
 
 
 def kept(cache: Path | None = None) -> Path:
-    """Where stand-ins are kept once made, a folder for each table, code and set of libraries that made them."""
+    """Where stand-ins are stored, one folder for each combination of table, code and library versions."""
     from parity.capture.cache import default_cache
 
     return (cache or default_cache()) / "stand-ins"
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of the files below a folder, each counted once however many names it has."""
+    """Bytes of the files below a folder, each counted once however many hard links it has."""
     found = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return sum({entry.st_ino: entry.st_size for entry in found}.values())
 
 
 def _made(cache: Path | None, wanted: frozenset[str]) -> tuple[Path, dict[str, str]]:
-    """The folder with those of this table, in which what is wanted and not there is made first; and what cannot be."""
+    """The folder of this table's stand-ins, after creating the requested ones that are missing; and those that
+    failed."""
     folder = kept(cache)
     own = folder / _key()
     missing = sorted(name for name in wanted if not (own / place_of(name)).is_dir())
@@ -153,13 +156,14 @@ def _keep(made: Path, place: Path) -> None:
     try:
         made.rename(place)
     except OSError:
-        # Another process may have been faster; then its folder is as good.
+        # Another process may have created it first; its folder is equivalent.
         if not place.is_dir():
             raise
 
 
 def cannot_make(name: str) -> str:
-    """Which libraries a stand-in takes that are not installed, and what to type; empty where it can be made."""
+    """Which libraries a stand-in needs that are not installed, and how to install them; empty where it can be
+    created."""
     table = _table()
     if name in table["dataset"]:
         extra, needed = "docs", ["numpy", "pyarrow"]
@@ -179,12 +183,12 @@ def cannot_make(name: str) -> str:
 def _is_there(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that it would be in
+    except ModuleNotFoundError:  # the parent package is missing too
         return False
 
 
 def _make(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    """Makes them in a process of its own, each apart from the others; returns which failed, and why."""
+    """Creates them in a subprocess, independently of each other; returns which failed, with the reasons."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
     alone = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", **quiet, **alone, "PYTHONPATH": str(PACKAGE.parent)}
@@ -200,7 +204,7 @@ def _make(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _key() -> str:
-    """Digest of the table, the code that makes them, and the libraries' versions."""
+    """Digest of the table, the code that creates them, and the libraries' versions."""
     digest = hashlib.sha256()
     for path in [data(TABLE), *sorted(data("tools/examples/making").glob("*.py"))]:
         digest.update(path.read_bytes())

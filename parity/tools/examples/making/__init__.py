@@ -1,2 +1,2 @@
-"""Makes the stand-ins, with the libraries of the stack ``main``, in a process of its own (``python -m
-parity.tools.examples.making FOLDER ID…``): nothing else imports this package."""
+"""Creates the stand-ins with the libraries of the stack ``main``, in a subprocess (``python -m
+parity.tools.examples.making FOLDER ID…``): no other package imports this one."""

@@ -1,4 +1,4 @@
-"""``python -m parity.tools.examples.making FOLDER ID…``: stand-ins, below ``FOLDER`` as they are to lie in
+"""``python -m parity.tools.examples.making FOLDER ID…``: creates stand-ins below ``FOLDER`` in the layout of
 ``HF_HOME``."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def make(folder: Path, names: Sequence[str]) -> None:
     """Writes ``hub/models--ORG--NAME/{refs/main, snapshots/REVISION/…}`` for each checkpoint, and ``datasets/…`` for
     each data set.
 
-    What becomes of each is a line of JSON on standard output: one that cannot be made leaves the others alone.
+    The result of each is a line of JSON on standard output; a failure of one does not affect the others.
     """
     table = tomllib.loads(data("tools/examples/stand_ins.toml").read_text(encoding="utf-8"))
     rows = {name: own for own, row in table["checkpoint"].items() for name in (own, *row.get("also", ()))}
@@ -35,7 +35,7 @@ def make(folder: Path, names: Sequence[str]) -> None:
             else:
                 _write(own, table, folder)
             error = ""
-        except Exception as raised:  # whatever a library of another version does
+        except Exception as raised:  # libraries of other versions may raise anything
             error = f"{type(raised).__name__}: {raised}"[:1000]
         for name in (own, *(row.get("also", ()) if row else ())):
             if error:
@@ -44,7 +44,7 @@ def make(folder: Path, names: Sequence[str]) -> None:
 
 
 def _write(name: str, table: dict[str, Any], folder: Path) -> None:
-    """One checkpoint, with its tokenizer, under all its ids."""
+    """Writes one checkpoint, with its tokenizer, under all its ids."""
     row, hub = table["checkpoint"][name], folder / "hub"
     snapshot = new_snapshot(hub, name)
     if "vocabulary" in row:
@@ -62,12 +62,12 @@ def _write(name: str, table: dict[str, Any], folder: Path) -> None:
 
 
 def repository_of(hub: Path, hub_id: str) -> Path:
-    """Where a hub cache keeps a model's repository."""
+    """The path of a model's repository in a hub cache."""
     return hub / "--".join(["models", *hub_id.split("/")])
 
 
 def new_snapshot(hub: Path, hub_id: str) -> Path:
-    """An empty snapshot of a repository in a hub cache (huggingface_hub, "Understand caching")."""
+    """Creates an empty snapshot of a repository in a hub cache (huggingface_hub, "Understand caching")."""
     repository = repository_of(hub, hub_id)
     revision = hashlib.sha1(hub_id.encode()).hexdigest()
     (repository / "refs").mkdir(parents=True)
@@ -78,7 +78,7 @@ def new_snapshot(hub: Path, hub_id: str) -> Path:
 
 
 def link_all(source: Path, folder: Path) -> None:
-    """The same files once more, without a second copy on the disk where that can be."""
+    """Hard-links the same files into another folder, where possible without a second copy on the disk."""
     for path in source.iterdir():
         try:
             os.link(path, folder / path.name)

@@ -13,8 +13,8 @@ from typing import Any
 def write_checkpoint(name: str, table: Mapping[str, Any], folder: Path) -> None:
     """Writes ``config.json``, its companions and the weights of a row of ``stand_ins.toml`` into an existing folder.
 
-    The weights are PyTorch's, drawn with a seed made of the name; the files of other frameworks are made of them by
-    the library itself. The files of a framework that is not installed are left out.
+    The weights are drawn with PyTorch, by a seed derived from the name; the library itself converts them to the files
+    of other frameworks. Files of a framework that is not installed are omitted.
     """
     import torch
     import transformers
@@ -31,7 +31,7 @@ def write_checkpoint(name: str, table: Mapping[str, Any], folder: Path) -> None:
     model = model_class(model_class.config_class.from_pretrained(folder)).eval()
     tensors = {key: tensor.detach() for key, tensor in model.state_dict().items()}
     write_torch(tensors, row["weights"], folder)
-    # Without a framework there is no class either that would read its format.
+    # Without its framework there is no class either that would read a format.
     if "h5" in row["weights"] and find_spec("tensorflow"):
         _to_tf(row["class"], folder)
     if "msgpack" in row["weights"] and find_spec("flax"):
@@ -39,7 +39,7 @@ def write_checkpoint(name: str, table: Mapping[str, Any], folder: Path) -> None:
 
 
 def config_of(row: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``config.json`` says: the row's config with its halves, and what it sets besides."""
+    """The content of ``config.json``: the row's config with its halves, and its further settings."""
     config = {**configs[row["config"]], **row.get("set", {})}
     if "halves" in row:
         encoder, decoder = (configs[half] for half in row["halves"])
@@ -49,7 +49,7 @@ def config_of(row: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str, A
 
 
 def write_torch(tensors: dict[str, Any], forms: list[str], folder: Path) -> None:
-    """``model.safetensors``, in which a tied table stands once, and ``pytorch_model.bin``, in which it stands twice."""
+    """``model.safetensors``, which stores a tied table once, and ``pytorch_model.bin``, which stores it twice."""
     import torch
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""A data set of speech as ``datasets`` keeps one that it has loaded, so that ``load_dataset`` finds it offline."""
+"""Writes a speech data set as ``datasets`` stores a loaded one, so that ``load_dataset`` finds it offline."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 RATE = 16000
-"""Samples in a second."""
+"""Samples per second."""
 
 
 def write_speech(name: str, row: Mapping[str, Any], folder: Path) -> None:
     """Writes ``OWNER___NAME/CONFIG/0.0.0/HASH/{NAME-SPLIT.arrow, dataset_info.json}`` (datasets, ``packaged_modules``,
     ``cache/cache.py``).
 
-    The samples stand there as numbers: a column of the type ``Audio`` holds a file, which datasets 4 and later read
-    with FFmpeg only. ``dataset[0]["audio"]["array"]`` is then a list of floats, of which extractors take both.
+    The samples are stored as numbers: a column of type ``Audio`` contains a file, which datasets 4 and later read only
+    with FFmpeg. ``dataset[0]["audio"]["array"]`` is then a list of floats, which extractors accept as well.
     """
     import pyarrow as pa
 
@@ -48,7 +48,7 @@ def write_speech(name: str, row: Mapping[str, Any], folder: Path) -> None:
 
 
 def _features() -> dict[str, Any]:
-    """The columns as ``datasets`` spells them; "Sequence" is read by its versions 2 to 5."""
+    """The columns in the notation of ``datasets``; "Sequence" is read by its versions 2 to 5."""
     text, number = ({"dtype": dtype, "_type": "Value"} for dtype in ("string", "int64"))
     samples = {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "Sequence"}
     audio = {"path": text, "array": samples, "sampling_rate": number}
@@ -56,7 +56,7 @@ def _features() -> dict[str, Any]:
 
 
 def _spoken(number: int, text: str) -> dict[str, Any]:
-    """A row: a second and more of a voice-like sound, harmonics of a pitch that rises and falls with the words."""
+    """A row: a voice-like sound of more than a second, harmonics of a pitch that rises and falls with the words."""
     file = f"{number}.flac"
     seconds = np.arange(RATE + RATE * len(text) // 64) / RATE
     pitch = 120 + 10 * number + 20 * np.sin(2 * np.pi * 3 * seconds)

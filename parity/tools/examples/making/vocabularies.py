@@ -1,4 +1,4 @@
-"""Tokenizer files of tiny vocabularies that still spell any text, with the published special tokens at their ids."""
+"""Tokenizer files of tiny vocabularies that can encode any text, with the published special tokens at their ids."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def write_vocabulary(row: Mapping[str, Any], folder: Path) -> None:
 
 
 def _byte_level(row: Mapping[str, Any], folder: Path) -> None:
-    """``vocab.json``, ``merges.txt``, ``tokenizer.json``: every byte, the words, and names that no text becomes."""
+    """``vocab.json``, ``merges.txt``, ``tokenizer.json``: every byte, the words, and names that no text is encoded
+    as."""
     import transformers
 
     merges, tokens = _merged(row["words"])
     known = {**row["special"], **{_spelled(word): place for word, place in row["words"].items()}}
-    # What a merge makes on the way to a word needs a place of its own; so does each byte.
+    # Each intermediate result of a merge needs an id of its own; so does each byte.
     others = [token for token in [*_BYTES.values(), *tokens] if token not in known]
     free = (place for place in range(row["size"]) if place not in set(known.values()))
     known |= dict(zip(others, free, strict=False))
@@ -42,7 +43,7 @@ def _byte_level(row: Mapping[str, Any], folder: Path) -> None:
 
 
 def _word_pieces(row: Mapping[str, Any], folder: Path) -> None:
-    """``vocab.txt``, ``tokenizer.json``: characters and pairs of letters, so that a text takes half its length."""
+    """``vocab.txt``, ``tokenizer.json``: characters and pairs of letters, which halve the length of a text."""
     import transformers
 
     last = max(row["special"].values())
@@ -63,13 +64,13 @@ def _unigram(row: Mapping[str, Any], folder: Path) -> None:
     import transformers
     from sentencepiece import sentencepiece_model_pb2
 
-    spm: Any = sentencepiece_model_pb2  # its classes are made when it is imported
+    spm: Any = sentencepiece_model_pb2  # its classes are created on import
     model = spm.ModelProto()
     special = sorted(row["special"].items(), key=lambda item: item[1])
     for token, _ in special:
         kind = spm.ModelProto.SentencePiece.UNKNOWN if token == "<unk>" else spm.ModelProto.SentencePiece.CONTROL
         model.pieces.add(piece=token, score=0.0, type=kind)
-    # A pair costs less than its letters one by one.
+    # A pair costs less than its two letters.
     pieces = {"\u2581": -3.0, **dict.fromkeys(_CHARACTERS, -4.0), **dict.fromkeys(_pairs(_LOWER), -6.0)}
     for piece, score in list(pieces.items())[: row["size"] - len(special)]:
         model.pieces.add(piece=piece, score=score)
@@ -84,7 +85,7 @@ def _unigram(row: Mapping[str, Any], folder: Path) -> None:
     model.normalizer_spec.add_dummy_prefix = True
     (folder / row["file"]).write_bytes(model.SerializeToString())
     fast = getattr(transformers, f"{row['class']}Fast", None)
-    # In transformers 5 a name may end in Fast and be the slow class.
+    # In transformers 5 a class whose name ends in Fast may be the slow class.
     if fast is not None and hasattr(made := fast(str(folder / row["file"])), "backend_tokenizer"):
         _write_serialised(made, folder)
 
@@ -98,7 +99,7 @@ def _characters(row: Mapping[str, Any], folder: Path) -> None:
 
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
 _CHARACTERS = [chr(place) for place in [*range(33, 127), *range(161, 173), *range(174, 256)]] + list("–—‘’“”…€")
-"""What Latin texts are written in, blanks aside."""
+"""The characters of Latin texts, without blanks."""
 
 
 def _pairs(first: str) -> Iterator[str]:
@@ -106,9 +107,10 @@ def _pairs(first: str) -> Iterator[str]:
 
 
 def _merged(words: Mapping[str, int]) -> tuple[list[tuple[str, str]], list[str]]:
-    """The merges that make each word of its letters, from the left, and every token on the way.
+    """The merges that build each word from its letters, from the left, and every intermediate token.
 
-    The blank before a word comes last: earlier merges win, and the word itself may stand in the table without it.
+    The merge with the blank before a word comes last: earlier merges take precedence, and the table may contain the
+    word without the blank.
     """
     merges: dict[tuple[str, str], None] = {}
     for word in words:
@@ -119,7 +121,7 @@ def _merged(words: Mapping[str, int]) -> tuple[list[tuple[str, str]], list[str]]
 
 
 def _byte_names() -> Iterator[tuple[int, str]]:
-    """GPT-2's names of bytes (its ``encoder.py``, ``bytes_to_unicode``): those that print name themselves."""
+    """GPT-2's names of bytes (its ``encoder.py``, ``bytes_to_unicode``): printable bytes are named by themselves."""
     following = 0
     for byte in range(256):
         if 33 <= byte <= 126 or 161 <= byte <= 172 or 174 <= byte <= 255:
@@ -137,8 +139,8 @@ def _spelled(word: str) -> str:
 
 
 def _write_serialised(fast: Any, folder: Path) -> None:
-    """``tokenizer.json`` in a form that tokenizers 0.15 reads too: later ones write a merge as a list of two, and leave
-    out of ``Metaspace`` what its ``prepend_scheme`` says already."""
+    """``tokenizer.json`` in a form that tokenizers 0.15 also reads: later ones write a merge as a list of two, and omit
+    from ``Metaspace`` what its ``prepend_scheme`` implies."""
     content = json.loads(fast.backend_tokenizer.to_str())
     merges = content["model"].get("merges")
     if merges:
