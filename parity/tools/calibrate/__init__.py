@@ -1,1 +1,1 @@
-"""Where ``k`` and ``c`` come from: conforming backends on random checkpoints (``python -m parity.tools.calibrate``)."""
+"""Measures ``k`` and ``c``, with conforming backends on random checkpoints (``python -m parity.tools.calibrate``)."""

@@ -1,4 +1,4 @@
-"""``python -m parity.tools.calibrate``: measures, or reads again what was measured, and writes ``calibration.toml``."""
+"""``python -m parity.tools.calibrate``: measures, or reads earlier measurements, and writes ``calibration.toml``."""
 
 from __future__ import annotations
 

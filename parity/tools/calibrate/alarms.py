@@ -1,7 +1,7 @@
-"""Full audits of fresh random checkpoints, where nothing should fail: ``python -m parity.tools.calibrate.alarms``.
+"""Full audits of new random checkpoints, where nothing should fail: ``python -m parity.tools.calibrate.alarms``.
 
-Every check is judged on conforming implementations, with the factors in force. What fails or errs is an alarm, and each
-is either a fault of theirs, for the list of known issues, or a fault of ours.
+Every check is judged on conforming implementations, with the current factors. A failure or error is an alarm; each is
+either a bug of theirs, for the list of known issues, or a bug of ours.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from parity.tools.calibrate.plan import Chunk, chunks
 from parity.tools.calibrate.provenance import provenance
 
 PAIR = 2
-"""Architectures audited together: with many checkpoints of each, small chunks cost little more and lose less."""
+"""Number of architectures audited together: with many checkpoints of each, small chunks cost little more and lose less
+when interrupted."""
 BACKENDS = (*REFERENCES, *library_backends(framework="torch"))
 SEED = 20270103
-"""Neither that of the calibration nor one whose alarms were looked into: what set the factors cannot test them."""
+"""Differs from the calibration's seed, and from seeds whose alarms were investigated: data that set the factors cannot
+test them."""
 
 
 def audit_all(todo: list[Chunk], into: Path, jobs: int) -> None:
@@ -49,12 +51,12 @@ def audit_all(todo: list[Chunk], into: Path, jobs: int) -> None:
 
 
 def audit_chunk(chunk: Chunk, into: Path) -> str:
-    """Audits one chunk and keeps its totals and alarms; returns the totals in words."""
+    """Audits one chunk and stores its totals and alarms; returns the totals as text."""
     scratch = Path(tempfile.mkdtemp(prefix="parity-alarms-"))
     try:
         checkpoints = chunk.write(scratch / "random")
         if not checkpoints:
-            # Every draw of these architectures is passed over (``parity.tools.calibrate.plan``).
+            # Every draw of these architectures is excluded (``parity.tools.calibrate.plan``).
             return _keep(into, chunk, {"checkpoints": 0, "totals": {}, "known": {}, "nearest": 0.0, "alarms": []})
         capture(
             checkpoints,
@@ -79,7 +81,7 @@ def _cases(model_spec: ModelSpec, _: Any, generation: dict[str, Any]) -> list[Ca
 
 
 def summary(report: Report, chunk: Chunk) -> dict[str, Any]:
-    """Totals, how often each entry of the list of known issues was met, how near to its tolerance what passed came,
+    """Totals, the number of matches of each known issue, the largest error that passed as a multiple of tolerance, and
     every alarm."""
     known = Counter(v.evidence["known_issue"] for v in report.verdicts if v.status == "known")
     alarms = [_alarm(verdict, chunk) for verdict in report.verdicts if verdict.status in ("fail", "error")]
@@ -110,7 +112,7 @@ def _file(into: Path, chunk: Chunk) -> Path:
 
 
 def together(into: Path) -> dict[str, Any]:
-    """All chunks' files as one."""
+    """The files of all chunks, merged."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(into.glob("*.json"))]
     return {
         "checkpoints": sum(part["checkpoints"] for part in found),
@@ -122,7 +124,7 @@ def together(into: Path) -> dict[str, Any]:
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
-    """What is printed of it."""
+    """The printed lines."""
     totals = ", ".join(f"{count} {name}" for name, count in found["totals"].items())
     yield f"{found['checkpoints']} checkpoints: {totals}; what passed came up to {found['nearest']:.2f} × tolerance"
     for alarm in found["alarms"]:

@@ -1,4 +1,4 @@
-"""Random checkpoints: an architecture, which XLA compiles for, and draws of weights and settings that share it."""
+"""Random checkpoints: an architecture, which XLA compiles, and draws of weights and settings that share it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from reference.config import BartConfig
 from reference.names import LOGITS_BIAS, expected_parameters
 
 SPREAD = (0.02, 0.3)
-"""Between which the weights' standard deviation is drawn: BART's ``init_std``, and what makes attention sharp."""
+"""Range of the weights' standard deviation: from BART's ``init_std`` to a value that makes attention sharp."""
 
 LONGEST_TEXT = 24
 TIED = 0.8
 
 
 def architecture(rng: np.random.Generator) -> dict[str, Any]:
-    """The ``config.json`` of a small legal BART: sizes, activation, tying, scale and special tokens drawn at random."""
+    """The ``config.json`` of a small valid BART: sizes, activation, tying, scale and special tokens drawn at random."""
     encoder_heads, decoder_heads = (int(rng.integers(1, 6)) for _ in range(2))
     vocab = int(rng.integers(40, 400))
     pad, bos, eos = map(int, rng.choice(vocab, 3, replace=False)) if rng.random() < 0.5 else (1, 0, 2)
@@ -49,7 +49,8 @@ def architecture(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def generation(rng: np.random.Generator, config: dict[str, Any]) -> dict[str, Any]:
-    """A ``generation_config.json``; what decides shapes follows from the architecture, the rest is drawn."""
+    """A ``generation_config.json``; settings that determine shapes follow from the architecture, the others are
+    drawn."""
     longest = 8 + config["vocab_size"] % (LONGEST_TEXT - 8)
     tokens = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
     return {
@@ -71,9 +72,9 @@ def deviation(rng: np.random.Generator) -> float:
 
 
 def write_checkpoint(directory: Path, rng: np.random.Generator, config: dict[str, Any]) -> None:
-    """One draw of an architecture as ``directory``: config, generation settings, weights.
+    """Writes one draw of an architecture to ``directory``: config, generation settings, weights.
 
-    The end's logit is raised by one to three standard deviations of a logit, so that texts do end.
+    The end token's logit is raised by one to three standard deviations of a logit, so that generated texts end.
     """
     directory.mkdir(parents=True)
     spread = deviation(rng)
@@ -88,9 +89,9 @@ def write_checkpoint(directory: Path, rng: np.random.Generator, config: dict[str
 
 
 def rows(config: Mapping[str, Any]) -> list[dict[str, list[int]]] | None:
-    """What an architecture's checkpoints are asked about: for every other one the standard batch (None).
+    """The input rows for an architecture's checkpoints: for every other architecture the standard batch (None).
 
-    The others get two to four rows of any length that there are positions for.
+    The others get two to four rows, of any length up to the number of positions.
     """
     if config["encoder_ffn_dim"] % 2:
         return None

@@ -1,5 +1,5 @@
-"""Errors of conforming backends against the oracle, a row for each tensor, chunk by chunk, so that a killed run goes
-on."""
+"""Measures errors of conforming backends against the oracle, one row per tensor, chunk by chunk, so that an interrupted
+run can continue."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ from parity.tools.calibrate.draw import rows
 from parity.tools.calibrate.plan import Chunk, is_requested
 
 MEASURED = ("forward", "encode_decode", "gradients", "decode_steps", "score")
-"""Operations whose answers are tensors with a tolerance."""
+"""Operations whose results are tensors with a tolerance."""
 
 ABOUT_NUMBERS = ("numbers", "losses", "attention", "invariance", "cache", "generation")
-"""Families of checks; what the list of known issues says of the others (fields, loading) leaves the numbers as they
-are."""
+"""Check groups whose known issues affect numbers; known issues of the others (fields, loading) do not."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Row:
 
 
 def measure_all(todo: list[Chunk], into: Path, jobs: int, report: Callable[[str], None]) -> None:
-    """Measures the chunks that are not in ``into`` yet, ``jobs`` at a time."""
+    """Measures the chunks that have no file in ``into`` yet, ``jobs`` at a time."""
     wait_passively()
     into.mkdir(parents=True, exist_ok=True)
     todo = [chunk for chunk in todo if not _file(into, chunk).exists()]
@@ -71,12 +70,12 @@ def measure_all(todo: list[Chunk], into: Path, jobs: int, report: Callable[[str]
 
 
 def wait_passively() -> None:
-    """Threads that wait for each other by spinning starve the processes beside them; sums are split the same."""
+    """Makes threads wait passively: spinning threads slow down other processes. The split of sums does not change."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def measure_chunk(chunk: Chunk, into: Path) -> int:
-    """Captures and measures one chunk, and leaves nothing but its file; returns how many comparisons it holds."""
+    """Captures and measures one chunk, and removes everything but its file; returns the number of comparisons in it."""
     scratch = Path(tempfile.mkdtemp(prefix="parity-calibration-"))
     try:
         capture(
@@ -93,14 +92,14 @@ def measure_chunk(chunk: Chunk, into: Path) -> int:
 
 
 def _cases(model_spec: ModelSpec, _: Any, generation: dict[str, Any]) -> list[Case]:
-    """Those whose answers are tensors, and the text that everyone scores, which the oracle alone is to write."""
+    """The cases whose results are tensors, and the case of the text to be scored, which only the oracle generates."""
     cases = standard_cases(model_spec, rows(model_spec.raw), generation)
     text = [replace(case, notes={**case.notes, "roles": ["oracle"]}) for case in cases if case.name == NOISE_FLOOR_TEXT]
     return [case for case in cases if case.operation in MEASURED] + text
 
 
 def rows_of(run: CheckpointRun) -> Iterator[Row]:
-    """Every candidate's errors, tensor by tensor, over all cases that the oracle answers."""
+    """Every candidate's errors, tensor by tensor, over all cases for which the oracle has a result."""
     for case in run.cases.values():
         if case.operation not in MEASURED or run.oracle(case.name) is None:
             continue
@@ -115,10 +114,11 @@ def rows_of(run: CheckpointRun) -> Iterator[Row]:
 
 
 def known_to_be_wrong(run: CheckpointRun, subject: SubjectRecord, case: Case) -> set[str]:
-    """Patterns of the tensors that the list of known issues says this answer has wrong, also where the fault is small
-    enough to pass.
+    """Patterns of the tensors that are wrong in this trace according to the list of known issues, also where the error
+    is small enough to pass.
 
-    An entry that depends on the config is taken to speak of every case under it: what it names is what was seen.
+    An entry that depends on the config is applied to every case with that config: its cases are only those where the
+    error was observed.
     """
     versions = run.manifest.environments[subject.environment]["versions"]
     patterns: set[str] = set()
@@ -155,7 +155,7 @@ def _file(into: Path, chunk: Chunk) -> Path:
 
 
 def write(path: Path, rows: list[Row]) -> None:
-    """Whole or not at all."""
+    """Writes the file atomically."""
     part = path.with_suffix(".part")
     with gzip.open(part, "wt", newline="") as file:
         writer = csv.writer(file)
@@ -165,10 +165,10 @@ def write(path: Path, rows: list[Row]) -> None:
 
 
 def digest(directory: Path) -> str:
-    """sha256 over the names and uncompressed contents of everything measured into a directory.
+    """sha256 over the names and uncompressed contents of all measurements in a directory.
 
-    The rows themselves are not kept with the project: this says whether rows measured again, or kept elsewhere, are
-    those that ``calibration.toml`` follows from.
+    The rows themselves are not stored in the repository: the digest shows whether rows that were measured again, or
+    stored elsewhere, are those from which ``calibration.toml`` was computed.
     """
     found = hashlib.sha256()
     for path in sorted(directory.glob("*.csv.gz")):
@@ -177,7 +177,7 @@ def digest(directory: Path) -> str:
 
 
 def read(directory: Path) -> dict[str, np.ndarray]:
-    """All that was measured into a directory, as columns by the names of ``Row``; ``chunk`` is the file's name."""
+    """All measurements in a directory, as columns named like the fields of ``Row``; ``chunk`` is the file's name."""
     columns: dict[str, list[str]] = {field.name: [] for field in fields(Row)} | {"chunk": []}
     for path in sorted(directory.glob("*.csv.gz")):
         with gzip.open(path, "rt", newline="") as file:
@@ -190,7 +190,8 @@ def read(directory: Path) -> dict[str, np.ndarray]:
 
 
 def still_drawn(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The rows of the checkpoints that would be drawn today: what is passed over may have been measured before."""
+    """The rows of checkpoints that are still part of the plan: some that are excluded now may have been measured
+    before."""
     names = np.char.add(np.char.add(found["chunk"], "-"), found["checkpoint"])
     unique, index = np.unique(names, return_inverse=True)
     chosen = np.array([is_requested(*(int(name.split("-")[place]) for place in (0, -2, -1))) for name in unique])[index]

@@ -1,4 +1,4 @@
-"""The random checkpoints of one calibration, cut into chunks that are captured together."""
+"""The random checkpoints of one calibration, divided into chunks that are captured together."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from parity.core.options import AuditOptions
 from parity.tools.calibrate.draw import architecture, deviation, write_checkpoint
 
 CHUNK = 4
-"""Architectures captured together: a worker that is started once for many checkpoints spends its time on them."""
+"""Number of architectures captured together, to divide the start-up time of a worker among many checkpoints."""
 
 NARROWEST = 16
-"""Architectures of a smaller ``d_model`` are passed over. LayerNorm over a handful of numbers, whose mean may be many
-times their deviation, is ill-conditioned in a way that no model is that anybody trained."""
+"""Architectures with a smaller ``d_model`` are excluded. LayerNorm over a handful of numbers, whose mean may be many
+times their deviation, is ill-conditioned in a way that no trained model is."""
 
 LARGEST_GAIN = 2.0
-"""Checkpoints of a larger gain are passed over: the weights' deviation times the root of ``d_model``, by which a layer
-stretches what it is given. BART starts at 0.64 (0.02 · √1024). From about 2 on attention is a hard choice between
-positions, conforming backends err by percents in float32 (gradients by 4 % were seen), and an error no longer grows in
-proportion to what caused it, which is all that a tolerance can scale."""
+"""Checkpoints with a larger gain are excluded: the weights' deviation times the root of ``d_model``, the factor by
+which a layer scales its input. BART starts at 0.64 (0.02 · √1024). From about 2 on attention is nearly a hard selection
+of positions, conforming backends have errors of several percent in float32 (4 % in gradients was observed), and errors
+are no longer proportional to their causes, which is what a tolerance assumes."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Chunk:
         return f"{self.seed}-{self.first:04}-{self.last:04}-{self.dtype}"
 
     def write(self, directory: Path) -> list[Path]:
-        """Its checkpoints as directories ``ARCHITECTURE-DRAW``."""
+        """Writes its checkpoints as directories ``ARCHITECTURE-DRAW``."""
         written = []
         for number in range(self.first, self.last):
             config = architecture(np.random.default_rng([self.seed, number]))
@@ -54,7 +54,7 @@ class Chunk:
         return written
 
     def options(self, scratch: Path, cases: Callable[..., list[Case]]) -> AuditOptions:
-        """How it is captured: into ``scratch``, in one process at a time, since chunks run side by side."""
+        """The options for capturing it: into ``scratch``, in one process at a time, since chunks run in parallel."""
         return AuditOptions(
             out=scratch / "run",
             cache=scratch / "cache",
@@ -67,7 +67,7 @@ class Chunk:
 
 @cache
 def is_requested(seed: int, number: int, draw: int) -> bool:
-    """Whether a checkpoint is none of those that are passed over (``NARROWEST``, ``LARGEST_GAIN``)."""
+    """Whether a checkpoint is part of the plan, that is, not excluded (``NARROWEST``, ``LARGEST_GAIN``)."""
     d_model = architecture(np.random.default_rng([seed, number]))["d_model"]
     gain = deviation(np.random.default_rng([seed, number, draw])) * d_model**0.5
     return d_model >= NARROWEST and gain <= LARGEST_GAIN
@@ -82,11 +82,11 @@ def chunks(
     dear: int = 0,
     size: int = CHUNK,
 ) -> Iterator[Chunk]:
-    """All of them, the dtypes in turn.
+    """All chunks; the dtypes alternate.
 
     Args:
-        backends: the ones measured throughout; None for all.
-        dear: in the first so many chunks every backend is measured.
+        backends: the ones measured in every chunk; None for all.
+        dear: number of chunks, from the first, in which every backend is measured.
         size: architectures of a chunk.
     """
     for number, first in enumerate(range(0, architectures, size)):

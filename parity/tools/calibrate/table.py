@@ -1,4 +1,4 @@
-"""From measured rows to ``calibration.toml``: ratios, factors by class, and the table they follow from."""
+"""Computes ``calibration.toml`` from measured rows: ratios, factors by class, and the table they follow from."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FLOORS = {"slice": 1.0, "element": 4.0}
 """``c``, in unit roundoffs: one rounding of a result, and the largest of several over a tensor."""
 
 Columns = dict[str, np.ndarray]
-"""Columns by the names of ``measure.Row``, and ``chunk``."""
+"""Columns named like the fields of ``measure.Row``, and ``chunk``."""
 
 
 LARGEST_SIGNAL = 2.0
-"""What a plainly wrong answer can measure at most: two tensors of one size are no farther apart than twice that size. A
-tolerance beyond it could not fail, so what it bounds is never judged (``Comparison.vacuous``)."""
+"""The largest error of a plainly wrong result: two tensors of one size differ by at most twice that size. A check with
+a larger tolerance could not fail, so nothing is judged by it (``Comparison.vacuous``)."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ CLASSES = tuple(
 
 
 def judgeable(found: Columns, k: float) -> Columns:
-    """The rows whose tolerance, with this ``k`` of slices, could fail."""
+    """The rows whose tolerance, with this ``k`` for slices, is small enough for a check to fail."""
     chosen = k * found["slice_noise_floor"] < LARGEST_SIGNAL
     return {name: column[chosen] for name, column in found.items()}
 
 
 def ratios(found: Columns, measure: str) -> np.ndarray:
-    """Errors in floored noise floors."""
+    """Errors as multiples of the noise floors, with the floors ``c`` applied."""
     unit = np.array([UNIT_ROUNDOFF[dtype] for dtype in found["dtype"]])
     return found[measure] / np.maximum(found[f"{measure}_noise_floor"], FLOORS[measure] * unit)
 
@@ -82,7 +82,7 @@ def _joined(*columns: np.ndarray) -> np.ndarray:
 
 
 def as_toml(found: Columns, about: dict[str, Any]) -> str:
-    """The factors in force, what they were measured on, and the table."""
+    """The resulting factors, what they were measured on, and the table."""
     lines = [
         "# Written by `python -m parity.tools.calibrate`; not to be edited by hand.",
         "# tolerance = k * max(noise floor, c * unit roundoff); ratio = error / max(noise floor, c * unit roundoff).",
@@ -97,7 +97,7 @@ def as_toml(found: Columns, about: dict[str, Any]) -> str:
 
 
 def _factors(found: Columns, tail: float) -> Iterator[str]:
-    """``k`` and ``c`` of one class, with what they were chosen for."""
+    """``k`` and ``c`` of one class, with the figures they were chosen by."""
     k = smallest_factor(found, tail)
     for measure, floor in FLOORS.items():
         judged = judgeable(found, k)
@@ -109,10 +109,11 @@ def _factors(found: Columns, tail: float) -> Iterator[str]:
 
 
 def smallest_factor(found: Columns, tail: float) -> float:
-    """The smallest ``k`` of slices that reaches as far as the ratios do of which it still judges.
+    """The smallest ``k`` for slices that covers the ratios of the rows that are still judged with it.
 
-    In coarse precision on an ill-conditioned model errors are as large as the numbers, and their ratios without bound;
-    but there no tolerance could fail. The more ``k``, the fewer ratios it judges, so that there is one smallest.
+    In coarse precision on an ill-conditioned model, errors are as large as the numbers and their ratios are unbounded;
+    but there no tolerance is small enough for a check to fail. The larger ``k``, the fewer ratios are judged, so there
+    is a unique smallest one.
     """
     low, high = 0.0, _rounded_up(_reach(found, "slice", tail)[1])
     while high - low > 0.15:
@@ -130,7 +131,7 @@ def _reach(found: Columns, measure: str, tail: float) -> tuple[float, float]:
 
 
 def _rounded_up(value: float) -> float:
-    """To one digit after the point."""
+    """Rounds up to one decimal."""
     return float(np.ceil(value * 10) / 10)
 
 

@@ -1,17 +1,17 @@
-"""How far conforming ratios reach: the level that the worst of an audit exceeds once in so many comparisons
-(``TAILS``).
+"""The tail of conforming ratios: the level that the largest ratio of an audit exceeds once in a given number of
+comparisons (``TAILS``).
 
-The ratios of one subject on one checkpoint are no independent draws: they share inputs, weights and rounding, and
-come in clumps (one ill-conditioned row shows in every tensor after it). So the tail is read from block maxima, a block
-being one subject's ratios on one checkpoint: with n ratios in a block, N comparisons are N/n blocks, and the level that
-one of so many blocks exceeds is wanted (Coles 2001, An Introduction to Statistical Modeling of Extreme
-Values, chapters 3 and 5). Read from single ratios instead, a clump of twenty counts as twenty pieces of evidence, and
-the same data promise a tail that no audit shows.
+The ratios of one subject on one checkpoint are not independent draws: they share inputs, weights and rounding, and are
+clustered (one ill-conditioned row affects every tensor after it). The tail is therefore estimated from block maxima, a
+block being one subject's ratios on one checkpoint: with n ratios in a block, N comparisons are N/n blocks, and the
+result is the level that one of that many blocks exceeds (Coles 2001, An Introduction to Statistical Modeling of Extreme
+Values, chapters 3 and 5). An estimate from single ratios would count a cluster of twenty as twenty independent
+observations, and predict a tail that no audit shows.
 
 The largest maxima exceed a threshold by a generalised Pareto law (Pickands 1975, Annals of Statistics 3), fitted by
-probability-weighted moments (Hosking and Wallis 1987, Technometrics 29), which do well in small samples. A fitted shape
-below zero would promise an end that nothing is ever beyond; it is read as zero, the exponential tail. Checkpoints of
-one architecture are alike, so confidence comes from drawing whole architectures anew (a cluster bootstrap).
+probability-weighted moments (Hosking and Wallis 1987, Technometrics 29), which are accurate for small samples. A fitted
+shape below zero would imply a finite upper bound; it is replaced by zero, the exponential tail. Checkpoints of one
+architecture are similar, so confidence comes from resampling whole architectures (a cluster bootstrap).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ TAILS = {"float32": 1e-7, "float64": 1e-6, "coarse": 1e-6}
 """By precision, the share of comparisons that may exceed their tolerance by chance.
 
 An audit makes some 3,600 comparisons, so that five hundred without an alarm need less than one in ten million. For that
-float32 has been measured on enough checkpoints; of the other precisions there are too few, and a tail read ten times
-farther out than they reach would be a guess (68 in place of 17 for gradients in half precision).
+float32 has been measured on enough checkpoints; for the other precisions there are too few, and extrapolating the tail
+ten times beyond the measurements would be unreliable (68 instead of 17 for gradients in half precision).
 """
 
 TOP = 0.2
-"""The share of the maxima that the tail is read from."""
+"""The share of the maxima that the tail is estimated from."""
 
 FEWEST = 20
-"""Peaks that a fit needs."""
+"""Minimum number of peaks for a fit."""
 
 CONFIDENCE = 0.95
 RESAMPLED = 1000
@@ -48,7 +48,7 @@ def block_maxima(
 
 
 def pareto(peaks: Float[np.ndarray, " peaks"]) -> tuple[float, float]:
-    """Shape (not below zero) and scale of the law that excesses over a threshold follow.
+    """Shape (not below zero) and scale of the distribution of excesses over a threshold.
 
     Args:
         peaks: excesses, all positive.
@@ -61,7 +61,7 @@ def pareto(peaks: Float[np.ndarray, " peaks"]) -> tuple[float, float]:
 
 
 def level(maxima: Float[np.ndarray, " blocks"], share: float) -> float:
-    """What a ``share`` of such maxima would exceed; the largest of them where that is more."""
+    """The level that a ``share`` of such maxima exceeds; the largest maximum if that is higher."""
     largest, count = float(maxima.max()), max(FEWEST, int(TOP * len(maxima)))
     if len(maxima) <= count:
         return largest
@@ -78,7 +78,7 @@ def level(maxima: Float[np.ndarray, " blocks"], share: float) -> float:
 def confident_level(
     maxima: Float[np.ndarray, " blocks"], clusters: Shaped[np.ndarray, " blocks"], share: float, seed: int = 0
 ) -> float:
-    """The ``level`` that ``CONFIDENCE`` of all resamples of whole clusters stay below; never below the sample's own.
+    """The ``level`` that ``CONFIDENCE`` of all resamples of whole clusters do not exceed; never below the sample's own.
 
     Args:
         clusters: which maxima belong together.
@@ -101,7 +101,7 @@ def reach(
 
     Args:
         blocks: subject and checkpoint of each ratio.
-        clusters: what its checkpoint shares with others; the same throughout a block.
+        clusters: the architecture that its checkpoint shares with others; constant within a block.
     """
     maxima, names = block_maxima(values, blocks)
     of = dict(zip(blocks.tolist(), clusters.tolist(), strict=True))
