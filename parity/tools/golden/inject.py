@@ -1,6 +1,6 @@
-"""Goldens as subjects of a run: their traces are written beside the captured ones, and the manifest names them.
+"""Adds goldens as subjects to a run: their traces are written beside the captured ones and listed in the manifest.
 
-A run is captured first; the oracle's word on the texts that goldens hold is asked for among the derived cases.
+A run is captured first; follow-up cases then compute the oracle's results for the texts in the goldens.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
 
 
 def golden_stack(name: str) -> str:
-    """What a stack is called in a run where its answers are goldens: ``docs-4.37 (golden)``."""
+    """The name in a run of a stack whose traces are goldens: ``docs-4.37 (golden)``."""
     return f"{name} (golden)"
 
 
 def find_bundles(checkpoints: Mapping[str, str], stacks: Sequence[str]) -> dict[str, list[Bundle]]:
-    """The goldens of these stacks about each checkpoint.
+    """The goldens of these stacks for each checkpoint.
 
     Args:
         checkpoints: digests by name; a golden is found by the digest, whatever the directory is called.
 
     Raises:
-        GoldenError: a stack is none that goldens are kept of, or there is none about a checkpoint, or it was altered.
+        GoldenError: goldens are not recorded for a stack, there is none for a checkpoint, or a golden was altered.
     """
     for stack in stacks:
         if stack not in STACKS:
@@ -51,26 +51,26 @@ def find_bundles(checkpoints: Mapping[str, str], stacks: Sequence[str]) -> dict[
 
 
 def with_goldens(derive: Derive, bundles: Mapping[str, list[Bundle]]) -> Derive:
-    """The same derivation from a manifest that holds the goldens too."""
+    """The same derivation, from a manifest that includes the goldens."""
     return lambda manifest, out: derive(joined(manifest, out, bundles), out)
 
 
 def joined(manifest: Manifest, out: Path, bundles: Mapping[str, list[Bundle]]) -> Manifest:
-    """The manifest with the goldens among its subjects, after all others; their traces are written.
+    """The manifest with the goldens after all other subjects; their traces are written.
 
     Raises:
-        GoldenError: a golden answers another question than the run asks.
+        GoldenError: a golden was recorded for another case than the run's.
     """
     subjects, records = list(manifest.subjects), list(manifest.traces)
     environments = dict(manifest.environments)
     checkpoints = {checkpoint.name: checkpoint for checkpoint in manifest.checkpoints}
-    # A subject has the same place in the manifest of one checkpoint as in that of all.
+    # A subject has the same index in the manifest of one checkpoint as in that of all.
     for name, bundle in [(name, bundle) for name, several in bundles.items() for bundle in several]:
         if name in checkpoints:
             _same_questions(bundle, manifest, checkpoints[name])
         environments.setdefault(golden_stack(bundle.stack), bundle.environment)
         for stored in bundle.subjects:
-            # What follows from the backend's name is not stored with its answers.
+            # Fields that follow from the backend's name are not stored with its traces.
             prefix = find_entry(stored.backend).class_prefix
             subject = stored.model_copy(update={"class_prefix": prefix})
             place = _place(subjects, subject)
@@ -92,7 +92,7 @@ def _same_questions(bundle: Bundle, manifest: Manifest, checkpoint: CheckpointRe
 
 
 def _place(subjects: list[SubjectRecord], subject: SubjectRecord) -> int:
-    """The subject's place; checkpoints of one class share it."""
+    """The subject's index, appending it if it is new; checkpoints of one class share it."""
     same = (place for place, known in enumerate(subjects) if known == subject)
     place = next(same, None)
     if place is None:
@@ -119,7 +119,7 @@ def _records(bundle: Bundle, subject: SubjectRecord, place: int, checkpoint: str
 
 
 def as_golden(subject: SubjectRecord, lacking: Mapping[str, str], kept: list[str]) -> dict[str, Any]:
-    """What a captured subject becomes when its answers are kept."""
+    """The fields in which the record of a golden differs from that of the captured subject."""
     stack = golden_stack(subject.stack)
     who = Subject(subject.backend, subject.variant, stack, subject.device, subject.dtype)
     return {

@@ -1,7 +1,7 @@
-"""How goldens are kept: a file for each stack and checkpoint, and an index that says what each is and whence.
+"""Storage of goldens: a file for each stack and checkpoint, and an index of their contents and provenance.
 
-A file is safetensors: its tensors are called ``BACKEND/VARIANT/CASE/TENSOR``, and its metadata holds whatever of the
-traces is no array. The index holds every file's digest, so that one that was altered is found.
+A file is safetensors: its tensors are named ``BACKEND/VARIANT/CASE/TENSOR``, and its metadata holds all other data of
+the traces. The index contains every file's digest, so that altered files are detected.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def read_bundle(name: str, known: Provenance | None = None) -> Bundle:
 
     Args:
         name: relative to the index.
-        known: what the index says of it; then its digest must be the same.
+        known: its entry in the index; if given, the file must have the digest in it.
 
     Raises:
         GoldenError: it is missing, altered or cannot be read.
