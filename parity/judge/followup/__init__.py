@@ -1,1 +1,1 @@
-"""Cases made from what was captured: scores of texts, ends that texts reach, other settings, loading what was saved."""
+"""Follow-up cases, made from captured results: scoring texts, ends of texts, other settings, loading saved files."""

@@ -1,9 +1,9 @@
 """Cases about saving: every candidate saves, and every candidate loads what each of them saved.
 
-In which forms a backend saves stands in its row (``parity.core.backends``), what the documents promise of them in
-``saving.toml``. Saved files travel in traces, from whoever saves to whoever loads. All copies of a checkpoint together
-stay below a limit that the user sets, and below what there is room for on the disk; large ones are let go when the run
-has loaded them (``Trace`` fact ``let_go``).
+The formats in which a backend saves are in its row (``parity.core.backends``), and the documented results in
+``saving.toml``. Saved files are transferred in traces, from saver to loader. All copies of a checkpoint together stay
+below a limit that the user sets, and below the free space on the disk; large ones are removed once the run has loaded
+them (``Trace`` fact ``let_go``).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from parity.judge.captured_run import CheckpointRun
 
 GB = 1_000_000_000
 ROOM = 2
-"""A copy lies in a trace, and once more in a scratch folder while it is written or loaded."""
+"""Number of copies on the disk: one in a trace, and one in a scratch folder while it is written or loaded."""
 EAGER = "eager"
-"""Attention changes no weight, so that the eager variant speaks for the others."""
+"""Attention changes no weight, so the eager variant represents the others."""
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What the documents say of a loader and a route, given a saver's files."""
+    """The documented result of a loader and a route, given a saver's files."""
 
     saver: str
     loader: str
@@ -52,21 +52,21 @@ def promises() -> tuple[Promise, ...]:
 
 
 def savers() -> dict[str, tuple[str, ...]]:
-    """By backend that can save, the forms in which it is asked to."""
+    """By backend that can save, its formats."""
     return {name: entry.weights.saves for name, entry in BACKENDS.items() if entry.weights}
 
 
 def promise_for(case: Case, loader: str) -> Promise:
-    """What is promised where this backend loads what stands in a ``saved`` case."""
+    """The documented result of this backend loading the files of a ``saved`` case."""
     found = (each for each in promises() if (each.saver, each.loader) == (case.notes["saver"], loader))
     return next(each for each in found if each.route == case.settings["route"])
 
 
 def save_cases(run: CheckpointRun, limit: float = SAVE_LIMIT) -> Iterator[Case]:
-    """One for each form of saving, put to those that have it; none where the weight file itself cannot be read.
+    """One for each format, run on the backends that support it; none where the weight file itself cannot be read.
 
     Args:
-        limit: GB that the copies may take together.
+        limit: maximum size in GB of all copies together.
     """
     size = _size(run)
     if size is None:
@@ -105,7 +105,7 @@ def _no_room(run: CheckpointRun, size: int, limit: float) -> str:
 
 
 def saved_cases(run: CheckpointRun) -> Iterator[Case]:
-    """Each saved set of files, put to each loader by each route that the table names."""
+    """Each saved set of files, for each loader by each route in the table."""
     for index, subject in run.subjects("candidate"):
         for case in [case for case in run.cases.values() if case.operation == "save"]:
             trace = _answer(run, index, case.name)
@@ -126,7 +126,8 @@ def saved_cases(run: CheckpointRun) -> Iterator[Case]:
 
 
 def _routes(saver: str) -> dict[str, list[Promise]]:
-    """Rows of the table by the last word of their case: ``own``, the flag, or ``plain`` of what is foreign."""
+    """Rows of the table by the last component of their case's name: ``own``, the flag, or ``plain`` for foreign
+    files."""
     found: dict[str, list[Promise]] = {}
     for each in promises():
         if each.saver == saver:
@@ -135,7 +136,7 @@ def _routes(saver: str) -> dict[str, list[Promise]]:
 
 
 def saved_digest(trace: Trace) -> str:
-    """Of the saved files' names and bytes, first 32 hex digits, so that equal files are loaded once."""
+    """Digest of the saved files' names and bytes, first 32 hex digits, so that equal files are loaded once."""
     told = "".join(f"{name}:{facts['sha256']}" for name, facts in sorted(trace.facts["files"].items()))
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
@@ -149,7 +150,7 @@ def _answer(run: CheckpointRun, index: int, case: str) -> Trace | None:
 
 
 def _size(run: CheckpointRun) -> int | None:
-    """Bytes of all parameters in float32, as the weight file's own trace tells them."""
+    """Bytes of all parameters in float32, according to the weight file's own trace."""
     index = next((index for index, _ in run.subjects("file")), None)
     trace = None if index is None else _answer(run, index, "load")
     if trace is None:
