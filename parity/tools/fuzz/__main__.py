@@ -1,8 +1,8 @@
-"""Random examples of every family, put to conforming backends, where nothing may fail: ``python -m parity.tools.fuzz``.
+"""Random examples of every family, run on conforming backends, where nothing may fail: ``python -m parity.tools.fuzz``.
 
-Examples are numbered by family, shape and draw, and follow from the numbers alone: a run that is ended goes on where
-it stopped, and any example can be asked again. XLA compiles for each new shape, so that many draws share a few shapes;
-draws differ in weights, tokens, masks, ignored labels, padding and in how text is generated.
+Examples are numbered by family, shape and draw, and are determined by these numbers: an interrupted run can continue,
+and any example can be run again. XLA compiles for each new shape, so many draws share a few shapes; draws differ in
+weights, tokens, masks, ignored labels, padding and generation settings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from parity.tools.fuzz.search import judge_example
 COMMAND = "python -m parity.tools.fuzz"
 SEED = 20261126
 PAIR = REFERENCES
-"""Both of them: each is judged against the float64 oracle, by tolerances that its peer reference's errors set."""
+"""Both references: each is judged against the float64 oracle, with tolerances from its peer reference's errors."""
 Number = tuple[str, int, int]
 """Family, shape and draw."""
 
@@ -44,12 +44,12 @@ def numbered(number: Number) -> Example:
 
 
 def numbers(families: Sequence[str], shapes: int, draws: int) -> Iterator[Number]:
-    """All examples, those of one shape together; one shape of every family before the next of any."""
+    """All examples, those of one shape together; one shape of every family before the next shape of any."""
     return ((family, shape, draw) for shape in range(shapes) for family in families for draw in range(draws))
 
 
 def search(todo: Sequence[Number], process: Process, plan: Plan, parts: Path) -> None:
-    """One line of JSON for each example, written as soon as it is judged."""
+    """Writes one line of JSON for each example, as soon as it is judged."""
     parts.parent.mkdir(parents=True, exist_ok=True)
     out, before = console(stderr=True), None
     with parts.open("a", encoding="utf-8") as file:
@@ -66,14 +66,14 @@ def search(todo: Sequence[Number], process: Process, plan: Plan, parts: Path) ->
 
 
 def _forget_compiled() -> None:
-    """What was compiled for a shape that no later example has."""
+    """Clears the programs compiled for a shape that no later example has."""
     import jax
 
     jax.clear_caches()
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Totals, how often each entry of the list of known issues was met, how near to its tolerance what passed came,
+    """Totals, the number of matches of each known issue, the largest error that passed as a multiple of tolerance, and
     every alarm."""
     nearest = max(
         (v.error / v.tolerance for v in verdicts if v.status == "pass" and v.tolerance and v.error), default=0.0
@@ -96,12 +96,13 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 
 def rows(parts: Path) -> list[dict[str, Any]]:
-    """What was written so far."""
+    """The lines written so far."""
     return [json.loads(line) for line in parts.read_text(encoding="utf-8").splitlines()] if parts.exists() else []
 
 
 def together(parts: Path) -> dict[str, Any]:
-    """All examples as one: totals, coverage, the nearest to a tolerance by family, every alarm with its number."""
+    """All examples, merged: totals, coverage, the largest passing error of each family, and every alarm with its
+    number."""
     found, coverage, seen = rows(parts), Coverage(), set()
     families: dict[str, dict[str, Any]] = {}
     for row in found:
@@ -130,7 +131,7 @@ def together(parts: Path) -> dict[str, Any]:
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
-    """What is printed of it."""
+    """The printed lines."""
     totals = ", ".join(f"{count} {name}" for name, count in found["totals"].items())
     yield f"{found['examples']} examples ({found['distinct']} distinct) of {found['shapes']} shapes: {totals}"
     for family, entry in found["families"].items():

@@ -1,4 +1,4 @@
-"""Random architectures of every family, as configs of the library, and weights; sizes differ wherever they can."""
+"""Random architectures of every family, as configs of the library, and weights; all sizes that may differ do differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAD, START, END = 1, 2, 3
 
 
 class Choices(Protocol):
-    """What a draw is made of; numpy's generator, or hypothesis, which shrinks towards the first and the least."""
+    """The random generator of a draw; numpy's, or hypothesis's, which shrinks towards the first and smallest values."""
 
     def integers(self, low: Any, high: Any = None, size: Any = None) -> Any: ...
 
@@ -26,15 +26,15 @@ class Choices(Protocol):
 
 
 def width(rng: Choices) -> tuple[int, int]:
-    """Heads, and a width that they divide: none under 16, where a normalisation over a handful of numbers is
-    ill-conditioned as in no model that anybody trained (``parity.tools.calibrate.plan.NARROWEST``)."""
+    """Heads, and a width that they divide: at least 16, because normalisation over a handful of numbers is
+    ill-conditioned as in no trained model (``parity.tools.calibrate.plan.NARROWEST``)."""
     heads = int(rng.integers(1, 5))
     least = max(3, -(-NARROWEST // 2 // heads))
     return heads, heads * int(rng.integers(least, least + 5)) * 2
 
 
 def widest(config: dict[str, Any]) -> int:
-    """The most inputs that one number of a layer is a sum over, feed-forward ones aside (they are fewer)."""
+    """The maximum number of terms in the sums of a layer, except in feed-forward layers (they have fewer)."""
     parts = [config.get("encoder", config), config.get("decoder", config)]
     widths = [part[name] for part in parts for name in ("hidden_size", "n_embd", "d_model") if name in part]
     for part in parts:
@@ -92,8 +92,8 @@ def gpt2(rng: Choices, **others: Any) -> dict[str, Any]:
 
 def bart(rng: Choices, model_type: str = "bart", **others: Any) -> dict[str, Any]:
     encoder_heads, decoder_heads = (int(rng.integers(1, 4)) for _ in range(2))
-    # The library makes room in the cache of a decoder that stands alone for as many layers as the *encoder* has
-    # (transformers 4.57.6, cache_utils.py, DynamicCache(config=...) on BartConfig.num_hidden_layers): equal numbers.
+    # The library creates the cache of a decoder without encoder with as many layers as the *encoder* has (transformers
+    # 4.57.6, cache_utils.py, DynamicCache(config=...) on BartConfig.num_hidden_layers): equal numbers.
     layers = int(rng.integers(1, 4))
     heads = int(np.lcm(encoder_heads, decoder_heads))
     least = max(2, -(-NARROWEST // 2 // heads))
@@ -166,7 +166,7 @@ def composed(encoder: Callable[..., dict], decoder: Callable[..., dict]) -> Call
         first = encoder(rng)
         second = decoder(rng, is_decoder=True, add_cross_attention=True)
         if first.get("output_hidden_size", 0) > first["hidden_size"]:
-            # The library's projection takes the encoder's own width, not its adapter's (transformers 4.57.6,
+            # The library's projection has the encoder's own width as its input, not its adapter's (transformers 4.57.6,
             # modeling_speech_encoder_decoder.py, __init__): an adapter of another width must end in the decoder's.
             first["output_hidden_size"] = second.get("d_model") or second["hidden_size"]
         kind = "speech-encoder-decoder" if first["model_type"] in ("wav2vec2", "hubert") else "encoder-decoder"
@@ -214,11 +214,12 @@ FAMILIES: dict[str, tuple[str, Callable[[Choices], dict[str, Any]]]] = {
     "hubert2bert": ("SpeechEncoderDecoderModel", composed(hubert, bert)),
     "hubert2mbart": ("SpeechEncoderDecoderModel", composed(hubert, mbart)),
 }
-"""By name: the documented class, and what draws its config."""
+"""By name: the documented class, and the function that draws its config."""
 
 
 def weights(table: Table, rng: np.random.Generator, spread: float = 0.3) -> dict[str, np.ndarray]:
-    """Every canonical parameter in float64: no bias zero, a normalisation's scale around 1, its stored variance > 0."""
+    """Every canonical parameter in float64: no bias is zero, normalisation scales are around 1, stored variances >
+    0."""
     drawn = {
         name: rng.normal(1.0 if is_scale(name) else 0.0, spread, parameter.shape)
         for name, parameter in table.expected().items()

@@ -30,10 +30,10 @@ def plan_of(backends: Sequence[str] | None) -> Plan:
     """The plan for backends named as in ``parity audit --backend``.
 
     Raises:
-        CaptureError: there is no backend of this name, it has no such variant, or is about files beside the weights.
+        CaptureError: there is no backend of this name, it has no such variant, or it does not load weights.
     """
     found = []
-    # Where nobody is named, PyTorch's classes: no new shape costs them a compilation.
+    # By default PyTorch's classes: a new shape costs them no compilation.
     for text in backends or library_backends(framework="torch"):
         name, _, variant = text.partition("/")
         try:
@@ -96,7 +96,7 @@ def fuzz(
 
 
 def _summary(found: Found, search: Search) -> dict[str, Any]:
-    """What ``search.json`` holds: who was asked, by which seed, what came of it and what was covered."""
+    """The content of ``search.json``: the backends, the seed, the results and the coverage."""
     coverage = found.coverage
     return {
         "candidates": [subject.label for subject in search.plan.candidates],
@@ -121,7 +121,7 @@ def _summary(found: Found, search: Search) -> dict[str, Any]:
 
 
 def keep(failure: Failure, out: Path) -> list[Path]:
-    """Writes a failure: the example and its verdict as JSON, and the script where there can be one."""
+    """Writes a failure: the example and its verdict as JSON, and the script where it is possible."""
     verdict = failure.verdict
     stem = "-".join([verdict.check, verdict.backend, verdict.variant.replace("+", "-"), failure.example.family])
     stored = out / f"{stem}.json"
@@ -137,10 +137,10 @@ def keep(failure: Failure, out: Path) -> list[Path]:
 
 
 def again(file: Path, backends: Sequence[str] | None = None, cache: Path | None = None) -> list[Verdict]:
-    """What a stored failure's example is judged today, by the backend that it was found on, or others.
+    """The current verdicts of a stored failure's example, for the backend that it was found on, or others.
 
     Raises:
-        FuzzError: the file is no stored failure.
+        FuzzError: the file is not a stored failure.
     """
     example, found_on = stored_failure(file)
     plan = plan_of(backends or [found_on])
@@ -151,7 +151,7 @@ def stored_failure(file: Path) -> tuple[Example, str]:
     """The example of a stored failure, and the backend and variant that it was found on.
 
     Raises:
-        FuzzError: the file cannot be read, or is none.
+        FuzzError: the file cannot be read, or is not a stored failure.
     """
     try:
         stored = _Stored.model_validate(parse_json(read_bytes(file), file))
@@ -166,14 +166,14 @@ def stored_failure(file: Path) -> tuple[Example, str]:
 
 
 class _Stored(BaseModel):
-    """What ``keep`` writes."""
+    """The content of the file that ``keep`` writes."""
 
     example: Example
     verdict: Verdict
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
-    """As an audit's."""
+    """The same exit code as an audit's."""
     if any(is_alarm(verdict) for verdict in verdicts):
         return 1
     return 0 if any(verdict.status in ("pass", "known") for verdict in verdicts) else 2

@@ -31,7 +31,7 @@ def _given(name: str) -> Read:
 
 
 def _bucket(number: int) -> str:
-    """Which power of two a number is below."""
+    """The power of two below which a number is."""
     return f"<{1 << max(1, int(number).bit_length())}"
 
 
@@ -77,7 +77,7 @@ AXES: dict[str, tuple[tuple[Any, ...], Read]] = {
     "forced begin": (BOTH, _given("forced_bos_token_id")),
     "forced end": (BOTH, _given("forced_eos_token_id")),
 }
-"""By axis, the values that there are to see, and what reads them from an example: none where it has no such axis."""
+"""By axis, the possible values, and the function that reads them from an example: no values where it lacks the axis."""
 
 
 def _length(tokens: int) -> str:
@@ -102,6 +102,6 @@ class Coverage:
         return {axis: values for axis, values in found.items() if values}
 
     def seen(self) -> tuple[int, int]:
-        """How many of the values were seen, and how many there are."""
+        """The number of values that were covered, and the number of all values."""
         total = sum(len(values) for values, _ in AXES.values())
         return total - sum(map(len, self.missing().values())), total

@@ -1,4 +1,4 @@
-"""One example: everything that a draw decides, and the checkpoint and the questions that follow from it."""
+"""One example: everything that a draw determines, and the checkpoint and the cases that follow from it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from reference.names import LOGITS_BIAS, Table, table_of
 AUDITED = tuple(name for name, (documented, _) in FAMILIES.items() if documented in HEADS)
 """The families whose classes are judged."""
 LENGTHS = (3, 1, 2, 5, 8, 0)
-"""Of a row, without its padding; 0 stands for the longest that there are positions for."""
+"""Lengths of a row without padding; 0 stands for the number of positions."""
 LONGEST_TEXT = 9
-"""Tokens of a generated text, at most."""
+"""Maximum number of tokens of a generated text."""
 STEPS = 8
-"""Calls in which a target is decoded, at most."""
+"""Maximum number of calls in which a target is decoded."""
 TEXTS = (
     "generate.settings",
     "generate.defaults",
@@ -38,7 +38,7 @@ TEXTS = (
     "generate.perturbed-batch",
     "generate.beams",
 )
-"""Of the questions about generated text those that are asked: the drawn settings, and what theirs are held against."""
+"""The generation cases that are run: the drawn settings, and the cases that they are compared with."""
 ON_EITHER_SIDE = (
     "forward",
     "forward.repeated",
@@ -54,7 +54,7 @@ ON_EITHER_SIDE = (
     "generate.greedy",
     "generate.beams",
 )
-"""The questions that a batch padded on the left can be asked: the others keep a row's first positions."""
+"""The cases that can be run on a batch padded on the left: the others use the first positions of a row."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Example:
     Attributes:
         config: the content of ``config.json``.
         generation: that of ``generation_config.json``; empty where the class writes no text.
-        lengths: of each row the source's and the target's, without padding.
-        ignored: places of labels that are -100, as row and position.
-        padding: the side of the source that is filled up, ``right`` or ``left``.
-        masked: whether a other row of the row that must not change is masked entirely.
-        seed: of weights and tokens.
+        lengths: the lengths of each row's source and target, without padding.
+        ignored: positions of labels that are -100, as row and position.
+        padding: the padded side of the source, ``right`` or ``left``.
+        masked: whether one of the other rows of ``forward.perturbed-batch`` is masked entirely.
+        seed: seed of weights and tokens.
         spread: the weights' standard deviation.
-        end_bias: by how much the end's logit is raised, where the model has a bias for logits.
+        end_bias: the value added to the end token's logit, where the model has a bias for logits.
     """
 
     family: str
@@ -95,7 +95,7 @@ class Example:
 
     @property
     def size(self) -> tuple[int, int, int]:
-        """What shrinking makes less of: numbers in the model, tokens in the batch, words in all that was drawn."""
+        """What shrinking reduces: numbers in the model, tokens in the batch, characters of the example as JSON."""
         numbers = sum(int(np.prod(shape)) for shape in self.table.shapes.values())
         return numbers, sum(map(sum, self.lengths)), len(self.to_json())
 
@@ -109,7 +109,8 @@ class Example:
         return cls(**{**data, **pairs})
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Canonical parameters, float32: each drawn by a generator of its own name, so that no order matters."""
+        """Canonical parameters, float32: each is drawn by a generator seeded with its name, so that the order is
+        irrelevant."""
         drawn = {name: _parameter(name, shape, self.seed, self.spread) for name, shape in self.table.shapes.items()}
         for name, place, amount in self.raised:
             drawn[name][place] += np.float32(amount)
@@ -117,9 +118,9 @@ class Example:
 
     @property
     def raised(self) -> list[tuple[str, tuple[int, ...], float]]:
-        """Single numbers that are raised after drawing: parameter, index, amount.
+        """Single numbers that are increased after drawing: parameter, index, amount.
 
-        The end's logit, where there is a bias for it, so that texts do end.
+        The end token's logit, where it has a bias, so that generated texts end.
         """
         found = []
         if LOGITS_BIAS in self.table.shapes and self.end_bias:
@@ -133,7 +134,7 @@ class Example:
             (directory / GENERATION_FILE).write_text(json.dumps(self.generation, indent=2) + "\n", encoding="utf-8")
 
     def cases(self, checkpoint: Checkpoint) -> list[Case]:
-        """The standard questions about this batch, without those that would cost more than they tell here."""
+        """The standard cases for this batch, without those that take too long for the errors they can find here."""
         model_spec = checkpoint.model_spec
         asked = standard_cases(model_spec, list(self.rows(model_spec)), checkpoint.generation)
         kept = [_in_fewer_steps(case) for case in asked if not case.name.startswith("generate.") or case.name in TEXTS]
@@ -163,7 +164,8 @@ def _parameter(name: str, shape: tuple[int, ...], seed: int, spread: float) -> n
 
 
 def _in_fewer_steps(case: Case) -> Case:
-    """Of a long target the first tokens one at a time, the others at once: forty steps are most of the time."""
+    """Decodes the first tokens of a long target one at a time and the others at once: forty steps take most of the
+    time."""
     sizes = case.settings.get("sizes", ())
     if len(sizes) <= STEPS:
         return case
@@ -171,7 +173,7 @@ def _in_fewer_steps(case: Case) -> Case:
 
 
 def _left_padded(case: Case) -> Case:
-    """The same with what fills a row of the source before it."""
+    """The same case with the padding of each source row before its tokens."""
     names = [name for name in ("input_ids", "attention_mask") if name in case.inputs]
     if "attention_mask" not in names:
         return case
@@ -184,8 +186,7 @@ def _left_padded(case: Case) -> Case:
 
 
 def _masked(case: Case) -> Case:
-    """One of the other rows has nothing to look at. What it is then worth nothing documents: only the row kept is
-    judged."""
+    """Masks one of the other rows entirely. Its own result is undocumented, so only the unchanged row is judged."""
     name = "encoder_attention_mask" if "encoder_attention_mask" in case.inputs else "attention_mask"
     other_rows = [row for row in range(case.batch) if row != case.notes["row"]]
     mask = [[0] * len(row) if number in other_rows[:1] else row for number, row in enumerate(case.inputs[name])]
@@ -197,8 +198,8 @@ def drawn(shape: Choices, rest: Choices, family: str) -> Example:
     """One example of a family.
 
     Args:
-        shape: decides what shapes follow from, and what else is compiled into a program: equal draws compile once.
-        rest: decides everything else.
+        shape: determines the shapes, and everything else that is compiled into a program: equal draws compile once.
+        rest: determines everything else.
     """
     model_class, architecture = FAMILIES[family]
     config = architecture(shape)
@@ -235,7 +236,7 @@ def _batch(
         row = [min(_one_of(shape, LENGTHS) or limit, limit) for limit in limits]
         lengths.append((row[0], row[1]))
     ignored = []
-    # RoBERTa counts positions without padding, and in steps it cannot know of padding among the tokens before.
+    # RoBERTa counts positions without padding, and in stepwise decoding the padding among earlier tokens is unknown.
     counted = getattr(getattr(model_spec.config, "decoder", None), "model_type", "") == "roberta"
     for row, (_, target) in enumerate(lengths):
         if target > 1 and _one_of(rest, (False, True)):
@@ -244,7 +245,7 @@ def _batch(
 
 
 def _generation(shape: Choices, rest: Choices, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A ``generation_config.json``: tokens as the config has them, lengths, beams and what else decides a text."""
+    """A ``generation_config.json``: the config's tokens, lengths, beams and other settings that affect a text."""
     names = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
     longest = int(shape.integers(3, LONGEST_TEXT + 1))
     return {

@@ -1,8 +1,7 @@
 """Runs the cases of one checkpoint in this process, for judging by the checks of an audit.
 
 An audit starts a process for each backend and writes traces to files; for a model of a few thousand parameters both
-take
-longer than the computation. Here the same adapters, operations, checks and known issues are used in memory. If a
+take longer than the computation. Here the same adapters, operations, checks and known issues are used in memory. If a
 library crashes the process, the search ends; failures found until then are on disk.
 """
 

@@ -1,6 +1,7 @@
-"""A failure as a script of its own: at most 40 lines that need the library alone, and exit with 1 while it diverges.
+"""Writes a failure as a standalone script: at most 40 lines that only need the library, and exit with 1 while it
+diverges.
 
-What should have come out are the oracle's numbers, written into the script; what does is computed by the library
+The expected values are the oracle's numbers, written into the script; the actual values are computed by the library
 from a checkpoint that the script writes first.
 """
 
@@ -22,14 +23,14 @@ from parity.tools.fuzz.executor import versions
 from parity.tools.fuzz.search import Failure
 
 LINES = 40
-"""Of code: what is neither blank nor in the docstring."""
+"""Maximum number of lines of code: without blank lines and the docstring."""
 WIDTH = 116
 FRAMEWORKS = {
     "torch": ("PyTorch", "torch", ""),
     "tensorflow": ("TensorFlow", "tf", 'TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3"'),
     "jax": ("Flax", "flax", 'JAX_PLATFORMS="cpu"'),
 }
-"""By framework its name, what the script calls it, and the variables that it sets."""
+"""By framework its name, its name in the script, and the environment variables that it needs."""
 FIELDS = {
     "encoder.hidden": "encoder_hidden_states",
     "encoder.attention": "encoder_attentions",
@@ -39,7 +40,8 @@ FIELDS = {
     "encoder.last": "encoder_last_hidden_state",
     "decoder.last": "last_hidden_state",
 }
-"""By canonical name, the documented field; a decoder alone calls its own states and attentions without ``decoder_``."""
+"""By canonical name, the documented field; a decoder-only model names its states and attentions without
+``decoder_``."""
 
 
 class NoScript(ValueError):
@@ -50,7 +52,7 @@ def script(failure: Failure) -> str:
     """The text of a script.
 
     Raises:
-        NoScript: the backend is no library's, the failure is ours, or no number or text shows it.
+        NoScript: the backend is not a library's, the failure is ours, or no number or text reproduces it.
     """
     verdict, example, run = failure.verdict, failure.example, failure.run
     entry = find_entry(verdict.backend)
@@ -87,12 +89,13 @@ def script(failure: Failure) -> str:
 
 
 def lines_of(text: str) -> int:
-    """Lines of code in a script: its docstring and blank lines aside."""
+    """Number of lines of code in a script, without its docstring and blank lines."""
     return len([line for line in text.split('"""', 2)[2].splitlines() if line.strip()])
 
 
 def _shown(failure: Failure, case: Case, framework: str) -> dict[str, Any]:
-    """How the library is called, what of its answer is shown, what it should be, and when the two differ."""
+    """The call of the library, the displayed value of its output, the expected value, and the condition for a
+    difference."""
     tensor, verdict = _tensor(failure), failure.verdict
     if (exception := verdict.evidence.get("exception")) is not None:
         call = _call(case, framework, "sequences" if case.operation == "generate" else "logits")
@@ -134,7 +137,7 @@ def _tensor(failure: Failure) -> str:
 
 
 def _call(case: Case, framework: str, tensor: str) -> list[str]:
-    """Lines that make ``found`` of the model."""
+    """Lines that compute ``found`` with the model."""
     made = {"torch": "torch.tensor(a)", "tf": "tf.constant(a)", "flax": "np.array(a)"}[framework]
     lines = [f"given = {{n: {made} for n, a in inputs.items()}}"]
     if case.operation == "generate":
@@ -154,7 +157,7 @@ def _call(case: Case, framework: str, tensor: str) -> list[str]:
 
 
 def _field(case: Case, tensor: str) -> str:
-    """Of the library's output: ``encoder_hidden_states[1]``."""
+    """The field of the library's output: ``encoder_hidden_states[1]``."""
     whole, _, number = tensor.rpartition(".")
     if tensor in FIELDS or not number.isdigit():
         return FIELDS.get(tensor, tensor)
@@ -164,7 +167,7 @@ def _field(case: Case, tensor: str) -> str:
 
 
 def _filled(name: str, value: Any) -> str:
-    """An assignment of a dict or a list, in lines that are filled."""
+    """An assignment of a dict or a list, in filled lines."""
     if isinstance(value, Mapping):
         parts, ends = [f"{key!r}: {each!r}" for key, each in value.items()], "{}"
     else:
@@ -176,12 +179,12 @@ def _filled(name: str, value: Any) -> str:
 
 
 def _text(words: str) -> str:
-    """For a docstring."""
+    """Text for a docstring."""
     return textwrap.fill(words.replace('"', "'").replace("\\", "/"), WIDTH, break_on_hyphens=False)
 
 
 def _wrapped(parts: Iterable[str]) -> str:
-    """Parts with commas between them, none broken in two: a name stays with its value."""
+    """Items separated by commas, with line breaks only between items: a name stays with its value."""
     glued = ", ".join(part.replace(" ", "\0") for part in parts)
     return textwrap.fill(glued, WIDTH - 4, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
 

@@ -1,4 +1,4 @@
-"""The search: examples drawn by hypothesis, family by family, until time is up; what fails is shrunk."""
+"""The search: examples drawn by hypothesis, family by family, until the time limit; failures are shrunk."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from parity.tools.fuzz.example import AUDITED, Example, drawn
 from parity.tools.fuzz.executor import Live, Plan, Process, ask, is_alarm
 
 PER_ROUND = 8
-"""Examples of one family before the next has its turn."""
+"""Number of examples of one family before the next family."""
 SHRINKING = 40.0
-"""Processor seconds given to making one failure smaller."""
+"""Processor seconds for shrinking one failure."""
 
 
 class Diverged(AssertionError):
-    """An example failed; hypothesis makes smaller what raises this."""
+    """An example failed; hypothesis shrinks examples that raise this."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an example fails by: what its smaller ones must fail by as well."""
+    """The failure of an example, which its smaller versions must reproduce."""
 
     check: str
     case: str
     backend: str
     variant: str
     known_issue: str = ""
-    """The entry that knows of it; "" for an alarm."""
+    """The known issue that matches it; "" for an alarm."""
 
     @classmethod
     def of(cls, verdict: Verdict) -> Wanted:
@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass
 class Failure:
-    """The smallest example found that fails so, and its verdict."""
+    """The smallest example found that reproduces a failure, and its verdict."""
 
     example: Example
     verdict: Verdict
@@ -58,15 +58,15 @@ class Failure:
 
 @dataclass
 class Found:
-    """What a search came to."""
+    """The results of a search."""
 
     seconds: float = 0.0
     cells: int = 0
-    """Verdicts given, skipped cells aside."""
+    """Number of verdicts, without skipped cells."""
     nearest: float = 0.0
     """The largest error as a multiple of tolerance of anything that passed."""
     known: dict[str, int] = field(default_factory=dict)
-    """By entry of the list of known issues, how many cells it explains."""
+    """By known issue, the number of cells that it explains."""
     failures: list[Failure] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
 
@@ -82,10 +82,10 @@ class Found:
 def judge_example(
     process: Process, plan: Plan, example: Example, wanted: Wanted | None = None
 ) -> tuple[Live, list[Verdict]]:
-    """Writes an example's checkpoint, asks about it and judges the answers.
+    """Writes an example's checkpoint, runs its cases and judges the results.
 
     Args:
-        wanted: only this check and case of this candidate is judged, and only what it rests on is asked.
+        wanted: judge only this check and case of this candidate, and run only what they depend on.
     """
     with tempfile.TemporaryDirectory(prefix="parity-fuzz-") as folder:
         path = Path(folder) / example.family
@@ -109,7 +109,7 @@ def judge_example(
 
 
 class Choices:
-    """What ``drawn`` asks of a generator, answered by hypothesis."""
+    """The generator that ``drawn`` needs, implemented by hypothesis."""
 
     def __init__(self, data: Any) -> None:
         from hypothesis import strategies
@@ -130,12 +130,12 @@ class Choices:
 
 
 class Search:
-    """A search as it goes on.
+    """A running search.
 
     Args:
-        known: the id of a known issue that is to count as a failure, so as to be shown small.
-        progress: told of each example, and whether it is one of a failure being shrunk.
-        keep: given each failure as soon as it is as small as it gets.
+        known: the id of a known issue to be treated as a failure, in order to shrink it.
+        progress: called for each example, with whether it belongs to a failure that is being shrunk.
+        keep: called with each failure once it is shrunk.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Search:
         self._seen: set[tuple[str, ...]] = set()
 
     def run(self, *, seconds: float | None = None, examples: int | None = None, failures: int = 8) -> Found:
-        """Goes on until time is up, so many examples were asked, or so many different failures were found."""
+        """Runs until the time limit, the number of examples, or the number of different failures is reached."""
         began = time.monotonic()
         self._deadline = None if seconds is None else began + seconds
         self._left = examples
@@ -178,7 +178,7 @@ class Search:
         return late or (self._left is not None and self._left <= 0)
 
     def _round(self, family: str, number: int) -> None:
-        """A few examples of one family; the first failure is shrunk and kept."""
+        """A few examples of one family; the first failure is shrunk and stored."""
         from hypothesis import HealthCheck, Phase, given, seed, settings
         from hypothesis import strategies as st
         from hypothesis.errors import HypothesisException
@@ -211,7 +211,7 @@ class Search:
         try:
             holds()
         except (Diverged, HypothesisException, ExceptionGroup):
-            # Once time for shrinking is up nothing fails any more, which hypothesis calls flaky.
+            # After the time limit for shrinking nothing fails any more, which hypothesis calls flaky.
             if not smallest:
                 raise
         if smallest:
@@ -220,7 +220,7 @@ class Search:
             self._seen.add(self._kind(smallest[0].verdict))
 
     def _judge(self, example: Example) -> Failure | None:
-        """Everything about one example; the first of its failures that is not known from before."""
+        """Runs all cases of one example; returns the first of its failures that was not found before."""
         self.progress(self.found, example.family)
         run, verdicts = judge_example(self.process, self.plan, example)
         self.found.count(verdicts)
@@ -238,11 +238,11 @@ class Search:
         return is_alarm(verdict)
 
     def _kind(self, verdict: Verdict) -> tuple[str, ...]:
-        """Failures that differ in nothing else are one."""
+        """Identifies a failure: two failures with equal values count as one."""
         return verdict.check, verdict.backend, verdict.variant, verdict.status
 
     def _smaller(self, example: Example, than: Failure) -> Failure | None:
-        """The same failure in a smaller example, if it shows there."""
+        """The same failure in a smaller example, if it is reproduced there."""
         self.progress(self.found, f"{example.family}, smaller")
         run, verdicts = judge_example(self.process, self.plan, example, Wanted.of(than.verdict))
         alike = (than.verdict.case, than.verdict.status)
