@@ -1,8 +1,8 @@
 """Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``tests-full``,
 ``coverage``, ``lint``, ``stack-NAME`` for each stack.
 
-Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, that the sessions share and
-keep: it is installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
+Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, which the sessions share: it
+is installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
 interpreter is used.
 """
 
@@ -31,18 +31,18 @@ TABLE = ROOT / "parity" / "core" / "data" / "stacks.toml"
 STACKS = tomllib.loads(TABLE.read_text(encoding="utf-8"))
 STAMP = "parity-stack.json"
 SHOWN_FIXTURE = "fixtures/checkpoints/bart-odd"
-"""The fixture that most checks and most known issues apply to for its size."""
+"""The fixture that the most checks and known issues apply to, relative to its size."""
 ALL_FIXTURES = "--all-fixtures"
 HELP = {"-h", "--help"}
 NO_DEPS = {"witness", "real"}
-"""Extras installed without their dependencies: what of those is used, the stack has already."""
+"""Extras installed without their dependencies: the ones that are used are already in the stack."""
 SELECTIONS = {"tests": "not full", "tests-full": "full"}
-"""What each session of tests runs, by pytest's markers: together every test, each once."""
+"""The tests of each session, by pytest's markers: together every test, each once."""
 WITHOUT_FRAMEWORKS = [
     *(f"parity/{each}" for each in ("core", "checkpoint", "cases", "judge", "report", "cli", "api.py")),
     *(f"reference/{each}" for each in ("config", "names", "weights", "tokenizer", "generation")),
 ]
-"""What pyright can check where no framework is installed."""
+"""The packages that pyright can check where no framework is installed."""
 PARALLEL = ["-n", "2", "--dist", "worksteal", "--durations", "20"]
 
 nox.needs_version = ">=2024.10.9"
@@ -55,7 +55,7 @@ nox.options.sessions = ["tests", "lint"]
 def parity(session: nox.Session) -> None:
     """Audit a checkpoint on five backends: `-- CHECKPOINT… OPTIONS…`; without one, a fixture, or `-- --all-fixtures`.
 
-    A stack that `--stack NAME` names is made first where it is not there: `-- --stack docs-4.37 --stack current`.
+    A stack named by `--stack NAME` is installed first if it is missing: `-- --stack docs-4.37 --stack current`.
     """
     python = _environment(session, "main")
     for name in _stacks_named(session.posargs):
@@ -65,7 +65,7 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(name="parity-gpu")
 def parity_gpu(session: nox.Session) -> None:
-    """The same on a CUDA device, with the stack `gpu`."""
+    """The same audit on a CUDA device, with the stack `gpu`."""
     if not _cuda_device():
         print(
             "parity-gpu: no CUDA device: neither nvidia-smi nor this interpreter's torch sees one. "
@@ -80,19 +80,19 @@ def parity_gpu(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """What to run while working, in minutes: every package, and an audit from end to end; `-- PYTEST OPTIONS…`."""
+    """Tests to run during development, in minutes: every package, and a complete audit; `-- PYTEST OPTIONS…`."""
     _pytest(session, "tests")
 
 
 @nox.session(name="tests-full")
 def tests_full(session: nox.Session) -> None:
-    """The other tests, the audits of all fixtures included; `-- --shard 1/2` runs one half of them."""
+    """The other tests, including the audits of all fixtures; `-- --shard 1/2` runs one half of them."""
     _pytest(session, "tests-full")
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """The tests of `tests`, with the lines and branches that they run: a table, and coverage.xml."""
+    """The tests of `tests`, with line and branch coverage: a table, and coverage.xml."""
     _pytest(session, "tests", "coverage", options=["--cov", "--cov-report=term", "--cov-report=xml"])
 
 
@@ -100,11 +100,12 @@ def coverage(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Style (ruff), import contracts (import-linter), the documentation site (mkdocs, strict), and types (pyright).
 
-    Types of the frameworks are read from the stack `main`; until a session has made it, what imports them is left out.
+    Types of the frameworks are read from the stack `main`; while it is not installed, packages that import them are not
+    checked.
     """
     python = "python" if _has_venv(session) else sys.executable
     if _has_venv(session):
-        # Types need what everything is written with, which is small; and pyright a Node.js, which comes as a wheel.
+        # Types need the common dependencies, which are small; and pyright needs Node.js, which is installed as a wheel.
         needed = ["ruff", "import-linter", "pyright[nodejs]", *_needs(["site"])]
         session.install("-q", *needed, "-c", "parity/constraints/main.txt")
     session.run(python, "-m", "ruff", "check", ".", external=True)
@@ -112,7 +113,8 @@ def lint(session: nox.Session) -> None:
     contracts = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     session.run(python, "-c", contracts, external=True)
     if _has_venv(session):
-        # Broken links and anchors, and pages outside of the navigation, are warnings of mkdocs, so that they fail here.
+        # mkdocs reports broken links and anchors, and pages outside the navigation, as warnings; `--strict` makes them
+        # fail.
         quiet = {"NO_MKDOCS_2_WARNING": "1"}
         session.run(python, "-m", "mkdocs", "build", "--strict", "--quiet", env=quiet, external=True)
     if _has_venv(session) and not _is_made("main"):
@@ -125,7 +127,7 @@ def lint(session: nox.Session) -> None:
 
 
 def _pytest(session: nox.Session, selection: str, *extras: str, options: Iterable[str] = ()) -> None:
-    """Runs one of `SELECTIONS`: on two processes, unless files or tests are named."""
+    """Runs one of `SELECTIONS`: in two processes, unless files or tests are named."""
     python = _environment(session, "main", "test", "witness", "real", *extras)
     named = any(Path(argument.partition("::")[0]).exists() for argument in session.posargs)
     arguments = ["-m", SELECTIONS[selection], *([] if named else PARALLEL), *options, *session.posargs]
@@ -147,7 +149,7 @@ def _stack_session(name: str) -> None:
 
 
 def _environment(session: nox.Session, name: str, *extras: str) -> str:
-    """Installs a stack once, and says which interpreter has it."""
+    """Installs a stack once, and returns the path of its interpreter."""
     if not _has_venv(session):
         return sys.executable
     stack, folder, python = STACKS[name], _folder(name), _interpreter(name)
@@ -161,8 +163,8 @@ def _environment(session: nox.Session, name: str, *extras: str) -> str:
         session.run_install(
             sys.executable, "-m", "virtualenv", "-q", "-p", _python(session, name), str(folder), external=True
         )
-    # Where the command itself runs, what it needs; the project is not installed: sessions run in the clone, and a
-    # worker must not find the clone on its path.
+    # What the command itself needs there; the project is not installed: sessions run in the clone, and a worker must
+    # not have the clone on its path.
     own = _needs(set(extras) - NO_DEPS) if stack.get("references") else []
     pip = [python, "-m", "pip", "install", "-q", "-c", f"parity/constraints/{name}.txt"]
     session.run_install(*pip, *own, *stack["requires"], *stack.get("examples", []), external=True)
@@ -178,18 +180,19 @@ def _folder(name: str) -> Path:
 
 
 def _interpreter(name: str) -> str:
-    """That of a stack's environment, made or not."""
+    """The interpreter of a stack's environment, whether or not it is installed."""
     return str(_folder(name) / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
 
 
 def _is_made(name: str) -> bool:
-    """Whether an environment is there as the pins say now."""
+    """Whether an environment exists and matches the current pins."""
     stamp = _folder(name) / STAMP
     return stamp.exists() and json.loads(stamp.read_text())["pins"] == _pins_digest(name)
 
 
 def _python(session: nox.Session, name: str) -> str:
-    """The interpreter a stack is made from: the running one where it fits, else the oldest that does."""
+    """The interpreter for creating a stack's environment: the running one if it is suitable, else the oldest that
+    is."""
     lowest, below = (part.lstrip("<>=") for part in STACKS[name]["python"].split(","))
     if _version(lowest) <= sys.version_info[:2] < _version(below):
         return sys.executable
@@ -200,7 +203,7 @@ def _python(session: nox.Session, name: str) -> str:
 
 
 def _needs(extras: Iterable[str]) -> list[str]:
-    """What ``pyproject.toml`` says the project depends on."""
+    """The project's dependencies according to ``pyproject.toml``."""
     return [*_project()["dependencies"], *_extras(extras)]
 
 
@@ -220,13 +223,13 @@ def _pins_digest(name: str) -> str:
 
 
 def _variables(name: str) -> dict[str, str | None]:
-    """Environment variables of a stack; None takes one away. PARITY_MAIN names the row that is `main` here."""
+    """Environment variables of a stack; None removes one. PARITY_MAIN names the stack that is `main` here."""
     stack = STACKS[name]
     return {**stack.get("environment", {}), **dict.fromkeys(stack.get("unset", [])), "PARITY_MAIN": name}
 
 
 def _stacks_named(posargs: list[str]) -> list[str]:
-    """The other rows of the table among ``--stack NAME`` and ``--stack=NAME``; interpreters by path are left alone."""
+    """The other stacks named by ``--stack NAME`` and ``--stack=NAME``; paths of interpreters are ignored."""
     pairs = zip(posargs, [*posargs, ""][1:], strict=True)
     named = [
         following if given == "--stack" else given.removeprefix("--stack=")
@@ -237,7 +240,8 @@ def _stacks_named(posargs: list[str]) -> list[str]:
 
 
 def _arguments(session: nox.Session) -> list[str]:
-    """Checkpoints come first; where none is named, one fixture is audited, or with ``--all-fixtures`` each of them."""
+    """The arguments with checkpoints first; by default one fixture is audited, or with ``--all-fixtures`` each of
+    them."""
     posargs = list(session.posargs)
     if (posargs and not posargs[0].startswith("-")) or HELP & set(posargs):
         return posargs
@@ -257,7 +261,8 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _cuda_device() -> bool:
-    """Asks the driver, then the running interpreter's torch, in another process; installs nothing."""
+    """Whether there is a CUDA device: queries the driver, then the running interpreter's torch in a subprocess;
+    installs nothing."""
     asked = [["nvidia-smi", "-L"]] if shutil.which("nvidia-smi") else []
     asked.append([sys.executable, "-c", "import torch; print('GPU' if torch.cuda.is_available() else '')"])
     return any("GPU" in subprocess.run(command, capture_output=True, text=True).stdout for command in asked)
