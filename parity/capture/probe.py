@@ -30,7 +30,7 @@ def probe(
         JAX).
 
     Raises:
-        CaptureError: the interpreter cannot be started or does not answer.
+        CaptureError: the interpreter cannot be started or does not respond.
     """
     from parity.core.backends import find_entry
 
@@ -91,9 +91,9 @@ def _send(pipe: IO[bytes], line: str) -> None:
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """This process's environment, updated by the stack's (an empty value removes a variable).
 
-    JAX must not preallocate all memory of a shared GPU. numpy computes little here, and beside a framework's threads
-    its own wait ten times longer than they compute. PyTorch's threads yield while they wait: when they spin, two
-    workers on two cores take ten times as long for small models. The split of sums is the same either way.
+    JAX must not preallocate all memory of a shared GPU. numpy computes little here, and its own threads, competing with
+    a framework's, would wait ten times longer than they compute. PyTorch's threads yield while they wait: if they spin,
+    two workers on two cores take ten times as long for small models. The split of sums is the same either way.
     """
     ours = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     merged = {**ours, **os.environ, "PYTHONUNBUFFERED": "1", **environment}

@@ -25,7 +25,7 @@ _HELD: ContextVar[frozenset[Path]] = ContextVar("_HELD", default=frozenset())
 
 
 def run_directory(out: Path | None = None) -> Path:
-    """The directory that was named, or ``runs/<UTC time>``, the first that does not exist; nothing is created yet."""
+    """The given directory, or ``runs/<UTC time>``, the first that does not exist; nothing is created yet."""
     if out is not None:
         return out
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -80,7 +80,7 @@ def prepare(folder: Path, what: str) -> None:
 
 
 def clear(out: Path) -> None:
-    """Removes an earlier run's manifest and traces, so that the directory only holds this run's."""
+    """Removes an earlier run's manifest and traces, so that the directory contains only this run's."""
     (out / MANIFEST).unlink(missing_ok=True)
     for path in (out / "traces").glob("*.safetensors"):
         path.unlink()

@@ -22,7 +22,7 @@ class OwnSources:
     """The sources below a folder, each read once.
 
     Args:
-        root: the folder that holds the packages ``parity`` and ``reference``.
+        root: the folder that contains the packages ``parity`` and ``reference``.
     """
 
     def __init__(self, root: Path) -> None:

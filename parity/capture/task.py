@@ -20,7 +20,7 @@ class CaptureError(InputError):
 
 
 class CaptureStopped(Exception):
-    """Raised by whoever is given a captured checkpoint: no more is to be captured."""
+    """Raised by the callback for a captured checkpoint to end the run early."""
 
 
 @dataclass(frozen=True)
