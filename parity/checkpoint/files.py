@@ -39,7 +39,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "vocab.txt",
 )
-"""Of the classes that are audited; ``tekken.json``, ``tiktoken.model`` and ``tokenizer.model`` are what a library takes
+"""Tokenizer files of the audited classes; a library reads ``tekken.json``, ``tiktoken.model`` and ``tokenizer.model``
 where there is no ``tokenizer.json`` (transformers 4.57.6 and 5.23.0, tokenization_utils_base.py)."""
 OPENED_BY_SUFFIX: dict[str, Format] = dict(zip((".safetensors", ".bin", ".h5", ".msgpack"), FORMATS, strict=True))
 """Suffixes by which libraries determine a shard's format, regardless of the index."""
@@ -91,8 +91,9 @@ def list_files(directory: Path) -> Listing:
     opened.
 
     Raises:
-        CheckpointError: no such directory; or a file of a known name is, after its links, no regular file, or is no
-            weight file and larger than any such file (``reference.files.SIZES``), which would be digested and read.
+        CheckpointError: there is no such directory; or a file of a known name is, after resolving links, not a regular
+            file, or is not a weight file and is larger than the limit for such files (``reference.files.SIZES``): it
+            would be digested and read.
     """
     if not directory.is_dir():
         raise CheckpointError(directory, "not a directory" if directory.exists() else "no such directory")
@@ -178,8 +179,8 @@ def shards_of(directory: Path, index: str, present: Iterable[str]) -> list[str]:
     """The shards that an index names, sorted.
 
     Raises:
-        CheckpointError: it is no index; or it names a file outside the directory, one that is missing, or one of no
-            known format.
+        CheckpointError: the file is not an index; or it names a file outside the directory, a missing one, or one of an
+            unknown format.
     """
     content = read_json(directory, index)
     mapping = content.get("weight_map") if isinstance(content, dict) else None
@@ -222,7 +223,7 @@ def examine(listing: Listing) -> dict[str, str]:
 
 
 def _no_script(path: Path) -> None:
-    """``torch.load`` takes an archive with ``constants.pkl`` for a program and not for a state dict.
+    """Refuses a TorchScript archive: ``torch.load`` treats an archive with ``constants.pkl`` as a program.
 
     Source: torch 2.13, serialization.py, ``_is_torchscript_zip``.
     """

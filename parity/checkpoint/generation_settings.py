@@ -46,8 +46,8 @@ _NOT_JUDGED = {
 }
 """Settings whose effect no check judges, with the values at which they have none.
 
-The reference follows them; but what is drawn by chance has no one right text, and a penalty for repetition or a second
-logarithm of a softmax stretches the errors that a logit's tolerance allows.
+The reference implements them; but sampling has no single correct text, and a repetition penalty or a second logarithm
+of a softmax amplifies the errors that a logit's tolerance allows.
 """
 _ONE_END = ("eos_token_id", "forced_eos_token_id")
 """Token settings of which the checks judge a single one."""
@@ -64,10 +64,10 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
         positions: number of decoder positions.
 
     Returns:
-        Every field of ``GenerationSettings``; ``NOT_FOLLOWED`` and ``NOT_READ`` besides, where there are such settings.
+        Every field of ``GenerationSettings``; also ``NOT_FOLLOWED`` and ``NOT_READ``, where there are such settings.
 
     Raises:
-        CheckpointError: ``generation_config.json`` is no JSON object.
+        CheckpointError: ``generation_config.json`` is not a JSON object.
     """
     config = read_config(path)
     stored, place = stored_settings(path, config)
@@ -122,7 +122,7 @@ def _check_bounded(settings: GenerationSettings, positions: int, place: Path) ->
 def _unbounded_beside(path: Path, config: Config, positions: int) -> dict[str, str]:
     """Settings in a ``config.json`` beside a ``generation_config.json`` that exceed the supported amount of work.
 
-    Some libraries take their settings from it all the same (``from_pt`` of TensorFlow; ``_from_model_config``).
+    Some libraries still take their settings from it (``from_pt`` of TensorFlow; ``_from_model_config``).
     """
     if not (path / GENERATION_FILE).is_file():
         return {}

@@ -127,7 +127,7 @@ def filled(raw: dict[str, Any], config: Config) -> dict[str, Any]:
         halves = {half: filled(raw[half], getattr(config, half)) for half in ("encoder", "decoder")}
         own = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
         return {**{name: getattr(config, name) for name in own}, **raw, **halves}
-    # bert-generation has no token types, and no field that says so.
+    # bert-generation has no token types, and no field for their number.
     undocumented = ("others", "type_vocab_size") if config.model_type == "bert-generation" else ("others",)
     return {key: value for key, value in asdict(config).items() if key not in undocumented} | raw
 

@@ -46,7 +46,7 @@ class TokenizerProcess:
 
         Raises:
             TokenizerMissing: the library is not installed.
-            TokenizerError: a file is no regular file, is too large, or is not read in time, or at all.
+            TokenizerError: a file is not a regular file, is too large, or cannot be read in time, or at all.
         """
         self.place = files[0]
         for file in files:
@@ -126,7 +126,7 @@ def _end(process: subprocess.Popen) -> None:
         try:
             pipe.close()
         except OSError:
-            pass  # what was not yet written has nowhere to go
+            pass  # unwritten output can no longer be delivered
 
 
 def _first_line(text: str) -> str:
