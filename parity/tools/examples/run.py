@@ -156,7 +156,7 @@ def docs(
 
 
 def is_called(name: str, wanted: str) -> bool:
-    """Whether an example's name is the wanted one, or begins with it at a boundary."""
+    """Whether an example's name equals the requested one, or begins with it at a boundary."""
     return name == wanted or name.startswith((f"{wanted}.", f"{wanted}#", f"{wanted}:"))
 
 

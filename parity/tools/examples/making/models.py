@@ -70,7 +70,7 @@ def _to_tf(name: str, folder: Path) -> None:
 
 
 def _to_flax(name: str, folder: Path) -> None:
-    """``flax_model.msgpack``, likewise."""
+    """``flax_model.msgpack``: the weights of ``pytorch_model.bin``, converted by the library's Flax class."""
     import transformers
     from flax.serialization import to_bytes
 
