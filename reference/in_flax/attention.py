@@ -1,7 +1,7 @@
 # Peer reference: reference/in_torch/attention.py
-"""Scaled dot-product attention with several heads (Vaswani et al. 2017, section 3.2).
+"""Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2).
 
-In every signature here ``tgt`` counts the queries and ``src`` the keys, whichever sequence they come from.
+In all shapes ``tgt`` is the number of queries and ``src`` the number of keys, for self- and cross-attention alike.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Attend = Callable[..., tuple[Array, Array | None]]
 
 
 def split_heads(hidden: Float[Array, "batch length d_model"], heads: int) -> Float[Array, "batch heads length _"]:
-    """Cuts the last axis into ``heads`` pieces of ``head_dim = d_model / heads``."""
+    """Splits the last axis into ``heads`` heads of size ``head_dim = d_model / heads``."""
     batch, length, d_model = hidden.shape
     return hidden.reshape(batch, length, heads, d_model // heads).swapaxes(1, 2)
 
 
 def merge_heads(context: Float[Array, "batch heads length head_dim"]) -> Float[Array, "batch length _"]:
-    """Undoes ``split_heads``."""
+    """The inverse of ``split_heads``."""
     batch, heads, length, head_dim = context.shape
     return context.swapaxes(1, 2).reshape(batch, length, heads * head_dim)
 
@@ -39,13 +39,14 @@ def attend_eager(
     keep: Bool[Array, "batch #heads #tgt src"],
     head_mask: Float[Array, " heads"] | None,
 ) -> tuple[Float[Array, "batch heads tgt head_dim"], Float[Array, "batch heads tgt src"]]:
-    """softmax(Q Kᵀ / √head_dim) V, step by step: the context and the weights that made it.
+    """softmax(Q Kᵀ / √head_dim) V, step by step: returns the context and the attention weights.
 
-    Weights are returned as they were used, after the head mask (as in transformers 4.57.6,
+    Weights are returned after the head mask is applied (as in transformers 4.57.6,
     models/bart/modeling_bart.py: eager_attention_forward).
     """
     scores = query @ key.mT * query.shape[-1] ** -0.5
-    # Replaced, not added to: in float16 the lowest number plus a score can overflow to -inf, and a row of those is NaN.
+    # Scores are replaced, not added to: in float16 the minimum plus a score can overflow to -inf, and softmax of a row
+    # of -inf is NaN.
     scores = jnp.where(keep, scores, jnp.finfo(scores.dtype).min)
     weights = jax.nn.softmax(widened(scores), axis=-1).astype(value.dtype)
     if head_mask is not None:
@@ -67,13 +68,13 @@ def attend_sdpa(
     """
     if query.dtype == jnp.float64:
         raise ValueError("attention 'sdpa' in float64: jax.nn.dot_product_attention computes its softmax in float32")
-    # Fused kernels disagree on a query with no key left (NaN, 0, …): equal scores over all keys are our definition.
+    # Fused kernels differ for a query whose keys are all masked (NaN, 0, …); here it attends equally to all keys.
     answerable = keep.any(axis=-1, keepdims=True)
     query = jnp.where(answerable, query, jnp.zeros_like(query))
     by_position = (array.swapaxes(1, 2) for array in (query, key, value))
     context = jax.nn.dot_product_attention(*by_position, mask=keep | ~answerable).swapaxes(1, 2)
     if head_mask is not None:
-        # One factor on all weights of a head is the same factor on its context.
+        # Scaling all weights of a head is equivalent to scaling its context.
         context = context * head_mask.astype(value.dtype)[:, None, None]
     return context, None
 
@@ -82,7 +83,7 @@ ATTENTIONS: dict[str, Attend] = {"eager": attend_eager, "sdpa": attend_sdpa}
 
 
 class Attention(nnx.Module):
-    """Queries from one sequence, keys and values from another or the same; four projections with biases."""
+    """Self- or cross-attention with query, key, value and output projections, each with a bias."""
 
     def __init__(self, d_model: int, heads: int, attention: str, rngs: nnx.Rngs) -> None:
         self.heads = heads
@@ -93,7 +94,7 @@ class Attention(nnx.Module):
         self.out_proj = nnx.Linear(d_model, d_model, rngs=rngs)
 
     def keys_values(self, memory: Float[Array, "batch src d_model"]) -> KeysValues:
-        """What there is to be found in ``memory``."""
+        """The projected keys and values of ``memory``, split into heads."""
         return KeysValues(split_heads(self.k_proj(memory), self.heads), split_heads(self.v_proj(memory), self.heads))
 
     def __call__(
@@ -103,7 +104,7 @@ class Attention(nnx.Module):
         keep: Bool[Array, "batch 1 #tgt src"],
         head_mask: Float[Array, " heads"] | None,
     ) -> tuple[Float[Array, "batch tgt d_model"], Float[Array, "batch heads tgt src"] | None]:
-        """What ``hidden`` finds among ``known`` (its own, in self-attention), and the weights if there are any."""
+        """The attention output of ``hidden`` over ``known``, and the attention weights (None for ``sdpa``)."""
         query = split_heads(self.q_proj(hidden), self.heads)
         context, weights = self.attend(query, known.key, known.value, keep, head_mask)
         return self.out_proj(merge_heads(context)), weights

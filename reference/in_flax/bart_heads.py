@@ -1,7 +1,8 @@
 # Peer reference: reference/in_torch/bart_heads.py
-# Each class has the documented call of its own.
+# Each class has its own documented call signature.
 # pyright: reportIncompatibleMethodOverride=false
-"""BART without a head, classifying a text, and finding an answer in it (BART page; Lewis et al. 2020, section 3)."""
+"""BART without a head, with a classification head, and with a question-answering head (BART page; Lewis et al. 2020,
+section 3)."""
 
 from __future__ import annotations
 
@@ -33,10 +34,10 @@ class BartModel(BareBart):
         decoder_head_mask: Float[Array, "decoder_layers decoder_heads"] | None = None,
         cross_attn_head_mask: Float[Array, "decoder_layers decoder_heads"] | None = None,
     ) -> BareOutput:
-        """The documented call; without ``decoder_input_ids`` the decoder is fed the source shifted right.
+        """The documented call; without ``decoder_input_ids`` the decoder input is the source shifted right.
 
         Raises:
-            ValueError: a sequence is longer than the positions, or a head mask is for another number of layers.
+            ValueError: a sequence is longer than the position table, or a head mask has the wrong number of layers.
         """
         masks = (head_mask, decoder_head_mask, cross_attn_head_mask)
         found = super().__call__(input_ids, attention_mask, decoder_input_ids, decoder_attention_mask, *masks)
@@ -52,7 +53,7 @@ class BartModel(BareBart):
 
 
 class ClassificationHead(nnx.Module):
-    """Two linear maps with a tanh between them (transformers 4.57.6, modeling_bart.py, BartClassificationHead)."""
+    """Two linear layers with a tanh between them (transformers 4.57.6, modeling_bart.py, BartClassificationHead)."""
 
     def __init__(self, d_model: int, labels: int, rngs: nnx.Rngs) -> None:
         self.dense = nnx.Linear(d_model, d_model, rngs=rngs)
@@ -64,7 +65,7 @@ class ClassificationHead(nnx.Module):
 
 
 class BartForSequenceClassification(BartModel):
-    """A label for a whole text, from the decoder's state at the text's last end token (Lewis et al. 2020, 3.1)."""
+    """Classifies a text from the decoder state at its last end token (Lewis et al. 2020, 3.1)."""
 
     def __init__(
         self, config: BartConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
@@ -79,14 +80,14 @@ class BartForSequenceClassification(BartModel):
         labels: Int[Array, " batch"] | Float[Array, "batch ..."] | None = None,
         **others: Array | None,
     ) -> ClassificationOutput:
-        """The documented call; the rest as in ``BartModel``.
+        """The documented call; other arguments and errors as in ``BartModel``.
 
         Args:
-            labels: a class for each text; or a number for each text and label (regression), or a 0 or 1 (several
-                labels at once), as ``config.problem_type`` says, and where it says nothing as the labels look.
+            labels: depending on ``config.problem_type``, a class for each text, a number for each text and label
+                (regression), or a 0 or 1 for each (multi-label). If it is None, the type is inferred from the labels.
 
         Raises:
-            ValueError: the rows have not the same number of end tokens, or none.
+            ValueError: rows have different numbers of end tokens, or none.
         """
         states = super().__call__(input_ids, attention_mask, **others)
         last = last_ends(input_ids, only(self.config.eos_token_id, "eos_token_id", "no state stands for a text"))
@@ -98,7 +99,7 @@ class BartForSequenceClassification(BartModel):
 
 
 class BartForQuestionAnswering(BartModel):
-    """Where in a text the answer stands: a score for each position as its first, and as its last."""
+    """Extractive question answering: scores for each position as the start and as the end of the answer."""
 
     def __init__(
         self, config: BartConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
@@ -114,7 +115,10 @@ class BartForQuestionAnswering(BartModel):
         end_positions: Int[Array, " batch"] | None = None,
         **others: Array | None,
     ) -> AnsweringOutput:
-        """The documented call; the rest as in ``BartModel``. A position outside of the text is not counted."""
+        """The documented call; other arguments and errors as in ``BartModel``.
+
+        Label positions outside the text are ignored by the loss.
+        """
         states = super().__call__(input_ids, attention_mask, **others)
         with matmul_precision(self.precision):
             logits = self.qa_outputs(states.last_hidden_state)
@@ -125,10 +129,10 @@ class BartForQuestionAnswering(BartModel):
 
 
 def last_ends(input_ids: Int[Array, "batch src"], eos: int) -> Int[Array, " batch"]:
-    """Where each row's last end token stands.
+    """The position of each row's last end token.
 
     Raises:
-        ValueError: the rows have not the same number of them, or none.
+        ValueError: rows have different numbers of end tokens, or none.
     """
     ends = input_ids == eos
     check_ends(ends.sum(1))
@@ -136,7 +140,7 @@ def last_ends(input_ids: Int[Array, "batch src"], eos: int) -> Int[Array, " batc
 
 
 def check_ends(counts: Int[Array, " batch"]) -> None:
-    """Raises ValueError unless every row has as many end tokens as the next, and at least one."""
+    """Raises ValueError unless all rows have the same number of end tokens, at least one."""
     if isinstance(counts, Tracer):
         return  # Compiled code learns the tokens too late to raise.
     found = sorted({int(count) for count in counts})
@@ -147,7 +151,7 @@ def check_ends(counts: Int[Array, " batch"]) -> None:
 def classification_loss(
     logits: Float[Array, "batch labels"], labels: Array, problem_type: str | None
 ) -> Float[Array, ""]:
-    """Mean squared error, cross-entropy, or binary cross-entropy of every label by itself (BART page, ``labels``)."""
+    """Mean squared error, cross-entropy, or per-label binary cross-entropy (BART page, ``labels``)."""
     if problem_type is None:
         several = (
             "multi_label_classification"
@@ -164,6 +168,6 @@ def classification_loss(
 
 
 def position_loss(logits: Float[Array, "batch tgt"], positions: Int[Array, " batch"]) -> Float[Array, ""]:
-    """Cross-entropy over the positions of a text, without rows whose position lies outside of it."""
+    """Cross-entropy over the positions of a text; rows whose label is outside the text are ignored."""
     inside = (positions >= 0) & (positions < logits.shape[1])
     return cross_entropy(logits, jnp.where(inside, positions, IGNORED))

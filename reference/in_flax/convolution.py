@@ -1,5 +1,5 @@
 # Peer reference: reference/in_torch/convolution.py
-"""Convolutions over time, and the normalisations that stand beside them. Sequences are ``[batch, time, channels]``."""
+"""Convolutions over time, and their normalisations. Sequences are ``[batch, time, channels]``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reference.in_flax.precision import widened
 
 
 class Convolution(nnx.Module):
-    """A sum of ``kernel`` neighbouring frames' linear maps, every ``stride`` frames."""
+    """A 1-D convolution with kernel size ``kernel`` and stride ``stride``."""
 
     def __init__(
         self, given: int, made: int, kernel: int, stride: int, padding: int, bias: bool, rngs: nnx.Rngs
@@ -28,7 +28,7 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(made)) if bias else None
 
     def __call__(self, frames: Float[Array, "batch time given"]) -> Float[Array, "batch _ made"]:
-        """Frames at both ends are ``padding`` zeros."""
+        """Pads both ends with ``padding`` zeros."""
         bias = None if self.bias is None else self.bias[...]
         return convolve(frames, self.weight[...], bias, self.stride, self.padding)
 
@@ -40,7 +40,7 @@ def convolve(
     stride: int,
     padding: int,
 ) -> Float[Array, "batch _ made"]:
-    """The cross-correlation that networks call a convolution; ``given / group`` groups of channels by themselves."""
+    """Grouped 1-D cross-correlation, with ``given / group`` groups of channels."""
     groups = frames.shape[2] // weight.shape[1]
     made = jax.lax.conv_general_dilated(
         frames,
@@ -54,9 +54,11 @@ def convolve(
 
 
 class TimeNorm(nnx.Module):
-    """Brings each channel to mean 0 and variance 1 over time (Wu and He 2018, arXiv:1803.08494, a group a channel).
+    """Normalises each channel to mean 0 and variance 1 over time.
 
-    Padding counts as time: no mask is applied, as in wav2vec 2.0.
+    This is group normalisation with one channel per group (Wu and He 2018, arXiv:1803.08494).
+
+    Padding is included: no mask is applied, as in wav2vec 2.0.
     """
 
     def __init__(self, channels: int) -> None:
@@ -71,7 +73,7 @@ class TimeNorm(nnx.Module):
 
 
 class StoredNorm(nnx.Module):
-    """Brings each channel to the mean 0 and variance 1 it had in training (Ioffe and Szegedy 2015, algorithm 2)."""
+    """Normalises each channel with the mean and variance stored in training (Ioffe and Szegedy 2015, algorithm 2)."""
 
     def __init__(self, channels: int) -> None:
         self.weight = nnx.Param(jnp.ones(channels))
@@ -88,7 +90,7 @@ class StoredNorm(nnx.Module):
 def frames_left(
     samples: Int[Array, " batch"], kernels: tuple[int, ...], strides: tuple[int, ...]
 ) -> Int[Array, " batch"]:
-    """How many frames convolutions without padding make of so many samples."""
+    """The number of frames that convolutions without padding compute from a number of samples."""
     for kernel, stride in zip(kernels, strides, strict=True):
         samples = (samples - kernel) // stride + 1
     return samples

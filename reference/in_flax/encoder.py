@@ -1,5 +1,5 @@
 # Peer reference: reference/in_torch/encoder.py
-"""What an encoder must offer to stand before a decoder."""
+"""The interface of an encoder in an encoder-decoder model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Encoder(Model[C]):
     """A bare model that turns inputs into states.
 
     Attributes:
-        main_input: what its input is called.
+        main_input: the name of its input argument.
     """
 
     main_input = "input_ids"
@@ -27,13 +27,13 @@ class Encoder(Model[C]):
         attention_mask: Int[Array, "batch _"] | None = None,
         head_mask: Float[Array, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
-        """States and attentions of every layer; without a mask everything is seen, padding too."""
+        """States and attentions of every layer; without a mask the whole input is attended to, including padding."""
         raise NotImplementedError
 
     def source_mask(
         self, attention_mask: Int[Array, "batch _"] | None, encoder_last_hidden_state: Float[Array, "batch src _"]
     ) -> Int[Array, "batch src"]:
-        """Which of the states are no padding: as the inputs' mask says, all without one."""
+        """The mask of non-padding states: the inputs' mask, or all states without one."""
         if attention_mask is None:
             attention_mask = jnp.ones(encoder_last_hidden_state.shape[:2], jnp.int32)
         return attention_mask

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_torch/encoder_decoder.py
-"""An encoder of one family before a decoder of another (Rothe et al. 2020, arXiv:1907.12461, section 2)."""
+"""Encoder-decoder models composed of two architectures (Rothe et al. 2020, arXiv:1907.12461, section 2)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reference.in_flax.stacks import DecoderStack
 
 
 def decoder_of(config: EncoderDecoderConfig, attention: str, precision: str, rngs: nnx.Rngs) -> TextDecoder:
-    """The decoder of a composition: any family's, with attention to the encoder added where it had none."""
+    """The decoder of a composition, of any supported architecture, with cross-attention."""
     if isinstance(config.decoder, BartConfig):
         return BartForCausalLM(config.decoder, attention, precision, rngs=rngs)
     if isinstance(config.decoder, BertConfig):
@@ -32,7 +32,7 @@ def decoder_of(config: EncoderDecoderConfig, attention: str, precision: str, rng
 
 
 class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
-    """Two text models. Where their widths differ, the encoder's last states are projected to the decoder's."""
+    """Two text models. If their widths differ, the encoder's last states are projected to the decoder's width."""
 
     def __init__(
         self, config: EncoderDecoderConfig, attention: str = "eager", precision: str = "highest", *, rngs: nnx.Rngs
@@ -47,7 +47,7 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
         self.enc_to_dec_proj = nnx.Linear(*sizes, rngs=rngs) if config.projects else None
 
     def encoder_of(self, attention: str, rngs: nnx.Rngs) -> Encoder:
-        """An empty encoder, of text or of audio."""
+        """A text or speech encoder without weights."""
         if isinstance(self.config.encoder, SpeechConfig):
             return SpeechEncoder(self.config.encoder, attention, self.precision, rngs=rngs)
         return BertEncoder(self.config.encoder, attention, self.precision, rngs=rngs)
@@ -58,17 +58,17 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
         attention_mask: Int[Array, "batch _"] | None = None,
         head_mask: Float[Array, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
-        """The encoder alone, in its own width."""
+        """Runs the encoder; states have the encoder's width."""
         return self.encoder.encode(input_ids, attention_mask, head_mask)
 
     def source_mask(
         self, attention_mask: Int[Array, "batch _"] | None, encoder_last_hidden_state: Float[Array, "batch src _"]
     ) -> Int[Array, "batch src"]:
-        """Which of the encoder's states are no padding, as the encoder itself says."""
+        """The encoder's mask of non-padding states."""
         return self.encoder.source_mask(attention_mask, encoder_last_hidden_state)
 
     def memory(self, encoder_last_hidden_state: Float[Array, "batch src _"]) -> Float[Array, "batch src d_model"]:
-        """The encoder's last states in the decoder's width."""
+        """The encoder's last states, projected to the decoder's width."""
         if self.enc_to_dec_proj is None:
             return encoder_last_hidden_state
         return self.enc_to_dec_proj(encoder_last_hidden_state)
@@ -78,32 +78,32 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
         input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
         labels: Int[Array, "batch tgt"] | None,
     ) -> tuple[Int[Array, "batch tgt"], Int[Array, "batch tgt"] | None]:
-        """The labels shifted right, and padding among them hidden (encoder-decoder page, ``decoder_attention_mask``).
+        """The labels shifted right, with padding masked (encoder-decoder page, ``decoder_attention_mask``).
 
         Raises:
-            ValueError: there are no labels, or the config lacks the tokens to shift them with.
+            ValueError: there are no labels, or the config has no padding or start token to shift them with.
         """
         decoder_input_ids = shifted_labels(labels, self.pad, self.decoder_start_token_id)
         seen = decoder_input_ids != only(self.pad, "pad_token_id", "padding cannot be hidden")
         return decoder_input_ids, seen.astype(decoder_input_ids.dtype)
 
     def layers(self) -> DecoderStack:
-        """The decoder's stack."""
+        """The decoder's layers."""
         return self.decoder.layers()
 
     def embed(
         self, ids: Int[Array, "batch tgt"], position_offset: int | Int[Array, ""]
     ) -> Float[Array, "batch tgt d_model"]:
-        """What the decoder's first layer is given for tokens from ``position_offset`` on."""
+        """The input of the decoder's first layer for tokens that start at position ``position_offset``."""
         return self.decoder.embed(ids, position_offset)
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
-        """The decoder's head."""
+        """Applies the decoder's head."""
         return self.decoder.score(hidden)
 
 
 class SpeechEncoderDecoderModel(EncoderDecoderModel):
-    """From audio to text (speech-encoder-decoder page): the encoder's mask counts samples, the decoder's its states."""
+    """Speech to text (speech-encoder-decoder page); the encoder's mask is over samples, the decoder's over states."""
 
     main_input = "input_values"
 
@@ -112,16 +112,16 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         input_ids: Int[Array, "batch src"] | Float[Array, "batch samples"],
         labels: Int[Array, "batch tgt"] | None,
     ) -> tuple[Int[Array, "batch tgt"], None]:
-        """The labels shifted right; padding among them is seen, which the page does not say.
+        """The labels shifted right; padding in them is attended to, which the page does not document.
 
         Source: transformers 4.57.6, modeling_speech_encoder_decoder.py, SpeechEncoderDecoderModel.forward.
 
         Raises:
-            ValueError: there are no labels, or the config lacks the tokens to shift them with.
+            ValueError: there are no labels, or the config has no padding or start token to shift them with.
         """
         return shifted_labels(labels, self.pad, self.decoder_start_token_id), None
 
-    # The documented call has another name for its input.
+    # The documented call uses a different name for the input.
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         input_values: Float[Array, "batch samples"] | None = None,
@@ -130,10 +130,10 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         input_features: Float[Array, "batch samples"] | None = None,
         **named: Any,
     ) -> Seq2SeqOutput:
-        """The documented call; the rest as in ``Seq2Seq``.
+        """The documented call; other arguments and errors as in ``Seq2Seq``.
 
         Raises:
-            ValueError: both names of the input are given, or neither.
+            ValueError: both names of the input are passed, or neither.
         """
         inputs = input_features if input_values is None else input_values
         if inputs is None or (input_values is None) == (input_features is None):
@@ -142,10 +142,10 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
 
 
 def shifted_labels(labels: Int[Array, "batch tgt"] | None, pad: Tokens, decoder_start_token_id: Tokens) -> Array:
-    """Labels shifted right, where there is all that it takes.
+    """The labels shifted right, after the inputs are validated.
 
     Raises:
-        ValueError: there are no labels, or the config names no padding or start token.
+        ValueError: there are no labels, or the config has no padding or start token.
     """
     if labels is None:
         raise ValueError("neither decoder_input_ids nor labels are given")

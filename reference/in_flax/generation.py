@@ -1,5 +1,5 @@
 # Peer reference: reference/in_torch/generation.py
-"""Generating text: the model's cached decoder under the searches of ``reference.generation``."""
+"""Text generation: connects the model's cached decoder to the searches of ``reference.generation``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class CachedDecoder:
     """A batch of encoded sources and the decoder's cache (``reference.generation.Decoder``).
 
     Args:
-        inputs: ``input_ids`` (or the encoder's other ``main_input``) and ``attention_mask`` ``[batch, src]`` as host
-            arrays; without a mask all is seen.
-        capacity: tokens a text may have, the start token among them.
+        inputs: ``input_ids`` (or the encoder's ``main_input``) and ``attention_mask`` ``[batch, src]`` as host arrays;
+            without a mask the whole input is attended to.
+        capacity: the maximum number of tokens of a text, including the start token.
     """
 
     def __init__(self, model: Seq2Seq, inputs: Mapping[str, np.ndarray], capacity: int) -> None:
@@ -33,20 +33,20 @@ class CachedDecoder:
         self.empty = model.start_cache(memory, capacity)
 
     def start(self, rows_per_source: int) -> int:
-        """Every source's row ``rows_per_source`` times, side by side, nothing fed; returns how many rows there are."""
+        """Repeats each source's row ``rows_per_source`` times, with an empty cache; returns the number of rows."""
         sources = np.arange(len(self.source_mask)).repeat(rows_per_source)
         index = as_inputs(self.model, {"rows": sources})["rows"]
         self.cache, self.mask = self.empty.reordered(index), self.source_mask[index]
         return len(sources)
 
     def logits(self, tokens: Int[np.ndarray, " rows"]) -> Float64[np.ndarray, "rows vocab"]:
-        """Feeds one token to every row; the logits of the next."""
+        """Feeds one token to every row and returns the logits of the next token."""
         fed = as_inputs(self.model, {"tokens": tokens[:, None]})["tokens"]
         output, self.cache = self.model.step(fed, self.cache, self.mask)
         return np.asarray(output.logits[:, -1], np.float64)
 
     def reorder(self, rows: Int[np.ndarray, " rows"]) -> None:
-        """Row i goes on from the past of row ``rows[i]``; rows of one source exchange among themselves."""
+        """Row i continues from the cache of row ``rows[i]``, which belongs to the same source."""
         index = as_inputs(self.model, {"rows": rows})["rows"]
         layers = tuple(LayerCache(layer.room.rows(index), layer.cross) for layer in self.cache.layers)
         self.cache = Cache(layers, self.cache.length)
@@ -59,15 +59,15 @@ def generate(
     dialect: Dialect = DOCUMENTED,
     uniforms: Float64[np.ndarray, "steps rows"] | None = None,
 ) -> Generated:
-    """Text by greedy search, beam search or drawing, as ``settings`` say.
+    """Generates text by greedy search, beam search or sampling, according to ``settings``.
 
     Args:
-        inputs: the encoder's ``main_input`` and, if anything is hidden, ``attention_mask``, as ``CachedDecoder`` takes
-            them.
-        uniforms: what to draw by (``reference.generation.uniform_numbers``); both frameworks draw alike by the same.
+        inputs: the encoder's ``main_input`` and optionally ``attention_mask``, as for ``CachedDecoder``.
+        uniforms: uniform numbers for sampling (``reference.generation.uniform_numbers``); with the same numbers both
+            frameworks sample in the same way.
 
     Raises:
-        ValueError: ``max_length`` exceeds the model's positions.
+        ValueError: ``max_length`` exceeds the number of positions of the model.
     """
     capacity = settings.resolved(dialect).max_length
     return search(CachedDecoder(model, inputs, capacity), len(inputs[model.main_input]), settings, dialect, uniforms)

@@ -14,7 +14,7 @@ from reference.in_flax.stacks import DecoderStack
 
 
 class Gpt2Decoder(TextDecoder[Gpt2Config]):
-    """``cross``: with attention to an encoder between self-attention and feed-forward, or as the config says."""
+    """``cross``: whether layers have cross-attention after self-attention; None for the value in the config."""
 
     def __init__(
         self,
@@ -38,15 +38,15 @@ class Gpt2Decoder(TextDecoder[Gpt2Config]):
         )
 
     def layers(self) -> DecoderStack:
-        """The stack between embedding and head."""
+        """The layers between the embedding and the head."""
         return self.stack
 
     def embed(
         self, ids: Int[Array, "batch tgt"], position_offset: int | Int[Array, ""]
     ) -> Float[Array, "batch tgt d_model"]:
-        """What the first layer is given for tokens from ``position_offset`` on."""
+        """The input of the first layer for tokens that start at position ``position_offset``."""
         return self.words(ids) + self.positions_table(ids.shape[1], position_offset)
 
     def score(self, hidden: Float[Array, "batch tgt d_model"]) -> Float[Array, "batch tgt vocab"]:
-        """The head: one logit per token of the vocabulary."""
+        """Applies the head: one logit per token of the vocabulary."""
         return self.words.scores(hidden) if self.output is None else self.output(hidden)

@@ -1,8 +1,8 @@
 # Peer reference: reference/in_torch/layers.py
-"""One layer of each stack.
+"""The encoder layer and the decoder layer.
 
-Normalisation follows each residual sum (post-norm, Vaswani et al. 2017, section 5.4), or comes before each part of the
-layer (pre-norm, as in GPT-2 and mBART): ``StackShape.pre_norm``.
+Normalisation follows each residual sum (post-norm, Vaswani et al. 2017, section 5.4), or precedes each sublayer
+(pre-norm, as in GPT-2 and mBART): ``StackShape.pre_norm``.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class EncoderLayer(nnx.Module):
         self.final_layer_norm = LayerNorm(shape.d_model, shape.epsilon, rngs)
 
     def before(self, norm: Norm, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
-        """What a part of the layer is given."""
+        """The input of a sublayer: normalised in a pre-norm layer."""
         return norm(hidden) if self.pre_norm else hidden
 
     def after(self, norm: Norm, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
-        """What becomes of a residual sum."""
+        """The result of a residual sum: normalised in a post-norm layer."""
         return hidden if self.pre_norm else norm(hidden)
 
     def feed_forward(self, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
-        """Each position by itself: two linear maps with the activation between them, and the residual sum."""
+        """The position-wise feed-forward network (linear, activation, linear) with its residual connection."""
         given = self.before(self.final_layer_norm, hidden)
         return self.after(self.final_layer_norm, hidden + self.fc2(self.activation(self.fc1(given))))
 
@@ -54,7 +54,7 @@ class EncoderLayer(nnx.Module):
         keep: Bool[Array, "batch 1 1 src"],
         head_mask: Float[Array, " heads"] | None,
     ) -> tuple[Float[Array, "batch src d_model"], Float[Array, "batch heads src src"] | None]:
-        """The layer's states, and its attention weights where the variant has them."""
+        """The layer's states, and its attention weights (None for ``sdpa``)."""
         given = self.before(self.self_attn_layer_norm, hidden)
         found, weights = self.self_attn(given, self.self_attn.keys_values(given), keep, head_mask)
         hidden = self.after(self.self_attn_layer_norm, hidden + found)
@@ -62,8 +62,7 @@ class EncoderLayer(nnx.Module):
 
 
 class DecoderLayer(EncoderLayer):
-    """Causal self-attention, attention to the encoder's last states where there is an encoder, then a feed-forward
-    network."""
+    """Causal self-attention, cross-attention if there is an encoder, then a feed-forward network."""
 
     def __init__(self, shape: StackShape, attention: str, rngs: nnx.Rngs) -> None:
         super().__init__(shape, attention, rngs)
@@ -71,7 +70,7 @@ class DecoderLayer(EncoderLayer):
             self.encoder_attn = Attention(shape.d_model, shape.heads, attention, rngs)
             self.encoder_attn_layer_norm = LayerNorm(shape.d_model, shape.epsilon, rngs)
 
-    # Shares an encoder layer's parts, and not its call.
+    # Inherits the encoder layer's sublayers, but has a different signature.
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         hidden: Float[Array, "batch tgt d_model"],
@@ -87,11 +86,11 @@ class DecoderLayer(EncoderLayer):
         Float[Array, "batch heads tgt keys"] | None,
         Float[Array, "batch heads tgt src"] | None,
     ]:
-        """The layer's states, what it keeps for the next call, its self-attention and its cross-attention weights.
+        """The layer's states, its updated cache, its self-attention and its cross-attention weights.
 
         Args:
-            past: what earlier calls kept, with ``own`` None in a pass that has the whole sequence.
-            position_offset: position of the first of these tokens.
+            past: the cache from earlier calls; ``own`` is None if the whole sequence is passed at once.
+            position_offset: the position of the first token passed.
         """
         given = self.before(self.self_attn_layer_norm, hidden)
         own = self.self_attn.keys_values(given)

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_torch/loading.py
-"""From a checkpoint to a model, and from a model to named host arrays."""
+"""Loads a model from a checkpoint, and exports its parameters as named host arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from reference.weights import read_weights
 
 DTYPES = {name: getattr(jnp, name) for name in ("float64", "float32", "bfloat16", "float16")}
 CANONICAL_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight"}
-"""What Flax calls a layer's parameters, and what their canonical names end with."""
+"""Flax's names of a layer's parameters, and the last component of their canonical names."""
 
 
 def load(
@@ -36,12 +36,12 @@ def load(
     attention: str = "eager",
     precision: str = "highest",
 ) -> Model:
-    """The model a checkpoint's directory describes, of any family, its weights cast to ``dtype``.
+    """Loads a checkpoint of any supported architecture, with weights cast to ``dtype``.
 
-    ``float64`` switches ``jax_enable_x64`` on for the whole process; JAX has no narrower switch that outlives a call.
+    ``float64`` enables ``jax_enable_x64`` for the whole process; JAX has no narrower setting that outlives a call.
 
     Raises:
-        CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen (named).
+        CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen.
     """
     config = read_config(directory)
     model_class = class_of(config, model_class, directory)
@@ -61,20 +61,20 @@ def build(
     precision: str = "highest",
     place: Path | str = "weights",
 ) -> Model:
-    """A model from host arrays under canonical names; what it has no place for is left aside.
+    """Builds a model from host arrays by canonical name; arrays that the model does not have are ignored.
 
     Args:
-        model_class: a documented class; None for the family's first (``reference.config.classes``).
-        place: what errors name.
+        model_class: a documented class; None for the default of the architecture (``reference.config.classes``).
+        place: the path or name in error messages.
 
     Raises:
-        CheckpointError: a parameter is missing or misshapen (named).
+        CheckpointError: a parameter is missing or misshapen.
         ValueError: there is no such dtype, attention or precision.
     """
     check_choices(dtype, attention, precision)
     if dtype == "float64":
         jax.config.update("jax_enable_x64", True)
-    # Of two configs that are equal, the labels of a classifier may still differ (``others`` is not compared).
+    # Equal configs may still differ in a classifier's labels, because ``others`` is not compared.
     labels = getattr(config, "num_labels", None)
     table, (graph, empty) = table_of(config, model_class), outline(config, labels, model_class, attention, precision)
     target, leaves = jax.devices(device)[0], []
@@ -89,20 +89,20 @@ def build(
 def outline(
     config: Config, labels: int | None, model_class: str | None, attention: str, precision: str
 ) -> tuple[nnx.GraphDef, nnx.State]:
-    """A model without its values: its modules, and the shapes of its variables. Tracing it takes longer than a load."""
+    """The modules of a model and the shapes of its variables, without values; tracing takes longer than loading."""
     model = nnx.eval_shape(lambda: model_of(config, model_class, attention, precision, rngs=nnx.Rngs(0)))
     return nnx.split(model)
 
 
 def check_choices(dtype: str, attention: str, precision: str) -> None:
-    """Names the choice that is none of those there are, as a ValueError."""
+    """Raises ValueError if a choice is not one of the supported values."""
     for given, known in ((dtype, DTYPES), (attention, ATTENTIONS), (precision, PRECISIONS)):
         if given not in known:
             raise ValueError(f"unknown choice {given!r}: one of {', '.join(known)}")
 
 
 def as_inputs(model: Model, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    """Host arrays by argument name as arrays on the model's device: ids and masks int32, others in its dtype."""
+    """Converts host arrays to arrays on the model's device: ids and masks to int32, others to its dtype."""
     like = model.like()
     real = {name for name, array in inputs.items() if "head_mask" in name or np.asarray(array).dtype.kind == "f"}
     kinds = {name: like.dtype if name in real else jnp.int32 for name in inputs}
@@ -112,18 +112,18 @@ def as_inputs(model: Model, inputs: Mapping[str, np.ndarray]) -> dict[str, Array
 def canonical_parameters(model: Model) -> Iterator[tuple[str, np.ndarray]]:
     """Every parameter and buffer: canonical name and host array, in the layout of ``reference.names``.
 
-    bfloat16 comes as ``ml_dtypes.bfloat16``, which JAX brings along.
+    bfloat16 is returned as ``ml_dtypes.bfloat16``, a dependency of JAX.
     """
     return table_of(model.config, model.model_class).canonical(by_canonical_name(nnx.state(model)))
 
 
 def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The loss of one call and its gradient by every parameter, under canonical names and in their layout.
+    """The loss of one call and its gradient with respect to every parameter, by canonical name and in canonical layout.
 
-    The shared table's gradient is the sum over all its uses. ``final_logits_bias`` is no parameter: it has none.
+    The gradient of the shared embedding is the sum over its uses. ``final_logits_bias`` is a buffer without gradient.
 
     Args:
-        inputs: what ``__call__`` takes, ``labels`` or both ``*_positions`` among them, as host arrays.
+        inputs: arguments of ``__call__`` as host arrays, including ``labels`` or both ``*_positions``.
 
     Raises:
         ValueError: there are no labels.
@@ -137,7 +137,7 @@ def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[
 
 @jax.jit
 def differentiate(model: Model, inputs: dict[str, Array]) -> tuple[Array, nnx.State]:
-    """The loss and its gradient by every ``nnx.Param``, compiled."""
+    """The loss and its gradient with respect to every ``nnx.Param``, compiled."""
     graph, parameters, others = nnx.split(model, nnx.Param, ...)
 
     def loss(parameters: nnx.State) -> Array:
@@ -147,7 +147,7 @@ def differentiate(model: Model, inputs: dict[str, Array]) -> tuple[Array, nnx.St
 
 
 def by_canonical_name(state: nnx.State) -> Iterator[tuple[str, np.ndarray]]:
-    """A state's variables as host arrays, with the names and the layout that the torch models give theirs."""
+    """The variables of a state as host arrays, with the names and layout of the torch models."""
     for path, variable in nnx.to_flat_state(state):
         yield canonical_name(path), canonical_layout(path, np.asarray(variable[...]))
 
@@ -159,5 +159,5 @@ def canonical_name(path: tuple[object, ...]) -> str:
 
 
 def canonical_layout(path: tuple[object, ...], array: np.ndarray) -> np.ndarray:
-    """Flax's kernels are [in, out], canonical weights [out, in]: transposed, which is also the way back."""
+    """Transposes between Flax's kernels [in, out] and canonical weights [out, in], in either direction."""
     return array.T if path[-1] == "kernel" else array

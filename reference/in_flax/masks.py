@@ -1,9 +1,9 @@
 # Peer reference: reference/in_torch/masks.py
-"""Who may look at whom: boolean masks, True where a query may attend to a key.
+"""Attention masks: boolean, True if a query may attend to a key.
 
-Each broadcasts to ``[batch, heads, queries, keys]``. A query that may attend to no key at all has no answer in the
-paper; here it attends to all keys alike (weights 1/keys, which is what adding a very large negative number to every
-score comes to), its scores get no gradient, and no other query is touched.
+Masks broadcast to ``[batch, heads, queries, keys]``. The paper does not define the result of a query whose keys are
+all masked. Here it attends to all keys equally (weights 1/keys, the limit of adding a large negative number to every
+score), its scores have gradient zero, and other queries are not affected.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from jaxtyping import Bool, Int
 
 
 def padding_mask(attention_mask: Int[Array, "batch keys"]) -> Bool[Array, "batch 1 1 keys"]:
-    """The keys that are no padding, for every head and query.
+    """The mask of non-padding keys, for all heads and queries.
 
     Args:
-        attention_mask: 1 keeps a key, 0 hides it (BART page, ``attention_mask``).
+        attention_mask: 1 for tokens, 0 for padding (BART page, ``attention_mask``).
     """
     return (attention_mask != 0)[:, None, None, :]
 
@@ -25,11 +25,11 @@ def padding_mask(attention_mask: Int[Array, "batch keys"]) -> Bool[Array, "batch
 def causal_mask(
     decoder_attention_mask: Int[Array, "batch keys"], position_offset: int | Int[Array, ""], queries: int
 ) -> Bool[Array, "batch 1 queries keys"]:
-    """The keys that are no padding and do not come after the query (Vaswani et al. 2017, section 3.2.3).
+    """The mask of non-padding keys that are not after the query (Vaswani et al. 2017, section 3.2.3).
 
     Args:
-        position_offset: position of the first query; the keys begin at position 0.
-        queries: how many there are.
+        position_offset: the position of the first query; keys start at position 0.
+        queries: the number of queries.
     """
     length = decoder_attention_mask.shape[1]
     position = jnp.arange(length)

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_torch/model.py
-"""What every model has that can be loaded."""
+"""The base class of all models."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from reference.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=Config)
-"""The kind of config that a family's models are made by."""
+"""The config class of an architecture."""
 
 
 def compiled(function: F) -> F:
-    """``jax.jit`` of a function or a method, which keeps its type."""
+    """``jax.jit`` of a function or method, with the type annotation preserved."""
     return cast(F, jax.jit(function))
 
 
 class Buffer(nnx.Variable):
-    """An array that is loaded with the parameters and never trained."""
+    """An array that is loaded with the parameters but not trained."""
 
 
 class Model(nnx.Module, Generic[C]):
-    """A model of any family.
+    """A model of any supported architecture.
 
     Attributes:
-        model_class: the documented class it was built as; None for its family's first (``reference.config.classes``).
-        precision: of float32 products (``reference.in_flax.precision``).
+        model_class: the documented class; None for the default of the architecture (``reference.config.classes``).
+        precision: precision of float32 matrix products (``reference.in_flax.precision``).
     """
 
     config: C
@@ -39,5 +39,5 @@ class Model(nnx.Module, Generic[C]):
     precision: str
 
     def like(self) -> Array:
-        """A parameter, for its dtype and device."""
+        """Any parameter of the model, for its dtype and device."""
         raise NotImplementedError

@@ -1,8 +1,8 @@
 # Peer reference: reference/in_torch/outputs.py
-"""What the model gives back. Fields are named and ordered as in the documented ``Seq2SeqLMOutput``.
+"""Output classes. Fields have the names and order of the documented ``Seq2SeqLMOutput``.
 
-``hidden_states`` start with the normalised embeddings and end with the last layer's; attention weights come layer by
-layer, and are None where the variant (``sdpa``) has none.
+``hidden_states`` start with the normalised embeddings and end with the last layer's states. There is one array of
+attention weights per layer; they are None for ``sdpa``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxtyping import Float
 class EncoderOutput:
     """``encode``: 1 + encoder_layers states, encoder_layers attentions.
 
-    ``last_hidden_state`` is the last of the states, but for speech encoders with an adapter, which shortens them.
+    ``last_hidden_state`` is the last of the states, except for speech encoders with an adapter, which shortens them.
     """
 
     last_hidden_state: Float[Array, "batch src memory"]
@@ -32,7 +32,7 @@ class EncoderOutput:
 class DecoderOutput:
     """``decode`` and ``step``: 1 + decoder_layers states, decoder_layers attentions of each kind.
 
-    In ``step`` self-attention's keys are all positions there is room for; those not yet written have weight 0.
+    In ``step`` the keys of self-attention are all positions of the buffer; those not yet written have weight 0.
     """
 
     logits: Float[Array, "batch tgt vocab"]
@@ -44,7 +44,7 @@ class DecoderOutput:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class CausalOutput:
-    """A decoder that stands alone; ``loss`` is None without labels, ``cross_attentions`` without an encoder."""
+    """Output of a decoder-only model; ``loss`` is None without labels, ``cross_attentions`` without an encoder."""
 
     loss: Float[Array, ""] | None
     logits: Float[Array, "batch tgt vocab"]
@@ -56,7 +56,7 @@ class CausalOutput:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class BareOutput:
-    """``BartModel``: the decoder's last states, and everything that made them."""
+    """Output of ``BartModel``: the decoder's last states, and all intermediate states."""
 
     last_hidden_state: Float[Array, "batch tgt d_model"]
     decoder_hidden_states: tuple[Float[Array, "batch tgt d_model"], ...]
@@ -70,7 +70,7 @@ class BareOutput:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ClassificationOutput:
-    """``BartForSequenceClassification``; ``loss`` is None without labels."""
+    """Output of ``BartForSequenceClassification``; ``loss`` is None without labels."""
 
     loss: Float[Array, ""] | None
     logits: Float[Array, "batch labels"]
@@ -80,7 +80,7 @@ class ClassificationOutput:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class AnsweringOutput:
-    """``BartForQuestionAnswering``: scores of every position as the first and the last of the answer."""
+    """Output of ``BartForQuestionAnswering``: scores of every position as the start and the end of the answer."""
 
     loss: Float[Array, ""] | None
     start_logits: Float[Array, "batch tgt"]
@@ -91,7 +91,7 @@ class AnsweringOutput:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Seq2SeqOutput:
-    """The whole call; ``loss`` is None without labels."""
+    """Output of an encoder-decoder model; ``loss`` is None without labels."""
 
     loss: Float[Array, ""] | None
     logits: Float[Array, "batch tgt vocab"]

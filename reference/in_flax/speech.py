@@ -21,7 +21,7 @@ from reference.in_flax.stacks import EncoderStack
 
 
 class FeatureLayer(nnx.Module):
-    """A convolution, a normalisation where there is one, an activation."""
+    """A convolution, an optional normalisation, and an activation."""
 
     def __init__(self, config: SpeechConfig, index: int, rngs: nnx.Rngs) -> None:
         given, made = (1, *config.conv_dim)[index], config.conv_dim[index]
@@ -34,13 +34,13 @@ class FeatureLayer(nnx.Module):
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def __call__(self, frames: Float[Array, "batch time given"]) -> Float[Array, "batch _ made"]:
-        """Fewer frames, of more channels."""
+        """Reduces the number of frames and changes the number of channels."""
         frames = self.conv(frames)
         return self.activation(frames if self.norm is None else self.norm(frames))
 
 
 class FeatureProjection(nnx.Module):
-    """From the last convolution's channels to the width of the layers."""
+    """Projects the channels of the last convolution to the width of the layers."""
 
     def __init__(self, config: SpeechConfig, rngs: nnx.Rngs) -> None:
         channels, epsilon = config.conv_dim[-1], float(config.layer_norm_eps)
@@ -48,15 +48,15 @@ class FeatureProjection(nnx.Module):
         self.linear = nnx.Linear(channels, config.hidden_size, rngs=rngs)
 
     def __call__(self, frames: Float[Array, "batch src channels"]) -> Float[Array, "batch src d_model"]:
-        """Normalised first, where the config says so."""
+        """Normalises first if the config says so, then projects."""
         return self.linear(frames if self.norm is None else self.norm(frames))
 
 
 class ConvolutionalPositions(nnx.Module):
-    """Positions by what stands around them: a grouped convolution over many frames (Baevski et al. 2020, section 2).
+    """Relative position embeddings from a grouped convolution over many frames (Baevski et al. 2020, section 2).
 
-    Its weight is kept as a direction and, for each tap of the kernel, a length (Salimans and Kingma 2016, equation 2);
-    HuBERT with ``conv_pos_batch_norm`` keeps the weight itself and normalises what goes in.
+    The weight is stored as a direction and a norm for each tap of the kernel (weight normalisation, Salimans and Kingma
+    2016, equation 2); HuBERT with ``conv_pos_batch_norm`` stores the weight itself and normalises the input.
     """
 
     def __init__(self, config: SpeechConfig, rngs: nnx.Rngs) -> None:
@@ -72,7 +72,7 @@ class ConvolutionalPositions(nnx.Module):
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def __call__(self, hidden: Float[Array, "batch src d_model"]) -> Float[Array, "batch src d_model"]:
-        """A vector for each frame; an even kernel would make one too many, which is left off at the end."""
+        """One vector per frame; the additional last frame of an even kernel is removed."""
         if self.norm is None:
             direction = self.direction[...]
             weight = self.length[...] * direction / jnp.sqrt(jnp.square(direction).sum((0, 1), keepdims=True))
@@ -83,7 +83,7 @@ class ConvolutionalPositions(nnx.Module):
 
 
 class Adapter(nnx.Module):
-    """Shortens the sequence once more: convolutions with a gate (Dauphin et al. 2017, equation 1)."""
+    """Shortens the sequence further by gated convolutions (Dauphin et al. 2017, equation 1)."""
 
     def __init__(self, config: SpeechConfig, rngs: nnx.Rngs) -> None:
         width, kernel, stride = config.d_model, config.adapter_kernel_size, config.adapter_stride
@@ -94,7 +94,7 @@ class Adapter(nnx.Module):
         self.layers = nnx.List(Convolution(width, 2 * width, kernel, stride, 1, True, rngs) for _ in layers)
 
     def __call__(self, hidden: Float[Array, "batch src _"]) -> Float[Array, "batch _ d_model"]:
-        """Fewer states, in the width that the decoder is given."""
+        """Reduces the number of states and projects them to the output width."""
         if self.linear is not None and self.norm is not None:
             hidden = self.norm(self.linear(hidden))
         for layer in self.layers:
@@ -104,7 +104,7 @@ class Adapter(nnx.Module):
 
 
 class SpeechEncoder(Encoder[SpeechConfig]):
-    """Raw audio to states: convolutions, a projection, convolutional positions, layers, and perhaps an adapter."""
+    """Raw audio to states: convolutions, projection, convolutional position embedding, layers, optional adapter."""
 
     main_input = "input_values"
 
@@ -116,14 +116,14 @@ class SpeechEncoder(Encoder[SpeechConfig]):
         self.features = nnx.List(FeatureLayer(config, index, rngs) for index in range(len(config.conv_dim)))
         self.projection = FeatureProjection(config, rngs)
         self.positions = ConvolutionalPositions(config, rngs)
-        # Where the layers are pre-norm the one normalisation stands behind them, in the stack.
+        # With pre-norm layers, the normalisation is after the layers, in the stack.
         epsilon = float(config.layer_norm_eps)
         self.layer_norm = None if config.do_stable_layer_norm else LayerNorm(config.hidden_size, epsilon, rngs)
         self.stack = EncoderStack(config.stack(), attention, rngs)
         self.adapter = Adapter(config, rngs) if config.add_adapter else None
 
     def like(self) -> Array:
-        """A parameter, for its dtype and device."""
+        """Any parameter of the model, for its dtype and device."""
         return self.projection.linear.kernel[...]
 
     @compiled
@@ -133,14 +133,14 @@ class SpeechEncoder(Encoder[SpeechConfig]):
         attention_mask: Int[Array, "batch samples"] | None = None,
         head_mask: Float[Array, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
-        """States and attentions of every layer; ``last_hidden_state`` is the adapter's where there is one.
+        """States and attentions of every layer; ``last_hidden_state`` is the output of the adapter if there is one.
 
         Args:
-            input_values: samples of 16 kHz audio, or whatever rate the checkpoint was trained with.
-            attention_mask: 1 for samples, 0 for what fills a row. Without it all is seen.
+            input_values: audio samples at the rate that the checkpoint was trained with, usually 16 kHz.
+            attention_mask: 1 for samples, 0 for padding. Without it the whole input is attended to.
 
         Raises:
-            ValueError: a row is shorter than what the convolutions see at once.
+            ValueError: a row is shorter than the receptive field of the convolutions.
         """
         if input_values.shape[1] < self.config.receptive_field:
             cause = f"the convolutions see {self.config.receptive_field} at once"
@@ -162,7 +162,7 @@ class SpeechEncoder(Encoder[SpeechConfig]):
     def kept(
         self, attention_mask: Int[Array, "batch samples"] | None, hidden: Float[Array, "batch src d_model"]
     ) -> Bool[Array, "batch src"]:
-        """The frames that are made of samples alone, as many as a row's samples give when nothing fills it up."""
+        """The mask of non-padding frames: as many as the row's samples give without padding."""
         frames = jnp.arange(hidden.shape[1])
         if attention_mask is None:
             return jnp.ones(hidden.shape[:2], bool)
@@ -174,10 +174,10 @@ class SpeechEncoder(Encoder[SpeechConfig]):
         attention_mask: Int[Array, "batch samples"] | None,
         encoder_last_hidden_state: Float[Array, "batch src _"],
     ) -> Int[Array, "batch src"]:
-        """Which of the states are no padding, behind the adapter too."""
+        """The mask of non-padding states, after the adapter if there is one."""
         kernels, strides = self.config.conv_kernel, self.config.conv_stride
         if self.adapter is not None:
-            # Kernels of 3 with a padding of 1 shorten as kernels of 1 do without.
+            # A kernel of 3 with padding 1 gives the same length as a kernel of 1 without padding.
             kernels += (1,) * self.config.num_adapter_layers
             strides += (self.config.adapter_stride,) * self.config.num_adapter_layers
         states = jnp.arange(encoder_last_hidden_state.shape[1])

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_torch/stacks.py
-"""The layers of an encoder or a decoder, one after the other."""
+"""The sequence of layers of an encoder or a decoder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reference.in_flax.outputs import EncoderOutput
 
 
 def by_layer(head_mask: Float[Array, "layers heads"] | None, layers: int) -> list[Array | None]:
-    """A head mask's rows, or as many Nones.
+    """The rows of a head mask, or None for each layer.
 
     Raises:
-        ValueError: the mask is for another number of layers.
+        ValueError: the mask has a different number of layers.
     """
     if head_mask is None:
         return [None] * layers
@@ -28,13 +28,13 @@ def by_layer(head_mask: Float[Array, "layers heads"] | None, layers: int) -> lis
 
 
 def collected(attentions: list[Array | None]) -> tuple[Array, ...] | None:
-    """Every layer's attention weights, or None where the variant has none."""
+    """The attention weights of every layer, or None for ``sdpa``."""
     known = tuple(weights for weights in attentions if weights is not None)
     return known if len(known) == len(attentions) else None
 
 
 class EncoderStack(nnx.Module):
-    """Layers in which every position sees every unmasked one; where they are pre-norm, one more normalisation."""
+    """Layers with bidirectional attention, followed by a normalisation if they are pre-norm."""
 
     def __init__(self, shape: StackShape, attention: str, rngs: nnx.Rngs) -> None:
         self.layers = nnx.List(EncoderLayer(shape, attention, rngs) for _ in range(shape.layers))
@@ -46,7 +46,7 @@ class EncoderStack(nnx.Module):
         keep: Bool[Array, "batch 1 1 src"],
         head_mask: Float[Array, "layers heads"] | None,
     ) -> EncoderOutput:
-        """States and attentions of every layer, from what the embeddings made of the tokens."""
+        """States and attentions of every layer, from the embedded tokens."""
         states, attentions = [hidden], []
         for layer, layer_head_mask in zip(self.layers, by_layer(head_mask, len(self.layers)), strict=True):
             hidden, weights = layer(hidden, keep, layer_head_mask)
@@ -58,7 +58,7 @@ class EncoderStack(nnx.Module):
 
 
 class DecoderStack(nnx.Module):
-    """Layers in which no position sees a later one; where they are pre-norm, one more normalisation."""
+    """Layers with causal attention, followed by a normalisation if they are pre-norm."""
 
     def __init__(self, shape: StackShape, attention: str, rngs: nnx.Rngs) -> None:
         self.shape = shape
@@ -66,7 +66,7 @@ class DecoderStack(nnx.Module):
         self.layer_norm = LayerNorm(shape.d_model, shape.epsilon, rngs) if shape.pre_norm else None
 
     def nothing_past(self, memory: Float[Array, "batch src d_model"] | None) -> tuple[LayerCache, ...]:
-        """Every layer's view of the encoder's last states, if there is an encoder, and nothing of its own."""
+        """The cache of every layer with cross-attention keys and values only (None without an encoder)."""
         if memory is None:
             return (LayerCache(None, None),) * len(self.layers)
         return tuple(LayerCache(None, layer.encoder_attn.keys_values(memory)) for layer in self.layers)
@@ -81,7 +81,7 @@ class DecoderStack(nnx.Module):
         head_mask: Float[Array, "layers heads"] | None,
         cross_head_mask: Float[Array, "layers heads"] | None,
     ) -> tuple[tuple[LayerCache, ...], tuple[Array, ...], tuple[Array, ...] | None, tuple[Array, ...] | None]:
-        """What every layer keeps; its states, self-attentions and cross-attentions, shaped as in ``DecoderOutput``."""
+        """The caches, states, self-attentions and cross-attentions, with shapes as in ``DecoderOutput``."""
         kept, states, attentions, cross_attentions = [], [hidden], [], []
         head_masks = by_layer(head_mask, len(self.layers))
         cross_head_masks = by_layer(cross_head_mask, len(self.layers))

@@ -1,9 +1,9 @@
 # Peer reference: reference/in_flax/__init__.py
 """Every architecture in PyTorch.
 
-BART, in the order to read it: masks, attention, normalisation, embeddings, cache, layers, stacks, seq2seq, bart; then
-labels, loading, generation. Another family is its own file beside ``bart``: bart_heads, bert, gpt2, speech (with
-convolution); encoder_decoder joins two of them, and classes knows them all by their documented names.
+Suggested reading order for BART: masks, attention, normalisation, embeddings, cache, layers, stacks, seq2seq, bart;
+then labels, loading, generation. Other architectures have a module each: bart_heads, bert, gpt2, speech (with
+convolution). encoder_decoder combines two of them; classes maps documented class names to implementations.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/activations.py
-"""The documented activations (BART page, ``activation_function``), each with its form named."""
+"""The documented activations (BART page, ``activation_function``), with their formulas."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/bart.py
-"""BART with its language-model head (Lewis et al. 2020, arXiv:1910.13461, section 2), evaluated: no dropout."""
+"""BART with its language-model head (Lewis et al. 2020, arXiv:1910.13461, section 2), for evaluation: no dropout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reference.in_torch.stacks import DecoderStack, EncoderStack
 
 
 class BartEncoder(EncoderStack):
-    """Positions, a normalisation, and the layers; every position sees every unmasked one."""
+    """Position embeddings, a normalisation, and layers with bidirectional attention."""
 
     def __init__(self, config: BartConfig, attention: str) -> None:
         super().__init__(config.stack("encoder"), attention)
@@ -26,7 +26,7 @@ class BartEncoder(EncoderStack):
         self.layernorm_embedding = LayerNorm(config.d_model, EPSILON)
 
     def embed(self, embedded: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
-        """What the first layer is given, from the tokens' vectors."""
+        """The input of the first layer, computed from the token embeddings."""
         return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1]))
 
     def forward(
@@ -40,7 +40,7 @@ class BartEncoder(EncoderStack):
 
 
 class BartDecoder(DecoderStack):
-    """Positions, a normalisation, and the layers; no position sees a later one."""
+    """Position embeddings, a normalisation, and layers with causal attention."""
 
     def __init__(self, config: BartConfig, attention: str, cross: bool = True) -> None:
         super().__init__(config.stack("decoder", cross), attention)
@@ -50,12 +50,12 @@ class BartDecoder(DecoderStack):
     def embed(
         self, embedded: Float[Tensor, "batch tgt d_model"], position_offset: int
     ) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given, from the tokens' vectors."""
+        """The input of the first layer, computed from the token embeddings."""
         return self.layernorm_embedding(embedded + self.embed_positions(embedded.shape[1], position_offset))
 
 
 class BartStacks(nn.Module):
-    """Both stacks and the one table of token vectors they share."""
+    """Encoder, decoder, and the token embedding that they share."""
 
     def __init__(self, config: BartConfig, attention: str) -> None:
         super().__init__()
@@ -65,13 +65,13 @@ class BartStacks(nn.Module):
 
 
 class BareBart(Seq2Seq[BartConfig]):
-    """BART without a head, for those that put one on: what would be scored is handed on as it is.
+    """BART without a head, as a base class for models with a head: ``score`` returns the hidden states unchanged.
 
-    Parameters carry their canonical names (``reference.names``).
+    Parameters have their canonical names (``reference.names``).
 
     Args:
-        attention: ``eager`` (plain, returns attentions) or ``sdpa`` (the framework's fused kernel, returns none).
-        precision: of float32 products: ``highest``, or ``default`` for whatever the framework chooses.
+        attention: ``eager`` (returns attention weights) or ``sdpa`` (the framework's fused kernel, returns none).
+        precision: of float32 matrix products: ``highest``, or ``default`` for the framework's setting.
     """
 
     def __init__(self, config: BartConfig, attention: str = "eager", precision: str = "highest") -> None:
@@ -88,31 +88,31 @@ class BareBart(Seq2Seq[BartConfig]):
         attention_mask: Int[Tensor, "batch src"] | None = None,
         head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
-        """The encoder alone; without a mask every token is seen, padding too (BART page, ``attention_mask``)."""
+        """Runs the encoder; without a mask, padding is attended to as well (BART page, ``attention_mask``)."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         with matmul_precision(self.precision):
             return self.model.encoder(self.model.shared(input_ids), padding_mask(attention_mask), head_mask)
 
     def embed_source(self, input_ids: Int[Tensor, "batch src"]) -> Float[Tensor, "batch src d_model"]:
-        """What the encoder's first layer is given."""
+        """The input of the encoder's first layer."""
         return self.model.encoder.embed(self.model.shared(input_ids))
 
     def layers(self) -> BartDecoder:
-        """The decoder's stack."""
+        """The decoder's layers."""
         return self.model.decoder
 
     def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the decoder's first layer is given for tokens from ``position_offset`` on."""
+        """The input of the decoder's first layer for tokens that start at position ``position_offset``."""
         return self.model.decoder.embed(self.model.shared(ids), position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt d_model"]:
-        """The states themselves."""
+        """Returns the states unchanged."""
         return hidden
 
 
 class BartForConditionalGeneration(BareBart):
-    """BART with its head: the shared table again, or a table of its own where ``tie_word_embeddings`` is false."""
+    """BART with a language-model head: the shared embedding, or its own matrix if ``tie_word_embeddings`` is false."""
 
     final_logits_bias: Tensor
 
@@ -123,15 +123,15 @@ class BartForConditionalGeneration(BareBart):
             self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
-        """The head: one logit per token of the vocabulary."""
+        """Applies the head: one logit per token of the vocabulary."""
         scores = self.model.shared.scores(hidden) if self.config.tie_word_embeddings else self.lm_head(hidden)
         return scores + self.final_logits_bias
 
 
 class BartForCausalLM(TextDecoder[BartConfig]):
-    """The decoder alone with a language-model head, which has no ``final_logits_bias``; mBART's as well.
+    """The decoder alone with a language-model head without ``final_logits_bias``; used for mBART as well.
 
-    Its layers always have cross-attention, which is passed over where no encoder's states are given.
+    Its layers always have cross-attention, which is skipped if no encoder states are passed.
     """
 
     labels_are_next = False
@@ -146,13 +146,13 @@ class BartForCausalLM(TextDecoder[BartConfig]):
         self.output = None if config.tie_word_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
 
     def layers(self) -> BartDecoder:
-        """The stack between embedding and head."""
+        """The layers between the embedding and the head."""
         return self.decoder
 
     def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given for tokens from ``position_offset`` on."""
+        """The input of the first layer for tokens that start at position ``position_offset``."""
         return self.decoder.embed(self.words(ids), position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
-        """The head: one logit per token of the vocabulary."""
+        """Applies the head: one logit per token of the vocabulary."""
         return self.words.scores(hidden) if self.output is None else self.output(hidden)

@@ -2,7 +2,7 @@
 """BERT, RoBERTa and bert-generation as encoders and as decoders.
 
 Sources: Devlin et al. 2019, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Rothe et al. 2020, arXiv:1907.12461.
-Their layers are BART's: post-norm. They differ in how positions are numbered, whether tokens have types, and the head.
+Their layers are post-norm, as in BART. They differ in position numbering, token types, and the head.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from reference.in_torch.stacks import DecoderStack, EncoderStack
 
 
 class BertEmbeddings(nn.Module):
-    """The sum of a token's vector, its position's and its type's, normalised (Devlin et al. 2019, figure 2)."""
+    """The normalised sum of token, position and type embeddings (Devlin et al. 2019, figure 2)."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -38,10 +38,10 @@ class BertEmbeddings(nn.Module):
     def forward(
         self, ids: Int[Tensor, "batch length"], position_offset: int, types: Int[Tensor, "batch length"] | None = None
     ) -> Float[Tensor, "batch length d_model"]:
-        """What the first layer is given; without ``types`` every token is of type 0.
+        """The input of the first layer; without ``types`` all tokens have type 0.
 
         Raises:
-            ValueError: the sequence is longer than the positions.
+            ValueError: the sequence is longer than the position table.
         """
         if isinstance(self.positions, CountedPositions):
             places = self.positions.of(ids, position_offset)
@@ -54,13 +54,13 @@ class BertEmbeddings(nn.Module):
 
 
 class BertHead(nn.Module):
-    """From states to logits: BERT and RoBERTa transform them once more, bert-generation does not."""
+    """From states to logits: BERT and RoBERTa apply an additional transformation, bert-generation does not."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         width, vocab = config.hidden_size, config.vocab_size
         transforms = config.model_type != "bert-generation"
-        # RoBERTa's head has gelu whatever hidden_act says (transformers 4.57.6, modeling_roberta.py, RobertaLMHead).
+        # RoBERTa's head uses gelu regardless of hidden_act (transformers 4.57.6, modeling_roberta.py, RobertaLMHead).
         self.activation = ACTIVATIONS["gelu" if config.model_type == "roberta" else config.hidden_act]
         self.dense = nn.Linear(width, width) if transforms else None
         self.norm = LayerNorm(width, float(config.layer_norm_eps)) if transforms else None
@@ -70,14 +70,14 @@ class BertHead(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "batch tgt d_model"], words: TokenEmbedding
     ) -> Float[Tensor, "batch tgt vocab"]:
-        """One logit per token; where there is no table of the head's own, by the table of the embeddings."""
+        """One logit per token; a head without its own matrix uses the embedding matrix."""
         if self.dense is not None and self.norm is not None:
             hidden = self.norm(self.activation(self.dense(hidden)))
         return (words.scores(hidden) if self.output is None else self.output(hidden)) + self.bias
 
 
 class BertEncoder(Encoder[BertConfig]):
-    """The bare model without its pooler, which no decoder looks at."""
+    """The bare model without its pooler, whose output no decoder uses."""
 
     def __init__(self, config: BertConfig, attention: str = "eager", precision: str = "highest") -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class BertEncoder(Encoder[BertConfig]):
         self.stack = EncoderStack(config.stack(), attention)
 
     def like(self) -> Tensor:
-        """A parameter, for its dtype and device."""
+        """Any parameter of the model, for its dtype and device."""
         return self.embeddings.norm.weight
 
     def encode(
@@ -97,7 +97,7 @@ class BertEncoder(Encoder[BertConfig]):
         head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
         token_type_ids: Int[Tensor, "batch src"] | None = None,
     ) -> EncoderOutput:
-        """States and attentions of every layer; without a mask every token is seen, padding too."""
+        """States and attentions of every layer; without a mask all tokens are attended to, including padding."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         with matmul_precision(self.precision):
@@ -105,15 +105,15 @@ class BertEncoder(Encoder[BertConfig]):
             return self.stack.run(hidden, padding_mask(attention_mask), head_mask)
 
     def embed_source(self, input_ids: Int[Tensor, "batch src"]) -> Float[Tensor, "batch src d_model"]:
-        """What the first layer is given for tokens of type 0."""
+        """The input of the first layer for tokens of type 0."""
         return self.embeddings(input_ids, 0)
 
 
 class BertDecoder(TextDecoder[BertConfig]):
-    """With causal attention and a language-model head.
+    """The model with causal attention and a language-model head.
 
     Args:
-        cross: with attention to an encoder; None: as the config says.
+        cross: whether layers have cross-attention; None for the value in the config.
     """
 
     def __init__(
@@ -128,13 +128,13 @@ class BertDecoder(TextDecoder[BertConfig]):
         self.head = BertHead(config)
 
     def layers(self) -> DecoderStack:
-        """The stack between embedding and head."""
+        """The layers between the embedding and the head."""
         return self.stack
 
     def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given for tokens from ``position_offset`` on."""
+        """The input of the first layer for tokens that start at position ``position_offset``."""
         return self.embeddings(ids, position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
-        """The head: one logit per token of the vocabulary."""
+        """Applies the head: one logit per token of the vocabulary."""
         return self.head(hidden, self.embeddings.words)

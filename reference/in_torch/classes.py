@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/classes.py
-"""From a config and a documented class to an empty model."""
+"""Creates a model without weights from a config and a documented class name."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ MODELS: dict[str, Callable[..., Model]] = {
     "EncoderDecoderModel": EncoderDecoderModel,
     "SpeechEncoderDecoderModel": SpeechEncoderDecoderModel,
 }
-"""What computes each documented class."""
+"""The implementation of each documented class."""
 
 
 def model_of(config: Config, model_class: str | None, attention: str = "eager", precision: str = "highest") -> Model:
-    """An empty model.
+    """A model without weights.
 
     Args:
-        model_class: a documented class; None for the family's first (``reference.config.classes``).
+        model_class: a documented class; None for the default of the architecture (``reference.config.classes``).
 
     Raises:
-        CheckpointError: the family has no such class.
+        CheckpointError: the architecture has no such class.
     """
     model_class = class_of(config, model_class)
     model = MODELS[model_class](config, attention, precision)

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/convolution.py
-"""Convolutions over time, and the normalisations that stand beside them. Sequences are ``[batch, time, channels]``."""
+"""Convolutions over time, and their normalisations. Sequences are ``[batch, time, channels]``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reference.in_torch.precision import widened
 
 
 class Convolution(nn.Module):
-    """A sum of ``kernel`` neighbouring frames' linear maps, every ``stride`` frames."""
+    """A 1-D convolution with kernel size ``kernel`` and stride ``stride``."""
 
     def __init__(self, given: int, made: int, kernel: int, stride: int, padding: int, bias: bool) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(made)) if bias else None
 
     def forward(self, frames: Float[Tensor, "batch time given"]) -> Float[Tensor, "batch _ made"]:
-        """Frames at both ends are ``padding`` zeros."""
+        """Pads both ends with ``padding`` zeros."""
         bias = None if self.bias is None else self.bias
         return convolve(frames, self.weight, bias, self.stride, self.padding)
 
@@ -37,16 +37,18 @@ def convolve(
     stride: int,
     padding: int,
 ) -> Float[Tensor, "batch _ made"]:
-    """The cross-correlation that networks call a convolution; ``given / group`` groups of channels by themselves."""
+    """Grouped 1-D cross-correlation, with ``given / group`` groups of channels."""
     groups = frames.shape[2] // weight.shape[1]
     made = functional.conv1d(frames.transpose(1, 2), weight, bias, stride, padding, groups=groups)
     return made.transpose(1, 2)
 
 
 class TimeNorm(nn.Module):
-    """Brings each channel to mean 0 and variance 1 over time (Wu and He 2018, arXiv:1803.08494, a group a channel).
+    """Normalises each channel to mean 0 and variance 1 over time.
 
-    Padding counts as time: no mask is applied, as in wav2vec 2.0.
+    This is group normalisation with one channel per group (Wu and He 2018, arXiv:1803.08494).
+
+    Padding is included: no mask is applied, as in wav2vec 2.0.
     """
 
     def __init__(self, channels: int) -> None:
@@ -62,7 +64,7 @@ class TimeNorm(nn.Module):
 
 
 class StoredNorm(nn.Module):
-    """Brings each channel to the mean 0 and variance 1 it had in training (Ioffe and Szegedy 2015, algorithm 2)."""
+    """Normalises each channel with the mean and variance stored in training (Ioffe and Szegedy 2015, algorithm 2)."""
 
     mean: Tensor
     variance: Tensor
@@ -83,7 +85,7 @@ class StoredNorm(nn.Module):
 def frames_left(
     samples: Int[Tensor, " batch"], kernels: tuple[int, ...], strides: tuple[int, ...]
 ) -> Int[Tensor, " batch"]:
-    """How many frames convolutions without padding make of so many samples."""
+    """The number of frames that convolutions without padding compute from a number of samples."""
     for kernel, stride in zip(kernels, strides, strict=True):
         samples = (samples - kernel) // stride + 1
     return samples

@@ -1,7 +1,7 @@
 # Peer reference: reference/in_flax/embeddings.py
-# An embedding is asked in another way than PyTorch's.
+# The signatures differ from those of PyTorch's modules.
 # pyright: reportIncompatibleMethodOverride=false
-"""From token ids to vectors and from vectors to scores over the vocabulary; learned positions."""
+"""Token embedding, its use as a tied head, and learned position embeddings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 POSITION_OFFSET = 2
-"""The first rows of BART's position tables are never used: fairseq numbered positions from ``padding_idx + 1``."""
+"""Unused rows at the start of BART's position tables: fairseq numbered positions from ``padding_idx + 1``."""
 
 
 class TokenEmbedding(nn.Embedding):
-    """The table that encoder, decoder and a tied head share.
+    """The token embedding that encoder, decoder and a tied head share.
 
-    It has no ``padding_idx``: that would drop the padding row from its gradient, and make it no gradient.
+    It has no ``padding_idx``, which would set the gradient of the padding row to zero.
     """
 
     def __init__(self, vocab: int, d_model: int, scaled: bool) -> None:
@@ -27,11 +27,11 @@ class TokenEmbedding(nn.Embedding):
         self.scale = math.sqrt(d_model) if scaled else 1.0
 
     def forward(self, ids: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length d_model"]:
-        """One row per token, scaled where the config says so."""
+        """Looks up the embedding of each token, scaled if the config sets ``scale_embedding``."""
         return super().forward(ids) * self.scale
 
     def scores(self, hidden: Float[Tensor, "batch length d_model"]) -> Float[Tensor, "batch length vocab"]:
-        """The tied head: every token's product with every row, never scaled."""
+        """The tied head: the product of each state with each row of the table, not scaled."""
         return functional.linear(hidden, self.weight)
 
 
@@ -48,7 +48,7 @@ class LearnedPositions(nn.Embedding):
         self.offset = offset
 
     def forward(self, length: int, position_offset: int = 0) -> Float[Tensor, "{length} d_model"]:
-        """The vectors of ``length`` positions from ``position_offset`` on.
+        """The embeddings of ``length`` positions starting at ``position_offset``.
 
         Raises:
             ValueError: the table has fewer positions.
@@ -57,20 +57,20 @@ class LearnedPositions(nn.Embedding):
         return self.weight[self.offset + position_offset : self.offset + position_offset + length]
 
     def check(self, length: int) -> None:
-        """Raises ValueError where a sequence is longer than the table."""
+        """Raises ValueError if a sequence is longer than the table."""
         if length > self.positions:
             raise ValueError(f"a sequence of {length} tokens, but this checkpoint has positions for {self.positions}")
 
 
 class CountedPositions(LearnedPositions):
-    """RoBERTa's: only tokens that are no padding are counted, from ``padding_idx + 1`` on; padding has ``padding_idx``.
+    """RoBERTa's positions: non-padding tokens are numbered from ``padding_idx + 1``; padding has ``padding_idx``.
 
     Source: fairseq's numbering, as in transformers 4.57.6, models/roberta/modeling_roberta.py,
-    ``create_position_ids_from_input_ids``. With a cache every token before counts, padding too.
+    ``create_position_ids_from_input_ids``. With a cache all earlier tokens are counted, including padding.
     """
 
     def of(self, ids: Int[Tensor, "batch length"], position_offset: int) -> Float[Tensor, "batch length d_model"]:
-        """The vectors of the tokens from ``position_offset`` on; raises ValueError as ``forward`` does."""
+        """The position embeddings of tokens starting at ``position_offset``; raises ValueError as ``forward``."""
         self.check(ids.shape[1])
         padding = self.offset - 1
         counted = ids != padding

@@ -13,7 +13,7 @@ from reference.in_torch.stacks import DecoderStack
 
 
 class Gpt2Decoder(TextDecoder[Gpt2Config]):
-    """``cross``: with attention to an encoder between self-attention and feed-forward, or as the config says."""
+    """``cross``: whether layers have cross-attention after self-attention; None for the value in the config."""
 
     def __init__(
         self, config: Gpt2Config, attention: str = "eager", precision: str = "highest", cross: bool | None = None
@@ -28,13 +28,13 @@ class Gpt2Decoder(TextDecoder[Gpt2Config]):
         self.output = None if config.tie_word_embeddings else nn.Linear(config.n_embd, config.vocab_size, bias=False)
 
     def layers(self) -> DecoderStack:
-        """The stack between embedding and head."""
+        """The layers between the embedding and the head."""
         return self.stack
 
     def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given for tokens from ``position_offset`` on."""
+        """The input of the first layer for tokens that start at position ``position_offset``."""
         return self.words(ids) + self.positions_table(ids.shape[1], position_offset)
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
-        """The head: one logit per token of the vocabulary."""
+        """Applies the head: one logit per token of the vocabulary."""
         return self.words.scores(hidden) if self.output is None else self.output(hidden)

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/loading.py
-"""From a checkpoint to a model, and from a model to named host arrays."""
+"""Loads a model from a checkpoint, and exports its parameters as named host arrays."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def load(
     attention: str = "eager",
     precision: str = "highest",
 ) -> Model:
-    """The model a checkpoint's directory describes, of any family, its weights cast to ``dtype``, in evaluation mode.
+    """Loads a checkpoint of any supported architecture, with weights cast to ``dtype``, in evaluation mode.
 
     Raises:
-        CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen (named).
+        CheckpointError: ``config.json`` or the weights cannot be read, or a parameter is missing or misshapen.
     """
     config = read_config(directory)
     model_class = class_of(config, model_class, directory)
@@ -55,14 +55,14 @@ def build(
     precision: str = "highest",
     place: Path | str = "weights",
 ) -> Model:
-    """A model from host arrays under canonical names; what it has no place for is left aside.
+    """Builds a model from host arrays by canonical name; arrays that the model does not have are ignored.
 
     Args:
-        model_class: a documented class; None for the family's first (``reference.config.classes``).
-        place: what errors name.
+        model_class: a documented class; None for the default of the architecture (``reference.config.classes``).
+        place: the path or name in error messages.
 
     Raises:
-        CheckpointError: a parameter is missing or misshapen (named).
+        CheckpointError: a parameter is missing or misshapen.
         ValueError: there is no such dtype, attention or precision.
     """
     check_choices(dtype, attention, precision)
@@ -77,14 +77,14 @@ def build(
 
 
 def check_choices(dtype: str, attention: str, precision: str) -> None:
-    """Names the choice that is none of those there are, as a ValueError."""
+    """Raises ValueError if a choice is not one of the supported values."""
     for given, known in ((dtype, DTYPES), (attention, ATTENTIONS), (precision, PRECISIONS)):
         if given not in known:
             raise ValueError(f"unknown choice {given!r}: one of {', '.join(known)}")
 
 
 def as_inputs(model: Model, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """Host arrays by argument name as tensors on the model's device: ids and masks int64, others in its dtype."""
+    """Converts host arrays to tensors on the model's device: ids and masks to int64, others to its dtype."""
     like = model.like()
     real = {name for name, array in inputs.items() if "head_mask" in name or np.asarray(array).dtype.kind == "f"}
     kinds = {name: like.dtype if name in real else torch.int64 for name in inputs}
@@ -94,19 +94,19 @@ def as_inputs(model: Model, inputs: Mapping[str, np.ndarray]) -> dict[str, Tenso
 def canonical_parameters(model: Model) -> Iterator[tuple[str, np.ndarray]]:
     """Every parameter and buffer: canonical name and host array, in the layout of ``reference.names``.
 
-    bfloat16 comes as ``ml_dtypes.bfloat16``, or as uint16 of the same bits where that library is absent.
+    bfloat16 is returned as ``ml_dtypes.bfloat16``, or as uint16 with the same bits if that library is not installed.
     """
     ours = ((name, to_host(parameter)) for name, parameter in model.state_dict().items())
     return table_of(model.config, model.model_class).canonical(ours)
 
 
 def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The loss of one call and its gradient by every parameter, under canonical names and in their layout.
+    """The loss of one call and its gradient with respect to every parameter, by canonical name and in canonical layout.
 
-    The shared table's gradient is the sum over all its uses. ``final_logits_bias`` is no parameter: it has none.
+    The gradient of the shared embedding is the sum over its uses. ``final_logits_bias`` is a buffer without gradient.
 
     Args:
-        inputs: what ``forward`` takes, ``labels`` or both ``*_positions`` among them, as host arrays.
+        inputs: arguments of ``forward`` as host arrays, including ``labels`` or both ``*_positions``.
 
     Raises:
         ValueError: there are no labels.
@@ -116,14 +116,14 @@ def loss_and_gradients(model: Model, inputs: Mapping[str, np.ndarray]) -> tuple[
     names, parameters = zip(*model.named_parameters(), strict=True)
     with torch.enable_grad(), matmul_precision(model.precision):
         loss = model(**as_inputs(model, inputs)).loss
-        # A parameter without a part in the loss has a gradient of zero: cross-attention where there is no encoder.
+        # A parameter that does not affect the loss has gradient zero, for example cross-attention without an encoder.
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
     ours = zip(names, map(to_host, gradients), strict=True)
     return to_host(loss), dict(table_of(model.config, model.model_class).canonical(ours))
 
 
 def to_host(tensor: Tensor) -> np.ndarray:
-    """A tensor's bits as a host array (bfloat16: see ``canonical_parameters``)."""
+    """Converts a tensor to a host array (bfloat16: see ``canonical_parameters``)."""
     tensor = tensor.detach().cpu()
     if tensor.dtype != torch.bfloat16:
         return tensor.numpy()
@@ -135,8 +135,8 @@ def to_host(tensor: Tensor) -> np.ndarray:
 
 
 def from_host(array: np.ndarray) -> Tensor:
-    """A copy of a host array as a tensor; NumPy itself has no bfloat16, so its bits are carried over, in uint16 where
-    ``ml_dtypes`` is absent: no parameter is a number of that type."""
+    """Copies a host array to a tensor. NumPy has no bfloat16, so its bits are copied; uint16 is interpreted as bfloat16
+    bits, because no parameter has that type."""
     if array.dtype.name in ("bfloat16", "uint16"):
         return torch.tensor(array.view(np.uint16)).view(torch.bfloat16)
     return torch.tensor(array)

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/model.py
-"""What every model has that can be loaded."""
+"""The base class of all models."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from reference.config import Config
 
 C = TypeVar("C", bound=Config)
-"""The kind of config that a family's models are made by."""
+"""The config class of an architecture."""
 
 
 class Model(nn.Module, Generic[C]):
-    """A model of any family.
+    """A model of any supported architecture.
 
     Attributes:
-        model_class: the documented class it was built as; None for its family's first (``reference.config.classes``).
-        precision: of float32 products (``reference.in_torch.precision``).
+        model_class: the documented class; None for the default of the architecture (``reference.config.classes``).
+        precision: precision of float32 matrix products (``reference.in_torch.precision``).
     """
 
     config: C
@@ -26,5 +26,5 @@ class Model(nn.Module, Generic[C]):
     precision: str
 
     def like(self) -> Tensor:
-        """A parameter, for its dtype and device."""
+        """Any parameter of the model, for its dtype and device."""
         raise NotImplementedError

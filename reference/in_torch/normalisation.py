@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from reference.in_torch.precision import widened
 
 EPSILON = 1e-5
-"""Inside the root, added to the variance, where a config cannot say otherwise, as BART's cannot."""
+"""Added to the variance inside the square root, for configs without such a field (BART)."""
 
 
 class LayerNorm(nn.Module):
-    """Brings the last axis to mean 0 and variance 1 (divided by its size, not by one less), then scales and shifts."""
+    """Normalises the last axis to mean 0 and variance 1 (population variance), then scales and shifts."""
 
     def __init__(self, d_model: int, epsilon: float) -> None:
         super().__init__()
@@ -30,5 +30,5 @@ class LayerNorm(nn.Module):
 
 
 def mean(values: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch 1"]:
-    """Over the last axis, which stays with size 1."""
+    """The mean over the last axis, which is retained with size 1."""
     return values.mean(dim=-1, keepdim=True)

@@ -1,8 +1,8 @@
 # Peer reference: reference/in_flax/outputs.py
-"""What the model gives back. Fields are named and ordered as in the documented ``Seq2SeqLMOutput``.
+"""Output classes. Fields have the names and order of the documented ``Seq2SeqLMOutput``.
 
-``hidden_states`` start with the normalised embeddings and end with the last layer's; attention weights come layer by
-layer, and are None where the variant (``sdpa``) has none.
+``hidden_states`` start with the normalised embeddings and end with the last layer's states. There is one array of
+attention weights per layer; they are None for ``sdpa``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 class EncoderOutput:
     """``encode``: 1 + encoder_layers states, encoder_layers attentions.
 
-    ``last_hidden_state`` is the last of the states, but for speech encoders with an adapter, which shortens them.
+    ``last_hidden_state`` is the last of the states, except for speech encoders with an adapter, which shortens them.
     """
 
     last_hidden_state: Float[Tensor, "batch src memory"]
@@ -29,7 +29,7 @@ class EncoderOutput:
 class DecoderOutput:
     """``decode`` and ``step``: 1 + decoder_layers states, decoder_layers attentions of each kind.
 
-    In ``step`` self-attention's keys are all positions there is room for; those not yet written have weight 0.
+    In ``step`` the keys of self-attention are all positions of the buffer; those not yet written have weight 0.
     """
 
     logits: Float[Tensor, "batch tgt vocab"]
@@ -40,7 +40,7 @@ class DecoderOutput:
 
 @dataclass(frozen=True)
 class CausalOutput:
-    """A decoder that stands alone; ``loss`` is None without labels, ``cross_attentions`` without an encoder."""
+    """Output of a decoder-only model; ``loss`` is None without labels, ``cross_attentions`` without an encoder."""
 
     loss: Float[Tensor, ""] | None
     logits: Float[Tensor, "batch tgt vocab"]
@@ -51,7 +51,7 @@ class CausalOutput:
 
 @dataclass(frozen=True)
 class BareOutput:
-    """``BartModel``: the decoder's last states, and everything that made them."""
+    """Output of ``BartModel``: the decoder's last states, and all intermediate states."""
 
     last_hidden_state: Float[Tensor, "batch tgt d_model"]
     decoder_hidden_states: tuple[Float[Tensor, "batch tgt d_model"], ...]
@@ -64,7 +64,7 @@ class BareOutput:
 
 @dataclass(frozen=True)
 class ClassificationOutput:
-    """``BartForSequenceClassification``; ``loss`` is None without labels."""
+    """Output of ``BartForSequenceClassification``; ``loss`` is None without labels."""
 
     loss: Float[Tensor, ""] | None
     logits: Float[Tensor, "batch labels"]
@@ -73,7 +73,7 @@ class ClassificationOutput:
 
 @dataclass(frozen=True)
 class AnsweringOutput:
-    """``BartForQuestionAnswering``: scores of every position as the first and the last of the answer."""
+    """Output of ``BartForQuestionAnswering``: scores of every position as the start and the end of the answer."""
 
     loss: Float[Tensor, ""] | None
     start_logits: Float[Tensor, "batch tgt"]
@@ -83,7 +83,7 @@ class AnsweringOutput:
 
 @dataclass(frozen=True)
 class Seq2SeqOutput:
-    """The whole call; ``loss`` is None without labels."""
+    """Output of an encoder-decoder model; ``loss`` is None without labels."""
 
     loss: Float[Tensor, ""] | None
     logits: Float[Tensor, "batch tgt vocab"]

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/precision.py
-"""How exactly products and exponentials are computed."""
+"""Precision of matrix products and exponentials."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PRECISIONS = ("highest", "default")
 
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """Within it, float32 products run at ``precision``.
+    """A context in which float32 matrix products are computed at ``precision``.
 
-    ``highest`` forbids TF32 on CUDA and bfloat16 passes on CPU; ``default`` leaves PyTorch's setting as it is found.
+    ``highest`` disables TF32 on CUDA and bfloat16 passes on CPU; ``default`` leaves PyTorch's setting unchanged.
 
     Raises:
         ValueError: ``precision`` is not one of ``PRECISIONS``.
@@ -34,5 +34,5 @@ def matmul_precision(precision: str) -> Iterator[None]:
 
 
 def widened(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Half precisions as float32, others unchanged: for softmax, which sums exponentials over a whole axis."""
+    """Casts half precisions to float32, for softmax, which sums exponentials over an axis; others are unchanged."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/seq2seq.py
-"""What decoders share, and what every encoder with a decoder behind it shares, whatever the families."""
+"""Base classes of decoders and of encoder-decoder models, for all architectures."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from reference.in_torch.stacks import DecoderStack
 
 
 class TextDecoder(Model[C]):
-    """A decoder with a language-model head. A family says how tokens are embedded and how states are scored.
+    """A decoder with a language-model head. Subclasses define the embedding of tokens and the head.
 
     Attributes:
-        positions: how many tokens there are positions for.
-        labels_are_next: whether the label of a position is the token after it, as the families whose labels are the
-            inputs say; BART's causal model compares each position with its own label (transformers 4.57.6,
-            modeling_bart.py, BartForCausalLM.forward).
+        positions: the number of positions.
+        labels_are_next: whether the label of a position is the next token, as in architectures whose labels are the
+            inputs; BART's causal model compares each position with the label at the same position (transformers
+            4.57.6, modeling_bart.py, BartForCausalLM.forward).
     """
 
     positions: int
     labels_are_next = True
 
     def layers(self) -> DecoderStack:
-        """The stack between embedding and head."""
+        """The layers between the embedding and the head."""
         raise NotImplementedError
 
     def like(self) -> Tensor:
-        """A parameter, for its dtype and device."""
+        """Any parameter of the model, for its dtype and device."""
         return self.layers().layers[0].fc1.weight
 
     def memory(self, encoder_last_hidden_state: Float[Tensor, "batch src _"]) -> Float[Tensor, "batch src d_model"]:
-        """What cross-attention looks at: the encoder's last states, unless a family makes something of them."""
+        """The input of cross-attention: the encoder's last states, transformed if the architecture requires it."""
         return encoder_last_hidden_state
 
     def embed(self, ids: Int[Tensor, "batch tgt"], position_offset: int) -> Float[Tensor, "batch tgt d_model"]:
-        """What the first layer is given for tokens from ``position_offset`` on."""
+        """The input of the first layer for tokens that start at position ``position_offset``."""
         raise NotImplementedError
 
     def score(self, hidden: Float[Tensor, "batch tgt d_model"]) -> Float[Tensor, "batch tgt vocab"]:
-        """The head: one logit per token of the vocabulary."""
+        """Applies the head: one logit per token of the vocabulary."""
         raise NotImplementedError
 
     def decode(
@@ -60,11 +60,11 @@ class TextDecoder(Model[C]):
         decoder_head_mask: Float[Tensor, "decoder_layers heads"] | None = None,
         cross_attn_head_mask: Float[Tensor, "decoder_layers heads"] | None = None,
     ) -> DecoderOutput:
-        """The decoder and the head, given the encoder's last states, or None where there is no encoder.
+        """Runs the decoder and the head on the encoder's last states, or on None without an encoder.
 
-        Without a ``decoder_attention_mask`` padding in ``decoder_input_ids`` is seen like any token. The BART page
-        says that it is ignored; no class of transformers 4.57.6 does that, and no other position can tell when the
-        padding is on the right.
+        Without a ``decoder_attention_mask``, padding in ``decoder_input_ids`` is attended to like any token. The BART
+        page documents that it is ignored, which no class of transformers 4.57.6 implements; right padding does not
+        affect other positions.
         """
         if attention_mask is None and encoder_last_hidden_state is not None:
             attention_mask = decoder_input_ids.new_ones(encoder_last_hidden_state.shape[:2])
@@ -76,13 +76,13 @@ class TextDecoder(Model[C]):
     def start_cache(
         self, encoder_last_hidden_state: Float[Tensor, "batch src _"] | None, capacity: int, batch: int = 1
     ) -> Cache:
-        """A cache with nothing written, for at most ``capacity`` tokens.
+        """An empty cache for at most ``capacity`` tokens.
 
         Args:
-            batch: rows, where no encoder's states say how many.
+            batch: the number of rows, if there are no encoder states to take it from.
 
         Raises:
-            ValueError: there are fewer positions than that.
+            ValueError: ``capacity`` exceeds the number of positions.
         """
         if capacity > self.positions:
             raise ValueError(f"room for {capacity} tokens, but {self.positions} positions")
@@ -95,13 +95,13 @@ class TextDecoder(Model[C]):
         attention_mask: Int[Tensor, "batch src"] | None = None,
         decoder_attention_mask: Int[Tensor, "batch capacity"] | None = None,
     ) -> tuple[DecoderOutput, Cache]:
-        """The next tokens, one or several: what the decoder says of them, and the cache with them in it.
+        """Feeds one or several further tokens; returns the decoder's output and the updated cache.
 
         Args:
-            decoder_attention_mask: of all tokens there is room for, those fed before and those to come.
+            decoder_attention_mask: over all positions of the cache, both earlier and future ones.
 
         Raises:
-            ValueError: there is no room for as many.
+            ValueError: the tokens exceed the capacity of the cache.
         """
         batch, tgt = decoder_input_ids.shape
         cross, room = cache.layers[0].cross, cache.capacity
@@ -125,7 +125,7 @@ class TextDecoder(Model[C]):
         return tuple(LayerCache(KeysValues(empty, empty), layer.cross) for layer in past)
 
     def _nothing_past(self, encoder_last_hidden_state: Float[Tensor, "batch src _"] | None) -> tuple[LayerCache, ...]:
-        """Every layer's view of the encoder, if there is one, and nothing of its own."""
+        """The cache of every layer with cross-attention keys and values only (None without an encoder)."""
         with matmul_precision(self.precision):
             memory = None if encoder_last_hidden_state is None else self.memory(encoder_last_hidden_state)
             return self.layers().nothing_past(memory)
@@ -140,7 +140,7 @@ class TextDecoder(Model[C]):
         decoder_head_mask: Float[Tensor, "decoder_layers heads"] | None,
         cross_attn_head_mask: Float[Tensor, "decoder_layers heads"] | None,
     ) -> tuple[DecoderOutput, tuple[LayerCache, ...]]:
-        """The tokens from ``position_offset`` on, after what is kept of those before."""
+        """Runs the decoder on tokens starting at ``position_offset``, with the cache of earlier tokens."""
         keep = causal_mask(decoder_attention_mask, position_offset, decoder_input_ids.shape[1])
         memory_keep = None if attention_mask is None else padding_mask(attention_mask)
         masks = (keep, memory_keep, decoder_head_mask, cross_attn_head_mask)
@@ -159,7 +159,7 @@ class TextDecoder(Model[C]):
         cross_attn_head_mask: Float[Tensor, "layers heads"] | None = None,
         labels: Int[Tensor, "batch tgt"] | None = None,
     ) -> CausalOutput:
-        """The documented call of a decoder that stands alone (BART page, ``BartForCausalLM.forward``)."""
+        """The documented call of a decoder-only model (BART page, ``BartForCausalLM.forward``)."""
         masks = (encoder_attention_mask, attention_mask, head_mask, cross_attn_head_mask)
         decoded = self.decode(input_ids, encoder_hidden_states, *masks)
         loss, shift = None, int(self.labels_are_next)
@@ -169,11 +169,11 @@ class TextDecoder(Model[C]):
 
 
 class Seq2Seq(Encoder[C], TextDecoder[C]):
-    """An encoder before a decoder. A family says what the encoder is, besides what a decoder must say.
+    """An encoder-decoder model. Subclasses define the encoder in addition to the methods of a decoder.
 
     Attributes:
-        pad: what an ignored label becomes in the decoder's inputs.
-        decoder_start_token_id: the first token of labels that are shifted right.
+        pad: the token that replaces ignored labels in the decoder inputs.
+        decoder_start_token_id: the first token when labels are shifted right.
     """
 
     pad: Tokens
@@ -184,10 +184,10 @@ class Seq2Seq(Encoder[C], TextDecoder[C]):
         input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
         labels: Int[Tensor, "batch tgt"] | None,
     ) -> tuple[Int[Tensor, "batch tgt"], Int[Tensor, "batch tgt"] | None]:
-        """Decoder inputs where none are given, and which of them are seen if not all."""
+        """The default decoder inputs if none are passed, and their mask (None if all are attended to)."""
         return shift_right(input_ids if labels is None else labels, self.pad, self.decoder_start_token_id), None
 
-    # The documented call of the whole, whose arguments are others than a decoder's alone.
+    # The documented call of an encoder-decoder model has other arguments than that of a decoder.
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         input_ids: Int[Tensor, "batch src"] | Float[Tensor, "batch samples"],
@@ -202,12 +202,12 @@ class Seq2Seq(Encoder[C], TextDecoder[C]):
     ) -> Seq2SeqOutput:
         """The documented call (BART page, ``BartForConditionalGeneration.forward``).
 
-        Masks hold 1 for what is kept and 0 for what is hidden or silenced. Where no ``decoder_input_ids`` are given
-        they are the labels shifted right, or ``input_ids`` shifted right where there are no labels either.
-        ``label_smoothing`` is no documented argument of the call; trainers have it (``labels.cross_entropy``).
+        In masks, 1 keeps a token or head and 0 masks it. The default ``decoder_input_ids`` are the labels shifted
+        right, or ``input_ids`` shifted right without labels. ``label_smoothing`` is not a documented argument of the
+        call, but of trainers (``labels.cross_entropy``).
 
         Raises:
-            ValueError: a sequence is longer than the positions, or a head mask is for another number of layers.
+            ValueError: a sequence is longer than the position table, or a head mask has the wrong number of layers.
         """
         if decoder_input_ids is None:
             decoder_input_ids, shifted_mask = self.shifted(input_ids, labels)

@@ -18,7 +18,7 @@ from reference.in_torch.stacks import EncoderStack
 
 
 class FeatureLayer(nn.Module):
-    """A convolution, a normalisation where there is one, an activation."""
+    """A convolution, an optional normalisation, and an activation."""
 
     def __init__(self, config: SpeechConfig, index: int) -> None:
         super().__init__()
@@ -32,13 +32,13 @@ class FeatureLayer(nn.Module):
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def forward(self, frames: Float[Tensor, "batch time given"]) -> Float[Tensor, "batch _ made"]:
-        """Fewer frames, of more channels."""
+        """Reduces the number of frames and changes the number of channels."""
         frames = self.conv(frames)
         return self.activation(frames if self.norm is None else self.norm(frames))
 
 
 class FeatureProjection(nn.Module):
-    """From the last convolution's channels to the width of the layers."""
+    """Projects the channels of the last convolution to the width of the layers."""
 
     def __init__(self, config: SpeechConfig) -> None:
         super().__init__()
@@ -47,15 +47,15 @@ class FeatureProjection(nn.Module):
         self.linear = nn.Linear(channels, config.hidden_size)
 
     def forward(self, frames: Float[Tensor, "batch src channels"]) -> Float[Tensor, "batch src d_model"]:
-        """Normalised first, where the config says so."""
+        """Normalises first if the config says so, then projects."""
         return self.linear(frames if self.norm is None else self.norm(frames))
 
 
 class ConvolutionalPositions(nn.Module):
-    """Positions by what stands around them: a grouped convolution over many frames (Baevski et al. 2020, section 2).
+    """Relative position embeddings from a grouped convolution over many frames (Baevski et al. 2020, section 2).
 
-    Its weight is kept as a direction and, for each tap of the kernel, a length (Salimans and Kingma 2016, equation 2);
-    HuBERT with ``conv_pos_batch_norm`` keeps the weight itself and normalises what goes in.
+    The weight is stored as a direction and a norm for each tap of the kernel (weight normalisation, Salimans and Kingma
+    2016, equation 2); HuBERT with ``conv_pos_batch_norm`` stores the weight itself and normalises the input.
     """
 
     def __init__(self, config: SpeechConfig) -> None:
@@ -72,7 +72,7 @@ class ConvolutionalPositions(nn.Module):
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def forward(self, hidden: Float[Tensor, "batch src d_model"]) -> Float[Tensor, "batch src d_model"]:
-        """A vector for each frame; an even kernel would make one too many, which is left off at the end."""
+        """One vector per frame; the additional last frame of an even kernel is removed."""
         if self.norm is None:
             direction = self.direction
             weight = self.length * direction / direction.square().sum((0, 1), keepdim=True).sqrt()
@@ -83,7 +83,7 @@ class ConvolutionalPositions(nn.Module):
 
 
 class Adapter(nn.Module):
-    """Shortens the sequence once more: convolutions with a gate (Dauphin et al. 2017, equation 1)."""
+    """Shortens the sequence further by gated convolutions (Dauphin et al. 2017, equation 1)."""
 
     def __init__(self, config: SpeechConfig) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Adapter(nn.Module):
         self.layers = nn.ModuleList(Convolution(width, 2 * width, kernel, stride, 1, True) for _ in layers)
 
     def forward(self, hidden: Float[Tensor, "batch src _"]) -> Float[Tensor, "batch _ d_model"]:
-        """Fewer states, in the width that the decoder is given."""
+        """Reduces the number of states and projects them to the output width."""
         if self.linear is not None and self.norm is not None:
             hidden = self.norm(self.linear(hidden))
         for layer in self.layers:
@@ -105,7 +105,7 @@ class Adapter(nn.Module):
 
 
 class SpeechEncoder(Encoder[SpeechConfig]):
-    """Raw audio to states: convolutions, a projection, convolutional positions, layers, and perhaps an adapter."""
+    """Raw audio to states: convolutions, projection, convolutional position embedding, layers, optional adapter."""
 
     main_input = "input_values"
 
@@ -116,14 +116,14 @@ class SpeechEncoder(Encoder[SpeechConfig]):
         self.features = nn.ModuleList(FeatureLayer(config, index) for index in range(len(config.conv_dim)))
         self.projection = FeatureProjection(config)
         self.positions = ConvolutionalPositions(config)
-        # Where the layers are pre-norm the one normalisation stands behind them, in the stack.
+        # With pre-norm layers, the normalisation is after the layers, in the stack.
         epsilon = float(config.layer_norm_eps)
         self.layer_norm = None if config.do_stable_layer_norm else LayerNorm(config.hidden_size, epsilon)
         self.stack = EncoderStack(config.stack(), attention)
         self.adapter = Adapter(config) if config.add_adapter else None
 
     def like(self) -> Tensor:
-        """A parameter, for its dtype and device."""
+        """Any parameter of the model, for its dtype and device."""
         return self.projection.linear.weight
 
     def encode(
@@ -132,14 +132,14 @@ class SpeechEncoder(Encoder[SpeechConfig]):
         attention_mask: Int[Tensor, "batch samples"] | None = None,
         head_mask: Float[Tensor, "encoder_layers heads"] | None = None,
     ) -> EncoderOutput:
-        """States and attentions of every layer; ``last_hidden_state`` is the adapter's where there is one.
+        """States and attentions of every layer; ``last_hidden_state`` is the output of the adapter if there is one.
 
         Args:
-            input_values: samples of 16 kHz audio, or whatever rate the checkpoint was trained with.
-            attention_mask: 1 for samples, 0 for what fills a row. Without it all is seen.
+            input_values: audio samples at the rate that the checkpoint was trained with, usually 16 kHz.
+            attention_mask: 1 for samples, 0 for padding. Without it the whole input is attended to.
 
         Raises:
-            ValueError: a row is shorter than what the convolutions see at once.
+            ValueError: a row is shorter than the receptive field of the convolutions.
         """
         if input_values.shape[1] < self.config.receptive_field:
             cause = f"the convolutions see {self.config.receptive_field} at once"
@@ -161,7 +161,7 @@ class SpeechEncoder(Encoder[SpeechConfig]):
     def kept(
         self, attention_mask: Int[Tensor, "batch samples"] | None, hidden: Float[Tensor, "batch src d_model"]
     ) -> Bool[Tensor, "batch src"]:
-        """The frames that are made of samples alone, as many as a row's samples give when nothing fills it up."""
+        """The mask of non-padding frames: as many as the row's samples give without padding."""
         frames = torch.arange(hidden.shape[1], device=hidden.device)
         if attention_mask is None:
             return torch.ones_like(hidden[:, :, 0], dtype=torch.bool)
@@ -173,10 +173,10 @@ class SpeechEncoder(Encoder[SpeechConfig]):
         attention_mask: Int[Tensor, "batch samples"] | None,
         encoder_last_hidden_state: Float[Tensor, "batch src _"],
     ) -> Int[Tensor, "batch src"]:
-        """Which of the states are no padding, behind the adapter too."""
+        """The mask of non-padding states, after the adapter if there is one."""
         kernels, strides = self.config.conv_kernel, self.config.conv_stride
         if self.adapter is not None:
-            # Kernels of 3 with a padding of 1 shorten as kernels of 1 do without.
+            # A kernel of 3 with padding 1 gives the same length as a kernel of 1 without padding.
             kernels += (1,) * self.config.num_adapter_layers
             strides += (self.config.adapter_stride,) * self.config.num_adapter_layers
         states = torch.arange(encoder_last_hidden_state.shape[1], device=encoder_last_hidden_state.device)
