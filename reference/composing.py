@@ -1,8 +1,6 @@
 """Builds a composition from two checkpoints, and saves it to a directory.
 
 Source: encoder-decoder page, ``from_encoder_decoder_pretrained``; Rothe et al. 2020, arXiv:1907.12461, section 2.
-
-Source: encoder-decoder page, ``from_encoder_decoder_pretrained``; Rothe et al. 2020, arXiv:1907.12461, section 2.
 """
 
 from __future__ import annotations

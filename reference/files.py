@@ -1,7 +1,7 @@
 """Opens all files of a checkpoint and parses JSON, within limits of kind, size, depth and count.
 
-A name in a directory may be a pipe, on which a read blocks forever, or an endless device; JSON of a few bytes may need
-more memory than there is. Each such file raises a ``CheckpointError`` without using resources.
+A directory entry may be a pipe, on which a read blocks forever, or an endless device; a short JSON file may need more
+memory than is available. Each such file raises a ``CheckpointError`` without using resources.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _KINDS = {
 
 
 def pipe_of(stream: IO[bytes] | None) -> IO[bytes]:
-    """The pipe of a process that was started with one.
+    """The stream of a process pipe, checked to exist.
 
     Raises:
-        ValueError: it has no such pipe.
+        ValueError: the process was started without this pipe.
     """
     if stream is None:
         raise ValueError("the process was started without this pipe")
@@ -68,16 +68,16 @@ def is_regular(path: Path) -> bool:
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[io.BufferedReader]:
-    """A regular file, open for reading, links resolved.
+    """Opens a regular file for reading, with links resolved.
 
     Raises:
-        CheckpointError: it is missing, is no regular file (a pipe, a device, a directory), or cannot be read.
+        CheckpointError: it is missing, is not a regular file (a pipe, a device, a directory), or cannot be read.
     """
     try:
         # Checked before opening, because opening a device may have side effects; and again afterwards, because the path
         # may have changed.
         check_regular(path, path.stat().st_mode)
-        # Non-blocking, in case it has become a pipe.
+        # Non-blocking, in case the path was replaced by a pipe.
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -90,7 +90,7 @@ def open_file(path: Path) -> Iterator[io.BufferedReader]:
 
 
 def check_regular(path: Path, mode: int) -> None:
-    """Raises a CheckpointError that says what a path is, where its mode is not that of a regular file."""
+    """Raises a CheckpointError with the kind of the path if its mode is not that of a regular file."""
     if not stat.S_ISREG(mode):
         raise CheckpointError(path, f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a regular file")
 
@@ -121,12 +121,12 @@ def read_bytes(path: Path, megabytes: int | None = None) -> bytes:
 
 
 def largest(name: str) -> int:
-    """Bytes that a file of a checkpoint may have which is no weight file."""
+    """The size limit in bytes of a checkpoint file that is not a weight file."""
     return SIZES.get(name, _OTHER_SIZE) * MEGABYTE
 
 
 def check_size(path: Path, size: int, limit: int) -> None:
-    """Raises CheckpointError where a file has more bytes than ``limit``."""
+    """Raises CheckpointError if a file is larger than ``limit`` bytes."""
     if size > limit:
         raise CheckpointError(path, f"larger than {limit // MEGABYTE} MB, which no such file needs")
 
@@ -135,7 +135,7 @@ def read_json(directory: Path | str, name: str) -> Any:
     """The content of one JSON file of a checkpoint.
 
     Raises:
-        CheckpointError: no such directory or file, or it is not UTF-8 JSON; line and column are named.
+        CheckpointError: no such directory or file, or it is not UTF-8 JSON; the message has line and column.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -145,18 +145,18 @@ def read_json(directory: Path | str, name: str) -> Any:
 
 
 def parse_json(content: bytes, path: Path | str, unique: bool = False) -> Any:
-    """The value of a JSON text in UTF-8 (or UTF-16 or 32 with a mark, as Python's reader takes it).
+    """The value of a JSON text in UTF-8 (or UTF-16 or 32 with a byte order mark, as Python's ``json`` accepts it).
 
-    A duplicate key has its last value, and NaN and Infinity are numbers, as in the libraries that read configs;
-    ``unique`` is for formats that permit neither.
+    The last value of a duplicate key is used, and NaN and Infinity are accepted, as in the libraries that read
+    configs; ``unique`` is for formats that permit neither.
 
     Args:
         path: the path in error messages.
         unique: whether to refuse duplicate keys, NaN and Infinity.
 
     Raises:
-        CheckpointError: it is not JSON (line and column are named), is nested too deeply, or holds too many values or a
-            whole number of more than 100 digits.
+        CheckpointError: it is not JSON (the message has line and column), is nested too deeply, or has too many values
+            or an integer of more than 100 digits.
     """
     most = MOST_SETTINGS if Path(path).name in _OF_SETTINGS else MOST_VALUES
     if sum(map(content.count, (b",", b":", b"[", b"{"))) > most:
@@ -201,7 +201,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _too_deep(value: Any) -> bool:
-    """Whether lists and objects lie in each other deeper than ``DEEPEST``, level by level."""
+    """Whether lists and objects are nested deeper than ``DEEPEST``, checked level by level."""
     level = [value]
     for _ in range(DEEPEST):
         inner: list[Any] = []

@@ -1,4 +1,4 @@
-"""The sizes and switches of a model, read from ``config.json`` and checked before any weight is touched."""
+"""Model configs, read from ``config.json`` and validated before any weights are read."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ Config = BartConfig | BertConfig | Gpt2Config | SpeechConfig | EncoderDecoderCon
 
 
 def read_config(directory: Path | str) -> Config:
-    """The config of a checkpoint of any family.
+    """Reads the config of a checkpoint of any supported architecture.
 
     Raises:
-        CheckpointError: there is no such file, it is not JSON, its ``model_type`` is unknown, or what it says cannot be
-            built.
+        CheckpointError: the file is missing or not JSON, its ``model_type`` is unknown, or no model can be built from
+            it.
     """
     return config_of(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
 
 
 def config_of(data: Any, place: Path | str = CONFIG_FILE) -> Config:
-    """The config that the content of a ``config.json`` of any family means; raises as ``read_config``."""
+    """The config from the content of a ``config.json``, of any supported architecture; raises as ``read_config``."""
     data = object_of(data, place)
     families = {**FAMILIES, **dict.fromkeys(ENCODERS, EncoderDecoderConfig)}
     return families[check_model_type(data, tuple(families), place)].from_dict(data, place)
 
 
 def vocabulary_of(config: Config, place: Path | str = CONFIG_FILE) -> int:
-    """How many tokens a model writes or reads.
+    """The vocabulary size of a model: of its output if it generates text, else of its input.
 
     Raises:
-        CheckpointError: it is an encoder of audio, which has none.
+        CheckpointError: the model is a speech encoder, which has no vocabulary.
     """
     if isinstance(config, SpeechConfig):
         raise CheckpointError(place, f"a {config.model_type} has no vocabulary")

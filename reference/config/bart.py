@@ -1,4 +1,4 @@
-"""The sizes and switches of a BART, read from ``config.json`` and checked before any weight is touched."""
+"""The config of BART and mBART, read from ``config.json`` and validated before any weights are read."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _RATES = ("dropout", "attention_dropout", "activation_dropout", "encoder_layerdr
 class BartConfig:
     """A BART encoder-decoder, fields and defaults as documented (BART page, ``BartConfig``).
 
-    Sizes are counts; ``*_dropout`` are probabilities, used in training only. ``others`` keeps the keys of the file
-    that say nothing about the computation (generation settings, labels, versions …). A token id may be null or outside
-    the vocabulary: the model computes all the same what does not need it (``reference.config.tokens``).
+    Sizes are counts; ``*_dropout`` are probabilities, used in training only. ``others`` has the keys of the file that
+    do not affect the computation (generation settings, labels, versions …). A token id may be null or outside the
+    vocabulary; only computations that need it then fail (``reference.config.tokens``).
     """
 
     vocab_size: int = 50265
@@ -90,22 +90,22 @@ class BartConfig:
 
     @property
     def positions(self) -> int:
-        """How many tokens there are positions for."""
+        """The number of positions, which is the maximum sequence length."""
         return self.max_position_embeddings
 
     @property
     def num_labels(self) -> int:
-        """Classes of a classification head: the entries of ``id2label``; 3 where the file has none, as documented."""
+        """The number of classes of a classification head: entries of ``id2label``, or the documented default of 3."""
         labels = self.others.get("id2label")
         return len(labels) if labels else self.others.get("num_labels") or 3
 
     @property
     def problem_type(self) -> str | None:
-        """``regression``, ``single_label_classification``, ``multi_label_classification``, or None: to be inferred."""
+        """``regression``, ``single_label_classification``, ``multi_label_classification``, or None (to be inferred)."""
         return self.others.get("problem_type")
 
     def stack(self, which: Literal["encoder", "decoder"], cross: bool | None = None) -> StackShape:
-        """The layers of one half; a decoder's look at the encoder, unless ``cross`` is false."""
+        """The shape of one stack; decoder layers have cross-attention unless ``cross`` is false."""
         return StackShape(
             layers=getattr(self, f"{which}_layers"),
             d_model=self.d_model,
@@ -118,15 +118,15 @@ class BartConfig:
 
     @classmethod
     def from_dict(cls, data: Any, path: Path | str | None = None) -> BartConfig:
-        """A config from the content of a ``config.json``; absent keys take the documented defaults.
+        """A config from the content of a ``config.json``; absent keys have the documented defaults.
 
         Args:
-            data: what the file holds, a JSON object if it is right.
-            path: the file named in errors; ``config.json`` where it is None.
+            data: the parsed content of the file, which must be a JSON object.
+            path: the file name in error messages; None for ``config.json``.
 
         Raises:
-            CheckpointError: ``model_type`` is absent or not ``bart``, a size is no positive integer, the heads do not
-                divide ``d_model``, the activation is not documented, or a token id is no whole number.
+            CheckpointError: ``model_type`` is absent or not ``bart``, a size is not a positive integer, the heads do
+                not divide ``d_model``, the activation is not documented, or a token id is not an integer.
         """
         place = CONFIG_FILE if path is None else path
         data = object_of(data, place)
@@ -147,15 +147,15 @@ class BartConfig:
         """Reads ``directory/config.json``.
 
         Raises:
-            CheckpointError: there is no such directory, no such file, it is not JSON (line and column are named), or
-                what it says is not a BART that can be built (see ``from_dict``).
+            CheckpointError: there is no such directory or file, it is not JSON (the message has line and column), or
+                its content is not a valid BART config (see ``from_dict``).
         """
         return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
 
 
 @dataclass(frozen=True)
 class MBartConfig(BartConfig):
-    """mBART (Liu et al. 2020, arXiv:2001.08210, section 2.2): BART with the normalisation moved, and one more of it."""
+    """mBART (Liu et al. 2020, arXiv:2001.08210, section 2.2): BART with pre-norm layers and a final normalisation."""
 
     MODEL_TYPES: ClassVar[tuple[str, ...]] = ("mbart",)
     PRE_NORM: ClassVar[bool] = True

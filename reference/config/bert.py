@@ -1,4 +1,4 @@
-"""BERT, RoBERTa and bert-generation: one architecture, three ways to number positions and to end in a head."""
+"""The config of BERT, RoBERTa and bert-generation: one architecture with different position numbering and heads."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _DEFAULTS = {
         "eos_token_id": 1,
     },
 }
-"""Where the families' documented defaults are not BERT's (transformers 4.57.6, models/*/configuration_*.py)."""
+"""Documented defaults that differ from BERT's (transformers 4.57.6, models/*/configuration_*.py)."""
 
 
 @dataclass(frozen=True)
 class BertConfig:
-    """A BERT (Devlin et al. 2019), RoBERTa (Liu et al. 2019) or bert-generation (Rothe et al. 2020).
+    """BERT (Devlin et al. 2019), RoBERTa (Liu et al. 2019) or bert-generation (Rothe et al. 2020).
 
     ``type_vocab_size`` is 0 for bert-generation, which has no token types.
     """
@@ -75,12 +75,12 @@ class BertConfig:
 
     @classmethod
     def from_dict(cls, data: Any, path: Path | str | None = None) -> BertConfig:
-        """From the content of a ``config.json``; absent keys take the family's documented defaults.
+        """A config from the content of a ``config.json``; absent keys have the documented defaults of the architecture.
 
         Raises:
-            CheckpointError: another ``model_type``, a value of the wrong kind, heads that do not divide the width, an
-                activation or a kind of position that is not done here, a token id that is no whole number, or a RoBERTa
-                without the padding token that its positions are counted from.
+            CheckpointError: another ``model_type``, a value of the wrong type, heads that do not divide the width, an
+                unsupported activation or position embedding, a token id that is not an integer, or a RoBERTa without
+                the padding token from which its positions are numbered.
         """
         place = CONFIG_FILE if path is None else path
         data = object_of(data, place)
@@ -107,7 +107,7 @@ class BertConfig:
 
     @classmethod
     def read(cls, directory: Path | str) -> BertConfig:
-        """Reads ``directory/config.json``; raises as ``from_dict``, or where there is none."""
+        """Reads ``directory/config.json``; raises as ``from_dict``, or if the file is missing."""
         return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
 
     @property
@@ -116,15 +116,15 @@ class BertConfig:
 
     @property
     def positions(self) -> int:
-        """How many tokens there are positions for: RoBERTa's are numbered from ``pad_token_id + 1``."""
+        """The maximum sequence length; RoBERTa's positions are numbered from ``pad_token_id + 1``."""
         return self.max_position_embeddings - self.first_position
 
     @property
     def first_position(self) -> int:
-        """The row of the table of positions that is a text's first: RoBERTa's, after that of its padding token.
+        """The row of the position table for the first token: 0, or ``pad_token_id + 1`` for RoBERTa.
 
         Raises:
-            TypeError: a RoBERTa that was not read by ``from_dict`` has no padding token, or several.
+            TypeError: a RoBERTa config that was not created by ``from_dict`` has no padding token, or several.
         """
         if self.model_type != "roberta":
             return 0
@@ -133,6 +133,6 @@ class BertConfig:
         return self.pad_token_id + 1
 
     def stack(self, cross: bool = False) -> StackShape:
-        """The layers; a decoder's have cross-attention where ``cross`` says so."""
+        """The shape of the layers; ``cross`` adds cross-attention."""
         sizes = (self.num_hidden_layers, self.hidden_size, self.num_attention_heads, self.intermediate_size)
         return StackShape(*sizes, self.hidden_act, float(self.layer_norm_eps), cross=cross)

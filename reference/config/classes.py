@@ -1,4 +1,4 @@
-"""Which documented classes there are of a family; the first is what a checkpoint is taken for where nobody says."""
+"""The documented classes of each architecture; the first is the default."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ CLASSES = {
 
 
 _FRAMEWORKS = ("TF", "Flax")
-"""What the other frameworks' classes begin with; ``save_pretrained`` leaves it out, files written by hand may not."""
+"""Prefixes of class names in other frameworks; ``save_pretrained`` omits them, files written by hand may not."""
 
 
 def saved_class(config: Any, place: Path | str = CONFIG_FILE) -> str:
-    """The documented class that ``config.json`` says a checkpoint was saved by; the family's first where it says none.
+    """The documented class in ``config.json`` from which a checkpoint was saved; by default the architecture's first.
 
     Raises:
-        CheckpointError: it names a class that the family has not here.
+        CheckpointError: the class is not supported for the architecture.
     """
     named = config.others.get("architectures") or [None]
     name = named[0] if isinstance(named, list) else named
@@ -47,13 +47,13 @@ def saved_class(config: Any, place: Path | str = CONFIG_FILE) -> str:
 
 
 def class_of(config: Any, asked: Any = None, place: Path | str = CONFIG_FILE) -> str:
-    """The class a checkpoint is to be built as.
+    """The class that a checkpoint is built as.
 
     Args:
-        asked: a documented class, None, or whatever a file has in its place.
+        asked: a documented class, None, or an unchecked value from a file.
 
     Raises:
-        CheckpointError: the family has none of that name.
+        CheckpointError: the architecture has no class of that name.
     """
     known = CLASSES[config.model_type]
     if asked is not None and asked not in known:

@@ -26,7 +26,7 @@ FAMILIES: dict[str, Any] = {
     "wav2vec2": SpeechConfig,
     "hubert": SpeechConfig,
 }
-"""By ``model_type``: what reads the config."""
+"""The config class by ``model_type``."""
 
 ENCODERS = {
     "encoder-decoder": ("bert", "roberta", "bert-generation"),
@@ -38,11 +38,11 @@ _TOKENS = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
 
 @dataclass(frozen=True)
 class EncoderDecoderConfig:
-    """Two configs in one file (encoder-decoder page, ``EncoderDecoderConfig``; the speech page likewise).
+    """The configs of encoder and decoder in one file (encoder-decoder and speech page, ``EncoderDecoderConfig``).
 
-    ``decoder_start_token_id`` and ``pad_token_id`` are needed as soon as labels are shifted; they stand in this config
-    and nowhere else, where the page on training has its reader put them. For generating, what is not said here is taken
-    from the decoder's config (``reference.generation.settings``).
+    ``decoder_start_token_id`` and ``pad_token_id`` are needed to shift labels. They are read from this config only,
+    where the page on training says to set them. Generation settings that are absent here are taken from the decoder's
+    config (``reference.generation.settings``).
     """
 
     model_type: str
@@ -55,11 +55,11 @@ class EncoderDecoderConfig:
 
     @classmethod
     def from_dict(cls, data: Any, path: Path | str | None = None) -> EncoderDecoderConfig:
-        """From the content of a ``config.json``.
+        """A config from the content of a ``config.json``.
 
         Raises:
-            CheckpointError: a half is missing or of a family that has no such half, the decoder has no
-                cross-attention, the widths differ where no projection is to be made, or tied halves are asked for.
+            CheckpointError: a half is missing or its architecture is not supported as that half, the decoder has no
+                cross-attention, the widths differ without a projection, or the config ties the weights of the halves.
         """
         place = CONFIG_FILE if path is None else path
         data = object_of(data, place)
@@ -75,12 +75,12 @@ class EncoderDecoderConfig:
 
     @classmethod
     def read(cls, directory: Path | str) -> EncoderDecoderConfig:
-        """Reads ``directory/config.json``; raises as ``from_dict``, or where there is none."""
+        """Reads ``directory/config.json``; raises as ``from_dict``, or if the file is missing."""
         return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
 
     @property
     def vocab_size(self) -> int:
-        """Of the texts that are written."""
+        """The vocabulary size of the decoder."""
         return self.decoder.vocab_size
 
     @property

@@ -1,4 +1,4 @@
-"""What every family's ``config.json`` is read and checked with."""
+"""Validation of ``config.json`` fields, shared by all architectures."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from reference.errors import CheckpointError, brief
 CONFIG_FILE = "config.json"
 LARGEST_SIZE, LARGEST_RATE, MOST_LABELS = 2**31 - 1, 1e30, 100_000
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
-"""The documented ones (BART page, ``activation_function``); ``gelu`` is the exact one, by the error function."""
+"""The documented activations (BART page, ``activation_function``); ``gelu`` is exact, with the error function."""
 
 
 def object_of(data: Any, place: Path | str) -> Mapping[str, Any]:
-    """What a config file holds, if it is a JSON object."""
+    """The content of a config file, checked to be a JSON object."""
     if not isinstance(data, Mapping):
         raise CheckpointError(place, f"holds {kind_of(data)}, not a JSON object")
     return data
 
 
 def check_model_type(data: Mapping[str, Any], known: Collection[str], place: Path | str) -> str:
-    """The ``model_type``, if it is one of those known."""
+    """The ``model_type``, checked to be one of ``known``."""
     words = " or ".join(repr(name) for name in known)
     if "model_type" not in data:
         raise CheckpointError(place, f"has no model_type; only {words} can be read")
@@ -47,7 +47,7 @@ def check_switches(values: Mapping[str, Any], names: Iterable[str], place: Path 
 
 
 def check_rates(values: Mapping[str, Any], names: Iterable[str], place: Path | str) -> None:
-    """Probabilities, deviations, epsilons: numbers of at least 0."""
+    """Checks that probabilities, standard deviations and epsilons are numbers of at least 0."""
     for name in names:
         value = values[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST_RATE:
@@ -55,13 +55,13 @@ def check_rates(values: Mapping[str, Any], names: Iterable[str], place: Path | s
 
 
 def check_labels(others: Mapping[str, Any], place: Path | str) -> None:
-    """What says how many classes a head has, and what they are called."""
+    """Checks the fields that define the number of classes of a head and their names."""
     labels, count = others.get("id2label"), others.get("num_labels")
     if labels is not None and not isinstance(labels, Mapping):
         raise CheckpointError(place, f"id2label is {brief(labels)}, not a JSON object of ids and names")
     if count is not None:
         check_sizes(others, ("num_labels",), place)
-        # The library's config makes a name for each, whatever the class.
+        # The library's config creates a name for each label, for every model class.
         if count > MOST_LABELS:
             raise CheckpointError(place, f"num_labels is {count}, more than any head has ({MOST_LABELS:,})")
 
@@ -72,13 +72,13 @@ def check_activation(values: Mapping[str, Any], name: str, place: Path | str) ->
 
 
 def check_heads(values: Mapping[str, Any], heads: str, width: str, place: Path | str) -> None:
-    """The heads divide the width between them."""
+    """Checks that the width is divisible by the number of heads."""
     if values[width] % values[heads]:
         cause = f"{heads} is {values[heads]}, which does not divide {width} {values[width]}"
         raise CheckpointError(place, cause)
 
 
 def kind_of(value: Any) -> str:
-    """What a value of JSON is, where an object was expected."""
+    """The JSON type of a value, for messages where an object was expected."""
     names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "null")

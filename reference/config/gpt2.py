@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al. 2019, section 2.3): a decoder with the normalisation before each part of a layer."""
+"""The config of GPT-2 (Radford et al. 2019, section 2.3), a decoder with pre-norm layers."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Gpt2Config:
 
     @classmethod
     def from_dict(cls, data: Any, path: Path | str | None = None) -> Gpt2Config:
-        """From the content of a ``config.json``; absent keys take the documented defaults.
+        """A config from the content of a ``config.json``; absent keys have the documented defaults.
 
         Raises:
-            CheckpointError: another ``model_type``, a value of the wrong kind, heads that do not divide the width, or
-                a way to scale attention that is not the published one.
+            CheckpointError: another ``model_type``, a value of the wrong type, heads that do not divide the width, or
+                a scaling of attention other than the published one.
         """
         place = CONFIG_FILE if path is None else path
         data = object_of(data, place)
@@ -75,7 +75,7 @@ class Gpt2Config:
 
     @classmethod
     def read(cls, directory: Path | str) -> Gpt2Config:
-        """Reads ``directory/config.json``; raises as ``from_dict``, or where there is none."""
+        """Reads ``directory/config.json``; raises as ``from_dict``, or if the file is missing."""
         return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
 
     @property
@@ -84,10 +84,10 @@ class Gpt2Config:
 
     @property
     def positions(self) -> int:
-        """How many tokens there are positions for."""
+        """The number of positions, which is the maximum sequence length."""
         return self.n_positions
 
     def stack(self, cross: bool = False) -> StackShape:
-        """The layers; with cross-attention where ``cross`` says so."""
+        """The shape of the layers; ``cross`` adds cross-attention."""
         sizes = (self.n_layer, self.n_embd, self.n_head, self.n_inner or 4 * self.n_embd)
         return StackShape(*sizes, self.activation_function, float(self.layer_norm_epsilon), pre_norm=True, cross=cross)

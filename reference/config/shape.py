@@ -1,4 +1,4 @@
-"""What a stack of layers is made of, in one vocabulary for all families."""
+"""The structure of a stack of layers, independent of the architecture."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StackShape:
-    """An encoder's or a decoder's layers, whatever their family.
+    """The layers of an encoder or a decoder of any architecture.
 
-    ``pre_norm``: normalisation stands before each part of a layer, and once more after the last layer, instead of after
-    each residual sum (Vaswani et al. 2017, section 5.4; Xiong et al. 2020, figure 1). ``cross``: each layer has an
-    attention to an encoder's states. ``epsilon`` is added to the variance inside the root.
+    ``pre_norm``: normalisation before each sublayer and after the last layer, instead of after each residual sum
+    (Vaswani et al. 2017, section 5.4; Xiong et al. 2020, figure 1). ``cross``: each layer has cross-attention.
+    ``epsilon`` is added to the variance inside the square root.
     """
 
     layers: int

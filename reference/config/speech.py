@@ -1,4 +1,4 @@
-"""wav2vec 2.0 and HuBERT: convolutions over raw audio, then a stack of encoder layers."""
+"""The config of wav2vec 2.0 and HuBERT: convolutions over raw audio, then a stack of encoder layers."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _SWITCHES = ("conv_bias", "do_stable_layer_norm", "feat_proj_layer_norm", "conv_
 class SpeechConfig:
     """wav2vec 2.0 (Baevski et al. 2020, section 2) or HuBERT (Hsu et al. 2021, section II), fields as documented.
 
-    ``conv_dim``, ``conv_kernel`` and ``conv_stride`` list channels, samples and samples, layer by layer.
-    ``output_hidden_size`` is the width the adapter ends with; the encoder's own where the file has none.
+    ``conv_dim``, ``conv_kernel`` and ``conv_stride`` list channels, kernel size and stride of each layer.
+    ``output_hidden_size`` is the output width of the adapter, by default that of the encoder.
     """
 
     model_type: str
@@ -72,11 +72,11 @@ class SpeechConfig:
 
     @classmethod
     def from_dict(cls, data: Any, path: Path | str | None = None) -> SpeechConfig:
-        """From the content of a ``config.json``; absent keys take the documented defaults.
+        """A config from the content of a ``config.json``; absent keys have the documented defaults.
 
         Raises:
-            CheckpointError: another ``model_type``, a value of the wrong kind, convolutions of unequal number, heads or
-                groups that do not divide the width, or adapters inside the layers, which are not done here.
+            CheckpointError: another ``model_type``, a value of the wrong type, convolution lists of different lengths,
+                heads or groups that do not divide the width, or adapters inside the layers, which are not supported.
         """
         place = CONFIG_FILE if path is None else path
         data = object_of(data, place)
@@ -100,24 +100,24 @@ class SpeechConfig:
 
     @classmethod
     def read(cls, directory: Path | str) -> SpeechConfig:
-        """Reads ``directory/config.json``; raises as ``from_dict``, or where there is none."""
+        """Reads ``directory/config.json``; raises as ``from_dict``, or if the file is missing."""
         return cls.from_dict(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
 
     @property
     def d_model(self) -> int:
-        """The width of what comes out, behind the adapter if there is one."""
+        """The width of the output, after the adapter if there is one."""
         return (self.output_hidden_size or self.hidden_size) if self.add_adapter else self.hidden_size
 
     @property
     def receptive_field(self) -> int:
-        """Samples that one frame sees: shorter audio has none."""
+        """The number of samples from which one frame is computed; shorter audio has no frames."""
         samples = 1
         for kernel, stride in zip(reversed(self.conv_kernel), reversed(self.conv_stride), strict=True):
             samples = (samples - 1) * stride + kernel
         return samples
 
     def stack(self) -> StackShape:
-        """The layers after the convolutions."""
+        """The shape of the layers after the convolutions."""
         sizes = (self.num_hidden_layers, self.hidden_size, self.num_attention_heads, self.intermediate_size)
         epsilon = float(self.layer_norm_eps)
         return StackShape(*sizes, self.hidden_act, epsilon, pre_norm=self.do_stable_layer_norm)

@@ -1,6 +1,7 @@
-"""Token ids as a ``config.json`` has them: one, several, none, or one that the table of tokens has no row for.
+"""Token ids in a ``config.json``: one, several, none, or one outside the vocabulary.
 
-A model is built and computes without most of them. What needs one that is not there is told why (``why_unusable``).
+Most token ids are not needed to build and run a model. A computation that needs a missing one raises an error with
+the reason (``why_unusable``).
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from typing import Any, TypeGuard
 from reference.errors import CheckpointError
 
 Tokens = int | list[int] | None
-"""What a config may say of one of its tokens."""
+"""The valid values of a token id field."""
 _LARGEST = 2**63
 
 
 def check_tokens(values: Mapping[str, Any], names: Iterable[str], place: Path | str) -> None:
-    """Token ids are whole numbers, lists of such, or null.
+    """Checks that token ids are integers, lists of integers, or null.
 
-    Several ends are documented (generation page, ``eos_token_id``). Whether an id lies in the table, and whether there
-    may be several, is not asked here: a model computes without it until something needs it.
+    Several end tokens are documented (generation page, ``eos_token_id``). Whether an id is in the vocabulary, and
+    whether several are permitted, is not checked here but where the token is used.
 
     Raises:
-        CheckpointError: one is anything else.
+        CheckpointError: a value has another type.
     """
     for name in names:
         value = values[name]
@@ -37,7 +38,7 @@ def _is_id(value: Any) -> TypeGuard[int]:
 
 
 def _shown(value: Any) -> str:
-    """A few characters of anything that a JSON file can hold."""
+    """A shortened representation of a JSON value."""
     if isinstance(value, str):
         return repr(value[:60])
     if isinstance(value, bool | float):
@@ -48,13 +49,13 @@ def _shown(value: Any) -> str:
 
 
 def only(value: Tokens, name: str, without: str) -> int:
-    """The one id that a config has for what needs it, whether or not the table has a row for it.
+    """The id of a token that must be unique; it may be outside the vocabulary.
 
     Args:
-        without: what cannot be done without it, as the message begins.
+        without: the start of the error message: the operation that needs the token.
 
     Raises:
-        ValueError: it has none, or several.
+        ValueError: the config has no such token, or several.
     """
     if not isinstance(value, int):
         raise ValueError(f"{without}: the config has {'no' if value is None else 'more than one'} {name}")
@@ -62,13 +63,13 @@ def only(value: Tokens, name: str, without: str) -> int:
 
 
 def usable(value: Any, vocab: int) -> int | None:
-    """The one id that a value of a config stands for, if the table has a row for it; of several ends the first."""
+    """The id of a token field (the first of several) if it is in the vocabulary, else None."""
     first = value[0] if isinstance(value, list | tuple) and value else value
     return first if _is_id(first) and 0 <= first < vocab else None
 
 
 def why_unusable(name: str, value: Any, vocab: int, place: str = "config.json") -> str:
-    """Why an id cannot be used, in words; "" where it can."""
+    """The reason why an id cannot be used; "" if it can."""
     if value is None:
         return f"{place} says none ({name} is null or left out)"
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""THE tables of parameter names: what a model holds, and what each file calls it.
+"""Tables of parameter names: the parameters of each model, and their names in each file format.
 
-``table_of`` has every class's, in PyTorch's spelling; ``layouts`` knows the other frameworks' spellings.
+``table_of`` returns the table of any class, with PyTorch names; ``layouts`` converts the names of other frameworks.
 """
 
 from __future__ import annotations

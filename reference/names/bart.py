@@ -1,8 +1,8 @@
-"""What a BART holds, and what each file format calls it.
+"""The parameters of BART, and their names in each file format.
 
-Canonical names are those of PyTorch's state dict of ``BartForConditionalGeneration`` (transformers 4.57.6,
-models/bart/modeling_bart.py), in the order the forward pass meets them. Everything a file may rightly hold besides
-(prefixes, duplicates of tied tables, leftovers of fairseq) is permitted here and nowhere else.
+Canonical names are those of the PyTorch state dict of ``BartForConditionalGeneration`` (transformers 4.57.6,
+models/bart/modeling_bart.py), in the order of the forward pass. All other permitted entries of a file (prefixes,
+duplicates of tied tables, leftovers of fairseq) are defined in this module only.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ POSITION_OFFSET = 2
 def expected_parameters(config: BartConfig) -> dict[str, Parameter]:
     """Every canonical parameter of a BART with a language-model head, in forward data-flow order.
 
-    ``lm_head.weight`` is a parameter of its own only where the embeddings are not tied; the encoder, the decoder and
-    ``model.shared`` are one table always (``tie_word_embeddings`` speaks of the output head alone).
+    ``lm_head.weight`` is a separate parameter only if the embeddings are not tied; the encoder, the decoder and
+    ``model.shared`` always share one table (``tie_word_embeddings`` applies to the output head only).
     """
     found = {SHARED: Parameter((config.vocab_size, config.d_model), ("vocab", "d_model"))}
     for stack in ("encoder", "decoder"):
@@ -56,7 +56,7 @@ def _stack(config: BartConfig, stack: str) -> Iterator[tuple[str, Parameter]]:
 
 
 def _linear(name: str, shape: tuple[int, int], axes: tuple[str, str]) -> Iterator[tuple[str, Parameter]]:
-    """Weight ``[out, in]`` and bias ``[out]``, as ``torch.nn.Linear`` keeps them."""
+    """Weight ``[out, in]`` and bias ``[out]``, as in ``torch.nn.Linear``."""
     yield f"{name}.weight", Parameter(shape, axes)
     yield f"{name}.bias", Parameter(shape[:1], axes[:1])
 
@@ -67,18 +67,18 @@ def _norm(name: str, width: int) -> Iterator[tuple[str, Parameter]]:
 
 
 def tied_groups(config: BartConfig) -> list[list[str]]:
-    """Names that must be one table in memory, as PyTorch's modules expose them; the canonical name stands first."""
+    """Names of the PyTorch modules that must share one array in memory; the canonical name is first."""
     group = [SHARED, "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"]
     return [[*group, HEAD] if config.tie_word_embeddings else group]
 
 
 def trainable(config: BartConfig) -> list[str]:
-    """Canonical names a gradient is taken by; ``final_logits_bias`` is a buffer in PyTorch, so it is not one."""
+    """Canonical names of parameters with a gradient; ``final_logits_bias`` is a buffer in PyTorch."""
     return [name for name in expected_parameters(config) if name != LOGITS_BIAS]
 
 
 def table(config: BartConfig, model_class: str) -> Table:
-    """The table of any class of the family, in our models' words: they are BART's own."""
+    """The table of any BART class; our models use BART's own parameter names."""
     if model_class.endswith("ForCausalLM"):
         return decoder_table(config, True)
     tied = {name: group[0] for group in tied_groups(config) for name in group[1:]}
@@ -98,7 +98,7 @@ def table(config: BartConfig, model_class: str) -> Table:
 
 
 def decoder_table(config: BartConfig, cross: bool) -> Table:
-    """The decoder alone with a language-model head; ``cross``: with attention to an encoder."""
+    """The decoder alone with a language-model head; ``cross``: with cross-attention."""
     tokens = "model.decoder.embed_tokens"
     vocab, axes = (config.vocab_size, config.d_model), ("vocab", "d_model")
     kept = [row for row in _rows(dict(_stack(config, "decoder"))) if cross or ".encoder_attn" not in row.name]
@@ -106,7 +106,7 @@ def decoder_table(config: BartConfig, cross: bool) -> Table:
         *matrix("words", tokens, vocab, axes),
         *(replace(row, ours=row.ours.removeprefix("model.")) for row in kept),
     ]
-    # A checkpoint of the whole model holds the one table as ``model.shared``.
+    # In a checkpoint of the whole model, the shared table is ``model.shared``.
     tied = {SHARED: f"{tokens}.weight"}
     if config.tie_word_embeddings:
         tied[HEAD] = f"{tokens}.weight"

@@ -1,4 +1,4 @@
-"""What BERT, RoBERTa and bert-generation call their parameters (transformers 4.57.6, models/*/modeling_*.py)."""
+"""Parameter names of BERT, RoBERTa and bert-generation (transformers 4.57.6, models/*/modeling_*.py)."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ LAYER = {
     "final_layer_norm": "output.LayerNorm",
 }
 PREFIX = {"bert": "bert.", "roberta": "roberta.", "bert-generation": "bert."}
-"""What a class with a head puts before the bare model's names."""
+"""The prefix of the bare model's names in a class with a head."""
 
 _OLD = ((r"\.gamma$", ".weight"), (r"\.beta$", ".bias"))
-"""How BERT's first files call a normalisation's scale and shift."""
+"""Names of a normalisation's scale and shift in the first BERT files."""
 _IGNORED = ("*position_ids", "*token_type_ids", "*pooler.*", "*seq_relationship.*")
 
 
 def encoder_table(config: BertConfig) -> Table:
-    """The bare model as an encoder, without the pooler, which no decoder looks at."""
+    """The bare model as an encoder, without the pooler, whose output no decoder uses."""
     rows = (*_embeddings(config, ""), *stack(config.stack(), "stack.layers", "encoder.layer", LAYER))
     return Table(rows, {}, PREFIX[config.model_type], (*_IGNORED, "cls.*", "lm_head.*", "classifier.*"), _OLD)
 
 
 def decoder_table(config: BertConfig, cross: bool) -> Table:
-    """With the language-model head; ``cross``: with attention to an encoder."""
+    """The model with the language-model head; ``cross``: with cross-attention."""
     prefix = PREFIX[config.model_type]
     layers = stack(config.stack(cross), "stack.layers", f"{prefix}encoder.layer", LAYER)
     rows = (*_embeddings(config, prefix), *layers, *_head(config))
@@ -72,7 +72,7 @@ def _embeddings(config: BertConfig, prefix: str) -> Iterator[Row]:
 
 
 def _head(config: BertConfig) -> Iterator[Row]:
-    """BERT and RoBERTa transform the states once more; bert-generation does not."""
+    """The head; BERT and RoBERTa have an additional transformation of the states, bert-generation has none."""
     width, vocab = config.hidden_size, config.vocab_size
     transform = {
         "bert": ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),

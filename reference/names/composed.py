@@ -1,4 +1,4 @@
-"""Which table a model has: by its config and its class."""
+"""The table of names of a model, by its config and class."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def table_of(config: Config, model_class: str | None = None) -> Table:
 
 
 def decoder_table(config: BertConfig | Gpt2Config | BartConfig, cross: bool) -> Table:
-    """A decoder with a language-model head; ``cross``: with attention to an encoder."""
+    """A decoder with a language-model head; ``cross``: with cross-attention."""
     family: Any = bert if isinstance(config, BertConfig) else gpt2 if isinstance(config, Gpt2Config) else bart
     return family.decoder_table(config, cross)
 

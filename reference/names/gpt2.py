@@ -1,4 +1,4 @@
-"""What GPT-2 calls its parameters: linear maps are [in, out], queries, keys and values are one array
+"""Parameter names of GPT-2: linear weights are [in, out]; query, key and value projections are one array
 (transformers 4.57.6, models/gpt2/modeling_gpt2.py, ``Conv1D``)."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _IGNORED = ("*.attn.bias", "*.attn.masked_bias", "*.crossattention.bias", "*.cro
 
 
 def decoder_table(config: Gpt2Config, cross: bool) -> Table:
-    """With the language-model head; ``cross``: with attention to an encoder."""
+    """The model with the language-model head; ``cross``: with cross-attention."""
     width, name = config.n_embd, "transformer"
     rows = [
         *matrix("words", f"{name}.wte", (config.vocab_size, width), ("vocab", "d_model")),
@@ -45,7 +45,7 @@ def _layer(config: Gpt2Config, ours: str, name: str, cross: bool) -> Iterator[Ro
 
 
 def _fused(ours: Sequence[str], name: str, given: int, made: int) -> Iterator[Row]:
-    """Weight ``[in, parts · out]`` and bias ``[parts · out]``, a part for each of ours."""
+    """A fused weight ``[in, parts · out]`` and bias ``[parts · out]``, with one part for each name in ``ours``."""
     parts = len(ours)
     weight, bias = Parameter((given, parts * made), ("in", "out")), Parameter((parts * made,), ("out",))
     for index, place in enumerate(ours):

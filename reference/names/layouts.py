@@ -1,4 +1,4 @@
-"""How each framework spells a parameter's name: from what a file or a model calls it to the canonical spelling."""
+"""Conversion of parameter names from the layout of each framework to the canonical names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reference.names.table import Entry, Layout, Table
 
 
 def entry_in(table: Table, raw: str, layout: Layout) -> Entry | None:
-    """What ``raw``, a name in one framework's layout, stands for; None where the table's model has no such name."""
+    """The entry of ``raw``, a name in one framework's layout; None if the model has no such name."""
     spelled = SPELLINGS[layout](raw)
     if spelled is None:
         return None
@@ -20,16 +20,17 @@ def entry_in(table: Table, raw: str, layout: Layout) -> Entry | None:
 
 
 def from_torch(raw: str) -> tuple[str, bool] | None:
-    """The canonical spelling is PyTorch's own."""
+    """PyTorch names are the canonical names."""
     return raw, False
 
 
 def from_flax(raw: str) -> tuple[str, bool] | None:
-    """Flax keeps a linear map as ``kernel`` ``[in, out]``, a table as ``embedding``, a norm's weight as ``scale``.
+    """Flax names a linear weight ``kernel`` ``[in, out]``, a table ``embedding``, and a norm's weight ``scale``.
 
-    A convolution's ``kernel`` is ``[kernel, in, out]``; its transpose too is PyTorch's. So is that of GPT-2's maps,
-    which PyTorch keeps ``[in, out]`` and the Flax class ``[out, in]``. A path is joined by ``/``, and in safetensors by
-    ``.`` (transformers 4.37.2 and 4.57.6, modeling_flax_utils.py, ``save_pretrained``).
+    A convolution's ``kernel`` is ``[kernel, in, out]``, the transpose of PyTorch's. GPT-2's linear weights are
+    transposed
+    too: PyTorch stores them ``[in, out]`` and the Flax class ``[out, in]``. Path components are joined by ``/``, in
+    safetensors by ``.`` (transformers 4.37.2 and 4.57.6, modeling_flax_utils.py, ``save_pretrained``).
     """
     *place, leaf = re.split("[/.]", raw.removeprefix("params/"))
     if not place:
@@ -40,14 +41,14 @@ def from_flax(raw: str) -> tuple[str, bool] | None:
 
 
 def from_tf(raw: str) -> tuple[str, bool] | None:
-    """Keras names a variable by its scopes, an HDF5 file puts the name of a layer before that.
+    """Keras names a variable by its scopes; in an HDF5 file the name of a layer precedes them.
 
     As written by transformers 4.37.2 and 4.57.6: ``model/tf_bart_for_conditional_generation/model/encoder/layers.0/
-    self_attn/k_proj/kernel:0`` (a second model made in one process gets ``…generation_1``), ``model/model.shared/
+    self_attn/k_proj/kernel:0`` (for a second model in one process ``…generation_1``), ``model/model.shared/
     model.shared/embeddings:0``, ``final_logits_bias/final_logits_bias:0``; in shards and in safetensors of format
-    ``tf`` the outermost scope is left out: ``model/encoder/layers.0/…``, ``final_logits_bias:0``. Other families
-    number their layers ``layer_._0`` and call BERT's head ``mlm___cls``. A composition's encoder is a bare model, in
-    whose names PyTorch has nothing of the family: ``encoder/bert/embeddings/…`` is ``encoder.embeddings.…``.
+    ``tf`` the outermost scope is omitted: ``model/encoder/layers.0/…``, ``final_logits_bias:0``. Other architectures
+    number their layers ``layer_._0`` and name BERT's head ``mlm___cls``. A composition's encoder is a bare model, whose
+    PyTorch names omit the architecture: ``encoder/bert/embeddings/…`` is ``encoder.embeddings.…``.
     """
     *place, leaf = re.sub(r":\d+$", "", raw).split("/")
     if leaf == LOGITS_BIAS:
@@ -67,16 +68,16 @@ def from_tf(raw: str) -> tuple[str, bool] | None:
 _FLAX_LEAVES = {"kernel": "weight", "embedding": "weight", "scale": "weight", "bias": "bias"}
 _FLAX_LEAVES |= {
     name: name for name in ("weight_g", "weight_v", "masked_spec_embed")
-}  # of wav2vec 2.0, laid as PyTorch's
+}  # of wav2vec 2.0, in PyTorch's layout
 _TF_MODEL = re.compile(r"tf_[a-z]+(_[a-z]+)*(_\d+)?$")
 _TF_BARE = ("bert", "roberta")
-"""Main layers of the families that TensorFlow has an encoder of, as they are called inside of a bare model."""
+"""Names of the main layer of a bare model, for architectures with an encoder in TensorFlow."""
 _TF_LEAVES = {"kernel": "weight", "gamma": "weight", "embeddings": "weight", "bias": "bias", "beta": "bias"}
-_TF_LEAVES["weight"] = "weight"  # tables of BERT's family, GPT-2's maps, the shared table of older libraries
+_TF_LEAVES["weight"] = "weight"  # BERT's tables, GPT-2's linear weights, the shared table of older versions
 
 SPELLINGS: dict[Layout, Callable[[str], tuple[str, bool] | None]] = {
     "torch": from_torch,
     "flax": from_flax,
     "tf": from_tf,
 }
-"""By layout: the canonical spelling of a name, and whether the array is stored transposed; None: no parameter."""
+"""By layout: the canonical name, and whether the array is stored transposed; None if it is not a parameter."""

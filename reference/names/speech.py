@@ -1,4 +1,4 @@
-"""What wav2vec 2.0 and HuBERT call their parameters (transformers 4.57.6, models/wav2vec2 and hubert/modeling_*.py)."""
+"""Parameter names of wav2vec 2.0 and HuBERT (transformers 4.57.6, models/wav2vec2 and hubert/modeling_*.py)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SPELLINGS = (
     (r"pos_conv_embed\.conv\.weight_g$", "pos_conv_embed.conv.parametrizations.weight.original0"),
     (r"pos_conv_embed\.conv\.weight_v$", "pos_conv_embed.conv.parametrizations.weight.original1"),
 )
-"""The names of a weight norm's length and direction before PyTorch's parametrisations."""
+"""The names of the norm and direction of weight normalisation before PyTorch's parametrizations."""
 _IGNORED = ("masked_spec_embed", "quantizer.*", "project_hid.*", "project_q.*", "lm_head.*", "*.num_batches_tracked")
 
 
 def table(config: SpeechConfig) -> Table:
-    """The encoder, its adapter included."""
+    """The encoder, including its adapter."""
     rows = (
         *_convolutions(config),
         *_projection(config),
@@ -55,7 +55,7 @@ def _projection(config: SpeechConfig) -> Iterator[Row]:
 
 
 def _positions(config: SpeechConfig) -> Iterator[Row]:
-    """Weight norm keeps a length for each tap of the kernel and a direction (Salimans and Kingma 2016, equation 2)."""
+    """Weight normalisation: a norm for each kernel tap, and a direction (Salimans and Kingma 2016, equation 2)."""
     width, kernel, name = config.hidden_size, config.num_conv_pos_embeddings, "encoder.pos_conv_embed"
     shape = (width, width // config.num_conv_pos_embedding_groups, kernel)
     axes = ("d_model", "group", "kernel")
@@ -89,7 +89,7 @@ def _adapter(config: SpeechConfig) -> Iterator[Row]:
 def convolution(
     ours: str, name: str, shape: tuple[int, int, int], axes: tuple[str, str, str], bias: bool
 ) -> Iterator[Row]:
-    """Weight ``[out, in, kernel]`` and perhaps a bias ``[out]``, as ``torch.nn.Conv1d`` keeps them."""
+    """Weight ``[out, in, kernel]`` and an optional bias ``[out]``, as in ``torch.nn.Conv1d``."""
     yield Row(f"{ours}.weight", f"{name}.weight", Parameter(shape, axes))
     if bias:
         yield Row(f"{ours}.bias", f"{name}.bias", Parameter(shape[:1], axes[:1]))

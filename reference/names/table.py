@@ -1,7 +1,7 @@
-"""A family's table of names: each parameter of our models, and where the canonical names have it.
+"""The table of names of an architecture: maps each parameter of our models to canonical names.
 
-Canonical names and layouts are those of PyTorch's state dicts (transformers 4.57.6). Our models speak one vocabulary
-for all families (``self_attn.q_proj``, ``fc1`` …), so a family is told apart here and not in the models.
+Canonical names and layouts are those of PyTorch's state dicts (transformers 4.57.6). Our models use the same names for
+all architectures (``self_attn.q_proj``, ``fc1`` …), so architectures differ in these tables and not in the models.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EntryRole = Literal["parameter", "tied", "buffer", "ignored"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One canonical parameter: its shape, and the words for its axes."""
+    """One canonical parameter: its shape and the names of its axes."""
 
     shape: tuple[int, ...]
     axes: tuple[str, ...]
@@ -33,11 +33,11 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one name of a file stands for.
+    """The meaning of one name in a file.
 
     ``parameter``: the canonical parameter ``name``. ``tied``: a permitted duplicate, which must equal ``name``.
-    ``buffer``: as a parameter, but nothing that is trained (``final_logits_bias``). ``ignored``: a leftover that
-    carries no weight (fairseq's ``version``).
+    ``buffer``: as a parameter, but not trained (``final_logits_bias``). ``ignored``: an entry that is not a weight
+    (fairseq's ``version``).
     """
 
     name: str
@@ -48,20 +48,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """One parameter of ours, and the canonical array or the part of one that it is."""
+    """One parameter of our models, and the canonical array, or slice of one, that it is read from."""
 
     ours: str
     name: str
     parameter: Parameter
-    """The canonical array ``name``, whole."""
+    """The shape and axes of the whole canonical array ``name``."""
     transposed: bool = False
-    """Whether the canonical array is [in, out], as GPT-2 keeps linear maps, where ours is [out, in]."""
+    """Whether the canonical array is [in, out] (GPT-2's linear weights), while ours is [out, in]."""
     part: tuple[int, int] | None = None
-    """Which of how many equal parts along the last axis: (1, 3) is the second third."""
+    """Index and number of equal slices along the last axis: (1, 3) is the second third."""
     buffer: bool = False
 
     def taken(self, array: np.ndarray) -> np.ndarray:
-        """Ours from the canonical array."""
+        """Our parameter from the canonical array."""
         if self.part is not None:
             array = np.split(array, self.part[1], axis=-1)[self.part[0]]
         return array.T if self.transposed else array
@@ -69,12 +69,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows in data-flow order, permitted duplicates (alias to canonical name) and what else a file may hold.
+    """Rows in data-flow order, permitted duplicates (alias to canonical name) and other permitted entries of a file.
 
     Attributes:
-        prefix: what a file saved from a class with a head puts before the names of the bare model, or "".
-        ignored: patterns of names that carry nothing this model computes with.
-        spellings: patterns and replacements for other ways to write a name.
+        prefix: the prefix of the bare model's names in a file saved from a class with a head, or "".
+        ignored: patterns of names that this model does not use.
+        spellings: patterns and replacements for alternative spellings of a name.
     """
 
     rows: tuple[Row, ...]
@@ -98,15 +98,15 @@ class Table:
 
     @cached_property
     def groups(self) -> list[list[str]]:
-        """Names that are one array in memory, the canonical one first."""
+        """Names that share one array in memory, the canonical one first."""
         found: dict[str, list[str]] = {}
         for alias, name in self.tied.items():
             found.setdefault(name, [name]).append(alias)
         return list(found.values())
 
     def spelled(self, raw: str) -> tuple[str, ...]:
-        """How a name of a PyTorch file may be meant: as it is, or as one saved from the bare model or from one with a
-        head, of which our names have the prefix or have it not. What has it twice is nobody's.
+        """Candidate interpretations of a name in a PyTorch file: unchanged, with the prefix added (saved from the bare
+        model), or with it removed (saved from a model with a head). A name with the prefix twice matches nothing.
         """
         for pattern, replacement in self.spellings:
             raw = re.sub(pattern, replacement, raw)
@@ -121,7 +121,7 @@ class Table:
         return {row.name: row.parameter for row in self.rows}
 
     def entry(self, raw: str) -> Entry | None:
-        """What a name of a PyTorch file stands for; None where this model has no such name."""
+        """The entry of a name in a PyTorch file; None if this model has no such name."""
         names = self.spelled(raw)
         for name in names:
             if name in self.tied:
@@ -134,10 +134,10 @@ class Table:
         """One of our parameters from canonical arrays.
 
         Args:
-            place: what errors name.
+            place: the path or name in error messages.
 
         Raises:
-            CheckpointError: the canonical array it is, or is a part of, is missing or misshapen (named).
+            CheckpointError: the canonical array that it is read from is missing or misshapen.
         """
         row = self._by_ours[ours]
         if row.name not in weights:
@@ -148,7 +148,7 @@ class Table:
         return row.taken(array)
 
     def canonical(self, ours: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-        """Canonical names and arrays from ours, in data-flow order; a fused array is put together from its parts."""
+        """Canonical names and arrays from ours, in data-flow order; fused arrays are concatenated from their parts."""
         given = dict(ours)
         for name, rows in self._by_name().items():
             parts = [given[row.ours].T if row.transposed else given[row.ours] for row in rows if row.ours in given]
@@ -162,7 +162,7 @@ class Table:
         return found
 
     def within(self, ours: str, name: str) -> Table:
-        """The same as part of a composition: everything behind a prefix of its own."""
+        """The table as part of a composition, with a prefix before all names."""
         rows = tuple(
             Row(ours + row.ours, name + row.name, row.parameter, row.transposed, row.part, row.buffer)
             for row in self.rows
@@ -172,12 +172,12 @@ class Table:
 
 
 def matrix(ours: str, name: str, shape: Sequence[int], axes: Sequence[str]) -> Iterator[Row]:
-    """A table of vectors, or any weight without a bias."""
+    """An embedding table, or any weight without a bias."""
     yield Row(f"{ours}.weight", f"{name}.weight", Parameter(tuple(shape), tuple(axes)))
 
 
 def linear(ours: str, name: str, shape: tuple[int, int], axes: tuple[str, str]) -> Iterator[Row]:
-    """Weight ``[out, in]`` and bias ``[out]``, as ``torch.nn.Linear`` keeps them."""
+    """Weight ``[out, in]`` and bias ``[out]``, as in ``torch.nn.Linear``."""
     yield Row(f"{ours}.weight", f"{name}.weight", Parameter(shape, axes))
     yield Row(f"{ours}.bias", f"{name}.bias", Parameter(shape[:1], axes[:1]))
 
@@ -189,11 +189,11 @@ def norm(ours: str, name: str, width: int, axis: str = "d_model") -> Iterator[Ro
 
 
 def stack(shape: StackShape, ours: str, name: str, words: Mapping[str, str]) -> Iterator[Row]:
-    """Every layer of a stack whose linear maps are kept apart and as [out, in].
+    """All layers of a stack whose linear weights are separate arrays ``[out, in]``.
 
     Args:
-        ours, name: what stands before the layer's number.
-        words: our name of each part of a layer to the family's.
+        ours, name: the prefixes before the layer number.
+        words: the name of each sublayer in our models to that of the architecture.
     """
     width, ffn = (shape.d_model, shape.d_model), shape.ffn
     for index in range(shape.layers):
