@@ -14,7 +14,7 @@ def table_of(config: Config, model_class: str | None = None) -> Table:
     """The table of names of a model.
 
     Args:
-        model_class: a documented class; None for the family's first (``reference.config.classes``).
+        model_class: a documented class; None for the default of the architecture (``reference.config.classes``).
 
     Raises:
         CheckpointError: the family has no such class.

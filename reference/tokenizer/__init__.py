@@ -1,4 +1,4 @@
-"""BART's tokenizer from scratch, with the standard library alone."""
+"""BART's tokenizer, implemented with the standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens found in a text as they stand, before it is cut: the special ones, and those added to a vocabulary."""
+"""Special and added tokens, which are matched literally in a text before it is split."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ROLES = {
 """The documented tokens (BART page, ``BartTokenizer``)."""
 _MORE = "additional_special_tokens"
 MOST_ADDED = 20_000
-"""Tokens that are looked for in a text as they stand, each at every place of it."""
+"""Tokens that are matched literally at every position of a text."""
 
 
 @dataclass(frozen=True)
 class AddedToken:
-    """One such token; ``lstrip`` and ``rstrip``: it takes along the white space on that side (AddedToken's page)."""
+    """An added token; ``lstrip`` and ``rstrip``: it absorbs the white space on that side (AddedToken's page)."""
 
     text: str
     special: bool = False
@@ -42,8 +42,8 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class Added:
-    """What a checkpoint's files say of them: the role's token, every token, ids that ``vocab.json`` may lack, and
-    which file errors name."""
+    """The added tokens in a checkpoint's files: token by role, all tokens, ids that may be absent from ``vocab.json``,
+    and the file that error messages name."""
 
     roles: Mapping[str, str | None]
     tokens: tuple[AddedToken, ...]
@@ -56,10 +56,10 @@ class Added:
 
 
 def read_settings(directory: Path | str) -> dict[str, Any]:
-    """``tokenizer_config.json``; empty where there is none.
+    """The content of ``tokenizer_config.json``; empty if there is none.
 
     Raises:
-        CheckpointError: no JSON object, or a setting asks for what is not offered here.
+        CheckpointError: it is not a JSON object, or a setting is not supported.
     """
     settings = _optional(directory, CONFIG_FILE)
     if settings.get("split_special_tokens"):
@@ -71,15 +71,16 @@ def read_settings(directory: Path | str) -> dict[str, Any]:
 def read_added(directory: Path | str, settings: Mapping[str, Any], older_roles: bool = False) -> Added:
     """The special and added tokens of a checkpoint.
 
-    ``added_tokens_decoder`` of the settings says all; without it, the older files ``special_tokens_map.json`` and
-    ``added_tokens.json`` are asked (as transformers 4.57.6 does, ``tokenization_utils_base.py:2234``).
+    If the settings have ``added_tokens_decoder``, only that is read; otherwise the older files
+    ``special_tokens_map.json`` and ``added_tokens.json`` (as in transformers 4.57.6,
+    ``tokenization_utils_base.py:2234``).
 
     Args:
-        older_roles: ``special_tokens_map.json`` says of what the settings are silent about which token has that role,
-            although there is an ``added_tokens_decoder``: so it is where that was made of ``tokenizer.json``.
+        older_roles: whether roles absent from the settings are read from ``special_tokens_map.json`` even though there
+            is an ``added_tokens_decoder``; this is the case if the latter was derived from ``tokenizer.json``.
 
     Raises:
-        CheckpointError: a file is no JSON object, or a token in it is neither a text nor an object with ``content``.
+        CheckpointError: a file is not a JSON object, or a token in it is neither a text nor an object with ``content``.
     """
     place = Path(directory) / CONFIG_FILE
     known, ids = _decoder(settings.get("added_tokens_decoder", {}), place)
@@ -109,13 +110,13 @@ def read_added(directory: Path | str, settings: Mapping[str, Any], older_roles: 
 
 
 def _said_where(directory: Path) -> Path:
-    """The file to look into first where the older ones are wrong: the last of those that overrule each other."""
+    """The file that error messages name for the older files: the one with the highest precedence."""
     there = [name for name in (ADDED_FILE, SPECIAL_FILE, CONFIG_FILE) if (directory / name).exists()]
     return directory / (there or [VOCABULARY_FILE])[0]
 
 
 def _told(value: Any, role: str, place: Path, known: dict[str, AddedToken], older: bool) -> AddedToken:
-    """What a role's value says, now among the known; a mask given as plain text takes the space before it."""
+    """The token of a role, added to the known tokens; a mask token given as plain text absorbs the space before it."""
     token = _token(value, role, place)
     if isinstance(value, str):
         token = replace(token, lstrip=role == "mask_token")
@@ -151,7 +152,7 @@ def _token(value: Any, name: str, place: Path) -> AddedToken:
 
 
 def _optional(directory: Path | str, name: str) -> dict[str, Any]:
-    """A JSON object that a checkpoint need not have."""
+    """An optional JSON object of a checkpoint."""
     path = Path(directory) / name
     if not path.exists():
         return {}
@@ -162,7 +163,7 @@ def _optional(directory: Path | str, name: str) -> dict[str, Any]:
 
 
 class Splitter:
-    """Cuts a text at added tokens: at the leftmost, the longest of those that begin there."""
+    """Splits a text at added tokens: leftmost match first, the longest of those that start there."""
 
     def __init__(self, tokens: Iterable[AddedToken], blank: Blank) -> None:
         self.tokens = {token.text: token for token in tokens}
@@ -171,9 +172,9 @@ class Splitter:
         self.white = str.isspace if blank is Blank.PYTHON else WHITE_SPACE.__contains__
 
     def split(self, text: str) -> Iterator[tuple[AddedToken | None, int, int]]:
-        """Added tokens, and None for a stretch between them, each with where it starts and ends; no stretch is empty.
+        """Added tokens, and None for the text between them, each with start and end; empty segments are omitted.
 
-        White space that a token takes along belongs to neither.
+        White space absorbed by a token belongs to neither.
         """
         start, before = 0, None
         for found in (*self.pattern.finditer(text), None):

@@ -1,7 +1,7 @@
-"""Letters, numbers and white space of one Unicode version, on any Python: what the splitting pattern asks of a text.
+"""Character classes of the splitting pattern (letters, numbers, white space) for one Unicode version, on any Python.
 
-Python's own table is as old as the interpreter (3.11: Unicode 14.0). Characters that became letters or numbers later
-are listed here, with the version from which on they count; none that was one has ceased to be one by 18.0.
+Python's own table depends on the interpreter (3.11: Unicode 14.0). Characters that became letters or numbers later are
+listed here with their Unicode version; up to 18.0 no letter or number has lost that property.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reference.tokenizer.dialect import Letters
 
 LETTER, NUMBER, WHITE, OTHER = "LNWO"
 ITSELF = " 'strevmld"
-"""What the pattern names one by one: the space, the apostrophe, the letters of English contractions."""
+"""Characters that the pattern contains literally: space, apostrophe, and the letters of English contractions."""
 
 _LETTERS_16 = """
     1c89-1c8a a7cb-a7cd a7da-a7dc 105c0-105f3 10d4a-10d65 10d6f-10d85 10ec2-10ec4 1123f-11240 11380-11389 1138b
@@ -56,11 +56,11 @@ _VERSION = {Letters.UNICODE_16: 16, Letters.UNICODE_18: 18}
 WHITE_SPACE = frozenset("\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000").union(
     map(chr, range(0x2000, 0x200B))
 )
-"""Unicode's property White_Space; ``str.isspace`` counts U+001C to U+001F besides."""
+"""Unicode's property White_Space; ``str.isspace`` also includes U+001C to U+001F."""
 
 
 def kinds(text: str, letters: Letters) -> str:
-    """One letter for each character of a text: its kind, or the character itself where it is one of ``ITSELF``."""
+    """One letter for each character of a text: its class, or the character itself if it is in ``ITSELF``."""
     table = _table(letters)
     new = set(map(ord, text)).difference(table)
     if new:
@@ -70,7 +70,7 @@ def kinds(text: str, letters: Letters) -> str:
 
 @cache
 def _table(letters: Letters) -> dict[int, str]:
-    """Code point to kind, for those met so far: 1,112,064 of them are too many to classify beforehand."""
+    """Code point to class, filled on demand: classifying all 1,112,064 code points in advance is too slow."""
     return {ord(char): char for char in ITSELF}
 
 

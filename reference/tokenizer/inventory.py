@@ -1,4 +1,4 @@
-"""Which tokens a checkpoint's tokenizer has, with which ids: what can be read of any kind, however it cuts a text."""
+"""The tokens of a checkpoint's tokenizer and their ids, for any kind of tokenizer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _USUAL = {
         "mask_token": "[MASK]",
     },
 }
-"""The documented tokens (BERT page, ``BertTokenizer``), where no file names them."""
+"""The documented tokens (BERT page, ``BertTokenizer``), used if no file defines them."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,24 @@ class Inventory:
     """The tokens of one tokenizer."""
 
     kind: str
-    """``BPE``, ``WordPiece``, ``Unigram`` or ``WordLevel``; ``vocabulary`` where the files do not say."""
+    """``BPE``, ``WordPiece``, ``Unigram`` or ``WordLevel``; ``vocabulary`` if the files do not specify it."""
     place: str
     """The file that the vocabulary was read from."""
     ids: Mapping[str, int]
     roles: Mapping[str, str]
-    """Special tokens by role, as far as the files name them."""
+    """Special tokens by role, if defined in the files."""
     problems: tuple[str, ...]
-    """What contradicts something else in the files, a clause each."""
+    """Contradictions between the files, one clause each."""
     parting: tuple[tuple[str, int | None, int | None], ...] | None
-    """Tokens whose id in ``tokenizer.json`` is another than in ``vocab.json`` or ``vocab.txt``, with both; None where
-    there is one file alone."""
+    """Tokens whose ids in ``tokenizer.json`` and in ``vocab.json`` or ``vocab.txt`` differ, with both ids; None if
+    there is only one file."""
 
 
 def read_inventory(directory: Path | str) -> Inventory | None:
-    """The tokens as ``tokenizer.json`` has them, or ``vocab.json``, or ``vocab.txt``; None where there is none.
+    """The tokens from ``tokenizer.json``, ``vocab.json`` or ``vocab.txt``; None if there is no such file.
 
     Raises:
-        CheckpointError: a file is malformed, or an id is no whole number of at least 0.
+        CheckpointError: a file is malformed, or an id is not an integer of at least 0.
     """
     folder = Path(directory)
     serialised, older = read_serialised(folder), _older_vocabulary(folder)
@@ -77,7 +77,7 @@ def read_inventory(directory: Path | str) -> Inventory | None:
 
 
 def _parting(one: Serialised, other: Mapping[str, int]) -> tuple[tuple[str, int | None, int | None], ...]:
-    """An added token need not stand in the older file."""
+    """Tokens whose ids differ between the two files; an added token may be absent from the older file."""
     tokens = [token for token in {**one.vocabulary, **other} if one.ids.get(token) != other.get(token)]
     return tuple((token, one.ids.get(token), other.get(token)) for token in tokens)
 
@@ -97,7 +97,7 @@ def _of_the_serialised(found: Serialised) -> Iterator[str]:
 
 
 def frame_problems(found: Serialised) -> Iterator[str]:
-    """Where the tokens that are put around a text are others than the vocabulary has under these ids."""
+    """Tokens added around a text whose ids differ from those in the vocabulary."""
     for token, number in found.frame:
         if found.ids.get(token) != number:
             own = found.ids.get(token)
@@ -113,7 +113,7 @@ def _older_vocabulary(folder: Path) -> tuple[str, dict[str, int]] | None:
 
 
 def _read_words(place: Path) -> dict[str, int]:
-    """A token on each line, whose number is its id (BERT page, ``vocab_file``); of two equal lines the last counts.
+    """One token per line, with the line number as id (BERT page, ``vocab_file``); the last of equal lines is used.
 
     Raises:
         CheckpointError: the file cannot be read, is not UTF-8, or is empty.
@@ -128,7 +128,7 @@ def _read_words(place: Path) -> dict[str, int]:
 
 
 def _listed(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Added tokens that stand beside a vocabulary: file, token, id."""
+    """Added tokens outside the vocabulary file: file, token, id."""
     decoder = settings.get("added_tokens_decoder")
     for number, value in (decoder if isinstance(decoder, Mapping) else {}).items():
         text = value.get("content") if isinstance(value, Mapping) else value
@@ -158,10 +158,10 @@ def _doubles(ids: Mapping[str, int]) -> Iterator[str]:
 
 
 def _object(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON object that a checkpoint need not have.
+    """An optional JSON object of a checkpoint.
 
     Raises:
-        CheckpointError: the file holds something else.
+        CheckpointError: the file is not a JSON object.
     """
     if not (folder / name).exists():
         return {}

@@ -12,14 +12,14 @@ Ranks = Mapping[tuple[str, str], int]
 
 
 def merged(symbols: Sequence[str], ranks: Ranks, order: MergeOrder) -> list[str]:
-    """The symbols after every merge that applies: best rank first, from left to right within one rank.
+    """The symbols after all applicable merges: best rank first, from left to right within one rank.
 
     Args:
-        symbols: what the word is made of.
-        ranks: the place of each pair in the list of merges, 0 being the best.
-        order: whether a pair that a merge makes waits until all occurrences of that merge are done.
+        symbols: the initial symbols of the word.
+        ranks: the index of each pair in the list of merges; 0 is the best.
+        order: whether pairs created by a merge are considered only after all occurrences of that merge.
 
-    A word of n symbols takes O(n log n) steps: places wait in a heap, and neighbours are linked.
+    Takes O(n log n) steps for n symbols, using a heap of positions and a linked list of neighbours.
     """
     parts: list[str | None] = list(symbols)
     left, right = list(range(-1, len(parts) - 1)), list(range(1, len(parts) + 1))
@@ -35,7 +35,7 @@ def merged(symbols: Sequence[str], ranks: Ranks, order: MergeOrder) -> list[str]
         rank, place, pair = heapq.heappop(waiting)
         after = right[place]
         if after >= len(parts) or (parts[place], parts[after]) != pair:
-            continue  # an earlier merge took one of the two
+            continue  # an earlier merge consumed one of the two
         parts[place], parts[after] = pair[0] + pair[1], None
         right[place] = right[after]
         if right[place] < len(parts):

@@ -1,4 +1,4 @@
-"""How a text is cut before any merge (Radford et al. 2019, section 2.2: merges do not cross character categories)."""
+"""Splits a text before merging (Radford et al. 2019, section 2.2: merges do not cross character categories)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _PATTERN = re.compile(
             f" ?{_LETTERS}+",
             f" ?{NUMBER}+",
             f" ?['{OTHER}]+",
-            # White space before a word leaves its last character, which goes to the word if it is a space.
+            # White space before a word excludes its last character, which is joined to the word if it is a space.
             f"{_WHITE}+(?!{_WHITE.replace('[', '[^')})",
             f"{_WHITE}+",
         )
     )
 )
-"""GPT-2's pattern (its ``encoder.py``, 2019), over the kinds of characters instead of the characters.
+"""GPT-2's pattern (its ``encoder.py``, 2019), applied to character classes instead of characters.
 
-A text and its kinds have the same length, so what is found in one is a place in the other.
+A text and its string of classes have the same length, so matches in one are spans of the other.
 """
 
 
 def pieces(text: str, letters: Letters) -> Iterator[tuple[int, int]]:
-    """Where each piece of a text starts and ends, in characters; together they are the whole text."""
+    """Start and end of each piece of a text, in characters; the pieces cover the whole text."""
     return (found.span() for found in _PATTERN.finditer(kinds(text, letters)))

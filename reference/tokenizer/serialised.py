@@ -1,4 +1,4 @@
-"""``tokenizer.json``: a whole tokenizer in the form that the library's fast class reads, and since 5.0 alone writes."""
+"""``tokenizer.json``: the format of the library's fast tokenizers, and since 5.0 the only one it writes."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ FLAGS = ("single_word", "lstrip", "rstrip", "special")
 
 @dataclass(frozen=True)
 class Serialised:
-    """What it says (tokenizers 0.22.2, ``Tokenizer.to_str``)."""
+    """The content of the file (tokenizers 0.22.2, ``Tokenizer.to_str``)."""
 
     kind: str
-    """Of its model: ``BPE``, ``WordPiece``, ``Unigram`` or ``WordLevel``."""
+    """The kind of the model: ``BPE``, ``WordPiece``, ``Unigram`` or ``WordLevel``."""
     vocabulary: dict[str, int]
-    """The model's own tokens."""
+    """The tokens of the model."""
     added: dict[str, int]
-    """Those found in a text before it is cut."""
+    """The added tokens, matched before a text is split."""
     merges: tuple[str, ...]
-    """Of a BPE, pairs as ``merges.txt`` writes them, in its order."""
+    """The merges of a BPE model, as pairs in the format and order of ``merges.txt``."""
     flags: dict[str, dict[str, bool]]
-    """Of each added token."""
+    """The id of each added token."""
     data: Mapping[str, Any]
-    """The whole file."""
+    """The parsed content of the file."""
 
     @property
     def ids(self) -> dict[str, int]:
-        """Those of the vocabulary and of the added tokens."""
+        """Ids of the vocabulary and of the added tokens."""
         return {**self.vocabulary, **self.added}
 
     @property
     def paired(self) -> bool:
-        """Whether its merges are lists of two, which releases of tokenizers before 0.20 cannot read."""
+        """Whether merges are stored as lists of two, which tokenizers before 0.20 cannot read."""
         merges = self.data["model"].get("merges")
         return isinstance(merges, list) and any(isinstance(merge, list) for merge in merges[:1])
 
     @property
     def not_byte_level(self) -> str:
-        """Why it is no byte-level BPE as ``vocab.json`` and ``merges.txt`` make one; "" where it is."""
+        """The reason why it is not a byte-level BPE equivalent to ``vocab.json`` and ``merges.txt``; "" if it is."""
         if self.kind != "BPE":
             return f"its model is a {self.kind}"
         model, cut = self.data["model"], list(_parts(self.data.get("pre_tokenizer"), "pretokenizers"))
@@ -59,26 +59,26 @@ class Serialised:
 
     @property
     def frame(self) -> list[tuple[str, int]]:
-        """Tokens that its post-processor puts around a text, each with the id it has there."""
+        """Tokens that its post-processor adds around a text, with their ids in the post-processor."""
         return list(_framing(self.data.get("post_processor")))
 
     def added_tokens_decoder(self) -> dict[str, dict[str, Any]]:
-        """Its added tokens as ``tokenizer_config.json`` of transformers 4.34 to 4.57 writes them."""
+        """Its added tokens in the format of ``tokenizer_config.json`` of transformers 4.34 to 4.57."""
         return {str(number): {"content": text, **self.flags[text]} for text, number in self.added.items()}
 
 
 def is_alone(directory: Path | str) -> bool:
-    """Whether a byte-level tokenizer must be read from it: one of the two files that it stands for is missing."""
+    """Whether a byte-level tokenizer must be read from it because ``vocab.json`` or ``merges.txt`` is missing."""
     folder = Path(directory)
     both = all((folder / name).exists() for name in (VOCABULARY_FILE, MERGES_FILE))
     return not both and (folder / SERIALISED_FILE).exists()
 
 
 def read_serialised(directory: Path | str) -> Serialised | None:
-    """Reads the file; None where there is none.
+    """Reads the file; None if there is none.
 
     Raises:
-        CheckpointError: it is not JSON, holds no vocabulary, or of a BPE no merges, or an id is no whole number.
+        CheckpointError: it is not JSON, has no vocabulary, is a BPE without merges, or an id is not an integer.
     """
     place = Path(directory) / SERIALISED_FILE
     if not place.exists():
@@ -86,16 +86,16 @@ def read_serialised(directory: Path | str) -> Serialised | None:
     data = read_json(directory, SERIALISED_FILE)
     try:
         model = data["model"]
-        # Releases before 0.9 of the library did not name the kind.
+        # Releases of the library before 0.9 did not write the kind.
         named = model.get("type")
         kind = named[:40] if isinstance(named, str) else "BPE" if "merges" in model else "model without a name"
         held = model["vocab"]
-        # A Unigram lists its pieces with their scores, in the order of their ids.
+        # A Unigram model lists pieces with scores, in the order of ids.
         vocabulary = {piece[0]: place for place, piece in enumerate(held)} if isinstance(held, list) else dict(held)
         tokens: list[Any] = list(data.get("added_tokens") or ())
         added = {token["content"]: token["id"] for token in tokens}
         flags = {token["content"]: {flag: bool(token.get(flag)) for flag in FLAGS} for token in tokens}
-        # Older releases of the library write a pair as one text, later ones as a list of two.
+        # Older releases of the library write a pair as one string, later ones as a list of two.
         pairs = model["merges"] if kind == "BPE" else ()
         merges = tuple(pair if isinstance(pair, str) else " ".join(pair) for pair in pairs)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
@@ -109,10 +109,10 @@ def read_serialised(directory: Path | str) -> Serialised | None:
 
 
 def ranks_of(serialised: Serialised, place: Path | str) -> dict[tuple[str, str], int]:
-    """Each merge's rank, 0 for the first, as ``read_merges`` has it.
+    """The rank of each merge, 0 for the first, as in ``read_merges``.
 
     Raises:
-        CheckpointError: a merge is not of two tokens, repeats an earlier one, or is of a token that has no id.
+        CheckpointError: a merge does not have two tokens, repeats an earlier one, or has a token without an id.
     """
     ranks: dict[tuple[str, str], int] = {}
     for number, merge in enumerate(serialised.merges):
@@ -130,7 +130,7 @@ def ranks_of(serialised: Serialised, place: Path | str) -> dict[tuple[str, str],
 
 
 def _parts(part: Any, of: str) -> Iterator[Mapping[str, Any]]:
-    """The steps of a component, one after the other: those of a ``Sequence``, or the component itself."""
+    """The steps of a component: those of a ``Sequence``, or the component itself."""
     if not isinstance(part, Mapping):
         return
     inner = part.get(of)

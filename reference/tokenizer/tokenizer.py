@@ -1,4 +1,4 @@
-"""BART's tokenizer: byte-level byte pair encoding, framed by ``<s>`` and ``</s>``."""
+"""BART's tokenizer: byte-level byte pair encoding, with ``<s>`` and ``</s>`` around each text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_ids, read_merg
 
 _WORDS_KEPT = 1 << 16
 _WAYS = ("strict", "ignore", "replace", "backslashreplace", "surrogateescape", "surrogatepass")
-"""What ``bytes.decode`` can be told to do with what is no text (Python's ``codecs`` page, "Error Handlers")."""
+"""Error handlers of ``bytes.decode`` for invalid UTF-8 (Python's ``codecs`` page, "Error Handlers")."""
 _ARTEFACTS = (
     (" .", "."),
     (" ?", "?"),
@@ -32,20 +32,20 @@ _ARTEFACTS = (
     (" 've", "'ve"),
     (" 're", "'re"),
 )
-"""What ``clean_up_tokenization_spaces`` replaces, in this order (``tokenization_utils_base.py:4112`` of 4.57.6)."""
+"""Replacements of ``clean_up_tokenization_spaces``, in this order (``tokenization_utils_base.py:4112`` of 4.57.6)."""
 
 Part = tuple[int, int, int, int, int]
-"""A token of a piece: id, where its characters start and end in the piece, spaces at its start and at its end."""
+"""A token of a piece: id, start and end in the piece in characters, number of leading and trailing spaces."""
 Placed = tuple[int, int, int]
-"""A token of a text: id, where its characters start and end."""
+"""A token of a text: id, start and end in characters."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """One text, or two, as the model takes it; the four have one length.
+    """One or two texts as model input; all four fields have the same length.
 
-    ``special_tokens_mask`` is 1 for the frame's tokens and 0 for all that came from a text, ``token_type_ids`` are all
-    0 (BART has none), ``offsets`` are where each token's characters start and end in its own text, (0, 0) in the frame.
+    ``special_tokens_mask`` is 1 for tokens added around the texts and 0 for tokens of a text, ``token_type_ids`` are
+    all 0 (BART has none), ``offsets`` are start and end of each token in its text, (0, 0) for tokens added around it.
     """
 
     ids: tuple[int, ...]
@@ -55,7 +55,7 @@ class Encoding:
 
 
 class ByteLevelTokenizer:
-    """Text to ids and back, from the files of a checkpoint (BART page, ``BartTokenizer``); see ``read``."""
+    """Encodes texts to ids and decodes ids to text (BART page, ``BartTokenizer``); created by ``read``."""
 
     def __init__(
         self, vocabulary: Mapping[str, int], ranks: Ranks, added: Added, settings: Mapping[str, Any], dialect: Dialect
@@ -79,16 +79,17 @@ class ByteLevelTokenizer:
     def read(
         cls, directory: Path | str, add_prefix_space: bool | None = None, dialect: Dialect = DOCUMENTED
     ) -> ByteLevelTokenizer:
-        """Reads ``vocab.json`` and ``merges.txt``, or ``tokenizer.json`` where one of them is missing; the other files
-        of a tokenizer where they are there.
+        """Reads ``vocab.json`` and ``merges.txt``, or ``tokenizer.json`` if one of them is missing, and the optional
+        tokenizer files.
 
         Args:
-            directory: the checkpoint's.
-            add_prefix_space: whether a text gets an initial space; None for what ``tokenizer_config.json`` says.
-            dialect: what to do where tokenizers differ.
+            directory: the directory of the checkpoint.
+            add_prefix_space: whether an initial space is added to a text; None for the value in
+                ``tokenizer_config.json``.
+            dialect: the variant of each behaviour in which implementations differ.
 
         Raises:
-            CheckpointError: a file is missing or malformed, ids have holes or doubles, or a special token has no id.
+            CheckpointError: a file is missing or malformed, ids have gaps or duplicates, or a special token has no id.
         """
         settings = read_settings(directory)
         if add_prefix_space is not None:
@@ -103,17 +104,17 @@ class ByteLevelTokenizer:
         return cls(vocabulary, ranks, added, settings, dialect)
 
     def _id(self, role: str) -> int:
-        """The id of a role's token, which reading it has made sure of."""
+        """The id of a role's token; ``read`` checks that it exists."""
         token = self.roles[role]
         if token is None:
             raise KeyError(role)
         return self.ids[token]
 
     def encode(self, text: str, pair: str | None = None, add_special_tokens: bool = True) -> Encoding:
-        """``<s> text </s>``, or ``<s> text </s></s> pair </s>``; without the frame, one after the other.
+        """``<s> text </s>``, or ``<s> text </s></s> pair </s>``; without special tokens, the concatenated texts.
 
         Raises:
-            ValueError: a text holds half a surrogate pair, which UTF-8 cannot.
+            ValueError: a text has an unpaired surrogate, which UTF-8 cannot encode.
         """
         placed = list(self._placed(text))
         if pair == "" and self.dialect.empty_pair is EmptyPair.DROPPED:
@@ -131,18 +132,18 @@ class ByteLevelTokenizer:
         return _encoding(placed, special)
 
     def special_tokens_mask(self, ids: Iterable[int]) -> tuple[int, ...]:
-        """1 for each special token of a row that is framed already, wherever it came from; 0 for the others."""
+        """1 for each special token of a row that already has special tokens, including those from its text; else 0."""
         return tuple(int(self._token(number) in self.special) for number in ids)
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False, clean_up: bool | None = None) -> str:
-        """The text of a row of ids; bytes that are no UTF-8 become U+FFFD (or what the setting ``errors`` says).
+        """The text of a row of ids; bytes that are not valid UTF-8 become U+FFFD (or as the setting ``errors``).
 
         Args:
-            ids: in any order, framed or not.
-            skip_special_tokens: leave the special ones out.
-            clean_up: take out the space before punctuation and English abbreviations, which BART's tokens did have;
-                None for what ``clean_up_tokenization_spaces`` of the settings says, False where they do not (the base
-                class's page says True; the library has said False since 4.45, in a warning and in its code).
+            ids: token ids, with or without special tokens.
+            skip_special_tokens: whether to omit special tokens.
+            clean_up: whether to remove the space before punctuation and English abbreviations, which is part of BART's
+                tokens; None for ``clean_up_tokenization_spaces`` of the settings, by default False (the base class's
+                page documents True; since 4.45 the library uses False, in a warning and in its code).
 
         Raises:
             ValueError: an id is not in the vocabulary.
@@ -157,7 +158,7 @@ class ByteLevelTokenizer:
         return text
 
     def _segments(self, tokens: list[str]) -> Iterator[bytes]:
-        """What stands between spaces of the decoder's own: bytes are joined before they are read as UTF-8."""
+        """The segments that the decoder joins by spaces; the bytes of a segment are joined before they are decoded."""
         own = self.dialect.added_text is AddedText.OWN
         joined: list[bytes] = []
         for token in tokens:
@@ -184,7 +185,7 @@ class ByteLevelTokenizer:
         behind = 0
         for token, start, end in self._splitter.split(text):
             if token is None:
-                # The prefix takes no place: what stands on it begins at 0.
+                # The prefix is not part of the text: spans that start in it start at 0.
                 placed = self._stretch(text[start:end], start)
             else:
                 placed = [(self.ids[token.text], start - self._kept(start, behind), end)]
@@ -192,12 +193,12 @@ class ByteLevelTokenizer:
             behind = end
 
     def _kept(self, start: int, behind: int) -> int:
-        """How many of the characters that an added token takes along stay in its span, where spaces are counted."""
+        """The number of absorbed characters that remain in an added token's span with ``Spans.COUNTED``."""
         counted = self.dialect.spans is Spans.COUNTED and self.add_prefix_space
         return int(counted and behind == 0 and start == 1)
 
     def _stretch(self, text: str, place: int) -> Iterator[Placed]:
-        """The tokens of a stretch between added ones, which begins at ``place``."""
+        """The tokens of a segment between added tokens, which starts at ``place``."""
         every = self.add_prefix_space and self.dialect.prefix is Prefix.EVERY_STRETCH and not text.startswith(" ")
         counted = self.dialect.spans is Spans.COUNTED
         text = " " * every + text
@@ -205,7 +206,7 @@ class ByteLevelTokenizer:
             shift = place - every + begin
             for number, start, end, leading, trailing in self._parts(text[begin:stop]):
                 if counted:
-                    # The prefix has the span of the character behind it.
+                    # The prefix has the span of the character after it.
                     start, end = max(place, start + shift), max(place + 1, end + shift)
                     kept = self.add_prefix_space and leading == 1 and start == 0
                     yield number, *_trimmed(start, end, leading - kept, trailing)
@@ -246,10 +247,10 @@ def _encoding(placed: list[Placed], special: list[int]) -> Encoding:
 def _of_serialised(
     directory: Path | str, settings: Mapping[str, Any]
 ) -> tuple[dict[str, int], dict[tuple[str, str], int], Added]:
-    """Vocabulary, ranks and added tokens of a checkpoint that has ``tokenizer.json`` alone.
+    """Vocabulary, ranks and added tokens of a checkpoint that has only ``tokenizer.json``.
 
     Raises:
-        CheckpointError: it is malformed, or a tokenizer of another kind.
+        CheckpointError: it is malformed, or is a tokenizer of another kind.
     """
     place = Path(directory) / SERIALISED_FILE
     found = read_serialised(directory)
@@ -257,7 +258,7 @@ def _of_serialised(
         raise CheckpointError(place, "no such file")
     if found.not_byte_level:
         raise CheckpointError(place, f"no byte-level BPE: {found.not_byte_level}")
-    # The library adds what tokenizer_config.json lists to what the file itself holds.
+    # The library adds the tokens in tokenizer_config.json to those in the file itself.
     listed = settings.get("added_tokens_decoder")
     held = {**found.added_tokens_decoder(), **listed} if isinstance(listed, Mapping) else found.added_tokens_decoder()
     added = read_added(directory, {**settings, "added_tokens_decoder": held}, older_roles=listed is None)
@@ -279,7 +280,7 @@ def _check_text(text: str) -> None:
 
 
 def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, settings: Mapping[str, Any]) -> None:
-    """What no single file shows: whether the files agree, and every special token has an id."""
+    """Cross-file checks: the files agree, and every special token has an id."""
     config = directory / CONFIG_FILE
     if settings.get("errors", "replace") not in _WAYS:
         raise CheckpointError(config, f"errors is {brief(settings['errors'])}, no way to treat bytes that are no text")

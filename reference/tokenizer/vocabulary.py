@@ -15,10 +15,10 @@ LARGEST_ID = 2**31 - 1
 
 
 def read_vocabulary(directory: Path | str) -> dict[str, int]:
-    """Token to id. Whether the ids have holes is asked when added tokens are known (``check_ids``).
+    """Token to id. Gaps in the ids are checked after added tokens are read (``check_ids``).
 
     Raises:
-        CheckpointError: the file is missing or no JSON object, is empty, or an id is no whole number from 0 on.
+        CheckpointError: the file is missing, not a JSON object or empty, or an id is not an integer of at least 0.
     """
     data = read_json(directory, VOCABULARY_FILE)
     place = Path(directory) / VOCABULARY_FILE
@@ -30,7 +30,7 @@ def read_vocabulary(directory: Path | str) -> dict[str, int]:
 
 
 def check_id(token: str, number: Any, place: Path | str) -> None:
-    """An id is a whole number of at least 0, and its token a text that can be written down."""
+    """Checks that an id is an integer of at least 0, and that its token can be encoded in UTF-8."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise CheckpointError(place, f"the id of {brief(token)} is {brief(number)}, not a whole number of at least 0")
     if number > LARGEST_ID:
@@ -44,15 +44,15 @@ def check_id(token: str, number: Any, place: Path | str) -> None:
 
 
 def id_of(key: str) -> int | str:
-    """The id that a key of a JSON object spells; the key itself where it spells none."""
+    """The id in a key of a JSON object; the key itself if it is not an integer."""
     return int(key) if key.isascii() and key.isdigit() and len(key) <= 18 else key
 
 
 def check_ids(vocabulary: Mapping[str, int], place: Path | str) -> None:
-    """Ids run from 0 on, each once: a hole or a double is a token that the model has no row for, or two have.
+    """Checks that ids are contiguous from 0 and unique.
 
     Raises:
-        CheckpointError: two tokens have one id, or an id below the largest belongs to none.
+        CheckpointError: two tokens have the same id, or an id below the largest has no token.
     """
     owners: dict[int, str] = {}
     for token, number in vocabulary.items():
@@ -66,11 +66,11 @@ def check_ids(vocabulary: Mapping[str, int], place: Path | str) -> None:
 
 
 def read_merges(directory: Path | str, vocabulary: Mapping[str, int]) -> dict[tuple[str, str], int]:
-    """Each pair's rank, 0 for the first. A first line that begins with ``#version`` is none.
+    """The rank of each pair, 0 for the first. A first line that begins with ``#version`` is skipped.
 
     Raises:
-        CheckpointError: the file is missing or not UTF-8, a line is not two words or repeats an earlier one, or a
-            word, or what a line makes, is not in the vocabulary; the line is named.
+        CheckpointError: the file is missing or not UTF-8, a line does not have two words or repeats an earlier one, or
+            a word or the merged token is not in the vocabulary; the message has the line number.
     """
     place = Path(directory) / MERGES_FILE
     ranks: dict[tuple[str, str], int] = {}
@@ -97,7 +97,7 @@ def _lines(place: Path) -> list[tuple[int, str]]:
         raise CheckpointError(
             place, f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
         ) from error
-    # Not splitlines: it also cuts at characters that a word may hold.
+    # Not splitlines, which also splits at characters that a word may contain.
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     numbered = [(number, line) for number, line in enumerate(lines, start=1)]
     return numbered[1:] if lines[0].startswith("#version") or not text.strip("\r\n") else numbered

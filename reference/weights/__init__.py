@@ -1,4 +1,4 @@
-"""Weight files read with numpy alone, the same for both references and for the file's own trace."""
+"""Readers of weight files that use only numpy, shared by both references and the trace of the file."""
 
 from __future__ import annotations
 

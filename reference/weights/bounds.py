@@ -1,7 +1,7 @@
-"""Whether a config asks for a model of another size than its weights: found before a single layer is listed.
+"""Checks, before any layer is created, that the model size in a config matches the size of its weights.
 
-A config of a few bytes may ask for 100,000 layers, or for a table of a terabyte. What it asks for is counted from the
-tables of one layer and of two, so that the count costs nothing, and is exact.
+A config of a few bytes may define 100,000 layers, or a table of a terabyte. The size is extrapolated exactly from the
+tables of names for one and for two layers, at negligible cost.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from reference.names import table_of
 from reference.weights.stored import DTYPES, Opened
 
 MOST_TIMES = 4
-"""How many times the weights' numbers, or tensors, a config may ask for. A checkpoint that lacks layers, or a half of
-its composition, lies below: what it lacks is told by name."""
+"""The maximum ratio of the config's element or tensor count to that of the weights. A checkpoint without some layers,
+or without a half of its composition, is below it, so that the missing parameters are reported by name."""
 SPARE_NUMBERS, SPARE_TENSORS = 1 << 24, 1000
-"""What a config may ask for besides, however little the files hold: it costs a moment."""
+"""Amounts that are permitted in addition, regardless of the files, because they are cheap."""
 _MOST_CONVOLUTIONS = 1000
 _LAYERS = (
     "encoder_layers",
@@ -33,21 +33,21 @@ _LAYERS = (
 
 
 def check_amount_asked(config: Config, model_class: str | None, opened: Opened, place: Path | str) -> None:
-    """That the model a config asks for is not of another size than what the weight files' headers hold.
+    """Checks that the model size in a config is compatible with the headers of the weight files.
 
     Args:
-        model_class: the documented class it is to be built as; None for the family's first.
-        place: the config's file, which errors name.
+        model_class: the documented class to build; None for the default of the architecture.
+        place: the path of the config in error messages.
 
     Raises:
-        CheckpointError: it asks for more than ``MOST_TIMES`` as many numbers or tensors.
+        CheckpointError: the config has more than ``MOST_TIMES`` as many elements or tensors.
     """
     masks = 0
     for half in (config.encoder, config.decoder) if isinstance(config, EncoderDecoderConfig) else (config,):
         if isinstance(half, SpeechConfig) and len(half.conv_dim) > _MOST_CONVOLUTIONS:
             raise CheckpointError(place, f"asks for {len(half.conv_dim):,} convolutions")
         if isinstance(half, Gpt2Config):
-            # The library makes a mask of a byte for each pair of positions, in every layer (modeling_gpt2.py, 4.57.6).
+            # The library allocates a mask of one byte per pair of positions in every layer (modeling_gpt2.py, 4.57.6).
             masks = half.n_layer * half.n_positions**2 // 4
     numbers, tensors = amount_asked(config, model_class)
     numbers += masks
@@ -63,18 +63,18 @@ def _compare(place: Path | str, asked: int, held: int, spare: int, what: str) ->
 
 
 def _numbers(stored: Any) -> int:
-    """Numbers that a tensor may stand for: quantised ones are packed, two or more to the byte."""
+    """The number of elements that a tensor may represent: quantised tensors pack two or more per byte."""
     packed = "float" not in stored.dtype
     return math.prod(stored.shape) * (2 * DTYPES[stored.dtype].itemsize if packed else 1)
 
 
 def amount_asked(config: Config, model_class: str | None = None) -> tuple[int, int]:
-    """How many numbers, and how many tensors, the model of a config has.
+    """The number of elements and of tensors of a config's model.
 
     Args:
-        model_class: a documented class; None for the family's first.
+        model_class: a documented class; None for the default of the architecture.
     """
-    # One layer in every stack, then two in one stack after the other: each layer of a stack is like the next.
+    # First one layer in every stack, then two in each stack in turn; all layers of a stack have the same size.
     small = _with_layers(config, {})
     numbers, tensors = base = _of_table(small, model_class)
     for where, count in _stacks(config):
@@ -85,7 +85,7 @@ def amount_asked(config: Config, model_class: str | None = None) -> tuple[int, i
 
 
 Where = tuple[str, str]
-"""A half, or "" where there are none; and the field that says how many layers it has."""
+"""A half ("" without halves), and the field with its number of layers."""
 
 
 def _stacks(config: Config) -> Iterator[tuple[Where, int]]:
@@ -96,7 +96,7 @@ def _stacks(config: Config) -> Iterator[tuple[Where, int]]:
 
 
 def _with_layers(config: Config, layers: dict[Where, int]) -> Config:
-    """The same config with these numbers of layers, and one wherever none is given."""
+    """A copy of the config with these numbers of layers, one if not given."""
     if isinstance(config, EncoderDecoderConfig):
         halves = {half: _of_half(getattr(config, half), half, layers) for half in ("encoder", "decoder")}
         return replace(config, **halves)

@@ -1,4 +1,4 @@
-"""Which files of a directory hold its weights, and all of them opened as one."""
+"""Selects the weight files of a directory and opens them as one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reference.weights.torch_file import open_torch
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: the whole file's name, and who opens one."""
+    """A file format: the name of an unsharded file, and the function that opens one."""
 
     name: str
     file: str
@@ -26,7 +26,7 @@ class Format:
 
     @property
     def index(self) -> str:
-        """The file that says which shard holds which tensor."""
+        """The index file that maps tensors to shards."""
         return f"{self.file}.index.json"
 
 
@@ -36,19 +36,19 @@ FORMATS = (
     Format("h5", "tf_model.h5", open_hdf5),
     Format("msgpack", "flax_model.msgpack", open_msgpack),
 )
-"""In order of precedence: where a directory holds several, the first is read. Of one format, the whole file goes
-before its shards. So does transformers 4.57.6 (modeling_utils.py, ``from_pretrained``) for its own two formats."""
+"""In order of precedence: if a directory has several, the first is read. Within a format, the unsharded file precedes
+shards, as in transformers 4.57.6 (modeling_utils.py, ``from_pretrained``) for its own two formats."""
 
 
 def find_weights(directory: Path, format: str | None = None) -> tuple[Format, list[Path]]:
     """The format to read and its files, an index file first.
 
     Args:
-        format: ``safetensors``, ``bin``, ``h5`` or ``msgpack``; None takes the first of ``FORMATS`` that is there.
+        format: ``safetensors``, ``bin``, ``h5`` or ``msgpack``; None for the first of ``FORMATS`` that is present.
 
     Raises:
         ValueError: no such format.
-        CheckpointError: no weight file (of that format), or a shard named by the index is missing.
+        CheckpointError: there is no weight file (of that format), or a shard in the index is missing.
     """
     wanted = [known for known in FORMATS if format in (None, known.name)]
     if not wanted:
@@ -63,25 +63,25 @@ def find_weights(directory: Path, format: str | None = None) -> tuple[Format, li
 
 
 def weight_files(directory: Path) -> list[tuple[Format, Path]]:
-    """Every whole weight file of a directory and every index of shards, in the order in which they are chosen.
+    """All unsharded weight files and all shard indexes of a directory, in order of precedence.
 
-    Shards that no index names belong to none of them.
+    Shards that are in no index are not included.
     """
     names = [(known, name) for known in FORMATS for name in (known.file, known.index)]
     return [(known, directory / name) for known, name in names if (directory / name).is_file()]
 
 
 def files_of(known: Format, path: Path) -> list[Path]:
-    """One of ``weight_files`` with the shards that it names, where it is an index.
+    """One of ``weight_files``, followed by its shards if it is an index.
 
     Raises:
-        CheckpointError: a shard is missing or lies outside the directory, or the index names none.
+        CheckpointError: a shard is missing or is outside the directory, or the index is empty.
     """
     return [path, *_shards(path.parent, known)] if path.name == known.index else [path]
 
 
 def _shards(directory: Path, known: Format) -> list[Path]:
-    """The shards an index names, each once, in the order of their names."""
+    """The shards in an index, each once, sorted by name."""
     path = directory / known.index
     index = read_json(directory, known.index)
     mapping = index.get("weight_map") if isinstance(index, dict) else None
@@ -97,10 +97,10 @@ def _shards(directory: Path, known: Format) -> list[Path]:
 
 
 def open_weights(known: Format, files: list[Path]) -> Opened:
-    """Indexes every file and puts them together.
+    """Indexes all files and combines them.
 
     Raises:
-        CheckpointError: a file cannot be read, or two of them hold the same tensor or disagree on the layout.
+        CheckpointError: a file cannot be read, or two of them have the same tensor or different layouts.
     """
     whole: Opened | None = None
     for path in (path for path in files if path.name != known.index):

@@ -1,9 +1,9 @@
-"""Looks into HDF5 files with ``h5py`` and writes what they hold: a script for a process of its own.
+"""Reads HDF5 files with ``h5py`` and writes their content to standard output: a script that runs in its own process.
 
-The library that reads HDF5 ends its process on some damaged files, and has no bound for what a file may ask of it. So
-each question is answered in a fork, with limits of its own, and nothing that a file did to the library is left for the
-next. Each line of its input is ``["index", FILE, MOST]`` or ``["read", FILE, NAME, BYTES, MEMORY]``. The answer is a
-line of JSON; where it has ``bytes``, so many bytes follow: the dataset in C order. It imports nothing of ours.
+The HDF5 library terminates its process on some damaged files, and does not limit the memory that a file can make it
+use. So each request is handled in a fork with its own limits, which also discards any changed state of the library.
+Each input line is ``["index", FILE, MOST]`` or ``["read", FILE, NAME, BYTES, MEMORY]``. The response is a line of
+JSON; if it has ``bytes``, that many bytes follow: the dataset in C order. The script imports no module of this project.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ import sys
 from pathlib import Path
 
 MEMORY, SECONDS = 512 << 20, 10
-"""What one answer may take, beside what a dataset itself takes: address space in bytes, and processor time."""
+"""Limits of one request, in addition to the dataset itself: address space in bytes, and processor time."""
 _BYTES_A_SECOND = 10 << 20
-"""Of a dataset, at the least: what packs them best is unpacked ten times as fast."""
+"""The minimum throughput of reading a dataset; the strongest compression is unpacked ten times as fast."""
 
 
 def main() -> None:
-    with contextlib.suppress(Exception):  # which every answer then says
-        import h5py  # noqa: F401 (once, for all of them)
+    with contextlib.suppress(Exception):  # every response then reports it
+        import h5py  # noqa: F401 (imported once, before forking)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
             _one(*json.loads(line))
         status = os.waitpid(child, 0)[1]
         if status != 0:
-            # As the answer ended, so that whoever waits sees how.
+            # Exits in the same way as the fork, so that the parent sees the cause.
             os.kill(os.getpid(), os.WTERMSIG(status) if os.WIFSIGNALED(status) else signal.SIGKILL)
 
 
 def _one(does: str, path: str, more: int | str, size: int = 0, memory: int = 0) -> None:
-    """Answers, and ends the process.
+    """Writes the response, and exits.
 
     Args:
-        more: of an index, how many objects there may be; else the dataset's name.
-        size, memory: of a dataset, and of what is held beside it to read it; in bytes.
+        more: for an index, the maximum number of objects; else the name of the dataset.
+        size, memory: bytes of the dataset, and of additional memory to read it.
     """
     content = b""
     try:
@@ -59,7 +59,7 @@ def _one(does: str, path: str, more: int | str, size: int = 0, memory: int = 0) 
 
 
 def _address_space() -> int:
-    """What this process has by now, in bytes; where the system does not say, more than it can have."""
+    """Current address space of this process in bytes; an upper bound if the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
@@ -85,11 +85,11 @@ def _answer(does: str, path: str, more: int | str) -> tuple[dict, memoryview | b
 
 
 class _Refused(Exception):
-    """What is wrong, in our words."""
+    """A file or dataset is refused; the message is the reason."""
 
 
 def _index(h5py, file, most: int) -> list:
-    """Of every dataset: name, shape, dtype (None for what no weight has), where its bytes begin, and its chunk."""
+    """For every dataset: name, shape, dtype (None if unsupported), byte offset of its data, and chunk shape."""
     found: list = []
     visited = 0
 
@@ -108,7 +108,7 @@ def _index(h5py, file, most: int) -> list:
         visited += 1
         if visited > 3 * most:
             return f"holds more than {most:,} links"
-        # Nobody follows it here, and whoever loads the file by name would. What is returned ends the visit.
+        # The visit does not follow links, but loading the file by name would. A return value ends the visit.
         return f"takes {name[:100]!r} from another file" if isinstance(link, h5py.ExternalLink) else None
 
     file.visititems(visit)

@@ -1,7 +1,7 @@
 """Reads ``tf_model.h5``: Keras variables as HDF5 datasets, named by their scopes. Needs ``h5py``.
 
-That library runs in a process of its own (``hdf5_child``), which some damaged files end. What Keras writes lies in one
-piece and is then read from the file as it stands.
+The library runs in a separate process (``hdf5_child``), because some damaged files terminate it. Keras writes
+contiguous datasets, which are then read directly from the file.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from reference.weights.stored import DTYPES, Opened, Stored, check_amount, check
 
 _NAMES = {dtype.str: name for name, dtype in DTYPES.items() if name != "bfloat16"}
 _OPAQUE = ("|V2", BFLOAT16.str)
-"""What Keras writes bfloat16 as: two bytes without a meaning."""
+"""The HDF5 type that Keras uses for bfloat16: two opaque bytes."""
 _MOST_OBJECTS = 20_000
-"""Groups and tensors of one file; the largest BART has some 2,000."""
+"""The maximum number of groups and tensors in one file; the largest BART has about 2,000."""
 _SECONDS = 120
 
 
 def open_hdf5(path: Path) -> Opened:
-    """Indexes every dataset of an HDF5 file under its whole path.
+    """Indexes all datasets of an HDF5 file by their full path.
 
     Raises:
-        CheckpointError: h5py is not installed, or the file is truncated, damaged, has an unknown dtype, takes its data
-            from another file (external or virtual datasets), or asks for much more than it has.
+        CheckpointError: h5py is not installed, or the file is truncated, damaged, has an unknown dtype, refers to
+            data in another file (external or virtual datasets), or declares much more data than its size.
     """
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -52,17 +52,17 @@ def open_hdf5(path: Path) -> Opened:
 
 
 class _Child:
-    """The process, started at the first file and again after one that ended it."""
+    """The process, started at the first file and restarted after a file that terminated it."""
 
     def __init__(self) -> None:
         self.owner, self.read = 0, bytearray()
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, path: Path, *what: Any) -> tuple[dict[str, Any], bytearray]:
-        """An answer and the bytes that follow it.
+        """A response and the bytes that follow it.
 
         Raises:
-            CheckpointError: there is none, or it says what is wrong with the file.
+            CheckpointError: there is no response, or it reports an error in the file.
         """
         try:
             if self.process is not None and (self.owner != os.getpid() or self.process.poll() is not None):
@@ -88,14 +88,14 @@ class _Child:
 
     def _started(self) -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("hdf5_child.py")
-        # -P: without the script's folder among the places that modules are imported from.
+        # -P: does not add the script's directory to sys.path.
         process = subprocess.Popen(
             [sys.executable, "-P", str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a group of its own: what answers is ended with it
-            env={**os.environ, "HDF5_PLUGIN_PRELOAD": "::"},  # a file's filters load no library
+            start_new_session=True,  # a separate process group, so that forks are terminated too
+            env={**os.environ, "HDF5_PLUGIN_PRELOAD": "::"},  # disables loading of filter plugins
         )
         self.owner, self.read = os.getpid(), bytearray()
         return process
@@ -109,9 +109,9 @@ class _Child:
         self.read += part
 
     def stop(self) -> int | None:
-        """Ends the process and whatever answers in it, and says how it had ended; None where there was none.
+        """Terminates the process and its forks, and returns its exit status; None if there was none.
 
-        One that the process before a fork had started is left to that.
+        If this process was forked after the start, the process is left to the parent.
         """
         process, self.process = self.process, None
         if process is None:
@@ -123,7 +123,7 @@ class _Child:
             code = process.wait()
         for pipe in (pipe_of(process.stdin), pipe_of(process.stdout)):
             with contextlib.suppress(OSError):
-                pipe.close()  # what was not yet written has nowhere to go
+                pipe.close()  # unwritten data is discarded
         return code
 
 
@@ -160,7 +160,7 @@ def _stored(path: Path, name: str, found: dict[str, Any], size: int) -> Stored:
     shape = check_shape(path, name, found["shape"])
     held = 0
     if found["chunk"] is not None:
-        # A chunk is held whole to read one element of it, and may be much larger than the array.
+        # A whole chunk is loaded to read one element, and may be much larger than the array.
         held = math.prod(check_shape(path, name, found["chunk"])) * DTYPES[dtype].itemsize
         check_amount(path, size, held)
     return Stored(shape, dtype, partial(_read, path, name, shape, (kind, dtype), found["offset"], 2 * held))

@@ -1,8 +1,8 @@
 """Reads ``flax_model.msgpack``: a nested map whose leaves are arrays, as ``flax.serialization`` writes it.
 
-Only headers are walked, so that a large file is indexed without being read. Source: the MessagePack specification
+Only headers are read, so that a large file is indexed without loading it. Source: the MessagePack specification
 ("Formats"); an array is extension type 1, itself MessagePack of (shape, dtype's name, bytes), and one of a gigabyte or
-more is cut into chunks (flax 0.12.8, flax/serialization.py).
+more is split into chunks (flax 0.12.8, flax/serialization.py).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MOST_VALUES = 20 * MOST_TENSORS
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
-    """Bytes or an extension, left in the file."""
+    """Bytes or an extension that are not loaded."""
 
     start: int
     length: int
@@ -49,7 +49,7 @@ class _Bytes:
 
 
 class _Reader:
-    """Values of a file, one after the other, up to an end; how many there may be is counted over the whole file."""
+    """Reads values of a file sequentially up to an end; their number is limited over the whole file."""
 
     def __init__(self, file: BufferedIOBase, end: int) -> None:
         self.file, self.end = file, end
@@ -65,7 +65,7 @@ class _Reader:
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def skip(self, count: int, extension: int | None) -> _Bytes:
-        """Passes over bytes without reading them."""
+        """Skips bytes without reading them."""
         start = self.file.tell()
         if start + count > self.end:
             raise EOFError
@@ -73,7 +73,7 @@ class _Reader:
         return _Bytes(start, count, extension)
 
     def value(self, depth: int) -> Any:
-        """The value at the file's position; bytes and extensions are left where they are."""
+        """The value at the file's position; bytes and extensions are skipped."""
         self.left -= 1
         if self.left < 0:
             raise ValueError(f"more than {_MOST_VALUES:,} values")
@@ -116,7 +116,7 @@ class _Reader:
         raise ValueError(f"byte {tag:#04x} at offset {self.file.tell() - 1} begins no value")
 
     def array(self, name: str, found: _Bytes) -> tuple[object, object, object]:
-        """What an array's extension holds: shape, dtype's name, bytes; of its own bytes and no others."""
+        """The content of an array extension: shape, dtype name, bytes; reads only bytes of the extension."""
         self.file.seek(found.start)
         if self.take(1)[0] != 0x93:
             raise ValueError(f"tensor {brief(name)} is not (shape, dtype, bytes)")
@@ -128,7 +128,7 @@ class _Reader:
 
     def shape(self, name: str) -> list[Any]:
         kind, count = self.header(self.take(1)[0])
-        # Counted before it is read: an extension of a few bytes could else send its reader through the whole file.
+        # Checked before reading: otherwise an extension of a few bytes could make the reader scan the whole file.
         if kind != "array" or count > 32:
             raise ValueError(f"tensor {brief(name)} has no usable shape")
         return [self.value(_DEEPEST) for _ in range(count)]
@@ -156,7 +156,7 @@ _SIZED = {
 
 
 def open_msgpack(path: Path) -> Opened:
-    """Indexes a Flax file: leaves under their path, joined by ``/``.
+    """Indexes the leaves of a Flax file by their path, joined by ``/``.
 
     Raises:
         CheckpointError: truncated, not a MessagePack map of arrays, bytes after its end, an unknown dtype, an array
@@ -186,7 +186,7 @@ def _walk(path: Path, reader: _Reader) -> dict[str, Any]:
 
 
 def _flatten(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every leaf under its path, in the order of the file."""
+    """All leaves by path, in the order of the file."""
     seen: set[str] = set()
     below = [("", iter(tree.items()))]
     while below:
@@ -205,7 +205,7 @@ def _flatten(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _leaf(path: Path, reader: _Reader, name: str, value: Any) -> Stored | Any:
-    """An array of the file, or whatever else stands there."""
+    """An array of the file, or another value."""
     if not isinstance(value, _Bytes) or value.extension not in _ARRAYS:
         return value
     sizes, dtype, data = reader.array(name, value)
@@ -225,7 +225,7 @@ def _read(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> n
 
 
 def _join_chunks(path: Path, leaves: dict[str, Any]) -> Opened:
-    """Puts arrays back together that were cut: ``X/chunks/0``, ``X/chunks/1`` … and ``X/shape/0`` …"""
+    """Joins arrays that were split into chunks: ``X/chunks/0``, ``X/chunks/1`` … and ``X/shape/0`` …"""
     opened = Opened("flax")
     cut = {name.removesuffix(_CHUNKED): {} for name in leaves if name.endswith(f"/{_CHUNKED}")}
     for name in list(leaves) if cut else ():

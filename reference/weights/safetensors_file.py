@@ -1,7 +1,7 @@
 """Reads ``model.safetensors``: eight bytes with the length of a JSON header, the header, the tensors' bytes.
 
-Source: the safetensors README, "Format". Read here with numpy alone, so that the file has a witness other than the
-library every backend reads it with.
+Source: the safetensors README, "Format". Implemented with numpy only, to be independent of the library that all
+backends use.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LARGEST_HEADER = 100_000_000
 
 
 def open_safetensors(path: Path) -> Opened:
-    """Indexes a safetensors file; its metadata's ``format`` (``pt``, ``tf``, ``flax``) says which names it holds.
+    """Indexes a safetensors file; ``format`` in its metadata (``pt``, ``tf``, ``flax``) defines the layout of names.
 
     Raises:
         CheckpointError: truncated, header longer than the file or not JSON, offsets that overlap, leave a gap, do not
@@ -64,7 +64,7 @@ def _read(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> n
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
-    """The header, where the tensors begin, and the size of the file."""
+    """The header, the offset of the tensor data, and the size of the file."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
@@ -73,11 +73,11 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
         if length > size - 8 or length > _LARGEST_HEADER:
             raise CheckpointError(path, f"header of {length} bytes is larger than the file ({size} bytes)")
         content = file.read(length)
-    # Counted before it is read: a header of 15 MB takes seconds, and then is refused all the same.
+    # Checked before parsing: a header of 15 MB takes seconds to parse, and is refused anyway.
     if (tensors := content.count(b'"data_offsets"')) > MOST_TENSORS:
         raise CheckpointError(path, f"a header of {tensors:,} tensors")
     try:
-        # Rust's reader wants UTF-8 and whole characters; a key that stands twice would hide a tensor.
+        # The Rust reader requires valid UTF-8; a duplicate key would hide a tensor.
         content.decode()
         header = parse_json(content, path, unique=True)
     except CheckpointError as error:
@@ -110,7 +110,7 @@ def _read_entry(path: Path, name: str, entry: Any) -> tuple[tuple[int, ...], str
 
 
 def _check_spans(path: Path, spans: list[tuple[int, int, str]], size: int) -> None:
-    """Tensors must follow one another without gap or overlap and fill the file."""
+    """Checks that tensors are contiguous, without gaps or overlaps, and fill the file."""
     at, before = 0, ""
     for begin, end, name in sorted(spans):
         if begin < at:

@@ -1,4 +1,4 @@
-"""What every format's reader gives: tensors as they stand in the file, read when asked for."""
+"""The common result of all readers: tensors as stored in the file, read on access."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ DTYPES: dict[str, np.dtype] = {
     "uint8": np.dtype("u1"),
     "bool": np.dtype("?"),
 }
-"""The types that are read, by the name used in findings. No float8: no BART is kept in one."""
+"""Supported dtypes, by their name in findings. float8 is not supported: no BART is stored in it."""
 
 
 LARGEST_ARRAY = 1 << 48
-"""Elements that no array has."""
+"""An upper limit on the number of elements of an array."""
 LONGEST_NAME = 4096
-"""Characters of a tensor's name."""
+"""The maximum length of a tensor name in characters."""
 MOST_TENSORS = 100_000
-"""In one file; the largest BART has 512."""
+"""The maximum number of tensors in one file; the largest BART has 512."""
 MOST_COPIES = 16
-"""How many times a file's size its tensors may take together (``check_amount``)."""
+"""The maximum ratio of the total size of tensors to the file size (``check_amount``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One tensor of a file: what it says of itself, and how to read it.
+    """One tensor of a file: its metadata, and a function to read it.
 
-    ``read`` gives a fresh array of ``shape``. ``identity`` is equal for two names that share bytes on purpose.
+    ``read`` returns a new array of ``shape``. ``identity`` is equal for names that intentionally share bytes.
     """
 
     shape: tuple[int, ...]
@@ -54,7 +54,7 @@ class Stored:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the array."""
+        """The size of the array in bytes."""
         return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
@@ -65,14 +65,14 @@ class Opened:
     layout: Layout
     tensors: dict[str, Stored] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
-    """Names of entries that are no tensors."""
+    """Names of entries that are not tensors."""
 
 
 def read_span(path: Path, offset: int, count: int, dtype: np.dtype) -> np.ndarray:
     """``count`` elements of a file, one-dimensional, from a byte offset.
 
     Raises:
-        CheckpointError: the file cannot be opened, or ended since it was indexed.
+        CheckpointError: the file cannot be opened, or was truncated after it was indexed.
     """
     with open_file(path) as file:
         array = np.fromfile(file, dtype, count, offset=offset)
@@ -82,23 +82,23 @@ def read_span(path: Path, offset: int, count: int, dtype: np.dtype) -> np.ndarra
 
 
 def check_shape(path: Path, name: str, shape: object) -> tuple[int, ...]:
-    """A shape as read from a file: non-negative integers whose product can be an array's size.
+    """Validates a shape from a file: non-negative integers whose product is a possible array size.
 
     Raises:
-        CheckpointError: it is anything else.
+        CheckpointError: it is invalid.
     """
     found = check_axes(path, name, shape)
-    # An axis of none beside others of immense size: numpy refuses that too.
+    # Very large axes next to an axis of size 0: numpy refuses that too.
     if math.prod(size or 1 for size in found) >= LARGEST_ARRAY:
         raise CheckpointError(path, f"tensor {brief(name)} has no usable shape: {brief(shape, 80)}")
     return found
 
 
 def check_axes(path: Path, name: str, sizes: Any) -> tuple[int, ...]:
-    """A non-negative integer of usual size for each axis of an array: its shape, or its strides.
+    """Validates a shape or strides: a non-negative integer of usual size for each axis of an array.
 
     Raises:
-        CheckpointError: it is anything else.
+        CheckpointError: it is invalid.
     """
     usable = isinstance(sizes, list | tuple) and len(sizes) <= 32
     if not usable or not all(type(size) is int and 0 <= size < LARGEST_ARRAY for size in sizes):
@@ -107,10 +107,10 @@ def check_axes(path: Path, name: str, sizes: Any) -> tuple[int, ...]:
 
 
 def check_name(path: Path, name: str) -> str:
-    """A tensor's name, if it is one that can be written down.
+    """Validates a tensor name.
 
     Raises:
-        CheckpointError: it is longer than any is, or holds half a surrogate pair, which no encoding can.
+        CheckpointError: it is too long, or has an unpaired surrogate, which cannot be encoded.
     """
     if len(name) > LONGEST_NAME:
         raise CheckpointError(path, f"tensor {brief(name, 60)} has a name of {len(name):,} characters")
@@ -122,17 +122,17 @@ def check_name(path: Path, name: str) -> str:
 
 
 def check_amount(path: Path, size: int, wanted: int) -> None:
-    """That a file's tensors are not many times larger than the file.
+    """Checks that the tensors of a file are not many times larger than the file.
 
-    Tensors may share bytes (tied tables have four names), be compressed, or never have been written; a file of a
-    kilobyte may say so of a terabyte.
+    Tensors may share bytes (tied tables have four names), be compressed, or be unallocated, so that a file of a
+    kilobyte may declare a terabyte.
 
     Args:
-        size: bytes of the file.
-        wanted: bytes of all its tensors when each is read.
+        size: the file size in bytes.
+        wanted: the total size of all tensors in bytes.
 
     Raises:
-        CheckpointError: they are.
+        CheckpointError: the tensors are too large.
     """
     if wanted > MOST_COPIES * size + 64 * MEGABYTE:
         cause = f"its tensors ask for {wanted:,} bytes, more than {MOST_COPIES} times what the file has ({size:,})"

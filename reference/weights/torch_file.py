@@ -1,6 +1,6 @@
-"""Reads ``pytorch_model.bin``: the zip archive of today's ``torch.save`` and its older stream of pickles.
+"""Reads ``pytorch_model.bin``: the zip archive of current ``torch.save``, and the older stream of pickles.
 
-Without torch and without running the pickle (``reference.weights.unpickle``).
+Does not use torch, and does not execute the pickle (``reference.weights.unpickle``).
 Source: torch 2.13, torch/serialization.py (``_save``, ``_legacy_save``) and torch/_utils.py (``_rebuild_tensor_v2``).
 """
 
@@ -55,7 +55,7 @@ _ZIP_ERRORS = (
     EOFError,
     OverflowError,
 )
-"""What a damaged central directory shows in, depending on the byte."""
+"""Exceptions that ``zipfile`` raises for a damaged central directory, depending on the byte."""
 _REBUILD = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 _REBUILD_PARAMETER = ("torch._utils._rebuild_parameter",)
 _ORDERED = "collections.OrderedDict"
@@ -66,7 +66,7 @@ _LARGEST_PICKLE, _LARGEST_DIRECTORY = 256, 64 * MEGABYTE
 
 @dataclass(frozen=True)
 class _Span:
-    """A storage's bytes: where they begin in the file, and how many."""
+    """The bytes of a storage: offset in the file, and size."""
 
     offset: int
     length: int
@@ -79,11 +79,11 @@ def _permitted(name: str) -> bool:
 
 
 def open_torch(path: Path) -> Opened:
-    """Indexes a state dict saved by ``torch.save``; strides and offsets into shared storages are honoured.
+    """Indexes a state dict saved by ``torch.save``, including strides and offsets into shared storages.
 
     Raises:
         CheckpointError: truncated, garbage, a pickle that refers to anything but tensors, storages and OrderedDict
-            (the name is given, nothing is run), an unknown dtype, or a tensor that reaches out of its storage.
+            (the message has the name; nothing is executed), an unknown dtype, or a tensor that exceeds its storage.
     """
     try:
         with open_file(path) as file:
@@ -123,12 +123,12 @@ def _open_zip(path: Path, file: BufferedIOBase) -> Opened:
 
 
 def _locate(path: Path, file: BufferedIOBase, entry: zipfile.ZipInfo) -> _Span:
-    """Where an entry's bytes lie: torch stores them as they are, so they are read in place.
+    """The location of an entry's bytes, which torch stores uncompressed, so that they can be read directly.
 
-    The entry's checksum is left alone, as torch does: ``set_crc32_options(False)`` writes files without one.
+    As in torch, the checksum is not verified: ``set_crc32_options(False)`` writes files without one.
     """
     size = file.seek(0, io.SEEK_END)
-    # zipfile corrects offsets by what it finds before the archive, so damage can make them negative or immense.
+    # zipfile corrects offsets for data before the archive, so damage can make them negative or very large.
     if not 0 <= entry.header_offset < size:
         raise CheckpointError(path, f"damaged zip archive: {brief(entry.filename)} lies outside the file")
     file.seek(entry.header_offset)
@@ -145,7 +145,7 @@ def _locate(path: Path, file: BufferedIOBase, entry: zipfile.ZipInfo) -> _Span:
 
 
 def _check_directory(path: Path, file: BufferedIOBase) -> None:
-    """The archive's list of entries has a length that can be held; where it lies is for ``zipfile`` to find."""
+    """Limits the size of the archive's list of entries; its location is determined by ``zipfile``."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - 66_000))
     tail = file.read()
@@ -160,7 +160,7 @@ def _check_directory(path: Path, file: BufferedIOBase) -> None:
 
 
 def _check_apart(path: Path, spans: list[tuple[int, _Span]]) -> None:
-    """No two entries share bytes: of one byte they could make as many as they like."""
+    """Checks that no two entries share bytes, which could expand a small file without limit."""
     end = 0
     for start, span in sorted(spans, key=lambda each: (each[0], each[1].offset)):
         if start < end:
@@ -176,7 +176,7 @@ def _content(path: Path, file: BufferedIOBase, span: _Span, megabytes: int) -> b
 
 
 def _open_legacy(path: Path, file: BufferedIOBase) -> Opened:
-    """Five pickles (magic number, protocol, machine, state dict, storage keys), then each storage's size and bytes."""
+    """Reads five pickles (magic number, protocol, machine, state dict, storage keys), then the storages."""
     if load(file, _permitted) != _LEGACY_MAGIC:
         raise BadPickle("not a file of torch.save: neither a zip archive nor its older format")
     protocol, machine = load(file, _permitted), load(file, _permitted)
@@ -202,13 +202,13 @@ def _open_legacy(path: Path, file: BufferedIOBase) -> Opened:
 
 
 def _storages(content: Any) -> list[Persistent]:
-    """Every storage a state dict refers to."""
+    """All storages that a state dict refers to."""
     calls = [_tensor_call(value) for value in _state(content).values()]
     return [call.arguments[0] for call in calls if call and _is_storage(call.arguments[0])]
 
 
 def _state(content: Any) -> Mapping[Any, Any]:
-    """The mapping a file holds: a dict or an OrderedDict."""
+    """The mapping in the file: a dict or an OrderedDict."""
     if isinstance(content, Call) and content.function == _ORDERED and not content.arguments:
         return content.items
     if not isinstance(content, dict):
@@ -217,7 +217,7 @@ def _state(content: Any) -> Mapping[Any, Any]:
 
 
 def _tensor_call(value: Any) -> Call | None:
-    """The call that rebuilds a tensor, out of the one that wraps it as a parameter; None for anything else."""
+    """The call that rebuilds a tensor, without the call that wraps it as a parameter; None for anything else."""
     if isinstance(value, Call) and value.function in _REBUILD_PARAMETER and value.arguments:
         value = value.arguments[0]
     return value if isinstance(value, Call) and value.function in _REBUILD and len(value.arguments) >= 4 else None
@@ -231,7 +231,7 @@ def _is_storage(value: Any) -> bool:
 
 
 def _is_key(value: Any) -> bool:
-    """A storage's name: a text, or a number of usual size, which no other value's text can be mistaken for."""
+    """Whether a value is a storage name: a string, or a number of usual size, so that names cannot collide."""
     return type(value) is str or (type(value) is int and 0 <= value < LARGEST_KEY)
 
 
@@ -246,7 +246,7 @@ def _index(path: Path, content: Any, storages: Mapping[str, _Span]) -> Opened:
     whole, state = Opened("torch"), _state(content)
     if len(state) > MOST_TENSORS:
         raise CheckpointError(path, f"a state dict of {len(state):,} entries")
-    # A view may be larger than its storage, which strides of 0 repeat, or reach over much more than it holds.
+    # A view may be larger than its storage (strides of 0), or span many more bytes than it has elements.
     wanted = reached = 0
     for name, value in state.items():
         call = _tensor_call(value)
@@ -262,7 +262,7 @@ def _index(path: Path, content: Any, storages: Mapping[str, _Span]) -> Opened:
 
 
 def _tensor(path: Path, name: str, arguments: tuple[Any, ...], storages: Mapping[str, _Span]) -> tuple[Stored, int]:
-    """A view of a storage, ``(storage, offset, size, stride, …)`` in elements; and the bytes that it reaches over."""
+    """A view of a storage, ``(storage, offset, size, stride, …)`` in elements; and the bytes that it spans."""
     storage, first, size, stride = arguments[:4]
     if not _is_storage(storage):
         raise CheckpointError(path, f"tensor {brief(name)} refers to no storage")

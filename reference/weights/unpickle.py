@@ -1,9 +1,9 @@
-"""Reads the pickle inside a PyTorch file without running anything of it.
+"""Reads the pickle inside a PyTorch file without executing it.
 
-A pickle is a program for a stack machine. This machine knows the instructions ``torch.save`` writes and no other, and
-where a pickle calls a function it notes the name and the arguments: nothing is imported, nothing is called. Time and
-memory are linear in the pickle's bytes, and its instructions are counted: one byte makes a list of 56.
-Source: the Python library's ``pickletools`` (the list ``opcodes``) for what each instruction and its argument is.
+A pickle is a program for a stack machine. This interpreter implements only the instructions that ``torch.save`` writes,
+and represents function calls by name and arguments: nothing is imported or called. Time and memory are linear in the
+size of the pickle, and the number of instructions is limited, because one byte can create a list object of 56 bytes.
+Source: Python's ``pickletools`` (the list ``opcodes``), for the instructions and their arguments.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from io import BufferedIOBase
 from typing import Any
 
 MOST_INSTRUCTIONS = 4_000_000
-"""A state dict of 100,000 tensors takes two and a half million."""
+"""The maximum number of instructions; a state dict of 100,000 tensors has two and a half million."""
 LONGEST_TEXT = 1 << 20
-"""Bytes of one text, number or name; a tensor's name has some sixty."""
+"""The maximum size of one string, number or name in bytes; a tensor name has about sixty."""
 _MOST_DIGITS = 1000
 LARGEST_KEY = 1 << 60
-"""Numbers from here on are no key: those that have one hash can be told apart only one by one."""
+"""The limit for numbers as keys: many larger numbers have the same hash, which makes lookups linear."""
 
 
 class ForbiddenGlobal(ValueError):
-    """The pickle names something no weight file needs; ``name`` is ``module.name``."""
+    """The pickle refers to a global that weight files do not need; ``name`` is ``module.name``."""
 
     def __init__(self, name: str) -> None:
         self.name = name if len(name) <= 200 else f"{name[:200]}…"
@@ -33,11 +33,11 @@ class ForbiddenGlobal(ValueError):
 
 
 class BadPickle(ValueError):
-    """The bytes are no pickle, or one with an instruction a weight file does not need."""
+    """The bytes are not a pickle, or have an instruction that weight files do not need."""
 
 
 class Global:
-    """A name the pickle refers to."""
+    """A global that the pickle refers to."""
 
     __slots__ = ("name",)
 
@@ -46,7 +46,7 @@ class Global:
 
 
 class Call:
-    """A function the pickle wants called; ``items`` is what it adds to the result afterwards."""
+    """A function call in the pickle; ``items`` are entries that the pickle adds to the result afterwards."""
 
     __slots__ = ("arguments", "function", "items")
 
@@ -56,7 +56,7 @@ class Call:
 
 
 class Persistent:
-    """What torch keeps outside the pickle: a storage."""
+    """A storage, which torch saves outside the pickle."""
 
     __slots__ = ("content",)
 
@@ -65,23 +65,23 @@ class Persistent:
 
 
 def load(file: BufferedIOBase, permitted: Callable[[str], bool]) -> Any:
-    """The value of the pickle that begins at the file's position; the position after it is behind its end.
+    """The value of the pickle that starts at the file's position; afterwards the position is after its end.
 
     Args:
-        permitted: whether a name, ``module.name``, may be referred to.
+        permitted: whether a global, ``module.name``, is permitted.
 
     Raises:
         ForbiddenGlobal: the pickle refers to another name.
         BadPickle: truncated, garbage, endless, or not what ``torch.save`` writes.
     """
     collecting = gc.isenabled()
-    # Millions of values are made and none is garbage: looking for some, again and again, takes most of the time.
+    # Garbage collection would take most of the time, because millions of objects are created and none is garbage.
     gc.disable()
     try:
         return _Machine(file, permitted).run()
     except (ForbiddenGlobal, BadPickle):
         raise
-    # A stack that runs empty and a text that is none raise these on garbage; each means the same to the reader.
+    # An empty stack or an undecodable string raises these on garbage; all are reported as the same error.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error) as error:
         raise BadPickle(f"not a pickle of weights: {type(error).__name__}: {str(error)[:100]}") from error
     finally:
@@ -90,13 +90,13 @@ def load(file: BufferedIOBase, permitted: Callable[[str], bool]) -> Any:
 
 
 class _Machine:
-    """The stack, the memo, and one method for each kind of instruction."""
+    """The interpreter: stack, memo, and one method for each kind of instruction."""
 
     def __init__(self, file: BufferedIOBase, permitted: Callable[[str], bool]) -> None:
         self.file, self.permitted = file, permitted
         self.stack: list[Any] = []
         self.marks: list[int] = []
-        """How many values lie below each mark, the last mark's last."""
+        """The stack size at each mark, in order of the marks."""
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
@@ -113,7 +113,7 @@ class _Machine:
         raise BadPickle(f"not a pickle of weights: more than {MOST_INSTRUCTIONS:,} instructions")
 
     def take(self, count: int) -> bytes:
-        """So many bytes of the file."""
+        """Reads a number of bytes from the file."""
         if not 0 <= count <= LONGEST_TEXT:
             raise BadPickle(f"not a pickle of weights: a value of {count} bytes")
         found = self.file.read(count)
@@ -125,25 +125,25 @@ class _Machine:
         return layout.unpack(self.take(layout.size))[0]
 
     def line(self) -> bytes:
-        """What stands up to the line's end."""
+        """Reads up to the end of the line."""
         found = self.file.readline(LONGEST_TEXT)
         if not found.endswith(b"\n"):
             raise BadPickle("not a pickle of weights: a line without an end")
         return found[:-1]
 
     def digits(self) -> str:
-        """A number written out, up to the line's end."""
+        """A decimal number up to the end of the line."""
         if len(found := self.line()) > _MOST_DIGITS:
             raise BadPickle(f"not a pickle of weights: a number of {len(found)} digits")
         return found.decode("ascii")
 
     def named(self) -> None:
-        """A module and a name, a line each."""
+        """A module and a name, one line each."""
         module, name = self.line().decode(), self.line().decode()
         self.refer(f"{module}.{name}")
 
     def items(self) -> list[Any]:
-        """Everything above the last mark, taken off with the mark."""
+        """Removes and returns all values above the last mark, and removes the mark."""
         at = self.marks.pop()
         found = self.stack[at:]
         del self.stack[at:]
@@ -167,7 +167,7 @@ class _Machine:
         self.marks.append(len(self.stack))
 
     def pop(self) -> None:
-        # Nothing above the mark: the mark itself is what is taken off.
+        # No values above the mark: the mark itself is popped.
         if self.marks and self.marks[-1] == len(self.stack):
             self.marks.pop()
         else:
@@ -189,18 +189,18 @@ class _Machine:
         raise BadPickle("not a pickle of weights: it has the instruction INST")
 
     def build(self) -> None:
-        # The state is torch's ``_metadata`` (versions of modules), which says nothing of weights.
+        # The state is torch's ``_metadata`` (versions of modules), which does not affect weights.
         self.stack.pop()
         if type(self.stack[-1]) is not Call:
             raise BadPickle("not a pickle of weights: it gives a state to what has none")
 
     def add(self, flat: list[Any]) -> None:
-        """Keys and values, in turn, into the mapping on top of the stack."""
+        """Adds alternating keys and values to the mapping on top of the stack."""
         target = self.stack[-1]
         mapping = target.items if type(target) is Call else target
         if type(mapping) is not dict:
             raise BadPickle("not a pickle of weights: it adds items to what is no mapping")
-        # Hashing a tuple of tuples of tuples … a million deep would end the process.
+        # Hashing a tuple nested a million levels deep would crash the process.
         for key in flat[::2]:
             if type(key) is not str and not (type(key) is int and abs(key) < LARGEST_KEY):
                 raise BadPickle("not a pickle of weights: a key is neither text nor a number of usual size")
@@ -212,7 +212,7 @@ class _Machine:
         self.stack[-1].extend(values)
 
     def last(self, count: int) -> None:
-        """The last values become a tuple."""
+        """Replaces the last values by a tuple of them."""
         if len(self.stack) < count:
             raise BadPickle("not a pickle of weights: its stack runs empty")
         self.stack[-count:] = [tuple(self.stack[-count:])]
@@ -232,7 +232,7 @@ def _pushes(read: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
 
 
 def _binary(layout: str, after: Callable[[_Machine, Any], Any] | None = None) -> Callable[[_Machine], Any]:
-    """Reads a number of this layout, and what it is the length of."""
+    """Reads a number in this format and returns it, or passes it to ``after`` as a length."""
     packed = struct.Struct(layout)
     return (lambda m: m.number(packed)) if after is None else (lambda m: after(m, m.number(packed)))
 
@@ -254,7 +254,7 @@ def _literal(m: _Machine) -> str:
 
 
 def _integer(m: _Machine) -> int:
-    """INT, which says true and false as well."""
+    """INT, which also encodes true and false."""
     digits = m.digits()
     return {"00": False, "01": True}[digits] if digits in ("00", "01") else int(digits)
 
@@ -315,4 +315,4 @@ _STEPS: dict[bytes, Callable[[_Machine], None]] = {
     b"a": lambda m: m.extend([m.stack.pop()]),
     b"e": lambda m: m.extend(m.items()),
 }
-"""What each instruction does, by its byte; STOP is not among them."""
+"""The implementation of each instruction by its byte, except STOP."""

@@ -1,4 +1,4 @@
-"""A checkpoint's weights under canonical names, and what is wrong with them."""
+"""The weights of a checkpoint by canonical name, and findings about them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from reference.weights.stored import Opened, Stored
 
 
 class Weights(Mapping[str, np.ndarray]):
-    """Canonical name to array, in the canonical layout and the file's own dtype, each read when it is looked up.
+    """Canonical name to array, in canonical layout and with the dtype of the file; arrays are read on access.
 
-    Iterates in data-flow order over the parameters that are there; looking up one in ``missing`` is a ``KeyError``,
-    one in ``misshapen`` comes as the file has it. bfloat16 arrays are ``reference.weights.BFLOAT16``. What is missing,
-    surplus, misshapen, duplicated unequally or not finite is told, not raised: those are findings.
+    Iterates over the parameters present, in data-flow order; accessing one in ``missing`` raises ``KeyError``, one in
+    ``misshapen`` is returned with the shape in the file. bfloat16 arrays are ``reference.weights.BFLOAT16``. Missing,
+    surplus, misshapen, unequally duplicated or non-finite parameters are reported as findings, not raised as errors.
     """
 
     def __init__(
@@ -28,14 +28,14 @@ class Weights(Mapping[str, np.ndarray]):
         self.format = format
         """``safetensors``, ``bin``, ``h5`` or ``msgpack``."""
         self.files = files
-        """What was read, an index file included."""
+        """The files that were read, including index files."""
         self.layout = opened.layout
         self.surplus: list[str] = list(opened.others)
-        """Raw names that stand for nothing that the class has in this config."""
+        """Raw names that match no parameter of the class with this config."""
         self.raw: dict[str, str] = {}
-        """Canonical name to the name in the file."""
+        """Canonical name to name in the file."""
         self.misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        """Canonical name to (shape found, shape wanted), both in the canonical layout."""
+        """Canonical name to (shape found, shape expected), both in canonical layout."""
         self._expected, entry = _names(config, model_class, opened.layout)
         self._found: dict[str, tuple[Stored, bool]] = {}
         self._duplicates: dict[str, tuple[str, Stored, bool]] = {}
@@ -43,12 +43,12 @@ class Weights(Mapping[str, np.ndarray]):
         self._permit_no_bias()
         self._check_shapes()
         self.missing: list[str] = [name for name in self._expected if name not in self._found]
-        """Canonical names the file does not hold."""
+        """Canonical names that are not in the file."""
         self.dtypes: dict[str, str] = {name: self._found[name][0].dtype for name in self}
         """Canonical name to the dtype in the file (``float32``, ``bfloat16`` …)."""
 
     def _sort(self, opened: Opened, entry_of: Callable[[str], Entry | None]) -> None:
-        """Gives every tensor of the file its place: parameter, duplicate or surplus."""
+        """Classifies every tensor of the file: parameter, duplicate or surplus."""
         entries = {raw: entry_of(raw) for raw in opened.tensors}
         for raw, entry in entries.items():
             if entry is None or (entry.role in ("parameter", "buffer") and entry.name in self._found):
@@ -61,7 +61,7 @@ class Weights(Mapping[str, np.ndarray]):
                 self._place_duplicate(raw, entry, opened.tensors[raw])
 
     def _place_duplicate(self, raw: str, entry: Entry, stored: Stored) -> None:
-        """A tied table may stand under any of its names: the first found is the table, the rest duplicates."""
+        """A tied table may have any of its names: the first found is the table, the others are duplicates."""
         if entry.name in self._found:
             self._duplicates[raw] = (entry.name, stored, entry.transposed)
         else:
@@ -69,9 +69,9 @@ class Weights(Mapping[str, np.ndarray]):
             self.raw[entry.name] = raw
 
     def _permit_no_bias(self) -> None:
-        """The one place where a parameter may lack: ``final_logits_bias`` is then zero, as in every framework.
+        """The only parameter that may be absent: ``final_logits_bias`` is then zero, as in every framework.
 
-        A file of the bare ``BartModel`` has no head, and what saves trained parameters alone leaves the buffer out.
+        A file of the bare ``BartModel`` has no head, and a file with only trained parameters does not have the buffer.
         Source: transformers 4.37.2 to 5.23.0, ``_keys_to_ignore_on_load_missing`` of BartForConditionalGeneration.
         """
         if self._found and LOGITS_BIAS in self._expected and LOGITS_BIAS not in self._found:
@@ -98,7 +98,7 @@ class Weights(Mapping[str, np.ndarray]):
 
     @cached_property
     def tied_differs(self) -> list[str]:
-        """Raw names of permitted duplicates that do not equal their table, bit for bit."""
+        """Raw names of permitted duplicates that are not bitwise equal to their table."""
         differs = []
         for raw, (name, stored, transposed) in self._duplicates.items():
             table, table_transposed = self._found[name]
@@ -111,7 +111,7 @@ class Weights(Mapping[str, np.ndarray]):
 
     @cached_property
     def not_finite(self) -> dict[str, int]:
-        """Canonical name to the number of its elements that are NaN or infinite; only those that have some."""
+        """Canonical name to the number of NaN or infinite elements, if there are any."""
         counts = {name: _count_not_finite(self[name]) for name in self if "float" in self.dtypes[name]}
         return {name: count for name, count in counts.items() if count}
 
@@ -119,18 +119,18 @@ class Weights(Mapping[str, np.ndarray]):
 def read_weights(
     directory: Path | str, config: Config, format: str | None = None, model_class: str | None = None
 ) -> Weights:
-    """Opens a checkpoint's weights; arrays are read when looked up, so a large model is never held twice.
+    """Opens the weights of a checkpoint; arrays are read on access, so a large model is not in memory twice.
 
-    Of several files the first of safetensors, ``pytorch_model.bin``, ``tf_model.h5``, ``flax_model.msgpack`` is read.
+    The first of safetensors, ``pytorch_model.bin``, ``tf_model.h5`` and ``flax_model.msgpack`` that is present is read.
 
     Args:
-        format: ``safetensors``, ``bin``, ``h5`` or ``msgpack``, to choose another.
-        model_class: a documented class; None for the family's first (``reference.config.classes``).
+        format: ``safetensors``, ``bin``, ``h5`` or ``msgpack``, to select another.
+        model_class: a documented class; None for the default of the architecture (``reference.config.classes``).
 
     Raises:
         ValueError: no such format.
-        CheckpointError: no weight file, or one that cannot be read: truncated, misaligned, garbage, a missing shard,
-            overlapping tensors, a pickle that asks for more than tensors, an unknown dtype.
+        CheckpointError: there is no weight file, or it cannot be read: truncated, misaligned, garbage, a missing shard,
+            overlapping tensors, a pickle that refers to anything but tensors, an unknown dtype.
     """
     known, files = find_weights(Path(directory), format)
     return Weights(config, open_weights(known, files), known.name, files, model_class)
@@ -139,7 +139,7 @@ def read_weights(
 def _names(
     config: Config, model_class: str | None, layout: Layout
 ) -> tuple[dict[str, Parameter], Callable[[str], Entry | None]]:
-    """What is expected under canonical names, and what a name of the file stands for."""
+    """The expected parameters by canonical name, and a function from names in the file to their entries."""
     table = table_of(config, model_class)
     return table.expected(), lambda raw: entry_in(table, raw, layout)
 
@@ -154,7 +154,7 @@ def _read(stored: Stored, transposed: bool) -> np.ndarray:
 
 
 def _count_not_finite(array: np.ndarray) -> int:
-    """By the exponent's bits, which all types have, where numpy may not know the type."""
+    """Tests the exponent bits, because numpy may not support the dtype."""
     masks: dict[int, Callable[[], np.ndarray]] = {
         8: lambda: array.view(np.uint64) & 0x7FF0000000000000 == 0x7FF0000000000000,
         4: lambda: array.view(np.uint32) & 0x7F800000 == 0x7F800000,
