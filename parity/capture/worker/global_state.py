@@ -7,6 +7,7 @@ settings before the import of a framework are unknown, so an import by itself is
 
 from __future__ import annotations
 
+import hashlib
 import locale
 import os
 import random
@@ -74,7 +75,7 @@ class GlobalState:
         if (torch := _module("torch")) is None:
             return
         if torch_state is None:  # imported since the snapshot: use the initial state
-            torch.default_generator.manual_seed(torch.default_generator.initial_seed())
+            torch.default_generator.manual_seed(_initial_seed(torch))
         else:
             torch.set_rng_state(torch_state)
 
@@ -143,6 +144,33 @@ def _module(name: str) -> Any:
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     return None if spec is None or getattr(spec, "_initializing", False) else module
+
+
+def seed_random(name: str) -> None:
+    """Gives a case random states of its own, which differ between cases and between processes.
+
+    ``GlobalState.restore_random`` lets every case begin from the same states, so that its result does not depend on the
+    cases before it. Without this, dropout that is left on would draw the same mask in every case, and two calls that
+    are compared with each other would agree.
+
+    Args:
+        name: what identifies the case, such as its digest.
+    """
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+    np.random.seed((int(np.random.get_state()[1][0]) ^ number) % 2**32)  # pyright: ignore[reportIndexIssue, reportArgumentType]
+    random.seed(random.getrandbits(56) ^ number)
+    if (torch := _module("torch")) is not None:
+        torch.default_generator.manual_seed((_initial_seed(torch) ^ number) % 2**63)
+
+
+_INITIAL: list[int] = []
+
+
+def _initial_seed(torch: Any) -> int:
+    """The seed that torch took when it was imported."""
+    if not _INITIAL:
+        _INITIAL.append(torch.default_generator.initial_seed())
+    return _INITIAL[0]
 
 
 def _random_states() -> tuple[Any, Any, Any]:

@@ -294,6 +294,7 @@ class Worker:
     def _session(self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any) -> Any:
         from parity.capture.worker.handed_files import Refused
         from parity.capture.worker.session import Session
+        from parity.core.case import Case
         from parity.core.subject import Variant
         from parity.core.trace import Trace, TraceError
 
@@ -357,6 +358,7 @@ class Worker:
             checkpoint=Path(task["view"]),
             paths=paths,
             load_plain=load_plain,
+            seed=Case.from_json(task["case"]).digest,
         )
 
     def _free(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from parity.backends.protocol import CapableModel, Field, Model
+from parity.capture.worker.global_state import seed_random
 from parity.capture.worker.handed_files import UsersPath
 from parity.core.subject import Variant
 from parity.core.trace import Trace
@@ -67,13 +68,24 @@ class Session:
         checkpoint: Path = Path(),
         paths: UsersPath | None = None,
         load_plain: Callable[[], CapableModel] = _not_here,
+        seed: str = "",
     ) -> None:
         """``load_other``: loads a model that is not reused for later cases, with other arguments of ``Backend.load``
         than the task's own; ``load_plain``: with none but the directory. ``paths``: restores the user's path in texts
-        with that of ``checkpoint``."""
-        self.load, self.current, self.variant, self.clock = load, current, variant, clock
+        with that of ``checkpoint``; ``seed``: what the random states follow from, once the
+        model is loaded."""
+        self.load, self._current, self.variant, self.clock = load, current, variant, clock
         self.model_class, self.load_other, self.saved, self.checkpoint = model_class, load_other, saved, checkpoint
         self.paths, self.load_plain = paths or UsersPath("", ""), load_plain
+        self._seed = seed
+
+    def current(self) -> CapableModel:
+        """The loaded model. What it draws from here on follows from the case, not from its load."""
+        model = self._current()
+        if self._seed:  # once for a case: two calls of one case must not draw the same numbers
+            seed_random(self._seed)
+            self._seed = ""
+        return model
 
     def call(self, inputs: Mapping[str, np.ndarray], method: str = "call", **keywords: Any) -> Any:
         """Times one call until its numbers are available: frameworks may return before they have computed."""
