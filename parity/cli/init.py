@@ -22,10 +22,10 @@ def init(
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a [tool.parity] and a workflow that are there and differ.")
+        bool, typer.Option("--force", help="Replace a \\[tool.parity] and a workflow that are there and differ.")
     ] = False,
 ) -> None:
-    """Write [tool.parity] into pyproject.toml, .github/workflows/parity.yml, and runs/ into .gitignore.
+    """Write \\[tool.parity] into pyproject.toml, .github/workflows/parity.yml, and runs/ into .gitignore.
 
     Works on the current directory. What is there already is left as it is, and the difference shown.
 

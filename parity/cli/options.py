@@ -46,7 +46,7 @@ Checkpoints = Annotated[
     typer.Argument(
         metavar="[CHECKPOINT]…",
         help="Checkpoint directories or Hugging Face model ids. An id given here is downloaded if it is not cached. "
-        "(default: checkpoints of [tool.parity] in pyproject.toml)",
+        "(default: checkpoints of \\[tool.parity] in pyproject.toml)",
     ),
 ]
 Backends = Annotated[

@@ -325,7 +325,7 @@ def cost_line(report: Report) -> str:
         return ""
     traces = cost.traces_cached + cost.traces_captured
     return (
-        f"took {duration(cost.wall_seconds)}, {cost.own_share:.0%} of it not a backend's own work; "
+        f"took {duration(cost.wall_seconds)}, {cost.own_share:.0%} of it overhead; "
         f"peak memory {size(cost.peak_memory)} over all processes; "
         f"{cost.traces_cached} of {traces} traces from the cache"
     )

@@ -6,6 +6,7 @@ import inspect
 from dataclasses import fields
 
 import pytest
+import typer
 
 from parity.cli import completion
 from parity.cli.main import audit, capture
@@ -39,7 +40,10 @@ def test_a_command_is_handed_what_was_given_and_the_defaults_of_the_rest():
 def test_a_value_may_be_a_list_with_commas():
     assert split_commas(None) is None
     assert split_commas(["hf-torch,hf-tf", "hf-flax"]) == ["hf-torch", "hf-tf", "hf-flax"]
-    assert split_commas(["a,,b,", " "]) == ["a", "b"]
+    assert split_commas(["a,,b,", " c"]) == ["a", "b", "c"]
+    for empty in ("", " ", ","):
+        with pytest.raises(typer.BadParameter, match="the value is empty"):
+            split_commas(["a", empty])
 
 
 def test_what_names_a_file_is_no_list(tmp_path):

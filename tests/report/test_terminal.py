@@ -176,8 +176,7 @@ def test_skips_are_counted_by_reason():
 def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
     made = report(verdict())
     assert cost_line(made) == (
-        "took 2 min 05 s, 4% of it not a backend's own work; peak memory 1.5 GB over all processes; "
-        "40 of 100 traces from the cache"
+        "took 2 min 05 s, 4% of it overhead; peak memory 1.5 GB over all processes; 40 of 100 traces from the cache"
     )
     text = shown(made, capsys)
     assert cost_line(made) in text

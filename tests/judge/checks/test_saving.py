@@ -102,7 +102,7 @@ def test_files_that_cannot_be_read_are_a_failure(model_spec, saving):
 def test_another_config_is_found(model_spec, saving):
     text = saving.arrays["file.config.json"].tobytes().replace(b'"scale_embedding": true', b'"scale_embedding": false')
     saving.arrays["file.config.json"] = np.frombuffer(text, np.uint8)
-    assert "scale_embedding is False, and True was loaded" in wrong("SAVE02", model_spec, saving)[0].what
+    assert "scale_embedding is False; loaded was True" in wrong("SAVE02", model_spec, saving)[0].what
     del saving.arrays["file.config.json"]
     assert "no config.json" in wrong("SAVE02", model_spec, saving)[0].what
 

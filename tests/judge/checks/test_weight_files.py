@@ -156,7 +156,7 @@ def misshapen(weights: Weights) -> Weights:
     ("other", "write", "first", "words"),
     [
         (one_bit, bin_of, None, ("differ in 1 of", f"most in {NAME}", "at [1, 0]")),
-        (one_weight, bin_of, None, ("differ in 1 of", "9.5", "of the tensor's root mean square")),
+        (one_weight, bin_of, None, ("differ in 1 of", "9.5", "× the tensor's root mean square")),
         (one_weight, shards_of, None, ("model.safetensors and model.safetensors.index.json differ in 1 of",)),
         (without_one, bin_of, None, (f"{NAME} is in model.safetensors and missing from pytorch_model.bin",)),
         (a_table_apart, bin_of, None, ("pytorch_model.bin: lm_head.weight differs from the table it is tied to",)),
