@@ -105,25 +105,26 @@ class Dialect:
 
 
 DOCUMENTED = Dialect()
-"""What the documentation of ``GenerationConfig`` says; where it is silent, what the search was when BART was published.
+"""The documented behaviour of ``GenerationConfig``; where it is not documented, the search published with BART.
 
 - ``penalised_length``: "applied as an exponent to the sequence length, which in turn is used to divide the score",
   and the score is "the log likelihood of the sequence". The start token has no likelihood; BART's own decoder (fairseq,
   ``sequence_generator.py``) divides by ``step + 1``, the tokens generated with the end.
 - ``end_rank``: not documented. The original takes an end only "when it's among the top beam_size indices".
 - ``bound``: ``early_stopping=False`` stops "when is it very unlikely to find better candidates". Those still to be
-  found continue a beam that is open; one that has ended is found already.
-- ``stop``: ``num_beams`` complete candidates are counted for one text, and nothing lets another source of the batch in.
-- ``unfinished``: not documented. In the original everything ends at the longest length in one step, and competes.
+  found continue an open beam; a beam that has ended was found already.
+- ``stop``: ``num_beams`` complete candidates are counted for each text, independently of other sources of the batch.
+- ``unfinished``: not documented. In the original all beams end at the maximum length in one step, and compete.
 - ``unfinished_score``: ``length_penalty`` makes no exception.
-- ``padding``: ``pad_token_id`` is "the id of the padding token", 0 like any other.
+- ``padding``: ``pad_token_id`` is "the id of the padding token"; 0 is not special.
 - ``default_max_length``: ``max_length``, "the maximum length the generated tokens can have", "the length of the input
-  prompt + max_new_tokens", so with the start token; 20 like any other.
+  prompt + max_new_tokens", so with the start token; 20 is not special.
 - ``min_length``: "the length of the input prompt + min_new_tokens", and that many new tokens stand before an end. It is
   "the minimum length below which the score of eos_token_id is set to -inf" (``MinLengthLogitsProcessor``).
 - ``min_new_tokens``: "the minimum numbers of tokens to generate"; it overrides ``min_length``.
 - ``no_repeat_ngram``: "all ngrams of that size can only occur once".
-- Ties are documented nowhere: the earlier beam first, then the lower token id; a finished one before an equal newcomer.
+- Ties are not documented: the earlier beam first, then the lower token id; an older finished one before an equal new
+  one.
 """
 
 TORCH_4_37 = Dialect(bound=Bound.BEST_CANDIDATE, unfinished=Unfinished.COMPETE_IF_OPEN)
@@ -133,7 +134,7 @@ TORCH_4_57 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, default_max_length=Defa
 """transformers 4.57.6, PyTorch (``utils.py``: ``_beam_search``, ``_prepare_generated_length``)."""
 
 TORCH_5_23 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, default_max_length=DefaultMaxLength.MORE_UNLESS_GIVEN)
-"""transformers 5.23.0, PyTorch: the search of 4.57.6, which takes the default length otherwise."""
+"""transformers 5.23.0, PyTorch: the search of 4.57.6 with a different default length."""
 
 TF = Dialect(stop=Stop.WHOLE_BATCH, unfinished=Unfinished.LAST_RESORT, min_new_tokens=MinNewTokens.IGNORED)
 """transformers 4.37.2 and 4.57.6, TensorFlow (``tf_utils.py``: ``beam_search_cond_fn``, ``none_finished``)."""
@@ -158,7 +159,7 @@ FLAX_4_57 = Dialect(
     min_length=MinLength.EXCEEDED,
     min_new_tokens=MinNewTokens.IGNORED,
 )
-"""transformers 4.57.6, Flax: the search of 4.37.2, and a longer ``max_length`` where 20 is passed.
+"""transformers 4.57.6, Flax: the search of 4.37.2, with a longer ``max_length`` if 20 is passed.
 
-``no_repeat_ngram_size`` raises NotImplementedError there with the JAX of today.
+``no_repeat_ngram_size`` raises NotImplementedError there with current JAX.
 """

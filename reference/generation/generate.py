@@ -49,17 +49,17 @@ def generate(
     dialect: Dialect = DOCUMENTED,
     uniforms: np.ndarray | None = None,
 ) -> Generated:
-    """As ``generate`` of a library is documented: sampling where ``do_sample`` is set, greedy search where
-    ``num_beams`` is 1, else beam search.
+    """Generates text as ``generate`` is documented: sampling if ``do_sample`` is set, greedy search if ``num_beams`` is
+    1, else beam search.
 
     Args:
-        batch: sources that the decoder is set to.
-        uniforms: numbers in [0, 1) to draw by, float64 [steps, rows], a step for each token that a text may have
-            (``uniform_numbers`` makes them from a seed). Needed where ``do_sample`` is set, not looked at elsewhere.
+        batch: the number of sources that the decoder was set to.
+        uniforms: numbers in [0, 1) for sampling, float64 [steps, rows], one step for each token that a text may have
+            (``uniform_numbers`` creates them from a seed). Required if ``do_sample`` is set, otherwise ignored.
 
     Raises:
-        ValueError: the logits hold NaN, every token is forbidden at some step, fewer texts are possible than are to be
-            returned, settings contradict each other, or the numbers to draw by are missing, too few or out of range.
+        ValueError: the logits have NaN, every token is forbidden at some step, fewer texts are possible than are to be
+            returned, settings contradict each other, or the uniform numbers are missing, too few or out of range.
     """
     if (found := conflict(settings)) is not None:
         raise ValueError(found[1])
@@ -74,7 +74,7 @@ def generate(
 def _one_by_one(
     decoder: Decoder, settings: GenerationSettings, dialect: Dialect, numbers: np.ndarray | None
 ) -> Generated:
-    """One token after the other: sampled where numbers are given, else the best."""
+    """Generates token by token: sampled if numbers are given, else the best."""
     rows, fill = decoder.start(settings.num_return_sequences), settings.fill(dialect)
     rules = processed if numbers is None else ruled  # sampling warps the scores too, with margins of its own
     tokens = np.full((rows, 1), settings.decoder_start_token_id, dtype=np.int64)
@@ -179,6 +179,6 @@ def checked(logits: np.ndarray) -> np.ndarray:
 
 
 def check_allowed(best: np.ndarray, length: int) -> None:
-    """Raises ValueError where the best of a row's scores is that of a forbidden token."""
+    """Raises ValueError if the best score of a row is that of a forbidden token."""
     if np.isneginf(best).any():
         raise ValueError(f"every token is forbidden after {length} tokens")

@@ -63,7 +63,7 @@ def score_tokens(
 
     Args:
         logits: float64 [rows, tgt, vocab]; step t has seen ``sequences[:, : t + 1]``.
-        sequences: int64 [rows, tgt + 1], the start token first; what follows a row's end is not looked at.
+        sequences: int64 [rows, tgt + 1], the start token first; tokens after a row's end are ignored.
 
     Raises:
         ValueError: the shapes do not fit, or the logits hold NaN at a step that counts.
@@ -97,8 +97,8 @@ def score_draws(
 
     Args:
         logits: float64 [rows, tgt, vocab]; step t has seen ``sequences[:, : t + 1]``.
-        sequences: int64 [rows, tgt + 1], the start token first; what follows a row's end is not looked at.
-        uniforms: float64 [steps, rows], the numbers that the texts are said to be drawn by.
+        sequences: int64 [rows, tgt + 1], the start token first; tokens after a row's end are ignored.
+        uniforms: float64 [steps, rows], the numbers from which the texts were supposedly sampled.
 
     Raises:
         ValueError: the shapes do not fit, a number is out of range, the settings do not sample, the logits hold NaN at
@@ -126,7 +126,7 @@ def score_draws(
 
 
 def _outside(numbers: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """How far odds must move for a number to come into an interval; infinite where nothing is in it."""
+    """The change in log-odds that moves a number into an interval; infinite if the interval is empty."""
     nearest = np.where(numbers < lower, odds_distance(numbers, lower), odds_distance(numbers, upper))
     inside = (lower <= numbers) & (numbers < upper)
     return np.where(inside, 0.0, np.where(lower < upper, nearest, np.inf))

@@ -1,4 +1,4 @@
-"""The documented rules that forbid, force or reweigh the next token, applied to scores."""
+"""The documented logits processors that forbid, force or reweight the next token."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def processed(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettin
         settings: resolved ones.
 
     Returns:
-        float64 [rows, vocab]: -inf where a token is forbidden. They are log-probabilities once more where
-        ``renormalize_logits`` asks for it, "after applying all the logits processors"; otherwise what is left of them.
+        float64 [rows, vocab]: -inf where a token is forbidden. With ``renormalize_logits`` they are normalised again
+        "after applying all the logits processors".
     """
     scores = ruled(scores, tokens, settings)
     if settings.do_sample or settings.renormalize_logits:
@@ -60,10 +60,10 @@ def ruled(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) 
 
 
 def penalised(scores: np.ndarray, tokens: np.ndarray, penalty: float) -> np.ndarray:
-    """Lowers the scores of tokens that the text already has, once per token regardless of its count.
+    """Lowers the scores of tokens that are already in the text, once per token regardless of its count.
 
-    Keskar et al. 2019, section 4.1, divide a score by the penalty. That would make a negative one better, so it is
-    multiplied instead, as transformers 4.57.6 has it (``RepetitionPenaltyLogitsProcessor``); the start token counts.
+    Keskar et al. 2019, section 4.1, divide a score by the penalty. That would increase a negative score, which is
+    multiplied instead, as in transformers 4.57.6 (``RepetitionPenaltyLogitsProcessor``); the start token is included.
     """
     said = np.zeros(scores.shape, dtype=bool)
     np.put_along_axis(said, tokens, True, axis=-1)
@@ -71,7 +71,7 @@ def penalised(scores: np.ndarray, tokens: np.ndarray, penalty: float) -> np.ndar
 
 
 def repeated(text: list[int], size: int) -> list[int]:
-    """Tokens that would end an n-gram of ``size`` which the text already has ("can only occur once")."""
+    """Tokens that would complete an n-gram of length ``size`` that the text already has ("can only occur once")."""
     if len(text) + 1 < size:
         return []
     last = text[len(text) - size + 1 :]

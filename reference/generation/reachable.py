@@ -47,19 +47,20 @@ def reachable(
 ) -> Reachable:
     """Results that one source could have had if scores differed by less than ``tolerance``.
 
-    Where ``num_return_sequences`` are asked for, every text that could be one of them.
+    With ``num_return_sequences``, all texts that could be one of the returned ones.
 
-    Followed are the choice of beams, which ends count, which finished hypotheses are kept, when the search stops, and
-    which hypothesis is best. A gap between penalised scores is measured in summed log-probability, as all others.
+    The choices followed are: which beams continue, which ends count, which finished hypotheses are retained, when the
+    search stops, and which hypothesis is best. A gap between penalised scores is measured in summed log-probability, as
+    all others.
 
     Args:
-        tolerance: in log-probability (greedy: in logits); only gaps below it are turned round, so at 0 nothing is.
-        limit: of how many states at most one length is followed.
-        steps: how many tokens the batch generated, where the dialect stops a batch as a whole; None for a source that
-            is alone in its batch.
+        tolerance: in log-probability (greedy: in logits); only gaps below it are reversed, so none at 0.
+        limit: the maximum number of states per length.
+        steps: the number of tokens that the batch generated, for dialects that stop a batch as a whole; None for a
+            batch of one source.
 
     Raises:
-        ValueError: the scorer gives NaN, or the settings draw text, so that nothing is searched.
+        ValueError: the scorer returns NaN, or the settings sample text, so that there is no search.
     """
     if settings.do_sample:
         raise ValueError("do_sample is set: what is drawn is no search's result")

@@ -71,5 +71,5 @@ def interval(upper: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def margin(numbers: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """How far the scores of two tokens must move against each other before a number leaves its interval: [rows]."""
+    """The change of the difference of two scores at which a number leaves its interval: [rows]."""
     return np.minimum(odds_distance(numbers, lower), odds_distance(numbers, upper))

@@ -79,11 +79,11 @@ def successors(
     """The states after one more token: the plain one first, then those that near ties could have led to.
 
     Args:
-        tolerance: comparisons of two sums nearer than this may go either way.
-        limit: how many states the caller wants to tell apart at most.
+        tolerance: comparisons of two sums that are closer than this may have either result.
+        limit: the maximum number of distinct states that the caller uses.
 
-    Yields:
-        a state, and the largest gap turned round on the way to it (0 for the plain one). States can repeat.
+        Yields:
+            a state, and the largest gap reversed to reach it (0 for the plain one). States can repeat.
     """
     candidates = ranked_candidates(search, log_probs, settings, tolerance, limit)
     margin = decision_margin(candidates, settings, dialect)
@@ -99,9 +99,9 @@ def ranked_candidates(
 ) -> list[Beam]:
     """The best continuations, more than any choice needs, and those within the tolerance; best first.
 
-    Equal ones stand in the order of their beams, then of their tokens. Impossible ones are not among them.
+    Equal ones are ordered by beam, then by token. Impossible ones are not included.
     """
-    # Every open beam may end in every way, and num_beams continuing ones must be among them.
+    # Each open beam may end with each end token, and num_beams continuing candidates must be included.
     count = min(max(2, 1 + len(settings.ends)) * settings.num_beams + 1, log_probs.size)
     before = np.array([beam.total for beam in search.beams])
     parents, tokens = topk_candidates(before, log_probs, count, tolerance)
@@ -127,7 +127,7 @@ def topk_candidates(
     beam's sum with its best token, and only a few blocks are summed.
 
     Args:
-        before: float64 [beams], what every beam's tokens add up to.
+        before: float64 [beams], the summed log-probability of each beam's tokens.
         log_probs: float64 [beams, vocab].
 
     Returns:
@@ -149,9 +149,9 @@ def topk_candidates(
 def splits(
     candidates: list[Beam], settings: GenerationSettings, dialect: Dialect, tolerance: float
 ) -> Iterator[tuple[list[int], list[int], float]]:
-    """Which candidates stay open and which have ended well enough, the plain answer first.
+    """Which candidates stay open and which ended ones count as finished; the plain result first.
 
-    Every answer follows from some order of the candidates in which only near ones have changed places.
+    Each result corresponds to an order of the candidates in which only near ties are swapped.
     """
     ends, others = _ends(candidates, settings)
     totals = [beam.total for beam in candidates]
@@ -174,7 +174,7 @@ def _places(settings: GenerationSettings, dialect: Dialect) -> int:
 def _end_choices(
     ranked: Ranked, ends: list[int], others: list[int], places: int, tolerance: float
 ) -> Iterator[tuple[list[int], float]]:
-    """Which ends are among the best ``places``, where the other candidates' order is ``others``."""
+    """Which ends are among the best ``places``, given the order ``others`` of the other candidates."""
     plain = [i for i in ends if i < places]
     if len(ranked) <= places:
         yield plain, 0.0
@@ -232,7 +232,7 @@ def _settled(
 def _kept(
     finished: tuple[Hypothesis, ...], new: list[Hypothesis], settings: GenerationSettings, tolerance: float
 ) -> Iterator[tuple[tuple[Hypothesis, ...], float]]:
-    """The best num_beams of both, best first, an older one before an equal newcomer."""
+    """The best num_beams of both, best first; of equal ones the older is first."""
     both = sorted((*finished, *new), key=lambda hypothesis: -hypothesis.score)
     ranked = Ranked([h.score for h in both], [1 / h.divisor for h in both])
     for kept, turned in choices(ranked, settings.num_beams, tolerance):
@@ -246,7 +246,7 @@ def _stops(
     dialect: Dialect,
     tolerance: float,
 ) -> Iterator[tuple[bool, float]]:
-    """Whether the search stops, the plain answer first (``early_stopping``)."""
+    """Whether the search stops; the plain result first (``early_stopping``)."""
     if not search.beams or len(search.finished) < settings.num_beams or settings.early_stopping is True:
         yield not search.beams or len(search.finished) == settings.num_beams, 0.0
         return

@@ -1,4 +1,4 @@
-"""How to generate: the documented fields, read from where the documentation puts them, and checked."""
+"""Generation settings: the documented fields, read from the documented files, and validated."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ OLD_FORCED_BEGIN = "force_bos_token_to_be_generated"
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """The fields of ``GenerationConfig`` that decide a text; names and defaults as documented.
+    """The fields of ``GenerationConfig`` that determine a text; names and defaults as documented.
 
-    Lengths are counts of tokens, ``decoder_start_token_id`` among them; ``*_new_tokens`` count without it and win.
-    ``temperature``, ``top_k`` (0: off) and ``top_p`` count where ``do_sample`` is set. Several ends are a tuple here
-    and a list in files. ``passed`` and ``stored`` name the fields that came as arguments and from a file, which matters
-    to a few libraries (``Dialect.default_max_length``).
+    Lengths are counts of tokens including ``decoder_start_token_id``; ``*_new_tokens`` exclude it and take precedence.
+    ``temperature``, ``top_k`` (0: off) and ``top_p`` have an effect only if ``do_sample`` is set. Several end tokens
+    are a tuple here and a list in files. ``passed`` and ``stored`` are the names of fields from arguments and from a
+    file, which some libraries distinguish (``Dialect.default_max_length``).
     """
 
     max_length: int = 20
@@ -61,17 +61,17 @@ class GenerationSettings:
 
     @classmethod
     def from_dict(cls, data: Any, path: Path | str | None = None, **arguments: Any) -> GenerationSettings:
-        """Settings from the content of a ``generation_config.json``; absent and null fields take the defaults.
+        """Settings from the content of a ``generation_config.json``; absent and null fields have the defaults.
 
         Args:
-            data: what the file holds, a JSON object if it is right; keys that are no documented field are left alone.
-            path: the file named in errors.
-            arguments: fields that win over the file's, as those of ``generate`` do; None takes the default.
+            data: the parsed content of the file, which must be a JSON object; undocumented keys are ignored.
+            path: the file name in error messages.
+            arguments: fields that override those of the file, like arguments of ``generate``; None for the default.
 
         Raises:
-            SettingError: a value is not of its kind, a documented field that is not written here asks for
-                something, no start token is known, or settings contradict each other.
-            CheckpointError: it is no JSON object, or an argument is no documented field.
+            SettingError: a value has the wrong type, an unimplemented field has a value that affects the text, there is
+                no start token, or settings contradict each other.
+            CheckpointError: the content is not a JSON object, or an argument is not a documented field.
         """
         place = GENERATION_FILE if path is None else path
         if not isinstance(data, Mapping):
@@ -93,10 +93,10 @@ class GenerationSettings:
 
     @classmethod
     def read(cls, directory: Path | str, **arguments: Any) -> GenerationSettings:
-        """From ``directory/generation_config.json``; without it from the generation keys of ``config.json``.
+        """Reads ``directory/generation_config.json``, or without it the generation keys of ``config.json``.
 
-        The second is how checkpoints from before that file say it; absent token ids are then the family's documented
-        ones, and what a composition does not say itself its decoder does.
+        The latter is the format of checkpoints older than ``generation_config.json``. Absent token ids then have the
+        documented defaults of the architecture, and absent fields of a composition are read from its decoder's config.
 
         Raises:
             CheckpointError: neither can be read, or as ``from_dict``.
@@ -108,7 +108,7 @@ class GenerationSettings:
         return settings
 
     def check_tokens(self, vocabulary: int, place: Path | str) -> None:
-        """Raises SettingError where a token lies outside a vocabulary of this size."""
+        """Raises SettingError if a token is outside a vocabulary of this size."""
         for name in TOKENS:
             outside = [token for token in _tokens(getattr(self, name)) if token >= vocabulary]
             if outside:
@@ -117,16 +117,16 @@ class GenerationSettings:
                 raise SettingError(source, cause, name)
 
     def to_dict(self) -> dict[str, Any]:
-        """By documented name, as JSON can hold it; ``from_dict`` reads it back, but for what came as an argument."""
+        """JSON-compatible values by documented name; ``from_dict`` restores all but the origin of arguments."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("passed", "stored")}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @property
     def start(self) -> int:
-        """The token that every text begins with, which all settings have that ``from_dict`` made.
+        """The first token of every text; settings created by ``from_dict`` always have one.
 
         Raises:
-            ValueError: these name none.
+            ValueError: there is none.
         """
         if self.decoder_start_token_id is None:
             raise ValueError("settings without decoder_start_token_id")
@@ -134,23 +134,23 @@ class GenerationSettings:
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """The tokens each of which ends a text; none where ``eos_token_id`` is not known."""
+        """The tokens that end a text; empty if ``eos_token_id`` is not set."""
         return _tokens(self.eos_token_id)
 
     @property
     def forced_ends(self) -> tuple[int, ...]:
-        """The tokens that alone may come last at ``max_length``; none where nothing is forced."""
+        """The only tokens permitted as the last one at ``max_length``; empty if none is forced."""
         return _tokens(self.forced_eos_token_id)
 
     def with_start(self) -> GenerationSettings:
-        """The same, where ``decoder_start_token_id`` is not given with ``bos_token_id`` in its place, as documented."""
+        """A copy in which a missing ``decoder_start_token_id`` is replaced by ``bos_token_id``, as documented."""
         start = self.bos_token_id if self.decoder_start_token_id is None else self.decoder_start_token_id
         return replace(self, decoder_start_token_id=start)
 
     def resolved(self, dialect: Dialect) -> GenerationSettings:
-        """The same as a dialect takes it: both lengths with the start token, the ``*_new_tokens`` that won None.
+        """A copy resolved for a dialect: both lengths include the start token, and applied ``*_new_tokens`` are None.
 
-        To be called once: what is resolved must not be read in a dialect again.
+        To be called once: resolved settings must not be resolved again.
         """
         longest, shortest = self.max_length, self.min_length
         if self.max_new_tokens is not None:
@@ -174,7 +174,7 @@ class GenerationSettings:
         }[default_max_length]
 
     def fill(self, dialect: Dialect) -> int:
-        """The token after a row's end: padding; the first of the ends where no padding is known; 0 where none is."""
+        """The token that fills a row after its end: ``pad_token_id``, else the first end token, else 0."""
         token = self.pad_token_id
         zero = token == 0 and self.num_beams > 1 and dialect.padding is Padding.END_IF_PAD_IS_ZERO
         if token is None or zero:
@@ -183,15 +183,16 @@ class GenerationSettings:
 
 
 def stored_settings(directory: Path | str, config: Config | None = None) -> tuple[dict[str, Any], Path]:
-    """What a checkpoint says of generating, unchecked, and the file that says it.
+    """The generation settings of a checkpoint, not validated, and the file that they were read from.
 
-    That is ``generation_config.json``; without it the generation keys of ``config.json`` (``GenerationSettings.read``).
+    This is ``generation_config.json``, or without it the generation keys of ``config.json``
+    (``GenerationSettings.read``).
 
     Args:
-        config: the content of ``config.json``, where it was read before.
+        config: the content of ``config.json``, if it has been read already.
 
     Raises:
-        CheckpointError: neither can be read, or ``generation_config.json`` is no JSON object.
+        CheckpointError: neither can be read, or ``generation_config.json`` is not a JSON object.
     """
     path = Path(directory) / GENERATION_FILE
     if not path.is_file():
@@ -203,7 +204,7 @@ def stored_settings(directory: Path | str, config: Config | None = None) -> tupl
 
 
 def held_settings(directory: Path | str) -> dict[str, Any]:
-    """What a checkpoint puts in force without arguments, by documented name, also where it cannot be followed.
+    """The settings of a checkpoint that apply without arguments, by documented name, including unsupported values.
 
     Raises:
         CheckpointError: as ``stored_settings``.
@@ -217,11 +218,11 @@ def held_settings(directory: Path | str) -> dict[str, Any]:
 
 
 def settings_in_config(config: Config) -> dict[str, Any]:
-    """What a ``config.json`` says of generating.
+    """The generation keys of a ``config.json``.
 
-    ``force_bos_token_to_be_generated`` is how summarisers said ``forced_bos_token_id = bos_token_id`` until 2021. The
-    libraries still read it so where no ``forced_bos_token_id`` is given (transformers 4.37.2 and 4.57.6,
-    ``BartConfig.__init__``; 5.23.0, ``GenerationConfig.__init__``), and of BART's family alone in both.
+    Until 2021, summarisation checkpoints had ``force_bos_token_to_be_generated`` for ``forced_bos_token_id =
+    bos_token_id``. The libraries still read it this way if there is no ``forced_bos_token_id`` (transformers 4.37.2 and
+    4.57.6, ``BartConfig.__init__``; 5.23.0, ``GenerationConfig.__init__``), in both cases for BART models only.
     """
     own = {**config.others, **{name: getattr(config, name) for name in TOKENS if hasattr(config, name)}}
     if config.model_type == "bart" and own["forced_bos_token_id"] is None and own.get(OLD_FORCED_BEGIN):
@@ -257,10 +258,10 @@ def _check_whole(settings: GenerationSettings, place: Path | str) -> None:
 
 
 def conflict(settings: GenerationSettings) -> tuple[str, str] | None:
-    """The first field that the other settings leave no sense in, and why; None where there is none.
+    """The first field that contradicts other settings, and the reason; None if there is none.
 
-    How large ``temperature`` and its like are is asked only where ``do_sample`` is set: elsewhere they are documented
-    to have no effect.
+    The range of ``temperature`` and the other sampling fields is checked only if ``do_sample`` is set: otherwise they
+    are documented to have no effect.
     """
     results, beams = settings.num_return_sequences, settings.num_beams
     if settings.do_sample and beams > 1:

@@ -1,4 +1,4 @@
-"""What generation settings may hold: each value by itself, then together; the first that may not is one clear line."""
+"""Validation of generation settings: each value alone, then in combination; the first error is raised."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOKENS = (
     "decoder_start_token_id",
 )
 SEVERAL = ("forced_eos_token_id", "eos_token_id")
-"""Fields that may hold a list of tokens as well."""
+"""Fields that also accept a list of tokens."""
 
 _COUNTS = {
     "max_length": 1,
@@ -51,26 +51,26 @@ _NEUTRAL = {
     "dola_layers": (),
     "prompt_lookup_num_tokens": (),
 }
-"""Documented fields that would change a text and are not written here, with the values at which they do nothing."""
+"""Documented fields that affect the text but are not implemented, with the values at which they have no effect."""
 
 _NEUTRAL_IN_SAMPLING = {"min_p": (0,), "typical_p": (1,), "epsilon_cutoff": (0,), "eta_cutoff": (0,)}
-"""The same of fields that count where ``do_sample`` is set, and nowhere else."""
+"""The same for fields that have an effect only if ``do_sample`` is set."""
 
 
 NEUTRAL_ARGUMENTS: dict[str, Any] = {
     name: values[0] if values and not isinstance(values[0], list) else None
     for name, values in {**_NEUTRAL, **_NEUTRAL_IN_SAMPLING}.items()
 }
-"""Of the fields that are not written here, what switches each off if it is passed to ``generate``."""
+"""The value that disables each unimplemented field when it is passed to ``generate``."""
 
 
 def shown(value: Any) -> str:
-    """A setting's value as messages have it: a file's may be of any size, and is bounded before it is spelled."""
+    """A setting's value for messages; values from a file may be large and are truncated."""
     return brief(value)
 
 
 class SettingError(CheckpointError):
-    """A generation setting that cannot be followed; ``setting`` is its name, "" where none alone is to blame."""
+    """A generation setting is invalid or unsupported; ``setting`` is its name, "" if no single one is the cause."""
 
     def __init__(self, path: Path | str, cause: str, setting: str = "") -> None:
         super().__init__(path, cause)
@@ -81,14 +81,14 @@ class SettingError(CheckpointError):
 
 
 def check_known(arguments: Mapping[str, Any], names: set[str]) -> None:
-    """Raises CheckpointError where an argument is no documented field."""
+    """Raises CheckpointError if an argument is not a documented field."""
     unknown = sorted(set(arguments) - names - set(_NEUTRAL) - set(_NEUTRAL_IN_SAMPLING))
     if unknown:
         raise CheckpointError("an argument", f"{unknown[0]} is no field of generation that is known here")
 
 
 def check_neutral(values: Mapping[str, Any], place: Path | str, arguments: Mapping[str, Any]) -> None:
-    """Raises CheckpointError where a field that is not written here asks for something."""
+    """Raises SettingError if an unimplemented field has a value that affects the text."""
     fields = {**_NEUTRAL, **(_NEUTRAL_IN_SAMPLING if values.get("do_sample") else {})}
     for name, neutral in fields.items():
         if name in values and values[name] not in neutral:
@@ -98,7 +98,7 @@ def check_neutral(values: Mapping[str, Any], place: Path | str, arguments: Mappi
 
 
 def check_value(name: str, value: Any, place: Path | str) -> None:
-    """Raises CheckpointError where a value is not of its field's kind; whether it makes sense: ``conflict``."""
+    """Raises SettingError if a value has the wrong type or range; see ``conflict`` for combinations."""
     if name in TOKENS:
         _check_tokens(name, value, place)
     if name in _COUNTS and not (_whole(value) and value >= _COUNTS[name]):

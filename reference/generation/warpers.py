@@ -1,4 +1,4 @@
-"""What sampling does to scores before it draws: temperature, then the best few, then the least that carry enough."""
+"""Score transformations of sampling: temperature, top-k, then top-p."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from reference.generation.settings import GenerationSettings
 
 
 def warped(scores: np.ndarray, settings: GenerationSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Scores under ``temperature``, ``top_k`` and ``top_p``, in this order, in which the documentation lists them.
+    """Applies ``temperature``, ``top_k`` and ``top_p`` in this order, which is that of the documentation.
 
     ``top_k`` 0 and ``top_p`` 1 drop nothing. transformers 4.57.6 has the same order (``generation/utils.py``,
-    ``_get_logits_processor``); later ones count the probabilities that earlier ones have left.
+    ``_get_logits_processor``); each step uses the probabilities after the previous one.
 
     Args:
         scores: float64 [rows, vocab], processed; every row allows a token.
 
     Returns:
-        The scores over the temperature, -inf where a token is dropped, float64 [rows, vocab]; and for each row how far
-        two of the given scores must move against each other before other tokens are kept, float64 [rows].
+        The scores divided by the temperature, -inf where a token is dropped, float64 [rows, vocab]; and for each row
+        the change of the difference of two input scores at which other tokens are selected, float64 [rows].
     """
     scores = np.asarray(scores, dtype=np.float64) / settings.temperature
     lead = np.full(len(scores), np.inf)
@@ -34,10 +34,10 @@ def warped(scores: np.ndarray, settings: GenerationSettings) -> tuple[np.ndarray
 def top_k(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The ``count`` best and all that equal the last of them ("the highest probability vocabulary tokens to keep").
 
-    That equals stay is documented nowhere; transformers 4.57.6 drops what is less than the last (``TopKLogitsWarper``).
+    Retaining ties is not documented; transformers 4.57.6 drops scores below the last (``TopKLogitsWarper``).
 
     Returns:
-        float64 [rows, vocab], -inf where dropped; and the gap between the last that has to stay and the next, [rows].
+        float64 [rows, vocab], -inf where dropped; and the gap between the last retained score and the next, [rows].
     """
     if count >= scores.shape[-1]:
         return scores, np.full(len(scores), np.inf)
@@ -49,11 +49,11 @@ def top_k(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 def top_p(scores: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
     """The smallest set of most probable tokens whose probabilities "add up to ``top_p`` or higher".
 
-    So a token stays where those before it add up to less. Of equal ones the lower id comes first, as everywhere here.
+    So a token is retained if the more probable ones add up to less. Equal ones are ordered by id, as everywhere here.
 
     Returns:
-        float64 [rows, vocab], -inf where dropped; and how far two scores must move against each other before other
-        tokens stay, [rows].
+        float64 [rows, vocab], -inf where dropped; and the change of the difference of two scores at which other tokens
+        are retained, [rows].
     """
     order = np.argsort(-scores, axis=-1, kind="stable")
     ordered = np.take_along_axis(scores, order, axis=-1)
@@ -72,11 +72,11 @@ def top_p(scores: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def odds_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The distance of two probabilities in log-odds; infinite where one of them is 0 or 1.
+    """The distance of two probabilities in log-odds; infinite if one of them is 0 or 1.
 
-    Scores that are off by at most ε multiply the odds of a set of tokens by at most exp(2ε), where those inside all
-    rise and those outside all fall. So this is how far two scores must move against each other before a set that has
-    the first probability has the second.
+    An error of at most ε in all scores multiplies the odds of a set of tokens by at most exp(2ε), reached if those
+    inside all increase and those outside all decrease. So this is the change of the difference of two scores that is
+    needed to move the probability of a set from the first value to the second.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.abs(np.log(first) - np.log1p(-first) - np.log(second) + np.log1p(-second))
@@ -84,5 +84,5 @@ def odds_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _gap(better: np.ndarray, worse: np.ndarray) -> np.ndarray:
-    """Infinite where the worse one is impossible."""
+    """The gap of two scores; infinite if the lower one is impossible."""
     return np.subtract(better, worse, out=np.full(better.shape, np.inf), where=np.isfinite(worse))
