@@ -1,4 +1,4 @@
-"""An encoder of one family before a decoder of another (Rothe et al. 2020, arXiv:1907.12461, section 2)."""
+"""Configs of compositions of two architectures (Rothe et al. 2020, arXiv:1907.12461, section 2)."""
 
 from __future__ import annotations
 

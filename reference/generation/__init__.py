@@ -1,7 +1,7 @@
 """Greedy search, sampling and beam search from their description, in plain numpy, for any decoder of any framework.
 
 ``generate`` searches or samples, ``score_tokens`` and ``score_draws`` score a given text, ``reachable`` lists the
-results that near ties could have led to, and a ``Dialect`` holds the choices that implementations make differently.
+results that near ties could have led to, and a ``Dialect`` contains the choices in which implementations differ.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Selection of the best few of many, and every other selection that scores within a tolerance could have led to."""
+"""Selection of the best items, and all other selections that are possible if scores are within a tolerance."""
 
 from __future__ import annotations
 

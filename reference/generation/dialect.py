@@ -22,7 +22,7 @@ class EndRank(Enum):
 
 
 class Bound(Enum):
-    """The score that bounds what the search can still reach, where a heuristic stops it."""
+    """The upper bound on future scores, for searches that are stopped by a heuristic."""
 
     BEST_OPEN = "the best beam that goes on"
     BEST_CANDIDATE = "the best candidate of the step, also if it has just ended"
@@ -119,7 +119,7 @@ DOCUMENTED = Dialect()
 - ``padding``: ``pad_token_id`` is "the id of the padding token"; 0 is not special.
 - ``default_max_length``: ``max_length``, "the maximum length the generated tokens can have", "the length of the input
   prompt + max_new_tokens", so with the start token; 20 is not special.
-- ``min_length``: "the length of the input prompt + min_new_tokens", and that many new tokens stand before an end. It is
+- ``min_length``: "the length of the input prompt + min_new_tokens", and that many new tokens precede an end. It is
   "the minimum length below which the score of eos_token_id is set to -inf" (``MinLengthLogitsProcessor``).
 - ``min_new_tokens``: "the minimum numbers of tokens to generate"; it overrides ``min_length``.
 - ``no_repeat_ngram``: "all ngrams of that size can only occur once".

@@ -96,7 +96,7 @@ def _one_by_one(
 
 
 def _best(scores: np.ndarray) -> Choice:
-    """The interval is all numbers: this token would have been taken for any."""
+    """Sets the interval to all numbers, because this token would have been taken for any number."""
     best, lead = leads(scores)
     return best, lead, np.zeros(len(scores)), np.ones(len(scores))
 

@@ -66,7 +66,7 @@ def score_tokens(
         sequences: int64 [rows, tgt + 1], the start token first; tokens after a row's end are ignored.
 
     Raises:
-        ValueError: the shapes do not fit, or the logits hold NaN at a step that counts.
+        ValueError: the shapes do not match, or the logits have NaN at a step that is scored.
     """
     settings, counted = settings.resolved(dialect), _counted(logits, sequences, settings)
     rows, steps, _ = logits.shape
@@ -101,8 +101,8 @@ def score_draws(
         uniforms: float64 [steps, rows], the numbers from which the texts were supposedly sampled.
 
     Raises:
-        ValueError: the shapes do not fit, a number is out of range, the settings do not sample, the logits hold NaN at
-            a step that counts, or every token is forbidden there.
+        ValueError: the shapes do not match, a number is out of range, the settings do not sample, or the logits have
+            NaN, or every token is forbidden, at a step that is scored.
     """
     if not settings.do_sample:
         raise ValueError("do_sample is not set: nothing was drawn")

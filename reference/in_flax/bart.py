@@ -68,7 +68,7 @@ class BartStacks(nnx.Module):
 class BareBart(Seq2Seq[BartConfig]):
     """BART without a head, as a base class for models with a head: ``score`` returns the hidden states unchanged.
 
-    Both stacks are compiled, once per set of shapes. Parameters carry Flax's own names; ``loading`` knows the others.
+    Both stacks are compiled, once per set of shapes. Parameters have Flax's names; ``loading`` converts them.
 
     Args:
         attention: ``eager`` (returns attention weights) or ``sdpa`` (the framework's fused kernel, returns none).

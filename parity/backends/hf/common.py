@@ -60,18 +60,18 @@ def flags_of(asked: str | None, checkpoint: Path, own: str, others: Iterable[str
 
 
 def save_arguments(format: str, own: str, total: int) -> dict[str, Any]:
-    """What ``save_pretrained`` is told: nothing of a framework's default form, a third of the weights for ``sharded``.
+    """The arguments of ``save_pretrained`` for a form; ``sharded`` limits a shard to a third of the weights.
 
     Args:
-        own: the form that ``safe_serialization=False`` means; "" where a class writes safetensors alone.
-        total: bytes of the parameters.
+        own: the form that ``safe_serialization=False`` selects; "" if the class writes safetensors only.
+        total: the size of the parameters in bytes.
     """
     chosen = {"safe_serialization": format != own} if own else {}
     return {**chosen, "max_shard_size": max(total // 3, 1)} if format == "sharded" else chosen
 
 
 def route_name(flags: dict[str, bool]) -> str:
-    """``plain``, or the flag as a user writes it: ``from_pt=True``."""
+    """``plain``, or the flag in Python syntax: ``from_pt=True``."""
     return ", ".join(f"{name}={value}" for name, value in flags.items()) or "plain"
 
 
@@ -103,7 +103,7 @@ def notes_of_load() -> Iterator[list[str]]:
             yield lines
     finally:
         logger.removeHandler(handler)
-        # A deprecation inside a library is not about this checkpoint.
+        # Deprecation warnings inside a library are unrelated to the checkpoint.
         quiet = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
         raw += [str(warning.message) for warning in caught if not issubclass(warning.category, quiet)]
         lines += list(dict.fromkeys(_one_line(text) for text in raw))
@@ -134,10 +134,11 @@ def listed(notes: Iterable[str], *phrases: str) -> list[str]:
 
 
 def conversion_info(notes: Iterable[str], model_class: str) -> dict[str, list[str]]:
-    """Of a conversion to PyTorch what ``output_loading_info`` says of other loads: it stands in its warnings only.
+    """The loading info of a conversion to PyTorch, which is only in its warnings and not in ``output_loading_info``.
 
-    A composition's halves are converted before it is, and warn under their own names, so that its own class is looked
-    for. Sources: ``modeling_flax_pytorch_utils.py`` and ``modeling_tf_pytorch_utils.py`` of 4.37.2 and 4.57.6.
+    The halves of a composition are converted first, with warnings under their own class names, so that only warnings
+    with the composition's class are used. Sources: ``modeling_flax_pytorch_utils.py`` and
+    ``modeling_tf_pytorch_utils.py`` of 4.37.2 and 4.57.6.
     """
     notes = list(notes)
     new = (f"weights of {model_class} were not initialized from the {kind} model" for kind in _CONVERTED)
@@ -157,8 +158,8 @@ def loading_errors(info: Mapping[str, Any]) -> list[str]:
 def parameter_name(raw: str, layout: Layout, table: Table) -> tuple[str, bool, bool]:
     """The canonical name, whether the array is stored transposed, and whether it is trained.
 
-    A duplicate of a tied table keeps its own PyTorch name, so that it can be seen to equal the table; what no model
-    computes with (a pooler) has one name in all layouts too. A name that the model has not stays as it is spelled.
+    A duplicate of a tied table retains its own PyTorch name, so that it can be compared with the table. Unused
+    parameters (a pooler) also have the same name in all layouts. A name that the model does not have is unchanged.
     """
     entry = entry_in(table, raw, layout)
     spelled = SPELLINGS[layout](raw)
@@ -170,7 +171,7 @@ def parameter_name(raw: str, layout: Layout, table: Table) -> tuple[str, bool, b
 
 
 def parameter(array: np.ndarray, name: str, transposed: bool, table: Table) -> np.ndarray:
-    """An array in the canonical layout; one that differs by axes of size 1 alone (TF's GPT-2 biases) is reshaped."""
+    """An array in canonical layout; one that differs only by axes of size 1 (TF's GPT-2 biases) is reshaped."""
     array = array.T if transposed else array
     wanted = table.shapes.get(name, array.shape)
     same = array.shape != wanted and [n for n in array.shape if n != 1] == [n for n in wanted if n != 1]
@@ -205,12 +206,12 @@ SOURCE = ("input_ids", "input_values", "attention_mask")
 
 
 def source_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a call's inputs those that ``generate`` takes."""
+    """The inputs of a call that ``generate`` accepts."""
     return {name: inputs[name] for name in SOURCE if name in inputs}
 
 
 def generate_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as a user passes them, and the form of the answer in which scores come.
+    """The settings as a user passes them, and the arguments that request an output with scores.
 
     Without settings nothing is added, because the library's own defaults are tested.
     """
@@ -237,8 +238,8 @@ def generation_settings(model: Any, *, in_torch: bool = False) -> dict[str, Any]
 def _in_force(model: Any, in_torch: bool) -> Any:
     """The ``GenerationConfig`` that ``generate`` starts from.
 
-    Where ``generation_config.json`` says ``_from_model_config``, 4.x makes it anew of ``config.json`` (PyTorch only if
-    that holds settings of its own), and says so in a warning: transformers 4.37.2 and 4.57.6, ``generate`` and
+    If ``generation_config.json`` has ``_from_model_config``, 4.x creates it again from ``config.json`` (PyTorch only if
+    that has generation settings), with a warning: transformers 4.37.2 and 4.57.6, ``generate`` and
     ``_prepare_generation_config`` of ``generation/utils.py``, ``tf_utils.py`` and ``flax_utils.py``.
     """
     held, config = model.generation_config, model.config

@@ -1,4 +1,4 @@
-"""The library's config classes: what they read, what they are without a file, and what comes back after saving."""
+"""The library's config classes: reading, defaults, and saving."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class HfConfig:
     """Any documented config class of an installed transformers."""
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
-        """No network; the library is imported where it is first needed."""
+        """Disables network access; the library is imported on first use."""
         libraries.quiet_offline_environment()
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> HfConfigFile:
-        """``from_pretrained`` of the class that the documented model class has its config of."""
+        """``from_pretrained`` of the config class of the documented model class."""
         import transformers
 
         kind = getattr(transformers, config_class(model_class))
@@ -31,7 +31,7 @@ class HfConfig:
 
 
 class HfConfigFile:
-    """One config as it was read."""
+    """One loaded config."""
 
     def __init__(self, kind: Any, config: Any) -> None:
         self._kind, self._config = kind, config
@@ -40,12 +40,12 @@ class HfConfigFile:
     def configuration(
         self, fields: Iterable[str], common: Iterable[str], halves: Mapping[str, list[str]]
     ) -> dict[str, Any]:
-        """Everything a claim about configs needs, as JSON has it.
+        """All data for the documented claims about configs, as JSON values.
 
         Args:
-            fields: attributes to look up; one that is absent is left out of the answer.
+            fields: attributes to look up; absent ones are omitted from the result.
             common: attributes that every config is documented to have.
-            halves: of a composition, by half, its attributes.
+            halves: for a composition, the attributes of each half.
         """
         wanted = [*fields, *common]
         with tempfile.TemporaryDirectory() as folder:
@@ -70,14 +70,14 @@ class HfConfigFile:
         return found
 
     def _joined(self) -> dict[str, Any]:
-        """What ``from_encoder_decoder_configs`` makes of two configs that say nothing of being halves."""
+        """The result of ``from_encoder_decoder_configs`` for two configs that were not created as halves."""
         encoder, decoder = (type(getattr(self._config, half))() for half in HALVES)
         joined = self._kind.from_encoder_decoder_configs(encoder, decoder)
         return {half: _attributes(getattr(joined, half), FLAGS) for half in HALVES}
 
 
 def _arguments(kind: Any) -> list[list[Any]]:
-    """The constructor's arguments in order: name, default, whether it can be given by its place."""
+    """The constructor's arguments in order: name, default, whether it can be positional."""
     found = []
     for parameter in list(inspect.signature(kind.__init__).parameters.values())[1:]:
         if parameter.kind is not parameter.VAR_KEYWORD:
@@ -87,10 +87,10 @@ def _arguments(kind: Any) -> list[list[Any]]:
 
 
 def _bare(kind: Any, wanted: list[str]) -> dict[str, Any]:
-    """What the constructor gives without arguments: attributes, or what it raises."""
+    """Attributes after construction without arguments, or the exception raised."""
     try:
         return {"own": _attributes(kind(), wanted)}
-    except Exception as error:  # what it is documented to do is for a check to say
+    except Exception as error:  # a check compares it with the documentation
         return {"raised": type(error).__name__}
 
 

@@ -20,9 +20,9 @@ HALVES = ("encoder", "decoder")
 
 
 def signatures(kind: type, methods: Iterable[str]) -> dict[str, Any]:
-    """By method its parameters in order: name, default, and whether one must be given.
+    """The parameters of each method in order: name, default, and whether it is required.
 
-    A method that the class has not is left out. ``**`` stands last where other names are taken too.
+    Methods that the class does not have are omitted. ``**`` is last if other keyword arguments are accepted.
     """
     return {name: _parameters(getattr(kind, name)) for name in methods if hasattr(kind, name)}
 
@@ -40,10 +40,10 @@ def _parameters(method: Any) -> list[list[Any]]:
 
 @contextmanager
 def halves(checkpoint: Path) -> Iterator[tuple[str, str]]:
-    """Both halves of a composition as directories of their own, as their PyTorch classes save them.
+    """Saves both halves of a composition as separate directories, in the format of their PyTorch classes.
 
-    The parameters are read and named without any framework, so that the halves are those of the file itself: the
-    decoder's with its cross-attention, and without the map between two widths, which belongs to neither.
+    The parameters are read and named without any framework, so that the halves are those of the file: the decoder with
+    its cross-attention, and without the projection between two widths, which belongs to neither half.
     """
     from reference.config import CONFIG_FILE, read_config, read_json
     from reference.weights import read_weights
@@ -69,14 +69,14 @@ def in_training(model: Any) -> bool:
 
 
 class Documented:
-    """Attributes that all three kinds of loaded model report."""
+    """Methods common to the loaded models of all three frameworks."""
 
     _model: Any
 
     def signatures(self, methods: Iterable[str]) -> dict[str, Any]:
-        """Parameters of the class's own methods."""
+        """Parameters of the methods of the class."""
         return signatures(type(self._model), methods)
 
     def flags(self) -> Mapping[str, Any]:
-        """Whether the decoder of a composition is causal, and attends to the encoder."""
+        """Whether the decoder of a composition is causal, and whether it has cross-attention."""
         return {flag: getattr(self._model.config.decoder, flag, None) for flag in FLAGS}

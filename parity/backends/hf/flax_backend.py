@@ -23,16 +23,16 @@ from reference.names import HEAD, SHARED, Table, table_of
 
 
 class HfFlax:
-    """Loads the Flax class as a user would, with ``from_pt=True`` where only PyTorch files are there."""
+    """Loads the Flax class as a user would, with ``from_pt=True`` if there are only PyTorch files."""
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         common.quiet_offline_environment()
-        # PyTorch's files are read with PyTorch, whatever a user's own USE_TORCH says.
+        # PyTorch files are read with PyTorch, regardless of the user's USE_TORCH.
         os.environ.update(USE_TF="0", USE_TORCH="AUTO", USE_JAX="1", USE_FLAX="1")
         jax_util.set_up(threads, device, cache)
 
     def release(self) -> None:
-        """JAX keeps what was compiled for each model, 26 MB for a tiny BART; on disk it stays as well."""
+        """Clears JAX's cache of compiled functions, 26 MB for a tiny BART; the cache on disk is retained."""
         import jax
 
         jax.clear_caches()
@@ -47,12 +47,13 @@ class HfFlax:
         model_class: str,
         route: str | None = None,
     ) -> HfFlaxModel:
-        """Loads with ``dtype=``, and casts the parameters too in half precision: the first only sets the computation's.
+        """Loads with ``dtype=``, which sets only the dtype of the computation; for half precision, casts parameters
+        too.
 
-        Raises whatever ``from_pretrained`` raises.
+        Raises any exception of ``from_pretrained``.
 
         Raises:
-            ValueError: a dtype, attention or thread count is asked for that the class has no way to be told.
+            ValueError: a dtype, attention or thread count is requested that the class does not support.
         """
         import jax.numpy as jnp
         import transformers
@@ -62,7 +63,7 @@ class HfFlax:
         flags = common.flags_of(route, checkpoint, "flax", ("pt",))
         kind = getattr(transformers, f"Flax{model_class}")
         model, notes = load_pretrained(kind, checkpoint, dtype=getattr(jnp, dtype), local_files_only=True, **flags)
-        # The argument is what is computed in; the parameters stay in the file's dtype until they are told.
+        # The argument sets the dtype of the computation; parameters keep the dtype of the file until they are cast.
         cast = {"float32": model.to_fp32, "bfloat16": model.to_bf16, "float16": model.to_fp16}[dtype]
         model.params = cast(model.params)
         config = read_config(checkpoint)
@@ -74,7 +75,7 @@ class HfFlax:
 
 SHIFTS = ("ForConditionalGeneration", "EncoderDecoderModel")
 SHIFTED_WITH = ("pad_token_id", "decoder_start_token_id")
-"""How the names of classes end whose decoder is fed the labels, shifted."""
+"""Suffixes of class names whose decoder input is the labels shifted right."""
 
 
 class HfFlaxModel(documented.Documented):
@@ -109,38 +110,38 @@ class HfFlaxModel(documented.Documented):
         return output if as_tuple else dict(output.items())
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
-        """``model.encode`` then ``model.decode``, whose fields are put under the names the whole call has."""
+        """``model.encode`` then ``model.decode``, with fields renamed to those of the whole call."""
         with jax_util.precision(self._variant):
             return self._in_two(self._model.params, self._arrays(inputs))
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
     ) -> Iterator[Step]:
-        """``model.init_cache`` and ``model.decode``, compiled once for each size of a piece.
+        """``model.init_cache`` and ``model.decode``, compiled once for each step size.
 
         Raises:
-            NotImplementedError: a reordered cache is asked for: the library does that inside of ``generate`` only.
+            NotImplementedError: a reordered cache is requested, which the library supports only inside ``generate``.
         """
         common.no_reorder(reorder)
         with jax_util.precision(self._variant):
-            # All at once: a generator would leave the precision to whoever asks for the next step.
+            # Evaluated eagerly: a generator would run in the precision context of its consumer.
             return iter(list(self._decoder.steps(self._model.params, self._arrays(inputs), sizes)))
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
-        """``model.generate``, which has one form of answer: the class of beam search calls its scores ``scores``.
+        """``model.generate``, whose output form cannot be selected; beam search names its scores ``scores``.
 
-        An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
+        An explicit None overrides the model's own setting (generation/configuration_utils.py, ``update``).
         """
         given = self._arrays(common.source_of(inputs))
         mask = {"attention_mask": given.pop("attention_mask")} if "attention_mask" in given else {}
-        # Audio or tokens, ``generate`` calls what it is given first ``input_ids``.
+        # The first argument of ``generate`` is named ``input_ids``, for audio as well as tokens.
         with jax_util.precision(self._variant):
             answer = self._model.generate(*given.values(), **mask, **settings)
         scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
         return {"sequences": answer.sequences, **scores}
 
     def composed(self, checkpoint: Path) -> HfFlaxModel:
-        """Halves saved by PyTorch's classes, each converted while they are joined."""
+        """Composes halves that were saved by PyTorch classes, each converted while loading."""
         kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
         with documented.halves(checkpoint) as (encoder, decoder):
             joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
@@ -150,10 +151,10 @@ class HfFlaxModel(documented.Documented):
         return common.generation_settings(self._model)
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        """Of the documented loss of its own logits: the classes take no labels and compute none.
+        """Gradients of the documented loss of the model's logits, because the classes accept no labels.
 
-        Behind an encoder the decoder's inputs are the labels shifted right (BART page, ``labels``) where none are
-        given; a class whose decoder is fed its source, or that has no encoder, is given its inputs as they are.
+        With an encoder, the default decoder inputs are the labels shifted right (BART page, ``labels``). Classes whose
+        decoder input is the source, and classes without an encoder, receive their inputs unchanged.
         """
         labels = {name: array for name, array in inputs.items() if name in LABELS}
         inputs = {name: array for name, array in inputs.items() if name not in LABELS}
@@ -169,7 +170,7 @@ class HfFlaxModel(documented.Documented):
         return loss, found
 
     def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
-        """By flax's own way to intercept a module's call; compiled for this one question."""
+        """Uses flax's interception of module calls; compiled for this request only."""
         import jax
 
         def asked(params: Any, inputs: Mapping[str, Any], states: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +181,7 @@ class HfFlaxModel(documented.Documented):
             return jax.jit(asked)(self._model.params, self._arrays(inputs), jax_util.as_arrays(states))
 
     def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        """With ``freeze_feature_encoder=True`` in the call, from here on."""
+        """From now on passes ``freeze_feature_encoder=True`` in calls."""
         self._frozen = {"freeze_feature_encoder": True}
         return self.gradients(inputs)
 
@@ -188,7 +189,7 @@ class HfFlaxModel(documented.Documented):
         return jax_util.on_host(value)
 
     def _arrays(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """Under the class's own names: audio is ``inputs``, as the Flax page documents it."""
+        """Inputs under the names of the class: audio is ``inputs``, as documented on the Flax page."""
         given = jax_util.as_arrays(inputs)
         return {"inputs" if name == "input_values" else name: array for name, array in given.items()}
 
@@ -198,7 +199,7 @@ class HfFlaxModel(documented.Documented):
         )
 
     def _encode_then_decode(self, params: Any, inputs: Mapping[str, Any], memory: Any = None) -> dict[str, Any]:
-        """``memory``: what the decoder is given in the place of the encoder's last states."""
+        """``memory``: passed to the decoder instead of the encoder's last states."""
         asked = {"params": params, "output_hidden_states": True, "output_attentions": True}
         encoded = encoded_by(self._model, inputs, **asked)
         if memory is not None:
@@ -239,20 +240,20 @@ def _leaves(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[st
 
 
 def _report(model: Any, notes: list[str], table: Table) -> LoadReport:
-    """The class returns no loading info: what is missing or unused stands in its warnings only."""
+    """The class returns no loading info: missing and unused parameters are only in its warnings."""
     raw = [name for name, _ in _leaves(model.params, ())]
     new = common.listed(notes, "newly initialized")
     held = {common.parameter_name(name, "flax", table)[0] for name in raw}
     return LoadReport(
         missing=sorted({common.parameter_name(name, "flax", table)[0] for name in new}),
         unexpected=sorted(common.listed(notes, "were not used when")),
-        # A table that has no leaf of its own can only be read from the shared one.
+        # A table without a leaf of its own can only be read from the shared one.
         tied=[[group[0], *(name for name in group[1:] if name not in held)] for group in _table_names(table)],
         not_materialised=sorted(name for name, leaf in _leaves(model.params, ()) if not hasattr(leaf, "__array__")),
     )
 
 
 def _table_names(table: Table) -> list[list[str]]:
-    """The names PyTorch knows a shared table under, BART's head among them whether the config ties it or not."""
+    """PyTorch's names of a shared table, including BART's head whether or not the config ties it."""
     apart = [HEAD] if HEAD in table.shapes else []
     return [[*group, *(apart if group[0] == SHARED else [])] for group in table.groups]

@@ -1,4 +1,4 @@
-"""The Flax classes' decoders with a cache, step by step, as their ``init_cache`` and ``decode`` are documented."""
+"""Stepwise cached decoding of the Flax classes, with ``init_cache`` and ``decode`` as documented."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ASKED = {"output_hidden_states": True, "output_attentions": True}
 
 
 class CachedDecoder:
-    """``init_cache``, then ``decode`` or a decoder's own call, compiled once for each room and each size of a piece.
+    """``init_cache``, then ``decode`` or a decoder's own call, compiled once for each cache length and step size.
 
-    The room is as long as the target, and the attention mask covers all of it from the first step, as in the library's
+    The cache is as long as the target, and the attention mask covers all of it from the first step, as in the library's
     own ``generate`` (transformers 4.57.6, modeling_flax_bart.py, ``prepare_inputs_for_generation``).
     """
 
@@ -29,10 +29,10 @@ class CachedDecoder:
         self.feed = jax.jit(self._feed)
 
     def steps(self, params: Any, given: Mapping[str, Any], sizes: Sequence[int]) -> Iterator[Step]:
-        """What each call gives.
+        """The output of each step.
 
         Args:
-            given: what the whole call takes, under the class's own names, as JAX arrays.
+            given: the inputs of the whole call, under the names of the class, as JAX arrays.
         """
         tokens = np.asarray(given[token_input_names(given)[0]])
         positions = np.broadcast_to(np.arange(tokens.shape[1], dtype=np.int32), tokens.shape)
@@ -46,7 +46,7 @@ class CachedDecoder:
             start = end
 
     def _begin(self, params: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The encoder's states and which of them are seen, and an empty cache; a decoder alone was given its own."""
+        """The encoder's states and their mask, and an empty cache; a decoder-only model receives states as input."""
         ids, _ = token_input_names(given)
         batch, room = given[ids].shape
         if ids == "input_ids":
@@ -58,9 +58,9 @@ class CachedDecoder:
         return source, self._model.init_cache(batch, room, (states,))
 
     def _states(self, params: Any, given: Mapping[str, Any]) -> Any:
-        """The encoder's last states; a composition of texts is asked for them by the whole call.
+        """The encoder's last states; those of a composition of text models are taken from the whole call.
 
-        What its ``encode`` makes of them is another question (CALL01), and would hide what the decoder keeps.
+        Errors of ``encode`` are covered by another check (CALL01), and would mask errors of the decoder's cache.
         """
         if hasattr(self._model.config, "encoder") and "input_ids" in given:
             return self._model(**given, params=params).encoder_last_hidden_state
@@ -87,9 +87,9 @@ def encoded_by(model: Any, given: Mapping[str, Any], **asked: Any) -> Any:
 
 
 def seen_states(model: Any, mask: Any, states: Any) -> Any:
-    """The mask that ``decode`` is given, of the encoder's states ``[batch, length, width]``: tokens have one each.
+    """The mask over the encoder's states ``[batch, length, width]`` for ``decode``; for text, the mask of the tokens.
 
-    Of audio a state is made of many samples; how many of a row's are no padding is asked of the class.
+    For audio, a state covers many samples; the class computes the number of non-padding states of each row.
     """
     import jax.numpy as jnp
 
@@ -100,13 +100,13 @@ def seen_states(model: Any, mask: Any, states: Any) -> Any:
 
 
 def _fields(output: Mapping[str, Any], end: int) -> dict[str, Any]:
-    """Self-attention cut to what was fed, on the host: no length to compile for."""
+    """Truncates self-attention to the fed positions, on the host, to avoid compiling for each length."""
     fields = common.of_a_step(output)
     return {**fields, "attentions": tuple(np.asarray(weights)[..., :end] for weights in fields["attentions"])}
 
 
 def _canonical(cache: Mapping[str, Any], end: int) -> tuple[tuple[np.ndarray, ...], ...]:
-    """``[batch, heads, length, head_dim]`` of the tokens fed, from the library's ``[batch, room, heads, head_dim]``."""
+    """``[batch, heads, length, head_dim]`` of the fed tokens, from the library's ``[batch, room, heads, head_dim]``."""
     return tuple(
         tuple(np.asarray(array).transpose(0, 2, 1, 3)[:, :, :end] for array in layer) for layer in _layers(cache)
     )
@@ -117,7 +117,7 @@ def _layout(cache: Mapping[str, Any]) -> list[list[int]]:
 
 
 def _layers(cache: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """Key and value layer by layer: wherever a family keeps them, the layer's number is the one number of the path."""
+    """Key and value of each layer; in every architecture, the only number in the path is the layer number."""
     return [kept for _, kept in sorted(_attentions(cache, -1), key=lambda found: found[0])]
 
 

@@ -2,9 +2,9 @@
 
 ``from_pretrained`` first draws every parameter: it runs the whole module once, operation by operation, and XLA compiles
 each of them (5 s of processor time for two layers; transformers 4.57.6, modeling_flax_utils.py,
-``FlaxPreTrainedModel.__init__``). ``jax.eval_shape`` gives the same tree without values, as the library itself asks
-for it where ``_do_init`` is False. Whatever is left of the values that stand in for the drawn ones was in no file, and
-then the class is loaded again with nothing exchanged: what a library draws is part of what is judged.
+``FlaxPreTrainedModel.__init__``). ``jax.eval_shape`` gives the same tree without values, as the library itself does if
+``_do_init`` is False. If any placeholder value remains after loading, the parameter was in no file, and the class is
+loaded again without this replacement, because the library's random initialisation is also checked.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from parity.backends.hf import common
 
 
 def load_pretrained(kind: type, checkpoint: Path, **arguments: Any) -> tuple[Any, list[str]]:
-    """``kind.from_pretrained``, and what was said while it loaded.
+    """``kind.from_pretrained``, and the notes of the load.
 
     Args:
         kind: a Flax class of transformers.
-        arguments: of ``from_pretrained``.
+        arguments: arguments of ``from_pretrained``.
 
     Returns:
-        The model with exactly the parameters that a plain call gives, and the notes of the load.
+        The model with the same parameters as from a plain call, and the notes of the load.
 
     Raises:
-        Exception: whatever ``from_pretrained`` raises.
+        Exception: any exception of ``from_pretrained``.
     """
     import jax
 
@@ -42,17 +42,17 @@ def load_pretrained(kind: type, checkpoint: Path, **arguments: Any) -> tuple[Any
         if not any(map(_stands_in, jax.tree_util.tree_leaves(model.params))):
             return model, first
     except Exception:
-        # Of whatever cause: the plain call below says it as a user would hear it.
+        # Any exception: the plain call below raises it as a user would see it.
         pass
     with common.notes_of_load() as second:
         model = kind.from_pretrained(checkpoint, **arguments)
-    # What the library says once in a process was said the first time.
+    # Messages that the library issues once per process were issued by the first call.
     return model, list(dict.fromkeys([*first, *second]))
 
 
 @contextmanager
 def _not_drawn(kind: type) -> Iterator[None]:
-    """Parameters are NaN where ``init_weights`` would draw them."""
+    """Fills parameters with NaN instead of calling ``init_weights``."""
     own = kind.__dict__.get("init_weights")
     drawn: Callable[..., Any] = kind.init_weights
 
@@ -63,7 +63,7 @@ def _not_drawn(kind: type) -> Iterator[None]:
         if params is not None:
             return drawn(self, rng, input_shape, params)
         shapes = jax.eval_shape(partial(drawn, self, input_shape=input_shape), rng)
-        # From numpy: JAX would compile a fill for each shape.
+        # With numpy, because JAX would compile a fill for each shape.
         return jax.tree_util.tree_map(lambda leaf: jnp.asarray(np.full(leaf.shape, np.nan, leaf.dtype)), shapes)
 
     kind.init_weights = init_weights
@@ -77,7 +77,7 @@ def _not_drawn(kind: type) -> Iterator[None]:
 
 
 def _stands_in(leaf: Any) -> bool:
-    """Whether a parameter is NaN throughout; one that has no values was left to the library."""
+    """Whether all values of a parameter are NaN; a parameter without values was left to the library."""
     if not hasattr(leaf, "__array__"):
         return False
     array = np.asarray(leaf)

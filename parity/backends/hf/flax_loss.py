@@ -1,6 +1,6 @@
-"""The losses that the documents define, of what a Flax class returned: no Flax class takes labels or computes a loss.
+"""The documented losses, computed from the output of a Flax class: no Flax class accepts labels or computes a loss.
 
-Written down in JAX so that gradients by the class's own parameters can be taken.
+Implemented in JAX to compute gradients with respect to the parameters of the class.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 from parity.core.case import IGNORED
 
 LABELS = ("labels", "start_positions", "end_positions")
-"""Inputs of the documented call that only a loss is computed from."""
+"""Inputs of the documented call that are used only for the loss."""
 
 
 def documented_loss(output: Mapping[str, Any], labels: Mapping[str, Any], config: Any) -> Any:
-    """The loss that the documented class would return beside these logits, a scalar in float32.
+    """The loss that the documented class would return with these logits, a scalar in float32.
 
     Args:
-        output: with ``logits`` ``[batch, tgt, vocab]`` or ``[batch, classes]``; with ``start_logits`` and
-            ``end_logits`` ``[batch, tgt]`` where an answer's ends are sought.
+        output: with ``logits`` ``[batch, tgt, vocab]`` or ``[batch, classes]``; for question answering, with
+            ``start_logits`` and ``end_logits`` ``[batch, tgt]``.
         labels: those of ``LABELS`` that the class documents.
-        config: the model's, whose ``problem_type`` says what a classifier's labels are.
+        config: the config of the model, whose ``problem_type`` defines the type of a classifier's labels.
     """
     if "start_positions" in labels:
         ends = ((output["start_logits"], labels["start_positions"]), (output["end_logits"], labels["end_positions"]))
@@ -31,7 +31,7 @@ def documented_loss(output: Mapping[str, Any], labels: Mapping[str, Any], config
 
 
 def _cross_entropy(logits: Any, labels: Any) -> Any:
-    """Mean over the labels that are not -100; NaN where all are, as PyTorch's."""
+    """Mean over the labels that are not -100; NaN if all are, as in PyTorch."""
     import jax
     import jax.numpy as jnp
 
@@ -42,7 +42,7 @@ def _cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 def _position_loss(logits: Any, positions: Any) -> Any:
-    """Over the rows whose position lies within the text (BART page, ``start_positions``)."""
+    """Cross-entropy over the rows whose position is within the text (BART page, ``start_positions``)."""
     import jax.numpy as jnp
 
     inside = (positions >= 0) & (positions < logits.shape[1])
@@ -50,7 +50,7 @@ def _position_loss(logits: Any, positions: Any) -> Any:
 
 
 def _classification_loss(logits: Any, labels: Any, config: Any) -> Any:
-    """By ``problem_type``, or by the labels where it is None (configuration page, ``problem_type``)."""
+    """The loss for ``problem_type``, inferred from the labels if it is None (configuration page, ``problem_type``)."""
     import jax
     import jax.numpy as jnp
 

@@ -18,16 +18,16 @@ from reference.names import HEAD, SHARED, Layout, Table, table_of
 
 
 class HfTf:
-    """Loads the TensorFlow class as a user would, with ``from_pt=True`` where only PyTorch files are there."""
+    """Loads the TensorFlow class as a user would, with ``from_pt=True`` if there are only PyTorch files."""
 
     sets_before_use = ("tensorflow.tf32",)
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         common.quiet_offline_environment()
-        # A user's own USE_TORCH=1 would switch TensorFlow off (utils/import_utils.py).
+        # USE_TORCH=1 in the user's environment would disable TensorFlow (utils/import_utils.py).
         os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", USE_TF="1", USE_TORCH="AUTO", USE_FLAX="0", USE_JAX="0")
-        # Keras 3 is not what the TF classes were written for: with it they need tf-keras and this switch; with
-        # Keras 2 the switch makes TensorFlow look for a package that is not there.
+        # The TF classes do not support Keras 3: with it they need tf-keras and this switch; with Keras 2 the switch
+        # would make TensorFlow import a package that is not installed.
         os.environ.pop("TF_USE_LEGACY_KERAS", None)
         if common.version_of("keras") >= (3,):
             os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -40,7 +40,7 @@ class HfTf:
         tf.get_logger().setLevel("ERROR")
 
     def release(self) -> None:
-        """Keras keeps the graphs of every model, 8 MB for a tiny BART, and counts up the names of its layers."""
+        """Clears Keras's state: it retains the graphs of every model, 8 MB for a tiny BART, and numbers layer names."""
         import tensorflow as tf
 
         tf.keras.backend.clear_session()
@@ -55,10 +55,10 @@ class HfTf:
         model_class: str,
         route: str | None = None,
     ) -> HfTfModel:
-        """Raises whatever ``from_pretrained`` raises.
+        """Raises any exception of ``from_pretrained``.
 
         Raises:
-            ValueError: a dtype, attention or thread count is asked for that the class has no way to be told.
+            ValueError: a dtype, attention or thread count is requested that the class does not support.
         """
         import tensorflow as tf
         import transformers
@@ -102,9 +102,9 @@ class HfTfModel(documented.Documented):
         return output if as_tuple else dict(output.items())
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
-        """``model.get_encoder()``, then a call given ``encoder_outputs`` and None for ``input_ids``.
+        """``model.get_encoder()``, then a call with ``encoder_outputs`` and None for ``input_ids``.
 
-        Keras refuses a call that leaves out the first argument, so the library's own ``generate`` passes None too
+        Keras refuses a call without the first argument, so the library's own ``generate`` passes None too
         (transformers 4.57.6, modeling_tf_bart.py, ``prepare_inputs_for_generation``).
         """
         tensors = _tensors(inputs)
@@ -136,7 +136,7 @@ class HfTfModel(documented.Documented):
 
         common.no_reorder(reorder)
         tensors = _tensors(inputs)
-        # The form in which the library's own ``generate`` gives it (``prepare_inputs_for_generation``).
+        # The form in which the library's own ``generate`` passes it (``prepare_inputs_for_generation``).
         encoded = TFBaseModelOutput(last_hidden_state=self._encoded(tensors).last_hidden_state)
         source = {"input_ids": None, "encoder_outputs": encoded, "attention_mask": tensors["attention_mask"]}
         target, mask, cache, start = tensors["decoder_input_ids"], tensors["decoder_attention_mask"], None, 0
@@ -148,19 +148,19 @@ class HfTfModel(documented.Documented):
             yield Step(common.of_a_step(output), cache, [list(tensor.shape) for tensor in cache[0]])
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
-        """``model.generate``, eagerly; without settings nothing but the inputs is passed, and no scores are asked for.
+        """``model.generate``, run eagerly; without settings, only the inputs are passed and no scores are requested.
 
-        An explicit None wins over the model's own setting (generation/configuration_utils.py, ``update``).
+        An explicit None overrides the model's own setting (generation/configuration_utils.py, ``update``).
         """
         tensors = _tensors(common.source_of(inputs))
         return common.generated(self._model.generate(**tensors, **common.generate_arguments(settings)))
 
     def composed(self, checkpoint: Path) -> HfTfModel:
-        """The documented way: halves saved by PyTorch's classes, each converted while they are joined."""
+        """The documented way: composes halves saved by PyTorch classes, each converted while loading."""
         kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}
         with documented.halves(checkpoint) as (encoder, decoder):
             joined = kind.from_encoder_decoder_pretrained(encoder, decoder, **flags)
-        joined(joined.dummy_inputs)  # Keras makes the head's variables when it is first called
+        joined(joined.dummy_inputs)  # Keras creates the head's variables on the first call
         return HfTfModel(joined, self._table, LoadReport())
 
     def generation_settings(self) -> Mapping[str, Any]:
@@ -173,7 +173,7 @@ class HfTfModel(documented.Documented):
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             loss = self._forward(_tensors(inputs)).loss
-            # What Keras would minimise: ``train_step`` averages over the axis that the loss comes back with.
+            # The loss that Keras minimises: ``train_step`` averages over the axis of the returned loss.
             total = tf.reduce_mean(loss)
         found = {}
         for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
@@ -200,9 +200,10 @@ class HfTfModel(documented.Documented):
 
 
 def _layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """The layers of both stacks, under the names of the states that they are given."""
+    """The layers of both stacks, by the names of their input states."""
     for half in documented.HALVES:
-        # A composition's halves hold a model of their family, which is called after it; BART's are the stacks.
+        # A half of a composition may wrap its model in an attribute named after the architecture; BART's are the
+        # stacks.
         stack = getattr(model, half, None) or getattr(model.model, half)
         family = getattr(stack, getattr(stack, "base_model_prefix", ""), stack)
         stack = getattr(family, "encoder", family)
@@ -211,7 +212,7 @@ def _layers(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Integers as int32, which is what the library's tokenizers give TensorFlow, the rest as float32."""
+    """Integers as int32, as the library's tokenizers return for TensorFlow, others as float32."""
     import tensorflow as tf
 
     def kind(array: np.ndarray) -> Any:
@@ -221,7 +222,7 @@ def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
-    # A conversion reports what it missed under PyTorch's names, a native load under TensorFlow's.
+    # A conversion reports missing parameters by PyTorch's names, a native load by TensorFlow's.
     layouts: dict[str, Layout] = {raw: "tf" if "/" in raw or ":" in raw else "torch" for raw in info["missing_keys"]}
     return LoadReport(
         missing=sorted({common.parameter_name(raw, layout, table)[0] for raw, layout in layouts.items()}),
@@ -231,9 +232,9 @@ def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
 
 
 def _tied(model: Any) -> list[list[str]]:
-    """Which of the four names of BART's embedding table are one variable, by what the layers hold.
+    """The names, out of four, of BART's embedding table that share one variable, determined from the layers.
 
-    Of a composition nothing is told: its tied head has no variable of its own, and so no name.
+    Empty for a composition, whose tied head has no variable and therefore no name.
     """
     layers = {
         SHARED: model.model.shared,

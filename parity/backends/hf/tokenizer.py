@@ -22,7 +22,7 @@ class HfTokenizer:
     name: ClassVar[str] = "BartTokenizer"
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
-        """No network; the library is imported where it is first needed."""
+        """Disables network access; the library is imported on first use."""
         common.quiet_offline_environment()
 
     def load(
@@ -40,7 +40,7 @@ class HfTokenizerFast(HfTokenizer):
 
 
 class HfTokenizerFiles:
-    """A checkpoint's tokenizer, with and without ``add_prefix_space``."""
+    """A checkpoint's tokenizer, loaded with and without ``add_prefix_space``."""
 
     def __init__(self, kind: Any, checkpoint: Path) -> None:
         self._kinds = {prefix: _read(kind, checkpoint, add_prefix_space=prefix) for prefix in (False, True)}
@@ -48,10 +48,10 @@ class HfTokenizerFiles:
         self.class_name = type(self._kinds[False]).__name__
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[Sequence[str]], short: int) -> dict[str, Any]:
-        """What every text becomes.
+        """The encodings of all texts.
 
         Args:
-            short: tokens that rows are cut and padded to.
+            short: the number of tokens that rows are truncated and padded to.
         """
         plain = self._kinds[False]
         with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ class HfTokenizerFiles:
 
 
 def _read(kind: Any, directory: Path, **arguments: Any) -> Any:
-    """A tokenizer; 4.57.6 answers False where any RuntimeError was raised (tokenization_utils_base.py:2372)."""
+    """A tokenizer; 4.57.6 returns False if a RuntimeError was raised (tokenization_utils_base.py:2372)."""
     found = kind.from_pretrained(directory, **arguments)
     if not callable(found):
         raise UnexpectedReturn(f"{kind.__name__}.from_pretrained returned {found} and no tokenizer")
@@ -98,7 +98,7 @@ def _decoded(kind: Any, ids: list[int]) -> dict[str, str]:
 
 
 def _short(kind: Any, texts: Sequence[str], short: int, cut: str, side: str) -> list[dict[str, Any]]:
-    """Rows cut and padded to ``short`` tokens, each on the side named."""
+    """Rows truncated and padded to ``short`` tokens, each on the given side."""
     kind.truncation_side, kind.padding_side = cut, side
     told = kind(list(texts), truncation=True, padding="max_length", max_length=short)
     return [

@@ -39,17 +39,17 @@ class HfTorch:
 
     @staticmethod
     def setup_for(tasks: Sequence[Mapping[str, Any]], *, float64_limit: int | None) -> dict[str, bool]:
-        """``converts`` where a task loads TensorFlow or Flax weights, by a flag or because there are no others."""
+        """``converts`` if a task loads TensorFlow or Flax weights, by a flag or because there are no others."""
         flags = {task["case"]["settings"].get("route") for task in tasks}
         folders = {Path(task["view"] or task["checkpoint"]) for task in tasks}
         converts = any(f"from_{other}" in flags for other in CONVERTED)
         return {"converts": True} if converts or any(flags_needed(each, "pt", CONVERTED) for each in folders) else {}
 
     def setup(self, *, threads: int, device: str, cache: Path, converts: bool = False) -> None:
-        """``converts``: whether files of other frameworks will be loaded by their flags, which needs them."""
+        """``converts``: whether files of other frameworks are loaded, for which those frameworks must be importable."""
         common.quiet_offline_environment()
-        # Documented switches: importing two more frameworks costs seconds and computes nothing here. With two
-        # of them at 1 the library switches one off (utils/import_utils.py); AUTO takes what is there.
+        # Documented switches: importing two more frameworks takes seconds and is not needed here. If two of them are
+        # 1, the library disables one (utils/import_utils.py); AUTO uses the installed ones.
         own, others = ("AUTO", "AUTO") if converts else ("1", "0")
         os.environ.update(USE_TORCH=own, USE_TF=others, USE_FLAX=others, USE_JAX=others)
         self.threads = threads
@@ -65,7 +65,7 @@ class HfTorch:
         model_class: str,
         route: str | None = None,
     ) -> HfTorchModel:
-        """Raises whatever ``from_pretrained`` raises."""
+        """Raises any exception of ``from_pretrained``."""
         import torch
         import transformers
 
@@ -75,8 +75,8 @@ class HfTorch:
         compute_as(variant, self.threads)
         asked = {"attn_implementation": variant.attention, "output_loading_info": True}
         asked[dtype_argument] = getattr(torch, dtype)
-        # 4.37.2 and 4.57.6 have nothing to say of a load from Flax, and the first breaks when it is asked; a dtype they
-        # hand on to the TensorFlow class that is converted. 5.x ignores the flag.
+        # 4.37.2 and 4.57.6 return no loading info for Flax files, and 4.37.2 fails if it is requested. They pass a
+        # dtype on to the TensorFlow class that is converted. 5.x ignores the flag.
         converts = bool(flags) and common.version_of("transformers") < (5,)
         if converts and not route:
             asked = {"attn_implementation": variant.attention}
@@ -92,15 +92,15 @@ class HfTorch:
         report = _report(model, info, table)
         report.route = common.route_name(flags)
         report.notes = common.shortened(notes + common.loading_errors(info))
-        # A parameter on a meta device cannot be moved; a check reports it.
+        # A parameter on the meta device cannot be moved; a check reports it.
         if not report.not_materialised:
             model = model.to(device=device, dtype=getattr(torch, dtype) if converts and not route else None)
         return HfTorchModel(model.eval(), table, report, variant, self.threads)
 
     def load_plain(self, checkpoint: Path, model_class: str) -> HfTorchModel:
-        """Loads with nothing but the directory, and changes nothing of what comes; raises what the library raises.
+        """Loads with the directory as the only argument, and does not modify the result; raises any library exception.
 
-        Where none of PyTorch's own files is there, with the flag that a user must then pass.
+        If there are no PyTorch files, the flag that a user must then pass is added.
         """
         import transformers
 
@@ -108,7 +108,7 @@ class HfTorch:
         with common.notes_of_load():
             model = getattr(transformers, model_class).from_pretrained(checkpoint, **flags)
         table = table_of(read_config(checkpoint), model_class)
-        # Fused attention returns no weights, and a plain load does not request them.
+        # Fused attention returns no weights, and they are not requested after a plain load.
         variant = Variant("sdpa")
         return HfTorchModel(model, table, LoadReport(training=model.training), variant, self.threads)
 
@@ -132,7 +132,7 @@ class HfTorchModel(documented.Documented):
                 yield common.parameter_name(raw, "torch", self._table)[0], bits_on_host(tensor)
 
     def as_loaded(self) -> dict[str, Any]:
-        """How many parameters are of which dtype and on which device, the attention, and whether it is in training."""
+        """Parameter counts by dtype and device, the attention implementation, and whether it is in training mode."""
         parameters = list(self._model.parameters())
         dtypes = Counter(str(each.dtype).removeprefix("torch.") for each in parameters)
         return {
@@ -143,7 +143,7 @@ class HfTorchModel(documented.Documented):
         }
 
     def save(self, folder: Path, format: str) -> None:
-        """``save_pretrained``; from 5.0 on it has one form, and no argument that names it."""
+        """``save_pretrained``; since 5.0 it has only one form, and no argument to select it."""
         total = sum(tensor.numel() * tensor.element_size() for tensor in self._model.state_dict().values())
         own = "bin" if common.version_of("transformers") < (5,) else ""
         with common.notes_of_load():
@@ -154,7 +154,7 @@ class HfTorchModel(documented.Documented):
         return output if as_tuple else dict(output.items())
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
-        """``model.get_encoder()``, then a call given ``encoder_outputs`` and all but ``input_ids``."""
+        """``model.get_encoder()``, then a call with ``encoder_outputs`` and all inputs but ``input_ids``."""
         tensors = self._tensors(inputs)
         rest = {name: tensor for name, tensor in tensors.items() if name not in ENCODER_ONLY}
         return dict(self._forward({**rest, "encoder_outputs": self._encoded(tensors)}).items())
@@ -162,9 +162,9 @@ class HfTorchModel(documented.Documented):
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
     ) -> Iterator[Step]:
-        """``model.get_encoder()``, then calls given its output, the cache and ``use_cache=True``.
+        """``model.get_encoder()``, then calls with its output, the cache and ``use_cache=True``.
 
-        A decoder alone is given the states of an encoder as they are.
+        A decoder-only model receives encoder states unchanged.
         """
         tensors = self._tensors(inputs)
         ids, seen = token_input_names(tensors)
@@ -186,9 +186,9 @@ class HfTorchModel(documented.Documented):
             yield Step(fields, kept, [list(tensor.shape) for tensor in kept[0]])
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
-        """``model.generate``; without settings nothing but the inputs is passed, and no scores can be asked for.
+        """``model.generate``; without settings, only the inputs are passed, and no scores can be requested.
 
-        An explicit None wins over the model's own setting in every release: arguments are written over it last
+        An explicit None overrides the model's own setting in every release: arguments are applied last
         (transformers 4.37.2 to 5.23.0, generation/configuration_utils.py, ``GenerationConfig.update``).
         """
         import torch
@@ -211,7 +211,7 @@ class HfTorchModel(documented.Documented):
         return HfTorchModel(joined, self._table, report, self._variant, self._threads)
 
     def flags(self) -> Mapping[str, Any]:
-        """What a joined model says of itself: its decoder's kind, and its own mode."""
+        """Properties of a composed model: the kind of its decoder, and its training mode."""
         return {**super().flags(), "evaluates": not self._model.training}
 
     def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
@@ -254,7 +254,7 @@ class HfTorchModel(documented.Documented):
         return {"output_hidden_states": True, "output_attentions": self._variant.attention == "eager"}
 
     def _encoded(self, tensors: Mapping[str, Any]) -> Any:
-        """The encoder's own output, asked for all that a whole call is."""
+        """The encoder's output, with the same requested fields as a whole call."""
         import torch
 
         given = {name: tensors[name] for name in (*ENCODER_ONLY, "attention_mask") if name in tensors}
@@ -263,8 +263,7 @@ class HfTorchModel(documented.Documented):
             return self._model.get_encoder()(**given, **self._asked_for(), return_dict=True)
 
     def _reordered(self, cache: Any, rows: Any) -> Any:
-        """Reorders as the library's beam search does: by the cache itself, or by the model where it is a plain
-        tuple."""
+        """Reorders as the library's beam search does: by a method of the cache, or of the model if it is a tuple."""
         if isinstance(cache, tuple):
             return self._model._reorder_cache(cache, rows)
         cache.reorder_cache(rows)
@@ -279,7 +278,7 @@ class HfTorchModel(documented.Documented):
 
 
 def _rows(source: Mapping[str, Any], rows: Any) -> dict[str, Any]:
-    """What the cache belongs to in the same order, as ``generate`` has it by repeating each source for its beams."""
+    """The encoder inputs in the same order as the cache; ``generate`` repeats each source for its beams."""
     return {
         name: tuple(each[rows] for each in value) if isinstance(value, tuple) else value[rows]
         for name, value in source.items()
@@ -287,7 +286,7 @@ def _rows(source: Mapping[str, Any], rows: Any) -> dict[str, Any]:
 
 
 def _layers(cache: Any) -> tuple[tuple[Any, ...], ...]:
-    """Key and value, then the source's, layer by layer: the tuple of 4.37, or the caches inside of 4.57's and 5's."""
+    """Keys and values of self- and cross-attention by layer: the tuple of 4.37, or the caches inside 4.57's and 5's."""
     if isinstance(cache, tuple):
         return cache
     if not hasattr(cache, "self_attention_cache"):
@@ -297,13 +296,13 @@ def _layers(cache: Any) -> tuple[tuple[Any, ...], ...]:
 
 
 def _gradient(tensor: Any) -> np.ndarray:
-    """In the dtype it was computed in, or widened where numpy is not told of that type (bfloat16, no ml_dtypes)."""
+    """A gradient in its dtype, or cast to float32 if numpy does not support that (bfloat16 without ml_dtypes)."""
     bits = bits_on_host(tensor)
     return on_host(tensor)[0] if bits.dtype == np.uint16 else bits
 
 
 def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
-    """What ``output_loading_info`` says, and what the modules themselves show."""
+    """The load report, from ``output_loading_info`` and the modules themselves."""
     stores: dict[tuple[Any, ...], list[str]] = {}
     absent = []
     for raw, tensor in model.state_dict().items():
@@ -311,7 +310,7 @@ def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
         if tensor.is_meta:
             absent.append(name)
         else:
-            # The bytes' address alone would tie an empty tensor to anything.
+            # By address alone, empty tensors would appear tied to any tensor.
             stores.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(name)
     return LoadReport(
         missing=sorted({common.parameter_name(raw, "torch", table)[0] for raw in info["missing_keys"]}),

@@ -1,10 +1,9 @@
-"""Deliberately broken implementations: what the checks must catch, each a small change of a reference.
+"""Deliberately broken implementations that the checks must detect, each a small change of a reference.
 
-A mutant is a function that is given ``Patches`` and exchanges a few attributes of ``reference.in_torch`` (or
-``in_flax``, or ``reference.generation``). It is asked as a variant of the backend ``mutant`` (or ``mutant-flax``), so
-that a worker goes through all of them, and it never comes near the oracle or the noise floor, which are other
-processes.
-``parity selftest`` judges them all.
+A mutant is a function that receives ``Patches`` and replaces a few attributes of ``reference.in_torch`` (or
+``in_flax``, or ``reference.generation``). It runs as a variant of the backend ``mutant`` (or ``mutant-flax``), so that
+one worker runs all of them. It cannot affect the oracle or the noise floor, which run in other processes.
+``parity selftest`` evaluates all mutants.
 """
 
 from __future__ import annotations
@@ -50,4 +49,4 @@ _MODULES = (
     in_flax,
 )
 FAMILIES = tuple(module.__name__.rpartition(".")[2] for module in _MODULES)
-"""What they are about, in the order in which they are shown."""
+"""The components that mutants are grouped by, in the order of the report."""

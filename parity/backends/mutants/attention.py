@@ -1,4 +1,4 @@
-"""Faults of attention: scale, heads, biases, what is dropped."""
+"""Mutants of attention: scale, heads, biases, omitted operations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EAGER = "attention:ATTENTIONS[eager]"
 
 
 def _scaled(patch: Patches, factor) -> None:
-    """Queries multiplied by what ``factor`` makes of the arguments."""
+    """Multiplies the queries by the result of ``factor`` for the arguments."""
     patch(EAGER, lambda original: lambda query, *others: original(query * factor(query), *others))
 
 
@@ -45,7 +45,7 @@ def derivative_of_one_term(patch: Patches) -> None:
 
             _, weights = original(query, key, value, *others)
             held = weights.detach()
-            # The numerator alone has a derivative: exp of the scores over a denominator that is held.
+            # Only the numerator has a derivative: exp of the scores, divided by a constant denominator.
             scores = query @ key.mT * query.shape[-1] ** -0.5
             numerator = held * torch.exp(scores - scores.detach())
             return (held + numerator - numerator.detach()) @ value, weights
@@ -89,7 +89,7 @@ def interleaved(patch: Patches) -> None:
 
 
 def _without_bias(patch: Patches, projection: str) -> None:
-    """One projection of every attention gives what it gives, less its bias."""
+    """Subtracts the bias from the output of one projection of every attention."""
 
     def make(original):
         def __init__(self, *arguments):

@@ -1,4 +1,4 @@
-"""What a mutant is, and how it is put into a reference and taken out again."""
+"""Definition of a mutant, and applying it to and removing it from a reference."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 TORCH = "reference.in_torch."
 UNCHANGED = "none"
-"""The name of the variant without a change: it must pass whatever the mutants are asked."""
+"""The name of the unmodified variant, which must pass every check that the mutants are run on."""
 
 Change = Callable[["Patches"], None]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault.
+    """One mutant.
 
     Attributes:
-        name: in words joined by hyphens.
-        family: the subject it is about: the name of its module.
+        name: lower-case words joined by hyphens.
+        family: the component that it changes: the name of its module.
         what: what it computes instead, one clause.
-        fixtures: the checkpoints that it is put to.
-        shows: the canonical tensors or parameters of which one must be the first that is named, or of a fault of
-            generation the cases that alone may fail.
-        writes: whether it is asked to generate text.
-        history: where such a fault was once made.
-        change: puts it in.
-        backend: whose variant it is.
+        fixtures: the checkpoints that it is run on.
+        shows: canonical tensors or parameters, one of which must be the first reported as divergent; for mutants of
+            generation, the only cases that may fail.
+        writes: whether text generation is run.
+        history: a historical occurrence of such a bug.
+        change: the function that applies it.
+        backend: the backend that it is a variant of.
     """
 
     name: str
@@ -55,7 +55,7 @@ def mutant(
     history: str = "",
     backend: str = "mutant",
 ) -> Callable[[Change], Change]:
-    """Registers the function that puts a mutant in; arguments as the attributes of ``Mutant``."""
+    """Registers the function that applies a mutant; arguments as the attributes of ``Mutant``."""
 
     def register(change: Change) -> Change:
         if name in MUTANTS or name == UNCHANGED:
@@ -69,17 +69,17 @@ def mutant(
 
 
 class Patches:
-    """Attributes that were exchanged, and what they were."""
+    """Replaces attributes, and records their previous values."""
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
 
     def __call__(self, place: str, make: Callable[[Any], Any]) -> None:
-        """Exchanges what stands at a place for what ``make`` makes of it.
+        """Replaces an attribute by ``make`` of its value.
 
         Args:
-            place: ``module:Class.attribute``, or ``module:TABLE[name]`` for a table's entry; a module that begins with
-                neither ``reference.`` nor ``parity.`` is one of ``reference.in_torch``.
+            place: ``module:Class.attribute``, or ``module:TABLE[name]`` for an entry of a dict. The module is relative
+                to ``reference.in_torch``, unless it begins with ``reference.`` or ``parity.``.
         """
         module, _, path = place.partition(":")
         full = module if module.startswith(("reference.", "parity.")) else TORCH + module
@@ -102,17 +102,17 @@ class Patches:
         self._undo.append(lambda: table.__setitem__(key, before))
 
     def undo(self) -> None:
-        """Everything as it was."""
+        """Restores all previous values."""
         while self._undo:
             self._undo.pop()()
 
 
 @contextmanager
 def applied(name: str) -> Iterator[None]:
-    """The named mutant is in place inside of the block.
+    """Applies the named mutant inside the block.
 
     Raises:
-        KeyError: no mutant is called so.
+        KeyError: there is no mutant of that name.
     """
     patches = Patches()
     try:

@@ -1,4 +1,4 @@
-"""Faults of the decoder's cache: what is kept, where, and for whom."""
+"""Mutants of the decoder's cache: contents, positions, and rows."""
 
 from __future__ import annotations
 

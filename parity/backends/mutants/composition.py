@@ -1,4 +1,4 @@
-"""Faults of joining an encoder to a decoder."""
+"""Mutants of composing an encoder and a decoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def projection_skipped(patch: Patches) -> None:
     "projection-without-bias", "the projection of the encoder's states lacks its bias", "decoder.hidden.1", on=WIDTHS
 )
 def projection_bias(patch: Patches) -> None:
-    # One vector added to every state adds one number to all scores of a query: no softmax can tell, the values do.
+    # A vector added to every state adds a constant to all scores of a query, which softmax cancels; the values change.
     patch(
         "encoder_decoder:EncoderDecoderModel.memory",
         lambda original: lambda self, states: original(self, states) - self.enc_to_dec_proj.bias,

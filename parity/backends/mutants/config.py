@@ -1,4 +1,4 @@
-"""Faults of config classes: what is read of a file, what is so without one, and what is left after saving."""
+"""Mutants of config classes: reading a file, defaults, and saving."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOST = "parity.backends.mutants.config_host:"
 
 
 def _saved(patch: Patches, change) -> None:
-    """What is saved is what ``change`` makes of it."""
+    """Applies ``change`` to the content that is saved."""
     patch(f"{HOST}to_save", lambda original: lambda config: change(original(config)))
 
 

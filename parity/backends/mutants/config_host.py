@@ -1,7 +1,7 @@
-"""A config class that does what the pages say, with one fault put in (``parity.backends.mutants.config``).
+"""A config class that behaves as documented, with one mutant applied (``parity.backends.mutants.config``).
 
-No reference has one: ``reference.config`` reads what a model is computed with. This one follows ``configs.toml``, as
-the claims do, so that without a fault it passes them all.
+The references have no such class: ``reference.config`` reads only fields that affect the computation. This class
+follows ``configs.toml``, as the documented claims do, so that it passes all of them without a mutant.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Fields = dict[str, Any]
 
 
 class MutantConfig:
-    """The documented config class of a model class, altered."""
+    """The documented config class of a model class, with a mutant applied."""
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
-        """Nothing to set up."""
+        """Does nothing: no setup is needed."""
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
@@ -34,7 +34,7 @@ class MutantConfig:
 
 
 class MutantConfigFile:
-    """One config, read anew for each question."""
+    """One config, read again for each request."""
 
     def __init__(self, checkpoint: Path, named: str, mutant: str) -> None:
         self._checkpoint, self.class_name, self._mutant = checkpoint, named, mutant
@@ -42,7 +42,7 @@ class MutantConfigFile:
     def configuration(
         self, fields: Iterable[str], common: Iterable[str], halves: Mapping[str, list[str]]
     ) -> dict[str, Any]:
-        """As ``hf_config`` has it; raises KeyError where no mutant is called so."""
+        """As in ``hf_config``; raises KeyError if there is no mutant of that name."""
         named, wanted = self.class_name, [*fields, *common]
         with applied(self._mutant):
             config = read(named, files.configuration(self._checkpoint)["raw"])
@@ -63,7 +63,7 @@ def arguments(named: str) -> Fields:
 
 
 def read(named: str, given: Fields) -> Fields:
-    """Attributes: what is given, else the defaults; then the common names for some of them."""
+    """Attributes: the given values, else the defaults; then the common names of some of them."""
     config = {**arguments(named), **given}
     if "id2label" in given and "num_labels" not in given:
         config["num_labels"] = len(given["id2label"])
@@ -71,24 +71,24 @@ def read(named: str, given: Fields) -> Fields:
 
 
 def common_names(named: str) -> dict[str, str]:
-    """What every model's config has, by the field of this family that it means."""
+    """The common attributes of all configs, and the fields of this architecture that they are aliases of."""
     return documented_configs()[named]["common"]
 
 
 def bare(named: str, wanted: Iterable[str]) -> Fields:
-    """What the constructor gives without arguments; a composition of nothing is refused."""
+    """Attributes after construction without arguments, which a composition refuses."""
     if documented_configs()[named].get("halves"):
         return {"raised": "ValueError"}
     return {"own": _attributes(read(named, {}), wanted)}
 
 
 def to_save(config: Fields) -> Fields:
-    """What a save writes of a config."""
+    """The content of a config that is saved."""
     return json.loads(json.dumps(config))
 
 
 def joined() -> Fields:
-    """Two configs that say nothing of being halves, made into one."""
+    """The composition of two configs that were not created as halves."""
     return {"encoder": dict.fromkeys(FLAGS, False), "decoder": dict.fromkeys(FLAGS, True)}
 
 

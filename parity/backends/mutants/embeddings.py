@@ -1,4 +1,4 @@
-"""Faults of embeddings: where positions begin, what is scaled, which rows are read."""
+"""Mutants of embeddings: first position, scaling, rows that are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of generated text: what is forced and forbidden, how beams are ranked, when a search ends."""
+"""Mutants of text generation: forced and forbidden tokens, ranking of beams, end of the search."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from parity.backends.mutants.base import Patches, mutant
 
 WRITER = "hubert-bert"
-"""A fixture some of whose beams end before the longest length and others there."""
+"""A fixture in which some beams end before the maximum length and others at it."""
 RULES = "reference.generation.processors:ruled"
 ANY = "generate.*"
 BEAMS = (
@@ -18,17 +18,17 @@ BEAMS = (
     "generate.perturbed-batch*",
 )
 DEFAULTS = ("generate.defaults*", "generate.perturbed-batch*")
-"""The fixture's own settings, which ask for everything at once."""
+"""The settings of the fixture, which use all features at once."""
 
 
 def _ruled(patch: Patches, changed) -> None:
-    """The rules of the next token are those of other settings."""
+    """The logits processors use changed settings."""
     for place in (RULES, "reference.generation.generate:ruled"):
         patch(place, lambda original: lambda scores, tokens, settings: original(scores, tokens, changed(settings)))
 
 
 def _asked(patch: Patches, changed) -> None:
-    """The whole search is that of other settings."""
+    """The whole search uses changed settings."""
 
     def make(original):
         return lambda model, inputs, settings, *more: original(model, inputs, changed(settings), *more)
@@ -37,7 +37,7 @@ def _asked(patch: Patches, changed) -> None:
 
 
 def _spoken(patch: Patches, **choices) -> None:
-    """The search decides otherwise where nothing is documented for users to set."""
+    """The search uses a changed dialect, for choices that users cannot set."""
 
     def make(original):
         return lambda model, inputs, settings, dialect: original(model, inputs, settings, replace(dialect, **choices))

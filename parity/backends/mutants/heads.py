@@ -1,4 +1,4 @@
-"""Faults of heads: from states to scores."""
+"""Mutants of heads, which compute scores from states."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LABELS, SPAN = "bart-labels", "bart-span"
 
 
 def _scored(patch: Patches, compute) -> None:
-    """BART's logits become what ``compute`` makes of the model, its states and its conforming logits."""
+    """Replaces BART's logits by ``compute`` of the model, its states and its conforming logits."""
 
     def make(original):
         return lambda self, hidden: compute(self, hidden, original(self, hidden))

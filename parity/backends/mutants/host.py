@@ -1,4 +1,5 @@
-"""The references with one fault put in (``parity.backends.mutants``), named by the variant: ``eager+mutant-NAME``."""
+"""The references with one mutant applied (``parity.backends.mutants``), selected by the variant
+``eager+mutant-NAME``."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from parity.core.subject import Variant
 
 
 class MutantTorch:
-    """``reference-torch``, altered while it loads and while it answers, and at no other time."""
+    """``reference-torch`` with a mutant that is applied only while it loads and while it handles a request."""
 
     original: type = ReferenceTorch
     sets_before_use = ReferenceTorch.sets_before_use
@@ -27,7 +28,7 @@ class MutantTorch:
         self._backend.setup(threads=threads, device=device, cache=cache)
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> MutantModel:
-        """Raises KeyError where the variant names no mutant."""
+        """Raises KeyError if the variant has no mutant of that name."""
         plain = replace(variant, mutant="")
         with applied(variant.mutant):
             model = self._backend.load(checkpoint, plain, device=device, dtype=dtype, model_class=model_class)
@@ -35,7 +36,7 @@ class MutantTorch:
 
 
 class MutantFlax(MutantTorch):
-    """``reference-flax``, altered likewise."""
+    """``reference-flax``, modified in the same way."""
 
     original = ReferenceFlax
     sets_before_use = ReferenceFlax.sets_before_use
@@ -45,14 +46,14 @@ class MutantFlax(MutantTorch):
 
         from reference.in_flax import loading
 
-        # What was built and traced before a change would be found again after it.
+        # Modules and traces cached before the change would otherwise be used after it.
         jax.clear_caches()
         loading.outline.cache_clear()
         return super().load(checkpoint, variant, **how)
 
 
 class MutantModel:
-    """A loaded reference whose every answer is computed with the fault in place."""
+    """A loaded reference in which the mutant is applied during every call."""
 
     def __init__(self, model: Model, name: str) -> None:
         self._model, self._name = model, name

@@ -1,4 +1,4 @@
-"""The same machinery on the reference in Flax, so that nothing here depends on PyTorch."""
+"""Mutants of the Flax reference, which show that detection does not depend on PyTorch."""
 
 from __future__ import annotations
 

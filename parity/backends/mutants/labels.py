@@ -1,4 +1,4 @@
-"""Faults of labels and losses: what is shifted, what is counted, what is averaged over."""
+"""Mutants of labels and losses: shifting, counting, averaging."""
 
 from __future__ import annotations
 

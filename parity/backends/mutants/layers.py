@@ -1,4 +1,4 @@
-"""Faults inside of a layer: normalisation and activation."""
+"""Mutants inside a layer: normalisation and activation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ACTIVATION = "activations:ACTIVATIONS[gelu]"
 
 
 def _normal(patch: Patches, compute) -> None:
-    """Every normalisation's centred values become what ``compute`` makes of them and of epsilon."""
+    """Replaces the result of every normalisation by ``compute`` of the centred values and epsilon."""
 
     def make(original):
         def forward(self, hidden):

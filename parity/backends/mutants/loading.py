@@ -1,4 +1,4 @@
-"""Faults of loading: what a model's parameters are, where the file says otherwise."""
+"""Mutants of loading: parameters that differ from the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LAYER = "model.decoder.layers.1."
 
 
 def changed(patch: Patches, change) -> None:
-    """The model is built of other arrays: what ``change`` does to a dict of them by canonical name, in place."""
+    """Builds the model from arrays that ``change`` has modified, as a dict by canonical name, in place."""
 
     def make(original):
         def build(config, weights, **how):

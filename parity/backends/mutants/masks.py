@@ -1,4 +1,4 @@
-"""Faults of masks: who is hidden from whom."""
+"""Mutants of attention masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ENCODER, DECODER, CROSS = "encoder.attention.0", "decoder.attention.0", "decoder
 
 
 def _over(attention_mask, start, queries):
-    """Positions of keys, of queries, and the keys that are no padding, as ``causal_mask`` has them."""
+    """Positions of keys, positions of queries, and the mask of non-padding keys, as in ``causal_mask``."""
     import torch
 
     keys = torch.arange(attention_mask.shape[1])

@@ -1,4 +1,4 @@
-"""Faults of what is handed out: parameters, fields, shapes, dtypes, and what one row may know of another."""
+"""Mutants of outputs: parameters, fields, shapes, dtypes, and dependence between rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PARAMETERS = "reference.in_torch:canonical_parameters"
 
 
 def _whole(patch: Patches, change) -> None:
-    """The fields of a call become what ``change`` makes of a dict of them."""
+    """Applies ``change`` to a dict of the fields of a call."""
     patch(f"{ADAPTER}whole", lambda original: lambda output: change(dict(original(output))))
 
 

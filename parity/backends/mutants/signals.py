@@ -1,4 +1,4 @@
-"""Not faults but other models altogether: a check of numbers that one of them passes could not have failed."""
+"""Not bugs but entirely different models: a numeric check that one of them passes is vacuous."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def seeded(patch: Patches) -> None:
         rng = np.random.default_rng(1)
         for name, array in held.items():
             drawn = rng.normal(array.mean(), array.std() + 1e-3, array.shape)
-            # A stored variance stays one.
+            # A stored variance must not be negative.
             held[name] = (np.abs(drawn) if name.endswith("var") else drawn).astype(array.dtype)
 
     changed(patch, change)

@@ -1,4 +1,4 @@
-"""Faults of speech encoders: how long, how normalised, how positions are made."""
+"""Mutants of speech encoders: lengths, normalisation, position embedding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of tokenizers: what a text becomes, its frame, its masks, its offsets, and the way back."""
+"""Mutants of tokenizers: tokens, special tokens, masks, offsets, and decoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOST = "parity.backends.mutants.tokenizer_host:"
 
 
 def _texts_first(patch: Patches, change) -> None:
-    """Every text is another before it is encoded: what ``change`` makes of it and of ``add_prefix_space``."""
+    """Replaces every text, before it is encoded, by ``change`` of it and of ``add_prefix_space``."""
     patch(
         f"{OURS}_placed",
         lambda original: lambda self, text: original(self, change(text, self.add_prefix_space)),
@@ -23,7 +23,7 @@ def _texts_first(patch: Patches, change) -> None:
 
 
 def _read_with(patch: Patches, prefix: bool) -> None:
-    """The tokenizer is read as if ``add_prefix_space`` were this, whatever was asked."""
+    """Reads the tokenizer with a fixed ``add_prefix_space``, regardless of the argument."""
 
     def make(original):
         return classmethod(
@@ -34,7 +34,7 @@ def _read_with(patch: Patches, prefix: bool) -> None:
 
 
 def _ranks(patch: Patches, change) -> None:
-    """The merges, best first, are in another order, or others: what ``change`` makes of their list."""
+    """Applies ``change`` to the list of merges, best first."""
     patch(
         f"{TOKENIZER}read_merges",
         lambda original: lambda *asked: {pair: rank for rank, pair in enumerate(change(list(original(*asked))))},
@@ -42,7 +42,7 @@ def _ranks(patch: Patches, change) -> None:
 
 
 def _encoded(patch: Patches, change) -> None:
-    """A framed row is what ``change`` makes of it; bare ones stay."""
+    """Applies ``change`` to rows with special tokens; rows without are unchanged."""
 
     def make(original):
         def encode(self, text, pair=None, add_special_tokens=True):
@@ -55,7 +55,7 @@ def _encoded(patch: Patches, change) -> None:
 
 
 def _kept(found, places):
-    """An encoding without the tokens that are not at ``places``."""
+    """An encoding restricted to the tokens at the indices ``places``."""
     fields = ("ids", "special_tokens_mask", "token_type_ids", "offsets")
     return replace(found, **{name: tuple(getattr(found, name)[place] for place in places) for name in fields})
 
@@ -93,7 +93,7 @@ def prefix_doubled(patch: Patches) -> None:
 @fault("merges-exchanged", "two merges that stand side by side and take the same symbol change places", "ids")
 def merges_exchanged(patch: Patches) -> None:
     def change(merges):
-        """The last two of that kind."""
+        """The last two tokens of that kind."""
         beside = list(enumerate(pairwise(merges)))
         place = next(place for place, (one, other) in reversed(beside) if one[1] == other[0] or one[0] == other[1])
         return [*merges[:place], merges[place + 1], merges[place], *merges[place + 2 :]]

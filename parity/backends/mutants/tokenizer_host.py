@@ -1,7 +1,7 @@
-"""Our own tokenizer asked as a library's is, with one fault put in (``parity.backends.mutants.tokenizer``).
+"""Our tokenizer with the interface of a library's, with one mutant applied (``parity.backends.mutants.tokenizer``).
 
-The truth it is held against is the same tokenizer in the process that reads the files (role ``file``), where there is
-never a fault. What a library does beyond encoding and decoding, to cut, to pad and to save, is written here.
+It is compared with the same tokenizer in the process that reads the files (role ``file``), where no mutant is applied.
+Truncation, padding and saving, which libraries offer beyond encoding and decoding, are implemented here.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SIDES = ("right", "left")
 
 
 class MutantTokenizer:
-    """``ByteLevelTokenizer``, altered."""
+    """``ByteLevelTokenizer`` with a mutant applied."""
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
-        """Nothing to set up."""
+        """Does nothing: no setup is needed."""
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
@@ -36,13 +36,13 @@ class MutantTokenizer:
 
 
 class MutantTokenizerFiles:
-    """A checkpoint's tokenizer, read anew for each question, for reading may be what is at fault."""
+    """A checkpoint's tokenizer, read again for each request, because a mutant may affect reading."""
 
     def __init__(self, checkpoint: Path, mutant: str) -> None:
         self._checkpoint, self._mutant = checkpoint, mutant
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[Sequence[str]], short: int) -> dict[str, Any]:
-        """What every text becomes, as ``hf_tokenizer`` has it; raises KeyError where no mutant is called so."""
+        """The encodings of all texts, as in ``hf_tokenizer``; raises KeyError if there is no mutant of that name."""
         with applied(self._mutant):
             plain = ByteLevelTokenizer.read(self._checkpoint, False)
             with tempfile.TemporaryDirectory() as folder:
@@ -65,14 +65,14 @@ def role_ids(tokenizer: ByteLevelTokenizer) -> dict[str, int | None]:
 
 
 def size(tokenizer: ByteLevelTokenizer) -> int:
-    """How many tokens there are."""
+    """The number of tokens."""
     return len(tokenizer.ids)
 
 
 def fitted(
     tokenizer: ByteLevelTokenizer, text: str, short: int, cut: str, side: str
 ) -> dict[str, Sequence[int | None]]:
-    """A framed row of exactly ``short`` tokens, cut and padded on the sides named."""
+    """A row of exactly ``short`` tokens including special ones, truncated and padded on the given sides."""
     start, end, pad = (role_ids(tokenizer)[role] for role in ("cls_token", "sep_token", "pad_token"))
     bare = tokenizer.encode(text, add_special_tokens=False).ids
     ids = [start, *shortened(bare, short - 2, cut), end]
@@ -84,12 +84,12 @@ def fitted(
 
 
 def shortened(bare: Sequence[int], room: int, cut: str) -> Sequence[int]:
-    """The tokens of a text that there is room for."""
+    """The tokens of a text, truncated to ``room``."""
     return bare[:room] if cut == "right" else bare[max(0, len(bare) - room) :]
 
 
 def save(checkpoint: Path, folder: Path) -> None:
-    """The tokenizer's files written anew from what was read of them."""
+    """Writes the tokenizer's files from their parsed content."""
     settings, vocabulary = read_settings(checkpoint), read_vocabulary(checkpoint)
     added = read_added(checkpoint, settings)
     ids = {**vocabulary, **added.ids}
@@ -101,7 +101,7 @@ def save(checkpoint: Path, folder: Path) -> None:
 
 
 def as_json(token: AddedToken) -> dict[str, Any]:
-    """An added token as a file holds it."""
+    """An added token in the format of a file."""
     return {"content": token.text, "special": token.special, "lstrip": token.lstrip, "rstrip": token.rstrip}
 
 
