@@ -237,7 +237,10 @@ def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[t
         yield "Layerwise", f"{layer_ratio:,.3g} × tolerance on the oracle's input: {made}"
     if evidence.get("oracle_suspected"):
         yield "Oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
-    if likely_cause and verdict.status == "fail" and "exception" not in evidence:
+    known = evidence.get("known_issue") if verdict.status == "fail" else None
+    if known:  # under --strict
+        yield "Known issue", f"{known} (parity known-issues ID)"
+    elif likely_cause and verdict.status == "fail" and "exception" not in evidence:
         yield LIKELY_CAUSE, likely_cause
     if follows:
         yield "Follows from", follows

@@ -13,7 +13,7 @@ from parity.capture.task import Event
 from parity.core.records import Divergence, Notice, Unreadable
 from parity.judge.checks import CHECKS
 from parity.report.console import duration, size, tell
-from parity.report.failures import INDENT, block, groups, origins, usual_causes
+from parity.report.failures import INDENT, block, groups, lines, origins, usual_causes
 from parity.report.html.page import render
 from parity.report.matrix import worst
 from parity.report.progress import Progress
@@ -131,11 +131,11 @@ def test_no_verdict_is_cut_off_however_narrow_the_terminal(width, capsys, monkey
 def test_what_a_terminal_carries_over_is_indented(monkeypatch):
     """In a file a line stays whole; a command is the terminal's to carry over, so that it can be copied."""
     text = Text.assemble((f"  {'Claim':<{INDENT - 2}}", "bright_black"), "every word of it " * 9)
-    for soft_wrap, lines in ((False, 3), (True, 1)):
+    for soft_wrap, height in ((False, 3), (True, 1)):
         out = Console(file=io.StringIO(), width=80, soft_wrap=soft_wrap)
         tell(out, text, INDENT)
         first, *others = out.file.getvalue().splitlines()
-        assert first.startswith(f"  {'Claim':<{INDENT - 2}}every word") and len(others) == lines - 1
+        assert first.startswith(f"  {'Claim':<{INDENT - 2}}every word") and len(others) == height - 1
         assert all(line.startswith(" " * INDENT + "every") or line[INDENT] != " " for line in others)
         assert " ".join(" ".join([first, *others]).split()) == "Claim " + ("every word of it " * 9).strip()
 
@@ -460,3 +460,11 @@ def test_the_sample_in_the_readme_is_what_a_failure_looks_like():
     ]
     (group,) = groups(cells)
     assert block(group, CHECKS["NUM01"].likely_cause).plain == sample
+
+
+def test_a_known_issue_that_fails_under_strict_is_named_instead_of_a_likely_cause():
+    found = failure(evidence={"known_issue": "hf-torch-untied-tables-random", "severity": "critical"})
+    (group,) = groups([found])
+    told = dict(lines(group, likely_cause="an activation"))
+    assert told["Known issue"] == "hf-torch-untied-tables-random (parity known-issues ID)"
+    assert "Likely cause" not in told
