@@ -20,17 +20,17 @@ from reference.names import Parameter, Table, table_of
 from reference.weights import read_weights
 
 INITIALIZER_RANGE = 0.02
-"""Standard deviation of new parameters where the decoder's config has no ``initializer_range``."""
+"""Standard deviation of new parameters if the decoder's config has no ``initializer_range``."""
 
 
 def joined(
     encoder: Path | str, decoder: Path | str, seed: int = 0, **overrides: Any
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The content of ``config.json`` and the canonical weights of an encoder before a decoder.
+    """The content of ``config.json`` and the canonical weights of a composition of an encoder and a decoder.
 
-    The decoder becomes causal and gets attention to the encoder. Missing parameters are randomly initialised: weights
-    normal, biases 0, normalisations 1. The decoder start token is never guessed: until the config defines one, labels
-    cannot be shifted.
+    The decoder becomes causal and gets cross-attention. Missing parameters are randomly initialised: weights normal,
+    biases 0, normalisations 1. There is no default for the decoder start token: labels cannot be shifted until the
+    config defines one.
 
     Args:
         encoder, decoder: directories of checkpoints.
@@ -68,7 +68,7 @@ def joined(
 def _half(
     directory: Path, config: Any, prefix: str, table: Table, draw: tuple[np.random.Generator, float] | None
 ) -> dict[str, np.ndarray]:
-    """One half's weights under the composition's names; without ``draw`` none may be missing."""
+    """One half's weights under the composition's names; without ``draw``, missing parameters raise an error."""
     expected = {name: parameter for name, parameter in table.expected().items() if name.startswith(prefix)}
     found = _stored(directory, config, decoding=draw is not None)
     weights = {}

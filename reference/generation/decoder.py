@@ -9,7 +9,7 @@ import numpy as np
 
 @runtime_checkable
 class Decoder(Protocol):
-    """A decoder with a cache, set to a batch of encoded sources. Rows of one source lie side by side."""
+    """A decoder with a cache, set to a batch of encoded sources. Rows of one source are adjacent."""
 
     def start(self, rows_per_source: int) -> int:
         """Creates ``batch * rows_per_source`` rows without tokens, and returns their number."""

@@ -8,14 +8,14 @@ from enum import Enum
 
 
 class PenalisedLength(Enum):
-    """Which tokens the length counts whose power divides a hypothesis' summed log-probability."""
+    """The tokens that are counted in the length of the length penalty."""
 
     GENERATED = "generated tokens, the end among them, without the start token"
     WHOLE = "all tokens, the start token among them"
 
 
 class EndRank(Enum):
-    """The rank an end candidate needs to count as finished."""
+    """The rank that an end candidate needs to count as finished."""
 
     AMONG_BEAMS = "among the best num_beams candidates"
     AMONG_CANDIDATES = "among the best 2 * num_beams candidates"

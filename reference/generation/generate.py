@@ -22,7 +22,7 @@ Choice = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 class Generated:
     """Generated texts, and the margin of each step to another choice.
 
-    ``rows`` are ``batch * num_return_sequences``: the results of one source side by side, with beams the best first.
+    ``rows`` is ``batch * num_return_sequences``; results of one source are adjacent, best first in beam search.
     """
 
     sequences: np.ndarray
@@ -96,7 +96,7 @@ def _one_by_one(
 
 
 def _best(scores: np.ndarray) -> Choice:
-    """Sets the interval to all numbers, because this token would have been taken for any number."""
+    """The best token with its lead; the interval covers all numbers, because greedy search uses none."""
     best, lead = leads(scores)
     return best, lead, np.zeros(len(scores)), np.ones(len(scores))
 

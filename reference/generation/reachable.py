@@ -30,7 +30,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Reachable:
-    """Results with the nearest first, so the plain one leads."""
+    """Results, nearest first, so that the plain one is the first."""
 
     outcomes: tuple[Outcome, ...]
     exhausted: bool

@@ -46,7 +46,7 @@ class Search:
     beams: tuple[Beam, ...]
     finished: tuple[Hypothesis, ...]
     length: int
-    """Tokens of every open beam, the start token among them."""
+    """The number of tokens of every open beam, including the start token."""
     done: bool = False
     """Whether the search is over; where a batch stops as a whole, whether this step would end it for this source."""
     margin: float = field(default=float("inf"), compare=False)

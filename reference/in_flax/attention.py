@@ -61,10 +61,10 @@ def attend_sdpa(
     keep: Bool[Array, "batch #heads #tgt src"],
     head_mask: Float[Array, " heads"] | None,
 ) -> tuple[Float[Array, "batch heads tgt head_dim"], None]:
-    """The same context by the framework's fused kernel, which gives no weights.
+    """The same context from the framework's fused kernel, which returns no weights.
 
     Raises:
-        ValueError: in float64, because that kernel takes its softmax in float32 (jax 0.10.2, jax/_src/nn/functions.py).
+        ValueError: in float64, because that kernel computes softmax in float32 (jax 0.10.2, jax/_src/nn/functions.py).
     """
     if query.dtype == jnp.float64:
         raise ValueError("attention 'sdpa' in float64: jax.nn.dot_product_attention computes its softmax in float32")

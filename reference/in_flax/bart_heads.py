@@ -142,7 +142,7 @@ def last_ends(input_ids: Int[Array, "batch src"], eos: int) -> Int[Array, " batc
 def check_ends(counts: Int[Array, " batch"]) -> None:
     """Raises ValueError unless all rows have the same number of end tokens, at least one."""
     if isinstance(counts, Tracer):
-        return  # Compiled code learns the tokens too late to raise.
+        return  # Compiled code cannot raise, because the tokens are traced.
     found = sorted({int(count) for count in counts})
     if len(found) > 1 or not found[0]:
         raise ValueError(f"every text must have the same number of end tokens, and one at least; here {found}")

@@ -1,5 +1,5 @@
 # Peer reference: reference/in_flax/gpt2.py
-"""GPT-2 as a decoder, alone or with attention to an encoder (Radford et al. 2019, section 2.3): pre-norm."""
+"""GPT-2 as a decoder, with or without cross-attention (Radford et al. 2019, section 2.3): pre-norm."""
 
 from __future__ import annotations
 

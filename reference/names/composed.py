@@ -17,7 +17,7 @@ def table_of(config: Config, model_class: str | None = None) -> Table:
         model_class: a documented class; None for the default of the architecture (``reference.config.classes``).
 
     Raises:
-        CheckpointError: the family has no such class.
+        CheckpointError: the architecture has no such class.
     """
     model_class = class_of(config, model_class)
     if isinstance(config, EncoderDecoderConfig):

@@ -69,7 +69,7 @@ def read_settings(directory: Path | str) -> dict[str, Any]:
 
 
 def read_added(directory: Path | str, settings: Mapping[str, Any], older_roles: bool = False) -> Added:
-    """The special and added tokens of a checkpoint.
+    """Reads the special and added tokens of a checkpoint.
 
     If the settings have ``added_tokens_decoder``, only that is read; otherwise the older files
     ``special_tokens_map.json`` and ``added_tokens.json`` (as in transformers 4.57.6,

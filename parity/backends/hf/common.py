@@ -29,7 +29,7 @@ _BRACKETED = re.compile(r"[\[{]['\"(].*?[\]}](?=$|[\s.])")
 
 
 def quiet_offline_environment() -> None:
-    """No network, no telemetry, no code from pickles or from a hub, no warnings of tokenizers about forks.
+    """Disables network, telemetry, code from pickles or a hub, and warnings of tokenizers about forks.
 
     Call it before the library is imported.
     """
@@ -44,7 +44,7 @@ def quiet_offline_environment() -> None:
 
 
 def version_of(distribution: str) -> tuple[int, ...]:
-    """Major, minor and patch of an installed distribution; ``()`` where it is not installed."""
+    """Major, minor and patch version of a distribution; ``()`` if it is not installed."""
     try:
         text = metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -86,7 +86,7 @@ class _Collector(logging.Handler):
 
 @contextlib.contextmanager
 def notes_of_load() -> Iterator[list[str]]:
-    """Collects the library's warnings and log messages, and keeps standard output clean.
+    """Collects the library's warnings and log messages, and prevents output to standard output.
 
     The list is complete, one line per message, each once, when the context ends.
     """
@@ -220,7 +220,7 @@ def generate_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def generated(answer: Any) -> dict[str, Any]:
-    """What ``generate`` returned, its bare array of tokens or its output class, under documented names."""
+    """The result of ``generate`` (an array of tokens, or its output class) as fields by documented name."""
     sequences = getattr(answer, "sequences", answer)
     scores = getattr(answer, "sequences_scores", None)
     return {"sequences": sequences} if scores is None else {"sequences": sequences, "sequences_scores": scores}

@@ -16,7 +16,7 @@ from parity.core.subject import Variant
 
 
 class HfConfig:
-    """Any documented config class of an installed transformers."""
+    """All documented config classes of the installed transformers."""
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         """Disables network access; the library is imported on first use."""

@@ -1,7 +1,7 @@
 """Loads a Flax class without computing the random initialisation that the file then replaces.
 
-``from_pretrained`` first draws every parameter: it runs the whole module once, operation by operation, and XLA compiles
-each of them (5 s of processor time for two layers; transformers 4.57.6, modeling_flax_utils.py,
+``from_pretrained`` first initialises every parameter: it runs the whole module once, operation by operation, and XLA
+compiles each operation (5 s of processor time for two layers; transformers 4.57.6, modeling_flax_utils.py,
 ``FlaxPreTrainedModel.__init__``). ``jax.eval_shape`` gives the same tree without values, as the library itself does if
 ``_do_init`` is False. If any placeholder value remains after loading, the parameter was in no file, and the class is
 loaded again without this replacement, because the library's random initialisation is also checked.

@@ -17,7 +17,7 @@ SIDES = ("right", "left")
 
 
 class HfTokenizer:
-    """``BartTokenizer`` of an installed transformers."""
+    """``BartTokenizer`` of the installed transformers."""
 
     name: ClassVar[str] = "BartTokenizer"
 
