@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.backends.samples import Answers, Asking
+from tests.backends.samples import LIMIT, Answers, Asking
 from tests.backends.subjects import ASKED, QUICK
 
 
@@ -24,6 +24,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = getattr(metafunc.function, "subjects", ASKED)
         params = [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in names]
         metafunc.parametrize("asked", params, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"asked", "asking"} & {*getattr(item, "fixturenames", ())}:
+            # The limit of a test includes its fixtures; the first test of a backend waits for all of its answers.
+            item.add_marker(pytest.mark.timeout(LIMIT + 100))
 
 
 @pytest.fixture
