@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tomllib
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from parity.core.errors import InputError
+from parity.core.nearest import nearest
 from parity.core.options import as_bytes
 from parity.core.subject import DEVICES, DTYPES
 
@@ -155,8 +155,8 @@ def _among(given: str, known: tuple[str, ...]) -> str:
 
 
 def _nearest(given: str, known: list[str]) -> str:
-    near = get_close_matches(given.replace("_", "-"), known, 1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    close = nearest(given.replace("_", "-"), known)
+    return f"did you mean {close}?" if close else f"there are {', '.join(known)}"
 
 
 def _below(folder: Path, given: Path) -> Path:

@@ -7,12 +7,12 @@ import os
 import sys
 import tomllib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from parity.core.backends import audited, offered_by
 from parity.core.errors import InputError
+from parity.core.nearest import nearest
 from parity.core.resources import data, in_clone
 
 MAIN_ROW = "PARITY_MAIN"
@@ -103,8 +103,8 @@ def find_row(name: str) -> Row:
     """
     rows = table()
     if name not in rows:
-        near = get_close_matches(name, rows, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
+        close = nearest(name, rows)
+        meant = f"did you mean {close}? " if close else ""
         known = ", ".join(rows)
         raise StackError(f"{name}: no such stack; {meant}there are {known}, or a path to a Python interpreter")
     return rows[name]
