@@ -72,7 +72,6 @@ def test_without_the_option_nothing_changes(project):
     [
         ["--parity-report", "none.json"],
         ["--parity", "./none"],
-        ["--parity", str(fixture("bart-odd")), "--parity-check", "", "--parity-out", "none"],
         ["--parity", str(fixture("bart-odd")), "--parity-known-issues", "none.toml"],
     ],
 )
@@ -80,6 +79,12 @@ def test_bad_input_is_a_usage_error(project, arguments):
     ended = run_pytest(project, *arguments)
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR, ended.stdout
     assert "none" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_an_empty_name_is_a_usage_error_and_selects_nothing(project):
+    ended = run_pytest(project, "--parity", str(fixture("bart-odd")), "--parity-check", "")
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR, ended.stdout
+    assert "parity: --parity-check: the value is empty" in ended.stderr and "Traceback" not in ended.stderr
 
 
 OWN = """
