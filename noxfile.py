@@ -119,7 +119,7 @@ def lint(session: nox.Session) -> None:
         session.run(python, "-m", "mkdocs", "build", "--strict", "--quiet", env=quiet, external=True)
     if _has_venv(session) and not _is_made("main"):
         # Imports of the frameworks cannot be resolved here, so only packages without them are checked.
-        own = str(Path(session.virtualenv.location, "Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+        own = str(Path(session.virtualenv.location, "bin/python"))
         session.run(python, "-m", "pyright", "--pythonpath", own, *WITHOUT_FRAMEWORKS, external=True)
         return
     libraries = _interpreter("main") if _has_venv(session) else sys.executable
@@ -181,7 +181,7 @@ def _folder(name: str) -> Path:
 
 def _interpreter(name: str) -> str:
     """The interpreter of a stack's environment, whether or not it is installed."""
-    return str(_folder(name) / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    return str(_folder(name) / "bin/python")
 
 
 def _is_made(name: str) -> bool:

@@ -164,7 +164,7 @@ def made_folder(name: str) -> Path:
 
 def interpreter_in(folder: Path) -> Path:
     """The interpreter of a virtual environment, whether it is there or not."""
-    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    return folder / "bin" / "python"
 
 
 def how_to_make(row: Row) -> str:
