@@ -169,7 +169,7 @@ SaveLimit = Annotated[
     float,
     typer.Option(metavar="GB", min=0, help="Save no copies of a checkpoint that would take more together."),
 ]
-EachLayer = Annotated[bool, typer.Option("--layerwise", help="Also run each layer on the oracle's input.")]
+Layerwise = Annotated[bool, typer.Option("--layerwise", help="Also run each layer on the oracle's input.")]
 
 AUDIT_OPTIONS: dict[str, Any] = {
     "backends": Backends,
@@ -190,7 +190,7 @@ AUDIT_OPTIONS: dict[str, Any] = {
     "strict": Strict,
     "known_issues": KnownIssues,
     "offline": Offline,
-    "layerwise": EachLayer,
+    "layerwise": Layerwise,
     "save_limit": SaveLimit,
 }
 """By field of ``AuditOptions`` its option, in the order of the help; ``cases`` only a program can give."""
