@@ -275,10 +275,9 @@ def _read(path: Path) -> Report:
 def _name(verdict: Verdict) -> str:
     """``bart-odd::hf-torch/sdpa::NUM01[forward-float32-cpu]``."""
     from parity.core.display import printable
-    from parity.report.matrix import subject_label
 
     where = f"{verdict.case}-{verdict.dtype}-{verdict.device}"
-    return printable(f"{verdict.checkpoint}::{subject_label(verdict)}::{verdict.check}[{where}]", 1000)
+    return printable(f"{verdict.checkpoint}::{verdict.subject_label}::{verdict.check}[{where}]", 1000)
 
 
 def _block(verdicts: list[Verdict]) -> str:

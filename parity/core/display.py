@@ -144,6 +144,11 @@ def _names_of_fields(value: Any) -> list[str]:
     return []
 
 
+def at_index(index: Mapping[str, int]) -> str:
+    """An index by axis, as the end of a phrase: `` at [batch 2, src 8]``; "" for none."""
+    return f" at [{', '.join(f'{axis} {number}' for axis, number in index.items())}]" if index else ""
+
+
 def markdown(text: object, limit: int = PROSE_LIMIT) -> str:
     """Escapes text for one line of Markdown or a table cell, so that nothing in it is markup."""
     # An underscore within a word is not markup and is common in names.

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import PrivateAttr
 
-from parity.core.display import printable, sentence
+from parity.core.display import at_index, printable, sentence
 from parity.core.records import Manifest, RecordError, Report, Verdict, read_record
-from parity.core.subject import Subject
 from parity.core.trace import Trace, TraceError
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Failure(Verdict):
         return self.first_divergence.tensor if self.first_divergence is not None else None
 
     def __repr__(self) -> str:
-        cell = (self.check, self.checkpoint, self.case, backend_label(self), self.dtype, self.device)
+        cell = (self.check, self.checkpoint, self.case, self.subject_label, self.dtype, self.device)
         return printable(f"<Failure {' '.join(cell)}: {sentence(finding(self), 300)}>", 1000)
 
     __str__ = __repr__
@@ -148,15 +147,9 @@ def _failures(verdicts: Iterable[Verdict], run: RunTraces) -> Iterator[Failure]:
             yield failure
 
 
-def backend_label(verdict: Verdict) -> str:
-    """``hf-torch/sdpa@docs-4.37``; the variant ``eager`` and the stack ``main`` are left out."""
-    return Subject(verdict.backend, verdict.variant, verdict.stack).label
-
-
 def finding(verdict: Verdict) -> str:
     """``encoder.hidden.1 at [batch 2, src 8], 154 × tolerance``, or the verdict's reason where there is no number."""
     first = verdict.first_divergence
     if first is None or first.ratio is None:
         return verdict.reason
-    at = ", ".join(f"{axis} {index}" for axis, index in first.at.items())
-    return f"{first.tensor}{f' at [{at}]' if at else ''}, {first.ratio:,.3g} × tolerance"
+    return f"{first.tensor}{at_index(first.at)}, {first.ratio:,.3g} × tolerance"

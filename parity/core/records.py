@@ -17,7 +17,7 @@ from pydantic_core import PydanticSerializationError
 
 from parity.core.display import printable
 from parity.core.errors import InputError
-from parity.core.subject import Role
+from parity.core.subject import Role, Subject
 from reference.errors import CheckpointError, brief
 from reference.files import read_bytes
 
@@ -362,6 +362,11 @@ class Verdict(_Record):
     """One sentence: the finding, the missing capability, the known issue, or the error of this package."""
     evidence: VerdictEvidence = Field(default_factory=lambda: VerdictEvidence())
     """Tensor, index, both values, exception type and frame, parameters, the command that reproduces the cell …"""
+
+    @property
+    def subject_label(self) -> str:
+        """``hf-torch/sdpa@docs-4.37``; the variant ``eager`` and the stack ``main`` are left out."""
+        return Subject(self.backend, self.variant, self.stack).label
 
     @property
     def ratio(self) -> float | None:

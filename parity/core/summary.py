@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from parity.core.display import printable, sentence
-from parity.core.failure import backend_label, failures_of, finding
+from parity.core.failure import failures_of, finding
 from parity.core.records import Report
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def one_line(report: Report) -> str:
     text = f"{_checkpoints(report)}: {_totals(report)}"
     failure = next(iter(failures_of(report)), None)
     if failure is not None:
-        text += f"; first failure {failure.check} {backend_label(failure)}: {sentence(finding(failure), 300)}"
+        text += f"; first failure {failure.check} {failure.subject_label}: {sentence(finding(failure), 300)}"
     return printable(f"<Report {text}>", 1000)
 
 
@@ -80,7 +80,7 @@ def _table(report: Report) -> Iterator[str]:
         return
     yield f"<table><thead><tr>{''.join(f'<th>{name}</th>' for name in COLUMNS)}</tr></thead><tbody>"
     for each in failures[:SHOWN_FAILURES]:
-        cells = (each.check, each.status, each.checkpoint, each.case, backend_label(each), each.dtype, each.device)
+        cells = (each.check, each.status, each.checkpoint, each.case, each.subject_label, each.dtype, each.device)
         texts = "".join(f"<td>{_escaped(text)}</td>" for text in (*cells, sentence(finding(each), 300)))
         yield f"<tr>{texts}<td><code>{_escaped(each.reproduce, 1000)}</code></td></tr>"
     yield "</tbody></table>"

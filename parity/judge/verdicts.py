@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from parity.core.backends import library_backends
 from parity.core.case import Case
+from parity.core.display import at_index
 from parity.core.records import Divergence, Status, SubjectRecord, Verdict, VerdictEvidence
 from parity.core.subject import Variant
 from parity.judge.captured_run import CheckpointRun
@@ -73,9 +74,8 @@ def _reason(failed: list[Decided]) -> str:
     if first.what or isinstance(first, Finding):
         return first.what + more
     more += f"; first wrong step: {min(steps)}" if steps else ""
-    at = ", ".join(f"{axis} {index}" for axis, index in first.at.items())
     against = "from the oracle" if first.against_oracle else "from the backend's other output"
-    where = f" at [{at}]" if at else ""
+    where = at_index(first.at)
     if not math.isfinite(first.error):
         return f"{first.tensor}{where} is not finite{_oracle_value(first)}{more}"
     return f"{first.tensor}{where} is {first.ratio:.3g} × tolerance {against}{more}"

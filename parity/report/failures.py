@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from parity.core.display import at_index
 from parity.core.records import Verdict
 from parity.report.console import STYLES
-from parity.report.matrix import subject_label
 
 MANY = 4
 LABEL = 17
@@ -32,7 +32,7 @@ class Group:
     @property
     def example(self) -> Verdict:
         """The one farthest past its tolerance; the first where there are no numbers."""
-        return max(self.verdicts, key=_ratio)
+        return max(self.verdicts, key=lambda verdict: float("-inf") if verdict.ratio is None else verdict.ratio)
 
     @property
     def checks(self) -> list[str]:
@@ -71,7 +71,7 @@ class Origin:
     def where(self) -> str:
         """Subjects, checkpoints, dtypes and devices."""
         words = (
-            [subject_label(v) for v in self.verdicts],
+            [v.subject_label for v in self.verdicts],
             [v.checkpoint for v in self.verdicts],
             [v.dtype for v in self.verdicts],
             [v.device for v in self.verdicts],
@@ -129,7 +129,7 @@ def _cause(verdict: Verdict) -> tuple[str, ...]:
 _OF_VALUES = ("FILE01", "LOAD01", "LOAD02", "LOAD03")
 """Checks that find other weights in memory, or in the file, than there should be: then all that is computed differs."""
 _COMPUTED = ("attention", "cache", "generation", "invariance", "losses", "numbers")
-"""Families of checks on what a model computes."""
+"""Check groups on what a model computes."""
 
 
 def followed(found: Sequence[Group]) -> list[Group | None]:
@@ -150,7 +150,7 @@ _NO_ROOT = 3
 
 
 def _keys(group: Group) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((verdict.checkpoint, subject_label(verdict)) for verdict in group.verdicts))
+    return list(dict.fromkeys((verdict.checkpoint, verdict.subject_label) for verdict in group.verdicts))
 
 
 def _rank(group: Group) -> int:
@@ -211,7 +211,7 @@ def block(group: Group, likely_cause: str = "", follows: str = "") -> Text:
 def headline(group: Group) -> tuple[str, str, str]:
     """Checks, status, and where: subjects, checkpoint, dtype and device."""
     verdict = group.example
-    where = (_listed([subject_label(v) for v in group.verdicts]), verdict.checkpoint, verdict.dtype, verdict.device)
+    where = (_listed([v.subject_label for v in group.verdicts]), verdict.checkpoint, verdict.dtype, verdict.device)
     return _listed(group.checks), verdict.status, " · ".join(where)
 
 
@@ -228,7 +228,7 @@ def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[t
         yield "Claim", verdict.claim
     yield "Cases", _listed([v.case for v in group.verdicts])
     if first is not None and first.error is not None:
-        yield FIRST_DIVERGENCE, first.tensor + _at(first.at) + _inputs(first.inputs_within)
+        yield FIRST_DIVERGENCE, first.tensor + at_index(first.at) + _inputs(first.inputs_within)
     else:
         yield FOUND, " ".join(verdict.reason.split())
     yield from _magnitude(verdict)
@@ -264,18 +264,12 @@ def _magnitude(verdict: Verdict) -> Iterable[tuple[str, str]]:
         share = f" / {slices} ({100 * over / slices:.3g} %)" if slices else ""
         yield "Mismatched slices", f"{over}{share}" + (f" in {tensor}" if tensor else "")
     if verdict.error is not None and verdict.tolerance is not None:
-        where = (f" in {tensor}" if tensor else "") + _at(worst.get("at") or {})
-        times = f" = {_ratio(verdict):,.3g} × tolerance" if verdict.tolerance else ", tolerance"
+        where = (f" in {tensor}" if tensor else "") + at_index(worst.get("at") or {})
+        times = ", tolerance" if verdict.ratio is None else f" = {verdict.ratio:,.3g} × tolerance"
         yield GREATEST_ERROR, f"{verdict.error:.1e}{where}{times} ({verdict.tolerance:.1e}, measured)"
     if "index" in worst:
         actual, expected = _value(worst.get("actual")), _value(worst.get("expected"))
-        yield "Worst element", f"{tensor}{_at(worst['index'])}: actual {actual}, expected {expected}"
-
-
-def _ratio(verdict: Verdict) -> float:
-    if verdict.error is None or not verdict.tolerance:
-        return float("-inf")
-    return verdict.error / verdict.tolerance
+        yield "Worst element", f"{tensor}{at_index(worst['index'])}: actual {actual}, expected {expected}"
 
 
 def _inputs(within: float | None) -> str:
@@ -284,10 +278,6 @@ def _inputs(within: float | None) -> str:
     if _made_here(within):
         return f"; inputs agree ({within:.2g} × tolerance)"
     return f"; inputs already differ ({within:,.3g} × tolerance)"
-
-
-def _at(index: dict[str, int]) -> str:
-    return f" at [{', '.join(f'{axis} {place}' for axis, place in index.items())}]" if index else ""
 
 
 def _value(number: float | None) -> str:

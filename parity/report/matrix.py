@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.core.records import Report, Verdict
-from parity.core.subject import Subject
 from parity.report.console import WORST_FIRST, status_text
 
 SEPARATE_CHECKPOINTS = 4
@@ -19,11 +18,6 @@ BESIDE = 2
 """Characters that rich leaves beside each column."""
 SHORTEST_CLAIM = 16
 """Characters below which a claim says nothing and is left out."""
-
-
-def subject_label(verdict: Verdict) -> str:
-    """``hf-torch/sdpa@docs-4.37``."""
-    return Subject(verdict.backend, verdict.variant, verdict.stack).label
 
 
 def shown_subjects(report: Report, verdicts: Iterable[Verdict]) -> set[str]:
@@ -38,7 +32,7 @@ def shown_subjects(report: Report, verdicts: Iterable[Verdict]) -> set[str]:
     }
     found: dict[str, bool] = {}
     for each in verdicts:
-        label = subject_label(each)
+        label = each.subject_label
         answered = each.status != "skip" or (label, each.device, each.dtype, each.model_class) not in absent
         found[label] = found.get(label, False) or answered
     return {label for label, answered in found.items() if answered} or set(found)
@@ -76,9 +70,9 @@ def _tables(title: str, verdicts: list[Verdict], columns: set[str], width: int) 
     """The matrix, in as many tables as its subjects need; one holds the checks that any of its subjects is asked."""
     cells: dict[str, dict[str, list[str]]] = {}
     for verdict in verdicts:
-        if subject_label(verdict) not in columns:
+        if verdict.subject_label not in columns:
             continue
-        cells.setdefault(subject_label(verdict), {}).setdefault(verdict.check, []).append(verdict.status)
+        cells.setdefault(verdict.subject_label, {}).setdefault(verdict.check, []).append(verdict.status)
     claims = {verdict.check: verdict.claim for verdict in verdicts}
     first = max(map(len, claims)) + BESIDE
     chosen: list[str] = []

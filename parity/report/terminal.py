@@ -13,9 +13,10 @@ from rich.text import Text
 from parity.core.display import printable, shown
 from parity.core.records import CheckpointRecord, Report, Verdict
 from parity.core.subject import Subject
+from parity.core.summary import WORDS
 from parity.report.console import STYLES, console, duration, plural, size, status_text, tell
 from parity.report.failures import INDENT, REPRODUCE, Group, block, groups, headline, origins, usual_causes
-from parity.report.matrix import matrices, subject_label
+from parity.report.matrix import matrices
 
 NOTICE_INDENT = 10
 """Characters before what a notice says."""
@@ -27,7 +28,8 @@ NAMED_BACKENDS = 3
 """Failing backends that the last line names."""
 LISTED = 12
 """Up to so many checkpoints have a line each at the end, whatever their verdict."""
-VERDICTS = {0: ("PASSED", "bold green"), 1: ("FAILED", "bold red"), 2: ("INCOMPLETE", "bold yellow")}
+_STYLES = {0: "bold green", 1: "bold red", 2: "bold yellow"}
+VERDICTS = {code: (word, _STYLES[code]) for code, word in WORDS.items()}
 """By exit code, how the last line begins."""
 SHOWN_LIBRARIES = ("transformers", "torch", "tensorflow", "tensorflow-cpu", "jax", "flax", "numpy")
 
@@ -109,21 +111,25 @@ def _not_run_lines(report: Report) -> Iterator[Text]:
 
 def _not_audited_lines(report: Report) -> Iterator[Text]:
     """Checkpoints that could not be read, and what was requested and could not run."""
+    yield from _unread_lines(report)
+    yield from _not_run_lines(report)
+
+
+def _unread_lines(report: Report) -> Iterator[Text]:
     for each in report.unreadable:
         yield Text.assemble(("unread    ", STYLES["fail"]), printable(each.cause, NOTICE_LENGTH))
-    yield from _not_run_lines(report)
 
 
 def cell_line(verdict: Verdict) -> Text:
     """``NUM01 pass · hf-torch · bart-odd · forward · float32 · cpu · 0.28 × tolerance``."""
-    where = (subject_label(verdict), verdict.checkpoint, verdict.case, verdict.dtype, verdict.device)
+    where = (verdict.subject_label, verdict.checkpoint, verdict.case, verdict.dtype, verdict.device)
     text = Text(f"{verdict.check:<8} ")
     text.append_text(status_text(verdict.status))
     text.append(" · " + " · ".join(where))
     if verdict.status == "skip":
         text.append(f" · {' '.join(verdict.reason.split())}")
-    elif verdict.error is not None and verdict.tolerance:
-        text.append(f" · {verdict.error / verdict.tolerance:,.3g} × tolerance")
+    elif verdict.ratio is not None:
+        text.append(f" · {verdict.ratio:,.3g} × tolerance")
     return text
 
 
@@ -135,9 +141,7 @@ def failure_line(group: Group) -> Text:
     first = verdict.first_divergence
     if first is None or first.error is None:
         return text.append(" ".join(verdict.reason.split()))
-    if not first.tolerance:
-        return text.append(first.tensor)
-    return text.append(f"{first.tensor}: {first.error / first.tolerance:,.3g} × tolerance")
+    return text.append(first.tensor if first.ratio is None else f"{first.tensor}: {first.ratio:,.3g} × tolerance")
 
 
 def last_lines(report: Report) -> list[Text]:
@@ -146,9 +150,10 @@ def last_lines(report: Report) -> list[Text]:
     ``FAILED hf-torch: 4 checks (11 cells), first at encoder.attention.0 · 4 known · 194 passed in 43.0 s``. Of more
     than ``LISTED`` checkpoints those that passed have no line of their own.
     """
-    by_checkpoint = {
-        each.name: [v for v in report.verdicts if v.checkpoint == each.name] for each in report.checkpoints
-    }
+    by_checkpoint: dict[str, list[Verdict]] = {each.name: [] for each in report.checkpoints}
+    for verdict in report.verdicts:
+        if verdict.checkpoint in by_checkpoint:
+            by_checkpoint[verdict.checkpoint].append(verdict)
     lines = []
     if several := len(by_checkpoint) > 1:
         for name, verdicts in by_checkpoint.items():
@@ -217,11 +222,9 @@ def _counts(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def notice_lines(report: Report) -> Iterator[Text]:
-    """What could not be read and what is the matter with the others, in their owner's words; then an empty line."""
-    told = False
-    for each in report.unreadable:
-        told = True
-        yield Text.assemble(("unread    ", STYLES["fail"]), printable(each.cause, NOTICE_LENGTH))
+    """Checkpoints that could not be read, and the diagnoses of the others; then an empty line, if there is any."""
+    yield from _unread_lines(report)
+    told = bool(report.unreadable)
     for checkpoint in report.checkpoints:
         for notice in checkpoint.notices:
             told = True
@@ -300,7 +303,7 @@ def known_lines(report: Report) -> list[str]:
     """One line for each entry of the list of known issues that was met."""
     lines = []
     for (entry, severity), verdicts in by_entry(report).items():
-        subjects = ", ".join(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
+        subjects = ", ".join(dict.fromkeys(verdict.subject_label for verdict in verdicts))
         checks = ", ".join(dict.fromkeys(verdict.check for verdict in verdicts))
         # The reason is `ID: cause [what this cell found]`; one line for all its cells leaves the last part out.
         cause = verdicts[0].reason.removeprefix(f"{entry}: ").partition(" [")[0]
@@ -313,7 +316,7 @@ def skip_lines(report: Report) -> list[str]:
     """The missing capabilities by name, most cells first, with the subjects that lack them."""
     lines = []
     for why, verdicts in by_reason(report).items():
-        subjects = ", ".join(dict.fromkeys(subject_label(verdict) for verdict in verdicts))
+        subjects = ", ".join(dict.fromkeys(verdict.subject_label for verdict in verdicts))
         lines.append(f"{plural(len(verdicts), 'cell')} · {subjects} · {why}")
     return lines
 

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from parity.core.records import SubjectRecord
-from parity.report.matrix import SEPARATE_CHECKPOINTS, matrices, subject_label
+from parity.report.matrix import SEPARATE_CHECKPOINTS, matrices
 from parity.report.terminal import skip_lines
 from tests.sample_reports import failure, report, verdict
 
@@ -67,7 +67,7 @@ def test_subjects_that_do_not_fit_have_tables_of_their_own_and_none_is_left_out(
 
 
 def test_a_subject_is_named_by_backend_variant_and_stack():
-    assert subject_label(verdict(backend="hf-torch", variant="sdpa", stack="docs-4.37")) == "hf-torch/sdpa@docs-4.37"
+    assert verdict(backend="hf-torch", variant="sdpa", stack="docs-4.37").subject_label == "hf-torch/sdpa@docs-4.37"
 
 
 def subject(backend: str, **fields) -> SubjectRecord:

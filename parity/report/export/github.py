@@ -23,7 +23,7 @@ from parity.report.failures import (
     plain_lines,
     usual_causes,
 )
-from parity.report.matrix import subject_label, worst
+from parity.report.matrix import worst
 from parity.report.terminal import by_entry, carried_words, environment_line, likely_cause, notice_lines, totals_line
 
 SHOWN_FAILURES = 20
@@ -62,7 +62,7 @@ def _subjects(report: Report) -> Iterator[str]:
     found: dict[str, dict[str, list[str]]] = {}
     names = [checkpoint.name for checkpoint in report.checkpoints]
     for verdict in report.verdicts:
-        label = " · ".join((subject_label(verdict), verdict.device, verdict.dtype))
+        label = " · ".join((verdict.subject_label, verdict.device, verdict.dtype))
         found.setdefault(label, {}).setdefault(verdict.status, []).append(verdict.checkpoint)
     yield f"\n{plural(len(names), 'checkpoint')}: {markdown(', '.join(names))}\n"
     yield f"| subject | worst | {' | '.join(WORST_FIRST)} |\n|{'---|' * (len(WORST_FIRST) + 2)}"

@@ -13,7 +13,6 @@ from xml.etree import ElementTree as ET
 from parity.core.display import sentence, shown
 from parity.core.records import Report, Verdict
 from parity.report.failures import Group, lines, plain_lines
-from parity.report.matrix import subject_label
 from parity.report.terminal import likely_cause
 
 
@@ -22,7 +21,7 @@ def junit(report: Report) -> str:
     report = shown(report)
     suites: dict[tuple[str, ...], list[Verdict]] = {}
     for verdict in report.verdicts:
-        key = (verdict.checkpoint, subject_label(verdict), verdict.device, verdict.dtype, verdict.model_class)
+        key = (verdict.checkpoint, verdict.subject_label, verdict.device, verdict.dtype, verdict.model_class)
         suites.setdefault(key, []).append(verdict)
     root = ET.Element("testsuites", {"name": "parity", **_counts(report.verdicts, len(report.unreadable))})
     if report.cost is not None:

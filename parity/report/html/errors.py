@@ -10,7 +10,7 @@ from parity.report.console import WORST_FIRST
 from parity.report.html.anchors import anchor, curve_anchor
 from parity.report.html.heat import HeatMap, heat_map
 from parity.report.html.plots import Plot, decades_of, is_outside, plot
-from parity.report.matrix import subject_label, worst
+from parity.report.matrix import worst
 
 MOST_POINTS = 12_000
 """About 1 MB of a packed page. Past it, folded plots whose tensors are all inside are counted and not drawn."""
@@ -161,6 +161,6 @@ def _statuses(report: Report) -> dict[tuple[str, tuple[str, str, str], str], str
     found: dict[tuple[str, tuple[str, str, str], str], list[str]] = {}
     for verdict in report.verdicts:
         if verdict.error is not None or verdict.first_divergence is not None:
-            identity = (subject_label(verdict), verdict.dtype, verdict.device)
+            identity = (verdict.subject_label, verdict.dtype, verdict.device)
             found.setdefault((verdict.checkpoint, identity, verdict.case), []).append(verdict.status)
     return {key: worst(statuses) for key, statuses in found.items()}

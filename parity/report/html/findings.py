@@ -21,7 +21,6 @@ from parity.report.failures import (
     usual_causes,
 )
 from parity.report.html.anchors import curve_anchor
-from parity.report.matrix import subject_label
 from parity.report.terminal import by_entry, by_reason, carried_words, likely_cause
 
 SEVERITIES = {severity: rank for rank, severity in enumerate(get_args(known_issues.Severity))}
@@ -137,7 +136,7 @@ def _point(anchors: Anchors, anchor: str, verdicts: Iterable[Verdict]) -> str:
 
 def _block(anchor: str, group: Group, likely: str, follows: str) -> Block:
     checks, status, where = headline(group)
-    curve = curve_anchor(group.example.checkpoint, group.example, subject_label(group.example))
+    curve = curve_anchor(group.example.checkpoint, group.example, group.example.subject_label)
     named = list(lines(group, likely, follows))
     reproduce = dict(named).get(REPRODUCE, "")
     rest = [(name, line) for name, line in named if name != REPRODUCE]
@@ -163,7 +162,7 @@ def _known(anchor: str, name: str, severity: str, verdicts: list[Verdict]) -> Kn
 
 
 def _subjects(verdicts: Iterable[Verdict]) -> list[str]:
-    return _once(subject_label(verdict) for verdict in verdicts)
+    return _once(verdict.subject_label for verdict in verdicts)
 
 
 def _once(names: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from parity.report.console import WORST_FIRST, plural
 from parity.report.html.anchors import anchor
 from parity.report.html.findings import Anchors
 from parity.report.html.head import counted
-from parity.report.matrix import shown_subjects, subject_label, worst
+from parity.report.matrix import shown_subjects, worst
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,13 @@ def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
 
 
 def _matrix(prefix: str, title: str, verdicts: list[Verdict], columns: set[str], anchors: Anchors) -> Matrix:
-    order = {subject: place for place, subject in enumerate(dict.fromkeys(map(subject_label, verdicts)))}
+    order = {
+        subject: place for place, subject in enumerate(dict.fromkeys(verdict.subject_label for verdict in verdicts))
+    }
     groups: dict[str, dict[str, dict[str, list[Verdict]]]] = {}
-    for verdict in (each for each in verdicts if subject_label(each) in columns):
+    for verdict in (each for each in verdicts if each.subject_label in columns):
         rows = groups.setdefault(_group(verdict.check), {})
-        rows.setdefault(verdict.check, {}).setdefault(subject_label(verdict), []).append(verdict)
+        rows.setdefault(verdict.check, {}).setdefault(verdict.subject_label, []).append(verdict)
     views = []
     for name, rows in groups.items():
         subjects = sorted({subject for found in rows.values() for subject in found}, key=order.__getitem__)
@@ -125,7 +127,7 @@ def _cell(place: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -
     if not verdicts:
         return Cell(place, subject, None, f"does not apply to {subject}", [])
     cases = [
-        Case(verdict.case, verdict.status, _ratio(verdict), _reason(verdict), anchors.get(id(verdict)))
+        Case(verdict.case, verdict.status, verdict.ratio, _reason(verdict), anchors.get(id(verdict)))
         for verdict in verdicts
     ]
     return Cell(place, subject, worst([v.status for v in verdicts]), ", ".join(_hover(subject, cases)), cases)
@@ -146,7 +148,3 @@ def _reason(verdict: Verdict) -> str:
     name = str(verdict.evidence.get("known_issue"))
     found = verdict.reason.partition(" [")[2].removesuffix("]")
     return f"{name}: {found}" if found else name
-
-
-def _ratio(verdict: Verdict) -> float | None:
-    return verdict.error / verdict.tolerance if verdict.error is not None and verdict.tolerance else None

@@ -87,7 +87,7 @@ def summary(report: Report, chunk: Chunk) -> dict[str, Any]:
     alarms = [_alarm(verdict, chunk) for verdict in report.verdicts if verdict.status in ("fail", "error")]
     totals = Counter(verdict.status for verdict in report.verdicts)
     passed = [verdict for verdict in report.verdicts if verdict.status == "pass"]
-    nearest = max((v.error / v.tolerance for v in passed if v.tolerance and v.error), default=0.0)
+    nearest = max((v.ratio for v in passed if v.ratio), default=0.0)
     return {"totals": totals, "known": known, "nearest": nearest, "alarms": alarms}
 
 

@@ -75,9 +75,7 @@ def _forget_compiled() -> None:
 def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Totals, the number of matches of each known issue, the largest error that passed as a multiple of tolerance, and
     every alarm."""
-    nearest = max(
-        (v.error / v.tolerance for v in verdicts if v.status == "pass" and v.tolerance and v.error), default=0.0
-    )
+    nearest = max((v.ratio for v in verdicts if v.status == "pass" and v.ratio), default=0.0)
     known = Counter(v.evidence["known_issue"] for v in verdicts if v.status == "known")
     alarms = [
         {

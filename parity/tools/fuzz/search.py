@@ -75,8 +75,8 @@ class Found:
             self.cells += verdict.status != "skip"
             if verdict.status == "known":
                 self.known[verdict.evidence["known_issue"]] = self.known.get(verdict.evidence["known_issue"], 0) + 1
-            if verdict.status == "pass" and verdict.tolerance and verdict.error:
-                self.nearest = max(self.nearest, verdict.error / verdict.tolerance)
+            if verdict.status == "pass" and verdict.ratio is not None:
+                self.nearest = max(self.nearest, verdict.ratio)
 
 
 def judge_example(
