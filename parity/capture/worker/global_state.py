@@ -7,6 +7,7 @@ settings before the import of a framework are unknown, so an import by itself is
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import locale
 import os
@@ -163,14 +164,10 @@ def seed_random(name: str) -> None:
         torch.default_generator.manual_seed((_initial_seed(torch) ^ number) % 2**63)
 
 
-_INITIAL: list[int] = []
-
-
+@functools.cache
 def _initial_seed(torch: Any) -> int:
-    """The seed that torch took when it was imported."""
-    if not _INITIAL:
-        _INITIAL.append(torch.default_generator.initial_seed())
-    return _INITIAL[0]
+    """The seed that torch took when it was imported: what the generator has before it is seeded here."""
+    return torch.default_generator.initial_seed()
 
 
 def _random_states() -> tuple[Any, Any, Any]:

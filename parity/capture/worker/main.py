@@ -271,8 +271,9 @@ class Worker:
             return self.load_failed[key]
         loading = [""]
         try:
-            session = self._session(task, key, clock, loading, paths)
-            return perform(Case.from_json(task["case"]), session), "captured", ""
+            case = Case.from_json(task["case"])
+            session = self._session(task, key, clock, loading, paths, case.digest)
+            return perform(case, session), "captured", ""
         except Refused as error:
             return Trace(raised=Raised("Refused", str(error), "before the library was called", "load")), "captured", ""
         except TraceError as error:
@@ -291,10 +292,11 @@ class Worker:
             self._free()
         return result
 
-    def _session(self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any) -> Any:
+    def _session(
+        self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any, seed: str
+    ) -> Any:
         from parity.capture.worker.handed_files import Refused
         from parity.capture.worker.session import Session
-        from parity.core.case import Case
         from parity.core.subject import Variant
         from parity.core.trace import Trace, TraceError
 
@@ -358,7 +360,7 @@ class Worker:
             checkpoint=Path(task["view"]),
             paths=paths,
             load_plain=load_plain,
-            seed=Case.from_json(task["case"]).digest,
+            seed=seed,
         )
 
     def _free(self) -> None:
