@@ -1,5 +1,5 @@
 """Global state that a task can leave changed for later tasks in its process: settings, which are compared, and random
-states, which are restored.
+states, which are seeded before each load and each case.
 
 A framework's settings are read only if it has been imported, through ``sys.modules``: nothing is imported here. The
 settings before the import of a framework are unknown, so an import by itself is not a change.
@@ -7,7 +7,6 @@ settings before the import of a framework are unknown, so an import by itself is
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import locale
 import os
@@ -41,7 +40,7 @@ JAX_OPTIONS = (
 
 
 class GlobalState:
-    """A snapshot of this process's settings and random states.
+    """A snapshot of this process's settings.
 
     Args:
         own: names of settings that the backend's adapter sets before each load or call that depends on them
@@ -51,7 +50,6 @@ class GlobalState:
     def __init__(self, own: Sequence[str] = ()) -> None:
         self._own = frozenset(own)
         self._settings = self._read()
-        self._random = _random_states()
 
     def changed(self, beginning: bool) -> list[str]:
         """Names of the changed settings, sorted.
@@ -66,19 +64,6 @@ class GlobalState:
         if not beginning:
             names |= {name for name in now.keys() - before.keys() if name.startswith(ENVIRONMENT)}
         return sorted(names)
-
-    def restore_random(self) -> None:
-        """Restores the random states: a case that draws numbers advances them legitimately, and must not affect the
-        next case."""
-        numpy_state, python_state, torch_state = self._random
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
-        if (torch := _module("torch")) is None:
-            return
-        if torch_state is None:  # imported since the snapshot: use the initial state
-            torch.default_generator.manual_seed(_initial_seed(torch))
-        else:
-            torch.set_rng_state(torch_state)
 
     def _read(self) -> dict[str, Any]:
         found = {f"{ENVIRONMENT}{name}": value for name, value in os.environ.items() if name not in FOLDERS}
@@ -147,30 +132,20 @@ def _module(name: str) -> Any:
     return None if spec is None or getattr(spec, "_initializing", False) else module
 
 
-def seed_random(name: str) -> None:
-    """Gives a case random states of its own, which differ between cases and between processes.
+def seed_random(*names: str) -> None:
+    """Seeds the random states of every imported framework.
 
-    ``GlobalState.restore_random`` lets every case begin from the same states, so that its result does not depend on the
-    cases before it. Without this, dropout that is left on would draw the same mask in every case, and two calls that
-    are compared with each other would agree.
+    A library initialises parameters that the file lacks at random, and draws masks where dropout is left on. With seeds
+    from what is computed, a result depends neither on the process nor on the cases before it. Cases have different
+    seeds: with the same one, dropout would draw the same mask in each, and two calls that are compared would agree.
 
     Args:
-        name: what identifies the case, such as its digest.
+        names: what identifies the numbers to be drawn, such as the digest of a case.
     """
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
-    np.random.seed((int(np.random.get_state()[1][0]) ^ number) % 2**32)  # pyright: ignore[reportIndexIssue, reportArgumentType]
-    random.seed(random.getrandbits(56) ^ number)
+    number = int.from_bytes(hashlib.sha256("\0".join(names).encode()).digest()[:7], "big")
+    np.random.seed(number % 2**32)
+    random.seed(number)
     if (torch := _module("torch")) is not None:
-        torch.default_generator.manual_seed((_initial_seed(torch) ^ number) % 2**63)
-
-
-@functools.cache
-def _initial_seed(torch: Any) -> int:
-    """The seed that torch took when it was imported: what the generator has before it is seeded here."""
-    return torch.default_generator.initial_seed()
-
-
-def _random_states() -> tuple[Any, Any, Any]:
-    """Random states of numpy, Python, and torch on the CPU; None where it is not imported."""
-    torch = _module("torch")
-    return np.random.get_state(), random.getstate(), None if torch is None else torch.get_rng_state()
+        torch.default_generator.manual_seed(number)
+    if (tensorflow := _module("tensorflow")) is not None:
+        tensorflow.random.set_seed(number % 2**31)

@@ -24,6 +24,7 @@ import gc
 import importlib
 import importlib.abc
 import importlib.util
+import itertools
 import json
 import os
 import queue
@@ -189,9 +190,9 @@ class Worker:
     def run_task(self, task: dict[str, Any]) -> bool:
         """Runs one case and writes its trace, or reports why there is none.
 
-        Random states are restored. Where a global setting has changed, the trace is valid only if it is the process's
-        first: it then started from the settings of a new process. A later case is run again in a new process, because
-        its result may depend on undetected state left by earlier ones.
+        Where a global setting has changed, the trace is valid only if it is the process's first: it then started from
+        the settings of a new process. A later case is run again in a new process, because its result may depend on
+        undetected state left by earlier ones.
 
         Returns:
             Whether the process may run further tasks.
@@ -205,7 +206,6 @@ class Worker:
         self.channel.send("started", id=task["id"])
         paths = UsersPath(task["view"], task["checkpoint"])
         trace, outcome, reason = self._run_with_stable_files(task, clock, paths)
-        state.restore_random()
         changed = state.changed(beginning=not self.answered)
         self.answered += 1
         if changed and trace is not None and self.answered > 1:
@@ -295,17 +295,26 @@ class Worker:
     def _session(
         self, task: dict[str, Any], key: tuple[str, ...], clock: Any, loading: list[str], paths: Any, seed: str
     ) -> Any:
+        from parity.capture.worker.global_state import seed_random
         from parity.capture.worker.handed_files import Refused
         from parity.capture.worker.session import Session
         from parity.core.subject import Variant
         from parity.core.trace import Trace, TraceError
 
         variant = Variant.parse(task["variant"])
+        loads = itertools.count()
+
+        def seed_load() -> None:
+            """The first load of every case initialises parameters alike, in whichever process; a second one differs."""
+            about = task["provenance"]
+            names = ("stack", "backend", "variant", "dtype", "model_class", "checkpoint_digest")
+            seed_random("load", *(about[name] for name in names), str(next(loads)))
 
         def load() -> Any:
             if task["refused"]:
                 raise Refused(task["refused"])
             self._free()
+            seed_load()
             loading[0] = "own"
             with clock.load():
                 model = self.backend.load(
@@ -324,6 +333,7 @@ class Worker:
             if task["refused"] and "checkpoint" not in arguments:
                 raise Refused(task["refused"])
             self._free()
+            seed_load()
             loading[0] = "other"
             call = {"checkpoint": Path(task["view"]), "model_class": task["model_class"], **arguments}
             with clock.load():
@@ -335,6 +345,7 @@ class Worker:
             if task["refused"]:
                 raise Refused(task["refused"])
             self._free()
+            seed_load()
             loading[0] = "other"
             with clock.load():
                 model = self.backend.load_plain(Path(task["view"]), task["model_class"])
@@ -354,6 +365,7 @@ class Worker:
             lambda: self.model if self.key == key else load(),
             variant,
             clock,
+            forget=self._free,
             model_class=task["model_class"],
             load_other=load_other,
             saved=saved,

@@ -62,6 +62,7 @@ class Session:
         variant: Variant,
         clock: Clock,
         *,
+        forget: Callable[[], None] = lambda: None,
         model_class: str = "",
         load_other: Callable[..., CapableModel] = _not_here,
         saved: Callable[[], Trace] = _not_here,
@@ -70,17 +71,22 @@ class Session:
         load_plain: Callable[[], CapableModel] = _not_here,
         seed: str = "",
     ) -> None:
-        """``load_other``: loads a model that is not reused for later cases, with other arguments of ``Backend.load``
-        than the task's own; ``load_plain``: with none but the directory. ``paths``: restores the user's path in texts
-        with that of ``checkpoint``; ``seed``: what the random states follow from, once the
-        model is loaded."""
-        self.load, self._current, self.variant, self.clock = load, current, variant, clock
+        """
+        Args:
+            forget: drops the loaded model, so that the next case loads it again.
+            load_other: loads a model that is not reused for later cases, with other arguments of ``Backend.load`` than
+                the task's own.
+            load_plain: loads with no argument but the directory.
+            paths: restores the user's path in texts with that of ``checkpoint``.
+            seed: what the random states are seeded with once the model is loaded.
+        """
+        self.load, self._current, self.forget, self.variant, self.clock = load, current, forget, variant, clock
         self.model_class, self.load_other, self.saved, self.checkpoint = model_class, load_other, saved, checkpoint
         self.paths, self.load_plain = paths or UsersPath("", ""), load_plain
         self._seed = seed
 
     def current(self) -> CapableModel:
-        """The loaded model. What it draws from here on follows from the case, not from its load."""
+        """The loaded model. The numbers that it draws from here on depend on the case, not on its load."""
         model = self._current()
         if self._seed:  # once for a case: two calls of one case must not draw the same numbers
             seed_random(self._seed)
