@@ -77,8 +77,14 @@ def audited(
     # One audit at a time, whichever worker asks: each takes all cores, and the next finds its traces.
     with FileLock(f"{cache}.lock"):
         finished = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=LONGEST)
-    assert finished.returncode in codes, finished.stderr
+    # The end has the totals of each checkpoint and the error; pytest cuts the middle of long messages.
+    assert finished.returncode in codes, f"{failures(finished.stdout)}\n{finished.stderr[-2000:]}"
     return finished.returncode, read_record(Report, out / "report.json")
+
+
+def failures(printed: str) -> str:
+    """What the command printed from its first failure on; the last lines if nothing failed."""
+    return printed[printed.find("Failures") :][:4000] if "Failures" in printed else printed[-2000:]
 
 
 def audited_once(

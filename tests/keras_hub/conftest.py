@@ -77,11 +77,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def asked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder ``tests.keras_hub.ask`` filled, once for all of pytest's workers."""
-    folder, cache = shared / "witness", shared_cache(tmp_path_factory)
-    # The cache of tests/end_to_end, and its lock: the fixture's oracle and noise floors are the same.
-    with FileLock(f"{cache}.lock"):
+    folder = shared / "witness"
+    with FileLock(f"{folder}.lock"):
         if not (folder / "finished").exists():
-            ask(folder, cache)
+            # The cache of tests/end_to_end has the same oracle and noise floors. Its lock is not taken: a worker of
+            # pytest would wait for the audit of all fixtures.
+            ask(folder, shared_cache(tmp_path_factory))
             (folder / "finished").touch()
     return folder
 
@@ -108,5 +109,5 @@ def run(module: str, *arguments: Path, **variables: str) -> None:
     """In a process of its own, where Keras may be told its backend."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     environment = {**os.environ, **variables}
-    done = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
