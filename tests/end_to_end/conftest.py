@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -84,7 +85,8 @@ def audited(
 
 def failures(printed: str) -> str:
     """What the command printed from its first failure on; the last lines if nothing failed."""
-    return printed[printed.find("Failures") :][:4000] if "Failures" in printed else printed[-2000:]
+    found = re.search(r"^\S+ (fail|error) · ", printed, re.MULTILINE)
+    return printed[found.start() :][:4000] if found else printed[-2000:]
 
 
 def audited_once(
