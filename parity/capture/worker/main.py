@@ -308,7 +308,7 @@ class Worker:
             """The first load of every case initialises parameters alike, in whichever process; a second one differs."""
             about = task["provenance"]
             names = ("stack", "backend", "variant", "dtype", "model_class", "checkpoint_digest")
-            seed_random("load", *(about[name] for name in names), str(next(loads)))
+            seed_random("load", *(str(about.get(name)) for name in names), str(next(loads)))
 
         def load() -> Any:
             if task["refused"]:
