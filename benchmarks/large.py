@@ -53,7 +53,7 @@ def make_calls(run: Path, backend: str) -> None:
         adapter.setup(threads=THREADS, device="cpu", cache=Path(scratch, "compiled"))
         for index, subject in enumerate(manifest["subjects"]):
             asked = [cases[t["case"]] for t in manifest["traces"] if t["subject"] == index and t["path"]]
-            if subject["backend"] != backend or not asked or subject["about"] != "model":
+            if subject["backend"] != backend or not asked or subject["component"] != "model":
                 continue
             calls = Calls(adapter, Path(checkpoint["path"]), Variant.parse(subject["variant"]), subject, Path(scratch))
             before = time.process_time()
@@ -189,7 +189,7 @@ def main() -> None:
         own, beside = each["seconds"], each["io_seconds"]
         print(f"  {each['subject']:44} {each['work']:12} {each['traces']:4} {own:7.1f} s {beside:6.1f} s beside it")
     spent = []
-    asked = [each for each in report["subjects"] if each["about"] == "model" and each["role"] != "file"]
+    asked = [each for each in report["subjects"] if each["component"] == "model" and each["role"] != "file"]
     for backend in dict.fromkeys(each["backend"] for each in asked):
         own = [str(Path(__file__).resolve()), str(given.folder.resolve()), "--calls", backend]
         spent.append(measured([sys.executable, *own]))

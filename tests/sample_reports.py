@@ -72,7 +72,7 @@ def failure(**fields: Any) -> Verdict:
             },
             "slices_over": 3,
             "slices": 24,
-            "again": "parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
+            "reproduce": "parity audit fixtures/checkpoints/bart-odd --backend hf-flax --check NUM01",
         },
     }
     return verdict("fail", **{"backend": "hf-flax", **usual, **fields})

@@ -84,9 +84,9 @@ def capabilities(
     question = Question(backend, find_entry(backend), Variant.parse(str(variant)), versions, documented, families)
     words = words_of(backend)
     missing = cannot_run(backend, versions)
-    lacking = dict.fromkeys(WORDS if question.entry.about == "model" else words, missing) if missing else {}
+    lacking = dict.fromkeys(WORDS if question.entry.component == "model" else words, missing) if missing else {}
     lacking = lacking or _declared(question)
-    if question.entry.about == "model":
+    if question.entry.component == "model":
         if dtype in HALF:
             lacking.setdefault("beam_search", NEAR_TIES.format(dtype=dtype))
         if documented != "SpeechEncoderDecoderModel":
@@ -102,7 +102,7 @@ def _declared(question: Question) -> dict[str, str]:
     limits = limits_of(entry)
     if limits is not None:
         return dict(limits(question))
-    if entry.about != "model":
+    if entry.component != "model":
         return dict(getattr(class_of(entry), "lacking", {}))
     if entry.documented_class not in ("", question.documented):
         return everything(
@@ -138,7 +138,7 @@ def words_of(backend: str) -> tuple[str, ...]:
     entry = find_entry(backend)
     if entry.role == "file":
         return (*WORDS, *OF_FILES)
-    return {"model": WORDS, "config": OF_FILES[:1], "tokenizer": OF_FILES[1:]}[entry.about]
+    return {"model": WORDS, "config": OF_FILES[:1], "tokenizer": OF_FILES[1:]}[entry.component]
 
 
 def cannot_run(backend: str, versions: Mapping[str, str]) -> str:

@@ -424,7 +424,9 @@ class _Run:
         """Whether the result is compared with anything: oracle and noise floor only run for models where a candidate is
         judged."""
         measures = target.subject.role in ("oracle", "noise_floor")
-        return not measures or any(each.subject.role == "candidate" and each.about == "model" for each in self.targets)
+        return not measures or any(
+            each.subject.role == "candidate" and each.component == "model" for each in self.targets
+        )
 
     def _cell(self, index: int, name: str, case: Case) -> Cell:
         subject = self.targets[index].subject
@@ -557,7 +559,7 @@ class _Run:
 
 def _oracle_can_run(everyone: Sequence[Subject], versions: Mapping[str, str]) -> None:
     """Raises CaptureError where a model is to be judged but the oracle cannot run."""
-    judged = [s for s in everyone if s.role == "candidate" and find_entry(s.backend).about == "model"]
+    judged = [s for s in everyone if s.role == "candidate" and find_entry(s.backend).component == "model"]
     why = cannot_run(ORACLE.backend, versions)
     if not judged or not why:
         return

@@ -44,9 +44,9 @@ class Target:
         return self.record.can_run
 
     @property
-    def about(self) -> str:
+    def component(self) -> str:
         """What its backend loads: ``model``, ``config`` or ``tokenizer``."""
-        return find_entry(self.subject.backend).about
+        return find_entry(self.subject.backend).component
 
     def accepts(self, model_spec: ModelSpec) -> bool:
         """Whether models of this kind run on it."""
@@ -70,7 +70,7 @@ class Target:
             label=s.label,
             model_class=self.model_class,
             documented_class=self.documented_class,
-            about=entry.about,
+            component=entry.component,
             families=list(self.families),
             capabilities=sorted(self.can),
             lacking=self.lacking,
@@ -186,7 +186,7 @@ def not_run(
     for name in wanted or ():
         for stack in ["main"] if name.partition("/")[0] in REFERENCES else requested:
             lines.append(_unable(name, stack, candidates, versions[stack]))
-    models = [each for each in candidates if each.about == "model"]
+    models = [each for each in candidates if each.component == "model"]
     if wanted is not None and not any(each.can_run for each in models):
         return _once(lines)
     for kind in dict.fromkeys((each.documented_class, each.families) for each in targets):
@@ -234,7 +234,7 @@ def _computing(
 ) -> list[tuple[str, str, str]]:
     """Device, dtype and precision of a backend's subjects. Files are read once, whatever the devices and dtypes of the
     run."""
-    if _entry(backend).about != "model":
+    if _entry(backend).component != "model":
         return [("cpu", dtypes[0], "")]
     return [(device, dtype, precision) for dtype in dtypes for precision in precisions]
 

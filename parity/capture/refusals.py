@@ -59,7 +59,7 @@ def chosen(backend: str, flags: Collection[str], names: Collection[str]) -> set[
 
 def _of_weights(backend: str, directory: Path, names: Collection[str], unexamined: Mapping[str, str]) -> Iterator[str]:
     entry = find_entry(backend)
-    if entry.about != "model":
+    if entry.component != "model":
         return
     if entry.weights is None:
         # Which file a third party's backend would choose is unknown.
@@ -132,12 +132,12 @@ def _tokenizer(backend: str, directory: Path, names: Collection[str], unexamined
 
 def _reads_tokenizers(backend: str) -> bool:
     entry = find_entry(backend)
-    return not entry.library or entry.about == "tokenizer"
+    return not entry.library or entry.component == "tokenizer"
 
 
 def _may_be_pytorchs(entry: Entry) -> bool:
     """Whether it loads through the library's PyTorch classes, as a third party's backend may."""
-    return entry.about == "model" and (not entry.library or entry.framework == "torch")
+    return entry.component == "model" and (not entry.library or entry.framework == "torch")
 
 
 _TOKENIZER_ARGUMENTS = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "vocab", "merges", "sp_model_file")

@@ -72,7 +72,7 @@ class Entry:
     automatically (``parity.capture.sources``)."""
     variants: tuple[str, ...] = ("eager",)
     """Attention implementations it supports."""
-    about: str = "model"
+    component: str = "model"
     """What it loads from a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
     role: str = "candidate"
     """``candidate``: an audit runs it where its stack offers it; ``file``: our own reader of the files, run in every
@@ -111,7 +111,7 @@ class Entry:
 
     def class_for(self, documented: str) -> str:
         """Name of the class to load: ``TFBartModel`` for ``BartModel``, or its config or tokenizer class."""
-        if self.library and self.about == "config":
+        if self.library and self.component == "config":
             return config_class(documented)
         return self.class_name or f"{self.class_prefix or ''}{documented}"
 
@@ -237,7 +237,7 @@ BACKENDS: dict[str, Entry] = {
         "HfConfig",
         _HUB,
         (SourceRoot("transformers", ("configuration_utils.py", "models/**/configuration_*.py")),),
-        about="config",
+        component="config",
         needs=(_TRANSFORMERS,),
         install="transformers",
         library="transformers",
@@ -247,7 +247,7 @@ BACKENDS: dict[str, Entry] = {
         "HfTokenizer",
         _SPLIT,
         (_TOKENIZERS,),
-        about="tokenizer",
+        component="tokenizer",
         needs=(_TRANSFORMERS,),
         install="transformers",
         library="transformers",
@@ -259,7 +259,7 @@ BACKENDS: dict[str, Entry] = {
         "HfTokenizerFast",
         _SPLIT,
         (_TOKENIZERS,),
-        about="tokenizer",
+        component="tokenizer",
         needs=(_TRANSFORMERS,),
         install="transformers",
         library="transformers",
@@ -307,7 +307,7 @@ MUTANT_HOSTS: dict[str, Entry] = {
         "MutantConfig",
         _COMMON,
         _DOC_SOURCES,
-        about="config",
+        component="config",
         role="mutant",
         reads_data_only=True,
     ),
@@ -316,7 +316,7 @@ MUTANT_HOSTS: dict[str, Entry] = {
         "MutantTokenizer",
         _COMMON,
         _MUTANT_SOURCES,
-        about="tokenizer",
+        component="tokenizer",
         role="mutant",
         reads_data_only=True,
     ),
@@ -344,17 +344,17 @@ def audited() -> list[str]:
     return [name for name, entry in BACKENDS.items() if entry.role == "candidate"]
 
 
-def library_backends(about: str = "model", framework: str = "") -> list[str]:
+def library_backends(component: str = "model", framework: str = "") -> list[str]:
     """Backends that run documented library classes, in table order.
 
     Args:
-        about: what they load from a checkpoint.
+        component: what they load from a checkpoint.
         framework: only those of this framework.
     """
     return [
         name
         for name, entry in BACKENDS.items()
-        if entry.library and entry.about == about and framework in ("", entry.framework)
+        if entry.library and entry.component == component and framework in ("", entry.framework)
     ]
 
 

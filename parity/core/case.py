@@ -20,7 +20,7 @@ Rows = list[Any]
 REAL = ("input_values", "encoder_hidden_states", "head_mask", "decoder_head_mask", "cross_attn_head_mask")
 """Inputs of real numbers; the others are token ids, masks, positions and labels."""
 
-ABOUT = {"config": "config", "tokenize": "tokenizer", "tokenizer_files": "files", "weight_files": "files"}
+COMPONENTS = {"config": "config", "tokenize": "tokenizer", "tokenizer_files": "files", "weight_files": "files"}
 """Per operation, the component it runs on, where that is not the model. A backend only runs operations on its own
 component."""
 
@@ -162,10 +162,10 @@ class Case:
         return len(next(iter(self.inputs.values())))
 
     @property
-    def about(self) -> str:
+    def component(self) -> str:
         """The component it runs on: ``model``, ``config``, ``tokenizer``, or ``files``, which only our own readers run
         on."""
-        return ABOUT.get(self.operation, "model")
+        return COMPONENTS.get(self.operation, "model")
 
     def produces(self, tensor: str) -> bool:
         """Whether the output can contain a tensor of its class: a loss needs labels, cross-attention an encoder."""
@@ -173,9 +173,9 @@ class Case:
             return bool(LABELS & set(self.inputs))
         return "cross_" not in tensor or not self.notes.get("no_encoder")
 
-    def is_for(self, backend: str, variant: str, role: str = "candidate", about: str = "model") -> bool:
+    def is_for(self, backend: str, variant: str, role: str = "candidate", component: str = "model") -> bool:
         """Whether this backend and variant runs it; most cases run on all backends of their component."""
-        if role == "candidate" and about != self.about:
+        if role == "candidate" and component != self.component:
             return False
         only = self.notes.get("only")
         return only is None or (role == "candidate" and [backend, variant] in only)

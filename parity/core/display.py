@@ -29,7 +29,7 @@ MESSAGE_LIMIT = 2000
 LIMIT = 1000
 LINES = frozenset({"code", "corrected", "expected", "got", "output"})
 """Fields that hold lines of code or output, each shown as a separate line."""
-LIMITS = dict.fromkeys(("again", "text", "source", "command", "cause", "advice", *LINES), 20_000)
+LIMITS = dict.fromkeys(("reproduce", "text", "source", "command", "cause", "advice", *LINES), 20_000)
 """Length limits of report fields that differ from ``LIMIT``, in characters."""
 DEEPEST = 32
 """Nesting depth of a value that is shown."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parity.core.case import ABOUT, Case
+from parity.core.case import COMPONENTS, Case
 from parity.core.records import SubjectRecord
 
 COMPUTING = ("candidate", "noise_floor")
 """Roles that may lack the dtype and device of the run; the oracle's are chosen so that it has them."""
-OF_FILES = ("load", *ABOUT)
+OF_FILES = ("load", *COMPONENTS)
 """The operations of the weight file itself."""
 
 
@@ -54,7 +54,7 @@ def eligibility(
     if subject.kept and not {case.name, *(each.name for each in depends_on)} <= set(subject.kept):
         return NotApplicable()
     needed = [*requires, *case.requires, *(word for each in depends_on for word in each.requires)]
-    if subject.role in COMPUTING and case.about == "model":
+    if subject.role in COMPUTING and case.component == "model":
         needed += [subject.device, subject.dtype]
     missing = dict.fromkeys(word for word in needed if word not in subject.capabilities)
     return Skip(_reason(subject, case, list(missing))) if missing else Eligible()
@@ -69,7 +69,7 @@ def _applies(subject: SubjectRecord, case: Case) -> bool:
     role = subject.role
     if role not in case.notes.get("roles", (role,)):
         return False
-    if not case.is_for(subject.backend, subject.variant, role, subject.about):
+    if not case.is_for(subject.backend, subject.variant, role, subject.component):
         return False
     if (role == "file") != (case.operation in OF_FILES) and role != "candidate":
         return False

@@ -62,7 +62,7 @@ class Failure(Verdict):
     @property
     def reproduce(self) -> str:
         """The command that repeats this cell; empty where the report has none."""
-        return self.evidence.get("again", "")
+        return self.evidence.get("reproduce", "")
 
     @property
     def _tensor(self) -> str | None:

@@ -132,7 +132,7 @@ class SubjectRecord(_Record):
     """The same by its PyTorch name: it runs only checkpoints of this class …"""
     families: list[str] = Field(default_factory=list)
     """… and of these model types of encoder and decoder, where the class is a composition."""
-    about: str = "model"
+    component: str = "model"
     """The part of a checkpoint that it loads: ``model``, ``config`` or ``tokenizer``."""
     capabilities: list[str]
     """Its capabilities (``parity.backends.capabilities``); a cell that needs another one is skipped."""
@@ -152,7 +152,7 @@ class SubjectRecord(_Record):
     @property
     def can_run(self) -> bool:
         """Whether it can compute anything: its dtype and device are available."""
-        needed = {self.dtype, self.device} if self.about == "model" else set()
+        needed = {self.dtype, self.device} if self.component == "model" else set()
         return bool(self.capabilities) and needed <= set(self.capabilities)
 
 
@@ -278,8 +278,8 @@ if TYPE_CHECKING:
         """Tensors that a known divergence explains, and the failure does not rest on."""
         oracle_suspected: list[str]
         """References that agree with the backend against the oracle."""
-        again: str
-        """The command that shows this cell again."""
+        reproduce: str
+        """The command that reproduces this cell."""
 
         # What was raised, and how a case ended.
         raises: Any

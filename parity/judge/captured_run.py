@@ -231,7 +231,7 @@ class CheckpointRun:
             return [spec for spec in decode_tensors(self.model_spec) if found.produces(spec.name)]
         if found.operation == "score":
             return score_tensors()
-        if found.operation in WITHOUT_TENSORS or found.about != "model":
+        if found.operation in WITHOUT_TENSORS or found.component != "model":
             return []
         return [spec for spec in forward_tensors(self.model_spec) if found.produces(spec.name)]
 

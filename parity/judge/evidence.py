@@ -78,7 +78,7 @@ class Evidence:
     def implementations(self) -> list[tuple[SubjectRecord, tuple[int, ...]]]:
         """The run's candidates for this checkpoint's model, each with its version of transformers (``()`` if its
         stack has none)."""
-        found = [subject for _, subject in self._run.subjects("candidate") if subject.about == "model"]
+        found = [subject for _, subject in self._run.subjects("candidate") if subject.component == "model"]
         return [(each, self._version_of(each)) for each in found]
 
     def in_other_stacks(self, case: str) -> list[tuple[SubjectRecord, tuple[int, ...], Trace]]:

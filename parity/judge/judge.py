@@ -354,7 +354,7 @@ def _without_values(cell: Cell) -> list[Result]:
     """A finding if loading left parameters without values. Whether such a model raises or returns tensors without
     values
     depends on the operation, so all cells have the same finding."""
-    if cell.case.about != "model" or cell.subject.role != "candidate" or cell.case.operation in OF_LOADING:
+    if cell.case.component != "model" or cell.subject.role != "candidate" or cell.case.operation in OF_LOADING:
         return []
     load = cell.run.trace(cell.index, "load") if "load" in cell.run.cases else None
     absent = load.facts["report"]["not_materialised"] if load is not None and load.raised is None else []

@@ -45,7 +45,9 @@ def _of_weights(run: CheckpointRun) -> Iterator[Notice]:
 
 def _of_activations(run: CheckpointRun) -> Iterator[Notice]:
     """A notice if float16 is used, or is the dtype in the config, and the oracle's values exceed its range."""
-    halves = [index for index, each in run.subjects("candidate") if each.dtype == "float16" and each.about == "model"]
+    halves = [
+        index for index, each in run.subjects("candidate") if each.dtype == "float16" and each.component == "model"
+    ]
     stated = run.config.get("dtype") or run.config.get("torch_dtype")
     oracle = run.oracle(CASE)
     if oracle is None or CASE not in run.cases or not (halves or stated == "float16"):

@@ -154,7 +154,7 @@ def make_verdict(cell: Cell, status: Status, reason: str, **details: Any) -> Ver
     fields = {name: details.pop(name) for name in ("error", "tolerance", "first_divergence") if name in details}
     subject, checkpoint = cell.subject, cell.run.checkpoint
     if status in ("fail", "error"):
-        details["again"] = _command(cell)
+        details["reproduce"] = _command(cell)
     return Verdict(
         check=cell.check.id,
         claim=cell.check.claim,

@@ -246,8 +246,8 @@ def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[t
         yield "Follows from", follows
     if evidence.get("excused"):
         yield "Known, excluded", ", ".join(evidence["excused"])
-    if evidence.get("again"):
-        yield REPRODUCE, evidence["again"]
+    if evidence.get("reproduce"):
+        yield REPRODUCE, evidence["reproduce"]
 
 
 def plain_lines(told: Iterable[tuple[str, str]]) -> str:

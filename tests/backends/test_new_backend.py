@@ -122,8 +122,8 @@ def test_the_selftest_says_how_many_checks_were_proven_on_what_it_is_about(patch
     usual = {"family": "", "what": "", "history": "", "fixtures": [], "backend": "mutant", "changed": True}
     numbers = {"cells": 1, "errors": [], "wanted": [], "named": "", "localised": True, "largest": None}
     fields = {**usual, **numbers, "smallest": None, "missed_by": []}
-    of_a_model = Outcome(name="one", about="model", caught_by=["NUM01", "OUT02"], **fields)
-    of_a_config = Outcome(name="other", about="config", caught_by=["CONF01"], **fields)
+    of_a_model = Outcome(name="one", component="model", caught_by=["NUM01", "OUT02"], **fields)
+    of_a_config = Outcome(name="other", component="config", caught_by=["CONF01"], **fields)
     found = coverage([of_a_model, of_a_config])
     assert (found[NAME], found["hf-config"], found["hf-tokenizer"]) == (2, 1, 0)
 

@@ -48,7 +48,7 @@ def planned(monkeypatch, tmp_path):
 
 def judged(found):
     able = [each for each in found.targets if each.is_candidate and each.can_run]
-    return {each.subject.label for each in able if each.about == "model"}
+    return {each.subject.label for each in able if each.component == "model"}
 
 
 def test_with_torch_and_transformers_5_alone_the_library_is_judged_and_no_reference(planned):

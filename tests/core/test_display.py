@@ -96,7 +96,7 @@ def _value(kind: Any, name: str) -> Any:
 
 EVIDENCE = {
     "worst": {"tensor": OPENS, "measure": SPEAKS, "index": {OPENS: 3}, "actual": 1.0, "expected": 2.0},
-    "again": f"parity audit '{OPENS}' --inputs '{SPEAKS}'",
+    "reproduce": f"parity audit '{OPENS}' --inputs '{SPEAKS}'",
     "oracle_suspected": [OPENS],
     "frame": OPENS,
     "phase": OPENS,

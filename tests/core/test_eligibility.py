@@ -42,7 +42,7 @@ ABSENT = "torch is not installed"
     [
         (subject(), FORWARD, Eligible()),
         (subject(), CONFIG, NotApplicable()),
-        (subject(about="config", capabilities=["config"]), CONFIG, Eligible()),
+        (subject(component="config", capabilities=["config"]), CONFIG, Eligible()),
         (subject(), ROUTE, NotApplicable()),
         (subject(backend="hf-tf"), ROUTE, Eligible()),
         (subject("oracle"), FORWARD, Eligible()),

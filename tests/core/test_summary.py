@@ -66,7 +66,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e"
 
 def test_everything_of_a_checkpoint_is_escaped():
     fields = dict.fromkeys(("checkpoint", "case", "backend", "variant", "stack", "reason", "check"), HOSTILE)
-    made = report(verdict("fail", **fields, evidence={"again": HOSTILE}), not_run=[HOSTILE])
+    made = report(verdict("fail", **fields, evidence={"reproduce": HOSTILE}), not_run=[HOSTILE])
     text = made._repr_html_()
     assert not {"script", "img"} & {*Elements(text).names}
     for character in ("\x1b", "\u202e"):

@@ -66,7 +66,7 @@ def cell(verdict) -> tuple[str, ...]:
 
 @pytest.mark.skipif(find("current") is None, reason="the stack current is not installed: nox -s stack-current")
 def test_a_library_that_a_stack_lacks_is_named_when_it_is_asked_for(audit):
-    documented = [name for about in ("model", "config", "tokenizer") for name in library_backends(about)]
+    documented = [name for component in ("model", "config", "tokenizer") for name in library_backends(component)]
     libraries = [option for name in documented for option in ("--backend", name)]
     code, report = audit([fixture("bart-odd")], *libraries, "--stack", "current", codes=(2,))
     # Of what is named here, transformers 5 has PyTorch's classes alone.

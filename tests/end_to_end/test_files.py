@@ -33,7 +33,7 @@ def test_every_stack_s_classes_are_asked_and_what_they_do_otherwise_is_known(aud
     for table in sections(report).values():
         assert not any("no such backend" in row for row in table.splitlines() if "`BartT" in row or "`BartC" in row)
     # Nothing is computed where nothing that computes is judged.
-    assert not any(record.role == "candidate" and record.about == "model" for record in report.subjects)
+    assert not any(record.role == "candidate" and record.component == "model" for record in report.subjects)
     assert report.cost.traces_captured + report.cost.traces_cached < 20 * len(stacks)
 
 

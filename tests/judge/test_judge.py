@@ -316,7 +316,7 @@ def test_the_command_that_shows_it_again_has_the_run_s_options(run_directory, op
         manifest.model_copy(update={"options": options, "checkpoints": elsewhere}), directory / "manifest.json"
     )
     verdict = only(judge(directory, checks=["NUM04"]), "NUM04")
-    assert verdict.evidence["again"] == f"parity audit 'my models/$(x)' --backend hf-torch --check NUM04{words}"
+    assert verdict.evidence["reproduce"] == f"parity audit 'my models/$(x)' --backend hf-torch --check NUM04{words}"
 
 
 def test_an_entry_may_ask_where_it_begins(run_directory, with_known_issue):

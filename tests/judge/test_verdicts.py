@@ -32,7 +32,7 @@ def test_nothing_compared_is_an_error(cell):
 def test_a_pass_has_the_nearest_of_its_comparisons(cell):
     verdict = from_results(cell, [comparison(2e-7), comparison(9e-7), Finding(True, "")])
     assert (verdict.status, verdict.reason, verdict.error, verdict.tolerance) == ("pass", "", 9e-7, 1e-6)
-    assert verdict.evidence["compared"] == 3 and "again" not in verdict.evidence
+    assert verdict.evidence["compared"] == 3 and "reproduce" not in verdict.evidence
 
 
 def test_a_failure_says_where_by_how_much_and_how_to_see_it_again(cell):
@@ -41,7 +41,7 @@ def test_a_failure_says_where_by_how_much_and_how_to_see_it_again(cell):
     assert verdict.reason == "logits at [batch 1, tgt 2] is 5 × tolerance from the backend's other output (and 1 more)"
     assert (verdict.first_divergence.tensor, verdict.first_divergence.error) == ("logits", 5e-6)
     assert verdict.evidence["tensors"] == ["logits", "loss"] and verdict.evidence["failed"] == 2
-    assert verdict.evidence["again"] == "parity audit bart-odd --backend hf-torch --check NUM04"
+    assert verdict.evidence["reproduce"] == "parity audit bart-odd --backend hf-torch --check NUM04"
 
 
 def test_a_fact_that_is_wrong_names_its_tensor(cell):

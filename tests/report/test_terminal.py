@@ -453,7 +453,7 @@ def test_the_sample_in_the_readme_is_what_a_failure_looks_like():
                 },
                 "slices_over": 21,
                 "slices": 21,
-                "again": "parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check NUM01",
+                "reproduce": "parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check NUM01",
             },
         )
         for case in ("forward", "forward.single-row", "forward.defaults", "loss")

@@ -40,8 +40,8 @@ def plan_of(backends: Sequence[str] | None) -> Plan:
             entry = find_entry(name)
         except KeyError as error:
             raise CaptureError(f"--backend {text}: {error.args[0]}") from error
-        if entry.about != "model" or entry.role == "file":
-            raise CaptureError(f"--backend {text}: it is asked about no model, and a fuzz draws nothing else")
+        if entry.component != "model" or entry.role == "file":
+            raise CaptureError(f"--backend {text} loads no model, and a fuzz only draws models")
         if variant and variant not in entry.variants:
             raise CaptureError(f"--backend {text}: its variants are {', '.join(entry.variants)}")
         found += [Subject(name, each) for each in ((variant,) if variant else entry.variants)]

@@ -201,7 +201,7 @@ def is_alarm(verdict: Verdict) -> bool:
 @cache
 def versions() -> dict[str, str]:
     """The versions of everything that a backend of the main stack depends on, by distribution."""
-    names = {name for entry in map(find_entry, audited()) if entry.about == "model" for name in entry.distributions}
+    names = {name for entry in map(find_entry, audited()) if entry.component == "model" for name in entry.distributions}
     return {name: version for name in sorted(names) if (version := _version(name))}
 
 

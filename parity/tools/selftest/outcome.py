@@ -38,7 +38,7 @@ class Outcome(BaseModel):
     history: str
     fixtures: list[str]
     backend: str
-    about: str
+    component: str
     """The mutated component: the model, the config or the tokenizer."""
     changed: bool
     """Whether an output differs from the unmodified one on every fixture; if not, the mutant is void."""
@@ -58,7 +58,7 @@ class Outcome(BaseModel):
     smallest: float | None
     """The smallest such error."""
     missed_by: list[str]
-    """The ``TOLERANCES`` that all outputs of its cases are within; empty if it is not about the model."""
+    """The ``TOLERANCES`` that all outputs of its cases are within; empty if another component is mutated."""
 
 
 def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, CheckpointRun]) -> Outcome:
@@ -74,15 +74,15 @@ def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, Checkpo
     ratios = [v.error / v.tolerance for v in failed if v.error is not None and v.tolerance and v.error > v.tolerance]
     here = [(runs[name], _index(runs[name], mutant.name, mutant.backend)) for name in mutant.fixtures]
     everywhere = {verdict.checkpoint for verdict in failed} == set(mutant.fixtures)
-    about = {run.manifest.subjects[index].about for run, index in here}.pop()
-    worst = [largest(*each) for each in here] if about == "model" else []
+    component = {run.manifest.subjects[index].component for run, index in here}.pop()
+    worst = [largest(*each) for each in here] if component == "model" else []
     return Outcome(
         name=mutant.name,
         family=mutant.family,
         what=mutant.what,
         history=mutant.history,
         backend=mutant.backend,
-        about=about,
+        component=component,
         fixtures=list(mutant.fixtures),
         changed=all(_differs(*each, mutant.backend) for each in here),
         caught_by=sorted({verdict.check for verdict in failed}, key=list(CHECKS).index) if everywhere else [],

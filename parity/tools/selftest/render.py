@@ -36,7 +36,7 @@ def show_selftest(found: Selftest) -> None:
     for line in score(found):
         out.print(line, markup=False)
     covered = ", ".join(f"{name} {count}" for name, count in found.covers.items())
-    out.print(f"checks that caught one, of what a backend is about: {covered}", markup=False)
+    out.print(f"checks that caught a mutant, by backend of the same component: {covered}", markup=False)
 
 
 def show_mutants() -> None:
@@ -96,7 +96,7 @@ def _row(each: Outcome) -> tuple[str, ...]:
 
 
 def _missed(each: Outcome, tolerance: str) -> str:
-    if each.about != "model":
+    if each.component != "model":
         return "no number"
     return "missed" if tolerance in each.missed_by else "seen"
 

@@ -180,12 +180,12 @@ def coverage(outcomes: Sequence[Outcome]) -> dict[str, int]:
     """By backend, the number of checks that caught a mutant of its component."""
     caught: dict[str, set[str]] = {}
     for each in outcomes:
-        caught.setdefault(each.about, set()).update(each.caught_by)
-    return {name: len(caught.get(BACKENDS[name].about, ())) for name in audited()}
+        caught.setdefault(each.component, set()).update(each.caught_by)
+    return {name: len(caught.get(BACKENDS[name].component, ())) for name in audited()}
 
 
 def _original(run: CheckpointRun) -> float | None:
-    models = [(index, subject) for index, subject in run.subjects("candidate") if subject.about == "model"]
+    models = [(index, subject) for index, subject in run.subjects("candidate") if subject.component == "model"]
     unchanged = [index for index, subject in models if Variant.parse(subject.variant).mutant == UNCHANGED]
     return max((largest(run, index) for index in unchanged), default=None)
 

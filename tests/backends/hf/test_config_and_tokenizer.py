@@ -21,14 +21,14 @@ from parity.core.subject import Variant
 
 transformers = pytest.importorskip("transformers", reason="asks the installed library's classes")
 
-READERS = [name for name, entry in BACKENDS.items() if entry.about != "model"]
+READERS = [name for name, entry in BACKENDS.items() if entry.component != "model"]
 VERSIONS = {"transformers": transformers.__version__}
 
 
 def asked(backend: str, place: Path) -> dict:
     """The facts that a backend gives for its own case."""
     found = inspect_checkpoint(place)
-    (case,) = (case for case in file_cases(found.model_spec, place) if case.about == BACKENDS[backend].about)
+    (case,) = (case for case in file_cases(found.model_spec, place) if case.component == BACKENDS[backend].component)
     asker = get_backend(backend)
     asker.setup(threads=1, device="cpu", cache=place)
     model = asker.load(place, Variant(), device="cpu", dtype="float32", model_class=found.model_class)

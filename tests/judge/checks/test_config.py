@@ -122,13 +122,13 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
             device="cpu",
             dtype="float32",
             role=role,
-            about=about,
+            component=component,
             label=backend,
             model_class=backend,
             capabilities=["config", "tokenize", "offsets"],
             **kind,
         )
-        for backend, role, about in SUBJECTS
+        for backend, role, component in SUBJECTS
     ]
     write_facts(folder, found, subjects, cases, traces)
     return judge(folder, checks=["config", "tokenizer"])
@@ -350,7 +350,7 @@ def test_a_checkpoint_without_a_tokenizer_is_skipped_by_name(tmp_path):
 def test_a_fault_of_the_files_is_shown_again_by_a_command_that_runs(tmp_path):
     report = judged(tmp_path, "bart-tiny", {(FILE, "tokenize"): put("largest", value=487)})
     (failed,) = cells(report, "FILE02", "fail")
-    assert failed.evidence["again"] == "parity audit bart-tiny --backend hf-config --check FILE02"
+    assert failed.evidence["reproduce"] == "parity audit bart-tiny --backend hf-config --check FILE02"
 
 
 def test_values_of_a_config_are_compared_as_json():

@@ -109,14 +109,14 @@ def judged(place: Path) -> Report:
             dtype="float32",
             role=role,
             label=name,
-            about=about,
+            component=component,
             model_class=name,
             capabilities=can,
             lacking=lacking,
             environment="main",
             **kind,
         )
-        for name, role, about in (
+        for name, role, component in (
             ("reference-torch", "oracle", "model"),
             ("file", "file", "model"),
             ("hf-tokenizer", "candidate", "tokenizer"),

@@ -88,7 +88,7 @@ def test_without_hypothesis_what_to_install_is_one_line(tmp_path, monkeypatch, c
     [
         (["--family", "bert3"], "--family bert3: no such family; there are bart,"),
         (["--backend", "hf-none"], "--backend hf-none: no backend is named hf-none"),
-        (["--backend", "hf-config"], "--backend hf-config: it is asked about no model"),
+        (["--backend", "hf-config"], "--backend hf-config loads no model"),
         (["--backend", "hf-torch/fused"], "--backend hf-torch/fused: its variants are eager, sdpa"),
         (["--treat-as-failure", "nothing"], "--treat-as-failure nothing: the list of known issues has no such entry"),
         (["--replay", "none.json"], "none.json: no such file"),

@@ -118,7 +118,7 @@ def outcome(name: str, **changes) -> Outcome:
         "history": "",
         "fixtures": list(mutant.fixtures),
         "backend": "mutant",
-        "about": "model",
+        "component": "model",
         "changed": True,
         "caught_by": ["NUM01"],
         "cells": 1,
