@@ -13,21 +13,21 @@ def _scaled(patch: Patches, factor) -> None:
     patch(EAGER, lambda original: lambda query, *others: original(query * factor(query), *others))
 
 
-@mutant("attention-unscaled", "scores are not divided by the root of head_dim", WEIGHTS)
+@mutant("attention-unscaled", "scores are not divided by sqrt(head_dim)", WEIGHTS)
 def unscaled(patch: Patches) -> None:
     _scaled(patch, lambda query: query.shape[-1] ** 0.5)
 
 
-@mutant("attention-scaled-by-width", "scores are divided by the root of d_model", WEIGHTS)
+@mutant("attention-scaled-by-width", "scores are divided by sqrt(d_model)", WEIGHTS)
 def scaled_by_width(patch: Patches) -> None:
     _scaled(patch, lambda query: query.shape[1] ** -0.5)
 
 
 @mutant(
     "attention-scaled-twice",
-    "queries are scaled when projected, and scores once more",
+    "queries are scaled when projected, and scores are scaled again",
     WEIGHTS,
-    history="transformers scaled queries in the projection until its attention functions did so themselves",
+    history="transformers scaled queries after the projection before its attention functions did",
 )
 def scaled_twice(patch: Patches) -> None:
     _scaled(patch, lambda query: query.shape[-1] ** -0.5)
@@ -35,7 +35,7 @@ def scaled_twice(patch: Patches) -> None:
 
 @mutant(
     "softmax-derivative-of-one-term",
-    "softmax's derivative leaves out the sum that it subtracts: gradients alone err",
+    "the derivative of softmax omits the subtracted sum: only gradients are wrong",
     "gradient.model.decoder.layers.2.encoder_attn.k_proj.bias",
 )
 def derivative_of_one_term(patch: Patches) -> None:
@@ -57,14 +57,14 @@ def derivative_of_one_term(patch: Patches) -> None:
 
 @mutant(
     "keys-without-a-gradient",
-    "keys are cut off from the loss, as those of a cache are in inference",
+    "keys are detached: no gradient flows through them",
     "gradient.model.decoder.layers.2.encoder_attn.k_proj.weight",
 )
 def keys_without_a_gradient(patch: Patches) -> None:
     patch(EAGER, lambda original: lambda query, key, *others: original(query, key.detach(), *others))
 
 
-@mutant("heads-merged-wrong", "heads are put side by side without bringing positions to the front", STATES)
+@mutant("heads-merged-wrong", "heads are merged by reshape without transposing heads and positions", STATES)
 def merged_wrong(patch: Patches) -> None:
     def make(original):
         def merge_heads(context):
@@ -76,7 +76,7 @@ def merged_wrong(patch: Patches) -> None:
     patch("attention:merge_heads", make)
 
 
-@mutant("heads-interleaved", "the width is cut into head_dim pieces of one number for each head", WEIGHTS)
+@mutant("heads-interleaved", "d_model is split into [head_dim, heads] instead of [heads, head_dim]", WEIGHTS)
 def interleaved(patch: Patches) -> None:
     def make(original):
         def split_heads(hidden, heads):
@@ -102,27 +102,27 @@ def _without_bias(patch: Patches, projection: str) -> None:
     patch("attention:Attention.__init__", make)
 
 
-@mutant("query-bias-missing", "queries are projected without their bias", WEIGHTS)
+@mutant("query-bias-missing", "the query projection has no bias", WEIGHTS)
 def query_bias(patch: Patches) -> None:
     _without_bias(patch, "q_proj")
 
 
-@mutant("value-bias-missing", "values are projected without their bias", STATES)
+@mutant("value-bias-missing", "the value projection has no bias", STATES)
 def value_bias(patch: Patches) -> None:
     _without_bias(patch, "v_proj")
 
 
-@mutant("key-bias-missing", "keys are projected without their bias, which no softmax can tell", "decoder.self_key.0")
+@mutant("key-bias-missing", "the key projection has no bias, which softmax cancels", "decoder.self_key.0")
 def key_bias(patch: Patches) -> None:
     _without_bias(patch, "k_proj")
 
 
-@mutant("output-bias-missing", "what attention found is projected without its bias", STATES)
+@mutant("output-bias-missing", "the output projection of attention has no bias", STATES)
 def output_bias(patch: Patches) -> None:
     _without_bias(patch, "out_proj")
 
 
-@mutant("dropout-in-evaluation", "a tenth of what the feed-forward network says is dropped", STATES)
+@mutant("dropout-in-evaluation", "dropout of 0.1 is applied to the feed-forward network's output", STATES)
 def dropout(patch: Patches) -> None:
     def make(original):
         from torch.nn import functional
@@ -132,12 +132,12 @@ def dropout(patch: Patches) -> None:
     patch("layers:EncoderLayer.feed_forward", make)
 
 
-@mutant("head-mask-ignored", "no head is silenced", WEIGHTS)
+@mutant("head-mask-ignored", "head masks have no effect", WEIGHTS)
 def head_mask_ignored(patch: Patches) -> None:
     patch(EAGER, lambda original: lambda query, key, value, keep, head_mask: original(query, key, value, keep, None))
 
 
-@mutant("head-mask-inverted", "a head mask silences the heads it is to keep", WEIGHTS)
+@mutant("head-mask-inverted", "a head mask silences the heads that it marks with 1", WEIGHTS)
 def head_mask_inverted(patch: Patches) -> None:
     def make(original):
         return lambda *given: original(*given[:-1], None if given[-1] is None else 1 - given[-1])
@@ -145,12 +145,12 @@ def head_mask_inverted(patch: Patches) -> None:
     patch(EAGER, make)
 
 
-@mutant("cross-head-mask-ignored", "a head mask for cross-attention silences nothing", "decoder.cross_attention.0")
+@mutant("cross-head-mask-ignored", "the head mask of cross-attention has no effect", "decoder.cross_attention.0")
 def cross_head_mask_ignored(patch: Patches) -> None:
     patch("layers:DecoderLayer.forward", lambda original: lambda self, *given: original(self, *given[:-1], None))
 
 
-@mutant("weights-in-half", "the softmax is rounded to float16", WEIGHTS)
+@mutant("weights-in-half", "attention weights are rounded to float16", WEIGHTS)
 def weights_in_half(patch: Patches) -> None:
     def make(original):
         def attend(query, key, value, keep, head_mask):
@@ -162,7 +162,7 @@ def weights_in_half(patch: Patches) -> None:
     patch(EAGER, make)
 
 
-@mutant("scores-in-bfloat16", "queries and keys are multiplied in bfloat16", WEIGHTS)
+@mutant("scores-in-bfloat16", "queries and keys are rounded to bfloat16 before they are multiplied", WEIGHTS)
 def scores_in_bfloat16(patch: Patches) -> None:
     def make(original):
         def attend(query, key, *others):
@@ -175,7 +175,7 @@ def scores_in_bfloat16(patch: Patches) -> None:
 
 @mutant(
     "one-head-a-thousandth-off",
-    "one head of one decoder layer attends by scores larger by a thousandth",
+    "the scores of one head of one decoder layer are multiplied by 1.001",
     "decoder.attention.1",
 )
 def one_head(patch: Patches) -> None:

@@ -7,12 +7,17 @@ from parity.backends.mutants.base import Patches, mutant
 KEY, CROSS = "decoder.self_key.0", "decoder.cross_key.0"
 
 
-@mutant("cache-written-one-early", "a step's keys and values overwrite those of the token before", KEY, writes=True)
+@mutant(
+    "cache-written-one-early",
+    "each step overwrites the previous token's keys and values in the cache",
+    KEY,
+    writes=True,
+)
 def one_early(patch: Patches) -> None:
     patch("cache:KeysValues.written", lambda original: lambda self, new, start: original(self, new, max(start - 1, 0)))
 
 
-@mutant("cache-not-written", "what a step adds to the cache is lost to the next", KEY, writes=True)
+@mutant("cache-not-written", "keys and values of a step are not stored in the cache", KEY, writes=True)
 def not_written(patch: Patches) -> None:
     def make(original):
         def step(self, ids, cache, *masks):
@@ -28,7 +33,7 @@ def not_written(patch: Patches) -> None:
 
 @mutant(
     "positions-ignore-the-past",
-    "every step's tokens begin at position 0",
+    "positions of each step start at 0, regardless of the cache's length",
     "decoder.hidden.0",
     writes=True,
     history="transformers #9183: RoBERTa's positions with a cache",
@@ -37,7 +42,7 @@ def positions(patch: Patches) -> None:
     patch("bart:BartDecoder.embed", lambda original: lambda self, embedded, start: original(self, embedded, 0))
 
 
-@mutant("positions-one-ahead", "with a past, positions are counted from one too many", "decoder.hidden.0", writes=True)
+@mutant("positions-one-ahead", "with a cache, positions are one too large", "decoder.hidden.0", writes=True)
 def positions_ahead(patch: Patches) -> None:
     patch(
         "bart:BartDecoder.embed",
@@ -46,7 +51,10 @@ def positions_ahead(patch: Patches) -> None:
 
 
 @mutant(
-    "cross-cache-stale", "the source's keys and values are those of the first source of that shape", CROSS, writes=True
+    "cross-cache-stale",
+    "keys and values of the source are those of the first source with the same shape",
+    CROSS,
+    writes=True,
 )
 def stale(patch: Patches) -> None:
     def make(original):
@@ -61,7 +69,7 @@ def stale(patch: Patches) -> None:
 
 @mutant(
     "beams-not-reordered",
-    "rows are exchanged and their own keys and values are not",
+    "reordering rows leaves the self-attention cache in place",
     "decoder.attention.0",
     writes=True,
     history="a class whose _reorder_cache is missing or does nothing",
@@ -82,7 +90,7 @@ def not_reordered(patch: Patches) -> None:
 
 
 @mutant(
-    "source-not-reordered", "rows are exchanged and the source's keys and values are not", "decoder.cross_attention.0"
+    "source-not-reordered", "reordering rows leaves the cross-attention cache in place", "decoder.cross_attention.0"
 )
 def source_not_reordered(patch: Patches) -> None:
     def make(original):
@@ -96,12 +104,12 @@ def source_not_reordered(patch: Patches) -> None:
     patch("cache:Cache.reordered", make)
 
 
-@mutant("cache-cut-one-short", "the cache that is handed out lacks its last position", KEY)
+@mutant("cache-cut-one-short", "the returned cache lacks its last position", KEY)
 def cut_short(patch: Patches) -> None:
     patch("cache:KeysValues.cut", lambda original: lambda self, length: original(self, length - 1))
 
 
-@mutant("cache-in-bfloat16", "keys and values are kept in bfloat16", KEY, writes=True)
+@mutant("cache-in-bfloat16", "keys and values are rounded to bfloat16 in the cache", KEY, writes=True)
 def in_bfloat16(patch: Patches) -> None:
     def make(original):
         def written(self, new, start):
@@ -112,7 +120,7 @@ def in_bfloat16(patch: Patches) -> None:
     patch("cache:KeysValues.written", make)
 
 
-@mutant("keys-and-values-exchanged", "the cache is handed out with values before keys", KEY)
+@mutant("keys-and-values-exchanged", "the returned cache has values before keys", KEY)
 def exchanged(patch: Patches) -> None:
     def make(original):
         def past_key_values(self):
@@ -125,7 +133,7 @@ def exchanged(patch: Patches) -> None:
 
 @mutant(
     "cross-mask-dropped-with-a-past",
-    "from the second step on the source's padding is seen",
+    "from the second step on, cross-attention includes the source's padding",
     "decoder.cross_attention.0",
     writes=True,
 )
@@ -140,7 +148,9 @@ def cross_mask_dropped(patch: Patches) -> None:
 
 
 @mutant(
-    "chunk-sees-its-future", "tokens fed together with a past see each other, later ones too", "decoder.attention.0"
+    "chunk-sees-its-future",
+    "with a cache, the tokens of one step also attend to later tokens of that step",
+    "decoder.attention.0",
 )
 def chunk(patch: Patches) -> None:
     def make(original):
@@ -153,7 +163,12 @@ def chunk(patch: Patches) -> None:
     patch("seq2seq:causal_mask", make)
 
 
-@mutant("window-of-four", "with a past a token sees only the last four positions", "decoder.attention.0", writes=True)
+@mutant(
+    "window-of-four",
+    "with a cache, a token attends only to the last four positions",
+    "decoder.attention.0",
+    writes=True,
+)
 def window(patch: Patches) -> None:
     def make(original):
         def causal_mask(attention_mask, start, queries):

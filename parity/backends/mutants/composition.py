@@ -8,7 +8,12 @@ WIDTHS, ROBERTA, GPT2 = "bert2bert-widths", "roberta2roberta", "bert2gpt2"
 CROSS = "decoder.cross_attention.0"
 
 
-@mutant("projection-skipped", "an encoder's states of another width are cut instead of projected", CROSS, on=WIDTHS)
+@mutant(
+    "projection-skipped",
+    "the encoder's states are truncated to the decoder's width instead of projected",
+    CROSS,
+    on=WIDTHS,
+)
 def projection_skipped(patch: Patches) -> None:
     def make(original):
         return lambda self, states: states[..., : self.enc_to_dec_proj.out_features]
@@ -16,9 +21,7 @@ def projection_skipped(patch: Patches) -> None:
     patch("encoder_decoder:EncoderDecoderModel.memory", make)
 
 
-@mutant(
-    "projection-without-bias", "the projection of the encoder's states lacks its bias", "decoder.hidden.1", on=WIDTHS
-)
+@mutant("projection-without-bias", "the projection of the encoder's states has no bias", "decoder.hidden.1", on=WIDTHS)
 def projection_bias(patch: Patches) -> None:
     # A vector added to every state adds a constant to all scores of a query, which softmax cancels; the values change.
     patch(
@@ -29,7 +32,7 @@ def projection_bias(patch: Patches) -> None:
 
 @mutant(
     "encoder-mask-not-passed",
-    "the decoder is not told of the source's padding",
+    "the decoder does not receive the source's attention mask",
     CROSS,
     on=WIDTHS,
     history="transformers #1455, from the review of the first PreTrainedEncoderDecoder",
@@ -41,7 +44,7 @@ def mask_not_passed(patch: Patches) -> None:
     )
 
 
-@mutant("token-types-are-positions", "position ids are given where token types belong", "encoder.hidden.0", on=WIDTHS)
+@mutant("token-types-are-positions", "position ids are used as token type ids", "encoder.hidden.0", on=WIDTHS)
 def types_are_positions(patch: Patches) -> None:
     def make(original):
         def forward(self, ids, start, types=None):
@@ -55,7 +58,7 @@ def types_are_positions(patch: Patches) -> None:
     patch("bert:BertEmbeddings.forward", make)
 
 
-@mutant("token-types-left-out", "no token type is added where all are of type 0", "encoder.hidden.0", on=WIDTHS)
+@mutant("token-types-left-out", "token type embeddings are not added", "encoder.hidden.0", on=WIDTHS)
 def types_left_out(patch: Patches) -> None:
     def make(original):
         def forward(self, ids, start, types=None):
@@ -66,13 +69,16 @@ def types_left_out(patch: Patches) -> None:
     patch("bert:BertEmbeddings.forward", make)
 
 
-@mutant("cross-attention-of-another-layer", "the layers' keys of the source change places", CROSS)
+@mutant("cross-attention-of-another-layer", "cross-attention keys and values of the layers are in reverse order", CROSS)
 def other_layer(patch: Patches) -> None:
     patch("stacks:DecoderStack.nothing_past", lambda original: lambda self, memory: original(self, memory)[::-1])
 
 
 @mutant(
-    "encoder-state-before-last", "cross-attention looks at the encoder's last layer but one", "encoder.last", on=WIDTHS
+    "encoder-state-before-last",
+    "cross-attention uses the output of the encoder's last layer but one",
+    "encoder.last",
+    on=WIDTHS,
 )
 def before_last(patch: Patches) -> None:
     def make(original):
@@ -89,7 +95,7 @@ def before_last(patch: Patches) -> None:
 
 @mutant(
     "label-padding-seen",
-    "padding among labels that were shifted is seen by the decoder",
+    "with decoder inputs made from labels, padding is not masked",
     "decoder.attention.0",
     on=WIDTHS,
     history="transformers #25271",
@@ -101,7 +107,7 @@ def label_padding(patch: Patches) -> None:
     )
 
 
-@mutant("head-not-normalised", "the head's transformation ends without its normalisation", "logits", on=WIDTHS)
+@mutant("head-not-normalised", "the head's transformation omits layer normalisation", "logits", on=WIDTHS)
 def head_not_normalised(patch: Patches) -> None:
     patch(
         "bert:BertHead.forward",
@@ -115,14 +121,14 @@ def head_not_normalised(patch: Patches) -> None:
     )
 
 
-@mutant("head-bias-dropped", "the head's bias is left out", "logits", on=WIDTHS)
+@mutant("head-bias-dropped", "the head's bias is not added", "logits", on=WIDTHS)
 def head_bias(patch: Patches) -> None:
     patch("bert:BertHead.forward", lambda original: lambda self, *given: original(self, *given) - self.bias)
 
 
 @mutant(
     "positions-count-padding",
-    "RoBERTa's positions count padding as well",
+    "RoBERTa's position ids count padding tokens",
     "encoder.hidden.0",
     on=ROBERTA,
     history="known issue hf-flax-composition-roberta-positions",
@@ -136,7 +142,12 @@ def positions_count(patch: Patches) -> None:
     patch("embeddings:CountedPositions.of", make)
 
 
-@mutant("positions-from-zero", "RoBERTa's positions begin at row 0", "encoder.hidden.0", on=ROBERTA)
+@mutant(
+    "positions-from-zero",
+    "RoBERTa's position ids start at 0 instead of after the padding row",
+    "encoder.hidden.0",
+    on=ROBERTA,
+)
 def positions_from_zero(patch: Patches) -> None:
     def make(original):
         def of(self, ids, start):
@@ -148,7 +159,7 @@ def positions_from_zero(patch: Patches) -> None:
     patch("embeddings:CountedPositions.of", make)
 
 
-@mutant("last-norm-skipped", "GPT-2's normalisation behind its layers is left out", "decoder.hidden.2", on=GPT2)
+@mutant("last-norm-skipped", "GPT-2's final layer normalisation is omitted", "decoder.hidden.2", on=GPT2)
 def last_norm(patch: Patches) -> None:
     def make(original):
         def run(self, *given):
@@ -165,7 +176,7 @@ def last_norm(patch: Patches) -> None:
 
 @mutant(
     "cross-attention-left-out",
-    "GPT-2's layers do not look at the source",
+    "cross-attention of GPT-2's layers adds nothing",
     "decoder.cross_attention.0",
     "decoder.hidden.1",
     on=GPT2,

@@ -18,7 +18,7 @@ def _saved(patch: Patches, change) -> None:
 
 @fault(
     "default-of-every-class",
-    "num_labels is 2 where nothing is said, as in every other class",
+    "num_labels defaults to 2, the default of other config classes",
     "num_labels",
     history="known issue hf-config-two-labels-become-three",
 )
@@ -28,7 +28,7 @@ def another_default(patch: Patches) -> None:
 
 @fault(
     "field-renamed",
-    "classifier_dropout is kept under another name than the file's",
+    "classifier_dropout is stored under another attribute name",
     "classifier_dropout",
     history="transformers #7593: config.classif_dropout",
 )
@@ -44,7 +44,7 @@ def renamed(patch: Patches) -> None:
     patch(f"{HOST}read", make)
 
 
-@fault("arguments-exchanged", "the constructor takes encoder_layers behind encoder_ffn_dim", "arguments")
+@fault("arguments-exchanged", "the constructor takes encoder_layers after encoder_ffn_dim", "arguments")
 def exchanged(patch: Patches) -> None:
     def make(original):
         def arguments(named):
@@ -61,9 +61,9 @@ def exchanged(patch: Patches) -> None:
 
 @fault(
     "saved-against-another-default",
-    "a save leaves out scale_embedding where it is true, taking that for the default",
+    "scale_embedding is not saved if true, as if true were its default",
     "scale_embedding",
-    history="transformers #7943: a field was left out that equalled another class's default",
+    history="transformers #7943: a field equal to another class's default was not saved",
 )
 def another_s_default(patch: Patches) -> None:
     def change(config):
@@ -74,9 +74,9 @@ def another_s_default(patch: Patches) -> None:
 
 @fault(
     "common-name-missing",
-    "hidden_size is no attribute of a BART",
+    "a BART config has no attribute hidden_size",
     "hidden_size",
-    history="peft #3109: num_hidden_layers left the config, and what read it broke",
+    history="peft #3109: num_hidden_layers was removed from a config, which broke its users",
 )
 def name_missing(patch: Patches) -> None:
     def make(original):
@@ -85,7 +85,9 @@ def name_missing(patch: Patches) -> None:
     patch(f"{HOST}common_names", make)
 
 
-@of_a_composition("half-loses-its-class", "a saved decoder is read again as the encoder's class", "decoder.model_type")
+@of_a_composition(
+    "half-loses-its-class", "the decoder's config is saved with the encoder's model type", "decoder.model_type"
+)
 def loses_class(patch: Patches) -> None:
     def change(config):
         return {**config, "decoder": {**config["decoder"], "model_type": config["encoder"]["model_type"]}}
@@ -95,7 +97,7 @@ def loses_class(patch: Patches) -> None:
 
 @of_a_composition(
     "joined-without-cross-attention",
-    "two configs are joined, and the decoder is not told to look at the encoder",
+    "a composition of two configs does not set the decoder's add_cross_attention",
     "decoder.add_cross_attention",
     history="transformers #4293, #6377",
 )
@@ -112,7 +114,7 @@ def without_cross_attention(patch: Patches) -> None:
 
 @of_a_composition(
     "composition-of-nothing",
-    "without halves a composition is made of defaults",
+    "a composition's config constructed without halves has defaults instead of an error",
     "bare",
     history="known issue hf-config-composition-of-nothing",
 )

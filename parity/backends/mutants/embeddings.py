@@ -9,9 +9,9 @@ SOURCE, TARGET = "encoder.hidden.0", "decoder.hidden.0"
 
 @mutant(
     "position-offset-one",
-    "positions begin one row early in the table",
+    "position embeddings are read one row too early",
     SOURCE,
-    history="transformers #19240 asks where BART's two unused rows come from",
+    history="transformers #19240: BART's position table starts with two unused rows",
 )
 def position_offset(patch: Patches) -> None:
     patch(
@@ -20,7 +20,7 @@ def position_offset(patch: Patches) -> None:
     )
 
 
-@mutant("position-offset-none", "the two rows before position 0 are read as positions", SOURCE)
+@mutant("position-offset-none", "position embeddings are read from row 0 instead of row 2", SOURCE)
 def position_offset_none(patch: Patches) -> None:
     patch(
         "embeddings:LearnedPositions.forward",
@@ -30,15 +30,15 @@ def position_offset_none(patch: Patches) -> None:
 
 @mutant(
     "embedding-scale-lost",
-    "tokens' vectors are not scaled though scale_embedding says so",
+    "token embeddings are not scaled although scale_embedding is true",
     SOURCE,
-    history="transformers #31835: resizing the table lost its scale",
+    history="transformers #31835: resizing the embedding dropped its scale",
 )
 def scale_lost(patch: Patches) -> None:
     patch("embeddings:TokenEmbedding.forward", lambda original: lambda self, ids: self.weight[ids])
 
 
-@mutant("decoder-scale-lost", "only the decoder forgets the scale of tokens' vectors", TARGET)
+@mutant("decoder-scale-lost", "token embeddings are not scaled in the decoder only", TARGET)
 def decoder_scale_lost(patch: Patches) -> None:
     def make(original):
         return lambda self, ids, start: self.model.decoder.embed(self.model.shared.weight[ids], start)
@@ -46,7 +46,7 @@ def decoder_scale_lost(patch: Patches) -> None:
     patch("bart:BareBart.embed", make)
 
 
-@mutant("positions-scaled-too", "the scale of tokens' vectors is put on positions as well", SOURCE)
+@mutant("positions-scaled-too", "position embeddings are scaled as well", SOURCE)
 def positions_scaled(patch: Patches) -> None:
     def make(original):
         def embed(self, embedded):
@@ -60,7 +60,7 @@ def positions_scaled(patch: Patches) -> None:
 
 @mutant(
     "padding-row-zero",
-    "the padding token's vector is zero, as in a table with padding_idx",
+    "the padding token's embedding is zero, as in a table with padding_idx",
     SOURCE,
     history="torch.nn.Embedding(padding_idx=…) starts with such a row; a checkpoint's is not zero",
 )
@@ -71,7 +71,7 @@ def padding_row_zero(patch: Patches) -> None:
     patch("embeddings:TokenEmbedding.forward", make)
 
 
-@mutant("embedding-norm-skipped", "the decoder's first layer is given what was not normalised", TARGET)
+@mutant("embedding-norm-skipped", "layer normalisation of the decoder's embeddings is omitted", TARGET)
 def norm_skipped(patch: Patches) -> None:
     patch(
         "bart:BartDecoder.embed",
@@ -79,7 +79,7 @@ def norm_skipped(patch: Patches) -> None:
     )
 
 
-@mutant("last-position-shared", "the last position of a source is embedded as the one before it", SOURCE)
+@mutant("last-position-shared", "the last position of a source has the position embedding of the one before", SOURCE)
 def last_position(patch: Patches) -> None:
     def make(original):
         def forward(self, length, start=0):

@@ -45,19 +45,19 @@ def _spoken(patch: Patches, **choices) -> None:
     patch("reference.in_torch:generate", make)
 
 
-@mutant("forced-bos-ignored", "the first token is free", "generate.forced-bos", *DEFAULTS, writes=True)
+@mutant("forced-bos-ignored", "forced_bos_token_id has no effect", "generate.forced-bos", *DEFAULTS, writes=True)
 def forced_bos(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, forced_bos_token_id=None))
 
 
-@mutant("forced-eos-ignored", "the last token is free", "generate.forced-eos", *DEFAULTS, writes=True)
+@mutant("forced-eos-ignored", "forced_eos_token_id has no effect", "generate.forced-eos", *DEFAULTS, writes=True)
 def forced_eos(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, forced_eos_token_id=None))
 
 
 @mutant(
     "forced-eos-one-early",
-    "the end is forced one token before the longest length",
+    "the end token is forced one token before max_length",
     "generate.forced-eos",
     *DEFAULTS,
     writes=True,
@@ -69,19 +69,21 @@ def forced_eos_early(patch: Patches) -> None:
     _ruled(patch, changed)
 
 
-@mutant("min-length-ignored", "a text may end at once", "generate.min-length", "generate.end-*", *DEFAULTS, writes=True)
+@mutant(
+    "min-length-ignored", "min_length has no effect", "generate.min-length", "generate.end-*", *DEFAULTS, writes=True
+)
 def min_length_ignored(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, min_length=0))
 
 
-@mutant("min-length-one-less", "a text may end one token too early", "generate.end-forbidden", *DEFAULTS, writes=True)
+@mutant("min-length-one-less", "min_length is one too small", "generate.end-forbidden", *DEFAULTS, writes=True)
 def min_length_less(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, min_length=max(0, settings.min_length - 1)))
 
 
 @mutant(
     "min-length-one-more",
-    "a text must have one token more than asked",
+    "min_length is one too large",
     "generate.end-*",
     *DEFAULTS,
     writes=True,
@@ -91,18 +93,22 @@ def min_length_more(patch: Patches) -> None:
     _ruled(patch, lambda settings: replace(settings, min_length=settings.min_length + bool(settings.min_length)))
 
 
-@mutant("max-length-one-less", "texts are one token shorter than allowed", ANY, writes=True)
+@mutant("max-length-one-less", "max_length is one too small", ANY, writes=True)
 def max_length_less(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, max_length=settings.max_length - 1))
 
 
-@mutant("max-length-one-more", "texts are one token longer than allowed", ANY, writes=True)
+@mutant("max-length-one-more", "max_length is one too large", ANY, writes=True)
 def max_length_more(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, max_length=settings.max_length + 1))
 
 
 @mutant(
-    "ngrams-one-longer", "n-grams are forbidden that are one token longer", "generate.no-repeat", *DEFAULTS, writes=True
+    "ngrams-one-longer",
+    "repeated n-grams are forbidden with n one too large",
+    "generate.no-repeat",
+    *DEFAULTS,
+    writes=True,
 )
 def ngrams_longer(patch: Patches) -> None:
     _ruled(
@@ -115,7 +121,7 @@ def ngrams_longer(patch: Patches) -> None:
 
 @mutant(
     "ngrams-not-forbidden",
-    "n-grams may repeat",
+    "no_repeat_ngram_size has no effect",
     "generate.no-repeat",
     *DEFAULTS,
     writes=True,
@@ -127,10 +133,10 @@ def ngrams_ignored(patch: Patches) -> None:
 
 @mutant(
     "penalty-counts-the-start",
-    "length_penalty divides by a length that counts the start token",
+    "the length in length_penalty counts the start token",
     *BEAMS,
     writes=True,
-    history="transformers #25455 and #23127: which length a score is divided by",
+    history="transformers #25455 and #23127: which length the score is divided by",
 )
 def penalty_of_whole(patch: Patches) -> None:
     from reference.generation.dialect import PenalisedLength
@@ -138,37 +144,35 @@ def penalty_of_whole(patch: Patches) -> None:
     _spoken(patch, penalised_length=PenalisedLength.WHOLE)
 
 
-@mutant(
-    "length-penalty-ignored", "length_penalty is 1 whatever is asked", "generate.length-penalty", *DEFAULTS, writes=True
-)
+@mutant("length-penalty-ignored", "length_penalty is always 1", "generate.length-penalty", *DEFAULTS, writes=True)
 def penalty_ignored(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, length_penalty=1.0))
 
 
 @mutant(
     "length-penalty-inverted",
-    "scores are multiplied by the length's power",
+    "scores are multiplied by length ** length_penalty instead of divided",
     *BEAMS,
     writes=True,
-    history="transformers #18208: its docstring said so",
+    history="transformers #18208: the docstring described it this way",
 )
 def penalty_inverted(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, length_penalty=-settings.length_penalty))
 
 
-@mutant("early-stopping-always", "a search stops as soon as it has num_beams texts", *BEAMS, on=WRITER, writes=True)
+@mutant("early-stopping-always", "early_stopping is always true", *BEAMS, on=WRITER, writes=True)
 def early_stopping(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, early_stopping=True))
 
 
-@mutant("early-stopping-ignored", "a search that has num_beams texts goes on", *BEAMS, on=WRITER, writes=True)
+@mutant("early-stopping-ignored", "early_stopping is always false", *BEAMS, on=WRITER, writes=True)
 def never_early(patch: Patches) -> None:
     _asked(patch, lambda settings: replace(settings, early_stopping=False))
 
 
 @mutant(
     "ends-among-candidates",
-    "an end counts among the best 2 * num_beams candidates",
+    "an end token ends a beam if it is among the best 2 * num_beams candidates",
     *BEAMS,
     writes=True,
     history="Flax's search (known issue hf-flax-beams)",
@@ -179,7 +183,7 @@ def ends_among_candidates(patch: Patches) -> None:
     _spoken(patch, end_rank=EndRank.AMONG_CANDIDATES)
 
 
-@mutant("one-beam-less", "beams are searched with one less than asked", *BEAMS, writes=True)
+@mutant("one-beam-less", "num_beams is one too small", *BEAMS, writes=True)
 def beam_less(patch: Patches) -> None:
     _asked(
         patch,
@@ -189,14 +193,14 @@ def beam_less(patch: Patches) -> None:
     )
 
 
-@mutant("scores-are-logits", "beams add up logits instead of log-probabilities", *BEAMS, writes=True)
+@mutant("scores-are-logits", "beam scores are sums of logits instead of log-probabilities", *BEAMS, writes=True)
 def logits_added(patch: Patches) -> None:
     patch("reference.generation.generate:log_softmax", lambda original: lambda logits: logits)
 
 
 @mutant(
     "unfinished-last",
-    "beams cut off at the longest length count only where nothing has finished",
+    "beams that reach max_length are used only if no beam has finished",
     *BEAMS,
     on=WRITER,
     writes=True,
@@ -208,7 +212,7 @@ def unfinished_last(patch: Patches) -> None:
     _spoken(patch, unfinished=Unfinished.LAST_RESORT)
 
 
-@mutant("filled-with-the-end", "a row is filled up with the end token instead of padding", ANY, writes=True)
+@mutant("filled-with-the-end", "rows are padded with the end token", ANY, writes=True)
 def filled(patch: Patches) -> None:
     def make(original):
         def generate(model, inputs, settings, *more):
@@ -223,7 +227,7 @@ def filled(patch: Patches) -> None:
     patch("reference.in_torch:generate", make)
 
 
-@mutant("score-of-the-runner-up", "the text returned is right and its score another's", *BEAMS, writes=True)
+@mutant("score-of-the-runner-up", "the returned text is correct but its score is 1 % off", *BEAMS, writes=True)
 def other_score(patch: Patches) -> None:
     def make(original):
         def generate(*given):
@@ -237,7 +241,7 @@ def other_score(patch: Patches) -> None:
 
 @mutant(
     "settings-file-not-read",
-    "generation_config.json's beams are not among the settings in force",
+    "num_beams of generation_config.json has no effect",
     "generate.settings",
     *DEFAULTS,
     writes=True,
@@ -252,9 +256,7 @@ def settings_lost(patch: Patches) -> None:
     patch("reference.generation.settings:GenerationSettings.read", make)
 
 
-@mutant(
-    "source-mask-ignored-when-generating", "generating sees the source's padding, a pass does not", ANY, writes=True
-)
+@mutant("source-mask-ignored-when-generating", "text generation ignores the source's attention mask", ANY, writes=True)
 def generating_unmasked(patch: Patches) -> None:
     def make(original):
         return lambda self, model, inputs, capacity: original(
@@ -266,7 +268,7 @@ def generating_unmasked(patch: Patches) -> None:
 
 @mutant(
     "source-mask-inverted-when-generating",
-    "generating sees the source's padding alone",
+    "text generation inverts the source's attention mask",
     ANY,
     on="bert2gpt2",
     writes=True,

@@ -18,9 +18,9 @@ def _scored(patch: Patches, compute) -> None:
 
 @mutant(
     "logits-bias-dropped",
-    "final_logits_bias is left out",
+    "final_logits_bias is not added",
     "logits",
-    history="transformers #9193: TensorFlow's resizing lost it",
+    history="transformers #9193: dropped when TensorFlow's model is resized",
 )
 def bias_dropped(patch: Patches) -> None:
     _scored(patch, lambda self, hidden, logits: logits - self.final_logits_bias)
@@ -31,7 +31,7 @@ def bias_twice(patch: Patches) -> None:
     _scored(patch, lambda self, hidden, logits: logits + self.final_logits_bias)
 
 
-@mutant("head-scaled", "the tied head multiplies by the scaled table", "logits")
+@mutant("head-scaled", "the tied head uses the table multiplied by the embedding scale", "logits")
 def scaled(patch: Patches) -> None:
     _scored(
         patch, lambda self, hidden, logits: logits + (self.model.shared.scale - 1) * self.model.shared.scores(hidden)
@@ -40,7 +40,7 @@ def scaled(patch: Patches) -> None:
 
 @mutant(
     "head-scaled-as-t5",
-    "the tied head divides states by the root of the width",
+    "the tied head divides states by sqrt(d_model)",
     "logits",
     history="transformers' T5 scales where its table is tied; BART does not",
 )
@@ -53,7 +53,7 @@ def scaled_as_t5(patch: Patches) -> None:
     )
 
 
-@mutant("head-untied", "the head has a table of its own, whose last row was never read from the file", "logits")
+@mutant("head-untied", "the head has its own weight, whose last row is zero because it was not loaded", "logits")
 def untied(patch: Patches) -> None:
     def compute(self, hidden, logits):
         found = logits.clone()
@@ -68,28 +68,28 @@ def logits_in_float16(patch: Patches) -> None:
     _scored(patch, lambda self, hidden, logits: logits.half().to(logits.dtype))
 
 
-@mutant("tied-head-of-causal-scaled", "the decoder alone scores by half its table", "logits", on="bart-causal")
+@mutant("tied-head-of-causal-scaled", "logits of the decoder-only model are divided by 2", "logits", on="bart-causal")
 def causal_scaled(patch: Patches) -> None:
     patch("bart:BartForCausalLM.score", lambda original: lambda self, hidden: original(self, hidden) / 2)
 
 
 @mutant(
     "classified-at-the-row-s-end",
-    "a text's class is read at the last column, padding or not",
+    "a sequence is classified at the last column, even if that is padding",
     "logits",
     on=LABELS,
-    history="transformers' classifiers of decoders took the last column where no padding token was known",
+    history="transformers' decoder-only classifiers use the last column if no padding token is set",
 )
 def last_column(patch: Patches) -> None:
     patch("bart_heads:last_ends", lambda original: lambda ids, eos: original(ids, eos) * 0 + ids.shape[1] - 1)
 
 
-@mutant("classified-at-the-start", "a text's class is read at its first token, as BERT's", "logits", on=LABELS)
+@mutant("classified-at-the-start", "a sequence is classified at its first token, as in BERT", "logits", on=LABELS)
 def first_column(patch: Patches) -> None:
     patch("bart_heads:last_ends", lambda original: lambda ids, eos: original(ids, eos) * 0)
 
 
-@mutant("tanh-left-out", "the classifier's two maps have nothing between them", "logits", on=LABELS)
+@mutant("tanh-left-out", "the classification head omits tanh between its two layers", "logits", on=LABELS)
 def tanh_left_out(patch: Patches) -> None:
     patch(
         "bart_heads:ClassificationHead.forward",
@@ -97,9 +97,7 @@ def tanh_left_out(patch: Patches) -> None:
     )
 
 
-@mutant(
-    "start-and-end-swapped", "the scores of an answer's first and last position change places", "start_logits", on=SPAN
-)
+@mutant("start-and-end-swapped", "start and end logits of question answering are exchanged", "start_logits", on=SPAN)
 def swapped(patch: Patches) -> None:
     def make(original):
         def __init__(self, *given):
@@ -111,12 +109,14 @@ def swapped(patch: Patches) -> None:
     patch("bart_heads:BartForQuestionAnswering.__init__", make)
 
 
-@mutant("answer-loss-summed", "the losses of an answer's two ends are added and not averaged", "loss", on=SPAN)
+@mutant("answer-loss-summed", "the losses of start and end positions are summed instead of averaged", "loss", on=SPAN)
 def summed(patch: Patches) -> None:
     patch("bart_heads:position_loss", lambda original: lambda *given: 2 * original(*given))
 
 
-@mutant("answer-clamped", "an answer outside of the text counts as its last position", "loss", on=SPAN)
+@mutant(
+    "answer-clamped", "an answer outside the text is clamped to the last position instead of ignored", "loss", on=SPAN
+)
 def clamped(patch: Patches) -> None:
     patch(
         "bart_heads:position_loss",

@@ -7,7 +7,7 @@ from parity.backends.mutants.base import Patches, mutant
 FLAX = "reference.in_flax."
 
 
-@mutant("flax-logits-bias-dropped", "in Flax, final_logits_bias is left out", "logits", backend="mutant-flax")
+@mutant("flax-logits-bias-dropped", "Flax: final_logits_bias is not added", "logits", backend="mutant-flax")
 def bias_dropped(patch: Patches) -> None:
     def make(original):
         return lambda self, hidden: original(self, hidden) - self.final_logits_bias
@@ -17,7 +17,7 @@ def bias_dropped(patch: Patches) -> None:
 
 @mutant(
     "flax-gelu-by-tanh",
-    "in Flax, gelu is approximated by tanh, its library's default",
+    "Flax: GELU is the tanh approximation, the default of jax.nn.gelu",
     "encoder.hidden.1",
     backend="mutant-flax",
 )
@@ -32,7 +32,7 @@ def gelu_by_tanh(patch: Patches) -> None:
 
 @mutant(
     "flax-positions-begin-early",
-    "in Flax, positions begin one row early in the table",
+    "Flax: position embeddings are read one row too early",
     "encoder.hidden.0",
     backend="mutant-flax",
 )

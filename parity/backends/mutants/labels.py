@@ -8,26 +8,26 @@ SHIFT, LOSS = "seq2seq:shift_right", "seq2seq:cross_entropy"
 FED = "decoder.hidden.0"
 
 
-@mutant("labels-not-shifted", "the decoder is fed the labels themselves", FED)
+@mutant("labels-not-shifted", "decoder inputs are the labels without a shift", FED)
 def not_shifted(patch: Patches) -> None:
     patch(SHIFT, lambda original: lambda tokens, pad, start: tokens.masked_fill(tokens < 0, pad))
 
 
-@mutant("labels-shifted-twice", "the decoder is fed labels shifted by two", FED)
+@mutant("labels-shifted-twice", "decoder inputs are the labels shifted by two", FED)
 def shifted_twice(patch: Patches) -> None:
     patch(SHIFT, lambda original: lambda tokens, pad, start: original(original(tokens, pad, start), pad, start))
 
 
-@mutant("labels-shifted-from-padding", "labels are shifted behind the padding token", FED)
+@mutant("labels-shifted-from-padding", "decoder inputs start with the padding token instead of the start token", FED)
 def from_padding(patch: Patches) -> None:
     patch(SHIFT, lambda original: lambda tokens, pad, start: original(tokens, pad, pad))
 
 
 @mutant(
     "labels-wrapped",
-    "the first decoder input is the row's last token that is no padding, as mBART's",
+    "decoder inputs start with the last token of the labels, as in mBART",
     FED,
-    history="transformers #7112 and #14139: each family shifts in its own way",
+    history="transformers #7112 and #14139: the shift differs between model families",
 )
 def wrapped(patch: Patches) -> None:
     def make(original):
@@ -43,19 +43,19 @@ def wrapped(patch: Patches) -> None:
     patch(SHIFT, make)
 
 
-@mutant("ignored-labels-fed-as-0", "a label of -100 is fed to the decoder as token 0", FED)
+@mutant("ignored-labels-fed-as-0", "a label of -100 becomes token 0 in the decoder inputs instead of padding", FED)
 def ignored_fed(patch: Patches) -> None:
     patch(SHIFT, lambda original: lambda tokens, pad, start: original(tokens, 0, start))
 
 
-@mutant("ignored-labels-counted", "a label of -100 is counted, as token 0", "loss")
+@mutant("ignored-labels-counted", "a label of -100 is counted in the loss, as token 0", "loss")
 def ignored_counted(patch: Patches) -> None:
     patch(LOSS, lambda original: lambda logits, labels, *more: original(logits, labels.clamp(min=0), *more))
 
 
 @mutant(
     "padding-ignored-too",
-    "labels that are the padding token are left out of the loss",
+    "labels that are the padding token are ignored in the loss",
     "loss",
     history="TensorFlow's BART: modeling_tf_bart.py, TFBartForConditionalGeneration.call",
 )
@@ -66,7 +66,7 @@ def padding_ignored(patch: Patches) -> None:
     )
 
 
-@mutant("mean-over-all-positions", "the loss is divided by all positions, ignored ones too", "loss")
+@mutant("mean-over-all-positions", "the loss is averaged over all positions, including ignored ones", "loss")
 def over_all(patch: Patches) -> None:
     def make(original):
         return lambda logits, labels, *more: original(logits, labels, *more) * (labels >= 0).sum() / labels.numel()
@@ -76,9 +76,9 @@ def over_all(patch: Patches) -> None:
 
 @mutant(
     "mean-of-rows",
-    "the loss is the mean of every row's own mean",
+    "the loss is averaged per row, then over rows",
     "loss",
-    history="what gradient accumulation made of uneven rows until transformers 4.46",
+    history="gradient accumulation over rows of different lengths before transformers 4.46",
 )
 def of_rows(patch: Patches) -> None:
     def make(original):
@@ -92,26 +92,26 @@ def of_rows(patch: Patches) -> None:
     patch(LOSS, make)
 
 
-@mutant("loss-summed", "the loss is a sum", "loss")
+@mutant("loss-summed", "the loss is a sum instead of a mean", "loss")
 def summed(patch: Patches) -> None:
     patch(LOSS, lambda original: lambda logits, labels, *more: original(logits, labels, *more) * (labels >= 0).sum())
 
 
-@mutant("label-smoothing-left-on", "a tenth of every label's weight is spread over the vocabulary", "loss")
+@mutant("label-smoothing-left-on", "label smoothing of 0.1 is applied", "loss")
 def smoothing(patch: Patches) -> None:
     patch(LOSS, lambda original: lambda logits, labels, *more: original(logits, labels, 0.1))
 
 
-@mutant("label-smoothing-a-thousandth", "a thousandth of every label's weight is spread", "loss")
+@mutant("label-smoothing-a-thousandth", "label smoothing of 0.001 is applied", "loss")
 def little_smoothing(patch: Patches) -> None:
     patch(LOSS, lambda original: lambda logits, labels, *more: original(logits, labels, 0.001))
 
 
 @mutant(
     "no-labels-no-loss",
-    "a batch whose labels are all ignored has a loss of 0",
+    "the loss of a batch with only ignored labels is 0 instead of NaN",
     "loss",
-    history="a division guarded by one, as in transformers' TensorFlow losses",
+    history="a denominator of at least 1, as in transformers' TensorFlow losses",
 )
 def guarded(patch: Patches) -> None:
     patch(LOSS, lambda original: lambda *given: original(*given).nan_to_num(0.0))
@@ -119,7 +119,7 @@ def guarded(patch: Patches) -> None:
 
 @mutant(
     "causal-labels-shifted",
-    "BART's decoder alone compares each position with the label after it",
+    "the decoder-only BART compares each position with the next label",
     "loss",
     on="bart-causal",
     history="transformers #14139: BERT's and GPT-2's do, BART's does not",
@@ -130,7 +130,7 @@ def causal_shifted(patch: Patches) -> None:
 
 @mutant(
     "gradient-of-a-table-halved",
-    "the shared table's gradient counts the head's part alone",
+    "the shared embedding's gradient has only the head's contribution",
     "gradient.model.shared.weight",
 )
 def gradient_halved(patch: Patches) -> None:

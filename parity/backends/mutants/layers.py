@@ -30,7 +30,7 @@ def _variance(hidden, correction=0):
 
 @mutant(
     "epsilon-1e-12",
-    "epsilon is BERT's 1e-12 instead of 1e-5",
+    "layer normalisation's epsilon is 1e-12, as in BERT, instead of 1e-5",
     FIRST,
     history="keras-hub's and transformers' BERT and BART differ in this default",
 )
@@ -38,27 +38,27 @@ def epsilon_of_bert(patch: Patches) -> None:
     _normal(patch, lambda hidden, epsilon: _centred(hidden) * (_variance(hidden) + 1e-12).rsqrt())
 
 
-@mutant("epsilon-1e-6", "epsilon is 1e-6, the default of Flax, instead of 1e-5", FIRST)
+@mutant("epsilon-1e-6", "layer normalisation's epsilon is 1e-6, Flax's default, instead of 1e-5", FIRST)
 def epsilon_of_flax(patch: Patches) -> None:
     _normal(patch, lambda hidden, epsilon: _centred(hidden) * (_variance(hidden) + 1e-6).rsqrt())
 
 
-@mutant("epsilon-outside-the-root", "epsilon is added to the deviation instead of the variance", FIRST)
+@mutant("epsilon-outside-the-root", "epsilon is added to the standard deviation instead of the variance", FIRST)
 def epsilon_outside(patch: Patches) -> None:
     _normal(patch, lambda hidden, epsilon: _centred(hidden) / (_variance(hidden).sqrt() + epsilon))
 
 
-@mutant("unbiased-variance", "the variance is divided by one less than the width", FIRST)
+@mutant("unbiased-variance", "layer normalisation uses the unbiased variance", FIRST)
 def unbiased(patch: Patches) -> None:
     _normal(patch, lambda hidden, epsilon: _centred(hidden) * (_variance(hidden, 1) + epsilon).rsqrt())
 
 
-@mutant("norm-not-centred", "the mean is not taken away", FIRST)
+@mutant("norm-not-centred", "layer normalisation does not subtract the mean", FIRST)
 def not_centred(patch: Patches) -> None:
     _normal(patch, lambda hidden, epsilon: hidden * (hidden.square().mean(-1, keepdim=True) + epsilon).rsqrt())
 
 
-@mutant("norm-in-bfloat16", "normalisations compute in bfloat16", FIRST)
+@mutant("norm-in-bfloat16", "layer normalisation computes in bfloat16", FIRST)
 def in_bfloat16(patch: Patches) -> None:
     _normal(
         patch,
@@ -70,7 +70,7 @@ def in_bfloat16(patch: Patches) -> None:
 
 @mutant(
     "norm-before",
-    "normalisation comes before each part of a layer instead of after its residual sum",
+    "encoder layers are pre-norm instead of post-norm",
     "encoder.attention.0",
 )
 def before(patch: Patches) -> None:
@@ -78,7 +78,7 @@ def before(patch: Patches) -> None:
     patch("layers:EncoderLayer.after", lambda original: lambda self, norm, hidden: hidden)
 
 
-@mutant("norms-exchanged", "the encoder's two normalisations of a layer are taken for each other", NEXT)
+@mutant("norms-exchanged", "the two layer normalisations of an encoder layer are exchanged", NEXT)
 def exchanged(patch: Patches) -> None:
     def make(original):
         def run(self, *given):
@@ -100,7 +100,7 @@ def exchanged(patch: Patches) -> None:
 
 @mutant(
     "residual-lost",
-    "the decoder's feed-forward network replaces the states instead of adding to them",
+    "the decoder's feed-forward network has no residual connection",
     "decoder.hidden.1",
 )
 def residual_lost(patch: Patches) -> None:
@@ -117,9 +117,9 @@ def residual_lost(patch: Patches) -> None:
 
 @mutant(
     "gelu-by-tanh",
-    "gelu is approximated by tanh",
+    "GELU is the tanh approximation",
     NEXT,
-    history="jax.nn.gelu approximates unless it is told not to",
+    history="jax.nn.gelu has approximate=True by default",
 )
 def gelu_by_tanh(patch: Patches) -> None:
     def make(original):
@@ -130,17 +130,17 @@ def gelu_by_tanh(patch: Patches) -> None:
     patch(ACTIVATION, make)
 
 
-@mutant("gelu-by-sigmoid", "gelu is approximated by x · sigmoid(1.702 x)", NEXT)
+@mutant("gelu-by-sigmoid", "GELU is approximated by x · sigmoid(1.702 x)", NEXT)
 def gelu_by_sigmoid(patch: Patches) -> None:
     patch(ACTIVATION, lambda original: lambda hidden: hidden * (1.702 * hidden).sigmoid())
 
 
-@mutant("activation-is-relu", "ReLU stands where the config says gelu", NEXT)
+@mutant("activation-is-relu", "the activation is ReLU instead of the config's GELU", NEXT)
 def relu(patch: Patches) -> None:
     patch(ACTIVATION, lambda original: lambda hidden: hidden.relu())
 
 
-@mutant("fc2-bias-missing", "the feed-forward network ends without its bias", NEXT)
+@mutant("fc2-bias-missing", "the feed-forward network's second layer has no bias", NEXT)
 def fc2_bias(patch: Patches) -> None:
     def make(original):
         def __init__(self, *given):
@@ -154,7 +154,7 @@ def fc2_bias(patch: Patches) -> None:
 
 @mutant(
     "one-row-a-hundredth-off",
-    "one channel of the last decoder layer's feed-forward network is off by a hundredth",
+    "one channel of the last decoder layer's feed-forward output is multiplied by 1.01",
     "decoder.hidden.2",
 )
 def one_row(patch: Patches) -> None:

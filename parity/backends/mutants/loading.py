@@ -45,7 +45,7 @@ def _swapped(patch: Patches, one: str, other: str) -> None:
 
 @mutant(
     "keys-for-values",
-    "the projections of keys and of values are loaded into each other",
+    "the weights of the key and value projections are exchanged",
     f"{LAYER}encoder_attn.k_proj.weight",
     f"{LAYER}encoder_attn.v_proj.weight",
 )
@@ -55,7 +55,7 @@ def keys_for_values(patch: Patches) -> None:
 
 @mutant(
     "norm-weight-for-bias",
-    "a normalisation's weight and bias are loaded into each other",
+    "weight and bias of a layer normalisation are exchanged",
     f"{LAYER}final_layer_norm.weight",
     f"{LAYER}final_layer_norm.bias",
 )
@@ -65,12 +65,12 @@ def weight_for_bias(patch: Patches) -> None:
 
 @mutant(
     "last-layer-random",
-    "the last layer's projections are as they were initialised",
+    "the matrices of the last decoder layer keep their random initialisation",
     f"{LAYER}self_attn.q_proj.weight",
     f"{LAYER}self_attn.k_proj.weight",
     f"{LAYER}fc1.weight",
     f"{LAYER}self_attn.v_proj.weight",
-    history="a name that did not match, and the warning that nobody read",
+    history="a parameter name that does not match, reported only by a warning",
 )
 def last_layer(patch: Patches) -> None:
     def change(held):
@@ -82,7 +82,7 @@ def last_layer(patch: Patches) -> None:
     changed(patch, change)
 
 
-@mutant("one-bit", "the lowest bit of one number of one weight is flipped", f"{LAYER}fc1.weight")
+@mutant("one-bit", "the lowest bit of one element of one weight is flipped", f"{LAYER}fc1.weight")
 def one_bit(patch: Patches) -> None:
     def change(held):
         held[f"{LAYER}fc1.weight"].view(np.uint32)[3, 5] ^= 1
@@ -92,9 +92,9 @@ def one_bit(patch: Patches) -> None:
 
 @mutant(
     "through-float16",
-    "every number has been through float16",
+    "every parameter is rounded to float16",
     "model.shared.weight",
-    history="a checkpoint saved in half precision and published as float32",
+    history="a checkpoint that was saved in half precision and published as float32",
 )
 def through_float16(patch: Patches) -> None:
     def change(held):
@@ -104,14 +104,14 @@ def through_float16(patch: Patches) -> None:
     changed(patch, change)
 
 
-@mutant("one-bias-zero", "one bias is left at zero", f"{LAYER}fc2.bias")
+@mutant("one-bias-zero", "one bias is zero", f"{LAYER}fc2.bias")
 def one_bias(patch: Patches) -> None:
     changed(patch, lambda held: held[f"{LAYER}fc2.bias"].fill(0))
 
 
 @mutant(
     "layers-exchanged",
-    "the decoder's layers are loaded in the wrong order",
+    "the first two decoder layers are exchanged",
     "model.decoder.layers.0.self_attn.k_proj.weight",
     "model.decoder.layers.0.self_attn.q_proj.weight",
 )
@@ -124,7 +124,7 @@ def layers_exchanged(patch: Patches) -> None:
     changed(patch, change)
 
 
-@mutant("two-tokens-exchanged", "two rows of the vocabulary's table change places", "model.shared.weight")
+@mutant("two-tokens-exchanged", "two rows of the token embedding are exchanged", "model.shared.weight")
 def tokens_exchanged(patch: Patches) -> None:
     def change(held):
         table = held["model.shared.weight"]
@@ -133,14 +133,14 @@ def tokens_exchanged(patch: Patches) -> None:
     changed(patch, change)
 
 
-@mutant("logits-bias-not-loaded", "final_logits_bias keeps the zeros it was made with", "final_logits_bias")
+@mutant("logits-bias-not-loaded", "final_logits_bias is zero instead of the file's value", "final_logits_bias")
 def bias_not_loaded(patch: Patches) -> None:
     changed(patch, lambda held: held["final_logits_bias"].fill(0))
 
 
 @mutant(
     "encoder-positions-for-decoder",
-    "the decoder is given the encoder's positions",
+    "the decoder's position embedding is a copy of the encoder's",
     "model.decoder.embed_positions.weight",
 )
 def positions_shared(patch: Patches) -> None:

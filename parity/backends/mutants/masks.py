@@ -15,17 +15,17 @@ def _over(attention_mask, start, queries):
     return keys[None, :], torch.arange(start, start + queries)[:, None], (attention_mask != 0)[:, None, None, :]
 
 
-@mutant("mask-polarity", "the encoder hides tokens and sees padding", ENCODER)
+@mutant("mask-polarity", "the encoder's mask is inverted: tokens are masked, padding is not", ENCODER)
 def polarity(patch: Patches) -> None:
     patch("bart:padding_mask", lambda original: lambda attention_mask: ~original(attention_mask))
 
 
-@mutant("encoder-mask-forgotten", "the encoder sees padding", ENCODER)
+@mutant("encoder-mask-forgotten", "the encoder does not mask padding", ENCODER)
 def encoder_forgotten(patch: Patches) -> None:
     patch("bart:padding_mask", lambda original: lambda attention_mask: original(attention_mask.abs() + 1))
 
 
-@mutant("causal-transposed", "every decoder position sees the later ones instead of the earlier", DECODER)
+@mutant("causal-transposed", "decoder positions attend to later positions instead of earlier ones", DECODER)
 def transposed(patch: Patches) -> None:
     def make(original):
         def causal_mask(attention_mask, start, queries):
@@ -37,7 +37,7 @@ def transposed(patch: Patches) -> None:
     patch("seq2seq:causal_mask", make)
 
 
-@mutant("causal-one-too-many", "every decoder position sees one token of its future", DECODER)
+@mutant("causal-one-too-many", "decoder positions also attend to the next position", DECODER)
 def one_too_many(patch: Patches) -> None:
     def make(original):
         def causal_mask(attention_mask, start, queries):
@@ -49,7 +49,7 @@ def one_too_many(patch: Patches) -> None:
     patch("seq2seq:causal_mask", make)
 
 
-@mutant("causal-one-too-few", "no decoder position sees itself", DECODER)
+@mutant("causal-one-too-few", "decoder positions do not attend to themselves", DECODER)
 def one_too_few(patch: Patches) -> None:
     def make(original):
         def causal_mask(attention_mask, start, queries):
@@ -61,7 +61,7 @@ def one_too_few(patch: Patches) -> None:
     patch("seq2seq:causal_mask", make)
 
 
-@mutant("causal-mask-missing", "the decoder sees its whole input, as an encoder does", DECODER)
+@mutant("causal-mask-missing", "the decoder has no causal mask", DECODER)
 def missing(patch: Patches) -> None:
     def make(original):
         return lambda attention_mask, start, queries: (attention_mask != 0)[:, None, None, :].repeat(1, 1, queries, 1)
@@ -69,7 +69,7 @@ def missing(patch: Patches) -> None:
     patch("seq2seq:causal_mask", make)
 
 
-@mutant("decoder-mask-ignored", "padding among the decoder's inputs is seen though a mask hides it", DECODER)
+@mutant("decoder-mask-ignored", "decoder_attention_mask has no effect", DECODER)
 def decoder_ignored(patch: Patches) -> None:
     patch(
         "seq2seq:causal_mask",
@@ -79,15 +79,15 @@ def decoder_ignored(patch: Patches) -> None:
 
 @mutant(
     "cross-padding-seen",
-    "cross-attention sees the source's padding",
+    "cross-attention does not mask the source's padding",
     CROSS,
-    history="transformers #1455: the source's mask has to be handed to the decoder as well",
+    history="transformers #1455: the decoder needs the source's mask as well",
 )
 def cross_padding(patch: Patches) -> None:
     patch("seq2seq:padding_mask", lambda original: lambda attention_mask: original(attention_mask.abs() + 1))
 
 
-@mutant("mask-leaks", "what is masked loses 9 of its score instead of all of it", ENCODER)
+@mutant("mask-leaks", "masked scores are reduced by 9 instead of set to -inf", ENCODER)
 def leaks(patch: Patches) -> None:
     def make(original):
         import torch
@@ -103,9 +103,7 @@ def leaks(patch: Patches) -> None:
     patch("attention:ATTENTIONS[eager]", make)
 
 
-@mutant(
-    "mask-after-softmax", "masked weights are set to zero after the softmax, and the others left as they are", ENCODER
-)
+@mutant("mask-after-softmax", "masked weights are set to zero after softmax without renormalising the others", ENCODER)
 def after_softmax(patch: Patches) -> None:
     def make(original):
         import torch
@@ -120,7 +118,7 @@ def after_softmax(patch: Patches) -> None:
     patch("attention:ATTENTIONS[eager]", make)
 
 
-@mutant("mask-of-first-row", "every row of the batch is given the first row's padding mask", ENCODER)
+@mutant("mask-of-first-row", "every row of the batch uses the first row's padding mask", ENCODER)
 def first_row(patch: Patches) -> None:
     patch(
         "bart:padding_mask",
@@ -130,9 +128,9 @@ def first_row(patch: Patches) -> None:
 
 @mutant(
     "masked-row-frees-all",
-    "where one row of the batch is masked entirely, no row's padding is hidden",
+    "if one row of the batch is fully masked, padding of the other rows is not masked",
     ENCODER,
-    history="transformers #26572 and #30311: when such rows are freed, and when a mask is dropped for a whole batch",
+    history="transformers #26572 and #30311: handling of fully masked rows, and masks dropped for a whole batch",
 )
 def frees_all(patch: Patches) -> None:
     def make(original):
@@ -147,9 +145,9 @@ def frees_all(patch: Patches) -> None:
 
 @mutant(
     "masked-row-is-nan-for-all",
-    "a row without any key is NaN, and 0 times NaN reaches the other rows",
+    "a fully masked row is NaN, and 0 · NaN reaches the other rows",
     "encoder.hidden.1",
-    history="pytorch #103749 and #110213, curated-transformers #360: zero times NaN is still NaN",
+    history="pytorch #103749 and #110213, curated-transformers #360: 0 · NaN is NaN",
 )
 def nan_for_all(patch: Patches) -> None:
     def make(original):

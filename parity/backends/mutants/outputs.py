@@ -14,7 +14,7 @@ def _whole(patch: Patches, change) -> None:
     patch(f"{ADAPTER}whole", lambda original: lambda output: change(dict(original(output))))
 
 
-@mutant("parameter-left-out", "one parameter is not among the model's", f"{LAYER}fc1.bias")
+@mutant("parameter-left-out", "one parameter is missing from the model", f"{LAYER}fc1.bias")
 def left_out(patch: Patches) -> None:
     def make(original):
         return lambda model: ((name, array) for name, array in original(model) if name != f"{LAYER}fc1.bias")
@@ -24,7 +24,7 @@ def left_out(patch: Patches) -> None:
 
 @mutant(
     "parameter-random-each-time",
-    "one weight is drawn at every load",
+    "one weight is random at every load",
     f"{LAYER}fc1.weight",
     history="known issue hf-torch-untied-tables-random",
 )
@@ -38,7 +38,7 @@ def random_each_time(patch: Patches) -> None:
     changed(patch, change)
 
 
-@mutant("tied-head-copied", "the tied head is a copy of the table, which training would drive apart", "lm_head.weight")
+@mutant("tied-head-copied", "the tied head is a separate copy of the embedding", "lm_head.weight")
 def head_copied(patch: Patches) -> None:
     def make(original):
         def parameters(model):
@@ -52,7 +52,7 @@ def head_copied(patch: Patches) -> None:
     patch(f"{ADAPTER}one_table", lambda original: lambda table, held: [])
 
 
-@mutant("attentions-not-returned", "the encoder's attentions are asked for and do not come", "encoder.attention.0")
+@mutant("attentions-not-returned", "the encoder's attentions are requested but not returned", "encoder.attention.0")
 def attentions_lost(patch: Patches) -> None:
     def change(fields):
         fields.pop("encoder_attentions", None)
@@ -61,19 +61,19 @@ def attentions_lost(patch: Patches) -> None:
     _whole(patch, change)
 
 
-@mutant("fields-in-another-order", "an output's fields come in another order than documented", "forward")
+@mutant("fields-in-another-order", "output fields are in another order than documented", "forward")
 def another_order(patch: Patches) -> None:
     _whole(patch, lambda fields: dict(reversed(fields.items())))
 
 
-@mutant("loss-in-an-array", "the loss is an array of one number instead of a number", "loss")
+@mutant("loss-in-an-array", "the loss has shape [1] instead of []", "loss")
 def loss_in_array(patch: Patches) -> None:
     _whole(patch, lambda fields: {name: each[None] if name == "loss" else each for name, each in fields.items()})
 
 
 @mutant(
     "logits-promoted",
-    "logits come in float64 where the model was loaded in float32",
+    "logits are float64 although the model is float32",
     "logits",
     history="JAX and NumPy promote where a constant is of another dtype",
 )
@@ -81,7 +81,7 @@ def promoted(patch: Patches) -> None:
     _whole(patch, lambda fields: {name: each.double() if name == "logits" else each for name, each in fields.items()})
 
 
-@mutant("cache-axes-moved", "the cache is held as [batch, length, heads, head_dim]", "decoder.self_key.0")
+@mutant("cache-axes-moved", "the cache has axes [batch, length, heads, head_dim]", "decoder.self_key.0")
 def axes_moved(patch: Patches) -> None:
     def make(original):
         return lambda cache: [[batch, length, heads, size] for batch, heads, length, size in original(cache)]
@@ -91,7 +91,7 @@ def axes_moved(patch: Patches) -> None:
 
 @mutant(
     "rows-know-each-other",
-    "when generating, every row is given the mean of the batch's logits",
+    "in generation, every row has the batch's mean logits",
     "generate.*",
     writes=True,
 )
@@ -106,7 +106,9 @@ def rows_know(patch: Patches) -> None:
     patch("generation:CachedDecoder.logits", make)
 
 
-@mutant("batch-statistics", "a decoder's normalisation takes its mean over the batch", "decoder.hidden.0")
+@mutant(
+    "batch-statistics", "a tenth of the batch's mean is subtracted from the decoder's embeddings", "decoder.hidden.0"
+)
 def batch_statistics(patch: Patches) -> None:
     def make(original):
         def embed(self, embedded, start):

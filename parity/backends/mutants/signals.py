@@ -28,7 +28,7 @@ def zero(patch: Patches) -> None:
     changed(patch, change)
 
 
-@mutant("seeded-otherwise", "every parameter is drawn anew, as large as it was", "*", on=EVERYWHERE)
+@mutant("seeded-otherwise", "every parameter is redrawn with the same mean and standard deviation", "*", on=EVERYWHERE)
 def seeded(patch: Patches) -> None:
     def change(held):
         rng = np.random.default_rng(1)
@@ -40,7 +40,7 @@ def seeded(patch: Patches) -> None:
     changed(patch, change)
 
 
-@mutant("shuffled", "the numbers of every parameter change places", "*", on=EVERYWHERE)
+@mutant("shuffled", "the elements of every parameter are shuffled", "*", on=EVERYWHERE)
 def shuffled(patch: Patches) -> None:
     def change(held):
         rng = np.random.default_rng(2)

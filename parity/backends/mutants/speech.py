@@ -10,21 +10,21 @@ FIRST, WEIGHTS, LAST = "encoder.hidden.0", "encoder.attention.0", "encoder.last"
 
 @mutant(
     "one-frame-too-many",
-    "a row's frames are counted as one more",
+    "the number of frames per row is one too large",
     FIRST,
     on=SPEECH,
-    history="the lengths that convolutions leave, rounded up instead of down",
+    history="output lengths of convolutions rounded up instead of down",
 )
 def frame_too_many(patch: Patches) -> None:
     patch("speech:frames_left", lambda original: lambda *given: original(*given) + 1)
 
 
-@mutant("one-frame-too-few", "a row's frames are counted as one less", FIRST, on=SPEECH)
+@mutant("one-frame-too-few", "the number of frames per row is one too small", FIRST, on=SPEECH)
 def frame_too_few(patch: Patches) -> None:
     patch("speech:frames_left", lambda original: lambda *given: original(*given) - 1)
 
 
-@mutant("strides-alone-shorten", "lengths are divided by strides and kernels are forgotten", FIRST, on=SPEECH)
+@mutant("strides-alone-shorten", "the number of frames is computed from strides without kernel sizes", FIRST, on=SPEECH)
 def strides_alone(patch: Patches) -> None:
     patch(
         "speech:frames_left",
@@ -34,7 +34,7 @@ def strides_alone(patch: Patches) -> None:
 
 @mutant(
     "features-not-normalised",
-    "the first convolution's channels go on as they are",
+    "the first convolution's output is not normalised",
     FIRST,
     on=SPEECH,
     history="transformers #13512: audio normalised wrongly in three releases",
@@ -49,14 +49,14 @@ def not_normalised(patch: Patches) -> None:
     patch("speech:FeatureLayer.forward", make)
 
 
-@mutant("projection-not-normalised", "features are projected without their normalisation", FIRST, on=SPEECH)
+@mutant("projection-not-normalised", "the feature projection omits layer normalisation", FIRST, on=SPEECH)
 def projection_not_normalised(patch: Patches) -> None:
     patch("speech:FeatureProjection.forward", lambda original: lambda self, frames: self.linear(frames))
 
 
 @mutant(
     "weight-norm-of-channels",
-    "the positions' kernel is normalised for each channel instead of each tap",
+    "weight normalisation of the positional convolution is per channel instead of per tap",
     FIRST,
     on=SPEECH,
     history="transformers #11617: the same in TensorFlow's first conversion",
@@ -78,7 +78,7 @@ def weight_norm(patch: Patches) -> None:
 
 @mutant(
     "weight-norm-forgotten",
-    "the positions' kernel is its direction, without its lengths",
+    "the positional convolution uses weight_v alone, without weight_g",
     FIRST,
     on=SPEECH,
     history="transformers #26796: weight_g and weight_v reported as not used",
@@ -98,7 +98,7 @@ def weight_norm_forgotten(patch: Patches) -> None:
 
 @mutant(
     "positions-one-frame-late",
-    "the frame that an even kernel makes too many is left off at the wrong end",
+    "the extra frame of an even positional kernel is removed at the wrong end",
     FIRST,
     on=SPEECH,
 )
@@ -109,14 +109,14 @@ def positions_late(patch: Patches) -> None:
     patch("speech:convolve", make)
 
 
-@mutant("positions-left-out", "no positions are added", FIRST, on=SPEECH)
+@mutant("positions-left-out", "the positional convolution's output is not added", FIRST, on=SPEECH)
 def positions_left_out(patch: Patches) -> None:
     patch("speech:ConvolutionalPositions.forward", lambda original: lambda self, hidden: hidden * 0)
 
 
 @mutant(
     "adapter-stride-in-masks",
-    "the adapter's shortening is forgotten where padding is hidden from the decoder",
+    "the cross-attention mask ignores the adapter's strides",
     "decoder.cross_attention.0",
     on=SPEECH,
 )
@@ -134,7 +134,7 @@ def adapter_forgotten(patch: Patches) -> None:
     patch("speech:SpeechEncoder.source_mask", make)
 
 
-@mutant("adapter-gate-exchanged", "the adapter's values and gates are taken for each other", LAST, on=SPEECH)
+@mutant("adapter-gate-exchanged", "values and gates of the adapter's GLU are exchanged", LAST, on=SPEECH)
 def gate(patch: Patches) -> None:
     def make(original):
         def __init__(self, config):
@@ -147,7 +147,7 @@ def gate(patch: Patches) -> None:
     patch("speech:Adapter.__init__", make)
 
 
-@mutant("adapter-not-normalised", "the adapter's projection is not normalised", LAST, on=SPEECH)
+@mutant("adapter-not-normalised", "the adapter's projection omits layer normalisation", LAST, on=SPEECH)
 def adapter_norm(patch: Patches) -> None:
     def make(original):
         def forward(self, hidden):

@@ -62,7 +62,7 @@ def _kept(found, places):
 
 @fault(
     "prefix-space-never",
-    "add_prefix_space puts no space before a text",
+    "add_prefix_space has no effect",
     "ids",
     history="transformers #2947, #11057: the setting had no effect on the fast tokenizer",
 )
@@ -72,9 +72,9 @@ def prefix_never(patch: Patches) -> None:
 
 @fault(
     "prefix-space-always",
-    "every text gets a space before it",
+    "a space is added before every text",
     "ids",
-    history="transformers #2899, of #2778: a space before every text that is framed, by default",
+    history="transformers #2899, introduced by #2778: a space before every text with special tokens, by default",
 )
 def prefix_always(patch: Patches) -> None:
     _read_with(patch, True)
@@ -82,15 +82,15 @@ def prefix_always(patch: Patches) -> None:
 
 @fault(
     "prefix-space-doubled",
-    "add_prefix_space puts a space before a text that begins with one",
+    "add_prefix_space adds a space even to a text that starts with one",
     "ids",
-    history="simpletransformers #459: the space was added whatever the text began with",
+    history="simpletransformers #459: the space was added even if the text starts with one",
 )
 def prefix_doubled(patch: Patches) -> None:
     _texts_first(patch, lambda text, prefix: " " + text if prefix and text[:1].isspace() else text)
 
 
-@fault("merges-exchanged", "two merges that stand side by side and take the same symbol change places", "ids")
+@fault("merges-exchanged", "two adjacent merges that compete for the same symbol are exchanged", "ids")
 def merges_exchanged(patch: Patches) -> None:
     def change(merges):
         """The last two tokens of that kind."""
@@ -103,9 +103,9 @@ def merges_exchanged(patch: Patches) -> None:
 
 @fault(
     "merges-longest-first",
-    "merges are taken by the length of what they make, not by their rank",
+    "merges are applied by length of the result instead of rank",
     "ids",
-    history="gigatoken #18: the rank of a merge taken from elsewhere than its place in the list",
+    history="gigatoken #18: the rank of a merge was not its index in the list",
 )
 def merges_longest_first(patch: Patches) -> None:
     _ranks(patch, lambda merges: sorted(merges, key=lambda pair: -len("".join(pair))))
@@ -115,25 +115,25 @@ def merges_longest_first(patch: Patches) -> None:
     "last-merge-lost",
     "the last line of merges.txt is not read",
     "ids",
-    history="tiktoken #598: it was, where the file does not end with a line's end",
+    history="tiktoken #598: the same for a file without a final newline",
 )
 def last_merge(patch: Patches) -> None:
     _ranks(patch, lambda merges: merges[:-1])
 
 
-@fault("lower-cased", "a text is made lower case first", "ids")
+@fault("lower-cased", "texts are lower-cased before tokenisation", "ids")
 def lower_cased(patch: Patches) -> None:
     _texts_first(patch, lambda text, prefix: text.lower())
 
 
-@fault("unicode-composed", "a text is brought to Unicode's composed form first, which merges of bytes never see", "ids")
+@fault("unicode-composed", "texts are normalised to NFC before tokenisation", "ids")
 def composed(patch: Patches) -> None:
     import unicodedata
 
     _texts_first(patch, lambda text, prefix: unicodedata.normalize("NFC", text))
 
 
-@fault("characters-for-bytes", "a character is looked up as it stands, not as the bytes of its UTF-8 form", "ids")
+@fault("characters-for-bytes", "characters are not mapped to UTF-8 bytes", "ids")
 def characters_for_bytes(patch: Patches) -> None:
     from reference.tokenizer.alphabet import SPACE
 
@@ -142,9 +142,9 @@ def characters_for_bytes(patch: Patches) -> None:
 
 @fault(
     "spaces-kept-together",
-    "a run of spaces takes the one that belongs to the word behind it",
+    "a run of spaces includes the space that belongs to the next word",
     "ids",
-    history="huggingface-tokenizer-in-cxx #10: RE2 cannot look ahead; lattice #519",
+    history="huggingface-tokenizer-in-cxx #10: RE2 has no lookahead; lattice #519",
 )
 def kept_together(patch: Patches) -> None:
     def make(original):
@@ -163,9 +163,9 @@ def kept_together(patch: Patches) -> None:
 
 @fault(
     "special-tokens-not-found",
-    "a special token in a text is cut up as text",
+    "special tokens in a text are tokenised as ordinary text",
     "ids",
-    history="tokenizers #275: <mask> and <pad> cut into letters",
+    history="tokenizers #275: <mask> and <pad> split into characters",
 )
 def not_found(patch: Patches) -> None:
     def make(original):
@@ -176,9 +176,9 @@ def not_found(patch: Patches) -> None:
 
 @fault(
     "mask-leaves-its-space",
-    "the space before a mask is a token of its own",
+    "the space before the mask token is a separate token (lstrip ignored)",
     "ids",
-    history="transformers #3057: the fast tokenizer gave <mask> and the space before it apart",
+    history="transformers #3057: the fast tokenizer returned <mask> and its preceding space as two tokens",
 )
 def leaves_space(patch: Patches) -> None:
     def make(original):
@@ -191,16 +191,16 @@ def leaves_space(patch: Patches) -> None:
     patch(f"{TOKENIZER}read_added", make)
 
 
-@fault("end-not-added", "a row is framed by its start alone", "ids")
+@fault("end-not-added", "the end token is not added", "ids")
 def end_not_added(patch: Patches) -> None:
     _encoded(patch, lambda self, found: _kept(found, range(len(found.ids) - 1)))
 
 
 @fault(
     "start-doubled",
-    "a row begins with two starts",
+    "the start token is added twice",
     "ids",
-    history="vllm #27515, llama.cpp #7107: a template holds the start, and the tokenizer adds it",
+    history="vllm #27515, llama.cpp #7107: the template contains the start token, and the tokenizer adds another",
 )
 def start_doubled(patch: Patches) -> None:
     _encoded(patch, lambda self, found: _kept(found, (0, *range(len(found.ids)))))
@@ -208,7 +208,7 @@ def start_doubled(patch: Patches) -> None:
 
 @fault(
     "pair-with-one-end",
-    "one end stands between two texts instead of two",
+    "one separator between two texts instead of two",
     "ids",
     history="PreSumm #200, simpletransformers #163: one separator, as in BERT",
 )
@@ -225,7 +225,7 @@ def one_end(patch: Patches) -> None:
 
 @fault(
     "special-tokens-of-the-text-marked",
-    "a special token written in the text is marked as one of the frame's",
+    "special_tokens_mask is 1 for special tokens that the text contains",
     "special_tokens_mask",
     history="transformers #7578, #12936: slow and fast tokenizers marked different ones",
 )
@@ -235,9 +235,9 @@ def text_marked(patch: Patches) -> None:
 
 @fault(
     "offsets-with-their-space",
-    "a token's span begins at the space before its word",
+    "a token's offsets include the space before its word",
     "offsets",
-    history="transformers #3796, mended by tokenizers #236",
+    history="transformers #3796, fixed by tokenizers #236",
 )
 def untrimmed(patch: Patches) -> None:
     patch(f"{TOKENIZER}_trimmed", lambda original: lambda start, end, leading, trailing: (start, end))
@@ -245,9 +245,9 @@ def untrimmed(patch: Patches) -> None:
 
 @fault(
     "cleaned-up-unasked",
-    "spaces before punctuation are taken out of every decoded text",
+    "decoding removes spaces before punctuation although clean-up is off",
     "whole",
-    history="transformers #21119, tokenizers #1164: decoding swallows a space by default",
+    history="transformers #21119, tokenizers #1164: decoding removes a space by default",
 )
 def cleaned_up(patch: Patches) -> None:
     def make(original):
@@ -258,7 +258,7 @@ def cleaned_up(patch: Patches) -> None:
     patch(f"{OURS}decode", make)
 
 
-@fault("special-tokens-not-skipped", "skip_special_tokens leaves them in the text", "skipped")
+@fault("special-tokens-not-skipped", "skip_special_tokens has no effect", "skipped")
 def not_skipped(patch: Patches) -> None:
     def make(original):
         return lambda self, ids, skip_special_tokens=False, clean_up=None: original(self, ids, False, clean_up)
@@ -268,9 +268,9 @@ def not_skipped(patch: Patches) -> None:
 
 @fault(
     "cut-through-the-frame",
-    "a row that is too long loses its end",
+    "truncation removes special tokens",
     "ids",
-    history="trainite #161: the end was cut off with the text",
+    history="trainite #161: the end token was truncated",
 )
 def through_the_frame(patch: Patches) -> None:
     def make(original):
@@ -289,13 +289,13 @@ def through_the_frame(patch: Patches) -> None:
     "cut-on-the-right-always",
     "truncation_side has no effect",
     "ids",
-    history="transformers #12913, tokenizers #779: for long there was one side only",
+    history="transformers #12913, tokenizers #779: truncation on one side only",
 )
 def right_always(patch: Patches) -> None:
     patch(f"{HOST}shortened", lambda original: lambda bare, room, cut: original(bare, room, "right"))
 
 
-@fault("padding-attended-to", "the mask of a padded row has a 1 for its padding", "attention_mask")
+@fault("padding-attended-to", "the attention mask is 1 for padding", "attention_mask")
 def padding_attended(patch: Patches) -> None:
     def make(original):
         def fitted(*asked):
@@ -309,9 +309,9 @@ def padding_attended(patch: Patches) -> None:
 
 @fault(
     "mask-s-space-lost-in-saving",
-    "what a token takes along is not written when the tokenizer is saved",
+    "lstrip and rstrip of added tokens are not saved",
     "ids",
-    history="transformers #13571, #26773: a saved tokenizer is read as another",
+    history="transformers #13571, #26773: a saved tokenizer differs after loading",
 )
 def lost_in_saving(patch: Patches) -> None:
     patch(f"{HOST}as_json", lambda original: lambda token: original(replace(token, lstrip=False, rstrip=False)))
@@ -319,9 +319,9 @@ def lost_in_saving(patch: Patches) -> None:
 
 @fault(
     "padding-is-the-end",
-    "the end is given as padding as well",
+    "the padding token is the end token",
     "pad_token",
-    history="llm-course #33: what it was trained on never ended",
+    history="llm-course #33: end tokens were ignored in training, so generation did not stop",
 )
 def padding_is_end(patch: Patches) -> None:
     def make(original):
@@ -334,6 +334,6 @@ def padding_is_end(patch: Patches) -> None:
     patch(f"{HOST}role_ids", make)
 
 
-@fault("added-tokens-counted-twice", "the vocabulary's size counts added tokens that it has already", "size")
+@fault("added-tokens-counted-twice", "the vocabulary size counts added tokens twice", "size")
 def counted_twice(patch: Patches) -> None:
     patch(f"{HOST}size", lambda original: lambda tokenizer: original(tokenizer) + len(tokenizer.special))

@@ -139,7 +139,7 @@ def outcome(name: str, **changes) -> Outcome:
         ({}, []),
         (
             {"caught_by": [], "localised": False},
-            ["one-bit: not caught (the lowest bit of one number of one weight is flipped)"],
+            ["one-bit: not caught (the lowest bit of one element of one weight is flipped)"],
         ),
         ({"changed": False}, ["one-bit: void, an answer on each of bart-odd should differ"]),
         ({"errors": ["GEN02 bart-odd"]}, ["one-bit: GEN02 bart-odd"]),
@@ -186,6 +186,8 @@ def test_the_table_that_is_kept_is_of_all_mutants_and_above_every_floor():
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     assert f"- {len(MUTANTS)} of {len(MUTANTS)} mutants caught, {len(MUTANTS)} named where they were made" in text
     assert {row[0] for row in rows if len(row) == 7} == {*MUTANTS, "mutant"}
+    described = [f"| {each.name} | {each.family} | {each.what} | {each.history} |" for each in MUTANTS.values()]
+    assert {*described} <= {*text.splitlines()}
     assert {check: int(count) for check, count in (row for row in rows if len(row) == 2) if check in CHECKS} == (
         thresholds().checks
     )
