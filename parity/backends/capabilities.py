@@ -68,7 +68,7 @@ def capabilities(
     device: str = "cpu",
     dtype: str = "float32",
     documented: str = DEFAULT_CLASS,
-    families: tuple[str, ...] = (),
+    model_types: tuple[str, ...] = (),
 ) -> tuple[list[str], dict[str, str]]:
     """The backend's capabilities, and the reason for each other name of ``words_of``.
 
@@ -76,12 +76,12 @@ def capabilities(
         versions: versions of the stack's installed distributions, by name.
         device, dtype: of the subject. ``beam_search`` depends on the dtype, nothing on the device.
         documented: the documented class, by its PyTorch name.
-        families: of a composition, the model types of its encoder and its decoder.
+        model_types: of a composition, the model types of its encoder and its decoder.
 
     Raises:
         KeyError: there is no backend of this name.
     """
-    question = Question(backend, find_entry(backend), Variant.parse(str(variant)), versions, documented, families)
+    question = Question(backend, find_entry(backend), Variant.parse(str(variant)), versions, documented, model_types)
     words = words_of(backend)
     missing = cannot_run(backend, versions)
     lacking = dict.fromkeys(WORDS if question.entry.component == "model" else words, missing) if missing else {}

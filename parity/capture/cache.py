@@ -87,10 +87,10 @@ class TraceCache:
         entries, everything = self.list(), older_than is None and down_to is None
         removed = [entry for entry in entries if everything or (older_than is not None and entry.age > older_than)]
         if down_to is not None:
-            kept = 0
+            remaining = 0
             for entry in (entry for entry in entries if entry not in removed):
-                kept += entry.size
-                if kept > down_to:
+                remaining += entry.size
+                if remaining > down_to:
                     removed.append(entry)
         for entry in removed:
             entry.path.unlink(missing_ok=True)

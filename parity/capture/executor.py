@@ -46,16 +46,16 @@ class LocalProcesses:
         self.usage = Usage()
         self._peak = PeakMemory()
         self._pool = WorkerPool()
-        self._kept = False
+        self._is_open = False
 
     def __enter__(self) -> LocalProcesses:
-        self._kept = True
+        self._is_open = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._kept = False
+        self._is_open = False
         self._pool.close()
 
     def run_rounds(self, work: Sequence[Rounds], on_event: OnEvent) -> None:
@@ -76,7 +76,7 @@ class LocalProcesses:
         finally:
             for each in begun:
                 each.stop()
-            if not self._kept:
+            if not self._is_open:
                 self._pool.close()
             self._count(begun)
             self.usage.backend_seconds = covered(self.usage.intervals)

@@ -30,7 +30,7 @@ class Target:
     documented_class: str
     can: frozenset[str]
     lacking: dict[str, str] = field(default_factory=dict)
-    families: tuple[str, ...] = ()
+    model_types: tuple[str, ...] = ()
     """For a composition, the model types of its halves: a framework may have the composition's class but not a
     half's."""
 
@@ -50,7 +50,7 @@ class Target:
 
     def accepts(self, model_spec: ModelSpec) -> bool:
         """Whether models of this kind run on it."""
-        return (self.documented_class, self.families) == model_spec.kind
+        return (self.documented_class, self.model_types) == model_spec.kind
 
     def is_requested(self, case: Case) -> bool:
         """Whether a case runs on this subject (``parity.core.eligibility``)."""
@@ -71,7 +71,7 @@ class Target:
             model_class=self.model_class,
             documented_class=self.documented_class,
             component=entry.component,
-            families=list(self.families),
+            families=list(self.model_types),
             capabilities=sorted(self.can),
             lacking=self.lacking,
             class_prefix=entry.class_prefix,
@@ -91,14 +91,14 @@ def target_for(
         kind: the documented class and, of a composition, the model types of its halves.
         without: why it is excluded regardless of its capabilities; "" to include it.
     """
-    documented, families = kind
+    documented, model_types = kind
     can, lacking = capabilities(
-        subject.backend, subject.variant, versions, subject.device, subject.dtype, documented, families
+        subject.backend, subject.variant, versions, subject.device, subject.dtype, documented, model_types
     )
     if without:
         can, lacking = [], dict.fromkeys([*can, *lacking], without)
     name = find_entry(subject.backend).class_for(documented)
-    return Target(subject, name, documented, frozenset(can), dict(lacking), families)
+    return Target(subject, name, documented, frozenset(can), dict(lacking), model_types)
 
 
 def subjects(
@@ -189,8 +189,8 @@ def not_run(
     models = [each for each in candidates if each.component == "model"]
     if wanted is not None and not any(each.can_run for each in models):
         return _once(lines)
-    for kind in dict.fromkeys((each.documented_class, each.families) for each in targets):
-        own = [each for each in models if (each.documented_class, each.families) == kind]
+    for kind in dict.fromkeys((each.documented_class, each.model_types) for each in targets):
+        own = [each for each in models if (each.documented_class, each.model_types) == kind]
         for stacks in [_once(["main", *requested])] if wanted is not None else [[stack] for stack in requested]:
             there = {stack: [each for each in own if each.subject.stack == stack] for stack in stacks}
             if not any(each.can_run for several in there.values() for each in several):

@@ -59,8 +59,8 @@ class OwnSources:
         """A module's file and the ``__init__`` of every package around it; empty for names that are not modules."""
         if module not in self._of_module:
             around = self._files_of(module.rpartition(".")[0]) if "." in module else []
-            place = self._root.joinpath(*module.split("."))
-            own = (place / "__init__.py", place.with_suffix(".py"))
+            stem = self._root.joinpath(*module.split("."))
+            own = (stem / "__init__.py", stem.with_suffix(".py"))
             self._of_module[module] = [*around, *(file for file in own if file.is_file())]
         return self._of_module[module]
 

@@ -58,7 +58,7 @@ class ModelSpec:
         return isinstance(self.config, EncoderDecoderConfig)
 
     @property
-    def families(self) -> tuple[str, ...]:
+    def model_types(self) -> tuple[str, ...]:
         """Model types of a composition's encoder and decoder; empty for other models."""
         if isinstance(self.config, BartConfig):
             return ()
@@ -101,7 +101,7 @@ class ModelSpec:
     def kind(self) -> tuple[str, tuple[str, ...]]:
         """The kind of model that subjects are planned for: documented class and, for a composition, its halves' model
         types."""
-        return self.model_class, self.families
+        return self.model_class, self.model_types
 
     @property
     def generates(self) -> bool:

@@ -45,13 +45,13 @@ def test_version_5_has_pytorch_classes_only(backend: str, prefix: str) -> None:
     assert capabilities(backend, "eager", versions)[1]["load"] == f"transformers 5.23.0 has no {prefix} classes"
 
 
-def of_halves(backend: str, *families: str) -> dict[str, str]:
+def of_halves(backend: str, *model_types: str) -> dict[str, str]:
     documented = "EncoderDecoderModel"
-    return capabilities(backend, "eager", MAIN, documented=documented, families=families)[1]
+    return capabilities(backend, "eager", MAIN, documented=documented, model_types=model_types)[1]
 
 
 @pytest.mark.parametrize(
-    ("backend", "families", "reason"),
+    ("backend", "model_types", "reason"),
     [
         ("hf-tf", ("bert", "bart"), "TFAutoModelForCausalLM of transformers 4.57.6 has no bart as decoder"),
         ("hf-tf", ("bert-generation", "bert"), "TFAutoModel of transformers 4.57.6 has no bert-generation as encoder"),
@@ -59,8 +59,8 @@ def of_halves(backend: str, *families: str) -> dict[str, str]:
         ("hf-flax", ("wav2vec2", "mbart"), "FlaxAutoModelForCausalLM of transformers 4.57.6 has no mbart as decoder"),
     ],
 )
-def test_a_composition_lacks_what_a_framework_has_no_half_for(backend, families, reason) -> None:
-    lacking = of_halves(backend, *families)
+def test_a_composition_lacks_what_a_framework_has_no_half_for(backend, model_types, reason) -> None:
+    lacking = of_halves(backend, *model_types)
     assert lacking["load"] == lacking["generate"] == reason
 
 
@@ -71,15 +71,15 @@ def test_the_cache_of_a_composition_is_its_decoders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "documented", "families", "word", "reason"),
+    ("variant", "documented", "model_types", "word", "reason"),
     [
         ("sdpa", "EncoderDecoderModel", ("bert", "bert"), "load", "no composition of transformers 4.37.2 has sdpa"),
         ("eager", "EncoderDecoderModel", ("bert", "gpt2"), "cross_cache", "GPT2LMHeadModel of transformers 4.37.2"),
         ("eager", "BartModel", (), "reorder_cache", "BartModel of transformers 4.37.2 has no _reorder_cache"),
     ],
 )
-def test_what_the_documented_line_lacks_a_later_one_has(variant, documented, families, word, reason) -> None:
-    asked = {"documented": documented, "families": families}
+def test_what_the_documented_line_lacks_a_later_one_has(variant, documented, model_types, word, reason) -> None:
+    asked = {"documented": documented, "model_types": model_types}
     assert capabilities("hf-torch", variant, {**MAIN, "transformers": "4.37.2"}, **asked)[1][word].startswith(reason)
     assert word not in capabilities("hf-torch", variant, MAIN, **asked)[1]
 

@@ -100,10 +100,12 @@ def test_a_composition_is_put_to_the_subjects_of_its_halves():
     model_spec = model_spec_of(
         {"model_type": "encoder-decoder", **halves, "decoder_start_token_id": 0, "pad_token_id": 1}
     )
-    assert model_spec.families == ("bert", "gpt2")
+    assert model_spec.model_types == ("bert", "gpt2")
 
-    def about(*families):
-        return Target(Subject("hf-tf"), "", "EncoderDecoderModel", frozenset(), families=families).accepts(model_spec)
+    def about(*model_types):
+        return Target(Subject("hf-tf"), "", "EncoderDecoderModel", frozenset(), model_types=model_types).accepts(
+            model_spec
+        )
 
     assert about("bert", "gpt2") and not about("bert", "bart") and not about()
 

@@ -52,11 +52,11 @@ def version_of(distribution: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
-def flags_of(asked: str | None, checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
+def flags_of(route: str | None, checkpoint: Path, own: str, others: Iterable[str]) -> dict[str, bool]:
     """The flags of a load: those of the requested route, or by default those that a user must pass."""
-    if asked is None:
+    if route is None:
         return flags_needed(checkpoint, own, others)
-    return {} if asked == "plain" else {asked: True}
+    return {} if route == "plain" else {route: True}
 
 
 def save_arguments(format: str, own: str, total: int) -> dict[str, Any]:

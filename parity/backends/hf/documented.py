@@ -51,15 +51,15 @@ def halves(checkpoint: Path) -> Iterator[tuple[str, str]]:
     raw, weights = read_json(checkpoint, CONFIG_FILE), read_weights(checkpoint, read_config(checkpoint))
     with tempfile.TemporaryDirectory(prefix="parity-halves-") as folder:
         for half in HALVES:
-            place = Path(folder) / half
-            place.mkdir()
-            (place / CONFIG_FILE).write_text(json.dumps(raw[half]), encoding="utf-8")
+            directory = Path(folder) / half
+            directory.mkdir()
+            (directory / CONFIG_FILE).write_text(json.dumps(raw[half]), encoding="utf-8")
             own = {
                 name.removeprefix(f"{half}."): np.ascontiguousarray(weights[name])
                 for name in weights
                 if name.startswith(f"{half}.")
             }
-            save_file(own, place / "model.safetensors", metadata={"format": "pt"})
+            save_file(own, directory / "model.safetensors", metadata={"format": "pt"})
         yield str(Path(folder) / "encoder"), str(Path(folder) / "decoder")
 
 

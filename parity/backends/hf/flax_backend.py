@@ -173,12 +173,12 @@ class HfFlaxModel(documented.Documented):
         """Uses flax's interception of module calls; compiled for this request only."""
         import jax
 
-        def asked(params: Any, inputs: Mapping[str, Any], states: Mapping[str, Any]) -> dict[str, Any]:
+        def computed(params: Any, inputs: Mapping[str, Any], states: Mapping[str, Any]) -> dict[str, Any]:
             with layer_injection.in_linen(states):
                 return self._encode_then_decode(params, inputs, states[layer_injection.MEMORY])
 
         with jax_util.precision(self._variant):
-            return jax.jit(asked)(self._model.params, self._arrays(inputs), jax_util.as_arrays(states))
+            return jax.jit(computed)(self._model.params, self._arrays(inputs), jax_util.as_arrays(states))
 
     def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         """From now on passes ``freeze_feature_encoder=True`` in calls."""
@@ -200,13 +200,13 @@ class HfFlaxModel(documented.Documented):
 
     def _encode_then_decode(self, params: Any, inputs: Mapping[str, Any], memory: Any = None) -> dict[str, Any]:
         """``memory``: passed to the decoder instead of the encoder's last states."""
-        asked = {"params": params, "output_hidden_states": True, "output_attentions": True}
-        encoded = encoded_by(self._model, inputs, **asked)
+        options = {"params": params, "output_hidden_states": True, "output_attentions": True}
+        encoded = encoded_by(self._model, inputs, **options)
         if memory is not None:
             encoded = type(encoded)(last_hidden_state=memory, hidden_states=encoded.hidden_states)
         mask = seen_states(self._model, inputs["attention_mask"], encoded.last_hidden_state)
         decoded = self._model.decode(
-            inputs["decoder_input_ids"], encoded, mask, inputs.get("decoder_attention_mask"), **asked
+            inputs["decoder_input_ids"], encoded, mask, inputs.get("decoder_attention_mask"), **options
         )
         fields = {
             "logits": decoded.get("logits"),

@@ -10,7 +10,7 @@ import numpy as np
 from parity.backends.hf import common
 from parity.backends.protocol import Step, token_input_names
 
-ASKED = {"output_hidden_states": True, "output_attentions": True}
+OUTPUT_OPTIONS = {"output_hidden_states": True, "output_attentions": True}
 
 
 class CachedDecoder:
@@ -71,19 +71,19 @@ class CachedDecoder:
     ) -> tuple[Any, Any]:
         tokens, positions = piece
         ids, seen = token_input_names(given)
-        asked = {**ASKED, "past_key_values": cache, "params": params}
+        options = {**OUTPUT_OPTIONS, "past_key_values": cache, "params": params}
         if ids == "input_ids":
-            output = self._model(tokens, given[seen], positions, **source, **asked)
+            output = self._model(tokens, given[seen], positions, **source, **options)
         else:
             states, mask = source["encoder_hidden_states"], source["encoder_attention_mask"]
-            output = self._model.decode(tokens, (states,), mask, given[seen], positions, **asked)
+            output = self._model.decode(tokens, (states,), mask, given[seen], positions, **options)
         return {name: value for name, value in output.items() if name != "past_key_values"}, output.past_key_values
 
 
-def encoded_by(model: Any, given: Mapping[str, Any], **asked: Any) -> Any:
+def encoded_by(model: Any, given: Mapping[str, Any], **options: Any) -> Any:
     """``model.encode`` of a whole call's source, tokens or audio, with its mask."""
     source = given["inputs"] if "inputs" in given else given["input_ids"]
-    return model.encode(source, given["attention_mask"], **asked)
+    return model.encode(source, given["attention_mask"], **options)
 
 
 def seen_states(model: Any, mask: Any, states: Any) -> Any:
@@ -118,7 +118,7 @@ def _layout(cache: Mapping[str, Any]) -> list[list[int]]:
 
 def _layers(cache: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Key and value of each layer; in every architecture, the only number in the path is the layer number."""
-    return [kept for _, kept in sorted(_attentions(cache, -1), key=lambda found: found[0])]
+    return [layer for _, layer in sorted(_attentions(cache, -1), key=lambda found: found[0])]
 
 
 def _attentions(tree: Mapping[str, Any], layer: int) -> Iterator[tuple[int, tuple[Any, Any]]]:

@@ -35,10 +35,10 @@ def _cross_entropy(logits: Any, labels: Any) -> Any:
     import jax
     import jax.numpy as jnp
 
-    kept = labels != IGNORED
+    counted = labels != IGNORED
     scores = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-    chosen = jnp.take_along_axis(scores, jnp.where(kept, labels, 0)[..., None], axis=-1)[..., 0]
-    return -jnp.where(kept, chosen, 0.0).sum() / kept.sum()
+    chosen = jnp.take_along_axis(scores, jnp.where(counted, labels, 0)[..., None], axis=-1)[..., 0]
+    return -jnp.where(counted, chosen, 0.0).sum() / counted.sum()
 
 
 def _position_loss(logits: Any, positions: Any) -> Any:

@@ -205,8 +205,8 @@ def _layers(model: Any) -> Iterator[tuple[str, Any]]:
         # A half of a composition may wrap its model in an attribute named after the architecture; BART's are the
         # stacks.
         stack = getattr(model, half, None) or getattr(model.model, half)
-        family = getattr(stack, getattr(stack, "base_model_prefix", ""), stack)
-        stack = getattr(family, "encoder", family)
+        base = getattr(stack, getattr(stack, "base_model_prefix", ""), stack)
+        stack = getattr(base, "encoder", base)
         layers = getattr(stack, "layer", None) or getattr(stack, "h", None) or stack.layers
         yield from ((f"{half}.hidden.{number}", layer) for number, layer in enumerate(layers))
 

@@ -78,14 +78,14 @@ def _read(kind: Any, directory: Path, **arguments: Any) -> Any:
 
 
 def _encoded(kind: Any, text: str, pair: str | None = None) -> dict[str, Any]:
-    told = kind(text, pair, return_special_tokens_mask=True, return_offsets_mapping=kind.is_fast)
+    encoding = kind(text, pair, return_special_tokens_mask=True, return_offsets_mapping=kind.is_fast)
     bare = kind(text, pair, add_special_tokens=False)
     return {
-        "ids": told["input_ids"],
-        "special_tokens_mask": told["special_tokens_mask"],
-        "attention_mask": told["attention_mask"],
+        "ids": encoding["input_ids"],
+        "special_tokens_mask": encoding["special_tokens_mask"],
+        "attention_mask": encoding["attention_mask"],
         "bare": bare["input_ids"],
-        **({"offsets": [list(span) for span in told["offset_mapping"]]} if kind.is_fast else {}),
+        **({"offsets": [list(span) for span in encoding["offset_mapping"]]} if kind.is_fast else {}),
     }
 
 
@@ -100,8 +100,8 @@ def _decoded(kind: Any, ids: list[int]) -> dict[str, str]:
 def _short(kind: Any, texts: Sequence[str], short: int, cut: str, side: str) -> list[dict[str, Any]]:
     """Rows truncated and padded to ``short`` tokens, each on the given side."""
     kind.truncation_side, kind.padding_side = cut, side
-    told = kind(list(texts), truncation=True, padding="max_length", max_length=short)
+    encoding = kind(list(texts), truncation=True, padding="max_length", max_length=short)
     return [
         {"ids": ids, "attention_mask": mask}
-        for ids, mask in zip(told["input_ids"], told["attention_mask"], strict=True)
+        for ids, mask in zip(encoding["input_ids"], encoding["attention_mask"], strict=True)
     ]

@@ -73,16 +73,16 @@ class HfTorch:
         dtype_argument = "dtype" if common.version_of("transformers") >= (4, 56) else "torch_dtype"
         flags = common.flags_of(route, checkpoint, "pt", CONVERTED)
         compute_as(variant, self.threads)
-        asked = {"attn_implementation": variant.attention, "output_loading_info": True}
-        asked[dtype_argument] = getattr(torch, dtype)
+        options = {"attn_implementation": variant.attention, "output_loading_info": True}
+        options[dtype_argument] = getattr(torch, dtype)
         # 4.37.2 and 4.57.6 return no loading info for Flax files, and 4.37.2 fails if it is requested. They pass a
         # dtype on to the TensorFlow class that is converted. 5.x ignores the flag.
         converts = bool(flags) and common.version_of("transformers") < (5,)
         if converts and not route:
-            asked = {"attn_implementation": variant.attention}
+            options = {"attn_implementation": variant.attention}
         with common.notes_of_load() as notes:
             loaded = getattr(transformers, model_class).from_pretrained(
-                checkpoint, local_files_only=True, **flags, **({} if route else asked)
+                checkpoint, local_files_only=True, **flags, **({} if route else options)
             )
         if route:
             model, info = loaded, {"missing_keys": [], "unexpected_keys": []}
@@ -182,8 +182,8 @@ class HfTorchModel(documented.Documented):
             fed = {ids: target[:, start:end], seen: mask[:, :end]}
             output = self._forward({**source, **fed, "past_key_values": cache, "use_cache": True})
             cache, start = output.past_key_values, end
-            fields, kept = common.of_a_step(output), _layers(cache)
-            yield Step(fields, kept, [list(tensor.shape) for tensor in kept[0]])
+            fields, layers = common.of_a_step(output), _layers(cache)
+            yield Step(fields, layers, [list(tensor.shape) for tensor in layers[0]])
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
         """``model.generate``; without settings, only the inputs are passed, and no scores can be requested.
@@ -227,8 +227,10 @@ class HfTorchModel(documented.Documented):
         named = list(self._model.named_parameters())
         with taken(named, lambda raw, gradient: found.update({raw: keep(_gradient(gradient))})):
             loss.backward()
-        kept = {common.parameter_name(raw, "torch", self._table)[0]: found[raw] for raw, _ in named if raw in found}
-        return loss.detach(), kept
+        named_gradients = {
+            common.parameter_name(raw, "torch", self._table)[0]: found[raw] for raw, _ in named if raw in found
+        }
+        return loss.detach(), named_gradients
 
     def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """By hooks on the library's own layers, and ``encoder_outputs``."""
@@ -250,7 +252,7 @@ class HfTorchModel(documented.Documented):
     def _tensors(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         return as_tensors(inputs, self._model.device, self._model.dtype)
 
-    def _asked_for(self) -> dict[str, bool]:
+    def _output_options(self) -> dict[str, bool]:
         return {"output_hidden_states": True, "output_attentions": self._variant.attention == "eager"}
 
     def _encoded(self, tensors: Mapping[str, Any]) -> Any:
@@ -260,7 +262,7 @@ class HfTorchModel(documented.Documented):
         given = {name: tensors[name] for name in (*ENCODER_ONLY, "attention_mask") if name in tensors}
         compute_as(self._variant, self._threads)
         with torch.no_grad():
-            return self._model.get_encoder()(**given, **self._asked_for(), return_dict=True)
+            return self._model.get_encoder()(**given, **self._output_options(), return_dict=True)
 
     def _reordered(self, cache: Any, rows: Any) -> Any:
         """Reorders as the library's beam search does: by a method of the cache, or of the model if it is a tuple."""
@@ -274,7 +276,7 @@ class HfTorchModel(documented.Documented):
 
         compute_as(self._variant, self._threads)
         with nullcontext() if gradients else torch.no_grad():
-            return self._model(**tensors, **self._asked_for(), return_dict=return_dict)
+            return self._model(**tensors, **self._output_options(), return_dict=return_dict)
 
 
 def _rows(source: Mapping[str, Any], rows: Any) -> dict[str, Any]:

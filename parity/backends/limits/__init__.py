@@ -20,7 +20,7 @@ class Question:
     Attributes:
         versions: of the stack's installed distributions, by name.
         documented: the class asked for, by its PyTorch name.
-        families: of a composition, the model types of its encoder and its decoder.
+        model_types: of a composition, the model types of its encoder and its decoder.
     """
 
     backend: str
@@ -28,7 +28,7 @@ class Question:
     variant: Variant
     versions: Mapping[str, str]
     documented: str
-    families: tuple[str, ...]
+    model_types: tuple[str, ...]
 
     @property
     def library(self) -> str:

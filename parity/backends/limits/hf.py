@@ -26,9 +26,9 @@ def no_half(question: Question, without: Mapping[str, Collection[str]]) -> str:
         without: by ``encoder`` and ``decoder``, the model types that the framework's auto classes do not know
             (models/auto/modeling_tf_auto.py and modeling_flax_auto.py), in any release from 4.37 to 4.57.
     """
-    for half, family in zip(_AUTO, question.families, strict=False):
-        if family in without.get(half, ()):
-            return f"{question.entry.class_prefix}{_AUTO[half]} of {question.library} has no {family} as {half}"
+    for half, model_type in zip(_AUTO, question.model_types, strict=False):
+        if model_type in without.get(half, ()):
+            return f"{question.entry.class_prefix}{_AUTO[half]} of {question.library} has no {model_type} as {half}"
     return ""
 
 

@@ -19,9 +19,9 @@ def lacking(question: Question) -> dict[str, str]:
         return everything(why)
     name = f"TF{question.documented} of {question.library}"
     built = f"TF classes of {question.library} are built in float32 and take no dtype"
-    kept = f"TFGPT2LMHeadModel of {question.library} keeps no keys and values of the source"
+    reason = f"TFGPT2LMHeadModel of {question.library} keeps no keys and values of the source"
     return {
-        **({"cross_cache": kept} if question.families[1:] == ("gpt2",) else {}),
+        **({"cross_cache": reason} if question.model_types[1:] == ("gpt2",) else {}),
         **{dtype: built for dtype in DTYPES if dtype != "float32"},
         "reorder_cache": f"{name} reorders its cache inside of generate only",
         "modes": f"{name} has no mode of its own: its call takes training",

@@ -15,7 +15,7 @@ def lacking(question: Question) -> dict[str, str]:
     if why := _no_attention(question):
         return everything(why)
     library, found = question.library, {}
-    if question.is_old and question.families[1:] == ("gpt2",):
+    if question.is_old and question.model_types[1:] == ("gpt2",):
         found["cross_cache"] = f"GPT2LMHeadModel of {library} keeps no keys and values of the source"
     if question.is_old and question.documented == "BartModel":
         found["reorder_cache"] = f"BartModel of {library} has no _reorder_cache"
@@ -33,11 +33,11 @@ def _no_attention(question: Question) -> str:
     """Why a composition does not support an attention; "" where it does."""
     if question.variant.attention != "sdpa":
         return ""
-    if question.families and question.is_old:
+    if question.model_types and question.is_old:
         return f"no composition of {question.library} has sdpa attention, and loading it so raises"
-    for family in question.families:
-        if family in NO_SDPA:
-            return f"{family} of {question.library} has no sdpa attention, and loading it so raises"
+    for model_type in question.model_types:
+        if model_type in NO_SDPA:
+            return f"{model_type} of {question.library} has no sdpa attention, and loading it so raises"
     return ""
 
 

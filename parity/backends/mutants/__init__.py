@@ -48,5 +48,5 @@ _MODULES = (
     signals,
     in_flax,
 )
-FAMILIES = tuple(module.__name__.rpartition(".")[2] for module in _MODULES)
+GROUPS = tuple(module.__name__.rpartition(".")[2] for module in _MODULES)
 """The components that mutants are grouped by, in the order of the report."""

@@ -21,7 +21,7 @@ class Mutant:
 
     Attributes:
         name: lower-case words joined by hyphens.
-        family: the component that it changes: the name of its module.
+        group: the component that it changes: the name of its module.
         what: what it computes instead, one clause.
         fixtures: the checkpoints that it is run on.
         shows: canonical tensors or parameters, one of which must be the first reported as divergent; for mutants of
@@ -33,7 +33,7 @@ class Mutant:
     """
 
     name: str
-    family: str
+    group: str
     what: str
     fixtures: tuple[str, ...]
     shows: tuple[str, ...]
@@ -61,8 +61,8 @@ def mutant(
         if name in MUTANTS or name == UNCHANGED:
             raise ValueError(f"two mutants are called {name}")
         fixtures = (on,) if isinstance(on, str) else on
-        family = change.__module__.rpartition(".")[2]
-        MUTANTS[name] = Mutant(name, family, what, fixtures, shows, writes, history, change, backend)
+        group = change.__module__.rpartition(".")[2]
+        MUTANTS[name] = Mutant(name, group, what, fixtures, shows, writes, history, change, backend)
         return change
 
     return register
@@ -74,14 +74,14 @@ class Patches:
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
 
-    def __call__(self, place: str, make: Callable[[Any], Any]) -> None:
+    def __call__(self, target: str, make: Callable[[Any], Any]) -> None:
         """Replaces an attribute by ``make`` of its value.
 
         Args:
-            place: ``module:Class.attribute``, or ``module:TABLE[name]`` for an entry of a dict. The module is relative
+            target: ``module:Class.attribute``, or ``module:TABLE[name]`` for an entry of a dict. The module is relative
                 to ``reference.in_torch``, unless it begins with ``reference.`` or ``parity.``.
         """
-        module, _, path = place.partition(":")
+        module, _, path = target.partition(":")
         full = module if module.startswith(("reference.", "parity.")) else TORCH + module
         owner: Any = importlib.import_module(full)
         *owners, name = path.split(".")

@@ -59,8 +59,8 @@ def positions_ahead(patch: Patches) -> None:
 def stale(patch: Patches) -> None:
     def make(original):
         def empty_layers(self, memory, *size):
-            kept = self.__dict__.setdefault("_first_seen", {})
-            return kept.setdefault((tuple(memory.shape), *size), original(self, memory, *size))
+            first = self.__dict__.setdefault("_first_seen", {})
+            return first.setdefault((tuple(memory.shape), *size), original(self, memory, *size))
 
         return empty_layers
 

@@ -50,8 +50,10 @@ def types_are_positions(patch: Patches) -> None:
         def forward(self, ids, start, types=None):
             import torch
 
-            places = torch.arange(start, start + ids.shape[1], device=ids.device).clamp(max=len(self.types.weight) - 1)
-            return original(self, ids, start, places.expand(ids.shape))
+            positions = torch.arange(start, start + ids.shape[1], device=ids.device).clamp(
+                max=len(self.types.weight) - 1
+            )
+            return original(self, ids, start, positions.expand(ids.shape))
 
         return forward
 

@@ -50,8 +50,8 @@ def exchanged(patch: Patches) -> None:
         def arguments(named):
             found = original(named)
             names = list(found)
-            place = names.index("encoder_layers")
-            names[place : place + 2] = names[place + 1], names[place]
+            index = names.index("encoder_layers")
+            names[index : index + 2] = names[index + 1], names[index]
             return {name: found[name] for name in names}
 
         return arguments

@@ -23,11 +23,11 @@ DEFAULTS = ("generate.defaults*", "generate.perturbed-batch*")
 
 def _ruled(patch: Patches, changed) -> None:
     """The logits processors use changed settings."""
-    for place in (RULES, "reference.generation.generate:ruled"):
-        patch(place, lambda original: lambda scores, tokens, settings: original(scores, tokens, changed(settings)))
+    for target in (RULES, "reference.generation.generate:ruled"):
+        patch(target, lambda original: lambda scores, tokens, settings: original(scores, tokens, changed(settings)))
 
 
-def _asked(patch: Patches, changed) -> None:
+def _with_settings(patch: Patches, changed) -> None:
     """The whole search uses changed settings."""
 
     def make(original):
@@ -95,12 +95,12 @@ def min_length_more(patch: Patches) -> None:
 
 @mutant("max-length-one-less", "max_length is one too small", ANY, writes=True)
 def max_length_less(patch: Patches) -> None:
-    _asked(patch, lambda settings: replace(settings, max_length=settings.max_length - 1))
+    _with_settings(patch, lambda settings: replace(settings, max_length=settings.max_length - 1))
 
 
 @mutant("max-length-one-more", "max_length is one too large", ANY, writes=True)
 def max_length_more(patch: Patches) -> None:
-    _asked(patch, lambda settings: replace(settings, max_length=settings.max_length + 1))
+    _with_settings(patch, lambda settings: replace(settings, max_length=settings.max_length + 1))
 
 
 @mutant(
@@ -146,7 +146,7 @@ def penalty_of_whole(patch: Patches) -> None:
 
 @mutant("length-penalty-ignored", "length_penalty is always 1", "generate.length-penalty", *DEFAULTS, writes=True)
 def penalty_ignored(patch: Patches) -> None:
-    _asked(patch, lambda settings: replace(settings, length_penalty=1.0))
+    _with_settings(patch, lambda settings: replace(settings, length_penalty=1.0))
 
 
 @mutant(
@@ -157,17 +157,17 @@ def penalty_ignored(patch: Patches) -> None:
     history="transformers #18208: the docstring described it this way",
 )
 def penalty_inverted(patch: Patches) -> None:
-    _asked(patch, lambda settings: replace(settings, length_penalty=-settings.length_penalty))
+    _with_settings(patch, lambda settings: replace(settings, length_penalty=-settings.length_penalty))
 
 
 @mutant("early-stopping-always", "early_stopping is always true", *BEAMS, on=WRITER, writes=True)
 def early_stopping(patch: Patches) -> None:
-    _asked(patch, lambda settings: replace(settings, early_stopping=True))
+    _with_settings(patch, lambda settings: replace(settings, early_stopping=True))
 
 
 @mutant("early-stopping-ignored", "early_stopping is always false", *BEAMS, on=WRITER, writes=True)
 def never_early(patch: Patches) -> None:
-    _asked(patch, lambda settings: replace(settings, early_stopping=False))
+    _with_settings(patch, lambda settings: replace(settings, early_stopping=False))
 
 
 @mutant(
@@ -185,7 +185,7 @@ def ends_among_candidates(patch: Patches) -> None:
 
 @mutant("one-beam-less", "num_beams is one too small", *BEAMS, writes=True)
 def beam_less(patch: Patches) -> None:
-    _asked(
+    _with_settings(
         patch,
         lambda settings: (
             replace(settings, num_beams=max(1, settings.num_beams - 1)) if settings.num_beams > 2 else settings
@@ -219,8 +219,8 @@ def filled(patch: Patches) -> None:
             import numpy as np
 
             found = original(model, inputs, settings, *more)
-            places = np.arange(found.sequences.shape[1])[None, :] >= found.lengths[:, None]
-            return replace(found, sequences=np.where(places, 2, found.sequences))
+            after_end = np.arange(found.sequences.shape[1])[None, :] >= found.lengths[:, None]
+            return replace(found, sequences=np.where(after_end, 2, found.sequences))
 
         return generate
 

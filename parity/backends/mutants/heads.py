@@ -120,5 +120,5 @@ def summed(patch: Patches) -> None:
 def clamped(patch: Patches) -> None:
     patch(
         "bart_heads:position_loss",
-        lambda original: lambda logits, places: original(logits, places.clamp(0, logits.shape[1] - 1)),
+        lambda original: lambda logits, positions: original(logits, positions.clamp(0, logits.shape[1] - 1)),
     )

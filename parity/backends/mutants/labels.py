@@ -33,8 +33,8 @@ def wrapped(patch: Patches) -> None:
     def make(original):
         def shift_right(tokens, pad, start):
             shifted = original(tokens, pad, start).clone()
-            kept = tokens.masked_fill(tokens < 0, pad) != pad
-            last = (kept.sum(1) - 1).clamp(min=0)
+            is_token = tokens.masked_fill(tokens < 0, pad) != pad
+            last = (is_token.sum(1) - 1).clamp(min=0)
             shifted[:, 0] = tokens.masked_fill(tokens < 0, pad).gather(1, last[:, None])[:, 0]
             return shifted
 
@@ -84,7 +84,7 @@ def of_rows(patch: Patches) -> None:
     def make(original):
         def cross_entropy(logits, labels, *more):
             rows = [original(logits[row : row + 1], labels[row : row + 1], *more) for row in range(len(labels))]
-            counted = [row for row, kept in zip(rows, (labels >= 0).any(1), strict=True) if kept]
+            counted = [row for row, has_label in zip(rows, (labels >= 0).any(1), strict=True) if has_label]
             return sum(counted) / len(counted) if counted else rows[0]
 
         return cross_entropy

@@ -29,8 +29,8 @@ def encoder_forgotten(patch: Patches) -> None:
 def transposed(patch: Patches) -> None:
     def make(original):
         def causal_mask(attention_mask, start, queries):
-            keys, asking, kept = _over(attention_mask, start, queries)
-            return kept & (keys >= asking)
+            keys, query_positions, allowed = _over(attention_mask, start, queries)
+            return allowed & (keys >= query_positions)
 
         return causal_mask
 
@@ -41,8 +41,8 @@ def transposed(patch: Patches) -> None:
 def one_too_many(patch: Patches) -> None:
     def make(original):
         def causal_mask(attention_mask, start, queries):
-            keys, asking, kept = _over(attention_mask, start, queries)
-            return kept & (keys <= asking + 1)
+            keys, query_positions, allowed = _over(attention_mask, start, queries)
+            return allowed & (keys <= query_positions + 1)
 
         return causal_mask
 
@@ -53,8 +53,8 @@ def one_too_many(patch: Patches) -> None:
 def one_too_few(patch: Patches) -> None:
     def make(original):
         def causal_mask(attention_mask, start, queries):
-            keys, asking, kept = _over(attention_mask, start, queries)
-            return kept & (keys < asking)
+            keys, query_positions, allowed = _over(attention_mask, start, queries)
+            return allowed & (keys < query_positions)
 
         return causal_mask
 

@@ -27,7 +27,7 @@ def _read_with(patch: Patches, prefix: bool) -> None:
 
     def make(original):
         return classmethod(
-            lambda kind, directory, asked=None, *dialect: original.__func__(kind, directory, prefix, *dialect)
+            lambda kind, directory, prefix_space=None, *dialect: original.__func__(kind, directory, prefix, *dialect)
         )
 
     patch(f"{OURS}read", make)
@@ -37,7 +37,9 @@ def _ranks(patch: Patches, change) -> None:
     """Applies ``change`` to the list of merges, best first."""
     patch(
         f"{TOKENIZER}read_merges",
-        lambda original: lambda *asked: {pair: rank for rank, pair in enumerate(change(list(original(*asked))))},
+        lambda original: (
+            lambda *arguments: {pair: rank for rank, pair in enumerate(change(list(original(*arguments))))}
+        ),
     )
 
 
@@ -54,10 +56,10 @@ def _encoded(patch: Patches, change) -> None:
     patch(f"{OURS}encode", make)
 
 
-def _kept(found, places):
-    """An encoding restricted to the tokens at the indices ``places``."""
+def _selected(found, indices):
+    """An encoding restricted to the tokens at the indices ``indices``."""
     fields = ("ids", "special_tokens_mask", "token_type_ids", "offsets")
-    return replace(found, **{name: tuple(getattr(found, name)[place] for place in places) for name in fields})
+    return replace(found, **{name: tuple(getattr(found, name)[index] for index in indices) for name in fields})
 
 
 @fault(
@@ -95,8 +97,8 @@ def merges_exchanged(patch: Patches) -> None:
     def change(merges):
         """The last two tokens of that kind."""
         beside = list(enumerate(pairwise(merges)))
-        place = next(place for place, (one, other) in reversed(beside) if one[1] == other[0] or one[0] == other[1])
-        return [*merges[:place], merges[place + 1], merges[place], *merges[place + 2 :]]
+        index = next(index for index, (one, other) in reversed(beside) if one[1] == other[0] or one[0] == other[1])
+        return [*merges[:index], merges[index + 1], merges[index], *merges[index + 2 :]]
 
     _ranks(patch, change)
 
@@ -146,7 +148,7 @@ def characters_for_bytes(patch: Patches) -> None:
     "ids",
     history="huggingface-tokenizer-in-cxx #10: RE2 has no lookahead; lattice #519",
 )
-def kept_together(patch: Patches) -> None:
+def newlines_together(patch: Patches) -> None:
     def make(original):
         def pieces(text, letters):
             begin = None
@@ -182,8 +184,8 @@ def not_found(patch: Patches) -> None:
 )
 def leaves_space(patch: Patches) -> None:
     def make(original):
-        def read_added(*asked):
-            found = original(*asked)
+        def read_added(*arguments):
+            found = original(*arguments)
             return replace(found, tokens=tuple(replace(token, lstrip=False) for token in found.tokens))
 
         return read_added
@@ -193,7 +195,7 @@ def leaves_space(patch: Patches) -> None:
 
 @fault("end-not-added", "the end token is not added", "ids")
 def end_not_added(patch: Patches) -> None:
-    _encoded(patch, lambda self, found: _kept(found, range(len(found.ids) - 1)))
+    _encoded(patch, lambda self, found: _selected(found, range(len(found.ids) - 1)))
 
 
 @fault(
@@ -203,7 +205,7 @@ def end_not_added(patch: Patches) -> None:
     history="vllm #27515, llama.cpp #7107: the template contains the start token, and the tokenizer adds another",
 )
 def start_doubled(patch: Patches) -> None:
-    _encoded(patch, lambda self, found: _kept(found, (0, *range(len(found.ids)))))
+    _encoded(patch, lambda self, found: _selected(found, (0, *range(len(found.ids)))))
 
 
 @fault(
@@ -216,9 +218,9 @@ def one_end(patch: Patches) -> None:
     def change(self, found):
         end = self.ids[self.roles["sep_token"]]
         special = zip(found.ids, found.special_tokens_mask, strict=True)
-        ends = [place for place, told in enumerate(special) if told == (end, 1)]
+        ends = [index for index, token in enumerate(special) if token == (end, 1)]
         dropped = ends[1:2] if len(ends) == 3 else []
-        return _kept(found, [place for place in range(len(found.ids)) if place not in dropped])
+        return _selected(found, [index for index in range(len(found.ids)) if index not in dropped])
 
     _encoded(patch, change)
 
@@ -298,8 +300,8 @@ def right_always(patch: Patches) -> None:
 @fault("padding-attended-to", "the attention mask is 1 for padding", "attention_mask")
 def padding_attended(patch: Patches) -> None:
     def make(original):
-        def fitted(*asked):
-            found = original(*asked)
+        def fitted(*arguments):
+            found = original(*arguments)
             return {**found, "attention_mask": [1] * len(found["ids"])}
 
         return fitted

@@ -24,7 +24,7 @@ def build(
     weights: Mapping[str, np.ndarray],
     *,
     model_class: str | None,
-    place: Path,
+    location: Path,
     attention: str,
     precision: str,
 ) -> tuple[Any, ByLayer]:
@@ -41,17 +41,17 @@ def build(
 
     with torch.device("meta"):
         model = model_of(config, model_class, attention, precision)
-    kept = {f"{name}.weight": module for name, module in model.named_modules() if type(module) is torch.nn.Linear}
+    linear = {f"{name}.weight": module for name, module in model.named_modules() if type(module) is torch.nn.Linear}
     table, state, sources = table_of(config, model_class), {}, {}
     for name in model.state_dict():
-        stored = from_host(table.array(name, weights, place))
-        if name in kept:
+        stored = from_host(table.array(name, weights, location))
+        if name in linear:
             sources[name] = stored
             state[name] = _empty(stored)
         else:
             state[name] = stored.to(torch.float64)
     model.load_state_dict(state, assign=True)
-    return model.eval(), ByLayer(kept, sources)
+    return model.eval(), ByLayer(linear, sources)
 
 
 def _empty(stored: Any) -> Any:

@@ -104,8 +104,8 @@ class ReferenceFlaxModel:
         from reference.generation import GenerationSettings
         from reference.in_flax import generate
 
-        asked = GenerationSettings.read(self._checkpoint, **settings)
-        return outputs.generated(generate(self._model, inputs, asked, outputs.dialect_called(dialect)))
+        requested = GenerationSettings.read(self._checkpoint, **settings)
+        return outputs.generated(generate(self._model, inputs, requested, outputs.dialect_called(dialect)))
 
     def generation_settings(self) -> Mapping[str, Any]:
         from reference.generation import held_settings

@@ -72,7 +72,7 @@ class ReversedModel:
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
     ) -> Iterator[Step]:
         for step in self._model.decode_steps(reversed_inputs(inputs), sizes, reorder):
-            cache = tuple(tuple(self._flip(kept, (1, 3)) for kept in layer) for layer in step.cache)
+            cache = tuple(tuple(self._flip(tensor, (1, 3)) for tensor in layer) for layer in step.cache)
             yield Step(self._restored(step.fields), cache, step.layout)
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], **others: Any) -> Any:

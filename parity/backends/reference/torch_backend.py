@@ -54,7 +54,7 @@ class ReferenceTorch:
         held = None
         if dtype == by_layer.DTYPE and device == "cpu" and self._whole is not None and _size(table) > self._whole:
             how = {"attention": variant.attention, "precision": precision}
-            model, held = by_layer.build(config, given, model_class=model_class, place=checkpoint, **how)
+            model, held = by_layer.build(config, given, model_class=model_class, location=checkpoint, **how)
         else:
             model = in_torch.build(config, given, model_class=model_class, place=checkpoint, **settings)
         report, state = outputs.file_report(weights), model.state_dict()
@@ -152,8 +152,8 @@ class ReferenceTorchModel:
         from reference.in_torch import generate
 
         compute_as(self._variant, self._threads)
-        asked = GenerationSettings.read(self._checkpoint, **settings)
-        return outputs.generated(generate(self._model, inputs, asked, outputs.dialect_called(dialect)))
+        requested = GenerationSettings.read(self._checkpoint, **settings)
+        return outputs.generated(generate(self._model, inputs, requested, outputs.dialect_called(dialect)))
 
     def generation_settings(self) -> Mapping[str, Any]:
         from reference.generation import held_settings
@@ -167,9 +167,9 @@ class ReferenceTorchModel:
         from reference.generation import GenerationSettings
 
         compute_as(self._variant, self._threads)
-        asked = GenerationSettings.read(self._checkpoint, **settings)
+        requested = GenerationSettings.read(self._checkpoint, **settings)
         return outputs.every_outcome(
-            lambda row: self._scorer(inputs, row), len(inputs[self._model.main_input]), asked, tolerance
+            lambda row: self._scorer(inputs, row), len(inputs[self._model.main_input]), requested, tolerance
         )
 
     def _scorer(self, inputs: Mapping[str, np.ndarray], row: int) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:

@@ -102,13 +102,13 @@ def _worst(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
         gap[np.isnan(gap)] = np.inf
         gap[(a == b) | (np.isnan(a) & np.isnan(b))] = 0.0
         squares += float(np.square(a[np.isfinite(a)]).sum())
-        place = int(gap.argmax())
-        if gap[place] > largest:
-            largest, at = float(gap[place]), start + place
+        index = int(gap.argmax())
+        if gap[index] > largest:
+            largest, at = float(gap[index]), start + index
     scale = float(np.sqrt(squares / max(left.size, 1)))
     finite = np.isfinite(largest) and scale > 0
     return {
-        "at": [int(place) for place in np.unravel_index(at, one.shape)] if one.ndim else [],
+        "at": [int(index) for index in np.unravel_index(at, one.shape)] if one.ndim else [],
         "values": [repr(float(cast(each[at : at + 1], "float64")[0])) for each in (left, right)],
         "relative": largest / scale if finite else None,
     }

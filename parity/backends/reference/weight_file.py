@@ -47,7 +47,7 @@ class WeightFileModel:
         for name in self._weights:
             yield name, cast(self._weights[name], self._dtype)
 
-    def configuration(self, **asked: Any) -> dict[str, Any]:
+    def configuration(self, **arguments: Any) -> dict[str, Any]:
         """``config.json`` unchanged, for any class."""
         return files.configuration(self._checkpoint)
 

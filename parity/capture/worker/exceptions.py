@@ -53,8 +53,8 @@ def raised(error: BaseException, phase: str, shown: Callable[[str], str] = str) 
     """
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not _inside(Path(frame.filename), OURS)] or list(frames)
-    place = outside[-1] if outside else None
-    where = f"{relative(place.filename)}:{place.lineno} in {place.name}" if place else ""
+    deepest = outside[-1] if outside else None
+    where = f"{relative(deepest.filename)}:{deepest.lineno} in {deepest.name}" if deepest else ""
     return Raised(type(error).__name__, shown(str(error).strip())[:MESSAGE_LIMIT], where, phase)
 
 
@@ -63,8 +63,8 @@ def relative(file: str) -> str:
     path = Path(file)
     for folder in _INSTALLED:
         if folder in path.parts:
-            place = len(path.parts) - path.parts[::-1].index(folder)
-            return "/".join(path.parts[place:])
+            index = len(path.parts) - path.parts[::-1].index(folder)
+            return "/".join(path.parts[index:])
     for root in (ROOT, _STANDARD, *(Path(entry) for entry in sys.path if entry)):
         if _inside(path, root):
             return path.resolve().relative_to(root.resolve()).as_posix()

@@ -156,7 +156,7 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
 
     def keep(gradient: np.ndarray) -> tuple[np.ndarray, str, bool]:
         array = np.asarray(gradient)
-        return _kept(array), str(array.dtype), array.size > PROJECT_ABOVE
+        return _reduced(array), str(array.dtype), array.size > PROJECT_ABOVE
 
     with session.clock.backend():
         if hasattr(model, "reduced_gradients"):
@@ -173,10 +173,10 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     facts: Facts = {"projected": [name for name, (_, _, projected) in given.items() if projected]}
     if hasattr(model, "softmax_cancellation"):
         facts = cast("Facts", {**facts, **model.softmax_cancellation(inputs)})
-    return Trace({"loss": value, **{name: kept for name, (kept, _, _) in given.items()}}, facts, dtypes=dtypes)
+    return Trace({"loss": value, **{name: array for name, (array, _, _) in given.items()}}, facts, dtypes=dtypes)
 
 
-def _kept(gradient: np.ndarray) -> np.ndarray:
+def _reduced(gradient: np.ndarray) -> np.ndarray:
     """The stored form of a gradient: all of it, or its random projection."""
     if gradient.size > PROJECT_ABOVE:
         return random_projection(gradient)
@@ -229,8 +229,8 @@ def _plain_load(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     if isinstance(fields, tuple):
         raise TypeError("a tuple was returned where none was requested")
     arrays, dtypes, _ = flatten(fields, model.to_numpy)
-    kept = [name for name in ANSWERS if name in arrays][:1]
-    return Trace({name: arrays[name] for name in kept}, facts, dtypes={name: dtypes[name] for name in kept})
+    names = [name for name in ANSWERS if name in arrays][:1]
+    return Trace({name: arrays[name] for name in names}, facts, dtypes={name: dtypes[name] for name in names})
 
 
 def _route(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:

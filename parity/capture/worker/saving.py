@@ -86,8 +86,8 @@ def without_large_files(trace: Trace) -> Trace | None:
     large = [name for name, said in trace.facts.get("files", {}).items() if said["bytes"] > LARGE]
     if not large:
         return None
-    kept = {name: trace.arrays[name] for name in trace.arrays if name.removeprefix(FILE) not in large}
-    return replace(trace, arrays=kept, facts={**trace.facts, "let_go": large}, digest="")
+    small = {name: trace.arrays[name] for name in trace.arrays if name.removeprefix(FILE) not in large}
+    return replace(trace, arrays=small, facts={**trace.facts, "let_go": large}, digest="")
 
 
 def _read(folder: Path, model_class: str, describe: Describe, held: Mapping[str, Any]) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, Checkpo
     worst = [largest(*each) for each in here] if component == "model" else []
     return Outcome(
         name=mutant.name,
-        family=mutant.family,
+        family=mutant.group,
         what=mutant.what,
         history=mutant.history,
         backend=mutant.backend,
@@ -104,7 +104,7 @@ def cell(verdict: Verdict) -> str:
 
 def _unjudged(mutant: Mutant, verdicts: Sequence[Verdict]) -> list[str]:
     found = [cell(verdict) for verdict in verdicts if verdict.status == "error"]
-    if mutant.family == SIGNALS:
+    if mutant.group == SIGNALS:
         numbers = [v for v in verdicts if v.status == "pass" and CHECKS[v.check].group == "numbers"]
         found += [f"{v.check} {v.checkpoint} {v.case}: passed, although it is another model" for v in numbers]
     return found
@@ -133,7 +133,7 @@ def _is_localised(mutant: Mutant, failed: Sequence[Verdict]) -> bool:
     """Whether a fault is localised: a fault of generation fails only its own cases; any other is first divergent where
     it
     was made."""
-    places = [verdict.case for verdict in failed] if mutant.family == "generation" else [*map(_place, failed[:1])]
+    places = [verdict.case for verdict in failed] if mutant.group == "generation" else [*map(_place, failed[:1])]
     return bool(places) and all(any(fnmatchcase(place, known) for known in mutant.shows) for place in places)
 
 

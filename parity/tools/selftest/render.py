@@ -42,7 +42,7 @@ def show_selftest(found: Selftest) -> None:
 def show_mutants() -> None:
     """Prints every mutant: its family, its name and its fault."""
     for mutant in select(None):
-        console().print(f"{mutant.family:<12} {mutant.name}: {mutant.what}", markup=False)
+        console().print(f"{mutant.group:<12} {mutant.name}: {mutant.what}", markup=False)
 
 
 def score(found: Selftest) -> Iterator[str]:

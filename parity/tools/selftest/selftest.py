@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Mutant
+from parity.backends.mutants import GROUPS, MUTANTS, UNCHANGED, Mutant
 from parity.core.backends import BACKENDS, audited
 from parity.core.nearest import nearest
 from parity.core.records import Verdict
@@ -98,14 +98,14 @@ def select(names: Sequence[str] | None) -> list[Mutant]:
     """
     from parity.judge.judge import NothingToJudge
 
-    unknown = sorted(set(names or ()) - set(MUTANTS) - set(FAMILIES))
+    unknown = sorted(set(names or ()) - set(MUTANTS) - set(GROUPS))
     if unknown:
-        close = nearest(unknown[0], [*FAMILIES, *MUTANTS])
-        hint = f"did you mean {close}" if close else f"families are {', '.join(FAMILIES)}"
+        close = nearest(unknown[0], [*GROUPS, *MUTANTS])
+        hint = f"did you mean {close}" if close else f"families are {', '.join(GROUPS)}"
         known = f"{hint}; parity selftest --list names every mutant"
         raise NothingToJudge(f"no mutant or family is called {', '.join(unknown)}; {known}")
-    found = [mutant for mutant in MUTANTS.values() if not names or {mutant.name, mutant.family} & set(names)]
-    return sorted(found, key=lambda mutant: FAMILIES.index(mutant.family))
+    found = [mutant for mutant in MUTANTS.values() if not names or {mutant.name, mutant.group} & set(names)]
+    return sorted(found, key=lambda mutant: GROUPS.index(mutant.group))
 
 
 def _rounds(chosen: Sequence[Mutant]) -> list[list[str]]:
@@ -200,7 +200,7 @@ def below(outcomes: Sequence[Outcome], counts: Counter[str], judged: Collection[
     held, asked = thresholds(), {each.name for each in outcomes}
     for each in outcomes:
         yield from _short_of(each, held.holes, held.astray)
-    whole = {m.family for m in MUTANTS.values()} - {m.family for m in MUTANTS.values() if m.name not in asked}
+    whole = {m.group for m in MUTANTS.values()} - {m.group for m in MUTANTS.values() if m.name not in asked}
     for family in sorted(whole):
         caught = sum(bool(each.caught_by) for each in outcomes if each.family == family)
         if caught < held.families.get(family, 0):

@@ -113,7 +113,11 @@ def judged(folder: Path, name: str, alter: dict[tuple[int, str], Alter | Raised]
             elif change:
                 change(trace.facts)
             traces[index, case.name] = trace
-    kind = {"documented_class": found.model_class, "families": list(found.model_spec.families), "environment": "main"}
+    kind = {
+        "documented_class": found.model_class,
+        "families": list(found.model_spec.model_types),
+        "environment": "main",
+    }
     subjects = [
         SubjectRecord(
             backend=backend,

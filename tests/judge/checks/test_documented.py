@@ -84,7 +84,7 @@ def _subject(backend, role, checkpoint):
         model_class=CLASSES.get(backend, ""),
         documented_class=checkpoint.model_class,
         environment="main",
-        families=list(checkpoint.model_spec.families),
+        families=list(checkpoint.model_spec.model_types),
         capabilities=["load", "signature", "compose", "cpu", "float32", *modes],
         lacking={"modes": "the call takes it"},
     )

@@ -33,7 +33,7 @@ def _subject(checkpoint, backend, role, words=()):
         model_class=checkpoint.model_class,
         documented_class=checkpoint.model_class,
         environment="main",
-        families=list(checkpoint.model_spec.families),
+        families=list(checkpoint.model_spec.model_types),
         capabilities=["load", "cpu", "float32", *words],
     )
 

@@ -99,7 +99,7 @@ def judged(place: Path) -> Report:
     session = Session(lambda: model, lambda: model, Variant(), Clock())
     can, lacking = capabilities("file", "eager", {})
     answers = {(1, case.name): answered(case, session) for case in cases if {*case.requires} <= {*can}}
-    kind = {"documented_class": checkpoint.model_class, "families": list(checkpoint.model_spec.families)}
+    kind = {"documented_class": checkpoint.model_class, "families": list(checkpoint.model_spec.model_types)}
     subjects = [
         SubjectRecord(
             backend=name,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.backends.mutants import FAMILIES, MUTANTS, UNCHANGED, Patches, applied
+from parity.backends.mutants import GROUPS, MUTANTS, UNCHANGED, Patches, applied
 from parity.core.resources import fixture
 from parity.core.subject import Variant
 from parity.judge.checks import CHECKS
@@ -24,12 +24,12 @@ LEAST = 60
 
 
 def test_there_are_enough_of_them_in_every_family():
-    count = Counter(mutant.family for mutant in MUTANTS.values() if mutant.family != "signals")
+    count = Counter(mutant.group for mutant in MUTANTS.values() if mutant.group != "signals")
     assert sum(count.values()) >= LEAST and min(count.values()) >= 3
 
 
 def test_every_family_is_listed():
-    assert {mutant.family for mutant in MUTANTS.values()} == set(FAMILIES)
+    assert {mutant.group for mutant in MUTANTS.values()} == set(GROUPS)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=lambda mutant: mutant.name)
@@ -58,7 +58,7 @@ class Recorded(Patches):
         super().__call__(place, make)
 
 
-@pytest.mark.parametrize("mutant", [m for m in MUTANTS.values() if m.family != "in_flax"], ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", [m for m in MUTANTS.values() if m.group != "in_flax"], ids=lambda m: m.name)
 def test_a_mutant_leaves_nothing_behind(mutant):
     first, second = Recorded(), Recorded()
     mutant.change(first)
@@ -100,8 +100,8 @@ def test_a_variant_carries_its_mutant():
 
 def test_families_and_names_are_selected_in_their_order():
     assert [mutant.name for mutant in select(["one-bit", "mask-polarity"])] == ["mask-polarity", "one-bit"]
-    assert {mutant.family for mutant in select(["cache"])} == {"cache"}
-    assert len(select(None)) == len(MUTANTS) and select(None)[0].family == FAMILIES[0]
+    assert {mutant.group for mutant in select(["cache"])} == {"cache"}
+    assert len(select(None)) == len(MUTANTS) and select(None)[0].group == GROUPS[0]
 
 
 def test_an_unknown_name_is_refused_in_one_line():
@@ -113,7 +113,7 @@ def outcome(name: str, **changes) -> Outcome:
     mutant = MUTANTS[name]
     given = {
         "name": name,
-        "family": mutant.family,
+        "family": mutant.group,
         "what": mutant.what,
         "history": "",
         "fixtures": list(mutant.fixtures),
@@ -154,7 +154,7 @@ def test_what_falls_short_is_said(changes, said):
 
 
 def test_a_family_below_its_floor_is_named():
-    family = [name for name, mutant in MUTANTS.items() if mutant.family == "masks"]
+    family = [name for name, mutant in MUTANTS.items() if mutant.group == "masks"]
     outcomes = [outcome(name) for name in family[1:]] + [outcome(family[0], caught_by=[])]
     said = list(below(outcomes, Counter(), ()))
     assert f"masks: {len(family) - 1} mutants caught, the floor is {len(family)}" in said
@@ -213,7 +213,7 @@ def test_what_no_mutant_is_put_to_is_named_with_the_reason():
 
 
 def test_the_floor_speaks_of_what_there_is():
-    held, families = thresholds(), Counter(mutant.family for mutant in MUTANTS.values())
+    held, families = thresholds(), Counter(mutant.group for mutant in MUTANTS.values())
     assert dict(families) == held.families
     assert {*held.holes, *held.astray} <= set(MUTANTS) and set(held.slice) <= set(families)
     assert UNCHANGED not in MUTANTS

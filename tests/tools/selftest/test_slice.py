@@ -28,7 +28,7 @@ def test_the_floor_holds(found):
 
 
 def test_every_mutant_of_the_slice_is_caught_and_differs(found):
-    asked = {mutant.name for mutant in MUTANTS.values() if mutant.family in thresholds().slice}
+    asked = {mutant.name for mutant in MUTANTS.values() if mutant.group in thresholds().slice}
     assert {each.name for each in found.outcomes} == asked
     assert [each.name for each in found.outcomes if not each.caught_by] == []
     assert [each.name for each in found.outcomes if not each.changed] == []
