@@ -28,7 +28,7 @@ from parity.backends.mutants import (
 )
 from parity.backends.mutants.base import MUTANTS, UNCHANGED, Mutant, Patches, applied
 
-__all__ = ["FAMILIES", "MUTANTS", "UNCHANGED", "Mutant", "Patches", "applied"]
+__all__ = ["GROUPS", "MUTANTS", "UNCHANGED", "Mutant", "Patches", "applied"]
 
 _MODULES = (
     embeddings,
