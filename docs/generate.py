@@ -1,6 +1,8 @@
 """Generates the pages of the documentation that follow from the code: checks, coverage, known issues.
 
-mkdocs runs it as a hook (``hooks`` in ``mkdocs.yml``), so that none of these pages is committed. Without mkdocs,
+mkdocs runs it as a hook (``hooks`` in ``mkdocs.yml``), so that none of these pages is committed. Of ``checks/index.md``
+and ``known-issues/index.md`` a short form is committed, so that links to them resolve in a clone too. Links to files of
+the repository, such as ``../CONTRIBUTING.md``, become links to the pages made from these files. Without mkdocs,
 ``python -m docs.generate FOLDER`` writes the same pages as Markdown files.
 """
 
@@ -38,6 +40,8 @@ INCLUDED = {
     "selftest-results.md": "reports/selftest.md",
 }
 """Pages that are files of the repository, with their links changed to those of the site."""
+GENERATED = re.compile(r"<!-- site: .*", re.DOTALL)
+"""The part of a committed page that the site replaces."""
 GROUP_TITLES = {
     "loading": "Loading",
     "saving": "Saving",
@@ -90,15 +94,37 @@ def rows(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def pages_of_files() -> dict[str, str]:
+    """By file of the repository the page that shows its content."""
+    scripts = {script_of(entry): f"known-issues/{entry.id}.md" for entry in entries()}
+    found = {str(script.relative_to(ROOT)): page for script, page in scripts.items() if script.is_file()}
+    return found | {path: page for page, path in INCLUDED.items()} | {"COVERAGE.md": "coverage.md"}
+
+
+def with_links_of_the_site(markdown: str) -> str:
+    """A page of ``docs/`` with its links to files of the repository changed to the pages that show them."""
+    pages_by_file = pages_of_files()
+    return re.sub(
+        r"\]\(\.\./(?P<file>[^)#\s]+)",
+        lambda found: f"]({pages_by_file[found['file']]}" if found["file"] in pages_by_file else found[0],
+        markdown,
+    )
+
+
+def _extended(page: str, content: str) -> str:
+    """A committed page with what is generated in the place of its last part."""
+    return NOTE + GENERATED.sub(lambda _: content, (ROOT / "docs" / page).read_text(encoding="utf-8"))
+
+
 def _included(source: Path) -> str:
     """A file of the repository as a page: links to other files of it become links to pages, or plain text."""
-    pages_of = {path: page for page, path in INCLUDED.items()} | {"COVERAGE.md": "coverage.md"}
+    pages_by_file = pages_of_files()
 
     def link(found: re.Match[str]) -> str:
         label, target, anchor = found["label"], found["target"], found["anchor"] or ""
         if "://" in target or not target:
             return found[0]
-        page = target.removeprefix("docs/") if target.startswith("docs/") else pages_of.get(target)
+        page = target.removeprefix("docs/") if target.startswith("docs/") else pages_by_file.get(target)
         return f"[{label}]({page}{anchor})" if page else label
 
     words = source.read_text(encoding="utf-8")
@@ -142,20 +168,15 @@ def _tables(page: str) -> list[list[list[str]]]:
 
 
 def _checks_index() -> str:
-    intro = f"""{NOTE}# What is checked
-
-A check is one claim about a checkpoint or its implementation. This page lists all {len(CHECKS)}. The pages of the
-groups give the source of each claim, the usual cause of a failure, and faults that the check detects.
-
-`parity explain ID` prints the same in the terminal. `parity audit CHECKPOINT --check ID` runs one check, and
-`--check GROUP` runs one group.
-"""
-    parts = [intro]
+    parts = [
+        f"There are {len(CHECKS)} checks. The pages of the groups give the source of each claim, the usual cause of a "
+        "failure, and faults that the check detects.\n"
+    ]
     for group in GROUPS:
         of_group = [check for check in CHECKS.values() if check.group == group]
         links = ([f"[{check.id}]({group}.md#{check.id.lower()})", text(check.claim)] for check in of_group)
         parts.append(f"## {GROUP_TITLES.get(group, group)}\n\nGroup `{group}`.\n\n{rows(('check', 'claim'), links)}")
-    return "\n".join(parts)
+    return _extended("checks/index.md", "\n".join(parts))
 
 
 def _group_page(group: str, mutants: Mapping[str, list[Caught]]) -> str:
@@ -285,14 +306,10 @@ def _issues_index() -> str:
         ((name, meaning, str(counts[name])) for name, meaning in SEVERITIES.items()),  # type: ignore[index]
     )
     parts = [
-        NOTE,
-        "# Known issues\n",
-        f"The list has {len(entries())} divergences of named library versions. Each has a page with its effect, cause, "
-        "versions and, for most, a script that reproduces it without this project. The address of a page does not "
-        "change, so it can be linked from an issue tracker.\n",
+        f"There are {len(entries())} entries. Each has a page, whose address does not change, so that it can be linked "
+        "from an issue tracker.\n",
         f"Versions measured: {versions}.\n",
         severity,
-        "`parity known-issues` prints this table, and `parity known-issues ID` prints one entry.\n",
     ]
     for name in SEVERITIES:
         body = (
@@ -301,7 +318,7 @@ def _issues_index() -> str:
             if entry.severity == name
         )
         parts.append(f"## {name.capitalize()}\n\n{rows(('id', 'backends', 'versions', 'effect'), body)}")
-    return "\n".join(parts)
+    return _extended("known-issues/index.md", "\n".join(parts))
 
 
 def _issue_page(entry: Entry) -> str:
@@ -370,8 +387,13 @@ def _value(value: object) -> str:
     return code(value) if isinstance(value, bool) else text(value)
 
 
+def script_of(entry: Entry) -> Path:
+    """The script that reproduces an entry, if there is one."""
+    return SCRIPTS / f"{entry.script or entry.id}.py"
+
+
 def _script(entry: Entry) -> str:
-    path = SCRIPTS / f"{entry.script or entry.id}.py"
+    path = script_of(entry)
     if not path.is_file():
         return (
             "## Reproduction\n\nThis entry has no script of its own. "
@@ -393,8 +415,15 @@ def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File
 
     for path, content in pages().items():
+        if (committed := files.get_file_from_path(path)) is not None:
+            files.remove(committed)
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The hook of mkdocs: changes the links of a page."""
+    return with_links_of_the_site(markdown)
 
 
 def main() -> None:
