@@ -53,7 +53,9 @@ nox.options.sessions = ["tests", "lint"]
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Audit a checkpoint on five backends: `-- CHECKPOINT… OPTIONS…`; without one, a fixture, or `-- --all-fixtures`.
+    """Audit a checkpoint with five implementations: `-- CHECKPOINT… OPTIONS…`; by default a fixture.
+
+    `-- --all-fixtures` audits every fixture.
 
     A stack named by `--stack NAME` is installed first if it is missing: `-- --stack docs-4.37 --stack current`.
     """

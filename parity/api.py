@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial, wraps
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from parity.core.display import MESSAGE_LIMIT, sentence
 from parity.core.errors import InputError, OutputError
-from parity.core.options import DEFAULTS, MAIN, AuditOptions, with_main
+from parity.core.options import DEFAULTS, AuditOptions, with_main
 
 if TYPE_CHECKING:
     from parity.capture.pipeline import Derive, MakeCases
@@ -59,6 +58,7 @@ def audit(
     options: AuditOptions | None = None,
     *,
     progress: Callable[[Event], None] | None = None,
+    began: float | None = None,
     **named: Any,
 ) -> Report:
     """Runs checkpoints in every backend and compares each answer with the oracle: ``capture``, then ``judge``.
@@ -77,6 +77,8 @@ def audit(
         options: the options of the audit; the defaults are those of ``AuditOptions()``.
         progress: called with each event of the capture and, where there are several checkpoints, with ``judged`` for
             each.
+        began: a time by ``time.monotonic`` from which the report's cost counts, such as the start of a command; by
+            default the call.
         named: fields of ``AuditOptions``; they replace those of ``options``.
 
     Returns:
@@ -99,12 +101,12 @@ def audit(
     from parity.judge.judge import Judge
 
     options = replace(options or DEFAULTS, **named)
-    options = _check_before_capture(options, checkpoints)
+    options, selected = _check_before_capture(options, checkpoints)
     out = run_directory(options.out)
     options = replace(options, out=out)
     with locked(out):
         if options.goldens:
-            capture(checkpoints, options, progress=progress)
+            _capture(checkpoints, options, progress, selected=selected, start=began)
             return judge(out, checks=options.checks, **_judged_by(options))
         judging = Judge(options.checks, **_judged_by(options))
 
@@ -119,7 +121,7 @@ def audit(
             if judging.stopped:
                 raise CaptureStopped
 
-        manifest = _capture(checkpoints, options, progress, captured)
+        manifest = _capture(checkpoints, options, progress, captured, selected=selected, start=began)
         return _written(judging.report(manifest, while_captured=True), out)
 
 
@@ -150,8 +152,11 @@ def _capture(
     options: AuditOptions,
     progress: Callable[[Event], None] | None,
     captured: Callable[[Manifest], None] | None = None,
+    *,
+    selected: Sequence[str] | None = None,
+    start: float | None = None,
 ) -> Manifest:
-    """Implements ``capture``; ``captured`` is called with a manifest of each checkpoint once it is complete."""
+    """Implements ``capture``; the other arguments are those of ``parity.capture.pipeline.capture``."""
     from parity.capture.pipeline import capture as run
     from parity.cases.documented_values import documented_values
     from parity.judge.followup.cases import layers, stages
@@ -169,6 +174,8 @@ def _capture(
         unreadable=unreadable,
         narrow=partial(narrowed, checks=select_checks(options.checks)) if options.checks else None,
         captured=captured,
+        selected=selected,
+        start=start,
     )
     if options.goldens:
         return _with_goldens(options, derive, capture_these)
@@ -427,11 +434,14 @@ def _only(names: Sequence[str]) -> MakeCases:
     return make
 
 
-def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Path]) -> AuditOptions:
+def _check_before_capture(
+    options: AuditOptions, checkpoints: Sequence[str | Path]
+) -> tuple[AuditOptions, list[str] | None]:
     """Validates the options that only the judge reads before the capture, which takes long.
 
     Returns:
-        The options, narrowed to the checks and backends that ``keywords`` may select.
+        The options, narrowed to the checks and the requested backends that ``keywords`` may select; and where no
+        backend is requested, the backends that it may select, None for all.
 
     Raises:
         InputError: no such class.
@@ -439,7 +449,6 @@ def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Pat
         NothingToJudge: a name is neither the id of a check nor a check group.
         KnownIssuesError: the file of known issues cannot be used.
     """
-    from parity.backends.capabilities import cannot_run
     from parity.core.backends import audited
     from parity.core.model_spec import HEADS
     from parity.core.nearest import unknown
@@ -455,16 +464,13 @@ def _check_before_capture(options: AuditOptions, checkpoints: Sequence[str | Pat
         given = (Path(each).expanduser() for each in checkpoints)
         read_known_issues(options.known_issues, [each for each in given if each.is_dir()])
     if not options.keywords:
-        return options
+        return options, None
     everyone = options.backends or audited()
     ids, backends = Keywords(options.keywords).narrow(checks, everyone, [*options.stacks, *options.goldens])
-    named = options.backends
-    if len(backends) < len(everyone):
-        # A word is no request: a backend that it leaves and that cannot run here is not reported as missing.
-        versions = {each.name.lower(): each.version for each in distributions()}
-        able = [name for name in backends if not cannot_run(name.partition("/")[0], versions)]
-        named = able if named is None and able and options.stacks == (MAIN,) else backends
-    return replace(options, checks=ids if len(ids) < len(CHECKS) else options.checks, backends=named)
+    options = replace(options, checks=ids if len(ids) < len(CHECKS) else options.checks)
+    if options.backends is not None:
+        return replace(options, backends=backends), None
+    return options, backends if len(backends) < len(everyone) else None
 
 
 def audit_goldens(

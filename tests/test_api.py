@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import time
 from pathlib import Path
 
 import pytest
@@ -50,12 +51,24 @@ def test_a_run_that_is_judged_again_says_the_same(audited):
     assert read_record(Manifest, out / "manifest.json").checkpoints[1].name == "bart-odd"
 
 
+def _seconds(out: Path) -> dict[str, float]:
+    return read_record(Manifest, out / "manifest.json").seconds
+
+
 def test_the_phases_of_an_audit_add_up_to_its_wall_time(audited):
     out, report, _ = audited
-    seconds = read_record(Manifest, out / "manifest.json").seconds
+    seconds = _seconds(out)
     assert set(seconds) == {"plan", "backends", "capture", "judge"}
     assert report.cost.wall_seconds == pytest.approx(sum(seconds.values()))
     assert report.cost.judge_seconds == seconds["judge"] and 0 < report.cost.own_share < 1
+
+
+def test_the_time_before_an_audit_can_be_part_of_its_cost(tmp_path: Path):
+    options = AuditOptions(backends=["hf-config"], out=tmp_path / "run", cache=tmp_path / "cache")
+    report = api.audit([fixture("bart-tiny")], options, began=time.monotonic() - 100, checks=["config"])
+    assert report.cost.start_seconds == pytest.approx(100, abs=10)
+    assert 100 < report.cost.wall_seconds == pytest.approx(sum(_seconds(tmp_path / "run").values()))
+    assert api.read_report(tmp_path / "run").cost == report.cost
 
 
 def test_the_options_are_fields_by_name_and_no_others(tmp_path: Path):

@@ -42,7 +42,7 @@ from parity.core.backends import find_entry
 from parity.core.case import Case
 from parity.core.model_spec import ModelSpec
 from parity.core.options import DEFAULTS, AuditOptions
-from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
+from parity.core.records import STOPPED, CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
 from parity.core.subject import ORACLE, Subject
 from parity.core.trace import Trace, TraceError
 from parity.core.version import __version__
@@ -82,6 +82,8 @@ def capture(
     narrow: Narrow | None = None,
     inspected: Callable[[Sequence[Checkpoint]], None] | None = None,
     captured: Callable[[Manifest], None] | None = None,
+    selected: Sequence[str] | None = None,
+    start: float | None = None,
 ) -> Manifest:
     """Runs every case of these checkpoints on every subject and writes a run directory.
 
@@ -101,6 +103,9 @@ def capture(
         inspected: receives the readable checkpoints before any case runs.
         captured: receives the manifest of one checkpoint when it is complete, while others are still being captured. It
             may raise ``CaptureStopped``: then the run ends, with the checkpoints that are complete.
+        selected: the backends that a filter leaves, as in ``options.backends``. Unlike those, one that cannot run is
+            left out, and is no error while another can run. Ignored where backends are requested.
+        start: when the command started, by ``time.monotonic``; recorded as the phase ``start``.
 
     A checkpoint that cannot be read is skipped and recorded as unreadable, if another one can be read.
 
@@ -132,7 +137,7 @@ def capture(
         run = _Run(
             out, store, views, executor, progress or (lambda event: None), unread, options.recorded(), narrow or list
         )
-        run.plan(found, options, candidates, others_judged)
+        run.plan(found, options, candidates, others_judged, selected)
         clear(out)
         planned = time.monotonic()
         with _ended_by_sigterm(), pool, views, run.uncached_removed():
@@ -147,7 +152,8 @@ def capture(
         capturing, working = time.monotonic() - planned, executor.usage.backend_seconds
         busy = covered([*executor.usage.intervals, *run.handed_on])
         # The phases add up to the wall time: in `backends` at least one backend was busy, in the others none.
-        seconds = {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - busy)}
+        seconds = {} if start is None else {"start": max(0.0, began - start)}
+        seconds |= {"plan": planned - began, "backends": working, "capture": max(0.0, capturing - busy)}
         if captured is not None:
             seconds["judge"] = busy - working
         manifest = run.manifest(started, seconds)
@@ -280,9 +286,13 @@ class _Run:
         """Intervals in which the callback for captured checkpoints ran, by the system's monotonic clock."""
         self._whole: list[str] = []
         self._base: dict[str, list[Cell]] = {}
-        self._planned: set[str] = set()
+        # Traces are counted as the manifest records them, once for each subject: two can share one.
+        self._planned: Counter[str] = Counter()
         self._cached: set[str] = set()
         self._done: set[str] = set()
+        self._count = 0
+        self._cached_count = 0
+        self._done_count = 0
 
     def plan(
         self,
@@ -290,6 +300,7 @@ class _Run:
         options: AuditOptions,
         candidates: Mapping[str, Sequence[Subject]] | None = None,
         others_judged: bool = False,
+        selected: Sequence[str] | None = None,
     ) -> None:
         """Resolves the stacks, probes them, and determines the capabilities of each subject."""
         from parity.core.stacks import resolve_stack
@@ -298,7 +309,8 @@ class _Run:
         self.checkpoints = {checkpoint.name: checkpoint for checkpoint in checkpoints}
         found = [resolve_stack(text) for text in options.stacks]
         named = None if candidates is None else list(dict.fromkeys(s for each in candidates.values() for s in each))
-        everyone = subjects({stack.name: stack.backends for stack in found}, wanted, device, options.dtypes, named)
+        offered = {stack.name: stack.backends for stack in found}
+        everyone = subjects(offered, wanted, device, options.dtypes, named, None if wanted else selected)
         requested = [stack.name for stack in found if stack.name != "main"] or ["main"]
         # The oracle, the noise floor and the file run in ``main`` even if only other stacks were requested.
         for stack in {stack.name: stack for stack in [resolve_stack("main"), *found]}.values():
@@ -320,8 +332,10 @@ class _Run:
             if subject.role != "candidate" or not chosen or subject in chosen[kind]
         ]
         versions = {name: local.facts["versions"] for name, local in self.local_stacks.items()}
-        self.not_run = [] if candidates is not None else not_run(self.targets, wanted, requested, versions)
-        if self.not_run and not others_judged and not any(each.can_run for each in self.targets if each.is_candidate):
+        able = any(each.can_run for each in self.targets if each.is_candidate)
+        if candidates is None and (wanted is not None or selected is None or not able):
+            self.not_run = not_run(self.targets, wanted or selected, requested, versions)
+        if self.not_run and not others_judged and not able:
             raise CaptureError("; ".join(self.not_run))
 
     def _target(self, subject: Subject, kind: tuple[str, tuple[str, ...]], by_name: bool) -> Target:
@@ -335,7 +349,7 @@ class _Run:
         """Plans the base cases of all checkpoints, so that the total is known in advance."""
         self._base = {name: self._cells(name, cases) for name, cases in base.items()}
         self._cached = {key for key in self._planned if self.cache.path(key).exists()}
-        self._report_progress("planned")
+        self._report_planned()
 
     def rounds(
         self, name: str, derive: Sequence[Derive], started: str, captured: Callable[[Manifest], None] | None
@@ -358,7 +372,7 @@ class _Run:
     def stop(self) -> None:
         """Leaves out of the run the checkpoints that are not captured as a whole, and records them as not run."""
         left_out = [name for name in self.checkpoints if name not in self._whole]
-        self.not_run = [*self.not_run, *(f"{name}: not audited, the run stopped before it" for name in left_out)]
+        self.not_run = [*self.not_run, *(f"{name}: not audited: {STOPPED}" for name in left_out)]
         self.checkpoints = {name: self.checkpoints[name] for name in self._whole}
 
     def _cells(self, name: str, cases: list[Case]) -> list[Cell]:
@@ -372,7 +386,9 @@ class _Run:
             if self._has_judged(each) and each.accepts(model_spec)
         ]
         cells = [self._cell(index, name, case) for case in cases for index, each in targets if each.is_requested(case)]
-        self._planned |= {cell.task.id for cell in cells}
+        self._planned.update(cell.task.id for cell in cells)
+        self._count += len(cells)
+        self._done_count += sum(cell.task.id in self._done for cell in cells)
         return cells
 
     def _compute(self, cells: list[Cell]) -> Rounds:
@@ -383,8 +399,9 @@ class _Run:
                 found[key] = trace.digest
         missing = {cell.task.id: cell.task for cell in cells if cell.task.id not in found}
         self._cached = (self._cached - set(missing)) | set(found)
-        self._done |= set(found)
-        self._report_progress("planned")
+        for key in found:
+            self._finish(key)
+        self._report_planned()
         tasks, results = self._with_views(cells, missing)
         if tasks:
             results |= yield _oracle_first(tasks)
@@ -512,8 +529,17 @@ class _Run:
     def on_event(self, kind: str, task: Task, result: Result | None) -> None:
         """Handles the executor's events and reports progress."""
         if kind == "finished":
-            self._done.add(task.id)
+            self._finish(task.id)
         self._report_progress(kind, task, result)
+
+    def _finish(self, key: str) -> None:
+        if key not in self._done:
+            self._done.add(key)
+            self._done_count += self._planned[key]
+
+    def _report_planned(self) -> None:
+        self._cached_count = sum(self._planned[key] for key in self._cached)
+        self._report_progress("planned")
 
     def _report_progress(self, kind: str, task: Task | None = None, result: Result | None = None) -> None:
         about = {} if task is None else {"label": task.label, "checkpoint": task.provenance["checkpoint"]}
@@ -523,7 +549,8 @@ class _Run:
             about = {"label": task.backend if task.stack == "main" else f"{task.backend}@{task.stack}"}
         if result is not None:
             about |= {"outcome": result.outcome, "reason": result.reason}
-        self.progress(Event(kind, **about, done=len(self._done), total=len(self._planned), cached=len(self._cached)))
+        done, cached = self._done_count, self._cached_count
+        self.progress(Event(kind, **about, done=done, total=self._count, cached=cached))
 
     def manifest(self, started: str, seconds: dict[str, float], only: str | None = None) -> Manifest:
         """The manifest of what was captured so far, of all checkpoints or a single one."""

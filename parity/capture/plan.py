@@ -107,6 +107,7 @@ def subjects(
     device: str,
     dtypes: Sequence[str],
     candidates: Sequence[Subject] | None = None,
+    selected: Sequence[str] | None = None,
 ) -> list[Subject]:
     """All subjects of a run: the oracle, the file, the noise floor's members, then the candidates.
 
@@ -114,6 +115,7 @@ def subjects(
         stacks: the backends that each stack offers, by name; the references run in ``main``.
         wanted: ``hf-torch`` or ``hf-torch/sdpa``; None for every backend.
         candidates: these subjects, regardless of what the stacks offer.
+        selected: as ``wanted``, but a name that no stack offers is left out.
 
     Raises:
         CaptureError: a name in ``wanted`` is unknown or offered by no stack.
@@ -128,7 +130,7 @@ def subjects(
     candidates = [
         Subject(backend, str(Variant.parse(attention + precision)), stack, where, dtype)
         for stack, offered in stacks.items()
-        for backend, attention in _offered(stack, offered, wanted)
+        for backend, attention in _offered(stack, offered, wanted or selected)
         for where, dtype, precision in _computing(backend, device, dtypes, precisions)
     ]
     _all_found(wanted, candidates)

@@ -36,6 +36,7 @@ from parity.cli.stack import stack_app
 from parity.core.display import printable
 from parity.core.files import check_writable
 from parity.core.options import AuditOptions
+from parity.core.process import process_start
 from parity.core.version import __version__
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def audit(checkpoints: Checkpoints, options: AuditOptions, verbose: Verbose = Fa
     from parity.report.terminal import show_report
 
     out = run_directory(options.out)
-    with Progress() as progress:
-        report = api.audit(checkpoints, replace(options, out=out), progress=progress)
+    with Progress(quiet) as progress:
+        report = api.audit(checkpoints, replace(options, out=out), progress=progress, began=process_start())
     show_report(report, out / "report.json", verbose - quiet)
     raise typer.Exit(report.exit_code)
 

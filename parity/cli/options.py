@@ -163,7 +163,9 @@ Keywords = Annotated[
 ]
 ExitFirst = Annotated[bool, typer.Option("--exitfirst", "-x", help="Stop at the first check that fails.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each cell too.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only a line for each failure, and the verdict.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only a line for each failure, and the verdict; no progress.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing, even where a hub id is named.")]
 SaveLimit = Annotated[
     float,

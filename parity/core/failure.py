@@ -30,7 +30,7 @@ class Failure(Verdict):
     >>> print(f"{abs(failure.actual - failure.expected).max():.1e} in an array of shape {failure.actual.shape}")
     4.1e-04 in an array of shape (3, 9, 4)
     >>> failure.reproduce
-    'parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check NUM01'
+    'parity audit fixtures/checkpoints/bart-odd --backend hf-torch/eager --check NUM01'
     """
 
     _run: RunTraces = PrivateAttr()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from parity.core.failure import Failure
 
 SCHEMA_VERSION = 2
+STOPPED = "stopped at the first failing check (-x)"
+"""How a line of ``not_run`` ends that is about what ``exit_first`` left out."""
 LARGEST = 1024
 """Megabytes of a manifest, report or baseline."""
 Status = Literal["pass", "fail", "known", "skip", "error"]
@@ -200,7 +202,7 @@ class Manifest(_Record):
     """By checkpoint: ``parity.core.case.Case.to_json``."""
     traces: list[TraceRecord]
     seconds: dict[str, float] = Field(default_factory=dict)
-    """Wall time by phase (``plan``, ``capture``)."""
+    """Wall time by phase (``start``, ``plan``, ``backends``, ``capture``, ``judge``); they add up."""
     peak_memory: int = 0
     """Largest sum of the resident memory of all processes of the run, bytes."""
 
@@ -403,6 +405,9 @@ class Cost(_Record):
     """Time and memory of the run; ``own_share`` is the share of the wall time that is not a backend's work."""
 
     wall_seconds: float
+    """From the start of the command, or of the function, until everything was judged."""
+    start_seconds: float = 0.0
+    """Part of it before the capture began: Python's start and imports. 0 for a run that was not one command's."""
     backend_seconds: float
     """Wall time during which at least one backend was importing, loading or computing."""
     judge_seconds: float

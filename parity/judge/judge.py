@@ -15,6 +15,7 @@ from parity.core.eligibility import Decision, NotApplicable, Skip, eligibility
 from parity.core.errors import InputError
 from parity.core.nearest import unknown
 from parity.core.records import (
+    STOPPED,
     CaseRecord,
     CheckpointRecord,
     Cost,
@@ -200,7 +201,7 @@ class Judge:
         names = [checkpoint.name for checkpoint in manifest.checkpoints]
         judged = [self._judged[name] for name in names if name in self._judged]
         not_judged = [line for each in judged for line in each.not_judged]
-        not_judged += [f"{name}: not judged, the run stopped before it" for name in names if name not in self._judged]
+        not_judged += [f"{name}: not judged: {STOPPED}" for name in names if name not in self._judged]
         keywords = self._selection.keywords
         verdicts = [verdict for each in judged for verdict in each.verdicts]
         return Report(
@@ -258,7 +259,7 @@ def judged_cells(
         found += made
         if selection.exit_first and any(verdict.status in ("fail", "error") for verdict in made):
             left = [cell.check.id for _, cells in by_check for cell in cells]
-            what = f"{len(dict.fromkeys(left))} more checks ({len(left)} cells) not judged, stopped at {check.id}"
+            what = f"{len(dict.fromkeys(left))} checks ({len(left)} cells) after {check.id} not judged: {STOPPED}"
             return flag_oracle(run, found), [f"{run.checkpoint.name}: {what}"] if left else []
     return flag_oracle(run, found), []
 
@@ -478,7 +479,7 @@ def rests_on(manifest: Manifest) -> str:
 
 
 def _cost(manifest: Manifest, after: float | None) -> Cost:
-    """The cost of a run: wall time, and the share that is not a backend's own work (planning, traces, judging).
+    """The cost of a run: wall time, and the share that is not a backend's own work (start, planning, traces, judging).
 
     Args:
         after: seconds of judging after the capture; None if the manifest's phases include them.
@@ -489,6 +490,7 @@ def _cost(manifest: Manifest, after: float | None) -> Cost:
     cached = sum(record.cached for record in manifest.traces)
     return Cost(
         wall_seconds=wall,
+        start_seconds=manifest.seconds.get("start", 0.0),
         backend_seconds=backends,
         judge_seconds=phases.get("judge", 0.0),
         trace_io_seconds=sum(record.io_seconds for record in manifest.traces if not record.cached),

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, cast
 
-from parity.core.backends import library_backends
+from parity.core.backends import find_entry, library_backends
 from parity.core.case import Case
 from parity.core.display import at_index
 from parity.core.records import Divergence, Status, SubjectRecord, Verdict, VerdictEvidence
@@ -181,14 +181,14 @@ def _command(cell: Cell) -> str:
         return shlex.join(["parity", "selftest", variant.mutant])
     # The weight file is judged in every audit; with a config backend nothing else is computed.
     backend = library_backends("config")[0] if subject.role == "file" else subject.backend
-    attention = variant.attention
     words = ["parity", "audit", cell.run.checkpoint.path]
-    words += ["--backend", backend + (f"/{attention}" if attention != "eager" else ""), "--check", cell.check.id]
+    words += ["--backend", _with_variant(backend, variant.attention), "--check", cell.check.id]
     if subject.kept:
         words += ["--golden", subject.stack.partition(" ")[0]]
     words += [word for stack in _stacks(cell) for word in ("--stack", stack)]
-    if (saver := _saver(cell)) is not None and saver.backend != backend:
-        words += ["--backend", saver.backend]
+    if (saver := _saver(cell)) is not None:
+        writes = _with_variant(saver.backend, Variant.parse(saver.variant).attention)
+        words += ["--backend", writes] if writes not in words else []
     if subject.device != "cpu":
         words += ["--device", subject.device]
     if subject.dtype != "float32":
@@ -202,6 +202,15 @@ def _command(cell: Cell) -> str:
             # null means no limit: JSON has no infinity.
             words += [option, f"{options[name]:g}" if isinstance(options[name], int | float) else "inf"]
     return shlex.join(words)
+
+
+def _with_variant(backend: str, attention: str) -> str:
+    """``hf-torch/eager``; ``hf-tf``, which has no other variant, so that its name selects nothing else."""
+    try:
+        variants = find_entry(backend).variants
+    except KeyError:  # a third party's backend that is not installed here
+        variants = ()
+    return f"{backend}/{attention}" if attention != "eager" or len(variants) > 1 else backend
 
 
 def _saver(cell: Cell) -> SubjectRecord | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
 from typing import IO, Any, cast
 
@@ -15,6 +16,8 @@ from rich.text import Text
 from parity.core.display import printable
 
 WIDTH_OF_FILES = 140
+LEAST_WIDTH = 80
+"""Characters of a line that is wrapped in a file, whatever ``COLUMNS`` says."""
 STYLES = {"pass": "green", "known": "yellow", "skip": "bright_black", "fail": "bold red", "error": "bold magenta"}
 WORST_FIRST = ("error", "fail", "known", "pass", "skip")
 
@@ -79,13 +82,24 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def tell(out: Console, text: Text, indent: int) -> None:
-    """Prints a line; where a terminal is too narrow for it, what is carried over is indented."""
-    if out.soft_wrap or text.cell_len <= out.width:
+def tell(out: Console, text: Text, indent: int, *, wrap_in_files: bool = False) -> None:
+    """Prints a line; where a terminal is too narrow for it, what is carried over is indented.
+
+    Args:
+        indent: characters before what is carried over.
+        wrap_in_files: wrap at spaces where there is no terminal too, at its width but at least ``LEAST_WIDTH``.
+    """
+    width = max(out.width, LEAST_WIDTH) if out.soft_wrap else out.width
+    if (out.soft_wrap and not wrap_in_files) or text.cell_len <= width:
         out.print(text)
         return
     kept, rest = text.divide([indent])
-    first, *others = rest.wrap(out, out.width - indent)
+    if out.soft_wrap:
+        # In a file a path or a name is never broken, so that it can be found and copied.
+        wrapped = textwrap.wrap(rest.plain, width - indent, break_long_words=False, break_on_hyphens=False)
+        first, *others = map(Text, wrapped)
+    else:
+        first, *others = rest.wrap(out, width - indent)
     out.print(Text("\n").join([kept + first, *(Text(" " * indent) + line for line in others)]))
 
 

@@ -58,5 +58,5 @@ def _lines(check: Check) -> Iterator[tuple[str, str]]:
     entries = [entry.id for entry in known_issues.entries() if check.id in entry.checks]
     if entries:
         more = f" and {len(entries) - SHOWN_ENTRIES} more" if len(entries) > SHOWN_ENTRIES else ""
-        yield "Known issues", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity known-issues ID)"
+        yield "Known issues", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity known-issues {entries[0]})"
     yield "Run", f"parity audit CHECKPOINT --check {check.id}"

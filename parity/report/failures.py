@@ -58,14 +58,20 @@ class Origin:
 
     @property
     def inputs_within(self) -> float | None:
-        """The largest error/tolerance among the first tensor's inputs; None where it has none."""
-        known = [v.first_divergence.inputs_within for v in self.verdicts if v.first_divergence is not None]
-        return max((within for within in known if within is not None), default=None)
+        """The largest error/tolerance among the first tensor's inputs, of the cells that the failures show; None where
+        it has none."""
+        return max(self._inputs_within, default=None)
+
+    @property
+    def _inputs_within(self) -> list[float]:
+        """For each failure that of its example, the cell whose numbers its text has."""
+        firsts = [group.example.first_divergence for group in self.groups]
+        return [each.inputs_within for each in firsts if each is not None and each.inputs_within is not None]
 
     @property
     def inputs(self) -> str:
-        """``; inputs agree (0.28 × tolerance)``."""
-        return _inputs(self.inputs_within)
+        """``; inputs agree (0.28 × tolerance)``; ``at most 0.28`` where the failures differ."""
+        return _inputs(self.inputs_within, "at most " if len(set(self._inputs_within)) > 1 else "")
 
     @property
     def where(self) -> str:
@@ -239,7 +245,7 @@ def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[t
         yield "Oracle", f"suspected: {', '.join(evidence['oracle_suspected'])} gives the same answer"
     known = evidence.get("known_issue") if verdict.status == "fail" else None
     if known:  # under --strict
-        yield "Known issue", f"{known} (parity known-issues ID)"
+        yield "Known issue", f"{known} ({evidence.get('source') or f'parity known-issues {known}'})"
     elif likely_cause and verdict.status == "fail" and "exception" not in evidence:
         yield LIKELY_CAUSE, likely_cause
     if follows:
@@ -272,12 +278,12 @@ def _magnitude(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "Worst element", f"{tensor}{at_index(worst['index'])}: actual {actual}, expected {expected}"
 
 
-def _inputs(within: float | None) -> str:
+def _inputs(within: float | None, most: str = "") -> str:
     if within is None:
         return ""
     if _made_here(within):
-        return f"; inputs agree ({within:.2g} × tolerance)"
-    return f"; inputs already differ ({within:,.3g} × tolerance)"
+        return f"; inputs agree ({most}{within:.2g} × tolerance)"
+    return f"; inputs already differ ({most}{within:,.3g} × tolerance)"
 
 
 def _value(number: float | None) -> str:

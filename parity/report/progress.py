@@ -22,9 +22,14 @@ ENOUGH_TRACES = 5
 
 
 class Progress:
-    """Call it with each event of a capture; use it as a context, so that the bar is taken away at the end."""
+    """Call it with each event of a capture; use it as a context, so that the bar is taken away at the end.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: print nothing. What goes wrong is in the report, or ends the command with a line of its own.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._console = console(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
@@ -41,7 +46,7 @@ class Progress:
         self._began = self._last_line = time.monotonic()
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._quiet:
             self._bar.start()
         return self
 
@@ -52,6 +57,8 @@ class Progress:
             self._bar.stop()
 
     def __call__(self, event: Event) -> None:
+        if self._quiet:
+            return
         event = shown(event, 200)
         left = self._left(event)
         if event.outcome and event.outcome != "captured":
@@ -62,9 +69,13 @@ class Progress:
             what = " · ".join(part for part in (event.label, event.checkpoint, event.case) if part) or event.kind
             self._bar.update(self._task, description=what, completed=event.done, total=event.total or None, left=left)
         elif event.kind == "planned":
-            # Cases that are made from answers are planned pass by pass: a pass that adds none has nothing to say.
-            if event.total != self._planned:
-                self._say(f"{event.total} traces planned, {event.cached} of them in the cache")
+            # Cases that are made from results are planned pass by pass: a pass that adds none needs no line.
+            if not self._planned:
+                later = "cases that are made from results are added later"
+                self._say(f"{event.total} traces planned, {event.cached} of them in the cache; {later}")
+            elif event.total != self._planned:
+                added = event.total - self._planned
+                self._say(f"{added} traces added from results: {event.total} planned, {event.cached} in the cache")
             self._planned = event.total
         elif event.kind == "starting":
             self._say(f"starting {event.label}")

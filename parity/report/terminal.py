@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from parity.core.display import printable, shown
-from parity.core.records import CheckpointRecord, Report, Verdict
+from parity.core.records import STOPPED, CheckpointRecord, Report, Verdict
 from parity.core.subject import Subject
 from parity.core.summary import WORDS
 from parity.report.console import STYLES, console, duration, plural, size, status_text, tell
@@ -87,8 +87,11 @@ def _show_failures(out: Console, failures: Sequence[Group]) -> None:
     for group, cause in zip(failures, usual_causes(failures, likely_cause), strict=True):
         out.print()
         for line in block(group, *cause).split("\n"):
-            # The terminal itself wraps a command, so that it can be copied.
-            out.print(line, soft_wrap=True) if line.plain.startswith(f"  {REPRODUCE}") else tell(out, line, INDENT)
+            if line.plain.startswith(f"  {REPRODUCE}"):
+                # The terminal itself wraps a command, so that it can be copied.
+                out.print(line, soft_wrap=True)
+            else:
+                tell(out, line, INDENT, wrap_in_files=True)
 
 
 def _show_section(out: Console, title: str, lines: Iterable[str | Text], indent: int) -> None:
@@ -170,8 +173,11 @@ def last_lines(report: Report) -> list[Text]:
         parts += _failing_backends(report.verdicts)
     if report.unreadable:
         parts.append(f"{plural(len(report.unreadable), 'checkpoint')} not read")
-    if report.not_run:
-        parts.append(f"{len(report.not_run)} not run")
+    stopped = [line for line in report.not_run if line.endswith(STOPPED)]
+    if others := len(report.not_run) - len(stopped):
+        parts.append(f"{others} not run")
+    if stopped:
+        parts.append(STOPPED)
     took = f" in {duration(report.cost.wall_seconds)}" if report.cost is not None else ""
     told = " · ".join([*parts, *_counts(report.verdicts)]) + took + (" (strict)" if report.strict else "")
     return [*lines, Text.assemble(VERDICTS[report.exit_code], " ", told)]
@@ -327,8 +333,9 @@ def cost_line(report: Report) -> str:
     if cost is None:
         return ""
     traces = cost.traces_cached + cost.traces_captured
+    start = " from the start of the command" if cost.start_seconds else ""
     return (
-        f"took {duration(cost.wall_seconds)}, {cost.own_share:.0%} of it overhead; "
+        f"took {duration(cost.wall_seconds)}{start}, {cost.own_share:.0%} of it overhead; "
         f"peak memory {size(cost.peak_memory)} over all processes; "
         f"{cost.traces_cached} of {traces} traces from the cache"
     )

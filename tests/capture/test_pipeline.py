@@ -13,7 +13,7 @@ from parity.capture.pipeline import _inspect, capture
 from parity.capture.task import CaptureError, CaptureStopped
 from parity.core.case import Case
 from parity.core.options import AuditOptions
-from parity.core.records import Manifest, Unreadable, read_record
+from parity.core.records import STOPPED, Manifest, Unreadable, read_record
 from parity.core.trace import Trace
 from reference.errors import CheckpointError
 from tests.capture.fake_backend import ABORT, RAISE
@@ -77,6 +77,15 @@ def test_a_run_directory_can_be_moved_and_read(scene, tmp_path):
         "model.fake.eager.main.cpu.float32.forward.safetensors"
     )
     assert set(manifest.seconds) == {"plan", "backends", "capture"} and manifest.peak_memory > 0
+
+
+def test_progress_counts_the_traces_that_the_manifest_has(scene):
+    """Two subjects that share a trace count twice in both, whether it is computed or in the cache."""
+    for cached in (0, 7):
+        events = []
+        manifest = play(scene.folder, progress=events.append)
+        last = events[-1]
+        assert (last.done, last.total, last.cached) == (7, len(manifest.traces), cached)
 
 
 def test_a_second_run_computes_nothing(scene):
@@ -143,7 +152,7 @@ def test_progress_tells_each_case_and_the_totals(scene):
     events = []
     play(scene.folder, progress=events.append)
     assert events[0].kind == "planned" and events[-1].kind == "captured"
-    assert (events[-1].done, events[-1].total, events[-1].cached) == (5, 5, 0)
+    assert (events[-1].done, events[-1].total, events[-1].cached) == (7, 7, 0)
     finished = {(event.label, event.case, event.outcome) for event in events if event.kind == "finished"}
     assert ("fake", "load", "captured") in finished
 
@@ -247,4 +256,4 @@ def test_a_run_that_is_stopped_is_of_the_checkpoints_that_are_whole(scene):
     manifest = play(scene.folder, names=("model", "copy"), captured=stop)
     assert [each.name for each in manifest.checkpoints] == ["model"]
     assert {record.checkpoint for record in manifest.traces} == {"model"} == set(manifest.cases)
-    assert manifest.not_run == ["copy: not audited, the run stopped before it"]
+    assert manifest.not_run == [f"copy: not audited: {STOPPED}"]

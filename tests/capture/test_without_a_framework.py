@@ -26,7 +26,9 @@ INSTALL = r"pip install 'transformers<5' tensorflow tf-keras"
 def planned(monkeypatch, tmp_path):
     """A capture's plan about fixtures, as if these versions were installed."""
 
-    def plan(versions, wanted=None, stacks=("main",), names=("bart-odd",), dtypes=("float32",), others=False):
+    def plan(
+        versions, wanted=None, stacks=("main",), names=("bart-odd",), dtypes=("float32",), others=False, selected=None
+    ):
         facts = {"versions": versions, "cpu": "x", "python": "3.11", "sources": {}}
         monkeypatch.setattr(pipeline, "probe", lambda *a, **k: facts)
         found = pipeline._Run(
@@ -40,7 +42,8 @@ def planned(monkeypatch, tmp_path):
             narrow=list,
         )
         checkpoints = [inspect_checkpoint(fixture(name)) for name in names]
-        found.plan(checkpoints, AuditOptions(stacks=stacks, backends=wanted, dtypes=dtypes), others_judged=others)
+        options = AuditOptions(stacks=stacks, backends=wanted, dtypes=dtypes)
+        found.plan(checkpoints, options, others_judged=others, selected=selected)
         return found
 
     return plan
@@ -143,6 +146,26 @@ def test_nothing_that_can_run_is_bad_input(planned, versions, wanted, line):
 def test_beside_what_can_run_what_cannot_is_recorded(planned, versions, wanted, options, lines):
     found = planned(versions, wanted, **options)
     assert [line.partition(":")[0] for line in found.not_run] == lines
+
+
+@pytest.mark.parametrize(
+    ("versions", "selected", "labels"),
+    [
+        (V5, ["hf-torch", "hf-tf"], {"hf-torch", "hf-torch/sdpa"}),
+        (V5, ["hf-torch/sdpa", "hf-flax", "hf-tf"], {"hf-torch/sdpa"}),
+        (V5, ["hf-config", "hf-tf"], set()),
+        (V5, ["reference-torch", "hf-torch"], {"hf-torch", "hf-torch/sdpa"}),
+    ],
+)
+def test_what_a_filter_leaves_is_not_requested(planned, versions, selected, labels):
+    """A backend that cannot run is left out, as without a filter; so is a reference without its peer."""
+    found = planned(versions, selected=selected)
+    assert (judged(found), found.not_run) == (labels, [])
+
+
+def test_a_filter_that_leaves_nothing_that_can_run_is_bad_input(planned):
+    with pytest.raises(CaptureError, match="hf-tf cannot run in main: tensorflow is not installed"):
+        planned(V5, selected=["hf-tf"])
 
 
 def test_answers_from_elsewhere_are_judged_where_no_backend_can_run(planned):

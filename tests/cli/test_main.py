@@ -6,14 +6,16 @@ import re
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from parity import __version__, api
-from parity.capture.task import CaptureError
+from parity.capture.task import CaptureError, Event
 from parity.cli.main import run
 from parity.core.options import AuditOptions
+from parity.core.process import process_start
 from parity.core.records import CheckpointRecord, Manifest, SubjectRecord, TraceRecord, write_record
 from parity.core.resources import fixture
 from parity.core.subject import FILE, ORACLE, Subject
@@ -55,8 +57,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict:
     """Replaces the work of an audit; holds what was asked, and under ``report`` what is to come back."""
     held: dict = {"report": report(verdict())}
 
-    def audit(checkpoints, options, progress):
-        held.update(checkpoints=checkpoints, options=options)
+    def audit(checkpoints, options, progress, began):
+        held.update(checkpoints=checkpoints, options=options, began=began)
+        progress(Event("planned", total=9, cached=4, done=4))
         return held["report"]
 
     monkeypatch.setattr(api, "audit", audit)
@@ -172,8 +175,15 @@ def test_lists_with_commas_words_and_the_stop_at_the_first_failure_are_handed_on
 @pytest.mark.parametrize(("option", "lines"), [("-q", 1), ("-v", None), ("--quiet", 1)])
 def test_output_is_longer_or_shorter_as_asked(asked, capsys, option, lines):
     assert run(["audit", "a", option]) == 0
-    out = capsys.readouterr().out
+    out, progress = capsys.readouterr()
     assert len(out.splitlines()) == lines or "\nCells\n  NUM01    pass" in out
+    assert (progress == "") == (option != "-v")
+
+
+def test_the_cost_of_an_audit_counts_from_the_start_of_the_command(asked):
+    before = time.monotonic()
+    assert run(["audit", "a"]) == 0
+    assert asked["began"] == pytest.approx(process_start(), abs=0.02) and asked["began"] < before
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def failed(**fields: Any) -> Verdict:
         "error": first.error,
         "tolerance": first.tolerance,
         "first_divergence": first,
-        "evidence": {"reproduce": "parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check NUM01"},
+        "evidence": {"reproduce": "parity audit fixtures/checkpoints/bart-odd --backend hf-torch/eager --check NUM01"},
     }
     return failure(**{**usual, **fields})
 

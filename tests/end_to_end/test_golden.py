@@ -108,7 +108,7 @@ def test_a_golden_that_is_wrong_fails_where_it_is_wrong(recorded, cache, tmp_pat
     failed = {(v.stack, v.check, v.first_divergence.tensor) for v in report.verdicts if v.status == "fail"}
     assert failed == {("main (golden)", "NUM04", "logits")}
     (told,) = (v.evidence["reproduce"] for v in report.verdicts if v.status == "fail")
-    assert told.endswith("--backend hf-torch --check NUM04 --golden main")
+    assert told.endswith("--backend hf-torch/eager --check NUM04 --golden main")
     again = audit(
         [tmp_path / "checkpoints" / "bart-odd"],
         out=tmp_path / "again",

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from parity.core.records import Manifest, RecordError, Report, read_record, write_record
+from parity.core.records import STOPPED, Manifest, RecordError, Report, read_record, write_record
 from parity.core.trace import Raised, Trace
 from parity.judge import known_issues
 from parity.judge.captured_run import CheckpointRun
@@ -316,7 +316,9 @@ def test_the_command_that_shows_it_again_has_the_run_s_options(run_directory, op
         manifest.model_copy(update={"options": options, "checkpoints": elsewhere}), directory / "manifest.json"
     )
     verdict = only(judge(directory, checks=["NUM04"]), "NUM04")
-    assert verdict.evidence["reproduce"] == f"parity audit 'my models/$(x)' --backend hf-torch --check NUM04{words}"
+    assert (
+        verdict.evidence["reproduce"] == f"parity audit 'my models/$(x)' --backend hf-torch/eager --check NUM04{words}"
+    )
 
 
 def test_an_entry_may_ask_where_it_begins(run_directory, with_known_issue):
@@ -462,7 +464,7 @@ def test_judging_stops_at_the_first_failing_check_and_says_what_is_left(run_dire
     assert report.verdicts == whole.verdicts[:count] and report.verdicts[-1].check == failing
     left = {verdict.check for verdict in whole.verdicts[count:]}
     (line,) = report.not_run
-    what = f"{len(left)} more checks ({len(whole.verdicts) - count} cells) not judged, stopped at {failing}"
+    what = f"{len(left)} checks ({len(whole.verdicts) - count} cells) after {failing} not judged: {STOPPED}"
     assert line.endswith(what) and report.exit_code == 1
     good = run_directory()
     assert judge(good, exit_first=True).verdicts == judge(good).verdicts

@@ -41,7 +41,7 @@ def test_a_failure_says_where_by_how_much_and_how_to_see_it_again(cell):
     assert verdict.reason == "logits at [batch 1, tgt 2] is 5 × tolerance from the backend's other output (and 1 more)"
     assert (verdict.first_divergence.tensor, verdict.first_divergence.error) == ("logits", 5e-6)
     assert verdict.evidence["tensors"] == ["logits", "loss"] and verdict.evidence["failed"] == 2
-    assert verdict.evidence["reproduce"] == "parity audit bart-odd --backend hf-torch --check NUM04"
+    assert verdict.evidence["reproduce"] == "parity audit bart-odd --backend hf-torch/eager --check NUM04"
 
 
 def test_a_fact_that_is_wrong_names_its_tensor(cell):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from parity.capture.task import Event
-from parity.core.records import Divergence, Notice, Unreadable
+from parity.core.records import STOPPED, Divergence, Notice, Unreadable
 from parity.judge.checks import CHECKS
 from parity.report.console import duration, size, tell
 from parity.report.failures import INDENT, block, groups, lines, origins, usual_causes
@@ -140,6 +140,38 @@ def test_what_a_terminal_carries_over_is_indented(monkeypatch):
         assert " ".join(" ".join([first, *others]).split()) == "Claim " + ("every word of it " * 9).strip()
 
 
+@pytest.mark.parametrize(("columns", "width"), [(None, 140), ("100", 100), ("20", 80)])
+def test_the_text_of_a_failure_is_wrapped_with_an_indent_in_a_file_too(columns, width, capsys, monkeypatch):
+    """No word is broken, and the command to copy is on one line."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    path = "x/" * 120
+    claim, reason = "every word of the claim " * 12, f"no file {path} there " * 2
+    command = "parity audit " + "fixtures/checkpoints/bart-odd " * 6
+    evidence = {**failure().evidence, "reproduce": command.strip()}
+    made = report(failure(claim=claim), verdict("fail", check="NUM02", reason=reason, evidence=evidence))
+    lines = shown(made, capsys).partition("NUM01 fail")[2].partition("First divergences")[0].splitlines()
+    assert max(len(line) for line in lines if path not in line and "Reproduce" not in line) <= width
+    assert " ".join(" ".join(lines).split()).count(claim.strip()) == 1
+    assert sum(line.strip().startswith(path) for line in lines) == 2 - sum(f"no file {path}" in line for line in lines)
+    assert f"  Reproduce          {command.strip()}" in lines
+    (first,) = (n for n, line in enumerate(lines) if line.startswith("  Claim ") and "of the claim" in line)
+    assert lines[first + 1].startswith(" " * INDENT) and lines[first + 1][INDENT] != " "
+
+
+def test_the_inputs_of_a_first_divergence_are_those_of_the_cell_that_is_shown():
+    """Another cell of the failure may have other inputs; of several failures the largest is named as such."""
+    cells = [_numeric("NUM01", "encoder.hidden.1", within, case=f"{within}") for within in (0.24, 0.4)]
+    cells[0] = cells[0].model_copy(update={"error": 1.0})
+    made = groups(cells)
+    (origin,) = origins(made)
+    told = dict(lines(made[0]))["First divergence"]
+    assert (told, origin.place + origin.inputs) == ("encoder.hidden.1; inputs agree (0.24 × tolerance)",) * 2
+    (both,) = origins([*made, *groups([_numeric("NUM04", "encoder.hidden.1", 0.3)])])
+    assert both.inputs == "; inputs agree (at most 0.3 × tolerance)"
+
+
 def test_the_end_says_where_failures_begin(capsys):
     cells = [failure(check=f"NUM0{number}", checkpoint=name) for number in range(1, 6) for name in ("a", "b")]
     text = shown(report(*cells), capsys)
@@ -178,6 +210,9 @@ def test_the_end_says_what_it_cost_and_where_the_report_is(capsys):
     assert cost_line(made) == (
         "took 2 min 05 s, 4% of it overhead; peak memory 1.5 GB over all processes; 40 of 100 traces from the cache"
     )
+    started = made.model_copy(update={"cost": made.cost.model_copy(update={"start_seconds": 2.5})})
+    assert cost_line(started).startswith("took 2 min 05 s from the start of the command, 4% of it")
+    assert '<th scope="row">of it the start of the command</th><td>2.5 s</td>' in render(started)
     text = shown(made, capsys)
     assert cost_line(made) in text
     assert text.endswith("report runs/x/report.json\npage   runs/x/report.html\nPASSED 1 passed in 2 min 05 s\n")
@@ -216,15 +251,25 @@ def test_progress_without_a_terminal_is_a_few_lines_on_standard_error(capsys):
         for done in range(41, 101):
             progress(Event("finished", "hf-tf", "bart-odd", "forward", "captured", done=done, total=100))
         progress(Event("finished", "hf-tf", "bart-odd", "loss", "crash", "SIGABRT", 100, 100))
+        for _ in range(2):
+            progress(Event("planned", total=112, cached=45, done=100))
         progress(Event("judged", checkpoint="bart-odd", reason="3 pass, 1 error"))
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = [line.partition("] ")[2] for line in captured.err.splitlines()]
     assert lines == [
-        "100 traces planned, 40 of them in the cache",
+        "100 traces planned, 40 of them in the cache; cases that are made from results are added later",
         "hf-tf · bart-odd · loss: crash: SIGABRT",
+        "12 traces added from results: 112 planned, 45 in the cache",
         "bart-odd: 3 pass, 1 error",
     ]
+
+
+def test_quiet_progress_prints_nothing(capsys):
+    with Progress(quiet=True) as progress:
+        progress(Event("planned", total=100, cached=40, done=40))
+        progress(Event("finished", "hf-tf", "bart-odd", "loss", "crash", "SIGABRT", 100, 100))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_sizes_and_durations_for_people():
@@ -366,6 +411,16 @@ def test_several_checkpoints_have_a_line_each_and_a_total():
     )
 
 
+def test_what_was_left_out_after_the_first_failing_check_is_not_counted_as_not_run():
+    left = f"bart-odd: 3 checks (9 cells) after NUM01 not judged: {STOPPED}"
+    (line,) = _last(failure(), not_run=[left])
+    assert (
+        line.endswith(" · stopped at the first failing check (-x) · 0 passed in 2 min 05 s") and "not run" not in line
+    )
+    (line,) = _last(failure(), not_run=[left, "hf-tf cannot run"])
+    assert " · 1 not run · stopped at the first failing check (-x) · " in line
+
+
 def test_of_many_checkpoints_only_those_that_did_not_pass_have_a_line():
     cells = [verdict(checkpoint=f"c{number}") for number in range(20)]
     assert len(_last(*cells)) == 1
@@ -453,7 +508,7 @@ def test_the_sample_in_the_readme_is_what_a_failure_looks_like():
                 },
                 "slices_over": 21,
                 "slices": 21,
-                "reproduce": "parity audit fixtures/checkpoints/bart-odd --backend hf-torch --check NUM01",
+                "reproduce": "parity audit fixtures/checkpoints/bart-odd --backend hf-torch/eager --check NUM01",
             },
         )
         for case in ("forward", "forward.single-row", "forward.defaults", "loss")
@@ -466,5 +521,8 @@ def test_a_known_issue_that_fails_under_strict_is_named_instead_of_a_likely_caus
     found = failure(evidence={"known_issue": "hf-torch-untied-tables-random", "severity": "critical"})
     (group,) = groups([found])
     told = dict(lines(group, likely_cause="an activation"))
-    assert told["Known issue"] == "hf-torch-untied-tables-random (parity known-issues ID)"
+    command = "parity known-issues hf-torch-untied-tables-random"
+    assert told["Known issue"] == f"hf-torch-untied-tables-random ({command})"
     assert "Likely cause" not in told
+    own = failure(evidence={"known_issue": "mine", "severity": "critical", "source": "parity-known-issues.toml"})
+    assert dict(lines(groups([own])[0]))["Known issue"] == "mine (parity-known-issues.toml)"

@@ -76,6 +76,7 @@ def _cost(cost: Cost) -> list[tuple[str, str]]:
     traces = cost.traces_cached + cost.traces_captured
     return [
         ("wall time", duration(cost.wall_seconds)),
+        *([("of it the start of the command", duration(cost.start_seconds))] if cost.start_seconds else []),
         ("of it in backends", duration(cost.backend_seconds)),
         ("judging", duration(cost.judge_seconds)),
         ("reading and writing traces, over all processes", duration(cost.trace_io_seconds)),
