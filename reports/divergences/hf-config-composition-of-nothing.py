@@ -7,7 +7,7 @@ from transformers import EncoderDecoderConfig
 try:
     config = EncoderDecoderConfig()
 except (AssertionError, ValueError) as error:
-    print("it raises:", error)
+    print("raises, as documented:", error)
     sys.exit(0)
-print(f"without halves: {config.encoder.model_type} before {config.decoder.model_type}")
+print(f"no error; encoder: {config.encoder.model_type}, decoder: {config.decoder.model_type}")
 sys.exit(1)

@@ -19,5 +19,5 @@ with tempfile.TemporaryDirectory() as directory:
     Path(directory, "generation_config.json").write_text(json.dumps(edited))
     model = BartForConditionalGeneration.from_pretrained(directory).eval()
     length = model.generate(torch.tensor([[5, 6, 7, 2]])).shape[1]
-print(f"{length} tokens, where generation_config.json says max_length 6")
+print(f"generated {length} tokens; max_length in generation_config.json is 6")
 sys.exit(length != 6)

@@ -19,5 +19,5 @@ bias = np.full((1, 9), -9.0, np.float32)
 bias[0, [5, config.eos_token_id]] = 4.0, -4.0
 model.params["final_logits_bias"] = bias
 text = model.generate(np.array([[5, 6, 7, 2]]), num_beams=2, max_length=6, early_stopping=False).sequences[0].tolist()
-print(text, "where [2, 5, 5, 5, 5, 5] is e**8 times as likely as one that ends")
+print(f"returned {text}; [2, 5, 5, 5, 5, 5] is e**8 times as likely as a text that ends")
 sys.exit(text != [2, 5, 5, 5, 5, 5])

@@ -1,6 +1,6 @@
 """transformers 4.37.2 with flax 0.8.3: encode() of a composition with a RoBERTa encoder returns NaN.
 
-It passes positions as token types, of which RoBERTa has one.
+It passes position ids as token type ids; RoBERTa has one token type.
 """
 
 import sys
@@ -14,5 +14,5 @@ model = FlaxEncoderDecoderModel(EncoderDecoderConfig.from_encoder_decoder_config
 source, target = np.array([[5, 6, 7, 8, 2]]), np.array([[0, 9, 4]])
 whole = np.asarray(model(source, decoder_input_ids=target).encoder_last_hidden_state)
 alone = np.asarray(model.encode(source).last_hidden_state)
-print("finite in the whole call:", np.isfinite(whole).all(), "finite in encode():", np.isfinite(alone).all())
+print("finite states from __call__:", np.isfinite(whole).all(), "from encode():", np.isfinite(alone).all())
 sys.exit(bool(np.isfinite(whole).all() and np.isnan(alone).any()))

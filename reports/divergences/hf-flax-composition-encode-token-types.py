@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: encode() of a composition passes positions to a BERT encoder as token types.
+"""transformers 4.57.6, Flax: encode() of a composition passes position ids to a BERT encoder as token type ids.
 
 generate(), which encodes first, then generates text from NaN states: positions exceed the two rows of the embedding.
 """
@@ -15,5 +15,5 @@ source, target = np.array([[5, 6, 7, 8, 2]]), np.array([[0, 9, 4]])
 whole = model(source, decoder_input_ids=target).encoder_last_hidden_state
 alone = model.encode(source).last_hidden_state
 away = np.abs(np.asarray(whole - alone)).max()
-print(f"encode() is {away} away from what the whole call says its encoder returned")
+print(f"encoder states of encode() and of __call__ differ by {away}")
 sys.exit(not away < 1e-4)

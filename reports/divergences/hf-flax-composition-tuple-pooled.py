@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: the tuple of a composition has the encoder's pooled states, the dictionary has not."""
+"""transformers 4.57.6, Flax: the tuple of a composition also contains the encoder's pooled states."""
 
 import sys
 
@@ -11,5 +11,5 @@ model = FlaxEncoderDecoderModel(EncoderDecoderConfig.from_encoder_decoder_config
 asked = {"decoder_input_ids": np.array([[0, 9, 4]]), "output_hidden_states": True}
 named = model(np.array([[5, 6, 7, 8, 2]]), **asked)
 bare = model(np.array([[5, 6, 7, 8, 2]]), **asked, return_dict=False)
-print(f"{len(named)} fields ({', '.join(named)}), and {len(bare)} values in the tuple")
+print(f"dictionary: {len(named)} fields ({', '.join(named)}); tuple: {len(bare)} values")
 sys.exit(len(named) != len(bare))

@@ -12,5 +12,5 @@ END, LENGTH = 2, 5
 text, scores = np.full((1, LENGTH), 7), np.zeros((1, 9), np.float32)
 flax = FlaxMinLengthLogitsProcessor(LENGTH, END)(jnp.array(text), jnp.array(scores), LENGTH)
 pytorch = MinLengthLogitsProcessor(LENGTH, END)(torch.tensor(text), torch.tensor(scores))
-print(f"after {LENGTH} tokens, min_length as many, the end scores {flax[0, END]} in Flax, {pytorch[0, END]} in torch")
+print(f"{LENGTH} tokens, min_length {LENGTH}: score of EOS {flax[0, END]} in Flax, {pytorch[0, END]} in PyTorch")
 sys.exit(bool(np.isneginf(flax[0, END]) and pytorch[0, END] == 0))

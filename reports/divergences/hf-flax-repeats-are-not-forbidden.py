@@ -18,5 +18,5 @@ bias = np.zeros((1, 9), np.float32)
 bias[0, 5] = 4.0
 model.params["final_logits_bias"] = bias
 text = model.generate(np.array([[5, 6, 7, 2]]), num_beams=1, max_length=6, no_repeat_ngram_size=1).sequences[0].tolist()
-print(text, "with no_repeat_ngram_size 1")
+print("generated with no_repeat_ngram_size=1:", text)
 sys.exit(text.count(5) > 1)

@@ -15,4 +15,4 @@ with tempfile.TemporaryDirectory() as directory:
     except NotImplementedError as error:
         print(f"NotImplementedError: {error}")
         sys.exit(1)
-print("it loads")
+print("loaded without an error")

@@ -18,5 +18,5 @@ model(**given, decoder_input_ids=np.array([[5, 6]]))
 try:
     model.generate(given["inputs"], attention_mask=given["attention_mask"], max_length=5)
 except TypeError as error:
-    print("the whole call takes the mask; generate raises:", error)
+    print("__call__ accepts the mask; generate raises:", error)
     sys.exit(1)

@@ -14,5 +14,5 @@ config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(ears, words)
 audio = np.random.default_rng(0).normal(size=(1, 480)).astype(np.float32)
 output = FlaxSpeechEncoderDecoderModel(config)(audio, decoder_input_ids=np.array([[5, 6]]), output_hidden_states=True)
 last, states = output.encoder_last_hidden_state, output.encoder_hidden_states
-print(f"encoder_last_hidden_state {list(last.shape)}, the last of encoder_hidden_states {list(states[-1].shape)}")
+print(f"encoder_last_hidden_state {list(last.shape)}, encoder_hidden_states[-1] {list(states[-1].shape)}")
 sys.exit(last.shape != states[-1].shape)

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, Flax: a speech composition is created with more positions than its decoder may have."""
+"""transformers 4.57.6, Flax: a speech composition is created with more positions than its decoder supports."""
 
 import sys
 

@@ -14,5 +14,5 @@ config = SpeechEncoderDecoderConfig.from_encoder_decoder_configs(ears, words)
 given = {"inputs": np.zeros((1, 480), np.float32), "decoder_input_ids": np.array([[5, 6]])}
 model = FlaxSpeechEncoderDecoderModel(config)
 named, bare = model(**given, return_dict=True), model(**given, return_dict=False)
-print(f"the output holds {len(named)} values, {', '.join(named)}; the tuple {len(bare)}")
+print(f"dictionary: {len(named)} fields ({', '.join(named)}); tuple: {len(bare)} values")
 sys.exit(len(named) != len(bare))

@@ -18,5 +18,5 @@ with tempfile.TemporaryDirectory() as folder:
 held = np.asarray(loaded.params["model"]["shared"]["embedding"])
 others = [name for name in loaded.params["model"]["encoder"] if name == "embed_tokens"]
 kept = [name for name in tables if np.array_equal(held, stored[name].numpy())]
-print("tables in the model:", 1 + len(others), "kept of the file's three:", kept)
+print("token embeddings in the model:", 1 + len(others), "equal to one of the file's three:", kept)
 sys.exit(len(kept) + len(others) < 3)

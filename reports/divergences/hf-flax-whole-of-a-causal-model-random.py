@@ -14,5 +14,5 @@ with tempfile.TemporaryDirectory() as folder:
     whole = FlaxBartForConditionalGeneration.from_pretrained(folder, from_pt=True)
 saved = decoder.model.decoder.embed_tokens.weight.detach().numpy()
 same = np.array_equal(saved, whole.params["model"]["shared"]["embedding"])
-print("the tokens' table is the file's:", same)
+print("token embedding equals the file's:", same)
 sys.exit(not same)

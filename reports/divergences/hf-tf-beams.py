@@ -22,5 +22,5 @@ bias = np.full((1, 9), -30.0, np.float32)
 bias[0, [5, config.eos_token_id]] = 4.0, -4.0
 model.set_weights([np.zeros(array.shape, np.float32) for array in model.get_weights()[:-1]] + [bias])
 text = model.generate(source, num_beams=2, max_length=6, early_stopping=False)[0].numpy().tolist()
-print(text, "where [2, 5, 5, 5, 5, 5] is e**8 times as likely as one that ends")
+print(f"returned {text}; [2, 5, 5, 5, 5, 5] is e**8 times as likely as a text that ends")
 sys.exit(text != [2, 5, 5, 5, 5, 5])

@@ -12,5 +12,5 @@ sizes = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 3, "i
 model = TFBertLMHeadModel(BertConfig(vocab_size=50, **sizes, is_decoder=True))
 text = tf.constant([[5, 7, 9]])
 named, bare = model(text, use_cache=True), model(text, use_cache=True, return_dict=False)
-print(f"the output is {', '.join(named.keys())}; the tuple has {len(bare)} values")
+print(f"dictionary: {', '.join(named.keys())}; tuple: {len(bare)} values")
 sys.exit(len(bare) != len(named.keys()))

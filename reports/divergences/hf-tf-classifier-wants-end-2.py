@@ -21,5 +21,5 @@ for end in (2, 3):
             raised[end] = ""
         except tf.errors.InvalidArgumentError as error:
             raised[end] = f"InvalidArgumentError, slice index -1: {'slice index -1' in str(error)}"
-print("loading by the number of the end token raises:", raised)
+print("raised by eos_token_id:", raised)
 sys.exit(any(raised.values()))

@@ -13,6 +13,6 @@ decoder = GPT2Config(vocab_size=50, n_embd=12, n_layer=1, n_head=3, is_decoder=T
 model = TFEncoderDecoderModel(EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder))
 inputs = {"input_ids": tf.constant([[5, 7, 9]]), "decoder_input_ids": tf.constant([[4, 6]])}
 named, bare = model(**inputs), model(**inputs, return_dict=False)
-print(f"the output is {', '.join(named.keys())}")
-print(f"the tuple has {len(bare)} values; the last has shape {tuple(bare[-1].shape)}, a row for each text")
+print(f"dictionary: {len(named.keys())} fields ({', '.join(named.keys())})")
+print(f"tuple: {len(bare)} values; the last has shape {tuple(bare[-1].shape)}")
 sys.exit(len(bare) != len(named.keys()))

@@ -14,7 +14,7 @@ with tempfile.TemporaryDirectory() as folder:
     try:
         model = TFEncoderDecoderModel.from_pretrained(folder, from_pt=True)
     except Exception as error:
-        print("it raises, as documented:", error)
+        print("raises, as documented:", error)
         sys.exit(0)
-print("it loads:", type(model).__name__, "of", model.count_params(), "parameters")
+print("no error; loaded", type(model).__name__, "with", model.count_params(), "parameters")
 sys.exit(1)

@@ -14,6 +14,6 @@ model = BartForConditionalGeneration(BartConfig(vocab_size=50, max_position_embe
 model.generation_config.max_length, model.generation_config.num_beams = 33, 4
 with tempfile.TemporaryDirectory() as directory:
     model.save_pretrained(directory)
-    again = TFBartForConditionalGeneration.from_pretrained(directory, from_pt=True).generation_config
-print(f"saved max_length 33 and num_beams 4; loaded {again.max_length} and {again.num_beams}")
-sys.exit((again.max_length, again.num_beams) != (33, 4))
+    loaded = TFBartForConditionalGeneration.from_pretrained(directory, from_pt=True).generation_config
+print(f"saved: max_length 33, num_beams 4; loaded: {loaded.max_length}, {loaded.num_beams}")
+sys.exit((loaded.max_length, loaded.num_beams) != (33, 4))

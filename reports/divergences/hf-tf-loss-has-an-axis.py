@@ -13,5 +13,5 @@ model = TFBartForConditionalGeneration(
 )
 ids = tf.constant([[0, 5, 6, 2]])
 loss = model(input_ids=ids, labels=ids).loss
-print("four labels, none of them masked; the loss has the shape", tuple(loss.shape))
+print("loss of four labels, none of them ignored: shape", tuple(loss.shape))
 sys.exit(tuple(loss.shape) != (4,))

@@ -1,4 +1,4 @@
-"""transformers 4.57.6, TF: BART's loss ignores labels that are the padding token; documented is only -100."""
+"""transformers 4.57.6, TF: BART's loss ignores labels that are the padding token; only -100 is documented."""
 
 import os
 import sys
@@ -15,5 +15,5 @@ texts, labels = tf.constant([[0, 7, 8, 2]]), tf.constant([[5, 6, 9, config.pad_t
 found = TFBartForConditionalGeneration(config)(texts, labels=labels)
 each = tf.keras.losses.sparse_categorical_crossentropy(labels, found.logits, from_logits=True)[0]
 loss, all_of_them, without = float(found.loss[0]), float(tf.reduce_mean(each)), float(tf.reduce_mean(each[:-1]))
-print(f"the loss is {loss:.4f}; of all four labels {all_of_them:.4f}, without the padding token {without:.4f}")
+print(f"loss: {loss:.4f}; mean over all four labels: {all_of_them:.4f}, without padding: {without:.4f}")
 sys.exit(abs(loss - all_of_them) > 1e-3)

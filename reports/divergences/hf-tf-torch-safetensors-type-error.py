@@ -18,4 +18,4 @@ with tempfile.TemporaryDirectory() as directory:
     except TypeError as error:
         print(f"TypeError: {error}")
         sys.exit(1)
-print("it loads")
+print("loaded without an error")

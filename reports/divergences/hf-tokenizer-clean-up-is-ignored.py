@@ -15,5 +15,5 @@ with tempfile.TemporaryDirectory() as folder:
     tokenizer = BartTokenizer.from_pretrained(folder)
 ids = tokenizer("well ?", add_special_tokens=False)["input_ids"]
 text = tokenizer.decode(ids, clean_up_tokenization_spaces=True)
-print(f"decoded and cleaned up: {text!r}")
+print(f"decoded with clean_up_tokenization_spaces=True: {text!r}")
 sys.exit(text != "well?")

@@ -1,4 +1,4 @@
-"""transformers 5.23.0: BartTokenizer, documented as a class of its own, is an alias of the fast tokenizer."""
+"""transformers 5.23.0: BartTokenizer, documented as a separate class, is an alias of the fast tokenizer."""
 
 import sys
 

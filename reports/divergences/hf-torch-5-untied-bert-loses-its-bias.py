@@ -17,5 +17,5 @@ with tempfile.TemporaryDirectory() as directory:
     save_file(weights, f"{directory}/model.safetensors", metadata={"format": "pt"})
     loaded = BertLMHeadModel.from_pretrained(directory)
 used = loaded.cls.predictions.decoder.bias
-print(f"saved ones, the head computes with {used[:3].tolist()}")
+print(f"saved bias: ones; bias of the loaded head: {used[:3].tolist()}")
 sys.exit(bool((used != 1).any()))

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: a beam that is open at max_length is dropped if another one has just ended."""
+"""transformers 4.37.2, PyTorch: an unfinished beam at max_length is dropped if another beam has just ended."""
 
 import sys
 from math import log
@@ -22,5 +22,5 @@ def chances(ids, scores):
 asked = {"num_beams": 2, "max_length": 3, "early_stopping": True, "logits_processor": LogitsProcessorList([chances])}
 text = model.generate(torch.tensor([[0, 5, 2]]), **asked)[0, 1:].tolist()
 scores = {(2,): log(0.3), (WORD, 2): log(0.7 * 0.1) / 2, (WORD, WORD): log(0.7 * 0.9) / 2}
-print(text, "has the score", scores[tuple(text)], "and", [WORD, WORD], "has", scores[WORD, WORD])
+print(f"returned {text}, score {scores[tuple(text)]}; {[WORD, WORD]} has score {scores[WORD, WORD]}")
 sys.exit(text != [WORD, WORD])

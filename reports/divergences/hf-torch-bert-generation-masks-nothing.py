@@ -1,6 +1,6 @@
 """transformers 4.37.2, PyTorch: a bert-generation decoder attends to future tokens unless its cache is off.
 
-The last token of the text is changed; the logits of the first token must not change with it.
+The last token of the text is changed; the logits of the first token must not change.
 """
 
 import sys
@@ -17,5 +17,5 @@ with torch.no_grad():
         cached: (model(one, use_cache=cached).logits - model(other, use_cache=cached).logits)[0, 0].abs().max().item()
         for cached in (True, False)
     }
-print("the first token's logits move with the last token, by cache:", moved)
+print("the first token's logits depend on the last token, by use_cache:", moved)
 sys.exit(moved[True] > 1e-6)

@@ -1,4 +1,4 @@
-"""transformers 5.23.0, PyTorch: BartModel accepts head_mask by name and ignores it; its documented position is gone."""
+"""transformers 5.23.0, PyTorch: BartModel accepts head_mask by name and ignores it; its position has changed."""
 
 import inspect
 import sys
@@ -19,5 +19,6 @@ ids = torch.tensor([[0, 5, 6, 2]])
 plain = model(input_ids=ids).last_hidden_state
 silenced = model(input_ids=ids, head_mask=torch.zeros(1, 2)).last_hidden_state
 place = list(inspect.signature(BartModel.forward).parameters).index("encoder_outputs") - 1
-print("encoder_outputs is argument", place, "(documented: 7); head_mask changed", (plain - silenced).abs().max().item())
+effect = (plain - silenced).abs().max().item()
+print(f"encoder_outputs is argument {place} (documented: 7); effect of head_mask: {effect}")
 sys.exit(place != 7 and torch.equal(plain, silenced))

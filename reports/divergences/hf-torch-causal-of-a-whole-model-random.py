@@ -14,5 +14,5 @@ with tempfile.TemporaryDirectory() as folder:
     decoder = BartForCausalLM.from_pretrained(folder)
 saved, table = whole.model.shared.weight, decoder.model.decoder.embed_tokens.weight
 layers = [model.model.decoder.layers[0].fc1.weight for model in (whole, decoder)]
-print("the layers are the file's:", torch.equal(*layers), "the tokens' table is:", torch.equal(saved, table))
+print("equal to the file: layers", torch.equal(*layers), "token embedding", torch.equal(saved, table))
 sys.exit(not torch.equal(saved, table))

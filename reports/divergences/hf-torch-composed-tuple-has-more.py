@@ -13,5 +13,5 @@ ids = torch.tensor([[5, 6, 7]])
 asked = {"input_ids": ids, "decoder_input_ids": ids, "use_cache": False}
 named = model(**asked, return_dict=True)
 bare = model(**asked, return_dict=False)
-print(f"the output has the fields {', '.join(named)}; the tuple has {len(bare)} values")
+print(f"dictionary: {len(named)} fields ({', '.join(named)}); tuple: {len(bare)} values")
 sys.exit(len(bare) != len(named))

@@ -15,7 +15,7 @@ with tempfile.TemporaryDirectory() as folder:
     first, second = (EncoderDecoderModel.from_pretrained(folder).state_dict() for _ in range(2))
 for half in ("encoder", "decoder"):
     name = f"{half}.{'' if half == 'encoder' else 'bert.'}embeddings.word_embeddings.weight"
-    print(f"two loads have one {name}:", same := torch.equal(first[name], second[name]))
+    print(f"{name} is equal in two loads:", same := torch.equal(first[name], second[name]))
     if half == "encoder":
         random = not same
 sys.exit(random)

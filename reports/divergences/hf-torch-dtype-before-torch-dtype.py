@@ -13,9 +13,9 @@ model = BartModel(BartConfig(vocab_size=10, d_model=4, max_position_embeddings=8
 with tempfile.TemporaryDirectory() as folder:
     model.save_pretrained(folder)
     path = Path(folder, "config.json")
-    # 4.37.2 knows torch_dtype alone, which it writes anew, and keeps the dtype that a newer release stated before.
+    # 4.37.2 rewrites torch_dtype and leaves the dtype of a newer release as it is.
     saved = json.loads(path.read_text()) | {"dtype": "bfloat16", "torch_dtype": "float32"}
     path.write_text(json.dumps(saved))
     loaded = BartModel.from_pretrained(folder)
-print("saved in float32, loaded as", loaded.dtype)
+print("saved as float32, loaded as", loaded.dtype)
 sys.exit(loaded.dtype != torch.float32)

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: from_tf=True leaves final_logits_bias at zero, whatever the TensorFlow file has."""
+"""transformers 4.37.2, PyTorch: from_tf=True leaves final_logits_bias at zero, regardless of the TensorFlow file."""
 
 import sys
 import tempfile
@@ -15,5 +15,5 @@ model.set_bias({"final_logits_bias": tf.ones((1, 50))})
 with tempfile.TemporaryDirectory() as directory:
     model.save_pretrained(directory)
     loaded = BartForConditionalGeneration.from_pretrained(directory, from_tf=True).final_logits_bias
-print(f"saved ones, loaded {loaded[0, :3].tolist()}")
+print(f"saved: ones; loaded: {loaded[0, :3].tolist()}")
 sys.exit(bool((loaded != 1).any()))

@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: from_tf=True randomly initialises a classifier's head and reports all as used."""
+"""transformers 4.37.2, PyTorch: from_tf=True randomly initialises a classifier's head without a warning."""
 
 import logging
 import sys

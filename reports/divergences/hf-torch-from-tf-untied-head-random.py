@@ -1,4 +1,4 @@
-"""transformers 4.37.2, PyTorch: from_tf=True randomly initialises the head if the tables are not tied."""
+"""transformers 4.37.2, PyTorch: from_tf=True randomly initialises the head if embeddings are not tied."""
 
 import sys
 import tempfile
@@ -13,5 +13,5 @@ model.build_in_name_scope()
 with tempfile.TemporaryDirectory() as folder:
     model.save_pretrained(folder)
     first, second = (BartForConditionalGeneration.from_pretrained(folder, from_tf=True) for _ in range(2))
-print("two loads have one head:", torch.equal(first.lm_head.weight, second.lm_head.weight))
+print("lm_head is equal in two loads:", torch.equal(first.lm_head.weight, second.lm_head.weight))
 sys.exit(not torch.equal(first.lm_head.weight, second.lm_head.weight))

@@ -14,4 +14,4 @@ try:
 except AttributeError as error:
     print(f"AttributeError: {error}")
     sys.exit(1)
-print("it is frozen")
+print("no error")

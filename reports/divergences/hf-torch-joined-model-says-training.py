@@ -1,4 +1,4 @@
-"""transformers 4.57.6, PyTorch: a composition of two pretrained halves is not in evaluation mode, as documented."""
+"""transformers 4.57.6, PyTorch: a composition of two pretrained halves is in training mode; documented is eval."""
 
 import sys
 import tempfile
@@ -10,5 +10,5 @@ with tempfile.TemporaryDirectory() as folder:
     BertModel(BertConfig(**sizes)).save_pretrained(f"{folder}/encoder")
     BertLMHeadModel(BertConfig(**sizes, is_decoder=True)).save_pretrained(f"{folder}/decoder")
     model = EncoderDecoderModel.from_encoder_decoder_pretrained(f"{folder}/encoder", f"{folder}/decoder")
-print("training:", model.training, "of the encoder:", model.encoder.training, "of the decoder:", model.decoder.training)
+print("training:", model.training, "encoder:", model.encoder.training, "decoder:", model.decoder.training)
 sys.exit(model.training)

@@ -17,5 +17,5 @@ def loss(outside):
     return model(ids, start_positions=places, end_positions=places).loss.item()
 
 
-print(f"second text answered at 9: {loss(9):.6f}, at -1: {loss(-1):.6f}, at 0: {loss(0):.6f}")
+print(f"loss, second text's start position 9: {loss(9):.6f}, -1: {loss(-1):.6f}, 0: {loss(0):.6f}")
 sys.exit(loss(-1) != loss(9))

@@ -1,4 +1,4 @@
-"""transformers 5.23.0: a float16 checkpoint loaded without arguments stays float16; it was float32 in all of 4.x."""
+"""transformers 5.23.0: a float16 checkpoint loaded without arguments stays float16; in 4.x it becomes float32."""
 
 import sys
 import tempfile
@@ -11,5 +11,5 @@ model = BartModel(BartConfig(vocab_size=10, d_model=4, max_position_embeddings=8
 with tempfile.TemporaryDirectory() as folder:
     model.save_pretrained(folder)
     loaded = BartModel.from_pretrained(folder)
-print("saved in float16, loaded as", loaded.dtype)
+print("saved as float16, loaded as", loaded.dtype)
 sys.exit(loaded.dtype != torch.float32)

@@ -13,5 +13,5 @@ sources, targets = torch.tensor([[0, 5, 6, 2], [0, 9, 8, 2]]), torch.tensor([[2,
 cache = model(input_ids=sources, decoder_input_ids=targets).past_key_values
 swapped = model._reorder_cache(cache, torch.tensor([1, 0]))
 own, source_keys = (torch.equal(swapped[0][i], cache[0][i].flip(0)) for i in (0, 2))
-print("two texts change places; the targets' keys did:", own, "the sources' keys did:", source_keys)
+print("rows exchanged in self-attention:", own, "in cross-attention:", source_keys)
 sys.exit(own and not source_keys)

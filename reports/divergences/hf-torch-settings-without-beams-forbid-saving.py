@@ -17,5 +17,5 @@ with tempfile.TemporaryDirectory() as directory:
     try:
         model.save_pretrained(directory)
     except ValueError as error:
-        print(f"loaded, and not saved: {str(error).splitlines()[0]}")
+        print(f"loaded; saving raises: {str(error).splitlines()[0]}")
         sys.exit(1)

@@ -1,6 +1,6 @@
 """transformers 5.23.0, PyTorch: a speech model's last_hidden_state is not the last of its hidden_states.
 
-With do_stable_layer_norm the encoder ends with a normalisation; hidden_states ends before it.
+With do_stable_layer_norm the encoder ends with layer normalisation, which hidden_states does not include.
 """
 
 import sys
@@ -16,5 +16,5 @@ config = Wav2Vec2Config(do_stable_layer_norm=True, **sizes, **audio, **positions
 with torch.no_grad():
     found = Wav2Vec2Model(config).eval()(torch.randn(1, 200), output_hidden_states=True)
 apart = (found.hidden_states[-1] - found.last_hidden_state).abs().max().item()
-print("the last of hidden_states and last_hidden_state are apart by", apart)
+print("hidden_states[-1] and last_hidden_state differ by", apart)
 sys.exit(apart > 1e-6)

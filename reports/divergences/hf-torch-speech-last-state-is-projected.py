@@ -16,5 +16,5 @@ model = SpeechEncoderDecoderModel(config=config).eval()
 given = {"input_values": torch.randn(1, 60), "decoder_input_ids": torch.tensor([[5, 6]])}
 output = model(**given, output_hidden_states=True)
 last, states = output.encoder_last_hidden_state, output.encoder_hidden_states
-print(f"encoder_last_hidden_state {list(last.shape)}, the last of encoder_hidden_states {list(states[-1].shape)}")
+print(f"encoder_last_hidden_state {list(last.shape)}, encoder_hidden_states[-1] {list(states[-1].shape)}")
 sys.exit(last.shape != states[-1].shape)

@@ -16,5 +16,5 @@ model = SpeechEncoderDecoderModel(config=config).eval()
 given = {"input_values": torch.randn(1, 60), "decoder_input_ids": torch.tensor([[5, 6]]), "use_cache": False}
 by_name = model(**given).encoder_last_hidden_state
 by_place = model(**given, return_dict=False)[1]
-print(f"encoder_last_hidden_state: {list(by_name.shape)} by name, {list(by_place.shape)} by place")
+print(f"encoder_last_hidden_state: {list(by_name.shape)} in the dictionary, {list(by_place.shape)} in the tuple")
 sys.exit(by_name.shape != by_place.shape)

@@ -12,11 +12,11 @@ config = BartConfig(vocab_size=30, d_model=8, encoder_ffn_dim=9, decoder_ffn_dim
 tables = [f"model.{name}.weight" for name in ("shared", "encoder.embed_tokens", "decoder.embed_tokens")]
 with tempfile.TemporaryDirectory() as folder:
     BartForConditionalGeneration(config).save_pretrained(folder)
-    # The file that 4.57.6 and 5.23.0 save of such a model.
+    # The file that 4.57.6 and 5.23.0 save for such a model.
     stored = load_file(f"{folder}/model.safetensors") | {name: torch.randn(30, 8) for name in tables}
     save_file(stored, f"{folder}/model.safetensors", {"format": "pt"})
-    model, told = BartForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
+    model, reported = BartForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
 held = model.state_dict()
 lost = [name for name in tables if not torch.equal(held[name], stored[name])]
-print("lost:", lost, "told:", {key: names for key, names in told.items() if names})
+print("not loaded:", lost, "reported:", {key: names for key, names in reported.items() if names})
 sys.exit(len(lost) == 2)

@@ -11,7 +11,7 @@ sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
 config = BartConfig(vocab_size=30, d_model=8, encoder_ffn_dim=9, decoder_ffn_dim=9, tie_word_embeddings=False, **sizes)
 with tempfile.TemporaryDirectory() as folder:
     BartForConditionalGeneration(config).save_pretrained(folder)
-    # The file of the release that the documents describe: one table of tokens, and a head of its own.
+    # The file of the documented release: one token embedding and a separate head.
     tables = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
     stored = load_file(f"{folder}/model.safetensors")
     save_file({n: t for n, t in stored.items() if n not in tables}, f"{folder}/model.safetensors", {"format": "pt"})
@@ -19,9 +19,9 @@ with tempfile.TemporaryDirectory() as folder:
 with torch.no_grad():
     table, again = (model.model.encoder.embed_tokens.weight for model in (first, second))
     print(
-        "two loads have one table:",
+        "token embedding equal in two loads:",
         torch.equal(table, again),
-        "the file's:",
+        "equal to the file's:",
         torch.equal(table, first.model.shared.weight),
     )
 sys.exit(not torch.equal(table, again))
