@@ -158,7 +158,7 @@ if TYPE_CHECKING:
         """``config``: values by half; ``weight_files``: the file that is read."""
         arguments: list[list[Any]]
         """Parameters of the constructor: name, default, whether positional."""
-        bare: dict[str, Any]
+        without_arguments: dict[str, Any]
         """Attributes after construction without arguments."""
         joined: dict[str, Any]
         """The result of ``from_encoder_decoder_configs`` on two configs."""
@@ -172,9 +172,9 @@ if TYPE_CHECKING:
         """Ids of the special tokens."""
         size: int
         """Vocabulary size."""
-        largest: int
+        largest_id: int
         """The largest id."""
-        called: str
+        largest_token: str
         """The token with this id."""
         model_max_length: Any
         """The value in ``tokenizer_config.json``."""

@@ -11,7 +11,7 @@ from typing import Any
 from reference.config import read_json
 from reference.errors import CheckpointError, brief
 from reference.tokenizer.characters import WHITE_SPACE
-from reference.tokenizer.dialect import Blank
+from reference.tokenizer.dialect import WhiteSpace
 from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_id, id_of
 
 CONFIG_FILE, SPECIAL_FILE, ADDED_FILE = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
@@ -165,11 +165,11 @@ def _optional(directory: Path | str, name: str) -> dict[str, Any]:
 class Splitter:
     """Splits a text at added tokens: leftmost match first, the longest of those that start there."""
 
-    def __init__(self, tokens: Iterable[AddedToken], blank: Blank) -> None:
+    def __init__(self, tokens: Iterable[AddedToken], white_space: WhiteSpace) -> None:
         self.tokens = {token.text: token for token in tokens}
         longest_first = sorted(self.tokens, key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest_first)))
-        self.white = str.isspace if blank is Blank.PYTHON else WHITE_SPACE.__contains__
+        self.white = str.isspace if white_space is WhiteSpace.PYTHON else WHITE_SPACE.__contains__
 
     def split(self, text: str) -> Iterator[tuple[AddedToken | None, int, int]]:
         """Added tokens, and None for the text between them, each with start and end; empty segments are omitted.

@@ -9,58 +9,58 @@ from enum import Enum
 class Letters(Enum):
     """The Unicode version of ``\\p{L}`` and ``\\p{N}`` in the pattern; not documented."""
 
-    UNICODE_16 = "those of Unicode 16.0"
-    UNICODE_18 = "those of Unicode 18.0"
+    UNICODE_16 = "Unicode 16.0"
+    UNICODE_18 = "Unicode 18.0"
 
 
 class Prefix(Enum):
     """Where ``add_prefix_space`` inserts a space."""
 
-    ONCE = "before the whole text, unless that begins with white space"
-    EVERY_STRETCH = "before each stretch between added tokens, unless that begins with U+0020"
+    TEXT_START = "before the text, unless it starts with white space"
+    EVERY_SEGMENT = "before each segment between added tokens, unless it starts with U+0020"
 
 
-class Blank(Enum):
+class WhiteSpace(Enum):
     """The white space that an added token with ``lstrip`` or ``rstrip`` absorbs."""
 
-    PYTHON = "white space as str.strip knows it: U+001C to U+001F belong to it"
-    PROPERTY = "characters with Unicode's property White_Space"
+    PYTHON = "as in str.strip, which includes U+001C to U+001F"
+    UNICODE = "the property White_Space of Unicode"
 
 
 class MergeOrder(Enum):
     """When new pairs created by a merge are considered; relevant only if a merge is listed before those that create its
     parts."""
 
-    ALL_AT_ONCE = "when every occurrence of the merge is done"
-    ONE_BY_ONE = "at once, and before the next occurrence where they rank better"
+    AFTER_ALL_OCCURRENCES = "after all occurrences of the merge"
+    AFTER_EACH_OCCURRENCE = "after each occurrence, before the next one if their rank is better"
 
 
-class Unknown(Enum):
+class UnknownByte(Enum):
     """The treatment of a byte that is not in the vocabulary."""
 
-    TOKEN = "the unknown token"
-    DROPPED = "nothing, as if the byte were not there"
+    UNKNOWN_TOKEN = "the unknown token"
+    DROPPED = "no token"
 
 
 class EmptyPair(Enum):
     """The treatment of an empty second text."""
 
-    KEPT = "a second text, framed like any other"
-    DROPPED = "none at all, where one row is encoded by itself"
+    ENCODED = "encoded with its special tokens, like any second text"
+    IGNORED = "ignored if a single row is encoded"
 
 
 class AddedText(Enum):
     """The text that an added token is decoded to."""
 
-    OWN = "its own text, with a space on each side where it is not special or lies beyond vocab.json"
-    BYTES = "the bytes its characters stand for, or its own text where one of them stands for none"
+    LITERAL = "its text, with a space on each side if it is not special or not in vocab.json"
+    BYTES = "the bytes that its characters represent, or its text if one of them represents none"
 
 
 class Spans(Enum):
     """How spaces are removed from a token's span in the text."""
 
-    TRIMMED = "every space at its ends, none of its other characters"
-    COUNTED = "as many characters as the token has spaces; with add_prefix_space not a single one at the text's start"
+    TRIMMED = "all spaces at both ends of the span"
+    COUNTED = "as many characters as the token has spaces; with add_prefix_space none at the start of the text"
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Dialect:
     """One value for each choice. If the documentation does not define one, the default is that of ``BartTokenizer``."""
 
     letters: Letters = Letters.UNICODE_18
-    prefix: Prefix = Prefix.ONCE
-    blank: Blank = Blank.PYTHON
-    merge_order: MergeOrder = MergeOrder.ALL_AT_ONCE
-    unknown: Unknown = Unknown.TOKEN
-    empty_pair: EmptyPair = EmptyPair.KEPT
-    added_text: AddedText = AddedText.OWN
+    prefix: Prefix = Prefix.TEXT_START
+    white_space: WhiteSpace = WhiteSpace.PYTHON
+    merge_order: MergeOrder = MergeOrder.AFTER_ALL_OCCURRENCES
+    unknown_byte: UnknownByte = UnknownByte.UNKNOWN_TOKEN
+    empty_pair: EmptyPair = EmptyPair.ENCODED
+    added_text: AddedText = AddedText.LITERAL
     spans: Spans = Spans.TRIMMED
 
 
@@ -83,11 +83,11 @@ as in Sennrich et al. (2016), algorithm 1. ``BartTokenizer`` of transformers 4.5
 
 FAST = Dialect(
     letters=Letters.UNICODE_16,
-    prefix=Prefix.EVERY_STRETCH,
-    blank=Blank.PROPERTY,
-    merge_order=MergeOrder.ONE_BY_ONE,
-    unknown=Unknown.DROPPED,
-    empty_pair=EmptyPair.DROPPED,
+    prefix=Prefix.EVERY_SEGMENT,
+    white_space=WhiteSpace.UNICODE,
+    merge_order=MergeOrder.AFTER_EACH_OCCURRENCE,
+    unknown_byte=UnknownByte.DROPPED,
+    empty_pair=EmptyPair.IGNORED,
     added_text=AddedText.BYTES,
     spans=Spans.COUNTED,
 )

@@ -28,7 +28,7 @@ def merged(symbols: Sequence[str], ranks: Ranks, order: MergeOrder) -> list[str]
     made: list[tuple[int, int, tuple[str, str]]] = []
     rank = -1
     while waiting or made:
-        if made and (order is MergeOrder.ONE_BY_ONE or not waiting or waiting[0][0] != rank):
+        if made and (order is MergeOrder.AFTER_EACH_OCCURRENCE or not waiting or waiting[0][0] != rank):
             for entry in made:
                 heapq.heappush(waiting, entry)
             made.clear()

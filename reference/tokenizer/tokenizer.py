@@ -11,7 +11,7 @@ from typing import Any
 from reference.errors import CheckpointError, brief
 from reference.tokenizer.added import CONFIG_FILE, Added, Splitter, read_added, read_settings
 from reference.tokenizer.alphabet import SPACE, bytes_of, spelled
-from reference.tokenizer.dialect import DOCUMENTED, AddedText, Dialect, EmptyPair, Prefix, Spans, Unknown
+from reference.tokenizer.dialect import DOCUMENTED, AddedText, Dialect, EmptyPair, Prefix, Spans, UnknownByte
 from reference.tokenizer.merging import Ranks, merged
 from reference.tokenizer.pieces import pieces
 from reference.tokenizer.serialised import SERIALISED_FILE, is_alone, ranks_of, read_serialised
@@ -72,7 +72,7 @@ class ByteLevelTokenizer:
         more = self.special - set(added.roles.values())
         self._apart = self._added - self.special | {text for text in more if text not in vocabulary}
         self._unknown = self._id("unk_token")
-        self._splitter = Splitter(added.tokens, dialect.blank)
+        self._splitter = Splitter(added.tokens, dialect.white_space)
         self._parts = lru_cache(_WORDS_KEPT)(self._parts_of)
 
     @classmethod
@@ -117,7 +117,7 @@ class ByteLevelTokenizer:
             ValueError: a text has an unpaired surrogate, which UTF-8 cannot encode.
         """
         placed = list(self._placed(text))
-        if pair == "" and self.dialect.empty_pair is EmptyPair.DROPPED:
+        if pair == "" and self.dialect.empty_pair is EmptyPair.IGNORED:
             pair = None
         second = None if pair is None else list(self._placed(pair))
         if not add_special_tokens:
@@ -159,7 +159,7 @@ class ByteLevelTokenizer:
 
     def _segments(self, tokens: list[str]) -> Iterator[bytes]:
         """The segments that the decoder joins by spaces; the bytes of a segment are joined before they are decoded."""
-        own = self.dialect.added_text is AddedText.OWN
+        own = self.dialect.added_text is AddedText.LITERAL
         joined: list[bytes] = []
         for token in tokens:
             if own and token in self._apart:
@@ -179,7 +179,7 @@ class ByteLevelTokenizer:
 
     def _placed(self, text: str) -> Iterator[Placed]:
         _check_text(text)
-        once = self.add_prefix_space and self.dialect.prefix is Prefix.ONCE
+        once = self.add_prefix_space and self.dialect.prefix is Prefix.TEXT_START
         prefixed = once and text != "" and not text[0].isspace()
         text = " " * prefixed + text
         behind = 0
@@ -199,7 +199,7 @@ class ByteLevelTokenizer:
 
     def _stretch(self, text: str, place: int) -> Iterator[Placed]:
         """The tokens of a segment between added tokens, which starts at ``place``."""
-        every = self.add_prefix_space and self.dialect.prefix is Prefix.EVERY_STRETCH and not text.startswith(" ")
+        every = self.add_prefix_space and self.dialect.prefix is Prefix.EVERY_SEGMENT and not text.startswith(" ")
         counted = self.dialect.spans is Spans.COUNTED
         text = " " * every + text
         for begin, stop in pieces(text, self.dialect.letters):
@@ -216,7 +216,7 @@ class ByteLevelTokenizer:
 
     def _parts_of(self, piece: str) -> tuple[Part, ...]:
         symbols = list(spelled(piece))
-        if self.dialect.unknown is Unknown.DROPPED:
+        if self.dialect.unknown_byte is UnknownByte.DROPPED:
             symbols = [symbol for symbol in symbols if symbol in self.ids]
         places = [place for place, char in enumerate(piece) for _ in char.encode()]
         parts: list[Part] = []

@@ -51,14 +51,14 @@ class HfConfigFile:
         with tempfile.TemporaryDirectory() as folder:
             self._config.save_pretrained(folder)
             saved = self._kind.from_pretrained(folder)
-        again = self._kind.from_dict(json.loads(self._config.to_json_string(use_diff=False)))
+        from_json = self._kind.from_dict(json.loads(self._config.to_json_string(use_diff=False)))
         return {
             "class": self.class_name,
             "arguments": _arguments(self._kind),
-            "bare": _bare(self._kind, wanted),
+            "without_arguments": _without_arguments(self._kind, wanted),
             "read": self._values(self._config, wanted, halves),
             "saved": self._values(saved, wanted, halves),
-            "json": self._values(again, wanted, halves),
+            "json": self._values(from_json, wanted, halves),
             **({"joined": self._joined()} if halves else {}),
         }
 
@@ -86,7 +86,7 @@ def _arguments(kind: Any) -> list[list[Any]]:
     return found
 
 
-def _bare(kind: Any, wanted: list[str]) -> dict[str, Any]:
+def _without_arguments(kind: Any, wanted: list[str]) -> dict[str, Any]:
     """Attributes after construction without arguments, or the exception raised."""
     try:
         return {"own": _attributes(kind(), wanted)}

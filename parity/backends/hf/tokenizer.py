@@ -56,7 +56,7 @@ class HfTokenizerFiles:
         plain = self._kinds[False]
         with tempfile.TemporaryDirectory() as folder:
             plain.save_pretrained(folder)
-            again = _read(self._kind, Path(folder))
+            saved = _read(self._kind, Path(folder))
         return {
             "class": self.class_name,
             "roles": {role: getattr(plain, f"{role}_id") for role in ROLES},
@@ -64,7 +64,7 @@ class HfTokenizerFiles:
             "texts": {str(prefix): [_encoded(kind, text) for text in texts] for prefix, kind in self._kinds.items()},
             "pairs": [_encoded(plain, *pair) for pair in pairs],
             "decoded": [_decoded(plain, plain(text)["input_ids"]) for text in texts],
-            "saved": [again(text)["input_ids"] for text in texts],
+            "saved": [saved(text)["input_ids"] for text in texts],
             "short": {f"{cut} {side}": _short(plain, texts, short, cut, side) for cut, side in product(SIDES, SIDES)},
         }
 
@@ -84,16 +84,18 @@ def _encoded(kind: Any, text: str, pair: str | None = None) -> dict[str, Any]:
         "ids": encoding["input_ids"],
         "special_tokens_mask": encoding["special_tokens_mask"],
         "attention_mask": encoding["attention_mask"],
-        "bare": bare["input_ids"],
+        "ids_without_special_tokens": bare["input_ids"],
         **({"offsets": [list(span) for span in encoding["offset_mapping"]]} if kind.is_fast else {}),
     }
 
 
 def _decoded(kind: Any, ids: list[int]) -> dict[str, str]:
     return {
-        "whole": kind.decode(ids, clean_up_tokenization_spaces=False),
-        "skipped": kind.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-        "cleaned": kind.decode(ids, clean_up_tokenization_spaces=True),
+        "decoded": kind.decode(ids, clean_up_tokenization_spaces=False),
+        "decoded_without_special_tokens": kind.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        ),
+        "decoded_with_clean_up": kind.decode(ids, clean_up_tokenization_spaces=True),
     }
 
 

@@ -115,8 +115,8 @@ def without_cross_attention(patch: Patches) -> None:
 @of_a_composition(
     "composition-of-nothing",
     "a composition's config constructed without halves has defaults instead of an error",
-    "bare",
+    "without_arguments",
     history="known issue hf-config-composition-of-nothing",
 )
 def of_nothing(patch: Patches) -> None:
-    patch(f"{HOST}bare", lambda original: lambda named, wanted: {"own": {}})
+    patch(f"{HOST}without_arguments", lambda original: lambda named, wanted: {"own": {}})

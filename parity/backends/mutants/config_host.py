@@ -51,7 +51,7 @@ class MutantConfigFile:
             return {
                 "class": named,
                 "arguments": [[name, default, True] for name, default in arguments(named).items()],
-                "bare": bare(named, wanted),
+                "without_arguments": without_arguments(named, wanted),
                 **{way: _parts(found, wanted, halves) for way, found in ways.items()},
                 **({"joined": joined()} if halves else {}),
             }
@@ -75,7 +75,7 @@ def common_names(named: str) -> dict[str, str]:
     return documented_configs()[named]["common"]
 
 
-def bare(named: str, wanted: Iterable[str]) -> Fields:
+def without_arguments(named: str, wanted: Iterable[str]) -> Fields:
     """Attributes after construction without arguments, which a composition refuses."""
     if documented_configs()[named].get("halves"):
         return {"raised": "ValueError"}

@@ -248,7 +248,7 @@ def untrimmed(patch: Patches) -> None:
 @fault(
     "cleaned-up-unasked",
     "decoding removes spaces before punctuation although clean-up is off",
-    "whole",
+    "decoded",
     history="transformers #21119, tokenizers #1164: decoding removes a space by default",
 )
 def cleaned_up(patch: Patches) -> None:
@@ -260,7 +260,7 @@ def cleaned_up(patch: Patches) -> None:
     patch(f"{OURS}decode", make)
 
 
-@fault("special-tokens-not-skipped", "skip_special_tokens has no effect", "skipped")
+@fault("special-tokens-not-skipped", "skip_special_tokens has no effect", "decoded_without_special_tokens")
 def not_skipped(patch: Patches) -> None:
     def make(original):
         return lambda self, ids, skip_special_tokens=False, clean_up=None: original(self, ids, False, clean_up)

@@ -43,8 +43,8 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
         "model_max_length": read_settings(checkpoint).get("model_max_length"),
         "roles": {role: None if token is None else plain.ids.get(token) for role, token in plain.roles.items()},
         "size": len(plain.ids),
-        "largest": max(plain.tokens),
-        "called": plain.tokens[max(plain.tokens)][:LONGEST],
+        "largest_id": max(plain.tokens),
+        "largest_token": plain.tokens[max(plain.tokens)][:LONGEST],
         "serialised": _serialised(checkpoint, plain),
         "problems": _frame_problems(checkpoint),
         **{name: in_dialect(checkpoint, dialect, texts, pairs) for name, dialect in DIALECTS.items()},
@@ -66,8 +66,8 @@ def tokenizer_files(checkpoint: Path) -> dict[str, Any]:
         "model_max_length": read_settings(checkpoint).get("model_max_length"),
         "roles": {role: found.ids.get(token) for role, token in found.roles.items()},
         "size": len(found.ids),
-        "largest": max(found.ids.values(), default=-1),
-        "called": max(found.ids, key=found.ids.__getitem__, default="")[:LONGEST],
+        "largest_id": max(found.ids.values(), default=-1),
+        "largest_token": max(found.ids, key=found.ids.__getitem__, default="")[:LONGEST],
         "problems": list(found.problems[:SHOWN]),
         "serialised": None if found.parting is None else {"tokens": [*map(list, found.parting[:SHOWN])], "merge": None},
     }
@@ -114,7 +114,7 @@ def _encoded(kind: ByteLevelTokenizer, text: str, pair: str | None = None) -> di
         "ids": list(found.ids),
         "special_tokens_mask": list(found.special_tokens_mask),
         "attention_mask": [1] * len(found.ids),
-        "bare": list(kind.encode(text, pair, add_special_tokens=False).ids),
+        "ids_without_special_tokens": list(kind.encode(text, pair, add_special_tokens=False).ids),
         "offsets": [list(span) for span in found.offsets],
     }
 
@@ -122,7 +122,7 @@ def _encoded(kind: ByteLevelTokenizer, text: str, pair: str | None = None) -> di
 def _decoded(kind: ByteLevelTokenizer, text: str) -> dict[str, str]:
     ids = kind.encode(text).ids
     return {
-        "whole": kind.decode(ids, clean_up=False),
-        "skipped": kind.decode(ids, skip_special_tokens=True, clean_up=False),
-        "cleaned": kind.decode(ids, clean_up=True),
+        "decoded": kind.decode(ids, clean_up=False),
+        "decoded_without_special_tokens": kind.decode(ids, skip_special_tokens=True, clean_up=False),
+        "decoded_with_clean_up": kind.decode(ids, clean_up=True),
     }

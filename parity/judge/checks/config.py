@@ -85,7 +85,7 @@ def defaults_are_documented(evidence: Evidence) -> Iterator[Result]:
     """The order matters: ``BartConfig(50265)`` sets the first argument."""
     wanted, facts = _documented(evidence)["arguments"], evidence.trace.facts
     for field, default in wanted.items():
-        yield _compare(field, facts["bare"].get("own", {}), default, "without arguments", "documented")
+        yield _compare(field, facts["without_arguments"].get("own", {}), default, "without arguments", "documented")
     positional = [name for name, _, by_position in facts["arguments"] if by_position]
     for position, name in enumerate(wanted):
         found = positional[position] if position < len(positional) else "none"
@@ -146,7 +146,11 @@ def common_attributes(evidence: Evidence) -> Iterator[Result]:
 def halves_are_composed(evidence: Evidence) -> Iterator[Result]:
     """Without these flags a decoder has no cross-attention and attends to future positions."""
     facts = evidence.trace.facts
-    yield Finding("raised" in facts["bare"], "the config was created without halves; documented is an error", "bare")
+    yield Finding(
+        "raised" in facts["without_arguments"],
+        "the config was created without halves; documented is an error",
+        "without_arguments",
+    )
     for flag in ("is_decoder", "add_cross_attention"):
         value = facts["joined"]["decoder"].get(flag)
         yield Finding(value is True, f"{flag} of the composed decoder is {value}", f"decoder.{flag}")

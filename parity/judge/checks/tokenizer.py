@@ -63,7 +63,7 @@ def _texts(evidence: Evidence, *fields: str) -> Iterator[Result]:
 )
 def ids_are_documented(evidence: Evidence) -> Iterator[Result]:
     """With other tokens the model processes another text than it was trained on."""
-    yield from _texts(evidence, "ids", "bare")
+    yield from _texts(evidence, "ids", "ids_without_special_tokens")
 
 
 @check(
@@ -93,7 +93,7 @@ def pairs_are_framed(evidence: Evidence) -> Iterator[Result]:
     yield from broken
     for index, row in enumerate([] if broken else evidence.trace.facts["pairs"]):
         pair = evidence.case.settings["pairs"][index]
-        for field in ("ids", "bare", "special_tokens_mask"):
+        for field in ("ids", "ids_without_special_tokens", "special_tokens_mask"):
             ours, other = documented["pairs"][index][field], fast["pairs"][index][field]
             yield _compare(row[field], ours, other, field, f"{field} of {_short(pair)}")
 
@@ -118,7 +118,7 @@ def tokens_are_decoded(evidence: Evidence) -> Iterator[Result]:
         text, row = evidence.case.settings["texts"][index], evidence.trace.facts["decoded"][index]
         for field, theirs in row.items():
             ours, other = documented["decoded"][index][field], fast["decoded"][index][field]
-            yield _compare(theirs, ours, other, field, f"{_short(text)} decoded {field}")
+            yield _compare(theirs, ours, other, field, f"{field} of {_short(text)}")
 
 
 @check(
@@ -236,10 +236,10 @@ def tokenizer_and_config_agree(evidence: Evidence) -> Iterator[Result]:
     facts = evidence.trace.facts
     for what in facts.get("problems", ()):
         yield Finding(False, what, "files")
-    size, ids = max(_sizes(evidence).values()), _ids_of(evidence, facts["largest"] + 1)
-    token = f": {facts['called']}" if facts.get("called") else ""
-    what = f"token {facts['largest']} has no row in an embedding of {size} rows{token}"
-    yield Finding(facts["largest"] < size, what, "vocab_size")
+    size, ids = max(_sizes(evidence).values()), _ids_of(evidence, facts["largest_id"] + 1)
+    token = f": {facts['largest_token']}" if facts.get("largest_token") else ""
+    what = f"token {facts['largest_id']} has no row in an embedding of {size} rows{token}"
+    yield Finding(facts["largest_id"] < size, what, "vocab_size")
     if ids is not None:
         yield from _special_tokens(facts, ids)
     longest, positions = facts["model_max_length"], _positions(evidence)
@@ -267,7 +267,7 @@ def _special_tokens(facts: Facts, config: dict[str, Any]) -> Iterator[Result]:
     for name in ("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"):
         number = config.get(name)
         numbers = [] if number is None else number if isinstance(number, list) else [number]
-        valid = all(0 <= each <= facts["largest"] for each in numbers)
+        valid = all(0 <= each <= facts["largest_id"] for each in numbers)
         yield Finding(valid, f"{name} is {number}, which is not a token", name)
 
 

@@ -156,9 +156,9 @@ def test_contractions_are_cut_alike(peers, text):
 APART = {
     "letters": ("x\U0003d000", False),
     "prefix": ("a<mask>b", True),
-    "blank": ("a\x1c<mask>", False),
+    "white_space": ("a\x1c<mask>", False),
     "merge_order": ("abab", False),
-    "unknown": ("hqe", False),
+    "unknown_byte": ("hqe", False),
     "empty_pair": ("hello", False),
     "added_text": ("a«é»", False),
     "spans": (" hello", True),

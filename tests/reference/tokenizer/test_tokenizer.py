@@ -9,7 +9,7 @@ import pytest
 from reference.tokenizer import ByteLevelTokenizer
 from reference.tokenizer.added import AddedToken, Splitter
 from reference.tokenizer.alphabet import ALPHABET, bytes_of, spelled
-from reference.tokenizer.dialect import Blank, Letters, MergeOrder
+from reference.tokenizer.dialect import Letters, MergeOrder, WhiteSpace
 from reference.tokenizer.merging import merged
 from reference.tokenizer.pieces import pieces
 
@@ -135,7 +135,8 @@ def test_texts_are_cut_at_changes_of_kind(text, cut):
 
 
 @pytest.mark.parametrize(
-    ("order", "expected"), [(MergeOrder.ALL_AT_ONCE, ["ab", "ab"]), (MergeOrder.ONE_BY_ONE, ["aba", "b"])]
+    ("order", "expected"),
+    [(MergeOrder.AFTER_ALL_OCCURRENCES, ["ab", "ab"]), (MergeOrder.AFTER_EACH_OCCURRENCE, ["aba", "b"])],
 )
 def test_a_merge_listed_before_its_parts_tells_the_orders_apart(order, expected):
     assert merged("abab", {("ab", "a"): 0, ("a", "b"): 1}, order) == expected
@@ -151,8 +152,8 @@ def test_overlapping_pairs_are_merged_from_the_left(order):
 def test_the_leftmost_and_longest_added_token_is_found_and_takes_white_space_along():
     tokens = [AddedToken("<a>"), AddedToken("<a>b", rstrip=True), AddedToken("a>c", lstrip=True)]
     text = "x <a>b \t<a>cx \x1ca>c"
-    for blank, kept in ((Blank.PYTHON, "x"), (Blank.PROPERTY, "cx \x1c")):
-        found = list(Splitter(tokens, blank).split(text))
+    for white_space, kept in ((WhiteSpace.PYTHON, "x"), (WhiteSpace.UNICODE, "cx \x1c")):
+        found = list(Splitter(tokens, white_space).split(text))
         assert [text[start:end] for _, start, end in found] == [
             "x ",
             "<a>b",
