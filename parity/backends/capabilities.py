@@ -57,7 +57,7 @@ OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the same architecture."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 HALF = ("bfloat16", "float16")
-NEAR_TIES = "in {dtype} near ties between hypotheses are the rule, and no token of a beam search could be proven wrong"
+NEAR_TIES = "in {dtype} hypotheses are usually near ties, so that no token of a beam search can be shown to be wrong"
 WORDS = (*OPERATIONS, *DTYPES, *DEVICES)
 
 
@@ -105,9 +105,7 @@ def _declared(question: Question) -> dict[str, str]:
     if entry.component != "model":
         return dict(getattr(class_of(entry), "lacking", {}))
     if entry.documented_class not in ("", question.documented):
-        return everything(
-            f"{question.backend} loads {entry.class_for(question.documented)}, which is no {question.documented}"
-        )
+        return everything(f"{question.backend} loads {entry.class_for(question.documented)}, not {question.documented}")
     alone = dict.fromkeys(SAVING, "loading other libraries' saved files is not tested for this backend")
     alone |= dict.fromkeys((*DOCUMENTED, *OTHER_CLASSES), "the documentation describes the classes of transformers")
     return alone | dict(getattr(class_of(entry), "lacking", {}))

@@ -230,7 +230,7 @@ def _no_script(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("constants.pkl") for name in archive.namelist()):
-                raise CheckpointError(path, "a program of torch.jit.save, not a state dict; nothing was run")
+                raise CheckpointError(path, "a program of torch.jit.save, not a state dict; nothing was executed")
 
 
 def statuses(listing: Listing) -> dict[str, Status]:
@@ -269,5 +269,5 @@ def digested(listing: Listing, before: Mapping[str, Status]) -> tuple[HandedFile
         found.append(HandedFile(name, path, before[name], digest))
     for name, status in _each_status(listing):
         if status != before[name]:
-            raise CheckpointError(listing.directory / name, "changed while it was read; nothing was run of it")
+            raise CheckpointError(listing.directory / name, "changed while it was read; nothing of it was executed")
     return tuple(found)

@@ -17,7 +17,7 @@ ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
 def object_of(data: Any, place: Path | str) -> Mapping[str, Any]:
     """The content of a config file, checked to be a JSON object."""
     if not isinstance(data, Mapping):
-        raise CheckpointError(place, f"holds {kind_of(data)}, not a JSON object")
+        raise CheckpointError(place, f"contains {kind_of(data)}, not a JSON object")
     return data
 
 

@@ -144,4 +144,4 @@ def _check_kinds(values: Mapping[str, Any], data: Mapping[str, Any], family: str
     hubert_only = [name for name in ("conv_pos_batch_norm",) if values[name] and family != "hubert"]
     wav2vec2_only = ["add_adapter"] if values["add_adapter"] and family == "hubert" else []
     for name in (*hubert_only, *wav2vec2_only):
-        raise CheckpointError(place, f"{name} is set, which {family} has not")
+        raise CheckpointError(place, f"{name} is set, but {family} does not support it")

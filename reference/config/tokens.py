@@ -45,7 +45,7 @@ def _shown(value: Any) -> str:
         return repr(value)
     if isinstance(value, int):
         return "a number beyond 64 bits"
-    return "a list that holds no ids alone" if isinstance(value, list | tuple) else "a JSON object"
+    return "a list with values that are not ids" if isinstance(value, list | tuple) else "a JSON object"
 
 
 def only(value: Tokens, name: str, without: str) -> int:
@@ -73,7 +73,7 @@ def why_unusable(name: str, value: Any, vocab: int, place: str = "config.json") 
     if value is None:
         return f"{place} says none ({name} is null or left out)"
     if isinstance(value, list | tuple):
-        return f"{place} lists several ({name} is {list(value)[:4]}), and here one is needed"
+        return f"{place} lists several ({name} is {list(value)[:4]}), but exactly one is needed"
     if usable(value, vocab) is None:
         return f"{name} is {value} in {place}, outside the table of {vocab} tokens (0 to {vocab - 1})"
     return ""

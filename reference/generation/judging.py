@@ -105,7 +105,7 @@ def score_draws(
             NaN, or every token is forbidden, at a step that is scored.
     """
     if not settings.do_sample:
-        raise ValueError("do_sample is not set: nothing was drawn")
+        raise ValueError("do_sample is not set: no tokens were sampled")
     settings, counted = settings.resolved(dialect), _counted(logits, sequences, settings)
     rows, steps = counted.shape
     numbers = checked_numbers(uniforms, steps, rows)

@@ -63,7 +63,7 @@ def reachable(
         ValueError: the scorer returns NaN, or the settings sample text, so that there is no search.
     """
     if settings.do_sample:
-        raise ValueError("do_sample is set: what is drawn is no search's result")
+        raise ValueError("do_sample is set: sampled text is not the result of a search")
     settings = settings.resolved(dialect)
     ask = _remembered(scorer)
     if settings.num_beams == 1:

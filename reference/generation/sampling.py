@@ -40,10 +40,10 @@ def checked_numbers(numbers: np.ndarray | None, steps: int, rows: int) -> np.nda
         ValueError: there are none or too few, or one is not in [0, 1).
     """
     if numbers is None:
-        raise ValueError("do_sample is set, and no uniform numbers are given to draw by")
+        raise ValueError("do_sample is set, but no uniform numbers are given")
     numbers = np.asarray(numbers, dtype=np.float64)
     if numbers.ndim != 2 or len(numbers) < steps or numbers.shape[1] != rows:
-        raise ValueError(f"uniform numbers have shape {list(numbers.shape)}, wanted is [{steps} or more, {rows}]")
+        raise ValueError(f"uniform numbers have shape {list(numbers.shape)}, expected [{steps} or more, {rows}]")
     if not ((numbers >= 0) & (numbers < 1)).all():
         raise ValueError("uniform numbers are not all in [0, 1)")
     return numbers

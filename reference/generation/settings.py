@@ -75,7 +75,7 @@ class GenerationSettings:
         """
         place = GENERATION_FILE if path is None else path
         if not isinstance(data, Mapping):
-            raise CheckpointError(place, f"holds {kind_of(data)}, not a JSON object")
+            raise CheckpointError(place, f"contains {kind_of(data)}, not a JSON object")
         merged = {name: value for name, value in data.items() if value is not None and name not in arguments}
         given = {name: value for name, value in arguments.items() if value is not None}
         names = _names()
@@ -199,7 +199,7 @@ def stored_settings(directory: Path | str, config: Config | None = None) -> tupl
         return settings_in_config(read_config(directory) if config is None else config), Path(directory) / CONFIG_FILE
     data = read_json(directory, GENERATION_FILE)
     if not isinstance(data, Mapping):
-        raise CheckpointError(path, f"holds {kind_of(data)}, not a JSON object")
+        raise CheckpointError(path, f"contains {kind_of(data)}, not a JSON object")
     return dict(data), path
 
 
@@ -265,7 +265,7 @@ def conflict(settings: GenerationSettings) -> tuple[str, str] | None:
     """
     results, beams = settings.num_return_sequences, settings.num_beams
     if settings.do_sample and beams > 1:
-        return "do_sample", f"do_sample with num_beams {beams} is beam sampling, which the reference does not do"
+        return "do_sample", f"do_sample with num_beams {beams} is beam sampling, which the reference does not support"
     if not settings.do_sample and beams == 1 and results > 1:
         return "num_return_sequences", f"num_return_sequences is {results}, and greedy search has one result"
     if beams > 1 and results > beams:

@@ -84,7 +84,7 @@ def check_known(arguments: Mapping[str, Any], names: set[str]) -> None:
     """Raises CheckpointError if an argument is not a documented field."""
     unknown = sorted(set(arguments) - names - set(_NEUTRAL) - set(_NEUTRAL_IN_SAMPLING))
     if unknown:
-        raise CheckpointError("an argument", f"{unknown[0]} is no field of generation that is known here")
+        raise CheckpointError("an argument", f"{unknown[0]} is not a documented generation setting")
 
 
 def check_neutral(values: Mapping[str, Any], place: Path | str, arguments: Mapping[str, Any]) -> None:
@@ -93,7 +93,7 @@ def check_neutral(values: Mapping[str, Any], place: Path | str, arguments: Mappi
     for name, neutral in fields.items():
         if name in values and values[name] not in neutral:
             source = "an argument" if name in arguments else place
-            cause = f"{name} is {shown(values[name])}, which the reference does not do"
+            cause = f"{name} is {shown(values[name])}, which the reference does not support"
             raise SettingError(source, cause, name)
 
 

@@ -90,7 +90,7 @@ class BartForSequenceClassification(BartModel):
             ValueError: rows have different numbers of end tokens, or none.
         """
         states = super().__call__(input_ids, attention_mask, **others)
-        last = last_ends(input_ids, only(self.config.eos_token_id, "eos_token_id", "no state stands for a text"))
+        last = last_ends(input_ids, only(self.config.eos_token_id, "eos_token_id", "no end token to classify by"))
         with matmul_precision(self.precision):
             rows = jnp.arange(len(last))
             logits = self.classification_head(states.last_hidden_state[rows, last])
@@ -145,7 +145,7 @@ def check_ends(counts: Int[Array, " batch"]) -> None:
         return  # Compiled code cannot raise, because the tokens are traced.
     found = sorted({int(count) for count in counts})
     if len(found) > 1 or not found[0]:
-        raise ValueError(f"every text must have the same number of end tokens, and one at least; here {found}")
+        raise ValueError(f"all texts must have the same number of end tokens, at least one; found {found}")
 
 
 def classification_loss(

@@ -50,7 +50,7 @@ class LayerCache(NamedTuple):
             ValueError: the pass has no cache.
         """
         if self.own is None:
-            raise ValueError("nothing is kept of this layer's own positions")
+            raise ValueError("this pass has no cache of self-attention")
         return self.own
 
     def rows(self, index: Int[Array, " rows"]) -> LayerCache:

@@ -112,7 +112,7 @@ class TextDecoder(Model[C]):
         batch, tgt = decoder_input_ids.shape
         cross, room = cache.layers[0].cross, cache.capacity
         if cache.length + tgt > room:
-            raise ValueError(f"{cache.length} tokens and {tgt} more, but room for {room}")
+            raise ValueError(f"{cache.length} tokens in the cache and {tgt} new ones exceed its capacity of {room}")
         if attention_mask is None and cross is not None:
             attention_mask = jnp.ones((batch, cross.key.shape[2]), decoder_input_ids.dtype)
         if decoder_attention_mask is None:

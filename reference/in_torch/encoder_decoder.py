@@ -82,7 +82,7 @@ class EncoderDecoderModel(Seq2Seq[EncoderDecoderConfig]):
             ValueError: there are no labels, or the config has no padding or start token to shift them with.
         """
         decoder_input_ids = shifted_labels(labels, self.pad, self.decoder_start_token_id)
-        seen = decoder_input_ids != only(self.pad, "pad_token_id", "padding cannot be hidden")
+        seen = decoder_input_ids != only(self.pad, "pad_token_id", "padding cannot be masked")
         return decoder_input_ids, seen.to(decoder_input_ids.dtype)
 
     def layers(self) -> DecoderStack:
@@ -133,7 +133,7 @@ class SpeechEncoderDecoderModel(EncoderDecoderModel):
         """
         inputs = input_features if input_values is None else input_values
         if inputs is None or (input_values is None) == (input_features is None):
-            raise ValueError("one of input_values and input_features is needed, and not both")
+            raise ValueError("pass either input_values or input_features")
         return super().forward(inputs, attention_mask, *others, **named)
 
 

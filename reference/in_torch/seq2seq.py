@@ -106,7 +106,7 @@ class TextDecoder(Model[C]):
         batch, tgt = decoder_input_ids.shape
         cross, room = cache.layers[0].cross, cache.capacity
         if cache.length + tgt > room:
-            raise ValueError(f"{cache.length} tokens and {tgt} more, but room for {room}")
+            raise ValueError(f"{cache.length} tokens in the cache and {tgt} new ones exceed its capacity of {room}")
         if attention_mask is None and cross is not None:
             attention_mask = decoder_input_ids.new_ones(batch, cross.key.shape[2])
         if decoder_attention_mask is None:

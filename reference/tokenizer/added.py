@@ -63,7 +63,7 @@ def read_settings(directory: Path | str) -> dict[str, Any]:
     """
     settings = _optional(directory, CONFIG_FILE)
     if settings.get("split_special_tokens"):
-        cause = "split_special_tokens is set, which is not offered: special tokens are never split"
+        cause = "split_special_tokens is set, which is not supported"
         raise CheckpointError(Path(directory) / CONFIG_FILE, cause)
     return settings
 
@@ -146,7 +146,7 @@ def _token(value: Any, name: str, place: Path) -> AddedToken:
     if not isinstance(value, dict) or not isinstance(value.get("content"), str) or not value["content"]:
         raise CheckpointError(place, f"{name} is {brief(value)}, neither a text nor an object with one as its content")
     if value.get("single_word"):
-        raise CheckpointError(place, f"{name}, {brief(value['content'])}, is a single_word token, which is not offered")
+        raise CheckpointError(place, f"{name}, {brief(value['content'])}, has single_word set, which is not supported")
     flags = {flag: bool(value.get(flag, False)) for flag in ("special", "lstrip", "rstrip")}
     return AddedToken(value["content"], **flags)
 
@@ -158,7 +158,7 @@ def _optional(directory: Path | str, name: str) -> dict[str, Any]:
         return {}
     data = read_json(directory, name)
     if not isinstance(data, dict):
-        raise CheckpointError(path, "holds no JSON object")
+        raise CheckpointError(path, "not a JSON object")
     return data
 
 

@@ -68,7 +68,7 @@ def read_inventory(directory: Path | str) -> Inventory | None:
             problems.append(f"{brief(token)} has the id {ids[token]}, and {number} in {file}")
     roles = _roles(kind, settings, ids)
     problems += [
-        f"{role} is {brief(token)}, which no file gives an id" for role, token in roles.items() if token not in ids
+        f"{role} is {brief(token)}, which has no id in any file" for role, token in roles.items() if token not in ids
     ]
     problems += _doubles(ids)
     place = SERIALISED_FILE if serialised else name
@@ -101,7 +101,7 @@ def frame_problems(found: Serialised) -> Iterator[str]:
     for token, number in found.frame:
         if found.ids.get(token) != number:
             own = found.ids.get(token)
-            yield f"{brief(token)} is put around a text as {brief(number)}, and its id is {own}"
+            yield f"{brief(token)} is added around a text with id {brief(number)}, but its id is {own}"
 
 
 def _older_vocabulary(folder: Path) -> tuple[str, dict[str, int]] | None:
@@ -123,7 +123,7 @@ def _read_words(place: Path) -> dict[str, int]:
     except UnicodeDecodeError as error:
         raise CheckpointError(place, f"not UTF-8 text: byte {error.start}") from error
     if lines == [""]:
-        raise CheckpointError(place, "holds no token")
+        raise CheckpointError(place, "contains no token")
     return {line: number for number, line in enumerate(lines)}
 
 
@@ -167,5 +167,5 @@ def _object(folder: Path, name: str) -> dict[str, Any]:
         return {}
     data = read_json(folder, name)
     if not isinstance(data, dict):
-        raise CheckpointError(folder / name, "holds no JSON object")
+        raise CheckpointError(folder / name, "not a JSON object")
     return data

@@ -52,7 +52,7 @@ class Serialised:
         if self.data.get("normalizer") is not None:
             return "it normalises texts"
         if [part.get("type") for part in cut] != ["ByteLevel"] or not cut[0].get("use_regex", True):
-            return "its pre-tokenizer is not ByteLevel alone"
+            return "its pre-tokenizer is not just ByteLevel"
         other = [name for name in ("dropout", "byte_fallback", "ignore_merges", "fuse_unk") if model.get(name)]
         other += [name for name in ("continuing_subword_prefix", "end_of_word_suffix") if model.get(name)]
         return f"its model sets {other[0]}" if other else ""
@@ -99,11 +99,11 @@ def read_serialised(directory: Path | str) -> Serialised | None:
         pairs = model["merges"] if kind == "BPE" else ()
         merges = tuple(pair if isinstance(pair, str) else " ".join(pair) for pair in pairs)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise CheckpointError(place, "holds no vocabulary with merges") from error
+        raise CheckpointError(place, "has no vocabulary with merges") from error
     found = Serialised(kind, vocabulary, added, merges, flags, data)
     for token, number in (*vocabulary.items(), *added.items()):
         if not isinstance(token, str):
-            raise CheckpointError(place, "holds a token that is no text")
+            raise CheckpointError(place, "has a token that is not a string")
         check_id(token, number, place)
     return found
 

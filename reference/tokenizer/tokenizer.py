@@ -174,7 +174,7 @@ class ByteLevelTokenizer:
 
     def _token(self, number: int) -> str:
         if number not in self.tokens:
-            raise ValueError(f"no token has the id {number}; the vocabulary holds {len(self.tokens)}")
+            raise ValueError(f"no token has the id {number}; the vocabulary has {len(self.tokens)}")
         return self.tokens[number]
 
     def _placed(self, text: str) -> Iterator[Placed]:
@@ -257,7 +257,7 @@ def _of_serialised(
     if found is None:
         raise CheckpointError(place, "no such file")
     if found.not_byte_level:
-        raise CheckpointError(place, f"no byte-level BPE: {found.not_byte_level}")
+        raise CheckpointError(place, f"not a byte-level BPE: {found.not_byte_level}")
     # The library adds the tokens in tokenizer_config.json to those in the file itself.
     listed = settings.get("added_tokens_decoder")
     held = {**found.added_tokens_decoder(), **listed} if isinstance(listed, Mapping) else found.added_tokens_decoder()
@@ -275,7 +275,7 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        cause = f"character {error.start} is U+{ord(text[error.start]):04X}, half a surrogate pair, which is no text"
+        cause = f"character {error.start} is U+{ord(text[error.start]):04X}, an unpaired surrogate"
         raise ValueError(cause) from error
 
 
@@ -283,7 +283,7 @@ def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, setting
     """Cross-file checks: the files agree, and every special token has an id."""
     config = directory / CONFIG_FILE
     if settings.get("errors", "replace") not in _WAYS:
-        raise CheckpointError(config, f"errors is {brief(settings['errors'])}, no way to treat bytes that are no text")
+        raise CheckpointError(config, f"errors is {brief(settings['errors'])}, not an error handler of bytes.decode")
     for token, number in added.ids.items():
         if vocabulary.get(token, number) != number:
             own = SERIALISED_FILE + "'s vocabulary" if added.place.name == SERIALISED_FILE else VOCABULARY_FILE
@@ -296,4 +296,4 @@ def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, setting
             raise CheckpointError(added.place, f"{role} is null; no text can be encoded without it")
     for token in added.tokens:
         if token.text not in ids:
-            raise CheckpointError(added.place, f"unknown token {brief(token.text)}: no file gives it an id")
+            raise CheckpointError(added.place, f"unknown token {brief(token.text)} has no id in any file")

@@ -23,7 +23,7 @@ def read_vocabulary(directory: Path | str) -> dict[str, int]:
     data = read_json(directory, VOCABULARY_FILE)
     place = Path(directory) / VOCABULARY_FILE
     if not isinstance(data, dict) or not data:
-        raise CheckpointError(place, "holds no JSON object of tokens and their ids")
+        raise CheckpointError(place, "not a JSON object of tokens and ids")
     for token, number in data.items():
         check_id(token, number, place)
     return data
@@ -32,15 +32,13 @@ def read_vocabulary(directory: Path | str) -> dict[str, int]:
 def check_id(token: str, number: Any, place: Path | str) -> None:
     """Checks that an id is an integer of at least 0, and that its token can be encoded in UTF-8."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise CheckpointError(place, f"the id of {brief(token)} is {brief(number)}, not a whole number of at least 0")
+        raise CheckpointError(place, f"the id of {brief(token)} is {brief(number)}, not an integer of at least 0")
     if number > LARGEST_ID:
         raise CheckpointError(place, f"the id of {brief(token)} is {brief(number)}, more than any table has")
     try:
         token.encode()
     except UnicodeEncodeError as error:
-        raise CheckpointError(
-            place, f"the token {brief(token)} holds half a surrogate pair, which is no text"
-        ) from error
+        raise CheckpointError(place, f"the token {brief(token)} contains an unpaired surrogate") from error
 
 
 def id_of(key: str) -> int | str:

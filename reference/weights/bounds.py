@@ -45,7 +45,7 @@ def check_amount_asked(config: Config, model_class: str | None, opened: Opened, 
     masks = 0
     for half in (config.encoder, config.decoder) if isinstance(config, EncoderDecoderConfig) else (config,):
         if isinstance(half, SpeechConfig) and len(half.conv_dim) > _MOST_CONVOLUTIONS:
-            raise CheckpointError(place, f"asks for {len(half.conv_dim):,} convolutions")
+            raise CheckpointError(place, f"defines {len(half.conv_dim):,} convolutions")
         if isinstance(half, Gpt2Config):
             # The library allocates a mask of one byte per pair of positions in every layer (modeling_gpt2.py, 4.57.6).
             masks = half.n_layer * half.n_positions**2 // 4
@@ -58,8 +58,8 @@ def check_amount_asked(config: Config, model_class: str | None, opened: Opened, 
 
 def _compare(place: Path | str, asked: int, held: int, spare: int, what: str) -> None:
     if asked > MOST_TIMES * held + spare:
-        cause = f"asks for a model of {asked:,} {what}, and its weight files hold {held:,}"
-        raise CheckpointError(place, f"{cause}; more than {MOST_TIMES} times as many are not built")
+        cause = f"defines a model with {asked:,} {what}, but its weight files have {held:,}"
+        raise CheckpointError(place, f"{cause}; the limit is {MOST_TIMES} times as many")
 
 
 def _numbers(stored: Any) -> int:

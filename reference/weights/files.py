@@ -59,7 +59,7 @@ def find_weights(directory: Path, format: str | None = None) -> tuple[Format, li
         if is_regular(directory / known.index):
             return known, [directory / known.index, *_shards(directory, known)]
     names = ", ".join(known.file for known in wanted)
-    raise CheckpointError(directory, f"no weight file: none of {names}, whole or in shards")
+    raise CheckpointError(directory, f"no weight file: none of {names}, unsharded or sharded")
 
 
 def weight_files(directory: Path) -> list[tuple[Format, Path]]:
@@ -112,9 +112,9 @@ def open_weights(known: Format, files: list[Path]) -> Opened:
             raise CheckpointError(path, f"layout {part.layout}, but the shard before it has {whole.layout}")
         twice = next((name for name in part.tensors if name in whole.tensors), None)
         if twice is not None:
-            raise CheckpointError(path, f"tensor {brief(twice)} stands in another shard too")
+            raise CheckpointError(path, f"tensor {brief(twice)} is in another shard too")
         whole.tensors.update(part.tensors)
         whole.others += part.others
     if whole is None:
-        raise CheckpointError(files[0], "names no shard")
+        raise CheckpointError(files[0], "does not list any shard")
     return whole

@@ -79,7 +79,7 @@ def _answer(does: str, path: str, more: int | str) -> tuple[dict, memoryview | b
             return {"datasets": _index(h5py, file, int(more))}, b""
         dataset = file[str(more)]
         if not isinstance(dataset, h5py.Dataset):
-            raise _Refused(f"holds no tensor {more!r:.100}")
+            raise _Refused(f"has no tensor {more!r:.100}")
         content = memoryview(dataset[()].tobytes())
         return {"bytes": len(content)}, content
 
@@ -97,9 +97,9 @@ def _index(h5py, file, most: int) -> list:
         nonlocal visited
         visited += 1
         if visited > most:
-            raise _Refused(f"holds more than {most:,} groups and tensors")
+            raise _Refused(f"has more than {most:,} groups and tensors")
         if isinstance(name, bytes):
-            raise _Refused(f"holds a name that is no UTF-8: {name[:100]!r}")
+            raise _Refused(f"has a name that is not UTF-8: {name[:100]!r}")
         if isinstance(item, h5py.Dataset):
             found.append(_described(h5py, name, item))
 
@@ -107,7 +107,7 @@ def _index(h5py, file, most: int) -> list:
         nonlocal visited
         visited += 1
         if visited > 3 * most:
-            return f"holds more than {most:,} links"
+            return f"has more than {most:,} links"
         # The visit does not follow links, but loading the file by name would. A return value ends the visit.
         return f"takes {name[:100]!r} from another file" if isinstance(link, h5py.ExternalLink) else None
 

@@ -174,7 +174,7 @@ def _read(
     if offset is None:
         _, content = _asked(path, "read", str(path.absolute()), name, size, held)
         if len(content) != size:
-            raise CheckpointError(path, f"tensor {brief(name)} cannot be read: {len(content)} bytes of it came")
+            raise CheckpointError(path, f"tensor {brief(name)} cannot be read: only {len(content)} bytes were read")
         array = np.frombuffer(content, kind)
     else:
         array = read_span(path, offset, math.prod(shape), kind)

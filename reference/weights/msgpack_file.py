@@ -113,7 +113,7 @@ class _Reader:
         for lowest, kind, mask in ((0xA0, "text", 0x1F), (0x90, "array", 0x0F), (0x80, "map", 0x0F)):
             if lowest <= tag <= lowest + mask:
                 return kind, tag & mask
-        raise ValueError(f"byte {tag:#04x} at offset {self.file.tell() - 1} begins no value")
+        raise ValueError(f"byte {tag:#04x} at offset {self.file.tell() - 1} does not start a value")
 
     def array(self, name: str, found: _Bytes) -> tuple[object, object, object]:
         """The content of an array extension: shape, dtype name, bytes; reads only bytes of the extension."""
@@ -179,9 +179,9 @@ def open_msgpack(path: Path) -> Opened:
 def _walk(path: Path, reader: _Reader) -> dict[str, Any]:
     tree = reader.value(0)
     if not isinstance(tree, dict):
-        raise ValueError("its content is no map")
+        raise ValueError("its content is not a map")
     if (left := reader.end - reader.file.tell()) != 0:
-        raise CheckpointError(path, f"{left} bytes after its end belong to nothing")
+        raise CheckpointError(path, f"{left} unused bytes after its end")
     return tree
 
 
@@ -197,7 +197,7 @@ def _flatten(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 break
             name = check_name(path, prefix + key)
             if name in seen:
-                raise CheckpointError(path, f"the name {brief(name)} stands twice")
+                raise CheckpointError(path, f"the name {brief(name)} occurs twice")
             seen.add(name)
             yield name, value
         else:
@@ -215,7 +215,7 @@ def _leaf(path: Path, reader: _Reader, name: str, value: Any) -> Stored | Any:
     wanted = math.prod(shape) * DTYPES[dtype].itemsize
     if not isinstance(data, _Bytes) or data.length != wanted:
         found = data.length if isinstance(data, _Bytes) else 0
-        cause = f"is misaligned: it holds {found} bytes, {dtype} {list(shape)} needs {wanted}"
+        cause = f"is misaligned: it has {found} bytes, {dtype} {list(shape)} needs {wanted}"
         raise CheckpointError(path, f"tensor {brief(name)} {cause}")
     return Stored(shape, dtype, partial(_read, path, data.start, shape, DTYPES[dtype]))
 

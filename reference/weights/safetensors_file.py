@@ -116,11 +116,9 @@ def _check_spans(path: Path, spans: list[tuple[int, int, str]], size: int) -> No
         if begin < at:
             raise CheckpointError(path, f"tensors {brief(before)} and {brief(name)} overlap at data offset {begin}")
         if begin > at:
-            raise CheckpointError(
-                path, f"tensor {brief(name)} is misaligned: {begin - at} bytes before it belong to none"
-            )
+            raise CheckpointError(path, f"tensor {brief(name)} is misaligned: {begin - at} unused bytes before it")
         at, before = end, name
     if at > size:
         raise CheckpointError(path, f"truncated: tensors need {at} bytes, {size} are there")
     if at < size:
-        raise CheckpointError(path, f"{size - at} bytes after the last tensor belong to none")
+        raise CheckpointError(path, f"{size - at} unused bytes after the last tensor")

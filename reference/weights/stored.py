@@ -77,7 +77,7 @@ def read_span(path: Path, offset: int, count: int, dtype: np.dtype) -> np.ndarra
     with open_file(path) as file:
         array = np.fromfile(file, dtype, count, offset=offset)
     if array.size != count:
-        raise CheckpointError(path, f"truncated: {count * dtype.itemsize} bytes wanted at offset {offset}")
+        raise CheckpointError(path, f"truncated: {count * dtype.itemsize} bytes expected at offset {offset}")
     return array
 
 
@@ -117,7 +117,7 @@ def check_name(path: Path, name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise CheckpointError(path, f"tensor {brief(name)} has a name that is no text") from error
+        raise CheckpointError(path, f"tensor {brief(name)} has a name with an unpaired surrogate") from error
     return name
 
 
@@ -135,5 +135,5 @@ def check_amount(path: Path, size: int, wanted: int) -> None:
         CheckpointError: the tensors are too large.
     """
     if wanted > MOST_COPIES * size + 64 * MEGABYTE:
-        cause = f"its tensors ask for {wanted:,} bytes, more than {MOST_COPIES} times what the file has ({size:,})"
+        cause = f"its tensors need {wanted:,} bytes, more than {MOST_COPIES} times the size of the file ({size:,})"
         raise CheckpointError(path, cause)

@@ -134,9 +134,9 @@ def _locate(path: Path, file: BufferedIOBase, entry: zipfile.ZipInfo) -> _Span:
     file.seek(entry.header_offset)
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
-        raise CheckpointError(path, f"damaged zip archive: {brief(entry.filename)} does not begin where it should")
+        raise CheckpointError(path, f"damaged zip archive: {brief(entry.filename)} is not at its recorded offset")
     if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-        raise CheckpointError(path, f"damaged zip archive: {brief(entry.filename)} is not stored as it is")
+        raise CheckpointError(path, f"damaged zip archive: {brief(entry.filename)} is compressed or encrypted")
     name_length, extra_length = struct.unpack("<HH", header[26:30])
     span = _Span(entry.header_offset + 30 + name_length + extra_length, entry.file_size)
     if span.offset + span.length > size:
@@ -170,7 +170,7 @@ def _check_apart(path: Path, spans: list[tuple[int, _Span]]) -> None:
 
 def _content(path: Path, file: BufferedIOBase, span: _Span, megabytes: int) -> bytes:
     if span.length > megabytes * MEGABYTE:
-        raise CheckpointError(path, f"an entry of {span.length:,} bytes, which no file of torch.save has there")
+        raise CheckpointError(path, f"an entry of {span.length:,} bytes, longer than torch.save writes")
     file.seek(span.offset)
     return file.read(span.length)
 
@@ -197,7 +197,7 @@ def _open_legacy(path: Path, file: BufferedIOBase) -> Opened:
         storages[key] = _Span(end + 8, length)
         end += 8 + length
     if end != size:
-        raise CheckpointError(path, f"{size - end} bytes after the last storage belong to none")
+        raise CheckpointError(path, f"{size - end} unused bytes after the last storage")
     return _index(path, content, storages)
 
 
@@ -212,7 +212,7 @@ def _state(content: Any) -> Mapping[Any, Any]:
     if isinstance(content, Call) and content.function == _ORDERED and not content.arguments:
         return content.items
     if not isinstance(content, dict):
-        raise BadPickle("not a state dict: its content is no mapping")
+        raise BadPickle("not a state dict: its content is not a mapping")
     return content
 
 
@@ -251,7 +251,7 @@ def _index(path: Path, content: Any, storages: Mapping[str, _Span]) -> Opened:
     for name, value in state.items():
         call = _tensor_call(value)
         if not isinstance(name, str):
-            raise CheckpointError(path, f"not a state dict: {brief(name, 40)} is no name")
+            raise CheckpointError(path, f"not a state dict: {brief(name, 40)} is not a name")
         if call is None:
             whole.others.append(check_name(path, name))
         else:
@@ -265,7 +265,7 @@ def _tensor(path: Path, name: str, arguments: tuple[Any, ...], storages: Mapping
     """A view of a storage, ``(storage, offset, size, stride, …)`` in elements; and the bytes that it spans."""
     storage, first, size, stride = arguments[:4]
     if not _is_storage(storage):
-        raise CheckpointError(path, f"tensor {brief(name)} refers to no storage")
+        raise CheckpointError(path, f"tensor {brief(name)} does not refer to a storage")
     dtype = _NAMED.get(_storage_type(storage))
     if dtype is None:
         raise CheckpointError(path, f"tensor {brief(name)} has the unknown dtype of {_storage_type(storage)}")

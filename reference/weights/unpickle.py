@@ -29,7 +29,7 @@ class ForbiddenGlobal(ValueError):
 
     def __init__(self, name: str) -> None:
         self.name = name if len(name) <= 200 else f"{name[:200]}…"
-        super().__init__(f"the pickle asks for {self.name}, which no weight file needs; nothing was run")
+        super().__init__(f"the pickle refers to {self.name}, which weight files do not need; nothing was executed")
 
 
 class BadPickle(ValueError):
@@ -175,13 +175,13 @@ class _Machine:
 
     def put(self, place: int) -> None:
         if not 0 <= place <= MOST_INSTRUCTIONS:
-            raise BadPickle("not a pickle of weights: a place in its memory beyond its length")
+            raise BadPickle("not a pickle of weights: a memo index beyond its length")
         self.memo[place] = self.stack[-1]
 
     def stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is not str or type(module) is not str:
-            raise BadPickle("not a pickle of weights: a name that is no text")
+            raise BadPickle("not a pickle of weights: a name that is not a string")
         self.refer(f"{module}.{name}")
 
     def inst(self) -> None:
@@ -192,14 +192,14 @@ class _Machine:
         # The state is torch's ``_metadata`` (versions of modules), which does not affect weights.
         self.stack.pop()
         if type(self.stack[-1]) is not Call:
-            raise BadPickle("not a pickle of weights: it gives a state to what has none")
+            raise BadPickle("not a pickle of weights: it sets the state of an object that has none")
 
     def add(self, flat: list[Any]) -> None:
         """Adds alternating keys and values to the mapping on top of the stack."""
         target = self.stack[-1]
         mapping = target.items if type(target) is Call else target
         if type(mapping) is not dict:
-            raise BadPickle("not a pickle of weights: it adds items to what is no mapping")
+            raise BadPickle("not a pickle of weights: it adds items to an object that is not a mapping")
         # Hashing a tuple nested a million levels deep would crash the process.
         for key in flat[::2]:
             if type(key) is not str and not (type(key) is int and abs(key) < LARGEST_KEY):
@@ -208,13 +208,13 @@ class _Machine:
 
     def extend(self, values: list[Any]) -> None:
         if type(self.stack[-1]) is not list:
-            raise BadPickle("not a pickle of weights: it appends to what is no list")
+            raise BadPickle("not a pickle of weights: it appends to an object that is not a list")
         self.stack[-1].extend(values)
 
     def last(self, count: int) -> None:
         """Replaces the last values by a tuple of them."""
         if len(self.stack) < count:
-            raise BadPickle("not a pickle of weights: its stack runs empty")
+            raise BadPickle("not a pickle of weights: stack underflow")
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
     def dictionary(self) -> None:

@@ -65,7 +65,7 @@ def test_a_composition_lacks_what_a_framework_has_no_half_for(backend, model_typ
 
 
 def test_the_cache_of_a_composition_is_its_decoders() -> None:
-    assert "keeps no keys and values of the source" in of_halves("hf-tf", "bert", "gpt2")["cross_cache"]
+    assert "does not cache keys and values of the source" in of_halves("hf-tf", "bert", "gpt2")["cross_cache"]
     assert "cross_cache" not in of_halves("hf-tf", "bert", "bert")
     assert "cross_cache" not in of_halves("hf-torch", "bert", "gpt2")
 

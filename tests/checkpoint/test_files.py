@@ -185,7 +185,7 @@ def test_a_pickle_beside_safetensors_stops_who_would_read_it_and_nobody_else(dir
         ({"weight_map": {"a": "/etc/passwd"}}, "outside the directory"),
         ({"weight_map": {"a": "gone.bin"}}, "missing"),
         ({"weight_map": {"a": "run.py"}}, "no known format"),
-        ({"weight_map": {"a": "evil.bin"}}, "names the shard evil.bin: the pickle asks for"),
+        ({"weight_map": {"a": "evil.bin"}}, "names the shard evil.bin: the pickle refers to"),
         ({"weight_map": []}, "no usable weight_map"),
         ([], "no usable weight_map"),
     ],

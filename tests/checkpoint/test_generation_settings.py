@@ -57,15 +57,19 @@ def assert_only_defaults_are_skipped(cases, why, name, switched_off=None):
         ({"num_return_sequences": 2}, "num_return_sequences is 2, which no check judges", 1),
         ({"eos_token_id": [2, 5]}, "eos_token_id is [2, 5], which no check judges", 2),
         ({"do_sample": True, "num_beams": 1}, "do_sample is True, which no check judges", False),
-        ({"suppress_tokens": [5]}, "suppress_tokens is [5], which the reference does not do", None),
-        ({"begin_suppress_tokens": [5]}, "begin_suppress_tokens is [5], which the reference does not do", None),
-        ({"bad_words_ids": [[5]]}, "bad_words_ids is [[5]], which the reference does not do", None),
-        ({"diversity_penalty": 0.5}, "diversity_penalty is 0.5, which the reference does not do", 0),
-        ({"num_beam_groups": 2}, "num_beam_groups is 2, which the reference does not do", 1),
-        ({"encoder_no_repeat_ngram_size": 3}, "encoder_no_repeat_ngram_size is 3, which the reference does not do", 0),
+        ({"suppress_tokens": [5]}, "suppress_tokens is [5], which the reference does not support", None),
+        ({"begin_suppress_tokens": [5]}, "begin_suppress_tokens is [5], which the reference does not support", None),
+        ({"bad_words_ids": [[5]]}, "bad_words_ids is [[5]], which the reference does not support", None),
+        ({"diversity_penalty": 0.5}, "diversity_penalty is 0.5, which the reference does not support", 0),
+        ({"num_beam_groups": 2}, "num_beam_groups is 2, which the reference does not support", 1),
+        (
+            {"encoder_no_repeat_ngram_size": 3},
+            "encoder_no_repeat_ngram_size is 3, which the reference does not support",
+            0,
+        ),
         (
             {"exponential_decay_length_penalty": [3, 1.1]},
-            "exponential_decay_length_penalty is [3, 1.1], which the reference does not do",
+            "exponential_decay_length_penalty is [3, 1.1], which the reference does not support",
             None,
         ),
     ],
@@ -84,9 +88,9 @@ def test_what_a_case_passes_anyway_needs_no_switching_off(generating):
 @pytest.mark.parametrize(
     ("stored", "why"),
     [
-        ({}, "do_sample with num_beams 4 is beam sampling, which the reference does not do"),
+        ({}, "do_sample with num_beams 4 is beam sampling, which the reference does not support"),
         ({"num_beams": 1, "temperature": 0.0}, "temperature is 0.0, and text is drawn at one above 0"),
-        ({"num_beams": 1, "min_p": 0.1}, "min_p is 0.1, which the reference does not do"),
+        ({"num_beams": 1, "min_p": 0.1}, "min_p is 0.1, which the reference does not support"),
     ],
 )
 def test_where_text_is_drawn_only_cases_that_search_instead_are_asked(generating, stored, why):
@@ -106,8 +110,8 @@ def test_several_such_settings_are_all_named_and_all_switched_off(generating):
 @pytest.mark.parametrize(
     ("stored", "why"),
     [
-        ({"watermarking_config": {}}, "watermarking_config is {}, which the reference does not do"),
-        ({"forced_decoder_ids": [[1, 5]]}, "forced_decoder_ids is [[1, 5]], which the reference does not do"),
+        ({"watermarking_config": {}}, "watermarking_config is {}, which the reference does not support"),
+        ({"forced_decoder_ids": [[1, 5]]}, "forced_decoder_ids is [[1, 5]], which the reference does not support"),
         ({"pad_token_id": 10**30}, "outside the vocabulary of 97"),
         ({"decoder_start_token_id": None, "bos_token_id": None}, "has neither decoder_start_token_id nor bos_token_id"),
     ],

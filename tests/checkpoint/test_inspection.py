@@ -71,7 +71,7 @@ def test_weights_of_a_format_not_read_first_are_in_the_digest(copy):
     [
         ("config.json", None, "config.json: no such file"),
         ("config.json", b"{", "config.json: not JSON: "),
-        ("generation_config.json", b"[]", "generation_config.json: holds an array, not a JSON object"),
+        ("generation_config.json", b"[]", "generation_config.json: contains an array, not a JSON object"),
         ("generation_config.json", b"oops", "generation_config.json: not JSON: "),
         ("model.safetensors", None, "bart-copy: no weight file"),
         ("model.safetensors", b"garbage, and nothing but garbage", "model.safetensors: header of "),

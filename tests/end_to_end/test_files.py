@@ -111,7 +111,7 @@ def stated(**fields):
         (cut("vocab.json"), "FILE02", "vocab.json: not JSON"),
         (without("vocab.json", "tokenizer.json"), "FILE02", "vocab.json: no such file"),
         (without("merges.txt", "tokenizer.json"), "FILE02", "merges.txt: no such file"),
-        (lambda place: (place / "tokenizer.json").write_text("{}"), "FILE03", "tokenizer.json: holds no vocabulary"),
+        (lambda place: (place / "tokenizer.json").write_text("{}"), "FILE03", "tokenizer.json: has no vocabulary"),
         (stated(classifier_dropout="much"), "FILE04", "config.json: classifier_dropout is 'much'"),
         (stated(pad_token_id=3), "FILE02", "pad_token_id is 3"),
     ],

@@ -72,7 +72,7 @@ EXAMPLES = (
     "value 11 (encoder_hidden_states[0]) of the tuple differs from the dictionary",
     "value 3 (past_key_values[0][1]) of the tuple differs from the dictionary",
     "model.encoder.layers.0.fc1.weight in the loaded model differs from the saved values",
-    "the saved files cannot be read: saved/pytorch_model.bin: the pickle asks for "
+    "the saved files cannot be read: saved/pytorch_model.bin: the pickle refers to "
     "torch._utils._rebuild_meta_tensor_no_storage, which no weight file needs",
     "model.encoder.layers.0.fc1.weight in the loaded model has dtype bfloat16; saved was float32",
     "model.encoder.layers.0.fc1.weight in the loaded model was not saved: its values are random",

@@ -140,5 +140,5 @@ def test_more_than_there_is_room_for_is_refused(framework: str) -> None:
         model(framework, "odd").start_cache(states, 14)
     masks = (arrays["attention_mask"], arrays["decoder_attention_mask"])
     _, cache = model(framework, "odd").step(arrays["decoder_input_ids"][:, :5], cache, *masks)
-    with pytest.raises(ValueError, match="5 tokens and 11 more, but room for 12"):
+    with pytest.raises(ValueError, match="5 tokens in the cache and 11 new ones exceed its capacity of 12"):
         model(framework, "odd").step(arrays["decoder_input_ids"], cache, *masks)

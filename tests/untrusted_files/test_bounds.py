@@ -44,11 +44,11 @@ def test_what_a_config_asks_for_is_counted_exactly(name, layers):
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
-        ({"encoder_layers": 100_000}, "asks for a model of"),
-        ({"decoder_layers": 2**31 - 1}, "asks for a model of"),
-        ({"vocab_size": 10**9}, "asks for a model of 25,000,"),
+        ({"encoder_layers": 100_000}, "defines a model with"),
+        ({"decoder_layers": 2**31 - 1}, "defines a model with"),
+        ({"vocab_size": 10**9}, "defines a model with 25,000,"),
         ({"max_position_embeddings": 10**12}, "max_position_embeddings is 1000000000000, more than any"),
-        ({"encoder_ffn_dim": 10**9}, "asks for a model of"),
+        ({"encoder_ffn_dim": 10**9}, "defines a model with"),
         ({"d_model": 10**400}, "not JSON that can be read: a number of 401 digits"),
         ({"encoder_attention_heads": 0}, "encoder_attention_heads is 0, not a positive integer"),
         ({"num_labels": 10**9}, "num_labels is 1000000000, more than any head has"),

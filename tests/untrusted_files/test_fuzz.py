@@ -162,7 +162,7 @@ def test_a_view_larger_than_its_storage_is_refused(tmp_path):
     data = (1).to_bytes(8, "little") + bytes(4)
     file = pickled(tmp_path, state)
     file.write_bytes(file.read_bytes()[: -len(b"\x80\x02].")] + b"\x80\x02](X\x01\x00\x00\x000e." + data)
-    with pytest.raises(CheckpointError, match="its tensors ask for 4,000,000,000,000 bytes, more than 16 times"):
+    with pytest.raises(CheckpointError, match="its tensors need 4,000,000,000,000 bytes, more than 16 times"):
         opened(tmp_path)
 
 

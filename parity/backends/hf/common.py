@@ -181,7 +181,7 @@ def parameter(array: np.ndarray, name: str, transposed: bool, table: Table) -> n
 def no_reorder(reorder: Any) -> None:
     """Raises NotImplementedError if a cache must be reordered (capability ``reorder_cache``)."""
     if reorder is not None:
-        raise NotImplementedError("the library reorders caches inside of generate only")
+        raise NotImplementedError("the library reorders caches only inside generate")
 
 
 STEP_FIELDS = (

@@ -73,7 +73,7 @@ def _read(kind: Any, directory: Path, **arguments: Any) -> Any:
     """A tokenizer; 4.57.6 returns False if a RuntimeError was raised (tokenization_utils_base.py:2372)."""
     found = kind.from_pretrained(directory, **arguments)
     if not callable(found):
-        raise UnexpectedReturn(f"{kind.__name__}.from_pretrained returned {found} and no tokenizer")
+        raise UnexpectedReturn(f"{kind.__name__}.from_pretrained returned {found} instead of a tokenizer")
     return found
 
 

@@ -36,5 +36,5 @@ def saving(question: Question) -> dict[str, str]:
     """Formats a class cannot save, and files of other frameworks it cannot load."""
     weights = question.entry.weights
     able = () if weights is None else weights.capabilities
-    reason = f"{question.backend} of {question.library} has no such form or flag"
+    reason = f"{question.backend} of {question.library} has no such format or flag"
     return {word: reason for word in SAVING if word not in able}

@@ -15,14 +15,14 @@ def lacking(question: Question) -> dict[str, str]:
         return everything(why)
     name = f"Flax{question.documented} of {question.library}"
     found = {
-        "labels": f"{name} takes no labels",
-        "head_masks": f"{name} takes no head masks",
+        "labels": f"{name} does not accept labels",
+        "head_masks": f"{name} does not accept head masks",
         "cache_output": f"{name} returns no cache from a whole call",
         "float64": f"{name} documents float32, float16 and bfloat16 only",
-        "cross_cache": f"{name} keeps no keys and values of the source",
-        "reorder_cache": f"{name} reorders its cache inside of generate only",
-        "modes": f"{name} has no mode of its own: its call takes train",
-        "plain_load": f"{name} loads in float32 without arguments, the same as with them",
+        "cross_cache": f"{name} does not cache keys and values of the source",
+        "reorder_cache": f"{name} reorders its cache only inside generate",
+        "modes": f"{name} has no train and eval modes: its call has an argument train",
+        "plain_load": f"{name} loads in float32 with and without arguments",
     }
     if question.version[1] > 37:
         # 4.37.2 has no such processor and ignores the argument, which is a divergence; measured with JAX 0.10.2.

@@ -18,14 +18,14 @@ def lacking(question: Question) -> dict[str, str]:
     if why := hf.no_class(question, question.documented, ABSENT) or hf.no_half(question, WITHOUT):
         return everything(why)
     name = f"TF{question.documented} of {question.library}"
-    built = f"TF classes of {question.library} are built in float32 and take no dtype"
-    reason = f"TFGPT2LMHeadModel of {question.library} keeps no keys and values of the source"
+    built = f"TF classes of {question.library} are built in float32 and have no dtype argument"
+    reason = f"TFGPT2LMHeadModel of {question.library} does not cache keys and values of the source"
     return {
         **({"cross_cache": reason} if question.model_types[1:] == ("gpt2",) else {}),
         **{dtype: built for dtype in DTYPES if dtype != "float32"},
-        "reorder_cache": f"{name} reorders its cache inside of generate only",
-        "modes": f"{name} has no mode of its own: its call takes training",
-        "plain_load": f"{name} takes no dtype, attention or device: every load of it is a plain one",
+        "reorder_cache": f"{name} reorders its cache only inside generate",
+        "modes": f"{name} has no train and eval modes: its call has an argument training",
+        "plain_load": f"{name} has no arguments for dtype, attention and device: every load is a plain load",
         **{f"as_{other}": hf.no_class(question, other, ABSENT) for other in ABSENT if other in CLASSES["bart"]},
         "cuda": "no stack has a TensorFlow built for CUDA",
         **hf.saving(question),

@@ -24,4 +24,4 @@ def fast(question: Question) -> dict[str, str]:
     if not reader or [int(part) for part in re.findall(r"\d+", reader)[:2]] >= [0, 20]:
         return {}
     # tokenizers 0.20.0, models/bpe: merges that hold spaces are written as pairs.
-    return {"paired_merges": f"tokenizers {reader} reads merges as texts, and tokenizer.json has them as pairs"}
+    return {"paired_merges": f"tokenizers {reader} reads merges as strings, but tokenizer.json has pairs"}

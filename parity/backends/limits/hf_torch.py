@@ -16,16 +16,16 @@ def lacking(question: Question) -> dict[str, str]:
         return everything(why)
     library, found = question.library, {}
     if question.is_old and question.model_types[1:] == ("gpt2",):
-        found["cross_cache"] = f"GPT2LMHeadModel of {library} keeps no keys and values of the source"
+        found["cross_cache"] = f"GPT2LMHeadModel of {library} does not cache keys and values of the source"
     if question.is_old and question.documented == "BartModel":
         found["reorder_cache"] = f"BartModel of {library} has no _reorder_cache"
     if question.variant.attention == "sdpa":
-        found["attentions"] = f"sdpa attention in {library} has no weights to return"
+        found["attentions"] = f"sdpa attention in {library} returns no weights"
         if question.version < (4, 53):
             # With attentions requested, it computes everything eagerly (4.37.2, modeling_bart.py, BartSdpaAttention).
             found["attentions"] += "; with output_attentions it falls back to eager, so that sdpa would not be tested"
     if question.version >= (5, 0):
-        found["head_masks"] = f"{question.documented} of {library} takes no head masks"
+        found["head_masks"] = f"{question.documented} of {library} does not accept head masks"
     return found | _saving(question)
 
 
@@ -34,10 +34,10 @@ def _no_attention(question: Question) -> str:
     if question.variant.attention != "sdpa":
         return ""
     if question.model_types and question.is_old:
-        return f"no composition of {question.library} has sdpa attention, and loading it so raises"
+        return f"no composition of {question.library} has sdpa attention; loading it with sdpa raises an error"
     for model_type in question.model_types:
         if model_type in NO_SDPA:
-            return f"{model_type} of {question.library} has no sdpa attention, and loading it so raises"
+            return f"{model_type} of {question.library} has no sdpa attention; loading it with sdpa raises an error"
     return ""
 
 

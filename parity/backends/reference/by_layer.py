@@ -1,10 +1,10 @@
-"""The torch reference in float64 with each matrix widened only while it is used.
+"""The torch reference in float64 in which each weight matrix is cast to float64 only while it is used.
 
-A float64 model takes twice the memory of its float32 weights. Where there is no room for that, every linear map's
-weight stays in the type that the file has, and its parameter of the model is a float64 tensor without memory, which is
-filled before the map is computed, forwards or backwards, and emptied after it. To widen a number is exact, and each
-product is the same call on the same numbers, so that every answer has the bits of the whole model's. The model itself
-is unchanged; all other parameters (embedding tables, normalisations, convolutions) are float64 throughout.
+A float64 model needs twice the memory of its float32 weights. If that does not fit, the weights of linear layers remain
+in the dtype of the file. The model's parameter is then a float64 tensor without storage, which is allocated and filled
+before the layer's forward or backward pass, and freed after it. The cast is exact, and each product is the same call
+with the same values, so results are bitwise equal to those of the float64 model. All other parameters (embeddings,
+normalisations, convolutions) are float64 throughout.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def build(
     attention: str,
     precision: str,
 ) -> tuple[Any, ByLayer]:
-    """As ``reference.in_torch.build`` in float64 on the CPU, and what fills and empties its parameters.
+    """As ``reference.in_torch.build`` in float64 on the CPU, with the object that fills and frees its parameters.
 
     Raises:
         CheckpointError: a parameter is missing or misshapen (named).
@@ -55,7 +55,7 @@ def build(
 
 
 def _empty(stored: Any) -> Any:
-    """A float64 tensor whose storage has no memory, laid out as the other: another order in memory is another call."""
+    """A float64 tensor without storage, with the strides of ``stored``: other strides select another kernel."""
     import torch
 
     tensor = torch.empty_like(stored, dtype=torch.float64)
@@ -64,11 +64,11 @@ def _empty(stored: Any) -> Any:
 
 
 class ByLayer:
-    """Linear maps whose float64 weights exist only while they are used.
+    """Linear layers whose float64 weights exist only while they are used.
 
     Args:
-        maps: by the name of its weight.
-        sources: the weights as they are kept, under the same names.
+        maps: the layers, by the name of their weight.
+        sources: the weights in the dtype of the file, under the same names.
     """
 
     def __init__(self, maps: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
@@ -101,7 +101,7 @@ class ByLayer:
             storage = weight.untyped_storage()
             if not storage.size():
                 storage.resize_(weight.numel() * weight.element_size())
-                # By way of ``data``: to autograd this is the same weight as before, and so it is.
+                # Through ``data``, so that autograd does not see an in-place change: the value is the same as before.
                 weight.data.copy_(source)
 
         return fill

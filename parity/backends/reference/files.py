@@ -24,7 +24,7 @@ SHOWN = 50
 
 
 def configuration(checkpoint: Path) -> dict[str, Any]:
-    """``config.json`` as it stands.
+    """The content of ``config.json``, unchanged.
 
     Raises:
         CheckpointError: it cannot be read.
@@ -36,7 +36,7 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
     """The tokens of every text, in each dialect.
 
     Raises:
-        CheckpointError: a tokenizer's file is missing, malformed, or disagrees with another.
+        CheckpointError: a tokenizer's file is missing, malformed, or contradicts another.
     """
     plain = ByteLevelTokenizer.read(checkpoint, False)
     return {
@@ -52,14 +52,14 @@ def tokenize(checkpoint: Path, texts: Sequence[str], pairs: Sequence[Sequence[st
 
 
 def tokenizer_files(checkpoint: Path) -> dict[str, Any]:
-    """What the files say of the tokens of a tokenizer of any kind (``reference.tokenizer.inventory``).
+    """The tokens in the files of a tokenizer of any kind (``reference.tokenizer.inventory``).
 
     Raises:
         CheckpointError: a tokenizer's file is missing or malformed.
     """
     found = read_inventory(checkpoint)
     if found is None:
-        raise CheckpointError(checkpoint, "holds no vocabulary that can be read")
+        raise CheckpointError(checkpoint, "has no readable vocabulary")
     return {
         "kind": found.kind,
         "file": found.place,
@@ -81,8 +81,8 @@ def _frame_problems(checkpoint: Path) -> list[str]:
 def _serialised(checkpoint: Path, plain: ByteLevelTokenizer) -> dict[str, Any] | None:
     """Differences between ``tokenizer.json`` and the files it was made from; None without a ``tokenizer.json``.
 
-    ``tokens``: each with its id there and its id in the others, None where it has none; ``merge``: the first rank at
-    which the two differ, with the pair that has it in each; None where none does.
+    ``tokens``: each with its id in ``tokenizer.json`` and in the other files, None if absent. ``merge``: the first rank
+    with different pairs, and both pairs; None if all are equal.
     """
     other = read_serialised(checkpoint)
     if other is None or is_alone(checkpoint):
@@ -99,7 +99,7 @@ def _serialised(checkpoint: Path, plain: ByteLevelTokenizer) -> dict[str, Any] |
 def in_dialect(
     checkpoint: Path, dialect: Dialect, texts: Sequence[str], pairs: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
-    """What every text becomes in one dialect, and what it is decoded to; raises as ``tokenize``."""
+    """The encodings of all texts in one dialect, and their decoded texts; raises as ``tokenize``."""
     read = {prefix: ByteLevelTokenizer.read(checkpoint, prefix, dialect) for prefix in (False, True)}
     return {
         "texts": {str(prefix): [_encoded(kind, text) for text in texts] for prefix, kind in read.items()},

@@ -17,7 +17,7 @@ from parity.core.subject import Variant
 
 
 class ReferenceFlax:
-    """Loads the reference model from the weight files themselves."""
+    """Loads the reference model from the weight files."""
 
     sets_before_use = ("jax.jax_enable_x64",)
 
@@ -27,7 +27,7 @@ class ReferenceFlax:
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
     ) -> ReferenceFlaxModel | ReversedModel:
-        """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen.
+        """Raises ``reference.errors.CheckpointError`` if a parameter is missing or misshapen.
 
         Raises:
             ValueError: one thread is requested; the size of XLA's pool is fixed at start.
@@ -41,7 +41,7 @@ class ReferenceFlax:
         from reference.weights import read_weights
 
         if variant.one_thread:
-            raise ValueError(f"reference-flax computes on the threads of its process; not {variant}")
+            raise ValueError(f"reference-flax uses all threads of its process; unsupported: {variant}")
         # The switch is global to the process, which may have loaded a model of another dtype before.
         jax.config.update("jax_enable_x64", dtype == "float64")
         config = read_config(checkpoint)
@@ -71,7 +71,7 @@ class ReferenceFlaxModel:
         return canonical_parameters(self._model)
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
-        """Raises NotImplementedError where ``as_tuple``: the reference returns one dataclass."""
+        """Raises NotImplementedError if ``as_tuple``: the reference returns one dataclass."""
         from reference.in_flax import as_inputs
 
         outputs.no_tuple(as_tuple)
@@ -100,7 +100,7 @@ class ReferenceFlaxModel:
     def generate(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], dialect: str | None = None
     ) -> Mapping[str, Field]:
-        """Under the documented dialect of beam search, or another (a name of ``reference.generation.dialect``)."""
+        """With the documented dialect of beam search, or another one (a name of ``reference.generation.dialect``)."""
         from reference.generation import GenerationSettings
         from reference.in_flax import generate
 

@@ -24,14 +24,14 @@ def decoder_masks(model: Any, given: Mapping[str, Any], memory: Any) -> list[Any
 
 
 def fed(model: Any, given: Mapping[str, Any], memory: Any = None) -> tuple[Any, Any]:
-    """The encoder alone, then the decoder given its last states, or ``memory`` in their place: both outputs."""
+    """The encoder, then the decoder with its last states or with ``memory``: both outputs."""
     encoded = model.encode(*map(given.get, encoder_inputs(model)))
     memory = encoded.last_hidden_state if memory is None else memory
     return encoded, model.decode(given["decoder_input_ids"], memory, *decoder_masks(model, given, memory))
 
 
 def whole(output: Any) -> Mapping[str, Field]:
-    """An output's fields without the Nones, in its order; the bare model's behind those of a head."""
+    """An output's fields that are not None, in order; the bare model's fields after those of the head."""
     named = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
     states = named.pop("states", None)
     if states is not None:
@@ -54,7 +54,7 @@ def in_two(model: Any, encoded: Any, decoded: Any) -> Mapping[str, Field]:
 
 
 def _scored(model: Any) -> str:
-    """The decoder's scores; for a bare model its last states."""
+    """The decoder's logits; for a bare model its last states."""
     return "last_hidden_state" if model.model_class == "BartModel" else "logits"
 
 
@@ -101,7 +101,7 @@ def _layout(cache: Any) -> list[list[int]]:
 
 
 def dialect_called(name: str | None) -> Any:
-    """A constant of ``reference.generation.dialect``; the documented one where none is named."""
+    """A constant of ``reference.generation.dialect``; by default the documented one."""
     from reference.generation import dialect
 
     return getattr(dialect, name or "DOCUMENTED")
@@ -116,7 +116,7 @@ def generated(found: Any) -> Mapping[str, Field]:
 def every_outcome(
     scorer: Any, batch: int, settings: Any, tolerance: float
 ) -> tuple[list[tuple[int, list[int], float]], bool]:
-    """All results each row's search could have (row, tokens, margin), and whether some were dropped.
+    """All results that the search of each row could have (row, tokens, margin), and whether some were dropped.
 
     Args:
         scorer: from a row to its scorer of prefixes (``reference.generation.reachable``).
@@ -132,7 +132,7 @@ def every_outcome(
 
 
 def no_tuple(as_tuple: bool) -> None:
-    """Raises NotImplementedError where a tuple is asked for (capability ``tuple``)."""
+    """Raises NotImplementedError if a tuple is requested (capability ``tuple``)."""
     if as_tuple:
         raise NotImplementedError("the reference returns one dataclass and has no tuple form")
 
@@ -151,5 +151,5 @@ def file_report(weights: Any) -> LoadReport:
 
 
 def one_table(table: Any, held: Collection[str]) -> list[list[str]]:
-    """The names of shared tables for which the model has no separate array, each group behind the name it has."""
+    """Names that share one array in the model, in groups that start with the name of the array."""
     return [[group[0], *(name for name in group[1:] if name not in held)] for group in table.groups]

@@ -13,7 +13,7 @@ from parity.backends.torch_gradients import taken
 def loss_and_reduced_gradients(
     model: Any, inputs: Mapping[str, np.ndarray], keep: Callable[[np.ndarray], Any]
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """``reference.in_torch.loss_and_gradients``, bit for bit, with ``keep`` of each gradient in its place.
+    """``reference.in_torch.loss_and_gradients``, bitwise equal, with each gradient replaced by ``keep`` of it.
 
     A canonical array made of several parameters is assembled when its last part is complete.
     """
@@ -47,6 +47,6 @@ def loss_and_reduced_gradients(
         loss = model(**as_inputs(model, inputs)).loss
         with taken(list(left.items()), take):
             loss.backward()
-    for ours, parameter in list(left.items()):  # without a part in the loss: cross-attention without an encoder
+    for ours, parameter in list(left.items()):  # does not affect the loss: cross-attention without an encoder
         take(ours, torch.zeros_like(parameter))
     return to_host(loss), {name: found[name] for name in whole}

@@ -1,4 +1,4 @@
-"""A reference with every width reversed: the same function, with every sum over a width in another order.
+"""A reference with every width reversed: the same function, but sums over a width have another order.
 
 The noise floor is only meaningful if its members differ. On small models permuted batches and other thread counts give
 identical bits; reversed widths do not.
@@ -55,14 +55,14 @@ class ReversedModel:
         self.class_name, self.report, self.to_numpy = model.class_name, model.report, model.to_numpy
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
-        """As the checkpoint has them."""
+        """In the original order."""
         return ((name, reversed_along(array, self._axes[name])) for name, array in self._model.parameters())
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
         """Raises NotImplementedError where ``as_tuple``, as the references do."""
         fields = self._model.call(reversed_inputs(inputs), as_tuple=as_tuple)
         if isinstance(fields, tuple):
-            raise NotImplementedError("a reference answers by name")
+            raise NotImplementedError("the reference returns one dataclass and has no tuple form")
         return self._restored(fields)
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
@@ -76,7 +76,7 @@ class ReversedModel:
             yield Step(self._restored(step.fields), cache, step.layout)
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], **others: Any) -> Any:
-        """Texts and scores have no widths."""
+        """Texts and scores are unchanged, because they have no width."""
         return self._model.generate(inputs, settings, **others)
 
     def generation_settings(self) -> Mapping[str, Any]:
@@ -107,7 +107,7 @@ def _reversed_widths(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def reversed_axes(table: Table) -> dict[str, tuple[tuple[int, int], ...]]:
-    """By canonical name, the axes of a parameter that are widths, and in how many pieces each runs backwards."""
+    """By canonical name, the axes of a parameter that are widths, and in how many pieces each is reversed."""
     found = {}
     for row in table.rows:
         pieces = WIDTHS | {"out": row.part[1] if row.part else 1}

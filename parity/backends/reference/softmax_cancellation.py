@@ -1,16 +1,16 @@
-"""How large the gradients of queries and keys are before softmax's derivative subtracts from them.
+"""The size of the gradients of queries and keys before the subtraction in softmax's derivative.
 
 The gradient of a score is ``weight · g - weight · Σ weight · g``, with ``g`` that of the weight (softmax's derivative).
-Where a query sees one key, or similar keys, the two terms are nearly equal, and the gradient of queries and keys almost
-cancels. The rounding error is still relative to the terms, which may be a thousand times larger: errors are scaled by
-the minuend (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 1.7, on cancellation). The oracle
-computes its size.
+If a query attends to one key, or to similar keys, the two terms are nearly equal, and the gradient of queries and keys
+almost cancels. The rounding error is still relative to the terms, which may be a thousand times larger: errors are
+scaled by the minuend (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 1.7, on cancellation). The
+oracle computes its size.
 
-A weight's gradient is itself a sum, ``g = Σ dO · value`` over ``head_dim``. Of many queries and keys some are as large
-as their terms; the only one there is may be almost nothing, and then its rounding is that of its terms (Higham, section
-3.1). The oracle therefore also says how large the minuend would be with ``g`` as large as its terms are in root sum of
-squares, which is what a sum of as many terms of any sign comes to (``parity.judge.tolerance`` has it in the unit
-roundoff).
+A weight's gradient is a sum too, ``g = Σ dO · value`` over ``head_dim``. It may be much smaller than its terms, and its
+rounding error is then relative to the terms (Higham, section 3.1). Among many queries and keys, some are as large as
+their terms; a single one may not be. The oracle therefore also computes the size of the minuend with ``g`` replaced by
+the root sum of squares of its terms, the expected size of a sum of terms with random signs (used with the unit roundoff
+in ``parity.judge``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Seen:
-    """One attention of a pass: its module's name, what it was given, its weights of keys that are kept, the context."""
+    """One attention of a pass: its module's name, its inputs, its weights of unmasked keys, the context."""
 
     name: str
     query: Any
@@ -36,12 +36,12 @@ class Seen:
 
 
 def sizes(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Root mean square of each such minuend and what it would be by its terms, as ``minuends`` and ``minuend_terms``;
-    in each by the canonical name of the projection's weight or bias.
+    """Root mean square of each minuend, and of the minuend by the size of its terms, as ``minuends`` and
+    ``minuend_terms``; both by the canonical name of the projection's weight or bias.
 
     Args:
         model: the torch reference on its plain path, in float64.
-        inputs: what it is called with, labels or positions among them.
+        inputs: the arguments of the call, including labels or positions.
     """
     import torch
 
@@ -62,15 +62,15 @@ def sizes(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, f
                 minuends = torch.autograd.grad(given, parameters, gradient, retain_graph=True)
                 for parameter, minuend in zip(names, minuends, strict=True):
                     row = rows[f"{layer}.{parameter}"]
-                    # An array that holds the values' projection as well (GPT-2) is as large as that.
+                    # A fused array (GPT-2) includes the values' projection, whose gradient does not cancel.
                     if row.part is None:
                         found[fact][f"gradient.{row.name}"] = float(minuend.square().mean().sqrt())
     return found
 
 
 def _minuends(seen: Seen, of_context: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The gradients of queries and keys before the subtraction, and by the size of the terms: each with the fact's
-    name."""
+    """The gradients of queries and keys before the subtraction, and by the size of the terms, each with its key in the
+    facts."""
     query, key, value = (each.detach() for each in (seen.query, seen.key, seen.value))
     of_weights = of_context @ value.mT
     terms = (of_context.square() @ value.square().mT).sqrt().copysign(of_weights)
@@ -91,7 +91,7 @@ def _watched(model: Any) -> Iterator[list[Seen]]:
     def watching(name: str, original: Any) -> Any:
         def attend(query: Any, key: Any, value: Any, keep: Any, head_mask: Any) -> tuple[Any, Any]:
             context, weights = original(query, key, value, keep, head_mask)
-            # Without any visible key the weights are equal, whatever the scores: no gradient passes through them.
+            # If all keys are masked, the weights are equal for any scores, so the gradient is zero.
             seen.append(Seen(name, query, key, value, torch.where(keep, weights.detach(), 0.0), context))
             return context, weights
 

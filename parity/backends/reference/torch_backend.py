@@ -20,24 +20,24 @@ from parity.core.subject import Variant
 
 
 class ReferenceTorch:
-    """Loads the reference model from the weight files themselves."""
+    """Loads the reference model from the weight files."""
 
     sets_before_use = SETS_BEFORE_USE
 
     @staticmethod
     def setup_for(tasks: Sequence[Mapping[str, Any]], *, float64_limit: int | None) -> dict[str, int]:
-        """``by_layer_above`` where a model does not fit in memory in float64."""
+        """``by_layer_above`` if a model does not fit in memory in float64."""
         return {} if float64_limit is None else {"by_layer_above": float64_limit}
 
     def setup(self, *, threads: int, device: str, cache: Path, by_layer_above: int | None = None) -> None:
-        """``by_layer_above``: a float64 model with more bytes of parameters than this is computed a layer at a time."""
+        """``by_layer_above``: a float64 model with more bytes of parameters than this is computed layer by layer."""
         self.threads, self._whole = threads, by_layer_above
         set_deterministic(threads)
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
     ) -> ReferenceTorchModel | ReversedModel:
-        """Raises ``reference.errors.CheckpointError`` where a parameter is missing or misshapen."""
+        """Raises ``reference.errors.CheckpointError`` if a parameter is missing or misshapen."""
         import torch
 
         from reference import in_torch
@@ -74,7 +74,7 @@ class ReferenceTorchModel:
     """One loaded reference model.
 
     Args:
-        held: what fills its parameters where it is computed a layer at a time.
+        held: fills its parameters if it is computed layer by layer.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ReferenceTorchModel:
         return table_of(self._model.config, self._model.model_class).canonical(ours)
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
-        """Raises NotImplementedError where ``as_tuple``: the reference returns one dataclass."""
+        """Raises NotImplementedError if ``as_tuple``: the reference returns one dataclass."""
         import torch
 
         from reference.in_torch import as_inputs
@@ -141,13 +141,13 @@ class ReferenceTorchModel:
         from reference.in_torch import as_inputs
 
         compute_as(self._variant, self._threads)
-        # As a decorator it is in force while a step is computed, not while the caller holds one.
+        # As a decorator it applies while a step is computed, not while the caller uses its result.
         yield from torch.no_grad()(outputs.in_steps)(self._model, as_inputs, inputs, sizes, reorder)
 
     def generate(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], dialect: str | None = None
     ) -> Mapping[str, Field]:
-        """Under the documented dialect of beam search, or another (a name of ``reference.generation.dialect``)."""
+        """With the documented dialect of beam search, or another one (a name of ``reference.generation.dialect``)."""
         from reference.generation import GenerationSettings
         from reference.in_torch import generate
 
@@ -163,7 +163,7 @@ class ReferenceTorchModel:
     def reachable(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], tolerance: float
     ) -> tuple[list[tuple[int, list[int], float]], bool]:
-        """``outputs.every_outcome``, each prefix scored by a full pass of its own."""
+        """``outputs.every_outcome``, each prefix scored by a separate full pass."""
         from reference.generation import GenerationSettings
 
         compute_as(self._variant, self._threads)
@@ -197,8 +197,8 @@ class ReferenceTorchModel:
             return loss_and_reduced_gradients(self._model, inputs, keep)
 
     def softmax_cancellation(self, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-        """``parity.backends.reference.softmax_cancellation``; empty but for the oracle, known by its precision and
-        attention."""
+        """``parity.backends.reference.softmax_cancellation``; empty except for the oracle, which is identified by
+        dtype and attention."""
         import torch
 
         if next(self._model.parameters()).dtype != torch.float64 or self._variant.attention != "eager":

@@ -27,11 +27,11 @@ def compare_weight_files(checkpoint: Path, weights: Weights, file: str, model_cl
         model_class: the documented class, by its PyTorch name.
 
     Returns:
-        ``read`` and ``file`` (their names), ``missing`` and ``added`` (parameters that only the first, or only the
-        other, holds), ``differing`` (how many), ``differs`` (the worst ``SHOWN`` of them, in order), ``compared``,
+        ``read`` and ``file`` (their names), ``missing`` and ``added`` (parameters of only the first, or only the other,
+        file), ``differing`` (how many), ``differs`` (the worst ``SHOWN`` of them, in order), ``compared``,
         ``unequal_duplicates`` of the other file, ``dtypes`` of both, and ``stored_for``: which frameworks the files of
-        the directory were written for. Non-finite values are equal to themselves; those that only a cast makes are
-        differences.
+        the directory were written for. Non-finite values are equal to themselves; those that result from a cast
+        alone are differences.
 
     Raises:
         CheckpointError: the file or one of its shards cannot be read.

@@ -1,5 +1,4 @@
-"""The weight files themselves, read without any framework: the values that every backend must have loaded. Computes
-nothing."""
+"""The weight files, read without any framework: the values that every backend must load. It has no forward pass."""
 
 from __future__ import annotations
 
@@ -20,10 +19,10 @@ class WeightFile:
     """The pseudo-backend ``file``."""
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
-        """Nothing to set up."""
+        """Does nothing: no setup is needed."""
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> WeightFileModel:
-        """Raises ``reference.errors.CheckpointError`` where a file cannot be read; what it lacks is in the report."""
+        """Raises ``reference.errors.CheckpointError`` if a file cannot be read; the report lists what is missing."""
         from reference.config import read_config
         from reference.weights import read_weights
 
@@ -52,17 +51,17 @@ class WeightFileModel:
         return files.configuration(self._checkpoint)
 
     def tokenizer_files(self) -> dict[str, Any]:
-        """What the files of a tokenizer say of its tokens, whatever its kind."""
+        """The tokens in the files of a tokenizer of any kind."""
         return files.tokenizer_files(self._checkpoint)
 
     def compare_weight_files(self, file: str, unreadable: str = "") -> dict[str, Any]:
-        """Another weight file of the directory against this one (``weight_files_compared``).
+        """Compares another weight file of the directory with this one (``weight_files_compared``).
 
         Args:
-            unreadable: why it cannot be read, where that is known already.
+            unreadable: why it cannot be read, if that is known already.
 
         Raises:
-            CheckpointError: it cannot be read, which was not known.
+            CheckpointError: it cannot be read, although ``unreadable`` is empty.
         """
         from parity.backends.reference.weight_comparison import compare_weight_files, not_compared
 

@@ -145,7 +145,7 @@ def test_a_serialised_tokenizer_of_another_kind_is_named(content: str, tmp_path:
     place = tmp_path / "other"
     shutil.copytree(fixture("bart-tiny"), place)
     (place / "tokenizer.json").write_text(content, encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json: holds no vocabulary with merges"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: has no vocabulary with merges"):
         asked_of_the_file(place)
 
 

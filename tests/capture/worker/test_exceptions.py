@@ -59,7 +59,7 @@ def test_a_tokenizer_that_a_library_returns_none_for_is_its_own_answer(tmp_path)
 
     error = caught(HfTokenizerFiles, Kind, tmp_path)
     assert not exceptions.is_ours(error)
-    assert exceptions.raised(error, "load").message == "Kind.from_pretrained returned False and no tokenizer"
+    assert exceptions.raised(error, "load").message == "Kind.from_pretrained returned False instead of a tokenizer"
 
 
 def test_what_our_own_code_raises_is_ours():

@@ -198,7 +198,7 @@ def added_twice(place: Path) -> None:
     ("change", "words"),
     [
         (another_model, "token 487 has no row in an embedding of 487"),
-        (frame_of_another, "'</s>' is put around a text as 3, and its id is 2"),
+        (frame_of_another, "'</s>' is added around a text with id 3, but its id is 2"),
         (another_padding, "pad_token_id is 1, but the tokenizer's pad_token is 3"),
         (one_id_twice, "have the same id 4"),
         (merge_of_nothing, "unknown token 'qqq'"),
@@ -264,8 +264,8 @@ def other_words(place: Path) -> None:
     ("change", "check", "words"),
     [
         (large, "FILE02", "token 399 has no row in an embedding of"),
-        (no_id, "FILE02", "mask_token is '[MISSING]', which no file gives an id"),
-        (other_frame, "FILE02", "'[SEP]' is put around a text as 7, and its id is 3"),
+        (no_id, "FILE02", "mask_token is '[MISSING]', which has no id in any file"),
+        (other_frame, "FILE02", "'[SEP]' is added around a text with id 7, but its id is 3"),
         (other_end, "FILE02", "eos_token_id is 3, but the tokenizer's sep_token is 2"),
         (of_the_encoder, "FILE02", "pad_token_id is 0, but the tokenizer's pad_token is 1"),
         (other_words, "FILE03", "'[CLS]' has id 2 in tokenizer.json and None in vocab.txt"),

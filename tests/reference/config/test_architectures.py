@@ -46,7 +46,7 @@ def test_every_family_is_read_by_its_model_type(model_type: str, tmp_path) -> No
             {**BERT, "model_type": "roberta", "pad_token_id": 31},
             "roberta numbers positions from its padding token on, and pad_token_id is 31 in it, outside the table",
         ),
-        (BertConfig, [1], "holds an array, not a JSON object"),
+        (BertConfig, [1], "contains an array, not a JSON object"),
         (Gpt2Config, {**GPT2, "n_head": 5}, "n_head is 5, which does not divide n_embd 12"),
         (Gpt2Config, {**GPT2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is True"),
         (SpeechConfig, {**SPEECH, "conv_kernel": [3, 2]}, "conv_dim has 7, conv_kernel has 2, conv_stride has 7"),

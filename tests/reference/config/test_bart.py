@@ -61,9 +61,9 @@ def test_reads_a_file_and_keeps_what_it_does_not_know_aside(tmp_path):
         ({"dropout": "much"}, "dropout is 'much', not a number of at least 0"),
         ({"pad_token_id": "1"}, "pad_token_id is '1', not a token id"),
         ({"eos_token_id": True}, "eos_token_id is True, not a token id"),
-        ({"eos_token_id": [2, None]}, "eos_token_id is a list that holds no ids alone, not a token id"),
+        ({"eos_token_id": [2, None]}, "eos_token_id is a list with values that are not ids, not a token id"),
         ({"decoder_start_token_id": 2**70}, "decoder_start_token_id is a number beyond 64 bits, not a token id"),
-        ({"forced_eos_token_id": []}, "forced_eos_token_id is a list that holds no ids alone, not a token id"),
+        ({"forced_eos_token_id": []}, "forced_eos_token_id is a list with values that are not ids, not a token id"),
     ],
 )
 def test_inconsistent_config_is_named(change, cause):
@@ -83,8 +83,8 @@ def test_absent_model_type_is_named():
     [
         (b"", "not JSON: Expecting value at line 1, column 1"),
         (b'{"model_type": "bart",\n oops}', "at line 2, column 2"),
-        (b"[1, 2]", "holds an array, not a JSON object"),
-        (b"null", "holds null, not a JSON object"),
+        (b"[1, 2]", "contains an array, not a JSON object"),
+        (b"null", "contains null, not a JSON object"),
         (b'{"model_type": "\xff"}', "not UTF-8 text"),
         (b"[" * 100_000, "not JSON that can be read: nested deeper than 64 levels"),
     ],

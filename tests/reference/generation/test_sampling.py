@@ -165,7 +165,7 @@ def test_what_cannot_be_drawn_is_said(settings, numbers, said):
 def test_what_only_one_of_search_and_chance_can_be_asked_is_said():
     with pytest.raises(ValueError, match="no search's result"):
         reachable(lambda texts: np.zeros((len(texts), VOCAB)), SAMPLED)
-    with pytest.raises(ValueError, match="nothing was drawn"):
+    with pytest.raises(ValueError, match="no tokens were sampled"):
         score_draws(np.zeros((1, 2, VOCAB)), np.zeros((1, 3), dtype=np.int64), np.zeros((2, 1)), given())
 
 

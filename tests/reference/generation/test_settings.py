@@ -73,7 +73,7 @@ def test_what_only_sampling_looks_at_may_hold_anything_where_nothing_is_drawn(ch
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
-        ([], "generation_config.json: holds an array, not a JSON object"),
+        ([], "generation_config.json: contains an array, not a JSON object"),
         ({"max_length": "9"}, "generation_config.json: max_length is '9', not an integer of at least 1"),
         ({"num_beams": True}, "generation_config.json: num_beams is True, not an integer of at least 1"),
         ({"eos_token_id": -1}, "generation_config.json: eos_token_id is -1, not a token id"),
@@ -110,8 +110,11 @@ def test_what_only_sampling_looks_at_may_hold_anything_where_nothing_is_drawn(ch
         ({"do_sample": True, "top_k": 2.0}, "generation_config.json: top_k is 2.0, not an integer"),
         ({"do_sample": True, "top_p": 1.5}, "generation_config.json: top_p is 1.5, not above 0 and at most 1"),
         ({"do_sample": True, "top_p": 0}, "generation_config.json: top_p is 0, not above 0 and at most 1"),
-        ({"do_sample": True, "min_p": 0.1}, "generation_config.json: min_p is 0.1, which the reference does not do"),
-        ({"num_beam_groups": 2}, "generation_config.json: num_beam_groups is 2, which the reference does not do"),
+        (
+            {"do_sample": True, "min_p": 0.1},
+            "generation_config.json: min_p is 0.1, which the reference does not support",
+        ),
+        ({"num_beam_groups": 2}, "generation_config.json: num_beam_groups is 2, which the reference does not support"),
         ({"bos_token_id": None}, "generation_config.json: has neither decoder_start_token_id nor bos_token_id"),
         ({"max_length": 1}, "generation_config.json: max_length is 1, which leaves no token after the start token"),
         ({"min_length": 21}, "generation_config.json: min_length 21 is longer than max_length 20"),

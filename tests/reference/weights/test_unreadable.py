@@ -133,7 +133,7 @@ def test_a_malicious_pickle_runs_nothing_and_is_named(tmp_path, protocol, zipped
     content = {"x": torch.ones(2), "evil": Malicious(os.system, f"touch {witness}")}
     torch.save(content, path, pickle_protocol=max(protocol, 1), _use_new_zipfile_serialization=zipped)
     with pytest.raises(
-        CheckpointError, match=rf"pytorch_model\.bin: the pickle asks for {os.system.__module__}\.system"
+        CheckpointError, match=rf"pytorch_model\.bin: the pickle refers to {os.system.__module__}\.system"
     ):
         read_weights(tmp_path, CONFIG)
     assert not witness.exists()
@@ -154,7 +154,8 @@ def test_a_malicious_pickle_runs_nothing_and_is_named(tmp_path, protocol, zipped
 def test_every_other_global_is_forbidden(tmp_path, forbidden, name):
     torch = pytest.importorskip("torch", reason="writes pytorch_model.bin")
     torch.save(OrderedDict(x=forbidden), tmp_path / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=rf"the pickle asks for {name}, which no weight file needs; nothing was"):
+    cause = rf"the pickle refers to {name}, which weight files do not need; nothing was executed"
+    with pytest.raises(CheckpointError, match=cause):
         read_weights(tmp_path, CONFIG)
 
 
@@ -175,7 +176,7 @@ def entry(begin, end, shape=(1,), dtype="F32"):
         (header([]), "header is not a JSON object"),
         ((4).to_bytes(8, "little") + b"oops", "header is not JSON"),
         (header({"a": entry(0, 4)}), "truncated: tensors need 4 bytes, 0 are there"),
-        (header({"a": entry(0, 4)}, bytes(6)), "2 bytes after the last tensor belong to none"),
+        (header({"a": entry(0, 4)}, bytes(6)), "2 unused bytes after the last tensor"),
         (header({"a": entry(0, 4), "b": entry(2, 6)}, bytes(6)), "tensors 'a' and 'b' overlap at data offset 2"),
         (header({"a": entry(0, 4), "b": entry(6, 10)}, bytes(10)), "tensor 'b' is misaligned: 2 bytes before it"),
         (header({"a": entry(0, 6)}, bytes(6)), "tensor 'a' is misaligned: offsets [0, 6] hold 6 bytes"),
@@ -201,7 +202,7 @@ def test_damaged_safetensors_are_told(tmp_path, content, cause):
 def test_a_directory_without_weights_is_told(tmp_path):
     with pytest.raises(CheckpointError, match=r"no weight file: none of model\.safetensors, pytorch_model\.bin, tf_"):
         read_weights(tmp_path, CONFIG)
-    with pytest.raises(CheckpointError, match=r"no weight file: none of tf_model\.h5, whole or in shards$"):
+    with pytest.raises(CheckpointError, match=r"no weight file: none of tf_model\.h5, unsharded or sharded$"):
         read_weights(tmp_path, CONFIG, format="h5")
 
 
@@ -229,7 +230,7 @@ def test_a_tensor_in_two_shards_is_told(tmp_path):
         (tmp_path / name).write_bytes(save({"a": np.ones(1, np.float32)}))
     index = {"weight_map": {"a": names[0], "b": names[1]}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(CheckpointError, match=r"model-2\.safetensors: tensor 'a' stands in another shard too"):
+    with pytest.raises(CheckpointError, match=r"model-2\.safetensors: tensor 'a' is in another shard too"):
         read_weights(tmp_path, CONFIG)
 
 
