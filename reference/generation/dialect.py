@@ -10,12 +10,12 @@ from enum import Enum
 class PenalisedLength(Enum):
     """The tokens that are counted in the length of the length penalty."""
 
-    GENERATED = "generated tokens, the end among them, without the start token"
-    WHOLE = "all tokens, the start token among them"
+    GENERATED = "all tokens except the start token, including EOS"
+    WHOLE = "all tokens including the start token"
 
 
 class EndRank(Enum):
-    """The rank that an end candidate needs to count as finished."""
+    """The rank that a candidate with EOS needs to count as finished."""
 
     AMONG_BEAMS = "among the best num_beams candidates"
     AMONG_CANDIDATES = "among the best 2 * num_beams candidates"
@@ -24,67 +24,67 @@ class EndRank(Enum):
 class Bound(Enum):
     """The upper bound on future scores, for searches that are stopped by a heuristic."""
 
-    BEST_OPEN = "the best beam that goes on"
-    BEST_CANDIDATE = "the best candidate of the step, also if it has just ended"
+    BEST_OPEN = "the best unfinished beam"
+    BEST_CANDIDATE = "the best candidate of the step, even if it has just ended"
 
 
 class Stop(Enum):
     """Whether a source's search continues because of other sources in its batch."""
 
-    EACH_ROW = "each source stops by itself"
-    WHOLE_BATCH = "every source goes on until one step would stop them all"
+    EACH_ROW = "the search of each source stops independently"
+    WHOLE_BATCH = "all searches of a batch continue until one step would stop all of them"
 
 
 class Unfinished(Enum):
     """The treatment of beams that have not ended when ``max_length`` is reached."""
 
-    COMPETE = "they compete with the finished ones"
-    COMPETE_IF_OPEN = "they compete, unless the same step has stopped the search"
-    LAST_RESORT = "they count only where nothing has finished"
+    COMPETE = "they compete with finished beams"
+    COMPETE_IF_OPEN = "they compete with finished beams, unless the same step stops the search"
+    LAST_RESORT = "they are used only if no beam has finished"
 
 
 class UnfinishedScore(Enum):
     """The score of an unfinished result when nothing finished competes with it."""
 
-    PENALISED = "divided by its length's penalty"
-    SUM = "the plain sum of log-probabilities"
+    PENALISED = "divided by the length penalty"
+    SUM = "the sum of log-probabilities"
 
 
 class Padding(Enum):
-    """The filling of a row after its end in beam search; in greedy search it is pad_token_id everywhere."""
+    """The token that fills a row after its end in beam search; in greedy search it is always pad_token_id."""
 
     PAD = "pad_token_id"
-    END_IF_PAD_IS_ZERO = "pad_token_id, but eos_token_id where that id is 0"
+    END_IF_PAD_IS_ZERO = "pad_token_id, or eos_token_id if pad_token_id is 0"
 
 
 class DefaultMaxLength(Enum):
     """The meaning of ``max_length = 20``, the documented default."""
 
-    AS_WRITTEN = "20 tokens, the start token among them"
+    AS_WRITTEN = "20 tokens including the start token"
     MORE_UNLESS_PASSED = "20 tokens after the start token, unless passed as an argument"
-    MORE_UNLESS_GIVEN = "20 tokens after the start token, where it is neither passed nor stored"
+    MORE_UNLESS_GIVEN = "20 tokens after the start token if max_length is neither an argument nor stored"
     MORE_IF_PASSED = "20 tokens after the start token, if passed as an argument"
 
 
 class MinLength(Enum):
-    """The length from which an end is allowed."""
+    """The length from which EOS is allowed."""
 
-    REACHED = "the text has min_length tokens without it"
-    EXCEEDED = "the text has more than min_length tokens without it"
+    REACHED = "the text has min_length tokens before EOS"
+    EXCEEDED = "the text has more than min_length tokens before EOS"
 
 
 class MinNewTokens(Enum):
     """The effect of ``min_new_tokens``."""
 
     COUNTS = "it overrides min_length"
-    IGNORED = "nothing"
+    IGNORED = "none"
 
 
 class NoRepeatNgram(Enum):
     """The effect of ``no_repeat_ngram_size``."""
 
     COUNTS = "no n-gram of that size occurs twice"
-    IGNORED = "nothing"
+    IGNORED = "none"
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,14 @@ DOCUMENTED = Dialect()
   and the score is "the log likelihood of the sequence". The start token has no likelihood; BART's own decoder (fairseq,
   ``sequence_generator.py``) divides by ``step + 1``, the tokens generated with the end.
 - ``end_rank``: not documented. The original takes an end only "when it's among the top beam_size indices".
-- ``bound``: ``early_stopping=False`` stops "when is it very unlikely to find better candidates". Those still to be
-  found continue an open beam; a beam that has ended was found already.
+- ``bound``: ``early_stopping=False`` stops "when is it very unlikely to find better candidates". Candidates
+  that are still to be found continue an unfinished beam.
 - ``stop``: ``num_beams`` complete candidates are counted for each text, independently of other sources of the batch.
 - ``unfinished``: not documented. In the original all beams end at the maximum length in one step, and compete.
 - ``unfinished_score``: ``length_penalty`` makes no exception.
 - ``padding``: ``pad_token_id`` is "the id of the padding token"; 0 is not special.
 - ``default_max_length``: ``max_length``, "the maximum length the generated tokens can have", "the length of the input
-  prompt + max_new_tokens", so with the start token; 20 is not special.
+  prompt + max_new_tokens", so it includes the start token; 20 is not special.
 - ``min_length``: "the length of the input prompt + min_new_tokens", and that many new tokens precede an end. It is
   "the minimum length below which the score of eos_token_id is set to -inf" (``MinLengthLogitsProcessor``).
 - ``min_new_tokens``: "the minimum numbers of tokens to generate"; it overrides ``min_length``.
