@@ -41,7 +41,7 @@ class Outcome(BaseModel):
     component: str
     """The mutated component: the model, the config or the tokenizer."""
     changed: bool
-    """Whether an output differs from the unmodified one on every fixture; if not, the mutant is void."""
+    """Whether an output differs from the unmodified one on every fixture; if not, the mutant has no effect."""
     caught_by: list[str]
     """Checks that failed; empty if no check failed on one of the fixtures."""
     cells: int

@@ -21,7 +21,7 @@ COLUMNS = (
     "fixture",
     "caught by",
     "error as a multiple of tolerance",
-    "first named",
+    "first divergence",
     *(f"± {name}" for name in TOLERANCES),
 )
 
@@ -50,46 +50,46 @@ def score(found: Selftest) -> Iterator[str]:
     outcomes = found.outcomes
     caught = [each for each in outcomes if each.caught_by]
     right = [each for each in outcomes if each.localised]
-    yield f"{len(caught)} of {plural(len(outcomes), 'mutant')} caught, {len(right)} named where they were made"
+    yield f"{len(caught)} of {plural(len(outcomes), 'mutant')} caught, {len(right)} with the expected first divergence"
     numbers = [(each.largest, each.name) for each in caught if each.largest is not None]
     if numbers:
         least, name = min(numbers, key=lambda found: found[0])
-        yield f"smallest error that caught one, in its worst cell: {least:.3g} × tolerance ({name})"
+        yield f"smallest error of a caught mutant, in its worst cell: {least:.3g} × tolerance ({name})"
     for name in TOLERANCES if found.original else ():
         missed = sum(name in each.missed_by for each in outcomes)
         yield f"missed by an absolute tolerance of {name} on every output: {missed}"
     if found.original:
         original = max(found.original, key=found.original.__getitem__)
         yield (
-            f"outputs of the unchanged model differ from the oracle's by up to "
+            f"outputs of the unmodified model differ from the oracle's by up to "
             f"{found.original[original]:.2g} ({original})"
         )
     idle = [check for check, count in found.catches.items() if not count]
-    yield f"checks that caught none: {', '.join(idle) or 'none'}"
-    yield f"checks that no mutant needs: {', '.join(found.unneeded) or 'none'}"
-    yield from _unasked(found)
-    for name, why in thresholds().holes.items():
+    yield f"checks that caught no mutant: {', '.join(idle) or 'none'}"
+    yield f"checks that are not the only one to catch a mutant: {', '.join(found.unneeded) or 'none'}"
+    yield from _without_mutants(found)
+    for name, why in thresholds().not_caught.items():
         if name in {each.name for each in outcomes}:
-            yield f"KNOWN HOLE {name}: {why}"
+            yield f"NOT CAUGHT, KNOWN {name}: {why}"
     for line in found.sound:
-        yield f"VOID, the unchanged model fails {line}"
+        yield f"INVALID, the unmodified model fails {line}"
     for line in found.below:
-        yield f"SHORT {line}"
+        yield f"BELOW THRESHOLD {line}"
     yield f"{duration(found.seconds)}"
 
 
-def _unasked(found: Selftest) -> Iterator[str]:
+def _without_mutants(found: Selftest) -> Iterator[str]:
     """Of a part of the mutants how many checks judged none; of all of them which, and why."""
     if len(found.outcomes) < len(MUTANTS):
-        yield f"checks that judged none of these mutants: {len(found.unasked)}"
+        yield f"checks that were not run on these mutants: {len(found.without_mutants)}"
         return
-    for beginning, why in thresholds().unasked.items():
-        if checks := [check for check in found.unasked if check.startswith(beginning)]:
-            yield f"checks that no mutant is put to: {', '.join(checks)}: {why}"
+    for beginning, why in thresholds().without_mutants.items():
+        if checks := [check for check in found.without_mutants if check.startswith(beginning)]:
+            yield f"checks without mutants: {', '.join(checks)}: {why}"
 
 
 def _row(each: Outcome) -> tuple[str, ...]:
-    named = each.named if each.localised else f"{each.named} (made at {', '.join(each.wanted)})"
+    named = each.named if each.localised else f"{each.named} (expected {', '.join(each.wanted)})"
     fixtures = each.fixtures[0] if len(each.fixtures) == 1 else plural(len(each.fixtures), "fixture")
     missed = (_missed(each, name) for name in TOLERANCES)
     return each.name, fixtures, _checks(each), _ratio(each), named, *missed
@@ -103,7 +103,7 @@ def _missed(each: Outcome, tolerance: str) -> str:
 
 def _checks(each: Outcome) -> str:
     if not each.changed:
-        return "VOID"
+        return "NO EFFECT"
     more = len(each.caught_by) - SHOWN_CHECKS
     shown = " ".join(each.caught_by[:SHOWN_CHECKS]) + (f" and {more} more" if more > 0 else "")
     return shown or "NOT CAUGHT"
@@ -129,14 +129,14 @@ def write_table(found: Selftest, path: Path) -> None:
 
 def _markdown(found: Selftest) -> Iterator[str]:
     yield "# What the checks catch"
-    yield f"\nMade by `{found.command} --out reports/selftest.md`; what each mutant is stands below.\n"
+    yield f"\nMade by `{found.command} --out reports/selftest.md`; the second table describes each mutant.\n"
     yield from (f"- {line}" for line in score(found))
-    yield "\nAn error runs from the failing cell nearest to its tolerance to the one farthest past it; where none is"
-    yield "given, what failed was no number. The last columns say whether a fixed tolerance would have seen the"
-    yield "mutant, on logits, last states, losses and texts of the same cases, against the same oracle.\n"
+    yield "\nErrors are those of the failing cells, from the smallest to the largest. Without an error, the failure is"
+    yield "not numeric. The last columns state whether a fixed absolute tolerance would detect the"
+    yield "mutant, on logits, last states, losses and texts of the same cases, compared with the same oracle.\n"
     yield f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
     yield from (f"| {' | '.join(_row(each))} |" for each in found.outcomes)
-    yield "\n| mutant | family | what it does instead | where such a fault was made |\n|---|---|---|---|"
+    yield "\n| mutant | family | fault | known occurrence |\n|---|---|---|---|"
     yield from (f"| {each.name} | {each.family} | {each.what} | {each.history} |" for each in found.outcomes)
     yield "\n| check | mutants it catches |\n|---|---|"
     yield from (f"| {check} | {count} |" for check, count in found.catches.items())

@@ -1,6 +1,6 @@
 """Measures how well the checks detect faults: every mutant is captured and judged like any other candidate.
 
-The unmodified variant is judged on the same cells; if it does not pass, the selftest is void.
+The unmodified variant is judged on the same cells; if it does not pass, the selftest is invalid.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Selftest(BaseModel):
     command: str
     seconds: float
     sound: list[str]
-    """Failures of the unmodified variants; if there are any, the selftest is void."""
+    """Failures of the unmodified variants; if there are any, the selftest is invalid."""
     original: dict[str, float]
     """By fixture, the largest absolute difference of the unmodified variant's outputs from the oracle."""
     outcomes: list[Outcome]
@@ -48,7 +48,7 @@ class Selftest(BaseModel):
     """By backend, the number of checks of its component that caught a mutant."""
     unneeded: list[str]
     """Checks that are not the only one to catch any mutant."""
-    unasked: list[str]
+    without_mutants: list[str]
     """Checks that judged no mutant."""
     below: list[str]
     """Results below the thresholds, and outdated entries of the thresholds."""
@@ -171,7 +171,7 @@ def _summed_up(
         catches={check: counts[check] for check in judged},
         covers=coverage(outcomes),
         unneeded=[check for check in judged if check not in alone],
-        unasked=[check for check in CHECKS if check not in judged],
+        without_mutants=[check for check in CHECKS if check not in judged],
         below=list(below(outcomes, counts, judged)),
     )
 
@@ -199,37 +199,37 @@ def below(outcomes: Sequence[Outcome], counts: Counter[str], judged: Collection[
     """
     held, asked = thresholds(), {each.name for each in outcomes}
     for each in outcomes:
-        yield from _short_of(each, held.holes, held.astray)
+        yield from _short_of(each, held.not_caught, held.not_localised)
     whole = {m.group for m in MUTANTS.values()} - {m.group for m in MUTANTS.values() if m.name not in asked}
     for family in sorted(whole):
         caught = sum(bool(each.caught_by) for each in outcomes if each.family == family)
         if caught < held.families.get(family, 0):
-            yield f"{family}: {caught} mutants caught, the floor is {held.families[family]}"
+            yield f"{family}: {caught} mutants caught, the threshold is {held.families[family]}"
     if asked == set(MUTANTS):
         yield from _checks_below(counts, judged, held)
         share = sum(each.localised for each in outcomes) / len(outcomes)
         if share < held.localised:
-            yield f"{share:.1%} of the mutants are named where they were made, the floor is {held.localised:.0%}"
+            yield f"{share:.1%} of mutants have the expected first divergence, the threshold is {held.localised:.0%}"
 
 
 def _checks_below(counts: Counter[str], judged: Collection[str], held: Thresholds) -> Iterator[str]:
     for check, least in held.checks.items():
         if counts[check] < least:
-            yield f"{check}: it catches {counts[check]} mutants, the floor is {least}"
+            yield f"{check}: it catches {counts[check]} mutants, the threshold is {least}"
     for check in judged:
         if check not in held.checks:
-            yield f"{check}: it judges mutants, and the floor has no number for it"
+            yield f"{check}: it is run on mutants, but has no threshold"
 
 
-def _short_of(each: Outcome, holes: dict[str, str], astray: dict[str, str]) -> Iterator[str]:
+def _short_of(each: Outcome, not_caught: dict[str, str], not_localised: dict[str, str]) -> Iterator[str]:
     if not each.changed:
-        yield f"{each.name}: void, an answer on each of {', '.join(each.fixtures)} should differ"
+        yield f"{each.name}: no effect on at least one of {', '.join(each.fixtures)}"
     yield from (f"{each.name}: {error}" for error in each.errors)
-    if not each.caught_by and each.name not in holes:
+    if not each.caught_by and each.name not in not_caught:
         yield f"{each.name}: not caught ({each.what})"
-    if each.caught_by and each.name in holes:
-        yield f"{each.name}: caught, and the floor still calls it a hole"
-    if each.caught_by and not each.localised and each.name not in astray:
-        yield f"{each.name}: first named at {each.named}, and made at {', '.join(each.wanted)}"
-    if each.localised and each.name in astray:
-        yield f"{each.name}: named where it was made, and the floor still calls it astray"
+    if each.caught_by and each.name in not_caught:
+        yield f"{each.name}: caught, but listed under not_caught"
+    if each.caught_by and not each.localised and each.name not in not_localised:
+        yield f"{each.name}: first divergence at {each.named}, expected at {', '.join(each.wanted)}"
+    if each.localised and each.name in not_localised:
+        yield f"{each.name}: has the expected first divergence, but is listed under not_localised"

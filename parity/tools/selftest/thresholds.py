@@ -17,18 +17,18 @@ class Thresholds:
         checks: by check, the number of mutants that it must catch.
         localised: the share of mutants that must be localised.
         slice: the families that are tested with every change of the project.
-        holes: mutants that no check catches yet, with the reason; a caught one must be removed.
-        astray: mutants that are caught, but not localised, with the reason.
-        unasked: prefixes of ids of checks that judge no mutant, with the reason.
+        not_caught: mutants that no check catches yet, with the reason; a caught one must be removed.
+        not_localised: mutants that are caught, but not localised, with the reason.
+        without_mutants: prefixes of ids of checks that judge no mutant, with the reason.
     """
 
     families: dict[str, int]
     checks: dict[str, int]
     localised: float
     slice: list[str]
-    holes: dict[str, str]
-    astray: dict[str, str]
-    unasked: dict[str, str]
+    not_caught: dict[str, str]
+    not_localised: dict[str, str]
+    without_mutants: dict[str, str]
 
 
 @cache
