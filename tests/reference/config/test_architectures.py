@@ -57,7 +57,11 @@ def test_every_family_is_read_by_its_model_type(model_type: str, tmp_path) -> No
             "feat_extract_norm is 'batch', not 'group' or 'layer'",
         ),
         (SpeechConfig, {**SPEECH, "adapter_attn_dim": 4}, "adapters inside the layers cannot be built"),
-        (SpeechConfig, {**SPEECH, "model_type": "hubert", "add_adapter": True}, "add_adapter is set, which hubert has"),
+        (
+            SpeechConfig,
+            {**SPEECH, "model_type": "hubert", "add_adapter": True},
+            "add_adapter is set, but hubert does not support it",
+        ),
         (EncoderDecoderConfig, {**BOTH, "encoder": None}, "has no encoder to build from"),
         (EncoderDecoderConfig, {**BOTH, "encoder": GPT2}, "(encoder): unknown model_type 'gpt2'; only 'bert' or"),
         (EncoderDecoderConfig, {**BOTH, "decoder": BERT}, "the decoder has no cross-attention"),

@@ -146,7 +146,7 @@ def test_a_given_text_is_held_against_its_numbers():
     ("settings", "numbers", "said"),
     [
         ({}, None, "no uniform numbers are given"),
-        ({}, np.zeros((2, 1)), r"shape \[2, 1\], wanted is \[3 or more, 1\]"),
+        ({}, np.zeros((2, 1)), r"shape \[2, 1\], expected \[3 or more, 1\]"),
         ({}, np.zeros((3, 2)), r"shape \[3, 2\]"),
         ({}, np.ones((3, 1)), r"not all in \[0, 1\)"),
         ({}, np.full((3, 1), np.nan), r"not all in \[0, 1\)"),
@@ -163,7 +163,7 @@ def test_what_cannot_be_drawn_is_said(settings, numbers, said):
 
 
 def test_what_only_one_of_search_and_chance_can_be_asked_is_said():
-    with pytest.raises(ValueError, match="no search's result"):
+    with pytest.raises(ValueError, match="not the result of a search"):
         reachable(lambda texts: np.zeros((len(texts), VOCAB)), SAMPLED)
     with pytest.raises(ValueError, match="no tokens were sampled"):
         score_draws(np.zeros((1, 2, VOCAB)), np.zeros((1, 3), dtype=np.int64), np.zeros((2, 1)), given())

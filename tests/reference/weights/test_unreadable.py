@@ -178,7 +178,10 @@ def entry(begin, end, shape=(1,), dtype="F32"):
         (header({"a": entry(0, 4)}), "truncated: tensors need 4 bytes, 0 are there"),
         (header({"a": entry(0, 4)}, bytes(6)), "2 unused bytes after the last tensor"),
         (header({"a": entry(0, 4), "b": entry(2, 6)}, bytes(6)), "tensors 'a' and 'b' overlap at data offset 2"),
-        (header({"a": entry(0, 4), "b": entry(6, 10)}, bytes(10)), "tensor 'b' is misaligned: 2 bytes before it"),
+        (
+            header({"a": entry(0, 4), "b": entry(6, 10)}, bytes(10)),
+            "tensor 'b' is misaligned: 2 unused bytes before it",
+        ),
         (header({"a": entry(0, 6)}, bytes(6)), "tensor 'a' is misaligned: offsets [0, 6] hold 6 bytes"),
         (header({"a": entry(0, 4, dtype="F8_E4M3")}, bytes(4)), "tensor 'a' has the unknown dtype 'F8_E4M3'"),
         (header({"a": entry(0, 4, (-1,))}, bytes(4)), "tensor 'a' has no usable shape"),
