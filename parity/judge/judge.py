@@ -259,7 +259,9 @@ def judged_cells(
         found += made
         if selection.exit_first and any(verdict.status in ("fail", "error") for verdict in made):
             left = [cell.check.id for _, cells in by_check for cell in cells]
-            what = f"{len(dict.fromkeys(left))} checks ({len(left)} cells) after {check.id} not judged: {STOPPED}"
+            count = len(dict.fromkeys(left))
+            checks, cells = ("check" if count == 1 else "checks"), ("cell" if len(left) == 1 else "cells")
+            what = f"{count} {checks} ({len(left)} {cells}) after {check.id} not judged: {STOPPED}"
             return flag_oracle(run, found), [f"{run.checkpoint.name}: {what}"] if left else []
     return flag_oracle(run, found), []
 
