@@ -255,81 +255,80 @@ if TYPE_CHECKING:
     from typing import TypedDict
 
     class VerdictEvidence(TypedDict, total=False):
-        """What a verdict rests on beside its numbers. A check may add keys that it documents itself."""
+        """The evidence of a verdict besides its numbers. A check may add keys, which it documents."""
 
         # What failed.
         tensors: list[str]
-        """Tensors and parameters that findings are about, the first twenty."""
+        """The first twenty tensors, parameters or fields with a finding."""
         failed: int
-        """Findings and comparisons that failed."""
+        """The number of failed findings and comparisons."""
         worst: dict[str, Any]
-        """Of the comparison farthest out: tensor, measure, ``at`` (index of its error), ``index`` of its worst element
-        and both values there."""
+        """The comparison with the largest ratio: tensor, measure, ``at`` (index of its error), ``index`` of its worst
+        element and both values at that element."""
         slices_over: int
-        """Slices of that tensor that are out of tolerance …"""
+        """The number of slices of that tensor that are out of tolerance …"""
         slices: int
-        """… of so many that were compared; 0 where the measure is no error of slices."""
+        """… and the number of compared slices; 0 if the measure is not an error of slices."""
         first_step: int
         """The first decoder position that is wrong."""
         at: dict[str, int]
-        """Where, by axis."""
+        """The index of the error, by axis."""
         layer_ratio: float | None
-        """How far out the first divergent layer is, as a multiple of tolerance, when it is given the oracle's own
-        states."""
+        """The error of the first divergent layer as a multiple of tolerance, if its input is the oracle's states."""
         excused: list[str]
-        """Tensors that a known divergence explains, and the failure does not rest on."""
+        """Tensors that a known divergence explains, which are not a reason for the failure."""
         oracle_suspected: list[str]
-        """References that agree with the backend against the oracle."""
+        """References that agree with the backend and not with the oracle."""
         reproduce: str
         """The command that reproduces this cell."""
 
         # What was raised, and how a case ended.
         raises: Any
-        """Types of exceptions that a pass or a failure rests on."""
+        """Types of exceptions that are the reason for a pass or a failure."""
         exception: str
-        """The type that was raised."""
+        """The type of the exception."""
         message: str
-        """Its text."""
+        """The message of the exception."""
         frame: str
         """Where: file, line, function."""
         phase: str
-        """While loading or while calling."""
+        """``load`` or ``call``."""
         outcome: str
-        """How the case ended, where it was not captured."""
+        """How the case ended, if it was not captured."""
         oracle: str
-        """``raised`` where the oracle has no answer."""
+        """``raised`` if the oracle raised an exception."""
 
-        # What a pass rests on.
+        # The reasons for a pass.
         compared: int
-        """Findings and comparisons."""
+        """The number of findings and comparisons."""
         tie_flips: list[Any]
-        """Choices of text that were ties."""
+        """Choices of tokens that were near ties."""
         exercised: int
-        """Instances that put a universal claim to the test …"""
+        """The number of instances on which a universal claim was tested …"""
         looked_at: int
-        """… of so many."""
+        """… and the number of instances examined."""
 
         # Generated text and documented values.
         word: str
-        """What became of a choice: ``match``, ``tie-flip``, ``wrong``."""
+        """The result of a choice of text: ``match``, ``tie-flip`` or ``wrong``."""
         dialects: list[str]
         """Dialects that explain a text."""
         settings_held: dict[str, Any] | None
-        """Settings that a subject holds instead of the documented ones."""
+        """Settings that a subject uses instead of the documented ones."""
         setting: str
         """The setting that differs."""
         found: Any
-        """The answer, where a documented value was expected …"""
+        """The result, if a documented value was expected …"""
         expected: Any
         """… and that value."""
 
         # Known issues.
         known_issue: str
-        """The entry that explains a failure."""
+        """The known issue that explains a failure."""
         severity: str
         """Its severity."""
         source: str
-        """Where a user's own entry stands."""
+        """The file of a user's own entry."""
         carried_over: str
         """From which version an entry was carried over to one that nobody measured."""
         resembles: str

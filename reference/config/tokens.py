@@ -71,7 +71,7 @@ def usable(value: Any, vocab: int) -> int | None:
 def why_unusable(name: str, value: Any, vocab: int, place: str = "config.json") -> str:
     """The reason why an id cannot be used; "" if it can."""
     if value is None:
-        return f"{place} says none ({name} is null or left out)"
+        return f"{place} has none ({name} is null or missing)"
     if isinstance(value, list | tuple):
         return f"{place} lists several ({name} is {list(value)[:4]}), but exactly one is needed"
     if usable(value, vocab) is None:

@@ -19,7 +19,7 @@ class Question:
 
     Attributes:
         versions: of the stack's installed distributions, by name.
-        documented: the class asked for, by its PyTorch name.
+        documented: the requested class, by its PyTorch name.
         model_types: of a composition, the model types of its encoder and its decoder.
     """
 

@@ -23,7 +23,7 @@ def no_half(question: Question, without: Mapping[str, Collection[str]]) -> str:
     """Why a composition cannot be made of these halves; "" where it can.
 
     Args:
-        without: by ``encoder`` and ``decoder``, the model types that the framework's auto classes do not know
+        without: by ``encoder`` and ``decoder``, the model types that the framework's auto classes do not support
             (models/auto/modeling_tf_auto.py and modeling_flax_auto.py), in any release from 4.37 to 4.57.
     """
     for half, model_type in zip(_AUTO, question.model_types, strict=False):

@@ -130,7 +130,7 @@ def test_any_values_give_a_config_or_one_line(values):
     [
         (3, 3, ""),
         (0, 0, ""),
-        (None, None, "says none"),
+        (None, None, "has none"),
         (-1, None, "outside the table of 9 tokens (0 to 8)"),
         (9, None, "outside the table of 9"),
         ([3, 4], 3, "lists several"),
