@@ -11,6 +11,7 @@ import pytest
 
 import parity
 from parity import AuditOptions, CheckpointError, InputError, api
+from parity.capture.task import CaptureError
 from parity.cases.standard import standard_cases
 from parity.cli.main import run
 from parity.core.records import Manifest, read_record
@@ -145,3 +146,25 @@ def test_an_error_about_a_checkpoint_names_its_path_and_cause(tmp_path):
         api.audit([tmp_path / "absent"], out=tmp_path / "run")
     assert caught.value.path == str(tmp_path / "absent") and caught.value.cause in str(caught.value)
     assert isinstance(caught.value, InputError)
+
+
+@pytest.mark.parametrize(
+    ("backends", "requested", "selected"),
+    [
+        (None, None, ["hf-tf"]),
+        (["hf-tf", "hf-torch"], ("hf-tf",), None),
+    ],
+)
+def test_an_expression_selects_backends_and_requests_none(backends, requested, selected, monkeypatch, tmp_path: Path):
+    """Only a backend that is named with ``backends`` is missed where it cannot run."""
+    given = {}
+
+    def capture(checkpoints, options, **named):
+        given.update(named, options=options)
+        raise CaptureError("enough")
+
+    monkeypatch.setattr("parity.capture.pipeline.capture", capture)
+    with pytest.raises(CaptureError, match="enough"):
+        api.audit([fixture("bart-tiny")], out=tmp_path / "run", keywords="NUM04 and hf-tf", backends=backends)
+    assert (given["options"].backends, given["selected"]) == (requested, selected)
+    assert given["options"].checks == ("NUM04",)
