@@ -366,11 +366,11 @@ def compare(
     """
     from parity.tools.compare.compare import compare as run
 
-    asked = {"cache": cache, "jobs": jobs, "offline": offline, "progress": progress, "cases": _only(cases)}
+    options = {"cache": cache, "jobs": jobs, "offline": offline, "progress": progress, "cases": _only(cases)}
     # Both are checked before either is captured, which takes long.
     sides = [_named(str(text)) for text in (one, other)]
     with tempfile.TemporaryDirectory(prefix="parity-compare-") as folder:
-        first, second = (_side(*side, Path(folder, str(number)), asked) for number, side in enumerate(sides))
+        first, second = (_side(*side, Path(folder, str(number)), options) for number, side in enumerate(sides))
         return run(first, second, cases)
 
 
@@ -391,7 +391,7 @@ def _named(text: str) -> tuple[str, str, SubjectSelector | None]:
     return text, what, who
 
 
-def _side(text: str, what: str, who: SubjectSelector | None, folder: Path, asked: dict[str, Any]) -> Operand:
+def _side(text: str, what: str, who: SubjectSelector | None, folder: Path, options: dict[str, Any]) -> Operand:
     """One side of a comparison. A checkpoint is captured into ``folder``."""
     from parity.core.backends import library_backends
     from parity.tools.compare.selector import CompareError, Operand, SubjectSelector
@@ -413,7 +413,7 @@ def _side(text: str, what: str, who: SubjectSelector | None, folder: Path, asked
         dtypes=[who.dtype],
         device=who.device,
         stacks=with_main([who.stack]),
-        **asked,
+        **options,
     )
     return Operand(text, folder, who)
 

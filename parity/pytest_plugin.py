@@ -40,13 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "[tool.parity] in pyproject.toml. Other tests are collected only where they are named.",
     )
     group.addoption("--parity-report", metavar="REPORT", help="Collect a test for each cell of a stored report.")
-    for name, meta, told in (
+    for name, meta, description in (
         ("backend", "NAME[/VARIANT],…", "Run only these backends."),
         ("check", "ID|GROUP,…", "Run only these checks."),
         ("stack", "NAME|PATH,…", "Run in these stacks too."),
         ("golden", "STACK,…", "Judge the stored reference data of these stacks too."),
     ):
-        group.addoption(f"--parity-{name}", action="append", metavar=meta, default=[], help=told)
+        group.addoption(f"--parity-{name}", action="append", metavar=meta, default=[], help=description)
     group.addoption("--parity-known-issues", metavar="FILE", help="Read your own expected failures from a TOML file.")
     group.addoption("--parity-out", metavar="DIR", help="Write the run here. (default: runs/<UTC time>)")
 
@@ -54,16 +54,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    told = getattr(config, "workerinput", None)  # pytest-xdist's, in its workers
-    if told is not None:
-        config.stash[_run] = told.get(RUN)
-        config.stash[_only] = told.get(ONLY, False)
+    worker_input = getattr(config, "workerinput", None)  # pytest-xdist's, in its workers
+    if worker_input is not None:
+        config.stash[_run] = worker_input.get(RUN)
+        config.stash[_only] = worker_input.get(ONLY, False)
         return
     given = config.getoption("--parity-report")
-    asked = config.getoption("--parity")
+    requested = config.getoption("--parity")
     # Whoever names files wants their tests too.
-    config.stash[_only] = bool(given or asked) and config.args_source is not pytest.Config.ArgsSource.ARGS
-    config.stash[_run] = str(_audited(config, asked)) if asked else given
+    config.stash[_only] = bool(given or requested) and config.args_source is not pytest.Config.ArgsSource.ARGS
+    config.stash[_run] = str(_audited(config, requested)) if requested else given
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -247,8 +247,8 @@ def _audited(config: pytest.Config, checkpoints: list[str]) -> Path:
             "goldens": given("golden"),
             "known_issues": given("known-issues"),
         }
-        asked = project.options() | {name: value for name, value in named.items() if value is not None}
-        options = AuditOptions(**{**asked, "out": given("out"), "stacks": with_main(asked.get("stacks", ()))})
+        requested = project.options() | {name: value for name, value in named.items() if value is not None}
+        options = AuditOptions(**{**requested, "out": given("out"), "stacks": with_main(requested.get("stacks", ()))})
         checkpoints = [each for each in checkpoints if each] or project.checkpoints
         if not checkpoints:
             raise pytest.UsageError("parity: --parity names no checkpoint, and no [tool.parity] has one")

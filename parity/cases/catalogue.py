@@ -21,7 +21,7 @@ class CatalogueError(InputError):
     """A file of the catalogue cannot be used; the message names the file and the cause."""
 
 
-class _Asked(BaseModel):
+class _CatalogueEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(pattern=r"^[a-z0-9-]+$")
@@ -35,12 +35,12 @@ class _Asked(BaseModel):
     """Hub ids of the tokenizers for input and output, where they are not the checkpoint's own."""
 
 
-class _OfModel(_Asked):
+class _OfModel(_CatalogueEntry):
     model_class: str = Field(alias="class")
     """As documented, by its PyTorch name; other frameworks load their counterpart of it."""
 
 
-class Tokens(_Asked):
+class Tokens(_CatalogueEntry):
     """Token ids of a text, including special tokens."""
 
     ask: Literal["tokens"]

@@ -33,14 +33,14 @@ NEUTRAL: dict[str, Any] = {
 
 
 def step_cases(
-    full: Mapping[str, Any], other_rows: Mapping[str, Any], kept: Notes, *, decoder_only: bool
+    full: Mapping[str, Any], other_rows: Mapping[str, Any], base_notes: Notes, *, decoder_only: bool
 ) -> Iterator[Case]:
     """Cases of stepwise decoding with a cache.
 
     Args:
         full: all inputs of the documented call, none left to a default.
-        other_rows: the same with all rows but one replaced; ``kept`` is the unchanged row (``row``, and its lengths by
-            axis).
+        other_rows: the same with all rows but one replaced; ``base_notes`` is the unchanged row (``row``, and its
+            lengths by axis).
         decoder_only: whether the model has no encoder, so that the decoder's tokens are the first input.
     """
     fed = "input_ids" if decoder_only else "decoder_input_ids"
@@ -49,7 +49,12 @@ def step_cases(
     yield Case("decode-steps", "decode_steps", dict(full), single, needs, notes=NOISE_FLOOR)
     yield Case("decode-chunks", "decode_steps", dict(full), {"sizes": chunks(width)}, needs)
     yield Case(
-        "decode-steps.perturbed-batch", "decode_steps", dict(other_rows), single, needs, notes={**kept, **NOISE_FLOOR}
+        "decode-steps.perturbed-batch",
+        "decode_steps",
+        dict(other_rows),
+        single,
+        needs,
+        notes={**base_notes, **NOISE_FLOOR},
     )
     # Not past a row's own end: with padding before a token, RoBERTa assigns other positions in stepwise decoding.
     at = min(CHUNKS[0], width - 1, *map(sum, full["attention_mask" if decoder_only else "decoder_attention_mask"]))
@@ -86,7 +91,7 @@ def generation_cases(
     full: Mapping[str, Any],
     other_rows: Mapping[str, Any],
     alone: Mapping[str, Any],
-    kept: Notes,
+    base_notes: Notes,
     generation: Mapping[str, Any],
     model_spec: ModelSpec,
     ordinary: np.ndarray,
@@ -94,7 +99,7 @@ def generation_cases(
     """Cases of text generation.
 
     Args:
-        full, other_rows, kept: as for ``step_cases``.
+        full, other_rows, base_notes: as for ``step_cases``.
         alone: the unchanged row by itself, without its padding.
         generation: the settings in force without arguments, by documented name
         (``parity.checkpoint.generation_settings``). Where some cannot be judged, cases that pass their own settings
@@ -123,8 +128,8 @@ def generation_cases(
     yield Case("generate.settings", "generation_settings", requires=needs, notes=notes)
     for name, given in arguments.items():
         yield generation_case(name, model_spec, full, given, generation, {})
-    yield generation_case("generate.single-row", model_spec, alone, neutral, generation, kept)
-    yield generation_case("generate.perturbed-batch", model_spec, other_rows, {}, generation, kept)
+    yield generation_case("generate.single-row", model_spec, alone, neutral, generation, base_notes)
+    yield generation_case("generate.perturbed-batch", model_spec, other_rows, {}, generation, base_notes)
 
 
 def generation_case(
@@ -133,15 +138,15 @@ def generation_case(
     inputs: Mapping[str, Any],
     arguments: dict[str, Any],
     generation: Mapping[str, Any],
-    kept: Notes,
+    base_notes: Notes,
 ) -> Case:
-    """One generation case; arguments as for ``generation_cases``, ``kept`` becomes its notes."""
+    """One generation case; arguments as for ``generation_cases``, ``base_notes`` becomes its notes."""
     in_force = GenerationSettings.from_dict(generation, **arguments).to_dict()
     requires, known = _known("generate", arguments, generation)
     requires += ("beam_search",) if in_force["num_beams"] > 1 else ()
     requires += ("no_repeat_ngram",) if in_force["no_repeat_ngram_size"] else ()
     source = {part: inputs[part] for part in (model_spec.main_input, "attention_mask")}
-    notes: Notes = {**kept, **known, "settings": in_force}
+    notes: Notes = {**base_notes, **known, "settings": in_force}
     if name == "generate.single-row" and model_spec.padding_shows:
         requires += ("padding_is_unseen",)
         notes["lacking"] = {**notes.get("lacking", {}), "padding_is_unseen": model_spec.padding_shows}

@@ -47,10 +47,10 @@ def documented_cases(model_spec: ModelSpec, standard: Iterable[Case] = ()) -> li
         cases.append(Case(f"load-as.{name}", "load_as", settings={"model_class": name}, requires=needs, notes=notes))
     for case in (case for case in standard if case.name == "gradients" and model_spec.speech is not None):
         needs = (*case.requires, "freeze")
-        told: Notes = {**notes}
+        own_notes: Notes = {**notes}
         if "lacking" in case.notes:
-            told["lacking"] = case.notes["lacking"]
-        cases.append(Case("frozen-gradients", "frozen_gradients", case.inputs, requires=needs, notes=told))
+            own_notes["lacking"] = case.notes["lacking"]
+        cases.append(Case("frozen-gradients", "frozen_gradients", case.inputs, requires=needs, notes=own_notes))
     return cases
 
 

@@ -64,8 +64,8 @@ def _tokenizers(value: Value, record: CheckpointRecord) -> tuple[Encode, Encode]
     if value.tokenizers is None:
         own = tokenizer(Path(record.path), record.config)
         return own, own
-    places = [resolve_checkpoint(each, offline=True) for each in value.tokenizers]
-    read, written = (tokenizer(place, record.config) for place in places)
+    paths = [resolve_checkpoint(each, offline=True) for each in value.tokenizers]
+    read, written = (tokenizer(path, record.config) for path in paths)
     return read, written
 
 

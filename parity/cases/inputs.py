@@ -140,10 +140,10 @@ def _check_ids(name: str, ids: list[int], model_spec: ModelSpec) -> None:
         raise InputsFileError(f"{name} is empty")
     if len(ids) > longest:
         raise InputsFileError(f"{name} has {len(ids)} ids, but the checkpoint has {longest} positions")
-    for place, token in enumerate(ids):
+    for index, token in enumerate(ids):
         ignored = name == "labels" and token == IGNORED
         if not ignored and not 0 <= token < vocab:
-            raise InputsFileError(f"{name}[{place}] is {brief(token)}, outside the vocabulary of {vocab}")
+            raise InputsFileError(f"{name}[{index}] is {brief(token)}, outside the vocabulary of {vocab}")
 
 
 def tokenizer(checkpoint: Path, config: Mapping[str, Any]) -> Encode:

@@ -62,7 +62,7 @@ class CaseInputs:
         return {name: value for sequence in self.sequences for name, value in sequence.row(self.row).inputs.items()}
 
     @property
-    def kept(self) -> Notes:
+    def base_notes(self) -> Notes:
         """That row's index, and its lengths by axis."""
         found: Notes = {"row": self.row, **_lengths(self.model_spec, int(self.source.lengths[self.row]))}
         # A class that takes no decoder inputs feeds its decoder the shifted source.
@@ -97,12 +97,12 @@ def standard_cases(
     cases = [each.without(_lacking(case_inputs, each)) for each in _forward_cases(case_inputs, rng)]
     other_rows = next((case.inputs for case in cases if case.name == "forward.perturbed-batch"), case_inputs.full)
     if case_inputs.target is not None:
-        cases += step_cases(case_inputs.full, other_rows, case_inputs.kept, decoder_only=model_spec.decoder_only)
+        cases += step_cases(case_inputs.full, other_rows, case_inputs.base_notes, decoder_only=model_spec.decoder_only)
     if model_spec.generates:
         if generation is None:
             generation = GenerationSettings.from_dict(dict(model_spec.raw)).to_dict()
         ordinary = ordinary_tokens(model_spec, model_spec.vocab)
-        inputs = (case_inputs.full, other_rows, case_inputs.alone, case_inputs.kept)
+        inputs = (case_inputs.full, other_rows, case_inputs.alone, case_inputs.base_notes)
         cases += generation_cases(*inputs, generation, model_spec, ordinary)
     return [*cases, *loss_cases(model_spec, case_inputs.full, case_inputs.labels)]
 
@@ -168,9 +168,9 @@ def _forward_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterato
 
 def _row_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Case]:
     """One row alone, and with other rows."""
-    kept, shown = case_inputs.kept, case_inputs.model_spec.padding_shows
+    base_notes, shown = case_inputs.base_notes, case_inputs.model_spec.padding_shows
     needs = ("padding_is_unseen",) if shown else ()
-    notes: Notes = {**NOISE_FLOOR, **kept}
+    notes: Notes = {**NOISE_FLOOR, **base_notes}
     if shown:
         notes["lacking"] = {"padding_is_unseen": shown}
     yield Case("forward.single-row", "forward", case_inputs.alone, requires=needs, notes=notes)
@@ -178,7 +178,7 @@ def _row_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Ca
     other_rows = dict(case_inputs.full)
     for sequence in case_inputs.sequences:
         other_rows |= sequence.changed(others & (sequence.mask > 0), rng)
-    yield Case("forward.perturbed-batch", "forward", other_rows, notes={**NOISE_FLOOR, **kept})
+    yield Case("forward.perturbed-batch", "forward", other_rows, notes={**NOISE_FLOOR, **base_notes})
     if len(case_inputs.labels) > 1 and case_inputs.model_spec.speech is None:
         yield _fully_masked_row(case_inputs)
 
@@ -208,8 +208,8 @@ def _changed_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterato
     last = source.lengths - 1 - (model_spec.head == "labels")
     first = last if model_spec.speech is None else last + 1 - model_spec.speech.receptive_field
     if (last >= 0).all():
-        places = np.arange(source.mask.shape[1])
-        inputs = case_inputs.changed("source", (places >= first[:, None]) & (places <= last[:, None]), rng)
+        positions = np.arange(source.mask.shape[1])
+        inputs = case_inputs.changed("source", (positions >= first[:, None]) & (positions <= last[:, None]), rng)
         lengths = [_lengths(model_spec, int(length)) for length in source.lengths]
         yield Case("forward.perturbed-source", "forward", inputs, notes={**NOISE_FLOOR, "rows": lengths})
     hidden = dict(case_inputs.full)

@@ -70,26 +70,26 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
         CheckpointError: ``generation_config.json`` is not a JSON object.
     """
     config = read_config(path)
-    stored, place = stored_settings(path, config)
+    stored, location = stored_settings(path, config)
     found, reasons, not_read = dict(stored), {}, []
     # Each round removes one setting; there are fewer rounds than settings.
     while True:
         try:
-            settings = GenerationSettings.from_dict(found, place)
-            settings.check_tokens(vocabulary_of(config), place)
-            _check_bounded(settings, positions, place)
+            settings = GenerationSettings.from_dict(found, location)
+            settings.check_tokens(vocabulary_of(config), location)
+            _check_bounded(settings, positions, location)
             break
         except SettingError as error:
             name = "do_sample" if error.setting in _OF_SAMPLING else error.setting
             if name in not_read:
                 raise
-            reasons[name] = f"{place}: {error.cause}"
+            reasons[name] = f"{location}: {error.cause}"
             not_read.append(name)
             found[name] = _stand_in(name, config, positions)
-    reasons |= {name: f"{place}: {why}" for name, why in _not_judged(settings)}
+    reasons |= {name: f"{location}: {why}" for name, why in _not_judged(settings)}
     reasons = {**_unbounded_beside(path, config, positions), **reasons}
     in_force = settings.to_dict()
-    if place.name == GENERATION_FILE and stored.get(FROM_MODEL_CONFIG):
+    if location.name == GENERATION_FILE and stored.get(FROM_MODEL_CONFIG):
         in_force[FROM_MODEL_CONFIG] = True
     return {**in_force, NOT_FOLLOWED: reasons, NOT_READ: not_read} if reasons else in_force
 
@@ -104,7 +104,7 @@ def _stand_in(name: str, config: Config, positions: int) -> Any:
     return None
 
 
-def _check_bounded(settings: GenerationSettings, positions: int, place: Path) -> None:
+def _check_bounded(settings: GenerationSettings, positions: int, location: Path) -> None:
     """Raises SettingError where a setting exceeds the supported amount of work."""
     for name in LENGTHS:
         value = getattr(settings, name)
@@ -112,11 +112,11 @@ def _check_bounded(settings: GenerationSettings, positions: int, place: Path) ->
         if value is not None and value + start > positions:
             default = "" if name in settings.stored else ", the documented default,"
             cause = f"{name} {value:,}{default} is beyond the {positions:,} positions of the decoder"
-            raise SettingError(place, cause, name)
+            raise SettingError(location, cause, name)
     for name in COUNTS:
         value = getattr(settings, name)
         if value > MOST_BEAMS:
-            raise SettingError(place, f"{name} {value:,} is beyond the {MOST_BEAMS} that are judged here", name)
+            raise SettingError(location, f"{name} {value:,} is beyond the {MOST_BEAMS} that are judged here", name)
 
 
 def _unbounded_beside(path: Path, config: Config, positions: int) -> dict[str, str]:

@@ -19,7 +19,7 @@ from parity.core.records import FileFacts, Notice
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json
 from reference.errors import CheckpointError
 from reference.weights import find_weights, open_weights
-from reference.weights.bounds import check_amount_asked
+from reference.weights.bounds import check_requested_size
 
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.bin", "*.msgpack", "*.h5", "*.txt")
 """Files downloaded from a hub: no code, and weights of every format, because each backend reads its own."""
@@ -95,7 +95,7 @@ def _inspect(path: Path, model_class: str | None) -> Checkpoint:
     opened = open_weights(known, weights)
     if (refused := refusal(path, opened)) is not None:
         raise refused
-    check_amount_asked(model_spec.config, model_spec.model_class, opened, path / CONFIG_FILE)
+    check_requested_size(model_spec.config, model_spec.model_class, opened, path / CONFIG_FILE)
     unexamined = examine(listing)
     generation = generation_in_force(path, model_spec.positions) if model_spec.generates else {}
     notices, files = tuple(notices_of(path, opened, model_spec)), tuple(listing.paths)
@@ -150,9 +150,9 @@ def _name(path: Path) -> str:
 
 def _digest(files: Sequence[HandedFile]) -> str:
     """sha256 over each file's name and digest, ordered by name."""
-    told = "".join(f"{file.name}\0{file.sha256}\n" for file in files)
+    lines = "".join(f"{file.name}\0{file.sha256}\n" for file in files)
     # A file name may not be valid UTF-8.
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = None) -> Path:

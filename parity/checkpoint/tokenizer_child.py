@@ -21,21 +21,21 @@ def main() -> None:
     try:
         answer = _reader(sys.argv[1], sys.argv[2:])
     except ImportError as error:
-        _tell({"missing": str(error)})
+        _send({"missing": str(error)})
         return
     # The library raises bare Exception for an unreadable file, and a BaseException when it panics.
     except BaseException as error:
-        _tell({"error": str(error)[:500] or type(error).__name__})
+        _send({"error": str(error)[:500] or type(error).__name__})
         return
-    _tell({"ready": True})
+    _send({"ready": True})
     for line in sys.stdin:
         try:
-            _tell({"answer": answer(json.loads(line))})
+            _send({"answer": answer(json.loads(line))})
         except BaseException as error:
-            _tell({"error": str(error)[:500] or type(error).__name__})
+            _send({"error": str(error)[:500] or type(error).__name__})
 
 
-def _tell(what: dict) -> None:
+def _send(what: dict) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
@@ -54,10 +54,10 @@ def _reader(kind: str, files: list[str]):
         special = [tokenizers.AddedToken(t, lstrip=t == "<mask>") for t in ("<s>", "</s>", "<pad>", "<unk>", "<mask>")]
         found.add_special_tokens([token for token in special if token.content in known])
 
-    def answer(asked: dict):
-        if "text" in asked:
-            return found.encode(asked["text"], asked.get("pair")).ids
-        tokens = asked["tokens"]
+    def answer(request: dict):
+        if "text" in request:
+            return found.encode(request["text"], request.get("pair")).ids
+        tokens = request["tokens"]
         return [found.decode(tokens), [found.decode([token], False) for token in tokens]]
 
     return answer

@@ -48,7 +48,7 @@ class TokenizerProcess:
             TokenizerMissing: the library is not installed.
             TokenizerError: a file is not a regular file, is too large, or cannot be read in time, or at all.
         """
-        self.place = files[0]
+        self.file = files[0]
         for file in files:
             _check_size(file)
         self._process = subprocess.Popen(
@@ -61,33 +61,33 @@ class TokenizerProcess:
         )
         weakref.finalize(self, _end, self._process)
         self._read = b""
-        told = self._line()
-        if "missing" in told:
+        reply = self._line()
+        if "missing" in reply:
             make = "parity stack make main, or pip install tokenizers"
-            raise TokenizerMissing(f"texts need the tokenizers library: {make} ({told['missing']})")
-        if "error" in told:
-            raise TokenizerError(f"{self.place}: cannot be read: {_first_line(told['error'])}")
+            raise TokenizerMissing(f"texts need the tokenizers library: {make} ({reply['missing']})")
+        if "error" in reply:
+            raise TokenizerError(f"{self.file}: cannot be read: {_first_line(reply['error'])}")
 
     def encode(self, text: str, pair: str | None = None) -> list[int]:
         """The token ids of a text, including special tokens; raises TokenizerError."""
-        return self._ask({"text": text, "pair": pair})
+        return self._request({"text": text, "pair": pair})
 
     def decode(self, tokens: list[int]) -> tuple[str, list[str]]:
         """The decoded text, and the vocabulary entry of each token; raises TokenizerError."""
-        text, words = self._ask({"tokens": tokens})
+        text, words = self._request({"tokens": tokens})
         return text, words
 
-    def _ask(self, what: dict[str, Any]) -> Any:
+    def _request(self, what: dict[str, Any]) -> Any:
         try:
-            asked = pipe_of(self._process.stdin)
-            asked.write(json.dumps(what).encode() + b"\n")
-            asked.flush()
+            pipe = pipe_of(self._process.stdin)
+            pipe.write(json.dumps(what).encode() + b"\n")
+            pipe.flush()
         except OSError as error:
             raise self._gone() from error
-        told = self._line()
-        if "error" in told:
-            raise TokenizerError(f"{self.place}: gives no answer: {_first_line(told['error'])}")
-        return told["answer"]
+        reply = self._line()
+        if "error" in reply:
+            raise TokenizerError(f"{self.file}: gives no answer: {_first_line(reply['error'])}")
+        return reply["answer"]
 
     def _line(self) -> dict[str, Any]:
         """The next output line of the process."""
@@ -96,7 +96,7 @@ class TokenizerProcess:
             ready, _, _ = select.select([answers], [], [], max(0, until - time.monotonic()))
             if not ready or len(self._read) > _LONGEST_ANSWER:
                 _end(self._process)
-                raise TokenizerError(f"{self.place}: gives no answer in {SECONDS} seconds, or no end of one")
+                raise TokenizerError(f"{self.file}: gives no answer in {SECONDS} seconds, or no end of one")
             part = os.read(answers.fileno(), MEGABYTE)
             if not part:
                 raise self._gone()
@@ -106,7 +106,7 @@ class TokenizerProcess:
 
     def _gone(self) -> TokenizerError:
         _end(self._process)
-        return TokenizerError(f"{self.place}: the library that reads it ended ({self._process.returncode})")
+        return TokenizerError(f"{self.file}: the library that reads it ended ({self._process.returncode})")
 
 
 def _check_size(file: Path) -> None:

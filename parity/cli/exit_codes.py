@@ -20,7 +20,7 @@ from parity.core.errors import InputError
 
 OK = 0
 FAILED = 1
-NOTHING_ASKED = 2
+NOTHING_TO_DO = 2
 INTERNAL_ERROR = 3
 INTERRUPTED = 130
 EXIT_CODES = (
@@ -54,14 +54,14 @@ def guarded(command: C) -> C:
         except BrokenPipeError:
             # Whoever read our output (`| head`) has gone; what is left to flush must not raise again.
             _to_nowhere()
-            raise typer.Exit(NOTHING_ASKED) from None
+            raise typer.Exit(NOTHING_TO_DO) from None
         except KeyboardInterrupt:
             say("interrupted; every trace captured so far is kept, the same command goes on from there")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             bad_input = is_bad_input(error)
             say(one_line(error) if bad_input else _crash(error))
-            raise typer.Exit(NOTHING_ASKED if bad_input else INTERNAL_ERROR) from None
+            raise typer.Exit(NOTHING_TO_DO if bad_input else INTERNAL_ERROR) from None
 
     return wrapper  # type: ignore[return-value]
 
@@ -103,7 +103,7 @@ def _frame(error: BaseException) -> str:
 
 def _crash(error: BaseException) -> str:
     text = "".join(traceback.format_exception(error))
-    told = f"internal error, a bug of parity: {type(error).__name__}: {sentence(error, 200)}"
+    message = f"internal error, a bug of parity: {type(error).__name__}: {sentence(error, 200)}"
     name = f"parity-crash-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.log"
     try:
         path = Path(tempfile.gettempdir()) / name
@@ -112,8 +112,8 @@ def _crash(error: BaseException) -> str:
         # Nowhere to put it: then the traceback itself is all that is left to give.
         for line in text.splitlines():
             say(printable(line, MESSAGE_LIMIT))
-        return told
-    return f"{told} (details: {printable(path)})"
+        return message
+    return f"{message} (details: {printable(path)})"
 
 
 def say(line: str) -> None:

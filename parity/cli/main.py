@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from parity.cli import completion
-from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_ASKED, guarded, one_line, say
+from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_TO_DO, guarded, one_line, say
 from parity.cli.golden import golden_app
 from parity.cli.init import EPILOG as INIT_EPILOG
 from parity.cli.init import init
@@ -105,7 +105,7 @@ def capture(checkpoints: Checkpoints, options: AuditOptions) -> None:
     print(f"{answered} of {len(manifest.traces)} traces captured: {where}\njudge them: parity judge {quoted}")
     for each in manifest.unreadable:
         print(f"parity: {printable(each.cause, 1000)}", file=sys.stderr)
-    raise typer.Exit(NOTHING_ASKED if manifest.unreadable else 0)
+    raise typer.Exit(NOTHING_TO_DO if manifest.unreadable else 0)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -223,7 +223,7 @@ def fuzz(
             help="Judge these backends. (default: hf-torch)",
         ),
     ] = None,
-    family: Annotated[
+    architecture: Annotated[
         list[str] | None,
         typer.Option(
             "--family",
@@ -270,7 +270,7 @@ def fuzz(
         out=out,
         seconds=60 * minutes,
         backends=backend,
-        families=family,
+        architectures=architecture,
         seed=seed,
         known=known,
         cache=cache,
@@ -430,8 +430,8 @@ def cache_clean(
     clean_cache(cache, older_than, down_to)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         print(f"encdec-parity {__version__}")
         raise typer.Exit
 
@@ -454,5 +454,5 @@ def run(arguments: list[str] | None = None) -> int:
     except UnicodeError as error:
         # What was typed, in bytes of no encoding, stands in typer's own words about it.
         say(one_line(error))
-        return NOTHING_ASKED
+        return NOTHING_TO_DO
     return 0

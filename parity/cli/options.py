@@ -220,10 +220,10 @@ def audit_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]]
         @functools.wraps(command)
         def called(**given: Any) -> None:
             given = with_project(given.pop("context"), given)
-            asked = {name: given.pop(name) for name in names}
-            asked["stacks"] = with_main(asked["stacks"] or ())
+            chosen = {name: given.pop(name) for name in names}
+            chosen["stacks"] = with_main(chosen["stacks"] or ())
             # What is not given stays the default.
-            command(options=AuditOptions(**{n: value for n, value in asked.items() if value is not None}), **given)
+            command(options=AuditOptions(**{n: value for n, value in chosen.items() if value is not None}), **given)
 
         options = [
             inspect.Parameter("context", keyword, default=None, annotation=typer.Context),

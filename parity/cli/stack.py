@@ -37,12 +37,12 @@ def stack_make(
     try:
         with out.status(f"{name}") as status:
 
-            def tell(line: str) -> None:
+            def report(line: str) -> None:
                 status.update(f"{name}: {printable(line)}")
                 if not out.is_terminal:
                     say(f"{name}: {printable(line)}")
 
-            interpreter = make(name, python, tell)
+            interpreter = make(name, python, report)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None

@@ -131,8 +131,8 @@ _LIBRARY = SourceRoot(
         "utils/**/*.py",
         "models/auto/*.py",
         *(
-            f"models/{family}/*.py"
-            for family in (
+            f"models/{architecture}/*.py"
+            for architecture in (
                 "bart",
                 "mbart",
                 "bert",

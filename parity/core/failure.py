@@ -107,10 +107,10 @@ class RunTraces:
         if path is None:
             return None
         assert self.directory is not None
-        place = self.directory / path
-        if not place.is_file():
-            raise TraceError(f"{place}: {_GONE}")
-        trace = Trace.read(place, digest)
+        file = self.directory / path
+        if not file.is_file():
+            raise TraceError(f"{file}: {_GONE}")
+        trace = Trace.read(file, digest)
         return trace.arrays.get(tensor)
 
     @cached_property

@@ -244,7 +244,7 @@ class ModelSpec:
         return table_of(self.config, self.model_class)
 
 
-def model_spec_of(raw: Mapping[str, Any], model_class: str | None = None, place: Any = "config.json") -> ModelSpec:
+def model_spec_of(raw: Mapping[str, Any], model_class: str | None = None, location: Any = "config.json") -> ModelSpec:
     """The model spec of a checkpoint's config.
 
     Args:
@@ -254,16 +254,16 @@ def model_spec_of(raw: Mapping[str, Any], model_class: str | None = None, place:
     Raises:
         CheckpointError: no model can be built from the config, or the class is not supported.
     """
-    return _model_spec(json.dumps(raw, sort_keys=True, default=str), model_class, str(place))
+    return _model_spec(json.dumps(raw, sort_keys=True, default=str), model_class, str(location))
 
 
 @lru_cache(maxsize=64)
-def _model_spec(text: str, model_class: str | None, place: str) -> ModelSpec:
+def _model_spec(text: str, model_class: str | None, location: str) -> ModelSpec:
     raw = json.loads(text)
-    config = config_of(raw, place)
-    name = saved_class(config, place) if model_class is None else class_of(config, model_class, place)
+    config = config_of(raw, location)
+    name = saved_class(config, location) if model_class is None else class_of(config, model_class, location)
     if name not in HEADS or not isinstance(config, BartConfig | EncoderDecoderConfig):
-        raise CheckpointError(place, f"{name} is not a supported class: {', '.join(HEADS)}")
+        raise CheckpointError(location, f"{name} is not a supported class: {', '.join(HEADS)}")
     return ModelSpec(name, config, raw)
 
 

@@ -142,10 +142,12 @@ def _mistake(error: ValidationError) -> str:
         return f"{key}: no such key; {_nearest(key, list(KEYS))}"
     if not key:
         return "is no table"
-    told = str(first["msg"]).removeprefix("Value error, ")
+    message = str(first["msg"]).removeprefix("Value error, ")
     at = "".join(f"[{each}]" for each in first["loc"][1:] if isinstance(each, int))
     shown = repr(first["input"])
-    return f"{key}{at}: {told[:1].lower()}{told[1:]}" + ("" if first["type"] == "value_error" else f", not {shown:.80}")
+    return f"{key}{at}: {message[:1].lower()}{message[1:]}" + (
+        "" if first["type"] == "value_error" else f", not {shown:.80}"
+    )
 
 
 def _among(given: str, known: tuple[str, ...]) -> str:

@@ -750,8 +750,8 @@ def parsed(content: bytes) -> Any:
 def format_validation_error(error: ValidationError) -> str:
     """The first invalid field, and why."""
     first = error.errors()[0]
-    place = printable(".".join(map(str, first["loc"])))
-    return f"{place}: {printable(first['msg'])}" if place else printable(first["msg"].removeprefix("Value error, "))
+    field = printable(".".join(map(str, first["loc"])))
+    return f"{field}: {printable(first['msg'])}" if field else printable(first["msg"].removeprefix("Value error, "))
 
 
 def _other_version(version: object) -> str:

@@ -91,12 +91,12 @@ def decode_tensors(model_spec: ModelSpec) -> list[TensorSpec]:
         if kind in ("attention", "cross-attention"):
             prefix, length = ("self", "tgt") if kind == "attention" else ("cross", "src")
             made_of = own if kind == "attention" else ()
-            kept = [
+            duplicates = [
                 TensorSpec(f"decoder.{prefix}_{name}.{part}", "cache", ("batch", "heads", length, "head_dim"), made_of)
                 for name in ("key", "value")
             ]
-            order += kept
-            own += tuple(each.name for each in kept)
+            order += duplicates
+            own += tuple(each.name for each in duplicates)
         order.append(replace(spec, inputs=own))
     return order
 

@@ -309,8 +309,8 @@ def _write(file: BufferedIOBase, arrays: Mapping[str, np.ndarray], head: str) ->
     parts = (_bytes_of(given[name]) for name in order)
     beginning = memoryview(len(text).to_bytes(8, "little") + text)
     for piece in chain([beginning], parts):
-        for place in range(0, len(piece), _PIECE):
-            part = piece[place : place + _PIECE]
+        for offset in range(0, len(piece), _PIECE):
+            part = piece[offset : offset + _PIECE]
             digest.update(part)
             file.write(part)
     file.seek(8 + text.index(_DIGEST) + len(_DIGEST))
@@ -335,14 +335,14 @@ def _digests(file: BufferedIOBase, known: str | None = None) -> tuple[str, str]:
     start = file.read(8)
     length = int.from_bytes(start, "little")
     header = file.read(length) if length <= size else b""
-    place = header.find(_DIGEST) + len(_DIGEST)
-    end = place + len(_NO_DIGEST)
-    if place < len(_DIGEST) or header[end : end + 1] != b'"':
+    offset = header.find(_DIGEST) + len(_DIGEST)
+    end = offset + len(_NO_DIGEST)
+    if offset < len(_DIGEST) or header[end : end + 1] != b'"':
         raise ValueError("it stores no digest")
-    stored = header[place:end].decode("ascii", errors="replace")
+    stored = header[offset:end].decode("ascii", errors="replace")
     if known is not None:
         return stored, known
-    digest = hashlib.sha256(start + header[:place] + _NO_DIGEST.encode() + header[end:])
+    digest = hashlib.sha256(start + header[:offset] + _NO_DIGEST.encode() + header[end:])
     while piece := file.read(_PIECE):
         digest.update(piece)
     return stored, digest.hexdigest()

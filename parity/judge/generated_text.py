@@ -306,17 +306,17 @@ def explaining(run: CheckpointRun, index: int, *cases: Case, scores: bool = Fals
 
 
 def _reproduces(run: CheckpointRun, index: int, case: Case, dialect: str, scores: bool) -> bool:
-    asked = [
+    candidates = [
         c
         for c in derived(run, "generate", case.name)
         if c.notes["dialect"] == dialect and index in c.notes.get("subjects", [index])
     ]
-    return any(_writes(run, index, case, each, scores) for each in asked)
+    return any(_writes(run, index, case, each, scores) for each in candidates)
 
 
-def _writes(run: CheckpointRun, index: int, case: Case, asked: Case, scores: bool) -> bool:
+def _writes(run: CheckpointRun, index: int, case: Case, candidate: Case, scores: bool) -> bool:
     """Whether the oracle's output of a follow-up case equals the subject's text, and its scores if requested."""
-    theirs = run.oracle(asked.name)
+    theirs = run.oracle(candidate.name)
     ours, settings = sequences_of(run, index, case), settings_of(case)
     if ours is None or theirs is None:
         return False

@@ -39,7 +39,7 @@ def measured_errors(run: CheckpointRun) -> list[MeasuredError]:
                         case=case,
                         tensor=spec.name,
                         kind=spec.kind,
-                        places=_places(case, spec, error, bounds[spec.name]),
+                        places=_by_position(case, spec, error, bounds[spec.name]),
                         **_numbers(error, bounds[spec.name]),
                     )
                 )
@@ -82,7 +82,7 @@ def _numbers(error: Measured | str, bounds: tuple[Tolerance, Tolerance] | None) 
     return {**known, "error": error.slice}
 
 
-def _places(
+def _by_position(
     case: str, spec: TensorSpec, error: Measured | str, bounds: tuple[Tolerance, Tolerance] | None
 ) -> list[float]:
     """For each position the largest error over rows as a multiple of tolerance, to three digits; empty if the tensor

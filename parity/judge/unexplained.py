@@ -60,16 +60,16 @@ def _without(cell: Cell, entry: Entry, result: Result) -> Result | None:
     """The part of a result that an entry does not explain: None if nothing is left, the same object if it is all."""
     if result.ok or not entry.names_tensor(result.tensor):
         return result
-    places = {axis: cell.run.config.get(name) for axis, name in entry.only_at.items()}
-    if not places:
+    indices = {axis: cell.run.config.get(name) for axis, name in entry.only_at.items()}
+    if not indices:
         return None
     if not isinstance(result, Comparison) or not result.against_oracle:
         return result
-    rest = _elsewhere(cell, result, places)
+    rest = _elsewhere(cell, result, indices)
     return rest if rest is None or not rest.ok else None
 
 
-def _elsewhere(cell: Cell, result: Comparison, places: Indices) -> Result | None:
+def _elsewhere(cell: Cell, result: Comparison, indices: Indices) -> Result | None:
     """Repeats a comparison with the oracle without these indices."""
     oracle, trace = cell.run.oracle(cell.case.name), cell.run.trace(cell.index, cell.case.name)
     spec = next((spec for spec in cell.run.specs(cell.case.name) if spec.name == result.tensor), None)
@@ -78,7 +78,7 @@ def _elsewhere(cell: Cell, result: Comparison, places: Indices) -> Result | None
     expected = oracle.arrays[spec.name]
     actual = np.array(trace.arrays[spec.name], dtype=np.float64)
     actual = mean_loss(actual) if spec.kind == "loss" else actual
-    index = tuple(places.get(axis, slice(None)) for axis in spec.axes)
+    index = tuple(indices.get(axis, slice(None)) for axis in spec.axes)
     inside = all(not isinstance(at, int) or 0 <= at < size for at, size in zip(index, expected.shape, strict=False))
     if actual.shape != expected.shape or not inside or any(at is None for at in index):
         return result

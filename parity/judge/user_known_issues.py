@@ -135,16 +135,16 @@ def read_known_issues(path: Path, checkpoints: Iterable[Path] = ()) -> tuple[Kno
     for number, fields in enumerate(data["divergence"], 1):
         name = fields.get("id") if isinstance(fields, dict) else None
         named = isinstance(name, str) and name.strip() and name == printable(name, LONGEST_ID)
-        place = f"{path}: {name if named else f'entry {number}'}"
+        location = f"{path}: {name if named else f'entry {number}'}"
         try:
             issue = KnownIssue.model_validate({**fields, "source": str(path)} if isinstance(fields, dict) else fields)
         except ValidationError as error:
             raise KnownIssuesError(
-                f"{place}: {' '.join(format_validation_error(error).split()).removeprefix('Value error, ')}"
+                f"{location}: {' '.join(format_validation_error(error).split()).removeprefix('Value error, ')}"
             ) from error
         if issue.id in found or issue.id in taken:
             whose = "another entry" if issue.id in found else "a known issue of parity itself"
-            raise KnownIssuesError(f"{place}: {whose} has this id")
+            raise KnownIssuesError(f"{location}: {whose} has this id")
         found[issue.id] = issue
     return tuple(found.values())
 

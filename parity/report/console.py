@@ -82,7 +82,7 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def tell(out: Console, text: Text, indent: int, *, wrap_in_files: bool = False) -> None:
+def print_wrapped(out: Console, text: Text, indent: int, *, wrap_in_files: bool = False) -> None:
     """Prints a line; where a terminal is too narrow for it, what is carried over is indented.
 
     Args:
@@ -93,14 +93,14 @@ def tell(out: Console, text: Text, indent: int, *, wrap_in_files: bool = False) 
     if (out.soft_wrap and not wrap_in_files) or text.cell_len <= width:
         out.print(text)
         return
-    kept, rest = text.divide([indent])
+    label, rest = text.divide([indent])
     if out.soft_wrap:
         # In a file a path or a name is never broken, so that it can be found and copied.
         wrapped = textwrap.wrap(rest.plain, width - indent, break_long_words=False, break_on_hyphens=False)
         first, *others = map(Text, wrapped)
     else:
         first, *others = rest.wrap(out, width - indent)
-    out.print(Text("\n").join([kept + first, *(Text(" " * indent) + line for line in others)]))
+    out.print(Text("\n").join([label + first, *(Text(" " * indent) + line for line in others)]))
 
 
 def status_text(status: str) -> Text:

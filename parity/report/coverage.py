@@ -77,10 +77,10 @@ def _row(name: str, verdicts: list[Verdict] | None) -> str:
         return f"| `{name}` | – | – | all | {NO_BACKEND} |"
     counts = Counter(verdict.status for verdict in verdicts)
     why = Counter(reason for verdict in verdicts if verdict.status == "skip" for reason in _reasons(verdict))
-    told = "; ".join(f"{reason} ({count})" for reason, count in why.most_common())
+    reasons = "; ".join(f"{reason} ({count})" for reason, count in why.most_common())
     wrong = counts["fail"] + counts["error"]
     checked = f"{counts['pass']}" + (f", and {wrong} wrong" if wrong else "")
-    return f"| `{name}` | {checked} | {counts['known']} | {counts['skip']} | {told or '–'} |"
+    return f"| `{name}` | {checked} | {counts['known']} | {counts['skip']} | {reasons or '–'} |"
 
 
 def _reasons(verdict: Verdict) -> Iterator[str]:
@@ -101,10 +101,10 @@ def read_sections(text: str) -> dict[str, str]:
     return {stack: table.strip() + "\n" for stack, _, table in (part.partition("`\n\n") for part in parts)}
 
 
-def renew(place: Path, report: Report) -> None:
+def renew(file: Path, report: Report) -> None:
     """Writes a ``COVERAGE.md``, in which only the tables of the report's own stacks change."""
-    known = read_sections(place.read_text(encoding="utf-8")) if place.exists() else {}
-    place.write_text(page(known | sections(report)), encoding="utf-8")
+    known = read_sections(file.read_text(encoding="utf-8")) if file.exists() else {}
+    file.write_text(page(known | sections(report)), encoding="utf-8")
 
 
 def main() -> None:
@@ -112,8 +112,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m parity.report.coverage", description=about)
     parser.add_argument("report", type=Path, help="report.json of an audit of all fixtures")
     parser.add_argument("--out", type=Path, default=Path("COVERAGE.md"))
-    asked = parser.parse_args()
-    renew(asked.out, read_record(Report, asked.report))
+    arguments = parser.parse_args()
+    renew(arguments.out, read_record(Report, arguments.report))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from rich.text import Text
 from parity.judge import known_issues
 from parity.judge.checks import CHECKS, Check
 from parity.judge.judge import select_checks
-from parity.report.console import console, tell
+from parity.report.console import console, print_wrapped
 
 SHOWN_ENTRIES = 6
 INDENT = 16
@@ -28,19 +28,19 @@ def show_checks(names: list[str]) -> None:
     if names and all(name.upper() in CHECKS for name in names):
         for check in chosen:
             for line in _whole(check).split("\n"):
-                tell(out, line, INDENT)
+                print_wrapped(out, line, INDENT)
         return
     for group in dict.fromkeys(check.group for check in chosen):
         out.print(Text(group, "bold"))
         for check in (each for each in chosen if each.group == group):
-            tell(out, Text(f"  {check.id:<8} {check.claim}"), 11)
+            print_wrapped(out, Text(f"  {check.id:<8} {check.claim}"), 11)
 
 
 def _whole(check: Check) -> Text:
     text = Text.assemble((check.id, "bold"), f"  {check.group}\n")
-    for name, told in _lines(check):
+    for name, content in _lines(check):
         text.append(f"  {name:<{INDENT - 3}} ", "bright_black")
-        text.append(f"{told}\n")
+        text.append(f"{content}\n")
     return text
 
 

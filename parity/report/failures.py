@@ -50,7 +50,7 @@ class Origin:
         return [verdict for group in self.groups for verdict in group.verdicts]
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """The first tensor out of tolerance, or what was found."""
         verdict = self.groups[0].example
         first = verdict.first_divergence
@@ -94,18 +94,20 @@ def origins(found: Iterable[Group]) -> list[Origin]:
 
     What follows from another failure (``followed``) begins nowhere, unless it names a tensor of its own.
     """
-    places: dict[tuple[str, ...], list[Group]] = {}
+    by_location: dict[tuple[str, ...], list[Group]] = {}
     found = list(found)
-    for group in (each for each, root in zip(found, followed(found), strict=True) if root is None or _has_place(each)):
+    for group in (
+        each for each, root in zip(found, followed(found), strict=True) if root is None or _has_location(each)
+    ):
         verdict = group.example
         first = verdict.first_divergence
-        place = _cause(verdict) if first is None else (first.tensor, str(_made_here(first.inputs_within)))
-        places.setdefault((verdict.status, *place), []).append(group)
-    made = [Origin(tuple(members)) for members in places.values()]
+        location = _cause(verdict) if first is None else (first.tensor, str(_made_here(first.inputs_within)))
+        by_location.setdefault((verdict.status, *location), []).append(group)
+    made = [Origin(tuple(members)) for members in by_location.values()]
     return sorted(made, key=lambda origin: (not _made_here(origin.inputs_within), -len(origin.verdicts)))
 
 
-def _has_place(group: Group) -> bool:
+def _has_location(group: Group) -> bool:
     return group.example.first_divergence is not None
 
 
@@ -191,10 +193,10 @@ def usual_causes(found: Sequence[Group], likely_cause: Callable[[str], str]) -> 
     Args:
         likely_cause: by a check's id.
     """
-    told = []
+    causes = []
     for group, root in zip(found, followed(found), strict=True):
-        told.append((likely_cause(group.example.check), "") if root is None else ("", _named(root)))
-    return told
+        causes.append((likely_cause(group.example.check), "") if root is None else ("", _named(root)))
+    return causes
 
 
 def _named(group: Group) -> str:
@@ -256,9 +258,9 @@ def lines(group: Group, likely_cause: str = "", follows: str = "") -> Iterable[t
         yield REPRODUCE, evidence["reproduce"]
 
 
-def plain_lines(told: Iterable[tuple[str, str]]) -> str:
+def plain_lines(pairs: Iterable[tuple[str, str]]) -> str:
     """Lines of a block as text, a label and its text on each."""
-    return "\n".join(f"{name:<{LABEL}}  {line}" for name, line in told)
+    return "\n".join(f"{name:<{LABEL}}  {line}" for name, line in pairs)
 
 
 def _magnitude(verdict: Verdict) -> Iterable[tuple[str, str]]:

@@ -36,12 +36,12 @@ def show_known_issues(ids: list[str], backends: list[str], severities: list[str]
     out = console()
     out.print(*map(_whole, chosen), sep="\n") if ids else out.print(_table(chosen))
     counts = Counter(entry.severity for entry in chosen)
-    told = ", ".join(f"{counts[severity]} {severity}" for severity in WORST_FIRST if counts[severity])
-    out.print(f"{len(chosen)} of {len(known)} entries: {told or 'none'}")
+    totals = ", ".join(f"{counts[severity]} {severity}" for severity in WORST_FIRST if counts[severity])
+    out.print(f"{len(chosen)} of {len(known)} entries: {totals or 'none'}")
 
 
-def _check(what: str, asked: list[str], known: list[str]) -> None:
-    for name in asked:
+def _check(what: str, requested: list[str], known: list[str]) -> None:
+    for name in requested:
         if name not in known:
             raise NoSuchEntry(unknown(f"no {what} is called", name, known))
 
@@ -65,11 +65,11 @@ def _whole(entry: Entry) -> Text:
     for name, value in {**words, "versions": _versions(entry, "; "), **conditions}.items():
         if value:
             lines.append(f"  {name}: ", "bright_black")
-            lines.append(f"{_told(value)}\n")
+            lines.append(f"{_value_text(value)}\n")
     return lines
 
 
-def _told(value: object) -> str:
+def _value_text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} = {each}" for name, each in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -93,15 +93,15 @@ def _table(title: str, cells: dict[str, dict[str, list[str]]], claims: dict[str,
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    asked = [check for check in claims if any(check in found for found in cells.values())]
-    first = max(map(len, asked))
+    listed = [check for check in claims if any(check in found for found in cells.values())]
+    first = max(map(len, listed))
     table.add_column("check", no_wrap=True, min_width=first)
     for label in cells:
         table.add_column(_stacked(label), no_wrap=True, min_width=_width(label) - BESIDE)
     left = width - first - BESIDE - sum(map(_width, cells)) - BESIDE
     if left >= SHORTEST_CLAIM:
         table.add_column("claim", no_wrap=True, overflow="ellipsis", max_width=left)
-    for check in asked:
+    for check in listed:
         row = [_cell(found.get(check)) for found in cells.values()]
         table.add_row(check, *row, *([Text(claims[check])] if left >= SHORTEST_CLAIM else []))
     return table

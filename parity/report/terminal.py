@@ -14,7 +14,7 @@ from parity.core.display import printable, shown
 from parity.core.records import STOPPED, CheckpointRecord, Report, Verdict
 from parity.core.subject import Subject
 from parity.core.summary import WORDS
-from parity.report.console import STYLES, console, duration, plural, size, status_text, tell
+from parity.report.console import STYLES, console, duration, plural, print_wrapped, size, status_text
 from parity.report.failures import INDENT, REPRODUCE, Group, block, groups, headline, origins, usual_causes
 from parity.report.matrix import matrices
 
@@ -56,31 +56,31 @@ def show_report(report: Report, path: Path, verbosity: int = 0) -> None:
         _show_section(out, "Files not used", unused_lines(report), 4)
         out.print()
         if report.cost is not None:
-            tell(out, Text(cost_line(report), "bright_black"), 2)
+            print_wrapped(out, Text(cost_line(report), "bright_black"), 2)
         out.print(Text(f"report {printable(path, 4000)}\npage   {printable(path.with_suffix('.html'), 4000)}"))
     else:
         for line in _not_audited_lines(report):
-            tell(out, line, NOTICE_INDENT)
+            print_wrapped(out, line, NOTICE_INDENT)
         for group in failures:
-            tell(out, failure_line(group), 2)
+            print_wrapped(out, failure_line(group), 2)
     for line in last_lines(report):
-        tell(out, line, 2)
+        print_wrapped(out, line, 2)
 
 
 def _show_run(out: Console, report: Report) -> None:
     """What was audited with what, the matrix, and what could not be run."""
     for line in notice_lines(report):
-        tell(out, line, NOTICE_INDENT)
+        print_wrapped(out, line, NOTICE_INDENT)
     for name, environment in report.environments.items():
-        tell(out, environment_line(name, environment), 10)
+        print_wrapped(out, environment_line(name, environment), 10)
     if report.tolerances and "alone" in report.tolerances:
-        tell(out, Text(f"tolerances rest on {report.tolerances}"), 10)
+        print_wrapped(out, Text(f"tolerances rest on {report.tolerances}"), 10)
     for table in matrices(report, out.width):
         out.print()
         out.print(table)
     out.print(totals_line(report))
     for line in _not_run_lines(report):
-        tell(out, line, NOTICE_INDENT)
+        print_wrapped(out, line, NOTICE_INDENT)
 
 
 def _show_failures(out: Console, failures: Sequence[Group]) -> None:
@@ -91,7 +91,7 @@ def _show_failures(out: Console, failures: Sequence[Group]) -> None:
                 # The terminal itself wraps a command, so that it can be copied.
                 out.print(line, soft_wrap=True)
             else:
-                tell(out, line, INDENT, wrap_in_files=True)
+                print_wrapped(out, line, INDENT, wrap_in_files=True)
 
 
 def _show_section(out: Console, title: str, lines: Iterable[str | Text], indent: int) -> None:
@@ -100,11 +100,11 @@ def _show_section(out: Console, title: str, lines: Iterable[str | Text], indent:
     if lines:
         out.print(Text(f"\n{title}", "bold"))
         for line in lines:
-            tell(out, Text.assemble("  ", line), indent)
+            print_wrapped(out, Text.assemble("  ", line), indent)
 
 
 def _origin_lines(failures: Sequence[Group]) -> list[str]:
-    return [f"{o.place}{o.inputs} · {o.where} · {o.checks}" for o in origins(failures)]
+    return [f"{o.location}{o.inputs} · {o.where} · {o.checks}" for o in origins(failures)]
 
 
 def _not_run_lines(report: Report) -> Iterator[Text]:
@@ -179,8 +179,8 @@ def last_lines(report: Report) -> list[Text]:
     if stopped:
         parts.append(STOPPED)
     took = f" in {duration(report.cost.wall_seconds)}" if report.cost is not None else ""
-    told = " · ".join([*parts, *_counts(report.verdicts)]) + took + (" (strict)" if report.strict else "")
-    return [*lines, Text.assemble(VERDICTS[report.exit_code], " ", told)]
+    summary = " · ".join([*parts, *_counts(report.verdicts)]) + took + (" (strict)" if report.strict else "")
+    return [*lines, Text.assemble(VERDICTS[report.exit_code], " ", summary)]
 
 
 def _code(verdicts: Sequence[Verdict]) -> int:
@@ -210,14 +210,14 @@ def _failing_backends(verdicts: Sequence[Verdict]) -> list[str]:
     by_backend: dict[str, list[Verdict]] = {}
     for verdict in _failing(verdicts):
         by_backend.setdefault(Subject(verdict.backend, stack=verdict.stack).label, []).append(verdict)
-    told = []
+    parts = []
     for label, failing in list(by_backend.items())[:NAMED_BACKENDS]:
         begun = [o.groups[0].example.first_divergence for o in origins(groups(failing))]
         first = next((f", first at {each.tensor}" for each in begun if each is not None), "")
-        told.append(f"{label}: {_cells(failing)}{first}")
+        parts.append(f"{label}: {_cells(failing)}{first}")
     if (more := len(by_backend) - NAMED_BACKENDS) > 0:
-        told.append(f"{more} more")
-    return ["; ".join(told)] if told else []
+        parts.append(f"{more} more")
+    return ["; ".join(parts)] if parts else []
 
 
 def _counts(verdicts: Sequence[Verdict]) -> list[str]:
@@ -230,14 +230,14 @@ def _counts(verdicts: Sequence[Verdict]) -> list[str]:
 def notice_lines(report: Report) -> Iterator[Text]:
     """Checkpoints that could not be read, and the diagnoses of the others; then an empty line, if there is any."""
     yield from _unread_lines(report)
-    told = bool(report.unreadable)
+    any_notice = bool(report.unreadable)
     for checkpoint in report.checkpoints:
         for notice in checkpoint.notices:
-            told = True
+            any_notice = True
             where = f"{printable(checkpoint.name)}: " if len(report.checkpoints) > 1 else ""
             yield Text.assemble(("notice    ", STYLES["known"]), where, printable(notice.cause, NOTICE_LENGTH))
             yield Text.assemble(("          do: ", "bright_black"), printable(notice.advice, NOTICE_LENGTH))
-    if told:
+    if any_notice:
         yield Text("")
 
 
@@ -265,8 +265,8 @@ def totals_line(report: Report) -> Text:
     counts = report.totals.model_dump(by_alias=True)
     text = Text(f"{plural(len(report.verdicts), 'verdict')}: ", "bold")
     shown = [(status, count) for status, count in counts.items() if count or status == "pass"]
-    for place, (status, count) in enumerate(shown):
-        text.append(", " if place else "")
+    for index, (status, count) in enumerate(shown):
+        text.append(", " if index else "")
         text.append(f"{count} {status}", STYLES[status])
     if carried := carried_over(report):
         text.append(f" ({carried} of the known carried over to versions nobody measured)")

@@ -32,12 +32,12 @@ _LAYERS = (
 )
 
 
-def check_amount_asked(config: Config, model_class: str | None, opened: Opened, place: Path | str) -> None:
+def check_requested_size(config: Config, model_class: str | None, opened: Opened, location: Path | str) -> None:
     """Checks that the model size in a config is compatible with the headers of the weight files.
 
     Args:
         model_class: the documented class to build; None for the default of the architecture.
-        place: the path of the config in error messages.
+        location: the path of the config in error messages.
 
     Raises:
         CheckpointError: the config has more than ``MOST_TIMES`` as many elements or tensors.
@@ -45,21 +45,21 @@ def check_amount_asked(config: Config, model_class: str | None, opened: Opened, 
     masks = 0
     for half in (config.encoder, config.decoder) if isinstance(config, EncoderDecoderConfig) else (config,):
         if isinstance(half, SpeechConfig) and len(half.conv_dim) > _MOST_CONVOLUTIONS:
-            raise CheckpointError(place, f"defines {len(half.conv_dim):,} convolutions")
+            raise CheckpointError(location, f"defines {len(half.conv_dim):,} convolutions")
         if isinstance(half, Gpt2Config):
             # The library allocates a mask of one byte per pair of positions in every layer (modeling_gpt2.py, 4.57.6).
             masks = half.n_layer * half.n_positions**2 // 4
-    numbers, tensors = amount_asked(config, model_class)
+    numbers, tensors = requested_size(config, model_class)
     numbers += masks
     held = sum(map(_numbers, opened.tensors.values()))
-    _compare(place, numbers, held, SPARE_NUMBERS, "numbers")
-    _compare(place, tensors, len(opened.tensors), SPARE_TENSORS, "tensors")
+    _compare(location, numbers, held, SPARE_NUMBERS, "numbers")
+    _compare(location, tensors, len(opened.tensors), SPARE_TENSORS, "tensors")
 
 
-def _compare(place: Path | str, asked: int, held: int, spare: int, what: str) -> None:
-    if asked > MOST_TIMES * held + spare:
-        cause = f"defines a model with {asked:,} {what}, but its weight files have {held:,}"
-        raise CheckpointError(place, f"{cause}; the limit is {MOST_TIMES} times as many")
+def _compare(location: Path | str, requested: int, held: int, spare: int, what: str) -> None:
+    if requested > MOST_TIMES * held + spare:
+        cause = f"defines a model with {requested:,} {what}, but its weight files have {held:,}"
+        raise CheckpointError(location, f"{cause}; the limit is {MOST_TIMES} times as many")
 
 
 def _numbers(stored: Any) -> int:
@@ -68,7 +68,7 @@ def _numbers(stored: Any) -> int:
     return math.prod(stored.shape) * (2 * DTYPES[stored.dtype].itemsize if packed else 1)
 
 
-def amount_asked(config: Config, model_class: str | None = None) -> tuple[int, int]:
+def requested_size(config: Config, model_class: str | None = None) -> tuple[int, int]:
     """The number of elements and of tensors of a config's model.
 
     Args:

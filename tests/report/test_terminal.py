@@ -12,7 +12,7 @@ from rich.text import Text
 from parity.capture.task import Event
 from parity.core.records import STOPPED, Divergence, Notice, Unreadable
 from parity.judge.checks import CHECKS
-from parity.report.console import duration, size, tell
+from parity.report.console import duration, print_wrapped, size
 from parity.report.failures import INDENT, block, groups, lines, origins, usual_causes
 from parity.report.html.page import render
 from parity.report.matrix import worst
@@ -133,7 +133,7 @@ def test_what_a_terminal_carries_over_is_indented(monkeypatch):
     text = Text.assemble((f"  {'Claim':<{INDENT - 2}}", "bright_black"), "every word of it " * 9)
     for soft_wrap, height in ((False, 3), (True, 1)):
         out = Console(file=io.StringIO(), width=80, soft_wrap=soft_wrap)
-        tell(out, text, INDENT)
+        print_wrapped(out, text, INDENT)
         first, *others = out.file.getvalue().splitlines()
         assert first.startswith(f"  {'Claim':<{INDENT - 2}}every word") and len(others) == height - 1
         assert all(line.startswith(" " * INDENT + "every") or line[INDENT] != " " for line in others)
@@ -362,7 +362,7 @@ def test_where_the_weights_are_others_all_that_is_computed_follows(check):
 def test_what_only_follows_begins_nowhere():
     of_the_file = verdict("fail", check="FILE01", backend="file", reason="x is missing")
     made = groups([of_the_file, verdict("fail", check="NUM04", reason="the oracle raised")])
-    assert [origin.place for origin in origins(made)] == ["x is missing"]
+    assert [origin.location for origin in origins(made)] == ["x is missing"]
 
 
 @pytest.mark.parametrize(("cells", "code"), [([verdict()], 2), ([verdict(), failure()], 1), ([verdict("skip")], 2)])

@@ -16,7 +16,7 @@ from reference.config import config_of, read_config
 from reference.errors import CheckpointError, brief
 from reference.files import parse_json, read_bytes, read_json
 from reference.names import table_of
-from reference.weights.bounds import amount_asked
+from reference.weights.bounds import requested_size
 
 
 def copied(tmp_path, name="bart-odd", **changes):
@@ -38,7 +38,7 @@ def test_what_a_config_asks_for_is_counted_exactly(name, layers):
         half.update({field: layers for field in fields if field in half})
     for each in (config, config_of(raw)):
         shapes = table_of(each).shapes.values()
-        assert amount_asked(each) == (sum(map(math.prod, shapes)), len(shapes))
+        assert requested_size(each) == (sum(map(math.prod, shapes)), len(shapes))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ HOST = "parity.backends.mutants.tokenizer_host:"
 def _texts_first(patch: Patches, change) -> None:
     """Replaces every text, before it is encoded, by ``change`` of it and of ``add_prefix_space``."""
     patch(
-        f"{OURS}_placed",
+        f"{OURS}_token_spans",
         lambda original: lambda self, text: original(self, change(text, self.add_prefix_space)),
     )
 

@@ -148,8 +148,8 @@ def _nested(listing: Listing) -> Notice | None:
     if CONFIG_FILE in listing.files:
         return None
     if "snapshots" in listing.folders:
-        kept = sorted(names_in(listing.path / "snapshots")[1])
-        inside = f"snapshots/{kept[0]}" if kept else "snapshots/REVISION"
+        revisions = sorted(names_in(listing.path / "snapshots")[1])
+        inside = f"snapshots/{revisions[0]}" if revisions else "snapshots/REVISION"
         return Notice(
             id="hub-cache",
             cause="the hub cache's folder of a model, whose revisions lie below it",

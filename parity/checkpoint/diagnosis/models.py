@@ -71,12 +71,12 @@ def refusal(raw: Mapping[str, Any]) -> Notice | None:
 def _of_a_half(raw: Mapping[str, Any], kind: str) -> Notice | None:
     for half, known in (("encoder", ENCODERS[kind]), ("decoder", DECODERS)):
         content = raw.get(half)
-        family = word(content.get("model_type")) if isinstance(content, Mapping) else ""
-        if family and family not in known:
-            near = f" ({_NEAREST[family]})" if family in _NEAREST else ""
+        model_type = word(content.get("model_type")) if isinstance(content, Mapping) else ""
+        if model_type and model_type not in known:
+            near = f" ({_NEAREST[model_type]})" if model_type in _NEAREST else ""
             return Notice(
                 id="unsupported-model",
-                cause=f"the {half} is of model_type {family!r}, which is not audited as one{near}",
+                cause=f"the {half} is of model_type {model_type!r}, which is not audited as one{near}",
                 advice=AUDITED,
             )
     return None

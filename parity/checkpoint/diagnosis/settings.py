@@ -26,15 +26,15 @@ def notices_of_settings(
         config: the content of ``config.json``. stored: the content of ``generation_config.json``; None where there is
             none.
     """
-    place, settings = (CONFIG_FILE, config) if stored is None else (GENERATION_FILE, stored)
+    file, settings = (CONFIG_FILE, config) if stored is None else (GENERATION_FILE, stored)
     null = [name for name in NEVER_NULL if name in settings and settings[name] is None]
     if null:
         names = " and ".join(null)
         yield Notice(
             id="null-setting",
-            cause=f"{place} has null for {names}, for which transformers 4.x raises an error when it loads the "
+            cause=f"{file} has null for {names}, for which transformers 4.x raises an error when it loads the "
             "model, or generates",
-            advice=f"leave {names} out of {place}: the default is then in force",
+            advice=f"leave {names} out of {file}: the default is then in force",
         )
     absent = [
         name for name in WITH_DEFAULTS if name not in config and getattr(model_spec.config, name, None) is not None

@@ -286,14 +286,14 @@ def _other_size(opened: Opened, table: Table) -> Iterator[Notice]:
         if len(shape) == len(wanted.shape) and shape != wanted.shape:
             differing.append(name)
             axes = zip(wanted.axes, shape, wanted.shape, strict=True)
-            sizes |= {(axis, found, asked) for axis, found, asked in axes if found != asked}
+            sizes |= {(axis, found, config_size) for axis, found, config_size in axes if found != config_size}
     if len(sizes) != 1:
         return
-    ((axis, found, asked),) = sizes
-    where = f"it asks for {asked:,} along the axis {axis}, where the file has {found:,}"
+    ((axis, found, config_size),) = sizes
+    where = f"it asks for {config_size:,} along the axis {axis}, where the file has {found:,}"
     advice = "put the config beside the weights that they were saved with, by save_pretrained"
     if axis == "vocab":
-        where = f"vocab_size is {asked:,}, and the tables of tokens have {found:,} rows"
+        where = f"vocab_size is {config_size:,}, and the tables of tokens have {found:,} rows"
         advice = (
             f"set vocab_size to {found} if the rows are the tokenizer's, or resize the model "
             "(model.resize_token_embeddings(N)) and save both together by save_pretrained"

@@ -28,12 +28,12 @@ def notices_of_tokens(model_spec: ModelSpec, generation: Mapping[str, Any]) -> I
         generation: ``generation_config.json``; empty where there is none.
     """
     config = {name: getattr(model_spec.config, name, None) for name in NAMES}
-    for place, stated in ((CONFIG_FILE, config), (GENERATION_FILE, generation)):
+    for file, stated in ((CONFIG_FILE, config), (GENERATION_FILE, generation)):
         outside = [f"{name} {each}" for name in NAMES for each in _outside(stated.get(name), model_spec.vocab)]
         if outside:
             yield Notice(
                 id="token-outside-table",
-                cause=f"{place} names tokens that the model's table of {model_spec.vocab} has no row for: "
+                cause=f"{file} names tokens that the model's table of {model_spec.vocab} has no row for: "
                 f"{', '.join(outside)}",
                 advice="a token that was added to the tokenizer needs a row: "
                 "model.resize_token_embeddings(len(tokenizer)); otherwise correct the id. "

@@ -229,8 +229,8 @@ def _held_cases(run: CheckpointRun, case: Case) -> Iterator[Case]:
                 "settings": {**held, **longer},
                 "subjects": subjects,
             }
-            asked = replace(case, notes=notes)
-            for spoken in (None, *(name for name in DIALECTS if may_differ(DIALECTS[name], asked))):
+            held_case = replace(case, notes=notes)
+            for spoken in (None, *(name for name in DIALECTS if may_differ(DIALECTS[name], held_case))):
                 # Settings that the case switches off are in force nowhere.
                 settings = {"arguments": {**passed, **held, **longer}, **({"dialect": spoken} if spoken else {})}
                 words = [

@@ -34,12 +34,12 @@ def end_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
     found = wanted_end(sequences, settings_of(case))
     if found is None:
         return
-    row, place, token = found
-    for name, least in (("generate.end-forbidden", place + 1), ("generate.end-allowed", place)):
+    row, position, token = found
+    for name, least in (("generate.end-forbidden", position + 1), ("generate.end-allowed", position)):
         ends: dict[str, Any] = {"eos_token_id": token, "min_length": least}
         in_force = GenerationSettings.from_dict(case.notes["settings"], **ends).to_dict()
         arguments = {"arguments": {**case.settings["arguments"], **ends}}
-        notes: Notes = {**case.notes, "settings": in_force, "row": row, "tgt": place}
+        notes: Notes = {**case.notes, "settings": in_force, "row": row, "tgt": position}
         yield Case(name, "generate", case.inputs, arguments, case.requires, notes=notes)
 
 
@@ -53,13 +53,13 @@ def wanted_end(sequences: np.ndarray, settings: GenerationSettings) -> tuple[int
         Row, position and token; None where no row has a token that can be an end.
     """
     unfit = {settings.pad_token_id, settings.decoder_start_token_id, *settings.ends}
-    places = [
-        (place, -row, int(token))
+    candidates = [
+        (position, -row, int(token))
         for row, tokens in enumerate(sequences)
-        for place, token in enumerate(tokens[: settings.max_length - ROOM])
-        if place and int(token) not in unfit and token not in tokens[:place]
+        for position, token in enumerate(tokens[: settings.max_length - ROOM])
+        if position and int(token) not in unfit and token not in tokens[:position]
     ]
-    if not places:
+    if not candidates:
         return None
-    place, row, token = max(places)
-    return -row, place, token
+    position, row, token = max(candidates)
+    return -row, position, token

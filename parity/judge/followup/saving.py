@@ -137,8 +137,8 @@ def _routes(saver: str) -> dict[str, list[Promise]]:
 
 def saved_digest(trace: Trace) -> str:
     """Digest of the saved files' names and bytes, first 32 hex digits, so that equal files are loaded once."""
-    told = "".join(f"{name}:{facts['sha256']}" for name, facts in sorted(trace.facts["files"].items()))
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    content = "".join(f"{name}:{facts['sha256']}" for name, facts in sorted(trace.facts["files"].items()))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _answer(run: CheckpointRun, index: int, case: str) -> Trace | None:

@@ -44,9 +44,11 @@ def annotation_lines(report: Report) -> list[str]:
     """One ``::error`` for each way to fail; more than GitHub shows are counted in the last."""
     verdicts = shown([verdict for verdict in report.verdicts if verdict.status in ("fail", "error")])
     found = list(groups(verdicts))
-    told = [annotation(" · ".join(headline(group)), _told(group, ("", ""), _ANNOTATED)) for group in found]
+    annotations = [
+        annotation(" · ".join(headline(group)), _plain_block(group, ("", ""), _ANNOTATED)) for group in found
+    ]
     unread = [annotation("not read", printable(each.cause)) for each in report.unreadable]
-    return at_most([*unread, *told], "ways to fail")
+    return at_most([*unread, *annotations], "ways to fail")
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -74,7 +76,9 @@ def _subjects(report: Report) -> Iterator[str]:
 def _failures(report: Report) -> Iterator[str]:
     found = list(groups(verdict for verdict in report.verdicts if verdict.status in ("fail", "error")))
     for group, cause in list(zip(found, usual_causes(found, likely_cause), strict=True))[:SHOWN_FAILURES]:
-        block = "\n".join([" · ".join(headline(group)), *(f"  {line}" for line in _told(group, cause).splitlines())])
+        block = "\n".join(
+            [" · ".join(headline(group)), *(f"  {line}" for line in _plain_block(group, cause).splitlines())]
+        )
         fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", block)), 3)
         yield f"\n{fence}text\n{block}\n{fence}"
     if len(found) > SHOWN_FAILURES:
@@ -92,20 +96,20 @@ def _known(report: Report) -> Iterator[str]:
         yield "\n</details>"
 
 
-def _told(group: Group, cause: tuple[str, str], names: Sequence[str] | None = None) -> str:
-    told = lines(group, *cause)
-    return plain_lines((name, line) for name, line in told if names is None or name in names)
+def _plain_block(group: Group, cause: tuple[str, str], names: Sequence[str] | None = None) -> str:
+    pairs = lines(group, *cause)
+    return plain_lines((name, line) for name, line in pairs if names is None or name in names)
 
 
 def annotation(title: str, message: str) -> str:
     return f"::error title={_property(title)}::{_data(message)}"
 
 
-def at_most(told: list[str], what: str) -> list[str]:
-    if len(told) <= SHOWN_ANNOTATIONS:
-        return told
-    rest = len(told) - SHOWN_ANNOTATIONS + 1
-    return [*told[: SHOWN_ANNOTATIONS - 1], annotation("parity", f"{rest} more {what}: see the report")]
+def at_most(annotations: list[str], what: str) -> list[str]:
+    if len(annotations) <= SHOWN_ANNOTATIONS:
+        return annotations
+    rest = len(annotations) - SHOWN_ANNOTATIONS + 1
+    return [*annotations[: SHOWN_ANNOTATIONS - 1], annotation("parity", f"{rest} more {what}: see the report")]
 
 
 def _data(text: str) -> str:

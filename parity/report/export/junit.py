@@ -49,10 +49,10 @@ def _suite(report: Report, key: tuple[str, ...], verdicts: list[Verdict]) -> ET.
 def _test(key: tuple[str, ...], verdict: Verdict) -> ET.Element:
     test = ET.Element("testcase", {"classname": ".".join(key), "name": f"{verdict.check}[{verdict.case}]"})
     if verdict.status in ("fail", "error"):
-        told = lines(Group((verdict,)), likely_cause(verdict.check))
+        pairs = lines(Group((verdict,)), likely_cause(verdict.check))
         tag = "failure" if verdict.status == "fail" else "error"
         element = ET.SubElement(test, tag, {"type": verdict.status, "message": sentence(verdict.reason)})
-        element.text = plain_lines(told)
+        element.text = plain_lines(pairs)
     elif verdict.status in ("known", "skip"):
         ET.SubElement(test, "skipped", {"type": verdict.status, "message": sentence(verdict.reason)})
     return test

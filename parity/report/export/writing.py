@@ -16,7 +16,7 @@ def write(path: Path, text: str) -> None:
         OutputError: it cannot be written.
     """
 
-    _told(path, lambda: write_whole(path, text))
+    _with_path_in_errors(path, lambda: write_whole(path, text))
 
 
 def append(path: Path, text: str) -> None:
@@ -31,10 +31,10 @@ def append(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
 
-    _told(path, added)
+    _with_path_in_errors(path, added)
 
 
-def _told(path: Path, act: Callable[[], None]) -> None:
+def _with_path_in_errors(path: Path, act: Callable[[], None]) -> None:
     try:
         act()
     except OSError as error:

@@ -101,8 +101,8 @@ def error_view(report: Report) -> list[CheckpointErrors]:
                 panels.append(_panel(case, cases[case], decades[case], status))
             heat = heat_map(row for rows in cases.values() for row in rows)
             title = f"{subject.label} · {subject.dtype} · {subject.device}"
-            place = curve_anchor(checkpoint, subject, subject.label)
-            shown.append(SubjectErrors(place, title, panels, heat, left_out))
+            curves = curve_anchor(checkpoint, subject, subject.label)
+            shown.append(SubjectErrors(curves, title, panels, heat, left_out))
         shown.sort(key=lambda each: WORST_FIRST.index(each.status))
         views.append(CheckpointErrors(anchor("errors", checkpoint), checkpoint, shown))
     return views

@@ -47,19 +47,19 @@ def counted(verdicts: Iterable[Verdict]) -> list[tuple[str, int]]:
 def _answer(report: Report) -> tuple[str, str]:
     """In one sentence, whether all is well, and if not, who fails."""
     totals, where = report.totals, _listed([c.name for c in report.checkpoints], "checkpoints")
-    asked = _backends(v for v in report.verdicts if v.status != "skip")
+    judged = _backends(v for v in report.verdicts if v.status != "skip")
     if totals.fail:
         failing = _backends(v for v in report.verdicts if v.status == "fail")
         if not failing:
             return "fail", f"The weight file fails its claims: {where}"
-        return "fail", f"{len(failing)} of {plural(len(asked), 'backend')} fail on {where}: {_listed(failing)}"
+        return "fail", f"{len(failing)} of {plural(len(judged), 'backend')} fail on {where}: {_listed(failing)}"
     if totals.error:
         return "error", f"Incomplete result on {where}: {plural(totals.error, 'check')} ended in an error"
     if report.unreadable:
         return "error", f"{plural(len(report.unreadable), 'checkpoint')} could not be read; the others are {where}"
     if not totals.passed and not totals.known:
         return "skip", f"Nothing was checked on {where}: every cell was skipped"
-    agree = f"{plural(len(asked), 'backend')} {'agree' if len(asked) != 1 else 'agrees with the oracle'} on {where}"
+    agree = f"{plural(len(judged), 'backend')} {'agree' if len(judged) != 1 else 'agrees with the oracle'} on {where}"
     if not totals.known:
         return "pass", agree
     known = {

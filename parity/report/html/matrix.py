@@ -99,7 +99,7 @@ def matrix_views(report: Report, anchors: Anchors) -> list[Matrix]:
 
 def _matrix(prefix: str, title: str, verdicts: list[Verdict], columns: set[str], anchors: Anchors) -> Matrix:
     order = {
-        subject: place for place, subject in enumerate(dict.fromkeys(verdict.subject_label for verdict in verdicts))
+        subject: index for index, subject in enumerate(dict.fromkeys(verdict.subject_label for verdict in verdicts))
     }
     groups: dict[str, dict[str, dict[str, list[Verdict]]]] = {}
     for verdict in (each for each in verdicts if each.subject_label in columns):
@@ -123,14 +123,14 @@ def _row(prefix: str, check: str, found: dict[str, list[Verdict]], subjects: lis
     return Row(check, claim, CHECKS[check].source if check in CHECKS else "", cells)
 
 
-def _cell(place: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -> Cell:
+def _cell(anchor: str, subject: str, verdicts: list[Verdict], anchors: Anchors) -> Cell:
     if not verdicts:
-        return Cell(place, subject, None, f"does not apply to {subject}", [])
+        return Cell(anchor, subject, None, f"does not apply to {subject}", [])
     cases = [
         Case(verdict.case, verdict.status, verdict.ratio, _reason(verdict), anchors.get(id(verdict)))
         for verdict in verdicts
     ]
-    return Cell(place, subject, worst([v.status for v in verdicts]), ", ".join(_hover(subject, cases)), cases)
+    return Cell(anchor, subject, worst([v.status for v in verdicts]), ", ".join(_hover(subject, cases)), cases)
 
 
 def _hover(subject: str, cases: list[Case]) -> Iterator[str]:

@@ -31,7 +31,7 @@ FARTHEST = 1e30
 Height = Callable[[float], float]
 """From a multiple of tolerance to where it is on the axis."""
 
-_PLACES = (
+_NAME_PATTERNS = (
     re.compile(r"gradient\.(?:model\.)?(?P<group>(?:encoder|decoder)(?:\.layers\.\d+)?)\.(?P<name>.+)"),
     re.compile(r"(?P<group>encoder|decoder)\.(?P<name>.+)"),
     re.compile(r"(?P<group>)gradient\.(?:model\.)?(?P<name>.+)"),
@@ -130,7 +130,7 @@ def plot(rows: list[MeasuredError], decades: tuple[int, int]) -> Plot:
     top = TOP + above
     bottom = top + HEIGHT
     right = round(LEFT + slot * len(rows), 1)
-    names = [_place(row.tensor) for row in rows]
+    names = [_band_of(row.tensor) for row in rows]
     labels = _labels(rows, [name for _, name in names], slot)
     longest = max((len(label.text) for label in labels), default=0)
     zero = bottom + STRIP * 0.6
@@ -231,34 +231,34 @@ def _value(row: MeasuredError) -> Value:
 def _steps(numbers: list[float | None], slot: float, height: Height) -> str:
     """A step line over the tensors' slots, broken where there is no number."""
     path, drawing = [], False
-    for place, number in enumerate(numbers):
+    for index, number in enumerate(numbers):
         if not number:
             drawing = False
             continue
         y = height(number)
-        start, end = round(LEFT + slot * place, 1), round(LEFT + slot * (place + 1), 1)
+        start, end = round(LEFT + slot * index, 1), round(LEFT + slot * (index + 1), 1)
         path.append(f"V{y}H{end}" if drawing else f"M{start} {y}H{end}")
         drawing = True
     return "".join(path)
 
 
-def _place(tensor: str) -> tuple[str, str]:
+def _band_of(tensor: str) -> tuple[str, str]:
     """The part of the model, and the tensor's name in it."""
-    for pattern in _PLACES:
+    for pattern in _NAME_PATTERNS:
         if found := pattern.fullmatch(tensor):
             return found["group"], found["name"]
     return "", tensor
 
 
 def _bands(groups: list[str], slot: float) -> list[Band]:
-    bands, place = [], 0
+    bands, index = [], 0
     for group, members in groupby(groups):
         count = len(list(members))
         if group:
             width = round(slot * count, 1)
             shown = next((text for text in (group, group.replace("layers.", ""), group[:3]) if _fits(text, width)), "")
-            bands.append(Band(round(LEFT + slot * place, 1), width, shown))
-        place += count
+            bands.append(Band(round(LEFT + slot * index, 1), width, shown))
+        index += count
     return bands
 
 

@@ -142,12 +142,12 @@ def _line(
     marks = {mark.position: mark for mark in row.marks}
     end = _end(row.tokens, pad)
     boxes = []
-    for place, token in enumerate(row.tokens):
-        word = row.words[place] if row.words and place < len(row.words) else words.get(token, str(token))
-        same = oracle is None or (place < len(oracle.tokens) and oracle.tokens[place] == token)
-        kind = "pad" if place >= end else "same" if same else "other"
-        named = bool(row.words and place < len(row.words)) or token in words
-        boxes.append(replace(_box(place, token, word, kind, marks.get(place), words), named=named))
+    for position, token in enumerate(row.tokens):
+        word = row.words[position] if row.words and position < len(row.words) else words.get(token, str(token))
+        same = oracle is None or (position < len(oracle.tokens) and oracle.tokens[position] == token)
+        kind = "pad" if position >= end else "same" if same else "other"
+        named = bool(row.words and position < len(row.words)) or token in words
+        boxes.append(replace(_box(position, token, word, kind, marks.get(position), words), named=named))
     is_oracle = row is oracle
     return Line(
         label=f"{subject.label} · {subject.dtype}" + (f" · {subject.device}" if subject.device != "cpu" else ""),
@@ -159,9 +159,9 @@ def _line(
     )
 
 
-def _box(place: int, token: int, word: str, kind: str, mark: TokenDiff | None, words: dict[int, str]) -> Box:
+def _box(position: int, token: int, word: str, kind: str, mark: TokenDiff | None, words: dict[int, str]) -> Box:
     shown, spaced = _shown(word), word.startswith(" ")
-    hover = f"position {place}, token {token}"
+    hover = f"position {position}, token {token}"
     if mark is None:
         return Box(shown, spaced, hover, kind, "")
     if mark.tolerance is not None:

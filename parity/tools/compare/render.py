@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.core.display import shown
-from parity.report.console import console, plural, tell
+from parity.report.console import console, plural, print_wrapped
 from parity.tools.compare.compare import Compared, Comparison
 from parity.tools.compare.tensor_diff import TensorRow
 from parity.tools.gate.render import show_changes
@@ -32,15 +32,15 @@ def show_comparison(found: Comparison, everything: bool = False) -> None:
     for line in found.environments:
         out.print(Text(line, "bright_black"))
     for each in found.cases:
-        tell(out, Text.assemble((_title(each), "bold"), f": {summary(each)}"), 2)
+        print_wrapped(out, Text.assemble((_title(each), "bold"), f": {summary(each)}"), 2)
         if everything or each.first is not None:
             out.print(_table(each))
     if found.one_sided or not found.cases:
         for line in (*found.shared, *found.one_sided):
-            tell(out, Text(line, "bright_black"), 2)
+            print_wrapped(out, Text(line, "bright_black"), 2)
     show_changes(out, found.changes, SHOWN_ROWS)
     if not found.cases:
-        tell(out, Text(NOTHING_SHARED), 2)
+        print_wrapped(out, Text(NOTHING_SHARED), 2)
         return
     count = len(found.differing)
     differing = f"{count} {'differ' if count > 1 else 'differs'}" if count else "no difference beyond both tolerances"

@@ -60,7 +60,7 @@ def fuzz(
     out: Path,
     seconds: float,
     backends: Sequence[str] | None = None,
-    families: Sequence[str] | None = None,
+    architectures: Sequence[str] | None = None,
     seed: int = 0,
     known: str = "",
     cache: Path | None = None,
@@ -75,7 +75,7 @@ def fuzz(
     if importlib.util.find_spec("hypothesis") is None:
         raise FuzzError("hypothesis, which draws the examples, is not installed: pip install 'encdec-parity[fuzz]'")
     plan = plan_of(backends)
-    unknown = sorted(set(families or ()) - set(AUDITED))
+    unknown = sorted(set(architectures or ()) - set(AUDITED))
     if unknown:
         raise FuzzError(f"--family {unknown[0]}: no such family; there are {', '.join(AUDITED)}")
     if known and known not in {entry.id for entry in entries()}:
@@ -84,7 +84,7 @@ def fuzz(
     search = Search(
         process_of(plan, cache),
         plan,
-        families or AUDITED,
+        architectures or AUDITED,
         seed=seed,
         known=known,
         progress=progress,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from parity.core.display import printable, shown
-from parity.report.console import console, plural, tell
+from parity.report.console import console, plural, print_wrapped
 from parity.tools.gate.gate import Change, GateResult
 
 SHOWN = 40
@@ -35,7 +35,7 @@ def show_gate(gated: GateResult, report: Path, baseline: Path) -> None:
     for line in gated.versions:
         out.print(Text(line, "bright_black"))
     show_changes(out, gated.changes, SHOWN)
-    tell(out, Text(ending(gated, baseline)), 2)
+    print_wrapped(out, Text(ending(gated, baseline)), 2)
     if gated.changes and not any(change.regression for change in gated.changes):
         out.print(f"if this is intended: {update_command(report, baseline)}")
 
@@ -44,7 +44,9 @@ def show_changes(out: Console, changes: Iterable[Change], most: int) -> None:
     """Prints a line for each group of changes, the worst first; lines beyond ``most`` are counted."""
     lines = list(change_lines(shown(list(changes))))
     for kind, line in lines[:most]:
-        tell(out, Text.assemble((f"{LABELS.get(kind, kind):<{INDENT}}", COLOURS.get(kind, "green")), line), INDENT)
+        print_wrapped(
+            out, Text.assemble((f"{LABELS.get(kind, kind):<{INDENT}}", COLOURS.get(kind, "green")), line), INDENT
+        )
     if len(lines) > most:
         out.print(f"and {plural(len(lines) - most, 'line')} more")
 
