@@ -3,6 +3,7 @@
 The Python interface:
 
 - ``audit`` runs checkpoints in every backend, judges them and returns a ``Report``; ``AuditOptions`` has its options.
+- ``check`` compares a model of your own, an object of this process, with a checkpoint.
 - ``read_report`` reads the ``Report`` of an earlier run, whose ``failures`` are ``Failure`` objects.
 - ``compare`` compares two runs or checkpoints tensor by tensor and returns a ``Comparison``.
 - ``InputError`` is raised for input that cannot be used; ``CheckpointError`` is one of its classes.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from parity.core.failure import Failure
     from parity.core.options import AuditOptions
     from parity.core.records import Report
+    from parity.own_model import check
     from parity.tools.compare.compare import Comparison
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Report",
     "__version__",
     "audit",
+    "check",
     "compare",
     "read_report",
 ]
@@ -53,6 +56,7 @@ _MODULES = {
     "InputError": "parity.core.errors",
     "Report": "parity.core.records",
     "audit": "parity.api",
+    "check": "parity.own_model",
     "compare": "parity.api",
     "read_report": "parity.api",
 }

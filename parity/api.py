@@ -11,7 +11,8 @@ Bad input raises ``parity.InputError`` (``parity.core.errors``) with the line th
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial, wraps
@@ -35,7 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _with_printable_errors(function: Callable[P, T]) -> Callable[P, T]:
+def with_printable_errors(function: Callable[P, T]) -> Callable[P, T]:
     """Makes the message of an ``InputError`` the line that the command prints.
 
     A name or value of a checkpoint in it may hold control characters; they are escaped before anyone prints it.
@@ -52,7 +53,7 @@ def _with_printable_errors(function: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-@_with_printable_errors
+@with_printable_errors
 def audit(
     checkpoints: Sequence[str | Path],
     options: AuditOptions | None = None,
@@ -94,19 +95,33 @@ def audit(
             written), ``RecordError`` and ``TraceError`` (a damaged run directory).
         OSError, MemoryError: raised by the operating system.
     """
+    options = replace(options or DEFAULTS, **named)
+    if options.models:
+        with _models_of(options, checkpoints) as (options, unaccepted):
+            return audit_with(checkpoints, options, progress, start=began, unaccepted=unaccepted)
+    return audit_with(checkpoints, options, progress, start=began)
+
+
+def audit_with(
+    checkpoints: Sequence[str | Path],
+    options: AuditOptions,
+    progress: Callable[[Event], None] | None,
+    **how: Any,
+) -> Report:
+    """``audit`` with further keywords of ``parity.capture.pipeline.capture``: ``executor``, ``unaccepted``."""
     from parity.capture.run_directory import locked, run_directory
     from parity.capture.task import CaptureStopped
     from parity.core.records import Manifest
     from parity.judge.captured_run import CheckpointRun
     from parity.judge.judge import Judge
 
-    options = replace(options or DEFAULTS, **named)
     options, selected = _check_before_capture(options, checkpoints)
+    how |= {"selected": selected}
     out = run_directory(options.out)
     options = replace(options, out=out)
     with locked(out):
         if options.goldens:
-            _capture(checkpoints, options, progress, selected=selected, start=began)
+            _capture(checkpoints, options, progress, **how)
             return judge(out, checks=options.checks, **_judged_by(options))
         judging = Judge(options.checks, **_judged_by(options))
 
@@ -121,11 +136,11 @@ def audit(
             if judging.stopped:
                 raise CaptureStopped
 
-        manifest = _capture(checkpoints, options, progress, captured, selected=selected, start=began)
+        manifest = _capture(checkpoints, options, progress, captured, **how)
         return _written(judging.report(manifest, while_captured=True), out)
 
 
-@_with_printable_errors
+@with_printable_errors
 def capture(
     checkpoints: Sequence[str | Path],
     options: AuditOptions | None = None,
@@ -144,7 +159,30 @@ def capture(
     Returns:
         The manifest, also written to ``out/manifest.json``; the traces are in ``out/traces/``.
     """
-    return _capture(checkpoints, replace(options or DEFAULTS, **named), progress)
+    options = replace(options or DEFAULTS, **named)
+    if options.models:
+        with _models_of(options, checkpoints) as (options, unaccepted):
+            return _capture(checkpoints, options, progress, unaccepted=unaccepted)
+    return _capture(checkpoints, options, progress)
+
+
+@contextmanager
+def _models_of(
+    options: AuditOptions, checkpoints: Sequence[str | Path]
+) -> Iterator[tuple[AuditOptions, dict[str, str]]]:
+    """Registers the models of a user's files.
+
+    Raises:
+        InputError: there is not exactly one checkpoint, or a model cannot be used.
+    """
+    from parity.capture.model_files import registered
+    from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
+
+    if len(checkpoints) != 1:
+        raise InputError(f"--model: a model is compared with one checkpoint, and there are {len(checkpoints)}")
+    directory = resolve_checkpoint(str(checkpoints[0]), options.offline, options.cache)
+    with registered(options, inspect_checkpoint(directory, options.model_class)) as found:
+        yield found
 
 
 def _capture(
@@ -152,11 +190,9 @@ def _capture(
     options: AuditOptions,
     progress: Callable[[Event], None] | None,
     captured: Callable[[Manifest], None] | None = None,
-    *,
-    selected: Sequence[str] | None = None,
-    start: float | None = None,
+    **how: Any,
 ) -> Manifest:
-    """Implements ``capture``; the other arguments are those of ``parity.capture.pipeline.capture``."""
+    """Implements ``capture``; ``how`` has further arguments of ``parity.capture.pipeline.capture``."""
     from parity.capture.pipeline import capture as run
     from parity.cases.documented_values import documented_values
     from parity.judge.followup.cases import layers, stages
@@ -174,8 +210,7 @@ def _capture(
         unreadable=unreadable,
         narrow=partial(narrowed, checks=select_checks(options.checks)) if options.checks else None,
         captured=captured,
-        selected=selected,
-        start=start,
+        **how,
     )
     if options.goldens:
         return _with_goldens(options, derive, capture_these)
@@ -235,7 +270,7 @@ def _with_goldens(options: AuditOptions, derive: Sequence[Derive], capture_these
     return manifest
 
 
-@_with_printable_errors
+@with_printable_errors
 def judge(
     directory: Path,
     *,
@@ -317,7 +352,7 @@ def _written(report: Report, directory: Path) -> Report:
     return in_directory(report, directory)
 
 
-@_with_printable_errors
+@with_printable_errors
 def read_report(path: str | Path) -> Report:
     """Reads the report of an earlier run.
 
@@ -335,7 +370,7 @@ def read_report(path: str | Path) -> Report:
     return read_record(Report, report_file(Path(path)))
 
 
-@_with_printable_errors
+@with_printable_errors
 def compare(
     one: str | Path,
     other: str | Path,

@@ -99,6 +99,8 @@ def capabilities(
 def _declared(question: Question) -> dict[str, str]:
     """What a backend that can run does not support, as its row's ``limits`` or its class declares."""
     entry = question.entry
+    if entry.lacking is not None:
+        return dict(entry.lacking)
     limits = limits_of(entry)
     if limits is not None:
         return dict(limits(question))

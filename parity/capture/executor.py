@@ -325,6 +325,8 @@ def _setup_options(tasks: Sequence[Task], memory: int) -> dict[str, Any]:
     Computed here, not in the worker, because only a worker set up with the same options can run these tasks.
     """
     entry = find_entry(tasks[0].backend)
+    if entry.setup:
+        return dict(entry.setup)
     try:
         kind = getattr(importlib.import_module(entry.module), entry.attribute)
     except (ImportError, AttributeError):  # a third party's in another stack: its worker reports the error

@@ -38,8 +38,10 @@ from parity.capture.task import CaptureError, CaptureStopped, Event, Executor, R
 from parity.capture.views import Views
 from parity.capture.worker.handed_files import FilesChanged, UsersPath
 from parity.capture.worker.saving import without_large_files
+from parity.cases.unaccepted import without_inputs
 from parity.core.backends import find_entry
 from parity.core.case import Case
+from parity.core.eligibility import Eligible, Skip, eligibility
 from parity.core.model_spec import ModelSpec
 from parity.core.options import DEFAULTS, AuditOptions
 from parity.core.records import STOPPED, CheckpointRecord, Manifest, TraceRecord, Unreadable, write_record
@@ -84,6 +86,7 @@ def capture(
     captured: Callable[[Manifest], None] | None = None,
     selected: Sequence[str] | None = None,
     start: float | None = None,
+    unaccepted: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Runs every case of these checkpoints on every subject and writes a run directory.
 
@@ -106,6 +109,7 @@ def capture(
         selected: the backends that a filter leaves, as in ``options.backends``. Unlike those, one that cannot run is
             left out, and is no error while another can run. Ignored where backends are requested.
         start: when the command started, by ``time.monotonic``; recorded as the phase ``start``.
+        unaccepted: inputs that a user's model does not accept, with the reason (``parity.cases.unaccepted``).
 
     A checkpoint that cannot be read is skipped and recorded as unreadable, if another one can be read.
 
@@ -123,6 +127,8 @@ def capture(
         if inspected is not None:
             inspected(found)
         base = _base_cases(found, unread, _rows(options.inputs, found), options.cases)
+        if unaccepted:
+            base = {name: [without_inputs(case, unaccepted) for case in cases] for name, cases in base.items()}
         found = [each for each in found if each.name in base]
         store = TraceCache(options.cache or default_cache())
         prepare(out / "traces", "the run directory")
@@ -319,7 +325,7 @@ class _Run:
             self.local_stacks[stack.name] = LocalStack(stack.name, stack.interpreter, stack.environment, facts)
         if device == "cuda" and not any(local.cuda_devices() for local in self.local_stacks.values()):
             raise CaptureError("--device cuda: no CUDA device is seen by torch or JAX in any stack; use --device cpu")
-        everyone = add_peers(everyone, self.local_stacks["main"].facts["versions"])
+        everyone = add_peers(everyone, self.local_stacks["main"].facts["versions"], options.references)
         _oracle_can_run(everyone, self.local_stacks["main"].facts["versions"])
         kinds = dict.fromkeys(each.model_spec.kind for each in checkpoints)
         chosen = (
@@ -385,7 +391,13 @@ class _Run:
             for index, each in enumerate(self.targets)
             if self._has_judged(each) and each.accepts(model_spec)
         ]
-        cells = [self._cell(index, name, case) for case in cases for index, each in targets if each.is_requested(case)]
+        cells = [
+            self._cell(index, name, case)
+            for case in cases
+            for judged in [_is_judged(case, [each for _, each in targets])]
+            for index, each in targets
+            if each.is_requested(case) and (judged or each.subject.role not in MEASURES)
+        ]
         self._planned.update(cell.task.id for cell in cells)
         self._count += len(cells)
         self._done_count += sum(cell.task.id in self._done for cell in cells)
@@ -597,6 +609,14 @@ def _oracle_can_run(everyone: Sequence[Subject], versions: Mapping[str, str]) ->
     raise CaptureError(
         f"nothing can be judged: the float64 oracle computes with PyTorch, and {why} in the environment of this "
         f"command, and no stack main is made: parity stack make main, or pip install {' '.join(words)}"
+    )
+
+
+def _is_judged(case: Case, targets: Sequence[Target]) -> bool:
+    """Whether anything is compared on a case: not if every candidate that it applies to lacks a capability."""
+    decisions = [eligibility(each.record, case) for each in targets if each.is_candidate]
+    return not any(isinstance(each, Skip) for each in decisions) or any(
+        isinstance(each, Eligible) for each in decisions
     )
 
 

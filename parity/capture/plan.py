@@ -77,6 +77,8 @@ class Target:
             class_prefix=entry.class_prefix,
             reference=entry.reference,
             room_ahead=entry.room_ahead,
+            user_model=entry.user_model,
+            derives_from=entry.derives_from,
             environment=s.stack,
         )
 
@@ -137,13 +139,17 @@ def subjects(
     return found + candidates
 
 
-def add_peers(everyone: Sequence[Subject], versions: Mapping[str, str]) -> list[Subject]:
+def add_peers(
+    everyone: Sequence[Subject], versions: Mapping[str, str], references: Sequence[str] | None = None
+) -> list[Subject]:
     """The subjects with the noise floor ensemble restricted to the references that can run in ``main``.
 
     Args:
         versions: of the distributions installed in ``main``.
+        references: those that may be members; None: all.
     """
-    able = [name for name in REFERENCES if not cannot_run(name, versions)]
+    wanted = REFERENCES if references is None else references
+    able = [name for name in REFERENCES if name in wanted and not cannot_run(name, versions)]
     if len(able) == len(REFERENCES):
         return list(everyone)
     settings = dict.fromkeys(
@@ -248,6 +254,8 @@ def _offered(stack: str, offered: Sequence[str], wanted: Sequence[str] | None) -
     for name in dict.fromkeys(names):
         third_party = name not in BACKENDS
         if not third_party and (name not in offered or (name in REFERENCES and stack != "main")):
+            continue
+        if _entry(name).stack not in ("", stack):
             continue
         found += [(name, attention) for attention in _entry(name).variants if _is_wanted(name, attention, wanted)]
     return found

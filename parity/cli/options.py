@@ -69,6 +69,14 @@ Checks = Annotated[
         help="Run only these checks, or those of these groups. (default: all)",
     ),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="[NAME=]FILE.py:FUNCTION",
+        help="Compare a model of your own: FUNCTION(directory) in FILE.py returns it. Other backends run only if named.",
+    ),
+]
 Stacks = Annotated[
     list[str] | None,
     typer.Option(
@@ -175,6 +183,7 @@ Layerwise = Annotated[bool, typer.Option("--layerwise", help="Also run each laye
 
 AUDIT_OPTIONS: dict[str, Any] = {
     "backends": Backends,
+    "models": Models,
     "checks": Checks,
     "keywords": Keywords,
     "exit_first": ExitFirst,

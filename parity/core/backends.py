@@ -16,14 +16,17 @@ these; otherwise it runs anew each time.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from parity.core.model_spec import config_class
 from parity.core.nearest import unknown
 
+OBJECT = "object"
+"""``Entry.user_model`` of an object of the caller's process."""
 ENTRY_POINTS = "encdec_parity.backends"
 DEFAULT_CLASS = "BartForConditionalGeneration"
 """The documented class of a third party's model that declares none."""
@@ -108,6 +111,16 @@ class Entry:
     limits: str = ""
     """``module:function`` that declares unsupported capabilities (``parity.backends.limits``); the class's own
     ``lacking`` where absent."""
+    lacking: Mapping[str, str] | None = None
+    """Of a user's model: unsupported capabilities and their reasons, as found by calling it."""
+    setup: Mapping[str, Any] = field(default_factory=dict)
+    """Further keywords of ``setup``."""
+    user_model: str = ""
+    """Of a user's model ``NAME=FILE.py:FUNCTION``, or ``OBJECT``."""
+    derives_from: str = ""
+    """Of a user's model: the backend whose classes it is one of, or derived from."""
+    stack: str = ""
+    """The only stack it runs in; empty: any that offers it."""
 
     def class_for(self, documented: str) -> str:
         """Name of the class to load: ``TFBartModel`` for ``BartModel``, or its config or tokenizer class."""
@@ -330,13 +343,34 @@ def find_entry(name: str) -> Entry:
     Raises:
         KeyError: there is no backend of this name; the message has the nearest name, or lists the known ones.
     """
-    ours = BACKENDS | MUTANT_HOSTS
+    ours = BACKENDS | MUTANT_HOSTS | _USER_MODELS
     if name in ours:
         return ours[name]
     others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name in others:
         return _third_party(others[name])
     raise KeyError(unknown("no backend is named", name, sorted([*BACKENDS, *others])))
+
+
+@contextmanager
+def user_models(entries: Mapping[str, Entry]) -> Iterator[None]:
+    """Registers users' models, by name, for the duration of a run.
+
+    Raises:
+        ValueError: a name is that of another backend.
+    """
+    for name in entries:
+        if name in BACKENDS or name in MUTANT_HOSTS or name in _USER_MODELS:
+            raise ValueError(f"{name}: a backend has this name; give the model another: NAME=FILE.py:FUNCTION")
+    _USER_MODELS.update(entries)
+    try:
+        yield
+    finally:
+        for name in entries:
+            del _USER_MODELS[name]
+
+
+_USER_MODELS: dict[str, Entry] = {}
 
 
 def audited() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from parity.core.errors import InputError
 from parity.core.nearest import unknown
-from parity.core.subject import DEVICES, DTYPES
+from parity.core.subject import DEVICES, DTYPES, REFERENCES
 
 MAIN = "main"
 SAVE_LIMIT = 8.0
@@ -41,6 +41,12 @@ class AuditOptions:
     """Backends, as ``name`` or ``name/variant``; by default all that the stacks offer."""
     checks: Sequence[str] | None = None
     """Check ids or check groups; by default every check. Candidates run only the cases that these read."""
+    models: Sequence[str] = ()
+    """Models of your own, each ``FILE.py:FUNCTION`` or ``NAME=FILE.py:FUNCTION``: the function is called with the
+    checkpoint's directory and returns the model. Unless ``backends`` names others, they are the only backends."""
+    references: Sequence[str] | None = None
+    """The references whose errors set the tolerances; by default both. One alone is faster, and its tolerances are
+    larger (``docs/numerics.md``)."""
     stacks: Sequence[str] = (MAIN,)
     """Names of the table, paths to interpreters, or ``NAME=PATH``. The references always run in ``main``."""
     goldens: Sequence[str] = ()
@@ -83,7 +89,7 @@ class AuditOptions:
     """Gigabytes that all saved copies of one checkpoint may take together; above this, save cases are skipped."""
 
     def __post_init__(self) -> None:
-        for name in ("backends", "checks", "stacks", "goldens", "dtypes"):
+        for name in ("backends", "checks", "models", "references", "stacks", "goldens", "dtypes"):
             given = getattr(self, name)
             if isinstance(given, str):
                 raise InputError(f"{name}: expected a list of names, not the text {given!r}")
@@ -97,6 +103,7 @@ class AuditOptions:
         for word, given, known in (
             ("device", self.device, DEVICES),
             *(("dtype", dtype, DTYPES) for dtype in self.dtypes),
+            *(("reference", name, REFERENCES) for name in self.references or ()),
         ):
             if given not in known:
                 raise InputError(unknown(f"no {word} is called", given, known))
@@ -112,7 +119,17 @@ class AuditOptions:
 
 
 DEFAULTS = AuditOptions()
-RECORDED = ("inputs", "model_class", "time_limit", "layerwise", "save_limit", "checks", "keywords")
+RECORDED = (
+    "inputs",
+    "model_class",
+    "models",
+    "references",
+    "time_limit",
+    "layerwise",
+    "save_limit",
+    "checks",
+    "keywords",
+)
 """Options that the ``Reproduce`` command of a cell repeats, and that the judge reads."""
 
 

@@ -148,6 +148,11 @@ class SubjectRecord(_Record):
     """Whether it is one of the two references, which share an author with the oracle."""
     room_ahead: bool = False
     """Whether its cache is allocated for all tokens in advance, instead of growing with each step."""
+    user_model: str = ""
+    """Of a user's model ``NAME=FILE.py:FUNCTION``, or ``OBJECT`` for an object that ``parity.check`` was given."""
+    derives_from: str = ""
+    """Of a user's model whose class is one of a library, or derived from one: the backend of that library's classes,
+    whose known issues apply to it."""
     kept: list[str] = Field(default_factory=list)
     """The cases that a golden has traces of; empty for a subject that ran here."""
 

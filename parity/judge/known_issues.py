@@ -134,7 +134,7 @@ class Entry(BaseModel):
 
     def applies(self, check: str, case: str, subject: SubjectRecord, checkpoint: CheckpointRecord) -> bool:
         """Whether the cell and the checkpoint's files meet the conditions, ignoring versions."""
-        if check not in self.checks or subject.backend not in self.backends:
+        if check not in self.checks or (subject.derives_from or subject.backend) not in self.backends:
             return False
         limits = (
             (self.classes, subject.documented_class),
@@ -169,12 +169,13 @@ class Entry(BaseModel):
             return False
         if not of_the_weights:
             return True
-        read = weights_read(facts, subject.backend)
+        backend = subject.derives_from or subject.backend
+        read = weights_read(facts, backend)
         if read is None or (self.formats and read.format not in self.formats):
             return False
         if self.written_by and read.framework not in self.written_by:
             return False
-        if self.converted is not None and (read.framework != _framework(subject.backend)) != self.converted:
+        if self.converted is not None and (read.framework != _framework(backend)) != self.converted:
             return False
         return set(self.holds) <= set(read.holds) and (not self.lacks or not set(self.lacks).isdisjoint(read.lacks))
 

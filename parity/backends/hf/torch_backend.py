@@ -129,7 +129,11 @@ class HfTorchModel(documented.Documented):
         """Everything in the state dict: parameters, their tied names, and the buffer ``final_logits_bias``."""
         for raw, tensor in self._model.state_dict().items():
             if not tensor.is_meta:
-                yield common.parameter_name(raw, "torch", self._table)[0], bits_on_host(tensor)
+                yield self._canonical(raw), bits_on_host(tensor)
+
+    def _canonical(self, raw: str) -> str:
+        """The canonical name of a parameter or buffer."""
+        return common.parameter_name(raw, "torch", self._table)[0]
 
     def as_loaded(self) -> dict[str, Any]:
         """Parameter counts by dtype and device, the attention implementation, and whether it is in training mode."""
@@ -227,9 +231,7 @@ class HfTorchModel(documented.Documented):
         named = list(self._model.named_parameters())
         with taken(named, lambda raw, gradient: found.update({raw: keep(_gradient(gradient))})):
             loss.backward()
-        named_gradients = {
-            common.parameter_name(raw, "torch", self._table)[0]: found[raw] for raw, _ in named if raw in found
-        }
+        named_gradients = {self._canonical(raw): found[raw] for raw, _ in named if raw in found}
         return loss.detach(), named_gradients
 
     def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:

@@ -173,6 +173,16 @@ class Worker:
         gc.freeze()
         self.channel.send("ready", intervals=[(began, time.monotonic())])
 
+    def describe(self, about: dict[str, Any]) -> None:
+        """Reports what a user's model offers (``parity.backends.user``), or why it cannot be used; never returns."""
+        try:
+            self.start()
+            offer = self.backend.describe(Path(about["checkpoint"]), about["model_class"])
+            self.channel.send("described", offer=offer)
+        except BaseException as error:
+            self.channel.send("described", error=f"{type(error).__name__}: {error}")
+        os._exit(0)
+
     def run(self, tasks: Sequence[dict[str, Any]]) -> None:
         """Runs the tasks; afterwards only the framework stays in memory, as in a new process."""
         for task in tasks:
@@ -413,6 +423,8 @@ def main() -> None:
         channel.send("probed", facts=describe(job))
     else:
         worker = Worker(job, channel)
+        if "describe" in job:
+            worker.describe(job["describe"])
         worker.start()
         while True:
             worker.run(job["tasks"])

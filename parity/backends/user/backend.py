@@ -1,0 +1,121 @@
+"""The backends of a user's model: in a worker, loaded by a function of a file; or the object of the caller's process."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parity.backends.user.describe import describe
+from parity.backends.user.offer import NotUsable
+from parity.core.model_spec import ModelSpec
+from parity.core.subject import Variant
+from reference.config import read_config
+
+ARGUMENTS = ("params", "rename", "capture")
+"""What a file's function may return beside the model, by name, as a dictionary."""
+
+
+class ModelFile:
+    """Calls a function of a Python file, which returns the model."""
+
+    def setup(self, *, threads: int, device: str, cache: Path, file: str, function: str) -> None:
+        """``file``, ``function``: imported on the first load, so that an exception in it is a result of that load."""
+        self._file, self._function = Path(file), function
+        sys.path.insert(0, str(self._file.parent))
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Any:
+        """Calls ``function(checkpoint)``; its exceptions propagate unchanged.
+
+        Raises:
+            NotUsable: the file has no such function, or what it returns is no model.
+        """
+        spec = ModelSpec(model_class, read_config(checkpoint), {})
+        return self._described(checkpoint, spec, trial_inputs(spec))
+
+    def describe(self, checkpoint: Path, model_class: str) -> dict[str, Any]:
+        """What the model offers, in JSON types."""
+        spec = ModelSpec(model_class, read_config(checkpoint), {})
+        offer = self._described(checkpoint, spec, trial_inputs(spec)).offer
+        return {
+            "class_name": offer.class_name,
+            "framework": offer.framework,
+            "lacking": offer.lacking,
+            "inputs": offer.inputs,
+            "dtype": offer.dtype,
+            "device": offer.device,
+        }
+
+    def _described(self, checkpoint: Path, spec: ModelSpec, inputs: Mapping[str, np.ndarray]) -> Any:
+        module = _imported(self._file)
+        make = getattr(module, self._function, None)
+        if not callable(make):
+            raise NotUsable(f"{self._file}: has no function {self._function}")
+        made, more = make(checkpoint), {}
+        if isinstance(made, dict) and "model" in made:
+            more = {name: value for name, value in made.items() if name != "model"}
+            unknown = sorted(set(more) - set(ARGUMENTS))
+            if unknown:
+                raise NotUsable(
+                    f"{self._file}: {self._function} returned {unknown[0]}; known are {', '.join(ARGUMENTS)}"
+                )
+            made = made["model"]
+        return describe(evaluating(made), spec, inputs, **more)
+
+
+class CallersModel:
+    """The object that ``parity.check`` was given, in its own process.
+
+    Args:
+        adapter: as ``describe`` returned it.
+    """
+
+    def __init__(self, adapter: Any) -> None:
+        self._adapter = adapter
+
+    def setup(self, *, threads: int, device: str, cache: Path) -> None:
+        """Nothing: the process is the caller's."""
+
+    def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Any:
+        return self._adapter
+
+
+def evaluating(model: Any) -> Any:
+    """A PyTorch module in evaluation mode; anything else unchanged."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        try:
+            model.eval()
+        except NotImplementedError:  # a module of torch.export has one mode, and refuses
+            pass
+    return model
+
+
+def trial_inputs(spec: ModelSpec) -> dict[str, np.ndarray]:
+    """The inputs of the documented call on the standard batch."""
+    from parity.cases.standard import standard_cases
+
+    case = next(each for each in standard_cases(spec) if each.name == "forward")
+    return {name: case.array(name) for name in case.inputs}
+
+
+def _imported(file: Path) -> Any:
+    """The file as a module of its own; imported once in a process."""
+    name = f"parity_model_{file.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise NotUsable(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,156 @@
+"""A function, or any callable, that returns logits or a mapping of documented outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from parity.backends.protocol import Field, LoadReport
+from parity.backends.user.offer import (
+    HEAD_FIELDS,
+    NotUsable,
+    Offer,
+    accepted_inputs,
+    all_lacking,
+    named_fields,
+    unaccepted,
+)
+from parity.core.model_spec import ModelSpec
+
+SERIES = ("encoder_hidden_states", "encoder_attentions", "decoder_hidden_states", "decoder_attentions")
+OUTPUT_ORDER = (
+    "loss",
+    "logits",
+    "start_logits",
+    "end_logits",
+    "last_hidden_state",
+    "decoder_hidden_states",
+    "encoder_last_hidden_state",
+    "encoder_hidden_states",
+)
+"""The fields that are compared, in documented order."""
+
+
+class FunctionModel:
+    """A callable with documented argument names.
+
+    Args:
+        function: called with keywords only; arrays are NumPy's unless ``to_input`` converts them.
+        offer: what it can be asked for.
+        to_input: from a NumPy array (int64, or float32) to what the function takes.
+        parameters: yields canonical names and values, if the offer has ``load``.
+        around: a context manager entered around each call.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        offer: Offer,
+        spec: ModelSpec,
+        *,
+        to_input: Callable[[np.ndarray], Any] = lambda array: array,
+        parameters: Callable[[], Iterator[tuple[str, np.ndarray]]] | None = None,
+        around: Callable[[], Any] | None = None,
+        states: Callable[[], Mapping[str, Any]] | None = None,
+        report: LoadReport | None = None,
+    ) -> None:
+        self._function, self.offer, self._spec, self._to_input = function, offer, spec, to_input
+        self._parameters, self._around, self._states = parameters, around, states
+        self.class_name = offer.class_name
+        self.report = report or LoadReport()
+
+    def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        if self._parameters is None:
+            raise LookupError("a function has no parameters that can be read")
+        return self._parameters()
+
+    def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
+        """The fields that the offer has, in documented order."""
+        given = {name: self._to_input(np.asarray(array)) for name, array in inputs.items()}
+        if self._around is None:
+            output = self._function(**given)
+        else:
+            with self._around():
+                output = self._function(**given)
+        labelled = bool({"labels", "start_positions"} & set(inputs))
+        found = {**named_fields(output, self._spec, labelled), **(self._states() if self._states else {})}
+        if "encoder_hidden_states" in found and "encoder_last_hidden_state" not in found:
+            found["encoder_last_hidden_state"] = found["encoder_hidden_states"][-1]
+        return {name: found[name] for name in self._offered_fields(labelled) if name in found}
+
+    def _offered_fields(self, labelled: bool) -> list[str]:
+        wanted = [*HEAD_FIELDS[self._spec.head], *(["loss"] if labelled else [])]
+        if self.offer.offers("hidden_states"):
+            wanted += [name for name in OUTPUT_ORDER if "hidden_state" in name]
+        return [name for name in OUTPUT_ORDER if name in wanted]
+
+    def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
+        return on_host(value)
+
+
+def on_host(value: Any) -> tuple[np.ndarray, str]:
+    """An array of any framework as NumPy's, and the dtype it had; bfloat16 is widened to float32.
+
+    Raises:
+        NotUsable: it is no array of numbers.
+    """
+    if hasattr(value, "detach"):
+        from parity.backends.torch_util import on_host as of_torch
+
+        return of_torch(value)
+    array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    dtype = "bfloat16" if array.dtype.name == "bfloat16" else str(array.dtype)
+    if array.dtype == object or array.dtype.kind in "USMm":
+        raise NotUsable(f"an output is a {type(value).__name__}, not an array of numbers")
+    return (array.astype(np.float32) if dtype == "bfloat16" else array), dtype
+
+
+def describe_function(function: Callable[..., Any], spec: ModelSpec, inputs: Mapping[str, np.ndarray]) -> FunctionModel:
+    """Wraps a function after one call with these inputs.
+
+    Raises:
+        NotUsable: it does not accept the main input.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    accepted = accepted_inputs(function)
+    absent = unaccepted(name, accepted, spec)
+    alone = f"{name} is a function"
+    lacking = all_lacking(alone)
+    takes_labels = accepted is not None and "labels" in accepted and spec.head in ("language", "labels")
+    if takes_labels:
+        del lacking["labels"]
+    else:
+        lacking["labels"] = f"{name} takes no labels"
+    offer = Offer(name, "", lacking, absent)
+    model = FunctionModel(function, offer, spec)
+    return FunctionModel(function, with_hidden_states(model, inputs, offer), spec)
+
+
+def with_hidden_states(model: FunctionModel, inputs: Mapping[str, np.ndarray], offer: Offer) -> Offer:
+    """The offer, with hidden states if a call returns those of every layer; unchanged if the call raises.
+
+    An exception is a result of the cases, which report it.
+    """
+    lacking = {name: reason for name, reason in offer.lacking.items() if name != "hidden_states"}
+    trial = FunctionModel(
+        model._function,
+        Offer(offer.class_name, offer.framework, lacking, offer.inputs, offer.dtype, offer.device),
+        model._spec,
+        to_input=model._to_input,
+        around=model._around,
+        states=model._states,
+    )
+    try:
+        found = trial.call({name: array for name, array in inputs.items() if name not in offer.inputs})
+    except Exception:
+        return offer
+    return trial.offer if _has_every_state(found, model._spec) else offer
+
+
+def _has_every_state(found: Mapping[str, Any], spec: ModelSpec) -> bool:
+    if spec.decoder_only:
+        return False
+    layers = {"encoder_hidden_states": spec.encoder.layers, "decoder_hidden_states": spec.decoder.layers}
+    return all(len(found.get(name, ())) == count + 1 for name, count in layers.items())

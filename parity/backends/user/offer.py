@@ -1,0 +1,112 @@
+"""What a user's model offers: the documented inputs it accepts, the outputs it returns, and why it lacks the rest."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from parity.backends.capabilities import DOCUMENTED, OPERATIONS, OTHER_CLASSES, SAVING
+from parity.core.model_spec import ModelSpec
+from parity.core.subject import DEVICES, DTYPES
+
+OPTIONAL_INPUTS = ("attention_mask", "decoder_attention_mask", "decoder_input_ids", "encoder_attention_mask")
+"""Documented inputs that a model may not take. Cases are run without a mask that is not taken."""
+HEAD_FIELDS = {
+    "language": ("logits",),
+    "none": ("last_hidden_state",),
+    "labels": ("logits",),
+    "span": ("start_logits", "end_logits"),
+}
+"""The output fields of each head, in documented order."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a model can be asked for.
+
+    Attributes:
+        class_name: the name shown for its class.
+        framework: ``torch``, ``tensorflow`` or ``jax``; empty for a function.
+        lacking: every other capability of ``parity.backends.capabilities.OPERATIONS``, with the reason.
+        inputs: documented inputs that it does not accept, with the reason.
+        dtype: of its floating-point parameters; ``float32`` where it has none.
+        device: where it computes, ``cpu`` or ``cuda``.
+    """
+
+    class_name: str
+    framework: str = ""
+    lacking: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        reason = "not tested for a model of your own"
+        for word in (*SAVING, *DOCUMENTED, *OTHER_CLASSES):
+            self.lacking.setdefault(word, reason)
+        self.lacking.setdefault("layerwise", reason)
+        for word in (*DTYPES, *DEVICES):
+            if word not in (self.dtype, self.device):
+                self.lacking.setdefault(word, f"the model computes in {self.dtype} on {self.device}")
+
+    def offers(self, word: str) -> bool:
+        return word not in self.lacking
+
+
+class NotUsable(ValueError):
+    """An object is not a model that can be checked; the message says what is missing."""
+
+
+def accepted_inputs(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Names of the arguments that a callable accepts; None if it accepts any name, or they are unknown."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return None
+    return frozenset(each.name for each in parameters if each.kind is not each.POSITIONAL_ONLY)
+
+
+def unaccepted(name: str, accepted: frozenset[str] | None, spec: ModelSpec) -> dict[str, str]:
+    """Documented inputs that are not accepted, with the reason.
+
+    Raises:
+        NotUsable: not even the main input is accepted.
+    """
+    if accepted is None:
+        return {}
+    if spec.main_input not in accepted:
+        found = ", ".join(sorted(accepted)) or "none"
+        raise NotUsable(f"{name} has no argument {spec.main_input} (its arguments: {found})")
+    return {each: f"{name} takes no {each}" for each in OPTIONAL_INPUTS if each not in accepted}
+
+
+def all_lacking(reason: str, *words: str) -> dict[str, str]:
+    """These capabilities, or all of a model's operations, with one reason."""
+    return dict.fromkeys(words or OPERATIONS, reason)
+
+
+def named_fields(output: Any, spec: ModelSpec, labelled: bool) -> dict[str, Any]:
+    """A model's output as a mapping of documented field names; fields that are None are left out.
+
+    A tuple is read in documented order: the loss first if labels were passed, then the head's output. An array alone is
+    the head's output.
+
+    Raises:
+        NotUsable: the output is neither an array, nor a tuple, nor a mapping or object with the head's field.
+    """
+    wanted = HEAD_FIELDS[spec.head]
+    if isinstance(output, Mapping):
+        return {name: value for name, value in output.items() if value is not None}
+    if isinstance(output, (tuple, list)):
+        names = (*(("loss",) if labelled and spec.head != "none" else ()), *wanted)
+        return dict(zip(names, output, strict=False))
+    if hasattr(output, "shape"):
+        return {wanted[0]: output}
+    held = {name: getattr(output, name) for name in (*wanted, "loss") if getattr(output, name, None) is not None}
+    if held:
+        return held
+    raise NotUsable(f"the output is a {type(output).__name__} without {wanted[0]}: return an array, a tuple or a dict")

@@ -1,0 +1,127 @@
+"""Compares a model of the caller's with the checkpoint that it should be, in the caller's process."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parity.api import audit_with, with_printable_errors
+from parity.core.errors import InputError
+from parity.core.options import AuditOptions
+from parity.core.subject import FLAX, REFERENCES, TORCH
+
+if TYPE_CHECKING:
+    from parity.capture.task import Event
+    from parity.core.records import Report
+
+NOT_OPTIONS = ("backends", "models", "stacks", "goldens", "device", "dtypes", "jobs", "memory", "time_limit")
+"""Fields of ``AuditOptions`` that do not apply to an object of this process."""
+
+
+@with_printable_errors
+def check(
+    model: Any,
+    checkpoint: str | Path,
+    *,
+    params: Any = None,
+    rename: Callable[[str], str | None] | None = None,
+    capture: Mapping[str, Any] | None = None,
+    name: str = "model",
+    references: tuple[str, ...] = (TORCH,),
+    progress: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> Report:
+    """Checks that a model computes what the checkpoint says: its outputs, losses, masks, cache and generated text.
+
+    Runs what the model can be asked for. A class of transformers, or one derived from it, is used through its whole
+    documented interface; another module or a function is called with the documented input names that it accepts, and
+    its logits, losses and hidden states are compared. What it does not offer is skipped, with the reason.
+
+    >>> import parity
+    >>> report = parity.check(model, "path/to/checkpoint")  # doctest: +SKIP
+    >>> report  # doctest: +SKIP
+    <Report checkpoint: 43 cells: 30 pass, 13 skip>
+    >>> parity.check(lambda input_ids, attention_mask, decoder_input_ids: ..., "path/to/checkpoint")  # doctest: +SKIP
+
+    Args:
+        model: a ``torch.nn.Module``; a Flax module (with ``params``); a Keras model; or a function
+            ``forward(**inputs)`` that returns logits, a tuple or a mapping of documented outputs, whose arguments are
+            NumPy arrays: ``input_ids`` int64 ``[batch, src]``, ``attention_mask`` int64 ``[batch, src]``,
+            ``decoder_input_ids`` int64 ``[batch, tgt]``, ``decoder_attention_mask`` int64 ``[batch, tgt]``, and
+            ``labels`` int64 ``[batch, tgt]`` if it has such an argument.
+        checkpoint: a directory or hub id, as in ``parity.audit``.
+        params: the parameters of a Flax module.
+        rename: from the module's parameter names to those of the file, to compare the parameters of a module whose
+            names are its own; None leaves a parameter out.
+        capture: the submodule (or its name) that computes each layer's state, by canonical tensor:
+            ``encoder.hidden.0`` (embeddings) to ``encoder.hidden.N``, and ``decoder.hidden.…``. First divergences are
+            then inside the model.
+        name: the name of the model in the report.
+        references: whose errors set the tolerances. ``reference-torch`` alone answers fastest; with
+            ``reference-flax`` too, tolerances are smaller (``docs/numerics.md``).
+        progress: called with each event.
+        options: fields of ``AuditOptions``: ``checks``, ``keywords``, ``inputs``, ``model_class``, ``out``, ``cache``,
+            ``layerwise``, ``exit_first``, ``known_issues``, ``offline``.
+
+    Returns:
+        The report; its directory is temporary unless ``out`` is given, and removed when the process ends.
+
+    The module's mode, gradients and hooks, random states and thread counts are restored. Worker processes of the
+    references are reused by the next call, and end with this process.
+
+    Raises:
+        TypeError: ``AuditOptions`` has no such field.
+        InputError: an argument or the checkpoint cannot be used. The model's own exceptions are part of the report.
+    """
+    from parity.backends.user.backend import CallersModel, evaluating, trial_inputs
+    from parity.backends.user.describe import describe
+    from parity.backends.user.offer import NotUsable
+    from parity.capture.cache import TraceCache, default_cache
+    from parity.capture.in_process import WithCallersModel, caller_restored, reused_processes
+    from parity.capture.model_files import NAME, entry_of
+    from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
+    from parity.core.backends import user_models
+
+    for field in NOT_OPTIONS:
+        if field in options:
+            raise InputError(f"{field}: not an option of check, which runs one object in this process")
+    if not NAME.fullmatch(name):
+        raise InputError(f"name: {name} has characters other than letters, digits, dot, dash and underscore")
+    given = AuditOptions(**options, references=references)
+    directory = resolve_checkpoint(str(checkpoint), given.offline, given.cache)
+    inspected = inspect_checkpoint(directory, given.model_class)
+    with caller_restored(model):
+        try:
+            inputs = trial_inputs(inspected.model_spec)
+            adapter = describe(
+                evaluating(model), inspected.model_spec, inputs, params=params, rename=rename, capture=capture
+            )
+        except NotUsable as error:
+            raise InputError(str(error)) from error
+        offer = adapter.offer
+        where = {"device": offer.device, "dtypes": [offer.dtype], "backends": [name]}
+        given = replace(given, out=given.out or _temporary(), **where)
+        processes = reused_processes(TraceCache(given.cache or default_cache()).compiled)
+        executor = WithCallersModel(processes, name, CallersModel(adapter))
+        entry = entry_of(asdict(offer), inspected.model_class, "parity.backends.user.backend", "CallersModel", {}, "")
+        try:
+            with user_models({name: entry}):
+                return audit_with([directory], given, progress, executor=executor, unaccepted=offer.inputs)
+        except ValueError as error:
+            if "a backend has this name" in str(error):
+                raise InputError(f"name: {name} is the name of a backend") from error
+            raise
+
+
+def _temporary() -> Path:
+    folder = tempfile.mkdtemp(prefix="parity-check-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+__all__ = ["FLAX", "REFERENCES", "check"]
