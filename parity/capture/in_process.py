@@ -97,6 +97,8 @@ def _torch_restored(torch: Any, model: Any) -> Iterator[None]:
     for parameter, _ in gradients:
         parameter.grad = None
     random_state, threads = torch.get_rng_state(), torch.get_num_threads()
+    if sum(parameter.numel() for parameter, _ in gradients) < SMALL:
+        torch.set_num_threads(1)
     switches = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     try:
         yield
@@ -111,6 +113,8 @@ def _torch_restored(torch: Any, model: Any) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = switches
 
 
+SMALL = 1 << 24
+"""Parameters of a model below which several threads cost more than they save."""
 _POOLS: dict[Path, LocalProcesses] = {}
 
 

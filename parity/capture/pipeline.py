@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from parity.checkpoint.inspection import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
+MEASURES = ("oracle", "noise_floor")
+"""Roles that only run for comparison with candidates."""
 MakeCases = Callable[[ModelSpec, list[dict[str, Any]] | None, dict[str, Any]], list[Case]]
 Derive = Callable[[Manifest, Path], Mapping[str, list[Case]]]
 """Makes follow-up cases from what was captured so far (the manifest and the run directory), by checkpoint; each names
@@ -452,7 +454,7 @@ class _Run:
     def _has_judged(self, target: Target) -> bool:
         """Whether the result is compared with anything: oracle and noise floor only run for models where a candidate is
         judged."""
-        measures = target.subject.role in ("oracle", "noise_floor")
+        measures = target.subject.role in MEASURES
         return not measures or any(
             each.subject.role == "candidate" and each.component == "model" for each in self.targets
         )
@@ -615,9 +617,8 @@ def _oracle_can_run(everyone: Sequence[Subject], versions: Mapping[str, str]) ->
 def _is_judged(case: Case, targets: Sequence[Target]) -> bool:
     """Whether anything is compared on a case: not if every candidate that it applies to lacks a capability."""
     decisions = [eligibility(each.record, case) for each in targets if each.is_candidate]
-    return not any(isinstance(each, Skip) for each in decisions) or any(
-        isinstance(each, Eligible) for each in decisions
-    )
+    kinds = {type(each) for each in decisions}
+    return Skip not in kinds or Eligible in kinds
 
 
 def _oracle_first(tasks: Any) -> list[Task]:

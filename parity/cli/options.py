@@ -74,7 +74,8 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="[NAME=]FILE.py:FUNCTION",
-        help="Compare a model of your own: FUNCTION(directory) in FILE.py returns it. Other backends run only if named.",
+        help="Compare a model of your own, which FUNCTION(directory) in FILE.py returns. Other backends run only if "
+        "named.",
     ),
 ]
 Stacks = Annotated[

@@ -1,10 +1,11 @@
-"""The backends of a user's model: in a worker, loaded by a function of a file; or the object of the caller's process."""
+"""The backends of a user's model: loaded by a function of a file in a worker, or an object of the caller's process."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,7 @@ class ModelFile:
     def describe(self, checkpoint: Path, model_class: str) -> dict[str, Any]:
         """What the model offers, in JSON types."""
         spec = ModelSpec(model_class, read_config(checkpoint), {})
-        offer = self._described(checkpoint, spec, trial_inputs(spec)).offer
-        return {
-            "class_name": offer.class_name,
-            "framework": offer.framework,
-            "lacking": offer.lacking,
-            "inputs": offer.inputs,
-            "dtype": offer.dtype,
-            "device": offer.device,
-        }
+        return asdict(self._described(checkpoint, spec, trial_inputs(spec)).offer)
 
     def _described(self, checkpoint: Path, spec: ModelSpec, inputs: Mapping[str, np.ndarray]) -> Any:
         module = _imported(self._file)

@@ -81,7 +81,7 @@ def _flax_of_the_library(model: Any, spec: ModelSpec, params: Any) -> Any:
     if params is not None:
         model.params = params
     found = HfFlaxModel(model, spec.config, spec.table, LoadReport(), Variant())
-    found.offer = Offer(type(model).__name__, "jax", _declared("hf-flax", spec))  # pyright: ignore[reportAttributeAccessIssue]
+    found.offer = Offer(type(model).__name__, "jax", _declared("hf-flax", spec), derives_from="hf-flax")  # pyright: ignore[reportAttributeAccessIssue]
     return found
 
 
@@ -89,7 +89,7 @@ def _tensorflow_of_the_library(model: Any, spec: ModelSpec) -> Any:
     from parity.backends.hf.tensorflow_backend import HfTfModel
 
     found = HfTfModel(model, spec.table, LoadReport())
-    found.offer = Offer(type(model).__name__, "tensorflow", _declared("hf-tf", spec))  # pyright: ignore[reportAttributeAccessIssue]
+    found.offer = Offer(type(model).__name__, "tensorflow", _declared("hf-tf", spec), derives_from="hf-tf")  # pyright: ignore[reportAttributeAccessIssue]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def with_hidden_states(model: FunctionModel, inputs: Mapping[str, np.ndarray], o
     lacking = {name: reason for name, reason in offer.lacking.items() if name != "hidden_states"}
     trial = FunctionModel(
         model._function,
-        Offer(offer.class_name, offer.framework, lacking, offer.inputs, offer.dtype, offer.device),
+        replace(offer, lacking=lacking),
         model._spec,
         to_input=model._to_input,
         around=model._around,

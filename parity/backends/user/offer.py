@@ -33,6 +33,7 @@ class Offer:
         inputs: documented inputs that it does not accept, with the reason.
         dtype: of its floating-point parameters; ``float32`` where it has none.
         device: where it computes, ``cpu`` or ``cuda``.
+        derives_from: the backend whose classes it is one of, or derived from; empty for any other class.
     """
 
     class_name: str
@@ -41,6 +42,7 @@ class Offer:
     inputs: dict[str, str] = field(default_factory=dict)
     dtype: str = "float32"
     device: str = "cpu"
+    derives_from: str = ""
 
     def __post_init__(self) -> None:
         reason = "not tested for a model of your own"

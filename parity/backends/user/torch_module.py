@@ -1,11 +1,10 @@
-"""A ``torch.nn.Module``: one with the interface of transformers' classes, or any whose arguments have documented names."""
+"""A ``torch.nn.Module``: with the interface of transformers' classes, or with arguments of documented names."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,8 +127,6 @@ class _DocumentedModule(HfTorchModel):
         lacking = {**_unreadable(module, spec, rename), **_frozen(module)}
         if attention != "eager":
             lacking["attentions"] = f"its attention implementation {attention} returns no weights"
-        if not spec.generates:
-            pass
         for word, argument in (
             ("labels", "labels"),
             ("head_masks", "head_mask"),
@@ -141,14 +138,17 @@ class _DocumentedModule(HfTorchModel):
                 lacking[word] = f"{name} takes no {argument}"
         if "labels" in lacking:
             lacking["gradients"] = lacking["labels"]
-        lacking |= (
-            {"generation_settings": "they are the checkpoint's"} if not hasattr(module, "generation_config") else {}
-        )
         dtype, device = _dtype_and_device(module)
-        self.offer = Offer(name, "torch", lacking, {}, dtype, device)
+        classes = (cls for each in (module, *_wrapped(module)) for cls in type(each).__mro__)
+        of_the_library = any(cls.__module__.startswith("transformers.models.") for cls in classes)
+        self.offer = Offer(name, "torch", lacking, {}, dtype, device, "hf-torch" if of_the_library else "")
         self._spec, self._rename = spec, rename
         super().__init__(
-            module, spec.table, LoadReport(training=False), Variant("eager"), threads=torch.get_num_threads()
+            module,
+            spec.table,
+            LoadReport(training=False, tied=_tied(module, spec, rename)),
+            Variant(),
+            torch.get_num_threads(),
         )
         # A wrapper forwards attributes; the device of one without parameters of its own is unknown.
         self._at = torch.device(device), getattr(torch, dtype)
@@ -289,6 +289,3 @@ class _Hooks:
                     raise NotUsable(f"capture: {name} is missing: first divergences need every layer's state")
                 if name not in self._found:
                     raise NotUsable(f"capture: {name}: its submodule is not called in forward")
-
-
-__all__ = ["PREFIXES", "Rename", "canonical_name", "describe_module", "replace"]
