@@ -78,12 +78,13 @@ def check(
         TypeError: ``AuditOptions`` has no such field.
         InputError: an argument or the checkpoint cannot be used. The model's own exceptions are part of the report.
     """
-    from parity.backends.user.backend import CallersModel, evaluating, trial_inputs
+    from parity.backends.user.backend import CallersModel, evaluating
     from parity.backends.user.describe import describe
     from parity.backends.user.offer import NotUsable
     from parity.capture.cache import TraceCache, default_cache
     from parity.capture.in_process import WithCallersModel, caller_restored, reused_processes
     from parity.capture.model_files import NAME, entry_of
+    from parity.cases.standard import documented_call
     from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
     from parity.core.backends import user_models
 
@@ -97,7 +98,7 @@ def check(
     inspected = inspect_checkpoint(directory, given.model_class)
     with caller_restored(model):
         try:
-            inputs = trial_inputs(inspected.model_spec)
+            inputs = documented_call(inspected.model_spec)
             adapter = describe(
                 evaluating(model), inspected.model_spec, inputs, params=params, rename=rename, capture=capture
             )

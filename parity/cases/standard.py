@@ -107,6 +107,13 @@ def standard_cases(
     return [*cases, *loss_cases(model_spec, case_inputs.full, case_inputs.labels)]
 
 
+def documented_call(model_spec: ModelSpec) -> dict[str, np.ndarray]:
+    """The inputs of the case ``forward``: the documented call, with every argument that the class accepts."""
+    inputs = _questions(model_spec, None, np.random.default_rng(SEED)).full
+    case = Case("forward", "forward", inputs)
+    return {name: case.array(name) for name in case.inputs}
+
+
 def _lacking(case_inputs: CaseInputs, case: Case) -> dict[str, str]:
     """Special tokens that a forward pass needs and the config lacks.
 

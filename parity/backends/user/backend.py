@@ -13,6 +13,7 @@ import numpy as np
 
 from parity.backends.user.describe import describe
 from parity.backends.user.offer import NotUsable
+from parity.cases.standard import documented_call
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import Variant
 from reference.config import read_config
@@ -36,12 +37,12 @@ class ModelFile:
             NotUsable: the file has no such function, or what it returns is no model.
         """
         spec = ModelSpec(model_class, read_config(checkpoint), {})
-        return self._described(checkpoint, spec, trial_inputs(spec))
+        return self._described(checkpoint, spec, documented_call(spec))
 
     def describe(self, checkpoint: Path, model_class: str) -> dict[str, Any]:
         """What the model offers, in JSON types."""
         spec = ModelSpec(model_class, read_config(checkpoint), {})
-        return asdict(self._described(checkpoint, spec, trial_inputs(spec)).offer)
+        return asdict(self._described(checkpoint, spec, documented_call(spec)).offer)
 
     def _described(self, checkpoint: Path, spec: ModelSpec, inputs: Mapping[str, np.ndarray]) -> Any:
         module = _imported(self._file)
@@ -86,14 +87,6 @@ def evaluating(model: Any) -> Any:
         except NotImplementedError:  # a module of torch.export has one mode, and refuses
             pass
     return model
-
-
-def trial_inputs(spec: ModelSpec) -> dict[str, np.ndarray]:
-    """The inputs of the documented call on the standard batch."""
-    from parity.cases.standard import standard_cases
-
-    case = next(each for each in standard_cases(spec) if each.name == "forward")
-    return {name: case.array(name) for name in case.inputs}
 
 
 def _imported(file: Path) -> Any:
