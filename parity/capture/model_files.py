@@ -127,8 +127,8 @@ def _offer(model: ModelFile, stack: Any, options: AuditOptions, checkpoint: Any)
                 break
             if code is not None:
                 how = describe_exit(code)
-                why = "killed (SIGKILL), probably for lack of memory" if how == "SIGKILL" else f"ended with {how}"
-                raise InputError(f"--model {where}: the process was {why}: {child.last_line()}".rstrip(": "))
+                why = "was killed (SIGKILL), probably for lack of memory" if how == "SIGKILL" else f"ended with {how}"
+                raise InputError(f"--model {where}: the process {why}: {child.last_line()}")
             if time.monotonic() > until:
                 raise InputError(f"--model {where}: loading and one call took longer than {options.time_limit:g} s")
             time.sleep(TICK)

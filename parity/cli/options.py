@@ -78,6 +78,16 @@ Models = Annotated[
         "named.",
     ),
 ]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        metavar="NAME,…",
+        callback=split_commas,
+        help="Set the tolerances by the errors of these references: one alone is faster, and less sharp. "
+        "(default: reference-torch and reference-flax)",
+    ),
+]
 Stacks = Annotated[
     list[str] | None,
     typer.Option(
@@ -185,6 +195,7 @@ Layerwise = Annotated[bool, typer.Option("--layerwise", help="Also run each laye
 AUDIT_OPTIONS: dict[str, Any] = {
     "backends": Backends,
     "models": Models,
+    "references": References,
     "checks": Checks,
     "keywords": Keywords,
     "exit_first": ExitFirst,

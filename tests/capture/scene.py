@@ -88,7 +88,7 @@ def play(folder, cases=ordinary_cases, subjects=SUBJECTS, names=("model",), **op
         mock.patch.object(pipeline, "subjects", lambda *asked: subjects),
         mock.patch.object(pipeline, "_inspect", checkpoints),
         # The fake stands in for the oracle, whose framework its stack does not name.
-        mock.patch.object(pipeline, "add_peers", lambda everyone, versions: everyone),
+        mock.patch.object(pipeline, "add_peers", lambda everyone, versions, references: everyone),
         mock.patch.object(pipeline, "_oracle_can_run", lambda *asked: None),
         mock.patch("parity.core.stacks.resolve_stack", lambda text: stack),
     ):

@@ -24,6 +24,7 @@ def test_lists_and_paths_may_be_given_in_any_form():
         ({"dtypes": ["float32", "int8"]}, "no dtype is called int8; there are float64, float32, bfloat16, float16"),
         ({"memory": "12 apples"}, "12 apples: not an amount of memory, such as 12GB or 1500MB"),
         ({"memory": "0GB"}, "0GB: not an amount of memory, such as 12GB or 1500MB"),
+        ({"references": ["hf-torch"]}, "no reference is called hf-torch; did you mean reference-torch\\?"),
         ({"backends": "hf-torch"}, "backends: expected a list of names, not the text 'hf-torch'"),
     ],
 )
@@ -42,6 +43,8 @@ def test_what_is_not_the_default_is_recorded_as_json_can_hold_it():
         "save_limit": 0,
         "checks": ["losses", "NUM01"],
         "keywords": "numbers or losses",
+        "models": ["port.py:load"],
+        "references": ["reference-torch"],
     }
     assert set(given) == set(RECORDED)
     assert AuditOptions(**given).recorded() == {**given, "inputs": "rows.jsonl", "checks": ["NUM01", "losses"]}

@@ -180,7 +180,8 @@ class Worker:
             offer = self.backend.describe(Path(about["checkpoint"]), about["model_class"])
             self.channel.send("described", offer=offer)
         except BaseException as error:
-            self.channel.send("described", error=f"{type(error).__name__}: {error}")
+            kind = "" if type(error).__name__ == "NotUsable" else f"{type(error).__name__}: "
+            self.channel.send("described", error=f"{kind}{error}")
         os._exit(0)
 
     def run(self, tasks: Sequence[dict[str, Any]]) -> None:

@@ -1,0 +1,140 @@
+"""``parity.check``: an object of this process against the checkpoint that it should be."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import parity
+from parity.core.resources import fixture
+from tests.own_model import models
+
+
+@pytest.fixture(scope="module")
+def directory():
+    return fixture("bart-tiny")
+
+
+@pytest.fixture
+def check(directory, cache):
+    """Checks a model on bart-tiny, with the traces of all tests' audits."""
+
+    def run(model, **options):
+        return parity.check(model, directory, cache=cache, **options)
+
+    return run
+
+
+@pytest.fixture
+def library(directory):
+    return models.library(directory)
+
+
+def first(report, check="NUM01"):
+    """The first divergence of the failures of one check."""
+    found = [each for each in report.failures if each.check == check]
+    assert found, [str(each) for each in report.failures]
+    return found[0].first_divergence.tensor
+
+
+def test_the_library_s_class_is_checked_through_its_whole_interface(check, library):
+    report = check(library)
+    assert report.failures == () and report.totals.passed > 90
+    # What is known of the library's class is known of it here.
+    known = {verdict.evidence["known_issue"] for verdict in report.verdicts if verdict.status == "known"}
+    assert "hf-labels-switch-the-cache-off" in known
+    assert {"GEN02", "CACHE01", "GRAD01", "LOAD01"} <= {verdict.check for verdict in report.verdicts}
+
+
+def test_a_fault_in_a_class_of_the_library_is_located(check, library):
+    report = check(models.scaled_row(library), checks=["loading", "numbers"])
+    assert first(report) == "decoder.hidden.1"
+    loaded = next(each for each in report.failures if each.check == "LOAD01")
+    assert "model.decoder.layers.0.fc1.weight" in str(loaded)
+
+
+@pytest.mark.parametrize(
+    ("fault", "tensor"), [(models.scaled_row, "decoder.hidden.1"), (models.tanh_gelu, "encoder.hidden.2")]
+)
+def test_a_fault_in_a_module_of_other_names_is_located_in_its_layer(check, directory, fault, tensor):
+    given = models.renamed(directory)
+    right = check(given["model"], rename=given["rename"], capture=given["capture"])
+    assert right.failures == () and {"LOAD01", "NUM01", "LOSS01"} <= passed(right)
+    wrong = check(fault(given["model"]), rename=given["rename"], capture=given["capture"])
+    assert first(wrong) == tensor
+
+
+def passed(report):
+    return {verdict.check for verdict in report.verdicts if verdict.status == "pass"}
+
+
+def test_labels_that_are_not_shifted_are_found(check, library):
+    assert {"LOSS01", "NUM03"} <= passed(check(models.Renamed(library)))
+    report = check(models.Unshifted(library))
+    assert {each.check for each in report.failures} >= {"LOSS01", "SHIFT01"}
+
+
+def test_a_compiled_module_is_checked_as_what_it_computes(check, library):
+    compiled = torch.compile(models.tanh_gelu(library), backend="eager")
+    assert first(check(compiled, checks=["numbers"])) == "encoder.hidden.2"
+
+
+def test_a_function_of_three_arguments_is_asked_for_logits(check, directory):
+    report = check(models.function(directory))
+    assert report.failures == () and {"NUM03", "CALL01", "BATCH01", "MASK01"} & passed(report)
+    assert report.totals.passed >= 10 and report.totals.skip
+    reasons = " ".join(verdict.reason for verdict in report.verdicts if verdict.status == "skip")
+    assert "forward is a function" in reasons and "forward takes no labels" in reasons
+    wrong = check(models.wrong_function(directory))
+    assert first(wrong, "NUM03") == "logits"
+
+
+def test_nothing_of_the_caller_s_process_is_changed(check, library):
+    library.train()
+    library.lm_head.weight.grad = torch.ones_like(library.lm_head.weight)
+    torch.manual_seed(1), np.random.seed(2), random.seed(3)
+    threads, expected = torch.get_num_threads(), (torch.rand(2), np.random.rand(2).tolist(), random.random())
+    torch.manual_seed(1), np.random.seed(2), random.seed(3)
+    hooks = [len(each._forward_hooks) for each in library.modules()]
+    check(library, checks=["GRAD01", "NUM01"], references=["reference-torch"])
+    assert torch.equal(torch.rand(2), expected[0]) and np.random.rand(2).tolist() == expected[1]
+    assert random.random() == expected[2] and torch.get_num_threads() == threads
+    assert all(each.training for each in library.modules())
+    assert bool((library.lm_head.weight.grad == 1).all())
+    assert [len(each._forward_hooks) for each in library.modules()] == hooks
+
+
+def test_a_model_that_returns_nan_or_raises_is_a_finding(check, directory):
+    report = check(models.not_a_number(directory))
+    assert any("NaN" in str(each) or "finite" in str(each) for each in report.failures)
+    report = check(models.raises_at_the_second_call(directory))
+    assert any("the second call" in str(each) for each in report.failures)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "cause"),
+    [
+        ("text", {}, "a str is no module and no function"),
+        (lambda tokens: tokens, {}, r"<lambda> has no argument input_ids \(its arguments: tokens\)"),
+        (lambda input_ids: input_ids, {"params": {}}, "params: only for a Flax module, and the model is a function"),
+        (lambda input_ids: input_ids, {"rename": str}, "rename: only for a torch.nn.Module, and the model is a functi"),
+        (torch.nn.Linear(1, 1), {}, r"Linear.forward has no argument input_ids \(its arguments: input\)"),
+        (lambda input_ids: input_ids, {"name": "hf-torch"}, "name: hf-torch is the name of a backend"),
+        (lambda input_ids: input_ids, {"name": "a b"}, "name: a b has characters other than"),
+        (lambda input_ids: input_ids, {"device": "cuda"}, "device: not an option of check"),
+    ],
+)
+def test_what_is_no_model_is_refused_in_one_line(check, model, options, cause):
+    with pytest.raises(parity.InputError, match=f"^{cause}"):
+        check(model, **options)
+
+
+def test_layers_that_are_not_captured_are_named(check, library):
+    module = models.Renamed(library)
+    with pytest.raises(parity.InputError, match=r"^capture: encoder.hidden.1: Renamed has no submodule net.nowhere"):
+        check(module, capture={"encoder.hidden.1": "net.nowhere"})
+    with pytest.raises(parity.InputError, match=r"^capture: encoder.hidden.0 is missing"):
+        check(module, capture={"encoder.hidden.1": "net.model.encoder.layers.0"})
