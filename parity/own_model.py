@@ -109,7 +109,7 @@ def check(
         given = replace(given, out=given.out or _temporary(), **where)
         processes = reused_processes(TraceCache(given.cache or default_cache()).compiled)
         executor = WithCallersModel(processes, name, CallersModel(adapter))
-        entry = entry_of(asdict(offer), inspected.model_class, "parity.backends.user.backend", "CallersModel", {}, "")
+        entry = entry_of(asdict(offer), inspected.model_class, "CallersModel")
         try:
             with user_models({name: entry}):
                 return audit_with([directory], given, progress, executor=executor, unaccepted=offer.inputs)

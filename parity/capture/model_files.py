@@ -14,7 +14,7 @@ from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import TICK
 from parity.capture.task import THREADS, CaptureError
 from parity.capture.worker_process import Child, describe_exit
-from parity.core.backends import BACKENDS, Entry, user_models
+from parity.core.backends import BACKENDS, OBJECT, Entry, user_models
 from parity.core.errors import InputError
 from parity.core.options import MAIN, AuditOptions
 from parity.core.stacks import resolve_stack
@@ -75,18 +75,29 @@ def registered(options: AuditOptions, checkpoint: Any) -> Iterator[tuple[AuditOp
         if offer["dtype"] not in dtypes:
             dtypes = [offer["dtype"]] if options.dtypes == AuditOptions().dtypes else [*dtypes, offer["dtype"]]
         setup = {"file": str(each.file), "function": each.function}
-        entries[each.name] = entry_of(offer, checkpoint.model_class, MODULE, ATTRIBUTE, setup, stack.name)
+        named = f"{each.name}={each.file}:{each.function}"
+        entries[each.name] = entry_of(offer, checkpoint.model_class, ATTRIBUTE, named, setup, stack.name)
     backends = [*(options.backends or ()), *entries]
     with user_models(entries):
         yield replace(options, backends=backends, dtypes=dtypes), unaccepted
 
 
 def entry_of(
-    offer: Mapping[str, Any], model_class: str, module: str, attribute: str, setup: Mapping[str, Any], stack: str
+    offer: Mapping[str, Any],
+    model_class: str,
+    attribute: str,
+    user_model: str = OBJECT,
+    setup: Mapping[str, Any] | None = None,
+    stack: str = "",
 ) -> Entry:
-    """The registry's entry of a user's model. Its dependencies are unknown, so that nothing of it is cached."""
+    """The registry's entry of a user's model. Its dependencies are unknown, so that nothing of it is cached.
+
+    Args:
+        offer: ``parity.backends.user.offer.Offer`` as a dictionary.
+        attribute: the backend's class in ``parity.backends.user.backend``.
+    """
     return Entry(
-        module,
+        MODULE,
         attribute,
         ("numpy", "torch", "transformers", "jax", "flax", "tensorflow", "tensorflow-cpu"),
         cached=False,
@@ -95,7 +106,8 @@ def entry_of(
         documented_class=model_class,
         lacking=offer["lacking"],
         derives_from=offer["derives_from"],
-        setup=setup,
+        setup=setup or {},
+        user_model=user_model,
         stack=stack,
     )
 

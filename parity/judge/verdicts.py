@@ -181,8 +181,14 @@ def _command(cell: Cell) -> str:
         return shlex.join(["parity", "selftest", variant.mutant])
     # The weight file is judged in every audit; with a config backend nothing else is computed.
     backend = library_backends("config")[0] if subject.role == "file" else subject.backend
+    if subject.user_model == OBJECT:
+        return f"parity.check(model, {cell.run.checkpoint.path!r}, checks=[{cell.check.id!r}])"
     words = ["parity", "audit", cell.run.checkpoint.path]
-    words += ["--backend", _with_variant(backend, variant.attention), "--check", cell.check.id]
+    words += ["--model", subject.user_model] if subject.user_model else []
+    words += [] if subject.user_model else ["--backend", _with_variant(backend, variant.attention)]
+    words += ["--check", cell.check.id]
+    for each in options.get("references") or ():
+        words += ["--reference", each]
     if subject.kept:
         words += ["--golden", subject.stack.partition(" ")[0]]
     words += [word for stack in _stacks(cell) for word in ("--stack", stack)]
