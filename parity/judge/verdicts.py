@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, cast
 
-from parity.core.backends import find_entry, library_backends
+from parity.core.backends import OBJECT, find_entry, library_backends
 from parity.core.case import Case
 from parity.core.display import at_index
 from parity.core.records import Divergence, Status, SubjectRecord, Verdict, VerdictEvidence
