@@ -40,17 +40,19 @@ def rename(name: str) -> str:
     return name.removeprefix("net.")
 
 
-LAYERS = {
-    "encoder.hidden.0": "net.model.encoder.layernorm_embedding",
-    "decoder.hidden.0": "net.model.decoder.layernorm_embedding",
-    **{f"encoder.hidden.{n + 1}": f"net.model.encoder.layers.{n}" for n in range(2)},
-    **{f"decoder.hidden.{n + 1}": f"net.model.decoder.layers.{n}" for n in range(2)},
-}
-"""The submodules of ``Renamed`` whose outputs are the layers' states, of a model with two layers in each half."""
+def layers(module: Renamed) -> dict[str, str]:
+    """The submodules whose outputs are the layers' states."""
+    found = {}
+    for half in ("encoder", "decoder"):
+        found[f"{half}.hidden.0"] = f"net.model.{half}.layernorm_embedding"
+        for index in range(len(getattr(module.net.model, half).layers)):
+            found[f"{half}.hidden.{index + 1}"] = f"net.model.{half}.layers.{index}"
+    return found
 
 
 def renamed(checkpoint: Path) -> dict[str, object]:
-    return {"model": Renamed(library(checkpoint)), "rename": rename, "capture": LAYERS}
+    module = Renamed(library(checkpoint))
+    return {"model": module, "rename": rename, "capture": layers(module)}
 
 
 def scaled_row(model: nn.Module) -> nn.Module:
