@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from reference.config import read_config
 
 ARGUMENTS = ("params", "rename", "capture")
 """What a file's function may return beside the model, by name, as a dictionary."""
+
+
+def _spec_of(checkpoint: Path, model_class: str) -> ModelSpec:
+    # A class that is judged here has one of the two kinds of config; inspection refused any other.
+    return ModelSpec(model_class, cast(Any, read_config(checkpoint)), {})
 
 
 class ModelFile:
@@ -36,12 +41,12 @@ class ModelFile:
         Raises:
             NotUsable: the file has no such function, or what it returns is no model.
         """
-        spec = ModelSpec(model_class, read_config(checkpoint), {})
+        spec = _spec_of(checkpoint, model_class)
         return self._described(checkpoint, spec, documented_call(spec))
 
     def describe(self, checkpoint: Path, model_class: str) -> dict[str, Any]:
         """What the model offers, in JSON types."""
-        spec = ModelSpec(model_class, read_config(checkpoint), {})
+        spec = _spec_of(checkpoint, model_class)
         return asdict(self._described(checkpoint, spec, documented_call(spec)).offer)
 
     def _described(self, checkpoint: Path, spec: ModelSpec, inputs: Mapping[str, np.ndarray]) -> Any:

@@ -70,7 +70,7 @@ def _declared(backend: str, spec: ModelSpec) -> dict[str, str]:
     """What the library's classes of a backend lack."""
     versions = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in distributions()}
     entry = find_entry(backend)
-    question = Question(backend, entry, Variant(), versions, spec.model_class, spec.families)
+    question = Question(backend, entry, Variant(), versions, spec.model_class, spec.model_types)
     limits = limits_of(entry)
     return dict(limits(question)) if limits is not None else {}
 
