@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from parity.core.records import Report
     from parity.own_model import check
     from parity.tools.compare.compare import Comparison
+    from parity.tools.tiny import tiny
 
 __all__ = [
     "AuditOptions",
@@ -45,6 +46,7 @@ __all__ = [
     "check",
     "compare",
     "read_report",
+    "tiny",
 ]
 
 # Workers import this package in interpreters that have none of our dependencies: a name is imported on first use.
@@ -59,6 +61,7 @@ _MODULES = {
     "check": "parity.own_model",
     "compare": "parity.api",
     "read_report": "parity.api",
+    "tiny": "parity.tools.tiny",
 }
 
 

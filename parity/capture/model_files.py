@@ -100,6 +100,7 @@ def entry_of(
         MODULE,
         attribute,
         ("numpy", "torch", "transformers", "jax", "flax", "tensorflow", "tensorflow-cpu"),
+        variants=(offer["attention"],),
         cached=False,
         framework=offer["framework"],
         class_name=offer["class_name"],

@@ -34,6 +34,7 @@ class Offer:
         dtype: of its floating-point parameters; ``float32`` where it has none.
         device: where it computes, ``cpu`` or ``cuda``.
         derives_from: the backend whose classes it is one of, or derived from; empty for any other class.
+        attention: the attention implementation of a class of transformers, one of ``ATTENTIONS``.
     """
 
     class_name: str
@@ -43,6 +44,7 @@ class Offer:
     dtype: str = "float32"
     device: str = "cpu"
     derives_from: str = ""
+    attention: str = "eager"
 
     def __post_init__(self) -> None:
         reason = "not tested for a model of your own"

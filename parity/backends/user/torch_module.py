@@ -16,7 +16,7 @@ from parity.backends.torch_util import as_tensors, bits_on_host
 from parity.backends.user.function import FunctionModel, with_hidden_states
 from parity.backends.user.offer import NotUsable, Offer, accepted_inputs, all_lacking, unaccepted
 from parity.core.model_spec import ModelSpec
-from parity.core.subject import Variant
+from parity.core.subject import ATTENTIONS, Variant
 
 Rename = Callable[[str], str | None]
 """From a module's own name of a parameter to the canonical one; None leaves the parameter out."""
@@ -141,7 +141,9 @@ class _DocumentedModule(HfTorchModel):
         dtype, device = _dtype_and_device(module)
         classes = (cls for each in (module, *_wrapped(module)) for cls in type(each).__mro__)
         of_the_library = any(cls.__module__.startswith("transformers.models.") for cls in classes)
-        self.offer = Offer(name, "torch", lacking, {}, dtype, device, "hf-torch" if of_the_library else "")
+        derives_from = "hf-torch" if of_the_library else ""
+        known = attention if of_the_library and attention in ATTENTIONS else "eager"
+        self.offer = Offer(name, "torch", lacking, {}, dtype, device, derives_from, known)
         self._spec, self._rename = spec, rename
         super().__init__(
             module,
@@ -165,7 +167,7 @@ class _DocumentedModule(HfTorchModel):
     def _tensors(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         return as_tensors(inputs, *self._at)
 
-    def _asked_for(self) -> dict[str, bool]:
+    def _output_options(self) -> dict[str, bool]:
         return {"output_hidden_states": True, "output_attentions": self.offer.offers("attentions")}
 
 
