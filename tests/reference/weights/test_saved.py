@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.make import CHECKPOINTS, FIXTURES, make_weights
+from fixtures.make import CHECKPOINTS, FIXTURES
 from parity.core.model_spec import model_spec_of
+from parity.tools.tiny import make_weights
 from reference.config import BartConfig
 from reference.weights import cast, read_weights
 
