@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from parity.core.failure import Failure
     from parity.core.options import AuditOptions
     from parity.core.records import Report
-    from parity.own_model import check
+    from parity.own_model import check, tiny
     from parity.tools.compare.compare import Comparison
-    from parity.tools.tiny import tiny
 
 __all__ = [
     "AuditOptions",
@@ -61,7 +60,7 @@ _MODULES = {
     "check": "parity.own_model",
     "compare": "parity.api",
     "read_report": "parity.api",
-    "tiny": "parity.tools.tiny",
+    "tiny": "parity.own_model",
 }
 
 

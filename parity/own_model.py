@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from parity.api import audit_with, with_printable_errors
 from parity.core.errors import InputError
 from parity.core.options import AuditOptions
-from parity.core.subject import FLAX, REFERENCES, TORCH
+from parity.core.subject import TORCH
+from parity.tools import tiny as random_checkpoints
 
 if TYPE_CHECKING:
     from parity.capture.task import Event
@@ -119,10 +120,13 @@ def check(
             raise
 
 
+tiny = with_printable_errors(random_checkpoints.tiny)
+
+
 def _temporary() -> Path:
     folder = tempfile.mkdtemp(prefix="parity-check-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
-__all__ = ["FLAX", "REFERENCES", "check"]
+__all__ = ["check", "tiny"]

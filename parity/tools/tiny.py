@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from parity.api import with_printable_errors
 from parity.core.errors import InputError
 from parity.core.model_spec import ModelSpec, model_spec_of
 from reference.config import CONFIG_FILE
@@ -34,7 +33,6 @@ TEXT = 20
 """The longest generated text, in tokens."""
 
 
-@with_printable_errors
 def tiny(
     config: str | Path | Mapping[str, Any] | Any,
     directory: str | Path | None = None,
