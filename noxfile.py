@@ -218,9 +218,9 @@ def _project() -> dict[str, Any]:
 
 
 def _pins_digest(name: str) -> str:
-    asked = {key: _project()[key] for key in ("dependencies", "optional-dependencies")}
+    dependencies = {key: _project()[key] for key in ("dependencies", "optional-dependencies")}
     files = [TABLE, ROOT / "parity" / "constraints" / f"{name}.txt"]
-    parts = [json.dumps(asked, sort_keys=True).encode(), *(file.read_bytes() for file in files)]
+    parts = [json.dumps(dependencies, sort_keys=True).encode(), *(file.read_bytes() for file in files)]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
@@ -265,9 +265,9 @@ def _version(text: str) -> tuple[int, ...]:
 def _cuda_device() -> bool:
     """Whether there is a CUDA device: queries the driver, then the running interpreter's torch in a subprocess;
     installs nothing."""
-    asked = [["nvidia-smi", "-L"]] if shutil.which("nvidia-smi") else []
-    asked.append([sys.executable, "-c", "import torch; print('GPU' if torch.cuda.is_available() else '')"])
-    return any("GPU" in subprocess.run(command, capture_output=True, text=True).stdout for command in asked)
+    commands = [["nvidia-smi", "-L"]] if shutil.which("nvidia-smi") else []
+    commands.append([sys.executable, "-c", "import torch; print('GPU' if torch.cuda.is_available() else '')"])
+    return any("GPU" in subprocess.run(command, capture_output=True, text=True).stdout for command in commands)
 
 
 for _name in STACKS:

@@ -52,12 +52,12 @@ def make_calls(run: Path, backend: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         adapter.setup(threads=THREADS, device="cpu", cache=Path(scratch, "compiled"))
         for index, subject in enumerate(manifest["subjects"]):
-            asked = [cases[t["case"]] for t in manifest["traces"] if t["subject"] == index and t["path"]]
-            if subject["backend"] != backend or not asked or subject["component"] != "model":
+            captured = [cases[t["case"]] for t in manifest["traces"] if t["subject"] == index and t["path"]]
+            if subject["backend"] != backend or not captured or subject["component"] != "model":
                 continue
             calls = Calls(adapter, Path(checkpoint["path"]), Variant.parse(subject["variant"]), subject, Path(scratch))
             before = time.process_time()
-            for case in asked:
+            for case in captured:
                 calls.make(case)
             who = f"{subject['role']:9} {subject['label']:42} {subject['dtype']:8}"
             print(f"  {who} {time.process_time() - before:7.1f} s of processors", flush=True)
@@ -85,8 +85,8 @@ class Calls:
         from parity.capture.worker.operations import permute
         from parity.core.case import Case
 
-        asked = Case.from_json(case)
-        inputs = {name: asked.array(name) for name in asked.inputs}
+        loaded_case = Case.from_json(case)
+        inputs = {name: loaded_case.array(name) for name in loaded_case.inputs}
         make = self.load_twice if case["operation"] == "load" else getattr(self, case["operation"], self.other)
         make(permute(inputs) if self.variant.permuted else inputs, case)
 
@@ -189,12 +189,12 @@ def main() -> None:
         own, beside = each["seconds"], each["io_seconds"]
         print(f"  {each['subject']:44} {each['work']:12} {each['traces']:4} {own:7.1f} s {beside:6.1f} s beside it")
     spent = []
-    asked = [each for each in report["subjects"] if each["component"] == "model" and each["role"] != "file"]
-    for backend in dict.fromkeys(each["backend"] for each in asked):
+    computing = [each for each in report["subjects"] if each["component"] == "model" and each["role"] != "file"]
+    for backend in dict.fromkeys(each["backend"] for each in computing):
         own = [str(Path(__file__).resolve()), str(given.folder.resolve()), "--calls", backend]
         spent.append(measured([sys.executable, *own]))
         print(f"calls of {backend}, its import among them: {spent[-1][0]:.0f} s, {spent[-1][1]:.0f} s of processors")
-    walls, cpus = (sum(each[place] for each in spent) for place in (0, 1))
+    walls, cpus = (sum(each[index] for each in spent) for index in (0, 1))
     print(f"calls: {walls:.0f} s one after another, {cpus:.0f} s of processors")
     print(f"audit / calls: {wall / walls:.2f} in wall time, {cpu / cpus:.2f} in processor time")
 

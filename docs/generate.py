@@ -368,8 +368,19 @@ def _unaffected(entry: Entry) -> str:
 
 def _conditions(entry: Entry) -> str:
     """The conditions on the checkpoint and the evidence, as the list has them."""
-    told = {"id", "script", "severity", "backends", "versions", "checks", "sometimes", "cause", "upstream", "effect"}
-    fields = entry.model_dump(exclude=told, exclude_defaults=True)
+    shown_elsewhere = {
+        "id",
+        "script",
+        "severity",
+        "backends",
+        "versions",
+        "checks",
+        "sometimes",
+        "cause",
+        "upstream",
+        "effect",
+    }
+    fields = entry.model_dump(exclude=shown_elsewhere, exclude_defaults=True)
     if not fields:
         return ""
     body = ((code(name), _value(value)) for name, value in fields.items())
@@ -431,9 +442,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the pages are written")
     folder = parser.parse_args().folder
     for path, content in pages().items():
-        place = folder / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(content, encoding="utf-8")
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

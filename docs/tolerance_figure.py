@@ -114,11 +114,11 @@ def _lines(data: Data) -> Iterator[str]:
         at = x(point.error)
         yield f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(point.label)}</text>'
         yield f'<circle class="{point.group}" cx="{at}" cy="{y}" r="4.5"/>'
-        told = "ensemble" if point.group == "ensemble" else f"{point.group}, {_multiple(point.error / data.tolerance)}"
+        label = "ensemble" if point.group == "ensemble" else f"{point.group}, {_multiple(point.error / data.tolerance)}"
         # Beside the line of the tolerance, which would cross the words of a point left of it.
         beyond = point.error > data.tolerance
-        place = f'x="{at - 9}" text-anchor="end"' if beyond else f'x="{x(data.tolerance) + 9}"'
-        yield f'<text class="s" {place} y="{y + 4}">{told}</text>'
+        attributes = f'x="{at - 9}" text-anchor="end"' if beyond else f'x="{x(data.tolerance) + 9}"'
+        yield f'<text class="s" {attributes} y="{y + 4}">{label}</text>'
     yield "</svg>"
 
 
@@ -131,9 +131,9 @@ def main() -> None:
         prog="python -m docs.tolerance_figure", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "tolerance.svg")
-    place = parser.parse_args().out
+    out = parser.parse_args().out
     with tempfile.TemporaryDirectory() as folder:
-        place.write_text(svg(measured(captured(Path(folder)))), encoding="utf-8")
+        out.write_text(svg(measured(captured(Path(folder)))), encoding="utf-8")
 
 
 if __name__ == "__main__":

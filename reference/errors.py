@@ -67,11 +67,11 @@ def _entries(value: Any, limit: int, levels: int) -> Iterator[str]:
         yield f"{opening}…{closing}"
         return
     yield opening
-    for place, entry in enumerate(value.items() if isinstance(value, dict) else value):
-        if place == _ENTRIES:
+    for index, entry in enumerate(value.items() if isinstance(value, dict) else value):
+        if index == _ENTRIES:
             yield f", … {len(value)} in all"
             break
-        yield ", " if place else ""
+        yield ", " if index else ""
         if isinstance(value, dict):
             yield from _pieces(entry[0], limit, levels - 1)
             yield ": "

@@ -13,7 +13,7 @@ from rich.table import Table
 from parity.core.display import printable
 from parity.core.errors import InputError
 from parity.report.console import console, duration, plural, size
-from parity.tools.examples.stand_ins import kept, size_of
+from parity.tools.examples.stand_ins import size_of, stand_in_folder
 
 if TYPE_CHECKING:
     from parity.capture.cache import TraceCache
@@ -44,7 +44,7 @@ def show_cache(folder: Path | None) -> None:
     out.print(
         f"{plural(len(entries), 'trace')}, {size(sum(entry.size for entry in entries))}: {printable(cache.folder)}"
     )
-    stand_ins = kept(cache.folder)
+    stand_ins = stand_in_folder(cache.folder)
     if stand_ins.is_dir():
         out.print(f"stand-ins for documented examples, {size(size_of(stand_ins))}: {printable(stand_ins)}")
 
@@ -58,7 +58,7 @@ def clean_cache(folder: Path | None, older_than_days: float | None, down_to_gb: 
     )
     freed = size(sum(entry.size for entry in removed))
     console().print(f"removed {plural(len(removed), 'trace')}, {freed}: {printable(cache.folder)}")
-    stand_ins = kept(cache.folder)
+    stand_ins = stand_in_folder(cache.folder)
     if older_than_days is None and down_to_gb is None and stand_ins.is_dir():
         freed = size(size_of(stand_ins))
         shutil.rmtree(stand_ins)

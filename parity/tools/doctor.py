@@ -55,15 +55,15 @@ def examine() -> Findings:
     from parity.capture.cache import TraceCache, default_cache
     from parity.capture.memory import available
 
-    kept = TraceCache(default_cache()).list()
+    cached = TraceCache(default_cache()).list()
     return Findings(
         stacks=[_stack(row) for row in table().values()],
         gpus=_gpus(),
         cores=psutil.cpu_count() or 1,
         memory=available(),
         cache=default_cache(),
-        cache_bytes=sum(entry.size for entry in kept),
-        cache_traces=len(kept),
+        cache_bytes=sum(entry.size for entry in cached),
+        cache_traces=len(cached),
     )
 
 

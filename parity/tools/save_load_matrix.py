@@ -56,11 +56,11 @@ def _wrong(report: Report, name: str) -> Iterator[str]:
     causes: dict[str, int] = {}
     for v in report.verdicts:
         if v.checkpoint == name and v.status in ("fail", "known", "error"):
-            told = (
+            message = (
                 v.reason.partition(" [")[0] if v.status == "known" else f"{v.check}, {v.backend} {v.stack}: {v.reason}"
             )
-            told = " ".join(told.split())[:240]
-            causes[told] = causes.get(told, 0) + 1
+            message = " ".join(message.split())[:240]
+            causes[message] = causes.get(message, 0) + 1
     yield from ("", *(f"- {cause} ({count})" for cause, count in causes.items()))
 
 

@@ -74,11 +74,11 @@ def make(name: str, python: str | None = None, progress: Callable[[str], None] |
     Raises:
         StackError: no such stack, no Python that fits, no network, a full disk, or another process is at it; one line.
     """
-    tell = progress or (lambda line: None)
+    report = progress or (lambda line: None)
     row, folder = find_row(name), made_folder(name)
     interpreter, stamp = interpreter_in(folder), folder / STAMP
     if python is None and _is_current(row, folder) and interpreter.is_file():
-        tell("already made as this version pins it")
+        report("already made as this version pins it")
         return interpreter
     chosen = _python(row, python)
     try:
@@ -90,9 +90,9 @@ def make(name: str, python: str | None = None, progress: Callable[[str], None] |
         stamp.unlink(missing_ok=True)
         log_file(name).write_text("", encoding="utf-8")
         if _version(str(interpreter)) != _version(chosen):
-            tell(f"environment with Python {'.'.join(map(str, _version(chosen) or ()))}: {folder}")
+            report(f"environment with Python {'.'.join(map(str, _version(chosen) or ()))}: {folder}")
             _environment(row, folder, chosen)
-        _install(row, folder, tell)
+        _install(row, folder, report)
         stamp.write_text(json.dumps({"stack": name, "pins": pins(row)}) + "\n", encoding="utf-8")
     except OSError as error:
         raise StackError(f"{name}: {error.filename or folder}: {error.strerror}") from error
@@ -139,21 +139,21 @@ def _is_current(row: Row, folder: Path) -> bool:
         return False
 
 
-def _python(row: Row, asked: str | None) -> str:
+def _python(row: Row, requested: str | None) -> str:
     """The interpreter to make a stack from.
 
     Raises:
         StackError: there is none that fits.
     """
     wanted = SpecifierSet(row.python)
-    if asked is not None:
-        command = f"python{asked}" if re.fullmatch(r"\d+\.\d+", asked) else asked
+    if requested is not None:
+        command = f"python{requested}" if re.fullmatch(r"\d+\.\d+", requested) else requested
         found = _version(command)
         if found is None:
-            raise StackError(f"{asked}: no such Python")
+            raise StackError(f"{requested}: no such Python")
         if ".".join(map(str, found)) not in wanted:
             raise StackError(
-                f"{asked}: Python {'.'.join(map(str, found))}, and the stack {row.name} needs {row.python}"
+                f"{requested}: Python {'.'.join(map(str, found))}, and the stack {row.name} needs {row.python}"
             )
         return command
     if ".".join(map(str, sys.version_info[:3])) in wanted:
@@ -185,18 +185,18 @@ def _environment(row: Row, folder: Path, python: str) -> None:
     _run(row, [python, "-I", "-m", "venv", "--clear", str(folder)], lambda line: None)
 
 
-def _install(row: Row, folder: Path, tell: Callable[[str], None]) -> None:
+def _install(row: Row, folder: Path, report: Callable[[str], None]) -> None:
     """Installs what the row pins, then what it wants without its dependencies; pip keeps what is there already."""
     constraints = str(data(f"constraints/{row.name}.txt"))
     pip = [str(interpreter_in(folder)), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     wanted = [*own_requirements(row), *row.requires, *row.examples]
-    tell(f"{len(wanted)} packages and their dependencies, as pinned")
-    _run(row, [*pip, "-c", constraints, *wanted], _downloads(tell))
+    report(f"{len(wanted)} packages and their dependencies, as pinned")
+    _run(row, [*pip, "-c", constraints, *wanted], _downloads(report))
     if row.no_deps:
-        _run(row, [*pip, "-c", constraints, "--no-deps", *row.no_deps], _downloads(tell))
+        _run(row, [*pip, "-c", constraints, "--no-deps", *row.no_deps], _downloads(report))
 
 
-def _downloads(tell: Callable[[str], None]) -> Callable[[str], None]:
+def _downloads(report: Callable[[str], None]) -> Callable[[str], None]:
     """Of pip's lines passes on what is downloaded, and that it begins to install."""
 
     def line(text: str) -> None:
@@ -205,9 +205,9 @@ def _downloads(tell: Callable[[str], None]) -> Callable[[str], None]:
             name, _, rest = text.removeprefix("Using cached ").rpartition("/")[2].partition("-")
             name = name.removeprefix("Downloading ")
             amount = rest.partition("(")[2].rstrip(")")
-            tell(f"{name.replace('_', '-')} {rest.partition('-')[0]}" + (f" ({amount})" if amount else ""))
+            report(f"{name.replace('_', '-')} {rest.partition('-')[0]}" + (f" ({amount})" if amount else ""))
         elif text.startswith("Installing collected packages"):
-            tell(f"installing {text.count(',') + 1} packages")
+            report(f"installing {text.count(',') + 1} packages")
 
     return line
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reference.config.bart import BartConfig, MBartConfig
 from reference.config.bert import BertConfig
-from reference.config.composed import ENCODERS, FAMILIES, EncoderDecoderConfig
+from reference.config.composed import ENCODERS, READERS, EncoderDecoderConfig
 from reference.config.fields import ACTIVATIONS, CONFIG_FILE, check_model_type, object_of
 from reference.config.gpt2 import Gpt2Config
 from reference.config.shape import StackShape
@@ -28,21 +28,21 @@ def read_config(directory: Path | str) -> Config:
     return config_of(read_json(directory, CONFIG_FILE), Path(directory) / CONFIG_FILE)
 
 
-def config_of(data: Any, place: Path | str = CONFIG_FILE) -> Config:
+def config_of(data: Any, location: Path | str = CONFIG_FILE) -> Config:
     """The config from the content of a ``config.json``, of any supported architecture; raises as ``read_config``."""
-    data = object_of(data, place)
-    families = {**FAMILIES, **dict.fromkeys(ENCODERS, EncoderDecoderConfig)}
-    return families[check_model_type(data, tuple(families), place)].from_dict(data, place)
+    data = object_of(data, location)
+    readers = {**READERS, **dict.fromkeys(ENCODERS, EncoderDecoderConfig)}
+    return readers[check_model_type(data, tuple(readers), location)].from_dict(data, location)
 
 
-def vocabulary_of(config: Config, place: Path | str = CONFIG_FILE) -> int:
+def vocabulary_of(config: Config, location: Path | str = CONFIG_FILE) -> int:
     """The vocabulary size of a model: of its output if it generates text, else of its input.
 
     Raises:
         CheckpointError: the model is a speech encoder, which has no vocabulary.
     """
     if isinstance(config, SpeechConfig):
-        raise CheckpointError(place, f"a {config.model_type} has no vocabulary")
+        raise CheckpointError(location, f"a {config.model_type} has no vocabulary")
     return config.vocab_size
 
 

@@ -128,18 +128,18 @@ class BartConfig:
             CheckpointError: ``model_type`` is absent or not ``bart``, a size is not a positive integer, the heads do
                 not divide ``d_model``, the activation is not documented, or a token id is not an integer.
         """
-        place = CONFIG_FILE if path is None else path
-        data = object_of(data, place)
-        check_model_type(data, cls.MODEL_TYPES, place)
+        location = CONFIG_FILE if path is None else path
+        data = object_of(data, location)
+        check_model_type(data, cls.MODEL_TYPES, location)
         values = {f.name: data.get(f.name, f.default) for f in fields(cls) if f.name != "others"}
-        check_sizes(values, _SIZES, place)
-        check_switches(values, _SWITCHES, place)
-        check_rates(values, _RATES, place)
-        check_labels(data, place)
-        check_activation(values, "activation_function", place)
+        check_sizes(values, _SIZES, location)
+        check_switches(values, _SWITCHES, location)
+        check_rates(values, _RATES, location)
+        check_labels(data, location)
+        check_activation(values, "activation_function", location)
         for stack in ("encoder", "decoder"):
-            check_heads(values, f"{stack}_attention_heads", "d_model", place)
-        check_tokens(values, _TOKENS, place)
+            check_heads(values, f"{stack}_attention_heads", "d_model", location)
+        check_tokens(values, _TOKENS, location)
         return cls(**values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod

@@ -82,28 +82,28 @@ class BertConfig:
                 unsupported activation or position embedding, a token id that is not an integer, or a RoBERTa without
                 the padding token from which its positions are numbered.
         """
-        place = CONFIG_FILE if path is None else path
-        data = object_of(data, place)
-        family = check_model_type(data, tuple(_DEFAULTS), place)
+        location = CONFIG_FILE if path is None else path
+        data = object_of(data, location)
+        model_type = check_model_type(data, tuple(_DEFAULTS), location)
         names = [f for f in fields(cls) if f.name not in ("model_type", "others")]
-        values = {f.name: data.get(f.name, _DEFAULTS[family].get(f.name, f.default)) for f in names}
+        values = {f.name: data.get(f.name, _DEFAULTS[model_type].get(f.name, f.default)) for f in names}
         if data.get("position_embedding_type", "absolute") != "absolute":
             cause = f"position_embedding_type is {brief(data['position_embedding_type'])}; only 'absolute' can be built"
-            raise CheckpointError(place, cause)
-        check_sizes(values, _SIZES, place)
-        check_switches(values, ("tie_word_embeddings", "is_decoder", "add_cross_attention"), place)
-        check_rates(values, ("layer_norm_eps",), place)
-        check_activation(values, "hidden_act", place)
-        check_labels(data, place)
-        check_heads(values, "num_attention_heads", "hidden_size", place)
-        check_tokens(values, ("pad_token_id", "bos_token_id", "eos_token_id"), place)
+            raise CheckpointError(location, cause)
+        check_sizes(values, _SIZES, location)
+        check_switches(values, ("tie_word_embeddings", "is_decoder", "add_cross_attention"), location)
+        check_rates(values, ("layer_norm_eps",), location)
+        check_activation(values, "hidden_act", location)
+        check_labels(data, location)
+        check_heads(values, "num_attention_heads", "hidden_size", location)
+        check_tokens(values, ("pad_token_id", "bos_token_id", "eos_token_id"), location)
         why = why_unusable("pad_token_id", values["pad_token_id"], values["vocab_size"], "it")
-        if family == "roberta" and why:
-            raise CheckpointError(place, f"roberta numbers positions from its padding token on, and {why}")
-        if family == "bert-generation":
+        if model_type == "roberta" and why:
+            raise CheckpointError(location, f"roberta numbers positions from its padding token on, and {why}")
+        if model_type == "bert-generation":
             values["type_vocab_size"] = 0
         others = {key: value for key, value in data.items() if key not in values}
-        return cls(family, **values, others=others)
+        return cls(model_type, **values, others=others)
 
     @classmethod
     def read(cls, directory: Path | str) -> BertConfig:

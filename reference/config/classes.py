@@ -32,7 +32,7 @@ _FRAMEWORKS = ("TF", "Flax")
 """Prefixes of class names in other frameworks; ``save_pretrained`` omits them, files written by hand may not."""
 
 
-def saved_class(config: Any, place: Path | str = CONFIG_FILE) -> str:
+def saved_class(config: Any, location: Path | str = CONFIG_FILE) -> str:
     """The documented class in ``config.json`` from which a checkpoint was saved; by default the architecture's first.
 
     Raises:
@@ -43,21 +43,21 @@ def saved_class(config: Any, place: Path | str = CONFIG_FILE) -> str:
     if isinstance(name, str):
         for prefix in _FRAMEWORKS:
             name = name.removeprefix(prefix)
-    return class_of(config, name, place)
+    return class_of(config, name, location)
 
 
-def class_of(config: Any, asked: Any = None, place: Path | str = CONFIG_FILE) -> str:
+def class_of(config: Any, wanted: Any = None, location: Path | str = CONFIG_FILE) -> str:
     """The class that a checkpoint is built as.
 
     Args:
-        asked: a documented class, None, or an unchecked value from a file.
+        wanted: a documented class, None, or an unchecked value from a file.
 
     Raises:
         CheckpointError: the architecture has no class of that name.
     """
     known = CLASSES[config.model_type]
-    if asked is not None and asked not in known:
-        named = asked if isinstance(asked, str) and asked.isidentifier() else brief(asked)
+    if wanted is not None and wanted not in known:
+        named = wanted if isinstance(wanted, str) and wanted.isidentifier() else brief(wanted)
         cause = f"model_type {config.model_type!r} has no {named} here; it has {', '.join(known)}"
-        raise CheckpointError(place, cause)
-    return known[0] if asked is None else asked
+        raise CheckpointError(location, cause)
+    return known[0] if wanted is None else wanted

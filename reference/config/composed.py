@@ -16,7 +16,7 @@ from reference.config.tokens import Tokens, check_tokens
 from reference.errors import CheckpointError, brief
 from reference.files import read_json
 
-FAMILIES: dict[str, Any] = {
+READERS: dict[str, Any] = {
     "bart": BartConfig,
     "mbart": MBartConfig,
     "bert": BertConfig,
@@ -61,15 +61,15 @@ class EncoderDecoderConfig:
             CheckpointError: a half is missing or its architecture is not supported as that half, the decoder has no
                 cross-attention, the widths differ without a projection, or the config ties the weights of the halves.
         """
-        place = CONFIG_FILE if path is None else path
-        data = object_of(data, place)
-        check_labels(data, place)
-        kind = check_model_type(data, tuple(ENCODERS), place)
-        encoder = _half(data, "encoder", ENCODERS[kind], place)
-        decoder = _half(data, "decoder", DECODERS, place)
-        _check_joined(encoder, decoder, data, place)
+        location = CONFIG_FILE if path is None else path
+        data = object_of(data, location)
+        check_labels(data, location)
+        kind = check_model_type(data, tuple(ENCODERS), location)
+        encoder = _half(data, "encoder", ENCODERS[kind], location)
+        decoder = _half(data, "decoder", DECODERS, location)
+        _check_joined(encoder, decoder, data, location)
         tokens = {name: data.get(name) for name in _TOKENS}
-        check_tokens(tokens, _TOKENS, place)
+        check_tokens(tokens, _TOKENS, location)
         others = {key: value for key, value in data.items() if key not in {"encoder", "decoder", *_TOKENS}}
         return cls(kind, encoder, decoder, **tokens, others=others)
 
@@ -89,23 +89,23 @@ class EncoderDecoderConfig:
         return self.encoder.d_model != self.decoder.d_model
 
 
-def _half(data: Mapping[str, Any], which: str, known: tuple[str, ...], place: Path | str) -> Any:
+def _half(data: Mapping[str, Any], which: str, known: tuple[str, ...], location: Path | str) -> Any:
     if not isinstance(data.get(which), Mapping):
-        raise CheckpointError(place, f"has no {which} to build from")
-    inside = f"{place} ({which})"
-    family = check_model_type(data[which], known, inside)
-    return FAMILIES[family].from_dict(data[which], inside)
+        raise CheckpointError(location, f"has no {which} to build from")
+    inside = f"{location} ({which})"
+    model_type = check_model_type(data[which], known, inside)
+    return READERS[model_type].from_dict(data[which], inside)
 
 
-def _check_joined(encoder: Any, decoder: Any, data: Mapping[str, Any], place: Path | str) -> None:
-    asked = data["decoder"].get("add_cross_attention", False)
-    if isinstance(decoder, BertConfig | Gpt2Config) and asked is not True:
-        raise CheckpointError(place, "the decoder has no cross-attention (add_cross_attention is not true)")
+def _check_joined(encoder: Any, decoder: Any, data: Mapping[str, Any], location: Path | str) -> None:
+    cross_attention = data["decoder"].get("add_cross_attention", False)
+    if isinstance(decoder, BertConfig | Gpt2Config) and cross_attention is not True:
+        raise CheckpointError(location, "the decoder has no cross-attention (add_cross_attention is not true)")
     width = data["decoder"].get("cross_attention_hidden_size")
     if width is not None and encoder.d_model != decoder.d_model:
         cause = (
             f"the encoder's width {encoder.d_model} is not the decoder's {decoder.d_model}, and no projection is made"
         )
-        raise CheckpointError(place, f"{cause} (cross_attention_hidden_size is {brief(width)})")
+        raise CheckpointError(location, f"{cause} (cross_attention_hidden_size is {brief(width)})")
     if data.get("tie_encoder_decoder", False):
-        raise CheckpointError(place, "tie_encoder_decoder is true; tied halves cannot be built")
+        raise CheckpointError(location, "tie_encoder_decoder is true; tied halves cannot be built")

@@ -55,22 +55,22 @@ class Gpt2Config:
             CheckpointError: another ``model_type``, a value of the wrong type, heads that do not divide the width, or
                 a scaling of attention other than the published one.
         """
-        place = CONFIG_FILE if path is None else path
-        data = object_of(data, place)
-        check_model_type(data, ("gpt2",), place)
+        location = CONFIG_FILE if path is None else path
+        data = object_of(data, location)
+        check_model_type(data, ("gpt2",), location)
         values = {f.name: data.get(f.name, f.default) for f in fields(cls) if f.name != "others"}
         for name, published in _AS_PUBLISHED.items():
             if data.get(name, published) != published:
-                raise CheckpointError(place, f"{name} is {brief(data[name])}; only {published} can be built")
-        check_sizes(values, ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"), place)
+                raise CheckpointError(location, f"{name} is {brief(data[name])}; only {published} can be built")
+        check_sizes(values, ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"), location)
         if values["n_inner"] is not None:
-            check_sizes(values, ("n_inner",), place)
-        check_switches(values, ("tie_word_embeddings", "add_cross_attention"), place)
-        check_rates(values, ("layer_norm_epsilon",), place)
-        check_activation(values, "activation_function", place)
-        check_labels(data, place)
-        check_heads(values, "n_head", "n_embd", place)
-        check_tokens(values, ("bos_token_id", "eos_token_id", "pad_token_id"), place)
+            check_sizes(values, ("n_inner",), location)
+        check_switches(values, ("tie_word_embeddings", "add_cross_attention"), location)
+        check_rates(values, ("layer_norm_epsilon",), location)
+        check_activation(values, "activation_function", location)
+        check_labels(data, location)
+        check_heads(values, "n_head", "n_embd", location)
+        check_tokens(values, ("bos_token_id", "eos_token_id", "pad_token_id"), location)
         return cls(**values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod

@@ -78,25 +78,25 @@ class SpeechConfig:
             CheckpointError: another ``model_type``, a value of the wrong type, convolution lists of different lengths,
                 heads or groups that do not divide the width, or adapters inside the layers, which are not supported.
         """
-        place = CONFIG_FILE if path is None else path
-        data = object_of(data, place)
-        family = check_model_type(data, ("wav2vec2", "hubert"), place)
+        location = CONFIG_FILE if path is None else path
+        data = object_of(data, location)
+        model_type = check_model_type(data, ("wav2vec2", "hubert"), location)
         names = [f for f in fields(cls) if f.name not in ("model_type", "others")]
         values = {f.name: data.get(f.name, f.default) for f in names}
         if values["output_hidden_size"] is not None:
-            check_sizes(values, ("output_hidden_size",), place)
-        check_sizes(values, _SIZES, place)
-        check_switches(values, _SWITCHES, place)
-        check_rates(values, ("layer_norm_eps",), place)
+            check_sizes(values, ("output_hidden_size",), location)
+        check_sizes(values, _SIZES, location)
+        check_switches(values, _SWITCHES, location)
+        check_rates(values, ("layer_norm_eps",), location)
         for name in ("hidden_act", "feat_extract_activation"):
-            check_activation(values, name, place)
-        check_labels(data, place)
-        check_heads(values, "num_attention_heads", "hidden_size", place)
-        check_heads(values, "num_conv_pos_embedding_groups", "hidden_size", place)
+            check_activation(values, name, location)
+        check_labels(data, location)
+        check_heads(values, "num_attention_heads", "hidden_size", location)
+        check_heads(values, "num_conv_pos_embedding_groups", "hidden_size", location)
         for name in ("conv_dim", "conv_kernel", "conv_stride"):
-            values[name] = _sizes_of(values[name], name, place)
-        _check_kinds(values, data, family, place)
-        return cls(family, **values, others={key: value for key, value in data.items() if key not in values})
+            values[name] = _sizes_of(values[name], name, location)
+        _check_kinds(values, data, model_type, location)
+        return cls(model_type, **values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod
     def read(cls, directory: Path | str) -> SpeechConfig:
@@ -123,25 +123,25 @@ class SpeechConfig:
         return StackShape(*sizes, self.hidden_act, epsilon, pre_norm=self.do_stable_layer_norm)
 
 
-def _sizes_of(value: Any, name: str, place: Path | str) -> tuple[int, ...]:
+def _sizes_of(value: Any, name: str, location: Path | str) -> tuple[int, ...]:
     whole = isinstance(value, list | tuple) and all(type(size) is int and 0 < size <= LARGEST_SIZE for size in value)
     if not whole or not value:
-        raise CheckpointError(place, f"{name} is {brief(value)}, not a list of positive integers")
+        raise CheckpointError(location, f"{name} is {brief(value)}, not a list of positive integers")
     return tuple(value)
 
 
-def _check_kinds(values: Mapping[str, Any], data: Mapping[str, Any], family: str, place: Path | str) -> None:
+def _check_kinds(values: Mapping[str, Any], data: Mapping[str, Any], model_type: str, location: Path | str) -> None:
     if values["feat_extract_norm"] not in ("group", "layer"):
         raise CheckpointError(
-            place, f"feat_extract_norm is {brief(values['feat_extract_norm'])}, not 'group' or 'layer'"
+            location, f"feat_extract_norm is {brief(values['feat_extract_norm'])}, not 'group' or 'layer'"
         )
     lengths = {name: len(values[name]) for name in ("conv_dim", "conv_kernel", "conv_stride")}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise CheckpointError(place, f"one entry for each convolution is needed, but {said}")
+        raise CheckpointError(location, f"one entry for each convolution is needed, but {said}")
     if data.get("adapter_attn_dim") is not None:
-        raise CheckpointError(place, "adapter_attn_dim is set; adapters inside the layers cannot be built")
-    hubert_only = [name for name in ("conv_pos_batch_norm",) if values[name] and family != "hubert"]
-    wav2vec2_only = ["add_adapter"] if values["add_adapter"] and family == "hubert" else []
+        raise CheckpointError(location, "adapter_attn_dim is set; adapters inside the layers cannot be built")
+    hubert_only = [name for name in ("conv_pos_batch_norm",) if values[name] and model_type != "hubert"]
+    wav2vec2_only = ["add_adapter"] if values["add_adapter"] and model_type == "hubert" else []
     for name in (*hubert_only, *wav2vec2_only):
-        raise CheckpointError(place, f"{name} is set, but {family} does not support it")
+        raise CheckpointError(location, f"{name} is set, but {model_type} does not support it")

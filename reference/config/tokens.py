@@ -17,7 +17,7 @@ Tokens = int | list[int] | None
 _LARGEST = 2**63
 
 
-def check_tokens(values: Mapping[str, Any], names: Iterable[str], place: Path | str) -> None:
+def check_tokens(values: Mapping[str, Any], names: Iterable[str], location: Path | str) -> None:
     """Checks that token ids are integers, lists of integers, or null.
 
     Several end tokens are documented (generation page, ``eos_token_id``). Whether an id is in the vocabulary, and
@@ -30,7 +30,7 @@ def check_tokens(values: Mapping[str, Any], names: Iterable[str], place: Path | 
         value = values[name]
         listed = [] if value is None else value if isinstance(value, list | tuple) else [value]
         if value in ([], ()) or not all(map(_is_id, listed)):
-            raise CheckpointError(place, f"{name} is {_shown(value)}, not a token id")
+            raise CheckpointError(location, f"{name} is {_shown(value)}, not a token id")
 
 
 def _is_id(value: Any) -> TypeGuard[int]:
@@ -68,12 +68,12 @@ def usable(value: Any, vocab: int) -> int | None:
     return first if _is_id(first) and 0 <= first < vocab else None
 
 
-def why_unusable(name: str, value: Any, vocab: int, place: str = "config.json") -> str:
+def why_unusable(name: str, value: Any, vocab: int, location: str = "config.json") -> str:
     """The reason why an id cannot be used; "" if it can."""
     if value is None:
-        return f"{place} has none ({name} is null or missing)"
+        return f"{location} has none ({name} is null or missing)"
     if isinstance(value, list | tuple):
-        return f"{place} lists several ({name} is {list(value)[:4]}), but exactly one is needed"
+        return f"{location} lists several ({name} is {list(value)[:4]}), but exactly one is needed"
     if usable(value, vocab) is None:
-        return f"{name} is {value} in {place}, outside the table of {vocab} tokens (0 to {vocab - 1})"
+        return f"{name} is {value} in {location}, outside the table of {vocab} tokens (0 to {vocab - 1})"
     return ""

@@ -24,10 +24,10 @@ class Ranked:
         """The lead of one score over another in log-probability; infinite where the other is impossible."""
         return gap(self.scores[better], self.scores[worse], self.units[better], self.units[worse])
 
-    def needed(self, kept: frozenset[int]) -> float:
+    def needed(self, selected: frozenset[int]) -> float:
         """The largest gap that must be reversed so that exactly these are selected; 0 if they are the best."""
-        last = max(kept, default=-1)
-        return max((self.gap(d, k) for d in range(last) if d not in kept for k in kept if k > d), default=0.0)
+        last = max(selected, default=-1)
+        return max((self.gap(d, k) for d in range(last) if d not in selected for k in selected if k > d), default=0.0)
 
 
 def gap(first: float, second: float, first_unit: float = 1.0, second_unit: float = 1.0) -> float:
@@ -52,7 +52,7 @@ def choices(ranked: Ranked, count: int, tolerance: float) -> Iterator[tuple[froz
     for exchanged in range(1, min(len(droppable), len(addable)) + 1):
         for dropped in combinations(droppable, exchanged):
             for added in combinations(addable, exchanged):
-                kept = plain.difference(dropped).union(added)
-                needed = ranked.needed(kept)
+                selected = plain.difference(dropped).union(added)
+                needed = ranked.needed(selected)
                 if needed < tolerance:
-                    yield kept, needed
+                    yield selected, needed

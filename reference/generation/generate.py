@@ -102,8 +102,8 @@ def _best(scores: np.ndarray) -> Choice:
 
 
 def _drawn(scores: np.ndarray, numbers: np.ndarray, settings: GenerationSettings) -> Choice:
-    kept, lead = warped(scores, settings)
-    upper = bounds(kept)
+    warped_scores, lead = warped(scores, settings)
+    upper = bounds(warped_scores)
     tokens = drawn(upper, numbers)
     between = interval(upper, tokens)
     return tokens, np.minimum(lead, settings.temperature * margin(numbers, *between)), *between
@@ -161,9 +161,9 @@ def _rows(searches: list[Search], going: list[bool], rows_per_source: int, fill:
     parents = np.arange(len(searches) * rows_per_source, dtype=np.int64)
     tokens = np.full(parents.shape, fill, dtype=np.int64)
     for source, search in enumerate(searches):
-        for place, beam in enumerate(search.beams if going[source] else ()):
+        for offset, beam in enumerate(search.beams if going[source] else ()):
             row = source * rows_per_source
-            parents[row + place], tokens[row + place] = row + beam.parent, beam.tokens[-1]
+            parents[row + offset], tokens[row + offset] = row + beam.parent, beam.tokens[-1]
     return parents, tokens
 
 

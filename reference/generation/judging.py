@@ -49,7 +49,7 @@ class TokenDraws:
     lead: np.ndarray
     """float64 [rows, tgt]: the change of the difference of two scores after which the number selects another token, or
     ``top_k`` and ``top_p`` keep others."""
-    kept_lead: np.ndarray
+    warping_lead: np.ndarray
     """float64 [rows, tgt]: the latter alone; where it is within a tolerance, distances are meaningless."""
 
 
@@ -114,13 +114,13 @@ def score_draws(
         on = counted[:, t]
         scores = ruled(checked(logits[on, t]), sequences[on, : t + 1], settings)
         check_allowed(scores.max(axis=-1, initial=-np.inf), t + 1)
-        kept, kept_lead = warped(scores, settings)
-        upper, number = bounds(kept), numbers[t, on]
+        warped_scores, warping_lead = warped(scores, settings)
+        upper, number = bounds(warped_scores), numbers[t, on]
         picked = drawn(upper, number)
         lead = settings.temperature * margin(number, *interval(upper, picked))
         distance = settings.temperature * _outside(number, *interval(upper, sequences[on, t + 1]))
-        lead = np.minimum(kept_lead, lead)
-        for whole, part in zip(found, (picked, distance, lead, kept_lead), strict=True):
+        lead = np.minimum(warping_lead, lead)
+        for whole, part in zip(found, (picked, distance, lead, warping_lead), strict=True):
             whole[on, t] = part
     return TokenDraws(counted, *found)
 

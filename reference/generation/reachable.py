@@ -65,14 +65,16 @@ def reachable(
     if settings.do_sample:
         raise ValueError("do_sample is set: sampled text is not the result of a search")
     settings = settings.resolved(dialect)
-    ask = _remembered(scorer)
+    cached_scores = _remembered(scorer)
     if settings.num_beams == 1:
-        return _greedy(ask, settings, tolerance, limit)
+        return _greedy(cached_scores, settings, tolerance, limit)
     frontier, over, exhausted = {started(settings): 0.0}, {}, False
     while frontier:
         following: dict[Search, float] = {}
         for search, turned in frontier.items():
-            exhausted |= _follow(search, turned, ask, (settings, dialect, tolerance, limit, steps), following, over)
+            exhausted |= _follow(
+                search, turned, cached_scores, (settings, dialect, tolerance, limit, steps), following, over
+            )
         exhausted |= len(following) > limit
         frontier = dict(sorted(following.items(), key=lambda item: item[1])[:limit])
     results: dict[tuple[int, ...], Outcome] = {}
@@ -83,21 +85,26 @@ def reachable(
 
 
 def _follow(
-    search: Search, turned: float, ask: Scorer, how: tuple, following: dict[Search, float], over: dict[Search, float]
+    search: Search,
+    turned: float,
+    cached_scores: Scorer,
+    how: tuple,
+    following: dict[Search, float],
+    over: dict[Search, float],
 ) -> bool:
     """Adds the successors of a state to the open or the finished states; returns whether some were dropped."""
     settings, dialect, tolerance, limit, steps = how
     texts = [beam.tokens for beam in search.beams]
-    scores = processed(log_softmax(ask(texts)), np.array(texts), settings)
+    scores = processed(log_softmax(cached_scores(texts)), np.array(texts), settings)
     for found, (after, more) in enumerate(successors(search, scores, settings, dialect, tolerance, limit)):
         if found > limit * limit:
             return True
         stopped = after.done
         if dialect.stop is Stop.WHOLE_BATCH and steps is not None:
             stopped = not after.beams or after.length > steps
-        place = over if stopped else following
+        target = over if stopped else following
         margin = max(turned, more)
-        place[after] = min(margin, place.get(after, margin))
+        target[after] = min(margin, target.get(after, margin))
     return False
 
 
@@ -105,16 +112,16 @@ def _results(search: Search, settings: GenerationSettings, tolerance: float) -> 
     """The hypotheses that could have been among the returned best, better ones of a set first."""
     ranked = Ranked([h.score for h in search.finished], [1 / h.divisor for h in search.finished])
     for best, turned in choices(ranked, settings.num_return_sequences, tolerance):
-        yield from ((search.finished[place], turned) for place in sorted(best))
+        yield from ((search.finished[rank], turned) for rank in sorted(best))
 
 
-def _greedy(ask: Scorer, settings: GenerationSettings, tolerance: float, limit: int) -> Reachable:
+def _greedy(cached_scores: Scorer, settings: GenerationSettings, tolerance: float, limit: int) -> Reachable:
     frontier: dict[tuple[int, ...], float] = {(settings.start,): 0.0}
     results, exhausted = {}, False
     while frontier:
         following: dict[tuple[int, ...], float] = {}
         for text, turned in frontier.items():
-            scores = processed(ask([text]), np.array([text]), settings)[0]
+            scores = processed(cached_scores([text]), np.array([text]), settings)[0]
             best = scores.max()
             near = np.flatnonzero((best - scores < tolerance) | (np.arange(len(scores)) == scores.argmax()))
             for token in near.tolist():
@@ -133,13 +140,13 @@ def _remembered(scorer: Scorer) -> Scorer:
     """The scorer with results cached per text."""
     known: dict[tuple[int, ...], np.ndarray] = {}
 
-    def ask(texts: Sequence[tuple[int, ...]]) -> np.ndarray:
+    def cached_scores(texts: Sequence[tuple[int, ...]]) -> np.ndarray:
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
             known.update(zip(new, checked(np.asarray(scorer(new), dtype=np.float64)), strict=True))
         return np.stack([known[text] for text in texts])
 
-    return ask
+    return cached_scores
 
 
 def _nearest(results: dict[tuple[int, ...], Outcome], outcome: Outcome) -> None:

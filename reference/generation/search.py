@@ -87,9 +87,9 @@ def successors(
     """
     candidates = ranked_candidates(search, log_probs, settings, tolerance, limit)
     margin = decision_margin(candidates, settings, dialect)
-    for open_places, end_places, turned in splits(candidates, settings, dialect, tolerance):
-        beams = tuple(candidates[i] for i in open_places)
-        ended = [_hypothesis(candidates[i], True, settings, dialect) for i in end_places]
+    for open_indices, end_indices, turned in splits(candidates, settings, dialect, tolerance):
+        beams = tuple(candidates[i] for i in open_indices)
+        ended = [_hypothesis(candidates[i], True, settings, dialect) for i in end_indices]
         for after, more in _settled(search, beams, candidates[:1], ended, settings, dialect, tolerance):
             yield replace(after, margin=margin), max(turned, more)
 
@@ -107,10 +107,10 @@ def ranked_candidates(
     parents, tokens = topk_candidates(before, log_probs, count, tolerance)
     totals = before[parents] + log_probs[parents, tokens]
     least = np.partition(totals, -count)[-count] - tolerance
-    places = np.flatnonzero((totals >= least) & np.isfinite(totals))
+    indices = np.flatnonzero((totals >= least) & np.isfinite(totals))
     # Each near tie is a separate state, so near ties beyond ``limit`` change nothing.
-    places = places[np.argsort(-totals[places], kind="stable")][: count + limit * (tolerance > 0)]
-    found = (array[places].tolist() for array in (parents, tokens, totals))
+    indices = indices[np.argsort(-totals[indices], kind="stable")][: count + limit * (tolerance > 0)]
+    found = (array[indices].tolist() for array in (parents, tokens, totals))
     return [
         Beam((*search.beams[parent].tokens, token), total, parent) for parent, token, total in zip(*found, strict=True)
     ]
@@ -155,10 +155,10 @@ def splits(
     """
     ends, others = _ends(candidates, settings)
     totals = [beam.total for beam in candidates]
-    for kept, turned in choices(Ranked([totals[i] for i in others]), settings.num_beams, tolerance):
-        stay = [others[i] for i in sorted(kept)]
+    for selected, turned in choices(Ranked([totals[i] for i in others]), settings.num_beams, tolerance):
+        stay = [others[i] for i in sorted(selected)]
         rest = [i for i in others if i not in stay]
-        for ended, more in _end_choices(Ranked(totals), ends, stay + rest, _places(settings, dialect), tolerance):
+        for ended, more in _end_choices(Ranked(totals), ends, stay + rest, _rank_limit(settings, dialect), tolerance):
             yield stay, ended, max(turned, more)
 
 
@@ -167,26 +167,26 @@ def _ends(candidates: list[Beam], settings: GenerationSettings) -> tuple[list[in
     return ends, [i for i in range(len(candidates)) if i not in ends]
 
 
-def _places(settings: GenerationSettings, dialect: Dialect) -> int:
+def _rank_limit(settings: GenerationSettings, dialect: Dialect) -> int:
     return settings.num_beams * (1 if dialect.end_rank is EndRank.AMONG_BEAMS else 2)
 
 
 def _end_choices(
-    ranked: Ranked, ends: list[int], others: list[int], places: int, tolerance: float
+    ranked: Ranked, ends: list[int], others: list[int], rank_limit: int, tolerance: float
 ) -> Iterator[tuple[list[int], float]]:
-    """Which ends are among the best ``places``, given the order ``others`` of the other candidates."""
-    plain = [i for i in ends if i < places]
-    if len(ranked) <= places:
+    """Which ends are among the best ``rank_limit``, given the order ``others`` of the other candidates."""
+    plain = [i for i in ends if i < rank_limit]
+    if len(ranked) <= rank_limit:
         yield plain, 0.0
         return
-    near = [i for i in ends if ranked.gap(*sorted((i, places if i < places else places - 1))) < tolerance]
+    near = [i for i in ends if ranked.gap(*sorted((i, rank_limit if i < rank_limit else rank_limit - 1))) < tolerance]
     sure = [i for i in plain if i not in near]
     yielded = []
     for count in range(len(near) + 1):
         for some in combinations(near, count):
             ended = sorted((*sure, *some))
-            needed = ranked.needed(frozenset((*ended, *others[: places - len(ended)])))
-            if len(ended) <= places and (needed < tolerance or ended == plain):
+            needed = ranked.needed(frozenset((*ended, *others[: rank_limit - len(ended)])))
+            if len(ended) <= rank_limit and (needed < tolerance or ended == plain):
                 yielded.append((ended, needed))
     yield from sorted(yielded, key=lambda choice: choice[0] != plain)
 
@@ -194,12 +194,12 @@ def _end_choices(
 def decision_margin(candidates: list[Beam], settings: GenerationSettings, dialect: Dialect) -> float:
     """The smallest gap that decides which beams stay open and which ends count."""
     ends, others = _ends(candidates, settings)
-    count, places = settings.num_beams, _places(settings, dialect)
+    count, rank_limit = settings.num_beams, _rank_limit(settings, dialect)
     gaps = []
     if len(others) > count:
         gaps.append(candidates[others[count - 1]].total - candidates[others[count]].total)
     for i in ends:
-        boundary = places if i < places else places - 1
+        boundary = rank_limit if i < rank_limit else rank_limit - 1
         if boundary < len(candidates):
             gaps.append(abs(candidates[i].total - candidates[boundary].total))
     return min(gaps, default=float("inf"))
@@ -222,21 +222,21 @@ def _settled(
     if dialect.unfinished is Unfinished.COMPETE:
         ended, late = ended + late, []
     bounds = best if dialect.bound is Bound.BEST_CANDIDATE else beams[:1]
-    for finished, turned in _kept(search.finished, ended, settings, tolerance):
+    for finished, turned in _retained(search.finished, ended, settings, tolerance):
         after = Search(beams, finished, search.length + 1)
         for done, more in _stops(after, bounds, settings, dialect, tolerance):
             for final, still_more in _with_late(after, done, late, settings, dialect, tolerance):
                 yield replace(after, finished=final, done=done or last), max(turned, more, still_more)
 
 
-def _kept(
+def _retained(
     finished: tuple[Hypothesis, ...], new: list[Hypothesis], settings: GenerationSettings, tolerance: float
 ) -> Iterator[tuple[tuple[Hypothesis, ...], float]]:
     """The best num_beams of both, best first; of equal ones the older is first."""
     both = sorted((*finished, *new), key=lambda hypothesis: -hypothesis.score)
     ranked = Ranked([h.score for h in both], [1 / h.divisor for h in both])
-    for kept, turned in choices(ranked, settings.num_beams, tolerance):
-        yield tuple(both[i] for i in sorted(kept)), turned
+    for selected, turned in choices(ranked, settings.num_beams, tolerance):
+        yield tuple(both[i] for i in sorted(selected)), turned
 
 
 def _stops(
@@ -277,7 +277,7 @@ def _with_late(
         return
     if resort and dialect.unfinished_score is UnfinishedScore.SUM:
         late = [replace(hypothesis, divisor=1.0) for hypothesis in late]
-    yield from _kept(search.finished, late, settings, tolerance)
+    yield from _retained(search.finished, late, settings, tolerance)
 
 
 def penalty(length: int, settings: GenerationSettings, dialect: Dialect) -> float:

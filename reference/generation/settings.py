@@ -73,22 +73,22 @@ class GenerationSettings:
                 no start token, or settings contradict each other.
             CheckpointError: the content is not a JSON object, or an argument is not a documented field.
         """
-        place = GENERATION_FILE if path is None else path
+        location = GENERATION_FILE if path is None else path
         if not isinstance(data, Mapping):
-            raise CheckpointError(place, f"contains {kind_of(data)}, not a JSON object")
+            raise CheckpointError(location, f"contains {kind_of(data)}, not a JSON object")
         merged = {name: value for name, value in data.items() if value is not None and name not in arguments}
         given = {name: value for name, value in arguments.items() if value is not None}
         names = _names()
         check_known(given, names)
         merged.update(given)
-        check_neutral(merged, place, given)
+        check_neutral(merged, location, given)
         values = {name: value for name, value in merged.items() if name in names}
         for name, value in values.items():
-            check_value(name, value, "an argument" if name in given else place)
+            check_value(name, value, "an argument" if name in given else location)
         values |= {name: tuple(values[name]) for name in SEVERAL if isinstance(values.get(name), list)}
         stored = {name for name in names if data.get(name) is not None}
         settings = cls(**values, passed=frozenset(given) & names, stored=frozenset(stored)).with_start()
-        _check_whole(settings, place)
+        _check_whole(settings, location)
         return settings
 
     @classmethod
@@ -107,12 +107,12 @@ class GenerationSettings:
         settings.check_tokens(vocabulary_of(config, path), path)
         return settings
 
-    def check_tokens(self, vocabulary: int, place: Path | str) -> None:
+    def check_tokens(self, vocabulary: int, location: Path | str) -> None:
         """Raises SettingError if a token is outside a vocabulary of this size."""
         for name in TOKENS:
             outside = [token for token in _tokens(getattr(self, name)) if token >= vocabulary]
             if outside:
-                source = "an argument" if name in self.passed else place
+                source = "an argument" if name in self.passed else location
                 cause = f"{name} is {shown(outside[0])}, outside the vocabulary of {vocabulary}"
                 raise SettingError(source, cause, name)
 
@@ -242,19 +242,19 @@ def _names() -> set[str]:
     return {f.name for f in fields(GenerationSettings)} - {"passed", "stored"}
 
 
-def _check_whole(settings: GenerationSettings, place: Path | str) -> None:
+def _check_whole(settings: GenerationSettings, location: Path | str) -> None:
     if settings.decoder_start_token_id is None:
         cause = "has neither decoder_start_token_id nor bos_token_id to start with"
-        raise SettingError(place, cause, "decoder_start_token_id")
+        raise SettingError(location, cause, "decoder_start_token_id")
     lengths = settings.resolved(Dialect())
     if lengths.max_length < 2:
-        raise SettingError(place, "max_length is 1, which leaves no token after the start token", "max_length")
+        raise SettingError(location, "max_length is 1, which leaves no token after the start token", "max_length")
     if lengths.min_length > lengths.max_length:
         cause = f"min_length {lengths.min_length} is longer than max_length {lengths.max_length}"
-        raise SettingError(place, cause, "min_length" if settings.min_new_tokens is None else "min_new_tokens")
+        raise SettingError(location, cause, "min_length" if settings.min_new_tokens is None else "min_new_tokens")
     if (found := conflict(settings)) is not None:
         name, cause = found
-        raise SettingError("an argument" if name in settings.passed else place, cause, name)
+        raise SettingError("an argument" if name in settings.passed else location, cause, name)
 
 
 def conflict(settings: GenerationSettings) -> tuple[str, str] | None:

@@ -87,40 +87,40 @@ def check_known(arguments: Mapping[str, Any], names: set[str]) -> None:
         raise CheckpointError("an argument", f"{unknown[0]} is not a documented generation setting")
 
 
-def check_neutral(values: Mapping[str, Any], place: Path | str, arguments: Mapping[str, Any]) -> None:
+def check_neutral(values: Mapping[str, Any], location: Path | str, arguments: Mapping[str, Any]) -> None:
     """Raises SettingError if an unimplemented field has a value that affects the text."""
     fields = {**_NEUTRAL, **(_NEUTRAL_IN_SAMPLING if values.get("do_sample") else {})}
     for name, neutral in fields.items():
         if name in values and values[name] not in neutral:
-            source = "an argument" if name in arguments else place
+            source = "an argument" if name in arguments else location
             cause = f"{name} is {shown(values[name])}, which the reference does not support"
             raise SettingError(source, cause, name)
 
 
-def check_value(name: str, value: Any, place: Path | str) -> None:
+def check_value(name: str, value: Any, location: Path | str) -> None:
     """Raises SettingError if a value has the wrong type or range; see ``conflict`` for combinations."""
     if name in TOKENS:
-        _check_tokens(name, value, place)
+        _check_tokens(name, value, location)
     if name in _COUNTS and not (_whole(value) and value >= _COUNTS[name]):
-        raise SettingError(place, f"{name} is {shown(value)}, not an integer of at least {_COUNTS[name]}", name)
+        raise SettingError(location, f"{name} is {shown(value)}, not an integer of at least {_COUNTS[name]}", name)
     if name in _SWITCHES and value is not True and value is not False:
-        raise SettingError(place, f"{name} is {shown(value)}, not true or false", name)
+        raise SettingError(location, f"{name} is {shown(value)}, not true or false", name)
     if name in ("length_penalty", "temperature", "top_p") and not _finite(value):
-        raise SettingError(place, f"{name} is {shown(value)}, not a finite number", name)
+        raise SettingError(location, f"{name} is {shown(value)}, not a finite number", name)
     if name == "top_k" and not _whole(value):
-        raise SettingError(place, f"top_k is {shown(value)}, not an integer", name)
+        raise SettingError(location, f"top_k is {shown(value)}, not an integer", name)
     if name == "repetition_penalty" and not (_finite(value) and value > 0):
-        raise SettingError(place, f"repetition_penalty is {shown(value)}, not a finite number above 0", name)
+        raise SettingError(location, f"repetition_penalty is {shown(value)}, not a finite number above 0", name)
     if name == "early_stopping" and value is not True and value is not False and value != "never":
-        raise SettingError(place, f"early_stopping is {shown(value)}, not true, false or 'never'", name)
+        raise SettingError(location, f"early_stopping is {shown(value)}, not true, false or 'never'", name)
 
 
-def _check_tokens(name: str, value: Any, place: Path | str) -> None:
+def _check_tokens(name: str, value: Any, location: Path | str) -> None:
     several = name in SEVERAL and isinstance(value, list | tuple)
     tokens: Sequence[Any] = value if several else [value]
     if not tokens or not all(_whole(token) and token >= 0 for token in tokens):
         raise SettingError(
-            place, f"{name} is {shown(value)}, not {'a list of token ids' if several else 'a token id'}", name
+            location, f"{name} is {shown(value)}, not {'a list of token ids' if several else 'a token id'}", name
         )
 
 

@@ -62,13 +62,13 @@ def top_p(scores: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
     sums /= sums[:, -1:]
     before = np.column_stack((np.zeros(len(sums)), sums[:, :-1]))
     stays = before < mass
-    kept = np.full_like(scores, -np.inf)
-    np.put_along_axis(kept, order, np.where(stays, ordered, -np.inf), axis=-1)
+    limited = np.full_like(scores, -np.inf)
+    np.put_along_axis(limited, order, np.where(stays, ordered, -np.inf), axis=-1)
     rows, last = np.arange(len(scores)), stays.sum(axis=-1) - 1
     following = np.column_stack((ordered[:, 1:], np.full(len(scores), -np.inf)))
     near = [_gap(ordered[rows, last], following[rows, last])]
     near += [odds_distance(found[rows, last], np.full(len(rows), mass)) for found in (sums, before)]
-    return kept, np.minimum.reduce(near)
+    return limited, np.minimum.reduce(near)
 
 
 def odds_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:

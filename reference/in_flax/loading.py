@@ -47,7 +47,7 @@ def load(
     model_class = class_of(config, model_class, directory)
     weights = read_weights(directory, config, model_class=model_class)
     how = {"dtype": dtype, "device": device, "attention": attention, "precision": precision}
-    return build(config, weights, model_class=model_class, **how, place=directory)
+    return build(config, weights, model_class=model_class, **how, location=directory)
 
 
 def build(
@@ -59,13 +59,13 @@ def build(
     device: str = "cpu",
     attention: str = "eager",
     precision: str = "highest",
-    place: Path | str = "weights",
+    location: Path | str = "weights",
 ) -> Model:
     """Builds a model from host arrays by canonical name; arrays that the model does not have are ignored.
 
     Args:
         model_class: a documented class; None for the default of the architecture (``reference.config.classes``).
-        place: the path or name in error messages.
+        location: the path or name in error messages.
 
     Raises:
         CheckpointError: a parameter is missing or misshapen.
@@ -79,7 +79,7 @@ def build(
     table, (graph, empty) = table_of(config, model_class), outline(config, labels, model_class, attention, precision)
     target, leaves = jax.devices(device)[0], []
     for path, variable in nnx.to_flat_state(empty):
-        array = table.array(canonical_name(path), weights, place)
+        array = table.array(canonical_name(path), weights, location)
         array = jax.device_put(canonical_layout(path, array).astype(DTYPES[dtype]), target)
         leaves.append((path, variable.replace(array)))
     return nnx.merge(graph, nnx.from_flat_state(leaves))

@@ -33,6 +33,6 @@ def causal_mask(
     """
     length = decoder_attention_mask.shape[1]
     position = jnp.arange(length)
-    asking = position_offset + jnp.arange(queries)
-    not_later = position[None, :] <= asking[:, None]
+    query_position = position_offset + jnp.arange(queries)
+    not_later = position[None, :] <= query_position[:, None]
     return padding_mask(decoder_attention_mask) & not_later

@@ -82,17 +82,17 @@ class DecoderStack(nnx.Module):
         cross_head_mask: Float[Array, "layers heads"] | None,
     ) -> tuple[tuple[LayerCache, ...], tuple[Array, ...], tuple[Array, ...] | None, tuple[Array, ...] | None]:
         """The caches, states, self-attentions and cross-attentions, with shapes as in ``DecoderOutput``."""
-        kept, states, attentions, cross_attentions = [], [hidden], [], []
+        caches, states, attentions, cross_attentions = [], [hidden], [], []
         head_masks = by_layer(head_mask, len(self.layers))
         cross_head_masks = by_layer(cross_head_mask, len(self.layers))
         for layer, before, own, cross in zip(self.layers, past, head_masks, cross_head_masks, strict=True):
             hidden, after, weights, cross_weights = layer(
                 hidden, before, position_offset, keep, memory_keep, own, cross
             )
-            kept.append(after)
+            caches.append(after)
             states.append(hidden)
             attentions.append(weights)
             cross_attentions.append(cross_weights)
         if self.layer_norm is not None:
             states[-1] = self.layer_norm(hidden)
-        return tuple(kept), tuple(states), collected(attentions), collected(cross_attentions)
+        return tuple(caches), tuple(states), collected(attentions), collected(cross_attentions)

@@ -44,10 +44,10 @@ class BertEmbeddings(nn.Module):
             ValueError: the sequence is longer than the position table.
         """
         if isinstance(self.positions, CountedPositions):
-            places = self.positions.of(ids, position_offset)
+            positions = self.positions.of(ids, position_offset)
         else:
-            places = self.positions(ids.shape[1], position_offset)
-        embedded = self.words(ids) + places
+            positions = self.positions(ids.shape[1], position_offset)
+        embedded = self.words(ids) + positions
         if self.types is not None:
             embedded = embedded + self.types(torch.zeros_like(ids) if types is None else types)
         return self.norm(embedded)

@@ -41,7 +41,7 @@ def load(
     model_class = class_of(config, model_class, directory)
     weights = read_weights(directory, config, model_class=model_class)
     how = {"dtype": dtype, "device": device, "attention": attention, "precision": precision}
-    return build(config, weights, model_class=model_class, **how, place=directory)
+    return build(config, weights, model_class=model_class, **how, location=directory)
 
 
 def build(
@@ -53,13 +53,13 @@ def build(
     device: str = "cpu",
     attention: str = "eager",
     precision: str = "highest",
-    place: Path | str = "weights",
+    location: Path | str = "weights",
 ) -> Model:
     """Builds a model from host arrays by canonical name; arrays that the model does not have are ignored.
 
     Args:
         model_class: a documented class; None for the default of the architecture (``reference.config.classes``).
-        place: the path or name in error messages.
+        location: the path or name in error messages.
 
     Raises:
         CheckpointError: a parameter is missing or misshapen.
@@ -70,7 +70,7 @@ def build(
         model = model_of(config, model_class, attention, precision)
     table, state = table_of(config, model_class), {}
     for name in model.state_dict():
-        array = table.array(name, weights, place)
+        array = table.array(name, weights, location)
         state[name] = from_host(array).to(device=device, dtype=DTYPES[dtype])
     model.load_state_dict(state, assign=True)
     return model.eval()

@@ -33,6 +33,6 @@ def causal_mask(
     """
     length = decoder_attention_mask.shape[1]
     position = torch.arange(length, device=decoder_attention_mask.device)
-    asking = torch.arange(position_offset, position_offset + queries, device=decoder_attention_mask.device)
-    not_later = position[None, :] <= asking[:, None]
+    query_position = torch.arange(position_offset, position_offset + queries, device=decoder_attention_mask.device)
+    not_later = position[None, :] <= query_position[:, None]
     return padding_mask(decoder_attention_mask) & not_later

@@ -149,7 +149,7 @@ class SpeechEncoder(Encoder[SpeechConfig]):
             for layer in self.features:
                 frames = layer(frames)
             hidden = self.projection(frames)
-            keep = self.kept(attention_mask, hidden)
+            keep = self.valid_frames(attention_mask, hidden)
             hidden = torch.where(keep[:, :, None], hidden, 0.0)
             hidden = hidden + self.positions(hidden)
             if self.layer_norm is not None:
@@ -158,7 +158,7 @@ class SpeechEncoder(Encoder[SpeechConfig]):
             last = encoded.last_hidden_state if self.adapter is None else self.adapter(encoded.last_hidden_state)
         return EncoderOutput(last, encoded.hidden_states, encoded.attentions)
 
-    def kept(
+    def valid_frames(
         self, attention_mask: Int[Tensor, "batch samples"] | None, hidden: Float[Tensor, "batch src d_model"]
     ) -> Bool[Tensor, "batch src"]:
         """The mask of non-padding frames: as many as the row's samples give without padding."""

@@ -101,10 +101,10 @@ def decoder_table(config: BartConfig, cross: bool) -> Table:
     """The decoder alone with a language-model head; ``cross``: with cross-attention."""
     tokens = "model.decoder.embed_tokens"
     vocab, axes = (config.vocab_size, config.d_model), ("vocab", "d_model")
-    kept = [row for row in _rows(dict(_stack(config, "decoder"))) if cross or ".encoder_attn" not in row.name]
+    decoder_rows = [row for row in _rows(dict(_stack(config, "decoder"))) if cross or ".encoder_attn" not in row.name]
     rows = [
         *matrix("words", tokens, vocab, axes),
-        *(replace(row, ours=row.ours.removeprefix("model.")) for row in kept),
+        *(replace(row, ours=row.ours.removeprefix("model.")) for row in decoder_rows),
     ]
     # In a checkpoint of the whole model, the shared table is ``model.shared``.
     tied = {SHARED: f"{tokens}.weight"}

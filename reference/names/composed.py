@@ -33,8 +33,8 @@ def table_of(config: Config, model_class: str | None = None) -> Table:
 
 def decoder_table(config: BertConfig | Gpt2Config | BartConfig, cross: bool) -> Table:
     """A decoder with a language-model head; ``cross``: with cross-attention."""
-    family: Any = bert if isinstance(config, BertConfig) else gpt2 if isinstance(config, Gpt2Config) else bart
-    return family.decoder_table(config, cross)
+    architecture: Any = bert if isinstance(config, BertConfig) else gpt2 if isinstance(config, Gpt2Config) else bart
+    return architecture.decoder_table(config, cross)
 
 
 def _joined(config: EncoderDecoderConfig) -> Table:

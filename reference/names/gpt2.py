@@ -48,7 +48,7 @@ def _fused(ours: Sequence[str], name: str, given: int, made: int) -> Iterator[Ro
     """A fused weight ``[in, parts · out]`` and bias ``[parts · out]``, with one part for each name in ``ours``."""
     parts = len(ours)
     weight, bias = Parameter((given, parts * made), ("in", "out")), Parameter((parts * made,), ("out",))
-    for index, place in enumerate(ours):
+    for index, prefix in enumerate(ours):
         part = (index, parts) if parts > 1 else None
-        yield Row(f"{place}.weight", f"{name}.weight", weight, True, part)
-        yield Row(f"{place}.bias", f"{name}.bias", bias, False, part)
+        yield Row(f"{prefix}.weight", f"{name}.weight", weight, True, part)
+        yield Row(f"{prefix}.bias", f"{name}.bias", bias, False, part)

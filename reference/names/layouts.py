@@ -32,12 +32,12 @@ def from_flax(raw: str) -> tuple[str, bool] | None:
     too: PyTorch stores them ``[in, out]`` and the Flax class ``[out, in]``. Path components are joined by ``/``, in
     safetensors by ``.`` (transformers 4.37.2 and 4.57.6, modeling_flax_utils.py, ``save_pretrained``).
     """
-    *place, leaf = re.split("[/.]", raw.removeprefix("params/"))
-    if not place:
+    *scope_path, leaf = re.split("[/.]", raw.removeprefix("params/"))
+    if not scope_path:
         return (leaf, False) if leaf == LOGITS_BIAS else None
     if leaf not in _FLAX_LEAVES:
         return None
-    return ".".join([*place, _FLAX_LEAVES[leaf]]), leaf == "kernel"
+    return ".".join([*scope_path, _FLAX_LEAVES[leaf]]), leaf == "kernel"
 
 
 def from_tf(raw: str) -> tuple[str, bool] | None:
@@ -50,15 +50,15 @@ def from_tf(raw: str) -> tuple[str, bool] | None:
     number their layers ``layer_._0`` and name BERT's head ``mlm___cls``. A composition's encoder is a bare model, whose
     PyTorch names omit the architecture: ``encoder/bert/embeddings/…`` is ``encoder.embeddings.…``.
     """
-    *place, leaf = re.sub(r":\d+$", "", raw).split("/")
+    *scope_path, leaf = re.sub(r":\d+$", "", raw).split("/")
     if leaf == LOGITS_BIAS:
-        return (LOGITS_BIAS, False) if set(place) <= {LOGITS_BIAS} or _TF_MODEL.match(place[0]) else None
+        return (LOGITS_BIAS, False) if set(scope_path) <= {LOGITS_BIAS} or _TF_MODEL.match(scope_path[0]) else None
     if leaf not in _TF_LEAVES:
         return None
-    if place and place[-1] in ("model.shared", "shared"):
+    if scope_path and scope_path[-1] in ("model.shared", "shared"):
         return SHARED, False
-    models = [index for index, scope in enumerate(place) if _TF_MODEL.match(scope)]
-    scopes = place[models[-1] + 1 if models else 0 :]
+    models = [index for index, scope in enumerate(scope_path) if _TF_MODEL.match(scope)]
+    scopes = scope_path[models[-1] + 1 if models else 0 :]
     if scopes[:1] == ["encoder"] and scopes[1:2] and scopes[1] in _TF_BARE:
         del scopes[1]
     name = ".".join([*scopes, _TF_LEAVES[leaf]])

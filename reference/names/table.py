@@ -130,21 +130,21 @@ class Table:
                 return Entry(name, False, self._roles[name])
         return Entry(raw, False, "ignored") if any(fnmatchcase(names[0], known) for known in self.ignored) else None
 
-    def array(self, ours: str, weights: Mapping[str, np.ndarray], place: Path | str) -> np.ndarray:
+    def array(self, ours: str, weights: Mapping[str, np.ndarray], location: Path | str) -> np.ndarray:
         """One of our parameters from canonical arrays.
 
         Args:
-            place: the path or name in error messages.
+            location: the path or name in error messages.
 
         Raises:
             CheckpointError: the canonical array that it is read from is missing or misshapen.
         """
         row = self._by_ours[ours]
         if row.name not in weights:
-            raise CheckpointError(place, f"parameter {row.name} is missing")
+            raise CheckpointError(location, f"parameter {row.name} is missing")
         array = weights[row.name]
         if array.shape != row.parameter.shape:
-            raise CheckpointError(place, f"parameter {row.name} is {array.shape}, not {row.parameter.shape}")
+            raise CheckpointError(location, f"parameter {row.name} is {array.shape}, not {row.parameter.shape}")
         return row.taken(array)
 
     def canonical(self, ours: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
@@ -199,12 +199,12 @@ def stack(shape: StackShape, ours: str, name: str, words: Mapping[str, str]) -> 
     for index in range(shape.layers):
         for part in ("self_attn", "encoder_attn") if shape.cross else ("self_attn",):
             for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-                place = f"{part}.{projection}"
+                suffix = f"{part}.{projection}"
                 yield from linear(
-                    f"{ours}.{index}.{place}", f"{name}.{index}.{words[place]}", width, ("d_model", "d_model")
+                    f"{ours}.{index}.{suffix}", f"{name}.{index}.{words[suffix]}", width, ("d_model", "d_model")
                 )
-            place = f"{part}_layer_norm"
-            yield from norm(f"{ours}.{index}.{place}", f"{name}.{index}.{words[place]}", shape.d_model)
+            suffix = f"{part}_layer_norm"
+            yield from norm(f"{ours}.{index}.{suffix}", f"{name}.{index}.{words[suffix]}", shape.d_model)
         maps = (("fc1", (ffn, shape.d_model), ("ffn", "d_model")), ("fc2", (shape.d_model, ffn), ("d_model", "ffn")))
         for part, sizes, axes in maps:
             yield from linear(f"{ours}.{index}.{part}", f"{name}.{index}.{words[part]}", sizes, axes)

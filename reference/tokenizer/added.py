@@ -48,7 +48,7 @@ class Added:
     roles: Mapping[str, str | None]
     tokens: tuple[AddedToken, ...]
     ids: Mapping[str, int]
-    place: Path
+    location: Path
 
     @property
     def special(self) -> frozenset[str]:
@@ -82,31 +82,31 @@ def read_added(directory: Path | str, settings: Mapping[str, Any], older_roles: 
     Raises:
         CheckpointError: a file is not a JSON object, or a token in it is neither a text nor an object with ``content``.
     """
-    place = Path(directory) / CONFIG_FILE
-    known, ids = _decoder(settings.get("added_tokens_decoder", {}), place)
+    location = Path(directory) / CONFIG_FILE
+    known, ids = _decoder(settings.get("added_tokens_decoder", {}), location)
     named = {key: settings[key] for key in (*ROLES, _MORE) if key in settings}
     if older_roles:
         named = {k: v for k, v in _optional(directory, SPECIAL_FILE).items() if k in ROLES or k == _MORE} | named
     if "added_tokens_decoder" not in settings:
         named |= {k: v for k, v in _optional(directory, SPECIAL_FILE).items() if k in ROLES or k == _MORE}
         ids = _optional(directory, ADDED_FILE)
-        place = _said_where(Path(directory))
+        location = _said_where(Path(directory))
         for text, number in ids.items():
-            check_id(text, number, place)
+            check_id(text, number, location)
             known[text] = AddedToken(text)
     roles: dict[str, str | None] = {}
     older = "added_tokens_decoder" not in settings
     for role, usual in ROLES.items():
         value = named.get(role, usual)
-        roles[role] = None if value is None else _told(value, role, place, known, older).text
+        roles[role] = None if value is None else _registered(value, role, location, known, older).text
     more = named.get(_MORE) or []
     if not isinstance(more, list):
-        raise CheckpointError(place, f"{_MORE} is {brief(more)}, not a list of tokens")
+        raise CheckpointError(location, f"{_MORE} is {brief(more)}, not a list of tokens")
     if len(known) + len(more) > MOST_ADDED:
-        raise CheckpointError(place, f"{len(known) + len(more):,} added tokens, more than any tokenizer has")
+        raise CheckpointError(location, f"{len(known) + len(more):,} added tokens, more than any tokenizer has")
     for value in more:
-        _told(value, _MORE, place, known, older)
-    return Added(roles, tuple(known.values()), ids, place)
+        _registered(value, _MORE, location, known, older)
+    return Added(roles, tuple(known.values()), ids, location)
 
 
 def _said_where(directory: Path) -> Path:
@@ -115,9 +115,9 @@ def _said_where(directory: Path) -> Path:
     return directory / (there or [VOCABULARY_FILE])[0]
 
 
-def _told(value: Any, role: str, place: Path, known: dict[str, AddedToken], older: bool) -> AddedToken:
+def _registered(value: Any, role: str, location: Path, known: dict[str, AddedToken], older: bool) -> AddedToken:
     """The token of a role, added to the known tokens; a mask token given as plain text absorbs the space before it."""
-    token = _token(value, role, place)
+    token = _token(value, role, location)
     if isinstance(value, str):
         token = replace(token, lstrip=role == "mask_token")
     if token.text in known and not older:
@@ -126,27 +126,33 @@ def _told(value: Any, role: str, place: Path, known: dict[str, AddedToken], olde
     return known[token.text]
 
 
-def _decoder(data: Any, place: Path) -> tuple[dict[str, AddedToken], dict[str, int]]:
+def _decoder(data: Any, location: Path) -> tuple[dict[str, AddedToken], dict[str, int]]:
     known: dict[str, AddedToken] = {}
     ids: dict[str, int] = {}
     if not isinstance(data, dict):
-        raise CheckpointError(place, "added_tokens_decoder is not a JSON object of ids and tokens")
+        raise CheckpointError(location, "added_tokens_decoder is not a JSON object of ids and tokens")
     for number, value in data.items():
-        token = _token(value, f"added_tokens_decoder[{brief(number)}]", place)
-        check_id(token.text, id_of(number), place)
+        token = _token(value, f"added_tokens_decoder[{brief(number)}]", location)
+        check_id(token.text, id_of(number), location)
         if token.text in ids:
-            raise CheckpointError(place, f"added token {brief(token.text)} has two ids, {ids[token.text]} and {number}")
+            raise CheckpointError(
+                location, f"added token {brief(token.text)} has two ids, {ids[token.text]} and {number}"
+            )
         known[token.text], ids[token.text] = token, int(number)
     return known, ids
 
 
-def _token(value: Any, name: str, place: Path) -> AddedToken:
+def _token(value: Any, name: str, location: Path) -> AddedToken:
     if isinstance(value, str):
         value = {"content": value}
     if not isinstance(value, dict) or not isinstance(value.get("content"), str) or not value["content"]:
-        raise CheckpointError(place, f"{name} is {brief(value)}, neither a text nor an object with one as its content")
+        raise CheckpointError(
+            location, f"{name} is {brief(value)}, neither a text nor an object with one as its content"
+        )
     if value.get("single_word"):
-        raise CheckpointError(place, f"{name}, {brief(value['content'])}, has single_word set, which is not supported")
+        raise CheckpointError(
+            location, f"{name}, {brief(value['content'])}, has single_word set, which is not supported"
+        )
     flags = {flag: bool(value.get(flag, False)) for flag in ("special", "lstrip", "rstrip")}
     return AddedToken(value["content"], **flags)
 

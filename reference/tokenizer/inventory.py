@@ -33,7 +33,7 @@ class Inventory:
 
     kind: str
     """``BPE``, ``WordPiece``, ``Unigram`` or ``WordLevel``; ``vocabulary`` if the files do not specify it."""
-    place: str
+    file: str
     """The file that the vocabulary was read from."""
     ids: Mapping[str, int]
     roles: Mapping[str, str]
@@ -71,9 +71,9 @@ def read_inventory(directory: Path | str) -> Inventory | None:
         f"{role} is {brief(token)}, which has no id in any file" for role, token in roles.items() if token not in ids
     ]
     problems += _doubles(ids)
-    place = SERIALISED_FILE if serialised else name
+    file_name = SERIALISED_FILE if serialised else name
     parting = _parting(serialised, vocabulary) if serialised and older else None
-    return Inventory(kind, place, ids, roles, tuple(problems), parting)
+    return Inventory(kind, file_name, ids, roles, tuple(problems), parting)
 
 
 def _parting(one: Serialised, other: Mapping[str, int]) -> tuple[tuple[str, int | None, int | None], ...]:
@@ -112,18 +112,18 @@ def _older_vocabulary(folder: Path) -> tuple[str, dict[str, int]] | None:
     return None
 
 
-def _read_words(place: Path) -> dict[str, int]:
+def _read_words(path: Path) -> dict[str, int]:
     """One token per line, with the line number as id (BERT page, ``vocab_file``); the last of equal lines is used.
 
     Raises:
         CheckpointError: the file cannot be read, is not UTF-8, or is empty.
     """
     try:
-        lines = read_bytes(place).decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
+        lines = read_bytes(path).decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
-        raise CheckpointError(place, f"not UTF-8 text: byte {error.start}") from error
+        raise CheckpointError(path, f"not UTF-8 text: byte {error.start}") from error
     if lines == [""]:
-        raise CheckpointError(place, "contains no token")
+        raise CheckpointError(path, "contains no token")
     return {line: number for number, line in enumerate(lines)}
 
 

@@ -23,7 +23,7 @@ def merged(symbols: Sequence[str], ranks: Ranks, order: MergeOrder) -> list[str]
     """
     parts: list[str | None] = list(symbols)
     left, right = list(range(-1, len(parts) - 1)), list(range(1, len(parts) + 1))
-    waiting = [(ranks[pair], place, pair) for place, pair in enumerate(pairwise(symbols)) if pair in ranks]
+    waiting = [(ranks[pair], position, pair) for position, pair in enumerate(pairwise(symbols)) if pair in ranks]
     heapq.heapify(waiting)
     made: list[tuple[int, int, tuple[str, str]]] = []
     rank = -1
@@ -32,15 +32,15 @@ def merged(symbols: Sequence[str], ranks: Ranks, order: MergeOrder) -> list[str]
             for entry in made:
                 heapq.heappush(waiting, entry)
             made.clear()
-        rank, place, pair = heapq.heappop(waiting)
-        after = right[place]
-        if after >= len(parts) or (parts[place], parts[after]) != pair:
+        rank, position, pair = heapq.heappop(waiting)
+        after = right[position]
+        if after >= len(parts) or (parts[position], parts[after]) != pair:
             continue  # an earlier merge consumed one of the two
-        parts[place], parts[after] = pair[0] + pair[1], None
-        right[place] = right[after]
-        if right[place] < len(parts):
-            left[right[place]] = place
-        for start in (left[place], place):
+        parts[position], parts[after] = pair[0] + pair[1], None
+        right[position] = right[after]
+        if right[position] < len(parts):
+            left[right[position]] = position
+        for start in (left[position], position):
             if start >= 0 and right[start] < len(parts):
                 first, second = parts[start], parts[right[start]]
                 if first is not None and second is not None and (first, second) in ranks:

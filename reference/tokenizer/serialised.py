@@ -80,8 +80,8 @@ def read_serialised(directory: Path | str) -> Serialised | None:
     Raises:
         CheckpointError: it is not JSON, has no vocabulary, is a BPE without merges, or an id is not an integer.
     """
-    place = Path(directory) / SERIALISED_FILE
-    if not place.exists():
+    file = Path(directory) / SERIALISED_FILE
+    if not file.exists():
         return None
     data = read_json(directory, SERIALISED_FILE)
     try:
@@ -91,7 +91,7 @@ def read_serialised(directory: Path | str) -> Serialised | None:
         kind = named[:40] if isinstance(named, str) else "BPE" if "merges" in model else "model without a name"
         held = model["vocab"]
         # A Unigram model lists pieces with scores, in the order of ids.
-        vocabulary = {piece[0]: place for place, piece in enumerate(held)} if isinstance(held, list) else dict(held)
+        vocabulary = {piece[0]: file for file, piece in enumerate(held)} if isinstance(held, list) else dict(held)
         tokens: list[Any] = list(data.get("added_tokens") or ())
         added = {token["content"]: token["id"] for token in tokens}
         flags = {token["content"]: {flag: bool(token.get(flag)) for flag in FLAGS} for token in tokens}
@@ -99,16 +99,16 @@ def read_serialised(directory: Path | str) -> Serialised | None:
         pairs = model["merges"] if kind == "BPE" else ()
         merges = tuple(pair if isinstance(pair, str) else " ".join(pair) for pair in pairs)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise CheckpointError(place, "has no vocabulary with merges") from error
+        raise CheckpointError(file, "has no vocabulary with merges") from error
     found = Serialised(kind, vocabulary, added, merges, flags, data)
     for token, number in (*vocabulary.items(), *added.items()):
         if not isinstance(token, str):
-            raise CheckpointError(place, "has a token that is not a string")
-        check_id(token, number, place)
+            raise CheckpointError(file, "has a token that is not a string")
+        check_id(token, number, file)
     return found
 
 
-def ranks_of(serialised: Serialised, place: Path | str) -> dict[tuple[str, str], int]:
+def ranks_of(serialised: Serialised, location: Path | str) -> dict[tuple[str, str], int]:
     """The rank of each merge, 0 for the first, as in ``read_merges``.
 
     Raises:
@@ -118,13 +118,13 @@ def ranks_of(serialised: Serialised, place: Path | str) -> dict[tuple[str, str],
     for number, merge in enumerate(serialised.merges):
         words = merge.split(" ")
         if len(words) != 2 or not all(words):
-            raise CheckpointError(place, f"merge {number} is not of two tokens: {brief(merge)}")
+            raise CheckpointError(location, f"merge {number} is not of two tokens: {brief(merge)}")
         pair = (words[0], words[1])
         if pair in ranks:
-            raise CheckpointError(place, f"merge {number} repeats an earlier one: {brief(merge)}")
+            raise CheckpointError(location, f"merge {number} repeats an earlier one: {brief(merge)}")
         unknown = next((token for token in (*pair, "".join(pair)) if token not in serialised.vocabulary), None)
         if unknown is not None:
-            raise CheckpointError(place, f"merge {number}, {brief(merge)}: unknown token {brief(unknown)}")
+            raise CheckpointError(location, f"merge {number}, {brief(merge)}: unknown token {brief(unknown)}")
         ranks[pair] = number
     return ranks
 

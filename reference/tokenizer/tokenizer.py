@@ -17,7 +17,7 @@ from reference.tokenizer.pieces import pieces
 from reference.tokenizer.serialised import SERIALISED_FILE, is_alone, ranks_of, read_serialised
 from reference.tokenizer.vocabulary import VOCABULARY_FILE, check_ids, read_merges, read_vocabulary
 
-_WORDS_KEPT = 1 << 16
+_CACHED_WORDS = 1 << 16
 _WAYS = ("strict", "ignore", "replace", "backslashreplace", "surrogateescape", "surrogatepass")
 """Error handlers of ``bytes.decode`` for invalid UTF-8 (Python's ``codecs`` page, "Error Handlers")."""
 _ARTEFACTS = (
@@ -36,7 +36,7 @@ _ARTEFACTS = (
 
 Part = tuple[int, int, int, int, int]
 """A token of a piece: id, start and end in the piece in characters, number of leading and trailing spaces."""
-Placed = tuple[int, int, int]
+TokenSpan = tuple[int, int, int]
 """A token of a text: id, start and end in characters."""
 
 
@@ -73,7 +73,7 @@ class ByteLevelTokenizer:
         self._apart = self._added - self.special | {text for text in more if text not in vocabulary}
         self._unknown = self._id("unk_token")
         self._splitter = Splitter(added.tokens, dialect.white_space)
-        self._parts = lru_cache(_WORDS_KEPT)(self._parts_of)
+        self._parts = lru_cache(_CACHED_WORDS)(self._parts_of)
 
     @classmethod
     def read(
@@ -116,20 +116,20 @@ class ByteLevelTokenizer:
         Raises:
             ValueError: a text has an unpaired surrogate, which UTF-8 cannot encode.
         """
-        placed = list(self._placed(text))
+        spans = list(self._token_spans(text))
         if pair == "" and self.dialect.empty_pair is EmptyPair.IGNORED:
             pair = None
-        second = None if pair is None else list(self._placed(pair))
+        second = None if pair is None else list(self._token_spans(pair))
         if not add_special_tokens:
-            placed += second or []
-            return _encoding(placed, [0] * len(placed))
+            spans += second or []
+            return _encoding(spans, [0] * len(spans))
         start, end = ((self._id(role), 0, 0) for role in ("cls_token", "sep_token"))
-        special = [1, *[0] * len(placed), 1]
-        placed = [start, *placed, end]
+        special = [1, *[0] * len(spans), 1]
+        spans = [start, *spans, end]
         if second is not None:
             special += [1, *[0] * len(second), 1]
-            placed += [end, *second, end]
-        return _encoding(placed, special)
+            spans += [end, *second, end]
+        return _encoding(spans, special)
 
     def special_tokens_mask(self, ids: Iterable[int]) -> tuple[int, ...]:
         """1 for each special token of a row that already has special tokens, including those from its text; else 0."""
@@ -177,7 +177,7 @@ class ByteLevelTokenizer:
             raise ValueError(f"no token has the id {number}; the vocabulary has {len(self.tokens)}")
         return self.tokens[number]
 
-    def _placed(self, text: str) -> Iterator[Placed]:
+    def _token_spans(self, text: str) -> Iterator[TokenSpan]:
         _check_text(text)
         once = self.add_prefix_space and self.dialect.prefix is Prefix.TEXT_START
         prefixed = once and text != "" and not text[0].isspace()
@@ -186,43 +186,43 @@ class ByteLevelTokenizer:
         for token, start, end in self._splitter.split(text):
             if token is None:
                 # The prefix is not part of the text: spans that start in it start at 0.
-                placed = self._stretch(text[start:end], start)
+                spans = self._stretch(text[start:end], start)
             else:
-                placed = [(self.ids[token.text], start - self._kept(start, behind), end)]
-            yield from ((number, max(0, a - prefixed), max(0, b - prefixed)) for number, a, b in placed)
+                spans = [(self.ids[token.text], start - self._leading_kept(start, behind), end)]
+            yield from ((number, max(0, a - prefixed), max(0, b - prefixed)) for number, a, b in spans)
             behind = end
 
-    def _kept(self, start: int, behind: int) -> int:
+    def _leading_kept(self, start: int, behind: int) -> int:
         """The number of absorbed characters that remain in an added token's span with ``Spans.COUNTED``."""
         counted = self.dialect.spans is Spans.COUNTED and self.add_prefix_space
         return int(counted and behind == 0 and start == 1)
 
-    def _stretch(self, text: str, place: int) -> Iterator[Placed]:
-        """The tokens of a segment between added tokens, which starts at ``place``."""
+    def _stretch(self, text: str, offset: int) -> Iterator[TokenSpan]:
+        """The tokens of a segment between added tokens, which starts at ``offset``."""
         every = self.add_prefix_space and self.dialect.prefix is Prefix.EVERY_SEGMENT and not text.startswith(" ")
         counted = self.dialect.spans is Spans.COUNTED
         text = " " * every + text
         for begin, stop in pieces(text, self.dialect.letters):
-            shift = place - every + begin
+            shift = offset - every + begin
             for number, start, end, leading, trailing in self._parts(text[begin:stop]):
                 if counted:
                     # The prefix has the span of the character after it.
-                    start, end = max(place, start + shift), max(place + 1, end + shift)
-                    kept = self.add_prefix_space and leading == 1 and start == 0
-                    yield number, *_trimmed(start, end, leading - kept, trailing)
+                    start, end = max(offset, start + shift), max(offset + 1, end + shift)
+                    in_text = self.add_prefix_space and leading == 1 and start == 0
+                    yield number, *_trimmed(start, end, leading - in_text, trailing)
                 else:
                     start, end = _trimmed(start, end, leading, trailing)
-                    yield number, max(place, start + shift), max(place, end + shift)
+                    yield number, max(offset, start + shift), max(offset, end + shift)
 
     def _parts_of(self, piece: str) -> tuple[Part, ...]:
         symbols = list(spelled(piece))
         if self.dialect.unknown_byte is UnknownByte.DROPPED:
             symbols = [symbol for symbol in symbols if symbol in self.ids]
-        places = [place for place, char in enumerate(piece) for _ in char.encode()]
+        char_indices = [index for index, char in enumerate(piece) for _ in char.encode()]
         parts: list[Part] = []
         byte = 0
         for symbol in merged(symbols, self._ranks, self.dialect.merge_order):
-            start, end = places[byte], places[byte + len(symbol) - 1] + 1
+            start, end = char_indices[byte], char_indices[byte + len(symbol) - 1] + 1
             byte += len(symbol)
             leading = len(symbol) - len(symbol.lstrip(SPACE))
             trailing = len(symbol) - len(symbol.rstrip(SPACE))
@@ -235,12 +235,12 @@ def _trimmed(start: int, end: int, leading: int, trailing: int) -> tuple[int, in
     return start, max(end - trailing, start)
 
 
-def _encoding(placed: list[Placed], special: list[int]) -> Encoding:
+def _encoding(spans: list[TokenSpan], special: list[int]) -> Encoding:
     return Encoding(
-        ids=tuple(number for number, _, _ in placed),
+        ids=tuple(number for number, _, _ in spans),
         special_tokens_mask=tuple(special),
-        token_type_ids=(0,) * len(placed),
-        offsets=tuple((start, end) for _, start, end in placed),
+        token_type_ids=(0,) * len(spans),
+        offsets=tuple((start, end) for _, start, end in spans),
     )
 
 
@@ -252,12 +252,12 @@ def _of_serialised(
     Raises:
         CheckpointError: it is malformed, or is a tokenizer of another kind.
     """
-    place = Path(directory) / SERIALISED_FILE
+    file = Path(directory) / SERIALISED_FILE
     found = read_serialised(directory)
     if found is None:
-        raise CheckpointError(place, "no such file")
+        raise CheckpointError(file, "no such file")
     if found.not_byte_level:
-        raise CheckpointError(place, f"not a byte-level BPE: {found.not_byte_level}")
+        raise CheckpointError(file, f"not a byte-level BPE: {found.not_byte_level}")
     # The library adds the tokens in tokenizer_config.json to those in the file itself.
     listed = settings.get("added_tokens_decoder")
     held = {**found.added_tokens_decoder(), **listed} if isinstance(listed, Mapping) else found.added_tokens_decoder()
@@ -266,9 +266,9 @@ def _of_serialised(
     for token, number in found.added.items():
         if ids[token] != number:
             raise CheckpointError(
-                place, f"added token {brief(token)} has the id {number}, but {ids[token]} in {CONFIG_FILE}"
+                file, f"added token {brief(token)} has the id {number}, but {ids[token]} in {CONFIG_FILE}"
             )
-    return found.vocabulary, ranks_of(found, place), replace(added, ids=ids, place=place)
+    return found.vocabulary, ranks_of(found, file), replace(added, ids=ids, location=file)
 
 
 def _check_text(text: str) -> None:
@@ -286,14 +286,14 @@ def _check(directory: Path, vocabulary: Mapping[str, int], added: Added, setting
         raise CheckpointError(config, f"errors is {brief(settings['errors'])}, not an error handler of bytes.decode")
     for token, number in added.ids.items():
         if vocabulary.get(token, number) != number:
-            own = SERIALISED_FILE + "'s vocabulary" if added.place.name == SERIALISED_FILE else VOCABULARY_FILE
+            own = SERIALISED_FILE + "'s vocabulary" if added.location.name == SERIALISED_FILE else VOCABULARY_FILE
             cause = f"added token {brief(token)} has the id {number}, but {vocabulary[token]} in {own}"
-            raise CheckpointError(added.place, cause)
+            raise CheckpointError(added.location, cause)
     ids = {**vocabulary, **added.ids}
-    check_ids(ids, added.place if added.ids else directory / VOCABULARY_FILE)
+    check_ids(ids, added.location if added.ids else directory / VOCABULARY_FILE)
     for role in ("cls_token", "sep_token", "unk_token"):
         if added.roles[role] is None:
-            raise CheckpointError(added.place, f"{role} is null; no text can be encoded without it")
+            raise CheckpointError(added.location, f"{role} is null; no text can be encoded without it")
     for token in added.tokens:
         if token.text not in ids:
-            raise CheckpointError(added.place, f"unknown token {brief(token.text)} has no id in any file")
+            raise CheckpointError(added.location, f"unknown token {brief(token.text)} has no id in any file")

@@ -47,12 +47,12 @@ def _one(does: str, path: str, more: int | str, size: int = 0, memory: int = 0) 
         _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_CPU, SECONDS + size // _BYTES_A_SECOND)
         _limit(resource.RLIMIT_AS, _address_space() + MEMORY + 2 * size + memory)
-        told, content = _answer(does, path, more)
+        reply, content = _answer(does, path, more)
     except ImportError as error:
-        told = {"missing": str(error)}
+        reply = {"missing": str(error)}
     except Exception as error:
-        told = {"error": f"{error}"[:300], "refused": isinstance(error, _Refused)}
-    sys.stdout.buffer.write(json.dumps(told).encode() + b"\n")
+        reply = {"error": f"{error}"[:300], "refused": isinstance(error, _Refused)}
+    sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
     os._exit(0)

@@ -44,8 +44,8 @@ def open_hdf5(path: Path) -> Opened:
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
     opened = Opened("tf")
-    told, _ = _asked(path, "index", str(path.absolute()), _MOST_OBJECTS)
-    for found in told["datasets"]:
+    reply, _ = _requested(path, "index", str(path.absolute()), _MOST_OBJECTS)
+    for found in reply["datasets"]:
         opened.tensors[found["name"]] = _stored(path, check_name(path, found["name"]), found, size)
     check_amount(path, size, sum(stored.nbytes for stored in opened.tensors.values()))
     return opened
@@ -58,7 +58,7 @@ class _Child:
         self.owner, self.read = 0, bytearray()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, path: Path, *what: Any) -> tuple[dict[str, Any], bytearray]:
+    def request(self, path: Path, *what: Any) -> tuple[dict[str, Any], bytearray]:
         """A response and the bytes that follow it.
 
         Raises:
@@ -69,22 +69,22 @@ class _Child:
                 self.stop()
             if self.process is None:
                 self.process = self._started()
-            asked, answers = pipe_of(self.process.stdin), pipe_of(self.process.stdout)
-            asked.write(json.dumps(what).encode() + b"\n")
-            asked.flush()
+            requests, answers = pipe_of(self.process.stdin), pipe_of(self.process.stdout)
+            requests.write(json.dumps(what).encode() + b"\n")
+            requests.flush()
             until = time.monotonic() + _SECONDS
             while (end := self.read.find(b"\n")) < 0:
                 self._more(answers, until)
-            told = json.loads(self.read[:end])
+            reply = json.loads(self.read[:end])
             del self.read[: end + 1]
-            while len(self.read) < told.get("bytes", 0):
+            while len(self.read) < reply.get("bytes", 0):
                 self._more(answers, time.monotonic() + _SECONDS)
         except (OSError, ValueError, EOFError) as error:
             ended = self.stop()
             cause = "is not read in time" if isinstance(error, TimeoutError) else _how(ended)
             raise CheckpointError(path, f"not a readable HDF5 file: {cause}") from error
         content, self.read = self.read, bytearray()
-        return told, content
+        return reply, content
 
     def _started(self) -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("hdf5_child.py")
@@ -138,14 +138,14 @@ def _how(ended: int | None) -> str:
 _CHILD = _Child()
 
 
-def _asked(path: Path, *what: Any) -> tuple[dict[str, Any], bytearray]:
-    told, content = _CHILD.ask(path, *what)
-    if "missing" in told:
-        raise CheckpointError(path, f"needs the package h5py, which is not installed: {told['missing']}")
-    if "error" in told:
-        cause = brief(told["error"], 300)[1:-1]
-        raise CheckpointError(path, cause if told["refused"] else f"not a readable HDF5 file: {cause}")
-    return told, content
+def _requested(path: Path, *what: Any) -> tuple[dict[str, Any], bytearray]:
+    reply, content = _CHILD.request(path, *what)
+    if "missing" in reply:
+        raise CheckpointError(path, f"needs the package h5py, which is not installed: {reply['missing']}")
+    if "error" in reply:
+        cause = brief(reply["error"], 300)[1:-1]
+        raise CheckpointError(path, cause if reply["refused"] else f"not a readable HDF5 file: {cause}")
+    return reply, content
 
 
 def _stored(path: Path, name: str, found: dict[str, Any], size: int) -> Stored:
@@ -172,7 +172,7 @@ def _read(
     kind, dtype = np.dtype(kinds[0]), DTYPES[kinds[1]]
     size = math.prod(shape) * kind.itemsize
     if offset is None:
-        _, content = _asked(path, "read", str(path.absolute()), name, size, held)
+        _, content = _requested(path, "read", str(path.absolute()), name, size, held)
         if len(content) != size:
             raise CheckpointError(path, f"tensor {brief(name)} cannot be read: only {len(content)} bytes were read")
         array = np.frombuffer(content, kind)

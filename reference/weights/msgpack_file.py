@@ -229,18 +229,18 @@ def _join_chunks(path: Path, leaves: dict[str, Any]) -> Opened:
     opened = Opened("flax")
     cut = {name.removesuffix(_CHUNKED): {} for name in leaves if name.endswith(f"/{_CHUNKED}")}
     for name in list(leaves) if cut else ():
-        place = name if name.endswith(f"/{_CHUNKED}") else name.rpartition("/")[0].rpartition("/")[0] + "/"
-        if place.removesuffix(_CHUNKED) in cut:
-            cut[place.removesuffix(_CHUNKED)][name] = leaves.pop(name)
-    for place, parts in cut.items():
-        shape = check_shape(path, place, _numbered(parts, f"{place}shape/"))
-        chunks = _numbered(parts, f"{place}chunks/")
+        prefix = name if name.endswith(f"/{_CHUNKED}") else name.rpartition("/")[0].rpartition("/")[0] + "/"
+        if prefix.removesuffix(_CHUNKED) in cut:
+            cut[prefix.removesuffix(_CHUNKED)][name] = leaves.pop(name)
+    for prefix, parts in cut.items():
+        shape = check_shape(path, prefix, _numbered(parts, f"{prefix}shape/"))
+        chunks = _numbered(parts, f"{prefix}chunks/")
         whole = chunks and all(isinstance(c, Stored) and c.dtype == chunks[0].dtype for c in chunks)
         if not whole or sum(math.prod(c.shape) for c in chunks) != math.prod(shape):
             cause = f"is misaligned: its chunks do not make up {list(shape)}"
-            raise CheckpointError(path, f"tensor {brief(place[:-1])} {cause}")
+            raise CheckpointError(path, f"tensor {brief(prefix[:-1])} {cause}")
         read: Callable[[], np.ndarray] = partial(_read_chunks, chunks, shape)
-        opened.tensors[place[:-1]] = Stored(shape, chunks[0].dtype, read)
+        opened.tensors[prefix[:-1]] = Stored(shape, chunks[0].dtype, read)
     if len(opened.tensors) + len(leaves) > MOST_TENSORS:
         raise CheckpointError(path, f"a map of {len(opened.tensors) + len(leaves):,} leaves")
     for name, value in leaves.items():

@@ -173,10 +173,10 @@ class _Machine:
         else:
             self.stack.pop()
 
-    def put(self, place: int) -> None:
-        if not 0 <= place <= MOST_INSTRUCTIONS:
+    def put(self, index: int) -> None:
+        if not 0 <= index <= MOST_INSTRUCTIONS:
             raise BadPickle("not a pickle of weights: a memo index beyond its length")
-        self.memo[place] = self.stack[-1]
+        self.memo[index] = self.stack[-1]
 
     def stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
@@ -292,7 +292,7 @@ _STEPS: dict[bytes, Callable[[_Machine], None]] = {
     b"0": _Machine.pop,
     b"g": _pushes(lambda m: m.memo[int(m.digits())]),
     b"h": _pushes(lambda m: m.memo[m.take(1)[0]]),
-    b"j": _pushes(_binary("<I", lambda m, place: m.memo[place])),
+    b"j": _pushes(_binary("<I", lambda m, index: m.memo[index])),
     b"p": lambda m: m.put(int(m.digits())),
     b"q": lambda m: m.put(m.take(1)[0]),
     b"r": _binary("<I", _Machine.put),

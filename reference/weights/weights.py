@@ -58,9 +58,9 @@ class Weights(Mapping[str, np.ndarray]):
                 self.raw[entry.name] = raw
         for raw, entry in entries.items():
             if entry is not None and entry.role == "tied":
-                self._place_duplicate(raw, entry, opened.tensors[raw])
+                self._record_duplicate(raw, entry, opened.tensors[raw])
 
-    def _place_duplicate(self, raw: str, entry: Entry, stored: Stored) -> None:
+    def _record_duplicate(self, raw: str, entry: Entry, stored: Stored) -> None:
         """A tied table may have any of its names: the first found is the table, the others are duplicates."""
         if entry.name in self._found:
             self._duplicates[raw] = (entry.name, stored, entry.transposed)

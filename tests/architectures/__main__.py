@@ -20,7 +20,7 @@ from rich.table import Table
 
 from parity.report.console import console as printer
 from parity.tools.calibrate.provenance import provenance
-from parity.tools.fuzz.architectures import FAMILIES
+from parity.tools.fuzz.architectures import ARCHITECTURES
 from tests.architectures.agreement import compared
 from tests.architectures.answers import REFERENCES
 from tests.architectures.compiling import forget_compiled, on_one_thread
@@ -36,7 +36,7 @@ def search(asked: argparse.Namespace, console: Console) -> None:
     todo = [
         (family, reference, number)
         for reference in asked.reference
-        for family in asked.family or FAMILIES
+        for family in asked.family or ARCHITECTURES
         for number in range(asked.examples)
         if (family, reference, number) not in known
     ]
@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--examples", type=int, default=100, help="of each family")
     parser.add_argument("--shapes", type=int, help="sizes that the examples share; torch 100, flax 4")
-    parser.add_argument("--family", action="append", choices=FAMILIES, help="all where not given")
+    parser.add_argument("--family", action="append", choices=ARCHITECTURES, help="all where not given")
     parser.add_argument("--reference", action="append", choices=REFERENCES, help="both where not given")
     parser.add_argument("--parts", type=Path, required=True, help="where each example is kept, to go on from")
     parser.add_argument("--with", type=Path, action="append", default=[], dest="others", help="parts of other searches")

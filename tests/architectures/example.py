@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.tools.fuzz.architectures import FAMILIES, widest
+from parity.tools.fuzz.architectures import ARCHITECTURES, widest
 from reference.config import Config, config_of
 from reference.names import Table, table_of
 from tests.architectures import library
@@ -25,7 +25,7 @@ class Example:
         tokens: what a decoder behind an encoder is fed in pieces, int64 ``[batch, tgt]``.
     """
 
-    family: str
+    architecture: str
     model_class: str
     config: Config
     weights: dict[str, np.ndarray]
@@ -67,15 +67,15 @@ class Example:
         return {name: a for name, a in self.given.items() if name in ("input_ids", "input_values", "attention_mask")}
 
 
-def example(family: str, shape: int, draw: int) -> Example:
+def example(architecture: str, shape: int, draw: int) -> Example:
     """Weights and inputs number ``draw`` at sizes number ``shape``: equal shapes compile once."""
-    model_class, drawn = FAMILIES[family]
-    seed = sum(map(ord, family))
+    model_class, drawn = ARCHITECTURES[architecture]
+    seed = sum(map(ord, architecture))
     raw = drawn(np.random.default_rng([seed, shape]))
-    return example_of(family, model_class, raw, np.random.default_rng([seed, shape, draw]))
+    return example_of(architecture, model_class, raw, np.random.default_rng([seed, shape, draw]))
 
 
-def example_of(family: str, model_class: str, raw: dict[str, Any], rng: np.random.Generator) -> Example:
+def example_of(architecture: str, model_class: str, raw: dict[str, Any], rng: np.random.Generator) -> Example:
     """A model of a drawn config with weights and a batch from ``rng``."""
     model = library.model_of(raw, model_class, rng, widest(raw))
     config = config_of(json.loads(json.dumps(model.config.to_dict())))
@@ -89,4 +89,4 @@ def example_of(family: str, model_class: str, raw: dict[str, Any], rng: np.rando
     given = library.inputs_of(raw, model_class, rng)
     vocab = raw.get("decoder", raw)["vocab_size"]
     tokens = rng.integers(4, vocab, (library.BATCH, library.TGT))
-    return Example(family, model_class, config, weights, given, tokens, model)
+    return Example(architecture, model_class, config, weights, given, tokens, model)

@@ -16,7 +16,7 @@ from parity.core.resources import fixture
 from parity.core.subject import Subject
 from parity.judge.checks import CHECKS
 from parity.judge.judge import verdicts_of
-from parity.tools.fuzz.executor import Plan, Process, ask
+from parity.tools.fuzz.executor import Plan, Process, capture_live
 
 POINT = EntryPoint("hf-mine", "tests.backends.logits_alone:LogitsAlone", backends.ENTRY_POINTS)
 
@@ -45,7 +45,7 @@ def test_a_backend_that_returns_logits_alone_is_green(process, name):
         left_out = ("save", "gradients", "generate", "generation_settings")
         both = [*standard, *documented_cases(checkpoint.model_spec, standard)]
         cases = [case for case in both if case.operation not in left_out]
-        run = ask(process, Plan((Subject("hf-mine"),)), checkpoint, cases)
+        run = capture_live(process, Plan((Subject("hf-mine"),)), checkpoint, cases)
         verdicts = [v for v in verdicts_of(run, list(CHECKS.values()), False) if v.backend == "hf-mine"]
     assert [f"{v.check} {v.case}: {v.reason}" for v in verdicts if v.status in ("fail", "error")] == []
     passed = {v.check for v in verdicts if v.status == "pass"}

@@ -112,7 +112,7 @@ def test_an_answer_has_a_limit_of_its_own_for_memory(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", (700, 1 << 18), np.float32, chunks=(1, 1 << 18))
     with pytest.raises(CheckpointError, match="not a readable HDF5 file: "):
-        hdf5_file._asked(tmp_path / "x.h5", "read", str(tmp_path / "x.h5"), "x", 0, 0)
+        hdf5_file._requested(tmp_path / "x.h5", "read", str(tmp_path / "x.h5"), "x", 0, 0)
 
 
 def pickled(place, *parts):

@@ -62,7 +62,7 @@ def tokenizer_files(checkpoint: Path) -> dict[str, Any]:
         raise CheckpointError(checkpoint, "has no readable vocabulary")
     return {
         "kind": found.kind,
-        "file": found.place,
+        "file": found.file,
         "model_max_length": read_settings(checkpoint).get("model_max_length"),
         "roles": {role: found.ids.get(token) for role, token in found.roles.items()},
         "size": len(found.ids),

@@ -50,7 +50,7 @@ class ReferenceFlax:
         settings = {"dtype": dtype, "device": device, "attention": variant.attention, "precision": precision}
         table = table_of(config, model_class)
         given = ReversedWeights(table, weights) if variant.reversed_widths else weights
-        model = in_flax.build(config, given, model_class=model_class, place=checkpoint, **settings)
+        model = in_flax.build(config, given, model_class=model_class, location=checkpoint, **settings)
         report = outputs.file_report(weights)
         report.tied = outputs.one_table(table, {name for name, _ in in_flax.canonical_parameters(model)})
         loaded = ReferenceFlaxModel(model, checkpoint, report)

@@ -56,7 +56,7 @@ class ReferenceTorch:
             how = {"attention": variant.attention, "precision": precision}
             model, held = by_layer.build(config, given, model_class=model_class, location=checkpoint, **how)
         else:
-            model = in_torch.build(config, given, model_class=model_class, place=checkpoint, **settings)
+            model = in_torch.build(config, given, model_class=model_class, location=checkpoint, **settings)
         report, state = outputs.file_report(weights), model.state_dict()
         report.tied = outputs.one_table(table, state)
         report.not_materialised = [name for name, tensor in state.items() if tensor.is_meta]

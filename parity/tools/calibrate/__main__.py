@@ -33,18 +33,18 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    asked = parsed()
-    todo = list(chunks(asked.seed, asked.architectures, asked.draws, DTYPES, BACKENDS, asked.dear))
-    measure_all(todo, asked.ratios, asked.jobs, lambda line: print(line, flush=True))
-    found = still_drawn(read(asked.ratios))
+    arguments = parsed()
+    todo = list(chunks(arguments.seed, arguments.architectures, arguments.draws, DTYPES, BACKENDS, arguments.dear))
+    measure_all(todo, arguments.ratios, arguments.jobs, lambda line: print(line, flush=True))
+    found = still_drawn(read(arguments.ratios))
     said = {
         **provenance("python -m parity.tools.calibrate"),
-        "architectures": asked.architectures,
+        "architectures": arguments.architectures,
         "checkpoints": len(np.unique(np.char.add(found["chunk"], found["checkpoint"]))),
         "comparisons": 2 * len(found["tensor"]),
-        "rows_sha256": digest(asked.ratios),
+        "rows_sha256": digest(arguments.ratios),
     }
-    asked.out.write_text(as_toml(found, said), encoding="utf-8")
+    arguments.out.write_text(as_toml(found, said), encoding="utf-8")
 
 
 if __name__ == "__main__":

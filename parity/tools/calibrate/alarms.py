@@ -128,8 +128,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     totals = ", ".join(f"{count} {name}" for name, count in found["totals"].items())
     yield f"{found['checkpoints']} checkpoints: {totals}; what passed came up to {found['nearest']:.2f} × tolerance"
     for alarm in found["alarms"]:
-        place = f"{alarm['seed']}/{alarm['checkpoint']} {alarm['dtype']}"
-        yield f"{alarm['check']} {alarm['status']} {alarm['backend']}/{alarm['variant']} {place}: {alarm['reason']}"
+        source = f"{alarm['seed']}/{alarm['checkpoint']} {alarm['dtype']}"
+        yield f"{alarm['check']} {alarm['status']} {alarm['backend']}/{alarm['variant']} {source}: {alarm['reason']}"
 
 
 def main() -> None:
@@ -143,13 +143,17 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, required=True, help="where each chunk's result is kept, to go on from")
     parser.add_argument("--jobs", type=int, default=2, help="chunks at a time")
     parser.add_argument("--out", type=Path, default=Path("reports/alarms.json"))
-    asked = parser.parse_args()
-    todo = chunks(asked.seed, asked.architectures, asked.draws, asked.dtype or ["float32"], BACKENDS, size=PAIR)
-    audit_all(list(todo), asked.parts, asked.jobs)
-    found = together(asked.parts)
+    arguments = parser.parse_args()
+    todo = chunks(
+        arguments.seed, arguments.architectures, arguments.draws, arguments.dtype or ["float32"], BACKENDS, size=PAIR
+    )
+    audit_all(list(todo), arguments.parts, arguments.jobs)
+    found = together(arguments.parts)
     print(*lines(found), sep="\n")
-    text = json.dumps({**provenance("python -m parity.tools.calibrate.alarms"), "seed": asked.seed, **found}, indent=1)
-    asked.out.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(
+        {**provenance("python -m parity.tools.calibrate.alarms"), "seed": arguments.seed, **found}, indent=1
+    )
+    arguments.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -194,5 +194,7 @@ def still_drawn(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     before."""
     names = np.char.add(np.char.add(found["chunk"], "-"), found["checkpoint"])
     unique, index = np.unique(names, return_inverse=True)
-    chosen = np.array([is_requested(*(int(name.split("-")[place]) for place in (0, -2, -1))) for name in unique])[index]
+    chosen = np.array([is_requested(*(int(name.split("-")[position]) for position in (0, -2, -1))) for name in unique])[
+        index
+    ]
     return {name: column[chosen] for name, column in found.items()}

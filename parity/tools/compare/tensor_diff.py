@@ -86,11 +86,11 @@ def _row(name: str, ours: np.ndarray, theirs: np.ndarray, scale: float | None, t
     if ours.shape != theirs.shape:
         return TensorRow(name, note=f"shape {list(ours.shape)} ↔ {list(theirs.shape)}")
     if ours.dtype.kind in "iub":
-        places = np.argwhere(ours != theirs)
-        if not len(places):
+        indices = np.argwhere(ours != theirs)
+        if not len(indices):
             return TensorRow(name, 0.0)
-        at = tuple(int(place) for place in places[0])
-        return TensorRow(name, at=at, note=f"{ours[at]} ↔ {theirs[at]}, {len(places)} of {ours.size} differ")
+        at = tuple(int(index) for index in indices[0])
+        return TensorRow(name, at=at, note=f"{ours[at]} ↔ {theirs[at]}, {len(indices)} of {ours.size} differ")
     if not ours.size:
         return TensorRow(name, 0.0)
     found: Measured = measure(theirs, ours, scale)
@@ -118,5 +118,5 @@ def _parameters(
         elif all(one[word] == other[word] for word in words):
             yield TensorRow(name, 0.0)
         else:
-            told = [f"{w} {one[w]} ↔ {other[w]}" for w in words if w != "digest" and one[w] != other[w]]
-            yield TensorRow(name, note="; ".join(told) or "other bits")
+            differences = [f"{w} {one[w]} ↔ {other[w]}" for w in words if w != "digest" and one[w] != other[w]]
+            yield TensorRow(name, note="; ".join(differences) or "other bits")

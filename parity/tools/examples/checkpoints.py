@@ -135,9 +135,9 @@ class Real:
             return
         for name in ids_of(block):
             for entry in self._entries(name):
-                place = home / ("datasets" if entry.parent == self._prepared else "hub")
-                place.mkdir(exist_ok=True)
-                (place / entry.name).symlink_to(entry)
+                folder = home / ("datasets" if entry.parent == self._prepared else "hub")
+                folder.mkdir(exist_ok=True)
+                (folder / entry.name).symlink_to(entry)
 
     def close(self) -> None:
         """Does nothing: there is nothing to remove."""

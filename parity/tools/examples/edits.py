@@ -44,12 +44,12 @@ def _cut(code: str, call: ast.Call, argument: ast.keyword) -> str:
     content = code.encode()
     arguments = sorted([*call.args, *call.keywords], key=lambda each: (each.lineno, each.col_offset))
     at = arguments.index(argument)
-    begin = _place(content, argument.lineno, argument.col_offset)
+    begin = _offset(content, argument.lineno, argument.col_offset)
     end = _end(content, argument)
     if at:
         begin = _end(content, arguments[at - 1])
     elif arguments[1:]:
-        end = _place(content, arguments[1].lineno, arguments[1].col_offset)
+        end = _offset(content, arguments[1].lineno, arguments[1].col_offset)
     return (content[:begin] + content[end:]).decode()
 
 
@@ -59,9 +59,9 @@ def _calls(code: str) -> Iterator[ast.Call]:
 
 def _end(content: bytes, node: ast.expr | ast.keyword) -> int:
     """The end offset of a parsed node."""
-    return _place(content, last_line(node), node.col_offset if node.end_col_offset is None else node.end_col_offset)
+    return _offset(content, last_line(node), node.col_offset if node.end_col_offset is None else node.end_col_offset)
 
 
-def _place(content: bytes, line: int, column: int) -> int:
+def _offset(content: bytes, line: int, column: int) -> int:
     """The offset of a position of Python's parser, which counts lines from 1, and bytes within a line from 0."""
     return sum(len(each) for each in content.split(b"\n")[: line - 1]) + line - 1 + column

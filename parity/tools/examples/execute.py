@@ -14,7 +14,7 @@ from parity.tools.examples.diagnosis import diagnose
 from parity.tools.examples.earlier_names import goes_on_from
 from parity.tools.examples.judging import judge, not_run
 from parity.tools.examples.model import Block
-from parity.tools.examples.outcome_store import Kept
+from parity.tools.examples.outcome_store import OutcomeStore
 from parity.tools.examples.process import Outcome, Runner
 from parity.tools.examples.results import ExampleResult
 
@@ -49,7 +49,7 @@ class Target:
 
 
 @dataclass
-class Asking:
+class Execution:
     """Runs examples and judges their results.
 
     Args:
@@ -59,17 +59,17 @@ class Asking:
 
     shelf: CheckpointProvider
     runner: Runner
-    kept: Kept
+    store: OutcomeStore
     facts: dict[str, str]
     jobs: int
     progress: Say
 
-    def results(self, asked: Sequence[Target]) -> list[ExampleResult]:
+    def results(self, targets: Sequence[Target]) -> list[ExampleResult]:
         """The results in order: each example is run where possible, then corrected where a correction is known."""
-        lacking = [self.shelf.lacks(ids_of(each.block), each.stack) for each in asked]
-        outcomes = self._outcomes([each for each, lacks in zip(asked, lacking, strict=True) if not lacks])
-        results = [self._judged(each, outcomes, lacks) for each, lacks in zip(asked, lacking, strict=True)]
-        broken = {n: (each, results[n]) for n, each in enumerate(asked) if results[n].status == "breaks"}
+        lacking = [self.shelf.lacks(ids_of(each.block), each.stack) for each in targets]
+        outcomes = self._outcomes([each for each, lacks in zip(targets, lacking, strict=True) if not lacks])
+        results = [self._judged(each, outcomes, lacks) for each, lacks in zip(targets, lacking, strict=True)]
+        broken = {n: (each, results[n]) for n, each in enumerate(targets) if results[n].status == "breaks"}
         for _ in range(CORRECTIONS):
             broken = self._mend(broken, results)
         return results
@@ -100,22 +100,22 @@ class Asking:
         outcomes = self._outcomes(list(mended.values())) if mended else {}
         again = {number: (each, self._judged(each, outcomes)) for number, each in mended.items()}
         for number, (_, result) in again.items():
-            told = {"mended": result.status, "mended_reason": result.reason}
-            results[number] = results[number].model_copy(update=told)
+            correction = {"mended": result.status, "mended_reason": result.reason}
+            results[number] = results[number].model_copy(update=correction)
         return again
 
-    def _judged(self, asked: Target, outcomes: dict[Key, Outcome], lacks: str = "") -> ExampleResult:
+    def _judged(self, target: Target, outcomes: dict[Key, Outcome], lacks: str = "") -> ExampleResult:
         if lacks:
-            return not_run(asked.name, asked.source, asked.block, asked.stack.name, lacks)
-        outcome = outcomes.get(asked.key) or Outcome(not_begun="interrupted before it was run")
-        standing_in = self.shelf.standing_in(asked.stack)
-        return judge(asked.name, asked.source, asked.block, asked.stack.name, outcome, standing_in)
+            return not_run(target.name, target.source, target.block, target.stack.name, lacks)
+        outcome = outcomes.get(target.key) or Outcome(not_begun="interrupted before it was run")
+        standing_in = self.shelf.standing_in(target.stack)
+        return judge(target.name, target.source, target.block, target.stack.name, outcome, standing_in)
 
-    def _outcomes(self, asked: Sequence[Target]) -> dict[Key, Outcome]:
+    def _outcomes(self, targets: Sequence[Target]) -> dict[Key, Outcome]:
         """Runs each code once in each stack; after an interruption the result contains only examples that finished."""
-        once = {each.key: each for each in reversed(asked)}
-        kept = {key: self.kept.find(each.block, *self._about(each)) for key, each in once.items()}
-        outcomes = {key: outcome for key, outcome in kept.items() if outcome is not None}
+        once = {each.key: each for each in reversed(targets)}
+        store = {key: self.store.find(each.block, *self._about(each)) for key, each in once.items()}
+        outcomes = {key: outcome for key, outcome in store.items() if outcome is not None}
         pool = ThreadPoolExecutor(self.jobs)
         try:
             missing = [each for each in reversed(once.values()) if each.key not in outcomes]
@@ -126,7 +126,7 @@ class Asking:
                     each, outcome = waiting[future], future.result()
                     if self.runner.stopped:
                         break
-                    self.kept.keep(outcome, each.block, *self._about(each))
+                    self.store.keep(outcome, each.block, *self._about(each))
                     outcomes[each.key] = outcome
                     self.progress(f"{each.stack.name} · {each.name}", len(outcomes), len(once), outcome.problem)
         except KeyboardInterrupt:
@@ -138,8 +138,8 @@ class Asking:
             pool.shutdown(cancel_futures=True)
         return outcomes
 
-    def _about(self, asked: Target) -> tuple[str, str]:
-        return self.facts[asked.stack.name], self.shelf.about(asked.block, asked.stack)
+    def _about(self, target: Target) -> tuple[str, str]:
+        return self.facts[target.stack.name], self.shelf.about(target.block, target.stack)
 
 
 def still_so(corrected: str, block: Block) -> list[str]:

@@ -102,32 +102,32 @@ def _judge_one(
     statement: Statement, answer: Answer, raised: Raised | None, needs: Needs, session: bool
 ) -> StatementResult:
     got = answer.output
-    told = {"got": got, "raised": raised, "seconds": round(answer.seconds, 3)}
+    details = {"got": got, "raised": raised, "seconds": round(answer.seconds, 3)}
     if raised is not None:
         if _documents_this(statement.expected, raised):
-            return _result(statement, "holds", reason="raises what is documented", **told)
+            return _result(statement, "holds", reason="raises what is documented", **details)
         if raised.type == "AssertionError" and (needs.values or (needs.widths and _has_numbers(statement.code))):
-            return _result(statement, "not compared", reason=_lacks(needs), **told)
+            return _result(statement, "not compared", reason=_lacks(needs), **details)
         if any(mark in f"{raised.type}: {raised.message}" for mark in NO_NETWORK):
-            return _result(statement, "not run", reason=f"needs the network: {raised.first_line}", **told)
+            return _result(statement, "not run", reason=f"needs the network: {raised.first_line}", **details)
         if raised.type == "AssertionError" and _asserts(statement.code):
-            return _result(statement, "differs", reason=f"what is asserted is not so: {raised.first_line}", **told)
-        return _result(statement, "breaks", reason=f"{raised.type}: {raised.first_line}", **told)
+            return _result(statement, "differs", reason=f"what is asserted is not so: {raised.first_line}", **details)
+        return _result(statement, "breaks", reason=f"{raised.type}: {raised.first_line}", **details)
     if _is_value_assertion(statement.code, needs):
-        return _result(statement, "not compared", reason=_lacks(needs), **told)
+        return _result(statement, "not compared", reason=_lacks(needs), **details)
     if not session or not statement.expected:
-        return _result(statement, "holds", **told)
+        return _result(statement, "holds", **details)
     if needs.values:
         problem = "" if needs.shapes else structure_differs(statement.expected, got)
         status: Status = "differs" if problem else "not compared"
-        return _result(statement, status, reason=problem or _lacks(needs), **told)
+        return _result(statement, status, reason=problem or _lacks(needs), **details)
     if agrees(statement.expected, got):
-        return _result(statement, "holds", **told)
+        return _result(statement, "holds", **details)
     if needs.widths and (_is_no_truth(statement.expected) or _has_numbers(statement.code)):
         problem = structure_differs(statement.expected, got)
-        return _result(statement, "differs" if problem else "not compared", reason=problem or _lacks(needs), **told)
+        return _result(statement, "differs" if problem else "not compared", reason=problem or _lacks(needs), **details)
     problem = f"shows {_short(got)}, documented is {_short(statement.expected)}"
-    return _result(statement, "differs", reason=problem, **told)
+    return _result(statement, "differs", reason=problem, **details)
 
 
 def _lacks(needs: Needs) -> str:

@@ -99,8 +99,8 @@ def _by_page(report: DocsReport) -> Iterator[str]:
     yield "|---|---|---|---|"
     for source in pages:
         kinds = Counter(block.kind for block in source.blocks)
-        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or source.error
-        yield f"| {_cell(source.name)} | {len(source.blocks)} | {_cell(told)} | {_cell('; '.join(source.notes))} |"
+        counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or source.error
+        yield f"| {_cell(source.name)} | {len(source.blocks)} | {_cell(counted)} | {_cell('; '.join(source.notes))} |"
     yield ""
     yield f"| page | stack | examples | statements | executed | {' | '.join(SHOWN)} |"
     yield "|---|---|---|" + "---|" * (len(SHOWN) + 2)
@@ -131,8 +131,14 @@ def wrong_ones(report: DocsReport) -> list[Wrong]:
     for example in report.examples:
         if example.status in WRONG:
             code = "".join(each.code for each in example.statements)
-            told = (example.reason, example.diagnosis, example.corrected, example.mended or "", example.mended_reason)
-            groups.setdefault((code, example.status, *told), []).append(example)
+            details = (
+                example.reason,
+                example.diagnosis,
+                example.corrected,
+                example.mended or "",
+                example.mended_reason,
+            )
+            groups.setdefault((code, example.status, *details), []).append(example)
     return [
         Wrong(
             group[0],

@@ -12,7 +12,7 @@ from parity.tools.examples.model import Block
 from parity.tools.examples.process import RUNNER, Answer, Outcome
 
 
-class Kept:
+class OutcomeStore:
     """Outcomes below a directory, one file each, written atomically; None: nothing is stored.
 
     A file is named by everything that an outcome depends on: the code, the stack's contents, the contents of its hub
@@ -24,8 +24,8 @@ class Kept:
         self._common = [RUNNER.read_text(encoding="utf-8"), *map(str, limits)]
 
     def _path(self, directory: Path, block: Block, *about: str) -> Path:
-        told = [*self._common, *about, block.kind, *(each.code for each in block.statements)]
-        return directory / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]}.json"
+        content = [*self._common, *about, block.kind, *(each.code for each in block.statements)]
+        return directory / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]}.json"
 
     def find(self, block: Block, *about: str) -> Outcome | None:
         """The stored outcome of this code; ``about`` is what else it depends on."""

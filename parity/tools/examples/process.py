@@ -140,14 +140,14 @@ class Runner:
         self._live.add(child)
         ended = self._wait(child)
         self._live.discard(child)
-        told = _told(answers)
+        events = _read_events(answers)
         if ended == "exit code 0":
-            ended = "" if told.get("done") else "left Python by itself with exit code 0"
+            ended = "" if events.get("done") else "left Python by itself with exit code 0"
         return Outcome(
-            answers=tuple(Answer(each["output"], each["raised"], each["seconds"]) for each in told.get("ended", ())),
+            answers=tuple(Answer(each["output"], each["raised"], each["seconds"]) for each in events.get("ended", ())),
             ended=ended,
-            not_begun="" if told.get("begun") else f"its process did not start ({ended}): {_last_line(complaints)}",
-            wrote_outside=tuple(each["path"] for each in told.get("wrote", ())),
+            not_begun="" if events.get("begun") else f"its process did not start ({ended}): {_last_line(complaints)}",
+            wrote_outside=tuple(each["path"] for each in events.get("wrote", ())),
             seconds=time.monotonic() - began,
         )
 
@@ -271,7 +271,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         pass
 
 
-def _told(answers: Path) -> dict[str, list[dict[str, Any]]]:
+def _read_events(answers: Path) -> dict[str, list[dict[str, Any]]]:
     """The events that the process wrote, by kind; an incomplete last line is omitted."""
     found: dict[str, list[dict[str, Any]]] = {}
     whole, _, _ = answers.read_bytes().rpartition(b"\n") if answers.exists() else (b"", b"", b"")

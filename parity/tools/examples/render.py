@@ -56,8 +56,8 @@ class DocsProgress:
         elif problem or done < 2 or done == total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             counted = f"{done} of {total} examples: " if total else ""
-            told = f"{counted}{printable(what)}" + (f": {sentence(problem)}" if problem else "")
-            self._console.print(Text(f"[{duration(self._last_line - self._began)}] {told}"))
+            line = f"{counted}{printable(what)}" + (f": {sentence(problem)}" if problem else "")
+            self._console.print(Text(f"[{duration(self._last_line - self._began)}] {line}"))
 
 
 def write_docs(report: DocsReport, directory: Path) -> None:

@@ -15,10 +15,10 @@ from parity.core.version import __version__
 from parity.tools.examples import DocsError
 from parity.tools.examples.checkpoints import CheckpointProvider, Real, StandIns
 from parity.tools.examples.dependence import ids_of
-from parity.tools.examples.execute import Asking, Say, Target
+from parity.tools.examples.execute import Execution, Say, Target
 from parity.tools.examples.home_changes import snapshot, what_changed
 from parity.tools.examples.model import Source
-from parity.tools.examples.outcome_store import Kept
+from parity.tools.examples.outcome_store import OutcomeStore
 from parity.tools.examples.pages import PageError, read_page
 from parity.tools.examples.process import Runner
 from parity.tools.examples.results import BlockRecord, DocsReport, Mode, SourceRecord, StackRecord, totals_of
@@ -31,7 +31,7 @@ class Plan:
 
     sources: list[SourceRecord] = field(default_factory=list)
     stacks: list[StackRecord] = field(default_factory=list)
-    asked: list[Target] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
 
     def add(self, source: Source, stacks: Sequence[Stack], of_stack: str | None) -> None:
         examples = source.examples()
@@ -57,7 +57,7 @@ class Plan:
             )
         )
         blocks = tuple(block for _, block in examples)
-        self.asked += [
+        self.targets += [
             Target(name, source.name, stack, block, blocks[:number])
             for stack in stacks
             for number, (name, block) in enumerate(examples)
@@ -106,16 +106,16 @@ def docs(
     jobs = jobs or cores()
     chosen = [resolve_stack(name) for name in dict.fromkeys(stacks)]
     plan = _plan(list(dict.fromkeys(pages)), installed, chosen, progress)
-    if not plan.asked:
+    if not plan.targets:
         whys = [f"{each.name}: {each.error}" for each in plan.sources if each.error]
         raise DocsError("nothing to run: " + ("; ".join(whys) or "no example"))
-    names = list(dict.fromkeys(asked.name for asked in plan.asked))
+    names = list(dict.fromkeys(target.name for target in plan.targets))
     for wanted in only:
         if not any(is_called(name, wanted) for name in names):
             others = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise DocsError(f"{wanted}: no example is called so; there are {', '.join(names[:3])}{others}")
     if only:
-        plan.asked = [asked for asked in plan.asked if any(is_called(asked.name, wanted) for wanted in only)]
+        plan.targets = [target for target in plan.targets if any(is_called(target.name, wanted) for wanted in only)]
     if keep is not None:
         try:
             keep.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def docs(
     folders = [Path.cwd(), Path.home()]
     try:
         for stack in chosen:
-            blocks = [asked.block for asked in plan.asked if asked.stack == stack and ids_of(asked.block)]
+            blocks = [target.block for target in plan.targets if target.stack == stack and ids_of(target.block)]
             if blocks:
                 progress(f"checkpoints for {stack.name}")
                 shelf.prepare(stack, blocks)
@@ -136,7 +136,9 @@ def docs(
         )
         facts = {record.name: f"{record.python} {record.versions}" for record in plan.stacks}
         facts = {stack.name: f"{stack.interpreter} {facts[stack.name]}" for stack in chosen}
-        results = Asking(shelf, runner, Kept(keep, time_limit, memory_limit), facts, jobs, progress).results(plan.asked)
+        results = Execution(shelf, runner, OutcomeStore(keep, time_limit, memory_limit), facts, jobs, progress).results(
+            plan.targets
+        )
         changed = what_changed(before, snapshot(folders))
     finally:
         shelf.close()
@@ -171,7 +173,7 @@ def _plan(pages: Sequence[Path], installed: bool, stacks: Sequence[Stack], progr
             plan.sources.append(SourceRecord(name=str(path), kind="page", error=why))
             continue
         plan.add(source, stacks, None)
-    if not installed and not plan.asked:
+    if not installed and not plan.targets:
         return plan
     for stack in stacks:
         progress(f"reading {stack.name}")

@@ -22,7 +22,7 @@ import traceback
 import types
 from typing import Any
 
-KEPT = 20_000
+OUTPUT_LIMIT = 20_000
 """Maximum number of characters of a statement's output that are recorded."""
 NAME = "<example>"
 
@@ -46,7 +46,7 @@ class Output(io.TextIOBase):
     encoding = "utf-8"
 
     def __init__(self) -> None:
-        self._parts, self._left = [], KEPT
+        self._parts, self._left = [], OUTPUT_LIMIT
 
     def writable(self) -> bool:
         return True
@@ -58,7 +58,7 @@ class Output(io.TextIOBase):
 
     def taken(self) -> str:
         text = "".join(self._parts)
-        self._parts, self._left = [], KEPT
+        self._parts, self._left = [], OUTPUT_LIMIT
         return text
 
 
@@ -68,7 +68,7 @@ class Answers:
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def tell(self, event: str, **content: Any) -> None:
+    def write(self, event: str, **content: Any) -> None:
         os.write(self._fd, json.dumps({"event": event, **content}).encode() + b"\n")
 
 
@@ -78,7 +78,7 @@ class Guard:
     def __init__(self, answers: Answers, roots: list[str], network: bool) -> None:
         self._answers, self._network = answers, network
         self._roots = tuple(os.path.join(os.path.realpath(root), "") for root in (*roots, "/dev", "/proc"))
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -89,8 +89,8 @@ class Guard:
             if written:
                 self._written(path)
         elif event in WRITES:
-            for place in WRITES[event]:
-                self._written(arguments[place])
+            for position in WRITES[event]:
+                self._written(arguments[position])
         elif event in CONNECTIONS and not self._network and not _is_local(event, arguments):
             raise PermissionError(f"no network: {event} of an example that runs offline")
 
@@ -100,9 +100,9 @@ class Guard:
         # Only its folder is resolved, not the path itself: a link may be replaced.
         folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
         full = os.path.join(os.path.realpath(folder), name)
-        if not (full + os.sep).startswith(self._roots) and full not in self._told:
-            self._told.add(full)
-            self._answers.tell("wrote", path=full)
+        if not (full + os.sep).startswith(self._roots) and full not in self._reported:
+            self._reported.add(full)
+            self._answers.write("wrote", path=full)
 
 
 def _is_local(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -119,7 +119,7 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
     sys.modules["__main__"] = types.ModuleType("__main__")
     names: dict[str, Any] = vars(sys.modules["__main__"])
     for number, (code, line) in enumerate(job["statements"]):
-        answers.tell("begun", statement=number)
+        answers.write("begun", statement=number)
         began, raised, asserted = time.monotonic(), None, False
         try:
             compiled = compile_statement(code, line, job["session"])
@@ -127,10 +127,10 @@ def run(job: dict[str, Any], answers: Answers, output: Output) -> None:
             exec(compiled, names)
         except BaseException as error:  # also SystemExit and KeyboardInterrupt, which the example raised
             raised = describe(error)
-        answers.tell("ended", statement=number, output=output.taken(), raised=raised, seconds=time.monotonic() - began)
+        answers.write("ended", statement=number, output=output.taken(), raised=raised, seconds=time.monotonic() - began)
         if raised and not (asserted and raised["type"] == "AssertionError"):
             break
-    answers.tell("done")
+    answers.write("done")
 
 
 def compile_statement(code: str, line: int, session: bool) -> Any:
@@ -158,8 +158,8 @@ def describe(error: BaseException) -> dict[str, Any]:
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = "".join(traceback.format_exception_only(kind, error))[-KEPT:]
-    return {"type": name, "message": message[:KEPT], "where": where, "line": line, "text": text}
+    text = "".join(traceback.format_exception_only(kind, error))[-OUTPUT_LIMIT:]
+    return {"type": name, "message": message[:OUTPUT_LIMIT], "where": where, "line": line, "text": text}
 
 
 def supervised(parent: int) -> None:

@@ -61,16 +61,16 @@ def look_into(stack: Stack, *, docstrings: bool, classes: Sequence[str] = DOCUME
         last = (ended.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
         raise DocsError(f"{stack.interpreter}: stack {stack.name} cannot show its docstrings: {last}")
     try:
-        told = json.loads(ended.stdout.splitlines()[-1])
+        found = json.loads(ended.stdout.splitlines()[-1])
     except ValueError as error:
         raise DocsError(f"{stack.interpreter}: stack {stack.name} does not answer as a Python does") from error
     sources = [
         docstring(".".join(filter(None, (name, member))), text)
-        for name, members in told["members"].items()
+        for name, members in found["members"].items()
         for member, text in members
     ]
     return Installed(
-        told["python"], told["versions"], tuple(source for source in sources if source.blocks), told["absent"]
+        found["python"], found["versions"], tuple(source for source in sources if source.blocks), found["absent"]
     )
 
 

@@ -84,18 +84,18 @@ def prepare(home: Path, cache: Path | None = None, ids: Iterable[str] | None = N
         # Without it transformers 4.37 treats the cache as older than 4.22, and migrates it.
         (hub / "version.txt").write_text("1", encoding="utf-8")
         for name in sorted(wanted - set(lacking)):
-            source = made / place_of(name)
+            source = made / folder_of(name)
             if name in _table()["dataset"]:
                 # Copied, because reading a data set writes locks beside it.
-                shutil.copytree(source, home / place_of(name), dirs_exist_ok=True)
+                shutil.copytree(source, home / folder_of(name), dirs_exist_ok=True)
             else:
-                _place(source, home / place_of(name))
+                _link(source, home / folder_of(name))
     except OSError as error:
         raise StandInError(f"{home}: stand-ins cannot be written: {error.strerror or error}") from error
     return LaidOut(frozenset(wanted - set(lacking)), lacking)
 
 
-def place_of(name: str) -> Path:
+def folder_of(name: str) -> Path:
     """The path of an id below ``HF_HOME``."""
     if name in _table()["dataset"]:
         return Path("datasets", name.replace("/", "___"))
@@ -107,7 +107,7 @@ def _table() -> dict[str, Any]:
     return tomllib.loads(data(TABLE).read_text(encoding="utf-8"))
 
 
-def _place(repository: Path, target: Path) -> None:
+def _link(repository: Path, target: Path) -> None:
     if target.exists() or target.is_symlink():
         return
     try:
@@ -116,7 +116,7 @@ def _place(repository: Path, target: Path) -> None:
         shutil.copytree(repository, target)
 
 
-def kept(cache: Path | None = None) -> Path:
+def stand_in_folder(cache: Path | None = None) -> Path:
     """Where stand-ins are stored, one folder for each combination of table, code and library versions."""
     from parity.capture.cache import default_cache
 
@@ -132,9 +132,9 @@ def size_of(folder: Path) -> int:
 def _made(cache: Path | None, wanted: frozenset[str]) -> tuple[Path, dict[str, str]]:
     """The folder of this table's stand-ins, after creating the requested ones that are missing; and those that
     failed."""
-    folder = kept(cache)
+    folder = stand_in_folder(cache)
     own = folder / _key()
-    missing = sorted(name for name in wanted if not (own / place_of(name)).is_dir())
+    missing = sorted(name for name in wanted if not (own / folder_of(name)).is_dir())
     lacking = {name: why for name in missing if (why := cannot_make(name))}
     missing = [name for name in missing if name not in lacking]
     if not missing:
@@ -151,13 +151,13 @@ def _made(cache: Path | None, wanted: frozenset[str]) -> tuple[Path, dict[str, s
     return own, {**lacking, **failed}
 
 
-def _keep(made: Path, place: Path) -> None:
-    place.parent.mkdir(exist_ok=True)
+def _keep(made: Path, folder: Path) -> None:
+    folder.parent.mkdir(exist_ok=True)
     try:
-        made.rename(place)
+        made.rename(folder)
     except OSError:
         # Another process may have created it first; its folder is equivalent.
-        if not place.is_dir():
+        if not folder.is_dir():
             raise
 
 
@@ -194,11 +194,11 @@ def _make(folder: Path, names: Sequence[str]) -> dict[str, str]:
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", **quiet, **alone, "PYTHONPATH": str(PACKAGE.parent)}
     command = [sys.executable, "-m", "parity.tools.examples.making", str(folder), *names]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    told = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith('{"name"')]
-    failed = {each["name"]: f"it cannot be made: {each['error']}" for each in told if each["error"]}
+    results = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith('{"name"')]
+    failed = {each["name"]: f"it cannot be made: {each['error']}" for each in results if each["error"]}
     if ended.returncode:
         last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        done = {each["name"] for each in told}
+        done = {each["name"] for each in results}
         failed |= {name: f"it cannot be made: {sentence(last, 300)}" for name in names if name not in done}
     return failed
 

@@ -38,14 +38,19 @@ Number = tuple[str, int, int]
 
 def numbered(number: Number) -> Example:
     """The example of a number."""
-    family, shape, draw = number
-    place = [SEED, AUDITED.index(family), shape]
-    return drawn(np.random.default_rng(place), np.random.default_rng([*place, draw]), family)
+    architecture, shape, draw = number
+    seed = [SEED, AUDITED.index(architecture), shape]
+    return drawn(np.random.default_rng(seed), np.random.default_rng([*seed, draw]), architecture)
 
 
-def numbers(families: Sequence[str], shapes: int, draws: int) -> Iterator[Number]:
+def numbers(architectures: Sequence[str], shapes: int, draws: int) -> Iterator[Number]:
     """All examples, those of one shape together; one shape of every family before the next shape of any."""
-    return ((family, shape, draw) for shape in range(shapes) for family in families for draw in range(draws))
+    return (
+        (architecture, shape, draw)
+        for shape in range(shapes)
+        for architecture in architectures
+        for draw in range(draws)
+    )
 
 
 def search(todo: Sequence[Number], process: Process, plan: Plan, parts: Path) -> None:
@@ -53,7 +58,7 @@ def search(todo: Sequence[Number], process: Process, plan: Plan, parts: Path) ->
     parts.parent.mkdir(parents=True, exist_ok=True)
     out, before = console(stderr=True), None
     with parts.open("a", encoding="utf-8") as file:
-        for place, number in enumerate(todo, start=1):
+        for position, number in enumerate(todo, start=1):
             if plan.flax and before not in (None, number[:2]):
                 _forget_compiled()
             before, began = number[:2], time.process_time()
@@ -61,8 +66,8 @@ def search(todo: Sequence[Number], process: Process, plan: Plan, parts: Path) ->
             row = {"number": number, **summary(verdicts), "seconds": round(time.process_time() - began, 2)}
             file.write(json.dumps(row) + "\n")
             file.flush()
-            if place % 20 == 0 or row["alarms"]:
-                out.print(f"{place} of {len(todo)}: {number}, {len(row['alarms'])} alarms", markup=False)
+            if position % 20 == 0 or row["alarms"]:
+                out.print(f"{position} of {len(todo)}: {number}, {len(row['alarms'])} alarms", markup=False)
 
 
 def _forget_compiled() -> None:
@@ -102,12 +107,12 @@ def together(parts: Path) -> dict[str, Any]:
     """All examples, merged: totals, coverage, the largest passing error of each family, and every alarm with its
     number."""
     found, coverage, seen = rows(parts), Coverage(), set()
-    families: dict[str, dict[str, Any]] = {}
+    architectures: dict[str, dict[str, Any]] = {}
     for row in found:
         example = numbered(tuple(row["number"]))
         coverage.add(example)
         seen.add(hashlib.sha256(example.to_json().encode()).hexdigest())
-        entry = families.setdefault(row["number"][0], {"examples": 0, "nearest": 0.0, "alarms": 0})
+        entry = architectures.setdefault(row["number"][0], {"examples": 0, "nearest": 0.0, "alarms": 0})
         entry["examples"] += 1
         entry["nearest"] = max(entry["nearest"], row["nearest"])
         entry["alarms"] += len(row["alarms"])
@@ -118,7 +123,7 @@ def together(parts: Path) -> dict[str, Any]:
         "totals": dict(sum((Counter(row["totals"]) for row in found), Counter())),
         "known": dict(sum((Counter(row["known"]) for row in found), Counter())),
         "cpu_seconds": round(sum(row["seconds"] for row in found)),
-        "families": families,
+        "families": architectures,
         "coverage": {
             axis: {str(value): count for value, count in sorted(counts.items(), key=str)}
             for axis, counts in coverage.counts.items()
@@ -132,9 +137,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     """The printed lines."""
     totals = ", ".join(f"{count} {name}" for name, count in found["totals"].items())
     yield f"{found['examples']} examples ({found['distinct']} distinct) of {found['shapes']} shapes: {totals}"
-    for family, entry in found["families"].items():
+    for architecture, entry in found["families"].items():
         yield (
-            f"{family}: {entry['examples']} examples, {entry['alarms']} alarms, up to {entry['nearest']:.2f} "
+            f"{architecture}: {entry['examples']} examples, {entry['alarms']} alarms, up to {entry['nearest']:.2f} "
             f"× tolerance"
         )
     for alarm in found["alarms"]:
@@ -148,15 +153,15 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=2, help="of each family")
     parser.add_argument("--draws", type=int, default=32, help="of each shape")
     parser.add_argument("--parts", type=Path, required=True, help="FILE.jsonl, to go on from; the sums are FILE.json")
-    asked = parser.parse_args()
-    plan = plan_of(asked.backend or PAIR)
-    done = {tuple(row["number"]) for row in rows(asked.parts)}
-    wanted = numbers(asked.family or AUDITED, asked.shapes, asked.draws)
-    search([number for number in wanted if number not in done], process_of(plan), plan, asked.parts)
-    found = together(asked.parts)
+    arguments = parser.parse_args()
+    plan = plan_of(arguments.backend or PAIR)
+    done = {tuple(row["number"]) for row in rows(arguments.parts)}
+    wanted = numbers(arguments.architecture or AUDITED, arguments.shapes, arguments.draws)
+    search([number for number in wanted if number not in done], process_of(plan), plan, arguments.parts)
+    found = together(arguments.parts)
     print(*lines(found), sep="\n")
     text = json.dumps({**provenance(COMMAND), "seed": SEED, **found}, indent=1)
-    asked.parts.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    arguments.parts.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def classifying(rng: Choices) -> dict[str, Any]:
     )
 
 
-FAMILIES: dict[str, tuple[str, Callable[[Choices], dict[str, Any]]]] = {
+ARCHITECTURES: dict[str, tuple[str, Callable[[Choices], dict[str, Any]]]] = {
     "bart": ("BartForConditionalGeneration", bart),
     "bart-bare": ("BartModel", bart),
     "bart-classification": ("BartForSequenceClassification", classifying),
@@ -228,6 +228,6 @@ def weights(table: Table, rng: np.random.Generator, spread: float = 0.3) -> dict
 
 
 def is_scale(name: str) -> bool:
-    place, _, leaf = name.rpartition(".")
-    module = place.rpartition(".")[2]
+    prefix, _, leaf = name.rpartition(".")
+    module = prefix.rpartition(".")[2]
     return leaf == "weight" and ("norm" in module.lower() or module.startswith("ln_"))

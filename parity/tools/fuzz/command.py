@@ -100,7 +100,7 @@ def _summary(found: Found, search: Search) -> dict[str, Any]:
     coverage = found.coverage
     return {
         "candidates": [subject.label for subject in search.plan.candidates],
-        "families": list(search.families),
+        "families": list(search.architectures),
         "seed": search.seed,
         "versions": versions(),
         "examples": coverage.examples,

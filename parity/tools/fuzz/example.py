@@ -16,13 +16,13 @@ from parity.checkpoint.inspection import Checkpoint
 from parity.core.case import IGNORED, Case
 from parity.core.model_spec import HEADS, ModelSpec
 from parity.tools.calibrate.plan import LARGEST_GAIN
-from parity.tools.fuzz.architectures import FAMILIES, Choices, is_scale, widest
+from parity.tools.fuzz.architectures import ARCHITECTURES, Choices, is_scale, widest
 from reference import composing
 from reference.config import config_of
 from reference.generation import GENERATION_FILE
 from reference.names import LOGITS_BIAS, Table, table_of
 
-AUDITED = tuple(name for name, (documented, _) in FAMILIES.items() if documented in HEADS)
+AUDITED = tuple(name for name, (documented, _) in ARCHITECTURES.items() if documented in HEADS)
 """The families whose classes are judged."""
 LENGTHS = (3, 1, 2, 5, 8, 0)
 """Lengths of a row without padding; 0 stands for the number of positions."""
@@ -86,7 +86,7 @@ class Example:
 
     @property
     def model_class(self) -> str:
-        return FAMILIES[self.family][0]
+        return ARCHITECTURES[self.family][0]
 
     @property
     def table(self) -> Table:
@@ -112,8 +112,8 @@ class Example:
         """Canonical parameters, float32: each is drawn by a generator seeded with its name, so that the order is
         irrelevant."""
         drawn = {name: _parameter(name, shape, self.seed, self.spread) for name, shape in self.table.shapes.items()}
-        for name, place, amount in self.raised:
-            drawn[name][place] += np.float32(amount)
+        for name, index, amount in self.raised:
+            drawn[name][index] += np.float32(amount)
         return drawn
 
     @property
@@ -136,11 +136,15 @@ class Example:
     def cases(self, checkpoint: Checkpoint) -> list[Case]:
         """The standard cases for this batch, without those that take too long for the errors they can find here."""
         model_spec = checkpoint.model_spec
-        asked = standard_cases(model_spec, list(self.rows(model_spec)), checkpoint.generation)
-        kept = [_in_fewer_steps(case) for case in asked if not case.name.startswith("generate.") or case.name in TEXTS]
+        standard = standard_cases(model_spec, list(self.rows(model_spec)), checkpoint.generation)
+        selected = [
+            _in_fewer_steps(case) for case in standard if not case.name.startswith("generate.") or case.name in TEXTS
+        ]
         if self.padding == "left":
-            kept = [_left_padded(case) for case in kept if case.name in ON_EITHER_SIDE or case.operation == "load"]
-        return [_masked(case) if self.masked and case.name == "forward.perturbed-batch" else case for case in kept]
+            selected = [
+                _left_padded(case) for case in selected if case.name in ON_EITHER_SIDE or case.operation == "load"
+            ]
+        return [_masked(case) if self.masked and case.name == "forward.perturbed-batch" else case for case in selected]
 
     def rows(self, model_spec: ModelSpec) -> Iterator[dict[str, Any]]:
         """The batch, row by row, as ``parity.cases.standard.standard_cases`` takes it."""
@@ -148,7 +152,7 @@ class Example:
         words, targets = (ordinary_tokens(model_spec, vocab) for vocab in (model_spec.source_vocab, model_spec.vocab))
         for number, (source, target) in enumerate(self.lengths):
             labels = rng.choice(targets, target)
-            labels[[place for row, place in self.ignored if row == number]] = IGNORED
+            labels[[position for row, position in self.ignored if row == number]] = IGNORED
             if model_spec.speech is None:
                 end = [] if model_spec.end is None else [model_spec.end]
                 given = {"input_ids": [*rng.choice(words, source - len(end)).tolist(), *end]}
@@ -201,7 +205,7 @@ def drawn(shape: Choices, rest: Choices, family: str) -> Example:
         shape: determines the shapes, and everything else that is compiled into a program: equal draws compile once.
         rest: determines everything else.
     """
-    model_class, architecture = FAMILIES[family]
+    model_class, architecture = ARCHITECTURES[family]
     config = architecture(shape)
     config = json.loads(json.dumps(config, default=_plain))
     writes = HEADS[model_class] == "language" and model_class != "BartForCausalLM"

@@ -156,22 +156,22 @@ class Live(CheckpointRun):
         return fresh
 
 
-def ask(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Case]) -> Live:
+def capture_live(process: Process, plan: Plan, checkpoint: Checkpoint, cases: Sequence[Case]) -> Live:
     """Runs the cases, and the follow-up cases of generated texts, on every subject of a plan."""
-    asked = [target_for(subject, versions(), checkpoint.model_spec.kind) for subject in plan.subjects()]
-    run = Live(_manifest(checkpoint, asked), {})
+    targets = [target_for(subject, versions(), checkpoint.model_spec.kind) for subject in plan.subjects()]
+    run = Live(_manifest(checkpoint, targets), {})
     known: dict[tuple[str, ...], Trace] = {}
-    _put(process, run, asked, checkpoint, cases, known)
+    _put(process, run, targets, checkpoint, cases, known)
     for derive in OF_TEXTS if any(case.operation == "generate" for case in cases) else ():
         run = run.again()
-        _put(process, run, asked, checkpoint, list(derive(run)), known)
+        _put(process, run, targets, checkpoint, list(derive(run)), known)
     return run.again()
 
 
 def _put(
     process: Process,
     run: Live,
-    asked: Sequence[Target],
+    targets: Sequence[Target],
     checkpoint: Checkpoint,
     cases: Iterable[Case],
     known: dict[tuple[str, ...], Trace],
@@ -179,7 +179,7 @@ def _put(
     """Runs each case on its subjects. Two subjects of one implementation share the trace."""
     for case in cases:
         run.cases[case.name] = case
-        for index, each in enumerate(asked):
+        for index, each in enumerate(targets):
             if not each.is_requested(case):
                 continue
             subject = each.subject
@@ -212,7 +212,7 @@ def _version(distribution: str) -> str:
         return ""
 
 
-def _manifest(checkpoint: Checkpoint, asked: Sequence[Target]) -> Manifest:
+def _manifest(checkpoint: Checkpoint, targets: Sequence[Target]) -> Manifest:
     record = CheckpointRecord(
         name=checkpoint.name,
         path=str(checkpoint.path),
@@ -221,7 +221,7 @@ def _manifest(checkpoint: Checkpoint, asked: Sequence[Target]) -> Manifest:
         documented_class=checkpoint.model_class,
         file_facts=checkpoint.facts,
     )
-    subjects = [each.record for each in asked]
+    subjects = [each.record for each in targets]
     return Manifest(
         parity_version=__version__,
         command=["parity", "fuzz"],

@@ -16,7 +16,7 @@ from parity.judge.checks import CHECKS
 from parity.judge.judge import verdicts_of
 from parity.tools.fuzz.coverage import Coverage
 from parity.tools.fuzz.example import AUDITED, Example, drawn
-from parity.tools.fuzz.executor import Live, Plan, Process, ask, is_alarm
+from parity.tools.fuzz.executor import Live, Plan, Process, capture_live, is_alarm
 
 PER_ROUND = 8
 """Number of examples of one family before the next family."""
@@ -104,7 +104,7 @@ def judge_example(
                 or case.notes.get("sets_noise_floor")
                 or (about_text and case.operation.startswith("generat"))
             ]
-        run = ask(process, plan, checkpoint, cases)
+        run = capture_live(process, plan, checkpoint, cases)
         return run, verdicts_of(run, checks)
 
 
@@ -142,14 +142,14 @@ class Search:
         self,
         process: Process,
         plan: Plan,
-        families: Sequence[str] = AUDITED,
+        architectures: Sequence[str] = AUDITED,
         *,
         seed: int = 0,
         known: str = "",
         progress: Callable[[Found, str], None] = lambda found, doing: None,
         keep: Callable[[Failure], Any] = lambda failure: None,
     ) -> None:
-        self.process, self.plan, self.families = process, plan, tuple(families)
+        self.process, self.plan, self.architectures = process, plan, tuple(architectures)
         self.seed, self.known, self.progress, self.keep = seed, known, progress, keep
         self.found = Found()
         self._seen: set[tuple[str, ...]] = set()
@@ -159,8 +159,8 @@ class Search:
         began = time.monotonic()
         self._deadline = None if seconds is None else began + seconds
         self._left = examples
-        for number, family in self._turns():
-            self._round(family, number)
+        for number, architecture in self._turns():
+            self._round(architecture, number)
             self.found.seconds = time.monotonic() - began
             if self._over() or len(self.found.failures) >= failures:
                 return self.found
@@ -169,15 +169,15 @@ class Search:
     def _turns(self) -> Iterator[tuple[int, str]]:
         number = 0
         while True:
-            for family in self.families:
-                yield number, family
+            for architecture in self.architectures:
+                yield number, architecture
                 number += 1
 
     def _over(self) -> bool:
         late = self._deadline is not None and time.monotonic() >= self._deadline
         return late or (self._left is not None and self._left <= 0)
 
-    def _round(self, family: str, number: int) -> None:
+    def _round(self, architecture: str, number: int) -> None:
         """A few examples of one family; the first failure is shrunk and stored."""
         from hypothesis import HealthCheck, Phase, given, seed, settings
         from hypothesis import strategies as st
@@ -197,7 +197,7 @@ class Search:
         @given(st.data())
         def holds(data: Any) -> None:
             choices = Choices(data)
-            example = drawn(choices, choices, family)
+            example = drawn(choices, choices, architecture)
             if (not smallest and self._over()) or (since and time.process_time() - since[0] > SHRINKING):
                 return
             failure = self._smaller(example, smallest[0]) if smallest else self._judge(example)

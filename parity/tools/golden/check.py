@@ -70,11 +70,11 @@ def _of_fixtures(index: Index) -> Iterator[Problem]:
                     f"{goldens() / name}: of {library} {known.versions[library]}, the stack {stack} "
                     f"has {pins[library]}",
                 )
-        asked = golden_cases(checkpoint.model_spec, None, checkpoint.generation)
+        requested = golden_cases(checkpoint.model_spec, None, checkpoint.generation)
         try:
             bundle = read_bundle(name)
         except GoldenError:
             continue  # reported above
-        for case in asked:
+        for case in requested:
             if bundle.cases.get(case.name) != case.digest:
                 yield Problem("stale", f"{goldens() / name}: the inputs of {case.name} have changed")

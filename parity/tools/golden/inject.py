@@ -73,35 +73,35 @@ def joined(manifest: Manifest, out: Path, bundles: Mapping[str, list[Bundle]]) -
             # Fields that follow from the backend's name are not stored with its traces.
             prefix = find_entry(stored.backend).class_prefix
             subject = stored.model_copy(update={"class_prefix": prefix})
-            place = _place(subjects, subject)
+            index = _index_of(subjects, subject)
             if name in checkpoints:
-                records += _records(bundle, subject, place, name, out)
+                records += _records(bundle, subject, index, name, out)
     return manifest.model_copy(update={"subjects": subjects, "traces": records, "environments": environments})
 
 
 def _same_questions(bundle: Bundle, manifest: Manifest, checkpoint: CheckpointRecord) -> None:
     if any(subject.documented_class != checkpoint.documented_class for subject in bundle.subjects):
         raise GoldenError(f"{goldens()}: {checkpoint.name} is not kept as a {checkpoint.documented_class}")
-    asked = {case["name"]: Case.from_json(case).digest for case in manifest.cases[checkpoint.name]}
+    digests = {case["name"]: Case.from_json(case).digest for case in manifest.cases[checkpoint.name]}
     for name, digest in bundle.cases.items():
-        if asked.get(name) != digest:
-            why = "this run does not ask" if name not in asked else "this run asks of other inputs"
+        if digests.get(name) != digest:
+            why = "this run does not ask" if name not in digests else "this run asks of other inputs"
             raise GoldenError(
                 f"{goldens()}: the golden of {bundle.stack} about {checkpoint.name} is of {name}, which {why}"
             )
 
 
-def _place(subjects: list[SubjectRecord], subject: SubjectRecord) -> int:
+def _index_of(subjects: list[SubjectRecord], subject: SubjectRecord) -> int:
     """The subject's index, appending it if it is new; checkpoints of one class share it."""
-    same = (place for place, known in enumerate(subjects) if known == subject)
-    place = next(same, None)
-    if place is None:
+    same = (index for index, known in enumerate(subjects) if known == subject)
+    index = next(same, None)
+    if index is None:
         subjects.append(subject)
-        place = len(subjects) - 1
-    return place
+        index = len(subjects) - 1
+    return index
 
 
-def _records(bundle: Bundle, subject: SubjectRecord, place: int, checkpoint: str, out: Path) -> Iterator[TraceRecord]:
+def _records(bundle: Bundle, subject: SubjectRecord, index: int, checkpoint: str, out: Path) -> Iterator[TraceRecord]:
     who = Subject(subject.backend, subject.variant, subject.stack, subject.device, subject.dtype)
     for (backend, variant, case), trace in bundle.traces.items():
         if (backend, variant) == (subject.backend, subject.variant):
@@ -109,7 +109,7 @@ def _records(bundle: Bundle, subject: SubjectRecord, place: int, checkpoint: str
             trace.write(out / path)
             yield TraceRecord(
                 checkpoint=checkpoint,
-                subject=place,
+                subject=index,
                 case=case,
                 outcome="captured",
                 path=path,
@@ -118,7 +118,7 @@ def _records(bundle: Bundle, subject: SubjectRecord, place: int, checkpoint: str
             )
 
 
-def as_golden(subject: SubjectRecord, lacking: Mapping[str, str], kept: list[str]) -> dict[str, Any]:
+def as_golden(subject: SubjectRecord, lacking: Mapping[str, str], cases: list[str]) -> dict[str, Any]:
     """The fields in which the record of a golden differs from that of the captured subject."""
     stack = golden_stack(subject.stack)
     who = Subject(subject.backend, subject.variant, stack, subject.device, subject.dtype)
@@ -127,7 +127,7 @@ def as_golden(subject: SubjectRecord, lacking: Mapping[str, str], kept: list[str
         "environment": stack,
         "label": who.label,
         "role": "candidate",
-        "kept": kept,
+        "kept": cases,
         "capabilities": [name for name in subject.capabilities if name not in lacking],
         "lacking": {**subject.lacking, **lacking},
     }

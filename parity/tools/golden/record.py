@@ -129,9 +129,9 @@ def _bundle(run: CheckpointRun, stack: str) -> Bundle:
     for index, subject in run.subjects("candidate"):
         own = {case: trace for case in run.cases if (trace := run.trace(index, case)) is not None}
         if own:
-            kept = {case: _own(trimmed(trace, run.model_spec)) for case, trace in own.items()}
-            traces |= {(subject.backend, subject.variant, case): trace for case, trace in kept.items()}
-            subjects.append(subject.model_copy(update=as_golden(subject, LACKING, list(kept))))
+            recorded = {case: _own(trimmed(trace, run.model_spec)) for case, trace in own.items()}
+            traces |= {(subject.backend, subject.variant, case): trace for case, trace in recorded.items()}
+            subjects.append(subject.model_copy(update=as_golden(subject, LACKING, list(recorded))))
     environment = run.manifest.environments[stack]
     facts = {name: environment[name] for name in ("python", "versions", "cpu", "os") if name in environment}
     cases = {name: case.digest for name, case in run.cases.items()}

@@ -98,20 +98,20 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """The file's content; the same traces give the same bytes."""
-        arrays, told = {}, []
+        arrays, rows = {}, []
         for key, trace in sorted(self.traces.items()):
             path = "/".join(key)
             arrays |= {f"{path}/{name}": np.asarray(array, order="C") for name, array in trace.arrays.items()}
             raised = asdict(trace.raised) if trace.raised else None
             own = {"key": key, "order": list(trace.arrays), "raised": raised}
-            told.append({**own, "facts": trace.facts, "dtypes": trace.dtypes, "provenance": trace.provenance})
+            rows.append({**own, "facts": trace.facts, "dtypes": trace.dtypes, "provenance": trace.provenance})
         head = {
             "format": FORMAT,
             "stack": self.stack,
             "checkpoint": self.checkpoint,
             "cases": self.cases,
             "environment": self.environment,
-            "traces": told,
+            "traces": rows,
             "subjects": [subject.model_dump(mode="json", exclude_defaults=True) for subject in self.subjects],
         }
         return save(arrays, metadata={"golden": json.dumps(head, sort_keys=True)})
@@ -178,11 +178,11 @@ def read_bundle(name: str, known: Provenance | None = None) -> Bundle:
 
 
 def _traces(file: Any, head: dict[str, Any]) -> Iterator[tuple[Key, Trace]]:
-    for told in head["traces"]:
-        path = "/".join(told["key"])
-        arrays = {name: file.get_tensor(f"{path}/{name}") for name in told["order"]}
-        raised = Raised(**told["raised"]) if told["raised"] else None
-        yield tuple(told["key"]), Trace(arrays, told["facts"], raised, told["dtypes"], told["provenance"])
+    for row in head["traces"]:
+        path = "/".join(row["key"])
+        arrays = {name: file.get_tensor(f"{path}/{name}") for name in row["order"]}
+        raised = Raised(**row["raised"]) if row["raised"] else None
+        yield tuple(row["key"]), Trace(arrays, row["facts"], raised, row["dtypes"], row["provenance"])
 
 
 def file_name(stack: str, checkpoint: str) -> str:

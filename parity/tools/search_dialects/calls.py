@@ -111,15 +111,15 @@ def cases() -> list[Case]:
 
 def write(case: Case, directory: Path) -> Path:
     """The case's checkpoint, written once; returns its folder."""
-    place = directory / case.name
-    if not place.exists():
-        place.mkdir(parents=True)
+    folder = directory / case.name
+    if not folder.exists():
+        folder.mkdir(parents=True)
         stored = {**_TOKENS, **dict(case.stored)}
         config = {**_KIND, **_SIZES, **{name: stored[name] for name in _TOKENS}}
-        (place / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
-        (place / GENERATION_FILE).write_text(json.dumps(stored), encoding="utf-8")
-        save_file(weights(case.model), place / "model.safetensors", metadata={"format": "pt"})
-    return place
+        (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+        (folder / GENERATION_FILE).write_text(json.dumps(stored), encoding="utf-8")
+        save_file(weights(case.model), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 def weights(model: Model) -> dict[str, np.ndarray]:
@@ -184,15 +184,15 @@ class Remembering:
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """The next logits of every row, float64."""
         self.texts = [(*text, int(token)) for text, token in zip(self.texts, tokens, strict=True)]
-        asked = [(row // self.rows_per_source, text) for row, text in enumerate(self.texts)]
-        new = [key for key in dict.fromkeys(asked) if key not in self.known]
+        wanted = [(row // self.rows_per_source, text) for row, text in enumerate(self.texts)]
+        new = [key for key in dict.fromkeys(wanted) if key not in self.known]
         if new:
-            sources, texts = ([key[place] for key in new] for place in (0, 1))
+            sources, texts = ([key[index] for key in new] for index in (0, 1))
             with self.torch.no_grad():
                 texts = self.torch.tensor(texts)
                 answer = self.bart.decode(texts, self.memory[sources], self.mask[sources]).logits[:, -1]
             self.known.update(zip(new, answer.numpy(), strict=True))
-        return np.stack([self.known[key] for key in asked])
+        return np.stack([self.known[key] for key in wanted])
 
     def reorder(self, rows: np.ndarray) -> None:
         """Row i goes on from the text of row ``rows[i]``."""

@@ -31,7 +31,7 @@ from reference.generation import Dialect, Generated, GenerationSettings
 from reference.generation import dialect as dialects
 from reference.generation.dialect import Unfinished
 
-PLACE = Path(__file__).with_name("dialects.toml")
+TABLE = Path(__file__).with_name("dialects.toml")
 PROBE = Path(__file__).with_name("probe.py")
 ROUNDING = 1e-3
 """Scores of one text nearer than this are the same. The table says how far apart equal ones were at most and different
@@ -87,7 +87,7 @@ class Distances:
         return distance <= ROUNDING
 
 
-def asked(line: Line, stack: Stack, jobs: list[dict[str, Any]], directory: Path) -> list[dict[str, Any]]:
+def measured_in_stack(line: Line, stack: Stack, jobs: list[dict[str, Any]], directory: Path) -> list[dict[str, Any]]:
     """What the library answers to every case.
 
     Raises:
@@ -223,9 +223,11 @@ def main(arguments: list[str] | None = None) -> int:
             return ours(case, Path(folder), dialect), held.fill(dialect)
 
         try:
-            told = list(jobs(Path(folder)))
+            all_jobs = list(jobs(Path(folder)))
             with ThreadPoolExecutor(2) as pool:
-                answers = pool.map(lambda line: asked(line, stacks[line.stack], told, Path(folder)), LINES)
+                answers = pool.map(
+                    lambda line: measured_in_stack(line, stacks[line.stack], all_jobs, Path(folder)), LINES
+                )
                 for line, given in zip(LINES, answers, strict=True):
                     parts += judged(line, given, result, distances)
                     print(f"{line.name}: {len(given)} cases", file=sys.stderr, flush=True)
@@ -240,7 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"largest_distance_of_equal_scores = {distances.same:.2g}",
         f"smallest_distance_of_different_scores = {distances.different:.2g}",
     ]
-    PLACE.write_text("\n".join(head + parts) + "\n", encoding="utf-8")
+    TABLE.write_text("\n".join(head + parts) + "\n", encoding="utf-8")
     return 0
 
 

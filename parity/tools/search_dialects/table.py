@@ -12,7 +12,7 @@ from typing import Any
 from reference.generation.dialect import DOCUMENTED, Dialect
 
 MEASURED = Path(__file__).with_name("dialects.toml")
-PLACE = Path(__file__).parents[3] / "DIALECTS.md"
+OUT = Path(__file__).parents[3] / "DIALECTS.md"
 FRAMEWORKS = {"torch": "PyTorch", "tf": "TensorFlow", "flax": "Flax"}
 DESCRIPTIONS = {
     "penalised_length": "the tokens that `length_penalty` counts",
@@ -60,9 +60,9 @@ def _row(choice: str, lines: dict[str, Any]) -> str:
     documented = getattr(DOCUMENTED, choice).name
     cells = []
     for line in lines.values():
-        told = line[choice]
-        value = "=" if told["value"] == documented else told["value"]
-        cells.append(value if not told["cases"] else f"{value} ({told['cases']})")
+        entry = line[choice]
+        value = "=" if entry["value"] == documented else entry["value"]
+        cells.append(value if not entry["cases"] else f"{value} ({entry['cases']})")
     return "| " + " | ".join([f"`{choice}`", documented, *cells]) + " |"
 
 
@@ -77,8 +77,8 @@ def _values() -> Iterator[str]:
 
 
 def main() -> None:
-    PLACE.write_text(as_markdown(), encoding="utf-8")
-    print(PLACE)
+    OUT.write_text(as_markdown(), encoding="utf-8")
+    print(OUT)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ OUTPUTS = ("logits", "start_logits", "end_logits", "encoder.last", "decoder.last
 SIGNALS = "signals"
 """The mutant family of entirely different models."""
 
-Place = tuple[CheckpointRun, int]
+MutantRun = tuple[CheckpointRun, int]
 """A mutant on one of its fixtures: the run of that checkpoint, and the subject's index."""
 
 
@@ -89,7 +89,7 @@ def outcome(mutant: Mutant, verdicts: Sequence[Verdict], runs: dict[str, Checkpo
         cells=len(failed),
         errors=[*_unjudged(mutant, verdicts)],
         wanted=list(mutant.shows),
-        named=_place(failed[0]) if failed else "",
+        named=_first_divergence(failed[0]) if failed else "",
         localised=_is_localised(mutant, failed),
         largest=max(ratios, default=None),
         smallest=min(ratios, default=None),
@@ -113,16 +113,16 @@ def _unjudged(mutant: Mutant, verdicts: Sequence[Verdict]) -> list[str]:
 def _in_order(failed: Sequence[Verdict], runs: dict[str, CheckpointRun]) -> list[Verdict]:
     """Sorts failures by the order of cases, loading first, and within a case by the data-flow order of tensors."""
 
-    def place(verdict: Verdict) -> tuple[int, int]:
+    def data_flow_position(verdict: Verdict) -> tuple[int, int]:
         run, first = runs[verdict.checkpoint], verdict.first_divergence
         flow = [spec.name for spec in run.specs(verdict.case)] if run.cases[verdict.case].operation in FLOWS else []
         tensor = first.tensor if first else ""
         return list(run.cases).index(verdict.case), flow.index(tensor) if tensor in flow else len(flow)
 
-    return sorted(failed, key=place)
+    return sorted(failed, key=data_flow_position)
 
 
-def _place(verdict: Verdict) -> str:
+def _first_divergence(verdict: Verdict) -> str:
     """The location of a failure: its tensor or parameter; for generated text the case."""
     if verdict.case.startswith("generate"):
         return verdict.case
@@ -133,8 +133,12 @@ def _is_localised(mutant: Mutant, failed: Sequence[Verdict]) -> bool:
     """Whether a fault is localised: a fault of generation fails only its own cases; any other is first divergent where
     it
     was made."""
-    places = [verdict.case for verdict in failed] if mutant.group == "generation" else [*map(_place, failed[:1])]
-    return bool(places) and all(any(fnmatchcase(place, known) for known in mutant.shows) for place in places)
+    locations = (
+        [verdict.case for verdict in failed] if mutant.group == "generation" else [*map(_first_divergence, failed[:1])]
+    )
+    return bool(locations) and all(
+        any(fnmatchcase(location, known) for known in mutant.shows) for location in locations
+    )
 
 
 def _index(run: CheckpointRun, name: str, backend: str) -> int:

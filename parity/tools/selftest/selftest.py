@@ -197,15 +197,15 @@ def below(outcomes: Sequence[Outcome], counts: Counter[str], judged: Collection[
         counts: by check, the number of mutants it caught.
         judged: checks that judged any mutant.
     """
-    held, asked = thresholds(), {each.name for each in outcomes}
+    held, tested = thresholds(), {each.name for each in outcomes}
     for each in outcomes:
         yield from _short_of(each, held.not_caught, held.not_localised)
-    whole = {m.group for m in MUTANTS.values()} - {m.group for m in MUTANTS.values() if m.name not in asked}
-    for family in sorted(whole):
-        caught = sum(bool(each.caught_by) for each in outcomes if each.family == family)
-        if caught < held.families.get(family, 0):
-            yield f"{family}: {caught} mutants caught, the threshold is {held.families[family]}"
-    if asked == set(MUTANTS):
+    whole = {m.group for m in MUTANTS.values()} - {m.group for m in MUTANTS.values() if m.name not in tested}
+    for group in sorted(whole):
+        caught = sum(bool(each.caught_by) for each in outcomes if each.family == group)
+        if caught < held.families.get(group, 0):
+            yield f"{group}: {caught} mutants caught, the threshold is {held.families[group]}"
+    if tested == set(MUTANTS):
         yield from _checks_below(counts, judged, held)
         share = sum(each.localised for each in outcomes) / len(outcomes)
         if share < held.localised:

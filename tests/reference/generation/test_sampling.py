@@ -130,12 +130,12 @@ def test_a_given_text_is_held_against_its_numbers():
     assert found.counted.tolist() == [[True, True, False]] and found.drawn.tolist() == [[B, END, -1]]
     assert found.distance[0] == pytest.approx([odds(0.6) - odds(0.5), 0, 0], abs=1e-12)
     assert found.lead[0] == pytest.approx([odds(0.6) - odds(0.5), odds(0.5) - odds(0.4), inf], abs=1e-12)
-    assert np.isposinf(found.kept_lead).all()
+    assert np.isposinf(found.warping_lead).all()
     hot = score_draws(logits, text, numbers, replace(SAMPLED, temperature=2.0, top_k=2))
     # At the first step the third of the four is as good as the second, so no gap keeps it out.
-    assert hot.kept_lead[0].tolist() == [0, inf, inf] and hot.drawn[0, 1] == END
+    assert hot.warping_lead[0].tolist() == [0, inf, inf] and hot.drawn[0, 1] == END
     alone = score_draws(logits, text, numbers, replace(SAMPLED, top_k=1))
-    assert alone.kept_lead[0, 0] == pytest.approx(log(1.5)) and np.isposinf(alone.distance[0, 0])
+    assert alone.warping_lead[0, 0] == pytest.approx(log(1.5)) and np.isposinf(alone.distance[0, 0])
     # A token that is not kept has no place between the end, up to .375, and b, so no number comes near it.
     between = probabilities({(): {END: 0.3, A: 0.2, B: 0.5}})
     dropped = score_draws(fed(between, [START, A]), text[:, :2], numbers[:1], replace(SAMPLED, top_k=2))

@@ -140,7 +140,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def make(folder: Path, names: list[str]) -> dict[str, str]:
         asked.extend(names)
         for name in names:
-            (folder / stand_ins.place_of(name)).mkdir(parents=True)
+            (folder / stand_ins.folder_of(name)).mkdir(parents=True)
         return {}
 
     monkeypatch.setattr(stand_ins, "_make", make)
@@ -158,7 +158,7 @@ def test_only_what_is_named_is_made_and_only_once(tmp_path: Path, made: list[str
     assert (found.ids, found.lacking) == (names - {"nobody/knows"}, {})
     assert set(made) == names - {"nobody/knows"}
     for name in found.ids:
-        assert (tmp_path / "home" / stand_ins.place_of(name)).is_dir()
+        assert (tmp_path / "home" / stand_ins.folder_of(name)).is_dir()
     again = prepare(tmp_path / "other", tmp_path / "cache", ["gpt2", "facebook/bart-large"])
     assert again.ids == {"gpt2", "facebook/bart-large"}
     assert made[3:] == ["facebook/bart-large"]

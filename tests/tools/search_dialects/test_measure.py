@@ -11,7 +11,7 @@ from parity.tools.search_dialects import calls, measure
 from reference.generation import Dialect
 from reference.generation import dialect as constants
 
-TABLE = tomllib.loads(measure.PLACE.read_text(encoding="utf-8"))
+TABLE = tomllib.loads(measure.TABLE.read_text(encoding="utf-8"))
 
 
 def test_the_table_is_of_the_cases_and_lines_that_there_are():

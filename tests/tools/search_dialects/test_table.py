@@ -9,7 +9,7 @@ from reference.generation.dialect import Dialect
 
 
 def test_the_page_is_fresh():
-    text = table.PLACE.read_text(encoding="utf-8")
+    text = table.OUT.read_text(encoding="utf-8")
     assert text == table.as_markdown(), "run: python -m parity.tools.search_dialects.table"
 
 

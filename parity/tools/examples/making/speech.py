@@ -24,14 +24,14 @@ def write_speech(name: str, row: Mapping[str, Any], folder: Path) -> None:
     import pyarrow as pa
 
     owner, _, short = name.partition("/")
-    place = folder / f"{owner}___{short}" / row["config"] / "0.0.0" / hashlib.sha256(name.encode()).hexdigest()
-    place.mkdir(parents=True)
+    directory = folder / f"{owner}___{short}" / row["config"] / "0.0.0" / hashlib.sha256(name.encode()).hexdigest()
+    directory.mkdir(parents=True)
     audio = pa.struct({"path": pa.string(), "array": pa.list_(pa.float32()), "sampling_rate": pa.int64()})
     kinds = {"file": pa.string(), "audio": audio, "text": pa.string(), "id": pa.string()}
     schema = pa.schema({**kinds, "speaker_id": pa.int64(), "chapter_id": pa.int64()})
     table = pa.Table.from_pylist([_spoken(number, text) for number, text in enumerate(row["texts"])], schema)
     split = row["split"]
-    with pa.ipc.new_stream(place / f"{short}-{split}.arrow", schema) as stream:
+    with pa.ipc.new_stream(directory / f"{short}-{split}.arrow", schema) as stream:
         stream.write_table(table)
     facts = {"name": split, "num_bytes": table.nbytes, "num_examples": table.num_rows, "dataset_name": short}
     info = {
@@ -44,7 +44,7 @@ def write_speech(name: str, row: Mapping[str, Any], folder: Path) -> None:
         "download_size": 0,
         "dataset_size": table.nbytes,
     }
-    (place / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+    (directory / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
 
 
 def _features() -> dict[str, Any]:

@@ -27,13 +27,13 @@ def _byte_level(row: Mapping[str, Any], folder: Path) -> None:
     import transformers
 
     merges, tokens = _merged(row["words"])
-    known = {**row["special"], **{_spelled(word): place for word, place in row["words"].items()}}
+    known = {**row["special"], **{_spelled(word): index for word, index in row["words"].items()}}
     # Each intermediate result of a merge needs an id of its own; so does each byte.
     others = [token for token in [*_BYTES.values(), *tokens] if token not in known]
-    free = (place for place in range(row["size"]) if place not in set(known.values()))
+    free = (index for index in range(row["size"]) if index not in set(known.values()))
     known |= dict(zip(others, free, strict=False))
     taken = set(known.values())
-    known |= {f"unused{place}": place for place in range(row["size"]) if place not in taken}
+    known |= {f"unused{index}": index for index in range(row["size"]) if index not in taken}
     vocabulary = dict(sorted(known.items(), key=lambda item: item[1]))
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
@@ -47,8 +47,8 @@ def _word_pieces(row: Mapping[str, Any], folder: Path) -> None:
     import transformers
 
     last = max(row["special"].values())
-    tokens = {place: f"[unused{place}]" for place in range(last + 1)}
-    tokens |= {place: token for token, place in row["special"].items()}
+    tokens = {index: f"[unused{index}]" for index in range(last + 1)}
+    tokens |= {index: token for token, index in row["special"].items()}
     lowered = row["tokenizer_config"]["do_lower_case"]
     characters = dict.fromkeys(character.lower() if lowered else character for character in _CHARACTERS)
     pieces = [*characters, *_pairs(_LOWER if lowered else _LOWER + _LOWER.upper())]
@@ -74,8 +74,8 @@ def _unigram(row: Mapping[str, Any], folder: Path) -> None:
     pieces = {"\u2581": -3.0, **dict.fromkeys(_CHARACTERS, -4.0), **dict.fromkeys(_pairs(_LOWER), -6.0)}
     for piece, score in list(pieces.items())[: row["size"] - len(special)]:
         model.pieces.add(piece=piece, score=score)
-    for place in range(len(model.pieces), row["size"]):
-        model.pieces.add(piece=f"unused{place}", score=-100.0, type=spm.ModelProto.SentencePiece.UNUSED)
+    for index in range(len(model.pieces), row["size"]):
+        model.pieces.add(piece=f"unused{index}", score=-100.0, type=spm.ModelProto.SentencePiece.UNUSED)
     model.trainer_spec.model_type = spm.TrainerSpec.UNIGRAM
     model.trainer_spec.vocab_size = row["size"]
     for name in ("unk", "bos", "eos", "pad"):
@@ -93,12 +93,12 @@ def _unigram(row: Mapping[str, Any], folder: Path) -> None:
 def _characters(row: Mapping[str, Any], folder: Path) -> None:
     """``vocab.json`` of a CTC tokenizer."""
     tokens = [*row["special"], *row["characters"]]
-    vocabulary = {token: place for place, token in enumerate(tokens)}
+    vocabulary = {token: index for index, token in enumerate(tokens)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
 
 
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
-_CHARACTERS = [chr(place) for place in [*range(33, 127), *range(161, 173), *range(174, 256)]] + list("–—‘’“”…€")
+_CHARACTERS = [chr(index) for index in [*range(33, 127), *range(161, 173), *range(174, 256)]] + list("–—‘’“”…€")
 """The characters of Latin texts, without blanks."""
 
 
