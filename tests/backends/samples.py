@@ -1,4 +1,4 @@
-"""What the adapters' tests ask, and the process that answers; every axis has its own size."""
+"""The inputs of the adapters' tests, and the process that captures outputs; every axis has its own size."""
 
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ def saved(version: str, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one backend said."""
+    """The outputs of one backend."""
 
-    told: dict[str, Any]
+    outputs: dict[str, Any]
     folder: Path
     stdout: str
 
@@ -113,10 +113,10 @@ class Answers:
             return dict(file)
 
 
-class Asking:
-    """Asks each backend once in a test session, in a process of its own, whatever the number of xdist workers.
+class Capture:
+    """Captures each backend's outputs once in a test session, in a process of its own, for any number of xdist workers.
 
-    Workers share ``folder``: the first to make a backend's place asks, the others wait for its answers.
+    Workers share ``folder``: the first to make a backend's folder captures, the others wait for its outputs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -124,25 +124,30 @@ class Asking:
 
     @cache  # noqa: B019 (one object a session)
     def __call__(self, backend: str, variant: str = "eager", *dtypes: str) -> Answers:
-        place = self._folder / f"{backend}-{variant}"
+        folder = self._folder / f"{backend}-{variant}"
         try:
-            place.mkdir()
+            folder.mkdir()
         except FileExistsError:
             until = time.monotonic() + LIMIT
-            while not (place / "done.json").exists() and time.monotonic() < until:
+            while not (folder / "done.json").exists() and time.monotonic() < until:
                 time.sleep(0.1)
         else:
-            self._ask(place, backend, variant, dtypes)
-        done = json.loads((place / "done.json").read_text(encoding="utf-8"))
+            self._run(folder, backend, variant, dtypes)
+        done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
         assert done["code"] == 0, done["stderr"]
-        return Answers(json.loads((place / "answers.json").read_text(encoding="utf-8")), place, done["stdout"])
+        return Answers(json.loads((folder / "answers.json").read_text(encoding="utf-8")), folder, done["stdout"])
 
-    def _ask(self, place: Path, backend: str, variant: str, dtypes: tuple[str, ...]) -> None:
+    def _run(self, folder: Path, backend: str, variant: str, dtypes: tuple[str, ...]) -> None:
         compiled = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(self._folder / "compiled"))
-        command = [sys.executable, "-m", "tests.backends.ask", backend, variant, str(place), *dtypes]
+        command = [sys.executable, "-m", "tests.backends.capture_outputs", backend, variant, str(folder), *dtypes]
         done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "ASK_CACHE": compiled}, capture_output=True, text=True, timeout=LIMIT
+            command,
+            cwd=ROOT,
+            env={**os.environ, "CAPTURE_CACHE": compiled},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
         )
-        told = {"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr[-3000:]}
-        (place / "part").write_text(json.dumps(told), encoding="utf-8")
-        (place / "part").rename(place / "done.json")
+        outcome = {"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr[-3000:]}
+        (folder / "part").write_text(json.dumps(outcome), encoding="utf-8")
+        (folder / "part").rename(folder / "done.json")

@@ -13,7 +13,7 @@ from parity.core.model_spec import model_spec_of
 from parity.core.tensors import forward_tensors
 from tests.backends.samples import CONFIG
 
-ASKED = {
+SUBJECTS = {
     "reference-torch": ("eager", "float64", "bfloat16", "float16"),
     "reference-torch/sdpa": ("sdpa",),
     "reference-flax": ("eager", "bfloat16"),
@@ -32,7 +32,7 @@ The truth here is the reference in float32, so that float64 can be no nearer.
 
 
 def only(*names: str) -> Any:
-    """A test of these subjects of ``ASKED`` alone."""
+    """A test of these subjects of ``SUBJECTS`` alone."""
 
     def mark(function: Any) -> Any:
         function.subjects = names
@@ -42,7 +42,7 @@ def only(*names: str) -> Any:
 
 
 def can(name: str, dtype: str = "float32") -> list[str]:
-    """What a subject of ``ASKED`` claims, with what is installed here."""
+    """What a subject of ``SUBJECTS`` claims, with what is installed here."""
     # A distribution may spell itself with underscores (tensorflow_cpu); the probe asks by the canonical name.
     versions = {canonicalize_name(found.metadata["Name"]): found.version for found in distributions()}
     backend, _, variant = name.partition("/")

@@ -79,9 +79,9 @@ def test_the_cache_of_a_composition_is_its_decoders() -> None:
     ],
 )
 def test_what_the_documented_line_lacks_a_later_one_has(variant, documented, model_types, word, reason) -> None:
-    asked = {"documented": documented, "model_types": model_types}
-    assert capabilities("hf-torch", variant, {**MAIN, "transformers": "4.37.2"}, **asked)[1][word].startswith(reason)
-    assert word not in capabilities("hf-torch", variant, MAIN, **asked)[1]
+    options = {"documented": documented, "model_types": model_types}
+    assert capabilities("hf-torch", variant, {**MAIN, "transformers": "4.37.2"}, **options)[1][word].startswith(reason)
+    assert word not in capabilities("hf-torch", variant, MAIN, **options)[1]
 
 
 def test_a_composition_lacks_nothing_where_both_halves_are_there() -> None:

@@ -43,19 +43,19 @@ for name in ("hf-torch", "hf-config", "hf-tokenizer", "hf-tokenizer-fast"):
 @pytest.fixture
 def hostile(tmp_path):
     """The directory, and packages that say so when they are imported."""
-    place, run = tmp_path / "checkpoint", f"open({str(tmp_path / 'PWNED')!r}, 'a').write(__name__)\n"
-    shutil.copytree(fixture("bart-tiny"), place)
-    (place / "custom_generate").mkdir()
+    directory, run = tmp_path / "checkpoint", f"open({str(tmp_path / 'PWNED')!r}, 'a').write(__name__)\n"
+    shutil.copytree(fixture("bart-tiny"), directory)
+    (directory / "custom_generate").mkdir()
     for name in ("custom_generate/generate.py", "modeling_evil.py", "configuration_evil.py", "tokenization_evil.py"):
-        (place / name).write_text(run + "def generate(model, **k): raise SystemExit\nclass Evil: pass\n")
-    (place / "custom_generate" / "requirements.txt").write_text("evil\n")
-    (place / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/etc", "peft_type": "LORA"}))
-    (place / "chat_template.jinja").write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}")
-    (place / "additional_chat_templates").mkdir()
-    (place / "additional_chat_templates" / "a.jinja").write_text("{{ x }}")
+        (directory / name).write_text(run + "def generate(model, **k): raise SystemExit\nclass Evil: pass\n")
+    (directory / "custom_generate" / "requirements.txt").write_text("evil\n")
+    (directory / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/etc", "peft_type": "LORA"}))
+    (directory / "chat_template.jinja").write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}")
+    (directory / "additional_chat_templates").mkdir()
+    (directory / "additional_chat_templates" / "a.jinja").write_text("{{ x }}")
     evil = ("AutoConfig", "AutoModel", "AutoModelForSeq2SeqLM", "AutoTokenizer")
     maps = {"auto_map": dict.fromkeys(evil, "evil/repo--modeling_evil.Evil"), "trust_remote_code": True}
-    config = json.loads((place / "config.json").read_text())
+    config = json.loads((directory / "config.json").read_text())
     own = {
         "custom_pipelines": {"x": {"impl": "modeling_evil.Evil"}},
         "use_kernels": True,
@@ -63,10 +63,10 @@ def hostile(tmp_path):
         "processor_class": "Evil",
         "_commit_hash": "x",
     }
-    (place / "config.json").write_text(json.dumps({**config, **maps, **own}))
-    settings = json.loads((place / "tokenizer_config.json").read_text())
-    asked = {"tokenizer_class": "EvilTokenizer", "name_or_path": "/etc", "chat_template": "{{ x }}"}
-    (place / "tokenizer_config.json").write_text(json.dumps({**settings, **maps, **asked}))
+    (directory / "config.json").write_text(json.dumps({**config, **maps, **own}))
+    settings = json.loads((directory / "tokenizer_config.json").read_text())
+    named = {"tokenizer_class": "EvilTokenizer", "name_or_path": "/etc", "chat_template": "{{ x }}"}
+    (directory / "tokenizer_config.json").write_text(json.dumps({**settings, **maps, **named}))
     site = tmp_path / "site"
     for package in ("kernels", "peft", "evil"):
         (site / package).mkdir(parents=True)
@@ -74,7 +74,7 @@ def hostile(tmp_path):
         information = site / f"{package}-99.0.dist-info"
         information.mkdir()
         (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 99.0\n")
-    return place
+    return directory
 
 
 @pytest.mark.full

@@ -89,8 +89,8 @@ def test_doctor_says_whether_it_can_run(patched):
 
 
 def test_an_audit_that_names_nobody_asks_it(patched):
-    asked = subjects({"main": table()["main"].backends}, None, "cpu", ["float32"])
-    assert Subject(NAME) in asked and not any(each.backend == NAME for each in asked if each.role != "candidate")
+    selected = subjects({"main": table()["main"].backends}, None, "cpu", ["float32"])
+    assert Subject(NAME) in selected and not any(each.backend == NAME for each in selected if each.role != "candidate")
 
 
 def test_an_audit_asks_and_judges_it(run):
@@ -109,11 +109,11 @@ def test_the_report_shows_it(run):
 
 
 def test_the_gate_holds_its_cells(run, tmp_path):
-    place = tmp_path / "baseline.json"
-    update([run], place)
-    rows = dict(read_baseline(place).rows())
+    baseline = tmp_path / "baseline.json"
+    update([run], baseline)
+    rows = dict(read_baseline(baseline).rows())
     own = set(filter(is_its, rows))
-    assert own and gate(run, place).passed
+    assert own and gate(run, baseline).passed
     without = {cell: row for cell, row in rows.items() if cell not in own}
     assert {change.cell for change in changes(without, read_digest(run))} == own
 

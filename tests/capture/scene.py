@@ -85,11 +85,11 @@ def play(folder, cases=ordinary_cases, subjects=SUBJECTS, names=("model",), **op
         model.mkdir(exist_ok=True)
     stack = SimpleNamespace(name="main", interpreter=Path(sys.executable), environment={}, backends=("fake",))
     with (
-        mock.patch.object(pipeline, "subjects", lambda *asked: subjects),
+        mock.patch.object(pipeline, "subjects", lambda *arguments: subjects),
         mock.patch.object(pipeline, "_inspect", checkpoints),
         # The fake stands in for the oracle, whose framework its stack does not name.
         mock.patch.object(pipeline, "add_peers", lambda everyone, versions, references: everyone),
-        mock.patch.object(pipeline, "_oracle_can_run", lambda *asked: None),
+        mock.patch.object(pipeline, "_oracle_can_run", lambda *arguments: None),
         mock.patch("parity.core.stacks.resolve_stack", lambda text: stack),
     ):
         given = {"out": folder / "run", "cache": folder / "cache", "cases": cases, "time_limit": 20.0, **options}

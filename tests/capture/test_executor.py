@@ -157,11 +157,11 @@ def test_covered_counts_overlapping_time_once():
     assert covered([]) == 0.0
 
 
-def rounds(told, name, *tasks):
+def rounds(finished, name, *tasks):
     """Work of one task a round, each planned when the one before has ended."""
     for task in tasks:
         found = yield [task]
-        told.append((name, found[task.id].outcome))
+        finished.append((name, found[task.id].outcome))
 
 
 def different(bench, name, *behaviours):
@@ -170,29 +170,29 @@ def different(bench, name, *behaviours):
 
 
 def test_rounds_of_one_job_at_a_time_follow_the_order_of_the_work(bench):
-    told = []
-    work = [rounds(told, name, *different(bench, name, FINE, RAISE)) for name in ("one", "other")]
+    finished = []
+    work = [rounds(finished, name, *different(bench, name, FINE, RAISE)) for name in ("one", "other")]
     LocalProcesses(bench.folder, jobs=1, time_limit=20.0).run_rounds(work, lambda *event: None)
-    assert told == [("one", "captured")] * 2 + [("other", "captured")] * 2
+    assert finished == [("one", "captured")] * 2 + [("other", "captured")] * 2
 
 
 def test_later_work_is_begun_where_the_earlier_leaves_a_core_free(bench):
-    told, begun = [], []
-    work = [rounds(told, name, *different(bench, name, SLOW, ABORT)) for name in ("one", "other", "last")]
+    finished, begun = [], []
+    work = [rounds(finished, name, *different(bench, name, SLOW, ABORT)) for name in ("one", "other", "last")]
     executor = LocalProcesses(bench.folder, jobs=2, time_limit=20.0, memory=1 << 40)
     executor.run_rounds(work, lambda kind, task, result: begun.append(task.checkpoint.name) if kind == "started" else 0)
     assert set(begun[:2]) == {"one", "other"}, "the last one waits until a core is free"
     for name in ("one", "other", "last"):
-        assert [outcome for each, outcome in told if each == name] == ["captured", "crash"]
+        assert [outcome for each, outcome in finished if each == name] == ["captured", "crash"]
 
 
 def test_two_pieces_of_work_take_turns_at_a_worker_that_they_share(bench, monkeypatch):
     monkeypatch.setitem(backends.BACKENDS, "fake", backends.find_entry("fake"))
-    told = []
-    work = [rounds(told, name, *different(bench, name, FINE, SLOW)) for name in ("one", "other")]
+    finished = []
+    work = [rounds(finished, name, *different(bench, name, FINE, SLOW)) for name in ("one", "other")]
     with LocalProcesses(bench.folder, jobs=2, time_limit=20.0, memory=1 << 40) as executor:
         executor.run_rounds(work, lambda *event: None)
-    assert sorted(told) == [("one", "captured")] * 2 + [("other", "captured")] * 2
+    assert sorted(finished) == [("one", "captured")] * 2 + [("other", "captured")] * 2
     assert bench.log.count("setup") == 1
 
 

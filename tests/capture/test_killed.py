@@ -70,18 +70,18 @@ def resume(bench):
 
 def test_after_sigkill_the_second_run_computes_only_what_is_missing(bench, killed):
     assert killed(signal.SIGKILL) == -signal.SIGKILL
-    kept, before = len(TraceCache(bench.folder / "cache").list()), calls(bench)
-    assert 2 <= kept < SLOW_CASES
+    cached_before, before = len(TraceCache(bench.folder / "cache").list()), calls(bench)
+    assert 2 <= cached_before < SLOW_CASES
     cached = resume(bench)
-    assert cached.count(True) == kept and len(cached) == SLOW_CASES
-    assert calls(bench) - before == SLOW_CASES - kept
+    assert cached.count(True) == cached_before and len(cached) == SLOW_CASES
+    assert calls(bench) - before == SLOW_CASES - cached_before
 
 
 def test_sigterm_ends_the_workers_and_keeps_the_traces(bench, killed):
     assert killed(signal.SIGTERM) == 128 + signal.SIGTERM
-    kept = len(TraceCache(bench.folder / "cache").list())
-    assert 2 <= kept < SLOW_CASES
-    assert resume(bench).count(True) == kept
+    cached_before = len(TraceCache(bench.folder / "cache").list())
+    assert 2 <= cached_before < SLOW_CASES
+    assert resume(bench).count(True) == cached_before
 
 
 def test_ctrl_c_ends_the_workers(bench, killed):

@@ -40,8 +40,8 @@ def test_the_oracle_goes_by_layers_where_the_whole_has_no_room(task):
 
 
 def test_who_runs_knows_how_the_oracle_is_computed(task, tmp_path):
-    asked = replace(task("gradients"), backend="reference-torch")
-    for memory, told in ((1 << 40, False), (4 * GB, True)):
-        (queue,) = LocalProcesses(tmp_path, memory=memory)._queues([asked], lambda *event: None)
-        assert ("by_layer_above" in queue._process["setup"]) == told
-        assert queue.memory == needed(asked, queue._process["setup"])
+    gradients_task = replace(task("gradients"), backend="reference-torch")
+    for memory, expected in ((1 << 40, False), (4 * GB, True)):
+        (queue,) = LocalProcesses(tmp_path, memory=memory)._queues([gradients_task], lambda *event: None)
+        assert ("by_layer_above" in queue._process["setup"]) == expected
+        assert queue.memory == needed(gradients_task, queue._process["setup"])

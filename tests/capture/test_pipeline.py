@@ -31,15 +31,15 @@ def calls(bench):
     return sum(line.startswith("call") for line in bench.log)
 
 
-def asked(manifest, role):
+def captured_cases(manifest, role):
     return {record.case for record in manifest.traces if manifest.subjects[record.subject].role == role}
 
 
 def test_each_part_is_asked_what_belongs_to_it(scene):
     manifest = play(scene.folder)
-    assert asked(manifest, "oracle") == {"forward", "tuple"}
-    assert asked(manifest, "noise_floor") == {"forward", "tuple"}
-    assert asked(manifest, "candidate") == {"forward", "tuple", "load"}
+    assert captured_cases(manifest, "oracle") == {"forward", "tuple"}
+    assert captured_cases(manifest, "noise_floor") == {"forward", "tuple"}
+    assert captured_cases(manifest, "candidate") == {"forward", "tuple", "load"}
     candidate = next(subject for subject in manifest.subjects if subject.role == "candidate")
     assert candidate.lacking["head_masks"] == "the fake has no heads" and candidate.model_class == "Fake"
     assert all(record.outcome == "captured" for record in manifest.traces)
@@ -144,8 +144,8 @@ def test_derived_cases_are_made_from_what_was_captured(scene):
     manifest = play(scene.folder, derive=[derive])
     derived = manifest.cases["model"][-1]
     assert derived["name"] == "derived" and len(derived["parents"]) == 1
-    assert asked(manifest, "candidate") >= {"derived", "forward"}
-    assert asked(manifest, "noise_floor") == {"forward", "tuple"}
+    assert captured_cases(manifest, "candidate") >= {"derived", "forward"}
+    assert captured_cases(manifest, "noise_floor") == {"forward", "tuple"}
 
 
 def test_progress_tells_each_case_and_the_totals(scene):

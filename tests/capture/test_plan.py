@@ -90,7 +90,7 @@ def test_a_backend_that_nobody_offers_is_named(wanted):
         subjects({"main": ("hf-torch",)}, [wanted], "cpu", ["float32"])
 
 
-def asked(role, *can, dtype="float32"):
+def subject_record(role, *can, dtype="float32"):
     can = frozenset({"cpu", "float32", "load", *can})
     return Target(Subject("hf-torch", dtype=dtype, role=role), "Bart", "Bart", can)
 
@@ -118,12 +118,12 @@ MASKS = Case("masks", "forward", requires=("head_masks",))
 @pytest.mark.parametrize(
     ("subject", "expected"),
     [
-        (asked("candidate"), [LOAD, FORWARD]),
-        (asked("candidate", "head_masks"), [LOAD, FORWARD, MASKS]),
-        (asked("candidate", dtype="bfloat16"), []),
-        (asked("oracle", "head_masks", dtype="float64"), [FORWARD, MASKS]),
-        (asked("noise_floor", "head_masks"), [FORWARD]),
-        (asked("file"), [LOAD]),
+        (subject_record("candidate"), [LOAD, FORWARD]),
+        (subject_record("candidate", "head_masks"), [LOAD, FORWARD, MASKS]),
+        (subject_record("candidate", dtype="bfloat16"), []),
+        (subject_record("oracle", "head_masks", dtype="float64"), [FORWARD, MASKS]),
+        (subject_record("noise_floor", "head_masks"), [FORWARD]),
+        (subject_record("file"), [LOAD]),
     ],
 )
 def test_a_subject_is_asked_what_it_answers(subject, expected):

@@ -18,7 +18,7 @@ from parity.core.resources import fixture
 
 ROOT = Path(__file__).parents[2]
 
-ASK = """
+SCRIPT = """
 import importlib.util, json, sys
 from pathlib import Path
 job = json.loads(sys.stdin.read())
@@ -48,7 +48,7 @@ print(json.dumps([file for file in files if file]))
 def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
     inputs = {"input_ids": [[0, 5, 2]], "attention_mask": [[1, 1, 1]]}
     full = {**inputs, "decoder_input_ids": [[2, 0, 5]], "decoder_attention_mask": [[1, 1, 1]]}
-    asked = {"generate": inputs, "forward": full, "gradients": {**inputs, "labels": [[0, 5, 2]]}}
+    inputs_of = {"generate": inputs, "forward": full, "gradients": {**inputs, "labels": [[0, 5, 2]]}}
     tasks = [
         {
             "files": [],
@@ -61,7 +61,7 @@ def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
             "model_class": "BartForConditionalGeneration",
             "out": str(tmp_path / name),
             "provenance": {},
-            "case": Case(name, name, asked.get(name, {}), settings).to_json(),
+            "case": Case(name, name, inputs_of.get(name, {}), settings).to_json(),
         }
         for name, settings in operations.items()
     ]
@@ -70,7 +70,7 @@ def test_whatever_a_worker_imports_counts(backend, operations, tmp_path):
     adapter = {"module": entry.module, "attribute": entry.attribute}
     job = {**adapter, "device": "cpu", "threads": 1, "cache": str(tmp_path), "setup": {}, "tasks": tasks}
     answer = subprocess.run(
-        [sys.executable, "-c", ASK],
+        [sys.executable, "-c", SCRIPT],
         input=json.dumps({**job, "worker": str(worker)}),
         capture_output=True,
         text=True,

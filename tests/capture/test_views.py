@@ -40,9 +40,9 @@ WHEN = {
 def written(folder, name="model"):
     """A checkpoint with one file, the other content beside it, and a folder like it beside that one."""
     model = folder / name
-    for place, content in ((model, OURS), (folder / f"{name}.b", OTHER)):
-        place.mkdir(parents=True)
-        (place / "vocab.txt").write_text(content)
+    for directory, content in ((model, OURS), (folder / f"{name}.b", OTHER)):
+        directory.mkdir(parents=True)
+        (directory / "vocab.txt").write_text(content)
     (model / "vocab.txt.b").write_text(OTHER)
     (model / "vocab.txt.c").write_text(OURS)
     return model
@@ -132,15 +132,15 @@ def test_a_file_that_changed_before_a_worker_saw_it_is_named(bench):
 def test_views_go_with_their_run_and_those_of_a_killed_one_with_the_next(tmp_path):
     model = written(tmp_path)
     with Views(tmp_path / "views") as alive:
-        place = alive.make(model, handed(model), frozenset())
-        killed = place.parent.with_name("killed")
+        directory = alive.make(model, handed(model), frozenset())
+        killed = directory.parent.with_name("killed")
         (killed / "1").mkdir(parents=True)
         (killed / ".lock").touch()
         with Views(tmp_path / "views"):
-            assert place.is_dir() and not killed.exists()
-        assert oct(place.stat().st_mode & 0o777) == "0o700"
-        assert [path.name for path in place.iterdir()] == ["vocab.txt"]
-        assert not (place / "vocab.txt").is_symlink()
-        assert np.array_equal(np.fromfile(place / "vocab.txt", "u1"), np.fromfile(model / "vocab.txt", "u1"))
+            assert directory.is_dir() and not killed.exists()
+        assert oct(directory.stat().st_mode & 0o777) == "0o700"
+        assert [path.name for path in directory.iterdir()] == ["vocab.txt"]
+        assert not (directory / "vocab.txt").is_symlink()
+        assert np.array_equal(np.fromfile(directory / "vocab.txt", "u1"), np.fromfile(model / "vocab.txt", "u1"))
     assert list((tmp_path / "views").iterdir()) == []
     assert Path(model / "vocab.txt").read_text() == OURS

@@ -63,7 +63,7 @@ def test_a_whole_capture_starts_each_worker_once(bench, monkeypatch):
     def more(name):
         return lambda manifest, out: {"model": [Case(name, "forward", {"input_ids": [[0, 1], [0, 3]]})]}
 
-    manifest = play(bench.folder, lambda *asked: [case("forward")], derive=[more("second"), more("third")])
+    manifest = play(bench.folder, lambda *arguments: [case("forward")], derive=[more("second"), more("third")])
     assert {record.case for record in manifest.traces} == {"forward", "second", "third"}
     assert bench.log.count("setup") == 1
 

@@ -82,8 +82,8 @@ def test_gradients_and_what_softmax_subtracts_from(models):
     assert np.array_equal(loss, expected)
     assert_same(ours, theirs)
     most = []
-    _, kept = parted.reduced_gradients(inputs, lambda gradient: (most.append(held(parted)), gradient.copy())[1])
-    assert_same(kept, theirs)
+    _, reduced = parted.reduced_gradients(inputs, lambda gradient: (most.append(held(parted)), gradient.copy())[1])
+    assert_same(reduced, theirs)
     assert max(most) < held(whole) / 3
     assert parted.softmax_cancellation(inputs) == whole.softmax_cancellation(inputs)
     assert not held(parted)

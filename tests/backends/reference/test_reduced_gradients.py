@@ -27,8 +27,8 @@ def test_each_is_that_of_the_whole_pass(name, backend, tmp_path) -> None:
     settings = {"device": "cpu", "dtype": "float64", "model_class": checkpoint.model_class}
     model = adapter.load(checkpoint.path, Variant.parse("eager"), **settings)
     loss, whole = model.gradients(inputs)
-    kept_loss, kept = model.reduced_gradients(inputs, lambda gradient: gradient.copy())
-    assert np.array_equal(model.to_numpy(loss)[0], model.to_numpy(kept_loss)[0])
-    assert list(kept) == list(whole)
-    assert all(np.array_equal(kept[name], gradient) for name, gradient in whole.items())
+    reduced_loss, reduced = model.reduced_gradients(inputs, lambda gradient: gradient.copy())
+    assert np.array_equal(model.to_numpy(loss)[0], model.to_numpy(reduced_loss)[0])
+    assert list(reduced) == list(whole)
+    assert all(np.array_equal(reduced[name], gradient) for name, gradient in whole.items())
     assert all(parameter.grad is None for parameter in model._model.parameters())

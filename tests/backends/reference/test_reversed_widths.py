@@ -20,7 +20,7 @@ from reference.config import BartConfig
 from reference.names import table_of
 from reference.weights import read_weights
 
-ASKED = (
+CASES = (
     "forward",
     "forward.head-masks",
     "encode-decode",
@@ -41,7 +41,7 @@ def answers(backend: str, variant: str, dtype: str, tmp_path: Path) -> dict[str,
     read = inspect_checkpoint(checkpoint)
     cases = {case.name: case for case in standard_cases(read.model_spec, None, read.generation)}
     session = Session(lambda: model, lambda: model, Variant.parse(variant), Clock())
-    return {name: perform(cases[name], session) for name in ASKED}
+    return {name: perform(cases[name], session) for name in CASES}
 
 
 @pytest.mark.parametrize("backend", PARAMS)
@@ -49,7 +49,7 @@ def test_in_float64_every_array_is_the_same(backend: str, tmp_path: Path) -> Non
     plain, reversed_widths = (
         answers(backend, variant, "float64", tmp_path) for variant in ("eager", "eager+reversed-widths")
     )
-    for name in ASKED:
+    for name in CASES:
         assert list(reversed_widths[name].arrays) == list(plain[name].arrays) and plain[name].arrays
         for tensor, array in plain[name].arrays.items():
             # Theory says that a key's bias has no gradient: what there is of it is rounding, at the weight's size.

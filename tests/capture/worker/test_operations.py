@@ -43,7 +43,7 @@ class Model:
         return np.asarray(value), str(np.asarray(value).dtype)
 
 
-def ask(operation, model=None, variant="eager", **inputs):
+def capture(operation, model=None, variant="eager", **inputs):
     model = model or Model()
     session = Session(lambda: model, lambda: model, Variant.parse(variant), Clock())
     inputs = {"input_ids": [[1, 2, 3], [4, 5, 6]], **inputs}
@@ -51,19 +51,19 @@ def ask(operation, model=None, variant="eager", **inputs):
 
 
 def test_forward_keeps_arrays_dtypes_and_fields():
-    trace = ask("forward")
+    trace = capture("forward")
     np.testing.assert_array_equal(trace.arrays["logits"][..., 0], [[2, 4, 6], [8, 10, 12]])
     assert trace.dtypes["logits"] == "float64"
     assert [fact["field"] for fact in trace.facts["fields"]][:2] == ["loss", "logits"]
-    np.testing.assert_array_equal(ask("encode_decode").arrays["logits"][0, 0], [3])
+    np.testing.assert_array_equal(capture("encode_decode").arrays["logits"][0, 0], [3])
 
 
 def test_permuted_asks_the_rows_reversed_and_puts_the_answer_back():
     model = Model()
-    trace = ask("forward", model, "eager+permuted", head_mask=[[1, 0]])
+    trace = capture("forward", model, "eager+permuted", head_mask=[[1, 0]])
     np.testing.assert_array_equal(model.calls[0]["input_ids"], [[4, 5, 6], [1, 2, 3]])
     np.testing.assert_array_equal(model.calls[0]["head_mask"], [[1, 0]])
-    np.testing.assert_array_equal(trace.arrays["logits"], ask("forward").arrays["logits"])
+    np.testing.assert_array_equal(trace.arrays["logits"], capture("forward").arrays["logits"])
     assert trace.arrays["loss"] == 7
 
 
@@ -96,7 +96,7 @@ def test_load_tells_every_parameter_and_every_row():
 
     weights = np.array([[1, np.nan], [3, np.inf], [5, 6]], np.float32)
     half = np.array([1, np.nan], ml_dtypes.bfloat16)
-    trace = ask("load", Model({"w": weights, "half": half, "bits": half.view(np.uint16)}))
+    trace = capture("load", Model({"w": weights, "half": half, "bits": half.view(np.uint16)}))
     facts = trace.facts["parameters"]
     rows = trace.arrays["rows.w"]
     digest = digest_array(rows, "float32(3, 2)")
@@ -116,7 +116,7 @@ def test_a_tied_table_is_hashed_once_and_an_equal_copy_is_not_mistaken_for_it(mo
     names = {"a": table[:], "tied": table[:], "copy": table.copy(), "half": table[:3], "turned": table.T}
     hashed = []
     monkeypatch.setattr(operations, "digest_array", lambda *given: hashed.append(1) or digest_array(*given))
-    facts = ask("load", Model(names)).facts
+    facts = capture("load", Model(names)).facts
     assert len(hashed) == 8
     digests = {name: fact["digest"] for name, fact in facts["parameters"].items()}
     assert digests == facts["second"]
@@ -131,10 +131,10 @@ def test_one_bit_changes_the_checksum_of_its_row_and_of_no_other(data):
     array = np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=shape).astype(dtype)
     flipped = array.copy()
     bits = flipped.reshape(-1).view(f"u{array.itemsize}")
-    place = data.draw(st.integers(0, bits.size - 1))
-    bits[place] ^= bits.dtype.type(1 << data.draw(st.integers(0, 8 * array.itemsize - 1)))
+    index = data.draw(st.integers(0, bits.size - 1))
+    bits[index] ^= bits.dtype.type(1 << data.draw(st.integers(0, 8 * array.itemsize - 1)))
     changed = np.flatnonzero(row_checksums(array) != row_checksums(flipped))
-    assert changed.tolist() == [place // (array.size // max(len(array), 1)) if array.ndim else 0]
+    assert changed.tolist() == [index // (array.size // max(len(array), 1)) if array.ndim else 0]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
@@ -149,31 +149,31 @@ def test_one_changed_row_changes_its_checksum_only():
     weights = np.arange(12, dtype=np.float32).reshape(4, 3)
     changed = weights.copy()
     changed[2, 1] = np.nextafter(changed[2, 1], 99)
-    first, second = (ask("load", Model({"w": array})).arrays["rows.w"] for array in (weights, changed))
+    first, second = (capture("load", Model({"w": array})).arrays["rows.w"] for array in (weights, changed))
     assert np.flatnonzero(first != second).tolist() == [2]
 
 
 def test_a_scalar_and_an_empty_parameter_have_checksums_too():
-    trace = ask("load", Model({"scalar": np.float32(2).reshape(()), "empty": np.zeros((0, 3), np.float32)}))
+    trace = capture("load", Model({"scalar": np.float32(2).reshape(()), "empty": np.zeros((0, 3), np.float32)}))
     assert trace.arrays["rows.scalar"].shape == (1,) and trace.arrays["rows.empty"].shape == (0,)
 
 
 @pytest.mark.parametrize(("noise", "same"), [(0.0, True), (0.5, False)])
 def test_repeat_digests_the_same_call_twice(noise, same):
-    facts = ask("repeat", Model(noise=noise)).facts
+    facts = capture("repeat", Model(noise=noise)).facts
     assert facts["first"].keys() == facts["second"].keys() == {"loss", "logits"}
     assert (facts["first"]["logits"] == facts["second"]["logits"]) is same
 
 
 def test_tuple_and_dict_are_flattened_in_the_librarys_order():
-    facts = ask("tuple").facts
+    facts = capture("tuple").facts
     assert facts["names"] == ["loss", "logits", "past_key_values"]
     assert facts["dict"] == facts["tuple"] and facts["dict"][2] == "object"
-    assert ask("tuple", Model(noise=1.0)).facts["dict"][1] != facts["dict"][1]
+    assert capture("tuple", Model(noise=1.0)).facts["dict"][1] != facts["dict"][1]
 
 
 def test_gradients_keep_small_arrays_and_sketch_large_ones():
-    trace = ask("gradients")
+    trace = capture("gradients")
     assert trace.arrays["loss"] == 3 and list(trace.arrays) == ["loss", "gradient.b", "gradient.a"]
     assert trace.arrays["gradient.b"].dtype == np.float32 and trace.dtypes["gradient.b"] == "float16"
     assert trace.facts["projected"] == ["gradient.a"]

@@ -1,4 +1,6 @@
-"""Asks one backend everything, in a process of its own: ``python -m tests.backends.ask BACKEND VARIANT FOLDER``.
+"""Captures all outputs of one backend, in a process of its own.
+
+Run as ``python -m tests.backends.capture_outputs BACKEND VARIANT FOLDER``.
 
 Frameworks do not share a process well, and a backend is set up once in its life. What came back is left in FOLDER:
 ``answers.json`` and one npz per call; standard output is the caller's to look at.
@@ -44,7 +46,7 @@ class Target:
         self.variant, self.folder = Variant.parse(variant), folder
         self.answers: dict[str, Any] = {}
         self.backend = get_backend(backend)
-        self.backend.setup(threads=1, device="cpu", cache=Path(os.environ["ASK_CACHE"]))
+        self.backend.setup(threads=1, device="cpu", cache=Path(os.environ["CAPTURE_CACHE"]))
 
     def load(self, checkpoint: Path, dtype: str = "float32") -> Any:
         return self.backend.load(checkpoint, self.variant, device="cpu", dtype=dtype, model_class=CLASS)
@@ -73,15 +75,15 @@ class Target:
 
     def steps(self, name: str, model: Any, sizes: tuple[int, ...], reorder: Reorder | None = None) -> dict[str, Any]:
         steps = list(model.decode_steps(stepwise(), sizes, reorder))
-        told = [self.keep(f"{name}-{index}", model, step.fields) for index, step in enumerate(steps)]
-        kept = {
-            f"{layer} {place}": model.to_numpy(value)
+        outputs = [self.keep(f"{name}-{index}", model, step.fields) for index, step in enumerate(steps)]
+        cache_arrays = {
+            f"{layer} {index}": model.to_numpy(value)
             for layer, values in enumerate(steps[-1].cache)
-            for place, value in enumerate(values)
+            for index, value in enumerate(values)
         }
-        np.savez(self.folder / f"{name}-cache.npz", **{place: array for place, (array, _) in kept.items()})
-        dtypes = sorted({dtype for _, dtype in kept.values()})
-        return {"steps": told, "layouts": [step.layout for step in steps], "dtypes": dtypes}
+        np.savez(self.folder / f"{name}-cache.npz", **{key: array for key, (array, _) in cache_arrays.items()})
+        dtypes = sorted({dtype for _, dtype in cache_arrays.values()})
+        return {"steps": outputs, "layouts": [step.layout for step in steps], "dtypes": dtypes}
 
     def text(self, model: Any, settings: Mapping[str, Any]) -> dict[str, list[Any]]:
         source = {name: given()[name] for name in ("input_ids", "attention_mask")}
@@ -149,9 +151,9 @@ class Target:
 
 def main() -> None:
     backend, variant, folder, *dtypes = sys.argv[1:]
-    asked = Target(backend, variant, Path(folder))
-    asked.everything(tuple(dtypes))
-    (Path(folder) / "answers.json").write_text(json.dumps(asked.answers), encoding="utf-8")
+    target = Target(backend, variant, Path(folder))
+    target.everything(tuple(dtypes))
+    (Path(folder) / "answers.json").write_text(json.dumps(target.answers), encoding="utf-8")
 
 
 if __name__ == "__main__":
