@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from parity.checkpoint.inspection import Checkpoint
     from parity.core.records import Manifest, Report, Totals, Unreadable
     from parity.tools.compare.compare import Comparison
+    from parity.tools.compare.conversion import ConversionComparison
     from parity.tools.compare.selector import Operand, SubjectSelector
     from parity.tools.golden.store import Bundle
 
@@ -380,7 +381,7 @@ def compare(
     jobs: int | None = None,
     offline: bool = False,
     progress: Callable[[Event], None] | None = None,
-) -> Comparison:
+) -> Comparison | ConversionComparison:
     """Compares two runs or checkpoints tensor by tensor. A checkpoint is captured first, into a temporary directory.
 
     >>> from parity import compare
@@ -392,7 +393,9 @@ def compare(
 
     Args:
         one, other: ``WHAT[::BACKEND[/VARIANT][@STACK][:DTYPE][:DEVICE]]``, where ``WHAT`` is a run directory or a
-            checkpoint. The backend of a checkpoint is ``hf-torch`` by default, those of a run are all.
+            checkpoint. The backend of a checkpoint is ``hf-torch`` by default, those of a run are all. Or a model file
+            of fairseq (``model.pt``) and the checkpoint that it was converted to: then parameters, settings and
+            dictionary are compared, and no model is run.
         cases: names of cases; ``*`` matches anything.
 
     Raises:
@@ -400,7 +403,12 @@ def compare(
             ``audit`` raises about a checkpoint, stack or run directory.
     """
     from parity.tools.compare.compare import compare as run
+    from parity.tools.compare.conversion import compare_conversion, is_fairseq_file
 
+    files = [is_fairseq_file(Path(text)) for text in (one, other)]
+    if any(files):
+        model, directory = (one, other) if files[0] else (other, one)
+        return compare_conversion(Path(model), Path(directory))
     options = {"cache": cache, "jobs": jobs, "offline": offline, "progress": progress, "cases": _only(cases)}
     # Both are checked before either is captured, which takes long.
     sides = [_named(str(text)) for text in (one, other)]

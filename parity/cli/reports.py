@@ -180,14 +180,20 @@ def compare(
     Example: parity compare model::hf-torch model::hf-torch:bfloat16
 
     Example: parity compare runs/monday runs/tuesday --case '*'
+
+    Example: parity compare fairseq/model.pt converted/
     """
     from parity import api
     from parity.report.progress import Progress
-    from parity.tools.compare.render import show_comparison
+    from parity.tools.compare.conversion import ConversionComparison
+    from parity.tools.compare.render import show_comparison, show_conversion
 
     with Progress() as progress:
         found = api.compare(
             one, other, cases=case or ("load", "forward"), cache=cache, jobs=jobs, offline=offline, progress=progress
         )
-    show_comparison(found, everything)
+    if isinstance(found, ConversionComparison):
+        show_conversion(found)
+    else:
+        show_comparison(found, everything)
     raise typer.Exit(found.exit_code)

@@ -10,7 +10,7 @@ import io
 import math
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedIOBase
@@ -78,6 +78,31 @@ def _permitted(name: str) -> bool:
     )
 
 
+def open_torch_content(path: Path) -> tuple[Any, Callable[[Any], Opened]]:
+    """The content of a file of ``torch.save`` that holds more than a state dict, and a function that indexes a state
+    dict in it.
+
+    Every global is permitted, because nothing is imported or called: an object is a ``Call`` with its arguments.
+
+    Raises:
+        CheckpointError: truncated or garbage.
+    """
+    found: list[Any] = []
+
+    def index(path: Path, content: Any, storages: Mapping[str, _Span]) -> Opened:
+        found.extend((content, partial(_index, path, storages=storages)))
+        return Opened("torch")
+
+    try:
+        with open_file(path) as file:
+            zipped = file.read(4) == b"PK\x03\x04"
+            file.seek(0)
+            (_open_zip if zipped else _open_legacy)(path, file, lambda name: True, index)
+    except BadPickle as error:
+        raise CheckpointError(path, str(error)) from error
+    return found[0], lambda state: found[1](content=state)
+
+
 def open_torch(path: Path) -> Opened:
     """Indexes a state dict saved by ``torch.save``, including strides and offsets into shared storages.
 
@@ -95,7 +120,12 @@ def open_torch(path: Path) -> Opened:
         raise CheckpointError(path, str(error)) from error
 
 
-def _open_zip(path: Path, file: BufferedIOBase) -> Opened:
+def _open_zip(
+    path: Path,
+    file: BufferedIOBase,
+    permitted: Callable[[str], bool] = _permitted,
+    index: Callable[..., Opened] | None = None,
+) -> Opened:
     _check_directory(path, file)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -117,9 +147,9 @@ def _open_zip(path: Path, file: BufferedIOBase) -> Opened:
     order = _content(path, file, spans["byteorder"], 1) if "byteorder" in spans else b"little"
     if order != b"little":
         raise CheckpointError(path, f"byte order {brief(order, 20)} is not read, only little-endian")
-    content = load(io.BytesIO(_content(path, file, spans["data.pkl"], _LARGEST_PICKLE)), _permitted)
+    content = load(io.BytesIO(_content(path, file, spans["data.pkl"], _LARGEST_PICKLE)), permitted)
     storages = {name.removeprefix("data/"): span for name, span in spans.items() if name.startswith("data/")}
-    return _index(path, content, storages)
+    return (index or _index)(path, content, storages)
 
 
 def _locate(path: Path, file: BufferedIOBase, entry: zipfile.ZipInfo) -> _Span:
@@ -175,14 +205,19 @@ def _content(path: Path, file: BufferedIOBase, span: _Span, megabytes: int) -> b
     return file.read(span.length)
 
 
-def _open_legacy(path: Path, file: BufferedIOBase) -> Opened:
+def _open_legacy(
+    path: Path,
+    file: BufferedIOBase,
+    permitted: Callable[[str], bool] = _permitted,
+    index: Callable[..., Opened] | None = None,
+) -> Opened:
     """Reads five pickles (magic number, protocol, machine, state dict, storage keys), then the storages."""
-    if load(file, _permitted) != _LEGACY_MAGIC:
+    if load(file, permitted) != _LEGACY_MAGIC:
         raise BadPickle("not a file of torch.save: neither a zip archive nor its older format")
-    protocol, machine = load(file, _permitted), load(file, _permitted)
+    protocol, machine = load(file, permitted), load(file, permitted)
     if protocol != _LEGACY_PROTOCOL or not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise BadPickle("not a file of torch.save this reads: another protocol, or of a big-endian machine")
-    content, keys = load(file, _permitted), load(file, _permitted)
+    content, keys = load(file, permitted), load(file, permitted)
     if not isinstance(keys, list) or not all(map(_is_key, keys)):
         raise BadPickle("not a file of torch.save: it has no list of storages")
     dtypes = {str(p.content[2]): _NAMED.get(_storage_type(p)) for p in _storages(content)}
@@ -198,18 +233,24 @@ def _open_legacy(path: Path, file: BufferedIOBase) -> Opened:
         end += 8 + length
     if end != size:
         raise CheckpointError(path, f"{size - end} unused bytes after the last storage")
-    return _index(path, content, storages)
+    return (index or _index)(path, content, storages)
 
 
 def _storages(content: Any) -> list[Persistent]:
-    """All storages that a state dict refers to."""
-    calls = [_tensor_call(value) for value in _state(content).values()]
+    """All storages that a state dict refers to, or one in a mapping of the content."""
+    values = list(_state(content).values())
+    nested = [value for value in values if isinstance(value, dict) or _is_ordered(value)]
+    calls = [_tensor_call(value) for mapping in (content, *nested) for value in _state(mapping).values()]
     return [call.arguments[0] for call in calls if call and _is_storage(call.arguments[0])]
+
+
+def _is_ordered(value: Any) -> bool:
+    return isinstance(value, Call) and value.function == _ORDERED and not value.arguments
 
 
 def _state(content: Any) -> Mapping[Any, Any]:
     """The mapping in the file: a dict or an OrderedDict."""
-    if isinstance(content, Call) and content.function == _ORDERED and not content.arguments:
+    if _is_ordered(content):
         return content.items
     if not isinstance(content, dict):
         raise BadPickle("not a state dict: its content is not a mapping")

@@ -46,13 +46,15 @@ class Global:
 
 
 class Call:
-    """A function call in the pickle; ``items`` are entries that the pickle adds to the result afterwards."""
+    """A function call in the pickle; ``items`` are entries that the pickle adds to the result afterwards, ``state`` is
+    what it sets as the result's state."""
 
-    __slots__ = ("arguments", "function", "items")
+    __slots__ = ("arguments", "function", "items", "state")
 
     def __init__(self, function: str, arguments: tuple[Any, ...]) -> None:
         self.function, self.arguments = function, arguments
         self.items: dict[Any, Any] = {}
+        self.state: Any = None
 
 
 class Persistent:
@@ -189,10 +191,11 @@ class _Machine:
         raise BadPickle("not a pickle of weights: it has the instruction INST")
 
     def build(self) -> None:
-        # The state is torch's ``_metadata`` (versions of modules), which does not affect weights.
-        self.stack.pop()
+        # Of a state dict the state is torch's ``_metadata`` (versions of modules), which does not affect weights.
+        state = self.stack.pop()
         if type(self.stack[-1]) is not Call:
             raise BadPickle("not a pickle of weights: it sets the state of an object that has none")
+        self.stack[-1].state = state
 
     def add(self, flat: list[Any]) -> None:
         """Adds alternating keys and values to the mapping on top of the stack."""

@@ -186,7 +186,8 @@ def _fairseq(listing: Listing) -> Notice | None:
         id="fairseq-directory",
         cause=f"a fairseq model ({files[0]} and its dict.txt), whose names and numbering of tokens are fairseq's own",
         advice="convert it with transformers' convert_bart_original_pytorch_checkpoint_to_pytorch.py (mBART: "
-        "convert_mbart_original_checkpoint_to_pytorch.py), and audit what that writes",
+        "convert_mbart_original_checkpoint_to_pytorch.py), compare it with what that writes (parity compare model.pt "
+        "DIR), and audit that",
     )
 
 

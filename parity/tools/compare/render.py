@@ -12,6 +12,7 @@ from rich.text import Text
 from parity.core.display import shown
 from parity.report.console import console, plural, print_wrapped
 from parity.tools.compare.compare import Compared, Comparison
+from parity.tools.compare.conversion import ConversionComparison
 from parity.tools.compare.tensor_diff import TensorRow
 from parity.tools.gate.render import show_changes
 
@@ -46,6 +47,26 @@ def show_comparison(found: Comparison, everything: bool = False) -> None:
     differing = f"{count} {'differ' if count > 1 else 'differs'}" if count else "no difference beyond both tolerances"
     verdicts = f"; {plural(len(found.changes), 'verdict')} not the same" if found.changes else ""
     out.print(f"{plural(len(found.cases), 'case')} compared: {differing}{verdicts}")
+
+
+def show_conversion(found: ConversionComparison) -> None:
+    """Prints each parameter, setting and token that a conversion lost or changed."""
+    out, found = console(), shown(found)
+    for title, lines in (
+        ("parameters", found.parameters),
+        ("settings", found.settings),
+        ("dictionary", found.dictionary),
+    ):
+        if lines:
+            out.print(Text(title, "bold"))
+        for line in list(lines)[:SHOWN_ROWS]:
+            print_wrapped(out, Text(f"  {line}"), 4)
+        if len(lines) > SHOWN_ROWS:
+            out.print(f"  and {len(lines) - SHOWN_ROWS} more")
+    differ = plural(len(found.parameters), "parameter") + " not the same" if found.parameters else "none differs"
+    more = [plural(len(found.settings), "setting")] if found.settings else []
+    more += [plural(len(found.dictionary), "token")] if found.dictionary else []
+    out.print("; ".join([f"{plural(found.equal, 'parameter')} equal in every bit, {differ}", *more]))
 
 
 def summary(each: Compared) -> str:
