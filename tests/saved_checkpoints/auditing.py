@@ -63,13 +63,13 @@ def _narrowed(checks: Sequence[str] | None, patterns: Sequence[str]) -> Any:
     """
     wanted = [each for each in CHECKS.values() if checks is None or each.id in checks or each.group in checks]
     read = [pattern for each in wanted for pattern in (*each.cases, *each.depends_on)]
-    asked = capturing._asked
+    asked = capturing._make_cases
 
     def some(*arguments: Any) -> list[Case]:
         named = [(case, case.name) for case in asked(*arguments)]
         return [case for case, name in named if _matches(name, read) and _matches(name, patterns)]
 
-    return mock.patch.object(capturing, "_asked", some)
+    return mock.patch.object(capturing, "_make_cases", some)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
