@@ -34,10 +34,10 @@ def _no_attention(question: Question) -> str:
     if question.variant.attention != "sdpa":
         return ""
     if question.model_types and question.is_old:
-        return f"no composition of {question.library} has sdpa attention; loading it with sdpa raises an error"
+        return f"no composition of {question.library} has sdpa attention, and loading it with sdpa raises an error"
     for model_type in question.model_types:
         if model_type in NO_SDPA:
-            return f"{model_type} of {question.library} has no sdpa attention; loading it with sdpa raises an error"
+            return f"{model_type} of {question.library} has no sdpa attention, and loading it with sdpa raises an error"
     return ""
 
 
