@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial, wraps
@@ -96,11 +96,8 @@ def audit(
             written), ``RecordError`` and ``TraceError`` (a damaged run directory).
         OSError, MemoryError: raised by the operating system.
     """
-    options = replace(options or DEFAULTS, **named)
-    if options.models:
-        with _models_of(options, checkpoints) as (options, unaccepted):
-            return audit_with(checkpoints, options, progress, start=began, unaccepted=unaccepted)
-    return audit_with(checkpoints, options, progress, start=began)
+    with _registered(replace(options or DEFAULTS, **named), checkpoints) as (options, unaccepted):
+        return audit_with(checkpoints, options, progress, start=began, unaccepted=unaccepted)
 
 
 def audit_with(
@@ -160,11 +157,28 @@ def capture(
     Returns:
         The manifest, also written to ``out/manifest.json``; the traces are in ``out/traces/``.
     """
-    options = replace(options or DEFAULTS, **named)
-    if options.models:
-        with _models_of(options, checkpoints) as (options, unaccepted):
-            return _capture(checkpoints, options, progress, unaccepted=unaccepted)
-    return _capture(checkpoints, options, progress)
+    with _registered(replace(options or DEFAULTS, **named), checkpoints) as (options, unaccepted):
+        return _capture(checkpoints, options, progress, unaccepted=unaccepted)
+
+
+@contextmanager
+def _registered(
+    options: AuditOptions, checkpoints: Sequence[str | Path]
+) -> Iterator[tuple[AuditOptions, dict[str, str]]]:
+    """The options with a user's models, and the inputs that a model or an engine does not accept.
+
+    Raises:
+        InputError: a model, or the converted files of an engine, cannot be used.
+    """
+    from parity.capture.engines import given_files, unaccepted_inputs
+
+    with ExitStack() as stack:
+        unaccepted: dict[str, str] = {}
+        if options.models:
+            options, unaccepted = stack.enter_context(_models_of(options, checkpoints))
+        if options.converted is not None:
+            stack.enter_context(given_files(options, checkpoints))
+        yield options, unaccepted | unaccepted_inputs(options)
 
 
 @contextmanager

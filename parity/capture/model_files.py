@@ -14,7 +14,7 @@ from parity.capture.cache import TraceCache, default_cache
 from parity.capture.executor import TICK
 from parity.capture.task import THREADS, CaptureError
 from parity.capture.worker_process import Child, describe_exit
-from parity.core.backends import BACKENDS, OBJECT, Entry, user_models
+from parity.core.backends import BACKENDS, ENGINES, OBJECT, Entry, user_models
 from parity.core.errors import InputError
 from parity.core.options import MAIN, AuditOptions
 from parity.core.stacks import resolve_stack
@@ -45,8 +45,8 @@ class ModelFile:
         if not path.is_file():
             raise InputError(f"--model {text}: {path}: no such file")
         stem = re.sub(r"[^A-Za-z0-9_.-]", "-", path.stem)
-        name = named if equals else (stem if stem not in BACKENDS and NAME.fullmatch(stem) else "model")
-        if not NAME.fullmatch(name) or name in BACKENDS:
+        name = named if equals else (stem if stem not in {*BACKENDS, *ENGINES} and NAME.fullmatch(stem) else "model")
+        if not NAME.fullmatch(name) or name in BACKENDS or name in ENGINES:
             raise InputError(f"--model {text}: {name} cannot be a model's name, or is a backend's")
         return cls(name, path, function)
 

@@ -347,6 +347,7 @@ def make_task(
         "python": local_stack.facts["python"],
         "environment": local_stack.environment,
         **({} if entry.cached else {"run": run}),
+        **({"converted": entry.setup["digest"]} if "digest" in entry.setup else {}),
         **({"refused": refused} if refused else {}),
     }
     key = trace_key(**depends)

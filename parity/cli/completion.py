@@ -22,11 +22,11 @@ def checks(incomplete: str) -> list[str]:
 
 def backends(incomplete: str) -> list[str]:
     """Names of backends; behind a slash, their variants."""
-    from parity.core.backends import BACKENDS, audited
+    from parity.core.backends import ENGINES, audited, find_entry
 
-    names = audited()
+    names = [*audited(), *ENGINES]
     if "/" in incomplete.rpartition(",")[2]:
-        names = [f"{name}/{variant}" for name in names for variant in BACKENDS[name].variants]
+        names = [f"{name}/{variant}" for name in names for variant in find_entry(name).variants]
     return _completed(incomplete, names)
 
 

@@ -78,6 +78,13 @@ Models = Annotated[
         "named.",
     ),
 ]
+Converted = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Run the named engine on these converted files. (default: they are made from the checkpoint)",
+    ),
+]
 References = Annotated[
     list[str] | None,
     typer.Option(
@@ -195,6 +202,7 @@ Layerwise = Annotated[bool, typer.Option("--layerwise", help="Also run each laye
 AUDIT_OPTIONS: dict[str, Any] = {
     "backends": Backends,
     "models": Models,
+    "converted": Converted,
     "references": References,
     "checks": Checks,
     "keywords": Keywords,

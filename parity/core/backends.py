@@ -79,7 +79,8 @@ class Entry:
     """What it loads from a checkpoint: its ``model``, ``config`` or ``tokenizer``."""
     role: str = "candidate"
     """``candidate``: an audit runs it where its stack offers it; ``file``: our own reader of the files, run in every
-    audit; ``mutant``: deliberately broken variants, run by a selftest only."""
+    audit; ``mutant``: deliberately broken variants, run by a selftest only; ``engine``: runs a file converted from the
+    checkpoint, and only if named."""
     cached: bool = True
     """Whether the dependencies of its results are known, so that traces can be cached."""
     framework: str = ""
@@ -121,6 +122,10 @@ class Entry:
     """Of a user's model: the backend whose classes it is one of, or derived from."""
     stack: str = ""
     """The only stack it runs in; empty: any that offers it."""
+    unaccepted: Mapping[str, str] = field(default_factory=dict)
+    """Of an engine: documented inputs that it does not accept, with the reason (``parity.cases.unaccepted``)."""
+    examine: str = ""
+    """Of an engine: ``module:function`` that finds what a given directory offers (``parity.capture.engines``)."""
 
     def class_for(self, documented: str) -> str:
         """Name of the class to load: ``TFBartModel`` for ``BartModel``, or its config or tokenizer class."""
@@ -336,6 +341,21 @@ MUTANT_HOSTS: dict[str, Entry] = {
 }
 """Backends with deliberately broken variants: no stack offers them, and only ``parity selftest`` runs them."""
 
+ENGINES: dict[str, Entry] = {
+    "onnxruntime": Entry(
+        "parity.backends.engines.onnx_runtime",
+        "OnnxRuntime",
+        ("onnxruntime", "onnxruntime-gpu", "onnx", "onnxscript", "onnx-ir", "optimum", "optimum-onnx", *_TORCH, *_HUB),
+        role="engine",
+        needs=(("onnxruntime", "onnxruntime-gpu"), ("onnx",), ("onnxscript",), _TORCH, _TRANSFORMERS),
+        install="onnxruntime onnx onnxscript torch transformers",
+        limits="parity.backends.limits.engines:onnxruntime",
+        examine="parity.backends.engines.onnx_files:examine",
+    ),
+}
+"""Engines that run a file converted from the checkpoint (``parity.backends.engines``): named explicitly, never run by
+default."""
+
 
 def find_entry(name: str) -> Entry:
     """The registered entry of this name, or a third party's.
@@ -343,13 +363,13 @@ def find_entry(name: str) -> Entry:
     Raises:
         KeyError: there is no backend of this name; the message has the nearest name, or lists the known ones.
     """
-    ours = BACKENDS | MUTANT_HOSTS | _USER_MODELS
+    ours = BACKENDS | MUTANT_HOSTS | ENGINES | _USER_MODELS
     if name in ours:
         return ours[name]
     others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name in others:
         return _third_party(others[name])
-    raise KeyError(unknown("no backend is named", name, sorted([*BACKENDS, *others])))
+    raise KeyError(unknown("no backend is named", name, sorted([*BACKENDS, *ENGINES, *others])))
 
 
 @contextmanager
@@ -360,8 +380,21 @@ def user_models(entries: Mapping[str, Entry]) -> Iterator[None]:
         ValueError: a name is that of another backend.
     """
     for name in entries:
-        if name in BACKENDS or name in MUTANT_HOSTS or name in _USER_MODELS:
+        if name in BACKENDS or name in MUTANT_HOSTS or name in ENGINES or name in _USER_MODELS:
             raise ValueError(f"{name}: a backend has this name; give the model another: NAME=FILE.py:FUNCTION")
+    with _registered(entries):
+        yield
+
+
+@contextmanager
+def engine_rows(entries: Mapping[str, Entry]) -> Iterator[None]:
+    """Replaces the rows of engines for the duration of a run, for a directory that was given."""
+    with _registered(entries):
+        yield
+
+
+@contextmanager
+def _registered(entries: Mapping[str, Entry]) -> Iterator[None]:
     _USER_MODELS.update(entries)
     try:
         yield

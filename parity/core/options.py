@@ -44,6 +44,9 @@ class AuditOptions:
     models: Sequence[str] = ()
     """Models of your own, each ``FILE.py:FUNCTION`` or ``NAME=FILE.py:FUNCTION``: the function is called with the
     checkpoint's directory and returns the model. Unless ``backends`` names others, they are the only backends."""
+    converted: Path | None = None
+    """The converted files of the one engine that is named (``docs/engines.md``); by default they are made from the
+    checkpoint."""
     references: Sequence[str] | None = None
     """The references whose errors set the tolerances; by default both. One alone is faster, and its tolerances are
     larger (``docs/numerics.md``)."""
@@ -97,7 +100,7 @@ class AuditOptions:
                 object.__setattr__(self, name, tuple(given))
         if isinstance(self.memory, str):
             object.__setattr__(self, "memory", as_bytes(self.memory))
-        for name in ("inputs", "out", "cache", "known_issues"):
+        for name in ("inputs", "out", "cache", "known_issues", "converted"):
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(given))
         for word, given, known in (
@@ -123,6 +126,7 @@ RECORDED = (
     "inputs",
     "model_class",
     "models",
+    "converted",
     "references",
     "time_limit",
     "layerwise",

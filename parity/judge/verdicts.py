@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, cast
 
-from parity.core.backends import OBJECT, find_entry, library_backends
+from parity.core.backends import ENGINES, OBJECT, find_entry, library_backends
 from parity.core.case import Case
 from parity.core.display import at_index
 from parity.core.records import Divergence, Status, SubjectRecord, Verdict, VerdictEvidence
@@ -186,6 +186,7 @@ def _command(cell: Cell) -> str:
     words = ["parity", "audit", cell.run.checkpoint.path]
     words += ["--model", subject.user_model] if subject.user_model else []
     words += [] if subject.user_model else ["--backend", _with_variant(backend, variant.attention)]
+    words += ["--converted", options["converted"]] if options.get("converted") and backend in ENGINES else []
     words += ["--check", cell.check.id]
     for each in options.get("references") or ():
         words += ["--reference", each]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from parity.core.backends import ENGINES
 from parity.core.display import printable, sentence
 from parity.core.resources import in_clone
 from parity.core.stacks import Row, StackError, find, how_to_make, main_interpreter, resolve_stack, table
@@ -30,6 +31,8 @@ class StackFinding:
     versions: dict[str, str] = field(default_factory=dict)
     backends: dict[str, str] = field(default_factory=dict)
     """For each backend the reason why it cannot run, or ""."""
+    engines: dict[str, str] = field(default_factory=dict)
+    """For each engine what to install, or ""."""
     off_pins: tuple[str, ...] = ()
     """Libraries whose version differs from the pinned one."""
 
@@ -68,7 +71,7 @@ def examine() -> Findings:
 
 
 def _stack(row: Row) -> StackFinding:
-    from parity.backends.capabilities import capabilities, words_of
+    from parity.backends.capabilities import cannot_run, capabilities, words_of
     from parity.capture.probe import probe
     from parity.capture.task import CaptureError
 
@@ -79,14 +82,15 @@ def _stack(row: Row) -> StackFinding:
         if interpreter is None:
             return StackFinding(row, None, "not installed here", install)
         stack = resolve_stack(row.name if row.name == "main" else f"{row.name}={interpreter}")
-        facts = probe(row.name, interpreter, stack.environment, stack.backends)
+        facts = probe(row.name, interpreter, stack.environment, (*stack.backends, *ENGINES))
     except (StackError, CaptureError) as error:
         return StackFinding(row, None, str(error), install)
     lacking = {name: capabilities(name, "eager", facts["versions"])[1] for name in stack.backends}
     backends = {name: why.get(words_of(name)[0], "") for name, why in lacking.items()}
+    engines = {name: cannot_run(name, facts["versions"]) and ENGINES[name].install for name in ENGINES}
     versions = {_normal(name): version for name, version in facts["versions"].items()}
     todo = install if all(backends.values()) else ""
-    return StackFinding(row, interpreter, "", todo, versions, backends, _off_pins(row, versions))
+    return StackFinding(row, interpreter, "", todo, versions, backends, engines, _off_pins(row, versions))
 
 
 def _off_pins(row: Row, versions: Mapping[str, str]) -> tuple[str, ...]:
@@ -153,6 +157,12 @@ def _stack_lines(finding: StackFinding) -> list[Text]:
         lines.append(
             Text(f"  no   {backend}: {sentence(why)}", "yellow") if why else Text(f"  yes  {backend}", "green")
         )
+    for engine, install in finding.engines.items():
+        # An engine is optional: where it is missing is told for the first stack only.
+        if not install:
+            lines.append(Text(f"  yes  {engine} (engine: --backend {engine})", "green"))
+        elif finding.row.name == "main":
+            lines.append(Text(f"  opt  {engine} (engine): pip install {install}", "bright_black"))
     for line in finding.off_pins:
         lines.append(Text(f"  note {line}: verdicts may differ from those recorded in known issues", "yellow"))
     return lines

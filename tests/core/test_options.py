@@ -44,10 +44,16 @@ def test_what_is_not_the_default_is_recorded_as_json_can_hold_it():
         "checks": ["losses", "NUM01"],
         "keywords": "numbers or losses",
         "models": ["port.py:load"],
+        "converted": Path("onnx"),
         "references": ["reference-torch"],
     }
     assert set(given) == set(RECORDED)
-    assert AuditOptions(**given).recorded() == {**given, "inputs": "rows.jsonl", "checks": ["NUM01", "losses"]}
+    assert AuditOptions(**given).recorded() == {
+        **given,
+        "inputs": "rows.jsonl",
+        "converted": "onnx",
+        "checks": ["NUM01", "losses"],
+    }
 
 
 @pytest.mark.parametrize(
