@@ -25,7 +25,6 @@ SETTINGS = {
     "opset": 18,
     "dtype": "float32",
     "attention": "eager",
-    "version": 1,
 }
 EXTERNAL = 1 << 30
 """Bytes of parameters from which they are written beside the graph: a protobuf message holds less than 2 GiB."""
