@@ -167,22 +167,32 @@ def parity_audit(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Repo
 
 
 @pytest.fixture(scope="session")
-def assert_parity(parity_audit: Callable[..., Report]) -> Callable[..., Report]:
-    """Audits a checkpoint and fails the test where the command ``parity audit`` would not exit with 0.
+def assert_parity(
+    parity_audit: Callable[..., Report], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Report]:
+    """Audits a checkpoint, or a model of your own, and fails the test where ``parity audit`` would not exit with 0.
 
     The test fails with the text that the terminal shows: a block for each group of failures and the verdict, what could
-    not run, or the line about input that cannot be used. Options are those of ``parity.audit``; the report is returned.
+    not run, or the line about input that cannot be used. Options are those of ``parity.audit``; with ``model`` those
+    of ``parity.check``. The report is returned.
 
     >>> def test_my_checkpoint(assert_parity):
     ...     assert_parity("path/to/checkpoint", backends=["hf-torch"], checks=["numbers"])
+    >>> def test_my_model(assert_parity):
+    ...     assert_parity(model=MyModel.load("path/to/checkpoint"), checkpoint="path/to/checkpoint")
     """
 
-    def check(checkpoint: str | Path, **options: Any) -> Report:
+    def check(checkpoint: str | Path, *, model: Any = None, **options: Any) -> Report:
         __tracebackhide__ = True
         from parity.cli.exit_codes import is_bad_input, one_line
 
         try:
-            report = parity_audit(checkpoint, **options)
+            if model is None:
+                report = parity_audit(checkpoint, **options)
+            else:
+                from parity.own_model import check as checked
+
+                report = checked(model, checkpoint, **{"out": tmp_path_factory.mktemp("parity"), **options})
         except Exception as error:
             if not is_bad_input(error):
                 raise

@@ -72,8 +72,8 @@ class _Channel:
 
 @contextmanager
 def caller_restored(model: Any) -> Iterator[None]:
-    """Restores what a check changes in the caller's process: training mode and gradients of a PyTorch module, random
-    states, thread counts and switches of precision."""
+    """Restores what a check, or the model, changes in the caller's process: training mode and gradients of a PyTorch
+    module, random states, thread counts and PyTorch's switches."""
     states = np.random.get_state(), random.getstate()
     torch = sys.modules.get("torch")
     with _torch_restored(torch, model) if torch is not None else _nothing():
@@ -100,6 +100,8 @@ def _torch_restored(torch: Any, model: Any) -> Iterator[None]:
     if sum(parameter.numel() for parameter, _ in gradients) < SMALL:
         torch.set_num_threads(1)
     switches = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    dtype, tracks = torch.get_default_dtype(), torch.is_grad_enabled()
+    deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         yield
     finally:
@@ -111,6 +113,9 @@ def _torch_restored(torch: Any, model: Any) -> Iterator[None]:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = switches
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(tracks)
+        torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
 
 
 SMALL = 1 << 24

@@ -15,6 +15,7 @@ from parity.backends.user.offer import (
     Offer,
     accepted_inputs,
     all_lacking,
+    in_one_process,
     named_fields,
     unaccepted,
 )
@@ -57,7 +58,7 @@ class FunctionModel:
         states: Callable[[], Mapping[str, Any]] | None = None,
         report: LoadReport | None = None,
     ) -> None:
-        self._function, self.offer, self._spec, self._to_input = function, offer, spec, to_input
+        self._function, self.offer, self._spec, self._to_input = in_one_process(function), offer, spec, to_input
         self._parameters, self._around, self._states = parameters, around, states
         self.class_name = offer.class_name
         self.report = report or LoadReport()

@@ -14,7 +14,7 @@ from parity.backends.hf.torch_backend import HfTorchModel
 from parity.backends.protocol import LoadReport
 from parity.backends.torch_util import as_tensors, bits_on_host
 from parity.backends.user.function import FunctionModel, with_hidden_states
-from parity.backends.user.offer import NotUsable, Offer, accepted_inputs, all_lacking, unaccepted
+from parity.backends.user.offer import NotUsable, Offer, accepted_inputs, all_lacking, in_one_process, unaccepted
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import ATTENTIONS, Variant
 
@@ -166,6 +166,11 @@ class _DocumentedModule(HfTorchModel):
 
     def _tensors(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         return as_tensors(inputs, *self._at)
+
+    # Every call of the module passes through one of these.
+    _forward = in_one_process(HfTorchModel._forward)
+    _encoded = in_one_process(HfTorchModel._encoded)
+    generate = in_one_process(HfTorchModel.generate)
 
     def _output_options(self) -> dict[str, bool]:
         return {"output_hidden_states": True, "output_attentions": self.offer.offers("attentions")}
