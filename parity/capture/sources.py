@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from parity.core.backends import find_entry
@@ -68,9 +69,14 @@ class OwnSources:
         """A file's digest, and our modules that it imports."""
         if file not in self._read:
             content = file.read_bytes()
-            named = _imports(ast.parse(content), inside_functions=file.name != "__init__.py")
-            self._read[file] = (hashlib.sha256(content).digest(), frozenset(filter(_is_ours, named)))
+            self._read[file] = hashlib.sha256(content).digest(), _named(content, file.name != "__init__.py")
         return self._read[file]
+
+
+@cache
+def _named(content: bytes, inside_functions: bool) -> frozenset[str]:
+    """Our modules that a file of this content imports; parsed once in a process."""
+    return frozenset(filter(_is_ours, _imports(ast.parse(content), inside_functions)))
 
 
 def _is_ours(module: str) -> bool:

@@ -2,7 +2,8 @@
 
 ``<!-- run -->`` before a fenced block marks it: a ``console`` block, whose commands begin with ``$``, or a ``python``
 block, executed with the names of the blocks before it. ``<!-- run: full -->`` marks what takes long, and ``exit 1``
-the exit code of the commands: ``<!-- run: full, exit 1 -->``.
+the exit code of the commands: ``<!-- run: full, exit 1 -->``. ``<!-- run: full, needs NAME -->`` is run where a package
+is installed, in a test of its own, after the block marked as ``<!-- run: first -->``.
 
 ``python -m tests.docs.runner PAGE`` runs all blocks of a page and writes what they print into it.
 """
@@ -49,6 +50,9 @@ class Block(NamedTuple):
     full: bool
     code: int
     line: int
+    first: bool
+    needs: str
+    """A package that no stack has."""
 
 
 def blocks(page: Path) -> list[Block]:
@@ -60,8 +64,17 @@ def blocks(page: Path) -> list[Block]:
 def _block(found: re.Match[str], text: str) -> Block:
     options = found["options"]
     code = re.search(r"exit (\d+)", options)
+    needs = re.search(r"needs (\w+)", options)
     line = text.count("\n", 0, found.start("body")) + 1
-    return Block(found["language"], found["body"], "full" in options, int(code[1]) if code else 0, line)
+    return Block(
+        found["language"],
+        found["body"],
+        "full" in options,
+        int(code[1]) if code else 0,
+        line,
+        "first" in options,
+        needs[1] if needs else "",
+    )
 
 
 def commands(body: str) -> Iterator[tuple[str, str]]:
@@ -120,15 +133,18 @@ def comparable(output: str) -> str:
     return re.sub(r" {2,}", "  ", text)
 
 
-def run_page(page: Path, folder: Path, environment: Mapping[str, str], full: bool) -> None:
+def run_page(page: Path, folder: Path, environment: Mapping[str, str], full: bool, package: str = "") -> None:
     """Runs the blocks of a page, those that take long too with ``full``.
+
+    Args:
+        package: run only the first block and those that need this package; by default those that need none.
 
     Raises:
         AssertionError: an output is not that of the page, with the difference.
     """
     names: dict[str, Any] = {}
     for block in blocks(page):
-        if block.full and not full:
+        if (block.full and not full) or (block.needs != package and not block.first):
             continue
         if block.language == "python":
             exec(compile("\n" * (block.line - 1) + block.body, str(page), "exec"), names)

@@ -47,6 +47,17 @@ def test_blocks_that_take_long(page, here, tmp_path):
     run_page(page, tmp_path, here, full=True)
 
 
+NEEDED = sorted({(page, each.needs) for page in PAGES for each in blocks(page) if each.needs})
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("page", "package"), NEEDED, ids=lambda each: each if isinstance(each, str) else named(each))
+def test_blocks_that_need_another_package(page, package, here, tmp_path):
+    pytest.importorskip(package, reason=f"{package} is in no stack")
+    run_page(page, tmp_path, here, full=True, package=package)
+
+
 def test_numbers_of_a_run_are_not_compared_but_words_are():
     assert comparable("took 3.1 s at [batch 2, src 8], 154 × tolerance") == comparable(
         "took 1 min 04 s at [batch 0, src 1], 2.5e+06 × tolerance"

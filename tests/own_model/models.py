@@ -36,6 +36,17 @@ class Renamed(nn.Module):
         return (found.logits,) if labels is None else (found.loss, found.logits)
 
 
+class Logits(nn.Module):
+    """Three arguments, and logits alone."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, input_ids, attention_mask, decoder_input_ids):
+        return self.inner(input_ids, attention_mask, decoder_input_ids).logits
+
+
 def rename(name: str) -> str:
     return name.removeprefix("net.")
 
@@ -137,4 +148,19 @@ def not_a_number(checkpoint: Path):
     def forward(input_ids, attention_mask, decoder_input_ids):
         return np.full_like(right(input_ids, attention_mask, decoder_input_ids), np.nan)
 
+    return forward
+
+
+def forking(checkpoint: Path):
+    """Every call goes on in a copy of the process too."""
+    import os
+
+    right, copies = function(checkpoint), []
+
+    def forward(input_ids, attention_mask, decoder_input_ids):
+        if copy := os.fork():
+            copies.append(copy)
+        return right(input_ids, attention_mask, decoder_input_ids)
+
+    forward.copies = copies
     return forward

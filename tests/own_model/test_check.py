@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
@@ -48,6 +49,17 @@ def test_the_library_s_class_is_checked_through_its_whole_interface(check, libra
     known = {verdict.evidence["known_issue"] for verdict in report.verdicts if verdict.status == "known"}
     assert "hf-labels-switch-the-cache-off" in known
     assert {"GEN02", "CACHE01", "GRAD01", "LOAD01"} <= {verdict.check for verdict in report.verdicts}
+
+
+def test_a_class_with_fused_attention_is_judged_as_the_library_s_own(check, directory):
+    import transformers
+
+    report = check(transformers.BartForConditionalGeneration.from_pretrained(directory), checks=["outputs", "HEAD01"])
+    assert report.failures == () and {verdict.variant for verdict in report.verdicts if verdict.case} >= {"sdpa"}
+    known = {verdict.evidence["known_issue"] for verdict in report.verdicts if verdict.status == "known"}
+    assert "hf-torch-sdpa-ignores-head-masks" in known
+    reasons = {verdict.reason for verdict in report.verdicts if verdict.status == "skip"}
+    assert any("sdpa returns no weights" in reason for reason in reasons)
 
 
 def test_a_fault_in_a_class_of_the_library_is_located(check, library):
@@ -115,6 +127,38 @@ def test_python_s_random_state_is_restored():
     with caller_restored(None):
         random.random()
     assert random.getstate() == before
+
+
+def test_switches_that_a_model_sets_are_restored():
+    before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled()
+    with caller_restored(torch.nn.Linear(1, 1)):
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(not before[1])
+        torch.use_deterministic_algorithms(not before[2])
+    assert before == (torch.get_default_dtype(), torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled())
+
+
+def test_a_model_that_forks_is_run_in_this_process_only(check, directory):
+    model = models.forking(directory)
+    assert check(model, checks=["NUM04"]).failures == ()
+    assert model.copies and {os.waitpid(copy, 0)[1] for copy in model.copies} == {0}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_module_of_another_dtype_is_compared_in_that_dtype(check, library, dtype):
+    report = check(models.Renamed(library.to(getattr(torch, dtype))).train(), checks=["NUM04", "LOSS01"])
+    assert report.failures == () and {"NUM04", "LOSS01"} <= passed(report)
+    assert {verdict.dtype for verdict in report.verdicts if verdict.check == "NUM04"} == {dtype}
+
+
+def test_an_exported_module_is_checked(check, library):
+    module = models.Logits(library)
+    axes = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
+    example = {"input_ids": torch.full((2, 7), 5), "attention_mask": torch.ones(2, 7, dtype=torch.int64)}
+    example["decoder_input_ids"] = example["input_ids"][:, :5]
+    exported = torch.export.export(module, (), example, dynamic_shapes=dict.fromkeys(example, axes))
+    report = check(exported.module(), checks=["NUM04", "BATCH01"])
+    assert report.failures == () and {"NUM04", "BATCH01"} <= passed(report)
 
 
 def test_a_model_that_returns_nan_or_raises_is_a_finding(check, directory):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -73,7 +74,9 @@ def write_page(report: Report, path: Path) -> None:
     temporary.replace(path)
 
 
+@cache
 def _templates() -> Environment:
+    # Compiled once in a process.
     # Always escaped: what a model is called and what a library raised are written by others.
     environment = Environment(
         loader=FileSystemLoader(data("report/html")),
