@@ -108,10 +108,16 @@ def audited(checkpoints, **options):
 @pytest.fixture(autouse=True)
 def without_a_capture(monkeypatch):
     monkeypatch.setattr(parity.api, "audit", audited)
+    monkeypatch.setattr("parity.own_model.check", lambda model, checkpoint, out: model(checkpoint))
 
 @pytest.mark.parametrize("name", ["good", "bad", "empty", "partial", "absent"])
 def test_mine(name, assert_parity):
     assert assert_parity(name, backends=["hf-torch"]).totals.passed == 1
+
+def test_my_model(assert_parity):
+    assert assert_parity(model=REPORTS.get, checkpoint="good").totals.passed == 1
+    with pytest.raises(pytest.fail.Exception, match="NUM01 fail"):
+        assert_parity(model=REPORTS.get, checkpoint="bad")
 
 def test_a_report(parity_audit):
     assert [each.check for each in parity_audit("bad").failures] == ["NUM01"]
@@ -124,7 +130,7 @@ def test_the_fixtures_serve_people_s_own_tests(project):
     """What a test fails with is what the terminal shows, without a traceback."""
     (project / "test_own.py").write_text(OWN, encoding="utf-8")
     ended = run_pytest(project, "-rA")
-    assert "4 failed, 2 passed" in ended.stdout.splitlines()[-1], ended.stdout
+    assert "4 failed, 3 passed" in ended.stdout.splitlines()[-1], ended.stdout
     assert "NUM01 fail · hf-flax · bart-odd" in ended.stdout
     assert "FAILED hf-flax: 1 check (1 cell), first at decoder.hidden.1 · 1 passed" in ended.stdout
     assert "every cell is skipped" in ended.stdout
