@@ -20,6 +20,7 @@ from parity.backends.user.offer import (
     unaccepted,
 )
 from parity.core.model_spec import ModelSpec
+from parity.core.subject import DTYPES
 
 SERIES = ("encoder_hidden_states", "encoder_attentions", "decoder_hidden_states", "decoder_attentions")
 OUTPUT_ORDER = (
@@ -131,7 +132,8 @@ def describe_function(function: Callable[..., Any], spec: ModelSpec, inputs: Map
 
 
 def with_hidden_states(model: FunctionModel, inputs: Mapping[str, np.ndarray], offer: Offer) -> Offer:
-    """The offer, with hidden states if a call returns those of every layer; unchanged if the call raises.
+    """The offer, with hidden states if a call returns those of every layer, and with the dtype of the output if the
+    framework's parameters do not have one; unchanged if the call raises.
 
     An exception is a result of the cases, which report it.
     """
@@ -146,9 +148,11 @@ def with_hidden_states(model: FunctionModel, inputs: Mapping[str, np.ndarray], o
     )
     try:
         found = trial.call({name: array for name, array in inputs.items() if name not in offer.inputs})
+        dtype = on_host(found[HEAD_FIELDS[model._spec.head][0]])[1]
     except Exception:
         return offer
-    return trial.offer if _has_every_state(found, model._spec) else offer
+    best = trial.offer if _has_every_state(found, model._spec) else offer
+    return best if best.framework == "torch" or dtype not in DTYPES else best.computing_in(dtype)
 
 
 def _has_every_state(found: Mapping[str, Any], spec: ModelSpec) -> bool:

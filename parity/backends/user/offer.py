@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -57,6 +57,12 @@ class Offer:
             if word not in (self.dtype, self.device):
                 self.lacking.setdefault(word, f"the model computes in {self.dtype} on {self.device}")
 
+    def computing_in(self, dtype: str) -> Offer:
+        """The same in another dtype."""
+        return replace(
+            self, dtype=dtype, lacking={word: why for word, why in self.lacking.items() if word not in DTYPES}
+        )
+
     def offers(self, word: str) -> bool:
         return word not in self.lacking
 
@@ -86,6 +92,9 @@ class NotUsable(ValueError):
 
 def accepted_inputs(function: Callable[..., Any]) -> frozenset[str] | None:
     """Names of the arguments that a callable accepts; None if it accepts any name, or they are unknown."""
+    of_graph = getattr(function, "structured_input_signature", None)  # a signature of TensorFlow's SavedModel
+    if isinstance(of_graph, tuple) and len(of_graph) == 2 and isinstance(of_graph[1], Mapping):
+        return frozenset(of_graph[1])
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -118,13 +127,15 @@ def named_fields(output: Any, spec: ModelSpec, labelled: bool) -> dict[str, Any]
     """A model's output as a mapping of documented field names; fields that are None are left out.
 
     A tuple is read in documented order: the loss first if labels were passed, then the head's output. An array alone is
-    the head's output.
+    the head's output, and so is the only value of a mapping that has no documented name (SavedModel's ``output_0``).
 
     Raises:
         NotUsable: the output is neither an array, nor a tuple, nor a mapping or object with the head's field.
     """
     wanted = HEAD_FIELDS[spec.head]
     if isinstance(output, Mapping):
+        if len(output) == len(wanted) == 1 and next(iter(output)).startswith("output"):
+            return dict(zip(wanted, output.values(), strict=True))
         return {name: value for name, value in output.items() if value is not None}
     if isinstance(output, (tuple, list)):
         names = (*(("loss",) if labelled and spec.head != "none" else ()), *wanted)
