@@ -59,13 +59,14 @@ def given_files(options: AuditOptions, checkpoints: Sequence[str | Path]) -> Ite
         raise InputError(f"--converted: {error}") from error
     except OSError as error:
         raise InputError(f"--converted: {error.filename or folder}: cannot be read: {error.strerror}") from error
-    entry = replace(entry, setup={"given": str(folder), "digest": digest}, **offered)
+    setup = {"given": str(folder), "digest": digest, **offered.get("setup", {})}
+    entry = replace(entry, setup=setup, unaccepted=offered.get("unaccepted", entry.unaccepted))
     with engine_rows({named[0]: entry}):
         yield
 
 
 def _examined(examine: str, folder: Path, record: dict) -> dict:
-    """What the files offer: fields of ``Entry``; nothing where the engine does not tell by the files."""
+    """What the files offer: ``setup`` and ``unaccepted``; nothing where it does not depend on the files."""
     if not examine:
         return {}
     module, _, function = examine.partition(":")

@@ -35,7 +35,7 @@ def layout(folder: Path) -> str:
 
 
 def examine(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Fields of the engine's row for given files, by their names.
+    """For given files: ``setup``, further keywords of the backend's ``setup``, and ``unaccepted`` inputs.
 
     Raises:
         UnusableFiles: they are no known set.
@@ -43,4 +43,9 @@ def examine(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     kind = layout(folder)
     if kind == "whole":
         return {}
-    raise UnusableFiles(f"{folder}: {kind}: not supported yet")
+    has_past = kind == "merged" or (folder / WITH_PAST).is_file()
+    reason = f"{DECODER if kind == 'parts' else MERGED} has no input decoder_attention_mask"
+    return {
+        "setup": {"layout": f"{kind}+past" if has_past else kind},
+        "unaccepted": {"decoder_attention_mask": reason},
+    }

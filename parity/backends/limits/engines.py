@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 from parity.backends.capabilities import OPERATIONS, everything
-from parity.backends.engines.onnx_files import CLASSES
+from parity.backends.engines.onnx_files import CLASSES, MERGED, WITH_PAST
 from parity.backends.limits import Question
 from parity.core.subject import DTYPES
 
 EXPORTED = "the exported graph is the whole documented call without labels"
+PARTS = "the graphs of optimum-onnx have neither this input nor this output"
 
 
 def onnxruntime(question: Question) -> dict[str, str]:
-    """By capability, why our own export lacks it."""
+    """By capability, why the files lack it: our own export, or the graphs of optimum-onnx."""
+    layout = question.entry.setup.get("layout", "")
+    if layout:
+        return _of_parts(question, layout) | _where(question)
     if question.documented not in CLASSES:
         return everything(f"only {' and '.join(CLASSES)} are exported")
-    found = {word: EXPORTED for word in OPERATIONS if word != "hidden_states"}
-    return found | of_onnx_runtime(question)
+    return {word: EXPORTED for word in OPERATIONS if word != "hidden_states"} | _where(question)
 
 
-def of_onnx_runtime(question: Question) -> dict[str, str]:
+def _of_parts(question: Question, layout: str) -> dict[str, str]:
+    if question.documented != CLASSES[0]:
+        return everything(f"graphs of encoder and decoder are run as {CLASSES[0]} only")
+    offered = {"encode_decode"}
+    found: dict[str, str] = {}
+    searches = ("generate", "beam_search", "no_repeat_ngram")
+    if layout.endswith("+past"):
+        offered |= {"decode_steps", "cross_cache"}
+    else:
+        found |= dict.fromkeys(("decode_steps", "cross_cache"), f"there is neither {WITH_PAST} nor {MERGED}")
+    if question.versions.get("optimum-onnx"):
+        offered |= {*searches}
+    else:
+        found |= dict.fromkeys(searches, "optimum-onnx, which generates text with these graphs, is not installed")
+    return dict.fromkeys((word for word in OPERATIONS if word not in offered), PARTS) | found
+
+
+def _where(question: Question) -> dict[str, str]:
     """Dtypes and devices, whatever the files."""
-    found = dict.fromkeys((word for word in DTYPES if word != "float32"), "exported in float32")
+    found = dict.fromkeys((word for word in DTYPES if word != "float32"), "the graphs compute in float32")
     if not question.versions.get("onnxruntime-gpu"):
         found["cuda"] = "onnxruntime-gpu, which has the CUDA execution provider, is not installed"
     return found
