@@ -119,10 +119,9 @@ class PartsModel:
         raise LookupError("the parameters of graphs are not read")
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> dict[str, Any]:
-        """The logits, and the encoder's last state."""
+        """The logits, by the encoder and then the decoder."""
         mask, state = self._encode(inputs)
-        found = self._first(mask, state, inputs["decoder_input_ids"])
-        return {"logits": found["logits"], "encoder_last_hidden_state": state}
+        return {"logits": self._first(mask, state, inputs["decoder_input_ids"])["logits"]}
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The same: a whole call is never one graph."""
