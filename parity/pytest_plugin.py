@@ -21,6 +21,8 @@ RUN = "parity_run"
 """What a worker of pytest-xdist is told the run's directory under."""
 ONLY = "parity_only"
 """… and whether cells are all there is to collect."""
+RULES = "parity_rules"
+"""… and the requirements that a backend was tested for."""
 
 
 class CellFailed(Exception):
@@ -47,6 +49,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("golden", "STACK,…", "Judge the stored reference data of these stacks too."),
     ):
         group.addoption(f"--parity-{name}", action="append", metavar=meta, default=[], help=description)
+    group.addoption(
+        "--parity-backend-conformance",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="Test that a third party's backend, by the name of its entry point, keeps the interface; repeat for more.",
+    )
     group.addoption("--parity-known-issues", metavar="FILE", help="Read your own expected failures from a TOML file.")
     group.addoption("--parity-out", metavar="DIR", help="Write the run here. (default: runs/<UTC time>)")
 
@@ -58,11 +67,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if worker_input is not None:
         config.stash[_run] = worker_input.get(RUN)
         config.stash[_only] = worker_input.get(ONLY, False)
+        config.stash[_rules] = worker_input.get(RULES, [])
         return
     given = config.getoption("--parity-report")
     requested = config.getoption("--parity")
     # Whoever names files wants their tests too.
-    config.stash[_only] = bool(given or requested) and config.args_source is not pytest.Config.ArgsSource.ARGS
+    backends = config.getoption("--parity-backend-conformance") or []
+    own = bool(given or requested or backends)
+    config.stash[_only] = own and config.args_source is not pytest.Config.ArgsSource.ARGS
+    config.stash[_rules] = [rule for name in backends for rule in _conformance(name)]
     config.stash[_run] = str(_audited(config, requested)) if requested else given
 
 
@@ -71,6 +84,7 @@ def pytest_configure_node(node: Any) -> None:
     """Tells a worker of pytest-xdist where the report is."""
     node.workerinput[RUN] = node.config.stash[_run]
     node.workerinput[ONLY] = node.config.stash[_only]
+    node.workerinput[RULES] = node.config.stash[_rules]
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -80,10 +94,51 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     if session.config.stash.get(_run, None):
         items += Cells.from_parent(session, name="parity", nodeid="parity").collect()
+    rules = session.config.stash.get(_rules, [])
+    items += [
+        KeepsTheInterface.from_parent(session, name=f"{backend}::{name}", problem=problem)
+        for backend, name, problem in rules
+    ]
 
 
 _run = pytest.StashKey[str | None]()
 _only = pytest.StashKey[bool]()
+_rules = pytest.StashKey[list[list[str]]]()
+
+
+class KeepsTheInterface(pytest.Item):
+    """One requirement of the interface of backends (``parity.tools.conformance``)."""
+
+    def __init__(self, *, problem: str, **given: Any) -> None:
+        super().__init__(**given)
+        self.problem = problem
+
+    def runtest(self) -> None:
+        if self.problem:
+            raise CellFailed(printable(self.problem, 1000))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        return str(excinfo.value) if isinstance(excinfo.value, CellFailed) else super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return Path(self.name.partition("::")[0]), None, self.name
+
+
+def _conformance(name: str) -> list[list[str]]:
+    """Backend, rule and problem of each requirement.
+
+    Raises:
+        pytest.UsageError: there is no such backend, or the references cannot run.
+    """
+    from parity.cli.exit_codes import is_bad_input, one_line
+    from parity.tools.conformance import conformance
+
+    try:
+        return [[name, rule.name, rule.problem] for rule in conformance(name)]
+    except Exception as error:
+        if is_bad_input(error):
+            raise pytest.UsageError(f"parity: {one_line(error)}") from error
+        raise
 
 
 class Cells(pytest.Collector):

@@ -13,6 +13,10 @@ from parity.core.display import printable
 
 @guarded
 def init(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[backend NAME]", help="A package with a backend of your own, instead of a repository."),
+    ] = None,
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,11 +34,18 @@ def init(
     Works on the current directory. What is there already is left as it is, and the difference shown.
 
     Example: parity init --checkpoint models/my-bart
+
+    Example: parity init backend my-engine
     """
+    from parity.core.errors import InputError
+    from parity.tools.init.backend import init_backend
     from parity.tools.init.init import init as write
 
+    if what and (len(what) != 2 or what[0] != "backend"):
+        raise InputError(f"{' '.join(what)}: expected nothing, or backend NAME")
+    changes = init_backend(Path.cwd(), what[1], force) if what else write(Path.cwd(), checkpoint or [], force)
     different = False
-    for change in write(Path.cwd(), checkpoint or [], force):
+    for change in changes:
         if change.written:
             print(f"{'wrote' if change.before is None else 'changed'}  {change.path}")
         elif change.before == change.after:
@@ -45,6 +56,9 @@ def init(
             print(*(f"  {printable(line, 500)}" for line in change.diff.splitlines()), sep="\n")
     if different:
         print("to replace what differs: parity init --force")
+    if what:
+        print(f"next     pip install -e {what[1]}, then pytest --parity-backend-conformance {what[1]}")
+        return
     print("next     parity audit --out runs/first, then parity gate runs/first --update, and commit the baseline")
 
 
