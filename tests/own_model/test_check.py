@@ -149,14 +149,46 @@ def test_a_module_of_another_dtype_is_compared_in_that_dtype(check, library, dty
     assert {verdict.dtype for verdict in report.verdicts if verdict.check == "NUM04"} == {dtype}
 
 
-def test_an_exported_module_is_checked(check, library):
+def test_an_exported_and_a_traced_module_are_checked(check, library):
     module = models.Logits(library)
     axes = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
     example = {"input_ids": torch.full((2, 7), 5), "attention_mask": torch.ones(2, 7, dtype=torch.int64)}
     example["decoder_input_ids"] = example["input_ids"][:, :5]
     exported = torch.export.export(module, (), example, dynamic_shapes=dict.fromkeys(example, axes))
-    report = check(exported.module(), checks=["NUM04", "BATCH01"])
-    assert report.failures == () and {"NUM04", "BATCH01"} <= passed(report)
+    traced = torch.jit.trace(module, example_kwarg_inputs=example, check_trace=False)
+    for model in (exported.module(), traced):
+        report = check(model, checks=["NUM04", "BATCH01"])
+        assert report.failures == () and {"NUM04", "BATCH01"} <= passed(report)
+
+
+def test_a_mask_that_a_model_requires_is_passed_to_it(check, library):
+    def forward(input_ids, attention_mask, decoder_input_ids, decoder_attention_mask):
+        arrays = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "decoder_input_ids": decoder_input_ids,
+            "decoder_attention_mask": decoder_attention_mask,
+        }
+        with torch.no_grad():
+            return library.eval()(**{name: torch.from_numpy(array) for name, array in arrays.items()}).logits
+
+    report = check(forward, checks=["NUM04", "MASK02"])
+    assert report.failures == () and "NUM04" in passed(report)
+
+
+def test_a_function_that_computes_in_another_dtype_is_compared_in_it(check, directory):
+    right = models.function(directory)
+
+    def forward(input_ids, attention_mask, decoder_input_ids):
+        return torch.from_numpy(right(input_ids, attention_mask, decoder_input_ids)).bfloat16()
+
+    report = check(forward, checks=["NUM04"])
+    assert report.failures == () and {each.dtype for each in report.verdicts if each.check == "NUM04"} == {"bfloat16"}
+
+
+def test_an_output_that_is_none_is_a_failure_of_the_model(check):
+    report = check(lambda input_ids: {"encoder": input_ids}, checks=["NUM04"])
+    assert report.totals.error == 0 and report.failures, report
 
 
 def test_a_model_that_returns_nan_or_raises_is_a_finding(check, directory):
@@ -169,6 +201,11 @@ def test_a_model_that_returns_nan_or_raises_is_a_finding(check, directory):
 @pytest.mark.parametrize(
     ("model", "options", "cause"),
     [
+        (
+            lambda input_ids, ids: ids,
+            {},
+            "<lambda> has an argument ids without a default, which is not a documented input",
+        ),
         ("text", {}, "a str is no module and no function"),
         (lambda tokens: tokens, {}, r"<lambda> has no argument input_ids \(its arguments: tokens\)"),
         (lambda input_ids: input_ids, {"params": {}}, "params: only for a Flax module, and the model is a function"),

@@ -13,7 +13,7 @@ from parity.backends.limits import Question
 from parity.backends.protocol import LoadReport
 from parity.backends.registry import limits_of
 from parity.backends.user.function import FunctionModel, describe_function, with_hidden_states
-from parity.backends.user.offer import NotUsable, Offer, accepted_inputs, all_lacking, unaccepted
+from parity.backends.user.offer import NotUsable, Offer, accepted_inputs, all_lacking, required_inputs, unaccepted
 from parity.core.backends import find_entry
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import Variant
@@ -98,7 +98,7 @@ def _flax_module(model: Any, spec: ModelSpec, inputs: Mapping[str, np.ndarray], 
     if params is None:
         raise NotUsable(f"{name} is a Flax module: pass its parameters, params=")
     variables = params if isinstance(params, Mapping) and "params" in params else {"params": params}
-    return _callable(name, "jax", type(model).__call__, lambda **given: model.apply(variables, **given), spec, inputs)
+    return _callable(name, "jax", model.__call__, lambda **given: model.apply(variables, **given), spec, inputs)
 
 
 def _keras_model(model: Any, spec: ModelSpec, inputs: Mapping[str, np.ndarray]) -> FunctionModel:
@@ -125,6 +125,6 @@ def _callable(
 ) -> FunctionModel:
     absent = unaccepted(name, accepted_inputs(signature), spec)
     offer = Offer(name, framework, all_lacking(f"{name} has no interface for it"), absent)
-    found = FunctionModel(call, offer, spec)
+    found = FunctionModel(call, offer, spec, required=required_inputs(name, signature, spec))
     found.offer = with_hidden_states(found, inputs, offer)
     return found

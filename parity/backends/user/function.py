@@ -17,6 +17,7 @@ from parity.backends.user.offer import (
     all_lacking,
     in_one_process,
     named_fields,
+    required_inputs,
     unaccepted,
 )
 from parity.core.model_spec import ModelSpec
@@ -45,6 +46,8 @@ class FunctionModel:
         to_input: from a NumPy array (int64, or float32) to what the function takes.
         parameters: yields canonical names and values, if the offer has ``load``.
         around: a context manager entered around each call.
+        required: its arguments without a default. A mask among them that a call does not have is passed as ones, which
+            is what its absence means.
     """
 
     def __init__(
@@ -58,9 +61,11 @@ class FunctionModel:
         around: Callable[[], Any] | None = None,
         states: Callable[[], Mapping[str, Any]] | None = None,
         report: LoadReport | None = None,
+        required: frozenset[str] = frozenset(),
     ) -> None:
         self._function, self.offer, self._spec, self._to_input = in_one_process(function), offer, spec, to_input
         self._parameters, self._around, self._states = parameters, around, states
+        self._required = required
         self.class_name = offer.class_name
         self.report = report or LoadReport()
 
@@ -71,7 +76,7 @@ class FunctionModel:
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
         """The fields that the offer has, in documented order."""
-        given = {name: self._to_input(np.asarray(array)) for name, array in inputs.items()}
+        given = {name: self._to_input(np.asarray(array)) for name, array in self._completed(inputs).items()}
         if self._around is None:
             output = self._function(**given)
         else:
@@ -82,6 +87,20 @@ class FunctionModel:
         if "encoder_hidden_states" in found and "encoder_last_hidden_state" not in found:
             found["encoder_last_hidden_state"] = found["encoder_hidden_states"][-1]
         return {name: found[name] for name in self._offered_fields(labelled) if name in found}
+
+    def _completed(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The inputs with the masks that it requires.
+
+        Raises:
+            NotUsable: it requires another input that the call does not have.
+        """
+        found = dict(inputs)
+        for name in sorted(self._required - set(inputs)):
+            ids = name.removesuffix("attention_mask") + "input_ids"
+            if not name.endswith("attention_mask") or ids not in inputs:
+                raise NotUsable(f"{self.class_name} requires {name}, which this call does not have")
+            found[name] = np.ones_like(inputs[ids])
+        return found
 
     def _offered_fields(self, labelled: bool) -> list[str]:
         wanted = [*HEAD_FIELDS[self._spec.head], *(["loss"] if labelled else [])]
@@ -127,8 +146,10 @@ def describe_function(function: Callable[..., Any], spec: ModelSpec, inputs: Map
     else:
         lacking["labels"] = f"{name} takes no labels"
     offer = Offer(name, "", lacking, absent)
-    model = FunctionModel(function, offer, spec)
-    return FunctionModel(function, with_hidden_states(model, inputs, offer), spec)
+    required = required_inputs(name, function, spec)
+    model = FunctionModel(function, offer, spec, required=required)
+    model.offer = with_hidden_states(model, inputs, offer)
+    return model
 
 
 def with_hidden_states(model: FunctionModel, inputs: Mapping[str, np.ndarray], offer: Offer) -> Offer:
@@ -145,6 +166,7 @@ def with_hidden_states(model: FunctionModel, inputs: Mapping[str, np.ndarray], o
         to_input=model._to_input,
         around=model._around,
         states=model._states,
+        required=model._required,
     )
     try:
         found = trial.call({name: array for name, array in inputs.items() if name not in offer.inputs})

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from parity.backends.capabilities import DOCUMENTED, OPERATIONS, OTHER_CLASSES, SAVING
+from parity.backends.protocol import UnexpectedReturn
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import DEVICES, DTYPES
 
@@ -86,22 +87,49 @@ def in_one_process(call: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-class NotUsable(ValueError):
-    """An object is not a model that can be checked; the message says what is missing."""
+class NotUsable(UnexpectedReturn, ValueError):
+    """An object is not a model that can be checked; the message says what is missing. Raised in a case, it is a result
+    of the model."""
 
 
-def accepted_inputs(function: Callable[..., Any]) -> frozenset[str] | None:
-    """Names of the arguments that a callable accepts; None if it accepts any name, or they are unknown."""
-    of_graph = getattr(function, "structured_input_signature", None)  # a signature of TensorFlow's SavedModel
-    if isinstance(of_graph, tuple) and len(of_graph) == 2 and isinstance(of_graph[1], Mapping):
-        return frozenset(of_graph[1])
+def _arguments(function: Callable[..., Any]) -> dict[str, bool] | None:
+    """Whether each argument is required, by name; None if any name is accepted, or the names are unknown."""
+    graph = getattr(function, "structured_input_signature", None)  # a signature of TensorFlow's SavedModel
+    if isinstance(graph, tuple) and len(graph) == 2 and isinstance(graph[1], Mapping):
+        return dict.fromkeys(graph[1], True)
+    script = getattr(getattr(function, "schema", None), "arguments", None)  # a method of TorchScript
+    if script is not None:
+        return {each.name: not each.has_default_value() for each in script if each.name != "self"}
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return None
-    return frozenset(each.name for each in parameters if each.kind is not each.POSITIONAL_ONLY)
+    named = [each for each in parameters if each.kind not in (each.POSITIONAL_ONLY, each.VAR_POSITIONAL)]
+    return {each.name: each.default is each.empty for each in named}
+
+
+def accepted_inputs(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Names of the arguments that a callable accepts; None if it accepts any name, or they are unknown."""
+    found = _arguments(function)
+    return None if found is None else frozenset(found)
+
+
+KNOWN_INPUTS = (*OPTIONAL_INPUTS, "encoder_hidden_states", "labels", "start_positions", "end_positions")
+
+
+def required_inputs(name: str, function: Callable[..., Any], spec: ModelSpec) -> frozenset[str]:
+    """Arguments without a default, apart from the main input.
+
+    Raises:
+        NotUsable: one of them is not a documented input, so that no call is possible.
+    """
+    arguments = _arguments(function) or {}
+    found = {argument for argument, required in arguments.items() if required and argument != spec.main_input}
+    if unknown := sorted(found - set(KNOWN_INPUTS)):
+        raise NotUsable(f"{name} has an argument {unknown[0]} without a default, which is not a documented input")
+    return frozenset(found)
 
 
 def unaccepted(name: str, accepted: frozenset[str] | None, spec: ModelSpec) -> dict[str, str]:

@@ -14,7 +14,15 @@ from parity.backends.hf.torch_backend import HfTorchModel
 from parity.backends.protocol import LoadReport
 from parity.backends.torch_util import as_tensors, bits_on_host
 from parity.backends.user.function import FunctionModel, with_hidden_states
-from parity.backends.user.offer import NotUsable, Offer, accepted_inputs, all_lacking, in_one_process, unaccepted
+from parity.backends.user.offer import (
+    NotUsable,
+    Offer,
+    accepted_inputs,
+    all_lacking,
+    in_one_process,
+    required_inputs,
+    unaccepted,
+)
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import ATTENTIONS, Variant
 
@@ -222,6 +230,7 @@ def _any_module(
         around=around,
         states=hooks.states if capture else None,
         report=LoadReport(training=False, tied=_tied(module, spec, rename)),
+        required=required_inputs(f"{name}.forward", module.forward, spec),
     )
     model.offer = with_hidden_states(model, inputs, offer)
     if capture and not model.offer.offers("hidden_states"):
