@@ -164,3 +164,51 @@ def forking(checkpoint: Path):
 
     forward.copies = copies
     return forward
+
+
+def keras(checkpoint: Path):
+    """A Keras model with arguments of its own."""
+    import tf_keras
+    import transformers
+
+    class Mine(tf_keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = transformers.TFBartForConditionalGeneration.from_pretrained(checkpoint, from_pt=True)
+
+        def call(self, input_ids, attention_mask, decoder_input_ids, training=False):
+            return self.inner(input_ids, attention_mask, decoder_input_ids, training=training).logits
+
+    return Mine()
+
+
+def functional(checkpoint: Path):
+    """A functional Keras model."""
+    import tf_keras
+    import transformers
+
+    inner = transformers.TFBartForConditionalGeneration.from_pretrained(checkpoint, from_pt=True)
+    names = ("input_ids", "attention_mask", "decoder_input_ids")
+    inputs = {name: tf_keras.Input((None,), dtype="int64", name=name) for name in names}
+    return tf_keras.Model(inputs, inner(inputs).logits)
+
+
+def flax(checkpoint: Path):
+    """A Flax module and its parameters."""
+    import jax.numpy as jnp
+    import transformers
+    from flax import linen
+
+    library = transformers.FlaxBartForConditionalGeneration.from_pretrained(checkpoint)
+
+    class Mine(linen.Module):
+        inner: linen.Module
+
+        def __call__(self, input_ids, attention_mask, decoder_input_ids):
+            source, target = (
+                jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape) for ids in (input_ids, decoder_input_ids)
+            )
+            seen = jnp.ones_like(decoder_input_ids)
+            return self.inner(input_ids, attention_mask, decoder_input_ids, seen, source, target).logits
+
+    return {"model": Mine(library.module), "params": {"inner": library.params}}

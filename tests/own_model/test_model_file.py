@@ -34,6 +34,13 @@ def test_a_model_of_another_layout_is_audited_by_the_name_of_its_file(audit):
     assert {"LOAD01", "NUM01", "LOSS01"} <= {verdict.check for verdict in report.verdicts if verdict.status == "pass"}
 
 
+@pytest.mark.parametrize("model", ["flax", "keras", "functional"])
+def test_a_model_of_another_framework_is_compared_by_its_logits(audit, model):
+    ended, report = audit(f"{FILE}:{model}", "--check", "NUM04,BATCH01")
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+    assert {"NUM04", "BATCH01"} <= {verdict.check for verdict in report.verdicts if verdict.status == "pass"}
+
+
 def test_a_wrong_one_fails_and_is_judged_again_without_it(audit, tmp_path):
     ended, _ = audit(f"port={FILE}:wrong_function")
     assert ended.returncode == 1 and "FAILED port: " in ended.stdout and "first at logits" in ended.stdout

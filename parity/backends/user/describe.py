@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import distributions
@@ -112,7 +113,14 @@ def _keras_model(model: Any, spec: ModelSpec, inputs: Mapping[str, np.ndarray]) 
         found = FunctionModel(lambda **given: model(given, training=False), offer, spec)
         found.offer = with_hidden_states(found, inputs, offer)
         return found
-    return _callable(name, "tensorflow", model.call, lambda **given: model(**given, training=False), spec, inputs)
+    first = next(iter(inspect.signature(model.call).parameters), "")
+    mode = {"training": False} if "training" in (accepted_inputs(model.call) or ()) else {}
+
+    def call(**given: Any) -> Any:
+        # Keras wants the first argument of ``call`` by position.
+        return model(given.pop(first), **given, **mode) if first in given else model(**given, **mode)
+
+    return _callable(name, "tensorflow", model.call, call, spec, inputs)
 
 
 def _callable(
