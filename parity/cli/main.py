@@ -138,6 +138,37 @@ def judge(
 
 @app.command(epilog=DONE)
 @guarded
+def quantise(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A directory with a BART or mBART.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Write the rounded checkpoint here.")],
+    scheme: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="int8, int8-per-channel, uint8, uint8-per-channel, int4-per-channel, float16 or bfloat16.",
+        ),
+    ] = "int8-per-channel",
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Round embedding tables and the output projection too.")
+    ] = False,
+) -> None:
+    """Write a checkpoint with rounded weights, against which a quantised engine can be audited.
+
+    An audit of the result shows what the engine adds; parity compare CHECKPOINT DIR shows what rounding does by itself.
+
+    Example: parity quantise model model-int8 --scheme int8-per-channel
+    """
+    from parity.tools.quantise import quantise as write
+
+    found = write(checkpoint, directory, scheme, tables=tables)
+    print(
+        f"{found.matrices} matrices rounded to {scheme}; the largest change is {found.largest:.2g} of the largest "
+        f"element, in {found.where}\nwritten {printable(found.directory, LONG)}"
+    )
+
+
+@app.command(epilog=DONE)
+@guarded
 def known_issues(
     ids: Annotated[
         list[str] | None,
