@@ -42,11 +42,8 @@ class OnnxRuntime:
         self, *, threads: int, device: str, cache: Path, given: str = "", digest: str = "", layout: str = ""
     ) -> None:
         """``given``: a folder of converted files; ``digest``: of its files, as they were when the run was planned."""
-        from parity.backends.hf.torch_backend import HfTorch
-
-        self._library = HfTorch()
-        self._library.setup(threads=threads, device=device, cache=cache)
-        self._threads, self._cache = threads, cache.parent
+        common.quiet_offline_environment()
+        self._threads, self._cache, self._compiled = threads, cache.parent, cache
         self._given, self._digest = Path(given) if given else None, digest
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Any:
@@ -58,7 +55,11 @@ class OnnxRuntime:
         spec = ModelSpec(model_class, cast(Any, read_config(checkpoint)), {})
 
         def convert(folder: Path) -> None:
-            model = self._library.load(checkpoint, Variant(), device="cpu", dtype="float32", model_class=model_class)
+            from parity.backends.hf.torch_backend import HfTorch
+
+            library = HfTorch()
+            library.setup(threads=self._threads, device="cpu", cache=self._compiled)
+            model = library.load(checkpoint, Variant(), device="cpu", dtype="float32", model_class=model_class)
             export(model._model, spec, folder / WHOLE)
 
         files = converted(
