@@ -345,10 +345,10 @@ ENGINES: dict[str, Entry] = {
     "onnxruntime": Entry(
         "parity.backends.engines.onnx_runtime",
         "OnnxRuntime",
-        ("onnxruntime", "onnxruntime-gpu", "onnx", "onnxscript", "onnx-ir", "optimum", "optimum-onnx", *_TORCH, *_HUB),
+        ("onnxruntime", "onnxruntime-gpu", "onnx", "optimum", "optimum-onnx", *_TORCH, *_HUB),
         role="engine",
-        needs=(("onnxruntime", "onnxruntime-gpu"), ("onnx",), ("onnxscript",), _TORCH, _TRANSFORMERS),
-        install="onnxruntime onnx onnxscript torch transformers",
+        needs=(("onnxruntime", "onnxruntime-gpu"), ("onnx",), _TORCH, _TRANSFORMERS),
+        install="onnxruntime onnx torch transformers",
         limits="parity.backends.limits.engines:onnxruntime",
         examine="parity.backends.engines.onnx_files:examine",
     ),
