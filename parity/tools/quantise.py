@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from parity.core.errors import InputError, OutputError
 from parity.core.nearest import unknown
 from parity.core.version import __version__
 from reference.config import read_config
+from reference.names import LOGITS_BIAS
 from reference.weights import read_weights
 from reference.weights.cast import BFLOAT16
 
@@ -145,7 +146,7 @@ def quantise(
     changes: dict[str, float] = {}
     for name, array in _arrays(weights):
         found[name] = array
-        if array.ndim == 2 and chosen(name):
+        if array.ndim == 2 and name != LOGITS_BIAS and chosen(name):
             found[name] = rounded(array, SCHEMES[scheme])
             size = float(np.abs(array).max()) or 1.0
             changes[name] = float(np.abs(found[name] - array).max()) / size
@@ -157,7 +158,7 @@ def quantise(
     return Rounded(directory, len(changes), changes[where], where)
 
 
-def _arrays(weights: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+def _arrays(weights: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     for name in weights:
         array = weights[name]
         yield name, np.ascontiguousarray(array.astype(np.float32) if array.dtype != np.float32 else array)
