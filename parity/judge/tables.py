@@ -77,8 +77,10 @@ def _row(
 
 def _source(case: Case, row: int) -> list[int]:
     """The source tokens of a row, without padding."""
-    masked = zip(case.inputs["input_ids"][row], case.inputs["attention_mask"][row], strict=True)
-    return [token for token, seen in masked if seen]
+    tokens = case.inputs["input_ids"][row]
+    # A model of a user's own may not take a mask; then all tokens count.
+    seen = case.inputs["attention_mask"][row] if "attention_mask" in case.inputs else [1] * len(tokens)
+    return [token for token, is_seen in zip(tokens, seen, strict=True) if is_seen]
 
 
 def _marks(text: Text) -> list[TokenDiff]:
