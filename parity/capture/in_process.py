@@ -101,7 +101,7 @@ def _torch_restored(torch: Any, model: Any) -> Iterator[None]:
         torch.set_num_threads(1)
     switches = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     dtype, tracks = torch.get_default_dtype(), torch.is_grad_enabled()
-    deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic = _deterministic(torch)
     try:
         yield
     finally:
@@ -115,7 +115,12 @@ def _torch_restored(torch: Any, model: Any) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = switches
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(tracks)
-        torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+        if _deterministic(torch) != deterministic:
+            torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+
+
+def _deterministic(torch: Any) -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 SMALL = 1 << 24
