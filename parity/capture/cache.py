@@ -38,12 +38,14 @@ class Cached:
 
 
 class TraceCache:
-    """Traces under ``<folder>/traces/ab/<key>.safetensors``, and compilation caches under ``<folder>/compiled``."""
+    """Traces under ``<folder>/traces/ab/<key>.safetensors``, compilation caches under ``<folder>/compiled``,
+    and files converted for engines under ``<folder>/engines``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.traces = folder / "traces"
         self.compiled = folder / "compiled"
+        self.conversions = folder / "engines"
 
     def path(self, key: str) -> Path:
         """The path of this key's trace; a worker writes it atomically."""
@@ -78,7 +80,8 @@ class TraceCache:
         """Removes traces unused for ``older_than`` seconds, then the least recently used until ``down_to`` bytes are
         left.
 
-        With neither, removes all of them and the compilation caches. Partly written files are always removed.
+        With neither, removes all of them, the compilation caches and converted files. Partly written files are always
+        removed.
 
         Returns:
             The removed traces.
@@ -96,6 +99,7 @@ class TraceCache:
             entry.path.unlink(missing_ok=True)
         if everything:
             _remove_tree(self.compiled)
+            _remove_tree(self.conversions)
         return removed
 
     def remove_parts(self, older_than: float = PARTS_OLDER_THAN) -> None:

@@ -119,7 +119,8 @@ class Entry:
     user_model: str = ""
     """Of a user's model ``NAME=FILE.py:FUNCTION``, or ``OBJECT``."""
     derives_from: str = ""
-    """Of a user's model: the backend whose classes it is one of, or derived from."""
+    """The backend whose known issues are its own: of a user's model, whose classes it is one of or derived from; of an
+    engine, which loads the checkpoint for the conversion."""
     stack: str = ""
     """The only stack it runs in; empty: any that offers it."""
     unaccepted: Mapping[str, str] = field(default_factory=dict)
@@ -350,6 +351,7 @@ ENGINES: dict[str, Entry] = {
         needs=(("onnxruntime", "onnxruntime-gpu"), ("onnx",), _TORCH, _TRANSFORMERS),
         install="onnxruntime onnx torch transformers",
         limits="parity.backends.limits.engines:onnxruntime",
+        derives_from="hf-torch",
         examine="parity.backends.engines.onnx_files:examine",
     ),
 }

@@ -18,7 +18,7 @@ class Graph:
     def __init__(self, path: Path) -> None:
         import onnx
 
-        self.onnx, self.model = onnx, onnx.load(path)
+        self.onnx, self.model, self.path = onnx, onnx.load(path), path
         self.graph = self.model.graph
         self.constants = {each.name: each for each in self.graph.initializer}
 
@@ -198,3 +198,21 @@ FAULTS: dict[str, tuple[Edit, str]] = {
     "weight transposed": (transposed, "decoder.hidden.3"),
 }
 """By name, the edit and the first tensor that is then wrong."""
+
+
+def exchanged_cache(graph: Graph) -> None:
+    """Keys and values of the decoder's first layer are taken for each other."""
+    key, value = "past_key_values.0.decoder.key", "past_key_values.0.decoder.value"
+    graph.rename_uses({key: value, value: key})
+
+
+OF_PARTS: dict[str, tuple[str, Edit, set[str]]] = {
+    "keys and values exchanged": ("decoder_with_past_model.onnx", exchanged_cache, {"CACHE01", "CACHE02"}),
+    "mask of the source lost with past": (
+        "decoder_with_past_model.onnx",
+        lost_mask("encoder_attention_mask"),
+        {"CACHE01", "CACHE02"},
+    ),
+    "mask of the source lost": ("decoder_model.onnx", lost_mask("encoder_attention_mask"), {"NUM04"}),
+}
+"""By name, the edited file of optimum-onnx, the edit, and checks that must fail."""

@@ -227,12 +227,16 @@ def open_session(path: Path, threads: int, device: str) -> Any:
     """
     import onnxruntime
 
+    version, wanted = onnxruntime.__version__, PROVIDERS[device]
     try:
-        return onnxruntime.InferenceSession(str(path), session_options(threads), providers=PROVIDERS[device])
+        session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=wanted)
     except Exception as error:
         cause = " ".join(str(error).split())[:300]
-        version = onnxruntime.__version__
         raise UnusableFiles(f"{path}: onnxruntime {version} cannot load it: {type(error).__name__}: {cause}") from error
+    # Where a provider cannot start, the CPU's is used in its place, with a message in the log only.
+    if session.get_providers()[0] != wanted[0]:
+        raise UnusableFiles(f"{path}: onnxruntime {version} has no working {wanted[0]}")
+    return session
 
 
 def with_masks(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
