@@ -17,7 +17,7 @@ def onnxruntime(question: Question) -> dict[str, str]:
     if layout:
         return _of_parts(question, layout) | _where(question)
     if question.documented not in CLASSES:
-        return everything(f"only {' and '.join(CLASSES)} are exported")
+        return everything(f"only {' and '.join(CLASSES)} are exported, not {question.documented}")
     return {word: EXPORTED for word in OPERATIONS if word != "hidden_states"} | _where(question)
 
 
