@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from parity.capture.task import Event
     from parity.core.records import Report
 
-NOT_OPTIONS = ("backends", "models", "converted", "stacks", "goldens", "device", "dtypes", "jobs", "memory", "time_limit")
+NOT_OPTIONS = (
+    *("backends", "models", "converted", "stacks", "goldens"),
+    *("device", "dtypes", "jobs", "memory", "time_limit"),
+)
 """Fields of ``AuditOptions`` that do not apply to an object of this process."""
 
 

@@ -7,8 +7,8 @@ from parity.backends.engines.onnx_files import CLASSES, MERGED, WITH_PAST
 from parity.backends.limits import Question
 from parity.core.subject import DTYPES
 
-EXPORTED = "the exported graph is the whole documented call without labels"
-PARTS = "the graphs of optimum-onnx have neither this input nor this output"
+EXPORTED = "the exported graph takes no labels and returns logits and hidden states alone"
+PARTS = "the graphs of optimum-onnx return logits and the cache alone, and take tokens and the mask of the source"
 
 
 def onnxruntime(question: Question) -> dict[str, str]:
