@@ -89,7 +89,8 @@ def test_a_command_of_the_documents_has_these_options(command, capsys, monkeypat
 
 FILE = re.compile(r"`([\w./-]+\.(?:py|toml|json|md|yml|ipynb))`")
 OF_A_CHECKPOINT = re.compile(
-    r"(config|manifest|report|adapter_config|generation_config|tokenizer|tokenizer_config|documented)\.json|.*[A-Z]{4}.*"
+    r"(config|manifest|report|adapter_config|generation_config|tokenizer|tokenizer_config|documented|parity-conversion)"
+    r"\.json|.*[A-Z]{4}.*"
 )
 
 
