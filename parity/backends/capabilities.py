@@ -32,6 +32,7 @@ OPERATIONS = (
     "generate",
     "beam_search",
     "no_repeat_ngram",
+    "forced_end",
     "generation_settings",
     "other_searches",
     "save_safetensors",
@@ -48,6 +49,7 @@ OPERATIONS = (
     "freeze",
     "plain_load",
     "layerwise",
+    "empty_source",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
@@ -56,6 +58,8 @@ DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the same architecture."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
+INPUTS = ("empty_source",)
+"""Capabilities that are no operation of their own, but accept a kind of input."""
 HALF = ("bfloat16", "float16")
 NEAR_TIES = "in {dtype} hypotheses are usually near ties, so that no token of a beam search can be shown to be wrong"
 WORDS = (*OPERATIONS, *DTYPES, *DEVICES)

@@ -145,6 +145,7 @@ def generation_case(
     requires, known = _known("generate", arguments, generation)
     requires += ("beam_search",) if in_force["num_beams"] > 1 else ()
     requires += ("no_repeat_ngram",) if in_force["no_repeat_ngram_size"] else ()
+    requires += ("forced_end",) if in_force["forced_eos_token_id"] is not None else ()
     source = {part: inputs[part] for part in (model_spec.main_input, "attention_mask")}
     notes: Notes = {**base_notes, **known, "settings": in_force}
     if name == "generate.single-row" and model_spec.padding_shows:

@@ -199,7 +199,7 @@ def _fully_masked_row(case_inputs: CaseInputs) -> Case:
     source = case_inputs.source
     mask = np.where(np.arange(len(source.mask))[:, None] == masked, 0, source.mask)
     inputs = {**case_inputs.full, source.mask_name: mask.tolist()}
-    return Case("forward.fully-masked-row", "forward", inputs, notes={"masked": masked})
+    return Case("forward.fully-masked-row", "forward", inputs, requires=("empty_source",), notes={"masked": masked})
 
 
 def _changed_cases(case_inputs: CaseInputs, rng: np.random.Generator) -> Iterator[Case]:

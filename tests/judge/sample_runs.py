@@ -46,6 +46,8 @@ CAPABILITIES = [
     "generate",
     "beam_search",
     "no_repeat_ngram",
+    "forced_end",
+    "empty_source",
     "generation_settings",
 ]
 CLASS = "BartForConditionalGeneration"

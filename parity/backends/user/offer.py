@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from parity.backends.capabilities import DOCUMENTED, OPERATIONS, OTHER_CLASSES, SAVING
+from parity.backends.capabilities import DOCUMENTED, INPUTS, OPERATIONS, OTHER_CLASSES, SAVING
 from parity.backends.protocol import UnexpectedReturn
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import DEVICES, DTYPES
@@ -148,7 +148,7 @@ def unaccepted(name: str, accepted: frozenset[str] | None, spec: ModelSpec) -> d
 
 def all_lacking(reason: str, *words: str) -> dict[str, str]:
     """These capabilities, or all of a model's operations, with one reason."""
-    return dict.fromkeys(words or OPERATIONS, reason)
+    return dict.fromkeys(words or [word for word in OPERATIONS if word not in INPUTS], reason)
 
 
 def named_fields(output: Any, spec: ModelSpec, labelled: bool) -> dict[str, Any]:

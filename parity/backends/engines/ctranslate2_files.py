@@ -1,0 +1,270 @@
+"""The files of a CTranslate2 directory: conversion, vocabulary, and the parameters of ``model.bin``."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference.config import BartConfig, read_config
+from reference.names import LOGITS_BIAS, POSITION_OFFSET, SHARED, expected_parameters
+
+MODEL, CONFIG = "model.bin", "config.json"
+VOCABULARIES = ("shared_vocabulary.json", "target_vocabulary.json")
+QUANTIZATION = {"float32": "float32"}
+"""By dtype, ``quantization`` of the converter."""
+SUPPLIED = {
+    "tokenizer": "one token for each id",
+    "normalize_before": "false where config.json does not have it",
+}
+"""What the conversion adds to a checkpoint; it changes no weight. The engine takes tokens as words, and the converter
+reads a field that transformers does not write, although every BART normalises after its layers."""
+_TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+
+
+class UnreadableConversion(ValueError):
+    """A converted directory lacks a file, or one is truncated or of another form; one line with the file."""
+
+
+def convert(checkpoint: Path, folder: Path, dtype: str) -> None:
+    """Runs ``ctranslate2.converters.TransformersConverter`` into ``folder``, with what ``SUPPLIED`` names.
+
+    Raises:
+        ValueError: as the converter raises it, for a checkpoint of another architecture.
+    """
+    from ctranslate2.converters import TransformersConverter
+
+    config = _bart(checkpoint)
+
+    class Converter(TransformersConverter):
+        def load_model(self, model_class: Any, name: str, **kwargs: Any) -> Any:
+            # Read in float32 whatever the file has: the converter otherwise stores the file's dtype.
+            model = super().load_model(model_class, name, **{**kwargs, "dtype": "float32"})
+            if not hasattr(model.config, "normalize_before"):
+                model.config.normalize_before = False
+            return model
+
+        def load_tokenizer(self, tokenizer_class: Any, name: str, **kwargs: Any) -> Any:
+            return _Tokens(config)
+
+    Converter(str(checkpoint)).convert(str(folder), quantization=QUANTIZATION[dtype], force=True)
+
+
+class _Tokens:
+    """A tokenizer as far as the converter uses one: ``token N`` is the word of id N.
+
+    The words of the checkpoint's own tokenizer would do as well, but need not be distinct or cover the vocabulary.
+    """
+
+    def __init__(self, config: BartConfig) -> None:
+        self._size = config.vocab_size
+        self.bos_token, self.eos_token = (_word(token or 0) for token in (config.bos_token_id, config.eos_token_id))
+        # The converter requires an unknown token; no id is unknown here.
+        self.unk_token = _word(next(i for i in range(3, self._size) if i != config.eos_token_id))
+
+    def get_vocab(self) -> dict[str, int]:
+        return {_word(index): index for index in range(self._size)}
+
+    def convert_ids_to_tokens(self, index: int) -> str:
+        return _word(index)
+
+
+def _word(index: int) -> str:
+    return f"token{index}"
+
+
+def _bart(checkpoint: Path) -> BartConfig:
+    config = read_config(checkpoint)
+    if not isinstance(config, BartConfig):
+        raise ValueError(f"{checkpoint}: not a BART checkpoint")
+    return config
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The vocabulary of a converted directory, and special tokens.
+
+    Attributes:
+        vocabulary: the word of each id.
+        engine_start: the id of the start token that the directory has; -1 if it has none.
+        pad, start: of the checkpoint.
+        tied: groups of canonical names with one table.
+    """
+
+    vocabulary: tuple[str, ...]
+    index: Mapping[str, int]
+    engine_start: int
+    pad: int
+    start: int
+    tied: list[list[str]]
+
+    @classmethod
+    def read(cls, directory: Path, checkpoint: Path) -> Layout:
+        """
+        Raises:
+            UnreadableConversion: a file is missing, or is not what the converter writes.
+        """
+        config = _bart(checkpoint)
+        place = next((directory / name for name in VOCABULARIES if (directory / name).is_file()), None)
+        if place is None:
+            raise UnreadableConversion(f"{directory}: has no {VOCABULARIES[0]}")
+        words, held = _json(place, list), _json(directory / CONFIG, dict)
+        if len(set(words)) != len(words):
+            raise UnreadableConversion(f"{place}: a token occurs twice, so that its id is ambiguous")
+        index = {word: number for number, word in enumerate(words)}
+        return cls(
+            tuple(words),
+            index,
+            engine_start=index.get(held.get("decoder_start_token") or "", -1),
+            pad=config.pad_token_id or 0,
+            start=config.decoder_start_token_id or 0,
+            tied=_tied(variables(directory)),
+        )
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        return [self.vocabulary[int(each)] for each in ids]
+
+    def ids(self, words: Iterable[str]) -> list[int]:
+        return [self.index[word] for word in words]
+
+
+def _tied(found: Mapping[str, np.ndarray]) -> list[list[str]]:
+    """The embeddings and the head that are one variable of the file."""
+    groups: dict[int, list[str]] = {}
+    for name, value in found.items():
+        for canonical, _ in _canonical(name, value):
+            if canonical.endswith(TABLES):
+                groups.setdefault(id(value), []).append(canonical)
+    return [sorted(names) for names in groups.values() if len(names) > 1]
+
+
+def _json(path: Path, kind: type) -> Any:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnreadableConversion(f"{path}: cannot be read: {error}") from error
+    if not isinstance(found, kind):
+        raise UnreadableConversion(f"{path}: not what ctranslate2 writes")
+    return found
+
+
+def variables(directory: Path) -> dict[str, np.ndarray]:
+    """Every variable of ``model.bin`` by name; aliases are the same array.
+
+    Raises:
+        UnreadableConversion: the file is truncated, or of another version.
+    """
+    path = directory / MODEL
+    try:
+        return _Reader(path.read_bytes()).read()
+    except (OSError, struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
+        raise UnreadableConversion(f"{path}: cannot be read: {error}") from error
+
+
+class _Reader:
+    """Binary version 6: name, revision, variables (name, shape, type, bytes), aliases."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def read(self) -> dict[str, np.ndarray]:
+        version = self._number("I")
+        if version != 6:
+            raise ValueError(f"binary version {version}, known is 6")
+        self._text(), self._number("I")
+        found = dict(self._variable() for _ in range(self._number("I")))
+        for _ in range(self._number("I")):
+            alias, name = self._text(), self._text()
+            found[alias] = found[name]
+        return found
+
+    def _take(self, size: int) -> bytes:
+        taken = self._data[self._at : self._at + size]
+        if len(taken) < size:
+            raise ValueError(f"truncated at byte {len(self._data)}")
+        self._at += size
+        return taken
+
+    def _number(self, form: str) -> int:
+        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+
+    def _text(self) -> str:
+        return self._take(self._number("H"))[:-1].decode()
+
+    def _variable(self) -> tuple[str, np.ndarray]:
+        name = self._text()
+        shape = [self._number("I") for _ in range(self._number("B"))]
+        kind = _TYPES[self._number("B")]
+        return name, np.frombuffer(self._take(self._number("I")), kind).reshape(shape)
+
+
+TABLES = ("embed_tokens.weight", "shared.weight", "lm_head.weight")
+_LAYER = {
+    "self_attention/layer_norm": "self_attn_layer_norm",
+    "self_attention/linear_1": "self_attn.out_proj",
+    "attention/layer_norm": "encoder_attn_layer_norm",
+    "attention/linear_0": "encoder_attn.q_proj",
+    "attention/linear_2": "encoder_attn.out_proj",
+    "ffn/linear_0": "fc1",
+    "ffn/linear_1": "fc2",
+    "ffn/layer_norm": "final_layer_norm",
+}
+_FUSED = {
+    "self_attention/linear_0": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention/linear_1": ("encoder_attn.k_proj", "encoder_attn.v_proj"),
+}
+_KINDS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+
+
+def parameters_of(directory: Path, checkpoint: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Canonical names and values of ``model.bin``.
+
+    The first two rows of BART's position tables are not in the file, because no position uses them: they are the
+    checkpoint's. A bias of zeros on the logits is not in the file either.
+
+    Raises:
+        UnreadableConversion: as ``variables``.
+    """
+    found, expected = variables(directory), expected_parameters(_bart(checkpoint))
+    rows = _unused_positions(checkpoint)
+    for name, value in found.items():
+        for canonical, array in _canonical(name, value):
+            if canonical.endswith("embed_positions.weight") and canonical in rows:
+                array = np.concatenate([rows[canonical].astype(array.dtype), array])
+            yield canonical, array
+    if "decoder/projection/bias" not in found:
+        yield LOGITS_BIAS, np.zeros(expected[LOGITS_BIAS].shape, np.float32)
+
+
+def _unused_positions(checkpoint: Path) -> dict[str, np.ndarray]:
+    from reference.weights import read_weights
+
+    return {name: array[:POSITION_OFFSET] for name, array in read_weights(checkpoint).items() if "embed_positions" in name}
+
+
+def _canonical(name: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    half, _, rest = name.partition("/")
+    module, _, kind = rest.rpartition("/")
+    if name == "decoder/projection/bias":
+        yield LOGITS_BIAS, value[None]
+    elif name == "decoder/projection/weight":
+        yield "lm_head.weight", value
+    elif kind == "encodings":
+        yield f"model.{half}.embed_positions.weight", value
+    elif module in ("embeddings", "embeddings_0"):
+        if kind == "weight":
+            yield f"model.{half}.embed_tokens.weight", value
+            if half == "encoder":
+                yield SHARED, value
+    elif module == "layernorm_embedding":
+        yield f"model.{half}.layernorm_embedding.{_KINDS[kind]}", value
+    elif module.startswith("layer_") and kind in _KINDS:
+        layer, _, part = module.removeprefix("layer_").partition("/")
+        names = _FUSED.get(part) or (_LAYER[part],)
+        for piece, array in zip(names, np.split(value, len(names)), strict=True):
+            yield f"model.{half}.layers.{layer}.{piece}.{_KINDS[kind]}", array
