@@ -28,6 +28,15 @@ class Bound(Enum):
     BEST_CANDIDATE = "the best candidate of the step, even if it has just ended"
 
 
+class Stopping(Enum):
+    """The effect of ``early_stopping``."""
+
+    AS_SET = "as documented"
+    ENOUGH_FINISHED = (
+        "none: when num_beams hypotheses have finished, or without a length penalty when no better one can come"
+    )
+
+
 class Stop(Enum):
     """Whether a source's search continues because of other sources in its batch."""
 
@@ -87,12 +96,20 @@ class NoRepeatNgram(Enum):
     IGNORED = "none"
 
 
+class Renormalisation(Enum):
+    """Whether log-probabilities are normalised again after tokens were forbidden."""
+
+    AS_SET = "if renormalize_logits is set"
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True)
 class Dialect:
     """The choices of one implementation. The defaults are the documented ones, justified at ``DOCUMENTED``."""
 
     penalised_length: PenalisedLength = PenalisedLength.GENERATED
     end_rank: EndRank = EndRank.AMONG_BEAMS
+    stopping: Stopping = Stopping.AS_SET
     bound: Bound = Bound.BEST_OPEN
     stop: Stop = Stop.EACH_ROW
     unfinished: Unfinished = Unfinished.COMPETE
@@ -102,6 +119,7 @@ class Dialect:
     min_length: MinLength = MinLength.REACHED
     min_new_tokens: MinNewTokens = MinNewTokens.COUNTS
     no_repeat_ngram: NoRepeatNgram = NoRepeatNgram.COUNTS
+    renormalisation: Renormalisation = Renormalisation.AS_SET
 
 
 DOCUMENTED = Dialect()
@@ -111,6 +129,7 @@ DOCUMENTED = Dialect()
   and the score is "the log likelihood of the sequence". The start token has no likelihood; BART's own decoder (fairseq,
   ``sequence_generator.py``) divides by ``step + 1``, the tokens generated with the end.
 - ``end_rank``: not documented. The original takes an end only "when it's among the top beam_size indices".
+- ``stopping``: the three values of ``early_stopping``.
 - ``bound``: ``early_stopping=False`` stops "when is it very unlikely to find better candidates". Candidates
   that are still to be found continue an unfinished beam.
 - ``stop``: ``num_beams`` complete candidates are counted for each text, independently of other sources of the batch.
@@ -123,6 +142,7 @@ DOCUMENTED = Dialect()
   "the minimum length below which the score of eos_token_id is set to -inf" (``MinLengthLogitsProcessor``).
 - ``min_new_tokens``: "the minimum numbers of tokens to generate"; it overrides ``min_length``.
 - ``no_repeat_ngram``: "all ngrams of that size can only occur once".
+- ``renormalisation``: ``renormalize_logits``, False by default.
 - Ties are not documented: the earlier beam first, then the lower token id; an older finished one before an equal new
   one.
 """
@@ -163,3 +183,6 @@ FLAX_4_57 = Dialect(
 
 ``no_repeat_ngram_size`` raises NotImplementedError there with current JAX.
 """
+
+CTRANSLATE2_4_8 = Dialect(stopping=Stopping.ENOUGH_FINISHED, renormalisation=Renormalisation.ALWAYS)
+"""CTranslate2 4.8.5 (``translate_batch`` with ``patience=1``): tokens are forbidden before the softmax."""

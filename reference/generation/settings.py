@@ -10,7 +10,7 @@ from typing import Any
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json, vocabulary_of
 from reference.config.fields import kind_of
 from reference.errors import CheckpointError
-from reference.generation.dialect import DefaultMaxLength, Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding
+from reference.generation.dialect import DefaultMaxLength, Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding, Renormalisation
 from reference.generation.validation import (
     SEVERAL,
     TOKENS,
@@ -162,7 +162,8 @@ class GenerationSettings:
         shortest += dialect.min_length is MinLength.EXCEEDED
         lengths = {"max_length": longest, "min_length": shortest, "max_new_tokens": None, "min_new_tokens": None}
         ngram = self.no_repeat_ngram_size if dialect.no_repeat_ngram is NoRepeatNgram.COUNTS else 0
-        return replace(self, **lengths, no_repeat_ngram_size=ngram)
+        normalised = self.renormalize_logits or dialect.renormalisation is Renormalisation.ALWAYS
+        return replace(self, **lengths, no_repeat_ngram_size=ngram, renormalize_logits=normalised)
 
     def _longer(self, default_max_length: DefaultMaxLength) -> bool:
         passed, stored = "max_length" in self.passed, "max_length" in self.stored

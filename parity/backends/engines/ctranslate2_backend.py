@@ -139,11 +139,17 @@ class CTranslate2Model:
         return -scores[counted].mean() if counted.any() else np.float32("nan")
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
-        """``translate_batch`` with the counterparts of the settings in force."""
+        """``translate_batch`` with the counterparts of the settings in force.
+
+        Raises:
+            NotImplementedError: a setting in force has no counterpart.
+        """
         from reference.generation import GenerationSettings
         from reference.generation.dialect import DOCUMENTED
 
         given = GenerationSettings.read(self._checkpoint, **settings).resolved(DOCUMENTED)
+        if given.forced_eos_token_id is not None:
+            raise NotImplementedError("translate_batch has no forced_eos_token_id")
         forced = given.forced_bos_token_id
         prefix = None if forced is None else [self._layout.words([forced])] * len(inputs["input_ids"])
         searched = given.num_beams > 1
@@ -165,8 +171,9 @@ class CTranslate2Model:
         sequences = np.full((len(texts), max(map(len, texts))), given.fill(DOCUMENTED), np.int64)
         for row, tokens in zip(sequences, texts, strict=True):
             row[: len(tokens)] = tokens
-        scores = {"sequences_scores": np.array([result.scores[0] for result in results], np.float32)}
-        return {"sequences": sequences, **(scores if searched else {})}
+        if not searched:
+            return {"sequences": sequences}
+        return {"sequences": sequences, "sequences_scores": np.array([each.scores[0] for each in results], np.float32)}
 
     def _sources(self, inputs: Mapping[str, np.ndarray]) -> list[list[str]]:
         ids = inputs["input_ids"]

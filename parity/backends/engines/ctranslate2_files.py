@@ -24,6 +24,8 @@ SUPPLIED = {
 }
 """What the conversion adds to a checkpoint; it changes no weight. The engine takes tokens as words, and the converter
 reads a field that transformers does not write, although every BART normalises after its layers."""
+BINARY_VERSION, SPEC, REVISION = 6, "TransformerSpec", 7
+"""Of ``model.bin`` as 4.8.5 writes it."""
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 
@@ -166,17 +168,33 @@ def variables(directory: Path) -> dict[str, np.ndarray]:
         raise UnreadableConversion(f"{path}: cannot be read: {error}") from error
 
 
+def write_variables(directory: Path, held: Mapping[str, np.ndarray]) -> None:
+    """Replaces ``model.bin`` by one with these variables, without aliases; for files that are changed on purpose."""
+    kinds = {np.dtype(kind): number for number, kind in _TYPES.items()}
+
+    def text(word: str) -> bytes:
+        return struct.pack("H", len(word) + 1) + word.encode() + b"\0"
+
+    parts = [struct.pack("I", BINARY_VERSION), text(SPEC), struct.pack("I", REVISION), struct.pack("I", len(held))]
+    for name, value in held.items():
+        parts += [text(name), struct.pack("B", value.ndim), *(struct.pack("I", size) for size in value.shape)]
+        parts += [struct.pack("B", kinds[value.dtype]), struct.pack("I", value.nbytes), value.tobytes()]
+    (directory / MODEL).write_bytes(b"".join([*parts, struct.pack("I", 0)]))
+
+
 class _Reader:
-    """Binary version 6: name, revision, variables (name, shape, type, bytes), aliases."""
+    """``BINARY_VERSION``: name, revision, variables (name, shape, type, bytes), aliases."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
     def read(self) -> dict[str, np.ndarray]:
         version = self._number("I")
-        if version != 6:
-            raise ValueError(f"binary version {version}, known is 6")
-        self._text(), self._number("I")
+        if version != BINARY_VERSION:
+            raise ValueError(f"binary version {version}, known is {BINARY_VERSION}")
+        name, revision = self._text(), self._number("I")
+        if (name, revision) != (SPEC, REVISION):
+            raise ValueError(f"{name!r:.60} of revision {revision}, known is {SPEC} of revision {REVISION}")
         found = dict(self._variable() for _ in range(self._number("I")))
         for _ in range(self._number("I")):
             alias, name = self._text(), self._text()
@@ -242,9 +260,10 @@ def parameters_of(directory: Path, checkpoint: Path) -> Iterator[tuple[str, np.n
 
 
 def _unused_positions(checkpoint: Path) -> dict[str, np.ndarray]:
-    from reference.weights import read_weights
+    from reference.weights import cast, read_weights
 
-    return {name: array[:POSITION_OFFSET] for name, array in read_weights(checkpoint).items() if "embed_positions" in name}
+    weights = read_weights(checkpoint, _bart(checkpoint))
+    return {name: cast(weights[name][:POSITION_OFFSET], "float32") for name in weights if "embed_positions" in name}
 
 
 def _canonical(name: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -20,10 +20,6 @@ REASONS = {
     **dict.fromkeys(SAVING, "a converted directory is not saved as a checkpoint"),
     **dict.fromkeys((*DOCUMENTED, *OTHER_CLASSES), "the documentation describes the classes of transformers"),
 }
-UNACCEPTED = {
-    "decoder_attention_mask": "ctranslate2 takes no mask of the target",
-}
-"""Documented inputs that are not accepted."""
 
 
 def lacking(question: Question) -> dict[str, str]:
