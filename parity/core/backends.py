@@ -354,6 +354,17 @@ ENGINES: dict[str, Entry] = {
         derives_from="hf-torch",
         examine="parity.backends.engines.onnx_files:examine",
     ),
+    "ctranslate2": Entry(
+        "parity.backends.engines.ctranslate2_backend",
+        "CTranslate2",
+        ("ctranslate2", *_TORCH, *_HUB),
+        role="engine",
+        needs=(("ctranslate2",), _TORCH, _TRANSFORMERS),
+        install="ctranslate2 torch transformers",
+        limits="parity.backends.limits.ctranslate2:lacking",
+        unaccepted={"decoder_attention_mask": "CTranslate2 takes no mask of the target"},
+        examine="parity.backends.engines.ctranslate2_files:examine",
+    ),
 }
 """Engines that run a file converted from the checkpoint (``parity.backends.engines``): named explicitly, never run by
 default."""

@@ -93,6 +93,7 @@ class NoRepeatNgram(Enum):
     """The effect of ``no_repeat_ngram_size``."""
 
     COUNTS = "no n-gram of that size occurs twice"
+    WITHOUT_START = "no n-gram of that size occurs twice, without the start token"
     IGNORED = "none"
 
 
@@ -184,5 +185,9 @@ FLAX_4_57 = Dialect(
 ``no_repeat_ngram_size`` raises NotImplementedError there with current JAX.
 """
 
-CTRANSLATE2_4_8 = Dialect(stopping=Stopping.ENOUGH_FINISHED, renormalisation=Renormalisation.ALWAYS)
+CTRANSLATE2_4_8 = Dialect(
+    stopping=Stopping.ENOUGH_FINISHED,
+    no_repeat_ngram=NoRepeatNgram.WITHOUT_START,
+    renormalisation=Renormalisation.ALWAYS,
+)
 """CTranslate2 4.8.5 (``translate_batch`` with ``patience=1``): tokens are forbidden before the softmax."""

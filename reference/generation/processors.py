@@ -49,6 +49,7 @@ def ruled(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) 
         scores = penalised(scores, tokens, settings.repetition_penalty)
     if settings.no_repeat_ngram_size:
         for row, text in enumerate(tokens.tolist()):
+            text = text if settings.start_in_ngrams else text[1:]
             scores[row, repeated(text, settings.no_repeat_ngram_size)] = -np.inf
     if length < settings.min_length:
         scores[:, list(settings.ends)] = -np.inf

@@ -9,16 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from reference.generation.choices import Ranked, choices, gap
-from reference.generation.dialect import (
-    Bound,
-    Dialect,
-    EndRank,
-    PenalisedLength,
-    Stop,
-    Stopping,
-    Unfinished,
-    UnfinishedScore,
-)
+from reference.generation.dialect import Bound, Dialect, EndRank, PenalisedLength, Stop, Unfinished, UnfinishedScore
 from reference.generation.settings import GenerationSettings
 
 
@@ -256,10 +247,7 @@ def _stops(
     tolerance: float,
 ) -> Iterator[tuple[bool, float]]:
     """Whether the search stops; the plain result first (``early_stopping``)."""
-    early = settings.early_stopping is True
-    if dialect.stopping is Stopping.ENOUGH_FINISHED:
-        early = settings.length_penalty != 0
-    if not search.beams or len(search.finished) < settings.num_beams or early:
+    if not search.beams or len(search.finished) < settings.num_beams or settings.early_stopping is True:
         yield not search.beams or len(search.finished) == settings.num_beams, 0.0
         return
     # Sums only decrease, so the largest future divisor bounds the score from above.

@@ -10,7 +10,16 @@ from typing import Any
 from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, read_config, read_json, vocabulary_of
 from reference.config.fields import kind_of
 from reference.errors import CheckpointError
-from reference.generation.dialect import DefaultMaxLength, Dialect, MinLength, MinNewTokens, NoRepeatNgram, Padding, Renormalisation
+from reference.generation.dialect import (
+    DefaultMaxLength,
+    Dialect,
+    MinLength,
+    MinNewTokens,
+    NoRepeatNgram,
+    Padding,
+    Renormalisation,
+    Stopping,
+)
 from reference.generation.validation import (
     SEVERAL,
     TOKENS,
@@ -22,6 +31,8 @@ from reference.generation.validation import (
 )
 
 GENERATION_FILE = "generation_config.json"
+NOT_SETTINGS = ("passed", "stored", "start_in_ngrams")
+"""Fields of ``GenerationSettings`` that are no documented settings."""
 OLD_FORCED_BEGIN = "force_bos_token_to_be_generated"
 
 
@@ -32,7 +43,8 @@ class GenerationSettings:
     Lengths are counts of tokens including ``decoder_start_token_id``; ``*_new_tokens`` exclude it and take precedence.
     ``temperature``, ``top_k`` (0: off) and ``top_p`` have an effect only if ``do_sample`` is set. Several end tokens
     are a tuple here and a list in files. ``passed`` and ``stored`` are the names of fields from arguments and from a
-    file, which some libraries distinguish (``Dialect.default_max_length``).
+    file, which some libraries distinguish (``Dialect.default_max_length``). ``start_in_ngrams`` is set by a dialect
+    (``Dialect.no_repeat_ngram``).
     """
 
     max_length: int = 20
@@ -58,6 +70,7 @@ class GenerationSettings:
     num_return_sequences: int = 1
     passed: frozenset[str] = frozenset()
     stored: frozenset[str] = frozenset()
+    start_in_ngrams: bool = True
 
     @classmethod
     def from_dict(cls, data: Any, path: Path | str | None = None, **arguments: Any) -> GenerationSettings:
@@ -118,7 +131,7 @@ class GenerationSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-compatible values by documented name; ``from_dict`` restores all but the origin of arguments."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("passed", "stored")}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_SETTINGS}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @property
@@ -161,9 +174,19 @@ class GenerationSettings:
             shortest = 1 + self.min_new_tokens
         shortest += dialect.min_length is MinLength.EXCEEDED
         lengths = {"max_length": longest, "min_length": shortest, "max_new_tokens": None, "min_new_tokens": None}
-        ngram = self.no_repeat_ngram_size if dialect.no_repeat_ngram is NoRepeatNgram.COUNTS else 0
-        normalised = self.renormalize_logits or dialect.renormalisation is Renormalisation.ALWAYS
-        return replace(self, **lengths, no_repeat_ngram_size=ngram, renormalize_logits=normalised)
+        ngram = self.no_repeat_ngram_size if dialect.no_repeat_ngram is not NoRepeatNgram.IGNORED else 0
+        early = self.early_stopping
+        if dialect.stopping is Stopping.ENOUGH_FINISHED:
+            # Without a length penalty scores only decrease, so that the heuristic of False is exact.
+            early = self.length_penalty != 0
+        return replace(
+            self,
+            **lengths,
+            no_repeat_ngram_size=ngram,
+            early_stopping=early,
+            renormalize_logits=self.renormalize_logits or dialect.renormalisation is Renormalisation.ALWAYS,
+            start_in_ngrams=dialect.no_repeat_ngram is not NoRepeatNgram.WITHOUT_START,
+        )
 
     def _longer(self, default_max_length: DefaultMaxLength) -> bool:
         passed, stored = "max_length" in self.passed, "max_length" in self.stored
@@ -240,7 +263,7 @@ def _tokens(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def _names() -> set[str]:
-    return {f.name for f in fields(GenerationSettings)} - {"passed", "stored"}
+    return {f.name for f in fields(GenerationSettings)} - {*NOT_SETTINGS}
 
 
 def _check_whole(settings: GenerationSettings, location: Path | str) -> None:

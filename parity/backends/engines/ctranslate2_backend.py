@@ -44,7 +44,7 @@ class CTranslate2:
         os.environ.update(
             USE_TF="0", USE_JAX="0", USE_FLAX="0", HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", CT2_VERBOSE="-1"
         )
-        self._threads, self._cache, self._given = threads, cache, given
+        self._threads, self._cache, self._given = threads, cache.parent, given
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
@@ -78,7 +78,7 @@ class CTranslate2Model:
     class_name = "Translator"
 
     def __init__(self, checkpoint: Path, directory: Path, device: str, dtype: str, threads: int) -> None:
-        self._checkpoint, self._directory = checkpoint, directory
+        self._checkpoint, self.directory = checkpoint, directory
         self._options = {"device": device, "compute_type": dtype, "inter_threads": 1, "intra_threads": threads}
         self._layout = Layout.read(directory, checkpoint)
         self.report = LoadReport(tied=self._layout.tied)
@@ -86,7 +86,7 @@ class CTranslate2Model:
         self._without_start: Any = None
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
-        return parameters_of(self._directory, self._checkpoint)
+        return parameters_of(self.directory, self._checkpoint)
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
         """``logits``, and with ``labels`` the ``loss``.
@@ -123,10 +123,10 @@ class CTranslate2Model:
     def _translator_without_start(self) -> Any:
         """The same model without a start token of its own: the first token of each prefix is the start token."""
         if self._without_start is None:
-            held = {path.name: io.BytesIO(path.read_bytes()) for path in self._directory.iterdir() if path.is_file()}
+            held = {path.name: io.BytesIO(path.read_bytes()) for path in self.directory.iterdir() if path.is_file()}
             config = {**json.loads(held[CONFIG].getvalue()), "decoder_start_token": None}
             held[CONFIG] = io.BytesIO(json.dumps(config).encode())
-            self._without_start = _translator(self._directory, {**self._options, "files": held})
+            self._without_start = _translator(self.directory, {**self._options, "files": held})
         return self._without_start
 
     def _loss(self, sources: list[list[str]], labels: np.ndarray) -> np.ndarray:
@@ -136,7 +136,7 @@ class CTranslate2Model:
         targets = [self._layout.words(row) for row in np.where(counted, labels, self._layout.pad)]
         scored = self._translator.score_batch(sources, targets, max_input_length=0)
         scores = np.array([result.log_probs[: labels.shape[1]] for result in scored], np.float32)
-        return -scores[counted].mean() if counted.any() else np.float32("nan")
+        return np.asarray(-scores[counted].mean() if counted.any() else np.nan, np.float32)
 
     def generate(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mapping[str, Field]:
         """``translate_batch`` with the counterparts of the settings in force.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.backends.engines.conversion import UnusableFiles
 from reference.config import BartConfig, read_config
 from reference.names import LOGITS_BIAS, POSITION_OFFSET, SHARED, expected_parameters
 
@@ -29,10 +30,6 @@ BINARY_VERSION, SPEC, REVISION = 6, "TransformerSpec", 7
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 
-class UnreadableConversion(ValueError):
-    """A converted directory lacks a file, or one is truncated or of another form; one line with the file."""
-
-
 def convert(checkpoint: Path, folder: Path, dtype: str) -> None:
     """Runs ``ctranslate2.converters.TransformersConverter`` into ``folder``, with what ``SUPPLIED`` names.
 
@@ -44,14 +41,14 @@ def convert(checkpoint: Path, folder: Path, dtype: str) -> None:
     config = _bart(checkpoint)
 
     class Converter(TransformersConverter):
-        def load_model(self, model_class: Any, name: str, **kwargs: Any) -> Any:
+        def load_model(self, model_class: Any, model_name_or_path: str, **kwargs: Any) -> Any:
             # Read in float32 whatever the file has: the converter otherwise stores the file's dtype.
-            model = super().load_model(model_class, name, **{**kwargs, "dtype": "float32"})
+            model = super().load_model(model_class, model_name_or_path, **{**kwargs, "dtype": "float32"})
             if not hasattr(model.config, "normalize_before"):
                 model.config.normalize_before = False
             return model
 
-        def load_tokenizer(self, tokenizer_class: Any, name: str, **kwargs: Any) -> Any:
+        def load_tokenizer(self, tokenizer_class: Any, model_name_or_path: str, **kwargs: Any) -> Any:
             return _Tokens(config)
 
     Converter(str(checkpoint)).convert(str(folder), quantization=QUANTIZATION[dtype], force=True)
@@ -65,7 +62,7 @@ class _Tokens:
 
     def __init__(self, config: BartConfig) -> None:
         self._size = config.vocab_size
-        self.bos_token, self.eos_token = (_word(token or 0) for token in (config.bos_token_id, config.eos_token_id))
+        self.bos_token, self.eos_token = (_word(_first(each)) for each in (config.bos_token_id, config.eos_token_id))
         # The converter requires an unknown token; no id is unknown here.
         self.unk_token = _word(next(i for i in range(3, self._size) if i != config.eos_token_id))
 
@@ -74,6 +71,11 @@ class _Tokens:
 
     def convert_ids_to_tokens(self, index: int) -> str:
         return _word(index)
+
+
+def _first(tokens: int | list[int] | None) -> int:
+    """The token, the first of several, or 0."""
+    return tokens[0] if isinstance(tokens, list) else tokens or 0
 
 
 def _word(index: int) -> str:
@@ -109,22 +111,17 @@ class Layout:
     def read(cls, directory: Path, checkpoint: Path) -> Layout:
         """
         Raises:
-            UnreadableConversion: a file is missing, or is not what the converter writes.
+            UnusableFiles: a file is missing, or is not what the converter writes.
         """
         config = _bart(checkpoint)
-        place = next((directory / name for name in VOCABULARIES if (directory / name).is_file()), None)
-        if place is None:
-            raise UnreadableConversion(f"{directory}: has no {VOCABULARIES[0]}")
-        words, held = _json(place, list), _json(directory / CONFIG, dict)
-        if len(set(words)) != len(words):
-            raise UnreadableConversion(f"{place}: a token occurs twice, so that its id is ambiguous")
+        words, held = _vocabulary(directory), _json(directory / CONFIG, dict)
         index = {word: number for number, word in enumerate(words)}
         return cls(
             tuple(words),
             index,
             engine_start=index.get(held.get("decoder_start_token") or "", -1),
-            pad=config.pad_token_id or 0,
-            start=config.decoder_start_token_id or 0,
+            pad=_first(config.pad_token_id),
+            start=_first(config.decoder_start_token_id),
             tied=_tied(variables(directory)),
         )
 
@@ -145,13 +142,36 @@ def _tied(found: Mapping[str, np.ndarray]) -> list[list[str]]:
     return [sorted(names) for names in groups.values() if len(names) > 1]
 
 
+def examine(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the engine's row for given files: none.
+
+    Raises:
+        UnusableFiles: a file is missing, truncated or of another form.
+    """
+    if not (folder / MODEL).is_file():
+        raise UnusableFiles(f"{folder}: has no {MODEL}: not a directory that ctranslate2 wrote")
+    variables(folder)
+    _vocabulary(folder)
+    return {}
+
+
+def _vocabulary(directory: Path) -> list[str]:
+    place = next((directory / name for name in VOCABULARIES if (directory / name).is_file()), None)
+    if place is None:
+        raise UnusableFiles(f"{directory}: has no {VOCABULARIES[0]}")
+    words = _json(place, list)
+    if len({*map(str, words)}) != len(words):
+        raise UnusableFiles(f"{place}: a token occurs twice, so that its id is ambiguous")
+    return words
+
+
 def _json(path: Path, kind: type) -> Any:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UnreadableConversion(f"{path}: cannot be read: {error}") from error
+        raise UnusableFiles(f"{path}: cannot be read: {error}") from error
     if not isinstance(found, kind):
-        raise UnreadableConversion(f"{path}: not what ctranslate2 writes")
+        raise UnusableFiles(f"{path}: not what ctranslate2 writes")
     return found
 
 
@@ -159,13 +179,13 @@ def variables(directory: Path) -> dict[str, np.ndarray]:
     """Every variable of ``model.bin`` by name; aliases are the same array.
 
     Raises:
-        UnreadableConversion: the file is truncated, or of another version.
+        UnusableFiles: the file is truncated, or of another version.
     """
     path = directory / MODEL
     try:
         return _Reader(path.read_bytes()).read()
     except (OSError, struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
-        raise UnreadableConversion(f"{path}: cannot be read: {error}") from error
+        raise UnusableFiles(f"{path}: cannot be read: {error}") from error
 
 
 def write_variables(directory: Path, held: Mapping[str, np.ndarray]) -> None:
@@ -246,7 +266,7 @@ def parameters_of(directory: Path, checkpoint: Path) -> Iterator[tuple[str, np.n
     checkpoint's. A bias of zeros on the logits is not in the file either.
 
     Raises:
-        UnreadableConversion: as ``variables``.
+        UnusableFiles: as ``variables``.
     """
     found, expected = variables(directory), expected_parameters(_bart(checkpoint))
     rows = _unused_positions(checkpoint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.backends.capabilities import OPERATIONS, everything
+from parity.backends.capabilities import INPUTS, OPERATIONS, everything
 from parity.backends.engines.onnx_files import CLASSES, MERGED, WITH_PAST
 from parity.backends.limits import Question
 from parity.core.subject import DTYPES
@@ -18,15 +18,15 @@ def onnxruntime(question: Question) -> dict[str, str]:
         return _of_parts(question, layout) | _where(question)
     if question.documented not in CLASSES:
         return everything(f"only {' and '.join(CLASSES)} are exported, not {question.documented}")
-    return {word: EXPORTED for word in OPERATIONS if word != "hidden_states"} | _where(question)
+    return {word: EXPORTED for word in OPERATIONS if word not in ("hidden_states", *INPUTS)} | _where(question)
 
 
 def _of_parts(question: Question, layout: str) -> dict[str, str]:
     if question.documented != CLASSES[0]:
         return everything(f"graphs of encoder and decoder are run as {CLASSES[0]} only")
-    offered = {"encode_decode"}
+    offered = {"encode_decode", *INPUTS}
     found: dict[str, str] = {}
-    searches = ("generate", "beam_search", "no_repeat_ngram")
+    searches = ("generate", "beam_search", "no_repeat_ngram", "forced_end")
     if layout.endswith("+past"):
         offered |= {"decode_steps", "cross_cache"}
     else:

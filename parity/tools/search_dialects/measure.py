@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from parity.core.stacks import Stack, resolve_stack, table
 from parity.tools.search_dialects.calls import BATCH, INPUTS, Case, cases, jobs, ours
 from reference.generation import Dialect, Generated, GenerationSettings
 from reference.generation import dialect as dialects
-from reference.generation.dialect import Unfinished
+from reference.generation.dialect import Stopping, Unfinished
 
 TABLE = Path(__file__).with_name("dialects.toml")
 PROBE = Path(__file__).with_name("probe.py")
+ENGINE, ENGINE_PROBE = "ctranslate2", "parity.tools.search_dialects.probe_ctranslate2"
 ROUNDING = 1e-3
 """Scores of one text nearer than this are the same. The table says how far apart equal ones were at most and different
 ones at least; this lies between the two, and a test fails where either comes near it."""
@@ -60,6 +62,7 @@ LINES = (
     Line("main", "tf", "TF"),
     Line("main", "flax", "FLAX_4_57"),
     Line("current", "torch", "TORCH_5_23"),
+    Line("main", ENGINE, "CTRANSLATE2_4_8"),
 )
 
 
@@ -99,7 +102,8 @@ def measured_in_stack(line: Line, stack: Stack, jobs: list[dict[str, Any]], dire
     # One thread: products this small only wait for each other, and two libraries are asked at a time.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1", **stack.environment}
     environment = {name: value for name, value in environment.items() if value}
-    command = [str(stack.interpreter), str(PROBE), str(job), str(answer)]
+    probe = ["-m", ENGINE_PROBE] if line.framework == ENGINE else [str(PROBE)]
+    command = [str(stack.interpreter), *probe, str(job), str(answer)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AmbiguousResult(f"{line.name}: the probe failed: {done.stderr.strip().splitlines()[-1]}")
@@ -175,6 +179,8 @@ class Judge:
 
     def is_moot(self, choice: str) -> bool:
         """Whether the dialect's other values leave a choice without effect."""
+        if choice == "bound":
+            return self.dialect.stopping is Stopping.ENOUGH_FINISHED
         return choice == "unfinished_score" and self.dialect.unfinished is not Unfinished.LAST_RESORT
 
 
@@ -195,7 +201,7 @@ def judged(line: Line, answers: list[dict[str, Any]], result: Callable, distance
     """
     judge = Judge(line, answers, result, distances)
     yield f'\n[lines."{line.name}"]\ndialect = "{line.dialect}"'
-    yield f'transformers = "{_version(line.stack)}"'
+    yield f'version = "{_version(line)}"'
     for name, value in judge.whole().items():
         yield f"{name} = {json.dumps(value)}"
     for choice in fields(Dialect):
@@ -203,8 +209,12 @@ def judged(line: Line, answers: list[dict[str, Any]], result: Callable, distance
         yield f'{choice.name} = {{ value = "{value}", cases = {telling} }}'
 
 
-def _version(stack: str) -> str:
-    return next(pin.removeprefix("transformers==") for pin in table()[stack].requires if pin.startswith("transformers"))
+def _version(line: Line) -> str:
+    """Of transformers, or of the engine."""
+    if line.framework == ENGINE:
+        return version(ENGINE)
+    pins = table()[line.stack].requires
+    return next(pin.removeprefix("transformers==") for pin in pins if pin.startswith("transformers"))
 
 
 def main(arguments: list[str] | None = None) -> int:

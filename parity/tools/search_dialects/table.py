@@ -13,10 +13,11 @@ from reference.generation.dialect import DOCUMENTED, Dialect
 
 MEASURED = Path(__file__).with_name("dialects.toml")
 OUT = Path(__file__).parents[3] / "DIALECTS.md"
-FRAMEWORKS = {"torch": "PyTorch", "tf": "TensorFlow", "flax": "Flax"}
+FRAMEWORKS = {"torch": "PyTorch", "tf": "TensorFlow", "flax": "Flax", "ctranslate2": "CTranslate2"}
 DESCRIPTIONS = {
     "penalised_length": "the tokens that `length_penalty` counts",
     "end_rank": "the rank that a candidate with EOS needs to count as finished",
+    "stopping": "the effect of `early_stopping`",
     "bound": "the hypothesis whose score bounds the attainable score in the heuristic stopping rule",
     "stop": "whether other rows of the batch can prolong the search of a row",
     "unfinished": "the treatment of beams that have not ended at `max_length`",
@@ -26,6 +27,7 @@ DESCRIPTIONS = {
     "min_length": "the length at which `min_length` allows EOS",
     "min_new_tokens": "the effect of `min_new_tokens`",
     "no_repeat_ngram": "the effect of `no_repeat_ngram_size`",
+    "renormalisation": "whether log-probabilities are normalised again after tokens were forbidden",
 }
 """The fields of a dialect, described."""
 HEAD = """# Dialects of search
@@ -38,6 +40,7 @@ library's dialect reproduces completely.
 
 Measured {date}, {cases} calls with three sources for each library; the largest relative difference of equal scores was
 {largest_distance_of_equal_scores:.1e}, the smallest of different ones {smallest_distance_of_different_scores:.2f}.
+CTranslate2 has no `generate`: lengths and padding are those of the backend's mapping ([engines](docs/engines.md)).
 Written by `python -m parity.tools.search_dialects.table` from `parity/tools/search_dialects/dialects.toml`,
 which `python -m parity.tools.search_dialects.measure` measures.
 """
@@ -47,7 +50,7 @@ def as_markdown() -> str:
     """The page: the deviations of each library from the documented search, with the numbers of calls."""
     measured = tomllib.loads(MEASURED.read_text(encoding="utf-8"))
     lines = measured["lines"]
-    heads = [f"{FRAMEWORKS[name.partition('/')[2]]} {line['transformers']}" for name, line in lines.items()]
+    heads = [f"{FRAMEWORKS[name.partition('/')[2]]} {line['version']}" for name, line in lines.items()]
     columns = ["choice", "documented", *heads]
     rows = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     rows += [_row(choice.name, lines) for choice in fields(Dialect)]
