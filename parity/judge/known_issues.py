@@ -59,6 +59,8 @@ class Entry(BaseModel):
     half."""
     unless: dict[str, Any] = Field(default_factory=dict)
     """Values of ``config.json`` that exclude the issue. A missing field excludes it too."""
+    differ: list[str] = Field(default_factory=list)
+    """Fields of ``config.json`` that must not all have the same value."""
     tensors: list[str] = Field(default_factory=list)
     """Only these tensors may be out of tolerance (``*`` matches anything); empty: any."""
     first: list[str] = Field(default_factory=list)
@@ -120,6 +122,7 @@ class Entry(BaseModel):
             self.generation,
             self.config,
             self.unless,
+            self.differ,
             self.dtype,
         )
         # The case names the saver and the format of a file that was saved during the run.
@@ -150,6 +153,8 @@ class Entry(BaseModel):
         if any(not _is(_named(config, name), value) for name, value in self.config.items()):
             return False
         if any(_named(config, name) in (None, value) for name, value in self.unless.items()):
+            return False
+        if self.differ and len({repr(_named(config, name)) for name in self.differ}) == 1:
             return False
         return self._caused_by(checkpoint, subject)
 

@@ -179,7 +179,7 @@ class Judge:
 
     def is_moot(self, choice: str) -> bool:
         """Whether the dialect's other values leave a choice without effect."""
-        if choice == "bound":
+        if choice in ("bound", "stop"):
             return self.dialect.stopping is Stopping.ENOUGH_FINISHED
         return choice == "unfinished_score" and self.dialect.unfinished is not Unfinished.LAST_RESORT
 
