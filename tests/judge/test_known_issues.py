@@ -23,6 +23,8 @@ from tests.sample_reports import subject
 BASELINE = Path(__file__).parents[2] / "reports" / "baseline.json"
 ENCODER, DECODER = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
 SHOWN_ELSEWHERE = {
+    "ctranslate2-beams": "an engine is run only if it is named",
+    "ctranslate2-decoder-heads": "an engine is run only if it is named",
     "hf-torch-untied-tables-apart": "the untied fixture's file holds the table once",
     "hf-torch-no-file-of-its-own": "every fixture has a file of PyTorch's",
     "hf-torch-from-flax-meta-loaded": "every fixture has a file of PyTorch's",

@@ -35,7 +35,7 @@ from reference.generation.dialect import Stopping, Unfinished
 TABLE = Path(__file__).with_name("dialects.toml")
 PROBE = Path(__file__).with_name("probe.py")
 ENGINE, ENGINE_PROBE = "ctranslate2", "parity.tools.search_dialects.probe_ctranslate2"
-ROUNDING = 1e-3
+ROUNDING = 1e-4
 """Scores of one text nearer than this are the same. The table says how far apart equal ones were at most and different
 ones at least; this lies between the two, and a test fails where either comes near it."""
 

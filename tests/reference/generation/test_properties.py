@@ -128,6 +128,7 @@ TELLING = {
     "default_max_length": [GenerationSettings.from_dict(IDS, min_length=19, max_length=20), given(min_length=19)],
     "min_length": [given(max_length=7, min_length=3)],
     "min_new_tokens": [given(max_length=7, min_new_tokens=3)],
+    "renormalisation": [given(num_beams=2, max_length=7, min_length=3)],
     "no_repeat_ngram": [given(max_length=7, no_repeat_ngram_size=1)],
 }
 OTHERS = [

@@ -25,4 +25,4 @@ def test_a_departure_is_shown_and_agreement_is_not_spelled_out():
     end_rank = next(line for line in page.splitlines() if line.startswith("| `end_rank`"))
     assert end_rank.split(" | ")[1] == "AMONG_BEAMS"
     assert end_rank.count("AMONG_CANDIDATES (") == 2, "both lines of Flax, and no other"
-    assert end_rank.count("= (") == 5
+    assert end_rank.count("= (") == 6
