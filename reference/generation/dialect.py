@@ -31,10 +31,8 @@ class Bound(Enum):
 class Stopping(Enum):
     """The effect of ``early_stopping``."""
 
-    AS_SET = "as documented"
-    ENOUGH_FINISHED = (
-        "none: when num_beams hypotheses have finished, or without a length penalty when no better one can come"
-    )
+    AS_SET = "that of its documented values"
+    ENOUGH_FINISHED = "whatever its value: stop at num_beams finished hypotheses, or at the best one without a penalty"
 
 
 class Stop(Enum):
