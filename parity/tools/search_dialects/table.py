@@ -40,7 +40,8 @@ library's dialect reproduces completely.
 
 Measured {date}, {cases} calls with three sources for each library; the largest relative difference of equal scores was
 {largest_distance_of_equal_scores:.1e}, the smallest of different ones {smallest_distance_of_different_scores:.2g}.
-CTranslate2, measured 2026-11-30, has no `generate`: lengths and padding are those of the backend's mapping ([engines](docs/engines.md)).
+CTranslate2, measured 2026-11-30, has no `generate`: lengths and padding are those of the backend
+([engines](docs/engines.md)).
 Written by `python -m parity.tools.search_dialects.table` from `parity/tools/search_dialects/dialects.toml`,
 which `python -m parity.tools.search_dialects.measure` measures.
 """
