@@ -25,12 +25,14 @@ def checkpoint(tmp_path):
 
 @pytest.fixture
 def convert():
-    def write(folder):
-        write.calls += 1
-        (folder / "model.onnx").write_bytes(b"graph")
+    class Convert:
+        calls = 0
 
-    write.calls = 0
-    return write
+        def __call__(self, folder):
+            self.calls += 1
+            (folder / "model.onnx").write_bytes(b"graph")
+
+    return Convert()
 
 
 def test_files_are_made_once_and_again_when_anything_they_depend_on_changes(checkpoint, convert, tmp_path):

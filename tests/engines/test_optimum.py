@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def checkpoint(tmp_path_factory):
     import torch
     from transformers import BartConfig, BartForConditionalGeneration
 
-    halves = {"encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48}
+    halves: dict[str, Any] = {"encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48}
     halves |= {name.replace("encoder", "decoder"): value for name, value in halves.items()}
     torch.manual_seed(0)
     config = BartConfig(
