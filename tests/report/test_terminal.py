@@ -167,7 +167,7 @@ def test_the_inputs_of_a_first_divergence_are_those_of_the_cell_that_is_shown():
     made = groups(cells)
     (origin,) = origins(made)
     told = dict(lines(made[0]))["First divergence"]
-    assert (told, origin.place + origin.inputs) == ("encoder.hidden.1; inputs agree (0.24 × tolerance)",) * 2
+    assert (told, origin.location + origin.inputs) == ("encoder.hidden.1; inputs agree (0.24 × tolerance)",) * 2
     (both,) = origins([*made, *groups([_numeric("NUM04", "encoder.hidden.1", 0.3)])])
     assert both.inputs == "; inputs agree (at most 0.3 × tolerance)"
 
