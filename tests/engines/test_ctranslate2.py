@@ -37,8 +37,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "scale_embedding": True,
         "init_std": 0.3,
     }
-    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4}
-    layers = {"encoder_layers": 2, "decoder_layers": 3, "encoder_ffn_dim": 40, "decoder_ffn_dim": 28}
+    heads: dict[str, Any] = {"encoder_attention_heads": 4, "decoder_attention_heads": 4}
+    layers: dict[str, Any] = {"encoder_layers": 2, "decoder_layers": 3, "encoder_ffn_dim": 40, "decoder_ffn_dim": 28}
     torch.manual_seed(0)
     model = BartForConditionalGeneration(BartConfig(**sizes, **heads, **layers, forced_eos_token_id=cast(Any, None)))
     with torch.no_grad():
@@ -96,7 +96,7 @@ def transposed(found):
 def rounded(found):
     """The head in int8, one scale a row."""
     name = "decoder/projection/weight"
-    scale = np.abs(found[name]).max(axis=1, keepdims=True) / 127
+    scale = np.abs(found[name]).max(axis=1, keepdims=True).clip(1e-9) / 127
     return {**found, name: (np.round(found[name] / scale) * scale).astype(np.float32)}
 
 
@@ -127,8 +127,8 @@ NAMED = {
     "one row of one layer off by 1 %": "model.encoder.layers.1.fc1.weight",
     "a lost bias": "model.decoder.layers.0.self_attn.out_proj.bias",
     "the lost bias of the logits": "final_logits_bias",
-    "layers in another order": "model.encoder.layers.0.",
-    "query and key swapped": "model.decoder.layers.0.self_attn.k_proj.weight",
+    "layers in another order": "model.encoder.layers.1.",
+    "query and key swapped": "model.decoder.layers.0.self_attn.q_proj.weight",
     "a transposed weight": "model.decoder.layers.1.self_attn.out_proj.weight",
     "the head in int8": "lm_head.weight",
     "positions shifted by two": "model.decoder.embed_positions.weight",

@@ -53,6 +53,8 @@ LIBRARY_DEFAULTS = "LIBRARY_DEFAULTS"
 DIALECTS = {
     name: value for name, value in sorted(vars(dialect).items()) if isinstance(value, Dialect) and value != DOCUMENTED
 }
+OF_ENGINES = {"CTRANSLATE2_4_8": "ctranslate2"}
+"""Dialects of engines, by name the backend: they are tried only where it was run."""
 
 
 def ends(manifest: Manifest, directory: Path, save_limit: float = SAVE_LIMIT) -> Mapping[str, list[Case]]:
@@ -196,7 +198,7 @@ def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
             wrong += [name for name in pair if name not in wrong]
     for name in wrong:
         case = run.cases[name]
-        for dialect_name in (known for known in DIALECTS if may_differ(DIALECTS[known], case)):
+        for dialect_name in (known for known in _tried(run) if may_differ(DIALECTS[known], case)):
             notes: Notes = {
                 "roles": ["oracle"],
                 "of": name,
@@ -207,6 +209,12 @@ def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
             label = f"{name}.as-{dialect_name.lower().replace('_', '-')}"
             yield Case(label, "generate", case.inputs, settings, notes=notes)
         yield from _held_cases(run, case)
+
+
+def _tried(run: CheckpointRun) -> list[str]:
+    """The dialects that may explain a text of this run."""
+    backends = {subject.backend for _, subject in run.subjects("candidate")}
+    return [name for name in DIALECTS if name not in OF_ENGINES or OF_ENGINES[name] in backends]
 
 
 def _held_cases(run: CheckpointRun, case: Case) -> Iterator[Case]:
@@ -230,7 +238,7 @@ def _held_cases(run: CheckpointRun, case: Case) -> Iterator[Case]:
                 "subjects": subjects,
             }
             held_case = replace(case, notes=notes)
-            for spoken in (None, *(name for name in DIALECTS if may_differ(DIALECTS[name], held_case))):
+            for spoken in (None, *(name for name in _tried(run) if may_differ(DIALECTS[name], held_case))):
                 # Settings that the case switches off are in force nowhere.
                 settings = {"arguments": {**passed, **held, **longer}, **({"dialect": spoken} if spoken else {})}
                 words = [

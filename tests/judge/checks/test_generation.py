@@ -233,8 +233,8 @@ def test_what_called_for_a_case_is_no_part_of_what_is_asked(run_directory):
     [
         ({}, ["FLAX_4_57", "TORCH_4_57", "TORCH_5_23"]),
         ({"max_length": 19}, []),
-        ({"max_length": 19, "no_repeat_ngram_size": 2}, ["FLAX_4_37"]),
-        ({"num_beams": 2, "max_length": 19}, ["FLAX_4_37", "FLAX_4_57", "TF", "TORCH_4_37"]),
+        ({"max_length": 19, "no_repeat_ngram_size": 2}, ["CTRANSLATE2_4_8", "FLAX_4_37"]),
+        ({"num_beams": 2, "max_length": 19}, ["CTRANSLATE2_4_8", "FLAX_4_37", "FLAX_4_57", "TF", "TORCH_4_37"]),
     ],
 )
 def test_only_dialects_that_decide_something_are_asked(given, names):
