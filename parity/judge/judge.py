@@ -260,8 +260,9 @@ def judged_cells(
         if selection.exit_first and any(verdict.status in ("fail", "error") for verdict in made):
             left = [cell.check.id for _, cells in by_check for cell in cells]
             count = len(dict.fromkeys(left))
-            checks, cells = ("check" if count == 1 else "checks"), ("cell" if len(left) == 1 else "cells")
-            what = f"{count} {checks} ({len(left)} {cells}) after {check.id} not judged: {STOPPED}"
+            of_checks = f"{count} check{'' if count == 1 else 's'}"
+            of_cells = f"{len(left)} cell{'' if len(left) == 1 else 's'}"
+            what = f"{of_checks} ({of_cells}) after {check.id} not judged: {STOPPED}"
             return flag_oracle(run, found), [f"{run.checkpoint.name}: {what}"] if left else []
     return flag_oracle(run, found), []
 

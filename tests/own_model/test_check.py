@@ -12,6 +12,7 @@ import torch
 import parity
 from parity.capture.in_process import caller_restored
 from parity.core.resources import fixture
+from parity.tools.quantise import quantise
 from tests.own_model import models
 
 
@@ -230,3 +231,17 @@ def test_layers_that_are_not_captured_are_named(check, library):
         check(module, capture={"encoder.hidden.1": "net.nowhere"})
     with pytest.raises(parity.InputError, match=r"^capture: encoder.hidden.0 is missing"):
         check(module, capture={"encoder.hidden.1": "net.model.encoder.layers.0"})
+
+
+def test_a_model_with_rounded_weights_is_exact_against_the_rounded_checkpoint(directory, library, cache, tmp_path):
+    """What rounding moves is told from what an implementation adds."""
+    with torch.no_grad():
+        for layer in library.modules():
+            if isinstance(layer, torch.nn.Linear) and layer is not library.lm_head:
+                weight = layer.weight.double()
+                scales = weight.abs().amax(dim=1, keepdim=True) / 127
+                layer.weight.copy_((weight / scales).round().clamp(-127, 127) * scales)
+    quantise(directory, tmp_path / "int8", "int8-per-channel")
+    assert parity.check(library, tmp_path / "int8", cache=cache, checks=["numbers"]).failures == ()
+    distance = parity.check(library, directory, cache=cache, checks=["NUM04"]).failures[0].ratio
+    assert distance > 100
