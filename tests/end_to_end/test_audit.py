@@ -3,8 +3,8 @@
 ``reports/baseline.json`` holds each cell's verdict and what it rests on, ``COVERAGE.md`` what was checked of each
 documented class. After looking at what changed, both are renewed from one run (CONTRIBUTING.md, "The baseline").
 
-The compositions outside of ``IN_EVERY_STACK`` are audited in docs-4.37 only if PARITY_EVERY_STACK is 1, as on GitHub,
-where four machines share the tests: compiling them once more for an older JAX takes a quarter of an hour.
+The compositions outside of ``IN_EVERY_STACK`` are audited in docs-4.37 only if PARITY_TEST_EVERYTHING is 1, as on
+GitHub, where four machines share the tests: compiling them once more for an older JAX takes minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.end_to_end.verdicts import BACKENDS, unlike_the_baseline
 pytestmark = pytest.mark.full
 COVERAGE = Path(__file__).parents[2] / "COVERAGE.md"
 STACKS = ["main", *(name for name in ("docs-4.37", "current") if find(name))]
-EVERY_STACK = os.environ.get("PARITY_EVERY_STACK") == "1"
+EVERY_STACK = os.environ.get("PARITY_TEST_EVERYTHING") == "1"
 IN_EVERY_STACK = ("bart-", "bert2bert", "bert2gpt2", "wav2vec2-bert")
 """Prefixes and names of fixtures that are audited in every stack: every BART, and a composition of each kind."""
 SPARED = "docs-4.37"

@@ -43,6 +43,7 @@ def first(report, check="NUM01"):
     return found[0].first_divergence.tensor
 
 
+@pytest.mark.full
 def test_the_library_s_class_is_checked_through_its_whole_interface(check, library):
     report = check(library)
     assert report.failures == () and report.totals.passed > 90
@@ -52,6 +53,7 @@ def test_the_library_s_class_is_checked_through_its_whole_interface(check, libra
     assert {"GEN02", "CACHE01", "GRAD01", "LOAD01"} <= {verdict.check for verdict in report.verdicts}
 
 
+@pytest.mark.full
 def test_a_class_with_fused_attention_is_judged_as_the_library_s_own(check, directory):
     import transformers
 
@@ -61,6 +63,7 @@ def test_a_class_with_fused_attention_is_judged_as_the_library_s_own(check, dire
     assert "hf-torch-sdpa-ignores-head-masks" in known
 
 
+@pytest.mark.full
 def test_a_fault_in_a_class_of_the_library_is_located(check, library):
     report = check(models.scaled_row(library), checks=["loading", "numbers"])
     assert first(report) == "decoder.hidden.1"
@@ -68,6 +71,7 @@ def test_a_fault_in_a_class_of_the_library_is_located(check, library):
     assert "model.decoder.layers.0.fc1.weight" in str(loaded)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("fault", "tensor"), [(models.scaled_row, "decoder.hidden.1"), (models.tanh_gelu, "encoder.hidden.2")]
 )
@@ -83,12 +87,14 @@ def passed(report):
     return {verdict.check for verdict in report.verdicts if verdict.status == "pass"}
 
 
+@pytest.mark.full
 def test_labels_that_are_not_shifted_are_found(check, library):
     assert {"LOSS01", "NUM04"} <= passed(check(models.Renamed(library)))
     report = check(models.Unshifted(library))
     assert {each.check for each in report.failures} >= {"LOSS01", "SHIFT01"}
 
 
+@pytest.mark.full
 def test_a_compiled_module_is_checked_as_what_it_computes(check, library):
     compiled = torch.compile(models.tanh_gelu(library), backend="eager")
     assert first(check(compiled, checks=["numbers"])) == "encoder.hidden.2"
@@ -104,6 +110,7 @@ def test_a_function_of_three_arguments_is_asked_for_logits(check, directory):
     assert first(wrong, "NUM04") == "logits"
 
 
+@pytest.mark.full
 def test_nothing_of_the_caller_s_process_is_changed(check, library):
     library.train()
     library.lm_head.weight.grad = torch.ones_like(library.lm_head.weight)
@@ -137,12 +144,14 @@ def test_switches_that_a_model_sets_are_restored():
     assert before == (torch.get_default_dtype(), torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled())
 
 
+@pytest.mark.full
 def test_a_model_that_forks_is_run_in_this_process_only(check, directory):
     model = models.forking(directory)
     assert check(model, checks=["NUM04"]).failures == ()
     assert model.copies and {os.waitpid(copy, 0)[1] for copy in model.copies} == {0}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_module_of_another_dtype_is_compared_in_that_dtype(check, library, dtype):
     report = check(models.Renamed(library.to(getattr(torch, dtype))).train(), checks=["NUM04", "LOSS01"])
@@ -150,6 +159,7 @@ def test_a_module_of_another_dtype_is_compared_in_that_dtype(check, library, dty
     assert {verdict.dtype for verdict in report.verdicts if verdict.check == "NUM04"} == {dtype}
 
 
+@pytest.mark.full
 def test_an_exported_and_a_traced_module_are_checked(check, directory):
     import transformers
 
@@ -164,6 +174,7 @@ def test_an_exported_and_a_traced_module_are_checked(check, directory):
         assert report.failures == () and {"NUM04", "BATCH01"} <= passed(report)
 
 
+@pytest.mark.full
 def test_a_mask_that_a_model_requires_is_passed_to_it(check, library):
     def forward(input_ids, attention_mask, decoder_input_ids, decoder_attention_mask):
         arrays = {
@@ -179,6 +190,7 @@ def test_a_mask_that_a_model_requires_is_passed_to_it(check, library):
     assert report.failures == () and "NUM04" in passed(report)
 
 
+@pytest.mark.full
 def test_a_function_that_computes_in_another_dtype_is_compared_in_it(check, directory):
     right = models.function(directory)
 
@@ -189,12 +201,14 @@ def test_a_function_that_computes_in_another_dtype_is_compared_in_it(check, dire
     assert report.failures == () and {each.dtype for each in report.verdicts if each.check == "NUM04"} == {"bfloat16"}
 
 
+@pytest.mark.full
 def test_a_function_of_one_argument_is_skipped_by_its_name(check):
     report = check(lambda input_ids: {"encoder": input_ids}, name="one")
     assert report.totals.error == 0 and "NUM04" not in passed(report)
     assert any("<lambda> takes no decoder_input_ids" in verdict.reason for verdict in report.verdicts)
 
 
+@pytest.mark.full
 def test_a_model_that_returns_nan_or_raises_is_a_finding(check, directory):
     report = check(models.not_a_number(directory))
     assert any("NaN" in str(each) or "finite" in str(each) for each in report.failures)
@@ -233,6 +247,7 @@ def test_layers_that_are_not_captured_are_named(check, library):
         check(module, capture={"encoder.hidden.1": "net.model.encoder.layers.0"})
 
 
+@pytest.mark.full
 def test_a_model_with_rounded_weights_is_exact_against_the_rounded_checkpoint(directory, library, cache, tmp_path):
     """What rounding moves is told from what an implementation adds."""
     with torch.no_grad():

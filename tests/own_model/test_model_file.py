@@ -11,6 +11,7 @@ import pytest
 from parity.core.records import Report, read_record
 from parity.core.resources import fixture
 
+pytestmark = pytest.mark.full
 ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).with_name("models.py")
 

@@ -48,6 +48,7 @@ def test_the_written_backend_keeps_the_interface(package):
     assert "my-engine::import\n" in done.stdout and "my-engine::case forward\n" in done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("before", "after", "problem"),
     [
