@@ -20,6 +20,7 @@ from parity.core.errors import InputError
 from parity.core.nearest import unknown
 from parity.core.records import Manifest, SubjectRecord, TraceRecord
 from parity.core.resources import fixture
+from parity.core.subject import TORCH
 from parity.core.trace import Trace
 
 FRAMEWORKS = ("torch", "tensorflow", "jax", "flax", "transformers", "onnxruntime", "ctranslate2")
@@ -122,7 +123,7 @@ def _captured(name: str, checkpoint: Path, out: Path, cache: Path | None) -> Man
     from parity.core.options import AuditOptions
 
     # One reference is enough: tolerances are not used.
-    return capture([checkpoint], AuditOptions(backends=[name], out=out, cache=cache, references=["reference-torch"]))
+    return capture([checkpoint], AuditOptions(backends=[name], out=out, cache=cache, references=[TORCH]))
 
 
 def _offers_something(subject: SubjectRecord) -> Rule:

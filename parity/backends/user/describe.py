@@ -15,7 +15,7 @@ from parity.backends.protocol import LoadReport
 from parity.backends.registry import limits_of
 from parity.backends.user.function import FunctionModel, describe_function, with_hidden_states
 from parity.backends.user.offer import NotUsable, Offer, accepted_inputs, all_lacking, required_inputs, unaccepted
-from parity.core.backends import find_entry
+from parity.core.backends import find_entry, library_backends
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import Variant
 
@@ -67,6 +67,10 @@ def describe(
     return describe_function(model, spec, inputs)
 
 
+(TENSORFLOW,), (FLAX,) = (library_backends(framework=name) for name in ("tensorflow", "jax"))
+"""The backends of the library's classes."""
+
+
 def _declared(backend: str, spec: ModelSpec) -> dict[str, str]:
     """What the library's classes of a backend lack."""
     versions = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in distributions()}
@@ -82,7 +86,7 @@ def _flax_of_the_library(model: Any, spec: ModelSpec, params: Any) -> Any:
     if params is not None:
         model.params = params
     found = HfFlaxModel(model, spec.config, spec.table, LoadReport(), Variant())
-    found.offer = Offer(type(model).__name__, "jax", _declared("hf-flax", spec), derives_from="hf-flax")  # pyright: ignore[reportAttributeAccessIssue]
+    found.offer = Offer(type(model).__name__, "jax", _declared(FLAX, spec), derives_from=FLAX)  # pyright: ignore[reportAttributeAccessIssue]
     return found
 
 
@@ -90,7 +94,7 @@ def _tensorflow_of_the_library(model: Any, spec: ModelSpec) -> Any:
     from parity.backends.hf.tensorflow_backend import HfTfModel
 
     found = HfTfModel(model, spec.table, LoadReport())
-    found.offer = Offer(type(model).__name__, "tensorflow", _declared("hf-tf", spec), derives_from="hf-tf")  # pyright: ignore[reportAttributeAccessIssue]
+    found.offer = Offer(type(model).__name__, "tensorflow", _declared(TENSORFLOW, spec), derives_from=TENSORFLOW)  # pyright: ignore[reportAttributeAccessIssue]
     return found
 
 

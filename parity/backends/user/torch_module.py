@@ -23,6 +23,7 @@ from parity.backends.user.offer import (
     required_inputs,
     unaccepted,
 )
+from parity.core.backends import library_backends
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import ATTENTIONS, Variant
 
@@ -149,7 +150,7 @@ class _DocumentedModule(HfTorchModel):
         dtype, device = _dtype_and_device(module)
         classes = (cls for each in (module, *_wrapped(module)) for cls in type(each).__mro__)
         of_the_library = any(cls.__module__.startswith("transformers.models.") for cls in classes)
-        derives_from = "hf-torch" if of_the_library else ""
+        derives_from = library_backends(framework="torch")[0] if of_the_library else ""
         known = attention if of_the_library and attention in ATTENTIONS else "eager"
         self.offer = Offer(name, "torch", lacking, {}, dtype, device, derives_from, known)
         self._spec, self._rename = spec, rename
