@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from parity.core.records import Report, read_record
 from parity.core.resources import fixture
+from tests.conftest import FRAMEWORKS
 
 pytestmark = pytest.mark.full
 ROOT = Path(__file__).parents[2]
@@ -21,7 +23,9 @@ def audit(cache, tmp_path):
     def run(model, *options, checkpoint=None):
         command = [sys.executable, "-m", "parity", "audit", str(checkpoint or fixture("bart-tiny")), "--model", model]
         command += ["--reference", "reference-torch", "--cache", str(cache), "--out", str(tmp_path / "run"), *options]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+        # Backends that were set up in this process leave the switches of other frameworks off.
+        variables = {name: value for name, value in os.environ.items() if name not in FRAMEWORKS}
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, env=variables)
         path = tmp_path / "run" / "report.json"
         return ended, read_record(Report, path) if path.is_file() else None
 
