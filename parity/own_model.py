@@ -90,13 +90,15 @@ def check(
     from parity.capture.model_files import NAME, entry_of
     from parity.cases.standard import documented_call
     from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
-    from parity.core.backends import user_models
+    from parity.core.backends import built_in, user_models
 
     for field in NOT_OPTIONS:
         if field in options:
             raise InputError(f"{field}: not an option of check, which runs one object in this process")
     if not NAME.fullmatch(name):
         raise InputError(f"name: {name} has characters other than letters, digits, dot, dash and underscore")
+    if name in built_in():
+        raise InputError(f"name: {name} is the name of a backend")
     given = AuditOptions(**options, references=references)
     directory = resolve_checkpoint(str(checkpoint), given.offline, given.cache)
     inspected = inspect_checkpoint(directory, given.model_class)
@@ -114,13 +116,8 @@ def check(
         processes = reused_processes(TraceCache(given.cache or default_cache()).compiled)
         executor = WithCallersModel(processes, name, CallersModel(adapter))
         entry = entry_of(asdict(offer), inspected.model_class, "CallersModel")
-        try:
-            with user_models({name: entry}):
-                return audit_with([directory], given, progress, executor=executor, unaccepted=offer.inputs)
-        except ValueError as error:
-            if "a backend has this name" in str(error):
-                raise InputError(f"name: {name} is the name of a backend") from error
-            raise
+        with user_models({name: entry}):
+            return audit_with([directory], given, progress, executor=executor, unaccepted=offer.inputs)
 
 
 tiny = with_printable_errors(random_checkpoints.tiny)

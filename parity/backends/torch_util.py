@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,19 @@ def on_host(tensor: Any) -> tuple[np.ndarray, str]:
     dtype = str(tensor.dtype).removeprefix("torch.")
     tensor = tensor.detach()
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy(), dtype
+
+
+def sharing_storage(named: Iterable[tuple[str, Any]]) -> list[list[str]]:
+    """Groups of names whose tensors share storage and shape.
+
+    Args:
+        named: names and tensors, none of which is on the meta device.
+    """
+    stores: dict[tuple[Any, ...], list[str]] = {}
+    for name, tensor in named:
+        # By address alone, empty tensors would appear tied to any tensor.
+        stores.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(name)
+    return [names for names in stores.values() if len(names) > 1]
 
 
 def _from_bits(array: np.ndarray) -> Any:

@@ -65,7 +65,7 @@ class LocalProcesses:
         try:
             while begun or ahead:
                 running = self._start(begun, ahead)
-                _wait_for_output([queue.child for queue in running if queue.child])
+                wait_for_output([queue.child for queue in running if queue.child])
                 for queue in running:
                     queue.poll()
                 self._peak.sample()
@@ -349,7 +349,7 @@ def _rank(backend: str) -> int:
     return -find_entry(backend).start_cost
 
 
-def _wait_for_output(children: Sequence[Child]) -> None:
+def wait_for_output(children: Sequence[Child]) -> None:
     """Waits until something can be read, or for one tick: an exit or an exceeded time limit is not signalled."""
     descriptors = [fd for child in children for fd in (child.out, child.err)]
     ready, _, _ = select.select(descriptors, [], [], TICK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +76,12 @@ def caller_restored(model: Any) -> Iterator[None]:
     module, random states, thread counts and PyTorch's switches."""
     states = np.random.get_state(), random.getstate()
     torch = sys.modules.get("torch")
-    with _torch_restored(torch, model) if torch is not None else _nothing():
+    with _torch_restored(torch, model) if torch is not None else nullcontext():
         try:
             yield
         finally:
             np.random.set_state(states[0])
             random.setstate(states[1])
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from parity.capture.cache import TraceCache, default_cache
-from parity.capture.executor import TICK
+from parity.capture.executor import wait_for_output
 from parity.capture.task import THREADS, CaptureError
 from parity.capture.worker_process import Child, describe_exit
-from parity.core.backends import BACKENDS, ENGINES, OBJECT, Entry, user_models
+from parity.core.backends import OBJECT, Entry, built_in, user_models
 from parity.core.errors import InputError
 from parity.core.options import MAIN, AuditOptions
 from parity.core.stacks import resolve_stack
@@ -45,8 +45,8 @@ class ModelFile:
         if not path.is_file():
             raise InputError(f"--model {text}: {path}: no such file")
         stem = re.sub(r"[^A-Za-z0-9_.-]", "-", path.stem)
-        name = named if equals else (stem if stem not in {*BACKENDS, *ENGINES} and NAME.fullmatch(stem) else "model")
-        if not NAME.fullmatch(name) or name in BACKENDS or name in ENGINES:
+        name = named if equals else (stem if stem not in built_in() and NAME.fullmatch(stem) else "model")
+        if not NAME.fullmatch(name) or name in built_in():
             raise InputError(f"--model {text}: {name} cannot be a model's name, or is a backend's")
         return cls(name, path, function)
 
@@ -144,7 +144,7 @@ def _offer(model: ModelFile, stack: Any, options: AuditOptions, checkpoint: Any)
                 raise InputError(f"--model {where}: the process {why}: {child.last_line()}")
             if time.monotonic() > until:
                 raise InputError(f"--model {where}: loading and one call took longer than {options.time_limit:g} s")
-            time.sleep(TICK)
+            wait_for_output([child])
     finally:
         child.kill()
     if "error" in found:

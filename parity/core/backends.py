@@ -370,13 +370,18 @@ ENGINES: dict[str, Entry] = {
 default."""
 
 
+def built_in() -> dict[str, Entry]:
+    """The rows of this module; no third party's backend and no user's model may have one of these names."""
+    return BACKENDS | MUTANT_HOSTS | ENGINES
+
+
 def find_entry(name: str) -> Entry:
     """The registered entry of this name, or a third party's.
 
     Raises:
         KeyError: there is no backend of this name; the message has the nearest name, or lists the known ones.
     """
-    ours = BACKENDS | MUTANT_HOSTS | ENGINES | _USER_MODELS
+    ours = built_in() | _USER_MODELS
     if name in ours:
         return ours[name]
     others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
@@ -392,9 +397,8 @@ def user_models(entries: Mapping[str, Entry]) -> Iterator[None]:
     Raises:
         ValueError: a name is that of another backend.
     """
-    for name in entries:
-        if name in BACKENDS or name in MUTANT_HOSTS or name in ENGINES or name in _USER_MODELS:
-            raise ValueError(f"{name}: a backend has this name; give the model another: NAME=FILE.py:FUNCTION")
+    if taken := entries.keys() & (built_in() | _USER_MODELS).keys():
+        raise ValueError(f"{', '.join(sorted(taken))}: a backend has this name")
     with _registered(entries):
         yield
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends.capabilities import WORDS
-from parity.core.backends import BACKENDS, ENTRY_POINTS, MUTANT_HOSTS
+from parity.core.backends import ENTRY_POINTS, built_in
 from parity.core.errors import InputError
 from parity.core.nearest import unknown
 from parity.core.records import Manifest, SubjectRecord, TraceRecord
@@ -76,8 +76,7 @@ def conformance(name: str, checkpoint: Path | None = None, cache: Path | None = 
 def _entry_point(name: str) -> EntryPoint:
     found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in found:
-        ours = {*BACKENDS, *MUTANT_HOSTS}
-        if name in ours:
+        if name in built_in():
             raise InputError(f"{name}: a backend of parity itself; only a third party's can be tested")
         raise InputError(unknown(f"no entry point of the group {ENTRY_POINTS} is named", name, sorted(found)))
     return found[name]

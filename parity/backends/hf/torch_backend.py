@@ -22,6 +22,7 @@ from parity.backends.torch_util import (
     compute_as,
     on_host,
     set_deterministic,
+    sharing_storage,
 )
 from parity.checkpoint.conversion import flags_needed
 from parity.core.subject import Variant
@@ -307,19 +308,11 @@ def _gradient(tensor: Any) -> np.ndarray:
 
 def _report(model: Any, info: dict[str, Any], table: Table) -> LoadReport:
     """The load report, from ``output_loading_info`` and the modules themselves."""
-    stores: dict[tuple[Any, ...], list[str]] = {}
-    absent = []
-    for raw, tensor in model.state_dict().items():
-        name = common.parameter_name(raw, "torch", table)[0]
-        if tensor.is_meta:
-            absent.append(name)
-        else:
-            # By address alone, empty tensors would appear tied to any tensor.
-            stores.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(name)
+    named = [(common.parameter_name(raw, "torch", table)[0], each) for raw, each in model.state_dict().items()]
     return LoadReport(
         missing=sorted({common.parameter_name(raw, "torch", table)[0] for raw in info["missing_keys"]}),
         unexpected=sorted(info["unexpected_keys"]),
-        tied=[names for names in stores.values() if len(names) > 1],
-        not_materialised=absent,
+        tied=sharing_storage((name, tensor) for name, tensor in named if not tensor.is_meta),
+        not_materialised=[name for name, tensor in named if tensor.is_meta],
         training=model.training,
     )

@@ -2,5 +2,5 @@
 
 ``describe`` finds out what an object offers; the adapter it returns is a ``parity.backends.protocol.CapableModel``.
 ``parity.check`` runs it in the caller's process, ``parity audit --model FILE.py:FUNCTION`` in a worker
-(``model_file``). No framework is imported here that the object does not come with.
+(``backend``). No framework is imported here that the object does not come with.
 """

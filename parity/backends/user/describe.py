@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import distributions
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from parity.backends.limits import Question
 from parity.backends.protocol import LoadReport
 from parity.backends.registry import limits_of
-from parity.backends.user.function import FunctionModel, describe_function, with_hidden_states
+from parity.backends.user.function import FunctionModel, describe_function, extend_offer
 from parity.backends.user.offer import NotUsable, Offer, accepted_inputs, all_lacking, required_inputs, unaccepted
 from parity.core.backends import find_entry, library_backends
 from parity.core.model_spec import ModelSpec
@@ -111,12 +111,7 @@ def _keras_model(model: Any, spec: ModelSpec, inputs: Mapping[str, np.ndarray]) 
     name = type(model).__name__
     names = getattr(model, "input_names", None)
     if names:
-        accepted = frozenset(names)
-        absent = unaccepted(name, accepted, spec)
-        offer = Offer(name, "tensorflow", all_lacking(f"{name} has no interface for it"), absent)
-        found = FunctionModel(lambda **given: model(given, training=False), offer, spec)
-        found.offer = with_hidden_states(found, inputs, offer)
-        return found
+        return _callable(name, "tensorflow", names, lambda **given: model(given, training=False), spec, inputs)
     first = next(iter(inspect.signature(model.call).parameters), "")
     mode = {"training": False} if "training" in (accepted_inputs(model.call) or ()) else {}
 
@@ -130,13 +125,15 @@ def _keras_model(model: Any, spec: ModelSpec, inputs: Mapping[str, np.ndarray]) 
 def _callable(
     name: str,
     framework: str,
-    signature: Callable[..., Any],
+    takes: Callable[..., Any] | Collection[str],
     call: Callable[..., Any],
     spec: ModelSpec,
     inputs: Mapping[str, np.ndarray],
 ) -> FunctionModel:
-    absent = unaccepted(name, accepted_inputs(signature), spec)
+    """``takes``: what has the signature of the call, or the names of its inputs, none of which is required."""
+    absent = unaccepted(name, accepted_inputs(takes) if callable(takes) else frozenset(takes), spec)
+    required = required_inputs(name, takes, spec) if callable(takes) else frozenset()
     offer = Offer(name, framework, all_lacking(f"{name} has no interface for it"), absent)
-    found = FunctionModel(call, offer, spec, required=required_inputs(name, signature, spec))
-    found.offer = with_hidden_states(found, inputs, offer)
+    found = FunctionModel(call, offer, spec, required=required)
+    extend_offer(found, inputs)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,6 @@ from parity.backends.user.offer import (
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import DTYPES
 
-SERIES = ("encoder_hidden_states", "encoder_attentions", "decoder_hidden_states", "decoder_attentions")
 OUTPUT_ORDER = (
     "loss",
     "logits",
@@ -58,12 +58,12 @@ class FunctionModel:
         *,
         to_input: Callable[[np.ndarray], Any] = lambda array: array,
         parameters: Callable[[], Iterator[tuple[str, np.ndarray]]] | None = None,
-        around: Callable[[], Any] | None = None,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
         states: Callable[[], Mapping[str, Any]] | None = None,
         report: LoadReport | None = None,
         required: frozenset[str] = frozenset(),
     ) -> None:
-        self._function, self.offer, self._spec, self._to_input = in_one_process(function), offer, spec, to_input
+        self._function, self.offer, self.spec, self._to_input = in_one_process(function), offer, spec, to_input
         self._parameters, self._around, self._states = parameters, around, states
         self._required = required
         self.class_name = offer.class_name
@@ -77,13 +77,10 @@ class FunctionModel:
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
         """The fields that the offer has, in documented order."""
         given = {name: self._to_input(np.asarray(array)) for name, array in self._completed(inputs).items()}
-        if self._around is None:
+        with self._around():
             output = self._function(**given)
-        else:
-            with self._around():
-                output = self._function(**given)
         labelled = bool({"labels", "start_positions"} & set(inputs))
-        found = {**named_fields(output, self._spec, labelled), **(self._states() if self._states else {})}
+        found = {**named_fields(output, self.spec, labelled), **(self._states() if self._states else {})}
         if "encoder_hidden_states" in found and "encoder_last_hidden_state" not in found:
             found["encoder_last_hidden_state"] = found["encoder_hidden_states"][-1]
         return {name: found[name] for name in self._offered_fields(labelled) if name in found}
@@ -103,7 +100,7 @@ class FunctionModel:
         return found
 
     def _offered_fields(self, labelled: bool) -> list[str]:
-        wanted = [*HEAD_FIELDS[self._spec.head], *(["loss"] if labelled else [])]
+        wanted = [*HEAD_FIELDS[self.spec.head], *(["loss"] if labelled else [])]
         if self.offer.offers("hidden_states"):
             wanted += [name for name in OUTPUT_ORDER if "hidden_state" in name]
         return [name for name in OUTPUT_ORDER if name in wanted]
@@ -148,33 +145,27 @@ def describe_function(function: Callable[..., Any], spec: ModelSpec, inputs: Map
     offer = Offer(name, "", lacking, absent)
     required = required_inputs(name, function, spec)
     model = FunctionModel(function, offer, spec, required=required)
-    model.offer = with_hidden_states(model, inputs, offer)
+    extend_offer(model, inputs)
     return model
 
 
-def with_hidden_states(model: FunctionModel, inputs: Mapping[str, np.ndarray], offer: Offer) -> Offer:
-    """The offer, with hidden states if a call returns those of every layer, and with the dtype of the output if the
-    framework's parameters do not have one; unchanged if the call raises.
+def extend_offer(model: FunctionModel, inputs: Mapping[str, np.ndarray]) -> None:
+    """Adds hidden states to a model's offer if a call returns those of every layer, and takes the dtype of its output
+    if the framework's parameters do not have one. The offer is unchanged if the call raises.
 
     An exception is a result of the cases, which report it.
     """
-    lacking = {name: reason for name, reason in offer.lacking.items() if name != "hidden_states"}
-    trial = FunctionModel(
-        model._function,
-        replace(offer, lacking=lacking),
-        model._spec,
-        to_input=model._to_input,
-        around=model._around,
-        states=model._states,
-        required=model._required,
-    )
+    offer = model.offer
+    with_states = replace(offer, lacking={name: why for name, why in offer.lacking.items() if name != "hidden_states"})
+    model.offer = with_states
     try:
-        found = trial.call({name: array for name, array in inputs.items() if name not in offer.inputs})
-        dtype = on_host(found[HEAD_FIELDS[model._spec.head][0]])[1]
+        found = model.call({name: array for name, array in inputs.items() if name not in offer.inputs})
+        dtype = on_host(found[HEAD_FIELDS[model.spec.head][0]])[1]
     except Exception:
-        return offer
-    best = trial.offer if _has_every_state(found, model._spec) else offer
-    return best if best.framework == "torch" or dtype not in DTYPES else best.computing_in(dtype)
+        model.offer = offer
+        return
+    best = with_states if _has_every_state(found, model.spec) else offer
+    model.offer = best if best.framework == "torch" or dtype not in DTYPES else best.computing_in(dtype)
 
 
 def _has_every_state(found: Mapping[str, Any], spec: ModelSpec) -> bool:

@@ -12,8 +12,8 @@ import numpy as np
 from parity.backends.hf.common import parameter_name
 from parity.backends.hf.torch_backend import HfTorchModel
 from parity.backends.protocol import LoadReport
-from parity.backends.torch_util import as_tensors, bits_on_host
-from parity.backends.user.function import FunctionModel, with_hidden_states
+from parity.backends.torch_util import as_tensors, bits_on_host, sharing_storage
+from parity.backends.user.function import FunctionModel, extend_offer
 from parity.backends.user.offer import (
     NotUsable,
     Offer,
@@ -198,11 +198,11 @@ def _any_module(
     accepted = accepted_inputs(module.forward)
     lacking = all_lacking(f"{name} has no interface for it")
     readable = _unreadable(module, spec, rename)
-    for word, reason in (("load", readable.get("load")), ("labels", None if _takes_labels(accepted) else "no labels")):
-        if reason is None:
-            del lacking[word]
-        else:
-            lacking[word] = reason if word == "load" else f"{name} takes no labels"
+    del lacking["load"], lacking["labels"]
+    if readable:
+        lacking["load"] = readable["load"]
+    if accepted is None or "labels" not in accepted:
+        lacking["labels"] = f"{name} takes no labels"
     dtype, device = _dtype_and_device(module)
     offer = Offer(name, "torch", lacking, unaccepted(f"{name}.forward", accepted, spec), dtype, device)
     extra = {"output_hidden_states": True} if accepted and "output_hidden_states" in accepted else {}
@@ -233,24 +233,18 @@ def _any_module(
         report=LoadReport(training=False, tied=_tied(module, spec, rename)),
         required=required_inputs(f"{name}.forward", module.forward, spec),
     )
-    model.offer = with_hidden_states(model, inputs, offer)
+    extend_offer(model, inputs)
     if capture and not model.offer.offers("hidden_states"):
         hooks.require_all()
     return model
 
 
-def _takes_labels(accepted: frozenset[str] | None) -> bool:
-    return accepted is not None and "labels" in accepted
-
-
 def _tied(module: Any, spec: ModelSpec, rename: Rename | None) -> list[list[str]]:
     """Groups of canonical names that share storage."""
-    stores: dict[tuple[Any, ...], list[str]] = {}
-    for raw, tensor in module.state_dict().items():
-        name = canonical_name(raw, spec, rename)
-        if name is not None and hasattr(tensor, "data_ptr") and tensor.numel():
-            stores.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(name)
-    return [names for names in stores.values() if len(names) > 1]
+    named = ((canonical_name(raw, spec, rename), tensor) for raw, tensor in module.state_dict().items())
+    return sharing_storage(
+        (name, tensor) for name, tensor in named if name is not None and hasattr(tensor, "data_ptr") and tensor.numel()
+    )
 
 
 class _Hooks:

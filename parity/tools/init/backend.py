@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from parity.core.backends import BACKENDS, ENGINES, MUTANT_HOSTS
+from parity.core.backends import built_in
 from parity.core.errors import InputError
 from parity.core.files import write_whole
 from parity.core.resources import data
@@ -29,7 +29,7 @@ def init_backend(root: Path, name: str, force: bool = False) -> list[Change]:
     """
     if not NAME.fullmatch(name):
         raise InputError(f"{name}: a backend's name has lower-case letters, digits and dashes")
-    if name in {*BACKENDS, *MUTANT_HOSTS, *ENGINES}:
+    if name in built_in():
         raise InputError(f"{name}: parity has a backend of this name")
     module = name.replace("-", "_")
     words = {
