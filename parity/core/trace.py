@@ -232,8 +232,12 @@ class Trace:
     digest: str = ""
     """sha256 of the file it was read from, or written to last."""
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, *, replaces: bool = True) -> None:
         """Writes the trace atomically: to a temporary file beside ``path``, then renamed.
+
+        Args:
+            replaces: if false, an intact trace of the same key stays. Another run that shares the cache may have
+                recorded its digest, which depends on the time that it took.
 
         Raises:
             OSError: the directory cannot be written or the disk is full; nothing is left behind.
@@ -249,10 +253,25 @@ class Trace:
             with Path(temporary).open("wb") as file:
                 self.digest = _write(file, self.arrays, json.dumps(head))
             _remember(Path(temporary).stat(), self.digest)
-            os.replace(temporary, path)
+            if replaces or not self._linked(temporary, path):
+                os.replace(temporary, path)
         finally:
             if os.path.exists(temporary):
                 os.unlink(temporary)
+
+    def _linked(self, temporary: str, path: Path) -> bool:
+        """Gives a temporary file its name, unless an intact trace of the same key has it; false if it has to replace
+        what is there, or links are not possible."""
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            try:
+                return Trace.read(path).provenance.get("key") == self.provenance.get("key")
+            except TraceError:
+                return False
+        except OSError:
+            return False
+        return True
 
     @classmethod
     def read(cls, path: Path, digest: str = "") -> Trace:
@@ -280,7 +299,7 @@ class Trace:
             if sorted(head["order"]) != sorted(names):
                 raise ValueError("the recorded order does not match its arrays")
             raised = Raised(**head["raised"]) if head["raised"] else None
-            arrays = FileArrays(path, status, head["order"])
+            arrays = FileArrays(path, status, head["order"], found)
             return cls(arrays, head["facts"], raised, head["dtypes"], head["provenance"], found)
         except TraceError:
             raise
@@ -361,9 +380,10 @@ def _remember(status: os.stat_result, digest: str) -> None:
 class FileArrays(Mapping[str, np.ndarray]):
     """The arrays of one trace file, each read on access."""
 
-    def __init__(self, path: Path, status: os.stat_result, names: list[str]) -> None:
+    def __init__(self, path: Path, status: os.stat_result, names: list[str], digest: str) -> None:
         """``status``: file status when its digest was verified."""
         self._path, self._status, self._names, self._known = path, status, names, frozenset(names)
+        self._digest = digest
         self._file: Any = None
 
     def __contains__(self, name: object) -> bool:
@@ -374,10 +394,17 @@ class FileArrays(Mapping[str, np.ndarray]):
             raise KeyError(name)
         if self._file is None:
             self._file = safe_open(self._path, framework="numpy")
-            now, then = self._path.stat(), self._status
-            if (now.st_ino, now.st_size, now.st_mtime_ns) != (then.st_ino, then.st_size, then.st_mtime_ns):
+            if _identity(self._path.stat()) != _identity(self._status) and not self._is_unchanged():
                 raise TraceError(f"{self._path}: changed while it was being judged")
         return self._file.get_tensor(name)
+
+    def _is_unchanged(self) -> bool:
+        """Whether the file still has its content: another run marks traces of a shared cache as used, by their time."""
+        try:
+            with open_file(self._path) as file:
+                return _digests(file)[1] == self._digest
+        except (OSError, ValueError, CheckpointError):
+            return False
 
     def copy(self, name: str, path: Path) -> None:
         """Writes the bytes of one array to a file in chunks."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from parity.capture.cache import TraceCache, trace_key
-from parity.core.trace import Trace
+from parity.core.trace import Trace, TraceError
 
 HOUR = 3600.0
 
@@ -75,3 +75,25 @@ def test_a_key_depends_on_every_part():
     changed = [{**parts, "threads": 1}, {**parts, "versions": {"torch": "2"}}, {**parts, "more": None}]
     assert len({trace_key(**parts), *(trace_key(**other) for other in changed)}) == 4
     assert trace_key(**parts) == trace_key(**dict(reversed(parts.items())))
+
+
+def test_a_trace_that_another_run_marks_as_used_stays_readable(cache):
+    """Runs that share a cache have links to the same files."""
+    found = cache.find("aa1")
+    assert cache.find("aa1") is not None
+    assert np.array_equal(found.arrays["x"], np.zeros(100))
+    changed = cache.find("aa1")
+    cache.put("aa1", Trace({"x": np.ones(100)}))
+    with pytest.raises(TraceError, match="changed while it was being judged"):
+        changed.arrays["x"]
+
+
+def test_a_second_run_keeps_the_trace_that_the_first_recorded(cache):
+    key = "aa1"
+    path, first = cache.path(key), cache.find(key)
+    second = Trace(dict(first.arrays), provenance={"key": key, "seconds": 9.0})
+    second.write(path, replaces=False)
+    assert cache.find(key).digest == first.digest != second.digest
+    path.write_bytes(path.read_bytes()[:-1])
+    second.write(path, replaces=False)
+    assert cache.find(key).digest == second.digest  # a damaged one is replaced

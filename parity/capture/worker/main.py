@@ -227,7 +227,7 @@ class Worker:
             left = {"left_changed": changed} if changed else {}
             trace.provenance = {**task["provenance"], "seconds": clock.seconds, **left}
             try:
-                trace.write(Path(task["out"]))
+                trace.write(Path(task["out"]), replaces=False)
             except OSError as error:
                 # The run ends with this error: another trace would be interrupted while being written.
                 self.channel.send("unwritable", id=task["id"], reason=_one_line(error, task["out"]))
