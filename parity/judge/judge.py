@@ -473,10 +473,15 @@ def rests_on(manifest: Manifest) -> str:
     if references == {TORCH, FLAX}:
         return "the errors of both references (PyTorch and Flax), with the factors calibrated for both"
     (alone,) = references
-    missing = "jax and flax" if alone == TORCH else "torch"
-    return (
+    text = (
         f"the errors of {alone} alone in {len(orders)} orders of summation, with the larger factors calibrated for one "
-        f"reference: {missing} not installed (pip install {missing.replace(' and ', ' ')} gives tighter tolerances and "
+        "reference: "
+    )
+    if manifest.options.get("references"):
+        return text + "no other was selected (both together give tighter tolerances and judge each other)"
+    missing = "jax and flax" if alone == TORCH else "torch"
+    return text + (
+        f"{missing} not installed (pip install {missing.replace(' and ', ' ')} gives tighter tolerances and "
         "judges the references themselves)"
     )
 

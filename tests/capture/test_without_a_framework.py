@@ -174,13 +174,15 @@ def test_answers_from_elsewhere_are_judged_where_no_backend_can_run(planned):
 
 
 def test_what_the_tolerances_rest_on_is_said():
-    def manifest(*members):
+    def manifest(*members, **options):
         records = [_record(each) for each in members]
-        return type("Manifest", (), {"subjects": records})()
+        return type("Manifest", (), {"subjects": records, "options": options})()
 
     assert "both references" in rests_on(manifest(*noise_floor_ensemble("cpu", "float32")))
     alone = rests_on(manifest(*noise_floor_ensemble("cpu", "float32", references=[TORCH])))
     assert "reference-torch alone" in alone and "in 7 orders" in alone and "pip install jax flax" in alone
+    chosen = rests_on(manifest(*noise_floor_ensemble("cpu", "float32", references=[TORCH]), references=[TORCH]))
+    assert "no other was selected" in chosen and "installed" not in chosen
     assert "reference-flax alone" in rests_on(manifest(Subject(FLAX, role="noise_floor")))
     assert "no reference" in rests_on(manifest())
 

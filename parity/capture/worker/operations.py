@@ -155,8 +155,8 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     model = session.current()
 
     def keep(gradient: np.ndarray) -> tuple[np.ndarray, str, bool]:
-        array = np.asarray(gradient)
-        return _reduced(array), str(array.dtype), array.size > PROJECT_ABOVE
+        array, dtype = _named(np.asarray(gradient))
+        return _reduced(array), dtype, array.size > PROJECT_ABOVE
 
     with session.clock.backend():
         if hasattr(model, "reduced_gradients"):
@@ -167,7 +167,8 @@ def _gradients(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
             found = {name: keep(gradients.pop(name)) for name in list(gradients)}
     # A backend that differentiates outside the library's own output may already have the loss on the host.
     on_host = isinstance(loss, (np.ndarray, np.generic))
-    value, dtype = (np.asarray(loss), str(loss.dtype)) if on_host else model.to_numpy(loss)
+    value, dtype = _named(np.asarray(loss)) if on_host else model.to_numpy(loss)
+    value = _widened(value)
     given = {f"gradient.{parameter}": each for parameter, each in found.items()}
     dtypes = {"loss": dtype, **{name: dtype for name, (_, dtype, _) in given.items()}}
     facts: Facts = {"projected": [name for name, (_, _, projected) in given.items() if projected]}
@@ -180,7 +181,19 @@ def _reduced(gradient: np.ndarray) -> np.ndarray:
     """The stored form of a gradient: all of it, or its random projection."""
     if gradient.size > PROJECT_ABOVE:
         return random_projection(gradient)
-    return gradient.astype(np.float32) if str(gradient.dtype) in HALF else gradient
+    return _widened(gradient)
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    """A half-precision array as float32: a trace stores no bfloat16."""
+    return array.astype(np.float32) if str(array.dtype) in HALF else array
+
+
+def _named(array: np.ndarray) -> tuple[np.ndarray, str]:
+    """A host array of floats and its dtype. uint16 holds the bits of bfloat16, where ``ml_dtypes`` is not installed."""
+    if array.dtype != np.uint16:
+        return array, str(array.dtype)
+    return np.asarray(array.astype(np.uint32) << 16).view(np.float32), "bfloat16"
 
 
 def _of_files(method: str) -> Callable[..., Trace]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from parity.capture.worker.operations import perform, row_checksums
 from parity.capture.worker.session import Clock, Session
 from parity.core.case import Case
 from parity.core.subject import Variant
-from parity.core.trace import PROJECT_ABOVE, digest_array, random_projection
+from parity.core.trace import PROJECT_ABOVE, Trace, digest_array, random_projection
 
 
 class Model:
@@ -178,6 +179,25 @@ def test_gradients_keep_small_arrays_and_sketch_large_ones():
     assert trace.arrays["gradient.b"].dtype == np.float32 and trace.dtypes["gradient.b"] == "float16"
     assert trace.facts["projected"] == ["gradient.a"]
     np.testing.assert_array_equal(trace.arrays["gradient.a"], random_projection(Model().gradients({})[1]["a"]))
+
+
+@pytest.mark.parametrize("as_bits", [False, True], ids=["ml_dtypes", "bits"])
+def test_bfloat16_gradients_on_the_host_are_stored_as_float32(tmp_path, as_bits):
+    class Half(Model):
+        def gradients(self, inputs):
+            loss, found = super().gradients(inputs)
+            half = [value.astype(ml_dtypes.bfloat16) for value in (np.asarray(loss), *found.values())]
+            loss, *others = [value.view(np.uint16) for value in half] if as_bits else half
+            return loss, dict(zip(found, others, strict=True))
+
+    trace = capture("gradients", Half())
+    trace.write(tmp_path / "trace.safetensors")
+    read = Trace.read(tmp_path / "trace.safetensors")
+    assert set(read.dtypes.values()) == {"bfloat16"}
+    assert read.arrays["loss"] == 3 and read.arrays["loss"].dtype == read.arrays["gradient.b"].dtype == np.float32
+    np.testing.assert_array_equal(read.arrays["gradient.b"], np.ones(3))
+    large = Model().gradients({})[1]["a"].astype(ml_dtypes.bfloat16)
+    np.testing.assert_allclose(read.arrays["gradient.a"], random_projection(large.astype(np.float32)), rtol=1e-6)
 
 
 def test_the_backends_time_is_told_from_ours():
