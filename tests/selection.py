@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,6 +12,8 @@ import pytest
 
 COLLECTED = pytest.StashKey[Sequence[pytest.Item]]()
 """In the config's stash: every test that was collected, before any selection."""
+EVERYTHING = os.environ.get("PARITY_TEST_EVERYTHING") == "1"
+"""Whether tests that repeat others on more fixtures run too: on GitHub, where four machines share the tests."""
 SHARED = ("module", "package", "session")
 SALT = "142 "
 """Put before what is hashed: with it the costliest units, as measured, are spread evenly over 2, 3 and 4 parts."""

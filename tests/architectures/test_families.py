@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
@@ -14,11 +12,12 @@ from parity.tools.fuzz.search import Choices
 from tests.architectures.agreement import compared
 from tests.architectures.example import Example, example, example_of
 from tests.profiles import examples
+from tests.selection import EVERYTHING
 
 TORCH_SHAPES = 4
 FLAX = (
     list(ARCHITECTURES)
-    if os.environ.get("PARITY_TEST_EVERYTHING") == "1"
+    if EVERYTHING
     else ["bart", "bart-classification", "mbart-causal", "bert2gpt2", "roberta2mbart", "wav2vec2bart", "hubert2bert"]
 )
 """What the Flax reference is compared on: every architecture, or on one machine alone a choice that has each encoder,

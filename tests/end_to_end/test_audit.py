@@ -3,13 +3,13 @@
 ``reports/baseline.json`` holds each cell's verdict and what it rests on, ``COVERAGE.md`` what was checked of each
 documented class. After looking at what changed, both are renewed from one run (CONTRIBUTING.md, "The baseline").
 
-The compositions outside of ``IN_EVERY_STACK`` are audited in docs-4.37 only if PARITY_TEST_EVERYTHING is 1, as on
-GitHub, where four machines share the tests: compiling them once more for an older JAX takes minutes.
+All compositions in all stacks are audited only if PARITY_TEST_EVERYTHING is 1, as on GitHub, where four machines share
+the tests: compiling each for two versions of JAX takes most of an hour on two cores. Elsewhere every BART is audited in
+every stack, and ``COMPOSITIONS`` in those without an older JAX.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +23,15 @@ from parity.core.stacks import find
 from parity.report.coverage import read_sections, sections
 from tests.end_to_end.conftest import audited_once
 from tests.end_to_end.verdicts import BACKENDS, unlike_the_baseline
+from tests.selection import EVERYTHING
 
 pytestmark = pytest.mark.full
 COVERAGE = Path(__file__).parents[2] / "COVERAGE.md"
 STACKS = ["main", *(name for name in ("docs-4.37", "current") if find(name))]
-EVERY_STACK = os.environ.get("PARITY_TEST_EVERYTHING") == "1"
-IN_EVERY_STACK = ("bart-", "bert2bert", "bert2gpt2", "wav2vec2-bert")
-"""Prefixes and names of fixtures that are audited in every stack: every BART, and a composition of each kind."""
+COMPOSITIONS = ("bert2bert", "bert2gpt2", "wav2vec2-bert")
+"""Fixtures that are always audited beside every BART: a composition of each kind."""
 SPARED = "docs-4.37"
-"""The stack in which the other fixtures are not audited."""
+"""The stack in which no composition is audited."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Part:
 
 def parts() -> dict[str, tuple[list[Path], list[str]]]:
     """By the name of an audit its fixtures and stacks."""
-    if EVERY_STACK or SPARED not in STACKS:
+    if EVERYTHING:
         return {"whole": (fixtures(), STACKS)}
-    first = [path for path in fixtures() if path.name in IN_EVERY_STACK or path.name.startswith(IN_EVERY_STACK[0])]
-    others = [path for path in fixtures() if path not in first]
-    return {"whole": (first, STACKS), "elsewhere": (others, [name for name in STACKS if name != SPARED])}
+    barts = [path for path in fixtures() if path.name.startswith("bart-")]
+    composed = [fixture(name) for name in COMPOSITIONS]
+    return {"barts": (barts, STACKS), "composed": (composed, [name for name in STACKS if name != SPARED])}
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +76,13 @@ def test_every_cell_is_what_the_baseline_says(audited, report, stack):
         if stack in part.stacks:
             assert unlike_the_baseline(part.report, stack, part.stacks) == []
     written = read_sections(COVERAGE.read_text(encoding="utf-8"))[stack]
-    whole = stack != SPARED or len(audited) == 1
-    assert covered(sections(report)[stack], whole) == covered(written, whole)
+    assert covered(sections(report)[stack]) == covered(written)
 
 
-def covered(section: str, whole: bool) -> list[str]:
-    """The rows of a section of ``COVERAGE.md``: all, or those of the BART classes."""
+def covered(section: str) -> list[str]:
+    """The rows of a section of ``COVERAGE.md``: all, or those of the classes whose fixtures are all audited."""
     rows = section.splitlines()
-    found = rows if whole else [row for row in rows if re.match(r"\| `(TF|Flax)?Bart", row)]
+    found = rows if EVERYTHING else [row for row in rows if re.match(r"\| `(TF|Flax)?Bart", row)]
     assert len(found) > 5
     return found
 
@@ -96,7 +95,7 @@ def test_every_backend_is_run_and_nothing_fails(audited, report):
 
 
 def test_with_a_warm_cache_nothing_is_computed_and_nothing_changes(report, audit):
-    code, again = audit(fixtures())
+    code, again = audit([path for paths, _ in parts().values() for path in paths])
     assert code == 0 and again.cost.traces_captured == 0
     assert unlike_the_baseline(again, "main", ["main"]) == []
     before = {cell(verdict): (verdict.status, verdict.error) for verdict in report.verdicts}

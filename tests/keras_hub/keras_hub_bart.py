@@ -37,7 +37,7 @@ from reference.config import BartConfig
 from reference.names import LOGITS_BIAS, POSITION_OFFSET
 from reference.weights import read_weights
 
-CAN = ("hidden_states", "encode_decode", "float32", "cpu")
+CAN = ("hidden_states", "encode_decode", "empty_source", "float32", "cpu")
 
 LINEAR = {"weight": "kernel", "bias": "bias"}
 NORM = {"weight": "gamma", "bias": "beta"}
