@@ -25,6 +25,7 @@ NOT_OPTIONS = (
     *("device", "dtypes", "jobs", "memory", "time_limit"),
 )
 """Fields of ``AuditOptions`` that do not apply to an object of this process."""
+HALF = ("float16", "bfloat16")
 
 
 @with_printable_errors
@@ -36,7 +37,7 @@ def check(
     rename: Callable[[str], str | None] | None = None,
     capture: Mapping[str, Any] | None = None,
     name: str = "model",
-    references: tuple[str, ...] = (TORCH,),
+    references: tuple[str, ...] | None = None,
     progress: Callable[[Event], None] | None = None,
     **options: Any,
 ) -> Report:
@@ -66,8 +67,9 @@ def check(
             ``encoder.hidden.0`` (embeddings) to ``encoder.hidden.N``, and ``decoder.hidden.…``. First divergences are
             then inside the model.
         name: the name of the model in the report.
-        references: whose errors set the tolerances. ``reference-torch`` alone answers fastest; with
-            ``reference-flax`` too, tolerances are smaller (``docs/numerics.md``).
+        references: whose errors set the tolerances. By default ``reference-torch`` alone, which answers fastest; with
+            ``reference-flax`` too, tolerances are smaller (``docs/numerics.md``). A model in half precision is compared
+            with both by default: the tolerances of one alone would be as large as the difference between two tokens.
         progress: called with each event.
         options: fields of ``AuditOptions``: ``checks``, ``keywords``, ``inputs``, ``model_class``, ``out``, ``cache``,
             ``layerwise``, ``exit_first``, ``known_issues``, ``offline``.
@@ -111,6 +113,8 @@ def check(
         except NotUsable as error:
             raise InputError(str(error)) from error
         offer = adapter.offer
+        if references is None:
+            given = replace(given, references=None if offer.dtype in HALF else (TORCH,))
         where = {"device": offer.device, "dtypes": [offer.dtype], "backends": [name]}
         given = replace(given, out=given.out or _temporary(), **where)
         processes = reused_processes(TraceCache(given.cache or default_cache()).compiled)

@@ -154,8 +154,12 @@ def test_a_model_that_forks_is_run_in_this_process_only(check, directory):
 @pytest.mark.full
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_module_of_another_dtype_is_compared_in_that_dtype(check, library, dtype):
-    report = check(models.Renamed(library.to(getattr(torch, dtype))).train(), checks=["NUM04", "LOSS01"])
+    half = library.to(getattr(torch, dtype))
+    report = check(models.Renamed(half).train(), checks=["NUM04", "LOSS01"])
     assert report.failures == () and {"NUM04", "LOSS01"} <= passed(report)
+    whole = check(half, checks=["GRAD01", "GEN02"])
+    assert whole.failures == () and whole.totals.error == 0 and "GEN02" in passed(whole)
+    assert "both references" in whole.tolerances
     assert {verdict.dtype for verdict in report.verdicts if verdict.check == "NUM04"} == {dtype}
 
 
