@@ -8,7 +8,7 @@ from typing import Any
 from parity.backends.protocol import Backend
 from parity.core.backends import Entry, find_entry
 
-__all__ = ["class_of", "get_backend", "limits_of"]
+__all__ = ["class_of", "get_backend", "limits_of", "named_tool"]
 
 
 def get_backend(name: str) -> Backend:
@@ -36,3 +36,9 @@ def limits_of(entry: Entry) -> Any:
         return None
     module, _, function = entry.limits.partition(":")
     return getattr(importlib.import_module(module), function)
+
+
+def named_tool(entry: Entry) -> str:
+    """The tool that a row's results depend on besides its distributions, with its version."""
+    module, _, function = entry.builds_with.partition(":")
+    return getattr(importlib.import_module(module), function)()

@@ -13,6 +13,8 @@ from parity.core.backends import ENGINES, engine_rows, find_entry
 from parity.core.errors import InputError
 from parity.core.options import AuditOptions
 
+_CONVERTING = [name for name, entry in ENGINES.items() if entry.examine]
+
 
 def engines_of(options: AuditOptions) -> list[str]:
     """The engines that are named, in order."""
@@ -41,7 +43,9 @@ def given_files(options: AuditOptions, checkpoints: Sequence[str | Path]) -> Ite
     named = engines_of(options)
     folder = Path(options.converted or "").expanduser().absolute()
     if len(named) != 1:
-        raise InputError(f"--converted {options.converted}: name one engine, --backend {' or '.join(ENGINES)}")
+        raise InputError(f"--converted {options.converted}: name one engine, --backend {' or '.join(_CONVERTING)}")
+    if not ENGINES[named[0]].examine:
+        raise InputError(f"--converted {options.converted}: {named[0]} runs the checkpoint itself, no converted files")
     if len(checkpoints) != 1:
         raise InputError(f"--converted: files are compared with one checkpoint, and there are {len(checkpoints)}")
     if not folder.is_dir():

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -80,7 +80,7 @@ class Entry:
     role: str = "candidate"
     """``candidate``: an audit runs it where its stack offers it; ``file``: our own reader of the files, run in every
     audit; ``mutant``: deliberately broken variants, run by a selftest only; ``engine``: runs a file converted from the
-    checkpoint, and only if named."""
+    checkpoint, or computes in another way than its library by default, and only if named."""
     cached: bool = True
     """Whether the dependencies of its results are known, so that traces can be cached."""
     framework: str = ""
@@ -126,7 +126,11 @@ class Entry:
     unaccepted: Mapping[str, str] = field(default_factory=dict)
     """Of an engine: documented inputs that it does not accept, with the reason (``parity.cases.unaccepted``)."""
     examine: str = ""
-    """Of an engine: ``module:function`` that finds what a given directory offers (``parity.capture.engines``)."""
+    """Of an engine: ``module:function`` that finds what a given directory offers (``parity.capture.engines``); empty
+    where it runs no converted files."""
+    builds_with: str = ""
+    """``module:function`` that names the tool its results depend on besides the distributions, a C++ compiler: part of
+    the trace key."""
 
     def class_for(self, documented: str) -> str:
         """Name of the class to load: ``TFBartModel`` for ``BartModel``, or its config or tokenizer class."""
@@ -342,6 +346,20 @@ MUTANT_HOSTS: dict[str, Entry] = {
 }
 """Backends with deliberately broken variants: no stack offers them, and only ``parity selftest`` runs them."""
 
+
+def _of_hf_torch(module: str, attribute: str, **others: Any) -> Entry:
+    """A variant of ``hf-torch``: its classes and weights, computed in another way."""
+    return replace(
+        BACKENDS["hf-torch"],
+        module=f"parity.backends.variants.{module}",
+        attribute=attribute,
+        role="engine",
+        limits="parity.backends.limits.variants:lacking",
+        derives_from="hf-torch",
+        **others,
+    )
+
+
 ENGINES: dict[str, Entry] = {
     "onnxruntime": Entry(
         "parity.backends.engines.onnx_runtime",
@@ -365,9 +383,17 @@ ENGINES: dict[str, Entry] = {
         unaccepted={"decoder_attention_mask": "CTranslate2 takes no mask of the target"},
         examine="parity.backends.engines.ctranslate2_files:examine",
     ),
+    "hf-torch-compile": _of_hf_torch(
+        "compiled", "Inductor", builds_with="parity.backends.variants.compiler:version", start_cost=3
+    ),
+    "hf-torch-aot": _of_hf_torch("compiled", "AotEager", start_cost=2),
+    "hf-torch-export": _of_hf_torch("exported", "Exported", start_cost=2),
+    "hf-torch-static-cache": _of_hf_torch("static_cache", "StaticCache", room_ahead=True),
+    "hf-torch-checkpointing": _of_hf_torch("checkpointing", "Checkpointing"),
+    "hf-torch-flash": _of_hf_torch("flash", "Flash", variants=("eager",)),
 }
-"""Engines that run a file converted from the checkpoint (``parity.backends.engines``): named explicitly, never run by
-default."""
+"""Engines, which run a file converted from the checkpoint (``parity.backends.engines``), and variants of ``hf-torch``
+(``parity.backends.variants``): named explicitly, never run by default."""
 
 
 def built_in() -> dict[str, Entry]:

@@ -137,7 +137,7 @@ class Entry(BaseModel):
 
     def applies(self, check: str, case: str, subject: SubjectRecord, checkpoint: CheckpointRecord) -> bool:
         """Whether the cell and the checkpoint's files meet the conditions, ignoring versions."""
-        if check not in self.checks or (subject.derives_from or subject.backend) not in self.backends:
+        if check not in self.checks or {subject.derives_from, subject.backend}.isdisjoint(self.backends):
             return False
         limits = (
             (self.classes, subject.documented_class),
