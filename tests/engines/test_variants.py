@@ -17,6 +17,7 @@ from parity.core.resources import fixture
 from parity.core.subject import Variant
 from tests.end_to_end.shadow import shadow_line, shadow_transformers
 from tests.end_to_end.test_faults import FAULTS, MODULE
+from tests.selection import EVERYTHING
 
 VARIANTS = [name for name in ENGINES if name.startswith("hf-torch-")]
 CHECKPOINT, CLASS = "bart-odd", "BartForConditionalGeneration"
@@ -116,15 +117,16 @@ def test_the_plain_variants_pass(audit, backend):
     assert not failed and any(each.status == "pass" for each in report.verdicts)
 
 
+GRAPHS = ["hf-torch-export/eager", *(["hf-torch-compile/eager", "hf-torch-aot/eager"] if EVERYTHING else [])]
+"""Without those whose graphs take minutes, except where all tests run."""
+
+
 @pytest.mark.full
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("backend", ["hf-torch-compile/eager", "hf-torch-aot/eager", "hf-torch-export/eager"])
+@pytest.mark.parametrize("backend", GRAPHS)
 def test_graphs_pass(audit, backend):
     report, failed = audit(backend, "NUM01", "NUM04")
     assert not failed and any(each.status == "pass" for each in report.verdicts)
-
-
-GRAPHS = ["hf-torch-compile/eager", "hf-torch-aot/eager", "hf-torch-export/eager"]
 
 
 @pytest.mark.full

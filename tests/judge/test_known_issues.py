@@ -25,6 +25,8 @@ ENCODER, DECODER = "model.encoder.embed_tokens.weight", "model.decoder.embed_tok
 SHOWN_ELSEWHERE = {
     "ctranslate2-beams": "an engine is run only if it is named",
     "ctranslate2-decoder-heads": "an engine is run only if it is named",
+    "hf-torch-compiled-without-a-target-mask": "a variant of hf-torch is run only if it is named",
+    "hf-torch-export-without-a-target-mask": "a variant of hf-torch is run only if it is named",
     "hf-torch-untied-tables-apart": "the untied fixture's file holds the table once",
     "hf-torch-no-file-of-its-own": "every fixture has a file of PyTorch's",
     "hf-torch-from-flax-meta-loaded": "every fixture has a file of PyTorch's",
