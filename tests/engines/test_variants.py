@@ -111,7 +111,7 @@ def audit(cache, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("backend", ["hf-torch-static-cache", "hf-torch-checkpointing"])
+@pytest.mark.parametrize("backend", ["hf-torch-static-cache/eager", "hf-torch-checkpointing/eager"])
 def test_the_plain_variants_pass(audit, backend):
     report, failed = audit(backend)
     assert not failed and any(each.status == "pass" for each in report.verdicts)
@@ -146,7 +146,7 @@ def test_keys_of_the_source_that_are_not_reset_are_found(audit, tmp_path, monkey
     line = "for layer_idx in self.is_updated:\nself.is_updated[layer_idx] = False"
     path = shadow_line(tmp_path / "shadow", "cache_utils.py", line, "self.is_updated[layer_idx] = True")
     monkeypatch.setenv("PYTHONPATH", str(path))
-    _, failed = audit("hf-torch-static-cache/eager", "generation")
+    _, failed = audit("hf-torch-static-cache/eager", "GEN02")
     assert "GEN02" in failed
 
 
