@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from parity.capture.engines import unaccepted_inputs
 from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
 from parity.core.backends import library_backends
@@ -58,11 +59,8 @@ def audit_chunk(chunk: Chunk, into: Path) -> str:
         if not checkpoints:
             # Every draw of these architectures is excluded (``parity.tools.calibrate.plan``).
             return _keep(into, chunk, {"checkpoints": 0, "totals": {}, "known": {}, "nearest": 0.0, "alarms": []})
-        capture(
-            checkpoints,
-            chunk.options(scratch, _cases),
-            derive=DERIVED,
-        )
+        options = chunk.options(scratch, _cases)
+        capture(checkpoints, options, derive=DERIVED, unaccepted=unaccepted_inputs(options))
         report = judge(scratch / "run")
     finally:
         shutil.rmtree(scratch)
@@ -140,12 +138,22 @@ def main() -> None:
     )
     parser.add_argument("--dtype", action="append", help="taken in turn, a chunk each; float32 by default")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--backend", action="append", help="audited instead of the references and PyTorch's classes")
+    parser.add_argument(
+        "--equal-heads", action="store_true", help="give each decoder the encoder's number of heads (for ctranslate2)"
+    )
     parser.add_argument("--parts", type=Path, required=True, help="where each chunk's result is kept, to go on from")
     parser.add_argument("--jobs", type=int, default=2, help="chunks at a time")
     parser.add_argument("--out", type=Path, default=Path("reports/alarms.json"))
     arguments = parser.parse_args()
     todo = chunks(
-        arguments.seed, arguments.architectures, arguments.draws, arguments.dtype or ["float32"], BACKENDS, size=PAIR
+        arguments.seed,
+        arguments.architectures,
+        arguments.draws,
+        arguments.dtype or ["float32"],
+        arguments.backend or BACKENDS,
+        size=PAIR,
+        equal_heads=arguments.equal_heads,
     )
     audit_all(list(todo), arguments.parts, arguments.jobs)
     found = together(arguments.parts)

@@ -20,8 +20,12 @@ LONGEST_TEXT = 24
 TIED = 0.8
 
 
-def architecture(rng: np.random.Generator) -> dict[str, Any]:
-    """The ``config.json`` of a small valid BART: sizes, activation, tying, scale and special tokens drawn at random."""
+def architecture(rng: np.random.Generator, *, equal_heads: bool = False) -> dict[str, Any]:
+    """The ``config.json`` of a small valid BART: sizes, activation, tying, scale and special tokens drawn at random.
+
+    Args:
+        equal_heads: give the decoder the encoder's number of attention heads; everything else is as without.
+    """
     encoder_heads, decoder_heads = (int(rng.integers(1, 6)) for _ in range(2))
     vocab = int(rng.integers(40, 400))
     pad, bos, eos = map(int, rng.choice(vocab, 3, replace=False)) if rng.random() < 0.5 else (1, 0, 2)
@@ -34,7 +38,7 @@ def architecture(rng: np.random.Generator) -> dict[str, Any]:
         "encoder_layers": int(rng.integers(1, 5)),
         "decoder_layers": int(rng.integers(1, 5)),
         "encoder_attention_heads": encoder_heads,
-        "decoder_attention_heads": decoder_heads,
+        "decoder_attention_heads": encoder_heads if equal_heads else decoder_heads,
         "encoder_ffn_dim": int(rng.integers(8, 96)),
         "decoder_ffn_dim": int(rng.integers(8, 96)),
         "activation_function": str(rng.choice(["gelu", "gelu_new", "relu", "silu"])),

@@ -37,6 +37,8 @@ class Chunk:
     draws: int
     dtype: str
     backends: tuple[str, ...] | None
+    equal_heads: bool = False
+    """Whether the decoders have the encoders' numbers of heads, which some engines require."""
 
     @property
     def name(self) -> str:
@@ -46,7 +48,7 @@ class Chunk:
         """Writes its checkpoints as directories ``ARCHITECTURE-DRAW``."""
         written = []
         for number in range(self.first, self.last):
-            config = architecture(np.random.default_rng([self.seed, number]))
+            config = architecture(np.random.default_rng([self.seed, number]), equal_heads=self.equal_heads)
             for draw in range(self.draws):
                 if is_requested(self.seed, number, draw):
                     written.append(directory / f"{number}-{draw}")
@@ -81,6 +83,7 @@ def chunks(
     backends: Sequence[str] | None,
     dear: int = 0,
     size: int = CHUNK,
+    equal_heads: bool = False,
 ) -> Iterator[Chunk]:
     """All chunks; the dtypes alternate.
 
@@ -88,8 +91,9 @@ def chunks(
         backends: the ones measured in every chunk; None for all.
         dear: number of chunks, from the first, in which every backend is measured.
         size: architectures of a chunk.
+        equal_heads: as for ``Chunk``.
     """
     for number, first in enumerate(range(0, architectures, size)):
         wanted = None if backends is None or number < dear else tuple(backends)
         last, dtype = min(first + size, architectures), dtypes[number % len(dtypes)]
-        yield Chunk(seed, first, last, draws, dtype, wanted)
+        yield Chunk(seed, first, last, draws, dtype, wanted, equal_heads)
