@@ -96,7 +96,7 @@ def audit(
             written), ``RecordError`` and ``TraceError`` (a damaged run directory).
         OSError, MemoryError: raised by the operating system.
     """
-    with _registered(replace(options or DEFAULTS, **named), checkpoints) as (options, unaccepted):
+    with _registered(replace(options or DEFAULTS, **named), checkpoints) as (checkpoints, options, unaccepted):
         return audit_with(checkpoints, options, progress, start=began, unaccepted=unaccepted)
 
 
@@ -157,18 +157,18 @@ def capture(
     Returns:
         The manifest, also written to ``out/manifest.json``; the traces are in ``out/traces/``.
     """
-    with _registered(replace(options or DEFAULTS, **named), checkpoints) as (options, unaccepted):
+    with _registered(replace(options or DEFAULTS, **named), checkpoints) as (checkpoints, options, unaccepted):
         return _capture(checkpoints, options, progress, unaccepted=unaccepted)
 
 
 @contextmanager
 def _registered(
     options: AuditOptions, checkpoints: Sequence[str | Path]
-) -> Iterator[tuple[AuditOptions, dict[str, str]]]:
-    """The options with a user's models, and the inputs that a model or an engine does not accept.
+) -> Iterator[tuple[Sequence[str | Path], AuditOptions, dict[str, str]]]:
+    """The checkpoints, the options with a user's models, and the inputs that a model or an engine does not accept.
 
     Raises:
-        InputError: a model, or the converted files of an engine, cannot be used.
+        InputError: a model, the converted files of an engine, or a quantisation cannot be used.
     """
     from parity.capture.engines import given_files, unaccepted_inputs
 
@@ -176,9 +176,14 @@ def _registered(
         unaccepted: dict[str, str] = {}
         if options.models:
             options, unaccepted = stack.enter_context(_models_of(options, checkpoints))
+        audited = checkpoints
+        if options.quantised:
+            from parity.tools.quantised_engine import quantised
+
+            options, audited = stack.enter_context(quantised(options, checkpoints))
         if options.converted is not None:
             stack.enter_context(given_files(options, checkpoints))
-        yield options, unaccepted | unaccepted_inputs(options)
+        yield audited, options, unaccepted | unaccepted_inputs(options)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from parity.core.records import Report
 
 NOT_OPTIONS = (
-    *("backends", "models", "converted", "stacks", "goldens"),
+    *("backends", "models", "converted", "quantised", "original", "stacks", "goldens"),
     *("device", "dtypes", "jobs", "memory", "time_limit"),
 )
 """Fields of ``AuditOptions`` that do not apply to an object of this process."""

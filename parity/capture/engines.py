@@ -52,7 +52,7 @@ def given_files(options: AuditOptions, checkpoints: Sequence[str | Path]) -> Ite
         raise InputError(f"--converted {options.converted}: no such directory")
     directory = resolve_checkpoint(str(checkpoints[0]), options.offline, options.cache)
     checkpoint = inspect_checkpoint(directory, options.model_class)
-    entry = ENGINES[named[0]]
+    entry = find_entry(named[0])
     try:
         record = verified(folder, checkpoint.digest)
         if record and record.get("engine") != named[0]:
@@ -63,7 +63,7 @@ def given_files(options: AuditOptions, checkpoints: Sequence[str | Path]) -> Ite
         raise InputError(f"--converted: {error}") from error
     except OSError as error:
         raise InputError(f"--converted: {error.filename or folder}: cannot be read: {error.strerror}") from error
-    setup = {"given": str(folder), "digest": digest, **offered.get("setup", {})}
+    setup = {**entry.setup, "given": str(folder), "digest": digest, **offered.get("setup", {})}
     entry = replace(entry, setup=setup, unaccepted=offered.get("unaccepted", entry.unaccepted))
     with engine_rows({named[0]: entry}):
         yield

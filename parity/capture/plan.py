@@ -80,6 +80,7 @@ class Target:
             room_ahead=entry.room_ahead,
             user_model=entry.user_model,
             derives_from=entry.derives_from,
+            unjudged=entry.unjudged,
             environment=s.stack,
         )
 
@@ -350,6 +351,7 @@ def make_task(
         **({} if entry.cached else {"run": run}),
         **({"converted": entry.setup["digest"]} if "digest" in entry.setup else {}),
         **({"built_with": named_tool(entry)} if entry.builds_with else {}),
+        **({"quantised": entry.setup["quantised"]} if "quantised" in entry.setup else {}),
         **({"refused": refused} if refused else {}),
     }
     key = trace_key(**depends)

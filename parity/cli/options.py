@@ -85,6 +85,14 @@ Converted = Annotated[
         help="Run the named engine on these converted files. (default: they are made from the checkpoint)",
     ),
 ]
+Quantised = Annotated[
+    str,
+    typer.Option(
+        metavar="SCHEME",
+        help="Run the named engine quantised: int8 (onnxruntime, ctranslate2), int8-weights, bfloat16-weights or "
+        "float16-weights (ctranslate2). The references round their weights in the same way.",
+    ),
+]
 References = Annotated[
     list[str] | None,
     typer.Option(
@@ -203,6 +211,7 @@ AUDIT_OPTIONS: dict[str, Any] = {
     "backends": Backends,
     "models": Models,
     "converted": Converted,
+    "quantised": Quantised,
     "references": References,
     "checks": Checks,
     "keywords": Keywords,

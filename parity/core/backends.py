@@ -63,6 +63,24 @@ class WeightFiles:
 
 
 @dataclass(frozen=True)
+class Quantisation:
+    """How an engine rounds a model.
+
+    Attributes:
+        scheme: of the weights, by its name in ``parity.tools.quantise``.
+        kept: ends of the names of matrices that stay as they are.
+        vectors: whether biases and norms are rounded too.
+        activations: how activations are rounded as the model runs; "" if they are not. Then no rounding of the weights
+            reproduces the engine's answers, and only distances are reported.
+    """
+
+    scheme: str
+    kept: tuple[str, ...] = ()
+    vectors: bool = False
+    activations: str = ""
+
+
+@dataclass(frozen=True)
 class Entry:
     """One backend."""
 
@@ -125,6 +143,10 @@ class Entry:
     """The only stack it runs in; empty: any that offers it."""
     unaccepted: Mapping[str, str] = field(default_factory=dict)
     """Of an engine: documented inputs that it does not accept, with the reason (``parity.cases.unaccepted``)."""
+    quantisations: Mapping[str, Quantisation] = field(default_factory=dict)
+    """Of an engine: how it can be asked to round a model, by the name that ``--quantised`` takes."""
+    unjudged: str = ""
+    """Why the distance from the oracle is reported without a verdict; "" for a backend that is judged."""
     examine: str = ""
     """Of an engine: ``module:function`` that finds what a given directory offers (``parity.capture.engines``); empty
     where it runs no converted files."""
@@ -370,6 +392,9 @@ ENGINES: dict[str, Entry] = {
         install="onnxruntime onnx torch transformers",
         limits="parity.backends.limits.engines:onnxruntime",
         derives_from="hf-torch",
+        quantisations={
+            "int8": Quantisation("int8", activations="uint8, with one scale for each tensor that is multiplied"),
+        },
         examine="parity.backends.engines.onnx_files:examine",
     ),
     "ctranslate2": Entry(
@@ -381,6 +406,16 @@ ENGINES: dict[str, Entry] = {
         install="ctranslate2 torch transformers",
         limits="parity.backends.limits.ctranslate2:lacking",
         unaccepted={"decoder_attention_mask": "CTranslate2 takes no mask of the target"},
+        quantisations={
+            "int8": Quantisation(
+                "int8-per-channel",
+                ("embed_positions.weight",),
+                activations="int8, with one scale for each row that is multiplied",
+            ),
+            "int8-weights": Quantisation("int8-per-channel", ("embed_positions.weight",)),
+            "bfloat16-weights": Quantisation("bfloat16", vectors=True),
+            "float16-weights": Quantisation("float16", vectors=True),
+        },
         examine="parity.backends.engines.ctranslate2_files:examine",
     ),
     "hf-torch-compile": _of_hf_torch(
@@ -391,6 +426,16 @@ ENGINES: dict[str, Entry] = {
     "hf-torch-static-cache": _of_hf_torch("static_cache", "StaticCache", room_ahead=True),
     "hf-torch-checkpointing": _of_hf_torch("checkpointing", "Checkpointing"),
     "hf-torch-flash": _of_hf_torch("flash", "Flash", variants=("eager",)),
+    "keras-hub": Entry(
+        "parity.backends.engines.keras_hub_backend",
+        "KerasHub",
+        ("keras-hub", "keras", *_TORCH, *_COMMON),
+        role="engine",
+        needs=(("keras-hub",), ("keras",), _TORCH),
+        install="keras-hub keras torch",
+        limits="parity.backends.limits.keras_hub:lacking",
+        examine="parity.backends.engines.keras_hub_backend:examine",
+    ),
 }
 """Engines, which run a file converted from the checkpoint (``parity.backends.engines``), and variants of ``hf-torch``
 (``parity.backends.variants``): named explicitly, never run by default."""
@@ -431,19 +476,21 @@ def user_models(entries: Mapping[str, Entry]) -> Iterator[None]:
 
 @contextmanager
 def engine_rows(entries: Mapping[str, Entry]) -> Iterator[None]:
-    """Replaces the rows of engines for the duration of a run, for a directory that was given."""
+    """Adds or replaces rows for the duration of a run: of an engine, for a directory that was given or a quantisation;
+    and of what is compared with it."""
     with _registered(entries):
         yield
 
 
 @contextmanager
 def _registered(entries: Mapping[str, Entry]) -> Iterator[None]:
+    before = dict(_USER_MODELS)
     _USER_MODELS.update(entries)
     try:
         yield
     finally:
-        for name in entries:
-            del _USER_MODELS[name]
+        _USER_MODELS.clear()
+        _USER_MODELS.update(before)
 
 
 _USER_MODELS: dict[str, Entry] = {}

@@ -47,6 +47,9 @@ class AuditOptions:
     converted: Path | None = None
     """The converted files of the one engine that is named (``docs/engines.md``); by default they are made from the
     checkpoint."""
+    quantised: str = ""
+    """Run the one engine that is named with this quantisation (``docs/engines.md``); by default with none. The
+    references compute with the weights rounded in the same way, and a second column has what the rounding moves."""
     references: Sequence[str] | None = None
     """The references whose errors set the tolerances; by default both. One alone is faster, and its tolerances are
     larger (``docs/numerics.md``)."""
@@ -63,6 +66,8 @@ class AuditOptions:
     cases: Callable[..., list[Any]] | None = None
     """Makes the base cases of a checkpoint from its model spec, the rows of ``inputs`` and its generation settings; by
     default the standard cases, those of the documented API and those about files."""
+    original: Path | None = None
+    """With ``quantised``, the checkpoint as it was named: the one that is audited has rounded weights."""
     model_class: str | None = None
     """The documented class to load the checkpoints as, by PyTorch name; by default the class that saved each."""
     out: Path | None = None
@@ -100,7 +105,7 @@ class AuditOptions:
                 object.__setattr__(self, name, tuple(given))
         if isinstance(self.memory, str):
             object.__setattr__(self, "memory", as_bytes(self.memory))
-        for name in ("inputs", "out", "cache", "known_issues", "converted"):
+        for name in ("inputs", "out", "cache", "known_issues", "converted", "original"):
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(given))
         for word, given, known in (
@@ -127,6 +132,8 @@ RECORDED = (
     "model_class",
     "models",
     "converted",
+    "quantised",
+    "original",
     "references",
     "time_limit",
     "layerwise",

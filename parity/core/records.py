@@ -153,6 +153,8 @@ class SubjectRecord(_Record):
     derives_from: str = ""
     """Of a user's model whose class is one of a library, or derived from one: the backend of that library's classes,
     whose known issues apply to it."""
+    unjudged: str = ""
+    """Why its distance from the oracle is reported without a verdict; empty for a subject that is judged."""
     kept: list[str] = Field(default_factory=list)
     """The cases that a golden has traces of; empty for a subject that ran here."""
 
@@ -464,6 +466,38 @@ class MeasuredError(_Record):
     note: str = ""
 
 
+class Rounding(_Record):
+    """Of a quantised engine: how far rounding the weights moves the results of one check, and what the engine adds.
+
+    Errors are those of the worst tensor, relative to its scale.
+    """
+
+    checkpoint: str
+    subject: int
+    """Index of the engine into the report's ``subjects``."""
+    original: int
+    """Index of the reference with the original weights."""
+    quantisation: str
+    """As the option ``--quantised`` takes it."""
+    check: str
+    group: str
+    """The check's group."""
+    rounding: float | None = None
+    """The error between the float64 reference with the original weights and the one with the rounded weights …"""
+    rounding_ratio: float | None = None
+    """… as a multiple of the tolerance."""
+    engine: float | None = None
+    """The error of the engine against the float64 reference with the rounded weights …"""
+    engine_ratio: float | None = None
+    """… as a multiple of the tolerance: at most 1 if the engine adds nothing."""
+    texts: int = 0
+    """The number of generated texts …"""
+    rounding_texts: int = 0
+    """… of those, how many the rounding changes …"""
+    engine_texts: int = 0
+    """… and how many the engine changes, compared with the reference with the rounded weights."""
+
+
 class TokenDiff(_Record):
     """A position at which a generated text differs from the oracle's."""
 
@@ -533,6 +567,8 @@ class Report(_Record):
     measured: list[MeasuredError] = Field(default_factory=list)
     """Errors that the checks measured, in data-flow order for each checkpoint, case and candidate."""
     generated: list[GeneratedRow] = Field(default_factory=list)
+    rounding: list[Rounding] = Field(default_factory=list)
+    """Of a quantised engine, by check."""
     _location: _Location = PrivateAttr(default_factory=_Location)
 
     @model_validator(mode="after")

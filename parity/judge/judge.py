@@ -23,6 +23,7 @@ from parity.core.records import (
     Manifest,
     MeasuredError,
     Report,
+    Rounding,
     Spent,
     Status,
     Totals,
@@ -40,12 +41,13 @@ from parity.judge.known_issue_match import Explanation, Failure, explain
 from parity.judge.measured import case_records, measured_errors
 from parity.judge.oracle_disagreement import flag_oracle
 from parity.judge.results import Comparison, Finding, Result
+from parity.judge.rounding import rounding_of
 from parity.judge.tables import generated_rows
 from parity.judge.undefined_behaviour import PADDING_WRITTEN, cases_of_undefined_text
 from parity.judge.unexplained import left_over
 from parity.judge.user_known_issues import KnownIssue, read_known_issues
 from parity.judge.value_diagnosis import notices_of_values
-from parity.judge.verdicts import Cell, from_results, make_verdict
+from parity.judge.verdicts import Cell, from_results, make_verdict, without_verdict
 
 OF_LOADING = (
     "load",
@@ -129,6 +131,7 @@ class JudgedCheckpoint:
     cases: list[CaseRecord]
     measured: list[MeasuredError]
     generated: list[GeneratedRow]
+    rounding: list[Rounding]
     not_judged: list[str]
     """A line on what the judge stopped before."""
 
@@ -181,12 +184,14 @@ class Judge:
             options = {**run.manifest.options, "known_issues": str(self._known_issues)}
             run.manifest = run.manifest.model_copy(update={"options": options})
         verdicts, not_judged = judged_cells(run, self.selected, self._strict, issues, self._selection)
+        texts = list(generated_rows(run))
         self._judged[run.checkpoint.name] = JudgedCheckpoint(
             record=_noticed(run),
             verdicts=verdicts,
             cases=case_records(run),
             measured=list(measured_errors(run)),
-            generated=list(generated_rows(run)),
+            generated=texts,
+            rounding=rounding_of(run, verdicts, texts),
             not_judged=not_judged,
         )
         self._seconds += time.perf_counter() - begun
@@ -221,6 +226,7 @@ class Judge:
             cases={each.record.name: each.cases for each in judged},
             measured=[row for each in judged for row in each.measured],
             generated=[row for each in judged for row in each.generated],
+            rounding=[row for each in judged for row in each.rounding],
             cost=_cost(manifest, None if while_captured else self._seconds),
         )
 
@@ -330,6 +336,8 @@ def verdict_of(cell: Cell, strict: bool = False, issues: Sequence[KnownIssue] = 
         if blocked is not None:
             return _with_known_issues(cell, blocked, [], strict, issues)
         results = list(cell.check.function(Evidence(cell.run, cell.index, cell.subject, cell.case)))
+        if cell.subject.unjudged:
+            return without_verdict(cell, results)
         judged = _with_known_issues(cell, from_results(cell, results), [r for r in results if not r.ok], strict, issues)
         return _unexplained_part(cell, judged, results)
     except NoPeer as error:

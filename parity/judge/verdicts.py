@@ -56,6 +56,26 @@ def from_results(cell: Cell, results: list[Result], excused: frozenset[str] = fr
     return make_verdict(cell, "pass", "", **numbers, compared=len(results), **_seen(results))
 
 
+def without_verdict(cell: Cell, results: list[Result]) -> Verdict:
+    """Of a subject without verdicts: the largest error, and the reason why it is no pass and no failure.
+
+    Facts that hold whatever the numbers are, such as a missing tensor or a wrong shape, remain failures.
+    """
+    compared = [result for result in results if isinstance(result, Comparison)]
+    wrong = [result for result in results if isinstance(result, Finding) and not result.ok]
+    if wrong and not compared and not any("word" in result.evidence for result in wrong):
+        return from_results(cell, results)
+    nearest = max(compared, key=lambda result: result.ratio, default=None)
+    numbers: dict[str, Any] = {}
+    if nearest:
+        numbers = {
+            "error": _number(nearest.error),
+            "tolerance": _number(nearest.tolerance),
+            "tensors": [nearest.tensor],
+        }
+    return make_verdict(cell, "skip", cell.subject.unjudged, **numbers)
+
+
 def _seen(results: list[Result]) -> dict[str, Any]:
     """Details of a pass: choices that were ties, and the instances that exercised the claim."""
     details = [result.evidence for result in results if not isinstance(result, Undecided)]
@@ -183,9 +203,14 @@ def _command(cell: Cell) -> str:
     backend = library_backends("config")[0] if subject.role == "file" else subject.backend
     if subject.user_model == OBJECT:
         return f"parity.check(model, {cell.run.checkpoint.path!r}, checks=[{cell.check.id!r}])"
-    words = ["parity", "audit", cell.run.checkpoint.path]
+    words = ["parity", "audit", options.get("original", cell.run.checkpoint.path)]
     words += ["--model", subject.user_model] if subject.user_model else []
-    words += [] if subject.user_model else ["--backend", _with_variant(backend, variant.attention)]
+    if options.get("quantised") and subject.role == "candidate":
+        engine = next((name for name in ENGINES if any(s.backend == name for s in cell.run.manifest.subjects)), backend)
+        words += ["--backend", ",".join(dict.fromkeys([engine, *([] if subject.unjudged else [backend])]))]
+        words += ["--quantised", str(options["quantised"])]
+    else:
+        words += [] if subject.user_model else ["--backend", _with_variant(backend, variant.attention)]
     words += ["--converted", options["converted"]] if options.get("converted") and backend in ENGINES else []
     words += ["--check", cell.check.id]
     for each in options.get("references") or ():

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from parity.core.display import printable, shown
-from parity.core.records import STOPPED, CheckpointRecord, Report, Verdict
+from parity.core.records import STOPPED, CheckpointRecord, Report, Rounding, Verdict
 from parity.core.subject import Subject
 from parity.core.summary import WORDS
 from parity.report.console import STYLES, console, duration, plural, print_wrapped, size, status_text
@@ -52,6 +52,7 @@ def show_report(report: Report, path: Path, verbosity: int = 0) -> None:
         _show_failures(out, failures)
         _show_section(out, "First divergences", _origin_lines(failures), 4)
         _show_section(out, "Known divergences", known_lines(report), 4)
+        _show_section(out, "Quantisation", rounding_lines(report), 4)
         _show_section(out, "Skipped", skip_lines(report), 4)
         _show_section(out, "Files not used", unused_lines(report), 4)
         out.print()
@@ -325,6 +326,49 @@ def skip_lines(report: Report) -> list[str]:
         subjects = ", ".join(dict.fromkeys(verdict.subject_label for verdict in verdicts))
         lines.append(f"{plural(len(verdicts), 'cell')} · {subjects} · {why}")
     return lines
+
+
+def rounding_lines(report: Report) -> list[str]:
+    """Of a quantised engine: what rounding the weights moves and what the engine adds, by check group; then the texts
+    that either changes, each with the oracle's margin at the first token that differs."""
+    lines = []
+    by_group: dict[tuple[str, int, str], list[Rounding]] = {}
+    for row in report.rounding:
+        by_group.setdefault((row.checkpoint, row.subject, row.group), []).append(row)
+    for (name, subject, group), rows in by_group.items():
+        engine = report.subjects[subject].label
+        where = f"{name} · {rows[0].quantisation} · {group}"
+        if texts := sum(row.texts for row in rows):
+            moved, added = (sum(getattr(row, each) for row in rows) for each in ("rounding_texts", "engine_texts"))
+            lines.append(f"{where} · rounding the weights changes {moved} of {texts} texts, {engine} {added}")
+        else:
+            moved = max(rows, key=lambda row: row.rounding_ratio or 0.0)
+            added = max(rows, key=lambda row: row.engine_ratio or 0.0)
+            lines.append(
+                f"{where} · rounding the weights moves {_moved(moved.rounding, moved.rounding_ratio)}, "
+                f"{engine} adds {_moved(added.engine, added.engine_ratio)}"
+            )
+    changed = list(_changed_texts(report))
+    more = [f"and {plural(len(changed) - LISTED, 'text')} more in the report"] if len(changed) > LISTED else []
+    return [*lines, *changed[:LISTED], *more]
+
+
+def _moved(error: float | None, ratio: float | None) -> str:
+    return f"{error:.1e} ({ratio:,.3g} × tolerance)" if error is not None and ratio is not None else "nothing"
+
+
+def _changed_texts(report: Report) -> Iterator[str]:
+    """The texts that the engine, or rounding the weights, changes; each once, although several checks read it."""
+    subjects = {index for row in report.rounding for index in (row.subject, row.original)}
+    for row in report.generated:
+        if row.subject in subjects and row.marks:
+            mark = row.marks[0]
+            taken = row.tokens[mark.position] if mark.position < len(row.tokens) else "no token"
+            margin = "of no margin" if mark.margin is None else f"by a margin of {mark.margin:.2g}"
+            yield (
+                f"{row.case} row {row.row} · {report.subjects[row.subject].label} · token {mark.position} is {taken}, "
+                f"the oracle prefers {mark.oracle_token} {margin}"
+            )
 
 
 def cost_line(report: Report) -> str:

@@ -114,8 +114,9 @@ def quantise(
     *,
     tables: bool = False,
     selects: Callable[[str], bool] | None = None,
+    vectors: bool = False,
 ) -> Rounded:
-    """Writes the checkpoint with rounded matrices; vectors (biases, norms) stay as they are.
+    """Writes the checkpoint with rounded matrices; vectors (biases, norms) stay as they are without ``vectors``.
 
     >>> from pathlib import Path
     >>> from parity.tools.quantise import quantise
@@ -127,6 +128,7 @@ def quantise(
         scheme: a name of ``SCHEMES``.
         tables: round the embedding tables and the output projection too.
         selects: whether a matrix is rounded, by its canonical name; by default every matrix but the tables.
+        vectors: round biases and norms too, each as a matrix with one row.
 
     Raises:
         InputError: no such scheme, or another architecture.
@@ -146,13 +148,15 @@ def quantise(
     changes: dict[str, float] = {}
     for name, array in _arrays(weights):
         found[name] = array
-        if array.ndim == 2 and name != LOGITS_BIAS and chosen(name):
-            found[name] = rounded(array, SCHEMES[scheme])
+        is_matrix = array.ndim == 2 and name != LOGITS_BIAS
+        if (is_matrix and chosen(name)) or (vectors and not is_matrix):
+            found[name] = rounded(array.reshape(-1, array.shape[-1]), SCHEMES[scheme]).reshape(array.shape)
             size = float(np.abs(array).max()) or 1.0
             changes[name] = float(np.abs(found[name] - array).max()) / size
     if not changes:
         raise InputError(f"{checkpoint}: no matrix is selected")
     record = {"parity": __version__, "scheme": asdict(SCHEMES[scheme]), "tables": tables, "source": inspected.digest}
+    record |= {"vectors": True} if vectors else {}
     _write(checkpoint, directory, inspected.files, found, {**record, "largest_change": changes})
     where = max(changes, key=lambda name: changes[name])
     return Rounded(directory, len(changes), changes[where], where)

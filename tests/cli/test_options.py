@@ -15,7 +15,7 @@ from parity.core.options import DEFAULTS, AuditOptions
 
 
 def test_every_field_has_an_option_but_what_only_a_program_can_give():
-    assert {*AUDIT_OPTIONS, "cases"} == {each.name for each in fields(AuditOptions)}
+    assert {*AUDIT_OPTIONS, "cases", "original"} == {each.name for each in fields(AuditOptions)}
     every = {"checkpoints", "context", *AUDIT_OPTIONS}
     assert set(inspect.signature(audit).parameters) == every | {"verbose", "quiet"}
     left_out = {"checks", "keywords", "exit_first", "strict", "known_issues"}

@@ -45,6 +45,8 @@ def test_what_is_not_the_default_is_recorded_as_json_can_hold_it():
         "keywords": "numbers or losses",
         "models": ["port.py:load"],
         "converted": Path("onnx"),
+        "quantised": "int8",
+        "original": Path("model"),
         "references": ["reference-torch"],
     }
     assert set(given) == set(RECORDED)
@@ -52,6 +54,7 @@ def test_what_is_not_the_default_is_recorded_as_json_can_hold_it():
         **given,
         "inputs": "rows.jsonl",
         "converted": "onnx",
+        "original": "model",
         "checks": ["NUM01", "losses"],
     }
 

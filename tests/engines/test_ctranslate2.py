@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,34 +21,6 @@ from parity.core.subject import Variant
 CLASS = "BartForConditionalGeneration"
 VOCABULARY = "shared_vocabulary.json"
 CHECKS = ["LOAD01", "LOAD02", "NUM04", "LOSS01", "GEN02", "GEN03", "GEN04"]
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BART whose halves have equally many heads, and without forced tokens."""
-    import torch
-    from transformers import BartConfig, BartForConditionalGeneration
-
-    sizes: dict[str, Any] = {
-        "vocab_size": 97,
-        "d_model": 24,
-        "max_position_embeddings": 40,
-        "scale_embedding": True,
-        "init_std": 0.3,
-    }
-    heads: dict[str, Any] = {"encoder_attention_heads": 4, "decoder_attention_heads": 4}
-    layers: dict[str, Any] = {"encoder_layers": 2, "decoder_layers": 3, "encoder_ffn_dim": 40, "decoder_ffn_dim": 28}
-    torch.manual_seed(0)
-    model = BartForConditionalGeneration(BartConfig(**sizes, **heads, **layers, forced_eos_token_id=cast(Any, None)))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias") or "norm" in name:
-                parameter.normal_(float("norm" in name and name.endswith("weight")), 0.3)
-        cast(Any, model.final_logits_bias).normal_()
-    cast(Any, model.generation_config).forced_eos_token_id = None
-    folder = tmp_path_factory.mktemp("checkpoint") / "bart-equal-heads"
-    model.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """What asks the witness: ``python -m tests.keras_hub.ask FOLDER CACHE CHECKPOINT…``.
 
-A process of its own: there the entry point is installed, and Keras may be told its backend. ``FOLDER/run`` becomes a
+A process of its own, where Keras may be told its backend. ``FOLDER/run`` becomes a
 run directory in which the witness is the candidate; ``FOLDER/faults/CHECKPOINT/FAULT.safetensors`` holds the tensors
 that the witness with one mistake gives in the standard forward case (``none``: the witness as it is).
 """
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from parity.backends.engines.keras_hub_backend import KerasHub
+from parity.backends.limits.keras_hub import CLASS
 from parity.backends.output_names import flatten
 from parity.capture.pipeline import capture
 from parity.cases.standard import standard_cases
@@ -25,7 +27,6 @@ from parity.core.options import AuditOptions
 from parity.core.subject import Variant
 from reference.config import BartConfig
 from reference.weights import read_weights
-from tests.keras_hub.keras_hub_bart import BART, KerasHub
 
 Arrays = dict[str, np.ndarray]
 Change = Callable[[Arrays], Arrays]
@@ -93,7 +94,7 @@ def answer_with_faults(checkpoint: Path, out: Path) -> None:
     case = next(case for case in standard_cases(inspect_checkpoint(checkpoint).model_spec) if case.name == "forward")
     weights = dict(read_weights(checkpoint, config).items())
     original = weights | {name: np.array(rows) for name, rows in case.inputs.items()}
-    model = KerasHub().load(checkpoint, Variant(), device="cpu", dtype="float32", model_class=BART)
+    model = KerasHub().load(checkpoint, Variant(), device="cpu", dtype="float32", model_class=CLASS)
     out.mkdir(parents=True)
     for fault, (change, _) in {"none": (dict, ""), **FAULTS}.items():
         arrays = change(original)

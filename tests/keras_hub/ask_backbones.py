@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from parity.backends.engines.keras_hub_backend import KerasHub
 from tests.keras_hub.ask import Change, altered, exchanged, one_row_1_percent_off, one_row_early
 from tests.keras_hub.backbones import WIDTH, batches, write_weights
 from tests.keras_hub.keras_hub_backbones import HEADS, Backbone
-from tests.keras_hub.keras_hub_bart import KerasHub
 
 
 def one_part_on(fused: np.ndarray) -> np.ndarray:

@@ -1,12 +1,10 @@
-"""keras-hub is asked in processes of its own: its BART as any third party's backend, which a worker finds through an
-entry point, its other models directly."""
+"""keras-hub is asked in processes of its own: its BART as an engine of an audit, its other models directly."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,16 +53,6 @@ def write_even(directory: Path) -> Path:
     return directory
 
 
-def install(site: Path) -> None:
-    """The witness as a distribution, which names it in an entry point."""
-    package, information = site / "parity_keras_hub", site / "parity_keras_hub-1.0.dist-info"
-    package.mkdir(parents=True)
-    information.mkdir()
-    shutil.copyfile(HERE / "keras_hub_bart.py", package / "__init__.py")
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: parity-keras-hub\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[encdec_parity.backends]\nkeras-hub = parity_keras_hub:KerasHub\n")
-
-
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all of pytest's workers have in common; skips where there is no witness to ask."""
@@ -100,14 +88,12 @@ def backbones(shared: Path) -> Path:
 
 def ask(folder: Path, cache: Path) -> None:
     """Captures the witness on what it can express, then asks it again with each fault."""
-    install(folder / "site")
     checkpoints = [fixture("bart-odd"), write_even(folder / "even")]
-    run("tests.keras_hub.ask", folder, cache, *checkpoints, PYTHONPATH=str(folder / "site"))
+    run("tests.keras_hub.ask", folder, cache, *checkpoints)
 
 
-def run(module: str, *arguments: Path, **variables: str) -> None:
+def run(module: str, *arguments: Path) -> None:
     """In a process of its own, where Keras may be told its backend."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    environment = {**os.environ, **variables}
-    done = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=1500)
+    done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.keras_hub.keras_hub_bart import LINEAR, NORM, assign
+from parity.backends.engines.keras_hub_backend import LINEAR, NORM, assign
 
 HEADS = {
     "bert": ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias"),

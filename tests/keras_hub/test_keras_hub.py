@@ -1,6 +1,6 @@
 """keras-hub's BART, written by others, computes what the references say, within the tolerances everybody is held to.
 
-What it witnesses, and what not, stands in ``keras_hub_bart.py``.
+What it witnesses, and what not, stands in ``parity/backends/engines/keras_hub_backend.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from parity.backends.engines.keras_hub_backend import KerasHub, assign, inexpressible, keras_paths
+from parity.backends.limits.keras_hub import CLASS, OFFERED, REASONS
 from parity.core.resources import fixture
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.judge import judge
@@ -19,7 +21,6 @@ from reference.config import BartConfig
 from reference.names import LOGITS_BIAS, expected_parameters
 from tests.keras_hub.ask import FAULTS
 from tests.keras_hub.conftest import EVEN
-from tests.keras_hub.keras_hub_bart import BART, CAN, KerasHub, assign, inexpressible, keras_paths
 
 CHECKPOINTS = ("bart-odd", "even")
 JUDGED = {"NUM01", "NUM04", "PAD01", "MASK01", "MASK02", "MASK03", "MASK04", "BATCH01", "CALL01", "EVAL01"}
@@ -106,8 +107,8 @@ def test_what_it_cannot_express_is_said():
     untied = fixture("bart-untied")
     assert inexpressible(BartConfig.read(untied)) == ["activation_function gelu_new", "tie_word_embeddings false"]
     with pytest.raises(ValueError, match="cannot express activation_function gelu_new, tie_word_embeddings false"):
-        KerasHub().load(untied, None, device="cpu", dtype="float32", model_class=BART)
+        KerasHub().load(untied, None, device="cpu", dtype="float32", model_class=CLASS)
 
 
 def test_what_it_cannot_be_asked_is_declared():
-    assert not set(CAN) & set(KerasHub.lacking)
+    assert not set(OFFERED) & set(REASONS)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from parity.backends.engines.conversion import converted
-from parity.backends.engines.ctranslate2_files import CONFIG, SUPPLIED, Layout, convert, parameters_of
+from parity.backends.engines.ctranslate2_files import CONFIG, QUANTISED, SUPPLIED, Layout, convert, parameters_of
 from parity.backends.protocol import Field, LoadReport
 from parity.core.backends import find_entry
 from parity.core.case import IGNORED, shift_right
@@ -34,17 +34,30 @@ ENGINE = "ctranslate2"
 class CTranslate2:
     """The backend."""
 
-    def setup(self, *, threads: int, device: str, cache: Path, given: str = "", digest: str = "") -> None:
+    def setup(
+        self,
+        *,
+        threads: int,
+        device: str,
+        cache: Path,
+        given: str = "",
+        digest: str = "",
+        source: str = "",
+        quantised: str = "",
+    ) -> None:
         """
         Args:
             given: a directory of converted files; "" to convert the checkpoint.
             digest: of that directory's files; part of the trace key.
+            source: the directory to convert, where that is not the audited one: its weights before rounding.
+            quantised: a name of ``ctranslate2_files.QUANTISED``; "" for float32.
         """
         # The converter imports transformers, which imports every framework it finds unless told otherwise.
         os.environ.update(
             USE_TF="0", USE_JAX="0", USE_FLAX="0", HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", CT2_VERBOSE="-1"
         )
         self._threads, self._cache, self._given = threads, cache.parent, given
+        self._source, self._quantised = source, quantised
 
     def load(
         self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str
@@ -54,17 +67,18 @@ class CTranslate2:
         Raises:
             ValueError, RuntimeError: as the converter and the engine raise them.
         """
-        given = Path(self._given) if self._given else None
+        given, converts = Path(self._given) if self._given else None, Path(self._source or checkpoint)
+        stored, computes = QUANTISED.get(self._quantised, (dtype, dtype))
         found = converted(
-            checkpoint,
+            converts,
             ENGINE,
-            {"converter": "ctranslate2.converters.TransformersConverter", "quantization": dtype, **SUPPLIED},
-            lambda folder: convert(checkpoint, folder, dtype),
+            {"converter": "ctranslate2.converters.TransformersConverter", "quantization": stored, **SUPPLIED},
+            lambda folder: convert(converts, folder, stored),
             self._cache,
             given,
             distributions=find_entry(ENGINE).distributions,
         )
-        return CTranslate2Model(checkpoint, found.path, device, dtype, self._threads)
+        return CTranslate2Model(checkpoint, found.path, device, computes, self._threads)
 
 
 class CTranslate2Model:
@@ -73,13 +87,14 @@ class CTranslate2Model:
     Args:
         checkpoint: whose generation settings are passed to the engine.
         directory: with ``model.bin``.
+        computes: ``compute_type`` of the engine; ``float32`` converts what is stored when it loads.
     """
 
     class_name = "Translator"
 
-    def __init__(self, checkpoint: Path, directory: Path, device: str, dtype: str, threads: int) -> None:
+    def __init__(self, checkpoint: Path, directory: Path, device: str, computes: str, threads: int) -> None:
         self._checkpoint, self.directory = checkpoint, directory
-        self._options = {"device": device, "compute_type": dtype, "inter_threads": 1, "intra_threads": threads}
+        self._options = {"device": device, "compute_type": computes, "inter_threads": 1, "intra_threads": threads}
         self._layout = Layout.read(directory, checkpoint)
         self.report = LoadReport(tied=self._layout.tied)
         self._translator = _translator(directory, self._options)

@@ -17,8 +17,13 @@ from reference.names import LOGITS_BIAS, POSITION_OFFSET, SHARED, expected_param
 
 MODEL, CONFIG = "model.bin", "config.json"
 VOCABULARIES = ("shared_vocabulary.json", "target_vocabulary.json")
-QUANTIZATION = {"float32": "float32"}
-"""By dtype, ``quantization`` of the converter."""
+QUANTISED = {
+    "int8": ("int8", "int8"),
+    "int8-weights": ("int8", "float32"),
+    "bfloat16-weights": ("bfloat16", "float32"),
+    "float16-weights": ("float16", "float32"),
+}
+"""By name of ``--quantised``: ``quantization`` of the converter, and ``compute_type`` of the engine."""
 SUPPLIED = {
     "tokenizer": "one token for each id",
     "normalize_before": "false where config.json does not have it",
@@ -27,10 +32,11 @@ SUPPLIED = {
 reads a field that transformers does not write, although every BART normalises after its layers."""
 BINARY_VERSION, SPEC, REVISION = 6, "TransformerSpec", 7
 """Of ``model.bin`` as 4.8.5 writes it."""
-_TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+_TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16, 5: np.uint16}
+"""By number; 5 is bfloat16, whose bits are read as integers."""
 
 
-def convert(checkpoint: Path, folder: Path, dtype: str) -> None:
+def convert(checkpoint: Path, folder: Path, quantization: str) -> None:
     """Runs ``ctranslate2.converters.TransformersConverter`` into ``folder``, with what ``SUPPLIED`` names.
 
     Raises:
@@ -51,7 +57,7 @@ def convert(checkpoint: Path, folder: Path, dtype: str) -> None:
         def load_tokenizer(self, tokenizer_class: Any, model_name_or_path: str, **kwargs: Any) -> Any:
             return _Tokens(config)
 
-    Converter(str(checkpoint)).convert(str(folder), quantization=QUANTIZATION[dtype], force=True)
+    Converter(str(checkpoint)).convert(str(folder), quantization=quantization, force=True)
 
 
 class _Tokens:

@@ -28,6 +28,8 @@ SETTINGS = {
     "dtype": "float32",
     "attention": "eager",
 }
+QUANTISED = {"quantisation": "onnxruntime.quantization.quantize_dynamic, weight_type=QInt8"}
+"""Of ``--quantised int8``: every matrix has one scale and is symmetric, tables and the output projection included."""
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider"]}
 
 
@@ -37,12 +39,28 @@ class OnnxRuntime:
     sets_before_use = SETS_BEFORE_USE
 
     def setup(
-        self, *, threads: int, device: str, cache: Path, given: str = "", digest: str = "", layout: str = ""
+        self,
+        *,
+        threads: int,
+        device: str,
+        cache: Path,
+        given: str = "",
+        digest: str = "",
+        layout: str = "",
+        source: str = "",
+        quantised: str = "",
     ) -> None:
-        """``given``: a folder of converted files; ``digest``: of its files, as they were when the run was planned."""
+        """
+        Args:
+            given: a folder of converted files.
+            digest: of its files, as they were when the run was planned.
+            source: the directory to convert, where that is not the audited one: its weights before rounding.
+            quantised: how the graph is quantised; "" to leave it in float32.
+        """
         common.quiet_offline_environment()
         self._threads, self._cache, self._compiled = threads, cache.parent, cache
         self._given, self._digest = Path(given) if given else None, digest
+        self._source, self._quantised = Path(source) if source else None, quantised
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> Any:
         """Exports, or reads what was exported or given.
@@ -51,23 +69,26 @@ class OnnxRuntime:
             UnusableFiles: the engine cannot read a file, or it lacks an input or output.
         """
         spec = ModelSpec(model_class, cast(Any, read_config(checkpoint)), {})
+        converts = self._source or checkpoint
 
         def convert(folder: Path) -> None:
             from parity.backends.hf.torch_backend import HfTorch
 
             library = HfTorch()
             library.setup(threads=self._threads, device="cpu", cache=self._compiled)
-            model = library.load(checkpoint, Variant(), device="cpu", dtype="float32", model_class=model_class)
+            model = library.load(converts, Variant(), device="cpu", dtype="float32", model_class=model_class)
             export(model._model, spec, folder / WHOLE)
+            if self._quantised:
+                quantise(folder / WHOLE)
 
         files = converted(
-            checkpoint,
+            converts,
             "onnxruntime",
-            {**SETTINGS, "class": model_class},
+            {**SETTINGS, "class": model_class, **(QUANTISED if self._quantised else {})},
             convert,
             self._cache,
             self._given,
-            distributions=DISTRIBUTIONS,
+            distributions=(*DISTRIBUTIONS, "onnxruntime") if self._quantised else DISTRIBUTIONS,
         )
         if self._given is not None and files_digest(self._given) != self._digest:
             raise UnusableFiles(f"{self._given}: changed during the run")
@@ -258,6 +279,22 @@ def gathered(found: Mapping[str, Any]) -> dict[str, Any]:
         else:
             fields[name] = value
     return fields
+
+
+def quantise(path: Path) -> None:
+    """Replaces a graph by the dynamically quantised one, with the defaults for int8 weights."""
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    exact = path.rename(path.with_name("float32.onnx"))
+    level, log = logging.root.level, logging.root
+    log.setLevel(logging.ERROR)  # It recommends a preprocessing, whatever the graph.
+    try:
+        quantize_dynamic(str(exact), str(path), weight_type=QuantType.QInt8)
+    finally:
+        log.setLevel(level)
+        exact.unlink()
 
 
 def export(model: Any, spec: ModelSpec, path: Path) -> None:

@@ -26,6 +26,10 @@ def lacking(question: Question) -> dict[str, str]:
     """Unsupported capabilities, by name."""
     if question.documented != CLASS:
         return everything(f"CTranslate2 runs a converted {CLASS} here, not {question.documented}")
+    quantised = question.entry.setup.get("quantised")
     found = {word: REASONS.get(word, "CTranslate2 has no interface for it") for word in OPERATIONS}
     found |= {word: f"not tested with CTranslate2: {word}" for word in (*DTYPES, *DEVICES)}
-    return {word: reason for word, reason in found.items() if word not in OFFERED}
+    found = {word: reason for word, reason in found.items() if word not in OFFERED}
+    return found | (
+        {"load": f"the weights are stored as {quantised} and compared by what they compute"} if quantised else {}
+    )

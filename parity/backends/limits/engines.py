@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from parity.backends.capabilities import INPUTS, OPERATIONS, everything
 from parity.backends.engines.onnx_files import CLASSES, MERGED, WITH_PAST
-from parity.backends.limits import Question
+from parity.backends.limits import Question, reference
+from parity.backends.registry import limits_of
+from parity.core.backends import find_entry
 from parity.core.subject import DTYPES
 
 EXPORTED = "the exported graph takes no labels and returns logits and hidden states alone"
@@ -44,3 +48,12 @@ def _where(question: Question) -> dict[str, str]:
     if not question.versions.get("onnxruntime-gpu"):
         found["cuda"] = "onnxruntime-gpu, which has the CUDA execution provider, is not installed"
     return found
+
+
+def original_weights(question: Question) -> dict[str, str]:
+    """What the engine does not support, for the reference that is run beside it with the original weights."""
+    engine = question.entry.setup["engine"]
+    entry = find_entry(engine)
+    theirs = limits_of(entry)(replace(question, backend=engine, entry=entry))
+    not_offered = dict.fromkeys(theirs, f"{engine} does not offer it")
+    return {"load": "its parameters are those of the original checkpoint"} | not_offered | reference.lacking(question)

@@ -1,21 +1,18 @@
-"""A second witness: keras-hub's BART as a third party's backend, carrying the weights of our checkpoints.
+"""keras-hub's BART (0.32.0) with the weights of a checkpoint, on Keras 3's PyTorch backend.
 
-Both references were written by one author, who may have misread one sentence twice. ``BartBackbone`` and
-``BartSeq2SeqLM`` (keras-hub 0.32.0, models/bart) are written by others, in Keras 3 layers. Installed as a distribution
-with an entry point, this file makes them a candidate of an ordinary run, held to the ordinary tolerances.
+``BartBackbone`` and ``BartSeq2SeqLM`` are written by others, in Keras 3 layers, and are also an independent test of the
+references (``tests/keras_hub``). The weights are set in memory: there are no converted files.
 
-Witnessed: a position's row in its table (the first row that counts is row 2), tables for source and target, which
-norms there are, where they stand and their epsilon, the order of the sublayers and residual sums, the scale of the
-scores, heads split and joined, the exact gelu, the causal mask, both padding masks, which states the cross-attention
-reads, and the tied output head.
+keras-hub's own: the rows of the position tables (the first row in use is row 2), the norms, their places and epsilon,
+the order of sublayers and residual sums, the scale of the scores, the heads, the exact gelu, the causal mask, both
+padding masks, the states that the cross-attention reads, and the tied output head.
 
-Not witnessed: ``scale_embedding`` (the factor is multiplied in here, between keras-hub's own table and the sum with
-the positions), ``final_logits_bias`` (added here), activations other than ``gelu``, an output head of its own,
-attention probabilities, head masks, labels and the loss, gradients, dropout, and any precision but float32.
+Added here: the factor of ``scale_embedding`` (between keras-hub's own table and the sum with the positions), and
+``final_logits_bias``. Not expressible: activations other than ``gelu``, and an output head of its own.
 
-A ``BartBackbone`` has one number of layers, of heads and of inner units for both halves. Where a checkpoint has two,
-the encoder of one backbone and the decoder of another are asked, and what joins them is ours too; where it has one and
-scales nothing, the logits are those of an untouched ``BartSeq2SeqLM``.
+A ``BartBackbone`` has one number of layers, heads and inner units for both halves. Where a checkpoint has two, the
+encoder of one backbone and the decoder of another are run one after the other; where it has one and scales nothing, the
+logits are those of an unchanged ``BartSeq2SeqLM``.
 """
 
 from __future__ import annotations
@@ -25,19 +22,18 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from parity.backends.capabilities import WORDS
+from parity.backends.engines.conversion import UnusableFiles
+from parity.backends.limits.keras_hub import REASONS
 from parity.backends.protocol import Field, LoadReport
-from parity.backends.torch_util import on_host, set_deterministic
+from parity.backends.torch_util import SETS_BEFORE_USE, on_host, set_deterministic
 from parity.core.subject import Variant
 from reference.config import BartConfig
 from reference.names import LOGITS_BIAS, POSITION_OFFSET
 from reference.weights import read_weights
-
-CAN = ("hidden_states", "encode_decode", "empty_source", "float32", "cpu")
 
 LINEAR = {"weight": "kernel", "bias": "bias"}
 NORM = {"weight": "gamma", "bias": "beta"}
@@ -55,7 +51,7 @@ PLACES = (
     ("{ours}.fc2", "{theirs}/feedforward_output_dense", LINEAR),
     ("{ours}.final_layer_norm", "{theirs}/feedforward_layer_norm", NORM),
 )
-"""Canonical module, the Keras scope that holds it, and what its parameters are called there."""
+"""Canonical module, the Keras scope that holds it, and the names of its parameters there."""
 
 ATTENTIONS = {
     "encoder": (("self_attn", "self_attention_layer", "self_attention"),),
@@ -105,7 +101,7 @@ def carried(path: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def assign(variables: Mapping[str, Any], weights: Mapping[str, np.ndarray], paths: Mapping[str, str]) -> None:
-    """Puts every parameter into its variable.
+    """Sets every variable to its parameter.
 
     Args:
         variables: Keras variables by path.
@@ -125,39 +121,36 @@ def assign(variables: Mapping[str, Any], weights: Mapping[str, np.ndarray], path
 
 
 def inexpressible(config: BartConfig) -> list[str]:
-    """What of a config a ``BartBackbone`` has no word for and this file does not add."""
+    """The fields of a config that a ``BartBackbone`` does not support and that are not added here."""
     found = [] if config.activation_function == "gelu" else [f"activation_function {config.activation_function}"]
     return found if config.tie_word_embeddings else [*found, "tie_word_embeddings false"]
 
 
-BART = "BartForConditionalGeneration"
+def examine(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Raises:
+        UnusableFiles: always: there are no converted files.
+    """
+    raise UnusableFiles(f"{folder}: keras-hub runs no converted files: the checkpoint's weights are set in memory")
 
 
 class KerasHub:
     """Loads a checkpoint into keras-hub's BART, on Keras 3's PyTorch backend."""
 
     class_name = "keras_hub.models.BartBackbone"
-    depends_on = ("keras-hub", "keras", "torch", "numpy")
-    lacking = {  # noqa: RUF012
-        **{word: "the witness is asked for one pass in float32 on the CPU" for word in WORDS if word not in CAN},
-        "load": "keras-hub has no place for the position tables' first two rows and for final_logits_bias",
-        "labels": "BartSeq2SeqLM takes no labels",
-        "attentions": "keras-hub's attention layers return no probabilities",
-        "head_masks": "BartBackbone takes no head masks",
-        "default_decoder_inputs": "BartBackbone has no default for an input",
-        "tuple": "BartBackbone returns a dict only",
-        "cache_output": "BartBackbone returns no cache",
-        "float64": "Keras 3 computes its LayerNormalization in float32 also where a layer's dtype is float64",
-    }
+    sets_before_use = SETS_BEFORE_USE
 
     def setup(self, *, threads: int, device: str, cache: Path) -> None:
         os.environ["KERAS_BACKEND"] = "torch"
-        # keras-hub takes TensorFlow for its tokenizers alone, and does without where there is none: two seconds less.
-        sys.modules["tensorflow"] = None
+        # keras-hub uses TensorFlow for its tokenizers only, and works without it: two seconds less.
+        sys.modules["tensorflow"] = cast(Any, None)
         set_deterministic(threads)
 
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> KerasHubModel:
-        """Raises ValueError where the config or a weight has no place in keras-hub's model."""
+        """
+        Raises:
+            ValueError: a field of the config or a weight has no counterpart in keras-hub's model.
+        """
         config = BartConfig.read(checkpoint)
         if unsaid := inexpressible(config):
             raise ValueError(f"BartBackbone cannot express {', '.join(unsaid)}")
@@ -165,7 +158,7 @@ class KerasHub:
 
 
 class KerasHubModel:
-    """One checkpoint in keras-hub's layers, asked through the graphs that its own backbones built."""
+    """One checkpoint in keras-hub's layers, run through the graphs that its own backbones built."""
 
     class_name = KerasHub.class_name
 
@@ -184,41 +177,51 @@ class KerasHubModel:
         self.put(weights)
 
     def put(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Carries every weight over; raises ValueError where one has no place, or a place gets none."""
+        """Sets every weight.
+
+        Raises:
+            ValueError: a parameter has no variable, or a variable gets none.
+        """
         parts = (self._whole,) if self._whole else (self._table, self._encoder, self._decoder)
         given = {name: array for name, array in weights.items() if name != LOGITS_BIAS}
         assign({variable.path: variable for part in parts for variable in part.weights}, given, self._paths)
         self._logits_bias = weights[LOGITS_BIAS]
 
     def parameters(self) -> Iterator[tuple[str, np.ndarray]]:
-        raise NotImplementedError(KerasHub.lacking["load"])
+        raise NotImplementedError(REASONS["load"])
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
-        """Raises NotImplementedError where ``as_tuple``."""
+        """Logits and the hidden states of all layers.
+
+        Raises:
+            NotImplementedError: ``as_tuple``.
+        """
         if as_tuple:
-            raise NotImplementedError(KerasHub.lacking["tuple"])
-        return self._asked(inputs, self._whole)
+            raise NotImplementedError(REASONS["tuple"])
+        return self._run(inputs, self._whole)
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
-        return self._asked(inputs, None)
+        return self._run(inputs, None)
 
-    def _asked(self, inputs: Mapping[str, np.ndarray], whole: Any) -> Mapping[str, Field]:
+    def _run(self, inputs: Mapping[str, np.ndarray], whole: Any) -> Mapping[str, Field]:
         import torch
 
         names = ("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask")
-        source, source_mask, target, target_mask = (torch.tensor(inputs[name]) for name in names)
+        given = {"attention_mask": np.ones_like(inputs["input_ids"])}
+        given |= {"decoder_attention_mask": np.ones_like(inputs["decoder_input_ids"]), **inputs}
+        source, source_mask, target, target_mask = (torch.tensor(given[name]) for name in names)
         with torch.no_grad():
             encoder = self._encoder([self._embedded(source), source_mask], training=False)
             decoder = self._decoder([self._embedded(target), encoder[-1], target_mask, source_mask], training=False)
             logits = self._table(decoder[-1], reverse=True)
             if whole is not None:
-                given = {
+                called = {
                     "encoder_token_ids": source,
                     "encoder_padding_mask": source_mask,
                     "decoder_token_ids": target,
                     "decoder_padding_mask": target_mask,
                 }
-                logits = whole(given, training=False)
+                logits = whole(called, training=False)
             logits = logits + torch.from_numpy(self._logits_bias)
         return {
             "logits": logits,
@@ -230,9 +233,6 @@ class KerasHubModel:
     def _embedded(self, tokens: Any) -> Any:
         rows = self._table(tokens)
         return rows if self._scale is None else rows * self._scale
-
-    def gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
-        raise NotImplementedError(KerasHub.lacking["gradients"])
 
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         return on_host(value)
