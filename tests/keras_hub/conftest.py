@@ -46,7 +46,7 @@ EVEN = {
 
 def write_even(directory: Path) -> Path:
     """A checkpoint of the sizes ``EVEN``; every weight drawn, biases and norms too."""
-    directory.mkdir()
+    directory.mkdir(parents=True)
     (directory / "config.json").write_text(json.dumps(EVEN, indent=2), encoding="utf-8")
     table = table_of(BartConfig.from_dict(EVEN))
     write_weights(directory, draw.weights(table, np.random.default_rng(20261121), 0.2))

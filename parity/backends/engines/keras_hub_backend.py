@@ -169,11 +169,11 @@ class KerasHubModel:
         self._paths, self._scale = keras_paths(config), math.sqrt(config.d_model) if config.scale_embedding else None
         sizes = {half: _sizes(config, half, dtype) for half in ("encoder", "decoder")}
         one = sizes["encoder"] == sizes["decoder"]
-        backbone = keras_hub.models.BartBackbone(**sizes["decoder"])
-        other = backbone if one else keras_hub.models.BartBackbone(**sizes["encoder"])
+        backbone: Any = keras_hub.models.BartBackbone(**sizes["decoder"])
+        other: Any = backbone if one else keras_hub.models.BartBackbone(**sizes["encoder"])
         self._table = backbone.token_embedding
         self._encoder, self._decoder = _encoder_of(other), _decoder_of(backbone)
-        self._whole = keras_hub.models.BartSeq2SeqLM(backbone) if one and not config.scale_embedding else None
+        self._whole: Any = keras_hub.models.BartSeq2SeqLM(backbone) if one and not config.scale_embedding else None
         self.put(weights)
 
     def put(self, weights: Mapping[str, np.ndarray]) -> None:

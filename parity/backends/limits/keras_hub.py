@@ -7,7 +7,7 @@ from parity.backends.limits import Question
 from parity.core.subject import DEVICES, DTYPES
 
 CLASS = "BartForConditionalGeneration"
-OFFERED = ("hidden_states", "encode_decode", "float32", "cpu")
+OFFERED = ("hidden_states", "encode_decode", "empty_source", "float32", "cpu")
 REASONS = {
     "load": "keras-hub has no place for the first two rows of the position tables and for final_logits_bias",
     "labels": "BartSeq2SeqLM takes no labels",
