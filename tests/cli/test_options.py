@@ -58,7 +58,7 @@ def test_what_names_a_file_is_no_list(tmp_path):
     [
         (completion.checks, "num", ["numbers", "NUM01", "NUM02", "NUM03", "NUM04"]),
         (completion.checks, "NUM01,losses", ["NUM01,losses"]),
-        (completion.backends, "hf-to", ["hf-torch", "hf-tokenizer", "hf-tokenizer-fast"]),
+        (completion.backends, "hf-tok", ["hf-tokenizer", "hf-tokenizer-fast"]),
         (completion.backends, "hf-tf,hf-torch/", ["hf-tf,hf-torch/eager", "hf-tf,hf-torch/sdpa"]),
         (completion.stacks, "docs", ["docs-4.37"]),
         (completion.classes, "BartM", ["BartModel"]),
