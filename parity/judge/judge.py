@@ -184,12 +184,13 @@ class Judge:
             options = {**run.manifest.options, "known_issues": str(self._known_issues)}
             run.manifest = run.manifest.model_copy(update={"options": options})
         verdicts, not_judged = judged_cells(run, self.selected, self._strict, issues, self._selection)
+        measured = list(measured_errors(run))  # what the verdicts needed, and not what the texts need
         texts = list(generated_rows(run))
         self._judged[run.checkpoint.name] = JudgedCheckpoint(
             record=_noticed(run),
             verdicts=verdicts,
             cases=case_records(run),
-            measured=list(measured_errors(run)),
+            measured=measured,
             generated=texts,
             rounding=rounding_of(run, verdicts, texts),
             not_judged=not_judged,
