@@ -13,6 +13,8 @@ from parity.cli.main import audit, capture
 from parity.cli.options import AUDIT_OPTIONS, audit_options, split_commas
 from parity.core.options import DEFAULTS, AuditOptions
 
+VARIANTS = [f"hf-torch-{name}" for name in ("compile", "aot", "export", "static-cache", "checkpointing", "flash")]
+
 
 def test_every_field_has_an_option_but_what_only_a_program_can_give():
     assert {*AUDIT_OPTIONS, "cases", "original"} == {each.name for each in fields(AuditOptions)}
@@ -58,7 +60,7 @@ def test_what_names_a_file_is_no_list(tmp_path):
     [
         (completion.checks, "num", ["numbers", "NUM01", "NUM02", "NUM03", "NUM04"]),
         (completion.checks, "NUM01,losses", ["NUM01,losses"]),
-        (completion.backends, "hf-tok", ["hf-tokenizer", "hf-tokenizer-fast"]),
+        (completion.backends, "hf-to", ["hf-torch", "hf-tokenizer", "hf-tokenizer-fast", *VARIANTS]),
         (completion.backends, "hf-tf,hf-torch/", ["hf-tf,hf-torch/eager", "hf-tf,hf-torch/sdpa"]),
         (completion.stacks, "docs", ["docs-4.37"]),
         (completion.classes, "BartM", ["BartModel"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import cycle
+from statistics import median
 
 import pytest
 
@@ -90,5 +91,4 @@ def test_the_largest_page_is_on_the_screen_within_a_second(tmp_path):
         for _ in range(5):
             opened = tab.open(path.as_uri())
             waited.append(opened + tab.until(DRAWN))
-    # What else runs on the machine can only add time.
-    assert min(waited) <= MOST_SECONDS, waited
+    assert median(waited) <= MOST_SECONDS, waited
