@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from parity.api import audit_with, with_printable_errors
 from parity.core.errors import InputError
 from parity.core.options import AuditOptions
-from parity.core.subject import TORCH
+from parity.core.subject import HALF, TORCH
 from parity.tools import tiny as random_checkpoints
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ NOT_OPTIONS = (
     *("device", "dtypes", "jobs", "memory", "time_limit"),
 )
 """Fields of ``AuditOptions`` that do not apply to an object of this process."""
-HALF = ("float16", "bfloat16")
 
 
 @with_printable_errors

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from parity.backends.limits import Question
 from parity.backends.registry import class_of, limits_of
 from parity.core.backends import DEFAULT_CLASS, Entry, find_entry
-from parity.core.subject import DEVICES, DTYPES, Variant
+from parity.core.subject import DEVICES, DTYPES, HALF, Variant
 from reference.config.classes import CLASSES
 
 OPERATIONS = (
@@ -60,7 +60,6 @@ OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""
-HALF = ("bfloat16", "float16")
 NEAR_TIES = "in {dtype} hypotheses are usually near ties, so that no token of a beam search can be shown to be wrong"
 WORDS = (*OPERATIONS, *DTYPES, *DEVICES)
 

@@ -8,7 +8,7 @@ from typing import Any
 from parity.backends.protocol import Backend
 from parity.core.backends import Entry, find_entry
 
-__all__ = ["class_of", "get_backend", "limits_of", "named_tool"]
+__all__ = ["class_of", "get_backend", "limits_of", "named_function"]
 
 
 def get_backend(name: str) -> Backend:
@@ -32,13 +32,10 @@ def class_of(entry: Entry) -> Any:
 
 def limits_of(entry: Entry) -> Any:
     """The function that declares unsupported capabilities; None where the class's ``lacking`` does."""
-    if not entry.limits:
-        return None
-    module, _, function = entry.limits.partition(":")
+    return named_function(entry.limits) if entry.limits else None
+
+
+def named_function(name: str) -> Any:
+    """The function that a row names as ``module:function``."""
+    module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)
-
-
-def named_tool(entry: Entry) -> str:
-    """The tool that a row's results depend on besides its distributions, with its version."""
-    module, _, function = entry.builds_with.partition(":")
-    return getattr(importlib.import_module(module), function)()

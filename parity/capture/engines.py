@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from parity.backends.engines.conversion import RECORD, UnusableFiles, files_digest, verified
+from parity.backends.registry import named_function
 from parity.core.backends import ENGINES, engine_rows, find_entry
 from parity.core.errors import InputError
 from parity.core.options import AuditOptions
@@ -57,7 +57,7 @@ def given_files(options: AuditOptions, checkpoints: Sequence[str | Path]) -> Ite
         record = verified(folder, checkpoint.digest)
         if record and record.get("engine") != named[0]:
             raise UnusableFiles(f"{folder / RECORD}: converted for {str(record.get('engine'))[:40]}, not {named[0]}")
-        offered = _examined(entry.examine, folder, record)
+        offered = named_function(entry.examine)(folder, record)
         digest = files_digest(folder)
     except UnusableFiles as error:
         raise InputError(f"--converted: {error}") from error
@@ -67,11 +67,3 @@ def given_files(options: AuditOptions, checkpoints: Sequence[str | Path]) -> Ite
     entry = replace(entry, setup=setup, unaccepted=offered.get("unaccepted", entry.unaccepted))
     with engine_rows({named[0]: entry}):
         yield
-
-
-def _examined(examine: str, folder: Path, record: dict) -> dict:
-    """What the files offer: ``setup`` and ``unaccepted``; nothing where it does not depend on the files."""
-    if not examine:
-        return {}
-    module, _, function = examine.partition(":")
-    return getattr(importlib.import_module(module), function)(folder, record)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends.capabilities import cannot_run, capabilities, install_hint
-from parity.backends.registry import named_tool
+from parity.backends.registry import named_function
 from parity.capture.cache import trace_key
 from parity.capture.task import THREADS, CaptureError, Task
 from parity.core.backends import BACKENDS, audited, find_entry
@@ -350,7 +350,7 @@ def make_task(
         "environment": local_stack.environment,
         **({} if entry.cached else {"run": run}),
         **({"converted": entry.setup["digest"]} if "digest" in entry.setup else {}),
-        **({"built_with": named_tool(entry)} if entry.builds_with else {}),
+        **({"built_with": named_function(entry.builds_with)()} if entry.builds_with else {}),
         **({"quantised": entry.setup["quantised"]} if "quantised" in entry.setup else {}),
         **({"refused": refused} if refused else {}),
     }

@@ -25,6 +25,8 @@ from typing import Any
 from parity.core.model_spec import config_class
 from parity.core.nearest import unknown
 
+ORIGINAL = "original-weights"
+"""Beside a quantised engine: the reference with the weights before rounding (``parity.tools.quantised_engine``)."""
 OBJECT = "object"
 """``Entry.user_model`` of an object of the caller's process."""
 ENTRY_POINTS = "encdec_parity.backends"
@@ -434,7 +436,6 @@ ENGINES: dict[str, Entry] = {
         needs=(("keras-hub",), ("keras",), _TORCH),
         install="keras-hub keras torch",
         limits="parity.backends.limits.keras_hub:lacking",
-        examine="parity.backends.engines.keras_hub_backend:examine",
     ),
 }
 """Engines, which run a file converted from the checkpoint (``parity.backends.engines``), and variants of ``hf-torch``

@@ -9,6 +9,7 @@ from typing import Literal
 Role = Literal["oracle", "noise_floor", "candidate", "file"]
 ATTENTIONS = ("eager", "sdpa")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
+HALF = ("bfloat16", "float16")
 DEVICES = ("cpu", "cuda")
 MODIFIERS = ("default-precision", "permuted", "reversed-widths", "1-thread")
 MUTANT = "mutant-"

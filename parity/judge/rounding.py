@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from parity.core.backends import ENGINES
+from parity.core.backends import ENGINES, ORIGINAL
 from parity.core.records import GeneratedRow, Rounding, Verdict
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.checks import CHECKS
 
-ORIGINAL = "original-weights"
-"""The candidate that has the weights before rounding (``parity.tools.quantised_engine``)."""
 TEXTS = "generation"
 """The check group whose errors are margins between tokens, and no relative errors."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from parity.capture.cache import TraceCache, default_cache
 from parity.capture.engines import engines_of
 from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
-from parity.core.backends import BACKENDS, ENGINES, Entry, Quantisation, engine_rows
+from parity.core.backends import BACKENDS, ENGINES, ORIGINAL, Entry, Quantisation, engine_rows
 from parity.core.errors import InputError, OutputError
 from parity.core.nearest import unknown
 from parity.core.options import AuditOptions
@@ -27,8 +27,6 @@ from parity.core.subject import TORCH
 from parity.core.version import __version__
 from parity.tools.quantise import SCHEMES, quantise
 
-ORIGINAL = "original-weights"
-"""The backend that computes with the weights before rounding."""
 FOLDER = "original"
 WITHOUT_VERDICT = "only distances are reported: {}"
 
@@ -48,7 +46,8 @@ def quantised(options: AuditOptions, checkpoints: Sequence[str | Path]) -> Itera
     """
     named = engines_of(options)
     if len(named) != 1:
-        raise InputError(f"--quantised {options.quantised}: name one engine, --backend {' or '.join(ENGINES)}")
+        rounding = [name for name, entry in ENGINES.items() if entry.quantisations]
+        raise InputError(f"--quantised {options.quantised}: name one engine, --backend {' or '.join(rounding)}")
     if len(checkpoints) != 1:
         raise InputError(f"--quantised: one checkpoint at a time, and there are {len(checkpoints)}")
     engine = named[0]

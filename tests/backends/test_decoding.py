@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from parity.backends.capabilities import HALF
+from parity.core.subject import HALF
 from reference.generation import GenerationSettings
 from tests.backends.samples import BATCH, CHECKPOINT, CONFIG, REORDER, SRC, TEXTS, TGT, Answers
 from tests.backends.subjects import ROUNDING, SUBJECTS, assert_near, can, only

@@ -10,10 +10,9 @@ import pytest
 
 from parity import InputError, api
 from parity.backends.engines.conversion import RECORD
-from parity.core.backends import ENGINES
+from parity.core.backends import ENGINES, ORIGINAL
 from parity.core.resources import fixture
 from parity.tools.quantise import SCHEMES
-from parity.tools.quantised_engine import ORIGINAL
 
 WEIGHTS = "int8-weights"
 

@@ -26,7 +26,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from parity.backends.engines.conversion import UnusableFiles
 from parity.backends.limits.keras_hub import REASONS
 from parity.backends.protocol import Field, LoadReport
 from parity.backends.torch_util import SETS_BEFORE_USE, on_host, set_deterministic
@@ -124,14 +123,6 @@ def inexpressible(config: BartConfig) -> list[str]:
     """The fields of a config that a ``BartBackbone`` does not support and that are not added here."""
     found = [] if config.activation_function == "gelu" else [f"activation_function {config.activation_function}"]
     return found if config.tie_word_embeddings else [*found, "tie_word_embeddings false"]
-
-
-def examine(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Raises:
-        UnusableFiles: always: there are no converted files.
-    """
-    raise UnusableFiles(f"{folder}: keras-hub runs no converted files: the checkpoint's weights are set in memory")
 
 
 class KerasHub:

@@ -31,15 +31,15 @@ class Exported(HfTorch):
 class ExportedModel(HfTorchModel):
     """A loaded model, whose calls run exported graphs."""
 
-    _graphs: dict[tuple[str, ...], Any]
+    def __init__(self, *loaded: Any) -> None:
+        super().__init__(*loaded)
+        self._graphs: dict[tuple[str, ...], Any] = {}
 
     def call(self, inputs: Mapping[str, np.ndarray], *, as_tuple: bool = False) -> Mapping[str, Field]:
         import torch
 
         compute_as(self._variant, self._threads)
         tensors = self._tensors(inputs)
-        if "_graphs" not in vars(self):
-            self._graphs = {}
         names = tuple(name for name in INPUTS if name in tensors)
         if names not in self._graphs:
             self._graphs[names] = self._exported(names)

@@ -15,10 +15,9 @@ from parity.backends.protocol import Field
 from parity.capture.worker import decoding, saving
 from parity.capture.worker.session import Arrays, Session, is_array, leaves
 from parity.core.case import Case
-from parity.core.subject import Variant
+from parity.core.subject import HALF, Variant
 from parity.core.trace import PROJECT_ABOVE, Facts, Trace, digest_array, random_projection
 
-HALF = ("bfloat16", "float16")
 LARGE = 1 << 24
 """Size in bytes from which a parameter's memory is tracked to hash it only once."""
 ANSWERS = ("logits", "start_logits", "decoder.last")
