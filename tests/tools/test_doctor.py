@@ -9,6 +9,7 @@ import pytest
 
 from parity.capture.task import CaptureError
 from parity.cli.main import run
+from parity.core.backends import ENGINES
 from parity.core.stacks import table, variable
 from parity.tools import doctor
 from parity.tools.doctor import Findings, StackFinding, show
@@ -59,7 +60,10 @@ def test_with_everything_installed_all_five_backends_can_run(installed, capsys):
     installed(VERSIONS)
     assert run(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines if line.startswith("  yes")] == list(table()["main"].backends)
+    yes = [line for line in lines if line.startswith("  yes")]
+    assert [line.split()[1] for line in yes if "(engine:" not in line] == list(table()["main"].backends)
+    # PyTorch and transformers are all that the variants of hf-torch need; the other engines are not installed.
+    assert {line.split()[1] for line in yes if "(engine:" in line} == {name for name in ENGINES if "hf-torch-" in name}
     assert "next      parity audit PATH/TO/CHECKPOINT" in lines
 
 
