@@ -367,6 +367,14 @@ MUTANT_HOSTS: dict[str, Entry] = {
         role="mutant",
         reads_data_only=True,
     ),
+    "mutant-hf-torch": replace(
+        BACKENDS["hf-torch"],
+        module="parity.backends.mutants.library_host",
+        attribute="MutatedTorch",
+        role="mutant",
+        cached=False,
+        derives_from="hf-torch",
+    ),
 }
 """Backends with deliberately broken variants: no stack offers them, and only ``parity selftest`` runs them."""
 
@@ -399,6 +407,17 @@ ENGINES: dict[str, Entry] = {
         },
         examine="parity.backends.engines.onnx_files:examine",
     ),
+    "openvino": Entry(
+        "parity.backends.engines.openvino_backend",
+        "OpenVino",
+        ("openvino", "onnx", *_TORCH, *_HUB),
+        role="engine",
+        needs=(("openvino",), ("onnx",), _TORCH, _TRANSFORMERS),
+        install="openvino onnx torch transformers",
+        limits="parity.backends.limits.engines:openvino",
+        derives_from="hf-torch",
+        examine="parity.backends.engines.openvino_backend:examine",
+    ),
     "ctranslate2": Entry(
         "parity.backends.engines.ctranslate2_backend",
         "CTranslate2",
@@ -407,6 +426,7 @@ ENGINES: dict[str, Entry] = {
         needs=(("ctranslate2",), _TORCH, _TRANSFORMERS),
         install="ctranslate2 torch transformers",
         limits="parity.backends.limits.ctranslate2:lacking",
+        derives_from="hf-torch",
         unaccepted={"decoder_attention_mask": "CTranslate2 takes no mask of the target"},
         quantisations={
             "int8": Quantisation(

@@ -21,6 +21,13 @@ class EndRank(Enum):
     AMONG_CANDIDATES = "among the best 2 * num_beams candidates"
 
 
+class EndAfterForced(Enum):
+    """The effect of EOS as a candidate for the token after ``forced_bos_token_id``, in beam search."""
+
+    AS_ELSEWHERE = "that of any other step"
+    ONLY_BEST = "none unless it is the best candidate; its place among the beams stays empty for a step"
+
+
 class Bound(Enum):
     """The upper bound on future scores, for searches that are stopped by a heuristic."""
 
@@ -108,6 +115,7 @@ class Dialect:
 
     penalised_length: PenalisedLength = PenalisedLength.GENERATED
     end_rank: EndRank = EndRank.AMONG_BEAMS
+    end_after_forced: EndAfterForced = EndAfterForced.AS_ELSEWHERE
     stopping: Stopping = Stopping.AS_SET
     bound: Bound = Bound.BEST_OPEN
     stop: Stop = Stop.EACH_ROW
@@ -128,6 +136,7 @@ DOCUMENTED = Dialect()
   and the score is "the log likelihood of the sequence". The start token has no likelihood; BART's own decoder (fairseq,
   ``sequence_generator.py``) divides by ``step + 1``, the tokens generated with the end.
 - ``end_rank``: not documented. The original takes an end only "when it's among the top beam_size indices".
+- ``end_after_forced``: the documents name no exception.
 - ``stopping``: the three values of ``early_stopping``.
 - ``bound``: ``early_stopping=False`` stops "when is it very unlikely to find better candidates". Candidates
   that are still to be found continue an unfinished beam.
@@ -184,8 +193,12 @@ FLAX_4_57 = Dialect(
 """
 
 CTRANSLATE2_4_8 = Dialect(
+    end_after_forced=EndAfterForced.ONLY_BEST,
     stopping=Stopping.ENOUGH_FINISHED,
     no_repeat_ngram=NoRepeatNgram.WITHOUT_START,
     renormalisation=Renormalisation.ALWAYS,
 )
-"""CTranslate2 4.8.5 (``translate_batch`` with ``patience=1``): tokens are forbidden before the softmax."""
+"""CTranslate2 4.8.5 (``translate_batch`` with ``patience=1``): tokens are forbidden before the softmax.
+
+``end_after_forced``: src/decoding.cc, ``update_sample_with_prefix``.
+"""

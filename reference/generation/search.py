@@ -9,7 +9,16 @@ from itertools import combinations
 import numpy as np
 
 from reference.generation.choices import Ranked, choices, gap
-from reference.generation.dialect import Bound, Dialect, EndRank, PenalisedLength, Stop, Unfinished, UnfinishedScore
+from reference.generation.dialect import (
+    Bound,
+    Dialect,
+    EndAfterForced,
+    EndRank,
+    PenalisedLength,
+    Stop,
+    Unfinished,
+    UnfinishedScore,
+)
 from reference.generation.settings import GenerationSettings
 
 
@@ -87,7 +96,10 @@ def successors(
     """
     candidates = ranked_candidates(search, log_probs, settings, tolerance, limit)
     margin = decision_margin(candidates, settings, dialect)
-    for open_indices, end_indices, turned in splits(candidates, settings, dialect, tolerance):
+    found = splits(candidates, settings, dialect, tolerance)
+    if dialect.end_after_forced is EndAfterForced.ONLY_BEST and _after_forced(search, settings):
+        found = _with_only_the_best_end(found, candidates, tolerance)
+    for open_indices, end_indices, turned in found:
         beams = tuple(candidates[i] for i in open_indices)
         ended = [_hypothesis(candidates[i], True, settings, dialect) for i in end_indices]
         for after, more in _settled(search, beams, candidates[:1], ended, settings, dialect, tolerance):
@@ -160,6 +172,25 @@ def splits(
         rest = [i for i in others if i not in stay]
         for ended, more in _end_choices(Ranked(totals), ends, stay + rest, _rank_limit(settings, dialect), tolerance):
             yield stay, ended, max(turned, more)
+
+
+def _after_forced(search: Search, settings: GenerationSettings) -> bool:
+    """Whether the next token is the first after ``forced_bos_token_id``."""
+    return settings.forced_bos_token_id is not None and search.length == 2
+
+
+def _with_only_the_best_end(
+    found: Iterator[tuple[list[int], list[int], float]], candidates: list[Beam], tolerance: float
+) -> Iterator[tuple[list[int], list[int], float]]:
+    """``splits`` for ``EndAfterForced.ONLY_BEST``: an end that is not the best candidate is lost, with its place."""
+    for open_indices, end_indices, turned in found:
+        # The best one, and those that near ties could have made the best.
+        for best in range(min(2, len(candidates)) if 0 in end_indices else max([0, *end_indices]) + 1):
+            distance = candidates[0].total - candidates[best].total
+            if best == 0 or distance < tolerance:
+                ended = [i for i in end_indices if i == best]
+                lost = len(end_indices) - len(ended)
+                yield open_indices[: len(open_indices) - lost], ended, max(turned, distance)
 
 
 def _ends(candidates: list[Beam], settings: GenerationSettings) -> tuple[list[int], list[int]]:

@@ -24,6 +24,7 @@ BASELINE = Path(__file__).parents[2] / "reports" / "baseline.json"
 ENCODER, DECODER = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
 SHOWN_ELSEWHERE = {
     "ctranslate2-beams": "an engine is run only if it is named",
+    "ctranslate2-untied-tables-random": "an engine is run only if it is named",
     "ctranslate2-decoder-heads": "an engine is run only if it is named",
     "hf-torch-compiled-without-a-target-mask": "a variant of hf-torch is run only if it is named",
     "hf-torch-export-without-a-target-mask": "a variant of hf-torch is run only if it is named",

@@ -97,8 +97,12 @@ class OnnxRuntime:
             return self._whole(files, spec, device)
         return PartsModel(files.path, kind, self._threads, device)
 
+    def _session(self, path: Path, device: str) -> Any:
+        """What runs a graph: ``run``, ``get_inputs`` and ``get_outputs``, as a session of ONNX Runtime has them."""
+        return open_session(path, self._threads, device)
+
     def _whole(self, files: Conversion, spec: ModelSpec, device: str) -> FunctionModel:
-        session = open_session(files.path / WHOLE, self._threads, device)
+        session = self._session(files.path / WHOLE, device)
         outputs = [each.name for each in session.get_outputs()]
         for name in HEAD_FIELDS[spec.head]:
             if name not in outputs:

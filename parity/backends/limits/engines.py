@@ -13,16 +13,26 @@ from parity.core.subject import DTYPES
 
 EXPORTED = "the exported graph takes no labels and returns logits and hidden states alone"
 PARTS = "the graphs of optimum-onnx return logits and the cache alone, and take tokens and the mask of the source"
+FLOAT32 = dict.fromkeys((word for word in DTYPES if word != "float32"), "the graphs compute in float32")
 
 
 def onnxruntime(question: Question) -> dict[str, str]:
     """By capability, why the files lack it: our own export, or the graphs of optimum-onnx."""
     layout = question.entry.setup.get("layout", "")
-    if layout:
-        return _of_parts(question, layout) | _where(question)
+    found = _of_parts(question, layout) if layout else _exported(question)
+    cuda = "onnxruntime-gpu, which has the CUDA execution provider, is not installed"
+    return found | FLOAT32 | ({} if question.versions.get("onnxruntime-gpu") else {"cuda": cuda})
+
+
+def openvino(question: Question) -> dict[str, str]:
+    """By capability, why our export lacks it."""
+    return _exported(question) | FLOAT32 | {"cuda": "OpenVINO has no CUDA device"}
+
+
+def _exported(question: Question) -> dict[str, str]:
     if question.documented not in CLASSES:
         return everything(f"only {' and '.join(CLASSES)} are exported, not {question.documented}")
-    return {word: EXPORTED for word in OPERATIONS if word not in ("hidden_states", *INPUTS)} | _where(question)
+    return {word: EXPORTED for word in OPERATIONS if word not in ("hidden_states", *INPUTS)}
 
 
 def _of_parts(question: Question, layout: str) -> dict[str, str]:
@@ -40,14 +50,6 @@ def _of_parts(question: Question, layout: str) -> dict[str, str]:
     else:
         found |= dict.fromkeys(searches, "optimum-onnx, which generates text with these graphs, is not installed")
     return dict.fromkeys((word for word in OPERATIONS if word not in offered), PARTS) | found
-
-
-def _where(question: Question) -> dict[str, str]:
-    """Dtypes and devices, whatever the files."""
-    found = dict.fromkeys((word for word in DTYPES if word != "float32"), "the graphs compute in float32")
-    if not question.versions.get("onnxruntime-gpu"):
-        found["cuda"] = "onnxruntime-gpu, which has the CUDA execution provider, is not installed"
-    return found
 
 
 def original_weights(question: Question) -> dict[str, str]:

@@ -17,6 +17,7 @@ FRAMEWORKS = {"torch": "PyTorch", "tf": "TensorFlow", "flax": "Flax", "ctranslat
 DESCRIPTIONS = {
     "penalised_length": "the tokens that `length_penalty` counts",
     "end_rank": "the rank that a candidate with EOS needs to count as finished",
+    "end_after_forced": "the effect of EOS as a candidate for the token after `forced_bos_token_id`",
     "stopping": "the effect of `early_stopping`",
     "bound": "the hypothesis whose score bounds the attainable score in the heuristic stopping rule",
     "stop": "whether other rows of the batch can prolong the search of a row",

@@ -1,11 +1,67 @@
-"""Beam search looks at blocks of scores first; what it then finds is what looking at all of them finds."""
+"""Steps of beam search: the candidates by blocks of scores, and an end after a forced token."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from reference.generation.search import topk_candidates
+from reference.generation.dialect import DOCUMENTED, Dialect, EndAfterForced
+from reference.generation.search import Beam, Search, advance, successors, topk_candidates
+from reference.generation.settings import GenerationSettings
+
+ONLY_BEST = Dialect(end_after_forced=EndAfterForced.ONLY_BEST)
+END = 2
+FORCED = GenerationSettings(
+    decoder_start_token_id=3, eos_token_id=END, pad_token_id=1, forced_bos_token_id=0, num_beams=2, max_length=9
+)
+AFTER_FORCED = Search((Beam((3, 0), 0.0),), (), 2)
+
+
+def log_probs(**scores: float) -> np.ndarray:
+    """float64 [1, 8]: -9 but for the tokens ``t4=-1.0``."""
+    row = np.full((1, 8), -9.0)
+    for token, score in scores.items():
+        row[0, int(token[1:])] = score
+    return row
+
+
+def texts(search: Search) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """The open beams' tokens after the forced one, and the finished texts'."""
+    return [beam.tokens[2:] for beam in search.beams], [text.tokens[2:] for text in search.finished]
+
+
+@pytest.mark.parametrize(
+    ("scores", "elsewhere", "only_best"),
+    [
+        pytest.param(
+            {"t4": -1, "t2": -2, "t5": -3}, ([(4,), (5,)], [(2,)]), ([(4,)], []), id="second: lost, and its place"
+        ),
+        pytest.param({"t2": -1, "t4": -2, "t5": -3}, ([(4,), (5,)], [(2,)]), ([(4,), (5,)], [(2,)]), id="best: ends"),
+        pytest.param({"t4": -1, "t5": -2, "t2": -3}, ([(4,), (5,)], []), ([(4,), (5,)], []), id="third: no candidate"),
+    ],
+)
+def test_an_end_after_a_forced_token_counts_only_as_the_best_candidate(scores, elsewhere, only_best):
+    assert texts(advance(AFTER_FORCED, log_probs(**scores), FORCED, DOCUMENTED)) == elsewhere
+    assert texts(advance(AFTER_FORCED, log_probs(**scores), FORCED, ONLY_BEST)) == only_best
+
+
+def test_an_end_near_the_best_candidate_may_count_or_be_lost():
+    near = log_probs(t4=-1.0, t2=-1.05, t5=-3.0)
+    found = [texts(search) for search, _ in successors(AFTER_FORCED, near, FORCED, ONLY_BEST, tolerance=0.1, limit=4)]
+    assert found[0] == ([(4,)], []) and ([(4,), (5,)], [(2,)]) in found
+    best = log_probs(t2=-1.0, t4=-1.05, t5=-3.0)
+    found = [texts(search) for search, _ in successors(AFTER_FORCED, best, FORCED, ONLY_BEST, tolerance=0.1, limit=4)]
+    assert found[0] == ([(4,), (5,)], [(2,)]) and ([(4,)], []) in found
+
+
+def test_without_a_forced_token_or_later_the_end_counts_as_elsewhere():
+    scores = log_probs(t4=-1.0, t2=-2.0, t5=-3.0)
+    free = replace(FORCED, forced_bos_token_id=None)
+    assert texts(advance(AFTER_FORCED, scores, free, ONLY_BEST)) == ([(4,), (5,)], [(2,)])
+    later = Search((Beam((3, 0, 7), 0.0),), (), 3)
+    assert texts(advance(later, scores, FORCED, ONLY_BEST)) == ([(7, 4), (7, 5)], [(7, 2)])
 
 
 def whole(before: np.ndarray, log_probs: np.ndarray, count: int, tolerance: float) -> list[tuple[int, int]]:
