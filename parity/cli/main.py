@@ -211,14 +211,33 @@ def selftest(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of the table.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="List the mutants and run none.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown too.")] = None,
+    library: Annotated[
+        str,
+        typer.Option(
+            metavar="BACKEND", help="Change the installed library's own source instead: hf-torch. (docs/selftest.md)"
+        ),
+    ] = "",
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="With --library: draw so many mutations.")] = 100,
+    seed: Annotated[int, typer.Option(metavar="N", help="With --library: draw others.")] = 0,
+    module: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME,…", callback=split_commas, help="With --library: of these modules. (default: all)"),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --library: store results here, and go on from those that it has."),
+    ] = None,
     cache: Cache = None,
     jobs: Jobs = None,
 ) -> None:
     """Put faults into a model on purpose, and verify that the checks detect and locate each.
 
-    Every mutant is one small change of a reference implementation, judged as any backend is, on bundled fixtures.
+    Every mutant is one small change of a reference implementation, judged as any backend is, on bundled fixtures. With
+    --library it is a change of one node of the installed library's source.
 
     Example: parity selftest cache
+
+    Example: parity selftest --library hf-torch --count 50 --results mutations.jsonl
     """
     from parity.report.progress import Progress
     from parity.tools.selftest.render import show_mutants, show_selftest, write_table
@@ -227,8 +246,13 @@ def selftest(
     if listed:
         show_mutants()
         return
-    if out is not None:
-        check_writable(out)
+    for path in (out, results):
+        if path is not None:
+            check_writable(path)
+    if library:
+        raise typer.Exit(
+            _library_selftest(library, mutants or [], count, seed, module, results, out, as_json, cache, jobs)
+        )
     with Progress() as progress:
         found = run(mutants, cache=cache, jobs=jobs, progress=progress)
     if out is not None:
@@ -238,6 +262,47 @@ def selftest(
     else:
         show_selftest(found)
     raise typer.Exit(0 if found.passed else 1)
+
+
+def _library_selftest(
+    library: str,
+    names: list[str],
+    count: int,
+    seed: int,
+    modules: list[str] | None,
+    results: Path | None,
+    out: Path | None,
+    as_json: bool,
+    cache: Path | None,
+    jobs: int | None,
+) -> int:
+    """The exit code: 1 where fewer of the mutations that change an answer are detected than ``ENOUGH``."""
+    from parity.report.console import console
+    from parity.tools.selftest.library import ENOUGH, LibraryScore, mutate_library
+    from parity.tools.selftest.render_library import show_library, write_library
+
+    def told(so_far: LibraryScore) -> None:
+        counts = f"{so_far.count('detected')} detected, {so_far.count('survived')} survived"
+        console(stderr=True).print(f"{len(so_far.results)} mutations: {counts}", markup=False)
+
+    found = mutate_library(
+        library,
+        count=count,
+        seed=seed,
+        names=names,
+        modules=modules or (),
+        out=results,
+        cache=cache,
+        jobs=jobs,
+        told=told,
+    )
+    if out is not None:
+        write_library(found, out, f"parity selftest --library {library} --count {count} --seed {seed}")
+    if as_json:
+        print(found.model_dump_json(indent=1))
+    else:
+        show_library(found)
+    return 0 if found.score >= ENOUGH else 1
 
 
 @app.command(epilog=EXIT_CODES)

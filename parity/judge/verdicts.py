@@ -198,7 +198,8 @@ def _command(cell: Cell) -> str:
     subject, options = cell.subject, cell.run.manifest.options
     variant = Variant.parse(subject.variant)
     if variant.mutant:
-        return shlex.join(["parity", "selftest", variant.mutant])
+        library = ["--library", subject.derives_from] if subject.derives_from else []
+        return shlex.join(["parity", "selftest", *library, variant.mutant])
     # The weight file is judged in every audit; with a config backend nothing else is computed.
     backend = library_backends("config")[0] if subject.role == "file" else subject.backend
     if subject.user_model == OBJECT:

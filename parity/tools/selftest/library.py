@@ -1,0 +1,476 @@
+"""How many faults of a library's own source the checks detect: ``parity selftest --library hf-torch``.
+
+Every mutation changes one node of the installed library (``parity.backends.mutants.library_source``). First the
+unmodified library runs every case, and the lines that each case executes are recorded. A mutation of a line that no
+case executes is a missing case. Any other runs the cases that execute its line: one of each operation first, and all of
+them if those detect nothing. It is detected if a check fails that the unmodified library passes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from parity.backends.mutants.base import UNCHANGED
+from parity.backends.mutants.library_source import Mutation, mutations
+from parity.capture.executor import LocalProcesses
+from parity.capture.in_process import WithCallersModel
+from parity.capture.task import OnEvent, Result, Task
+from parity.core.case import Case
+from parity.core.errors import InputError
+from parity.core.nearest import unknown
+from parity.core.records import Report, Verdict
+from parity.core.resources import fixture
+from parity.core.subject import Subject, Variant
+from parity.core.trace import Trace
+from parity.judge.followup.cases import NOISE_FLOOR_TEXT
+
+if TYPE_CHECKING:
+    from parity.capture.task import Event
+    from parity.core.records import Manifest
+
+Lines = dict[str, set[int]]
+"""Executed lines by file."""
+Key = tuple[str, str]
+"""Attention and case."""
+Reached = dict[Key, Lines]
+"""What each case executes."""
+TIME_LIMIT = 60.0
+"""Seconds for one case: a mutation can make a loop endless."""
+OUTCOMES = ("detected", "survived", "no effect", "not executed")
+ENOUGH = 0.98
+"""The share of mutations that change an answer which are to be detected."""
+CHUNK = 16
+"""Mutations that are captured and judged together."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library whose source is mutated.
+
+    Attributes:
+        host: the backend that runs it with a mutation.
+        fixtures: the checkpoints that it is run on, by the modules whose mutations they are to detect.
+        attention: the implementations it is run with.
+    """
+
+    host: str
+    fixtures: Mapping[str, tuple[str, ...]]
+    attention: tuple[str, ...]
+
+
+LIBRARIES = {
+    "hf-torch": Library(
+        "mutant-hf-torch",
+        {
+            "bart-odd": (
+                "transformers.models.bart.modeling_bart",
+                "transformers.generation.utils",
+                "transformers.generation.logits_process",
+                "transformers.generation.stopping_criteria",
+                "transformers.generation.configuration_utils",
+                "transformers.cache_utils",
+                "transformers.masking_utils",
+                "transformers.modeling_attn_mask_utils",
+                "transformers.integrations.sdpa_attention",
+                "transformers.loss.loss_utils",
+                "transformers.modeling_utils",
+            ),
+            "bert2bert": (
+                "transformers.models.encoder_decoder.modeling_encoder_decoder",
+                "transformers.models.bert.modeling_bert",
+            ),
+        },
+        ("eager", "sdpa"),
+    )
+}
+"""By the name of the backend that is mutated."""
+
+
+class MutationResult(BaseModel):
+    """The result of one mutation."""
+
+    model_config = ConfigDict(frozen=True)
+    mutation: str
+    text: str
+    operator: str
+    module: str
+    outcome: str
+    """``not executed``, ``detected``, ``survived`` (an answer changed, and no check failed) or ``no effect`` (every
+    answer has the same bytes)."""
+    checks: list[str] = []
+    """Checks that failed."""
+    case: str = ""
+    """The first failing case."""
+    first: str = ""
+    """The first divergence there, or the exception."""
+    cases: int = 0
+    """The number of cases that were run."""
+
+
+class LibraryScore(BaseModel):
+    """What was mutated, and the results."""
+
+    model_config = ConfigDict(frozen=True)
+    library: str
+    seed: int
+    population: dict[str, int]
+    """By module, the number of mutations of functions that a case executes."""
+    functions: dict[str, tuple[int, int]]
+    """By module, the number of functions that a case executes, and of all."""
+    results: list[MutationResult]
+
+    def count(self, *outcomes: str) -> int:
+        return sum(each.outcome in outcomes for each in self.results)
+
+    @property
+    def score(self) -> float:
+        """The share of mutations that are detected, of those that change an answer."""
+        return self.count("detected") / max(1, self.count("detected", "survived"))
+
+    @property
+    def score_of_executed(self) -> float:
+        """The same, of all whose line is executed: those without an effect count as not detected."""
+        return self.count("detected") / max(1, self.count("detected", "survived", "no effect"))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A mutation that is to be run.
+
+    Attributes:
+        checkpoint: the fixture that it is run on.
+        cases: attention and case of those that execute its line; None for every case.
+    """
+
+    checkpoint: str
+    mutation: Mutation
+    cases: list[Key] | None
+
+
+def mutate_library(
+    name: str,
+    *,
+    count: int = 100,
+    seed: int = 0,
+    names: Sequence[str] = (),
+    modules: Sequence[str] = (),
+    out: Path | None = None,
+    cache: Path | None = None,
+    jobs: int | None = None,
+    progress: Callable[[Event], None] | None = None,
+    told: Callable[[LibraryScore], None] = lambda score: None,
+) -> LibraryScore:
+    """Draws mutations of a library and runs each.
+
+    Args:
+        name: of ``LIBRARIES``.
+        count: how many are drawn, from all modules together.
+        names: these mutations instead, each with every case.
+        modules: draw from these only.
+        out: a JSON Lines file. Results are appended as they come, and those that it has are not computed again.
+        told: receives what there is after each chunk.
+
+    Raises:
+        InputError: the library, a module or a mutation is unknown, or ``out`` is another file.
+        CaptureError: nothing could be captured.
+    """
+    if name not in LIBRARIES:
+        raise InputError(unknown("no library to mutate is called", name, LIBRARIES))
+    library = LIBRARIES[name]
+    done = {each.mutation: each for each in _stored(out)}
+    score = LibraryScore(library=name, seed=seed, population={}, functions={}, results=[])
+    with tempfile.TemporaryDirectory(prefix="parity-mutations-") as folder:
+        runner = _Runner(library, Path(folder), cache, jobs, progress)
+        drawn = _named(library, names) if names else _draw(library, runner, modules, score, count, seed)
+
+        def so_far() -> LibraryScore:
+            results = [done[each.mutation.name] for each in drawn if each.mutation.name in done]
+            return score.model_copy(update={"results": results})
+
+        for each in drawn:
+            if each.cases == [] and each.mutation.name not in done:
+                done[each.mutation.name] = _store(out, _result(each.mutation, "not executed"))
+        for checkpoint in library.fixtures:
+            left = [each for each in drawn if each.checkpoint == checkpoint and each.mutation.name not in done]
+            left.sort(key=lambda each: (each.mutation.module, each.mutation.line))
+            for start in range(0, len(left), CHUNK):
+                for result in runner.results(checkpoint, left[start : start + CHUNK]):
+                    done[result.mutation] = _store(out, result)
+                told(so_far())
+    return so_far()
+
+
+def _modules(library: Library, wanted: Sequence[str]) -> dict[str, str]:
+    """The fixture of each wanted module, by default of all.
+
+    Raises:
+        InputError: a module is not mutated.
+    """
+    known = {module: name for name, group in library.fixtures.items() for module in group}
+    for each in wanted:
+        if each not in known:
+            raise InputError(unknown("no mutated module is called", each, known))
+    return {module: name for module, name in known.items() if not wanted or module in wanted}
+
+
+def _named(library: Library, names: Sequence[str]) -> list[Drawn]:
+    """Raises InputError if there is no such mutation."""
+    modules = _modules(library, list(dict.fromkeys(name.rpartition("-")[0] for name in names)))
+    found = {each.name: each for module in modules for each in mutations(module)}
+    for name in names:
+        if name not in found:
+            module = name.rpartition("-")[0]
+            last = max(each.number for each in found.values() if each.module == module)
+            raise InputError(f"{name}: the mutations of {module} are {module}-0 to {module}-{last}")
+    return [Drawn(modules[found[name].module], found[name], None) for name in dict.fromkeys(names)]
+
+
+def _draw(
+    library: Library, runner: _Runner, wanted: Sequence[str], score: LibraryScore, count: int, seed: int
+) -> list[Drawn]:
+    """Draws from the mutations of all functions that a case executes, and records how many there are."""
+    modules, found = _modules(library, wanted), []
+    for checkpoint in dict.fromkeys(modules.values()):
+        reached = runner.coverage(checkpoint)
+        for module in (each for each, name in modules.items() if name == checkpoint):
+            here = {each: _reaching(each, reached) for each in mutations(module)}
+            executed = {each.function for each, cases in here.items() if cases}
+            score.functions[module] = (len(executed), len({each.function for each in here}))
+            found += [Drawn(checkpoint, each, cases) for each, cases in here.items() if each.function in executed]
+            score.population[module] = sum(each.function in executed for each in here)
+    random.Random(seed).shuffle(found)
+    return found[:count]
+
+
+def _stored(out: Path | None) -> list[MutationResult]:
+    if out is None or not out.exists():
+        return []
+    try:
+        return [MutationResult.model_validate_json(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise InputError(f"{out}: not the results of mutations: {error}") from error
+
+
+def _store(out: Path | None, result: MutationResult) -> MutationResult:
+    if out is not None:
+        with out.open("a", encoding="utf-8") as file:
+            file.write(result.model_dump_json() + "\n")
+    return result
+
+
+def _reaching(mutation: Mutation, reached: Reached) -> list[Key]:
+    """Attention and case of those that execute a mutation's line."""
+    return [key for key, lines in reached.items() if mutation.line in lines.get(mutation.module, ())]
+
+
+def _result(mutation: Mutation, outcome: str, **more: Any) -> MutationResult:
+    about = {"text": mutation.text, "operator": mutation.operator, "module": mutation.module}
+    return MutationResult(mutation=mutation.name, outcome=outcome, **about, **more)
+
+
+class _Runner:
+    """Captures and judges mutations on one library's fixtures."""
+
+    def __init__(
+        self,
+        library: Library,
+        folder: Path,
+        cache: Path | None,
+        jobs: int | None,
+        progress: Callable[[Event], None] | None,
+    ) -> None:
+        self.library, self.folder, self.cache, self.jobs, self.progress = library, folder, cache, jobs, progress
+        self._operations: dict[str, dict[str, str]] = {}
+        """By fixture and case, its operation; empty where the coverage was not measured."""
+        self._number = 0
+
+    def coverage(self, checkpoint: str) -> Reached:
+        """Runs the unmodified library in this process, and records what each case executes."""
+        from parity.backends.registry import named_function
+        from parity.capture.cache import TraceCache, default_cache
+        from parity.core.backends import find_entry
+
+        entry = find_entry(self.library.host)
+        backend = named_function(f"{entry.module}:{entry.attribute}")()
+        compiled = TraceCache(self.cache or default_cache()).compiled
+        backend.setup(threads=1, device="cpu", cache=compiled)
+        files = {str(_file(module)): module for group in self.library.fixtures.values() for module in group}
+        with LocalProcesses(compiled, jobs=self.jobs, time_limit=TIME_LIMIT, memory=None) as processes:
+            traced = _Traced(processes, self.library.host, backend, files)
+            subjects = [Subject(self.library.host, f"{a}+mutant-{UNCHANGED}") for a in self.library.attention]
+            manifest, _, _ = self._capture(checkpoint, subjects, list, executor=traced)
+        self._operations[checkpoint] = {case["name"]: case["operation"] for case in manifest.cases[checkpoint]}
+        return traced.reached
+
+    def results(self, checkpoint: str, chunk: Sequence[Drawn]) -> Iterator[MutationResult]:
+        """One case of each operation first, then every case for what these did not detect."""
+        left = {each.mutation: each.cases for each in chunk}
+        if all(cases is not None for cases in left.values()):
+            few = {mutation: self._one_of_each(checkpoint, cases or []) for mutation, cases in left.items()}
+            for result in self._run(checkpoint, few):
+                if result.outcome == "detected":
+                    yield result
+                    left = {mutation: cases for mutation, cases in left.items() if mutation.name != result.mutation}
+        if left:
+            yield from self._run(checkpoint, left)
+
+    def _one_of_each(self, checkpoint: str, cases: list[Key]) -> list[Key]:
+        """The first case of each operation, with the first attention that reaches any."""
+        operations, first = self._operations[checkpoint], {}
+        for attention, case in cases:
+            if attention == cases[0][0] and operations.get(case, "save") not in ("save", "load_saved"):
+                first.setdefault(operations[case], (attention, case))
+        return list(first.values()) or cases
+
+    def _run(self, checkpoint: str, cases: Mapping[Mutation, list[Key] | None]) -> list[MutationResult]:
+        """Runs each mutation with its cases, beside the unmodified library."""
+        wanted = {
+            each: [(a, "") for a in self.library.attention] if keys is None else keys for each, keys in cases.items()
+        }
+        names = {case for keys in wanted.values() for _, case in keys}
+        attentions = {each: list(dict.fromkeys(attention for attention, _ in keys)) for each, keys in wanted.items()}
+        plain = dict.fromkeys(attention for each in attentions.values() for attention in each)
+        variants = [f"{attention}+mutant-{UNCHANGED}" for attention in plain]
+        variants += [f"{attention}+mutant-{each.name}" for each in cases for attention in attentions[each]]
+        known = self._operations.get(checkpoint, {})
+
+        def narrow(made: list[Case]) -> list[Case]:
+            return [each for case in made if (each := _narrowed(case, names, known)) is not None]
+
+        subjects = [Subject(self.library.host, variant) for variant in variants]
+        manifest, out, report = self._capture(checkpoint, subjects, narrow)
+        answers = _answers(manifest, out)
+        return [_judged(mutation, report, answers) for mutation in cases]
+
+    def _capture(
+        self, checkpoint: str, subjects: list[Subject], narrow: Callable[[list[Case]], list[Case]], **how: Any
+    ) -> tuple[Manifest, Path, Report]:
+        from parity.capture.pipeline import capture
+        from parity.core.options import AuditOptions
+        from parity.judge.followup.cases import DERIVED
+        from parity.judge.judge import judge
+
+        self._number += 1
+        out = self.folder / str(self._number)
+        manifest = capture(
+            [fixture(checkpoint)],
+            AuditOptions(out=out, cache=self.cache, jobs=self.jobs, time_limit=TIME_LIMIT),
+            derive=DERIVED,
+            narrow=narrow,
+            progress=self.progress,
+            candidates={checkpoint: subjects},
+            **how,
+        )
+        return manifest, out, judge(out)
+
+
+def _judged(mutation: Mutation, report: Report, answers: Mapping[tuple[str, str], str]) -> MutationResult:
+    failed = list(_new_failures(report, mutation.name))
+    cases = sum(Variant.parse(variant).mutant == mutation.name for variant, _ in answers)
+    if failed:
+        first = failed[0]
+        shown = first.first_divergence.tensor if first.first_divergence else first.reason
+        checks = list(dict.fromkeys(verdict.check for verdict in failed))
+        return _result(mutation, "detected", checks=checks, case=first.case, first=str(shown)[:200], cases=cases)
+    changed = any(
+        digest != answers.get((f"{Variant.parse(variant).attention}+mutant-{UNCHANGED}", case))
+        for (variant, case), digest in answers.items()
+        if Variant.parse(variant).mutant == mutation.name
+    )
+    return _result(mutation, "survived" if changed else "no effect", cases=cases)
+
+
+def _narrowed(case: Case, wanted: set[str], known: Mapping[str, str]) -> Case | None:
+    """A case with the roles that run it: candidates only those that are wanted, or that follow from their answers."""
+    from dataclasses import replace
+
+    if case.name in wanted or case.name not in known:
+        return case
+    if case.name == NOISE_FLOOR_TEXT:
+        return replace(case, notes={**case.notes, "roles": ["oracle"]})
+    if not case.notes.get("sets_noise_floor"):
+        return None
+    return replace(case, notes={**case.notes, "roles": ["oracle", "noise_floor"]})
+
+
+def _new_failures(report: Report, name: str) -> Iterator[Verdict]:
+    """Cells that fail with the mutation, where the unmodified library has no failure."""
+    failures = [v for v in report.verdicts if v.status in ("fail", "error")]
+    before = {
+        (v.check, v.case, Variant.parse(v.variant).attention)
+        for v in failures
+        if Variant.parse(v.variant).mutant == UNCHANGED
+    }
+    for verdict in failures:
+        variant = Variant.parse(verdict.variant)
+        if variant.mutant == name and (verdict.check, verdict.case, variant.attention) not in before:
+            yield verdict
+
+
+def _answers(manifest: Manifest, out: Path) -> dict[tuple[str, str], str]:
+    """A digest of each candidate's answer, by variant and case, without times."""
+    found = {}
+    for record in manifest.traces:
+        subject = manifest.subjects[record.subject]
+        if subject.role == "candidate":
+            content = record.outcome if record.path is None else _content(Trace.read(out / record.path))
+            found[subject.variant, record.case] = content
+    return found
+
+
+def _content(trace: Trace) -> str:
+    digest = hashlib.sha256(json.dumps([trace.facts, trace.dtypes, repr(trace.raised)], default=str).encode())
+    for name in sorted(trace.arrays):
+        array = trace.arrays[name]
+        digest.update(f"{name}{array.shape}{array.dtype}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _file(module: str) -> Path:
+    import importlib.util
+
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin)
+
+
+class _Traced(WithCallersModel):
+    """Runs the tasks of one backend in this process, and records the executed lines of some files.
+
+    Args:
+        files: modules by their file.
+    """
+
+    def __init__(self, processes: LocalProcesses, name: str, backend: Any, files: Mapping[str, str]) -> None:
+        super().__init__(processes, name, backend)
+        self.reached: Reached = {}
+        self._files = files
+
+    def _run(self, task: Task, on_event: OnEvent) -> Result:
+        lines = self.reached.setdefault((Variant.parse(task.variant).attention, task.case["name"]), {})
+
+        def trace_lines(frame: types.FrameType, event: str, argument: Any) -> Any:
+            lines.setdefault(self._files[frame.f_code.co_filename], set()).add(frame.f_lineno)
+            return trace_lines
+
+        def trace_calls(frame: types.FrameType, event: str, argument: Any) -> Any:
+            if frame.f_code.co_filename not in self._files:
+                return None
+            return trace_lines(frame, event, argument)
+
+        sys.settrace(trace_calls)
+        try:
+            return super()._run(task, on_event)
+        finally:
+            sys.settrace(None)

@@ -1,0 +1,95 @@
+"""Output of ``parity selftest --library``: on the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from parity.report.console import console, plural
+from parity.tools.selftest.library import OUTCOMES, LibraryScore, MutationResult
+
+SHOWN_DETECTED = 10
+"""Up to so many detected mutations are listed with the checks that fail."""
+COLUMNS = ("module", "functions executed", "mutations", "drawn", *OUTCOMES)
+
+
+def show_library(found: LibraryScore) -> None:
+    """Prints the table, the scores, and every mutation that no check detects."""
+    out = console()
+    table = Table(*COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in _rows(found):
+        table.add_row(*row)
+    out.print(table)
+    for title, results in _undetected(found):
+        out.print(f"\n{title}", markup=False)
+        for each in results:
+            out.print(f"  {escape(each.mutation)}  {escape(each.text)}")
+    detected = [each for each in found.results if each.outcome == "detected"]
+    if len(detected) <= SHOWN_DETECTED:
+        for each in detected:
+            out.print(f"{escape(each.mutation)}  {escape(each.text)}")
+            out.print(f"  detected by {', '.join(each.checks[:6])}: {escape(each.case)}: {escape(each.first)}")
+    for line in figures(found):
+        out.print(line, markup=False)
+
+
+def figures(found: LibraryScore) -> Iterator[str]:
+    """The scores, a line each."""
+    drawn = len(found.results)
+    yield f"{found.count('detected')} of {plural(drawn, 'mutation')} detected (seed {found.seed})"
+    changing = found.count("detected", "survived")
+    if changing:
+        yield f"of {changing} that change an answer: {found.score:.1%}"
+    if executed := found.count("detected", "survived", "no effect"):
+        yield f"of {executed} whose line a case executes: {found.score_of_executed:.1%}"
+    if drawn:
+        yield f"lines that no case executes: {found.count('not executed') / drawn:.1%} of the mutations"
+
+
+def _rows(found: LibraryScore) -> Iterator[tuple[str, ...]]:
+    modules = list(found.population) or list(dict.fromkeys(each.module for each in found.results))
+    for module in modules:
+        results = [each for each in found.results if each.module == module]
+        executed, functions = found.functions.get(module, (0, 0))
+        counts = [str(sum(each.outcome == outcome for each in results)) for outcome in OUTCOMES]
+        ratio = f"{executed} of {functions}" if functions else ""
+        yield module, ratio, str(found.population.get(module, "")), str(len(results)), *counts
+
+
+def _undetected(found: LibraryScore) -> Iterator[tuple[str, list[MutationResult]]]:
+    titles = {
+        "survived": "An answer changes, and no check fails",
+        "no effect": "No answer changes",
+        "not executed": "No case executes the line",
+    }
+    for outcome, title in titles.items():
+        if results := [each for each in found.results if each.outcome == outcome]:
+            yield f"{title} ({len(results)})", results
+
+
+def write_library(found: LibraryScore, path: Path, command: str) -> None:
+    """The same as Markdown.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from parity.core.errors import OutputError
+
+    try:
+        path.write_text("\n".join(_markdown(found, command)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _markdown(found: LibraryScore, command: str) -> Iterator[str]:
+    yield f"# Mutations of {found.library}\n\nMade by `{command}`.\n"
+    yield from (f"- {line}" for line in figures(found))
+    yield f"\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
+    yield from (f"| {' | '.join(row)} |" for row in _rows(found))
+    for title, results in _undetected(found):
+        yield f"\n## {title}\n"
+        yield from (f"- `{each.mutation}`: `{each.text}`" for each in results)
