@@ -186,7 +186,7 @@ def _functions(module: types.ModuleType) -> Iterator[types.FunctionType]:
             if each.__code__.co_filename == module.__file__:
                 yield each
             left += [cell.cell_contents for cell in each.__closure__ or () if _is_filled(cell)]
-            left += [each.__wrapped__] if hasattr(each, "__wrapped__") else []
+            left.append(getattr(each, "__wrapped__", None))
         elif isinstance(each, type) and each.__module__ == module.__name__:
             left += vars(each).values()
         elif isinstance(each, property):
