@@ -1,8 +1,14 @@
-"""The library's PyTorch classes with one mutation of the library's source, selected by the variant
-``eager+mutant-MODULE-NUMBER``; ``eager+mutant-none`` has none."""
+"""The library's PyTorch classes with a fault, selected by the variant.
+
+``eager+mutant-MODULE-NUMBER`` has one mutation of the library's source, ``eager+mutant-ignores.METHOD.ARGUMENT``
+ignores one documented argument, ``eager+mutant-none`` has no fault.
+"""
 
 from __future__ import annotations
 
+import copy
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +19,11 @@ from parity.backends.mutants.base import UNCHANGED
 from parity.backends.mutants.library_source import apply
 from parity.core.subject import Variant
 
+IGNORES = "ignores."
+
 
 class MutatedTorch(HfTorch):
-    """``hf-torch``. The mutation is in force from one load to the next, so during every call of the loaded model."""
+    """``hf-torch``. A mutation is in force from one load to the next, so during every call of the loaded model."""
 
     def __init__(self) -> None:
         self._undo: Callable[[], None] = lambda: None
@@ -23,11 +31,51 @@ class MutatedTorch(HfTorch):
     def load(self, checkpoint: Path, variant: Variant, **how: Any) -> HfTorchModel:
         """Raises LookupError if the library has no such mutation, and any exception of ``from_pretrained``."""
         self.release()
-        if variant.mutant != UNCHANGED:
-            self._undo = apply(variant.mutant)
-        return super().load(checkpoint, replace(variant, mutant=""), **how)
+        fault = variant.mutant
+        if fault != UNCHANGED and not fault.startswith(IGNORES):
+            self._undo = apply(fault)
+        loaded = super().load(checkpoint, replace(variant, mutant=""), **how)
+        if fault.startswith(IGNORES):
+            _, method, argument = fault.split(".")
+            ignore(loaded._model, method, argument)
+        return loaded
 
     def release(self) -> None:
         """Undoes the mutation."""
         self._undo()
         self._undo = lambda: None
+
+
+def ignore(model: Any, method: str, argument: str) -> None:
+    """Makes a method of a model run as if an argument had its default, whatever it is given.
+
+    For ``generate`` the default is that of ``GenerationConfig``, and the model's own setting is ignored too.
+    """
+    original = getattr(model, method)
+    if method != "generate":
+        parameter = inspect.signature(original).parameters[argument]
+
+        @functools.wraps(original)  # the library reads the signature of its methods
+        def called(*given: Any, **named: Any) -> Any:
+            bound = inspect.signature(original).bind(*given, **named)
+            bound.arguments.pop(argument, None)
+            if parameter.default is not parameter.empty:
+                bound.arguments[argument] = parameter.default
+            return original(*bound.args, **bound.kwargs)
+
+        setattr(model, method, called)
+        return
+
+    @functools.wraps(original)
+    def generated(*given: Any, **named: Any) -> Any:
+        named.pop(argument, None)
+        own = model.generation_config
+        model.generation_config = copy.deepcopy(own)
+        if hasattr(own, argument):
+            setattr(model.generation_config, argument, getattr(type(own)(), argument))
+        try:
+            return original(*given, **named)
+        finally:
+            model.generation_config = own
+
+    model.generate = generated

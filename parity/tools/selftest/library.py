@@ -14,10 +14,10 @@ import random
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -144,6 +144,19 @@ class LibraryScore(BaseModel):
         return self.count("detected") / max(1, self.count("detected", "survived", "no effect"))
 
 
+class Fault(Protocol):
+    """A mutation, or an argument that is ignored (``parity.tools.selftest.arguments``)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def operator(self) -> str: ...
+    @property
+    def module(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A mutation that is to be run.
@@ -188,10 +201,10 @@ def mutate_library(
     if name not in LIBRARIES:
         raise InputError(unknown("no library to mutate is called", name, LIBRARIES))
     library = LIBRARIES[name]
-    done = {each.mutation: each for each in _stored(out)}
+    done = {each.mutation: each for each in stored(out)}
     score = LibraryScore(library=name, seed=seed, population={}, functions={}, results=[])
     with tempfile.TemporaryDirectory(prefix="parity-mutations-") as folder:
-        runner = _Runner(library, Path(folder), cache, jobs, progress)
+        runner = Runner(library, Path(folder), cache, jobs, progress)
         drawn = _named(library, names) if names else _draw(library, runner, modules, score, count, seed)
 
         def so_far() -> LibraryScore:
@@ -200,13 +213,13 @@ def mutate_library(
 
         for each in drawn:
             if each.cases == [] and each.mutation.name not in done:
-                done[each.mutation.name] = _store(out, _result(each.mutation, "not executed"))
+                done[each.mutation.name] = store(out, _result(each.mutation, "not executed"))
         for checkpoint in library.fixtures:
             left = [each for each in drawn if each.checkpoint == checkpoint and each.mutation.name not in done]
             left.sort(key=lambda each: (each.mutation.module, each.mutation.line))
             for start in range(0, len(left), CHUNK):
                 for result in runner.results(checkpoint, left[start : start + CHUNK]):
-                    done[result.mutation] = _store(out, result)
+                    done[result.mutation] = store(out, result)
                 told(so_far())
     return so_far()
 
@@ -237,7 +250,7 @@ def _named(library: Library, names: Sequence[str]) -> list[Drawn]:
 
 
 def _draw(
-    library: Library, runner: _Runner, wanted: Sequence[str], score: LibraryScore, count: int, seed: int
+    library: Library, runner: Runner, wanted: Sequence[str], score: LibraryScore, count: int, seed: int
 ) -> list[Drawn]:
     """Draws from the mutations of all functions that a case executes, and records how many there are."""
     modules, found = _modules(library, wanted), []
@@ -253,7 +266,7 @@ def _draw(
     return found[:count]
 
 
-def _stored(out: Path | None) -> list[MutationResult]:
+def stored(out: Path | None) -> list[MutationResult]:
     if out is None or not out.exists():
         return []
     try:
@@ -262,7 +275,7 @@ def _stored(out: Path | None) -> list[MutationResult]:
         raise InputError(f"{out}: not the results of mutations: {error}") from error
 
 
-def _store(out: Path | None, result: MutationResult) -> MutationResult:
+def store(out: Path | None, result: MutationResult) -> MutationResult:
     if out is not None:
         with out.open("a", encoding="utf-8") as file:
             file.write(result.model_dump_json() + "\n")
@@ -274,12 +287,12 @@ def _reaching(mutation: Mutation, reached: Reached) -> list[Key]:
     return [key for key, lines in reached.items() if mutation.line in lines.get(mutation.module, ())]
 
 
-def _result(mutation: Mutation, outcome: str, **more: Any) -> MutationResult:
+def _result(mutation: Fault, outcome: str, **more: Any) -> MutationResult:
     about = {"text": mutation.text, "operator": mutation.operator, "module": mutation.module}
     return MutationResult(mutation=mutation.name, outcome=outcome, **about, **more)
 
 
-class _Runner:
+class Runner:
     """Captures and judges mutations on one library's fixtures."""
 
     def __init__(
@@ -315,15 +328,17 @@ class _Runner:
 
     def results(self, checkpoint: str, chunk: Sequence[Drawn]) -> Iterator[MutationResult]:
         """One case of each operation first, then every case for what these did not detect."""
-        left = {each.mutation: each.cases for each in chunk}
+        left: dict[Fault, list[Key] | None] = {each.mutation: each.cases for each in chunk}
         if all(cases is not None for cases in left.values()):
-            few = {mutation: self._one_of_each(checkpoint, cases or []) for mutation, cases in left.items()}
-            for result in self._run(checkpoint, few):
+            few: dict[Fault, list[Key] | None] = {
+                mutation: self._one_of_each(checkpoint, cases or []) for mutation, cases in left.items()
+            }
+            for result in self.run(checkpoint, few):
                 if result.outcome == "detected":
                     yield result
                     left = {mutation: cases for mutation, cases in left.items() if mutation.name != result.mutation}
         if left:
-            yield from self._run(checkpoint, left)
+            yield from self.run(checkpoint, left)
 
     def _one_of_each(self, checkpoint: str, cases: list[Key]) -> list[Key]:
         """The first case of each operation, with the first attention that reaches any."""
@@ -333,8 +348,15 @@ class _Runner:
                 first.setdefault(operations[case], (attention, case))
         return list(first.values()) or cases
 
-    def _run(self, checkpoint: str, cases: Mapping[Mutation, list[Key] | None]) -> list[MutationResult]:
-        """Runs each mutation with its cases, beside the unmodified library."""
+    def run(
+        self, checkpoint: str, cases: Mapping[Fault, list[Key] | None], operations: Collection[str] = ()
+    ) -> list[MutationResult]:
+        """Runs each fault with its cases, beside the unmodified library.
+
+        Args:
+            cases: None for every case.
+            operations: leave out cases of other operations; none for all.
+        """
         wanted = {
             each: [(a, "") for a in self.library.attention] if keys is None else keys for each, keys in cases.items()
         }
@@ -345,8 +367,13 @@ class _Runner:
         variants += [f"{attention}+mutant-{each.name}" for each in cases for attention in attentions[each]]
         known = self._operations.get(checkpoint, {})
 
+        def needed(case: Case) -> Case | None:
+            if operations and case.operation not in operations:
+                return _narrowed(case, set(), {case.name: case.operation})
+            return _narrowed(case, names, known)
+
         def narrow(made: list[Case]) -> list[Case]:
-            return [each for case in made if (each := _narrowed(case, names, known)) is not None]
+            return [each for case in made if (each := needed(case)) is not None]
 
         subjects = [Subject(self.library.host, variant) for variant in variants]
         manifest, out, report = self._capture(checkpoint, subjects, narrow)
@@ -375,7 +402,7 @@ class _Runner:
         return manifest, out, judge(out)
 
 
-def _judged(mutation: Mutation, report: Report, answers: Mapping[tuple[str, str], str]) -> MutationResult:
+def _judged(mutation: Fault, report: Report, answers: Mapping[tuple[str, str], str]) -> MutationResult:
     failed = list(_new_failures(report, mutation.name))
     cases = sum(Variant.parse(variant).mutant == mutation.name for variant, _ in answers)
     if failed:

@@ -1,0 +1,162 @@
+"""Which documented arguments the checks depend on: ``python -m parity.tools.selftest.arguments``.
+
+Every argument of each class's call, and every argument and setting of ``generate``, is ignored once: the library runs
+as if it had its default (``parity.backends.mutants.library_host``). If a check then fails, the argument is judged, and
+the table names the check and the case. If no answer changes, no case gives it another value than its default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parity.backends.mutants.library_host import IGNORES
+from parity.tools.selftest.library import CHUNK, LIBRARIES, MutationResult, Runner, store, stored
+
+FIXTURES = ("bart-odd", "bart-bare", "bart-labels", "bart-span", "bart-causal", "bert2bert", "wav2vec2-bert")
+"""One checkpoint of each class whose arguments are in the table."""
+GENERATES = "bart-odd"
+"""The checkpoint on which the arguments of ``generate`` are ignored."""
+OF_GENERATION = ("generate", "score", "generation_settings")
+OUTCOMES = {
+    "detected": "judged",
+    "survived": "an answer changes, and no check fails",
+    "no effect": "no case gives it another value than its default",
+}
+OUT_OF_SCOPE = {
+    "kwargs": "further keywords of the library's own calls",
+    "synced_gpus": "concerns several processes",
+    "compile_config": "concerns compilation, and no result",
+    "disable_compile": "concerns compilation, and no result",
+    "use_model_defaults": "concerns the library's versions of a setting file",
+    "transformers_version": "a record in the file, and no setting",
+    "custom_generate": "runs code of a checkpoint, which is never allowed",
+    "trust_remote_code": "runs code of a checkpoint, which is never allowed",
+    "is_assistant": "set by the library itself",
+    "low_memory": "deprecated, and computes the same",
+    "cache_config": "configures cache classes that are not documented for these models",
+    "watermarking_config": "marks sampled text, which no documented example does",
+    "token_healing": "concerns decoder-only models that continue a text",
+}
+"""Arguments that are not ignored, with the reason."""
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """An argument that is ignored.
+
+    Attributes:
+        owner: the class.
+        method: ``forward`` or ``generate``.
+    """
+
+    owner: str
+    method: str
+    argument: str
+
+    @property
+    def name(self) -> str:
+        return f"{IGNORES}{self.method}.{self.argument}"
+
+    @property
+    def text(self) -> str:
+        return f"{self.owner}.{self.method}({self.argument}=…)"
+
+    operator = "ignored argument"
+
+    @property
+    def module(self) -> str:
+        return f"{self.owner}.{self.method}"
+
+
+def measure(
+    fixtures: Sequence[str] = FIXTURES,
+    *,
+    out: Path | None = None,
+    cache: Path | None = None,
+    jobs: int | None = None,
+    told: Callable[[str], None] = lambda line: None,
+) -> list[MutationResult]:
+    """Ignores every argument once.
+
+    Args:
+        fixtures: the checkpoints.
+        out: a JSON Lines file. Results are appended, and those that it has are not computed again.
+
+    Returns:
+        By class and method, in the order of the signatures.
+    """
+    done = {(each.module, each.mutation): each for each in stored(out)}
+    found = []
+    with tempfile.TemporaryDirectory(prefix="parity-arguments-") as folder:
+        runner = Runner(LIBRARIES["hf-torch"], Path(folder), cache, jobs, None)
+        for checkpoint in fixtures:
+            for method, operations in (("forward", ()), ("generate", OF_GENERATION)):
+                if method == "generate" and checkpoint != GENERATES:
+                    continue
+                every = list(_arguments(checkpoint, method))
+                left = [each for each in every if (each.module, each.name) not in done]
+                for start in range(0, len(left), CHUNK):
+                    chunk = left[start : start + CHUNK]
+                    for result in runner.run(checkpoint, {each: [("eager", "")] for each in chunk}, operations):
+                        done[result.module, result.mutation] = store(out, result)
+                    told(f"{checkpoint} {method}: {min(start + CHUNK, len(left))} of {len(left)}")
+                found += [done[each.module, each.name] for each in every]
+    return found
+
+
+def _arguments(checkpoint: str, method: str) -> Iterator[Ignored]:
+    """The documented arguments of a method of the class that a fixture is loaded as."""
+    import inspect
+
+    import transformers
+
+    from parity.checkpoint.inspection import inspect_checkpoint
+    from parity.core.resources import fixture
+
+    owner = inspect_checkpoint(fixture(checkpoint)).model_class
+    names: list[str] = [*inspect.signature(getattr(getattr(transformers, owner), method)).parameters]
+    if method == "generate":
+        names += [name for name in transformers.GenerationConfig().to_dict() if not name.startswith("_")]
+    for name in dict.fromkeys(names):
+        if name not in ("self", "inputs", "generation_config", *OUT_OF_SCOPE):
+            yield Ignored(owner, method, name)
+
+
+def table(results: Sequence[MutationResult]) -> Iterator[str]:
+    """The table as Markdown."""
+    yield "# Documented arguments, PyTorch\n"
+    yield "Made by `python -m parity.tools.selftest.arguments`: each argument is ignored once, and the library runs as"
+    yield "if it had its default. `judged` names a check that then fails, and its case.\n"
+    for module in dict.fromkeys(each.module for each in results):
+        here = [each for each in results if each.module == module]
+        judged = sum(each.outcome == "detected" for each in here)
+        yield f"## {module}\n\n{judged} of {len(here)} arguments are judged.\n"
+        yield "| argument | result | check | case |\n|---|---|---|---|"
+        for each in here:
+            argument = each.mutation.rpartition(".")[2]
+            yield f"| `{argument}` | {OUTCOMES[each.outcome]} | {', '.join(each.checks[:3])} | {each.case} |"
+        yield ""
+    yield "## Left out\n\n| argument | reason |\n|---|---|"
+    yield from (f"| `{name}` | {why} |" for name, why in sorted(OUT_OF_SCOPE.items()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m parity.tools.selftest.arguments", description=__doc__)
+    parser.add_argument("fixtures", nargs="*", default=FIXTURES, help="default: one of each class")
+    parser.add_argument("--results", type=Path, help="store results here, and go on from those that it has")
+    parser.add_argument("--out", type=Path, default=Path("reports/arguments.md"))
+    parser.add_argument("--jobs", type=int)
+    given: Any = parser.parse_args(arguments)
+    found = measure(given.fixtures, out=given.results, jobs=given.jobs, told=lambda line: print(line, flush=True))
+    given.out.write_text("\n".join(table(found)) + "\n", encoding="utf-8")
+    print(f"{given.out}: {sum(each.outcome == 'detected' for each in found)} of {len(found)} arguments are judged")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
