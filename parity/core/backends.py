@@ -326,6 +326,20 @@ BACKENDS: dict[str, Entry] = {
 _MUTANT_SOURCES = (SourceRoot("reference"),)
 """Mutants name the functions they change in strings, which are not imports."""
 _DOC_SOURCES = (*_MUTANT_SOURCES, SourceRoot("parity", ("cases/data/configs.toml",)))
+
+
+def _mutated(name: str, attribute: str) -> Entry:
+    """A library's backend, run with a change of its source."""
+    return replace(
+        BACKENDS[name],
+        module="parity.backends.mutants.library_host",
+        attribute=attribute,
+        role="mutant",
+        cached=False,
+        derives_from=name,
+    )
+
+
 MUTANT_HOSTS: dict[str, Entry] = {
     "mutant": Entry(
         "parity.backends.mutants.host",
@@ -367,14 +381,9 @@ MUTANT_HOSTS: dict[str, Entry] = {
         role="mutant",
         reads_data_only=True,
     ),
-    "mutant-hf-torch": replace(
-        BACKENDS["hf-torch"],
-        module="parity.backends.mutants.library_host",
-        attribute="MutatedTorch",
-        role="mutant",
-        cached=False,
-        derives_from="hf-torch",
-    ),
+    "mutant-hf-torch": _mutated("hf-torch", "MutatedTorch"),
+    "mutant-hf-tf": _mutated("hf-tf", "MutatedTensorFlow"),
+    "mutant-hf-flax": _mutated("hf-flax", "MutatedFlax"),
 }
 """Backends with deliberately broken variants: no stack offers them, and only ``parity selftest`` runs them."""
 

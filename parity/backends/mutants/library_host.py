@@ -1,4 +1,4 @@
-"""The library's PyTorch classes with a fault, selected by the variant.
+"""The library's classes with a fault, selected by the variant.
 
 ``eager+mutant-MODULE-NUMBER`` has one mutation of the library's source, ``eager+mutant-ignores.METHOD.ARGUMENT``
 ignores one documented argument, ``eager+mutant-none`` has no fault.
@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from parity.backends.hf.torch_backend import HfTorch, HfTorchModel
+from parity.backends.hf.flax_backend import HfFlax
+from parity.backends.hf.tensorflow_backend import HfTf
+from parity.backends.hf.torch_backend import HfTorch
 from parity.backends.mutants.base import UNCHANGED
 from parity.backends.mutants.library_source import apply
 from parity.core.subject import Variant
@@ -22,19 +24,19 @@ from parity.core.subject import Variant
 IGNORES = "ignores."
 
 
-class MutatedTorch(HfTorch):
-    """``hf-torch``. A mutation is in force from one load to the next, so during every call of the loaded model."""
+class _Mutated:
+    """A mutation is in force from one load to the next, so during every call of the loaded model."""
 
     def __init__(self) -> None:
         self._undo: Callable[[], None] = lambda: None
 
-    def load(self, checkpoint: Path, variant: Variant, **how: Any) -> HfTorchModel:
+    def load(self, checkpoint: Path, variant: Variant, **how: Any) -> Any:
         """Raises LookupError if the library has no such mutation, and any exception of ``from_pretrained``."""
-        self.release()
+        self.release()  # what was compiled before the change would otherwise be used after it
         fault = variant.mutant
         if fault != UNCHANGED and not fault.startswith(IGNORES):
             self._undo = apply(fault)
-        loaded = super().load(checkpoint, replace(variant, mutant=""), **how)
+        loaded = self._original().load(checkpoint, replace(variant, mutant=""), **how)
         if fault.startswith(IGNORES):
             _, method, argument = fault.split(".")
             ignore(loaded._model, method, argument)
@@ -44,6 +46,24 @@ class MutatedTorch(HfTorch):
         """Undoes the mutation."""
         self._undo()
         self._undo = lambda: None
+        if hasattr(self._original(), "release"):
+            self._original().release()
+
+    def _original(self) -> Any:
+        """The unmodified backend's methods, of the other base class."""
+        return super()
+
+
+class MutatedTorch(_Mutated, HfTorch):
+    """``hf-torch``."""
+
+
+class MutatedTensorFlow(_Mutated, HfTf):
+    """``hf-tf``."""
+
+
+class MutatedFlax(_Mutated, HfFlax):
+    """``hf-flax``."""
 
 
 def ignore(model: Any, method: str, argument: str) -> None:

@@ -51,6 +51,7 @@ def test_a_required_argument_that_is_ignored_is_missing():
         model.forward(input_ids=1)
 
 
+@pytest.mark.full
 def test_every_argument_of_a_call_and_every_setting_is_in_the_table_or_left_out():
     import inspect
 
@@ -89,6 +90,7 @@ def test_an_ignored_mask_is_detected_and_what_no_case_gives_has_no_effect(tmp_pa
     assert position.outcome == "no effect" and position.cases > 10
 
 
+@pytest.mark.full
 def test_stored_results_are_not_computed_again(tmp_path, monkeypatch):
     wanted = list(_arguments("bart-bare", "forward"))
     lines = [
