@@ -32,7 +32,9 @@ class StackFinding:
     backends: dict[str, str] = field(default_factory=dict)
     """For each backend the reason why it cannot run, or ""."""
     engines: dict[str, str] = field(default_factory=dict)
-    """For each engine what to install, or ""."""
+    """For each engine and variant what to install, or ""."""
+    need_gpu: frozenset[str] = frozenset()
+    """Of these, the ones that do not run on a CPU."""
     off_pins: tuple[str, ...] = ()
     """Libraries whose version differs from the pinned one."""
 
@@ -89,8 +91,9 @@ def _stack(row: Row) -> StackFinding:
     backends = {name: why.get(words_of(name)[0], "") for name, why in lacking.items()}
     engines = {name: cannot_run(name, facts["versions"]) and ENGINES[name].install for name in ENGINES}
     versions = {_normal(name): version for name, version in facts["versions"].items()}
+    need_gpu = frozenset(name for name in ENGINES if "cpu" in capabilities(name, "eager", facts["versions"])[1])
     todo = install if all(backends.values()) else ""
-    return StackFinding(row, interpreter, "", todo, versions, backends, engines, _off_pins(row, versions))
+    return StackFinding(row, interpreter, "", todo, versions, backends, engines, need_gpu, _off_pins(row, versions))
 
 
 def _off_pins(row: Row, versions: Mapping[str, str]) -> tuple[str, ...]:
@@ -157,12 +160,13 @@ def _stack_lines(finding: StackFinding) -> list[Text]:
         lines.append(
             Text(f"  no   {backend}: {sentence(why)}", "yellow") if why else Text(f"  yes  {backend}", "green")
         )
+    if installed := [name for name, install in finding.engines.items() if not install]:
+        words = ", ".join(f"{name} (needs a GPU)" if name in finding.need_gpu else name for name in installed)
+        lines.append(Text(f"  yes  only if named, --backend NAME: {words}", "green"))
     for engine, install in finding.engines.items():
         # An engine is optional: where it is missing is told for the first stack only.
-        if not install:
-            lines.append(Text(f"  yes  {engine} (engine: --backend {engine})", "green"))
-        elif finding.row.name == "main":
-            lines.append(Text(f"  opt  {engine} (engine): pip install {install}", "bright_black"))
+        if install and finding.row.name == "main":
+            lines.append(Text(f"  opt  {engine}: pip install {install}", "bright_black"))
     for line in finding.off_pins:
         lines.append(Text(f"  note {line}: verdicts may differ from those recorded in known issues", "yellow"))
     return lines

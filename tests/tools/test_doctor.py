@@ -60,10 +60,13 @@ def test_with_everything_installed_all_five_backends_can_run(installed, capsys):
     installed(VERSIONS)
     assert run(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    yes = [line for line in lines if line.startswith("  yes")]
-    assert [line.split()[1] for line in yes if "(engine:" not in line] == list(table()["main"].backends)
+    yes = [line.removeprefix("  yes  ") for line in lines if line.startswith("  yes")]
+    *backends, named = yes
+    assert backends == list(table()["main"].backends)
     # PyTorch and transformers are all that the variants of hf-torch need; the other engines are not installed.
-    assert {line.split()[1] for line in yes if "(engine:" in line} == {name for name in ENGINES if "hf-torch-" in name}
+    variants = [name for name in ENGINES if "hf-torch-" in name]
+    assert named == f"only if named, --backend NAME: {', '.join(variants)} (needs a GPU)"
+    assert variants[-1] == "hf-torch-flash"
     assert "next      parity audit PATH/TO/CHECKPOINT" in lines
 
 

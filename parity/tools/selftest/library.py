@@ -8,12 +8,15 @@ them if those detect nothing. It is detected if a check fails that the unmodifie
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import random
 import sys
 import tempfile
 import types
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -341,9 +344,9 @@ class Runner:
         entry = find_entry(self.library.host)
         backend = named_function(f"{entry.module}:{entry.attribute}")()
         compiled = TraceCache(self.cache or default_cache()).compiled
-        backend.setup(threads=1, device="cpu", cache=compiled)
         files = {str(_file(module)): module for group in self.library.fixtures.values() for module in group}
-        with LocalProcesses(compiled, jobs=self.jobs, time_limit=TIME_LIMIT, memory=None) as processes:
+        with _silenced(), LocalProcesses(compiled, jobs=self.jobs, time_limit=TIME_LIMIT, memory=None) as processes:
+            backend.setup(threads=1, device="cpu", cache=compiled)
             traced = _Traced(processes, self.library.host, backend, files)
             subjects = [Subject(self.library.host, f"{a}+mutant-{UNCHANGED}") for a in self.library.attention]
             manifest, _, _ = self._capture(checkpoint, subjects, list, executor=traced)
@@ -490,6 +493,14 @@ def _content(trace: Trace) -> str:
         array = trace.arrays[name]
         digest.update(f"{name}{array.shape}{array.dtype}".encode() + array.tobytes())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Discards what the library writes to standard error in this process."""
+    with Path(os.devnull).open("w") as nothing, contextlib.redirect_stderr(nothing), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _file(module: str) -> Path:
